@@ -1,0 +1,63 @@
+# raytl: `make quickstart` shows it, `make test` and `make lint` hold it, `make bench` measures it.
+# Every target builds the environment in .venv first where it is missing or out of date.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-assets lint format bench clean venv
+
+# any Python from 3.11; `make PYTHON=/path/to/python3.11 ...` picks one
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# more words for pytest: make test ARGS="tests/data -x"
+ARGS ?=
+
+help:
+	@echo "make quickstart   transfer learning on a small niche, from nothing, in a few minutes"
+	@echo "make test         the test suite (ARGS=... for pytest)"
+	@echo "make test-assets  real weights on real photos: RAYTL_ASSETS, or ../shared/assets"
+	@echo "make lint         style, types, floors and doors"
+	@echo "make bench        images/s beside the ceiling and a common peer"
+	@echo "make clean        removes the environment, the caches and runs/quickstart"
+
+venv: $(STAMP)
+
+# A virtual environment that was begun and not finished has no stamp: the same commands finish it.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "raytl needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." >&2; \
+	  echo "Install it (Debian, Ubuntu: apt-get install python3 python3-venv), or name one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments: its venv module is missing." >&2; \
+	  echo "Install it (Debian, Ubuntu: apt-get install python3-venv), or name another: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing into $(VENV) (torch is large: some minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+quickstart: $(STAMP)
+	@$(BIN)/python -m experiments.quickstart.run
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-assets: $(STAMP)
+	@$(BIN)/python -m pytest -m assets $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict raytl
+	@$(BIN)/python -m pytest -q tests/architecture
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP)
+	@$(BIN)/python -m experiments.bench.train $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache runs/quickstart
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

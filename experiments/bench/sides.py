@@ -1,0 +1,185 @@
+"""The two sides that raytl is measured beside, each in a process of its own.
+
+`ceiling`  the same model, batch, precision, freezing and optimizer in a plain PyTorch loop on tensors in memory.
+`peer`     timm: its data set, loader, transforms, optimizer and usual step, the frozen part with requires_grad=False.
+
+A process builds its side, warms up and says `ready`; for each line `seconds` on standard input it then trains for
+about that long and answers with one line of JSON: images, seconds and its resident memory.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+CLASSES = 6
+WARM_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a side trains: `unfreeze` as in the experiment file, `precision` fp32 or bf16, JPEGs under `data`."""
+
+    side: str
+    model: str
+    unfreeze: int | str
+    precision: str
+    batch: int
+    px: int
+    threads: int
+    loader_workers: int
+    data: str
+
+    def to_json(self) -> str:
+        """The setting as the process's argument."""
+        return json.dumps(asdict(self))
+
+
+Step = Callable[[], int]
+"""One training step; how many images it took."""
+
+
+def ceiling(setting: Setting) -> Step:
+    """A step on one of four batches in memory, with raytl's own model, stages and optimizer groups."""
+    from raytl.config.schema import ModelConfig, OptimConfig, TransferConfig
+    from raytl.models.backbone import build
+    from raytl.models.freeze import apply_freeze, learning
+    from raytl.models.groups import parameter_groups
+    from raytl.models.optimizer import build_optimizer
+
+    backbone = build(ModelConfig(name=setting.model, weights="none"), CLASSES)
+    transfer, optim = TransferConfig(unfreeze=setting.unfreeze), OptimConfig(lr=1e-4)  # type: ignore[arg-type]
+    depth = len(learning(backbone, transfer.unfreeze).stages)
+    apply_freeze(backbone, depth)
+    optimizer = build_optimizer(parameter_groups(backbone, transfer, optim, depth), optim)
+    model = laid_out(backbone.module, backbone.convolutional).train()
+    draw = torch.Generator().manual_seed(0)
+    shape = (setting.batch, 3, setting.px, setting.px)
+    batches = [
+        (laid_out(torch.randn(shape, generator=draw), backbone.convolutional), targets(setting.batch, draw))
+        for _ in range(4)
+    ]
+    return stepper(setting, model, optimizer, forever(batches))
+
+
+def peer(setting: Setting) -> Step:
+    """A step of timm's training script: batches come from its loader, `loader_workers` processes decode JPEGs."""
+    import timm
+    from timm.data import create_dataset, create_loader, resolve_data_config
+    from timm.optim import create_optimizer_v2
+
+    model = timm.create_model(setting.model, num_classes=CLASSES)
+    frozen = frozen_names(setting)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    config = resolve_data_config({}, model=model)
+    loader = create_loader(
+        create_dataset("", root=setting.data, split="train", is_training=True),
+        input_size=config["input_size"],
+        batch_size=setting.batch,
+        is_training=True,
+        use_prefetcher=False,
+        hflip=0.5,
+        color_jitter=0.4,
+        interpolation=config["interpolation"],
+        mean=config["mean"],
+        std=config["std"],
+        num_workers=setting.loader_workers,
+        persistent_workers=setting.loader_workers > 0,
+        pin_memory=False,
+    )
+    optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-4, weight_decay=0.05)
+    convolutional = any(isinstance(part, nn.BatchNorm2d) for part in model.modules())
+    model = laid_out(model, convolutional).train()
+    batches = ((laid_out(images, convolutional), wanted) for images, wanted in forever(loader))
+    return stepper(setting, model, optimizer, batches)
+
+
+SIDES: dict[str, Callable[[Setting], Step]] = {"ceiling": ceiling, "peer": peer}
+
+
+def frozen_names(setting: Setting) -> set[str]:
+    """The parameters that `unfreeze` leaves frozen, by raytl's stages."""
+    from raytl.config.schema import ModelConfig
+    from raytl.models.backbone import build
+    from raytl.models.freeze import learning
+
+    backbone = build(ModelConfig(name=setting.model, weights="none"), CLASSES)
+    learns = learning(backbone, setting.unfreeze).names  # type: ignore[arg-type]
+    return {name for name, _ in backbone.module.named_parameters()} - set(learns)
+
+
+def laid_out(thing: Any, channels_last: bool) -> Any:
+    """A module or a batch of images in the memory layout that suits the network."""
+    return thing.to(memory_format=torch.channels_last) if channels_last else thing
+
+
+def targets(count: int, draw: torch.Generator) -> Tensor:
+    """Random classes `(count,)`."""
+    return torch.randint(0, CLASSES, (count,), generator=draw)
+
+
+def forever(batches: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """Epoch after epoch of `batches`."""
+    while True:
+        yield from batches
+
+
+def stepper(
+    setting: Setting, model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[tuple[Tensor, Tensor]]
+) -> Step:
+    """The usual step: forward (under autocast for bf16), loss, backward, optimizer."""
+    low = setting.precision == "bf16"
+
+    def step() -> int:
+        images, wanted = next(batches)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            loss = nn.functional.cross_entropy(model(images), wanted)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        return len(wanted)
+
+    return step
+
+
+def measure(step: Step, seconds: float) -> dict[str, float]:
+    """Whole steps for at least `seconds`."""
+    images, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        images += step()
+    return {"images": images, "seconds": time.perf_counter() - started, "bytes": tree_bytes()}
+
+
+def tree_bytes() -> int:
+    """Resident memory of this process and its loader's."""
+    own = psutil.Process()
+    return sum(process.memory_info().rss for process in [own, *own.children(recursive=True)])
+
+
+def main() -> None:
+    """Serve one side over standard input and output."""
+    setting = Setting(**json.loads(sys.argv[1]))
+    torch.set_num_threads(setting.threads)
+    torch.manual_seed(0)
+    assert setting.side == "ceiling" or Path(setting.data, "train").is_dir(), f"no train/ in {setting.data}"
+    step = SIDES[setting.side](setting)
+    for _ in range(WARM_STEPS):
+        step()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(measure(step, float(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""`make bench`: images/s of `raytl train` beside the ceiling of the machine and a common peer, and its memory.
+
+Each side runs in its own process with the same number of threads, and the sides take turns, round by round, so that
+a machine that slows down slows all of them: ceiling, raytl, peer (fp32), peer (bf16), and again. Medians are shown.
+
+    python -m experiments.bench.train            # some 12 minutes on two cores
+    python -m experiments.bench.train --quick    # does it run? (small models and pictures, no meaning)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.bench import memory
+from experiments.bench.photos import photos
+from experiments.bench.sides import Setting
+
+ROOT = Path("runs/bench")
+FAMILY = "from raytl.cli.main import main; main()"
+# a fair choice of precision: what raytl picks by itself on this machine
+PRECISION = (
+    "import torch; from raytl.models.forward import pick_precision; "
+    "print(pick_precision('auto', torch.device('cpu')) == torch.bfloat16)"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured and for how long: blocks of `seconds`, `rounds` times, on `images` photos."""
+
+    models: tuple[str, ...]
+    unfreezes: tuple[int | str, ...]
+    rounds: int
+    seconds: float
+    images: int
+    batch: int
+    threads: int
+    px: int | None
+    precision: str
+
+
+@dataclass
+class Rates:
+    """Images/s of one model at one depth, a number for each round; memory in bytes."""
+
+    model: str
+    unfreeze: int | str
+    ceiling: list[float] = field(default_factory=list)
+    raytl: list[float] = field(default_factory=list)
+    raytl_first: list[float] = field(default_factory=list)
+    peer_fp32: list[float] = field(default_factory=list)
+    peer_bf16: list[float] = field(default_factory=list)
+    command_s: list[float] = field(default_factory=list)
+    peak_bytes: list[float] = field(default_factory=list)
+    largest_bytes: list[float] = field(default_factory=list)
+    peer_bytes: list[float] = field(default_factory=list)
+    cache_bytes: int = 0
+
+
+class Side:
+    """A process of `sides` that trains for a while each time it is asked."""
+
+    def __init__(self, setting: Setting) -> None:
+        command = [sys.executable, "-m", "experiments.bench.sides", setting.to_json()]
+        self.process = subprocess.Popen(
+            command, env=environment(setting.threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._read("ready")
+
+    def block(self, seconds: float) -> dict[str, float]:
+        """Images, seconds and memory of a block of about `seconds`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        answer: dict[str, float] = json.loads(self._read())
+        return answer
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def _read(self, expected: str = "") -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().strip()
+        if not line or (expected and line != expected):
+            raise SystemExit(f"a side of the bench ended early (said {line!r}); its error is above")
+        return line
+
+
+@contextmanager
+def side(setting: Setting) -> Iterator[Side]:
+    """A side's process for the time of the block."""
+    opened = Side(setting)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The environment of every side."""
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYTL_CACHE": str((ROOT / "cache").resolve())}
+
+
+def bench(plan: Plan, model: str, unfreeze: int | str) -> Rates:
+    """All sides of one model at one depth, in turns."""
+    rates = Rates(model, unfreeze)
+    shutil.rmtree(ROOT / "cache", ignore_errors=True)
+    with ExitStack() as stack:
+        ceiling = stack.enter_context(side(setting(plan, "ceiling", model, unfreeze, plan.precision)))
+        peers = {p: stack.enter_context(side(setting(plan, "peer", model, unfreeze, p))) for p in ("fp32", "bf16")}
+        for number in range(plan.rounds):
+            found = ceiling.block(plan.seconds)
+            rates.ceiling.append(found["images"] / found["seconds"])
+            raytl_round(plan, rates, number)
+            for precision, into in (("fp32", rates.peer_fp32), ("bf16", rates.peer_bf16)):
+                found = peers[precision].block(plan.seconds)
+                into.append(found["images"] / found["seconds"])
+                rates.peer_bytes.append(found["bytes"])
+            print(progress(rates), file=sys.stderr, flush=True)
+    rates.cache_bytes = sum(file.stat().st_size for file in (ROOT / "cache").rglob("*") if file.is_file())
+    return rates
+
+
+def setting(plan: Plan, name: str, model: str, unfreeze: int | str, precision: str) -> Setting:
+    """What a side is told."""
+    return Setting(
+        side=name,
+        model=model,
+        unfreeze=unfreeze,
+        precision=precision,
+        batch=plan.batch,
+        px=plan.px or 224,
+        threads=plan.threads,
+        loader_workers=2,
+        data=str(ROOT / "photos"),
+    )
+
+
+def raytl_round(plan: Plan, rates: Rates, number: int) -> None:
+    """One `raytl train` from its command line; its rates are read from the run's metrics."""
+    epochs = 1 + min(12, max(2, round(plan.seconds * rates.ceiling[-1] / plan.images)))
+    path = ROOT / "experiment.yaml"
+    path.write_text(yaml.safe_dump(experiment(plan, rates, epochs, number)), encoding="utf-8")
+    ran = memory.run([sys.executable, "-c", FAMILY, "train", str(path), "--json"], environment(plan.threads))
+    if ran.code:
+        raise SystemExit(f"raytl train ended with {ran.code}:\n{ran.stderr[-4000:]}")
+    run = Path(json.loads(ran.stdout.strip().splitlines()[-1])["run"])
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    later = sum(record["train/seconds"] for record in records[1:])
+    rates.raytl_first.append(records[0]["train/images_per_s"])
+    rates.raytl.append(sum(r["train/images_per_s"] * r["train/seconds"] for r in records[1:]) / later)
+    rates.command_s.append(ran.seconds)
+    rates.peak_bytes.append(ran.peak_bytes)
+    rates.largest_bytes.append(ran.largest_bytes)
+
+
+def experiment(plan: Plan, rates: Rates, epochs: int, number: int) -> dict[str, Any]:
+    """The experiment file: defaults, but for what the sides share; no stage opens late, and nothing stops early."""
+    transfer: dict[str, Any] = {"unfreeze": rates.unfreeze}
+    if rates.unfreeze != 0:
+        transfer["head_first"] = 0
+    return {
+        "name": f"{rates.model}-{rates.unfreeze}-round-{number}",
+        "data": {"uri": str(ROOT / "photos"), "test_fraction": 0.0, "on_duplicate": "drop"},
+        "model": {"name": rates.model, "weights": "none"},
+        "transfer": transfer,
+        "optim": {"lr": 1e-4},
+        "train": {"epochs": epochs, "batch_size": plan.batch, "early_stop": 0},
+        "storage": {"uri": str(ROOT / "runs")},
+    }
+
+
+def progress(rates: Rates) -> str:
+    """One line after a round."""
+    last = {name: getattr(rates, name)[-1] for name in ("ceiling", "raytl", "peer_fp32", "peer_bf16")}
+    shown = ", ".join(f"{name} {value:.0f}" for name, value in last.items())
+    return f"{rates.model} unfreeze {rates.unfreeze}: {shown} images/s"
+
+
+def table(found: list[Rates]) -> str:
+    """The figures as a Markdown table; ratios are medians of each round's."""
+    head = (
+        "| model | unfreeze | ceiling | raytl | first epoch | raytl / ceiling | peer fp32 | peer bf16 | raytl / better peer "
+        "| peak memory, all processes | largest process | peer's memory |"
+    )
+    lines = [head, "|" + "---|" * (head.count("|") - 1)]
+    for rates in found:
+        of_ceiling = median([a / b for a, b in zip(rates.raytl, rates.ceiling, strict=True)])
+        best = [max(pair) for pair in zip(rates.peer_fp32, rates.peer_bf16, strict=True)]
+        of_peer = median([a / b for a, b in zip(rates.raytl, best, strict=True)])
+        speeds = [median(values) for values in (rates.ceiling, rates.raytl, rates.raytl_first)]
+        peers = [median(values) for values in (rates.peer_fp32, rates.peer_bf16)]
+        sizes = [max(values) / 1e9 for values in (rates.peak_bytes, rates.largest_bytes, rates.peer_bytes)]
+        cells = [rates.model, str(rates.unfreeze), *(f"{v:.0f}" for v in speeds), f"**{of_ceiling:.2f}**"]
+        cells += [*(f"{v:.0f}" for v in peers), f"**{of_peer:.2f}**", *(f"{v:.2f} GB" for v in sizes)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def median(values: list[float]) -> float:
+    """The middle value."""
+    return statistics.median(values)
+
+
+def notes(plan: Plan, found: list[Rates], source: str, seconds: float) -> str:
+    """What the table's numbers mean, and what decoding once costs."""
+    spared = [rates.command_s[0] - min(rates.command_s[1:]) for rates in found if len(rates.command_s) > 1]
+    cache = max(rates.cache_bytes for rates in found)
+    cost = f"; looking through and decoding the files once took {median(spared):.1f} s" if spared else ""
+    return (
+        f"images/s, medians of {plan.rounds} rounds; batch {plan.batch}, {plan.threads} threads, ceiling and raytl in "
+        f"{plan.precision}, {plan.images} {source}. raytl decodes once: {cache / 1e6:.0f} MB of cache for "
+        f"{plan.images} photos{cost}. Memory is resident memory summed over processes. "
+        f"The bench took {seconds / 60:.1f} minutes."
+    )
+
+
+def chosen(arguments: list[str] | None = None) -> Plan:
+    """The plan that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smoke test: small models, one short round")
+    parser.add_argument("--models", nargs="+", default=["mobilenetv2_100", "vit_tiny_patch16_224"])
+    parser.add_argument("--unfreeze", nargs="+", default=["0", "2", "all"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of a block")
+    parser.add_argument("--images", type=int, default=384)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    given = parser.parse_args(arguments)
+    unfreezes = tuple(depth if depth == "all" else int(depth) for depth in given.unfreeze)
+    bf16 = subprocess.run([sys.executable, "-c", PRECISION], capture_output=True, text=True, check=True).stdout.strip()
+    precision = "bf16" if bf16 == "True" else "fp32"
+    if given.quick:
+        return Plan(("test_resnet",), unfreezes[-1:], 1, 0.5, 48, 16, given.threads, 160, precision)
+    return Plan(
+        tuple(given.models),
+        unfreezes,
+        given.rounds,
+        given.seconds,
+        given.images,
+        given.batch,
+        given.threads,
+        None,
+        precision,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    plan, started = chosen(), time.monotonic()
+    source = photos(ROOT / "photos", plan.images)
+    shutil.rmtree(ROOT / "runs", ignore_errors=True)
+    found = [bench(plan, model, unfreeze) for model in plan.models for unfreeze in plan.unfreezes]
+    text = f"{table(found)}\n\n{notes(plan, found, source, time.monotonic() - started)}\n"
+    (ROOT / "train.md").write_text(text, encoding="utf-8")
+    (ROOT / "train.json").write_text(json.dumps([vars(rates) for rates in found], indent=1), encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""raytl: distributed transfer learning for vision on Ray.
+
+    from raytl import load_experiment, train, evaluate, predict
+
+    experiment = load_experiment("experiments/trash-mobilenetv2.yaml", ["transfer.unfreeze=3"])
+    result = train(experiment)
+    print(evaluate(result.run).metrics["accuracy"])
+
+The map, from the top floor down; a module imports only from floors below its own:
+
+    8  cli                    one file a verb
+    5  train      evaluate    the loop and its driver; the locked test, reports and predictions
+    4  tasks                  classification: loss, class imbalance, what is better
+       models                 backbones, stages, freezing, rates, saved models
+    3  data       metrics     layouts, splits, decoding, augmentation, batches; scores and intervals
+    2  cluster    run  store  Ray; the run folder; local and S3 objects
+    1  config                 the experiment file
+    0  errors, events, world
+
+Nothing here imports torch or ray until it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raytl.config.load import load_experiment
+    from raytl.evaluate.evaluate import evaluate
+    from raytl.evaluate.predict import predict
+    from raytl.train.driver import plan, train
+
+__all__ = ["evaluate", "load_experiment", "plan", "predict", "train"]
+
+_WHERE = {
+    "load_experiment": "raytl.config.load",
+    "train": "raytl.train.driver",
+    "plan": "raytl.train.driver",
+    "evaluate": "raytl.evaluate.evaluate",
+    "predict": "raytl.evaluate.predict",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'raytl' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value

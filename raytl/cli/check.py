@@ -1,0 +1,56 @@
+"""`raytl check`: what would happen, and every problem of config, data and model, before anything does."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from raytl.cli.options import ExperimentFile, Json, Overrides
+from raytl.cli.plan_tables import plan_tables
+from raytl.cli.progress import watching
+from raytl.cli.terminal import Terminal, guarded
+from raytl.config.fingerprint import fingerprint
+from raytl.config.load import load_experiment
+
+if TYPE_CHECKING:
+    from raytl.train.plan import Plan
+
+
+def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> None:
+    """Look through an experiment: its file first, then its data and model. Trains nothing.
+
+    Prints the data, what learns at which rate, the preprocessing and the steps; or every problem at once.
+    """
+    terminal = Terminal.open(json)
+    with guarded(terminal):
+        experiment = load_experiment(file, set_ or [])
+        with watching(terminal.err) as on_event:
+            from raytl.train.driver import plan
+
+            found = plan(experiment, on_event)
+        command = " ".join(["raytl train", str(file), *(f"--set {text}" for text in set_ or [])])
+        terminal.show(*plan_tables(found, command))
+        terminal.result(plan_json(found))
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON's own types."""
+    return {
+        "name": plan.experiment.name,
+        "fingerprint": fingerprint(plan.experiment),
+        "images": {split: sum(by_class.values()) for split, by_class in plan.counts.items()},
+        "counts": {split: by_class for split, by_class in plan.counts.items() if split != "test"},
+        "skipped": [asdict(bad) for bad in plan.dataset.skipped],
+        "warnings": plan.warnings,
+        "stages": [asdict(stage) for stage in plan.stages],
+        "timeline": [asdict(stage) for stage in plan.timeline],
+        "trainable": plan.trainable,
+        "total": plan.total,
+        "preprocess": asdict(plan.preprocess),
+        "weights": plan.weights_digest,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "steps": plan.steps,
+        "device": plan.device,
+        "precision": plan.precision,
+        "experiment": plan.experiment.model_dump(mode="json"),
+    }

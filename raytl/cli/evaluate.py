@@ -1,0 +1,49 @@
+"""`raytl evaluate`: one honest look at the held-out test split."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from raytl.cli.options import Device, Json, Run
+from raytl.cli.progress import watching
+from raytl.cli.tables import evaluation_tables
+from raytl.cli.terminal import Terminal, guarded
+from raytl.run.folder import RunFolder
+
+
+class Split(StrEnum):
+    """The sides of the data."""
+
+    TEST = "test"
+    VAL = "val"
+    TRAIN = "train"
+
+
+def evaluate(
+    run: Run,
+    split: Annotated[Split, typer.Option(help="Which side of the data.")] = Split.TEST,
+    again: Annotated[
+        bool, typer.Option("--again", help="Look at the test split once more; reports are marked.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Ray workers; 1 = this process alone.")] = 1,
+    device: Device = None,
+    json: Json = False,
+) -> None:
+    """Score a run's best checkpoint, with 95 % intervals, and write the report into the run.
+
+    The test split is locked: the first look is written down, and another needs --again.
+    """
+    terminal = Terminal.open(json)
+    with guarded(terminal):
+        folder = RunFolder.open(run)
+    with guarded(terminal, folder.log, "interrupted; nothing was reported"):
+        with watching(terminal.err) as on_event:
+            from raytl.evaluate.evaluate import evaluate as evaluate_run
+            from raytl.evaluate.report import as_json
+
+            found = evaluate_run(run, split=split.value, again=again, workers=workers, device=device, on_event=on_event)
+        terminal.show(*evaluation_tables(found))
+        terminal.result(as_json(found))

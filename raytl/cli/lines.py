@@ -1,0 +1,84 @@
+"""An event as a line of text: what stays on the terminal, and in a log, after it has passed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.text import Text
+
+from raytl.cli.numbers import count, duration, plural, rate, score
+from raytl.events import EpochEnded, Event, Message, Restarted, Resumed, StageOpened, Step, Work
+
+_STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
+_SHOWN = {"val/accuracy": "accuracy", "val/balanced_accuracy": "balanced", "val/macro_f1": "macro F1"}
+
+
+def line(event: Event) -> Text:
+    """The event in one line."""
+    match event:
+        case Message():
+            mark = "" if event.level == "info" else f"{event.level}: "
+            return Text(mark + event.text, style=_STYLES.get(event.level, ""))
+        case Work():
+            return Text(f"{event.name}: {event.done:,} of {plural(event.total, event.unit.removesuffix('s'))}", "dim")
+        case StageOpened():
+            return _stage(event)
+        case Step():
+            return Text(f"{position(event)}  {status(event)}", style="dim")
+        case EpochEnded():
+            return _epoch(event)
+        case Resumed():
+            inside = f", step {event.step + 1}" if event.step else ""
+            return Text(f"going on from the last checkpoint: epoch {event.epoch}{inside}", style="cyan")
+        case Restarted():
+            return Text(f"workers lost ({event.reason}); starting them again, attempt {event.attempt}", style="yellow")
+
+
+def position(step: Step) -> str:
+    """`epoch 2/12  step 31/60`."""
+    return f"epoch {step.epoch}/{step.epochs}  step {step.step}/{step.steps}"
+
+
+def status(step: Step) -> str:
+    """Speed, loss, rates and the stage of training."""
+    return f"{step.images_per_s:,.0f} images/s  loss {step.loss:.3f}  lr {rates(step.rates)}  [{step.stage}]"
+
+
+def rates(by_group: Mapping[str, float]) -> str:
+    """The head's rate, the highest and the lowest of the stages: `head 1e-3, stages 1e-4 … 3.6e-5`."""
+    head = [f"head {rate(by_group['head'])}"] if "head" in by_group else []
+    stages = sorted((value for name, value in by_group.items() if name != "head"), reverse=True)
+    if len(stages) == 1:
+        return ", ".join([*head, f"{next(name for name in by_group if name != 'head')} {rate(stages[0])}"])
+    return ", ".join([*head, f"stages {rate(stages[0])} … {rate(stages[-1])}"] if stages else head)
+
+
+def metrics(values: Mapping[str, float]) -> str:
+    """The validation metrics that fit a line."""
+    shown = [f"{word} {score(name, values[name])}" for name, word in _SHOWN.items() if name in values]
+    loss = [f"log loss {values['val/log_loss']:.3f}"] if "val/log_loss" in values else []
+    return "  ".join([*shown, *loss])
+
+
+def _stage(event: StageOpened) -> Text:
+    share = f"{count(event.trainable)} of {count(event.total)} parameters learn"
+    return Text.assemble(
+        (f"from epoch {event.epoch}: {event.name}", "bold cyan"),
+        (f"  {share}, lr {rates(event.rates)}", "cyan"),
+    )
+
+
+def _epoch(event: EpochEnded) -> Text:
+    width = len(str(event.epochs))
+    values = event.metrics
+    loss = f"  loss {values['train/loss']:.3f}" if "train/loss" in values else ""
+    took = f"  {duration(values['train/seconds'] + values.get('val/seconds', 0))}" if "train/seconds" in values else ""
+    speed = f"  {values['train/images_per_s']:,.0f} images/s" if "train/images_per_s" in values else ""
+    return Text.assemble(
+        f"epoch {event.epoch:>{width}}/{event.epochs}",
+        (loss, "dim"),
+        "  val ",
+        (metrics(values), "bold" if event.best else ""),
+        (f"{took}{speed}", "dim"),
+        ("  ★ best", "green") if event.best else (f"  (best: {event.best_epoch})", "dim"),
+    )

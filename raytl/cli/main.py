@@ -1,0 +1,62 @@
+"""`raytl`: its verbs put together. Nothing heavy is imported before a verb has checked its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from raytl.cli.check import check
+from raytl.cli.evaluate import evaluate
+from raytl.cli.predict import predict
+from raytl.cli.schema import schema
+from raytl.cli.train import train
+from raytl.run.provenance import version
+
+app = typer.Typer(
+    name="raytl",
+    help="Fine-tune pretrained vision models on your own images, on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with: raytl check experiment.yaml",
+)
+EXAMPLES = {
+    "check": "raytl check experiments/trash.yaml --set transfer.unfreeze=3",
+    "train": "raytl train experiments/trash.yaml --set transfer.unfreeze=2 --set compute.workers=2",
+    "evaluate": "raytl evaluate runs/trash",
+    "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "schema": "raytl schema --out raytl.schema.json",
+}
+VERBS: dict[str, Callable[..., None]] = {
+    "check": check,
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "schema": schema,
+}
+for _name, _verb in VERBS.items():
+    app.command(_name, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(_verb)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"raytl {version('raytl') or '(not installed)'}")
+        raise typer.Exit
+
+
+@app.callback()
+def _raytl(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Fine-tune pretrained vision models on your own images, on Ray."""
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0, 2 where the user can mend it, 130 when interrupted, else 1."""
+    app(prog_name="raytl")

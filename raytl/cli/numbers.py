@@ -1,0 +1,51 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+_PERCENT = ("accuracy", "f1", "precision", "recall", "ece")
+
+
+_NAMES = {"macro_f1": "macro F1", "ece": "calibration error"}
+
+
+def metric(name: str) -> str:
+    """`val/balanced_accuracy` as `balanced accuracy`, `top_5_accuracy` as `top-5 accuracy`."""
+    word = name.rpartition("/")[2]
+    return _NAMES.get(word) or word.replace("top_", "top-").replace("_", " ")
+
+
+def score(name: str, value: float) -> str:
+    """A metric: shares in percent, losses with three decimals, an undefined one as a dash."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.1f} %" if name.endswith(_PERCENT) else f"{value:.3f}"
+
+
+def rate(value: float) -> str:
+    """A learning rate: `0.001` as `1e-3`, `0.00036` as `3.6e-4`."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def count(value: int) -> str:
+    """A count of parameters: `3504872` as `3.5 M`."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """`75` as `1:15`, `4000` as `1:06:40`."""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 image`, `1,204 images`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

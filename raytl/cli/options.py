@@ -1,0 +1,29 @@
+"""The options that several verbs share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class DeviceName(StrEnum):
+    """What the network can run on."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The experiment, a YAML file.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the experiment; may be given again."),
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, on one line.")]
+Device = Annotated[DeviceName | None, typer.Option(help="Where to compute; the run's own choice where left out.")]

@@ -1,0 +1,134 @@
+"""What a run would do, as tables: the data, what learns at which rate, the preprocessing and the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from raytl.cli.numbers import count, plural, rate
+from raytl.cli.tables import MOST_ROWS, facts, table, titled
+
+if TYPE_CHECKING:
+    from raytl.config.schema import Experiment
+    from raytl.data.transforms import Preprocess
+    from raytl.train.plan import Plan
+
+
+def plan_tables(plan: Plan, command: str) -> list[RenderableType]:
+    """The plan for people; `command` is what would carry it out."""
+    notes: list[RenderableType] = [Text(f"warning: {line}", style="yellow") for line in plan.warnings]
+    if plan.dataset.skipped:
+        lines = [f"  {bad}" for bad in plan.dataset.skipped[:10]]
+        notes.append(
+            Text("\n".join([f"{plural(len(plan.dataset.skipped), 'file')} left out:", *lines]), style="yellow")
+        )
+    return [
+        data_table(plan.counts, plan.experiment.data.uri),
+        stage_table(plan),
+        facts(plan_facts(plan)),
+        *notes,
+        Text.assemble(("no problems found", "green"), f"; next: {command}"),
+    ]
+
+
+def data_table(counts: Mapping[str, Mapping[str, int]], uri: str) -> Group:
+    """Images by class and split; of many classes the largest and the smallest. The test split is counted, not shown."""
+    train, val = counts.get("train", {}), counts.get("val", {})
+    made = table(("class", "train", "val", "test"), right=("train", "val", "test"))
+    names = sorted(train)
+    by_size = sorted(names, key=lambda name: (-train[name], name))
+    shown = names if len(names) <= MOST_ROWS else by_size[: MOST_ROWS // 2]
+    for name in shown:
+        made.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
+    if len(shown) < len(names):
+        made.add_row(f"… {len(names) - len(shown) - 5} more", "", "", "")
+        for name in by_size[-5:]:
+            made.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
+    made.add_section()
+    totals = [f"{sum(counts.get(split, {}).values()):,}" for split in ("train", "val", "test")]
+    made.add_row(plural(len(names), "class").replace("classs", "classes"), *totals[:2], f"{totals[2]} locked")
+    return titled(f"data: {uri}", made)
+
+
+def stage_table(plan: Plan) -> Group:
+    """Each part of the network from the top down: its size, from which epoch it learns, and at which rate."""
+    learn = f"{count(plan.trainable)} of {count(plan.total)} parameters learn"
+    made = table(("part", "parameters", "learns", "rate"), right=("parameters", "rate"))
+    for place, stage in enumerate(reversed(plan.stages)):
+        frozen = stage.rate is None
+        epoch = 1 + next((phase.first for phase in plan.timeline if phase.depth >= place), 0)
+        made.add_row(
+            Text(stage.name),
+            f"{stage.parameters:,}",
+            "frozen" if frozen else f"from epoch {epoch}",
+            "" if stage.rate is None else rate(stage.rate),
+            style="dim" if frozen else "",
+        )
+    return titled(f"model: {plan.experiment.model.name}, {learn}", made)
+
+
+def plan_facts(plan: Plan) -> list[tuple[str, str]]:
+    """Everything that is one line each."""
+    experiment, train = plan.experiment, plan.experiment.train
+    stop = (
+        f", at most: stops after {train.early_stop} without a better {train.metric}"
+        if 0 < train.early_stop < train.epochs
+        else ""
+    )
+    workers = plural(experiment.compute.workers, "worker")
+    return [
+        ("weights", f"{experiment.model.weights} ({plan.weights_digest[:12]})"),
+        ("input", input_line(plan.preprocess)),
+        ("augment", augment_line(experiment)),
+        ("stages", timeline_line(plan)),
+        (
+            "steps",
+            f"{plural(train.epochs, 'epoch')} × {plan.steps_per_epoch} of {train.batch_size} images = {plan.steps:,}{stop}",
+        ),
+        ("optimizer", optimizer_line(experiment)),
+        ("compute", f"{workers} on {plan.device}, {plan.precision}"),
+        ("run", f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"),
+    ]
+
+
+def input_line(preprocess: Preprocess) -> str:
+    """The pretrained model's own preprocessing."""
+    side = "shorter side" if preprocess.crop_mode == "center" else "both sides"
+    crop = f", centre crop to {preprocess.image_px} px" if preprocess.image_px != preprocess.resize_px else ""
+    mean, std = (", ".join(f"{value:.3g}" for value in part) for part in (preprocess.mean, preprocess.std))
+    return f"{side} to {preprocess.resize_px} px ({preprocess.interpolation}){crop}, mean ({mean}), std ({std})"
+
+
+def augment_line(experiment: Experiment) -> str:
+    """The strength, and the switches that are on."""
+    augment = experiment.augment
+    switches = ("crop", "hflip", "vflip", "rotate90", "rotation", "colour", "blur")
+    on = [name for name in switches if getattr(augment, name)]
+    amounts = [f"{name} {value:g}" for name in ("erasing", "mixup", "cutmix") if (value := getattr(augment, name))]
+    return f"strength {augment.strength:g}: {', '.join([*on, *amounts]) or 'nothing'}"
+
+
+def optimizer_line(experiment: Experiment) -> str:
+    """The optimizer, its schedule, and what is done to the loss."""
+    optim, train = experiment.optim, experiment.train
+    warmup = f" after {optim.warmup:g} epochs of warm-up" if optim.warmup else ""
+    extras = [
+        train.loss.replace("_", "-"),
+        *([f"label smoothing {train.label_smoothing:g}"] if train.label_smoothing else []),
+        *(["class weights"] if train.class_weights != "none" else []),
+        *(["balanced sampling"] if train.sampler == "balanced" else []),
+        *([f"EMA {optim.ema:g}"] if optim.ema else []),
+    ]
+    return f"{optim.name}, {optim.schedule}{warmup}, weight decay {optim.weight_decay:g}; {', '.join(extras)}"
+
+
+def timeline_line(plan: Plan) -> str:
+    """Which part learns in which epochs: `1 head, 2–12 head + 2`."""
+    parts = []
+    for stage in plan.timeline:
+        first, last = stage.first + 1, stage.end
+        parts.append(f"epoch {first}: {stage.name}" if first == last else f"epochs {first}–{last}: {stage.name}")
+    return ", ".join(parts)

@@ -1,0 +1,156 @@
+"""A run's events on standard error: a live bar where that is a terminal, plain lines now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+from raytl.cli.lines import line, rates
+from raytl.cli.numbers import duration
+from raytl.events import EpochEnded, Event, OnEvent, StageOpened, Step, Work
+
+QUIET_S = 15.0
+"""Plain lines of steps and of work come at most this often."""
+_WINDOW = 60
+
+Clock = Callable[[], float]
+
+
+@contextmanager
+def watching(console: Console) -> Iterator[OnEvent]:
+    """The watcher that fits the console; what it draws is gone when the block ends, its lines stay."""
+    if not console.is_terminal:
+        yield PlainWatcher(console)
+        return
+    with _bars(console) as bars:
+        yield LiveWatcher(bars)
+
+
+@dataclass
+class Pace:
+    """How long the rest takes, from the last steps: of (time, position) pairs."""
+
+    clock: Clock = time.monotonic
+    _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+
+    def at(self, position: int) -> None:
+        """Note that `position` was reached now; going back starts anew."""
+        if self._seen and position < self._seen[-1][1]:
+            self._seen.clear()
+        self._seen.append((self.clock(), position))
+
+    def left_s(self, total: int) -> float | None:
+        """Seconds until `total`; None before there is anything to judge by."""
+        if not self._seen:
+            return None
+        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
+        return (last_s - first_s) / (last - first) * (total - last) if last > first else None
+
+
+@dataclass
+class PlainWatcher:
+    """Lines for logs: every event but steps and work, of which one is told now and then, and the last."""
+
+    console: Console
+    clock: Clock = time.monotonic
+    _told: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Step) and not self._due("step"):
+            return
+        if isinstance(event, Work) and event.done < event.total and not self._due(event.name):
+            return
+        self.console.print(line(event), soft_wrap=True)
+
+    def _due(self, name: str) -> bool:
+        now = self.clock()
+        last = self._told.setdefault(name, now)  # the first is not told: short work needs no lines
+        if now - last < QUIET_S:
+            return False
+        self._told[name] = now
+        return True
+
+
+@dataclass
+class LiveWatcher:
+    """Lines that stay above bars that move: one for each piece of work, one for training."""
+
+    bars: Progress
+    pace: Pace = field(default_factory=Pace)
+    _work: dict[str, TaskID] = field(default_factory=dict)
+    _training: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Step():
+                self._step(event)
+            case Work():
+                self._count(event)
+            case _:
+                if isinstance(event, StageOpened):  # it trains faster or slower from here on
+                    self.pace = Pace(self.pace.clock)
+                self.bars.console.print(line(event), soft_wrap=True)
+                if isinstance(event, EpochEnded) and event.epoch == event.epochs:
+                    self._end_training()
+
+    def _step(self, step: Step) -> None:
+        done = (step.epoch - 1) * step.steps + step.step
+        total = step.epochs * step.steps
+        self.pace.at(done)
+        left = self.pace.left_s(total)
+        if self._training is None:
+            self._training = self.bars.add_task("", total=total, count="", detail="", left="")
+        self.bars.update(
+            self._training,
+            description=f"epoch {step.epoch}/{step.epochs}",
+            completed=done,
+            count=f"step {step.step}/{step.steps}",
+            detail=f"{step.images_per_s:,.0f} images/s  loss {step.loss:.3f}  lr {rates(step.rates)}",
+            left="" if left is None else f"≤ {duration(left)} left",
+        )
+
+    def _count(self, work: Work) -> None:
+        if work.name not in self._work:
+            self._work[work.name] = self.bars.add_task(work.name, total=work.total, count="", detail="", left=None)
+        task = self._work[work.name]
+        text = f"{work.done:,}/{work.total:,} {work.unit}"
+        self.bars.update(task, total=work.total, completed=work.done, count=text, detail="", left=None)
+        if work.done >= work.total:
+            self.bars.remove_task(self._work.pop(work.name))
+            self.bars.console.print(line(work), soft_wrap=True)
+
+    def _end_training(self) -> None:
+        if self._training is not None:
+            self.bars.remove_task(self._training)
+            self._training = None
+
+
+class _Left(ProgressColumn):
+    """Our own estimate where the task has one, else rich's."""
+
+    def render(self, task: Task) -> Text:
+        own = task.fields.get("left")
+        if own is not None:
+            return Text(own, style="cyan")
+        return Text("" if task.time_remaining is None else f"{duration(task.time_remaining)} left", style="cyan")
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", style="bold"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[count]}"),
+        TextColumn("{task.fields[detail]}", style="dim"),
+        _Left(),
+        console=console,
+        transient=True,
+        refresh_per_second=8,
+    )

@@ -1,0 +1,36 @@
+"""`raytl schema`: the JSON Schema of the experiment file, so that editors complete and check it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raytl.cli.options import Json
+from raytl.cli.terminal import Terminal, guarded
+from raytl.config.shape import json_schema
+from raytl.run.atomic import write_json
+
+
+def schema(
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file instead.")] = None,
+    json_: Json = False,
+) -> None:
+    """Print the JSON Schema of the experiment file.
+
+    Editors with a YAML language server complete and check a file whose first line is:
+    # yaml-language-server: $schema=raytl.schema.json
+    """
+    terminal = Terminal.open(json_)
+    with guarded(terminal):
+        if out is not None:
+            write_json(out, json_schema())
+            terminal.say(f"written to {out}; begin your experiment files with: # yaml-language-server: $schema={out}")
+            terminal.result({"out": out})
+        elif json_:
+            terminal.result(json_schema())
+        else:
+            sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

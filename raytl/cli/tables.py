@@ -1,0 +1,133 @@
+"""Results as tables: what a person wants to see at the end, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raytl.cli.numbers import metric, plural, score
+from raytl.run.folder import RunFolder
+from raytl.run.ledger import looks
+
+if TYPE_CHECKING:
+    from raytl.config.schema import Experiment
+    from raytl.evaluate.report import Evaluation
+    from raytl.evaluate.table import Predictions
+    from raytl.metrics.intervals import Interval
+    from raytl.train.driver import TrainResult
+
+MOST_ROWS = 30
+
+
+def table(columns: Sequence[str], right: Sequence[str] = ()) -> Table:
+    """A table without vertical rules; the columns named in `right` are flush right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made
+
+
+def titled(title: str, content: Table) -> Group:
+    """A table below its title, with room around."""
+    return Group(Text(title, style="bold"), content, Text())
+
+
+def facts(rows: Sequence[tuple[str, str]]) -> Table:
+    """Names and values, without lines."""
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    made.add_column(style="dim")
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        made.add_row(name, Text(value))
+    return made
+
+
+def train_tables(result: TrainResult, experiment: Experiment) -> list[RenderableType]:
+    """How training ended: the best epoch's metrics, where everything is, what to do next."""
+    folder = RunFolder(Path(result.run))
+    names = {
+        "trained": "trained",
+        "resumed": "trained, resumed after an interruption",
+        "already finished": "finished already; nothing was done (--new starts over)",
+    }
+    ends = f" (of at most {experiment.train.epochs})" if result.epochs < experiment.train.epochs else ""
+    kept = table(("validation", "best epoch"), right=("best epoch",))
+    for name, value in result.metrics.items():
+        if name.startswith("val/") and not name.endswith("seconds"):
+            kept.add_row(metric(name), score(name, value))
+    where = [
+        ("kept", f"epoch {result.best_epoch} of {result.epochs}{ends}, by {experiment.train.metric}"),
+        ("run", result.run),
+        ("curves", str(folder.curves)),
+        ("confusion", f"{folder.confusion}  (validation)"),
+        ("log", str(folder.log)),
+    ]
+    return [titled(f"{experiment.name}: {names[result.status]}", kept), facts([*where, *_next(folder)])]
+
+
+def evaluation_tables(found: Evaluation) -> list[RenderableType]:
+    """Scores with intervals, the classes, and where the report is."""
+    subject = found.subject
+    marked = found.look is not None and found.look > 1
+    title = f"{subject.run}: {subject.split} split" + (f", look {found.look}" if marked else "")
+    overall = table(("score", "value", "95 % interval"), right=("value", "95 % interval"))
+    for name, each in found.estimates.overall.items():
+        overall.add_row(metric(name), score(name, each.value), _bounds(name, each))
+    where = [
+        ("images", f"{found.images:,}, {plural(len(found.mistakes), 'worst mistake')} shown"),
+        ("report", f"{found.folder}/report.md"),
+        ("pictures", f"{found.folder}/confusion.png, worst.png"),
+    ]
+    parts: list[RenderableType] = [titled(title, overall), _classes(found), facts(where)]
+    if marked:
+        text = f"look {found.look} at this test split: choices made since the first may have been steered by it"
+        parts.append(Text(text, style="yellow"))
+    return parts
+
+
+def predictions_tables(found: Predictions, out: Path | None) -> list[RenderableType]:
+    """The first photos and their classes where nothing was written, the counts of the classes where it was."""
+    if out is not None:
+        counts = table(("class", "photos"), right=("photos",))
+        for name, number in Counter(found.predicted).most_common(MOST_ROWS):
+            counts.add_row(Text(name), f"{number:,}")
+        return [titled("predictions", counts), facts([("written", f"{out}: {plural(len(found.paths), 'photo')}")])]
+    rows = table(("photo", "predicted", "probability"), right=("probability",))
+    for path, name, row in list(zip(found.paths, found.predicted, found.probabilities, strict=True))[:MOST_ROWS]:
+        rows.add_row(Text(path), Text(name), f"{100 * float(max(row)):.1f} %")
+    more = len(found.paths) - MOST_ROWS
+    note = Text(f"and {plural(more, 'more photo')}; --out predictions.csv writes all")
+    return [titled("predictions", rows), *([note] if more > 0 else [])]
+
+
+def _next(folder: RunFolder) -> list[tuple[str, str]]:
+    seen = len(looks(folder))
+    test = f"looked at {plural(seen, 'time')} already" if seen else "locked so far; look once all choices are made"
+    return [
+        ("next", f"raytl evaluate {folder.root}    (the test split, {test})"),
+        ("", f"raytl predict {folder.root} PHOTOS --out predictions.csv"),
+        ("", f"tensorboard --logdir {folder.tensorboard}"),
+    ]
+
+
+def _classes(found: Evaluation) -> Group:
+    columns = ("class", "images", "precision", "recall", "F1")
+    each = found.estimates
+    order = sorted(range(len(found.classes)), key=lambda place: (each.f1[place].value, place))[:MOST_ROWS]
+    hidden = len(found.classes) - len(order)
+    made = table(columns, right=columns[1:])
+    for place in sorted(order) if not hidden else order:
+        scores = (score("f1", part[place].value) for part in (each.precision, each.recall, each.f1))
+        made.add_row(Text(found.classes[place]), f"{each.support[place]:,}", *scores)
+    return titled(f"the {len(order)} hardest classes" if hidden else "classes", made)
+
+
+def _bounds(name: str, each: Interval) -> str:
+    return f"{score(name, each.low).removesuffix(' %')} – {score(name, each.high)}"

@@ -1,0 +1,117 @@
+"""Where words go: results to standard output, all else to standard error; and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from raytl.errors import RaytlError
+from raytl.run.plain import encode
+
+_PIPED_WIDTH = 140
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """The two streams of a command; with `json`, standard output holds one JSON object and no tables."""
+
+    out: Console
+    err: Console
+    json: bool
+
+    @classmethod
+    def open(cls, json: bool = False) -> Terminal:
+        """The streams of this process."""
+        return cls(_console(stderr=False), _console(stderr=True), json)
+
+    def show(self, *parts: RenderableType) -> None:
+        """Print a part of the results, for people."""
+        if not self.json:
+            for part in parts:
+                self.out.print(part)
+
+    def result(self, value: Mapping[str, Any]) -> None:
+        """Print the results, for programs: one JSON object, the last line of standard output."""
+        if self.json:
+            sys.stdout.write(encode(value).decode() + "\n")
+            sys.stdout.flush()
+
+    def say(self, text: str | Text) -> None:
+        """Print a line to standard error."""
+        self.err.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+@contextmanager
+def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "interrupted") -> Iterator[None]:
+    """Inside, an error becomes its text on standard error and an exit code; a traceback goes to a log file.
+
+    `log` is where, if its folder is there; `interrupted` is what Ctrl-C is answered with.
+    """
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except RaytlError as error:
+        _fail(terminal, type(error).__name__, str(error), error.exit_code, error)
+    except KeyboardInterrupt as error:
+        terminal.say(Text(interrupted, style="yellow"))
+        raise typer.Exit(INTERRUPTED) from error
+    except BrokenPipeError as error:  # the reader of our output left, such as `head`
+        raise typer.Exit(1) from error
+    except Exception as error:
+        place = _write_traceback(log)
+        text = f"{type(error).__name__}: {_first_line(error)}\nThis was not foreseen; the whole story is in {place}"
+        _fail(terminal, "Unexpected", text, 1, error)
+
+
+def error_text(text: str) -> Text:
+    """An error's text with its first line in red and its advice in colour."""
+    lines = []
+    for number, line in enumerate(text.splitlines()):
+        if number == 0:
+            lines.append(Text.assemble(("error: ", "bold red"), (line, "red")))
+        elif line.lstrip().startswith("->"):
+            lines.append(Text(line, style="cyan"))
+        else:
+            lines.append(Text(line))
+    return Text("\n").join(lines)
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
+
+
+def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseException) -> None:
+    terminal.say(error_text(text))
+    terminal.result({"error": kind, "text": text})
+    raise typer.Exit(code) from cause
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "(no text)")[:300]
+
+
+def _write_traceback(log: Path | None) -> Path:
+    """Append the traceback to the log where its folder exists, else to a new temporary file; return the place."""
+    text = traceback.format_exc()
+    if log is not None and log.parent.is_dir():
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        return log
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="raytl-", suffix=".log", delete=False, errors="backslashreplace"
+    ) as new:
+        new.write(text)
+    return Path(new.name)

@@ -1,0 +1,114 @@
+"""A Ray session that says nothing on the terminal and leaves the machine as it found it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from raytl.errors import Unavailable
+
+#: Why each: a short poll, or every report costs 2 s; a bounded start and bounded collectives, or a lost rank
+#: hangs the others for ever; no usage pings (Ray sends one even when told not to, hence the dead URL).
+_ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+    "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "300",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+_OBJECT_STORE_BYTES = 256 * 2**20
+
+
+@contextlib.contextmanager
+def session(cluster: str) -> Iterator[None]:
+    """Ray is up inside: embedded for `local`, else the running cluster at `cluster` (`auto` or host:port).
+
+    A session that the caller already has is used as it is. One that was started here is shut down, and
+    the files of an embedded one are removed.
+
+    Raises:
+        Unavailable: no cluster answers at that address.
+    """
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    _hush()
+    temporary = _start(cluster)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hush() -> None:
+    """Send what Ray's raylets say (a worker died, ...) to the log: it has no switch, and would land on standard output."""
+    from ray._private import worker
+
+    def log(data: Mapping[str, Any], *_: object, **__: object) -> None:
+        for line in data.get("lines", ()):
+            logging.getLogger("ray").info("(%s) %s", data.get("pid"), line)
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = log
+
+
+def _start(cluster: str) -> Path | None:
+    import ray
+
+    if cluster == "local":
+        temporary = Path(tempfile.mkdtemp(prefix="raytl-ray-"))
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=str(temporary),
+        )
+        return temporary
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        ray.init(address=cluster, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as exc:
+        raise Unavailable(
+            f"compute.cluster: no Ray cluster answers at {cluster!r} ({str(exc).splitlines()[0]}).\n"
+            "  Expected: local, none, auto, or the host:port of a running head."
+        ) from exc
+    return None
+
+
+def _has_token() -> bool:
+    return any(os.environ.get(key) for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")) or (
+        Path.home() / ".ray" / "auth_token"
+    ).exists()
+
+
+def gpu_count() -> int:
+    """GPUs in the cluster of the current session."""
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+def cpu_count() -> float:
+    """CPUs in the cluster of the current session."""
+    import ray
+
+    return float(ray.cluster_resources().get("CPU", 1))

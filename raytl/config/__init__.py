@@ -1,0 +1,19 @@
+"""The experiment file: its schema, and how it is read, overridden, compared and written down. Light: no torch, no Ray."""
+
+from __future__ import annotations
+
+from raytl.config.dump import to_yaml
+from raytl.config.fingerprint import differences, fingerprint
+from raytl.config.load import load_experiment
+from raytl.config.override import override, parse_assignment
+from raytl.config.schema import Experiment
+
+__all__ = [
+    "Experiment",
+    "differences",
+    "fingerprint",
+    "load_experiment",
+    "override",
+    "parse_assignment",
+    "to_yaml",
+]

@@ -1,0 +1,162 @@
+"""Raw values become an experiment, or every problem that they have: of single keys and of keys together, at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from raytl.config import rules
+from raytl.config.explain import explained, stray_switches
+from raytl.config.problems import Problem
+from raytl.config.schema import Experiment
+from raytl.config.source import Path
+
+_PLACEHOLDERS = {"name": "x", "data": {"uri": "x"}, "model": {"name": "x"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who gave which key: the file `name` (with the `lines` of its paths), or an override, that `label` stands for."""
+
+    name: str
+    lines: Mapping[Path, int]
+    overrides: frozenset[Path] = frozenset()
+    label: str = "--set"
+
+    def where(self, path: Path) -> str:
+        """`file:line`, or `--set a.b`, of the value at `path` or of what is around it."""
+        for length in range(len(path), -1, -1):
+            head = path[:length]
+            if head in self.overrides:
+                return f"{self.label} {dotted(head)}"
+            if head in self.lines:
+                return f"{self.name}:{self.lines[head]}"
+            if deeper := [given for given in self.overrides if given[:length] == head and head]:
+                return f"{self.label} {dotted(min(deeper))}"
+        return self.name
+
+    def overridden(self, path: Path) -> bool:
+        """True when an override gave the value at `path`, the section around it, or a part of it."""
+        return any(path[: len(given)] == given or given[: len(path)] == path for given in self.overrides)
+
+
+def build(
+    raw: dict[str, Any], origin: Origin, broken: frozenset[Path] = frozenset()
+) -> tuple[Experiment | None, list[Problem]]:
+    """The experiment in `raw`, or None and every problem; `broken` are paths whose problems are told already.
+
+    A key that cannot take effect is a problem, unless it stands in the file and an override made it idle: then it is
+    set back to its default, so that `--set transfer.unfreeze=0` works on any file.
+    """
+    sections = _without_empty_sections(raw)
+    problems = [*stray_switches(sections, origin.where), *_validation(sections, origin)]
+    problems = [problem for problem in problems if path_of(problem.key) not in broken]
+    bad = broken | {path_of(problem.key) for problem in problems}
+    whole = _repaired(sections, bad)
+    if whole is None:
+        return None, problems
+    useless = _idle(whole, sections, origin, bad)
+    problems += [_idle_problem(one, origin) for one in useless if not _made_idle(one, origin)]
+    problems += [_conflict_problem(one, sections, origin) for one in rules.conflicts(whole) if not _touches(one, bad)]
+    if problems or broken:
+        return None, problems
+    kept = copy.deepcopy(sections)
+    for one in useless:
+        remove(kept, path_of(one.key))
+    return Experiment.model_validate(kept), []
+
+
+def dotted(path: Path) -> str:
+    """`("train", "epochs")` as `train.epochs`."""
+    return ".".join(str(part) for part in path)
+
+
+def path_of(key: str) -> Path:
+    """`train.epochs` as `("train", "epochs")`."""
+    return tuple(key.split(".")) if key else ()
+
+
+def value_at(raw: Any, path: Path) -> tuple[bool, Any]:
+    """Whether there is a value at `path`, and which."""
+    for part in path:
+        if not isinstance(raw, Mapping) or part not in raw:
+            return False, None
+        raw = raw[part]
+    return True, raw
+
+
+def remove(raw: dict[str, Any], path: Path) -> None:
+    """Take the value at `path` out of `raw`, if it is there."""
+    there, parent = value_at(raw, path[:-1])
+    if there and isinstance(parent, dict):
+        parent.pop(path[-1], None)
+
+
+def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
+    """A section of which every line is commented out (`train:`) is a section of defaults."""
+    fields = Experiment.model_fields
+    return {
+        key: {}
+        if value is None and isinstance(getattr(fields.get(key), "annotation", None), type(Experiment))
+        else value
+        for key, value in raw.items()
+    }
+
+
+def _validation(raw: dict[str, Any], origin: Origin) -> list[Problem]:
+    try:
+        Experiment.model_validate(raw)
+    except ValidationError as error:
+        return explained(error, raw, origin.where)
+    return []
+
+
+def _repaired(raw: dict[str, Any], bad: frozenset[Path]) -> Experiment | None:
+    """The experiment with defaults in the place of what is bad, so that the rest can be judged; None if beyond repair."""
+    whole = copy.deepcopy(raw)
+    for path in sorted(bad, key=len, reverse=True):
+        remove(whole, path)
+    for key, value in _PLACEHOLDERS.items():
+        if isinstance(value, dict) and isinstance(whole.get(key), dict):
+            whole[key] = value | whole[key]
+        else:
+            whole.setdefault(key, value)
+    try:
+        return Experiment.model_validate(whole)
+    except ValidationError:
+        return None
+
+
+def _idle(whole: Experiment, raw: dict[str, Any], origin: Origin, bad: frozenset[Path]) -> list[rules.Idle]:
+    return [
+        one
+        for one in rules.idle(whole)
+        if value_at(raw, path_of(one.key))[0] and not {path_of(one.key), path_of(one.cause)} & bad
+    ]
+
+
+def _made_idle(one: rules.Idle, origin: Origin) -> bool:
+    return origin.overridden(path_of(one.cause)) and not origin.overridden(path_of(one.key))
+
+
+def _idle_problem(one: rules.Idle, origin: Origin) -> Problem:
+    return Problem(origin.where(path_of(one.key)), one.key, f"cannot take effect: {one.because}", one.advice)
+
+
+def _touches(conflict: rules.Conflict, bad: frozenset[Path]) -> bool:
+    return any(path_of(key) in bad for key in conflict.keys)
+
+
+def _conflict_problem(conflict: rules.Conflict, raw: dict[str, Any], origin: Origin) -> Problem:
+    return Problem(next(_places(conflict, raw, origin)), conflict.keys[0], conflict.fault, conflict.advice)
+
+
+def _places(conflict: rules.Conflict, raw: dict[str, Any], origin: Origin) -> Iterator[str]:
+    """Where the conflict's keys were given, the one to blame first."""
+    paths = [path_of(key) for key in conflict.keys]
+    yield from (origin.where(path) for path in paths if value_at(raw, path)[0])
+    yield origin.name

@@ -1,0 +1,38 @@
+"""An experiment as the YAML text that reads back as the same experiment, with every key that takes effect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from raytl.config.build import path_of, remove
+from raytl.config.environment import escape
+from raytl.config.rules import idle
+from raytl.config.schema import Experiment
+from raytl.config.source import scalar
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """The resolved experiment: defaults written out, keys that cannot take effect left out."""
+    values = experiment.model_dump(mode="json")
+    for one in idle(experiment):
+        remove(values, path_of(one.key))
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that `source.scalar` would read as something else, and escapes `${`."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if not isinstance(scalar(text), str) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", escape(text), style=style)
+
+
+def _list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.SequenceNode:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=True)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)

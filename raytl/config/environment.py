@@ -1,0 +1,62 @@
+"""`${VAR}` and `${VAR:-default}` inside text become the environment's values; `$${` is a plain `${`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from raytl.config.source import Path
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\$\{")
+
+
+def interpolate(value: Any, environment: Mapping[str, str]) -> tuple[Any, dict[Path, str]]:
+    """`value` with every reference in its text replaced, and the fault at each path that could not be."""
+    faults = dict(_faults(value, environment, ()))
+    return _filled(value, environment), faults
+
+
+def escape(text: str) -> str:
+    """`text` such that `interpolate` gives it back as it is."""
+    return text.replace("${", "$${")
+
+
+def _filled(value: Any, environment: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(member, environment) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_filled(member, environment) for member in value]
+    return _REFERENCE.sub(lambda match: _found(match, environment), value) if isinstance(value, str) else value
+
+
+def _found(match: re.Match[str], environment: Mapping[str, str]) -> str:
+    if match[0] == "$${":
+        return "${"
+    if match["name"] is None:
+        return match[0]
+    default = match["default"]
+    set_value = environment.get(match["name"])
+    if default is not None and not set_value:  # as in the shell: `:-` also stands in for an empty variable
+        return default
+    return match[0] if set_value is None else set_value
+
+
+def _faults(value: Any, environment: Mapping[str, str], path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, (dict, list)):
+        for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _faults(member, environment, (*path, key))
+    elif isinstance(value, str):
+        for match in _REFERENCE.finditer(value):
+            if fault := _fault(match, environment):
+                yield path, fault
+
+
+def _fault(match: re.Match[str], environment: Mapping[str, str]) -> str | None:
+    if match[0] == "$${":
+        return None
+    if match["name"] is None:
+        return "found '${' without a variable's name and '}'"
+    if match["default"] is None and match["name"] not in environment:
+        return f"the environment variable {match['name']} is not set"
+    return None

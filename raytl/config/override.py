@@ -1,0 +1,87 @@
+"""A trial is just an experiment with overrides: one pure function serves `--set`, the search and retraining."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from raytl.config import shape
+from raytl.config.build import Origin, build, dotted, path_of, value_at
+from raytl.config.problems import Problem, config_error
+from raytl.config.schema import Experiment
+from raytl.config.source import Path, SourceError, parse
+from raytl.errors import ConfigError
+
+
+def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
+    """`experiment` with `values` (by dotted key) in the place of its own; checked whole, the original is untouched.
+
+    Keys of the original that the overrides make idle go back to their defaults. Raises ConfigError with every problem.
+    """
+    raw = experiment.model_dump(exclude_unset=True)
+    problems = put_all(raw, values, "override")
+    origin = Origin(f"experiment {experiment.name}", {}, frozenset(map(path_of, values)), "override")
+    result, more = build(raw, origin)
+    if result is None or problems:
+        raise config_error(origin.name, [*problems, *more])
+    return result
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`a.b=value` as the key and the value, read as in the file. Raises ConfigError where it is none."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or any(not part for part in key.strip().split(".")):
+        raise ConfigError(f"--set {text}: expected a.b=value, such as --set optim.lr=1e-3")
+    try:
+        source = parse(value)
+    except SourceError as error:
+        raise ConfigError(f"--set {text}: the value is {error.fault}; put it in quotes if it is text") from error
+    return key.strip(), source.value
+
+
+def assignments(overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides by dotted key, from `a.b=value` texts or as they are; the last one of a key counts.
+
+    Raises ConfigError with every text that is none.
+    """
+    if isinstance(overrides, Mapping):
+        return dict(overrides)
+    values: dict[str, Any] = {}
+    faults = []
+    for text in overrides:
+        try:
+            key, value = parse_assignment(text)
+            values[key] = value
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return values
+
+
+def put_all(raw: dict[str, Any], values: Mapping[str, Any], label: str) -> list[Problem]:
+    """Set every value in `raw`; the problems of those that have no place there."""
+    return [problem for key, value in values.items() if (problem := _put(raw, path_of(key), value, label))]
+
+
+def _put(raw: dict[str, Any], path: Path, value: Any, label: str) -> Problem | None:
+    """Set one value; a mapping given for a section sets the keys that it names and leaves the others."""
+    for length in range(1, len(path)):
+        there, inner = value_at(raw, path[:length])
+        if there and inner is not None and not isinstance(inner, dict) and shape.node_at(path) is None:
+            outer = dotted(path[:length])
+            return Problem(
+                f"{label} {dotted(path)}", dotted(path), f"unknown key; {outer} holds a value, no keys", f"set {outer}"
+            )
+    parent: dict[str, Any] = raw
+    for part in path[:-1]:
+        if not isinstance(parent.get(str(part)), dict):
+            parent[str(part)] = {}
+        parent = parent[str(part)]
+    last = str(path[-1])
+    if isinstance(value, Mapping) and shape.keys_of(path) and isinstance(parent.get(last), dict):
+        parent[last] = {**parent[last], **value}
+    else:
+        parent[last] = copy.deepcopy(value)
+    return None

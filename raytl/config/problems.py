@@ -1,0 +1,45 @@
+"""A problem of an experiment as a value, and the one text that tells all of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from raytl.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong at a key: `where` is `file:line` or `--set a.b`, `advice` what to do about it."""
+
+    where: str
+    key: str
+    fault: str
+    advice: str = ""
+
+    @property
+    def text(self) -> str:
+        """The problem on one line, and the advice on a second."""
+        told = not self.key or self.where.endswith(f" {self.key}")
+        place = self.where if told else f"{self.where}: {self.key}"
+        return f"{place}: {self.fault}" + (f"\n    -> {self.advice}" if self.advice else "")
+
+
+def config_error(name: str, problems: Sequence[Problem]) -> ConfigError:
+    """All problems of the experiment `name` in one error."""
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return ConfigError("\n".join([f"{name}: {count}", *(f"  {problem.text}" for problem in problems)]))
+
+
+def near_miss(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `word` was probably meant to be; None where nothing is near."""
+    by_plain = {_plain(name): name for name in known}
+    if (exact := by_plain.get(_plain(word))) is not None:
+        return exact
+    found = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.6)
+    return by_plain[found[0]] if found else None
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "").replace(" ", "")

@@ -1,0 +1,192 @@
+"""What one key alone cannot tell: settings that contradict each other, and settings that cannot take effect.
+
+Pure functions of the experiment; who gave which key (the file or an override) is judged in `build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from raytl.config.problems import near_miss
+from raytl.config.schema import Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Settings of `keys` that cannot stand together; the first key is the one to blame."""
+
+    keys: tuple[str, ...]
+    fault: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A key that cannot take effect, because `cause` (another key) is as it is."""
+
+    key: str
+    cause: str
+    because: str
+    advice: str
+
+
+def conflicts(experiment: Experiment) -> list[Conflict]:
+    """Every contradiction of the experiment."""
+    rules = (_splits, _weights, _stages, _schedule, _batches, _losses, _machines)
+    return [conflict for rule in rules for conflict in rule(experiment)]
+
+
+def idle(experiment: Experiment) -> list[Idle]:
+    """Every key that cannot take effect, whether it was given or not."""
+    transfer, optim, train = experiment.transfer, experiment.optim, experiment.train
+    found: list[Idle] = []
+
+    def add(cause: str, because: str, advice: str, *keys: str) -> None:
+        found.extend(Idle(key, cause, because, advice) for key in keys)
+
+    if transfer.unfreeze == 0:
+        no_stage = ("transfer.unfreeze", "transfer.unfreeze is 0, so no stage learns")
+        add(*no_stage, "set transfer.unfreeze to 1 or more, or remove this key", "transfer.lr_decay")
+        add(*no_stage, "the head's rate is optim.lr; remove this key", "transfer.head_lr_ratio")
+        if transfer.gradual:
+            add(*no_stage, "gradual needs transfer.unfreeze of at least 1, or all", "transfer.gradual")
+    if not transfer.gradual:
+        add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
+    if train.loss != "focal":
+        add("train.loss", f"train.loss is {train.loss}", "set train.loss to focal, or remove it", "train.focal_gamma")
+    if optim.schedule != "restarts":
+        because = f"optim.schedule is {optim.schedule}"
+        add("optim.schedule", because, "set optim.schedule to restarts, or remove it", "optim.restart_every")
+    if optim.schedule == "constant":
+        add(
+            "optim.schedule",
+            "optim.schedule is constant",
+            "choose another schedule, or remove it",
+            "optim.min_lr_ratio",
+        )
+    if experiment.data.cache == "off":
+        add("data.cache", "data.cache is off", "set data.cache to auto or on, or remove it", "data.cache_limit_gb")
+    return found
+
+
+def _splits(experiment: Experiment) -> Iterator[Conflict]:
+    data = experiment.data
+    if data.val_fraction + data.test_fraction >= 1:
+        yield Conflict(
+            ("data.test_fraction", "data.val_fraction"),
+            f"found {data.test_fraction:g}, and data.val_fraction is {data.val_fraction:g}: together "
+            f"{data.val_fraction + data.test_fraction:g}, expected less than 1",
+            "leave images to train on: 0.15 each is common",
+        )
+
+
+def _weights(experiment: Experiment) -> Iterator[Conflict]:
+    weights = experiment.model.weights
+    word = weights not in ("pretrained", "none") and "/" not in weights and not Path(weights).suffix
+    if word and not Path(weights).exists():
+        near = near_miss(weights, ("pretrained", "none"))
+        yield Conflict(
+            ("model.weights",),
+            f"found {weights!r}; expected pretrained, none, a .safetensors or .pth file, or a run folder",
+            f"did you mean {near!r}?" if near else "no file or folder of this name is here; is the path complete?",
+        )
+
+
+def _stages(experiment: Experiment) -> Iterator[Conflict]:
+    transfer, epochs = experiment.transfer, experiment.train.epochs
+    if transfer.unfreeze == 0:
+        return
+    if transfer.head_first >= epochs:
+        yield Conflict(
+            ("transfer.head_first", "train.epochs"),
+            f"found {transfer.head_first} epochs, and train.epochs is {epochs}: the stages would never open",
+            f"set it below {epochs}, train for longer, or set transfer.unfreeze to 0 to train the head only",
+        )
+    elif transfer.gradual and transfer.unfreeze != "all":
+        last = transfer.head_first + (transfer.unfreeze - 1) * transfer.gradual_every
+        if last >= epochs:
+            yield Conflict(
+                (
+                    "transfer.gradual",
+                    "transfer.unfreeze",
+                    "transfer.gradual_every",
+                    "transfer.head_first",
+                    "train.epochs",
+                ),
+                f"stage {transfer.unfreeze} would open after {last} epochs, and train.epochs is {epochs}",
+                "open fewer stages (transfer.unfreeze), open them faster (transfer.gradual_every), or train for longer",
+            )
+
+
+def _schedule(experiment: Experiment) -> Iterator[Conflict]:
+    warmup, epochs = experiment.optim.warmup, experiment.train.epochs
+    if warmup >= epochs:
+        yield Conflict(
+            ("optim.warmup", "train.epochs"),
+            f"found {warmup:g} epochs, and train.epochs is {epochs}: training would end before it is warm",
+            f"set it below {epochs}; 0.5 is common",
+        )
+
+
+def _batches(experiment: Experiment) -> Iterator[Conflict]:
+    batch, accumulate, workers = experiment.train.batch_size, experiment.train.accumulate, experiment.compute.workers
+    if accumulate > batch:
+        yield Conflict(
+            ("train.accumulate", "train.batch_size"),
+            f"found {accumulate}, and train.batch_size is {batch}: a micro-batch would be empty",
+            "train.batch_size is the whole batch, which accumulate divides; lower one or raise the other",
+        )
+    elif batch < workers:
+        yield Conflict(
+            ("train.batch_size", "compute.workers"),
+            f"found {batch}, and compute.workers is {workers}: a worker would get no image",
+            f"train.batch_size is over all workers; set it to {workers} or more",
+        )
+    elif batch < workers * accumulate:
+        yield Conflict(
+            ("train.accumulate", "train.batch_size", "compute.workers"),
+            f"found {accumulate}; {workers} workers of {accumulate} micro-batches need a train.batch_size of "
+            f"{workers * accumulate}, and it is {batch}",
+            "lower train.accumulate, or raise train.batch_size",
+        )
+
+
+def _losses(experiment: Experiment) -> Iterator[Conflict]:
+    train = experiment.train
+    for key in ("mixup", "cutmix"):
+        if train.loss == "focal" and getattr(experiment.augment, key) > 0:
+            yield Conflict(
+                (f"augment.{key}", "train.loss"),
+                f"found {getattr(experiment.augment, key):g}, and train.loss is focal, which needs whole labels",
+                f"set augment.{key} to 0, or train.loss to cross_entropy",
+            )
+    if train.class_weights != "none" and train.sampler == "balanced":
+        yield Conflict(
+            ("train.class_weights", "train.sampler"),
+            "given, and train.sampler is balanced: rare classes would count twice over",
+            "keep one of the two",
+        )
+
+
+def _machines(experiment: Experiment) -> Iterator[Conflict]:
+    compute, precision = experiment.compute, experiment.train.precision
+    if compute.cluster == "none" and compute.workers > 1:
+        yield Conflict(
+            ("compute.workers", "compute.cluster"),
+            f"found {compute.workers}, and compute.cluster is none: this process alone is 1 worker",
+            "set compute.cluster to local (an embedded Ray), or compute.workers to 1",
+        )
+    if precision == "fp16" and compute.device == "cpu":
+        yield Conflict(
+            ("train.precision", "compute.device"),
+            "found fp16, and compute.device is cpu, where fp16 does not train",
+            "set it to auto, bf16 or fp32",
+        )
+    if "://" in experiment.storage.uri and not experiment.storage.uri.startswith("file://"):
+        yield Conflict(
+            ("storage.uri",),
+            f"found {experiment.storage.uri!r}; expected a folder, runs are written to one",
+            "name a folder that all workers see, and copy the run afterwards",
+        )

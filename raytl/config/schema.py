@@ -1,0 +1,238 @@
+"""The experiment file as frozen values: every key, its unit, its default and its bounds.
+
+`raytl schema` prints the JSON Schema of `Experiment`, so that editors complete the file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+
+def _epochs(value: Any) -> Any:
+    """`"1 epoch"`, `"2.5 epochs"` and plain numbers become a number of epochs."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(?:epochs?)?\s*", value)
+        if match is None:
+            raise ValueError(f"{value!r} is not a number of epochs; write 1, '1 epoch' or '2 epochs'")
+        return float(match[1])
+    return value
+
+
+_EPOCHS_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0},
+            {"type": "string", "pattern": r"^\s*[0-9.]+\s*(epochs?)?\s*$", "examples": ["2 epochs"]},
+        ]
+    }
+)
+WholeEpochs = Annotated[int, BeforeValidator(_epochs), Field(ge=0), _EPOCHS_SCHEMA]
+Epochs = Annotated[float, BeforeValidator(_epochs), Field(ge=0), _EPOCHS_SCHEMA]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of the experiment: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Where the images are and how they are divided."""
+
+    uri: str
+    """A folder or s3:// prefix of class folders (flat, or under train/ val/ test/), or a CSV, Parquet or JSONL manifest (path,label[,split])."""
+    val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    """Share of the samples for validation where the data brings no val split."""
+    test_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    """Share of the samples held out for the test where the data brings no test split."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """What to do with files that cannot be decoded: stop before training, or leave them out and list them."""
+    on_duplicate: Literal["drop", "error"] = "drop"
+    """Same image (by content) on two sides of a split: drop the training copy and list it, or stop."""
+    max_pixels: Annotated[int, Field(ge=1)] = 178_956_970
+    """Images of more pixels than this are refused as decompression bombs (Pillow's own bound is the default)."""
+    cache: Literal["auto", "on", "off"] = "auto"
+    """Decode once: keep decoded, resized images on the node's disk. auto = when they fit cache_limit_gb."""
+    cache_limit_gb: Annotated[float, Field(gt=0)] = 20.0
+    """Bound of the node's cache of decoded images, in GB (10^9 bytes); the least recently used sets go first."""
+    loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Loader processes of each training worker."""
+
+
+class PreprocessOverride(Section):
+    """Keys that replace the pretrained model's own preprocessing; leave them out unless you know better."""
+
+    image_px: Annotated[int, Field(ge=8)] | None = None
+    """Side of the square input, in pixels."""
+    crop_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Side of the evaluation crop over the shorter side of the resized image."""
+    mean: tuple[float, float, float] | None = None
+    """Mean of the RGB channels in [0, 1] that the weights were trained with."""
+    std: tuple[float, float, float] | None = None
+    """Standard deviation of the RGB channels in [0, 1] that the weights were trained with."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
+    """Resampling filter of the resize."""
+
+
+class ModelConfig(Section):
+    """The backbone, its weights and its input."""
+
+    name: str
+    """Any timm name; `torchvision:<name>` for torchvision's."""
+    weights: str = "pretrained"
+    """pretrained | none | a .safetensors or .pth file, or a raytl run folder. Loaded without running code from it."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout before the head; the model's default where left out."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Stochastic depth rate; the model's default where left out."""
+    preprocess: PreprocessOverride = PreprocessOverride()
+    """Overrides of the preprocessing that comes with the weights."""
+
+
+class TransferConfig(Section):
+    """What learns, when, and how fast: one axis for every backbone."""
+
+    unfreeze: Annotated[int, Field(ge=0)] | Literal["all"] = 2
+    """How many stages from the top learn; 0 = feature extraction (head only), all = full fine-tuning."""
+    lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Each stage below learns at this ratio of the one above it."""
+    head_lr_ratio: Annotated[float, Field(gt=0)] = 10.0
+    """The head's rate (optim.lr) over the top stage's."""
+    head_first: WholeEpochs = 1
+    """Epochs in which the head learns alone before the stages open."""
+    gradual: bool = False
+    """Open one stage at a time, from the top, one every `gradual_every`."""
+    gradual_every: Annotated[WholeEpochs, Field(ge=1)] = 1
+    """Epochs between two openings when gradual."""
+
+
+class AugmentConfig(Section):
+    """A one-dimensional family of augmentations, with keys to switch off what would break the niche's meaning."""
+
+    strength: Fraction = 0.5
+    """0 = only crop and flip ... 1 = the strongest of the policy."""
+    hflip: bool = True
+    """Mirror left and right; switch off for letters, or organs that have a side."""
+    vflip: bool = False
+    """Mirror top and bottom; for views from above and microscopes."""
+    rotate90: bool = False
+    """Quarter turns; for views from above and microscopes."""
+    rotation: bool = True
+    """Small rotations, up to 20 degrees at strength 1."""
+    colour: bool = True
+    """Brightness, contrast, saturation and hue; switch off where colour is the meaning."""
+    blur: bool = False
+    """Gaussian blur, for cameras that lose focus."""
+    crop: bool = True
+    """Random resized crop; off = the evaluation crop, so that nothing at the border is lost."""
+    erasing: Fraction = 0.0
+    """Probability of random erasing."""
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Alpha of mixup's beta distribution; 0 = off."""
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    """Alpha of CutMix's beta distribution; 0 = off."""
+
+
+class OptimConfig(Section):
+    """The optimizer and its schedule."""
+
+    name: str = "adamw"
+    """adamw | sgd | any optimizer of timm by name."""
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    """The head's learning rate for the whole (global) batch."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """Weight decay; norms, biases and other vectors have none."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """SGD's (Nesterov) momentum, or the first beta of the Adam family."""
+    schedule: Literal["cosine", "restarts", "onecycle", "constant"] = "cosine"
+    """Shape of the rates over training, after warm-up."""
+    warmup: Epochs = 0.5
+    """Linear warm-up, again for each stage that opens."""
+    restart_every: Annotated[Epochs, Field(gt=0)] = 5.0
+    """Length of the first cycle of warm restarts; each next one is twice as long."""
+    min_lr_ratio: Fraction = 0.01
+    """Where the schedule ends, as a share of the rate."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Bound of the gradient's global norm; null = none."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of the exponential moving average of the weights that is evaluated and kept; null = none."""
+
+
+class TrainConfig(Section):
+    """The training loop."""
+
+    epochs: Annotated[int, Field(ge=1)] = 12
+    """Epochs at most."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """The global batch: over all workers and accumulation steps."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Micro-batches that a batch is computed in, to save memory."""
+    early_stop: Annotated[int, Field(ge=0)] = 4
+    """Stop after this many epochs without a better `metric`; 0 = never."""
+    metric: Literal["val/balanced_accuracy", "val/accuracy", "val/macro_f1", "val/log_loss"] = "val/balanced_accuracy"
+    """What early stopping and the best checkpoint go by; ties go to the lower val/log_loss."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto = bf16 where the hardware gains from it (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
+    channels_last: bool | Literal["auto"] = "auto"
+    """Memory layout NHWC; auto = for convolutional networks."""
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    """focal = cross-entropy that weighs hard samples more (Lin et al. 2017)."""
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    """The focal loss's gamma."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target spread over all classes."""
+    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    """Weight of each class in the loss; balanced = inverse to its frequency."""
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
+    """balanced = draw every class equally often, with replacement."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of every source of randomness."""
+    deterministic: bool = False
+    """Only deterministic kernels, at the cost of speed: the same run gives the same bits."""
+    checkpoint_every_s: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds between checkpoints inside an epoch; there is always one at an epoch's end."""
+
+
+class ComputeConfig(Section):
+    """Where the work runs."""
+
+    workers: Annotated[int, Field(ge=1)] = 1
+    """Data-parallel workers, one GPU each where there are GPUs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto = GPUs where there are some."""
+    cluster: str = "local"
+    """local = an embedded Ray; none = this process, without Ray (1 worker); auto or host:port = a running Ray cluster."""
+    cpus_per_worker: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """CPUs of each worker; auto = this machine's cores shared out between the workers."""
+    max_failures: Annotated[int, Field(ge=0)] = 3
+    """How often lost workers are replaced before the run gives up."""
+    timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    """How long a worker waits for the others before it says so and stops."""
+
+
+class StorageConfig(Section):
+    """Where runs are written."""
+
+    uri: str = "runs/"
+    """The folder that run folders go into."""
+
+
+class Experiment(Section):
+    """One experiment: what `raytl train` runs."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """The run's name, and its folder's: letters, digits, '.', '_' and '-', beginning with a letter or a digit."""
+    task: Literal["classification"] = "classification"
+    """What is learnt."""
+    data: DataConfig
+    model: ModelConfig
+    transfer: TransferConfig = TransferConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    compute: ComputeConfig = ComputeConfig()
+    storage: StorageConfig = StorageConfig()

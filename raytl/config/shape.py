@@ -1,0 +1,188 @@
+"""The JSON Schema of the experiment, and what it says of a key in words: what is expected there, and what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from raytl.config.problems import near_miss
+from raytl.config.schema import Experiment
+
+Node = dict[str, Any]
+
+# What other tools call raytl's keys; a near miss by letters would not find them.
+_ELSEWHERE = {
+    "architecture": "model.name",
+    "arch": "model.name",
+    "backbone": "model.name",
+    "pretrained": "model.weights",
+    "checkpoint": "model.weights",
+    "image_size": "model.preprocess.image_px",
+    "img_size": "model.preprocess.image_px",
+    "freeze": "transfer.unfreeze",
+    "layer_decay": "transfer.lr_decay",
+    "learning_rate": "optim.lr",
+    "optimizer": "optim.name",
+    "scheduler": "optim.schedule",
+    "patience": "train.early_stop",
+    "num_workers": "data.loader_workers",
+    "gpus": "compute.workers",
+    "num_gpus": "compute.workers",
+    "path": "data.uri",
+    "root": "data.uri",
+    "dataset": "data.uri",
+    "output": "storage.uri",
+    "output_dir": "storage.uri",
+}
+
+
+@cache
+def json_schema() -> Node:
+    """The JSON Schema (draft 2020-12) of the experiment file; do not change the value in place."""
+    schema = Experiment.model_json_schema()
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "raytl experiment"}
+    return head | {key: value for key, value in schema.items() if key != "title"}
+
+
+def node_at(path: Sequence[str | int]) -> Node | None:
+    """The schema of the value at `path`; None where no key of that name is known."""
+    nodes = [json_schema()]
+    for part in path:
+        nodes = [inner for node in nodes for inner in _inner(node, part)]
+    return nodes[0] if nodes else None
+
+
+def keys_of(path: Sequence[str | int]) -> list[str]:
+    """The keys of the section at `path`; none where it is not a section."""
+    return list(_resolved(node).get("properties", {})) if (node := node_at(path)) is not None else []
+
+
+def all_keys() -> list[str]:
+    """Every dotted key that holds a value, sections left out."""
+    return [".".join(path) for path in _leaves(json_schema(), ())]
+
+
+def accepts_switch(path: Sequence[str | int]) -> bool:
+    """True when true and false may stand at `path` (or nothing is known of it)."""
+    node = node_at(path)
+    return node is None or any(
+        choice.get("type") == "boolean" or True in choice.get("enum", ()) for choice in _choices(node)
+    )
+
+
+def choices_at(path: Sequence[str | int]) -> list[str]:
+    """The words that may stand at `path`, where some are listed."""
+    node = node_at(path)
+    return [] if node is None else [word for choice in _choices(node) for word in _words(choice)]
+
+
+def accepts_type(path: Sequence[str | int], name: str) -> bool:
+    """True when a value of the JSON type `name` (string, null, ...) may stand at `path`."""
+    node = node_at(path)
+    return node is not None and any(choice.get("type") == name for choice in _choices(node))
+
+
+def most(path: Sequence[str | int]) -> float | None:
+    """The upper bound of the number at `path`, where it has one."""
+    bounds = [choice.get("maximum", choice.get("exclusiveMaximum")) for choice in _choices(node_at(path) or {})]
+    return bounds[0] if bounds else None
+
+
+def description(path: Sequence[str | int]) -> str:
+    """What the key at `path` means."""
+    return str((node_at(path) or {}).get("description", ""))
+
+
+def expectation(path: Sequence[str | int]) -> str:
+    """What may stand at `path`, in words: `a whole number of at least 1, or auto`."""
+    node = node_at(path)
+    if node is None:
+        return "nothing"
+    words = choices_at(path)
+    kinds = [_kind(choice) for choice in _choices(node) if not _words(choice)]
+    listed = ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else "".join(words)
+    return ", or ".join([*kinds, *([listed] if listed else [])])
+
+
+def right_key(path: Sequence[str | int]) -> str | None:
+    """Advice on a key that is not known: what it was probably meant to be, and where that belongs."""
+    *section, word = (str(part) for part in path)
+    here = keys_of(section)
+    if (near := near_miss(word, here)) is not None:
+        return f"did you mean {near!r}?"
+    plain = word.lower().replace("-", "_")
+    if plain in _ELSEWHERE:
+        return f"raytl calls it {_ELSEWHERE[plain]}"
+    by_name: dict[str, list[str]] = {}
+    for key in all_keys():
+        by_name.setdefault(key.rpartition(".")[2], []).append(key)
+    match = near_miss(word, by_name)
+    return f"did you mean {' or '.join(by_name[match])}?" if match else None
+
+
+def _inner(node: Node, part: str | int) -> Iterator[Node]:
+    for choice in _choices(node):
+        if isinstance(part, str) and part in choice.get("properties", {}):
+            yield choice["properties"][part]
+        elif isinstance(part, str) and isinstance(choice.get("additionalProperties"), dict):
+            yield choice["additionalProperties"]
+        elif isinstance(part, int) and part < len(choice.get("prefixItems", ())):
+            yield choice["prefixItems"][part]
+
+
+def _leaves(node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for key, inner in _resolved(node)["properties"].items():
+        if "properties" in _resolved(inner):
+            yield from _leaves(inner, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def _resolved(node: Node) -> Node:
+    if "$ref" not in node:
+        return node
+    found: Node = json_schema()["$defs"][node["$ref"].rpartition("/")[2]]
+    return found
+
+
+def _choices(node: Node) -> list[Node]:
+    node = _resolved(node)
+    return [inner for choice in node["anyOf"] for inner in _choices(choice)] if "anyOf" in node else [node]
+
+
+def _words(node: Node) -> list[str]:
+    return [node["const"]] if "const" in node else [str(word) for word in node.get("enum", ())]
+
+
+def _kind(node: Node) -> str:
+    match node.get("type"):
+        case "integer":
+            return "a whole number" + _bounds(node)
+        case "number":
+            return "a number" + _bounds(node)
+        case "string":
+            return f"text such as {node['examples'][0]!r}" if "examples" in node else "text"
+        case "array":
+            return f"a list of {len(node.get('prefixItems', ())) or 'several'} numbers"
+        case "object" if "properties" in node:
+            return f"a section with the keys {', '.join(node['properties'])}"
+        case "object":
+            return f"a mapping of names to {_kind(node['additionalProperties'])}"
+        case "boolean":
+            return "true or false"
+    return str(node.get("type", "a value"))
+
+
+def _bounds(node: Node) -> str:
+    least, most = node.get("minimum"), node.get("maximum")
+    if least is not None and most is not None:
+        return f" from {least:g} to {most:g}"
+    words = {
+        "minimum": "of at least",
+        "exclusiveMinimum": "above",
+        "maximum": "of at most",
+        "exclusiveMaximum": "below",
+    }
+    told = [f"{word} {node[key]:.12g}" for key, word in words.items() if key in node]
+    return f" {' and '.join(told)}" if told else ""

@@ -1,0 +1,199 @@
+"""Every file is read once before training: what is broken, what is there twice, and what its bytes hash to.
+
+Images that are decoded on the way and will be trained or validated on go into the node's cache of decoded images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+
+from raytl.config.schema import DataConfig
+from raytl.data.cache import SetWriter, begin_set
+from raytl.data.decode import BadImage, decode, read
+from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
+from raytl.data.manifest import Manifest, Sample, listed
+from raytl.data.remembered import Finding, recall, remember
+from raytl.data.split import assign
+from raytl.data.transforms import Preprocess, prepare
+from raytl.errors import DataError
+from raytl.events import OnEvent, Work, ignore
+
+_EVENT_EVERY_S = 0.1
+_IN_FLIGHT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A file that cannot be used, and why."""
+
+    key: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The samples that can be used, with split and digest, and what was left out."""
+
+    samples: tuple[Sample, ...]
+    skipped: tuple[Bad, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def audit(
+    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None = None, on_event: OnEvent = ignore
+) -> Audited:
+    """Assigns the splits, reads and decodes every file that is not remembered, and drops what cannot be used.
+
+    With `preprocess`, decoded train and val images are cached on the way; test images never are.
+
+    Raises:
+        DataError: files that cannot be decoded (`on_bad_image: error`), or the same content on two sides of the
+            split (`on_duplicate: error`), all of them listed.
+    """
+    samples = assign(manifest.samples, config.val_fraction, config.test_fraction)
+    findings, writer = _findings(samples, config, preprocess, on_event)
+    try:
+        audited = _judged(manifest, samples, findings, config)
+        if writer:
+            writer.commit([sample for sample in audited.samples if sample.split != "test"])
+    finally:
+        if writer:
+            writer.abort()
+    return audited
+
+
+def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, Finding], config: DataConfig) -> Audited:
+    bad = tuple(Bad(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
+    good = [replace(s, digest=findings[s.path].digest) for s in samples if not findings[s.path].reason]
+    copies = cross_split(good)
+    problems = _problems(bad, copies, len(samples), config)
+    if problems:
+        raise DataError(f"{manifest.root}: " + "\n".join(problems))
+    dropped = {copy.dropped.key for copy in copies}
+    kept = tuple(sample for sample in good if sample.key not in dropped)
+    notes = (*manifest.warnings, *_notes(manifest, bad, copies), *same_side_warnings(kept))
+    return Audited(kept, bad, copies, notes)
+
+
+def _problems(bad: Sequence[Bad], copies: Sequence[Duplicate], total: int, config: DataConfig) -> list[str]:
+    found = []
+    if bad and (config.on_bad_image == "error" or len(bad) == total):
+        found.append(
+            f"{len(bad)} of {total} images cannot be decoded:\n{listed([str(item) for item in bad])}\n"
+            "Mend or remove them, or set data.on_bad_image: skip to leave them out."
+        )
+    if copies and config.on_duplicate == "error":
+        found.append(
+            f"{len(copies)} images are on two sides of the split:\n{listed([str(item) for item in copies])}\n"
+            "Keep each on one side, or set data.on_duplicate: drop to leave out the copy in train."
+        )
+    return found
+
+
+def _notes(manifest: Manifest, bad: Sequence[Bad], copies: Sequence[Duplicate]) -> Iterator[str]:
+    if manifest.ignored:
+        shown = listed([repr(key) for key in manifest.ignored], 3)
+        yield f"{len(manifest.ignored)} files are ignored, as they are no images or in no class folder:\n{shown}"
+    if bad:
+        yield f"{len(bad)} images cannot be decoded and are left out:\n{listed([str(item) for item in bad])}"
+    if copies:
+        shown = listed([str(item) for item in copies])
+        yield f"{len(copies)} images are on another side of the split too and are left out there:\n{shown}"
+
+
+def _findings(
+    samples: Sequence[Sample], config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent
+) -> tuple[dict[str, Finding], SetWriter | None]:
+    """What each path holds, from memory or by reading; the writer has the decoded images of what was read."""
+    known = recall(samples, config.max_pixels)
+    held = {s.path: known[s.path] for s in samples if s.path in known and _holds(known[s.path], s.path)}
+    fresh = [sample for sample in samples if sample.path not in held]
+    reading = _Reading(fresh, config.max_pixels, preprocess, config)
+    try:
+        read_now = dict(_progress(reading.run(), len(fresh), on_event))
+    except BaseException:
+        reading.abort()
+        raise
+    findings = {**held, **read_now}
+    if findings != known:
+        remember(samples, config.max_pixels, findings)
+    return findings, reading.writer
+
+
+def _holds(finding: Finding, path: str) -> bool:
+    try:
+        return finding.holds(Path(path).stat())
+    except OSError:
+        return False
+
+
+def _progress(findings: Iterator[tuple[str, Finding]], total: int, on_event: OnEvent) -> Iterator[tuple[str, Finding]]:
+    """Passes the findings on and tells the watcher at most ten times a second."""
+    said = 0.0
+    for done, item in enumerate(findings, start=1):
+        if monotonic() - said >= _EVENT_EVERY_S or done == total:
+            said = monotonic()
+            on_event(Work("reading images", done, total))
+        yield item
+
+
+class _Reading:
+    """Reads files in threads (Pillow decodes outside Python's lock) and keeps what is to be cached."""
+
+    def __init__(
+        self, samples: Sequence[Sample], max_pixels: int, preprocess: Preprocess | None, config: DataConfig
+    ) -> None:
+        self._samples = samples
+        self._max_pixels = max_pixels
+        self._preprocess = preprocess
+        cached = [sample for sample in samples if sample.split != "test"]
+        self._slots = {sample.key: slot for slot, sample in enumerate(cached)}
+        self.writer = begin_set(cached, preprocess, config) if preprocess and cached else None
+
+    def run(self) -> Iterator[tuple[str, Finding]]:
+        """Each sample's path and finding, in order."""
+        samples = iter(self._samples)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            try:
+                while some := list(islice(samples, _IN_FLIGHT)):
+                    yield from zip((s.path for s in some), pool.map(self._read, some), strict=True)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def abort(self) -> None:
+        """Throws away what was kept."""
+        if self.writer:
+            self.writer.abort()
+
+    def _read(self, sample: Sample) -> Finding:
+        size = mtime_ns = ctime_ns = 0
+        digest = ""
+        try:
+            status = Path(sample.path).stat()  # before the bytes, so that a change in between is seen next time
+            size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            data = read(sample.path, self._max_pixels)
+            digest = hashlib.sha256(data).hexdigest()
+            self._keep(sample, data)
+        except OSError as exc:
+            return Finding(size, mtime_ns, ctime_ns, digest, f"cannot be read ({exc.strerror or exc})")
+        except BadImage as exc:
+            return Finding(size, mtime_ns, ctime_ns, digest, exc.reason)
+        return Finding(size, mtime_ns, ctime_ns, digest, "")
+
+    def _keep(self, sample: Sample, data: bytes) -> None:
+        image = decode(data, self._max_pixels)
+        if self._preprocess and self.writer and sample.split != "test":
+            self.writer.add(self._slots[sample.key], prepare(image, self._preprocess))

@@ -1,0 +1,84 @@
+"""Where prepared images come from: decoded beforehand and mapped into memory, or decoded each time they are asked for."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.data.decode import BadImage, decode
+from raytl.data.manifest import Sample
+from raytl.data.transforms import Preprocess, prepare
+from raytl.errors import DataError
+
+Pixels = NDArray[np.uint8]
+
+
+class Images(Protocol):
+    """Prepared images by their position in the split, each `(height, width, 3) uint8`; never written to."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int, /) -> Pixels: ...
+
+
+class FileImages:
+    """Decodes and prepares a file each time it is asked for. Safe to use from forked processes and threads."""
+
+    def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> None:
+        # One string, not a million: reading a Python object counts its references, which copies its page in every fork.
+        self._paths = b"\0".join(sample.path.encode(errors="surrogateescape") for sample in samples)
+        lengths = [len(sample.path.encode(errors="surrogateescape")) + 1 for sample in samples]
+        self._ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self._preprocess = preprocess
+        self._max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, i: int, /) -> Pixels:
+        path = self._paths[self._ends[i] : self._ends[i + 1] - 1].decode(errors="surrogateescape")
+        try:
+            return prepare(decode(path, self._max_pixels), self._preprocess)
+        except BadImage as exc:
+            raise DataError(
+                f"{path}: {exc}; it could be read when the data was checked, so the file changed since then. "
+                "Put the file back, or run the same command again to check the data anew"
+            ) from exc
+
+
+class DecodedSet:
+    """Prepared images in memory-mapped files: read without a copy, and shared by all processes of the node.
+
+    `places` is a row of (file number, offset in bytes, height, width) for each image, `(n, 4) int64`; `keep` is
+    held as long as the set is (the locks that protect the files from eviction).
+    """
+
+    def __init__(self, files: Sequence[Path], places: NDArray[np.int64], keep: Sequence[Any] = ()) -> None:
+        self._maps = [_mapped(path) for path in files]
+        self._places = places
+        self._keep = tuple(keep)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, i: int, /) -> Pixels:
+        file, offset, height, width = self._places[i].tolist()
+        end = offset + height * width * 3
+        pixels: Pixels = self._maps[file][offset:end].reshape(height, width, 3)
+        return pixels
+
+    @property
+    def bytes(self) -> int:
+        """Size of the images together, in bytes."""
+        return int((self._places[:, 2] * self._places[:, 3]).sum()) * 3
+
+
+def _mapped(path: Path) -> Pixels:
+    """The file's bytes, read-only and shared."""
+    with path.open("rb") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)

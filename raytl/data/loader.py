@@ -1,0 +1,252 @@
+"""Batches of uint8 pixels for the training loop, made beside it.
+
+What is in a batch is decided by arithmetic (`shard`) in the training process and sent to loader processes as a
+request; what is done to a sample is a pure function of (seed, epoch, sample). So 0, 1 or 8 loader processes and any
+world give the same tensors. Loader processes are forked: decoded images are mapped memory that all of them share.
+Pixels come back through one block of shared memory made before the fork, which needs no room in /dev/shm.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from raytl.data import shard
+from raytl.data.augment import TrainAugment, sample_rng
+from raytl.data.images import Images, Pixels
+from raytl.data.transforms import Preprocess, center_crop
+from raytl.errors import RaytlError, TrainingError
+from raytl.world import World
+
+PREFETCH = 4
+"""Batches that each loader process works ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images `(b, 3, side, side) uint8` in channels-last memory, targets `(b,) int64`, and ids: positions in the split."""
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    ids: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One batch to be made: these samples of this epoch, into this slot of the shared memory."""
+
+    epoch: int
+    ids: NDArray[np.int64]
+    slot: int
+    global_count: int
+
+
+def auto_workers(device: str, cores: float) -> int:
+    """Loader processes for a training worker that has `cores` CPU cores, for `data.loader_workers: auto`.
+
+    On a GPU, all cores but one, up to 8. On a CPU the training needs the cores itself: one process, and one more
+    for each 8 cores, up to 4; a loader process costs about 0.6 ms of one core an image when images are decoded already.
+    """
+    if device == "cuda":
+        return int(min(8, max(1, cores - 1)))
+    return int(min(4, 1 + cores // 8))
+
+
+class TrainLoader:
+    """The rank's training batches, epoch by epoch; `batch` is global. `targets` are class numbers by position.
+
+    A rank may get an empty batch when a global batch is smaller than the world.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        targets: ArrayLike,
+        augment: TrainAugment,
+        *,
+        batch: int,
+        seed: int,
+        world: World,
+        weights: ArrayLike | None = None,
+        workers: int = 0,
+    ) -> None:
+        self._targets = np.asarray(targets, dtype=np.int64)
+        assert len(images) == len(self._targets) > 0, "one target for each image, and at least one"
+        self._seed, self._world, self._weights = seed, world, weights
+        self.steps = shard.steps_per_epoch(len(images), batch)
+        view = partial(_augmented, images, augment, seed)
+        self._pipe = _Pipe(view, augment.image_px, -(-batch // world.size), workers)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
+        """The batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
+        order = shard.epoch_order(len(self._targets), self._seed, epoch, self._weights)
+        requests: list[_Request] = []
+        for step in range(start_step, self.steps):
+            whole = shard.global_batch(order, step, self.steps)
+            part = shard.rank_part(whole, self._world.rank, self._world.size)
+            requests.append(_Request(epoch, part, len(requests), len(whole)))
+        for request, images in self._pipe.run(requests):
+            yield _batch(images, self._targets, request.ids), request.global_count
+
+    def close(self) -> None:
+        """Ends the loader processes."""
+        self._pipe.close()
+
+
+class EvalLoader:
+    """The rank's evaluation batches: whole fixed batches of `batch`, dealt round-robin, each sample exactly once."""
+
+    def __init__(
+        self,
+        images: Images,
+        targets: ArrayLike,
+        preprocess: Preprocess,
+        *,
+        batch: int,
+        world: World,
+        workers: int = 0,
+    ) -> None:
+        self._targets = np.asarray(targets, dtype=np.int64)
+        assert len(images) == len(self._targets), "one target for each image"
+        self._parts = shard.eval_batches(len(images), batch, world.rank, world.size)
+        self._pipe = _Pipe(partial(_cropped, images, preprocess.image_px), preprocess.image_px, batch, workers)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Batch]:
+        requests = [_Request(0, ids, slot, len(ids)) for slot, ids in enumerate(self._parts)]
+        for request, images in self._pipe.run(requests):
+            yield _batch(images, self._targets, request.ids)
+
+    def close(self) -> None:
+        """Ends the loader processes."""
+        self._pipe.close()
+
+
+def _augmented(images: Images, augment: TrainAugment, seed: int, epoch: int, i: int) -> Pixels:
+    return augment.view(images[i], sample_rng(seed, epoch, i))
+
+
+def _cropped(images: Images, side: int, _epoch: int, i: int) -> Pixels:
+    return center_crop(images[i], side)
+
+
+def _batch(images: torch.Tensor, targets: NDArray[np.int64], ids: NDArray[np.int64]) -> Batch:
+    return Batch(images, torch.from_numpy(targets[ids]), torch.from_numpy(ids.copy()))
+
+
+class _Requests:
+    """The sampler of the DataLoader: what it hands to the loader processes, changed between epochs."""
+
+    def __init__(self) -> None:
+        self.now: Sequence[_Request] = ()
+
+    def __iter__(self) -> Iterator[_Request]:
+        return iter(self.now)
+
+    def __len__(self) -> int:
+        return len(self.now)
+
+
+class _Views(Dataset[Any]):
+    """Makes the images of a request in the loader process, straight into the shared memory."""
+
+    def __init__(self, view: Callable[[int, int], Pixels], slots: Pixels) -> None:
+        self._view, self._slots = view, slots
+
+    def __getitem__(self, request: Any) -> RaytlError | None:
+        slot = self._slots[request.slot % len(self._slots)]
+        try:
+            for row, i in enumerate(request.ids.tolist()):
+                slot[row] = self._view(request.epoch, i)
+        except RaytlError as error:  # as a value: the DataLoader would bury its text in a traceback
+            return error
+        return None
+
+
+class _Pipe:
+    """Requests in, `(b, 3, side, side) uint8` out, in order; by `workers` processes, or here when 0."""
+
+    def __init__(self, view: Callable[[int, int], Pixels], side: int, batch: int, workers: int) -> None:
+        self._view, self._side, self._batch, self._workers = view, side, batch, workers
+        self._requests = _Requests()
+        self._loader: DataLoader[Any] | None = None
+        self._slots: Pixels | None = None
+
+    def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor]]:
+        """Each request with its images, which the caller owns."""
+        done = self._here(requests) if self._workers == 0 or not requests else self._beside(requests)
+        for request, pixels in zip(requests, done, strict=True):
+            yield request, torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+    def _here(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
+        for request in requests:
+            pixels = np.empty((len(request.ids), self._side, self._side, 3), dtype=np.uint8)
+            _raise(_Views(self._view, pixels[None])[request])
+            yield pixels
+
+    def _beside(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
+        made = iter(self._started(requests))
+        assert self._slots is not None
+        for request in requests:
+            _raise(_next(made))
+            # a copy: the loader processes write to the slot again as soon as the next batch is asked for
+            yield self._slots[request.slot % len(self._slots), : len(request.ids)].copy()
+
+    def _started(self, requests: Sequence[_Request]) -> DataLoader[Any]:
+        """The DataLoader, its processes forked at the first use and kept for all epochs."""
+        self._requests.now = requests
+        if self._loader is None:
+            # in flight at once: PREFETCH for each process; one more is being read
+            shape = (self._workers * PREFETCH + 1, self._batch, self._side, self._side, 3)
+            self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
+            self._loader = DataLoader(
+                _Views(self._view, self._slots),
+                sampler=self._requests,
+                batch_size=None,
+                num_workers=self._workers,
+                prefetch_factor=PREFETCH,
+                persistent_workers=True,
+                collate_fn=_as_is,
+                multiprocessing_context="fork",
+                generator=torch.Generator(),  # else the base seed is drawn from the global random numbers
+            )
+        return self._loader
+
+    def close(self) -> None:
+        """Ends the processes; the next run starts new ones."""
+        if self._loader is not None and self._loader._iterator is not None:
+            self._loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
+        self._loader = self._slots = None
+
+
+def _next(made: Iterator[RaytlError | None]) -> RaytlError | None:
+    try:
+        return next(made)
+    except RuntimeError as exc:
+        if "DataLoader worker" not in str(exc):
+            raise
+        raise TrainingError(
+            f"a loader process died: {exc}. Killed for memory? Use fewer data.loader_workers (0 = none)"
+        ) from exc
+
+
+def _raise(error: RaytlError | None) -> None:
+    if error is not None:
+        raise error
+
+
+def _as_is(made: Any) -> Any:
+    return made

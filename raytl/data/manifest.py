@@ -1,0 +1,91 @@
+"""What a dataset is: samples with a label each, as values, whatever layout they came in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raytl.errors import DataError
+
+SPLITS = ("train", "val", "test")
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image: `key` is its posix path under the dataset's root, `path` where it is on this node."""
+
+    key: str
+    path: str
+    label: str
+    split: str | None = None
+    """train, val or test; None where the data does not say."""
+    digest: str = ""
+    """sha256 of the file's bytes in hex; empty before the audit."""
+
+    def record(self) -> dict[str, str | None]:
+        """The sample as a JSON object, for a run's samples.jsonl."""
+        return {"key": self.key, "path": self.path, "label": self.label, "split": self.split, "digest": self.digest}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Sample:
+        """The sample that `record()` wrote."""
+        return cls(record["key"], record["path"], record["label"], record["split"], record["digest"])
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All samples of a dataset, sorted by key; `root` is the folder or URI as the user named it."""
+
+    root: str
+    samples: tuple[Sample, ...]
+    classes: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+    """Files that are no samples: not images by their extension, or images outside any class folder."""
+    warnings: tuple[str, ...] = ()
+
+
+def manifest_of(
+    root: str, samples: Iterable[Sample], ignored: Iterable[str] = (), warnings: Iterable[str] = ()
+) -> Manifest:
+    """The manifest of at least two classes.
+
+    Raises:
+        DataError: there is no sample, or all are of one class.
+    """
+    ordered = tuple(sorted(samples, key=lambda sample: sample.key))
+    classes = tuple(sorted({sample.label for sample in ordered}))
+    if not ordered:
+        raise DataError(f"{root}: no images found; expected class folders of images, or a manifest that lists some")
+    if len(classes) == 1:
+        raise DataError(
+            f"{root}: all {len(ordered)} images are of one class, {classes[0]!r}; a classifier needs two or more: "
+            "add images of another class"
+        )
+    return Manifest(root, ordered, classes, tuple(sorted(ignored)), tuple(warnings))
+
+
+def split_name(text: str) -> str | None:
+    """train, val or test as people write them (Valid, validation, TESTING ...), or None for any other word."""
+    return _SPLIT_NAMES.get(text.strip().lower())
+
+
+def dataset_digest(samples: Sequence[Sample]) -> str:
+    """sha256 (hex) over every sample's key, label, split and content: the dataset's fingerprint, in any order."""
+    rows = sorted((sample.key, sample.label, sample.split or "", sample.digest) for sample in samples)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def listed(items: Sequence[str], most: int = 10) -> str:
+    """The first items, one on a line, and how many more there are."""
+    lines = [f"  {item}" for item in items[:most]]
+    if len(items) > most:
+        lines.append(f"  ... and {len(items) - most} more")
+    return "\n".join(lines)

@@ -1,0 +1,26 @@
+"""Mixup and CutMix of a normalised batch: two images in one, their labels in proportion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torchvision.transforms import v2
+
+from raytl.config.schema import AugmentConfig
+
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def mix(config: AugmentConfig, classes: int) -> Mix | None:
+    """What mixes `(images, int64 targets)` into `(images, (batch, classes) targets)`; None where nothing is asked for.
+
+    With both, each batch takes one of the two. Draws come from torch's global generator. Sources: Zhang et
+    al. 2018 (mixup), Yun et al. 2019 (CutMix), through torchvision.
+    """
+    choices = [
+        transform(alpha=alpha, num_classes=classes)
+        for transform, alpha in ((v2.MixUp, config.mixup), (v2.CutMix, config.cutmix))
+        if alpha > 0
+    ]
+    return v2.RandomChoice(choices) if choices else None

@@ -1,0 +1,70 @@
+"""What an earlier audit of the same files found, so that the next one costs a stat for each and no reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from raytl.data.manifest import Sample
+from raytl.store.cache import cache_root
+from raytl.store.files import written_whole
+
+_RACY_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What reading a file gave: its sha256, and why it is no image (empty if it is one)."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    digest: str
+    reason: str
+
+    def holds(self, status: os.stat_result) -> bool:
+        """True if the file is as it was when it was read."""
+        now = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return (self.size, self.mtime_ns, self.ctime_ns) == now
+
+
+def recall(samples: Sequence[Sample], max_pixels: int) -> dict[str, Finding]:
+    """Earlier findings by path; those of files that changed since are among them, so ask `holds`."""
+    try:
+        noted = json.loads(_place(samples).read_text())
+        rows = noted["files"] if noted["judge"] == _judge(max_pixels) else {}
+        return {path: Finding(*row) for path, row in rows.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, Finding]) -> None:
+    """Notes the findings by path. A cache that cannot be written is no reason to stop.
+
+    Left out are files of which no byte could be read, and those written in the last two seconds, which could
+    change again without a change of their time stamp.
+    """
+    settled = time.time_ns() - _RACY_NS
+    files = {path: astuple(f) for path, f in findings.items() if f.digest and max(f.mtime_ns, f.ctime_ns) < settled}
+    try:
+        with written_whole(_place(samples)) as part:
+            part.write_text(json.dumps({"judge": _judge(max_pixels), "files": files}))
+    except OSError:
+        return
+
+
+def _judge(max_pixels: int) -> list[str | int]:
+    """What decides whether bytes are an image, besides the bytes."""
+    return ["audit/1", version("pillow"), max_pixels]
+
+
+def _place(samples: Sequence[Sample]) -> Path:
+    folder = os.path.commonpath([sample.path for sample in samples])
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]
+    return cache_root() / "audits" / f"{name}.json"

@@ -1,0 +1,156 @@
+"""Who trains, who validates and who is locked away: decided by each sample's own key, so that nobody changes side."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn, Protocol
+
+from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
+from raytl.errors import DataError
+
+
+class Look(Protocol):
+    """Proof that a look at the test split was written down; `look` is its one-based number."""
+
+    @property
+    def look(self) -> int:
+        """Which look it is, from 1."""
+        ...
+
+
+class LockedSplit:
+    """The test samples, out of sight: counted and named by a digest, given only to who shows a `Look`.
+
+    It refuses to be pickled, so it cannot travel to the workers that train.
+    """
+
+    __slots__ = ("__samples", "count", "digest")
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self.__samples = tuple(samples)
+        self.count = len(self.__samples)
+        self.digest = dataset_digest(self.__samples)
+
+    def unlock(self, entry: Look) -> tuple[Sample, ...]:
+        """The test samples, for an entry of the run's ledger."""
+        assert entry.look >= 1, f"look {entry.look}: looks are counted from 1"
+        return self.__samples
+
+    def __repr__(self) -> str:
+        return f"LockedSplit({self.count} samples, {self.digest[:12]})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("the test split is locked: it stays on the driver; send train and val only")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The samples by side; `classes` are those of train, sorted, and a class's place there is its target."""
+
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: LockedSplit
+    classes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Samples by split and class, the locked test only in all (class `""`)."""
+        by_class = {name: dict(Counter(s.label for s in getattr(self, name))) for name in ("train", "val")}
+        return {**by_class, "test": {"": self.test.count}}
+
+
+def position(key: str) -> float:
+    """Where a key falls in [0, 1): uniform, and the same on every machine and for ever."""
+    name = unicodedata.normalize("NFC", key)  # macOS stores the accents of file names apart
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float) -> tuple[Sample, ...]:
+    """The samples with `split` set: the splits that the data brings are kept, a missing one is taken from the rest.
+
+    A sample goes to test where its `position` is below `test_fraction` and to val where it is in the top `val_fraction`,
+    which takes the same share of every class and moves no sample when others come, go or are relabelled, nor to another
+    side when only the other fraction changes. A class that would be left with no training sample keeps one.
+
+    Raises:
+        DataError: the fractions leave nothing to train on.
+    """
+    brought = {sample.split for sample in samples}
+    test = 0.0 if "test" in brought else test_fraction
+    val = 0.0 if "val" in brought else val_fraction
+    if test + val >= 1.0:
+        raise DataError(
+            f"data.val_fraction {val:g} + data.test_fraction {test:g} leave nothing to train on; expected a sum below 1"
+        )
+    drawn = [replace(s, split=_side(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
+    kept = _keepers(drawn, {index for index, s in enumerate(samples) if s.split in (None, "train")})
+    return tuple(replace(s, split="train") if index in kept else s for index, s in enumerate(drawn))
+
+
+def _side(key: str, val: float, test: float) -> str:
+    place = position(key)
+    return "test" if place < test else "val" if place >= 1.0 - val else "train"
+
+
+def _keepers(samples: Sequence[Sample], movable: set[int]) -> set[int]:
+    """For each class with no training sample, the drawn one nearest to the middle."""
+    by_class: dict[str, list[int]] = defaultdict(list)
+    for index in movable:
+        by_class[samples[index].label].append(index)
+    lacking = [rows for rows in by_class.values() if not any(samples[row].split == "train" for row in rows)]
+    return {min(rows, key=lambda row: (abs(position(samples[row].key) - 0.5), samples[row].key)) for rows in lacking}
+
+
+def divide(samples: Sequence[Sample]) -> Splits:
+    """The sides of assigned (and audited) samples, the test locked.
+
+    Raises:
+        DataError: train or val is empty, train has one class only, or val or test have classes that train lacks.
+    """
+    sides = {name: tuple(s for s in samples if s.split == name) for name in SPLITS}
+    assert sum(map(len, sides.values())) == len(samples), "every sample needs a split: call assign() first"
+    classes = tuple(sorted({sample.label for sample in sides["train"]}))
+    problems = _problems(sides, classes)
+    if problems:
+        raise DataError("the splits cannot be used:\n" + "\n".join(problems))
+    warnings = _warnings(sides, classes)
+    return Splits(sides["train"], sides["val"], LockedSplit(sides["test"]), classes, warnings)
+
+
+def _problems(sides: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> list[str]:
+    found = []
+    if len(classes) < 2:
+        found.append(f"train has {len(classes)} class(es) {list(classes)}; expected two or more: add training images")
+    if not sides["val"]:
+        found.append("val is empty, and the best checkpoint is chosen on it; raise data.val_fraction or add val images")
+    for name in ("val", "test"):
+        strange = Counter(sample.label for sample in sides[name] if sample.label not in classes)
+        if strange:
+            lines = [f"{label!r} ({count} images)" for label, count in sorted(strange.items())]
+            found.append(
+                f"{name} has {len(lines)} classes that train lacks (train has {len(classes)}: "
+                f"{', '.join(map(repr, classes[:10]))}{' ...' if len(classes) > 10 else ''}):\n{listed(lines)}\n"
+                f"Add training images of them, mend their names, or remove them from {name}."
+            )
+    return found
+
+
+def _warnings(sides: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> tuple[str, ...]:
+    lines = []
+    alone = [name for name, count in Counter(s.label for s in sides["train"]).items() if count == 1]
+    if alone:
+        lines.append(f"{len(alone)} classes have one training image only:\n{listed(sorted(map(repr, alone)))}")
+    for name in ("val", "test"):
+        missing = sorted(set(classes) - {sample.label for sample in sides[name]})
+        if not sides[name]:
+            lines.append(f"{name} is empty: nothing can be evaluated on it")
+        elif missing:
+            lines.append(
+                f"{name} has no image of {len(missing)} classes:\n{listed([repr(label) for label in missing])}"
+            )
+    return tuple(lines)

@@ -1,0 +1,88 @@
+"""The error tree: what can go wrong, and whose turn it is.
+
+    RaytlError                      every error meant for a user; exit code 1 unless its class says otherwise
+    |- UserError          (exit 2)  the input is wrong: the user mends it, a retry cannot
+    |  |- ConfigError               the experiment file or an override; lists every problem at once
+    |  |- DataError                 the images, labels or splits
+    |  |- ModelError                the backbone's name, its stages or its weights
+    |  |- RunError                  the run folder: missing, of another experiment, locked
+    |  `- TestLockedError           the test split was looked at already
+    |- StoreError         (exit 1)  a file system or an object store
+    |  |- NotFound        (exit 2)  404: nothing is there
+    |  |- Denied          (exit 2)  403: not allowed
+    |  `- Unavailable               throttling, 5xx, timeouts, resets: the only ones worth a retry
+    `- TrainingError      (exit 1)  training stopped
+       |- NonFiniteLoss             the loss became NaN or infinite
+       `- WorkersLost               workers died more often than the budget allows
+
+The text of an error says where, what was found, what was expected and what to do. Every error holds its
+text alone, so it survives the pickling that Ray puts errors through.
+"""
+
+from __future__ import annotations
+
+
+class RaytlError(Exception):
+    """An error meant for a user: its text is the whole message, its class the exit code."""
+
+    exit_code = 1
+
+
+class UserError(RaytlError):
+    """The input is wrong; the user can mend it and a retry cannot."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """The experiment file or an override is wrong."""
+
+
+class DataError(UserError):
+    """The images, labels or splits are wrong."""
+
+
+class ModelError(UserError):
+    """The backbone's name, stages or weights are wrong."""
+
+
+class RunError(UserError):
+    """The run folder is missing, incomplete, or belongs to another experiment."""
+
+
+class TestLockedError(UserError):
+    """The test split of a run was looked at already."""
+
+    __test__ = False  # pytest: not a test class
+
+
+class StoreError(RaytlError):
+    """A file system or an object store failed."""
+
+
+class NotFound(StoreError):
+    """Nothing is stored there (404)."""
+
+    exit_code = 2
+
+
+class Denied(StoreError):
+    """The store refuses (403)."""
+
+    exit_code = 2
+
+
+class Unavailable(StoreError):
+    """The store does not answer now (throttling, 5xx, timeout, reset); worth a retry."""
+
+
+class TrainingError(RaytlError):
+    """Training stopped before its end."""
+
+
+class NonFiniteLoss(TrainingError):
+    """The loss became NaN or infinite."""
+
+
+class WorkersLost(TrainingError):
+    """Workers died more often than the retry budget allows."""

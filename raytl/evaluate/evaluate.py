@@ -1,0 +1,154 @@
+"""`evaluate`: one honest look at a split of a run, with intervals, written into the run as numbers, text and pictures."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from raytl.cluster.gang import run_group
+from raytl.config.load import load_experiment
+from raytl.config.schema import Experiment
+from raytl.data.manifest import SPLITS, Sample, dataset_digest
+from raytl.errors import ConfigError, RunError, UserError
+from raytl.evaluate.record import recorded, verified
+from raytl.evaluate.render import TILES, pictures
+from raytl.evaluate.report import Evaluation, Mistake, Subject, as_json, as_markdown
+from raytl.evaluate.worker import Scored, Shard, score_shard
+from raytl.events import OnEvent, ignore
+from raytl.metrics.confusion import confusion_matrix
+from raytl.metrics.intervals import RESAMPLES, bootstrap
+from raytl.models.bundle import Card, digest, read_card
+from raytl.run import RunFolder, journal
+from raytl.run.atomic import replace_dir, write_json, write_text
+from raytl.run.ledger import LedgerEntry, looks, unlock
+from raytl.world import World
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    split: str = "test",
+    again: bool = False,
+    workers: int = 1,
+    device: str | None = None,
+    resamples: int = RESAMPLES,
+    on_event: OnEvent = ignore,
+) -> Evaluation:
+    """Score a run's best checkpoint on `split` and write `evaluation/<split>/` (`<split>-2/` on the second look).
+
+    A look at the test split is written into the run's ledger before it is taken; another needs `again`.
+
+    Raises:
+        RunError: no such run, not finished (for test), files that changed since, or an empty split.
+        DataError: images of the split changed or are gone.
+        TestLockedError: the test split was looked at already, and not `again`.
+    """
+    _check_options(split, again, workers)
+    folder = RunFolder.open(run)
+    _check_run(folder, split)
+    experiment = load_experiment(folder.experiment)
+    card = _card(folder)
+    samples = verified(recorded(folder, split), experiment.data.uri, on_event)
+    entry = unlock(folder, card.digest, again) if split == "test" else None
+    shard = Shard(
+        bundle=str(folder.best.absolute()),
+        samples=samples,
+        device=device or experiment.compute.device,
+        precision=experiment.train.precision,
+        max_pixels=experiment.data.max_pixels,
+    )
+    scored = _scored(shard, experiment, workers, folder.root / ".ray", on_event)
+    evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
+    _write(evaluation, experiment.data.max_pixels)
+    return evaluation
+
+
+def _check_options(split: str, again: bool, workers: int) -> None:
+    if split not in SPLITS:
+        raise UserError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
+    if again and split != "test":
+        raise UserError(f"again: only looks at the test split are counted, and the split is {split}; leave it out")
+    if workers < 1:
+        raise UserError(f"workers: found {workers}, expected 1 or more")
+
+
+def _check_run(folder: RunFolder, split: str) -> None:
+    """The test is for a run that has ended and is as it ended: training on after a look would have seen it."""
+    if split == "test" or folder.manifest.exists():
+        if not folder.manifest.exists():
+            raise RunError(
+                f"{folder.root}: this run is not finished, and its test split stays locked until it is; "
+                "run its `raytl train` command again to finish it, or evaluate the val split"
+            )
+        problems = folder.verify()
+        if problems:
+            raise RunError(f"{folder.root}: the run is not as it was when it ended:\n" + "\n".join(problems[:10]))
+
+
+def _card(folder: RunFolder) -> Card:
+    """The best checkpoint's card, its digest that of the tensors as they lie there."""
+    card = read_card(folder.best)
+    if digest(folder.best) != card.digest:
+        raise RunError(f"{folder.best}: the weights are not those that model.json tells of; restore the checkpoint")
+    return card
+
+
+def _scored(shard: Shard, experiment: Experiment, workers: int, scratch: Path, on_event: OnEvent) -> Scored:
+    if workers == 1:
+        return score_shard(World.solo(), shard, on_event)
+    if experiment.compute.cluster == "none":
+        raise ConfigError(f"workers: {workers} need Ray, and the run's compute.cluster is none; evaluate with 1 worker")
+    compute = experiment.compute.model_copy(update={"workers": workers, "device": shard.device})
+    return run_group(score_shard, shard, compute, scratch=scratch, on_event=on_event)
+
+
+def _evaluation(
+    folder: RunFolder,
+    split: str,
+    card: Card,
+    samples: tuple[Sample, ...],
+    scored: Scored,
+    entry: LedgerEntry | None,
+    resamples: int,
+) -> Evaluation:
+    name = split if entry is None or entry.look == 1 else f"{split}-{entry.look}"
+    skipped = len(journal.read(folder.skipped))
+    return Evaluation(
+        subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped),
+        classes=card.classes,
+        estimates=bootstrap(scored.targets, scored.probabilities, resamples=resamples),
+        matrix=confusion_matrix(scored.targets, scored.probabilities.argmax(axis=1), len(card.classes)),
+        mistakes=_worst(samples, scored, card.classes),
+        look=None if entry is None else entry.look,
+        looks=tuple(looks(folder)),
+        resamples=resamples,
+        folder=str(folder.evaluation / name),
+    )
+
+
+def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]) -> tuple[Mistake, ...]:
+    """The wrongly called photos, the most sure of them first."""
+    predicted, sure = scored.probabilities.argmax(axis=1), scored.probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != scored.targets)
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:TILES]
+    return tuple(
+        Mistake(samples[i].key, samples[i].path, samples[i].label, classes[predicted[i]], float(sure[i])) for i in worst
+    )
+
+
+def _write(evaluation: Evaluation, max_pixels: int) -> None:
+    """The evaluation's folder, whole or not at all."""
+    final = Path(evaluation.folder)
+    draft = final.with_name(f".{final.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.mkdir(parents=True)
+    try:
+        pictures(evaluation, draft, max_pixels)
+        write_text(draft / "report.md", as_markdown(evaluation))
+        write_json(draft / "report.json", as_json(evaluation))
+        replace_dir(draft, final)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,77 @@
+"""Photos decoded ahead of the network by threads, batch after batch; those that cannot be read are set aside."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from raytl.data.decode import BadImage, decode
+from raytl.data.loader import Batch
+from raytl.data.transforms import Preprocess, eval_view, prepare
+
+_AHEAD = 3
+"""Batches that are decoded before the network asks for them; bounds the memory."""
+
+
+class _View(NamedTuple):
+    place: int
+    image: Tensor
+
+
+def batches(
+    paths: Sequence[str],
+    preprocess: Preprocess,
+    batch: int,
+    max_pixels: int,
+    on_bad: Callable[[str, str], None],
+    on_done: Callable[[int], None],
+) -> Generator[Batch, None, None]:
+    """The readable photos in batches of `batch`, `ids` their positions in `paths`, targets all 0.
+
+    `on_bad` is given each unreadable path and the reason; `on_done` the number of photos handled so far.
+    """
+    kept: list[_View] = []
+    for place, view in enumerate(_ahead(paths, preprocess, batch, max_pixels)):
+        if isinstance(view, BadImage):
+            on_bad(paths[place], view.reason)
+        else:
+            kept.append(_View(place, view))
+        if len(kept) == batch:
+            yield _stacked(kept)
+            kept = []
+        on_done(place + 1)
+    if kept:
+        yield _stacked(kept)
+
+
+def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels: int) -> Iterator[Tensor | BadImage]:
+    """The photos' views in order, `_AHEAD` batches of them in work."""
+
+    def view(path: str) -> Tensor | BadImage:
+        try:
+            return eval_view(prepare(decode(path, max_pixels), preprocess), preprocess)
+        except BadImage as bad:
+            return bad
+
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    waiting: deque[Future[Tensor | BadImage]] = deque()
+    try:
+        for path in paths:
+            waiting.append(pool.submit(view, path))
+            if len(waiting) > _AHEAD * batch:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _stacked(views: Sequence[_View]) -> Batch:
+    ids = torch.tensor([view.place for view in views], dtype=torch.int64)
+    return Batch(torch.stack([view.image for view in views]), torch.zeros_like(ids), ids)

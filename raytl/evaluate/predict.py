@@ -1,0 +1,117 @@
+"""`predict`: what a trained model says about any photos, those that it cannot read listed beside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from raytl.config.load import load_experiment
+from raytl.config.schema import DataConfig
+from raytl.data.manifest import listed
+from raytl.errors import DataError, RunError, UserError
+from raytl.evaluate.inputs import photos
+from raytl.evaluate.lanes import ordered_logits
+from raytl.evaluate.photos import batches
+from raytl.evaluate.table import Predictions, Unreadable, check_ending
+from raytl.events import OnEvent, Work, ignore
+from raytl.metrics.scores import softmax
+from raytl.models.bundle import bundle_directory, load_bundle
+from raytl.models.forward import pick_device, pick_precision
+from raytl.run import RunFolder
+
+_BATCH = {"cpu": 16, "cuda": 64}
+_EVENTS_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """Of the run where there is one, else the defaults."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    max_pixels: int = DataConfig.model_fields["max_pixels"].default
+
+
+def predict(
+    run: str | Path,
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    on_event: OnEvent = ignore,
+) -> Predictions:
+    """Classes and probabilities of the photos in `inputs` (folders, manifests, files); written to `out` if named.
+
+    `run` is a run's folder (its best checkpoint is used) or a saved model's. Photos that cannot be read are in
+    `unreadable` of the result, not in its rows.
+
+    Raises:
+        RunError, ModelError: there is no model in `run`.
+        DataError: an input does not exist or holds no photos, or not one photo could be read.
+        UserError: `out` ends neither in .csv nor in .parquet, or is one of the inputs.
+    """
+    several = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    _check_out(out, several)
+    bundle, settings = _bundle(run)
+    paths = photos(several)
+    module, card = load_bundle(bundle)
+    at = pick_device(device or settings.device)
+    unreadable: list[Unreadable] = []
+    read = batches(
+        paths,
+        card.preprocess,
+        batch_size or _BATCH[at.type],
+        settings.max_pixels,
+        on_bad=lambda path, reason: unreadable.append(Unreadable(path, reason)),
+        on_done=_progress(len(paths), on_event),
+    )
+    with closing(read):
+        precision = pick_precision(settings.precision, at)
+        ids, logits = ordered_logits(module.to(at), read, card.preprocess, at, precision)
+    if not len(ids):
+        reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
+        raise DataError(f"none of {len(paths)} photos could be read:\n{reasons}")
+    kept = tuple(paths[place] for place in ids)
+    found = Predictions(kept, card.classes, np.asarray(softmax(logits)), tuple(unreadable), card.digest)
+    if out is not None:
+        found.write(out)
+    return found
+
+
+def _check_out(out: str | Path | None, inputs: Sequence[str | Path]) -> None:
+    if out is not None:
+        target = check_ending(out).absolute()
+        if any(Path(each).absolute() == target for each in inputs):
+            raise UserError(f"{out}: it is an input too, and would be overwritten; name another file")
+
+
+def _bundle(run: str | Path) -> tuple[Path, _Settings]:
+    """The saved model's folder, and how the run was set."""
+    found = bundle_directory(run)
+    if found == Path(run):
+        return found, _Settings()
+    folder = RunFolder.open(run)
+    if found is None:
+        raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
+    experiment = load_experiment(folder.experiment)
+    device, precision = experiment.compute.device, experiment.train.precision
+    return folder.best, _Settings(device, precision, experiment.data.max_pixels)
+
+
+def _progress(total: int, on_event: OnEvent) -> Callable[[int], None]:
+    last = 0.0
+
+    def tell(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= _EVENTS_EVERY_S:
+            last = now
+            on_event(Work("predicting", done, total))
+
+    return tell

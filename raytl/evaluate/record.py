@@ -1,0 +1,80 @@
+"""A split as the run wrote it down: its samples come from the record, and their files must still be those."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from raytl.data.formats import scan
+from raytl.data.manifest import Sample, listed
+from raytl.errors import DataError, RunError
+from raytl.events import OnEvent, Work
+from raytl.run import RunFolder, journal
+
+
+def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
+    """The samples of `split` as samples.jsonl has them.
+
+    Raises:
+        RunError: the record is missing or has no image in that split; says what it has.
+    """
+    records = journal.read(folder.samples)
+    if not records:
+        raise RunError(f"{folder.samples}: no samples recorded; `raytl train` writes them when the run begins")
+    found = tuple(Sample.of(record) for record in records if record["split"] == split)
+    if not found:
+        there = sorted({str(record["split"]) for record in records})
+        raise RunError(
+            f"{folder.root}: the run has no images in its {split} split (it has {', '.join(there)}); "
+            "evaluate another split, or train with data.test_fraction above 0"
+        )
+    return found
+
+
+def verified(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sample, ...]:
+    """The samples at the places where their files are now, every file's sha256 as recorded.
+
+    Files that are not where they were are looked for in `uri` by their keys (a bucket's cache on another node).
+
+    Raises:
+        DataError: files that changed or are gone; all of them counted, ten named.
+    """
+    present = _relocated(samples, uri, on_event)
+    with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
+        problems = []
+        for done, (sample, problem) in enumerate(zip(present, pool.map(_problem, present), strict=True), start=1):
+            if problem:
+                problems.append(f"{sample.key!r}: {problem}")
+            if done % 100 == 0 or done == len(present):
+                on_event(Work("checking files", done, len(present), "files"))
+    if problems:
+        raise DataError(
+            f"{uri}: {len(problems)} of {len(samples)} images differ from the run's record (samples.jsonl), and scores "
+            f"on other images would not be this run's:\n{listed(problems)}\n"
+            "Put the files back as they were, or train anew on the data as it is."
+        )
+    return present
+
+
+def _relocated(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sample, ...]:
+    missing = [sample for sample in samples if not Path(sample.path).is_file()]
+    if not missing:
+        return tuple(samples)
+    try:
+        places = {each.key: each.path for each in scan(uri, on_event).samples}
+    except DataError:  # what is missing is told by the caller, in terms of the record
+        return tuple(samples)
+    return tuple(replace(sample, path=places.get(sample.key, sample.path)) for sample in samples)
+
+
+def _problem(sample: Sample) -> str:
+    try:
+        with Path(sample.path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    return "" if digest == sample.digest else "its content changed (another sha256)"

@@ -1,0 +1,38 @@
+"""The pictures of an evaluation: the confusion matrix, and the worst mistakes as a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from raytl.data.decode import BadImage, decode
+from raytl.evaluate.report import Evaluation, Mistake
+from raytl.run.plots import Tile, confusion, contact_sheet
+
+TILES = 16
+_TILE_PX = 320
+
+
+def pictures(evaluation: Evaluation, folder: Path, max_pixels: int) -> None:
+    """Write confusion.png, and worst.png if there are mistakes, into `folder`."""
+    confusion(evaluation.matrix, evaluation.classes, folder / "confusion.png")
+    tiles = _tiles(evaluation.mistakes[:TILES], max_pixels)
+    if tiles:
+        wrong = evaluation.images - int(np.trace(evaluation.matrix))
+        shown = f"{len(tiles)} worst of {wrong} mistakes" if len(tiles) < wrong else f"All {wrong} mistakes"
+        contact_sheet(tiles, folder / "worst.png", f"{shown}, {evaluation.subject.split} split")
+
+
+def _tiles(mistakes: Sequence[Mistake], max_pixels: int) -> list[Tile]:
+    tiles = []
+    for each in mistakes:
+        try:
+            photo = decode(each.path, max_pixels)
+        except BadImage:  # gone since it was scored a moment ago: the report names it all the same
+            continue
+        photo.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
+        tiles.append(Tile(np.asarray(photo), each.true, each.predicted, each.probability, each.key))
+    return tiles

@@ -1,0 +1,86 @@
+"""What each evaluating worker runs: the forward pass over its share of a split, and the merging of all shares.
+
+Batches are cut from the whole split, dealt out whole and computed by one thread each, so each image is always
+computed beside the same others and in the same order: the bits do not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.data.images import FileImages
+from raytl.data.loader import Batch, EvalLoader, auto_workers
+from raytl.data.manifest import Sample
+from raytl.evaluate.lanes import ordered_logits
+from raytl.events import OnEvent, Work
+from raytl.metrics.gather import gather_rows
+from raytl.metrics.scores import softmax
+from raytl.models.bundle import load_bundle
+from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
+from raytl.world import World
+
+_SMALL = 64
+"""A share of so few images is decoded in this process: starting others costs more than they give."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What to score, for every worker alike; `bundle` is the saved model's folder, `device` auto, cpu or cuda."""
+
+    bundle: str
+    samples: tuple[Sample, ...]
+    device: str
+    precision: str
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The whole split, in the order of its samples: `targets (n,)` and `probabilities (n, classes) float64`."""
+
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
+    """Score this worker's share; the merged rows of all workers, the same on every rank."""
+    module, card = load_bundle(shard.bundle)
+    place = {name: target for target, name in enumerate(card.classes)}
+    targets = np.array([place[sample.label] for sample in shard.samples], dtype=np.int64)
+    device = pick_device(shard.device)
+    loader = EvalLoader(
+        FileImages(shard.samples, card.preprocess, shard.max_pixels),
+        targets,
+        card.preprocess,
+        batch=EVAL_BATCH[device.type],
+        world=world,
+        workers=_loader_workers(len(shard.samples), device.type, world),
+    )
+    with closing(loader):
+        watched = _watched(loader, len(targets), world, emit)
+        precision = pick_precision(shard.precision, device)
+        ids, logits = ordered_logits(module.to(device), watched, card.preprocess, device, precision)
+    _, (merged,) = gather_rows(world, ids, logits, total=len(targets))
+    return Scored(targets, softmax(merged))
+
+
+def _watched(batches: Iterable[Batch], total: int, world: World, emit: OnEvent) -> Iterator[Batch]:
+    """The batches; the leading rank tells how far all have come, as its share is the largest."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done = min(total, done + len(batch.ids) * world.size)
+        if world.leads:
+            emit(Work("scoring", done, total))
+
+
+def _loader_workers(images: int, device: str, world: World) -> int:
+    if images <= _SMALL * world.size:
+        return 0
+    return auto_workers(device, len(os.sched_getaffinity(0)) / world.size)

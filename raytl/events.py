@@ -1,0 +1,95 @@
+"""What a run tells whoever watches it, as values; the terminal and the log are two readers of the same events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A line for the user; `level` is info, warning or error."""
+
+    text: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Progress of a countable piece of work (`done` of `total` `unit`s), such as reading images."""
+
+    name: str
+    done: int
+    total: int
+    unit: str = "images"
+
+
+@dataclass(frozen=True, slots=True)
+class StageOpened:
+    """A stage of training began at `epoch`: these parts of the network learn now, at these rates."""
+
+    epoch: int
+    name: str
+    learning: tuple[str, ...]
+    rates: Mapping[str, float]
+    trainable: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One training step was done; counts are one-based, `images_per_s` is over all workers."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    images_per_s: float
+    rates: Mapping[str, float]
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """An epoch and its validation are over; `metrics` has keys such as `train/loss` and `val/accuracy`."""
+
+    epoch: int
+    epochs: int
+    metrics: Mapping[str, float]
+    best: bool
+    best_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Training goes on from a checkpoint."""
+
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """Workers were lost and are being replaced; `attempt` is one-based."""
+
+    attempt: int
+    reason: str
+
+
+Event = Message | Work | StageOpened | Step | EpochEnded | Resumed | Restarted
+OnEvent = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The watcher that looks away."""
+
+
+@dataclass
+class Recorder:
+    """A watcher that keeps every event, for tests and notebooks."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)

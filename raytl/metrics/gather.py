@@ -1,0 +1,49 @@
+"""Rows of all workers, merged by sample id: each worker scores its own samples, then all know all rows.
+
+Nothing is padded and nothing counted twice, so a metric over the merged rows is the metric of one worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.metrics.confusion import Ints
+from raytl.world import World
+
+Rows = NDArray[Any]
+
+
+def gather_rows(world: World, ids: Ints, *rows: Rows, total: int | None = None) -> tuple[Ints, tuple[Rows, ...]]:
+    """All workers' `ids (n,)` and `rows (n, ...)`, in the order of the ids, the same on every rank.
+
+    Every rank must call it. With `total`, the ids must be exactly 0 ... total - 1.
+    """
+    parts = _all_parts(world, (np.asarray(ids, dtype=np.int64), *rows))
+    filled = [part for part in parts if len(part[0])] or parts[:1]  # a rank without samples does not know the columns
+    merged = [np.concatenate(columns) for columns in zip(*filled, strict=True)]
+    order = np.argsort(merged[0], kind="stable")
+    sorted_ids, *sorted_rows = (column[order] for column in merged)
+    _check(sorted_ids, total)
+    return sorted_ids, tuple(sorted_rows)
+
+
+def _all_parts(world: World, mine: tuple[Rows, ...]) -> list[tuple[Rows, ...]]:
+    if world.size == 1:
+        return [mine]
+    import torch.distributed as dist
+
+    parts: list[Any] = [None] * world.size
+    dist.all_gather_object(parts, mine)
+    return parts
+
+
+def _check(ids: Ints, total: int | None) -> None:
+    twice = np.unique(ids[1:][ids[1:] == ids[:-1]])
+    assert len(twice) == 0, f"samples scored twice: {twice[:8].tolist()} ({len(twice)} in all)"
+    if total is not None:
+        missing = np.setdiff1d(np.arange(total), ids)
+        assert len(missing) == 0, f"samples scored by no worker: {missing[:8].tolist()} ({len(missing)} in all)"
+        assert len(ids) == total, f"{len(ids)} rows for {total} samples"

@@ -1,0 +1,77 @@
+"""The saved model: tensors as safetensors, the card as JSON; nothing that runs code, nothing to download."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from raytl.config.schema import ModelConfig, PreprocessOverride
+from raytl.errors import ModelError
+from raytl.models import weights
+from raytl.models.backbone import build, is_convolutional
+from raytl.models.card import CARD, WEIGHTS, Card, bundle_directory, read_card
+from raytl.run.atomic import write_bytes, write_json
+
+__all__ = ["Card", "bundle_directory", "digest", "load_bundle", "read_card", "save_bundle"]
+
+
+def save_bundle(directory: str | Path, module: nn.Module, card: Card) -> Card:
+    """Write `model.safetensors`, then `model.json`, into `directory`; returns the card with the tensors' digest."""
+    # Clones, as safetensors refuses tensors that share memory.
+    state = {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in module.state_dict().items()
+    }
+    whole = replace(card, digest=weights.state_digest(state))
+    folder = Path(directory)
+    write_bytes(folder / WEIGHTS, save(state, metadata={"raytl": json.dumps(whole.to_json())}))
+    write_json(folder / CARD, whole.to_json())
+    return whole
+
+
+def load_bundle(directory: str | Path) -> tuple[nn.Module, Card]:
+    """The module in evaluation mode (channels-last where it is convolutional), on the CPU, and its card.
+
+    `directory` is a bundle or a run folder, whose best checkpoint is taken.
+
+    Raises:
+        ModelError: there is no saved model, or its tensors are not those that the card tells of.
+    """
+    folder = bundle_directory(directory) or Path(directory)
+    card = read_card(folder)
+    state = _tensors(folder)
+    if weights.state_digest(state) != card.digest:
+        raise ModelError(
+            f"{folder / WEIGHTS} is not the file that {CARD} tells of (its digest differs); copy both again"
+        )
+    size = PreprocessOverride(image_px=card.preprocess.image_px)
+    config = ModelConfig(name=card.model, weights="none", preprocess=size)
+    with torch.random.fork_rng(devices=[]):
+        module = build(config, len(card.classes)).module
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as exc:
+        raise ModelError(f"{folder} does not fit {card.model} as this version builds it: {exc}") from exc
+    if is_convolutional(module):
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module.eval(), card
+
+
+def digest(directory: str | Path) -> str:
+    """sha256 hex over the tensors of the bundle (or run) in `directory`, as they lie there.
+
+    Raises:
+        ModelError: there is no saved model.
+    """
+    return weights.state_digest(_tensors(bundle_directory(directory) or Path(directory)))
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(folder / WEIGHTS)
+    except Exception as exc:  # safetensors raises its own error, OSError, and builtins by version
+        raise ModelError(f"{folder / WEIGHTS} cannot be read ({exc}); expected a saved model") from exc

@@ -1,0 +1,128 @@
+"""Evaluation: from uint8 images to logits, on the device and in the precision that pay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from raytl.data.transforms import Preprocess
+from raytl.errors import ConfigError
+
+#: Images computed side by side in evaluation, by device. It never depends on the world: batches are cut from the
+#: whole split and dealt out whole, so an image has the same neighbours, and the same logits, on any number of workers.
+EVAL_BATCH = {"cpu": 8, "cuda": 64}
+
+
+class BatchLike(Protocol):
+    """What a loader hands out."""
+
+    @property
+    def images(self) -> Tensor:
+        """`(batch, 3, height, width) uint8`."""
+        ...
+
+    @property
+    def targets(self) -> Tensor:
+        """`(batch,) int64`: the classes' numbers."""
+        ...
+
+    @property
+    def ids(self) -> Tensor:
+        """`(batch,) int64`: positions in the split."""
+        ...
+
+
+def predict_logits(
+    module: nn.Module,
+    batches: Iterable[BatchLike],
+    preprocess: Preprocess,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Ids `(n,)`, logits `(n, classes) float32` and targets `(n,)`, in the order of `batches`; empty where there are none.
+
+    The module lies on `device` already; it is evaluated in its own memory layout and then given its mode back.
+    """
+    training, last = module.training, is_channels_last(module)
+    module.eval()
+    ids, logits, targets = [], [], []
+    try:
+        for batch in batches:
+            logits.append(forward(module, batch.images, preprocess, device, precision, last).cpu().numpy())
+            ids.append(batch.ids.numpy())
+            targets.append(batch.targets.numpy())
+    finally:
+        module.train(training)
+    if not ids:
+        return np.zeros(0, np.int64), np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
+    return np.concatenate(ids), np.concatenate(logits), np.concatenate(targets)
+
+
+@torch.inference_mode()
+def forward(
+    module: nn.Module,
+    images: Tensor,
+    preprocess: Preprocess,
+    device: torch.device,
+    precision: torch.dtype,
+    channels_last: bool,
+) -> Tensor:
+    """Logits `(batch, classes) float32` of one batch of uint8 images; the module is in evaluation mode."""
+    inputs = to_input(images, preprocess, device, channels_last)
+    with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+        logits: Tensor = module(inputs)
+    return logits.float()
+
+
+def to_input(images: Tensor, preprocess: Preprocess, device: torch.device, channels_last: bool) -> Tensor:
+    """Normalised `(batch, 3, height, width) float32` on `device` from uint8 images."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    mean = torch.tensor(preprocess.mean, device=device).mul_(255).view(3, 1, 1)
+    scale = torch.tensor(preprocess.std, device=device).mul_(255).reciprocal_().view(3, 1, 1)
+    moved = images.to(device, non_blocking=True)
+    return moved.to(torch.float32, memory_format=layout).sub_(mean).mul_(scale)
+
+
+def is_channels_last(module: nn.Module) -> bool:
+    """True when the module's spatial filters lie in channels-last memory."""
+    filters = (p for p in module.parameters() if p.ndim == 4 and not p.is_contiguous())
+    return any(p.is_contiguous(memory_format=torch.channels_last) for p in filters)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one.
+
+    Raises:
+        ConfigError: cuda is asked for and there is none.
+    """
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise ConfigError("compute.device: cuda was asked for, and torch finds no GPU here; write auto or cpu")
+    return torch.device("cuda" if there and name in ("auto", "cuda") else "cpu")
+
+
+def pick_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The type that matrices are multiplied in; `auto` is bfloat16 where the hardware gains from it, else float32.
+
+    Raises:
+        ConfigError: fp16 without a GPU.
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise ConfigError(
+            f"train.precision: fp16 needs a GPU, and the device is {device.type}; write auto, bf16 or fp32"
+        )
+    if precision == "auto":
+        return torch.bfloat16 if _gains_from_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _gains_from_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    cpu = torch.cpu
+    return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())

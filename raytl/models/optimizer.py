@@ -1,0 +1,51 @@
+"""The optimizer by name: AdamW and SGD of torch, all others of timm."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.optim._optim_factory import create_optimizer_v2, get_optimizer_info, list_optimizers
+from torch.optim import Optimizer
+
+from raytl.config.schema import OptimConfig
+from raytl.errors import ConfigError
+from raytl.models.family import near_misses
+
+
+def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Optimizer:
+    """The optimizer of `config` over `groups`, which carry their own rates and decays.
+
+    Raises:
+        ConfigError: an unknown optimizer, or one whose package is missing.
+    """
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=True)
+    if config.name == "sgd":
+        nesterov = config.momentum > 0
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov, fused=True)
+    check_optimizer(config.name)
+    try:
+        return create_optimizer_v2(groups, opt=config.name, lr=config.lr, filter_bias_and_bn=False, **_momentum(config))
+    except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as exc:
+        raise ConfigError(f"optim.name: {config.name} cannot be built here ({exc}); take adamw or sgd") from exc
+
+
+def check_optimizer(name: str) -> None:
+    """Raises ConfigError with near misses where there is no optimizer `name`."""
+    known = [str(known) for known in list_optimizers()]
+    if name not in known:
+        raise ConfigError(f"optim.name: there is no optimizer {name!r}{near_misses(name, known)}")
+
+
+def _momentum(config: OptimConfig) -> dict[str, Any]:
+    """`optim.momentum` as this optimizer takes it: its momentum, or the first of its betas."""
+    info = get_optimizer_info(config.name)
+    if info.has_momentum:
+        return {"momentum": config.momentum}
+    default = inspect.signature(info.opt_class).parameters.get("betas") if inspect.isclass(info.opt_class) else None
+    if info.has_betas and default is not None and isinstance(default.default, tuple):
+        return {"betas": (config.momentum, *default.default[1:])}
+    return {}

@@ -1,0 +1,146 @@
+"""timm's models: names, preprocessing from the pretrained config, and stages from `group_matcher`."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import timm
+from timm.data.config import resolve_data_config
+from timm.models import get_pretrained_cfg, list_pretrained, model_entrypoint
+from timm.models._manipulate import group_with_matcher
+from torch import nn
+
+from raytl.config.schema import ModelConfig
+from raytl.data.transforms import Preprocess
+from raytl.errors import ModelError
+from raytl.models.family import State, near_misses, no_weights, refuses
+from raytl.models.stages import Layout, divide, is_under
+from raytl.models.structure import layout_of
+
+_UNMATCHED = "\0"
+"""A name that no matcher knows: it shows which group holds what the matcher leaves over."""
+
+
+def check_name(name: str) -> None:
+    """Raises ModelError with near misses where timm has no such model or tag."""
+    base, _, tag = name.partition(".")
+    if not timm.is_model(base):
+        known = timm.list_models()
+        raise ModelError(f"model.name: timm has no model {name!r}{near_misses(base, known)}")
+    tags = [full.partition(".")[2] for full in list_pretrained(f"{base}.*")]
+    if tag and tag not in tags:
+        raise ModelError(f"model.name: {base} has no weights tagged {tag!r}; its tags: {', '.join(tags) or 'none'}")
+
+
+def preprocess(name: str) -> Preprocess:
+    """The preprocessing of the pretrained weights, from their config."""
+    config = _config(name)
+    resolved: dict[str, Any] = cast(Any, resolve_data_config)({}, pretrained_cfg=config)
+    _, height, width = resolved["input_size"]
+    mode = resolved["crop_mode"] or "center"
+    if height != width or mode not in ("center", "squash"):
+        raise ModelError(
+            f"model.name: {name} wants {height} x {width} pixels cropped by {mode!r}; expected a model with square "
+            "inputs cropped by center or squash: take another"
+        )
+    return Preprocess(
+        image_px=height,
+        resize_px=math.floor(height / resolved["crop_pct"]),
+        crop_mode=cast('Literal["center", "squash"]', mode),
+        interpolation=resolved["interpolation"],
+        mean=_triple(resolved["mean"]),
+        std=_triple(resolved["std"]),
+    )
+
+
+def create(name: str, config: ModelConfig, classes: int, image_px: int) -> nn.Module:
+    """The module with random weights."""
+    options = {"drop_rate": config.dropout, "drop_path_rate": config.drop_path}
+    options = {key: value for key, value in options.items() if value is not None}
+    return _create(name, image_px, num_classes=classes, **options)
+
+
+def pretrained(name: str, image_px: int) -> State:
+    """The tensors of timm's pretrained weights, with their own head.
+
+    Raises:
+        ModelError: the weights cannot be fetched, or there are none.
+    """
+    try:
+        return _create(name, image_px, pretrained=True).state_dict()
+    except ModelError:
+        raise
+    except Exception as exc:  # each way of fetching (hub, URL, mirror) has errors of its own
+        raise no_weights(name, exc) from exc
+
+
+def adapt(name: str, module: nn.Module, state: State) -> State:
+    """`state` through the architecture's own `checkpoint_filter_fn`, which renames keys and resizes positions."""
+    source = inspect.getmodule(model_entrypoint(name.partition(".")[0]))
+    change = getattr(source, "checkpoint_filter_fn", None)
+    if change is None:
+        return state
+    try:
+        return cast(State, change(dict(state), module))
+    except (KeyError, AttributeError, IndexError, RuntimeError, AssertionError):
+        return state  # weights of another architecture: the caller says which keys differ
+
+
+def layout(module: nn.Module) -> Layout:
+    """Stages from `group_matcher(coarse=True)`; what it leaves over joins the top stage, the classifier is the head.
+
+    The few models without a matcher are divided by their structure.
+
+    Raises:
+        ModelError: the model has no classifier.
+    """
+    head = _classifier(module)
+    try:
+        matcher = cast(Any, module).group_matcher(coarse=True)
+    except (AttributeError, AssertionError, NotImplementedError):
+        return layout_of(module, head)
+    names = [n for n, _ in module.named_parameters()] + [n for n, _ in module.named_buffers()]
+    trunk = [name for name in names if not is_under(name, head)]
+    groups: Mapping[str, int] = group_with_matcher(
+        ((name, name) for name in [*trunk, _UNMATCHED]), matcher, reverse=True
+    )
+    over = groups[_UNMATCHED]
+    matched = [groups[name] for name in trunk if groups[name] != over]
+    top = max(matched, default=0)
+    return divide(module, {name: top if groups[name] == over else groups[name] for name in trunk})
+
+
+def _create(name: str, image_px: int, **options: Any) -> nn.Module:
+    if _config(name).get("fixed_input_size") and image_px != preprocess(name).image_px:
+        options["img_size"] = image_px
+    try:
+        return timm.create_model(name, **options)
+    except (TypeError, AssertionError) as exc:
+        raise refuses(name, exc) from exc
+
+
+def _config(name: str) -> dict[str, Any]:
+    config: Any = get_pretrained_cfg(name, allow_unregistered=True)
+    return cast(dict[str, Any], config.to_dict()) if config else {}
+
+
+def _classifier(module: nn.Module) -> list[str]:
+    """Module paths of the classifier; two of them in distilled models."""
+    config: Mapping[str, Any] = getattr(module, "pretrained_cfg", None) or {}
+    named = config.get("classifier") or ()
+    named = [named] if isinstance(named, str) else list(named)
+    tensors = [name for name, _ in module.named_parameters()]
+    found = [head for head in named if any(is_under(name, [head]) for name in tensors)]
+    if not found:
+        raise ModelError(
+            f"model.name: {type(module).__name__} has no classifier to replace; take a classification model"
+        )
+    return found
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)

@@ -1,0 +1,123 @@
+"""Complete or absent: a file or folder appears under its name only once it is whole and on the disk."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+from raytl.run.plain import encode
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` under a temporary name in the same folder, flush it to the disk, and rename it to `path`."""
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(final.parent)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented strict JSON (NaN becomes null), whole or not at all."""
+    write_bytes(path, encode(value, indent=2) + b"\n")
+
+
+def replace_dir(temporary: str | Path, final: str | Path) -> None:
+    """Put the folder `temporary` in the place of the folder `final`, which may exist; both on one file system.
+
+    The two are exchanged in one step where the system can (Linux). Elsewhere the old one is first set aside as
+    `.<name>.old`; a death between the two renames leaves it there, and `settle_dir` brings it back.
+    """
+    new, old = Path(temporary), Path(final)
+    old.parent.mkdir(parents=True, exist_ok=True)
+    sync_tree(new)
+    if not old.exists():
+        new.rename(old)
+    elif _exchange(new, old):
+        sync_folder(old.parent)
+        shutil.rmtree(new, ignore_errors=True)
+    else:
+        _swap_by_two_renames(new, old)
+    sync_folder(old.parent)
+
+
+def settle_dir(final: str | Path) -> None:
+    """Bring back the folder that `replace_dir` had set aside when it died half way; otherwise do nothing."""
+    path = Path(final)
+    aside = _aside(path)
+    if not aside.exists():
+        return
+    if path.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.rename(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries (new names) to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # some network file systems refuse to sync folders
+        if error.errno not in _UNSUPPORTED:
+            raise
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file below `folder`, and the folders themselves, to the disk."""
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _swap_by_two_renames(new: Path, old: Path) -> None:
+    aside = _aside(old)
+    shutil.rmtree(aside, ignore_errors=True)
+    old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where the system has no such call. Source: renameat2(2)."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number), str(other))

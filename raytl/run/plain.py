@@ -1,0 +1,35 @@
+"""Values as strict JSON bytes: one spelling for every file of a run, readable by any JSON reader."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """`value` in JSON's own types: NaN and infinities become null, numpy scalars numbers, paths text, tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(member) for member in value]
+    if isinstance(value, (bool, int, str)) or value is None:
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, PurePath):
+        return str(value)
+    if callable(to_list := getattr(value, "tolist", None)):  # numpy scalars and arrays, without importing numpy
+        return plain(to_list())
+    raise TypeError(f"{type(value).__name__} has no place in JSON: {value!r}")
+
+
+def encode(value: Any, indent: int | None = None) -> bytes:
+    """`value` as UTF-8 JSON without a newline at its end; file names that are not UTF-8 are kept by escapes."""
+    simple = plain(value)
+    try:
+        return json.dumps(simple, indent=indent, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:  # lone surrogates: how Python holds a file name that is not UTF-8
+        return json.dumps(simple, indent=indent, allow_nan=False).encode()

@@ -1,0 +1,211 @@
+"""The pictures of a run as PNG files: learning curves, the confusion matrix, the worst mistakes.
+
+Figures are drawn on Agg canvases of their own: no window, no global pyplot state, safe in any thread or worker.
+Each is written to a temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.run.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK, _FAINT = "#26323c", "#8894a0"
+_COLOURS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
+_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
+_NUMBERED_CELLS = 25
+"""Up to so many classes each cell of a confusion matrix says its count."""
+_NAMED_CLASSES = 60
+"""Up to so many classes the axes of a confusion matrix name them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One photo of a contact sheet: `image (h, w, 3) uint8`, its classes, and the probability of the predicted."""
+
+    image: NDArray[np.uint8]
+    true: str
+    predicted: str
+    probability: float
+    name: str
+
+
+def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw losses, validation scores and learning rates by epoch, from flat records.
+
+    Keys read: `epoch`, `train/loss`, `val/log_loss`, `val/accuracy`, `val/balanced_accuracy`, `val/macro_f1`,
+    `lr/<group>`, `stage` (a line where it changes) and `best` (the last true one is marked). Missing ones are left out.
+    """
+    groups = sorted({key for record in records for key in record if key.startswith("lr/")}, key=_group_order(records))
+    figure = _figure(4.6 * (3 if groups else 2), 3.8)
+    panels = figure.subplots(1, 3 if groups else 2, squeeze=False)[0]
+    _panel(panels[0], records, {"train/loss": "train loss", "val/log_loss": "val log loss"}, "loss")
+    _panel(panels[1], records, {f"val/{name}": name.replace("_", " ") for name in _SCORES}, "validation scores")
+    if groups:
+        _rates(panels[2], records, groups)
+    for panel in panels:
+        _mark_stages(panel, records)
+    _mark_best(panels[:2], records)
+    _save(figure, path)
+
+
+def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+    """Draw the confusion matrix `(classes, classes)`, shaded by the share of each true class; counts in the cells."""
+    side = min(14.0, 3.2 + 0.42 * len(classes))
+    figure = _figure(side + 0.8, side)
+    axes = figure.subplots()
+    rows = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
+    picture = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03, label="share of the true class")
+    axes.set(xlabel="predicted", ylabel="true", title=f"{int(matrix.sum())} images, {int(np.trace(matrix))} right")
+    _name_classes(axes, classes)
+    if len(classes) <= _NUMBERED_CELLS:
+        _number_cells(axes, matrix, shares)
+    _save(figure, path)
+
+
+def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistakes") -> None:
+    """Draw photos with what they are, what they were called and how surely; a line of text when there are none."""
+    columns = min(4, max(len(tiles), 1))
+    rows = -(-len(tiles) // columns) or 1
+    figure = _figure(max(2.7 * columns, 4.5), 3.2 * rows + 0.4 if tiles else 1.6)
+    figure.suptitle(title, color=_INK, fontsize=12)
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    for cell in cells:
+        cell.axis("off")
+    for cell, tile in zip(cells, tiles, strict=False):
+        cell.imshow(_squared(tile.image))
+        said = f"called {_short(tile.predicted, 20)}  {tile.probability:.0%}"
+        cell.set_title(f"is {_short(tile.true, 24)}\n{said}", fontsize=9, color=_INK, loc="left")
+        below = tile.image.shape[0] + 0.02 * max(tile.image.shape[:2])
+        cell.text(-0.5, below, _short(tile.name, 40, tail=True), va="top", **_small())
+    if not tiles:
+        cells[0].text(0.5, 0.5, "No mistakes.", ha="center", va="center", fontsize=14, color=_FAINT)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():  # a class may be named in a script that the font lacks: boxes are drawn
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="png", dpi=110)
+    write_bytes(path, buffer.getvalue())
+
+
+def _panel(axes: Axes, records: Sequence[Mapping[str, Any]], labels: Mapping[str, str], title: str) -> None:
+    for colour, (key, label) in zip(_COLOURS, labels.items(), strict=False):
+        points = [(record["epoch"], record[key]) for record in records if record.get(key) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=colour, label=label, marker="o", markersize=3.5, linewidth=1.6)
+    _dress(axes, title)
+
+
+def _rates(axes: Axes, records: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> None:
+    from matplotlib import colormaps
+
+    shades = colormaps["viridis"](np.linspace(0.0, 0.88, len(groups)))
+    for shade, key in zip(shades, groups, strict=True):
+        points = [(record["epoch"], record[key]) for record in records if record.get(key)]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=shade, label=key[3:], marker="o", markersize=3, linewidth=1.4)
+    axes.set_yscale("log")
+    _dress(axes, "learning rates")
+
+
+def _dress(axes: Axes, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, color=_INK, loc="left", fontsize=11)
+    axes.set_xlabel("epoch", color=_INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(color="#e3e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    count = len(axes.get_legend_handles_labels()[0])
+    if count:
+        axes.legend(frameon=False, fontsize=8 if count <= 6 else 6, ncols=1 if count <= 10 else 2)
+
+
+def _mark_stages(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
+    """A dotted line half-way before each epoch that opened another stage of training."""
+    for before, after in pairwise(records):
+        if before.get("stage") != after.get("stage"):
+            middle = (before["epoch"] + after["epoch"]) / 2
+            axes.axvline(middle, color=_FAINT, linestyle=":", linewidth=1)
+
+
+def _mark_best(panels: Iterable[Axes], records: Sequence[Mapping[str, Any]]) -> None:
+    best = [record["epoch"] for record in records if record.get("best")]
+    for axes in panels if best else ():
+        axes.axvline(best[-1], color="#3b8f4a", linewidth=5, alpha=0.18)
+        axes.text(best[-1], 0.015, "best", transform=axes.get_xaxis_transform(), ha="center", va="bottom", **_small())
+
+
+def _group_order(records: Sequence[Mapping[str, Any]]) -> Any:
+    """Groups of the network by their rate, the fastest (the head) first."""
+    top = {
+        key: max(r.get(key) or 0.0 for r in records) for record in records for key in record if key.startswith("lr/")
+    }
+    return lambda key: (-top[key], key)
+
+
+def _squared(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The photo in the upper left of a white square, so that all tiles are of one size."""
+    height, width = image.shape[:2]
+    square = np.full((max(height, width),) * 2 + (3,), 255, dtype=np.uint8)
+    square[:height, :width] = image
+    return square
+
+
+def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
+    if len(classes) > _NAMED_CLASSES:
+        return
+    names = [_short(name, 22) for name in classes]
+    size = 9 if len(classes) <= 30 else 7
+    upright = all(len(name) <= 2 for name in names)
+    axes.set_xticks(range(len(names)), names, rotation=0 if upright else 90, fontsize=size)
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+
+
+def _number_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    for row, column in zip(*np.nonzero(matrix), strict=True):
+        ink = "white" if shares[row, column] > 0.55 else _INK
+        axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=ink, fontsize=8)
+
+
+def _short(name: str, length: int, tail: bool = False) -> str:
+    """The name in one line of at most `length` characters, its end (or with `tail`, its beginning) cut."""
+    line = "".join(
+        "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}" if unicodedata.category(each)[0] == "C" else each for each in name
+    )
+    if len(line) > length:
+        line = "…" + line[1 - length :] if tail else line[: length - 1] + "…"
+    return line.replace("$", r"\$")  # no formula: a class may be called "$5 or $10"
+
+
+def _small() -> dict[str, Any]:
+    return {"fontsize": 7.5, "color": _FAINT}

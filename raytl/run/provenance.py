@@ -1,0 +1,88 @@
+"""Where a run came from: versions, hardware, commit, command, time and user, as one JSON value."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("raytl", "torch", "torchvision", "timm", "ray", "numpy", "pillow", "safetensors", "pydantic")
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """What has to be known to make a run again on a machine like this one; the host's name is left out."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "user": user(),
+        "seed": seed,
+        "command": sys.argv,
+        "git": git_state(Path.cwd()),
+        "packages": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "os": platform.platform(),
+        "cpu": {"model": _cpu_model(), "cores": os.cpu_count(), "memory_bytes": _memory_bytes()},
+        "gpus": _gpus(),
+    }
+
+
+def user() -> str:
+    """The name of who runs this; `unknown` where the system does not say."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user without an entry
+        return "unknown"
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package; None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """The commit checked out in `folder`, and whether tracked files differ from it; None outside git."""
+    commit = _output("git", "-C", str(folder), "rev-parse", "--verify", "HEAD")
+    if commit is None:
+        return None
+    changes = _output("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": changes != ""}
+
+
+def _gpus() -> list[dict[str, str]]:
+    lines = _output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    rows = [line.split(", ") for line in (lines or "").splitlines()]
+    return [dict(zip(("name", "memory", "driver"), row, strict=True)) for row in rows if len(row) == 3]
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _output(*command: str) -> str | None:
+    """What a command prints; None when it is missing, fails, or takes longer than ten seconds."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

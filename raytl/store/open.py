@@ -1,0 +1,28 @@
+"""From a URI to a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raytl.errors import StoreError
+from raytl.store.contract import ObjectStore
+from raytl.store.local import LocalStore
+
+
+def open_store(uri: str) -> ObjectStore:
+    """The store that `uri` names: s3://bucket/prefix, file:///folder, or a path. Nothing is contacted yet.
+
+    Raises:
+        StoreError: another scheme, or no bucket.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return LocalStore(Path(uri).expanduser().absolute())
+    if scheme == "file":
+        return LocalStore(Path(rest).absolute())
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise StoreError(f"{uri!r} names no store; expected s3://bucket/prefix, file:///folder or a path")
+    from raytl.store.s3 import S3Store  # boto3 takes its time to import
+
+    return S3Store(bucket, prefix.strip("/"))

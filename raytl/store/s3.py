@@ -1,0 +1,164 @@
+"""A bucket's prefix as an object store, through boto3; the only file that imports it.
+
+Endpoint, region, profile and credentials come from the standard AWS places (AWS_ENDPOINT_URL, AWS_PROFILE ...).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore import exceptions as vendor
+from botocore.client import Config
+
+from raytl.errors import Denied, NotFound, StoreError, Unavailable
+from raytl.store.contract import ObjectInfo
+from raytl.store.files import written_whole
+
+CONNECTIONS = 32
+_CHUNK_BYTES = 1 << 20
+_clients: dict[int, Any] = {}
+_making = threading.Lock()
+
+# What S3 and its like answer, in words of ours; what is not here is told by the HTTP status.
+_BY_CODE: dict[str, type[StoreError]] = {
+    **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "NotFound"), NotFound),
+    **dict.fromkeys(("AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"), Denied),
+    **dict.fromkeys(("ExpiredToken", "InvalidToken", "AccountProblem", "RequestTimeTooSkewed"), Denied),
+    **dict.fromkeys(("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"), Unavailable),
+    **dict.fromkeys(("InternalError", "ServiceUnavailable", "RequestTimeout"), Unavailable),
+}
+_BY_KIND: tuple[tuple[tuple[type[Exception], ...], type[StoreError]], ...] = (
+    ((vendor.NoCredentialsError, vendor.PartialCredentialsError, vendor.CredentialRetrievalError), Denied),
+    ((vendor.ProfileNotFound, vendor.TokenRetrievalError, vendor.UnauthorizedSSOTokenError), Denied),
+    ((vendor.HTTPClientError, vendor.IncompleteReadError, vendor.ConnectionError), Unavailable),
+)
+_ADVICE: dict[type[StoreError], str] = {
+    NotFound: "check the bucket and the key, and AWS_ENDPOINT_URL if the store is not Amazon's",
+    Denied: "check the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and what they allow",
+    Unavailable: "the store or the network is in trouble; the same command goes on from what is done",
+    StoreError: "check the URI, AWS_REGION and AWS_ENDPOINT_URL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store:
+    """The objects of `bucket` below `prefix` (empty, or without a slash at its ends). Holds strings only, so it pickles."""
+
+    bucket: str
+    prefix: str = ""
+
+    @property
+    def uri(self) -> str:
+        """s3://bucket/prefix."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """The objects whose keys begin with `prefix`, page by page; folder markers are left out."""
+        base = len(self._full(""))
+        with _translated(self._name(prefix)):
+            pages = client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix))
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    if not found["Key"].endswith("/"):
+                        yield ObjectInfo(found["Key"][base:], found["Size"], found["ETag"].strip('"'))
+
+    def get_to_file(self, key: str, path: Path) -> None:
+        """Streams the object to the file and compares its length with what the store announced."""
+        with _translated(self._name(key)), written_whole(path) as part:
+            answer = client().get_object(Bucket=self.bucket, Key=self._full(key))
+            with part.open("wb") as file:
+                for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
+                    file.write(chunk)
+            written, expected = part.stat().st_size, answer["ContentLength"]
+            if written != expected:
+                raise Unavailable(f"{self._name(key)}: {written} bytes came, expected {expected}")
+
+    def put_file(self, path: Path, key: str) -> None:
+        """Uploads the file, in parts where it is large."""
+        with _translated(self._name(key)):
+            client().upload_file(str(path), self.bucket, self._full(key))
+
+    def exists(self, key: str) -> bool:
+        """Asks for the object's head."""
+        try:
+            with _translated(self._name(key)):
+                client().head_object(Bucket=self.bucket, Key=self._full(key))
+        except NotFound:
+            return False
+        return True
+
+    def _full(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    def _name(self, key: str) -> str:
+        return f"s3://{self.bucket}/{self._full(key)}"
+
+
+def client() -> Any:
+    """This process's client: a forked worker makes its own, as sockets must not be shared."""
+    with _making:
+        if os.getpid() not in _clients:
+            _clients.clear()
+            _clients[os.getpid()] = _new_client()
+        return _clients[os.getpid()]
+
+
+def forget_client() -> None:
+    """The next call reads the environment again."""
+    _clients.clear()
+
+
+def _new_client() -> Any:
+    settings = {
+        "retries": {"mode": "standard", "total_max_attempts": 5},
+        "max_pool_connections": CONNECTIONS,
+        "connect_timeout": 10,
+        "read_timeout": 60,
+        # checksums beyond S3's first protocol are refused by many stores that are not Amazon's
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+    }
+    session = boto3.session.Session()
+    made = session.client("s3", config=Config(**settings))
+    if "amazonaws.com" in made.meta.endpoint_url:
+        return made
+    # http://bucket.my-minio:9000 resolves nowhere: stores on one host name want the bucket in the path
+    made.close()
+    return session.client("s3", config=Config(**settings, s3={"addressing_style": "path"}))
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """Turns boto3's errors into ours, once."""
+    try:
+        yield
+    except (vendor.BotoCoreError, vendor.ClientError, Boto3Error) as exc:
+        kind = _kind(exc)
+        raise kind(f"{where}: {exc}; {_ADVICE[kind]}") from exc
+    except (ConnectionError, TimeoutError) as exc:
+        raise Unavailable(f"{where}: {exc}; {_ADVICE[Unavailable]}") from exc
+    except OSError as exc:
+        raise StoreError(f"{where}: {exc}") from exc
+
+
+def _kind(exc: Exception) -> type[StoreError]:
+    if isinstance(exc, vendor.ClientError):
+        code, status = exc.response["Error"].get("Code", ""), exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+        return _BY_CODE.get(code) or _by_status(status)
+    if exc.__context__ is not None and isinstance(exc, Boto3Error):  # upload_file wraps what happened
+        return _kind(exc.__context__) if isinstance(exc.__context__, Exception) else StoreError
+    return next((kind for classes, kind in _BY_KIND if isinstance(exc, classes)), StoreError)
+
+
+def _by_status(status: int) -> type[StoreError]:
+    if status in (429, 408) or status >= 500:
+        return Unavailable
+    return {404: NotFound, 401: Denied, 403: Denied}.get(status, StoreError)

@@ -1,0 +1,179 @@
+"""The state of training on disk, as tensors (safetensors) and JSON: nothing in it runs code when loaded.
+
+`checkpoints/last` is what an interrupted run goes on from; it is replaced as a whole folder, so there is
+always exactly one whole one. Schedules, stages and sample order are pure functions of the plan and are
+not saved.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from raytl.errors import RunError
+from raytl.run.atomic import replace_dir, settle_dir, write_json
+
+_FORMAT = 1
+_SEPARATOR = "::"
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best epoch so far (zero-based) and its metrics."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far training has come: `step` steps of epoch `epoch` (zero-based) are done.
+
+    `loss_sum` and `seen` are of the epoch in progress, over all workers; `seconds` is what it took so far.
+    `trainable` is the fingerprint of what learnt, checked on resume.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: Best | None = None
+    trainable: str = ""
+    loss_sum: float = 0.0
+    seen: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint in memory; `optimizer` maps parameter names to their state."""
+
+    progress: Progress
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: dict[str, dict[str, Any]]
+    scaler: dict[str, Any]
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
+    """The optimizer's state by parameter name; its groups carry `names` beside `params`."""
+    return {
+        name: optimizer.state[parameter]
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+        if parameter in optimizer.state
+    }
+
+
+def restore_optimizer(optimizer: Optimizer, states: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give every parameter that `states` names its state; the others start afresh."""
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            if name in states:
+                optimizer.state[parameter] = {
+                    key: _placed(value, parameter) if isinstance(value, Tensor) else value
+                    for key, value in states[name].items()
+                }
+
+
+def _placed(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A state tensor beside its parameter, in its memory layout: fused optimizers read both by address.
+
+    Scalars (step counts) stay where torch keeps them, on the CPU.
+    """
+    if value.shape != parameter.shape:
+        return value if value.ndim == 0 else value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `folder` in the place of the one before it."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    tensors, scalars = _flatten(checkpoint.optimizer)
+    _save_tensors(checkpoint.model, temporary / "model.safetensors")
+    _save_tensors(checkpoint.average, temporary / "average.safetensors")
+    _save_tensors(tensors, temporary / "optimizer.safetensors")
+    state = {
+        "format": _FORMAT,
+        "progress": asdict(checkpoint.progress),
+        "optimizer": scalars,
+        "scaler": checkpoint.scaler,
+    }
+    write_json(temporary / "state.json", state)
+    replace_dir(temporary, folder)
+
+
+def load(folder: Path) -> Checkpoint | None:
+    """The checkpoint in `folder`, None where there is none.
+
+    Raises:
+        RunError: what is there is damaged.
+    """
+    settle_dir(folder)
+    if not folder.exists():
+        return None
+    try:
+        state = json.loads((folder / "state.json").read_bytes())
+        progress = Progress(**{**state["progress"], "best": _best(state["progress"]["best"])})
+        return Checkpoint(
+            progress=progress,
+            model=load_file(folder / "model.safetensors"),
+            average=load_file(folder / "average.safetensors"),
+            optimizer=_unflatten(load_file(folder / "optimizer.safetensors"), state["optimizer"]),
+            scaler=state["scaler"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
+        raise RunError(
+            f"{folder}: this checkpoint is damaged ({type(exc).__name__}: {exc}).\n"
+            "  Run the same command with --new to start over; the old run is kept aside."
+        ) from exc
+
+
+def progress_of(folder: Path) -> Progress | None:
+    """How far the run had come at its last checkpoint, without reading tensors; None where there is none."""
+    path = folder / "state.json"
+    if not path.exists():
+        return None
+    values = json.loads(path.read_bytes())["progress"]
+    return Progress(**{**values, "best": _best(values["best"])})
+
+
+def _best(value: Mapping[str, Any] | None) -> Best | None:
+    return None if value is None else Best(value["epoch"], dict(value["metrics"]))
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
+
+
+def _flatten(states: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    tensors = {
+        f"{name}{_SEPARATOR}{key}": value
+        for name, state in states.items()
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    scalars = {
+        name: {key: value for key, value in state.items() if not isinstance(value, Tensor)}
+        for name, state in states.items()
+    }
+    return tensors, scalars
+
+
+def _unflatten(tensors: Mapping[str, Tensor], scalars: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    states: dict[str, dict[str, Any]] = {name: dict(values) for name, values in scalars.items()}
+    for path, tensor in tensors.items():
+        name, key = path.split(_SEPARATOR)
+        states.setdefault(name, {})[key] = tensor
+    return states

@@ -1,0 +1,218 @@
+"""`train`: from an experiment to a finished run folder, whatever happens to the workers or to this process on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from raytl.cluster.gang import run_group
+from raytl.config.dump import to_yaml
+from raytl.config.fingerprint import differences
+from raytl.config.load import load_experiment
+from raytl.config.schema import Experiment
+from raytl.data.manifest import Sample
+from raytl.errors import RunError
+from raytl.events import Message, OnEvent, ignore
+from raytl.run import journal, plots
+from raytl.run.atomic import write_bytes, write_json, write_text
+from raytl.run.folder import RunFolder
+from raytl.run.plain import encode
+from raytl.run.provenance import provenance
+from raytl.train.checkpoint import progress_of
+from raytl.train.plan import Plan, make_plan
+from raytl.train.worker import BEST_SCORE, Job, train_worker
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended: `epochs` were trained, `best_epoch` (one-based) is the one kept, with its validation metrics."""
+
+    run: str
+    status: Literal["trained", "resumed", "already finished"]
+    best_epoch: int
+    epochs: int
+    metrics: dict[str, float]
+    next: str
+
+
+def plan(experiment: Experiment, on_event: OnEvent = ignore) -> Plan:
+    """Everything that `train(experiment)` would do.
+
+    Raises:
+        UserError: with every problem of the model and of the data at once.
+    """
+    return make_plan(experiment, on_event)
+
+
+def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = ignore) -> TrainResult:
+    """Fine-tune as `experiment` says, or go on where an interrupted run of it stopped; a finished one is left alone.
+
+    With `new`, an existing run folder is set aside under another name first.
+
+    Raises:
+        UserError: something is wrong with the data, the model or the run folder; nothing was changed.
+        TrainingError: training stopped; the run's checkpoints are whole.
+    """
+    folder = RunFolder.of(experiment)
+    if new:
+        _set_aside(folder, on_event)
+    if folder.experiment.exists():
+        _check_same(folder, experiment)
+        if folder.finished:
+            return _result(folder, "already finished")
+    made = plan(experiment, on_event)
+    for line in made.warnings:
+        on_event(Message(line, "warning"))
+    with _sole_owner(folder), _log_to(folder):
+        resumed = progress_of(folder.last) is not None
+        _write_head(folder, experiment, made, resumed)
+        run_group(
+            train_worker,
+            _job(folder, experiment, made),
+            experiment.compute,
+            scratch=folder.root / ".ray",
+            on_event=on_event,
+            progress=lambda: _position(folder),
+        )
+        _finish(folder)
+    return _result(folder, "resumed" if resumed else "trained")
+
+
+def _job(folder: RunFolder, experiment: Experiment, made: Plan) -> Job:
+    splits = made.dataset.splits
+    return Job(experiment, str(folder.root.resolve()), splits.train, splits.val, splits.classes)
+
+
+def _check_same(folder: RunFolder, experiment: Experiment) -> None:
+    found = differences(load_experiment(folder.experiment), experiment)
+    if found:
+        raise RunError(
+            f"{folder.root} is a run of another experiment; what differs (there -> here):\n"
+            + "\n".join(f"  {line}" for line in found)
+            + "\n  Give this one another name, or start over with --new (the old run is kept aside)."
+        )
+
+
+def _set_aside(folder: RunFolder, on_event: OnEvent) -> None:
+    if not folder.root.exists():
+        return
+    number = 1
+    while (aside := folder.root.with_name(f"{folder.root.name}.old-{number}")).exists():
+        number += 1
+    os.rename(folder.root, aside)
+    on_event(Message(f"the run that was in {folder.root} is now in {aside}"))
+
+
+@contextlib.contextmanager
+def _sole_owner(folder: RunFolder) -> Iterator[None]:
+    """Inside, no other raytl trains in this folder; the kernel lets go of the lock when a process dies."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with open(folder.root / ".lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            lock.seek(0)
+            raise RunError(
+                f"{folder.root}: another raytl (pid {lock.read().strip()}) is training in this folder.\n"
+                "  Wait for it, stop it, or give this experiment another name."
+            ) from exc
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _log_to(folder: RunFolder) -> Iterator[None]:
+    """Inside, what Python's loggers say goes to the run's log, Ray's own words included, and not to the terminal."""
+    handler = logging.FileHandler(folder.log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("raytl", "ray", "ray.train")]
+    before = [(logger.propagate, logger.handlers[:]) for logger in loggers]
+    for logger in loggers:
+        logger.handlers[:], logger.propagate = [handler], False
+    try:
+        yield
+    finally:
+        for logger, (propagate, handlers) in zip(loggers, before, strict=True):
+            logger.handlers[:], logger.propagate = handlers, propagate
+        handler.close()
+
+
+def _write_head(folder: RunFolder, experiment: Experiment, made: Plan, resumed: bool) -> None:
+    """Write what the run is made of, or check that an interrupted run is still made of the same."""
+    if resumed:
+        _check_data(folder, made)
+        _forget_after(folder)
+        return
+    splits = made.dataset.splits
+    record = {
+        **provenance(experiment.train.seed),
+        "dataset": made.dataset.digest,
+        "test": {"count": splits.test.count, "digest": splits.test.digest},
+        "weights": made.weights_digest,
+    }
+    write_bytes(folder.samples, b"".join(encode(s.record()) + b"\n" for s in _all_samples(made)))
+    write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in made.dataset.skipped))
+    write_json(folder.classes, list(splits.classes))
+    write_json(folder.provenance, record)
+    write_text(folder.experiment, to_yaml(experiment))
+    folder.metrics.unlink(missing_ok=True)
+
+
+def _all_samples(made: Plan) -> list[Sample]:
+    """Every sample, the test's too: evaluation reads them from the record, and checks that they are the same."""
+    return sorted(made.dataset.samples, key=lambda sample: sample.key)
+
+
+def _check_data(folder: RunFolder, made: Plan) -> None:
+    found = json.loads(folder.provenance.read_bytes())["dataset"]
+    if found != made.dataset.digest:
+        raise RunError(
+            f"{folder.root}: the dataset changed since this run began (fingerprint {found[:12]} then, "
+            f"{made.dataset.digest[:12]} now).\n  Put it back, or start over with --new (the old run is kept aside)."
+        )
+
+
+def _forget_after(folder: RunFolder) -> None:
+    """Drop the metrics of epochs that will be trained again."""
+    progress = progress_of(folder.last)
+    done = progress.epoch if progress else 0
+    kept = [record for record in journal.read(folder.metrics) if record["epoch"] <= done]
+    write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in kept))
+
+
+def _position(folder: RunFolder) -> int:
+    progress = progress_of(folder.last)
+    return progress.epoch * 10**9 + progress.step if progress else 0
+
+
+def _finish(folder: RunFolder) -> None:
+    score = json.loads((folder.best / BEST_SCORE).read_bytes())
+    records = journal.read(folder.metrics)
+    classes = json.loads(folder.classes.read_bytes())
+    plots.curves(records, folder.curves)
+    plots.confusion(np.array(score["confusion"]), classes, folder.confusion)
+    summary = {"best_epoch": score["epoch"], "epochs": len(records), "metrics": score["metrics"]}
+    folder.write_manifest(summary)
+
+
+def _result(folder: RunFolder, status: Literal["trained", "resumed", "already finished"]) -> TrainResult:
+    summary = folder.summary()
+    return TrainResult(
+        run=str(folder.root),
+        status=status,
+        best_epoch=summary["best_epoch"],
+        epochs=summary["epochs"],
+        metrics=summary["metrics"],
+        next=f"raytl evaluate {Path(folder.root)}",
+    )

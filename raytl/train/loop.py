@@ -1,0 +1,195 @@
+"""The training loop: stages, epochs, validation, early stopping and checkpoints. It knows torch and not Ray.
+
+All that decides (the stage, the best epoch, when to stop) is computed from values that are the same on every
+rank, so the ranks turn together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from raytl.config.schema import TrainConfig
+from raytl.data.loader import EvalLoader
+from raytl.errors import RunError
+from raytl.events import EpochEnded, Resumed, StageOpened
+from raytl.models.backbone import Backbone
+from raytl.tasks.classification import better
+from raytl.train.checkpoint import Best, Checkpoint, Progress, optimizer_state, restore_optimizer
+from raytl.train.phase import Phase, open_phase
+from raytl.train.stages import TrainStage, stage_at
+from raytl.train.steps import Setting, train_epoch
+from raytl.train.validate import Validation, validate
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where the loop puts what must outlive it; only the leading rank's are called.
+
+    `record` takes the metrics of an epoch, `best` the network (evaluated weights inside) with its validation,
+    `last` a whole checkpoint.
+    """
+
+    record: Callable[[Mapping[str, float | str]], None]
+    best: Callable[[torch.nn.Module, Validation, int], None]
+    last: Callable[[Checkpoint], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its best epoch (zero-based), its epochs, and the best validation metrics."""
+
+    best: Best
+    epochs: int
+    early_stopped: bool
+
+
+def fit(
+    setting: Setting,
+    backbone: Backbone,
+    stages: tuple[TrainStage, ...],
+    validation: EvalLoader,
+    classes: int,
+    sink: Sink,
+    resume: Checkpoint | None,
+) -> Outcome:
+    """Train from `resume`, or from the start, to the last epoch or the early stop.
+
+    Raises:
+        NonFiniteLoss: the loss became NaN or infinite.
+        RunError: the checkpoint is of another plan.
+    """
+    progress = _restore(setting, backbone, resume)
+    phase: Phase | None = None
+    while not _over(setting, progress):
+        stage = stage_at(stages, progress.epoch)
+        if phase is None or phase.stage != stage:
+            phase = _open(setting, backbone, stage, stages, phase, resume if phase is None else None)
+        progress = replace(progress, trainable=phase.trainable)
+        progress, rates = train_epoch(setting, phase, progress, _saver(setting, phase, sink))
+        progress = _end_epoch(setting, phase, validation, classes, sink, progress, rates)
+        _saver(setting, phase, sink)(progress)
+    assert progress.best is not None, "at least one epoch was trained"
+    return Outcome(progress.best, progress.epoch, early_stopped=progress.stopped)
+
+
+def _over(setting: Setting, progress: Progress) -> bool:
+    return progress.stopped or progress.epoch >= setting.experiment.train.epochs
+
+
+def _restore(setting: Setting, backbone: Backbone, resume: Checkpoint | None) -> Progress:
+    if resume is None:
+        return Progress()
+    backbone.module.load_state_dict(resume.model)
+    if setting.average is not None:
+        setting.average.shadow = {name: tensor.to(setting.device) for name, tensor in resume.average.items()}
+    if resume.scaler:
+        setting.scaler.load_state_dict(resume.scaler)
+    _tell(setting, Resumed(epoch=resume.progress.epoch + 1, step=resume.progress.step))
+    return resume.progress
+
+
+def _open(
+    setting: Setting,
+    backbone: Backbone,
+    stage: TrainStage,
+    stages: tuple[TrainStage, ...],
+    before: Phase | None,
+    resume: Checkpoint | None,
+) -> Phase:
+    phase = open_phase(backbone, stage, stages, setting.experiment, setting.world, setting.device, before)
+    if resume is not None:
+        if resume.progress.step and resume.progress.trainable != phase.trainable:
+            raise RunError(
+                f"{setting.experiment.name}: the checkpoint was trained with other parameters learning than the plan "
+                f"says for epoch {resume.progress.epoch + 1}.\n  Run with --new to start over; the old run is kept aside."
+            )
+        restore_optimizer(phase.optimizer, resume.optimizer)
+    if setting.average is not None:
+        setting.average.follow(phase.followed())
+    parameters = list(phase.module.parameters())
+    _tell(
+        setting,
+        StageOpened(
+            epoch=stage.first + 1,
+            name=stage.name,
+            learning=tuple(phase.opened),
+            rates={group["group"]: group["base_lr"] for group in phase.optimizer.param_groups},
+            trainable=sum(p.numel() for p in parameters if p.requires_grad),
+            total=sum(p.numel() for p in parameters),
+        ),
+    )
+    return phase
+
+
+def _end_epoch(
+    setting: Setting,
+    phase: Phase,
+    loader: EvalLoader,
+    classes: int,
+    sink: Sink,
+    progress: Progress,
+    rates: dict[str, float],
+) -> Progress:
+    """Validate, keep the best, tell, and decide whether to stop; the progress at the next epoch's start."""
+    train, started = setting.experiment.train, time.monotonic()
+    result = validate(setting, phase, loader, classes)
+    best, is_best = progress.best, better(result.metrics, progress.best and progress.best.metrics, train.metric)
+    if is_best or best is None:
+        best = Best(progress.epoch, result.metrics)
+        if setting.world.leads:
+            _keep_best(setting, phase, sink, result, progress.epoch)
+    metrics = {
+        "train/loss": progress.loss_sum / progress.seen,
+        "train/images_per_s": progress.seen / progress.seconds,
+        "train/seconds": progress.seconds,
+        **result.metrics,
+        "val/seconds": time.monotonic() - started,
+        **{f"lr/{group}": rate for group, rate in rates.items()},
+    }
+    if setting.world.leads:
+        sink.record({"epoch": progress.epoch + 1, "stage": phase.stage.name, "best": is_best, **metrics})
+    _tell(setting, EpochEnded(progress.epoch + 1, train.epochs, metrics, is_best, best.epoch + 1))
+    return Progress(
+        epoch=progress.epoch + 1,
+        best=best,
+        trainable=phase.trainable,
+        stopped=_enough(train, phase.stage, progress.epoch, best.epoch),
+    )
+
+
+def _enough(train: TrainConfig, stage: TrainStage, epoch: int, best: int) -> bool:
+    """True after `early_stop` epochs of the last stage without a better one; what has just opened gets its chance."""
+    return 0 < train.early_stop <= epoch - max(best, stage.first) and stage.end == train.epochs
+
+
+def _keep_best(setting: Setting, phase: Phase, sink: Sink, result: Validation, epoch: int) -> None:
+    if setting.average is None:
+        sink.best(phase.module, result, epoch)
+    else:
+        with setting.average.swapped_in(phase.module):
+            sink.best(phase.module, result, epoch)
+
+
+def _saver(setting: Setting, phase: Phase, sink: Sink) -> Callable[[Progress], None]:
+    def save(progress: Progress) -> None:
+        if setting.world.leads:
+            sink.last(
+                Checkpoint(
+                    progress=progress,
+                    model=phase.module.state_dict(),
+                    average=setting.average.shadow if setting.average is not None else {},
+                    optimizer=optimizer_state(phase.optimizer),
+                    scaler=setting.scaler.state_dict(),
+                )
+            )
+
+    return save
+
+
+def _tell(setting: Setting, event: StageOpened | Resumed | EpochEnded) -> None:
+    if setting.world.leads:
+        setting.emit(event)

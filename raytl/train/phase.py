@@ -1,0 +1,131 @@
+"""One stage of training made ready: frozen to its depth, wrapped for its world, with its own optimizer groups.
+
+At each boundary DDP is wrapped anew, because it plans its buckets for what learns at that moment, and the
+optimizer is rebuilt; parameters that learnt before keep their optimizer state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from raytl.config.schema import Experiment
+from raytl.models.backbone import Backbone
+from raytl.models.freeze import apply_freeze, fingerprint
+from raytl.models.groups import parameter_groups
+from raytl.models.optimizer import build_optimizer
+from raytl.train.checkpoint import optimizer_state, restore_optimizer
+from raytl.train.schedule import factor
+from raytl.train.stages import TrainStage, opened_at
+from raytl.world import World
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What one stage of training runs with; `opened` holds the epoch in which each group
+    began to learn, `moving` the names of the buffers that training moves."""
+
+    stage: TrainStage
+    backbone: Backbone
+    model: nn.Module
+    optimizer: Optimizer
+    opened: Mapping[str, int]
+    moving: tuple[str, ...]
+    shape_from: int
+
+    @property
+    def module(self) -> nn.Module:
+        """The network itself, without DDP around it."""
+        return self.backbone.module
+
+    @property
+    def trainable(self) -> str:
+        """Fingerprint of the names of what learns."""
+        return fingerprint(self.module)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What learns."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def followed(self) -> dict[str, Tensor]:
+        """What training moves, by name: the learning parameters, and the buffers beside them."""
+        learning = {name: tensor for name, tensor in self.module.named_parameters() if tensor.requires_grad}
+        return learning | self.moving_buffers()
+
+    def moving_buffers(self) -> dict[str, Tensor]:
+        """Statistics that training moves, by name: BatchNorm's of the parts that learn."""
+        buffers = dict(self.module.named_buffers())
+        return {name: buffers[name] for name in self.moving}
+
+    def without_sync(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, gradients stay on their rank (all but the last micro-batch of a step)."""
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else contextlib.nullcontext()
+
+    def set_rates(self, experiment: Experiment, *, step: int, total: int, steps: int) -> dict[str, float]:
+        """Set the rates of global step `step` of `total`, `steps` an epoch; each group's rate."""
+        rates: dict[str, float] = {}
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor(
+                experiment.optim,
+                step=step,
+                total=total,
+                steps_per_epoch=steps,
+                shape_from=self.shape_from * steps,
+                opened=self.opened[group["group"]] * steps,
+            )
+            rates[group["group"]] = group["lr"]
+        return rates
+
+
+def open_phase(
+    backbone: Backbone,
+    stage: TrainStage,
+    stages: tuple[TrainStage, ...],
+    experiment: Experiment,
+    world: World,
+    device: torch.device,
+    before: Phase | None,
+) -> Phase:
+    """The phase of `stage`; parameters that `before` trained keep their optimizer state."""
+    apply_freeze(backbone, stage.depth)
+    groups = parameter_groups(backbone, experiment.transfer, experiment.optim, stage.depth)
+    for group in groups:
+        group["base_lr"] = group["lr"]
+    optimizer = build_optimizer(groups, experiment.optim)
+    if before is not None:
+        restore_optimizer(optimizer, optimizer_state(before.optimizer))
+    levels = {name: level for level, name in enumerate(reversed([s.name for s in backbone.stages]), start=1)}
+    return Phase(
+        stage=stage,
+        backbone=backbone,
+        model=_wrapped(backbone.module, world, device),
+        optimizer=optimizer,
+        opened={group["group"]: opened_at(stages, levels.get(group["group"], 0)) for group in groups},
+        moving=_moving(backbone.module),
+        shape_from=opened_at(stages, 1) if stages[-1].depth else 0,
+    )
+
+
+def _moving(module: nn.Module) -> tuple[str, ...]:
+    """Buffers of the modules that take part in training: the frozen ones stay in eval mode, whatever is asked."""
+    module.train()
+    return tuple(
+        f"{path}.{name}" if path else name
+        for path, part in module.named_modules()
+        if part.training
+        for name, _ in part.named_buffers(recurse=False)
+    )
+
+
+def _wrapped(module: nn.Module, world: World, device: torch.device) -> nn.Module:
+    if world.size == 1:
+        return module
+    ids = [device.index] if device.type == "cuda" else None
+    # Buffers are averaged before each validation instead of being sent at every step.
+    return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True)

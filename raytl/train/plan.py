@@ -1,0 +1,133 @@
+"""Everything that a run would do, as a value, before it does anything: what `raytl check` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from raytl.config.schema import Experiment
+from raytl.data.shard import steps_per_epoch
+from raytl.data.transforms import Preprocess
+from raytl.errors import ConfigError, RaytlError, UserError
+from raytl.events import OnEvent
+from raytl.models.backbone import Backbone, build, preprocess_of
+from raytl.models.forward import pick_device, pick_precision
+from raytl.models.freeze import learning
+from raytl.models.groups import rates
+from raytl.tasks.classification import class_weights
+from raytl.train.dataset import Dataset, read_dataset
+from raytl.train.stages import TrainStage, timeline
+
+T = TypeVar("T")
+
+#: Used to look through the images when the model cannot be built, so that its problems and the data's come at once.
+_STAND_IN = Preprocess(224, 256, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One part of the network, in the end of training: does it learn, and at which rate (None = frozen)."""
+
+    name: str
+    parameters: int
+    rate: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would happen. Stages are bottom to top with the head last; `counts` is images by split and class."""
+
+    experiment: Experiment
+    dataset: Dataset
+    counts: dict[str, dict[str, int]]
+    stages: tuple[StagePlan, ...]
+    timeline: tuple[TrainStage, ...]
+    trainable: int
+    total: int
+    preprocess: Preprocess
+    weights_digest: str
+    steps_per_epoch: int
+    steps: int
+    device: str
+    precision: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know, but need not mend."""
+        return self.dataset.warnings
+
+
+def make_plan(experiment: Experiment, on_event: OnEvent) -> Plan:
+    """The plan of `experiment`, after looking through its data and building its model.
+
+    Raises:
+        UserError: with every problem of the model and of the data at once.
+    """
+    problems: list[RaytlError] = []
+    preprocess = _collect(problems, lambda: preprocess_of(experiment.model))
+    looked = experiment.data if preprocess else experiment.data.model_copy(update={"cache": "off"})
+    dataset = _collect(problems, lambda: read_dataset(looked, preprocess or _STAND_IN, on_event))
+    classes = len(dataset.splits.classes) if dataset else 2
+    backbone = _collect(problems, lambda: _build(experiment, classes)) if preprocess else None
+    if dataset:
+        _collect(problems, lambda: _check_sizes(experiment, dataset))
+    if backbone is None or dataset is None or problems:
+        raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
+    return _plan(experiment, backbone, dataset)
+
+
+def depth_of(experiment: Experiment, backbone: Backbone) -> int:
+    """How many stages from the top learn in the end."""
+    return len(learning(backbone, experiment.transfer.unfreeze).stages)
+
+
+def _collect(problems: list[RaytlError], make: Callable[[], T]) -> T | None:
+    try:
+        return make()
+    except RaytlError as problem:
+        problems.append(problem)
+        return None
+
+
+def _build(experiment: Experiment, classes: int) -> Backbone:
+    """The backbone, its unfreeze depth checked."""
+    backbone = build(experiment.model, classes)
+    depth_of(experiment, backbone)
+    return backbone
+
+
+def _check_sizes(experiment: Experiment, dataset: Dataset) -> bool:
+    train, workers = experiment.train, experiment.compute.workers
+    images = len(dataset.splits.train)
+    class_weights(train, dataset.splits.counts()["train"])
+    smallest = images // steps_per_epoch(images, train.batch_size)
+    if smallest < workers:
+        raise ConfigError(
+            f"compute.workers: {workers} workers cannot share batches of {smallest} images "
+            f"({images} training images, train.batch_size {train.batch_size}).\n  Use {smallest} workers at most."
+        )
+    return True
+
+
+def _plan(experiment: Experiment, backbone: Backbone, dataset: Dataset) -> Plan:
+    depth, sizes = depth_of(experiment, backbone), backbone.sizes
+    speed = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
+    stages = tuple(StagePlan(name, size, speed.get(name)) for name, size in sizes.items())
+    steps = steps_per_epoch(len(dataset.splits.train), experiment.train.batch_size)
+    device = pick_device(experiment.compute.device)
+    return Plan(
+        experiment=experiment,
+        dataset=dataset,
+        counts=dataset.splits.counts(),
+        stages=stages,
+        timeline=timeline(experiment.transfer, depth, experiment.train.epochs),
+        trainable=sum(part.parameters for part in stages if part.rate is not None),
+        total=sum(sizes.values()),
+        preprocess=backbone.preprocess,
+        weights_digest=backbone.weights_digest,
+        steps_per_epoch=steps,
+        steps=steps * experiment.train.epochs,
+        device=str(device),
+        precision=str(pick_precision(experiment.train.precision, device)).removeprefix("torch."),
+    )

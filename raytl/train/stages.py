@@ -1,0 +1,55 @@
+"""Which part of the network learns in which epoch: a pure function of the plan.
+
+A resumed run asks the same function and so continues in the right stage. Sources: head first, then all
+(Kumar et al. 2022, LP-FT); gradual unfreezing from the top (Howard & Ruder 2018, ULMFiT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raytl.config.schema import TransferConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStage:
+    """Epochs `[first, end)`, zero-based, in which the head and the top `depth` stages learn."""
+
+    index: int
+    first: int
+    end: int
+    depth: int
+
+    @property
+    def name(self) -> str:
+        """What the terminal calls it."""
+        return "head" if self.depth == 0 else f"head + {self.depth}"
+
+
+def timeline(transfer: TransferConfig, depth: int, epochs: int) -> tuple[TrainStage, ...]:
+    """The stages of a run of `epochs` epochs that ends with the top `depth` stages learning, without gaps."""
+    starts: list[tuple[int, int]] = []
+    head_first = transfer.head_first if depth else 0
+    if head_first or not depth:
+        starts.append((0, 0))
+    if depth and transfer.gradual:
+        starts += [(head_first + opened * transfer.gradual_every, opened + 1) for opened in range(depth)]
+    elif depth:
+        starts.append((head_first, depth))
+    starts = [start for start in starts if start[0] < epochs]
+    ends = [first for first, _ in starts[1:]] + [epochs]
+    return tuple(
+        TrainStage(index, first, end, level)
+        for index, ((first, level), end) in enumerate(zip(starts, ends, strict=True))
+    )
+
+
+def stage_at(stages: Sequence[TrainStage], epoch: int) -> TrainStage:
+    """The stage that `epoch` lies in."""
+    return next(stage for stage in stages if stage.first <= epoch < stage.end)
+
+
+def opened_at(stages: Sequence[TrainStage], level: int) -> int:
+    """The epoch in which the `level`-th stage from the top began to learn; level 0 is the head."""
+    return next(stage.first for stage in stages if stage.depth >= level)

@@ -1,0 +1,171 @@
+"""One epoch of training steps: batches in, gradients agreed over the ranks, weights moved."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from raytl.config.schema import Experiment
+from raytl.data.loader import Batch, TrainLoader
+from raytl.data.mix import Mix
+from raytl.data.transforms import Preprocess
+from raytl.errors import NonFiniteLoss
+from raytl.events import OnEvent, Step
+from raytl.models.forward import to_input
+from raytl.tasks.classification import Loss
+from raytl.train.agree import total
+from raytl.train.average import WeightAverage
+from raytl.train.checkpoint import Progress
+from raytl.train.phase import Phase
+from raytl.world import World
+
+_EVENT_EVERY_S = 0.25
+_MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same from the first step of a run to its last."""
+
+    experiment: Experiment
+    world: World
+    device: torch.device
+    precision: torch.dtype
+    channels_last: bool
+    preprocess: Preprocess
+    loader: TrainLoader
+    loss: Loss
+    mix: Mix | None
+    average: WeightAverage | None
+    scaler: torch.amp.GradScaler
+    emit: OnEvent
+
+
+def train_epoch(
+    setting: Setting, phase: Phase, progress: Progress, save: Callable[[Progress], None]
+) -> tuple[Progress, dict[str, float]]:
+    """Run the rest of the epoch that `progress` stands in; the progress at its end, and the last rates.
+
+    `save` is called with the progress every `train.checkpoint_every_s`, on all ranks at the same step.
+
+    Raises:
+        NonFiniteLoss: a loss is NaN or infinite.
+    """
+    train, loader = setting.experiment.train, setting.loader
+    phase.model.train()
+    clock, started = _Clock(setting, progress), time.monotonic()
+    before, saved, rates = progress.seconds, started, {}
+    for step, (batch, count) in enumerate(loader.epoch(progress.epoch, progress.step), start=progress.step):
+        _seed_step(train.seed, progress.epoch, step, setting.world.rank)
+        rates = phase.set_rates(
+            setting.experiment,
+            step=progress.epoch * loader.steps + step,
+            total=train.epochs * loader.steps,
+            steps=loader.steps,
+        )
+        loss, wants_save = _agree(setting, _step(setting, phase, batch, count), saved)
+        if not math.isfinite(loss):
+            raise _non_finite(setting.experiment, progress.epoch, step, loss, rates)
+        progress = replace(
+            progress,
+            step=step + 1,
+            loss_sum=progress.loss_sum + loss,
+            seen=progress.seen + count,
+            seconds=before + time.monotonic() - started,
+        )
+        clock.tell(progress, loss / count, rates, phase)
+        if wants_save and step + 1 < loader.steps:
+            save(progress)
+            saved = time.monotonic()
+    return progress, rates
+
+
+def _step(setting: Setting, phase: Phase, batch: Batch, count: int) -> Tensor:
+    """One optimizer step; the summed loss of this rank's part of the batch, `()`."""
+    train, optim = setting.experiment.train, setting.experiment.optim
+    micro = list(_micro_batches(batch, train.accumulate))
+    summed = torch.zeros((), device=setting.device)
+    for index, (images, targets) in enumerate(micro):
+        last = index == len(micro) - 1
+        with torch.enable_grad() if last else phase.without_sync():
+            loss = _loss(setting, phase, images, targets)
+            # DDP averages over ranks; the sum over all ranks, divided by the global batch, is what is wanted.
+            setting.scaler.scale(loss * (setting.world.size / count)).backward()
+        summed += loss.detach()
+    setting.scaler.unscale_(phase.optimizer)
+    if optim.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(phase.parameters(), optim.clip_norm)
+    setting.scaler.step(phase.optimizer)
+    setting.scaler.update()
+    phase.optimizer.zero_grad(set_to_none=True)
+    if setting.average is not None:
+        setting.average.update(phase.followed())
+    return summed
+
+
+def _loss(setting: Setting, phase: Phase, images: Tensor, targets: Tensor) -> Tensor:
+    inputs = to_input(images, setting.preprocess, setting.device, setting.channels_last)
+    targets = targets.to(setting.device, non_blocking=True)
+    if setting.mix is not None:
+        inputs, targets = setting.mix(inputs, targets)
+    with torch.autocast(setting.device.type, setting.precision, enabled=setting.precision != torch.float32):
+        logits = phase.model(inputs)
+    return setting.loss(logits, targets).sum()
+
+
+def _micro_batches(batch: Batch, accumulate: int) -> list[tuple[Tensor, Tensor]]:
+    pieces = min(accumulate, len(batch.targets))
+    return list(zip(batch.images.tensor_split(pieces), batch.targets.tensor_split(pieces), strict=True))
+
+
+def _agree(setting: Setting, loss: Tensor, saved: float) -> tuple[float, bool]:
+    """(summed loss of the global batch, whether rank 0's clock asks for a checkpoint)."""
+    due = setting.world.leads and time.monotonic() - saved >= setting.experiment.train.checkpoint_every_s
+    summed, wanted = total(setting.world, [float(loss), float(due)], setting.device)
+    return summed, wanted > 0
+
+
+def _seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
+    """Dropout and mixing draw from a generator that depends on the place alone, so a resumed run draws the same."""
+    torch.manual_seed(hash((seed, epoch, step, rank)) & _MAX_SEED)
+
+
+def _non_finite(experiment: Experiment, epoch: int, step: int, loss: float, rates: dict[str, float]) -> NonFiniteLoss:
+    shown = ", ".join(f"{name} {rate:.2g}" for name, rate in rates.items())
+    return NonFiniteLoss(
+        f"{experiment.name}: the loss became {loss} in epoch {epoch + 1}, step {step + 1} (rates: {shown}).\n"
+        "  Lower optim.lr or raise transfer.head_lr_ratio; also try optim.clip_norm, a longer optim.warmup, "
+        "or train.precision: fp32."
+    )
+
+
+class _Clock:
+    """Tells the watcher of steps, a few times a second, from the leading rank."""
+
+    def __init__(self, setting: Setting, progress: Progress) -> None:
+        self._setting = setting
+        self._told = 0.0
+        self._seen, self._at = progress.seen, time.monotonic()
+
+    def tell(self, progress: Progress, loss: float, rates: dict[str, float], phase: Phase) -> None:
+        now, steps = time.monotonic(), self._setting.loader.steps
+        if not self._setting.world.leads or (now - self._told < _EVENT_EVERY_S and progress.step < steps):
+            return
+        self._told = now
+        self._setting.emit(
+            Step(
+                epoch=progress.epoch + 1,
+                epochs=self._setting.experiment.train.epochs,
+                step=progress.step,
+                steps=steps,
+                loss=loss,
+                images_per_s=(progress.seen - self._seen) / max(now - self._at, 1e-9),
+                rates=rates,
+                stage=phase.stage.name,
+            )
+        )

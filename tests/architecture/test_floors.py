@@ -1,0 +1,170 @@
+"""A module imports only from floors below its own; a vendor is imported only behind its door; nothing goes in circles."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.sources import Module, imports, modules, read
+
+FLOORS = {
+    "errors": 0, "world": 0, "events": 0,
+    "config": 1,
+    "store": 2, "jobs": 2, "cluster": 2, "run": 2,
+    "data": 3, "metrics": 3,
+    "models": 4, "tasks": 4.5,
+    "train": 5, "evaluate": 5,
+    "search": 6, "export": 6,
+    "registry": 7,
+    "cli": 8,
+}  # fmt: skip
+"""Floor of each part of raytl; the package's own `__init__` and `__main__` stand above all."""
+
+ROOF = 9
+
+DOORS = {
+    "boto3": ("raytl/store/s3.py",),
+    "botocore": ("raytl/store/s3.py",),
+    "ray": ("raytl/cluster/*.py",),
+    "timm": ("raytl/models/*.py",),
+    "torchvision.models": ("raytl/models/*.py",),
+    "torchvision.transforms": ("raytl/data/*.py",),
+    "matplotlib": ("*/render.py", "*/curves.py", "*/plots.py"),
+    "typer": ("raytl/cli/*.py",),
+    "click": ("raytl/cli/*.py",),
+    "rich": ("raytl/cli/*.py",),
+    "sklearn": (),
+    "torchmetrics": (),
+}
+"""The files behind which a vendor may be imported."""
+
+
+def part(name: str) -> str:
+    """`raytl.data.split` is of the part `data`; raytl itself of the part ''."""
+    return [*name.split("."), ""][1]
+
+
+def misplaced(module: Module, known: frozenset[str]) -> list[str]:
+    """The imports of `module` that reach up or to a peer, each with where, what and what is allowed."""
+    own = part(module.name)
+    floor = FLOORS.get(own, ROOF)
+    lines = []
+    for found in imports(module, known):
+        if found.target.split(".")[0] != "raytl" or part(found.target) == own:
+            continue
+        other = FLOORS.get(part(found.target), ROOF)
+        if other > floor or (other == floor and own and floor > 0):
+            lines.append(f"{module.where}:{found.line} (floor {floor}) imports {found.target} (floor {other})")
+    return lines
+
+
+def past_doors(module: Module) -> list[str]:
+    """The imports of `module` that go past a vendor's door."""
+    lines = []
+    for found in imports(module, frozenset()):
+        for vendor, doors in DOORS.items():
+            behind = any(fnmatch(module.where, door) for door in doors)
+            if re.match(rf"{re.escape(vendor)}(\.|$)", found.target) and not behind:
+                lines.append(
+                    f"{module.where}:{found.line} imports {found.target}; its door: {', '.join(doors) or 'none'}"
+                )
+    return lines
+
+
+def sources() -> tuple[tuple[Module, ...], frozenset[str]]:
+    """The modules of raytl, and their names."""
+    found = modules("raytl")
+    return found, frozenset(module.name for module in found)
+
+
+def test_every_part_of_raytl_has_a_floor() -> None:
+    found, _ = sources()
+    parts = {part(module.name) for module in found} - {"", "__main__"}
+    assert parts <= set(FLOORS), f"give {sorted(parts - set(FLOORS))} a floor in FLOORS"
+
+
+def test_modules_import_only_from_floors_below() -> None:
+    found, known = sources()
+    lines = [line for module in found for line in misplaced(module, known)]
+    assert not lines, "\n" + "\n".join(lines)
+
+
+def test_vendors_are_imported_only_behind_their_doors() -> None:
+    lines = [line for module in sources()[0] for line in past_doors(module)]
+    assert not lines, "\n" + "\n".join(lines)
+
+
+def test_no_imports_go_in_circles() -> None:
+    found, known = sources()
+    graph = {
+        module.name: {i.target for i in imports(module, known) if i.target in known and not i.typing_only}
+        - {module.name}
+        for module in found
+        if module.name != "raytl"  # lazy: it names what it offers, and nothing below imports from it
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports go in a circle: {' -> '.join(error.args[1])}", pytrace=False)
+
+
+def test_nothing_inside_imports_the_public_face() -> None:
+    found, known = sources()
+    lines = [
+        f"{module.where}:{i.line}"
+        for module in found
+        for i in imports(module, known)
+        if i.target == "raytl" and part(module.name) != "cli"
+    ]
+    assert not lines, f"import from the submodule that defines it, not from raytl itself: {lines}"
+
+
+def parse(root: Path, path: str, text: str) -> Module:
+    """A module as if it lay at `path`."""
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return read(file, root)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "wrong"),
+    [
+        ("raytl/config/schema.py", "from raytl.data.split import assign", True),
+        ("raytl/data/split.py", "def f():\n    import raytl.models", True),
+        ("raytl/data/split.py", "from ..metrics import scores", True),
+        ("raytl/data/split.py", "from .shard import steps", False),
+        ("raytl/train/loop.py", "from raytl.evaluate import report", True),
+        ("raytl/train/loop.py", "from raytl.models.freeze import apply", False),
+        ("raytl/world.py", "from raytl.errors import RaytlError", False),
+        ("raytl/models/freeze.py", "from raytl import cli", True),
+    ],
+)
+def test_an_import_of_a_peer_or_from_above_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, text: str, wrong: bool
+) -> None:
+    monkeypatch.setattr("tests.architecture.sources.REPO", tmp_path)
+    known = frozenset({"raytl.cli", "raytl.metrics.scores", "raytl.data.shard", "raytl.evaluate.report"})
+    assert bool(misplaced(parse(tmp_path, path, text), known)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "wrong"),
+    [
+        ("raytl/data/manifest.py", "import boto3", True),
+        ("raytl/store/s3.py", "import boto3.session", False),
+        ("raytl/data/loader.py", "from torchvision import models", True),
+        ("raytl/data/transforms.py", "from torchvision.transforms import v2", False),
+        ("raytl/train/loop.py", "import ray.train", True),
+        ("raytl/train/loop.py", "import rayon", False),
+    ],
+)
+def test_an_import_past_a_vendors_door_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, text: str, wrong: bool
+) -> None:
+    monkeypatch.setattr("tests.architecture.sources.REPO", tmp_path)
+    assert bool(past_doors(parse(tmp_path, path, text))) is wrong

@@ -1,0 +1,84 @@
+"""Keys that contradict each other, and keys that cannot take effect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raytl.config.rules import conflicts, idle
+from raytl.config.schema import Experiment
+
+BASE: dict[str, Any] = {"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}}
+
+
+def experiment(**values: Any) -> Experiment:
+    """The smallest experiment with `section__key=value` set."""
+    raw = {key: dict(value) if isinstance(value, dict) else value for key, value in BASE.items()}
+    for key, value in values.items():
+        section, _, name = key.partition("__")
+        raw.setdefault(section, {})[name] = value
+    return Experiment.model_validate(raw)
+
+
+def test_the_defaults_contradict_nothing() -> None:
+    assert conflicts(experiment()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "keys"),
+    [
+        ({"data__val_fraction": 0.5, "data__test_fraction": 0.5}, ["data.test_fraction"]),
+        ({"model__weights": "pretraned"}, ["model.weights"]),
+        ({"transfer__head_first": 12}, ["transfer.head_first"]),
+        ({"transfer__head_first": 12, "transfer__unfreeze": 0}, []),
+        ({"transfer__gradual": True, "transfer__unfreeze": 12}, ["transfer.gradual"]),
+        ({"transfer__gradual": True, "transfer__unfreeze": 11}, []),
+        ({"transfer__gradual": True, "transfer__unfreeze": "all"}, []),
+        ({"optim__warmup": 12}, ["optim.warmup"]),
+        ({"train__accumulate": 65}, ["train.accumulate"]),
+        ({"train__batch_size": 2, "compute__workers": 3}, ["train.batch_size"]),
+        ({"train__batch_size": 4, "compute__workers": 3, "train__accumulate": 2}, ["train.accumulate"]),
+        ({"train__batch_size": 6, "compute__workers": 3, "train__accumulate": 2}, []),
+        ({"train__loss": "focal", "augment__mixup": 0.2, "augment__cutmix": 1}, ["augment.mixup", "augment.cutmix"]),
+        ({"train__class_weights": "balanced", "train__sampler": "balanced"}, ["train.class_weights"]),
+        ({"train__class_weights": {"cat": 2}, "train__sampler": "balanced"}, ["train.class_weights"]),
+        ({"compute__cluster": "none", "compute__workers": 2}, ["compute.workers"]),
+        ({"compute__cluster": "none"}, []),
+        ({"train__precision": "fp16", "compute__device": "cpu"}, ["train.precision"]),
+        ({"train__precision": "bf16", "compute__device": "cpu"}, []),
+        ({"storage__uri": "s3://bucket/runs"}, ["storage.uri"]),
+        ({"storage__uri": "file:///tmp/runs"}, []),
+    ],
+)
+def test_contradictions_are_found(values: dict[str, Any], keys: list[str]) -> None:
+    found = conflicts(experiment(**values))
+    assert [conflict.keys[0] for conflict in found] == keys
+    assert all(conflict.fault and conflict.advice for conflict in found)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "none", "models/x.safetensors", "x.pth", "runs/trash"])
+def test_words_that_may_be_files_are_left_to_the_loader(weights: str) -> None:
+    assert conflicts(experiment(model__weights=weights)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"transfer__unfreeze": 0}, "transfer.lr_decay"),
+        ({"transfer__unfreeze": 0}, "transfer.head_lr_ratio"),
+        ({"transfer__unfreeze": 0, "transfer__gradual": True}, "transfer.gradual"),
+        ({"transfer__gradual": False}, "transfer.gradual_every"),
+        ({"train__loss": "cross_entropy"}, "train.focal_gamma"),
+        ({"optim__schedule": "cosine"}, "optim.restart_every"),
+        ({"optim__schedule": "constant"}, "optim.min_lr_ratio"),
+        ({"data__cache": "off"}, "data.cache_limit_gb"),
+    ],
+)
+def test_keys_without_effect_are_found(values: dict[str, Any], key: str) -> None:
+    assert key in {one.key for one in idle(experiment(**values))}
+
+
+def test_keys_with_effect_are_not_idle() -> None:
+    full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts")
+    assert idle(full) == []

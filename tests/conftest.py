@@ -1,0 +1,69 @@
+"""What every test stands on: one thread, no network, its own caches, and the real assets where there are some."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+# Before numpy and torch are imported: two threads a test process only fight for the cores, and sums differ in
+# their last bits with the number of threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Tests never ask the network for weights, and never find somebody's credentials.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
+for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+    os.environ.pop(name, None)
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder of real weights and photos (RAYTL_ASSETS, or ../shared/assets), or a skip."""
+    root = Path(os.environ.get("RAYTL_ASSETS", REPO.parent / "shared" / "assets"))
+    if not (root / "weights").is_dir():
+        pytest.skip(f"no weights/ under {root}; set RAYTL_ASSETS")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A node cache of its own for each test, so that no test finds what another left."""
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("RAYTL_CACHE", str(cache))
+    return cache
+
+
+MakePhotos = Callable[..., Path]
+
+
+@pytest.fixture
+def make_photos(tmp_path: Path) -> MakePhotos:
+    """Writes `per_class` noisy JPEGs of each class, told apart by colour, under `root/<class>/`; returns the root."""
+
+    def make(
+        per_class: int = 6,
+        classes: tuple[str, ...] = ("blue", "green", "red"),
+        px: int = 40,
+        root: Path | None = None,
+        seed: int = 0,
+    ) -> Path:
+        root = root or tmp_path / "photos"
+        draw = np.random.default_rng(seed)
+        for number, name in enumerate(classes):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            for i in range(per_class):
+                pixels = draw.integers(0, 120, size=(px, px, 3))
+                pixels[..., number % 3] += 40 + 90 * (number // 3 % 2 + 1) // 2
+                image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+                image.save(root / name / f"{i:03d}.jpg", quality=90)
+        return root
+
+    return make

@@ -1,0 +1,132 @@
+"""Manifests as spreadsheets, notebooks and scripts write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raytl.data.formats import scan
+from raytl.data.formats.tables import keys_in
+from raytl.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "b.jpg", "sub dir/c, d.jpg", "é.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def rows(table: Path) -> list[tuple[str, str, str | None]]:
+    return [(sample.key, sample.label, sample.split) for sample in scan(str(table)).samples]
+
+
+def table(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+THREE = [("a.jpg", "cat", "train"), ("sub dir/c, d.jpg", "dog", "val"), ("é.jpg", "1", None)]
+PLAIN = 'path,label,split\na.jpg,cat,train\n"sub dir/c, d.jpg",dog,validation\né.jpg,1,\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN,
+        PLAIN.encode("utf-8-sig"),
+        PLAIN.encode("utf-16"),
+        PLAIN.replace("\n", "\r\n"),
+        "\n" + PLAIN + "\n , ,\n",
+        ";Path; LABEL ;split;extra\n0;a.jpg;cat;TRAIN;\n1;sub dir/c, d.jpg;dog;val;\n2;é.jpg;1;;x\n",
+        "path\tlabel\tsplit\na.jpg\t cat \ttrain\nsub dir\\c, d.jpg\tdog\tvalid\né.jpg\t1\t\n",
+    ],
+    ids=["plain", "bom", "utf-16", "crlf", "blank lines", "semicolons", "tabs and backslashes"],
+)
+def test_csv_of_every_kind_is_read(folder: Path, content: str | bytes) -> None:
+    assert rows(table(folder, content)) == THREE
+
+
+def test_jsonl_and_parquet_say_the_same(folder: Path) -> None:
+    objects = [
+        {"path": "a.jpg", "label": "cat", "split": "train"},
+        {"path": "sub dir/c, d.jpg", "label": "dog", "split": "val"},
+        {"path": "é.jpg", "label": 1, "split": None},
+    ]
+    assert rows(table(folder, "\n".join(map(json.dumps, objects)), "table.jsonl")) == THREE
+    columns = {"path": [o["path"] for o in objects], "label": ["cat", "dog", "1"], "split": ["train", "val", None]}
+    pq.write_table(pa.table(columns), folder / "table.parquet")
+    assert rows(folder / "table.parquet") == THREE
+
+
+def test_whole_numbers_that_pandas_made_floats_are_classes(folder: Path) -> None:
+    pq.write_table(pa.table({"path": ["a.jpg", "b.jpg"], "label": [1.0, 2.0]}), folder / "t.parquet")
+    assert rows(folder / "t.parquet") == [("a.jpg", "1", None), ("b.jpg", "2", None)]
+
+
+def test_a_class_may_be_called_na_or_null(folder: Path) -> None:
+    assert rows(table(folder, "path,label\na.jpg,NA\nb.jpg,null\n")) == [("a.jpg", "NA", None), ("b.jpg", "null", None)]
+
+
+def test_absolute_paths_and_paths_beside_the_folder_work(folder: Path) -> None:
+    (folder / "lists").mkdir()
+    content = f"path,label\n../a.jpg,cat\n{folder}/b.jpg,dog\n"
+    assert [key for key, _, _ in rows(table(folder, content, "lists/t.csv"))] == ["../a.jpg", "../b.jpg"]
+
+
+def test_a_repeated_row_counts_once_and_is_told(folder: Path) -> None:
+    manifest = scan(str(table(folder, "path,label\na.jpg,cat\n./a.jpg,cat\nb.jpg,dog\n")))
+    assert len(manifest.samples) == 2
+    assert manifest.warnings == (f"{folder}/table.csv: 1 rows repeat another row and count once",)
+
+
+def test_every_problem_of_the_rows_is_listed_at_once(folder: Path) -> None:
+    content = (
+        "path,label,split\na.jpg,cat,train\na.jpg,dog,train\nb.jpg,,\n,cat,\nmissing one.jpg,cat,\n"
+        "c, d.jpg,dog,\nb.jpg,dog,hold\ns3://other/x.jpg,dog,\n" + "".join(f"gone{i}.jpg,cat,\n" for i in range(12))
+    )
+    with pytest.raises(DataError, match="mend the manifest") as caught:
+        scan(str(table(folder, content)))
+    text = str(caught.value)
+    for line in (
+        "1 paths with two labels or two splits:\n  'a.jpg': line 2 says 'cat' train, line 3 says 'dog' train",
+        "1 rows with an empty label:\n  line 4: 'b.jpg'",
+        "1 rows with an empty path:\n  line 5",
+        "13 paths at which there is no file:\n  line 6: 'missing one.jpg'",
+        "  ... and 3 more",
+        "1 rows of too many cells (quote paths that hold the delimiter):\n  line 7",
+        "1 rows of an unknown split (expected train, val, test or nothing):\n  line 8: 'hold'",
+        "1 paths that are URIs (expected paths relative to the manifest's folder):\n  line 9: 's3://other/x.jpg'",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", "file,class\na.jpg,cat\n", r"found the columns 'file', 'class'; .*: mend path and label"),
+        ("t.csv", "path,label,path\n", "mend path"),
+        ("t.csv", "", r"found the columns \(none\); expected path, label"),
+        ("t.csv", "path,label\n", "no images found"),
+        ("t.csv", b"path,label\n\xe9.jpg,cat\n", "line 2 is not UTF-8 text; save the table as UTF-8"),
+        ("t.csv", 'path,label\n"a.jpg,cat\n', "line 2 is not CSV"),
+        ("t.jsonl", '{"path": "a.jpg", "label": "x"}\n[1]\nnope\n', r"(?s)expected one object a line.*line 2.*line 3"),
+        ("t.jsonl", '{"path": "a.jpg"}\n', "t.jsonl line 1: found the columns 'path'; .*: mend label"),
+        ("t.jsonl", '{"path": "a.jpg", "label": ["x"]}\n', "1 labels that are lists or objects"),
+        ("t.parquet", b"PAR1 not really", "not a Parquet file"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(folder: Path, name: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        scan(str(table(folder, content, name)))
+
+
+def test_the_keys_to_pull_are_those_inside_the_folder(folder: Path) -> None:
+    content = "path,label\nb.jpg,x\n./a.jpg,x\na.jpg,y\n../up.jpg,x\n/abs.jpg,x\ns3://b/k.jpg,x\n,x\n"
+    assert keys_in(table(folder, content)) == ["a.jpg", "b.jpg"]

@@ -1,0 +1,51 @@
+"""Samples and manifests as values."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, manifest_of, split_name
+from raytl.errors import DataError
+
+
+def test_a_sample_survives_its_record_whatever_its_name() -> None:
+    sample = Sample("a 'b'\n\udcff é/1.jpg", "/data/a 'b'\n\udcff é/1.jpg", "é", "val", "ab")
+    assert Sample.of(json.loads(json.dumps(sample.record()))) == sample
+
+
+def test_a_manifest_is_sorted_and_knows_its_classes() -> None:
+    made = manifest_of("x", [Sample("b/1", "", "b"), Sample("a/1", "", "a")], ["z", "y"])
+    assert made == Manifest("x", (Sample("a/1", "", "a"), Sample("b/1", "", "b")), ("a", "b"), ("y", "z"))
+
+
+def test_no_images_and_one_class_are_refused() -> None:
+    with pytest.raises(DataError, match="x: no images found; expected class folders"):
+        manifest_of("x", [])
+    with pytest.raises(DataError, match="all 2 images are of one class, 'a'; a classifier needs two or more"):
+        manifest_of("x", [Sample("a/1", "", "a"), Sample("a/2", "", "a")])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("train", "train"), ("Valid", "val"), ("validation", "val"), (" VAL ", "val"), ("testing", "test"), ("cat", None)],
+)
+def test_split_names_are_read_as_people_write_them(text: str, name: str | None) -> None:
+    assert split_name(text) == name
+
+
+def test_the_dataset_digest_tells_labels_splits_and_content_apart_but_not_order() -> None:
+    a, b = Sample("a", "/x/a", "cat", "train", "01"), Sample("b", "/x/b", "dog", "val", "02")
+    moved = Sample("a", "/elsewhere/a", "cat", "train", "01")
+    assert dataset_digest([a, b]) == dataset_digest([b, moved])
+    changed = [
+        Sample("a", "", "dog", "train", "01"),
+        Sample("a", "", "cat", "val", "01"),
+        Sample("a", "", "cat", "train", "03"),
+    ]
+    assert len({dataset_digest([b, other]) for other in [a, *changed]}) == 4
+
+
+def test_long_lists_are_cut() -> None:
+    assert listed(["a", "b", "c"], 2) == "  a\n  b\n  ... and 1 more"

@@ -1,0 +1,78 @@
+"""Preprocessing is the pretrained model's own, to the bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data.transforms_factory import transforms_imagenet_eval
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
+
+from raytl.data.transforms import MAX_ASPECT, Preprocess, center_crop, eval_view, prepare
+
+BASE = Preprocess(24, 27, "center", "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SIZES = [(40, 40), (41, 30), (30, 53), (27, 27), (20, 90), (64, 27), (13, 11), (33, 200)]
+
+
+def photo(width: int, height: int) -> Image.Image:
+    pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest", "lanczos"])
+@pytest.mark.parametrize("crop_mode", ["center", "squash"])
+def test_the_evaluation_view_equals_timms_to_the_bit(size: tuple[int, int], interpolation: str, crop_mode: str) -> None:
+    preprocess = replace(BASE, interpolation=interpolation, crop_mode=crop_mode)  # type: ignore[arg-type]
+    timms = transforms_imagenet_eval(
+        24, crop_pct=24 / 27, crop_mode=crop_mode, interpolation=interpolation, use_prefetcher=True
+    )
+    ours = eval_view(prepare(photo(*size), preprocess), preprocess)
+    np.testing.assert_array_equal(ours.numpy(), timms(photo(*size)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_evaluation_view_equals_torchvisions_preset(size: tuple[int, int]) -> None:
+    preset = ImageClassification(
+        crop_size=24, resize_size=27, mean=(0, 0, 0), std=(1, 1, 1), interpolation=InterpolationMode.BILINEAR
+    )
+    preprocess = replace(BASE, interpolation="bilinear")
+    ours = eval_view(prepare(photo(*size), preprocess), preprocess)
+    assert torch.equal(ours, (preset(photo(*size)) * 255).round().to(torch.uint8))
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 30), (30, 10), (11, 9)])
+def test_a_crop_larger_than_the_image_is_padded_as_timm_does(height: int, width: int) -> None:
+    from torchvision.transforms.v2.functional import center_crop as torchvisions
+
+    pixels = np.array(photo(width, height))
+    expected = torchvisions(torch.from_numpy(pixels).permute(2, 0, 1), [24, 24])
+    np.testing.assert_array_equal(center_crop(pixels, 24), expected.permute(1, 2, 0).numpy())
+
+
+def test_a_very_long_photo_loses_its_ends_before_it_grows() -> None:
+    prepared = prepare(photo(2, 4000), BASE)
+    assert prepared.shape == (27 * MAX_ASPECT, 27, 3)
+
+
+def test_a_view_is_a_copy_so_that_a_mapped_image_is_never_written_to() -> None:
+    prepared = np.zeros((24, 24, 3), dtype=np.uint8)
+    prepared.flags.writeable = False
+    eval_view(prepared, BASE)[:] = 9
+    assert prepared.max() == 0
+
+
+def test_json_gives_the_same_value_back() -> None:
+    assert Preprocess.from_json(json.loads(json.dumps(BASE.to_json()))) == BASE
+
+
+def test_the_key_names_what_decides_the_prepared_pixels_and_nothing_else() -> None:
+    same = [replace(BASE, image_px=20), replace(BASE, mean=(0, 0, 0)), replace(BASE, std=(1, 1, 1))]
+    other = [replace(BASE, resize_px=28), replace(BASE, crop_mode="squash"), replace(BASE, interpolation="bilinear")]
+    assert {p.key for p in same} == {BASE.key}
+    assert len({p.key for p in other} | {BASE.key}) == 4

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raytl.errors import ConfigError, DataError, RunError, TestLockedError, UserError
+from raytl.evaluate.evaluate import evaluate
+from raytl.events import Recorder, Work
+from raytl.run import RunFolder, journal
+from raytl.run.ledger import looks
+from tests.conftest import MakePhotos
+
+
+def _test_photo(run: RunFolder) -> Path:
+    return Path(next(record["path"] for record in journal.read(run.samples) if record["split"] == "test"))
+
+
+def test_a_look_scores_the_split_and_leaves_a_report_with_pictures(run: RunFolder) -> None:
+    watcher = Recorder()
+    found = evaluate(run.root, resamples=200, on_event=watcher)
+    assert found.images == 21
+    assert found.estimates.support == (7, 7, 7)
+    assert found.metrics["accuracy"] == pytest.approx(np.trace(found.matrix) / 21)
+    assert sorted(path.name for path in (run.evaluation / "test").iterdir()) == [
+        "confusion.png", "report.json", "report.md", "worst.png",
+    ]  # fmt: skip
+    assert "# demo: test split\n" in (run.evaluation / "test" / "report.md").read_text()
+    saved = json.loads((run.evaluation / "test" / "report.json").read_text())
+    assert saved["metrics"]["accuracy"]["value"] == found.metrics["accuracy"]
+    assert Work("scoring", 21, 21) in watcher.events
+    assert {mistake.key for mistake in found.mistakes} >= {f"{name}/003.jpg" for name in ("blue", "green", "red")}
+    assert len(found.mistakes) == 21 - int(np.trace(found.matrix))
+    sure = [mistake.probability for mistake in found.mistakes]
+    assert sure == sorted(sure, reverse=True)
+
+
+def test_the_test_split_is_given_once_and_each_further_look_is_asked_for_and_marked(run: RunFolder) -> None:
+    first = evaluate(run.root, resamples=20)
+    with pytest.raises(TestLockedError, match="looked at once already"):
+        evaluate(run.root, resamples=20)
+    second = evaluate(run.root, again=True, resamples=20)
+    assert (first.look, second.look) == (1, 2)
+    assert first.metrics == second.metrics
+    assert [entry.weights for entry in looks(run)] == [first.subject.weights] * 2
+    assert "# demo: test split, look 2\n" in (run.evaluation / "test-2" / "report.md").read_text()
+    assert (run.evaluation / "test" / "report.md").exists()
+    assert "looked at once" not in (run.evaluation / "test" / "report.md").read_text()
+    assert run.verify() == []
+
+
+def test_val_can_be_looked_at_any_time_and_leaves_the_ledger_alone(run: RunFolder) -> None:
+    run.manifest.unlink()
+    assert evaluate(run.root, split="val", resamples=20).images == 6
+    assert evaluate(run.root, split="val", resamples=20).look is None
+    assert [path.name for path in run.evaluation.iterdir()] == ["val"]
+    assert looks(run) == []
+
+
+def test_a_changed_and_a_missing_test_image_are_named_and_cost_no_look(run: RunFolder) -> None:
+    photo = _test_photo(run)
+    photo.write_bytes(photo.read_bytes() + b"x")
+    photo.with_name("001.jpg").unlink()
+    with pytest.raises(DataError, match=r"2 of 21 images differ") as raised:
+        evaluate(run.root)
+    assert "'blue/000.jpg': its content changed" in str(raised.value)
+    assert "'blue/001.jpg': cannot be read (No such file" in str(raised.value)
+    assert looks(run) == []
+
+
+def test_images_that_moved_are_found_by_their_keys_at_the_datas_place(run: RunFolder) -> None:
+    records = [{**record, "path": "/gone" + record["path"]} for record in journal.read(run.samples)]
+    run.samples.unlink()
+    for record in records:
+        journal.append(run.samples, record)
+    run.write_manifest({})
+    assert evaluate(run.root, resamples=20).images == 21
+
+
+def test_the_test_of_an_unfinished_run_stays_locked(run: RunFolder) -> None:
+    run.manifest.unlink()
+    with pytest.raises(RunError, match="not finished, and its test split stays locked"):
+        evaluate(run.root)
+
+
+def test_a_run_whose_files_changed_is_refused(run: RunFolder) -> None:
+    run.samples.write_text(run.samples.read_text().replace('"test"', '"val"', 1))
+    with pytest.raises(RunError, match=r"not as it was when it ended:\n.*samples\.jsonl"):
+        evaluate(run.root)
+
+
+def test_weights_that_are_not_the_cards_are_refused(run: RunFolder) -> None:
+    card = run.best / "model.json"
+    value = json.loads(card.read_text())
+    card.write_text(json.dumps({**value, "digest": "0" * 64}))
+    run.write_manifest({})
+    with pytest.raises(RunError, match=r"the weights are not those that model\.json tells of"):
+        evaluate(run.root)
+
+
+def test_a_run_without_the_split_says_which_it_has(run: RunFolder) -> None:
+    with pytest.raises(RunError, match=r"no images in its train split \(it has test, val\)"):
+        evaluate(run.root, split="train")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"split": "valid"}, "split 'valid': expected one of train, val, test"),
+        ({"split": "val", "again": True}, "only looks at the test split are counted"),
+        ({"workers": 0}, "workers: found 0"),
+    ],
+)
+def test_options_that_cannot_take_effect_are_errors(run: RunFolder, options: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        evaluate(run.root, **options)  # type: ignore[arg-type]
+
+
+def test_several_workers_need_ray(run: RunFolder) -> None:
+    text = run.experiment.read_text()
+    assert "cluster: local" in text
+    run.experiment.write_text(text.replace("cluster: local", "cluster: none"))
+    run.write_manifest({})
+    with pytest.raises(ConfigError, match="2 need Ray"):
+        evaluate(run.root, workers=2, split="val")
+
+
+def test_a_folder_that_is_no_run_is_refused(make_photos: MakePhotos) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        evaluate(make_photos())
+
+
+@pytest.mark.ray
+@pytest.mark.filterwarnings("default")  # Ray warns about itself
+def test_two_workers_on_ray_give_the_metrics_of_one(run: RunFolder) -> None:
+    alone = evaluate(run.root, split="val", resamples=20)
+    together = evaluate(run.root, split="val", resamples=20, workers=2, device="cpu")
+    assert repr(together.estimates) == repr(alone.estimates)
+    assert together.matrix.tolist() == alone.matrix.tolist()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raytl.errors import DataError
+from raytl.evaluate.inputs import photos
+
+ODD = ["a b.jpg", 'quo"te.png', "new\nline.JPG", "ünï.webp", "com,ma.jpeg"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    (root / "deep" / "er").mkdir(parents=True)
+    for name in [*ODD, "deep/er/x.jpg", "notes.txt", ".hidden.jpg", "deep/Thumbs.db"]:
+        (root / name).write_bytes(b"")
+    (root / ".git").mkdir()
+    (root / ".git" / "y.jpg").write_bytes(b"")
+    return root
+
+
+def test_a_folder_gives_its_photos_at_any_depth_in_order_and_no_hidden_ones(folder: Path) -> None:
+    assert photos([folder]) == tuple(str(folder / name) for name in [*sorted(ODD), "deep/er/x.jpg"])
+
+
+def test_a_single_file_is_taken_whatever_it_is_called(folder: Path) -> None:
+    assert photos([folder / "notes.txt"]) == (str(folder / "notes.txt"),)
+
+
+def test_several_inputs_give_each_photo_once(folder: Path) -> None:
+    assert len(photos([folder, folder / "deep", folder / "a b.jpg"])) == len(ODD) + 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_manifest_needs_only_a_path_column_and_may_name_missing_files(folder: Path, ending: str) -> None:
+    table = folder / f"list.{ending}"
+    names = [*ODD, "gone.jpg", "/abs/olute.jpg"]
+    if ending == "parquet":
+        pq.write_table(pa.table({"extra": names, "path": names}), table)
+    elif ending == "jsonl":
+        table.write_text("\n".join(json.dumps({"path": name}) for name in names) + "\n")
+    else:
+        with table.open("w", newline="") as file:
+            rows = csv.writer(file, delimiter="," if ending == "csv" else "\t")
+            rows.writerows([["Path", "label"], *([name, "cat"] for name in names)])
+    assert photos([table]) == (*(str(folder / name) for name in [*ODD, "gone.jpg"]), "/abs/olute.jpg")
+
+
+def test_what_predict_wrote_can_be_read_as_a_manifest_again(folder: Path) -> None:
+    (folder / "one.csv").write_text("path\na b.jpg\n")
+    assert photos([folder / "one.csv"]) == (str(folder / "a b.jpg"),)
+
+
+def test_all_wrong_inputs_are_named_at_once(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "no.csv").write_text("file\na.jpg\n")
+    (tmp_path / "none.csv").write_text("path\n")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR")
+    (tmp_path / "bad.jsonl").write_text("[1]\n")
+    names = ["empty", "gone", "no.csv", "none.csv", "bad.parquet", "bad.jsonl"]
+    with pytest.raises(DataError, match="no photos in this folder") as raised:
+        photos([folder, *(tmp_path / name for name in names)])
+    lines = str(raised.value).split("\n")
+    assert [line.partition(":")[0] for line in lines] == [str(tmp_path / name) for name in names]
+    assert "gone: nothing is there; expected a folder, a manifest or a photo" in lines[1]
+    assert "expected a `path` column" in lines[2]
+    assert "names no photos" in lines[3]
+
+
+def test_no_input_is_an_error() -> None:
+    with pytest.raises(DataError, match="no input named"):
+        photos([])

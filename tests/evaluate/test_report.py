@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raytl.evaluate.report import Evaluation, Mistake, Subject, as_json, as_markdown, shown, title
+from raytl.metrics.confusion import confusion_matrix
+from raytl.metrics.intervals import bootstrap
+from raytl.run.ledger import LedgerEntry
+
+CLASSES = ("card|board", "glass_*", "metal\nbits", "never")
+FIRST = LedgerEntry(1, "ann", "2026-01-02T03:04:05+00:00", "f" * 64)
+SECOND = LedgerEntry(2, "bob", "2026-02-02T03:04:05+00:00", "f" * 64)
+
+
+def _evaluation(look: int | None = 1, looks: tuple[LedgerEntry, ...] = (FIRST,), skipped: int = 0) -> Evaluation:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 60)
+    table = rng.dirichlet(np.ones(4) * 0.3, 60)
+    table[:, 3] *= 0.01
+    table /= table.sum(axis=1, keepdims=True)
+    return Evaluation(
+        Subject("trash", "mobilenetv2_100", "test", "e" * 64, "d" * 64, skipped),
+        CLASSES,
+        bootstrap(targets, table, resamples=100),
+        confusion_matrix(targets, table.argmax(1), 4),
+        (Mistake("a/b_1.jpg", "/data/a/b_1.jpg", CLASSES[0], CLASSES[1], 0.987),),
+        look,
+        looks,
+        100,
+        "runs/trash/evaluation/test",
+    )
+
+
+def _tables(text: str) -> list[list[str]]:
+    return [block.split("\n") for block in text.split("\n\n") if block.startswith("|")]
+
+
+def test_every_row_of_every_table_has_the_cells_of_its_header_whatever_the_classes_are_called() -> None:
+    tables = _tables(as_markdown(_evaluation()))
+    assert len(tables) == 4
+    for rows in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+
+
+def test_the_report_says_how_many_images_which_weights_which_look_and_how() -> None:
+    text = as_markdown(_evaluation(skipped=2))
+    assert text.startswith("# trash: test split\n\n**Accuracy ")
+    assert "on 60 images of 3 classes, `mobilenetv2_100`." in text
+    assert f"best checkpoint, `{'e' * 64}`" in text
+    assert "percentile bootstrap, 100 resamples" in text
+    assert "2 unreadable images of the data set were left out (skipped.jsonl)" in text
+    assert "1. 2026-01-02T03:04:05+00:00 by ann" in text
+    assert "look 2" not in text.lower()
+    for name in ("balanced accuracy", "macro F1", "log loss", "expected calibration error", "top-3 accuracy"):
+        assert f"| {name} |" in text
+
+
+def test_a_second_look_is_marked() -> None:
+    text = as_markdown(_evaluation(2, (FIRST, SECOND)))
+    assert text.startswith("# trash: test split, look 2\n")
+    assert "> **Look 2.** This test split had been looked at before" in text
+    assert "Looks at this run's test split: 2\n  1. 2026-01-02" in text
+    assert as_json(_evaluation(2, (FIRST, SECOND)))["look"] == 2
+
+
+def test_a_look_at_val_lists_the_looks_at_the_test_split() -> None:
+    found = _evaluation(None, ())
+    assert "The test split of this run has not been looked at." in as_markdown(found)
+    assert as_json(found)["look"] is None
+
+
+def test_undefined_scores_are_dashes_in_the_page_and_null_in_the_json() -> None:
+    found = _evaluation()
+    assert "| never | 0 | – | – | – |" in as_markdown(found)
+    assert as_json(found)["classes"]["never"]["recall"] == {"value": None, "low": None, "high": None}
+
+
+def test_the_json_is_strict_and_holds_the_scores() -> None:
+    value = json.loads(json.dumps(as_json(_evaluation()), allow_nan=False))
+    assert value["images"] == 60
+    assert set(value["metrics"]["accuracy"]) == {"value", "low", "high"}
+    assert np.array(value["confusion"]["rows_are_true"]).sum() == 60
+    assert value["looks"][0]["who"] == "ann"
+
+
+def test_without_mistakes_the_report_says_so() -> None:
+    found = replace(_evaluation(), matrix=np.diag([20, 20, 20, 0]), mistakes=())
+    text = as_markdown(found)
+    assert "No photo was called wrongly." in text
+    assert "worst.png" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [("accuracy", 0.9135, "91.3 %"), ("log_loss", 0.25, "0.250"), ("top_5_accuracy", 1.0, "100.0 %"),
+     ("accuracy", float("nan"), "–")],
+)  # fmt: skip
+def test_a_score_is_shown_in_its_own_way(name: str, value: float, text: str) -> None:
+    assert shown(name, value) == text
+
+
+def test_names_are_written_as_people_do() -> None:
+    assert [title(name) for name in ("top_5_accuracy", "ece", "other_score")] == [
+        "top-5 accuracy", "expected calibration error", "other score",
+    ]  # fmt: skip

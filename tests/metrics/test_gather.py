@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from raytl.metrics.gather import gather_rows
+from raytl.world import World
+
+TOTAL = 21
+
+
+def _rows(rank: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.arange(TOTAL)[rank::size][::-1].copy()
+    return ids, np.stack([ids * 10.0, ids * 100.0], axis=1)
+
+
+def _worker(rank: int, size: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
+    ids, table = _rows(rank, size - 1) if rank < size - 1 else (np.zeros(0, np.int64), np.zeros((0, 0)))
+    merged, (rows,) = gather_rows(World(rank, size, rank), ids, table, total=TOTAL)
+    np.savez(Path(folder) / f"{rank}.npz", ids=merged, rows=rows)
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_every_rank_even_one_without_samples_gets_every_row_once_in_the_order_of_the_ids(
+    size: int, tmp_path: Path
+) -> None:
+    mp.start_processes(_worker, (size, str(tmp_path)), nprocs=size, start_method="fork")
+    for rank in range(size):
+        found = np.load(tmp_path / f"{rank}.npz")
+        assert found["ids"].tolist() == list(range(TOTAL))
+        assert found["rows"][:, 1].tolist() == [100.0 * each for each in range(TOTAL)]
+
+
+def test_one_worker_needs_no_process_group() -> None:
+    ids, (rows, targets) = gather_rows(World.solo(), *_rows(0, 1), np.arange(TOTAL)[::-1], total=TOTAL)
+    assert ids.tolist() == targets.tolist() == list(range(TOTAL))
+    assert rows[:, 0].tolist() == [10.0 * each for each in range(TOTAL)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [([0, 1, 1, 2], r"scored twice: \[1\] \(1"), ([0, 2], r"by no worker: \[1\]"), ([0, 1, 2, 3], "4 rows for 3")],
+)
+def test_a_sample_twice_or_never_is_found(ids: list[int], said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        gather_rows(World.solo(), np.array(ids), np.zeros(len(ids)), total=3)

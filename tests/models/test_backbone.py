@@ -1,0 +1,136 @@
+"""build: one face for every library and every source of weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from raytl.config.schema import ModelConfig, PreprocessOverride
+from raytl.data.transforms import Preprocess
+from raytl.errors import ModelError
+from raytl.models.backbone import build, is_convolutional, overridden, preprocess_of
+from raytl.models.bundle import Card, save_bundle
+from raytl.models.weights import state_digest
+
+BASE = Preprocess(224, 256, "center", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+
+
+def config(name: str, weights: str | Path = "none", **options: float) -> ModelConfig:
+    return ModelConfig(name=name, weights=str(weights), **options)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "torchvision:shufflenet_v2_x0_5"])
+def test_a_backbone_maps_images_to_its_classes(name: str) -> None:
+    built = build(config(name), 7)
+    assert built.module(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    assert (built.name, built.weights_digest) == (name, "none")
+    assert sum(built.sizes.values()) == sum(p.numel() for p in built.module.parameters())
+    assert [*built.sizes][:: len(built.stages)] == ["stem", "head"]
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_file_gives_the_trunk_and_the_head_starts_anew(tmp_path: Path, suffix: str) -> None:
+    state = build(config("test_resnet"), 3).module.state_dict()
+    path = tmp_path / f"w.{suffix}"
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    for classes in (3, 5):
+        built = build(config("test_resnet", path), classes)
+        own = built.module.state_dict()
+        assert all(torch.equal(own[n], t) for n, t in state.items() if n not in built.head)
+        assert not torch.equal(own["fc.weight"][:3], state["fc.weight"][:3])
+        assert built.weights_digest == state_digest(state)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    save_file(build(config("test_resnet"), 3).module.state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"w.safetensors is not for this architecture:\n  \d+ missing: cls_token"):
+        build(config("test_vit", tmp_path / "w.safetensors"), 3)
+
+
+def test_a_vits_file_fits_another_image_size(tmp_path: Path) -> None:
+    save_file(build(config("test_vit"), 3).module.state_dict(), tmp_path / "w.safetensors")
+    small = config("test_vit", tmp_path / "w.safetensors").model_copy(
+        update={"preprocess": PreprocessOverride(image_px=64)}
+    )
+    assert build(small, 3).module(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+
+
+def run_folder(root: Path, name: str = "test_resnet") -> tuple[Path, Card]:
+    """A run's best checkpoint, with preprocessing that is not the architecture's own."""
+    built = build(config(name), 3)
+    preprocess = replace(built.preprocess, image_px=64, resize_px=70, mean=(0.1, 0.2, 0.3))
+    card = Card(name, ("a", "b", "c"), preprocess, "none")
+    return root, save_bundle(root / "checkpoints" / "best", built.module, card)
+
+
+def test_a_run_gives_its_tensors_and_its_preprocessing(tmp_path: Path) -> None:
+    run, card = run_folder(tmp_path / "run")
+    built = build(config("test_resnet", run), 5)
+    assert built.preprocess == card.preprocess == preprocess_of(config("test_resnet", run))
+    assert built.weights_digest == card.digest
+    assert built.module(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
+
+
+def test_a_run_of_another_model_is_refused_and_named(tmp_path: Path) -> None:
+    run, _ = run_folder(tmp_path / "run")
+    with pytest.raises(ModelError, match=r"run .of test_resnet. is not for this architecture"):
+        build(config("torchvision:resnet18", run), 3)
+
+
+def test_overrides_of_the_preprocessing_come_last() -> None:
+    assert overridden(BASE, PreprocessOverride()) == BASE
+    assert overridden(BASE, PreprocessOverride(image_px=112)) == replace(BASE, image_px=112, resize_px=128)
+    assert overridden(BASE, PreprocessOverride(crop_fraction=1.0)).resize_px == 224
+    assert overridden(BASE, PreprocessOverride(image_px=100, crop_fraction=0.9)).resize_px == 111
+    changed = overridden(BASE, PreprocessOverride(mean=(0, 0, 0), std=(1, 1, 1), interpolation="nearest"))
+    assert (changed.mean, changed.std, changed.interpolation) == ((0, 0, 0), (1, 1, 1), "nearest")
+
+
+def test_an_unknown_library_is_an_error() -> None:
+    with pytest.raises(ModelError, match=r"keras: is not a library raytl knows; write a timm name or torchvision:"):
+        build(config("keras:resnet50"), 3)
+
+
+def test_convolutional_networks_are_told_from_transformers() -> None:
+    with torch.device("meta"):
+        found = {
+            n: build(config(n), 3).convolutional
+            for n in ("test_resnet", "test_convnext", "test_vit", "mobilenetv2_100")
+        }
+    assert found == {"test_resnet": True, "test_convnext": True, "test_vit": False, "mobilenetv2_100": True}
+
+
+def test_plain_layers_do_not_count_as_convolutional() -> None:
+    assert not is_convolutional(torch.nn.Linear(2, 2))
+
+
+def test_the_seed_decides_the_new_head() -> None:
+    heads = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        heads.append(build(config("test_resnet"), 3).module.state_dict()["fc.weight"])
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize(
+    ("name", "file", "mean"),
+    [
+        ("mobilenetv2_100", "mobilenetv2_100_tv.safetensors", (0.485, 0.456, 0.406)),
+        ("vit_tiny_patch16_224", "vit_tiny_patch16_224.safetensors", (0.5, 0.5, 0.5)),
+    ],
+)
+def test_real_weights_load_with_their_own_preprocessing(
+    assets: Path, name: str, file: str, mean: tuple[float, ...]
+) -> None:
+    built = build(config(name, assets / "weights" / file), 6)
+    assert built.preprocess.mean == mean
+    assert (built.preprocess.image_px, built.preprocess.interpolation) == (224, "bicubic")
+    assert all(t.dtype != torch.float16 for t in built.module.state_dict().values())
+    with torch.inference_mode():
+        features = built.module.eval().forward_features(torch.zeros(1, 3, 224, 224))  # type: ignore[operator]
+    assert features.isfinite().all() and features.std() > 0.1

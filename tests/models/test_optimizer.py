@@ -1,0 +1,65 @@
+"""Optimizers by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from raytl.config.schema import OptimConfig
+from raytl.errors import ConfigError
+from raytl.models.optimizer import build_optimizer, check_optimizer
+
+
+def groups() -> list[dict[str, Any]]:
+    weight, bias = (torch.nn.Parameter(torch.ones(n)) for n in (4, 2))
+    return [
+        {"params": [weight], "names": ["w"], "group": "head", "lr": 0.1, "weight_decay": 0.05},
+        {"params": [bias], "names": ["b"], "group": "layer4", "lr": 0.01, "weight_decay": 0.0},
+    ]
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lamb", "adan", "lion", "rmsprop"])
+def test_every_group_keeps_its_rate_its_decay_and_its_names(name: str) -> None:
+    made = build_optimizer(groups(), OptimConfig(name=name))
+    found = [(g["lr"], g["weight_decay"], g["names"], g["group"]) for g in made.param_groups]
+    assert found == [(0.1, 0.05, ["w"], "head"), (0.01, 0.0, ["b"], "layer4")]
+    for group in made.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
+    before = [p.detach().clone() for g in made.param_groups for p in g["params"]]
+    made.step()
+    assert all(
+        not torch.equal(a, p) for a, p in zip(before, [p for g in made.param_groups for p in g["params"]], strict=True)
+    )
+
+
+def test_momentum_is_sgds_or_the_first_beta() -> None:
+    config = OptimConfig(name="sgd", momentum=0.8)
+    sgd = build_optimizer(groups(), config).param_groups[0]
+    assert (sgd["momentum"], sgd["nesterov"]) == (0.8, True)
+    assert not build_optimizer(groups(), OptimConfig(name="sgd", momentum=0)).param_groups[0]["nesterov"]
+    assert build_optimizer(groups(), OptimConfig(name="adamw", momentum=0.8)).param_groups[0]["betas"] == (0.8, 0.999)
+    assert build_optimizer(groups(), OptimConfig(name="lion", momentum=0.8)).param_groups[0]["betas"] == (0.8, 0.99)
+
+
+def test_the_state_survives_saving() -> None:
+    made = build_optimizer(groups(), OptimConfig())
+    made.param_groups[0]["params"][0].grad = torch.ones(4)
+    made.step()
+    other = build_optimizer(groups(), OptimConfig())
+    other.load_state_dict(made.state_dict())
+    assert other.param_groups[0]["names"] == ["w"]
+    assert torch.equal(other.state_dict()["state"][0]["exp_avg"], made.state_dict()["state"][0]["exp_avg"])
+
+
+def test_an_unknown_optimizer_gets_near_misses() -> None:
+    with pytest.raises(ConfigError, match=r"optim.name: there is no optimizer 'adamv'; did you mean"):
+        build_optimizer(groups(), OptimConfig(name="adamv"))
+    check_optimizer("adamw")
+
+
+def test_an_optimizer_without_its_package_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"optim.name: bnbadamw cannot be built here .*; take adamw or sgd"):
+        build_optimizer(groups(), OptimConfig(name="bnbadamw"))

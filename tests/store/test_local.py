@@ -1,0 +1,30 @@
+"""What only a folder can get wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from raytl.errors import StoreError
+from raytl.store.local import LocalStore
+
+
+@pytest.mark.parametrize("key", ["../up", "a/../../up", "/etc/passwd"])
+def test_keys_that_leave_the_folder_are_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(StoreError, match="would lie outside the store"):
+        LocalStore(tmp_path).get_to_file(key, tmp_path / "out")
+
+
+def test_names_that_are_not_utf8_are_listed(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).touch()
+    assert [info.key for info in LocalStore(tmp_path).list()] == ["\udcff"]
+
+
+def test_a_folder_in_the_way_is_an_error_that_names_the_key(tmp_path: Path) -> None:
+    (tmp_path / "store" / "k").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"'k': .*directory"):
+        LocalStore(tmp_path / "store").put_file(tmp_path / "file", "k")
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["k"]

@@ -1,0 +1,108 @@
+"""What only a bucket can get wrong: boto3's errors in our words."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore import exceptions as vendor
+from botocore.stub import Stubber
+
+from raytl.errors import Denied, NotFound, StoreError, Unavailable
+from raytl.store import s3
+from raytl.store.s3 import S3Store
+
+pytestmark = pytest.mark.s3
+
+
+def test_a_missing_bucket_says_what_to_check(s3_client: Any) -> None:
+    with pytest.raises(NotFound, match=r"s3://no-such-bucket/x/: .*NoSuchBucket.*; check the bucket and the key"):
+        list(S3Store("no-such-bucket", "x").list())
+
+
+def test_folder_markers_are_no_objects(bucket: str, s3_client: Any) -> None:
+    s3_client.put_object(Bucket=bucket, Key="p/")
+    s3_client.put_object(Bucket=bucket, Key="p/cat/")
+    s3_client.put_object(Bucket=bucket, Key="p/cat/1", Body=b"1")
+    assert [info.key for info in S3Store(bucket, "p").list()] == ["cat/1"]
+
+
+def test_listings_of_several_pages_are_whole(bucket: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        s3_client.put_object(Bucket=bucket, Key=f"p/{number}", Body=b"")
+    pages = s3.client().get_paginator("list_objects_v2")
+    monkeypatch.setattr(pages, "paginate", partial(pages.paginate, PaginationConfig={"PageSize": 3}))
+    monkeypatch.setattr(s3.client(), "get_paginator", lambda _: pages)
+    assert [info.key for info in S3Store(bucket, "p").list()] == [str(number) for number in range(7)]
+
+
+def test_a_store_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    s3.forget_client()
+    with pytest.raises(Unavailable, match=r"Could not connect to the endpoint URL.*the same command goes on"):
+        S3Store("b").exists("k")
+    s3.forget_client()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("AccessDenied", 403, Denied),
+        ("InvalidAccessKeyId", 403, Denied),
+        ("ExpiredToken", 400, Denied),
+        ("NoSuchKey", 404, NotFound),
+        ("SlowDown", 503, Unavailable),
+        ("InternalError", 500, Unavailable),
+        ("TooManyRequests", 429, Unavailable),
+        ("Strange", 400, StoreError),
+    ],
+)
+def test_answers_are_translated_once(s3_client: Any, code: str, status: int, kind: type[StoreError]) -> None:
+    with Stubber(s3.client()) as stub:
+        stub.add_client_error("head_object", code, http_status_code=status)
+        with pytest.raises(kind, match=code) as caught, s3._translated("s3://b/k"):
+            s3.client().head_object(Bucket="b", Key="k")
+    assert type(caught.value) is kind
+    assert isinstance(caught.value.__cause__, vendor.ClientError)
+
+
+def test_missing_credentials_are_denied_and_say_what_to_set() -> None:
+    expected = "Unable to locate credentials; check the credentials"
+    with pytest.raises(Denied, match=expected), s3._translated("s3://b/k"):
+        raise vendor.NoCredentialsError
+
+
+def test_a_failed_upload_tells_the_cause(bucket: str, tmp_path: Path, s3_client: Any) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(NotFound, match="NoSuchBucket"):
+        S3Store("no-such-bucket").put_file(tmp_path / "file", "k")
+    with pytest.raises(StoreError, match="none"):
+        S3Store(bucket).put_file(tmp_path / "none", "k")
+
+
+def test_a_body_that_ends_early_is_unavailable_and_leaves_nothing(
+    bucket: str, tmp_path: Path, s3_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short:
+        def iter_chunks(self, size: int) -> list[bytes]:
+            return [b"only"]
+
+    monkeypatch.setattr(s3.client(), "get_object", lambda **_: {"Body": Short(), "ContentLength": 10})
+    with pytest.raises(Unavailable, match="4 bytes came, expected 10"):
+        S3Store(bucket).get_to_file("k", tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_process_makes_its_own_client(s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = s3.client()
+    assert s3.client() is mine
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert s3.client() is not mine

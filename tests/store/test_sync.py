@@ -1,0 +1,157 @@
+"""A pull leaves on this node what the store has now, fetches only what changed, and survives kills."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.data.formats import scan
+from raytl.errors import DataError, NotFound, StoreError
+from raytl.events import Recorder, Work
+from raytl.store.contract import ObjectInfo
+from raytl.store.local import LocalStore
+from raytl.store.sync import pull
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys that are fetched from folders, as they are."""
+    keys: list[str] = []
+    real = LocalStore.get_to_file
+
+    def get(self: LocalStore, key: str, path: Path) -> None:
+        keys.append(key)
+        real(self, key, path)
+
+    monkeypatch.setattr(LocalStore, "get_to_file", get)
+    return keys
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    for key in ("cat/1.jpg", "cat/2.jpg", "dog/a b'\n.jpg"):
+        path = tmp_path / "source" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(key.encode())
+    return tmp_path / "source"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_everything_comes_once(source: Path, fetched: list[str]) -> None:
+    watcher = Recorder()
+    assert tree(pull(str(source), watcher)) == tree(source)
+    assert watcher.events[-1] == Work(f"pull {source}", 3, 3, "files")
+    assert sorted(fetched) == sorted(tree(source))
+    fetched.clear()
+    pull(str(source))
+    assert fetched == []
+
+
+def test_what_changed_is_fetched_and_what_went_away_goes(source: Path, fetched: list[str]) -> None:
+    pull(str(source))
+    fetched.clear()
+    (source / "cat/1.jpg").write_bytes(b"new")
+    (source / "cat/2.jpg").unlink()
+    (source / "owl").mkdir()
+    (source / "owl/1.jpg").write_bytes(b"owl")
+    assert tree(pull(str(source))) == tree(source)
+    assert sorted(fetched) == ["cat/1.jpg", "owl/1.jpg"]
+
+
+def test_a_file_that_became_a_folder_is_replaced(source: Path) -> None:
+    pull(str(source))
+    (source / "cat/1.jpg").unlink()
+    (source / "cat/1.jpg").mkdir()
+    (source / "cat/1.jpg/x").write_bytes(b"x")
+    assert tree(pull(str(source))) == tree(source)
+
+
+def test_a_pull_that_was_killed_goes_on_from_what_was_whole(
+    source: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("raytl.store.sync._finish", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt("killed")))
+        with pytest.raises(KeyboardInterrupt, match="killed"):
+            pull(str(source))
+    fetched.clear()
+    assert tree(pull(str(source))) == tree(source)
+    assert fetched == []
+
+
+def test_a_torn_line_of_the_journal_costs_one_fetch(source: Path, fetched: list[str]) -> None:
+    folder = pull(str(source)).parent
+    rows = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").unlink()
+    lines = [json.dumps(row) for row in rows]
+    (folder / "journal.jsonl").write_text("\n".join([*lines[:2], lines[2][:20]]))
+    fetched.clear()
+    assert tree(pull(str(source))) == tree(source)
+    assert fetched == [rows[2]["key"]]
+
+
+def test_a_file_damaged_here_is_fetched_again(source: Path, fetched: list[str]) -> None:
+    (pull(str(source)) / "cat/1.jpg").write_bytes(b"")
+    fetched.clear()
+    assert tree(pull(str(source))) == tree(source)
+    assert fetched == ["cat/1.jpg"]
+
+
+def test_nothing_there_is_not_found(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NotFound, match="found no anything there; check the bucket"):
+        pull(str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("keys", [["../up"], ["a//b"], ["a", "a/b"], ["x" * 256], ["a/./b"], ["nul\0"]])
+def test_keys_that_cannot_be_files_are_refused(source: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str]) -> None:
+    monkeypatch.setattr(LocalStore, "list", lambda self, prefix="": iter([ObjectInfo(key, 1, "e") for key in keys]))
+    with pytest.raises(StoreError, match=r"1 keys cannot be files here, such as .*; expected names without"):
+        pull(str(source))
+
+
+def test_an_object_that_changes_meanwhile_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalStore, "list", lambda self, prefix="": iter([ObjectInfo("cat/1.jpg", 99, "e")]))
+    with pytest.raises(StoreError, match="fetched 9 bytes, but the listing said 99: it changed meanwhile; run again"):
+        pull(str(source))
+
+
+def test_only_the_wanted_keys_come_and_the_others_stay(source: Path, fetched: list[str]) -> None:
+    folder = pull(str(source), only=["cat/1.jpg", "no/such.jpg"])
+    assert list(tree(folder)) == ["cat/1.jpg"]
+    pull(str(source), only=["cat/2.jpg"])
+    assert sorted(tree(folder)) == ["cat/1.jpg", "cat/2.jpg"]
+    pull(str(source))
+    assert len(fetched) == 3
+
+
+@pytest.mark.s3
+def test_class_folders_in_a_bucket_are_scanned(bucket: str, s3_client: Any) -> None:
+    for key in ("set/train/cat/1.jpg", "set/train/dog é/a b.jpg", "set/val/cat/2.jpg", "settle/x/1.jpg"):
+        s3_client.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    manifest = scan(f"s3://{bucket}/set/")
+    assert manifest.root == f"s3://{bucket}/set/"
+    assert [(s.key, s.label, s.split) for s in manifest.samples] == [
+        ("train/cat/1.jpg", "cat", "train"),
+        ("train/dog é/a b.jpg", "dog é", "train"),
+        ("val/cat/2.jpg", "cat", "val"),
+    ]
+    assert Path(manifest.samples[0].path).read_bytes() == b"set/train/cat/1.jpg"
+
+
+@pytest.mark.s3
+def test_of_a_manifest_in_a_bucket_only_the_named_files_come(bucket: str, s3_client: Any) -> None:
+    for key in ("a.jpg", "b.jpg", "large.bin"):
+        s3_client.put_object(Bucket=bucket, Key=f"m/{key}", Body=b"x")
+    s3_client.put_object(Bucket=bucket, Key="m/t.csv", Body=b"path,label\na.jpg,cat\nb.jpg,dog\n")
+    manifest = scan(f"s3://{bucket}/m/t.csv")
+    assert [sample.key for sample in manifest.samples] == ["a.jpg", "b.jpg"]
+    assert not (Path(manifest.samples[0].path).parent / "large.bin").exists()
+    s3_client.delete_object(Bucket=bucket, Key="m/b.jpg")
+    with pytest.raises(DataError, match=r"(?s)1 paths at which there is no file:.*'b.jpg'"):
+        scan(f"s3://{bucket}/m/t.csv")

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from raytl.config.schema import TrainConfig
+from raytl.errors import ConfigError
+from raytl.tasks.classification import better, class_weights, loss
+
+COUNTS = {"ants": 6, "bees": 2}
+LOGITS = torch.tensor([[2.0, -1.0], [0.3, 0.4], [-1.0, 3.0]])
+TARGETS = torch.tensor([0, 0, 1])
+
+
+def test_the_loss_is_torchs_cross_entropy_a_sample() -> None:
+    ours = loss(TrainConfig(), COUNTS)(LOGITS, TARGETS)
+    assert torch.allclose(ours, functional.cross_entropy(LOGITS, TARGETS, reduction="none"))
+
+
+def test_label_smoothing_is_torchs() -> None:
+    ours = loss(TrainConfig(label_smoothing=0.1), COUNTS)(LOGITS, TARGETS)
+    theirs = functional.cross_entropy(LOGITS, TARGETS, reduction="none", label_smoothing=0.1)
+    assert torch.allclose(ours, theirs)
+
+
+def test_mixed_targets_are_taken_in_proportion() -> None:
+    soft = torch.tensor([[0.7, 0.3], [1.0, 0.0], [0.0, 1.0]])
+    assert torch.allclose(
+        loss(TrainConfig(), COUNTS)(LOGITS, soft), functional.cross_entropy(LOGITS, soft, reduction="none")
+    )
+
+
+def test_the_focal_loss_is_the_papers_formula() -> None:
+    ours = loss(TrainConfig(loss="focal", focal_gamma=2.0), COUNTS)(LOGITS, TARGETS)
+    p = functional.softmax(LOGITS, dim=1)[torch.arange(3), TARGETS]
+    assert torch.allclose(ours, -((1 - p) ** 2) * p.log())
+
+
+def test_balanced_weights_are_inverse_to_frequency_with_mean_one_over_the_samples() -> None:
+    weights = class_weights(TrainConfig(class_weights="balanced"), COUNTS)
+    assert weights == pytest.approx((8 / 12, 2.0))
+    assert weights is not None
+    assert (6 * weights[0] + 2 * weights[1]) / 8 == pytest.approx(1.0)
+
+
+def test_given_weights_keep_their_ratio() -> None:
+    weights = class_weights(TrainConfig(class_weights={"bees": 4.0}), COUNTS)
+    assert weights is not None
+    assert weights[1] / weights[0] == pytest.approx(4.0)
+
+
+def test_weights_of_unknown_classes_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="'wasps' is not a class of the data; classes: ants, bees"):
+        class_weights(TrainConfig(class_weights={"wasps": 2.0}), COUNTS)
+
+
+def test_weights_that_are_not_positive_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="ants: 0.0: expected numbers above 0"):
+        class_weights(TrainConfig(class_weights={"ants": 0.0}), COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("metric", "candidate", "best", "wins"),
+    [
+        ("val/accuracy", {"val/accuracy": 0.9, "val/log_loss": 1.0}, None, True),
+        ("val/accuracy", {"val/accuracy": 0.9, "val/log_loss": 1.0}, {"val/accuracy": 0.8, "val/log_loss": 0.1}, True),
+        ("val/accuracy", {"val/accuracy": 0.8, "val/log_loss": 0.3}, {"val/accuracy": 0.8, "val/log_loss": 0.2}, False),
+        ("val/accuracy", {"val/accuracy": 0.8, "val/log_loss": 0.1}, {"val/accuracy": 0.8, "val/log_loss": 0.2}, True),
+        ("val/log_loss", {"val/log_loss": 0.1}, {"val/log_loss": 0.2}, True),
+        ("val/log_loss", {"val/log_loss": 0.3}, {"val/log_loss": 0.2}, False),
+    ],
+)
+def test_the_better_epoch_wins_and_ties_go_to_the_lower_log_loss(
+    metric: str, candidate: dict[str, float], best: dict[str, float] | None, wins: bool
+) -> None:
+    assert better(candidate, best, metric) is wins

@@ -1,0 +1,35 @@
+"""A tiny experiment on noisy coloured squares, trained in this process or on an embedded Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+
+MakeExperiment = Callable[..., Experiment]
+
+
+@pytest.fixture
+def make_experiment(make_photos: Callable[..., Path], tmp_path: Path) -> MakeExperiment:
+    """An experiment of 3 classes on 32 px, in-process and fp32; keyword `per_class`, and overrides by dotted key."""
+
+    def make(changes: dict[str, Any] | None = None, per_class: int = 16) -> Experiment:
+        base = {
+            "name": "toy",
+            "data": {"uri": str(make_photos(per_class)), "cache": "off", "loader_workers": 0},
+            "model": {"name": "test_resnet", "weights": "none", "preprocess": {"image_px": 32}},
+            "transfer": {"unfreeze": 2},
+            "augment": {"strength": 0.2, "colour": False},
+            "optim": {"lr": 0.02},
+            "train": {"epochs": 3, "batch_size": 8, "early_stop": 0, "precision": "fp32", "deterministic": True},
+            "compute": {"cluster": "none", "device": "cpu"},
+            "storage": {"uri": str(tmp_path / "runs")},
+        }
+        return override(Experiment.model_validate(base), changes or {})
+
+    return make
