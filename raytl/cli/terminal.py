@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
 import traceback
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console, RenderableType
@@ -19,6 +20,8 @@ from raytl.errors import RaytlError
 from raytl.run.plain import encode
 
 _PIPED_WIDTH = 140
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE}
+"""Failures of the machine that say by themselves what has to be mended."""
 INTERRUPTED = 130
 
 
@@ -70,6 +73,9 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
     except BrokenPipeError as error:  # the reader of our output left, such as `head`
         raise typer.Exit(1) from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _MACHINE:
+            text = f"{error.filename or 'disk'}: {error.strerror}\n    -> mend that, and run the same command again"
+            _fail(terminal, "Machine", text, 1, error)
         place = _write_traceback(log)
         text = f"{type(error).__name__}: {_first_line(error)}\nThis was not foreseen; the whole story is in {place}"
         _fail(terminal, "Unexpected", text, 1, error)
@@ -93,7 +99,7 @@ def _console(stderr: bool) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
 
 
-def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseException) -> None:
+def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseException) -> NoReturn:
     terminal.say(error_text(text))
     terminal.result({"error": kind, "text": text})
     raise typer.Exit(code) from cause

@@ -15,7 +15,7 @@ from raytl.config.schema import DataConfig
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluate.inputs import photos
-from raytl.evaluate.lanes import ordered_logits
+from raytl.models.lanes import ordered_logits
 from raytl.evaluate.photos import batches
 from raytl.evaluate.table import Predictions, Unreadable, check_ending
 from raytl.events import OnEvent, Work, ignore

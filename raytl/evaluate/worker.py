@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from raytl.data.images import FileImages
 from raytl.data.loader import Batch, EvalLoader, auto_workers
 from raytl.data.manifest import Sample
-from raytl.evaluate.lanes import ordered_logits
+from raytl.models.lanes import ordered_logits
 from raytl.events import OnEvent, Work
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import softmax

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from raytl.config.schema import TrainConfig
 from raytl.data.loader import EvalLoader
@@ -51,12 +53,14 @@ def fit(
     setting: Setting,
     backbone: Backbone,
     stages: tuple[TrainStage, ...],
-    validation: EvalLoader,
+    validation: tuple[EvalLoader, NDArray[np.int64]],
     classes: int,
     sink: Sink,
     resume: Checkpoint | None,
 ) -> Outcome:
     """Train from `resume`, or from the start, to the last epoch or the early stop.
+
+    `validation` is this rank's share of the split, and the targets of the whole of it.
 
     Raises:
         NonFiniteLoss: the loss became NaN or infinite.
@@ -128,7 +132,7 @@ def _open(
 def _end_epoch(
     setting: Setting,
     phase: Phase,
-    loader: EvalLoader,
+    validation: tuple[EvalLoader, NDArray[np.int64]],
     classes: int,
     sink: Sink,
     progress: Progress,
@@ -136,7 +140,7 @@ def _end_epoch(
 ) -> Progress:
     """Validate, keep the best, tell, and decide whether to stop; the progress at the next epoch's start."""
     train, started = setting.experiment.train, time.monotonic()
-    result = validate(setting, phase, loader, classes)
+    result = validate(setting, phase, *validation, classes)
     best, is_best = progress.best, better(result.metrics, progress.best and progress.best.metrics, train.metric)
     if is_best or best is None:
         best = Best(progress.epoch, result.metrics)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from raytl.data.loader import EvalLoader
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import scores
-from raytl.models.forward import predict_logits
+from raytl.models.lanes import ordered_logits
 from raytl.train.agree import average_
 from raytl.train.phase import Phase
 from raytl.train.steps import Setting
@@ -27,15 +26,17 @@ class Validation:
     confusion: NDArray[np.int64]
 
 
-def validate(setting: Setting, phase: Phase, loader: EvalLoader | Iterable[object], classes: int) -> Validation:
-    """Score the evaluated weights (the average where there is one); the same value on every rank."""
+def validate(setting: Setting, phase: Phase, loader: EvalLoader, targets: NDArray[np.int64], classes: int) -> Validation:
+    """Score the evaluated weights (the average where there is one); the same value on every rank.
+
+    `targets (n,)` are those of the whole split.
+    """
     average_(setting.world, list(phase.moving_buffers().values()))
+    phase.module.eval()
     average = setting.average
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
-        ids, logits, targets = predict_logits(
-            phase.module, loader, setting.preprocess, setting.device, setting.precision
-        )
-    _, (logits, targets) = gather_rows(setting.world, ids, logits, targets)
+        ids, logits = ordered_logits(phase.module, loader, setting.preprocess, setting.device, setting.precision)
+    _, (logits,) = gather_rows(setting.world, ids, logits, total=len(targets))
     return Validation(
         metrics={f"val/{name}": value for name, value in scores(targets, logits).items()},
         confusion=confusion_matrix(targets, logits.argmax(axis=1), classes),

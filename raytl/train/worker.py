@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
@@ -136,16 +137,12 @@ def _loader_workers(experiment: Experiment, device: torch.device, world: World) 
     return auto_workers(device.type, len(os.sched_getaffinity(0)) / world.size) if asked == "auto" else asked
 
 
-def _validation(world: World, job: Job, backbone: Backbone, device: torch.device) -> EvalLoader:
+def _validation(
+    world: World, job: Job, backbone: Backbone, device: torch.device
+) -> tuple[EvalLoader, NDArray[np.int64]]:
+    targets = np.array(_targets(job, job.val), dtype=np.int64)
     images = open_images(job.val, backbone.preprocess, job.experiment.data)
-    return EvalLoader(
-        images,
-        _targets(job, job.val),
-        backbone.preprocess,
-        batch=EVAL_BATCH[device.type],
-        world=world,
-        workers=0,
-    )
+    return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=world), targets
 
 
 def _sink(job: Job, backbone: Backbone) -> Sink:

@@ -231,3 +231,33 @@ def test_a_mistake_in_one_key_does_not_make_others_of_the_keys_beside_it() -> No
         "compute.workers",
         "transfer.head_first",
     ]
+
+
+EXAMPLE = """\
+name: trash-mobilenetv2
+task: classification
+data:
+  uri: s3://bucket/trash/
+  val_fraction: 0.15
+  test_fraction: 0.15
+model:
+  name: mobilenetv2_100
+  weights: pretrained
+transfer:
+  unfreeze: 2
+  lr_decay: 0.6
+  head_lr_ratio: 10
+  head_first: 1 epoch
+augment: {strength: 0.5}
+optim:   {name: adamw, lr: 1e-3, weight_decay: 0.05}
+train:   {epochs: 12, batch_size: 64, early_stop: 4, precision: auto, seed: 0}
+compute: {workers: 1, device: auto}
+storage: {uri: runs/}
+"""
+
+
+@pytest.mark.parametrize("depth", ["0", "2", "all"])
+def test_the_example_is_read_at_every_depth(depth: str) -> None:
+    experiment = load_experiment(write(EXAMPLE), [f"transfer.unfreeze={depth}", "compute.workers=2"])
+    assert str(experiment.transfer.unfreeze) == depth
+    assert (experiment.optim.lr, experiment.transfer.head_first, experiment.compute.workers) == (0.001, 1, 2)

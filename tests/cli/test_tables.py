@@ -1,0 +1,110 @@
+"""Results as tables, where a small real run does not reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console, RenderableType
+
+from raytl.cli.predict import predictions_json, unreadable_lines
+from raytl.cli.tables import MOST_ROWS, evaluation_tables, predictions_tables, train_tables
+from raytl.config.schema import Experiment
+from raytl.evaluate.report import Evaluation, Subject
+from raytl.evaluate.table import Predictions, Unreadable
+from raytl.metrics.confusion import confusion_matrix
+from raytl.metrics.intervals import bootstrap
+from raytl.train.driver import TrainResult
+
+
+def text(parts: list[RenderableType]) -> str:
+    """The output without colours."""
+    console = Console(width=140, color_system=None)
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    return captured.get()
+
+
+def predictions(count: int, unreadable: int = 0) -> Predictions:
+    """So many photos of a cat or a dog."""
+    probabilities = np.tile([0.25, 0.75], (count, 1))
+    bad = tuple(Unreadable(f"b{i}.jpg", "empty file") for i in range(unreadable))
+    return Predictions(tuple(f"[p]/{i}.jpg" for i in range(count)), ("cat", "dog"), probabilities, bad, "abc")
+
+
+def test_many_predictions_are_cut_short_on_the_terminal() -> None:
+    shown = text(predictions_tables(predictions(MOST_ROWS + 2), None))
+    assert "[p]/0.jpg" in shown
+    assert "75.0 %" in shown
+    assert "and 2 more photos; --out predictions.csv writes all" in shown
+
+
+def test_written_predictions_are_counted() -> None:
+    shown = text(predictions_tables(predictions(3), Path("p.csv")))
+    assert ["dog", "3"] in [row.split() for row in shown.splitlines()]
+    assert "p.csv: 3 photos" in shown
+
+
+def test_the_first_unreadable_photos_are_named_and_the_rest_counted() -> None:
+    lines = unreadable_lines(predictions(1, unreadable=12))
+    assert lines[0] == "could not read 'b0.jpg': empty file"
+    assert lines[10:] == ["and 2 more could not be read"]
+
+
+def test_predictions_for_programs_have_rows_where_no_file_has_them() -> None:
+    assert predictions_json(predictions(1), None)["rows"] == [
+        {"path": "[p]/0.jpg", "predicted": "dog", "p_cat": 0.25, "p_dog": 0.75}
+    ]
+    assert "rows" not in predictions_json(predictions(1), Path("p.csv"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("trained", "a: trained\n"),
+        ("resumed", "resumed after an interruption"),
+        ("already finished", "--new starts over"),
+    ],
+)
+def test_the_end_of_training_says_how_it_came_and_what_is_next(status: str, words: str, tmp_path: Path) -> None:
+    experiment = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}})
+    metrics = {"val/accuracy": 0.9, "val/log_loss": 0.3, "val/seconds": 2.0, "train/loss": 0.1}
+    result = TrainResult(str(tmp_path), status, 5, 9, metrics, "raytl evaluate x")  # type: ignore[arg-type]
+    shown = text(train_tables(result, experiment))
+    assert words in shown
+    assert "epoch 5 of 9 (of at most 12), by val/balanced_accuracy" in shown
+    assert f"raytl evaluate {tmp_path}" in shown
+    assert "seconds" not in shown
+
+
+def evaluation(classes: int, look: int | None) -> Evaluation:
+    """An evaluation of two photos a class, all called class 0."""
+    targets = np.repeat(np.arange(classes), 2)
+    probabilities = np.full((2 * classes, classes), 0.5 / classes)
+    probabilities[:, 0] += 0.5
+    return Evaluation(
+        subject=Subject("run", "m", "test", "w", "d", 0),
+        classes=tuple(f"c{i:02d}" for i in range(classes)),
+        estimates=bootstrap(targets, probabilities, resamples=50),
+        matrix=confusion_matrix(targets, np.zeros_like(targets), classes),
+        mistakes=(),
+        look=look,
+        looks=(),
+        resamples=50,
+        folder="run/evaluation/test",
+    )
+
+
+def test_of_many_classes_the_hardest_are_shown() -> None:
+    shown = text(evaluation_tables(evaluation(40, 1)))
+    assert f"the {MOST_ROWS} hardest classes" in shown
+    assert "c01" in shown
+    assert "c39" not in shown
+    assert "run: test split\n" in shown
+
+
+def test_another_look_is_marked() -> None:
+    shown = text(evaluation_tables(evaluation(3, 2)))
+    assert "run: test split, look 2" in shown
+    assert "choices made since the first may have been steered by it" in shown

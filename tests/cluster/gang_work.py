@@ -1,0 +1,41 @@
+"""What the gang's tests run on workers; an importable module, as Ray sends functions by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from raytl.errors import NonFiniteLoss
+from raytl.events import Message, OnEvent
+from raytl.world import World
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What to do: `die_once` names a file whose absence makes rank 0 kill itself."""
+
+    die_once: str = ""
+    fail: str = ""
+
+
+def add_ranks(world: World, orders: Orders, emit: OnEvent) -> tuple[int, int, float]:
+    """(rank, world size, sum of rank + 1 over the ranks)."""
+    value = torch.tensor([float(world.rank + 1)])
+    if world.size > 1:
+        dist.all_reduce(value)
+    emit(Message(f"rank {world.rank} of {world.size}"))
+    if world.leads and orders.die_once and not Path(orders.die_once).exists():
+        Path(orders.die_once).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if world.leads and orders.fail == "user":
+        raise NonFiniteLoss("the loss became nan in epoch 1")
+    if world.leads and orders.fail == "bug":
+        raise ZeroDivisionError("a bug")
+    if world.size > 1:
+        dist.barrier()
+    return world.rank, world.size, float(value)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raytl.cluster.gang import run_group
+from raytl.config.schema import ComputeConfig
+from raytl.errors import ConfigError, NonFiniteLoss, WorkersLost
+from raytl.events import Message, Recorder, Restarted
+from tests.cluster.gang_work import Orders, add_ranks
+
+RAY = ComputeConfig(workers=2, device="cpu")
+
+
+def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None:
+    watcher = Recorder()
+    compute = ComputeConfig(cluster="none")
+    assert run_group(add_ranks, Orders(), compute, scratch=tmp_path / "s", on_event=watcher) == (0, 1, 1.0)
+    assert watcher.events == [Message("rank 0 of 1")]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    watcher = Recorder()
+    orders = Orders(die_once=str(tmp_path / "died"))
+    assert run_group(add_ranks, orders, RAY, scratch=tmp_path / "s", on_event=watcher) == (0, 2, 3.0)
+    restarts = [event for event in watcher.events if isinstance(event, Restarted)]
+    assert [event.attempt for event in restarts] == [1]
+    assert {e.text for e in watcher.events if isinstance(e, Message)} == {"rank 0 of 2", "rank 1 of 2"}
+    assert not (tmp_path / "s").exists()
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_workers_own_error_reaches_the_user_and_is_not_retried(tmp_path: Path) -> None:
+    watcher = Recorder()
+    with pytest.raises(NonFiniteLoss, match="^the loss became nan in epoch 1$"):
+        run_group(add_ranks, Orders(fail="user"), RAY, scratch=tmp_path, on_event=watcher)
+    assert not any(isinstance(event, Restarted) for event in watcher.events)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_bug_stops_after_it_came_twice(tmp_path: Path) -> None:
+    with pytest.raises(WorkersLost, match=r"(?s)same failure came twice.*a bug"):
+        run_group(add_ranks, Orders(fail="bug"), RAY, scratch=tmp_path, on_event=Recorder())
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_what_the_cluster_cannot_hold_is_refused_with_the_arithmetic(tmp_path: Path) -> None:
+    compute = ComputeConfig(workers=64, device="cpu", cpus_per_worker=4)
+    with pytest.raises(ConfigError, match=r"64 workers x 4 CPUs = 256; the cluster has \d+"):
+        run_group(add_ranks, Orders(), compute, scratch=tmp_path, on_event=Recorder())
