@@ -9,7 +9,7 @@
 The map, from the top floor down; a module imports only from floors below its own:
 
     8  cli                    one file a verb
-    5  train      evaluate    the loop and its driver; the locked test, reports and predictions
+    5  training   evaluation  the loop and its driver; the locked test, reports and predictions
     4  tasks                  classification: loss, class imbalance, what is better
        models                 backbones, stages, freezing, rates, saved models
     3  data       metrics     layouts, splits, decoding, augmentation, batches; scores and intervals
@@ -27,18 +27,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raytl.config.load import load_experiment
-    from raytl.evaluate.evaluate import evaluate
-    from raytl.evaluate.predict import predict
-    from raytl.train.driver import plan, train
+    from raytl.evaluation.evaluate import evaluate
+    from raytl.evaluation.predict import predict
+    from raytl.training.driver import plan, train
 
 __all__ = ["evaluate", "load_experiment", "plan", "predict", "train"]
 
 _WHERE = {
     "load_experiment": "raytl.config.load",
-    "train": "raytl.train.driver",
-    "plan": "raytl.train.driver",
-    "evaluate": "raytl.evaluate.evaluate",
-    "predict": "raytl.evaluate.predict",
+    "train": "raytl.training.driver",
+    "plan": "raytl.training.driver",
+    "evaluate": "raytl.evaluation.evaluate",
+    "predict": "raytl.evaluation.predict",
 }
 
 

@@ -13,7 +13,7 @@ from raytl.config.fingerprint import fingerprint
 from raytl.config.load import load_experiment
 
 if TYPE_CHECKING:
-    from raytl.train.plan import Plan
+    from raytl.training.plan import Plan
 
 
 def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> None:
@@ -25,7 +25,7 @@ def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> N
     with guarded(terminal):
         experiment = load_experiment(file, set_ or [])
         with watching(terminal.err) as on_event:
-            from raytl.train.driver import plan
+            from raytl.training.driver import plan
 
             found = plan(experiment, on_event)
         command = " ".join(["raytl train", str(file), *(f"--set {text}" for text in set_ or [])])

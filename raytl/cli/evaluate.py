@@ -41,8 +41,8 @@ def evaluate(
         folder = RunFolder.open(run)
     with guarded(terminal, folder.log, "interrupted; nothing was reported"):
         with watching(terminal.err) as on_event:
-            from raytl.evaluate.evaluate import evaluate as evaluate_run
-            from raytl.evaluate.report import as_json
+            from raytl.evaluation.evaluate import evaluate as evaluate_run
+            from raytl.evaluation.report import as_json
 
             found = evaluate_run(run, split=split.value, again=again, workers=workers, device=device, on_event=on_event)
         terminal.show(*evaluation_tables(found))

@@ -14,7 +14,7 @@ from raytl.cli.tables import MOST_ROWS, facts, table, titled
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
     from raytl.data.transforms import Preprocess
-    from raytl.train.plan import Plan
+    from raytl.training.plan import Plan
 
 
 def plan_tables(plan: Plan, command: str) -> list[RenderableType]:

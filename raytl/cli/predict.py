@@ -15,7 +15,7 @@ from raytl.cli.terminal import Terminal, guarded
 from raytl.events import Message
 
 if TYPE_CHECKING:
-    from raytl.evaluate.table import Predictions
+    from raytl.evaluation.table import Predictions
 
 _LISTED = 10
 
@@ -40,7 +40,7 @@ def predict(
     terminal = Terminal.open(json)
     with guarded(terminal):
         with watching(terminal.err) as on_event:
-            from raytl.evaluate.predict import predict as predict_photos
+            from raytl.evaluation.predict import predict as predict_photos
 
             found = predict_photos(run, list(inputs), out=out, batch_size=batch_size, device=device, on_event=on_event)
             for text in unreadable_lines(found):

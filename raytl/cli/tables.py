@@ -18,10 +18,10 @@ from raytl.run.ledger import looks
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
-    from raytl.evaluate.report import Evaluation
-    from raytl.evaluate.table import Predictions
+    from raytl.evaluation.report import Evaluation
+    from raytl.evaluation.table import Predictions
     from raytl.metrics.intervals import Interval
-    from raytl.train.driver import TrainResult
+    from raytl.training.driver import TrainResult
 
 MOST_ROWS = 30
 

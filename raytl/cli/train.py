@@ -33,7 +33,7 @@ def train(
     folder = RunFolder.of(experiment)
     with guarded(terminal, folder.log, _INTERRUPTED):
         with watching(terminal.err) as on_event:
-            from raytl.train.driver import train as train_experiment
+            from raytl.training.driver import train as train_experiment
 
             result = train_experiment(experiment, new=new, on_event=on_event)
         terminal.show(*train_tables(result, experiment))

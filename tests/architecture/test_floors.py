@@ -17,7 +17,7 @@ FLOORS = {
     "store": 2, "jobs": 2, "cluster": 2, "run": 2,
     "data": 3, "metrics": 3,
     "models": 4, "tasks": 4.5,
-    "train": 5, "evaluate": 5,
+    "training": 5, "evaluation": 5,
     "search": 6, "export": 6,
     "registry": 7,
     "cli": 8,
@@ -138,8 +138,8 @@ def parse(root: Path, path: str, text: str) -> Module:
         ("raytl/data/split.py", "def f():\n    import raytl.models", True),
         ("raytl/data/split.py", "from ..metrics import scores", True),
         ("raytl/data/split.py", "from .shard import steps", False),
-        ("raytl/train/loop.py", "from raytl.evaluate import report", True),
-        ("raytl/train/loop.py", "from raytl.models.freeze import apply", False),
+        ("raytl/training/loop.py", "from raytl.evaluation import report", True),
+        ("raytl/training/loop.py", "from raytl.models.freeze import apply", False),
         ("raytl/world.py", "from raytl.errors import RaytlError", False),
         ("raytl/models/freeze.py", "from raytl import cli", True),
     ],
@@ -148,7 +148,7 @@ def test_an_import_of_a_peer_or_from_above_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, text: str, wrong: bool
 ) -> None:
     monkeypatch.setattr("tests.architecture.sources.REPO", tmp_path)
-    known = frozenset({"raytl.cli", "raytl.metrics.scores", "raytl.data.shard", "raytl.evaluate.report"})
+    known = frozenset({"raytl.cli", "raytl.metrics.scores", "raytl.data.shard", "raytl.evaluation.report"})
     assert bool(misplaced(parse(tmp_path, path, text), known)) is wrong
 
 
@@ -159,8 +159,8 @@ def test_an_import_of_a_peer_or_from_above_is_found(
         ("raytl/store/s3.py", "import boto3.session", False),
         ("raytl/data/loader.py", "from torchvision import models", True),
         ("raytl/data/transforms.py", "from torchvision.transforms import v2", False),
-        ("raytl/train/loop.py", "import ray.train", True),
-        ("raytl/train/loop.py", "import rayon", False),
+        ("raytl/training/loop.py", "import ray.train", True),
+        ("raytl/training/loop.py", "import rayon", False),
     ],
 )
 def test_an_import_past_a_vendors_door_is_found(

@@ -11,11 +11,11 @@ from rich.console import Console, RenderableType
 from raytl.cli.predict import predictions_json, unreadable_lines
 from raytl.cli.tables import MOST_ROWS, evaluation_tables, predictions_tables, train_tables
 from raytl.config.schema import Experiment
-from raytl.evaluate.report import Evaluation, Subject
-from raytl.evaluate.table import Predictions, Unreadable
+from raytl.evaluation.report import Evaluation, Subject
+from raytl.evaluation.table import Predictions, Unreadable
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
-from raytl.train.driver import TrainResult
+from raytl.training.driver import TrainResult
 
 
 def text(parts: list[RenderableType]) -> str:

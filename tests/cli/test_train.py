@@ -54,7 +54,7 @@ def test_ctrl_c_says_that_the_same_command_continues(raytl: Raytl, tiny: Path, m
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("raytl.train.driver.train", interrupted)
+    monkeypatch.setattr("raytl.training.driver.train", interrupted)
     done = raytl("train", tiny)
     assert done.code == 130
     assert done.err == "interrupted; run the same command again to continue\n"
@@ -67,7 +67,7 @@ def test_what_is_asked_for_reaches_training(raytl: Raytl, tiny: Path, monkeypatc
         asked.update(options, epochs=experiment.train.epochs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("raytl.train.driver.train", refused)
+    monkeypatch.setattr("raytl.training.driver.train", refused)
     raytl("train", tiny, "--new", "--set", "train.epochs=5")
     assert (asked["new"], asked["epochs"]) == (True, 5)
 
@@ -77,7 +77,7 @@ def test_a_bug_leaves_its_traceback_in_the_run(raytl: Raytl, tiny: Path, monkeyp
         raise ZeroDivisionError("division by zero")
 
     Path("runs/tiny").mkdir(parents=True)
-    monkeypatch.setattr("raytl.train.driver.train", broken)
+    monkeypatch.setattr("raytl.training.driver.train", broken)
     done = raytl("train", tiny)
     assert done.code == 1
     assert "error: ZeroDivisionError: division by zero\n" in done.err

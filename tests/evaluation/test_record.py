@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from raytl.errors import DataError, RunError
-from raytl.evaluate.record import recorded, verified
+from raytl.evaluation.record import recorded, verified
 from raytl.events import Recorder, Work, ignore
 from raytl.run import RunFolder
 

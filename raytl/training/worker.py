@@ -27,13 +27,13 @@ from raytl.run import journal
 from raytl.run.atomic import replace_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.tasks.classification import loss
-from raytl.train import checkpoint
-from raytl.train.average import WeightAverage
-from raytl.train.loop import Outcome, Sink, fit
-from raytl.train.plan import depth_of
-from raytl.train.stages import timeline
-from raytl.train.steps import Setting
-from raytl.train.validate import Validation
+from raytl.training import checkpoint
+from raytl.training.average import WeightAverage
+from raytl.training.loop import Outcome, Sink, fit
+from raytl.training.plan import depth_of
+from raytl.training.stages import timeline
+from raytl.training.steps import Setting
+from raytl.training.validate import Validation
 from raytl.world import World
 
 BEST_SCORE = "validation.json"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raytl.errors import DataError, RunError, UserError
-from raytl.evaluate.predict import predict
+from raytl.evaluation.predict import predict
 from raytl.events import Recorder, Work
 from raytl.run import RunFolder
 from tests.conftest import MakePhotos

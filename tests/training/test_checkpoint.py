@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from raytl.errors import RunError
-from raytl.train.checkpoint import (
+from raytl.training.checkpoint import (
     Best,
     Checkpoint,
     Progress,

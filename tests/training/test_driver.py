@@ -16,8 +16,8 @@ from raytl.errors import ConfigError, DataError, ModelError, NonFiniteLoss, RunE
 from raytl.events import EpochEnded, Event, Message, Recorder, Resumed, StageOpened, Step
 from raytl.run import journal
 from raytl.run.folder import RunFolder
-from raytl.train import steps
-from raytl.train.driver import plan, train
+from raytl.training import steps
+from raytl.training.driver import plan, train
 
 MakeExperiment = Callable[..., Experiment]
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from raytl.data.decode import BadImage, decode
-from raytl.evaluate.report import Evaluation, Mistake
+from raytl.evaluation.report import Evaluation, Mistake
 from raytl.run.plots import Tile, confusion, contact_sheet
 
 TILES = 16

@@ -20,11 +20,11 @@ from raytl.errors import RunError
 from raytl.events import EpochEnded, Resumed, StageOpened
 from raytl.models.backbone import Backbone
 from raytl.tasks.classification import better
-from raytl.train.checkpoint import Best, Checkpoint, Progress, optimizer_state, restore_optimizer
-from raytl.train.phase import Phase, open_phase
-from raytl.train.stages import TrainStage, stage_at
-from raytl.train.steps import Setting, train_epoch
-from raytl.train.validate import Validation, validate
+from raytl.training.checkpoint import Best, Checkpoint, Progress, optimizer_state, restore_optimizer
+from raytl.training.phase import Phase, open_phase
+from raytl.training.stages import TrainStage, stage_at
+from raytl.training.steps import Setting, train_epoch
+from raytl.training.validate import Validation, validate
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytl.errors import DataError
-from raytl.evaluate.inputs import photos
+from raytl.evaluation.inputs import photos
 
 ODD = ["a b.jpg", 'quo"te.png', "new\nline.JPG", "ünï.webp", "com,ma.jpeg"]
 

@@ -22,7 +22,7 @@ from raytl.config.schema import Experiment
 from raytl.events import Event, Recorder, Restarted, Resumed, Step
 from raytl.run import journal
 from raytl.run.folder import RunFolder
-from raytl.train.driver import train
+from raytl.training.driver import train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from raytl.data.decode import decode
 from raytl.data.transforms import Preprocess, eval_view, prepare
-from raytl.evaluate.photos import batches
+from raytl.evaluation.photos import batches
 
 SHAPE = Preprocess(16, 20, "center", "bilinear", (0.5,) * 3, (0.5,) * 3)
 

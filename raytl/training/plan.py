@@ -16,8 +16,8 @@ from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
 from raytl.models.groups import rates
 from raytl.tasks.classification import class_weights
-from raytl.train.dataset import Dataset, read_dataset
-from raytl.train.stages import TrainStage, timeline
+from raytl.training.dataset import Dataset, read_dataset
+from raytl.training.stages import TrainStage, timeline
 
 T = TypeVar("T")
 

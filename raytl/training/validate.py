@@ -13,9 +13,9 @@ from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import scores
 from raytl.models.lanes import ordered_logits
-from raytl.train.agree import average_
-from raytl.train.phase import Phase
-from raytl.train.steps import Setting
+from raytl.training.agree import average_
+from raytl.training.phase import Phase
+from raytl.training.steps import Setting
 
 
 @dataclass(frozen=True)

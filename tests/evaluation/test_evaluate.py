@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from raytl.errors import ConfigError, DataError, RunError, TestLockedError, UserError
-from raytl.evaluate.evaluate import evaluate
+from raytl.evaluation.evaluate import evaluate
 from raytl.events import Recorder, Work
 from raytl.run import RunFolder, journal
 from raytl.run.ledger import looks

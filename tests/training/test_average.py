@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from raytl.train.average import WeightAverage
+from raytl.training.average import WeightAverage
 
 
 def test_the_average_moves_towards_the_weights_and_is_swapped_in_and_out_to_the_bit() -> None:

@@ -20,9 +20,9 @@ from raytl.models.backbone import Backbone
 from raytl.models.freeze import apply_freeze, fingerprint
 from raytl.models.groups import parameter_groups
 from raytl.models.optimizer import build_optimizer
-from raytl.train.checkpoint import optimizer_state, restore_optimizer
-from raytl.train.schedule import factor
-from raytl.train.stages import TrainStage, opened_at
+from raytl.training.checkpoint import optimizer_state, restore_optimizer
+from raytl.training.schedule import factor
+from raytl.training.stages import TrainStage, opened_at
 from raytl.world import World
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from raytl.config.schema import OptimConfig
-from raytl.train.schedule import factor
+from raytl.training.schedule import factor
 
 
 def factors(steps: int = 10, epochs: int = 10, shape_from: int = 0, opened: int = 0, **optim: Any) -> list[float]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytl.evaluate.render import pictures
-from raytl.evaluate.report import Evaluation, Mistake, Subject
+from raytl.evaluation.render import pictures
+from raytl.evaluation.report import Evaluation, Mistake, Subject
 from raytl.metrics.intervals import bootstrap
 from tests.conftest import MakePhotos
 

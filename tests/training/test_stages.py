@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from raytl.config.schema import TransferConfig
-from raytl.train.stages import opened_at, stage_at, timeline
+from raytl.training.stages import opened_at, stage_at, timeline
 
 
 def spans(transfer: TransferConfig, depth: int, epochs: int) -> list[tuple[int, int, int]]:

@@ -27,9 +27,9 @@ from raytl.run.atomic import write_bytes, write_json, write_text
 from raytl.run.folder import RunFolder
 from raytl.run.plain import encode
 from raytl.run.provenance import provenance
-from raytl.train.checkpoint import progress_of
-from raytl.train.plan import Plan, make_plan
-from raytl.train.worker import BEST_SCORE, Job, train_worker
+from raytl.training.checkpoint import progress_of
+from raytl.training.plan import Plan, make_plan
+from raytl.training.worker import BEST_SCORE, Job, train_worker
 
 
 @dataclass(frozen=True)

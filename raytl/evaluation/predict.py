@@ -14,10 +14,10 @@ from raytl.config.load import load_experiment
 from raytl.config.schema import DataConfig
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
-from raytl.evaluate.inputs import photos
+from raytl.evaluation.inputs import photos
 from raytl.models.lanes import ordered_logits
-from raytl.evaluate.photos import batches
-from raytl.evaluate.table import Predictions, Unreadable, check_ending
+from raytl.evaluation.photos import batches
+from raytl.evaluation.table import Predictions, Unreadable, check_ending
 from raytl.events import OnEvent, Work, ignore
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle

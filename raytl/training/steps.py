@@ -18,10 +18,10 @@ from raytl.errors import NonFiniteLoss
 from raytl.events import OnEvent, Step
 from raytl.models.forward import to_input
 from raytl.tasks.classification import Loss
-from raytl.train.agree import total
-from raytl.train.average import WeightAverage
-from raytl.train.checkpoint import Progress
-from raytl.train.phase import Phase
+from raytl.training.agree import total
+from raytl.training.average import WeightAverage
+from raytl.training.checkpoint import Progress
+from raytl.training.phase import Phase
 from raytl.world import World
 
 _EVENT_EVERY_S = 0.25

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raytl.evaluate.report import Evaluation, Mistake, Subject, as_json, as_markdown, shown, title
+from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown, shown, title
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
 from raytl.run.ledger import LedgerEntry

@@ -14,10 +14,10 @@ from raytl.config.load import load_experiment
 from raytl.config.schema import Experiment
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, UserError
-from raytl.evaluate.record import recorded, verified
-from raytl.evaluate.render import TILES, pictures
-from raytl.evaluate.report import Evaluation, Mistake, Subject, as_json, as_markdown
-from raytl.evaluate.worker import Scored, Shard, score_shard
+from raytl.evaluation.record import recorded, verified
+from raytl.evaluation.render import TILES, pictures
+from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown
+from raytl.evaluation.worker import Scored, Shard, score_shard
 from raytl.events import OnEvent, ignore
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import RESAMPLES, bootstrap

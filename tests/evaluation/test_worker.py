@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from raytl.data.manifest import Sample
-from raytl.evaluate.worker import Scored, Shard, score_shard
+from raytl.evaluation.worker import Scored, Shard, score_shard
 from raytl.events import ignore
 from raytl.metrics.intervals import bootstrap
 from raytl.run import RunFolder, journal
