@@ -42,7 +42,7 @@ def channel(on_event: OnEvent) -> Iterator[Sender]:
     """A sender for workers; what they send reaches `on_event`, in order, on a thread of this process."""
     import ray
 
-    board = ray.remote(num_cpus=0)(_Board).remote()
+    board: Any = ray.remote(num_cpus=0)(_Board).remote()
     stop = threading.Event()
 
     def forward() -> None:

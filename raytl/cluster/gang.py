@@ -88,9 +88,7 @@ def _scratch(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _attempt(
-    call: _Call, compute: ComputeConfig, scratch: Path, progress: Callable[[], int]
-) -> _Returned | Failure:
+def _attempt(call: _Call, compute: ComputeConfig, scratch: Path, progress: Callable[[], int]) -> _Returned | Failure:
     import ray
     import ray.train
 
@@ -114,7 +112,11 @@ def _unwrap(error: BaseException) -> BaseException:
 
 def _trainer(call: _Call, compute: ComputeConfig, scratch: Path) -> Any:
     import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
+
+    # what ray.train and ray.train.torch give, with the types of Train v2
+    from ray.train.torch import TorchConfig
+    from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig
+    from ray.train.v2.torch.torch_trainer import TorchTrainer
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     use_gpu, resources = _resources(compute)
@@ -125,11 +127,11 @@ def _trainer(call: _Call, compute: ComputeConfig, scratch: Path) -> Any:
         scaling_config=ray.train.ScalingConfig(
             num_workers=compute.workers, use_gpu=use_gpu, resources_per_worker=resources
         ),
-        run_config=ray.train.RunConfig(
+        run_config=RunConfig(
             name=f"raytl-{uuid.uuid4().hex[:12]}",
             storage_path=str(scratch.resolve()),
-            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=1),
-            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=1),
+            logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
 

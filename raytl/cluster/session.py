@@ -77,7 +77,7 @@ def _start(cluster: str) -> Path | None:
             address="local",
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             object_store_memory=_OBJECT_STORE_BYTES,
             _temp_dir=str(temporary),
         )
@@ -85,7 +85,7 @@ def _start(cluster: str) -> Path | None:
     if _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
-        ray.init(address=cluster, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise Unavailable(
             f"compute.cluster: no Ray cluster answers at {cluster!r} ({str(exc).splitlines()[0]}).\n"
@@ -95,9 +95,10 @@ def _start(cluster: str) -> Path | None:
 
 
 def _has_token() -> bool:
-    return any(os.environ.get(key) for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")) or (
-        Path.home() / ".ray" / "auth_token"
-    ).exists()
+    return (
+        any(os.environ.get(key) for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+        or (Path.home() / ".ray" / "auth_token").exists()
+    )
 
 
 def gpu_count() -> int:

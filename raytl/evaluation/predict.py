@@ -15,13 +15,13 @@ from raytl.config.schema import DataConfig
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.inputs import photos
-from raytl.models.lanes import ordered_logits
 from raytl.evaluation.photos import batches
 from raytl.evaluation.table import Predictions, Unreadable, check_ending
 from raytl.events import OnEvent, Work, ignore
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.forward import pick_device, pick_precision
+from raytl.models.lanes import ordered_logits
 from raytl.run import RunFolder
 
 _BATCH = {"cpu": 16, "cuda": 64}

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from raytl.data.images import FileImages
 from raytl.data.loader import Batch, EvalLoader, auto_workers
 from raytl.data.manifest import Sample
-from raytl.models.lanes import ordered_logits
 from raytl.events import OnEvent, Work
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import load_bundle
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
+from raytl.models.lanes import ordered_logits
 from raytl.world import World
 
 _SMALL = 64

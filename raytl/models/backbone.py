@@ -43,10 +43,10 @@ class Backbone:
 
 
 def build(config: ModelConfig, classes: int) -> Backbone:
-    """The model of `config` with a new, randomly initialised head of `classes` outputs.
+    """The model of `config` with a new head of `classes` outputs.
 
-    The weights' own head is always dropped, also where its size would fit: fine-tuning starts a new one. The head
-    and `weights: none` draw from torch's global generator, so seed it first.
+    The weights' own head is always dropped, also where its size would fit: fine-tuning starts a new one, at zero.
+    `weights: none` draws from torch's global generator, so seed it first.
 
     Raises:
         ModelError: an unknown name, weights that cannot be had or do not fit, an option the model does not take.
@@ -64,7 +64,20 @@ def build(config: ModelConfig, classes: int) -> Backbone:
         digest = weights.state_digest(raw)
         where = f"{config.weights} (of {source.model})" if source and source.model else config.weights
         weights.fit(module, family.adapt(name, module, raw), layout.head, where)
+        _silence(module, layout.head)
     return Backbone(config.name, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module))
+
+
+def _silence(module: nn.Module, head: tuple[str, ...]) -> None:
+    """Zero the head's linear layers: its first guesses are even, and its first gradients small.
+
+    timm's and torchvision's own initialisations are meant for training from scratch: MobileNetV2's gives a loss of 6
+    on 6 classes. Source: Kolesnikov et al. 2020, Big Transfer.
+    """
+    for path, part in module.named_modules():
+        if isinstance(part, nn.Linear | nn.Conv2d) and f"{path}.weight" in head:
+            for parameter in part.parameters(recurse=False):
+                nn.init.zeros_(parameter)
 
 
 def preprocess_of(config: ModelConfig) -> Preprocess:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from raytl.config.load import load_experiment
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
-from raytl.events import Message, OnEvent, ignore
+from raytl.events import Event, Message, OnEvent, Step, Work, ignore
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
 from raytl.run.folder import RunFolder
@@ -70,9 +71,10 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         if folder.finished:
             return _result(folder, "already finished")
     made = plan(experiment, on_event)
-    for line in made.warnings:
-        on_event(Message(line, "warning"))
     with _sole_owner(folder), _log_to(folder):
+        on_event = _logged(on_event)
+        for line in made.warnings:
+            on_event(Message(line, "warning"))
         resumed = progress_of(folder.last) is not None
         _write_head(folder, experiment, made, resumed)
         run_group(
@@ -108,7 +110,7 @@ def _set_aside(folder: RunFolder, on_event: OnEvent) -> None:
     number = 1
     while (aside := folder.root.with_name(f"{folder.root.name}.old-{number}")).exists():
         number += 1
-    os.rename(folder.root, aside)
+    folder.root.rename(aside)
     on_event(Message(f"the run that was in {folder.root} is now in {aside}"))
 
 
@@ -116,7 +118,7 @@ def _set_aside(folder: RunFolder, on_event: OnEvent) -> None:
 def _sole_owner(folder: RunFolder) -> Iterator[None]:
     """Inside, no other raytl trains in this folder; the kernel lets go of the lock when a process dies."""
     folder.root.mkdir(parents=True, exist_ok=True)
-    with open(folder.root / ".lock", "a+") as lock:
+    with (folder.root / ".lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
@@ -137,15 +139,29 @@ def _log_to(folder: RunFolder) -> Iterator[None]:
     handler = logging.FileHandler(folder.log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in ("raytl", "ray", "ray.train")]
-    before = [(logger.propagate, logger.handlers[:]) for logger in loggers]
+    before = [(logger.propagate, logger.level, logger.handlers[:]) for logger in loggers]
     for logger in loggers:
         logger.handlers[:], logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        for logger, (propagate, handlers) in zip(loggers, before, strict=True):
+        for logger, (propagate, level, handlers) in zip(loggers, before, strict=True):
             logger.handlers[:], logger.propagate = handlers, propagate
+            logger.setLevel(level)
         handler.close()
+
+
+def _logged(on_event: OnEvent) -> OnEvent:
+    """`on_event`, with all but the progress of steps written into the run's log too."""
+    log = logging.getLogger("raytl")
+
+    def tell(event: Event) -> None:
+        if not isinstance(event, Step | Work):
+            log.info("%s", event)
+        on_event(event)
+
+    return tell
 
 
 def _write_head(folder: RunFolder, experiment: Experiment, made: Plan, resumed: bool) -> None:
@@ -167,6 +183,7 @@ def _write_head(folder: RunFolder, experiment: Experiment, made: Plan, resumed: 
     write_json(folder.provenance, record)
     write_text(folder.experiment, to_yaml(experiment))
     folder.metrics.unlink(missing_ok=True)
+    shutil.rmtree(folder.tensorboard, ignore_errors=True)
 
 
 def _all_samples(made: Plan) -> list[Sample]:

@@ -141,7 +141,8 @@ def _end_epoch(
     """Validate, keep the best, tell, and decide whether to stop; the progress at the next epoch's start."""
     train, started = setting.experiment.train, time.monotonic()
     result = validate(setting, phase, *validation, classes)
-    best, is_best = progress.best, better(result.metrics, progress.best and progress.best.metrics, train.metric)
+    best = progress.best
+    is_best = better(result.metrics, best.metrics if best else None, train.metric)
     if is_best or best is None:
         best = Best(progress.epoch, result.metrics)
         if setting.world.leads:

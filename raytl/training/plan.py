@@ -15,6 +15,7 @@ from raytl.models.backbone import Backbone, build, preprocess_of
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
 from raytl.models.groups import rates
+from raytl.models.optimizer import check_optimizer
 from raytl.tasks.classification import class_weights
 from raytl.training.dataset import Dataset, read_dataset
 from raytl.training.stages import TrainStage, timeline
@@ -70,6 +71,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent) -> Plan:
     dataset = _collect(problems, lambda: read_dataset(looked, preprocess or _STAND_IN, on_event))
     classes = len(dataset.splits.classes) if dataset else 2
     backbone = _collect(problems, lambda: _build(experiment, classes)) if preprocess else None
+    _collect(problems, lambda: check_optimizer(experiment.optim.name))
     if dataset:
         _collect(problems, lambda: _check_sizes(experiment, dataset))
     if backbone is None or dataset is None or problems:

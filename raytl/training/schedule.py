@@ -48,7 +48,7 @@ def _shape(optim: OptimConfig, step: int, total: int, steps_per_epoch: int) -> f
 def _cycle_done(epochs: float, first: float) -> float:
     """How much of its cycle has passed when cycles last first, 2 first, 4 first, ... (SGDR, Loshchilov & Hutter 2017)."""
     cycle = int(math.log2(epochs / first + 1.0))
-    return (epochs - first * (2**cycle - 1)) / (first * 2**cycle)
+    return (epochs - first * (2.0**cycle - 1.0)) / (first * 2.0**cycle)
 
 
 def _cosine(done: float, start: float, end: float) -> float:

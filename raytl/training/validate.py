@@ -26,7 +26,9 @@ class Validation:
     confusion: NDArray[np.int64]
 
 
-def validate(setting: Setting, phase: Phase, loader: EvalLoader, targets: NDArray[np.int64], classes: int) -> Validation:
+def validate(
+    setting: Setting, phase: Phase, loader: EvalLoader, targets: NDArray[np.int64], classes: int
+) -> Validation:
     """Score the evaluated weights (the average where there is one); the same value on every rank.
 
     `targets (n,)` are those of the whole split.

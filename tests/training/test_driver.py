@@ -95,9 +95,7 @@ def test_another_experiment_in_the_same_folder_is_refused_with_what_differs(make
         train(override(experiment, {"optim.lr": 0.5}))
 
 
-@pytest.mark.parametrize(
-    ("at", "every_s"), [((1, 2), 300.0), ((2, 3), 300.0), ((2, 3), 1e-9), ((3, 1), 1e-9)], ids=str
-)
+@pytest.mark.parametrize(("at", "every_s"), [((1, 2), 300.0), ((2, 3), 300.0), ((2, 3), 1e-9), ((3, 1), 1e-9)], ids=str)
 @pytest.mark.parametrize(
     "extra",
     [

@@ -78,9 +78,7 @@ def undisturbed(make_experiment: MakeExperiment) -> Experiment:
     return experiment
 
 
-def test_a_killed_worker_and_a_killed_driver_change_nothing_in_the_end(
-    undisturbed: Experiment, tmp_path: Path
-) -> None:
+def test_a_killed_worker_and_a_killed_driver_change_nothing_in_the_end(undisturbed: Experiment, tmp_path: Path) -> None:
     worker_killed = override(undisturbed, {"name": "worker-killed"})
     watcher = KillOneWorker(2, 8)
     result = train(worker_killed, on_event=watcher)
