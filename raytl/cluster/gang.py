@@ -111,11 +111,10 @@ def _unwrap(error: BaseException) -> BaseException:
 
 
 def _trainer(call: _Call, compute: ComputeConfig, scratch: Path) -> Any:
-    import ray.train
 
     # what ray.train and ray.train.torch give, with the types of Train v2
     from ray.train.torch import TorchConfig
-    from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig
+    from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.v2.torch.torch_trainer import TorchTrainer
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
@@ -124,7 +123,7 @@ def _trainer(call: _Call, compute: ComputeConfig, scratch: Path) -> Any:
         _on_worker,
         train_loop_config={"call": call},
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=int(compute.timeout_s)),
-        scaling_config=ray.train.ScalingConfig(
+        scaling_config=ScalingConfig(
             num_workers=compute.workers, use_gpu=use_gpu, resources_per_worker=resources
         ),
         run_config=RunConfig(
