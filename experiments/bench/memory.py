@@ -11,18 +11,22 @@ from dataclasses import dataclass
 import psutil
 
 EVERY_S = 0.5
+PROPORTIONAL_EVERY = 8
+"""Every which look also asks for proportional memory: the kernel walks all pages for it, which costs time."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended. `peak_bytes` is the largest sum of resident memory over its processes at one moment (what
-    they share counts once for each), `largest_bytes` the peak of the largest single one."""
+    """How a command ended, and peaks of its memory: `resident_bytes` the sum of resident memory over its processes
+    (what they share counts for each of them), `proportional_bytes` the same with what is shared counted once (PSS),
+    `largest_bytes` the resident memory of the largest process."""
 
     code: int
     stdout: str
     stderr: str
     seconds: float
-    peak_bytes: int
+    resident_bytes: int
+    proportional_bytes: int
     largest_bytes: int
 
 
@@ -38,33 +42,47 @@ def run(command: list[str], environment: Mapping[str, str]) -> Ran:
         text=True,
     )
     ended = threading.Event()
-    peak = [0, 0]
+    peak = [0, 0, 0]
     watch = threading.Thread(target=_watch, args=(process.pid, ended, peak), daemon=True)
     watch.start()
     stdout, stderr = process.communicate()
     seconds = time.monotonic() - started
     ended.set()
     watch.join()
-    return Ran(process.returncode, stdout, stderr, seconds, peak[0], peak[1])
+    return Ran(process.returncode, stdout, stderr, seconds, *peak)
 
 
 def _watch(pid: int, ended: threading.Event, peak: list[int]) -> None:
+    look = 0
     while not ended.wait(EVERY_S):
+        look += 1
         sizes = resident(pid)
-        peak[0], peak[1] = max(peak[0], sum(sizes)), max(peak[1], max(sizes, default=0))
+        now = (sum(sizes), 0 if look % PROPORTIONAL_EVERY else proportional(pid), max(sizes, default=0))
+        peak[:] = map(max, peak, now)
 
 
 def resident(pid: int) -> list[int]:
-    """Resident bytes of process `pid` and of all below it; of those that are gone, nothing."""
+    """Resident bytes of process `pid` and of all below it."""
+    return [_asked(process, "memory_info").get("rss", 0) for process in tree(pid)]
+
+
+def proportional(pid: int) -> int:
+    """Bytes of process `pid` and of all below it, pages shared between them counted once (Linux's PSS)."""
+    return sum(_asked(process, "memory_full_info").get("pss", 0) for process in tree(pid))
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """Process `pid` and all below it; none where it is gone."""
     try:
         root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
+        return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-    sizes = []
-    for process in tree:
-        try:
-            sizes.append(process.memory_info().rss)
-        except psutil.NoSuchProcess:
-            continue
-    return sizes
+
+
+def _asked(process: psutil.Process, question: str) -> dict[str, int]:
+    """The answer's fields; none from a process that is gone."""
+    try:
+        return dict(getattr(process, question)()._asdict())
+    except psutil.Error:
+        return {}

@@ -4,12 +4,13 @@
 `peer`     timm: its data set, loader, transforms, optimizer and usual step, the frozen part with requires_grad=False.
 
 A process builds its side, warms up and says `ready`; for each line `seconds` on standard input it then trains for
-about that long and answers with one line of JSON: images, seconds and its resident memory.
+about that long and answers with one line of JSON: images, seconds and its memory (PSS).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor, nn
+
+from experiments.bench.memory import proportional
 
 CLASSES = 6
 WARM_STEPS = 3
@@ -156,15 +158,9 @@ def stepper(
 def measure(step: Step, seconds: float) -> dict[str, float]:
     """Whole steps for at least `seconds`."""
     images, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
+    while (taken := time.perf_counter() - started) < seconds:
         images += step()
-    return {"images": images, "seconds": time.perf_counter() - started, "bytes": tree_bytes()}
-
-
-def tree_bytes() -> int:
-    """Resident memory of this process and its loader's."""
-    own = psutil.Process()
-    return sum(process.memory_info().rss for process in [own, *own.children(recursive=True)])
+    return {"images": images, "seconds": taken, "bytes": proportional(os.getpid())}
 
 
 def main() -> None:

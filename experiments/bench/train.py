@@ -30,7 +30,6 @@ from experiments.bench.photos import photos
 from experiments.bench.sides import Setting
 
 ROOT = Path("runs/bench")
-FAMILY = "from raytl.cli.main import main; main()"
 # a fair choice of precision: what raytl picks by itself on this machine
 PRECISION = (
     "import torch; from raytl.models.forward import pick_precision; "
@@ -65,7 +64,8 @@ class Rates:
     peer_fp32: list[float] = field(default_factory=list)
     peer_bf16: list[float] = field(default_factory=list)
     command_s: list[float] = field(default_factory=list)
-    peak_bytes: list[float] = field(default_factory=list)
+    resident_bytes: list[float] = field(default_factory=list)
+    proportional_bytes: list[float] = field(default_factory=list)
     largest_bytes: list[float] = field(default_factory=list)
     peer_bytes: list[float] = field(default_factory=list)
     cache_bytes: int = 0
@@ -158,7 +158,7 @@ def raytl_round(plan: Plan, rates: Rates, number: int) -> None:
     epochs = 1 + min(12, max(2, round(plan.seconds * rates.ceiling[-1] / plan.images)))
     path = ROOT / "experiment.yaml"
     path.write_text(yaml.safe_dump(experiment(plan, rates, epochs, number)), encoding="utf-8")
-    ran = memory.run([sys.executable, "-c", FAMILY, "train", str(path), "--json"], environment(plan.threads))
+    ran = memory.run([sys.executable, "-m", "raytl", "train", str(path), "--json"], environment(plan.threads))
     if ran.code:
         raise SystemExit(f"raytl train ended with {ran.code}:\n{ran.stderr[-4000:]}")
     run = Path(json.loads(ran.stdout.strip().splitlines()[-1])["run"])
@@ -167,7 +167,8 @@ def raytl_round(plan: Plan, rates: Rates, number: int) -> None:
     rates.raytl_first.append(records[0]["train/images_per_s"])
     rates.raytl.append(sum(r["train/images_per_s"] * r["train/seconds"] for r in records[1:]) / later)
     rates.command_s.append(ran.seconds)
-    rates.peak_bytes.append(ran.peak_bytes)
+    rates.resident_bytes.append(ran.resident_bytes)
+    rates.proportional_bytes.append(ran.proportional_bytes)
     rates.largest_bytes.append(ran.largest_bytes)
 
 
@@ -198,7 +199,7 @@ def table(found: list[Rates]) -> str:
     """The figures as a Markdown table; ratios are medians of each round's."""
     head = (
         "| model | unfreeze | ceiling | raytl | first epoch | raytl / ceiling | peer fp32 | peer bf16 | raytl / better peer "
-        "| peak memory, all processes | largest process | peer's memory |"
+        "| peak PSS, all processes | peak RSS | largest process | peer's PSS |"
     )
     lines = [head, "|" + "---|" * (head.count("|") - 1)]
     for rates in found:
@@ -207,7 +208,10 @@ def table(found: list[Rates]) -> str:
         of_peer = median([a / b for a, b in zip(rates.raytl, best, strict=True)])
         speeds = [median(values) for values in (rates.ceiling, rates.raytl, rates.raytl_first)]
         peers = [median(values) for values in (rates.peer_fp32, rates.peer_bf16)]
-        sizes = [max(values) / 1e9 for values in (rates.peak_bytes, rates.largest_bytes, rates.peer_bytes)]
+        sizes = [
+            max(values) / 1e9
+            for values in (rates.proportional_bytes, rates.resident_bytes, rates.largest_bytes, rates.peer_bytes)
+        ]
         cells = [rates.model, str(rates.unfreeze), *(f"{v:.0f}" for v in speeds), f"**{of_ceiling:.2f}**"]
         cells += [*(f"{v:.0f}" for v in peers), f"**{of_peer:.2f}**", *(f"{v:.2f} GB" for v in sizes)]
         lines.append("| " + " | ".join(cells) + " |")
@@ -227,7 +231,7 @@ def notes(plan: Plan, found: list[Rates], source: str, seconds: float) -> str:
     return (
         f"images/s, medians of {plan.rounds} rounds; batch {plan.batch}, {plan.threads} threads, ceiling and raytl in "
         f"{plan.precision}, {plan.images} {source}. raytl decodes once: {cache / 1e6:.0f} MB of cache for "
-        f"{plan.images} photos{cost}. Memory is resident memory summed over processes. "
+        f"{plan.images} photos{cost}. PSS counts memory that processes share once, RSS once for each; raytl's includes Ray. "
         f"The bench took {seconds / 60:.1f} minutes."
     )
 

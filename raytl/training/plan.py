@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from raytl.config.schema import Experiment
 from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
@@ -73,7 +75,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent) -> Plan:
     backbone = _collect(problems, lambda: _build(experiment, classes)) if preprocess else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     if dataset:
-        _collect(problems, lambda: _check_sizes(experiment, dataset))
+        _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     return _plan(experiment, backbone, dataset)
@@ -99,15 +101,20 @@ def _build(experiment: Experiment, classes: int) -> Backbone:
     return backbone
 
 
-def _check_sizes(experiment: Experiment, dataset: Dataset) -> bool:
+def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:
+    """Every worker gets an image of every batch, and two where BatchNorm has to take their statistics."""
     train, workers = experiment.train, experiment.compute.workers
-    images = len(dataset.splits.train)
     class_weights(train, dataset.splits.counts()["train"])
+    images = len(dataset.splits.train)
     smallest = images // steps_per_epoch(images, train.batch_size)
-    if smallest < workers:
+    normed = backbone is not None and any(isinstance(m, _BatchNorm) for m in backbone.module.modules())
+    least = 2 if normed and experiment.transfer.unfreeze != 0 else 1
+    if smallest // workers // train.accumulate < least:
+        why = ", and BatchNorm needs 2 on each to take their statistics" if least == 2 else ""
         raise ConfigError(
-            f"compute.workers: {workers} workers cannot share batches of {smallest} images "
-            f"({images} training images, train.batch_size {train.batch_size}).\n  Use {smallest} workers at most."
+            f"train.batch_size: batches of {smallest} images ({images} training images, train.batch_size "
+            f"{train.batch_size}) cannot be shared by compute.workers {workers} x train.accumulate {train.accumulate}"
+            f"{why}.\n  Use larger batches, fewer workers, or less accumulation."
         )
     return True
 

@@ -32,7 +32,7 @@ TWO = {
     "compute.workers": 2,
     "train.epochs": 3,
     "train.checkpoint_every_s": 0.2,
-    "train.batch_size": 4,
+    "train.batch_size": 8,
 }
 
 
@@ -80,7 +80,7 @@ def undisturbed(make_experiment: MakeExperiment) -> Experiment:
 
 def test_a_killed_worker_and_a_killed_driver_change_nothing_in_the_end(undisturbed: Experiment, tmp_path: Path) -> None:
     worker_killed = override(undisturbed, {"name": "worker-killed"})
-    watcher = KillOneWorker(2, 8)
+    watcher = KillOneWorker(2, 6)
     result = train(worker_killed, on_event=watcher)
     assert watcher.killed
     assert [event.attempt for event in watcher.events if isinstance(event, Restarted)] == [1]

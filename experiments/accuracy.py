@@ -1,0 +1,126 @@
+"""Test accuracy of experiment files over seeds, as a Markdown table: how the figures in LOG.md are made.
+
+    python -m experiments.accuracy experiments/trash-*.yaml experiments/signs-mobilenetv2.yaml --append experiments/LOG.md
+
+Each seed is a run of its own under runs/accuracy/, looked at once; a second call continues what was interrupted and
+reads the reports of what is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from raytl import evaluate, load_experiment, train
+from raytl.cli.progress import watching
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: its scores on the test split as (value, low, high), and what it took."""
+
+    experiment: str
+    seed: int
+    scores: dict[str, tuple[float, float, float]]
+    validation: float
+    epochs: int
+    seconds: float
+
+
+def measured(file: Path, seed: int, overrides: list[str], storage: str, console: Console) -> Row:
+    """The run of `file` with `seed`, trained and looked at where it is not yet."""
+    name = load_experiment(file, overrides).name
+    given = [*overrides, f"train.seed={seed}", f"name={name}-seed-{seed}", f"storage.uri={storage}"]
+    experiment = load_experiment(file, given)
+    started = time.monotonic()
+    with watching(console) as on_event:
+        result = train(experiment, on_event=on_event)
+        report = Path(result.run) / "evaluation" / "test" / "report.json"
+        if not report.exists():
+            evaluate(result.run, on_event=on_event)
+    found = json.loads(report.read_text(encoding="utf-8"))
+    return Row(
+        experiment=name,
+        seed=seed,
+        scores={metric: bounds(found, metric) for metric in METRICS},
+        validation=result.metrics[experiment.train.metric],
+        epochs=result.epochs,
+        seconds=trained_s(Path(result.run)) or time.monotonic() - started,
+    )
+
+
+def bounds(report: dict[str, Any], metric: str) -> tuple[float, float, float]:
+    """A score of a report, with its 95 % interval."""
+    found = report["metrics"][metric]
+    return found["value"], found["low"], found["high"]
+
+
+def trained_s(run: Path) -> float:
+    """Seconds of training and validation in all epochs of a run."""
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return sum(record["train/seconds"] + record["val/seconds"] for record in records)
+
+
+def table(rows: list[Row]) -> str:
+    """A Markdown table: a line a run, and a line a file with mean and spread over its seeds."""
+    lines = [
+        "| experiment | seed | test accuracy (95 %) | balanced | macro F1 | log loss | ECE | val | epochs | training s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(row.experiment for row in rows):
+        own = [row for row in rows if row.experiment == name]
+        lines += [line(row) for row in own]
+        if len(own) > 1:
+            values = [100 * row.scores["accuracy"][0] for row in own]
+            shown = f"**{statistics.mean(values):.1f}** ± {statistics.stdev(values):.1f}"
+            lines.append(f"| {name} | mean | {shown} | | | | | | | |")
+    return "\n".join(lines)
+
+
+def line(row: Row) -> str:
+    """A run's line."""
+    value, low, high = (100 * v for v in row.scores["accuracy"])
+    percent = [f"{100 * row.scores[metric][0]:.1f}" for metric in ("balanced_accuracy", "macro_f1")]
+    loss, ece = row.scores["log_loss"][0], 100 * row.scores["ece"][0]
+    cells = [
+        row.experiment,
+        str(row.seed),
+        f"{value:.1f} ({low:.1f} to {high:.1f})",
+        *percent,
+        f"{loss:.3f}",
+        f"{ece:.1f}",
+    ]
+    return "| " + " | ".join([*cells, f"{100 * row.validation:.1f}", str(row.epochs), f"{row.seconds:.0f}"]) + " |"
+
+
+def main() -> None:
+    """Train, look, print, and append where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a.b=value")
+    parser.add_argument("--storage", default="runs/accuracy")
+    parser.add_argument("--append", type=Path, help="also append the table to this file")
+    given = parser.parse_args()
+    console = Console(stderr=True)
+    rows = [
+        measured(file, seed, given.overrides, given.storage, console) for file in given.files for seed in given.seeds
+    ]
+    text = table(rows)
+    print(text)
+    if given.append:
+        with given.append.open("a", encoding="utf-8") as log:
+            log.write(f"\n{time.strftime('%Y-%m-%d')}, {' '.join(given.overrides) or 'as shipped'}:\n\n{text}\n")
+
+
+if __name__ == "__main__":
+    main()
