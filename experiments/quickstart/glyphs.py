@@ -16,15 +16,19 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 PX = 32
 """Side of the pictures."""
 
-# capitals and small letters that differ in more than their size; signs; Greek. No digit.
-LETTERS = string.ascii_uppercase + "abdefghnqrty"
+LATIN = string.ascii_uppercase + "abdefghnqrty"  # small letters that differ in more than their size
 SIGNS = "&@#$%?!+=<>/*{}[]§"
 GREEK = "ΓΔΘΛΞΠΣΦΨΩαβγδεζηλμξπτφψω"
-LETTER_FONTS = ("cmr10", "cmb10", "cmss10", "cmtt10", "cmti10")
-FONTS = (
-    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Oblique"),
-    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralItalic", "STIXGeneralBol"),
-)
+CYRILLIC = "БДЖИЛЦЧШЩЪЫЭЮЯджф"
+ARMENIAN = "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցփքֆ"
+GEORGIAN = "აბგდეზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ"
+GLYPHS = LATIN + SIGNS + GREEK + CYRILLIC + ARMENIAN + GEORGIAN
+"""The classes: letters of five scripts, and signs. No digit."""
+
+DEJAVU = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic")
+MONO = ("DejaVuSansMono", "DejaVuSansMono-Oblique")
+STIX = ("STIXGeneral", "STIXGeneralItalic", "STIXGeneralBol")
+TEX = ("cmr10", "cmb10", "cmss10", "cmtt10", "cmti10")
 
 CANVAS = 96
 FONT_SIZE = 64
@@ -35,7 +39,7 @@ Rng = np.random.Generator
 def write(root: Path, per_class: dict[str, int], seed: int = 0) -> None:
     """Writes `per_class[split]` pictures of every glyph as `root/<split>/<glyph>/<number>.png`."""
     draw = np.random.default_rng(seed)
-    for glyph in LETTERS + SIGNS + GREEK:
+    for glyph in GLYPHS:
         for split, count in per_class.items():
             folder = root / split / class_name(glyph)
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,12 +60,19 @@ def picture(glyph: str, draw: Rng) -> Image.Image:
 
 def typeset(glyph: str, draw: Rng) -> Image.Image:
     """White ink of `glyph` on black in one of the fonts that have it."""
-    fonts = FONTS + (LETTER_FONTS if glyph in LETTERS else ())
+    fonts = fonts_of(glyph)
     name = fonts[draw.integers(len(fonts))]
     font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", FONT_SIZE)
     image = Image.new("L", (CANVAS, CANVAS))
     ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), glyph, fill=255, font=font, anchor="mm")
     return image
+
+
+def fonts_of(glyph: str) -> tuple[str, ...]:
+    """The fonts that have `glyph`."""
+    if glyph in LATIN:
+        return DEJAVU + MONO + STIX + TEX
+    return DEJAVU if glyph in ARMENIAN + GEORGIAN else DEJAVU + MONO + STIX
 
 
 def stroke(ink: Image.Image, draw: Rng) -> Image.Image:
