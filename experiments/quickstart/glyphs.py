@@ -19,9 +19,9 @@ PX = 32
 LATIN = string.ascii_uppercase + "abdefghnqrty"  # small letters that differ in more than their size
 SIGNS = "&@#$%?!+=<>/*{}[]§"
 GREEK = "ΓΔΘΛΞΠΣΦΨΩαβγδεζηλμξπτφψω"
-CYRILLIC = "БДЖИЛЦЧШЩЪЫЭЮЯджф"
-ARMENIAN = "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցփքֆ"
-GEORGIAN = "აბგდეზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ"
+CYRILLIC = "БДЖИЛЦШЩЪЫЭЮЯджф"
+ARMENIAN = "աբգդեզէըթժիլխծկհձղճմյնոչպջռսվտրցփքֆ"
+GEORGIAN = "აბგდეზთილმნოპჟრსტუფქღყშჩცძწჭხჯჰ"
 GLYPHS = LATIN + SIGNS + GREEK + CYRILLIC + ARMENIAN + GEORGIAN
 """The classes: letters of five scripts, and signs. No digit."""
 

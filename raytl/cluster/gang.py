@@ -20,7 +20,7 @@ from raytl.cluster.session import cpu_count, gpu_count, session
 from raytl.cluster.verdict import Failure, GiveUp, verdict
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError
-from raytl.events import OnEvent, Restarted
+from raytl.events import Message, OnEvent, Restarted
 from raytl.world import World
 
 P = TypeVar("P", contravariant=True)
@@ -61,6 +61,8 @@ def run_group(
     """
     if compute.cluster == "none":
         return work(World.solo(), payload, on_event)
+    where = "an embedded Ray" if compute.cluster == "local" else f"the Ray cluster at {compute.cluster}"
+    on_event(Message(f"starting {compute.workers} worker(s) on {where}"))
     with session(compute.cluster), _scratch(scratch), channel(on_event) as sender:
         failures: list[Failure] = []
         while True:

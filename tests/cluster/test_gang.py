@@ -30,7 +30,8 @@ def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
     assert run_group(add_ranks, orders, RAY, scratch=tmp_path / "s", on_event=watcher) == (0, 2, 3.0)
     restarts = [event for event in watcher.events if isinstance(event, Restarted)]
     assert [event.attempt for event in restarts] == [1]
-    assert {e.text for e in watcher.events if isinstance(e, Message)} == {"rank 0 of 2", "rank 1 of 2"}
+    said = {event.text for event in watcher.events if isinstance(event, Message)}
+    assert said == {"starting 2 worker(s) on an embedded Ray", "rank 0 of 2", "rank 1 of 2"}
     assert not (tmp_path / "s").exists()
     assert capfd.readouterr().out == ""
 
