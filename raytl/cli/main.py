@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Annotated
 
@@ -59,4 +60,5 @@ def _raytl(
 
 def main() -> None:
     """Run the command line; the exit code is 0, 2 where the user can mend it, 130 when interrupted, else 1."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; why: raytl.cluster.session
     app(prog_name="raytl")

@@ -14,7 +14,9 @@ from typing import Any
 from raytl.errors import Unavailable
 
 #: Why each: a short poll, or every report costs 2 s; a bounded start and bounded collectives, or a lost rank
-#: hangs the others for ever; no usage pings (Ray sends one even when told not to, hence the dead URL).
+#: hangs the others for ever; no usage pings (Ray sends one even when told not to, hence the dead URL); torch's
+#: threads sleep while they wait, as spinning ones take the cores from each other and from the loader
+#: (experiments/LOG.md: ten times the images/s on two shared cores).
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
@@ -24,6 +26,7 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    "OMP_WAIT_POLICY": "PASSIVE",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 _OBJECT_STORE_BYTES = 256 * 2**20
