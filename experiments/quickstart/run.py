@@ -1,4 +1,4 @@
-"""`make quickstart`: what transfer learning gains on a niche with eight labels a class, from nothing, in some minutes.
+"""`make quickstart`: what transfer learning gains on a niche with ten labels a class, from nothing, in some minutes.
 
 Letters rendered from fonts are the source domain; scikit-learn's scanned handwritten digits are the niche. A small
 network is pretrained on the first and then learns the second in three ways. All four are ordinary raytl runs from
@@ -27,10 +27,10 @@ from raytl.metrics.intervals import Interval
 HERE = Path(__file__).parent
 RUNS = Path("runs/quickstart")
 LETTERS = {"train": 80, "val": 6}
-LABELS, VALIDATION = 8, 3
+LABELS, VALIDATION = 10, 3
 NICHE = {
     "scratch": "from scratch",
-    "head": "head only (feature extraction)",
+    "head": "head only",
     "finetune": "fine-tuned",
 }
 
@@ -119,9 +119,9 @@ def verdict(ways: list[Way]) -> str:
 
 def table(ways: list[Way]) -> Table:
     """The three ways side by side."""
-    caption = f"{ways[0].images:,} held-out scans, {LABELS} labels a class"
+    caption = f"{ways[0].images:,} held-out scans, {LABELS} labels a class, the same few epochs for all"
     shown = Table(title="Handwritten digits, after letters", caption=caption)
-    for heading in ("", "test accuracy", "95 % interval", "parameters that learn", "training"):
+    for heading in ("", "test accuracy", "95 % interval", "learning", "training"):
         shown.add_column(heading, justify="left" if not heading else "right")
     for way in ways:
         value, low, high = (100 * v for v in (way.accuracy.value, way.accuracy.low, way.accuracy.high))
