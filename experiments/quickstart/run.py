@@ -27,7 +27,7 @@ from raytl.metrics.intervals import Interval
 HERE = Path(__file__).parent
 RUNS = Path("runs/quickstart")
 LETTERS = {"train": 80, "val": 6}
-LABELS, VALIDATION = 10, 3
+LABELS, VALIDATION = 10, 5
 NICHE = {
     "scratch": "from scratch",
     "head": "head only",
