@@ -125,9 +125,7 @@ def _trainer(call: _Call, compute: ComputeConfig, scratch: Path) -> Any:
         _on_worker,
         train_loop_config={"call": call},
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=int(compute.timeout_s)),
-        scaling_config=ScalingConfig(
-            num_workers=compute.workers, use_gpu=use_gpu, resources_per_worker=resources
-        ),
+        scaling_config=ScalingConfig(num_workers=compute.workers, use_gpu=use_gpu, resources_per_worker=resources),
         run_config=RunConfig(
             name=f"raytl-{uuid.uuid4().hex[:12]}",
             storage_path=str(scratch.resolve()),
