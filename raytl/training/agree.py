@@ -20,13 +20,8 @@ def total(world: World, values: Sequence[float], device: torch.device) -> list[f
     return [float(value) for value in tensor.tolist()]
 
 
-def average_(world: World, tensors: Sequence[Tensor]) -> None:
-    """Replace each floating-point tensor by its mean over the ranks; integers by rank 0's."""
-    if world.size == 1:
-        return
-    for tensor in tensors:
-        if tensor.is_floating_point():
-            dist.all_reduce(tensor)
-            tensor.div_(world.size)
-        else:
+def follow_lead(world: World, tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by rank 0's."""
+    if world.size > 1:
+        for tensor in tensors:
             dist.broadcast(tensor, src=0)

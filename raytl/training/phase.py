@@ -127,5 +127,5 @@ def _wrapped(module: nn.Module, world: World, device: torch.device) -> nn.Module
     if world.size == 1:
         return module
     ids = [device.index] if device.type == "cuda" else None
-    # Buffers are averaged before each validation instead of being sent at every step.
+    # Rank 0's buffers are sent before each validation instead of at every step: training does not read them.
     return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True)

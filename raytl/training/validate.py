@@ -13,7 +13,7 @@ from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import scores
 from raytl.models.lanes import ordered_logits
-from raytl.training.agree import average_
+from raytl.training.agree import follow_lead
 from raytl.training.phase import Phase
 from raytl.training.steps import Setting
 
@@ -33,9 +33,13 @@ def validate(
 
     `targets (n,)` are those of the whole split.
     """
-    average_(setting.world, list(phase.moving_buffers().values()))
+    average, moving = setting.average, phase.moving_buffers()
+    # Each rank has BatchNorm statistics of its own share. Rank 0's are taken, and not the mean: they are what a
+    # checkpoint inside the epoch holds, so a resumed run ends with the same bits.
+    follow_lead(setting.world, list(moving.values()))
+    if average is not None:
+        follow_lead(setting.world, [average.shadow[name] for name in moving])
     phase.module.eval()
-    average = setting.average
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
         ids, logits = ordered_logits(phase.module, loader, setting.preprocess, setting.device, setting.precision)
     _, (logits,) = gather_rows(setting.world, ids, logits, total=len(targets))
