@@ -3,7 +3,7 @@
 Each side runs in its own process with the same number of threads, and the sides take turns, round by round, so that
 a machine that slows down slows all of them: ceiling, raytl, peer (fp32), peer (bf16), and again. Medians are shown.
 
-    python -m experiments.bench.train            # some 12 minutes on two cores
+    python -m experiments.bench.train            # some 20 minutes on two cores
     python -m experiments.bench.train --quick    # does it run? (small models and pictures, no meaning)
 """
 
@@ -114,8 +114,13 @@ def side(setting: Setting) -> Iterator[Side]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of every side."""
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYTL_CACHE": str((ROOT / "cache").resolve())}
+    """The environment of every side; threads that wait do so asleep, as raytl sets it, or they would starve loaders."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "RAYTL_CACHE": str((ROOT / "cache").resolve()),
+    }
 
 
 def bench(plan: Plan, model: str, unfreeze: int | str) -> Rates:
@@ -244,7 +249,7 @@ def chosen(arguments: list[str] | None = None) -> Plan:
     parser.add_argument("--unfreeze", nargs="+", default=["0", "2", "all"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a block")
-    parser.add_argument("--images", type=int, default=384)
+    parser.add_argument("--images", type=int, default=192)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args(arguments)

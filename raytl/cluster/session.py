@@ -13,10 +13,18 @@ from typing import Any
 
 from raytl.errors import Unavailable
 
+#: What workers need from the start of their process. Torch's threads sleep while they wait, as spinning ones take the
+#: cores from each other and from the loader (experiments/LOG.md: ten times the images/s on two shared cores). And
+#: jemalloc, which comes with Ray, told to keep what is freed: Ray trains in a thread, where glibc hands the memory of
+#: large tensors back in every step and faults it in again, page by page (up to a third of the images/s).
+_OF_WORKERS = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MALLOC_CONF": "oversize_threshold:1,dirty_decay_ms:-1,muzzy_decay_ms:-1,metadata_thp:auto",
+    "RAY_LD_PRELOAD_ON_WORKERS": "1",
+}
 #: Why each: a short poll, or every report costs 2 s; a bounded start and bounded collectives, or a lost rank
-#: hangs the others for ever; no usage pings (Ray sends one even when told not to, hence the dead URL); torch's
-#: threads sleep while they wait, as spinning ones take the cores from each other and from the loader
-#: (experiments/LOG.md: ten times the images/s on two shared cores).
+#: hangs the others for ever; no usage pings (Ray sends one even when told not to, hence the dead URL); workers of
+#: the priority that this process has (Ray gives them the least, and they starve beside anything else).
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
@@ -26,8 +34,8 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
-    "OMP_WAIT_POLICY": "PASSIVE",
     "AWS_EC2_METADATA_DISABLED": "true",
+    "RAY_worker_niceness": "0",
 }
 _OBJECT_STORE_BYTES = 256 * 2**20
 
@@ -42,7 +50,7 @@ def session(cluster: str) -> Iterator[None]:
     Raises:
         Unavailable: no cluster answers at that address.
     """
-    for key, value in _ENVIRONMENT.items():
+    for key, value in (_ENVIRONMENT | _OF_WORKERS).items():
         os.environ.setdefault(key, value)
     import ray
 
@@ -88,7 +96,8 @@ def _start(cluster: str) -> Path | None:
     if _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
-        ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR)
+        workers = {"env_vars": {key: os.environ[key] for key in _OF_WORKERS}}
+        ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR, runtime_env=workers)
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise Unavailable(
             f"compute.cluster: no Ray cluster answers at {cluster!r} ({str(exc).splitlines()[0]}).\n"
@@ -116,3 +125,11 @@ def cpu_count() -> float:
     import ray
 
     return float(ray.cluster_resources().get("CPU", 1))
+
+
+def nodes() -> list[tuple[float, float]]:
+    """(CPUs, GPUs) of each machine of the current session's cluster."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [(float(found.get("CPU", 0)), float(found.get("GPU", 0))) for found in alive]
