@@ -80,7 +80,9 @@ def forward(
 
 
 def to_input(images: Tensor, preprocess: Preprocess, device: torch.device, channels_last: bool) -> Tensor:
-    """Normalised `(batch, 3, height, width) float32` on `device` from uint8 images."""
+    """Normalised `(batch, 3, height, width) float32` on `device` from uint8 images; activations are only moved there."""
+    if images.dtype != torch.uint8:
+        return images.to(device, non_blocking=True)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     mean = torch.tensor(preprocess.mean, device=device).mul_(255).view(3, 1, 1)
     scale = torch.tensor(preprocess.std, device=device).mul_(255).reciprocal_().view(3, 1, 1)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import logging
-import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,10 +17,12 @@ from raytl.config.load import load_experiment
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
-from raytl.events import Event, Message, OnEvent, Step, Work, ignore
+from raytl.events import Message, OnEvent, ignore
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
 from raytl.run.folder import RunFolder
+from raytl.run.logs import log_to, logged
+from raytl.run.owner import set_aside, sole_owner
 from raytl.run.plain import encode
 from raytl.run.provenance import provenance
 from raytl.training.checkpoint import progress_of
@@ -65,14 +62,14 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
     """
     folder = RunFolder.of(experiment)
     if new:
-        _set_aside(folder, on_event)
+        set_aside(folder.root, on_event)
     if folder.experiment.exists():
         _check_same(folder, experiment)
         if folder.finished:
             return _result(folder, "already finished")
     made = plan(experiment, on_event)
-    with _sole_owner(folder), _log_to(folder):
-        on_event = _logged(on_event)
+    with sole_owner(folder.root), log_to(folder.log):
+        on_event = logged(on_event)
         for line in made.warnings:
             on_event(Message(line, "warning"))
         resumed = progress_of(folder.last) is not None
@@ -104,71 +101,11 @@ def _check_same(folder: RunFolder, experiment: Experiment) -> None:
         )
 
 
-def _set_aside(folder: RunFolder, on_event: OnEvent) -> None:
-    if not folder.root.exists():
-        return
-    number = 1
-    while (aside := folder.root.with_name(f"{folder.root.name}.old-{number}")).exists():
-        number += 1
-    folder.root.rename(aside)
-    on_event(Message(f"the run that was in {folder.root} is now in {aside}"))
-
-
-@contextlib.contextmanager
-def _sole_owner(folder: RunFolder) -> Iterator[None]:
-    """Inside, no other raytl trains in this folder; the kernel lets go of the lock when a process dies."""
-    folder.root.mkdir(parents=True, exist_ok=True)
-    with (folder.root / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            lock.seek(0)
-            raise RunError(
-                f"{folder.root}: another raytl (pid {lock.read().strip()}) is training in this folder.\n"
-                "  Wait for it, stop it, or give this experiment another name."
-            ) from exc
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
-@contextlib.contextmanager
-def _log_to(folder: RunFolder) -> Iterator[None]:
-    """Inside, what Python's loggers say goes to the run's log, Ray's own words included, and not to the terminal."""
-    handler = logging.FileHandler(folder.log)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("raytl", "ray", "ray.train")]
-    before = [(logger.propagate, logger.level, logger.handlers[:]) for logger in loggers]
-    for logger in loggers:
-        logger.handlers[:], logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for logger, (propagate, level, handlers) in zip(loggers, before, strict=True):
-            logger.handlers[:], logger.propagate = handlers, propagate
-            logger.setLevel(level)
-        handler.close()
-
-
-def _logged(on_event: OnEvent) -> OnEvent:
-    """`on_event`, with all but the progress of steps written into the run's log too."""
-    log = logging.getLogger("raytl")
-
-    def tell(event: Event) -> None:
-        if not isinstance(event, Step | Work):
-            log.info("%s", event)
-        on_event(event)
-
-    return tell
-
-
 def _write_head(folder: RunFolder, experiment: Experiment, made: Plan, resumed: bool) -> None:
     """Write what the run is made of, or check that an interrupted run is still made of the same."""
     if resumed:
         _check_data(folder, made)
-        _forget_after(folder)
+        forget_after(folder)
         return
     splits = made.dataset.splits
     record = {
@@ -200,7 +137,7 @@ def _check_data(folder: RunFolder, made: Plan) -> None:
         )
 
 
-def _forget_after(folder: RunFolder) -> None:
+def forget_after(folder: RunFolder) -> None:
     """Drop the metrics of epochs that will be trained again."""
     progress = progress_of(folder.last)
     done = progress.epoch if progress else 0

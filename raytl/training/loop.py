@@ -7,15 +7,14 @@ rank, so the ranks turn together.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raytl.config.schema import TrainConfig
-from raytl.data.loader import EvalLoader
+from raytl.config.schema import Experiment, TrainConfig
 from raytl.errors import RunError
 from raytl.events import EpochEnded, Resumed, StageOpened
 from raytl.models.backbone import Backbone
@@ -24,7 +23,7 @@ from raytl.training.checkpoint import Best, Checkpoint, Progress, optimizer_stat
 from raytl.training.phase import Phase, open_phase
 from raytl.training.stages import TrainStage, stage_at
 from raytl.training.steps import Setting, train_epoch
-from raytl.training.validate import Validation, validate
+from raytl.training.validate import EvalBatches, Validation, validate
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def fit(
     setting: Setting,
     backbone: Backbone,
     stages: tuple[TrainStage, ...],
-    validation: tuple[EvalLoader, NDArray[np.int64]],
+    validation: tuple[EvalBatches, NDArray[np.int64]],
     classes: int,
     sink: Sink,
     resume: Checkpoint | None,
@@ -66,9 +65,26 @@ def fit(
         NonFiniteLoss: the loss became NaN or infinite.
         RunError: the checkpoint is of another plan.
     """
+    progress = Progress() if resume is None else resume.progress
+    for after in epochs(setting, backbone, stages, validation, classes, sink, resume):
+        progress = after
+    assert progress.best is not None, "at least one epoch was trained"
+    return Outcome(progress.best, progress.epoch, early_stopped=progress.stopped)
+
+
+def epochs(
+    setting: Setting,
+    backbone: Backbone,
+    stages: tuple[TrainStage, ...],
+    validation: tuple[EvalBatches, NDArray[np.int64]],
+    classes: int,
+    sink: Sink,
+    resume: Checkpoint | None,
+) -> Iterator[Progress]:
+    """As `fit`, an epoch at a time: the progress after each, its checkpoint written; to be left wherever one likes."""
     progress = _restore(setting, backbone, resume)
     phase: Phase | None = None
-    while not _over(setting, progress):
+    while not over(setting.experiment, progress):
         stage = stage_at(stages, progress.epoch)
         if phase is None or phase.stage != stage:
             phase = _open(setting, backbone, stage, stages, phase, resume if phase is None else None)
@@ -76,12 +92,12 @@ def fit(
         progress, rates = train_epoch(setting, phase, progress, _saver(setting, phase, sink))
         progress = _end_epoch(setting, phase, validation, classes, sink, progress, rates)
         _saver(setting, phase, sink)(progress)
-    assert progress.best is not None, "at least one epoch was trained"
-    return Outcome(progress.best, progress.epoch, early_stopped=progress.stopped)
+        yield progress
 
 
-def _over(setting: Setting, progress: Progress) -> bool:
-    return progress.stopped or progress.epoch >= setting.experiment.train.epochs
+def over(experiment: Experiment, progress: Progress) -> bool:
+    """True when nothing is left to train."""
+    return progress.stopped or progress.epoch >= experiment.train.epochs
 
 
 def _restore(setting: Setting, backbone: Backbone, resume: Checkpoint | None) -> Progress:
@@ -132,7 +148,7 @@ def _open(
 def _end_epoch(
     setting: Setting,
     phase: Phase,
-    validation: tuple[EvalLoader, NDArray[np.int64]],
+    validation: tuple[EvalBatches, NDArray[np.int64]],
     classes: int,
     sink: Sink,
     progress: Progress,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from raytl.config.schema import Experiment
-from raytl.data.loader import Batch, TrainLoader
+from raytl.data.loader import Batch
 from raytl.data.mix import Mix
 from raytl.data.transforms import Preprocess
 from raytl.errors import NonFiniteLoss
@@ -28,6 +29,20 @@ _EVENT_EVERY_S = 0.25
 _MAX_SEED = 2**63 - 1
 
 
+class TrainBatches(Protocol):
+    """What the loop trains on: a rank's batches, epoch by epoch, each with the size of its global batch."""
+
+    steps: int
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
+        """The batches of `epoch` from `start_step` on."""
+        ...
+
+    def close(self) -> None:
+        """Ends what makes them."""
+        ...
+
+
 @dataclass(frozen=True)
 class Setting:
     """What stays the same from the first step of a run to its last."""
@@ -38,7 +53,7 @@ class Setting:
     precision: torch.dtype
     channels_last: bool
     preprocess: Preprocess
-    loader: TrainLoader
+    loader: TrainBatches
     loss: Loss
     mix: Mix | None
     average: WeightAverage | None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.data.loader import EvalLoader
+from raytl.data.loader import Batch
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import scores
@@ -16,6 +18,14 @@ from raytl.models.lanes import ordered_logits
 from raytl.training.agree import follow_lead
 from raytl.training.phase import Phase
 from raytl.training.steps import Setting
+
+
+class EvalBatches(Protocol):
+    """This rank's share of the split, whole batches; their number is known beforehand."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class Validation:
 
 
 def validate(
-    setting: Setting, phase: Phase, loader: EvalLoader, targets: NDArray[np.int64], classes: int
+    setting: Setting, phase: Phase, loader: EvalBatches, targets: NDArray[np.int64], classes: int
 ) -> Validation:
     """Score the evaluated weights (the average where there is one); the same value on every rank.
 

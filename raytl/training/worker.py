@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,12 +29,13 @@ from raytl.run.atomic import replace_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
+from raytl.training.allocator import keep_freed_memory
 from raytl.training.average import WeightAverage
-from raytl.training.loop import Outcome, Sink, fit
+from raytl.training.loop import Outcome, Sink, epochs, fit
 from raytl.training.plan import depth_of
-from raytl.training.stages import timeline
-from raytl.training.steps import Setting
-from raytl.training.validate import Validation
+from raytl.training.stages import TrainStage, timeline
+from raytl.training.steps import Setting, TrainBatches
+from raytl.training.validate import EvalBatches, Validation
 from raytl.world import World
 
 BEST_SCORE = "validation.json"
@@ -50,23 +52,112 @@ class Job:
     classes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """The top of a network to be trained alone, as what lies below it stays frozen and was computed before.
+
+    `backbone` holds the top's stages, the very parameters of the whole network; its loaders give the activations
+    that enter it, and `told` says so in a word.
+    """
+
+    backbone: Backbone
+    train: TrainBatches
+    val: EvalBatches
+    told: str
+
+
+class Share(Protocol):
+    """Finds the shared part of a network of which the top `depth` stages learn; None where sharing does not pay."""
+
+    def __call__(self, backbone: Backbone, depth: int, precision: torch.dtype) -> Shared | None: ...
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run made ready on this rank: everything that the loop needs. `shared` tells what it does not compute itself."""
+
+    setting: Setting
+    backbone: Backbone
+    stages: tuple[TrainStage, ...]
+    validation: tuple[EvalBatches, NDArray[np.int64]]
+    classes: int
+    sink: Sink
+    resume: checkpoint.Checkpoint | None
+    shared: str = "none"
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that learn in the end."""
+        sizes = list(self.backbone.sizes.values())
+        return sum(sizes[len(sizes) - 1 - self.stages[-1].depth :])
+
+    def fit(self) -> Outcome:
+        """Train to the end."""
+        return fit(*self._arguments())
+
+    def epochs(self) -> Iterator[checkpoint.Progress]:
+        """Train an epoch at a time."""
+        return epochs(*self._arguments())
+
+    def close(self) -> None:
+        """Ends the loader processes."""
+        self.setting.loader.close()
+
+    def _arguments(self) -> Any:
+        return (
+            self.setting, self.backbone, self.stages, self.validation, self.classes, self.sink, self.resume
+        )  # fmt: skip
+
+
 def train_worker(world: World, job: Job, emit: OnEvent) -> Outcome:
     """Train `job` as rank `world.rank`, from its last checkpoint where there is one."""
+    made = prepare(world, job, emit)
+    try:
+        return made.fit()
+    finally:
+        made.close()
+
+
+def prepare(
+    world: World,
+    job: Job,
+    emit: OnEvent,
+    *,
+    start: Callable[[Backbone], None] | None = None,
+    share: Share | None = None,
+    record: Callable[[RunFolder, Mapping[str, float | str]], None] | None = None,
+) -> Ready:
+    """`job` made ready on rank `world.rank`: `start` puts weights into a new network, `share` finds what was computed
+    before, `record` writes an epoch's metrics (the journal and TensorBoard by default)."""
     experiment = job.experiment
     device = _device(experiment)
+    if device.type == "cpu":
+        keep_freed_memory()
     _seed(experiment)
     backbone = build(experiment.model, len(job.classes))
-    setting = _setting(world, job, backbone, device, emit)
-    backbone.module.to(device)
-    if setting.channels_last:
-        backbone.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stages = timeline(experiment.transfer, depth_of(experiment, backbone), experiment.train.epochs)
-    validation = _validation(world, job, backbone, device)
-    resume = checkpoint.load(RunFolder(Path(job.root)).last)
-    try:
-        return fit(setting, backbone, stages, validation, len(job.classes), _sink(job, backbone), resume)
-    finally:
-        setting.loader.close()
+    if start is not None:
+        start(backbone)
+    layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
+    backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    depth = depth_of(experiment, backbone)
+    precision = pick_precision(experiment.train.precision, device)
+    shared = share(backbone, depth, precision) if share is not None else None
+    setting = _setting(world, job, backbone, device, emit, shared)
+    return Ready(
+        setting=setting,
+        backbone=shared.backbone if shared else backbone,
+        stages=timeline(experiment.transfer, depth, experiment.train.epochs),
+        validation=_validation(world, job, backbone, device, shared),
+        classes=len(job.classes),
+        sink=_sink(job, backbone, record or _record),
+        resume=checkpoint.load(RunFolder(Path(job.root)).last),
+        shared=shared.told if shared else "none",
+    )
+
+
+def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:
+    asked = experiment.train.channels_last
+    return backbone.convolutional if asked == "auto" else asked
 
 
 def _device(experiment: Experiment) -> torch.device:
@@ -87,7 +178,9 @@ def _seed(experiment: Experiment) -> None:
         torch.backends.cudnn.benchmark = True
 
 
-def _setting(world: World, job: Job, backbone: Backbone, device: torch.device, emit: OnEvent) -> Setting:
+def _setting(
+    world: World, job: Job, backbone: Backbone, device: torch.device, emit: OnEvent, shared: Shared | None
+) -> Setting:
     experiment = job.experiment
     train = experiment.train
     precision = pick_precision(train.precision, device)
@@ -96,9 +189,9 @@ def _setting(world: World, job: Job, backbone: Backbone, device: torch.device, e
         world=world,
         device=device,
         precision=precision,
-        channels_last=backbone.convolutional if train.channels_last == "auto" else train.channels_last,
+        channels_last=_channels_last(experiment, backbone),
         preprocess=backbone.preprocess,
-        loader=_train_loader(world, job, backbone, device, emit),
+        loader=shared.train if shared else _train_loader(world, job, backbone, device, emit),
         loss=loss(train, _counts(job)),
         mix=mix(experiment.augment, len(job.classes)),
         average=WeightAverage(experiment.optim.ema) if experiment.optim.ema is not None else None,
@@ -138,19 +231,22 @@ def _loader_workers(experiment: Experiment, device: torch.device, world: World) 
 
 
 def _validation(
-    world: World, job: Job, backbone: Backbone, device: torch.device
-) -> tuple[EvalLoader, NDArray[np.int64]]:
+    world: World, job: Job, backbone: Backbone, device: torch.device, shared: Shared | None
+) -> tuple[EvalBatches, NDArray[np.int64]]:
     targets = np.array(_targets(job, job.val), dtype=np.int64)
+    if shared is not None:
+        return shared.val, targets
     images = open_images(job.val, backbone.preprocess, job.experiment.data)
     return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=world), targets
 
 
-def _sink(job: Job, backbone: Backbone) -> Sink:
+def _sink(job: Job, backbone: Backbone, record: Callable[[RunFolder, Mapping[str, float | str]], None]) -> Sink:
+    """What the loop writes; the best checkpoint is of the whole network, also where only its top is trained."""
     folder = RunFolder(Path(job.root))
     card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest)
     return Sink(
-        record=lambda record: _record(folder, record),
-        best=lambda module, result, epoch: _best(folder, card, module, result, epoch),
+        record=lambda values: record(folder, values),
+        best=lambda _, result, epoch: _best(folder, card, backbone.module, result, epoch),
         last=lambda state: checkpoint.save(folder.last, state),
     )
 

@@ -1,0 +1,46 @@
+"""A folder that one process at a time writes to, and that is set aside rather than overwritten."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from raytl.errors import RunError
+from raytl.events import Message, OnEvent
+
+
+def set_aside(folder: Path, on_event: OnEvent) -> None:
+    """Give what is in `folder` another name, if there is anything, and say which."""
+    if not folder.exists():
+        return
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
+        number += 1
+    folder.rename(aside)
+    on_event(Message(f"the run that was in {folder} is now in {aside}"))
+
+
+@contextlib.contextmanager
+def sole_owner(folder: Path) -> Iterator[None]:
+    """Inside, no other raytl works in `folder`; the kernel lets go of the lock when a process dies.
+
+    Raises:
+        RunError: another one does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            lock.seek(0)
+            raise RunError(
+                f"{folder}: another raytl (pid {lock.read().strip()}) is training in this folder.\n"
+                "  Wait for it, stop it, or give this experiment another name."
+            ) from exc
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
