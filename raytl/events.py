@@ -77,7 +77,29 @@ class Restarted:
     reason: str
 
 
-Event = Message | Work | StageOpened | Step | EpochEnded | Resumed | Restarted
+@dataclass(frozen=True, slots=True)
+class TrialChanged:
+    """A trial of a sweep started, ended an epoch, or ended; `state` is running, complete, pruned or failed.
+
+    `value` is its objective after `epoch` epochs, `best` the sweep's best so far (and of trial `best_number`); `done` of
+    `trials` have ended. `features` tells what it shares with other trials.
+    """
+
+    number: int
+    state: str
+    epoch: int
+    epochs: int
+    value: float | None
+    best: float | None
+    best_number: int | None
+    done: int
+    trials: int
+    overrides: Mapping[str, object]
+    features: str = "none"
+    reason: str = ""
+
+
+Event = TrialChanged | Message | Work | StageOpened | Step | EpochEnded | Resumed | Restarted
 OnEvent = Callable[[Event], None]
 
 

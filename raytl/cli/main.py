@@ -13,6 +13,7 @@ from raytl.cli.evaluate import evaluate
 from raytl.cli.predict import predict
 from raytl.cli.schema import schema
 from raytl.cli.train import train
+from raytl.cli.tune import tune
 from raytl.run.provenance import version
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 EXAMPLES = {
     "check": "raytl check experiments/trash.yaml --set transfer.unfreeze=3",
     "train": "raytl train experiments/trash.yaml --set transfer.unfreeze=2 --set compute.workers=2",
+    "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
     "schema": "raytl schema --out raytl.schema.json",
@@ -35,6 +37,7 @@ EXAMPLES = {
 VERBS: dict[str, Callable[..., None]] = {
     "check": check,
     "train": train,
+    "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
     "schema": schema,

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from raytl.cli.lines import line, rates
 from raytl.cli.numbers import duration
-from raytl.events import EpochEnded, Event, OnEvent, StageOpened, Step, Work
+from raytl.events import EpochEnded, Event, OnEvent, StageOpened, Step, TrialChanged, Work
 
 QUIET_S = 15.0
 """Plain lines of steps and of work come at most this often."""
@@ -66,6 +66,8 @@ class PlainWatcher:
         if isinstance(event, Step) and not self._due("step"):
             return
         if isinstance(event, Work) and event.done < event.total and not self._due(event.name):
+            return
+        if isinstance(event, TrialChanged) and event.state == "running":
             return
         self.console.print(line(event), soft_wrap=True)
 

@@ -10,7 +10,15 @@ from typing import Any
 from raytl.config.rules import idle
 from raytl.config.schema import Experiment, Section
 
-_NOT_DECISIVE = ("compute.", "storage.", "name", "data.loader_workers", "data.cache", "train.checkpoint_every_s")
+_NOT_DECISIVE = (
+    "compute.",
+    "storage.",
+    "search.",
+    "name",
+    "data.loader_workers",
+    "data.cache",
+    "train.checkpoint_every_s",
+)
 
 
 def fingerprint(experiment: Experiment) -> str:

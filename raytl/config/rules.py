@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from raytl.config import space
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment
 
@@ -34,7 +35,7 @@ class Idle:
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Every contradiction of the experiment."""
-    rules = (_splits, _weights, _stages, _schedule, _batches, _losses, _machines)
+    rules = (_splits, _weights, _stages, _schedule, _batches, _losses, _machines, _search)
     return [conflict for rule in rules for conflict in rule(experiment)]
 
 
@@ -189,4 +190,35 @@ def _machines(experiment: Experiment) -> Iterator[Conflict]:
             ("storage.uri",),
             f"found {experiment.storage.uri!r}; expected a folder, runs are written to one",
             "name a folder that all workers see, and copy the run afterwards",
+        )
+
+
+def _search(experiment: Experiment) -> Iterator[Conflict]:
+    search = experiment.search
+    _, problems = space.read(experiment)
+    for problem in problems:
+        yield Conflict(
+            ("search.space",), problem, "write {int: [low, high]}, {float: ...}, {log: ...} or {choice: [...]}"
+        )
+    metrics = search.metrics
+    if len(set(metrics)) < len(metrics):
+        yield Conflict(("search.metric",), f"found {', '.join(metrics)}: an objective twice", "name each once")
+    if not metrics[0].startswith("val/"):
+        yield Conflict(
+            ("search.metric",),
+            f"found {metrics[0]} first, and the first objective decides the winner",
+            "put a val/ metric first, the costs behind it",
+        )
+    if len(metrics) > 1 and search.scheduler != "none":
+        yield Conflict(
+            ("search.scheduler", "search.metric"),
+            f"found {search.scheduler}, and search.metric names {len(metrics)} objectives: no order says who falls behind",
+            "set search.scheduler to none, or keep one objective",
+        )
+    budget = search.budget
+    if budget.max_epochs is not None and search.grace_epochs > budget.max_epochs:
+        yield Conflict(
+            ("search.grace_epochs", "search.budget.max_epochs"),
+            f"found {search.grace_epochs}, and search.budget.max_epochs is {budget.max_epochs}: none would be stopped",
+            "give trials fewer epochs before they may be stopped",
         )

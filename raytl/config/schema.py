@@ -21,6 +21,19 @@ def _epochs(value: Any) -> Any:
     return value
 
 
+_UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: Any) -> Any:
+    """`"2 h"`, `"90 min"`, `"1 d"` and plain numbers (seconds) become seconds."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(s|min|h|d)?\s*", value)
+        if match is None:
+            raise ValueError(f"{value!r} is not a length of time; write '2 h', '90 min', '45 s' or '1 d'")
+        return float(match[1]) * _UNITS_S[match[2] or "s"]
+    return value
+
+
 _EPOCHS_SCHEMA = WithJsonSchema(
     {
         "anyOf": [
@@ -31,6 +44,20 @@ _EPOCHS_SCHEMA = WithJsonSchema(
 )
 WholeEpochs = Annotated[int, BeforeValidator(_epochs), Field(ge=0), _EPOCHS_SCHEMA]
 Epochs = Annotated[float, BeforeValidator(_epochs), Field(ge=0), _EPOCHS_SCHEMA]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(gt=0),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*(s|min|h|d)?\s*$", "examples": ["2 h"]},
+            ]
+        }
+    ),
+]
+Metric = Literal["val/balanced_accuracy", "val/accuracy", "val/macro_f1", "val/log_loss"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -173,7 +200,7 @@ class TrainConfig(Section):
     """Micro-batches that a batch is computed in, to save memory."""
     early_stop: Annotated[int, Field(ge=0)] = 4
     """Stop after this many epochs without a better `metric`; 0 = never."""
-    metric: Literal["val/balanced_accuracy", "val/accuracy", "val/macro_f1", "val/log_loss"] = "val/balanced_accuracy"
+    metric: Metric = "val/balanced_accuracy"
     """What early stopping and the best checkpoint go by; ties go to the lower val/log_loss."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto = bf16 where the hardware gains from it (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
@@ -208,6 +235,8 @@ class ComputeConfig(Section):
     """local = an embedded Ray; none = this process, without Ray (1 worker); auto or host:port = a running Ray cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     """CPUs of each worker; auto = this machine's cores shared out between the workers."""
+    trial_gpus: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """GPUs of each worker of a trial of `raytl tune`: a fraction lets small trials share one; auto = 1 where there are GPUs."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often lost workers are replaced before the run gives up."""
     timeout_s: Annotated[float, Field(gt=0)] = 600.0
@@ -219,6 +248,78 @@ class StorageConfig(Section):
 
     uri: str = "runs/"
     """The folder that run folders go into."""
+
+
+Objective = Literal[
+    "val/balanced_accuracy",
+    "val/accuracy",
+    "val/macro_f1",
+    "val/log_loss",
+    "cost/trainable_parameters",
+    "cost/train_seconds",
+]
+
+
+class BudgetConfig(Section):
+    """What a sweep may cost; a plan beyond it is refused, and a sweep that reaches it ends well."""
+
+    max_epochs: Annotated[int, Field(ge=1)] | None = None
+    """Epochs of a trial at most; train.epochs where left out."""
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    """GPU-hours of all trials together; null = no bound."""
+    wall: Seconds | None = None
+    """Wall time, such as '2 h'; null = no bound."""
+
+
+class ReplicatesConfig(Section):
+    """The best trials run again with other seeds, so that the winner is not a lucky one."""
+
+    top: Annotated[int, Field(ge=0)] = 3
+    """How many of the best trials; 0 = none."""
+    seeds: Annotated[int, Field(ge=1)] = 3
+    """Seeds of each, the trial's own among them."""
+
+
+class SearchConfig(Section):
+    """What `raytl tune` searches, and how."""
+
+    trials: Annotated[int, Field(ge=1)] = 64
+    """Trials in all; `raytl tune --add N` runs N more."""
+    metric: Objective | Annotated[list[Objective], Field(min_length=1)] = "val/balanced_accuracy"
+    """The objective, or a list of them for a Pareto front; the first decides the winner."""
+    budget: BudgetConfig = BudgetConfig()
+    scheduler: Literal["asha", "none"] = "asha"
+    """asha stops trials that fall behind as they report (asynchronous successive halving); none runs all to the end."""
+    grace_epochs: Annotated[int, Field(ge=1)] = 1
+    """Epochs that every trial gets before the scheduler may stop it."""
+    reduction: Annotated[int, Field(ge=2)] = 3
+    """One trial in this many goes on from each rung."""
+    sampler: str = "tpe"
+    """tpe | random | cmaes | gp | qmc | nsga2 | grid, or the name of any sampler of Optuna."""
+    space: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] | None = None
+    """What varies, by dotted key: {int: [low, high]}, {float: ...}, {log: ...} or {choice: [...]}, and `when: key > value`; left out = depth, rates, decay and augmentation."""
+    storage: str = "journal"
+    """Where Optuna keeps the study: journal (a file in the sweep's folder), sqlite (the same), or the URL of a database."""
+    recipes: bool = True
+    """Begin with the recipes of the literature: linear probe, last stage, full fine-tuning with decay."""
+    share: Literal["auto", "off"] = "auto"
+    """Compute what stays frozen once for all trials; auto = where reading is cheaper than computing."""
+    views: Annotated[int, Field(ge=1)] = 4
+    """Augmented views of each training image that trials share, for each strength."""
+    linear_probe: bool = True
+    """Solve the head once, and start every trial from it (LP-FT); head_first is then 0 in trials."""
+    replicates: ReplicatesConfig = ReplicatesConfig()
+    keep: Annotated[int, Field(ge=1)] = 3
+    """Trials whose checkpoints stay on disk: the best ones."""
+    max_errors: Annotated[int, Field(ge=1)] = 3
+    """Equal errors that end the sweep with that error."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of the sampler."""
+
+    @property
+    def metrics(self) -> tuple[Objective, ...]:
+        """The objectives; the first decides the winner."""
+        return (self.metric,) if isinstance(self.metric, str) else tuple(self.metric)
 
 
 class Experiment(Section):
@@ -236,3 +337,4 @@ class Experiment(Section):
     train: TrainConfig = TrainConfig()
     compute: ComputeConfig = ComputeConfig()
     storage: StorageConfig = StorageConfig()
+    search: SearchConfig = SearchConfig()

@@ -1,0 +1,253 @@
+"""The search space as values: what varies, between which bounds, and under which condition. Pure, without Optuna."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from raytl.config import shape
+from raytl.config.problems import near_miss
+from raytl.config.schema import Experiment
+from raytl.errors import ConfigError
+
+DEFAULT: Mapping[str, Mapping[str, Any]] = {
+    "transfer.unfreeze": {"int": [0, "all"]},
+    "transfer.lr_decay": {"float": [0.3, 1.0], "when": "transfer.unfreeze > 1"},
+    "transfer.head_lr_ratio": {"log": [1, 100], "when": "transfer.unfreeze > 0"},
+    "augment.strength": {"choice": [0, 0.25, 0.5, 0.75, 1]},
+    "optim.lr": {"log": [1e-4, 1e-2]},
+    "optim.weight_decay": {"log": [1e-4, 3e-1]},
+}
+"""The space when `search.space` gives none: how deep, how fast, and how much augmentation."""
+
+KINDS = ("int", "float", "log", "choice")
+_FIXED = ("name", "task", "data", "compute", "storage", "search", "train.epochs", "train.metric", "train.seed")
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_WHEN = re.compile(r"\s*([a-z_0-9.]+)\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`key` compared with `value`: the dimension is there only where it holds; `all` stages count as infinitely many."""
+
+    key: str
+    compare: str
+    value: float | str
+
+    @property
+    def text(self) -> str:
+        """As it is written in the file."""
+        return (
+            f"{self.key} {self.compare} {self.value:g}"
+            if isinstance(self.value, float)
+            else (f"{self.key} {self.compare} {self.value}")
+        )
+
+    def holds(self, found: Any) -> bool:
+        """Whether the key's value `found` satisfies it."""
+        if isinstance(self.value, str) and self.compare in ("==", "!="):
+            return _COMPARE[self.compare](str(found), self.value)
+        return isinstance(self.value, float) and _COMPARE[self.compare](_number(found), self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One key that varies: `int`, `float` and `log` (uniform in the logarithm) from `low` to `high`, `choice` among `choices`.
+
+    `high` is infinite where it was `all`: `resolved` puts the model's number of stages there.
+    """
+
+    key: str
+    kind: Literal["int", "float", "log", "choice"]
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[Any, ...] = ()
+    when: Condition | None = None
+
+    @property
+    def text(self) -> str:
+        """In words, for tables."""
+        if self.kind == "choice":
+            span = " | ".join(map(str, self.choices))
+        else:
+            high = "all" if math.isinf(self.high) else f"{self.high:g}"
+            span = f"{self.low:g} to {high}" + (" (log)" if self.kind == "log" else "")
+        return span + (f", when {self.when.text}" if self.when else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Dimensions in an order in which every condition speaks of an earlier one (or of a key that is fixed)."""
+
+    dimensions: tuple[Dimension, ...]
+
+    def active(self, values: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator[Dimension]:
+        """The dimensions whose conditions hold for `values`, and for `base` where a key does not vary.
+
+        `values` may grow while this is iterated: a condition is judged when its dimension's turn comes.
+        """
+        keys = {dimension.key for dimension in self.dimensions}
+        for dimension in self.dimensions:
+            when = dimension.when
+            if when is None:
+                yield dimension
+            elif when.key not in keys:
+                if when.holds(base[when.key]):
+                    yield dimension
+            elif when.key in values and when.holds(values[when.key]):
+                yield dimension
+
+    def resolved(self, stages: int) -> Space:
+        """The space with `all` as a number of stages."""
+        return Space(tuple(replace(d, high=float(stages)) if math.isinf(d.high) else d for d in self.dimensions))
+
+    def record(self) -> dict[str, str]:
+        """The space as text by key, to tell two of them apart."""
+        return {dimension.key: f"{dimension.kind}: {dimension.text}" for dimension in self.dimensions}
+
+
+def space_of(experiment: Experiment) -> Space:
+    """The space of `search.space`, or the default one without the parts that the experiment switches off.
+
+    Raises:
+        ConfigError: every problem of the space.
+    """
+    space, problems = read(experiment)
+    if problems:
+        raise ConfigError("search.space: " + "\n  ".join(problems))
+    return space
+
+
+def read(experiment: Experiment) -> tuple[Space, list[str]]:
+    """The space, and what is wrong with it, a line each."""
+    given = experiment.search.space
+    found, problems = [], []
+    for key, value in (DEFAULT if given is None else given).items():
+        try:
+            found.append(_dimension(key, value))
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
+    keys = {dimension.key for dimension in found}
+    for dimension in found:
+        when = dimension.when
+        if when and when.key not in keys and shape.node_at(when.key.split(".")) is None:
+            problems.append(f"{dimension.key}: when: {_unknown(when.key)}")
+    if problems:
+        return Space(()), problems
+    ordered = _ordered(found)
+    if ordered is None:
+        return Space(()), ["the conditions go in a circle; let one key be free of `when`"]
+    return Space(ordered), []
+
+
+def _dimension(key: str, value: Mapping[str, Any]) -> Dimension:
+    """One entry of the space. Raises ValueError with what is wrong."""
+    node = shape.node_at(key.split("."))
+    if node is None or shape.keys_of(key.split(".")):
+        raise ValueError(_unknown(key))
+    if any(key == fixed or key.startswith(f"{fixed}.") for fixed in _FIXED):
+        raise ValueError("this key is the same for all trials; a sweep cannot vary it")
+    kinds = [kind for kind in KINDS if kind in value]
+    strange = [word for word in value if word not in (*KINDS, "when")]
+    if strange or len(kinds) != 1:
+        found = ", ".join(value) or "nothing"
+        raise ValueError(f"found {found}; expected one of int, float, log, choice (and `when`)")
+    when = _condition(key, value["when"]) if "when" in value else None
+    kind, given = kinds[0], value[kinds[0]]
+    if kind == "choice":
+        return Dimension(key, "choice", choices=_choices(key, given), when=when)
+    low, high = _bounds(key, kind, given)
+    return Dimension(key, kind, low, high, when=when)  # type: ignore[arg-type]
+
+
+def _choices(key: str, given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, list) or not given:
+        raise ValueError(f"choice: found {given!r}, expected a list of one value or more")
+    if any(isinstance(value, list | dict) for value in given):
+        raise ValueError("choice: a value is a list or a section; expected numbers, words, true or false")
+    if len(set(map(repr, given))) < len(given):
+        raise ValueError(f"choice: {given} names a value twice")
+    return tuple(given)
+
+
+def _bounds(key: str, kind: str, given: Any) -> tuple[float, float]:
+    if not isinstance(given, list) or len(given) != 2:
+        raise ValueError(f"{kind}: found {given!r}, expected [low, high]")
+    low, high = given
+    if high == "all" and key == "transfer.unfreeze" and kind == "int":
+        high = math.inf
+    for bound in (low, high):
+        if isinstance(bound, bool) or not isinstance(bound, int | float):
+            raise ValueError(f"{kind}: found {bound!r}, expected a number{_dotless(bound)}")
+        if kind == "int" and not math.isinf(bound) and bound != int(bound):
+            raise ValueError(f"int: found {bound!r}, expected whole numbers")
+    if low >= high:
+        raise ValueError(f"{kind}: [{low:g}, {high:g}] is empty; expected the lower bound first, and a higher one")
+    if kind == "log" and low <= 0:
+        raise ValueError(f"log: the lower bound is {low:g}, expected more than 0")
+    path = key.split(".")
+    if kind != "int" and not shape.accepts_type(path, "number"):
+        raise ValueError(f"{kind}: {key} takes {shape.expectation(path)}; use int or choice")
+    if kind == "int" and not (shape.accepts_type(path, "integer") or shape.accepts_type(path, "number")):
+        raise ValueError(f"int: {key} takes {shape.expectation(path)}; use choice")
+    return float(low), float(high)
+
+
+def _dotless(bound: Any) -> str:
+    """YAML reads 1e-4 as text: numbers need a dot there."""
+    try:
+        float(bound)
+    except (TypeError, ValueError):
+        return ""
+    return " without quotes"
+
+
+def _condition(key: str, text: Any) -> Condition:
+    match = _WHEN.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"when: found {text!r}, expected a comparison such as transfer.unfreeze > 0")
+    if match[1] == key:
+        raise ValueError("when: a key cannot be its own condition")
+    value = match[3]
+    try:
+        return Condition(match[1], match[2], float(value))
+    except ValueError:
+        if match[2] not in ("==", "!="):
+            raise ValueError(f"when: {value!r} is no number; words compare with == and !=") from None
+        return Condition(match[1], match[2], value)
+
+
+def _unknown(key: str) -> str:
+    near = near_miss(key, shape.all_keys()) or near_miss(
+        key.rpartition(".")[2], [known.rpartition(".")[2] for known in shape.all_keys()]
+    )
+    full = next((known for known in shape.all_keys() if near in (known, known.rpartition(".")[2])), None)
+    return f"{key} is no key of an experiment" + (f"; did you mean {full}?" if full else "")
+
+
+def _ordered(dimensions: list[Dimension]) -> tuple[Dimension, ...] | None:
+    keys, rest = {d.key for d in dimensions}, list(dimensions)
+    placed: list[Dimension] = []
+    while rest:
+        done = {d.key for d in placed}
+        ready = [d for d in rest if d.when is None or d.when.key not in keys or d.when.key in done]
+        if not ready:
+            return None
+        placed.append(ready[0])
+        rest.remove(ready[0])
+    return tuple(placed)
+
+
+def _number(value: Any) -> float:
+    return math.inf if value == "all" else float(value)

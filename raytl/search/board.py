@@ -1,0 +1,125 @@
+"""The sweep as it goes: between whoever runs trials and Optuna's study, counting costs, telling the watcher, and keeping
+only the best checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raytl.config.schema import SearchConfig
+from raytl.events import OnEvent, TrialChanged
+from raytl.run.folder import RunFolder
+from raytl.search.budget import Meter
+from raytl.search.record import TrialRecord, best_first, lower_is_better
+from raytl.search.study import Asked, Study
+
+
+@dataclass
+class Board:
+    """The study with its costs. `ask`, `report` and `tell` are called by the searcher and by the loop without Ray."""
+
+    study: Study
+    search: SearchConfig
+    meter: Meter
+    epochs: int
+    total: int
+    on_event: OnEvent
+    _asked: dict[int, Asked] = field(default_factory=dict)
+    _seconds: dict[int, float] = field(default_factory=dict)
+    _best: tuple[float, int] | None = None
+
+    def __post_init__(self) -> None:
+        self._best = self._best_of(self.study.records())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tune writes a copy of what it is given into its own state, which nobody reads: it gets a word."""
+        return str, ("the board is not copied",)
+
+    @property
+    def over(self) -> bool:
+        """True when nothing more may run."""
+        return self.meter.spent() is not None or self.meter.broken() is not None
+
+    def ask(self) -> Asked | None:
+        """The next trial; None when all were asked, or nothing more may run."""
+        asked = None if self.over else self.study.ask()
+        if asked is not None:
+            self._asked[asked.number] = asked
+            self._tell(asked.number, "running", {})
+        return asked
+
+    def report(self, number: int, epoch: int, result: Mapping[str, Any]) -> bool:
+        """Hear a trial's epoch; True when the trial is to be stopped."""
+        self._count(number, result)
+        stop = self.study.report(number, epoch, result["metrics"], **_told(result))
+        self._note(number, result["metrics"][self.search.metrics[0]])
+        self._tell(number, "running", result)
+        return stop
+
+    def tell(self, number: int, state: str, result: Mapping[str, Any]) -> None:
+        """Hear a trial's end: complete, pruned or failed."""
+        self._count(number, result)
+        reason = str(result.get("failed", ""))
+        if state == "failed":
+            self.meter.failed(reason)
+        self.study.tell(number, state, reason=reason, **_told(result))
+        self._tidy(result)
+        self._tell(number, state, result)
+
+    def _count(self, number: int, result: Mapping[str, Any]) -> None:
+        now = float(result.get("seconds", 0.0))
+        self.meter.trained(max(0.0, now - self._seconds.get(number, 0.0)))
+        self._seconds[number] = max(now, self._seconds.get(number, 0.0))
+
+    def _note(self, number: int, value: float) -> None:
+        lower = lower_is_better(self.search.metrics[0])
+        if self._best is None or (value < self._best[0] if lower else value > self._best[0]):
+            self._best = (value, number)
+
+    def _best_of(self, records: list[TrialRecord]) -> tuple[float, int] | None:
+        ordered = best_first(records, self.search.metrics[0])
+        return (ordered[0].values[0], ordered[0].number) if ordered and ordered[0].values else None
+
+    def _tidy(self, result: Mapping[str, Any]) -> None:
+        """Drop what no trial will need: the last checkpoint of one that ended, all of those that are not among the best."""
+        if result.get("folder"):
+            shutil.rmtree(RunFolder(Path(str(result["folder"]))).last, ignore_errors=True)
+        ended = [record for record in self.study.records() if record.state in ("complete", "pruned")]
+        keep = max(self.search.keep, self.search.replicates.top)
+        for record in best_first(ended, self.search.metrics[0])[keep:]:
+            if record.folder:
+                shutil.rmtree(Path(record.folder) / "checkpoints", ignore_errors=True)
+
+    def _tell(self, number: int, state: str, result: Mapping[str, Any]) -> None:
+        asked = self._asked.get(number)
+        done, _ = self.study.counts()
+        value = result.get("metrics", {}).get(self.search.metrics[0])
+        self.on_event(
+            TrialChanged(
+                number=number,
+                state=state,
+                epoch=int(result.get("epoch", 0)),
+                epochs=self.epochs,
+                value=value,
+                best=self._best[0] if self._best else None,
+                best_number=self._best[1] if self._best else None,
+                done=done,
+                trials=self.total,
+                overrides=asked.overrides if asked else {},
+                features=str(result.get("features", "none")),
+                reason=str(result.get("failed", "")),
+            )
+        )
+
+
+def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a result beside its values."""
+    return {
+        "seconds": float(result.get("seconds", 0.0)),
+        "trainable": int(result.get("trainable", 0)),
+        "features": str(result.get("features", "none")),
+        "folder": str(result.get("folder", "")),
+    }

@@ -1,0 +1,58 @@
+"""What a sweep has spent, and when that is enough: a pure count over results."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from raytl.config.schema import SearchConfig
+from raytl.search.plan import TrialShape
+
+
+@dataclass
+class Meter:
+    """Seconds and errors so far. `before_s` is the wall time, and `trial_s` the trials' time, of earlier starts."""
+
+    search: SearchConfig
+    shape: TrialShape
+    before_s: float = 0.0
+    trial_s: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    _started: float = 0.0
+    _errors: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time so far, earlier starts included."""
+        return self.before_s + self.clock() - self._started
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU-hours of all trials so far."""
+        return self.trial_s * self.shape.workers * self.shape.gpus / 3600
+
+    def trained(self, seconds: float) -> None:
+        """Add `seconds` of one trial."""
+        self.trial_s += seconds
+
+    def failed(self, reason: str) -> None:
+        """Note a trial's error."""
+        self._errors[reason] += 1
+
+    def spent(self) -> str | None:
+        """Why no more trials may run; None while they may."""
+        budget = self.search.budget
+        if budget.wall is not None and self.wall_s >= budget.wall:
+            return f"search.budget.wall of {budget.wall:g} s is spent"
+        if budget.gpu_hours is not None and self.gpu_hours >= budget.gpu_hours:
+            return f"search.budget.gpu_hours of {budget.gpu_hours:g} is spent"
+        return None
+
+    def broken(self) -> str | None:
+        """The error that came `search.max_errors` times; None where none did."""
+        return next((reason for reason, count in self._errors.items() if count >= self.search.max_errors), None)

@@ -1,0 +1,348 @@
+"""`tune`: from an experiment to the best way to transfer on this data, whatever is killed on the way.
+
+Optuna's storage says which trials there are, the trials' folders how far each has come; this file only puts the parts in
+their order. Starting it again goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from raytl.cluster.session import nodes, session
+from raytl.config.dump import to_yaml
+from raytl.config.fingerprint import decisive
+from raytl.config.schema import Experiment
+from raytl.config.space import Space, space_of
+from raytl.errors import RunError, TrainingError
+from raytl.events import Message, OnEvent, ignore
+from raytl.models.forward import pick_device, pick_precision
+from raytl.run.atomic import write_json, write_text
+from raytl.run.logs import log_to, logged
+from raytl.run.owner import set_aside, sole_owner
+from raytl.search.board import Board
+from raytl.search.budget import Meter
+from raytl.search.execute import Engine, run_here, run_on_tune
+from raytl.search.head import solved_head
+from raytl.search.outcome import report_on, result_of
+from raytl.search.plan import Spread, SweepPlan
+from raytl.search.preflight import depth_costs, depths_of, projected, share_epochs
+from raytl.search.searcher import StudyScheduler, StudySearcher
+from raytl.search.shape import Node, fitting, trial_shape
+from raytl.search.study import Study
+from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, trial_experiment
+from raytl.search.winner import crown
+from raytl.search.worker import Result
+from raytl.training.driver import plan
+from raytl.training.plan import Plan
+
+SUMMARY = "summary.json"
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """How a sweep ended: trials by state, its best trial, and the winner after replicates with the reason why it won."""
+
+    folder: str
+    status: Literal["finished", "already finished", "stopped by budget"]
+    trials: dict[str, int]
+    best_number: int
+    best_value: float
+    metric: str
+    overrides: dict[str, Any]
+    winner_number: int
+    reason: str
+    sweep_score: float
+    replicates: list[dict[str, Any]]
+    refit_score: float | None
+    experiment_file: str
+    run: str
+    report: str
+    csv: str
+    seconds: float
+    next: str
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What is known before anything starts."""
+
+    experiment: Experiment
+    plan: Plan
+    stages: int
+    space: Space
+    base: dict[str, Any]
+    folder: Path
+
+
+def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = ignore) -> SweepPlan:
+    """Everything that `tune(experiment)` would do, its costs measured by a few steps.
+
+    Raises:
+        UserError: something is wrong with the experiment, the data or the space, or no trial fits the cluster.
+    """
+    made = _made(experiment, on_event)
+    with _cluster(experiment) as machines:
+        return _plan(made, machines, add)
+
+
+def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: OnEvent = ignore) -> SweepResult:
+    """Search for the best way to transfer, or go on where an interrupted sweep stopped; a finished one is left alone.
+
+    With `new`, an existing sweep is set aside under another name first; with `add`, so many trials more are run.
+
+    Raises:
+        UserError: something is wrong with the experiment, the data, the space or the budget; nothing was started.
+        TrainingError: the same error ended `search.max_errors` trials.
+    """
+    folder = sweep_root(experiment)
+    if new:
+        set_aside(folder, on_event)
+    if not add and (folder / SUMMARY).exists() and _asked_for(folder, experiment) <= _ended(folder):
+        return _read(folder)
+    made = _made(experiment, on_event)
+    with sole_owner(folder), log_to(folder / "raytl.log"):
+        on_event = logged(on_event)
+        started = time.monotonic()
+        with _cluster(experiment) as machines:
+            study = _study(made)
+            total = _total(made, study, add)
+            _refuse_beyond_budget(experiment, _plan(made, machines, add, study))
+            shape = trial_shape(experiment.compute, machines)
+            limit = fitting(shape, machines).concurrency
+            engine = Engine(experiment.compute.cluster, shape, limit)
+            write_text(folder / "experiment.yaml", to_yaml(experiment))
+            job = _job(made, total)
+            job = solved_head(job, folder, engine, on_event) if experiment.search.linear_probe else job
+            before = _spent(study)
+            meter = Meter(experiment.search, shape, before_s=_wall(folder), trial_s=before)
+            board = Board(study, experiment.search, meter, epochs_of(experiment), total, on_event)
+            try:
+                _run(board, job, engine, folder)
+            finally:
+                write_json(folder / "clock.json", {"wall_s": meter.wall_s})
+            _judge(board, folder)
+            winner = crown(study.records(), job, engine, folder, experiment, on_event)
+        seconds = _wall(folder) + time.monotonic() - started
+        files = report_on(folder, made.plan, experiment, made.space, study, winner, seconds)
+        status: Any = "stopped by budget" if meter.spent() else "finished"
+        result = SweepResult(status=status, **result_of(folder, experiment, study, winner, files, seconds))
+        write_json(folder / SUMMARY, asdict(result))
+    return result
+
+
+def _made(experiment: Experiment, on_event: OnEvent) -> _Made:
+    made = plan(experiment, on_event)
+    stages = len(made.stages) - 1
+    space = space_of(experiment).resolved(stages)
+    base = {**decisive(experiment.model_copy()), **_base(experiment)}
+    for values in _corners(space):
+        trial_experiment(experiment, Task(0, values), probe=experiment.search.linear_probe, root=".")
+    return _Made(experiment, made, stages, space, base, sweep_root(experiment))
+
+
+def _base(experiment: Experiment) -> dict[str, Any]:
+    """Every value by dotted key, for the conditions."""
+    found: dict[str, Any] = {}
+    for section, values in experiment.model_dump().items():
+        if isinstance(values, dict):
+            found |= {f"{section}.{key}": value for key, value in values.items()}
+    return found
+
+
+def _corners(space: Space) -> Iterator[dict[str, Any]]:
+    """The lowest and the highest values of the space: where they are accepted, so is what lies between."""
+    for highest in (False, True):
+        values: dict[str, Any] = {}
+        for dimension in space.active(values, _Anything()):
+            bound = dimension.high if highest else dimension.low
+            choice = dimension.choices[-1 if highest else 0] if dimension.choices else None
+            values[dimension.key] = choice if dimension.choices else (int(bound) if dimension.kind == "int" else bound)
+        yield values
+
+
+class _Anything(dict[str, Any]):
+    """A base in which every key is all stages, so that conditions on fixed keys hold."""
+
+    def __missing__(self, key: str) -> str:
+        return "all"
+
+
+@contextlib.contextmanager
+def _cluster(experiment: Experiment) -> Iterator[list[Node]]:
+    """The cluster's machines, with a Ray session inside unless the sweep runs in this process."""
+    if experiment.compute.cluster == "none":
+        gpus = 1.0 if pick_device(experiment.compute.device).type == "cuda" else 0.0
+        yield [Node(float(len(os.sched_getaffinity(0))), gpus)]
+        return
+    with session(experiment.compute.cluster):
+        yield [Node(*found) for found in nodes()]
+
+
+def _study(made: _Made) -> Study:
+    search = made.experiment.search
+    keys = {dimension.key for dimension in made.space.dimensions}
+    same = {key: value for key, value in decisive(made.experiment).items() if key not in keys}
+    same |= {"dataset": made.plan.dataset.digest, "weights": made.plan.weights_digest}
+    same |= {"search.budget.max_epochs": epochs_of(made.experiment), "search.linear_probe": search.linear_probe}
+    made.folder.mkdir(parents=True, exist_ok=True)
+    return Study.open(
+        made.folder, search, name=made.experiment.name, space=made.space, base=made.base, stages=made.stages, same=same
+    )
+
+
+def _total(made: _Made, study: Study, add: int) -> int:
+    """Trials in all: those of the file, or what an earlier `--add` made of them, and `add` more."""
+    path = made.folder / "trials.json"
+    before = json.loads(path.read_bytes())["trials"] if path.exists() else 0
+    total = max(made.experiment.search.trials, before) + add
+    write_json(path, {"trials": total})
+    study.trials = total
+    return total
+
+
+def _plan(made: _Made, machines: list[Node], add: int, study: Study | None = None) -> SweepPlan:
+    experiment, search = made.experiment, made.experiment.search
+    shape = trial_shape(experiment.compute, machines)
+    fit = fitting(shape, machines)
+    done = study.counts()[0] if study else _ended(made.folder)
+    trials = max(search.trials, done) + add
+    epochs = epochs_of(experiment)
+    job = _job(made, trials)
+    device = pick_device(experiment.compute.device)
+    depths = depths_of(made.space, made.base, made.stages)
+    costs = depth_costs(job, depths, device, pick_precision(experiment.train.precision, device))
+    wall = projected(costs, trials - done, fit.concurrency, search, epochs)
+    held = fit.concurrency * shape.workers * shape.gpus / 3600
+    cache = _cache_bytes(made.space, [cost.cache_bytes for cost in costs])
+    return SweepPlan(
+        name=experiment.name,
+        folder=str(made.folder),
+        images={split: sum(counts.values()) for split, counts in made.plan.counts.items()},
+        classes=len(made.plan.dataset.splits.classes),
+        space=tuple((dimension.key, dimension.text) for dimension in made.space.dimensions),
+        metrics=search.metrics,
+        sampler=search.sampler,
+        scheduler=search.scheduler,
+        trials=trials,
+        done=done,
+        max_epochs=epochs,
+        shape=shape,
+        cluster_cpus=sum(machine.cpus for machine in machines),
+        cluster_gpus=sum(machine.gpus for machine in machines),
+        concurrency=fit.concurrency,
+        arithmetic=fit.arithmetic,
+        depths=costs,
+        cache_bytes=cache,
+        wall_s=wall,
+        gpu_hours=Spread(wall.low * held, wall.likely * held, wall.high * held),
+        warnings=(*made.plan.warnings, *_cache_warning(cache, experiment)),
+    )
+
+
+def _cache_bytes(space: Space, by_depth: list[int]) -> int:
+    """Bytes of shared activations when every depth meets every strength."""
+    strengths = next((len(d.choices) or 1 for d in space.dimensions if d.key == "augment.strength"), 1)
+    return strengths * sum(by_depth)
+
+
+def _cache_warning(cache: int, experiment: Experiment) -> list[str]:
+    limit = experiment.data.cache_limit_gb
+    if cache <= limit * _GB:
+        return []
+    return [f"shared activations may take {cache / _GB:.1f} GB; data.cache_limit_gb is {limit:g}: the oldest go first"]
+
+
+def _refuse_beyond_budget(experiment: Experiment, made: SweepPlan) -> None:
+    budget = experiment.search.budget
+    if budget.wall is not None and made.wall_s.low > budget.wall:
+        raise RunError(
+            f"search.budget.wall: {budget.wall / 3600:.2g} h, and even with good pruning {made.trials - made.done} trials "
+            f"take {made.wall_s.low / 3600:.2g} h here ({made.arithmetic}).\n"
+            "  Ask for fewer search.trials or epochs, a shallower space, or give more time; `raytl tune --dry-run` shows all."
+        )
+    if budget.gpu_hours is not None and made.gpu_hours.low > budget.gpu_hours:
+        raise RunError(
+            f"search.budget.gpu_hours: {budget.gpu_hours:g}, and even with good pruning {made.trials - made.done} trials "
+            f"take {made.gpu_hours.low:.2g} GPU-hours.\n  Ask for fewer search.trials or epochs, or a shallower space."
+        )
+
+
+def _job(made: _Made, trials: int) -> SweepJob:
+    experiment, splits = made.experiment, made.plan.dataset.splits
+    depths = depths_of(made.space, made.base, made.stages)
+    return SweepJob(
+        experiment=experiment,
+        root=str((made.folder / "trials").resolve()),
+        train=splits.train,
+        val=splits.val,
+        classes=splits.classes,
+        share=share_epochs(experiment.search, epochs_of(experiment), trials, len(depths)),
+    )
+
+
+def _run(board: Board, job: SweepJob, engine: Engine, folder: Path) -> None:
+    if engine.cluster != "none":
+        searcher = StudySearcher(board, engine.limit)
+        run_on_tune(searcher, StudyScheduler(board), lambda: board.over, job, engine, folder / ".ray")
+        return
+
+    def ask() -> Task | None:
+        asked = board.ask()
+        return Task(asked.number, asked.overrides) if asked else None
+
+    def take(task: Task, result: Result) -> bool:
+        if "failed" in result:
+            board.tell(task.number, "failed", result)
+            return True
+        stop = board.report(task.number, result["epoch"], result)
+        if result["done"]:
+            board.tell(task.number, "complete", result)
+        elif stop or board.over:
+            board.tell(task.number, "pruned", result)
+        return stop or board.over
+
+    run_here(ask, take, job, engine.shape)
+
+
+def _judge(board: Board, folder: Path) -> None:
+    """Say why the sweep stopped early, and stop where it has nothing to show."""
+    if (broken := board.meter.broken()) is not None:
+        raise TrainingError(
+            f"{folder}: the same error ended {board.search.max_errors} trials, so the sweep stopped:\n  {broken}\n"
+            "  Mend it and run the same command again to continue; what was told is kept."
+        )
+    if not any(record.values for record in board.study.records()):
+        raise TrainingError(f"{folder}: no trial came to a score; their reasons are in {folder / 'raytl.log'}")
+    if (spent := board.meter.spent()) is not None:
+        board.on_event(Message(f"{spent}; the sweep ends with what it has", "warning"))
+
+
+def _spent(study: Study) -> float:
+    return sum(record.seconds for record in study.records() if record.state != "running")
+
+
+def _wall(folder: Path) -> float:
+    path = folder / "clock.json"
+    return float(json.loads(path.read_bytes())["wall_s"]) if path.exists() else 0.0
+
+
+def _asked_for(folder: Path, experiment: Experiment) -> int:
+    return experiment.search.trials
+
+
+def _ended(folder: Path) -> int:
+    path = folder / SUMMARY
+    return sum(json.loads(path.read_bytes())["trials"].values()) if path.exists() else 0
+
+
+def _read(folder: Path) -> SweepResult:
+    values = json.loads((folder / SUMMARY).read_bytes())
+    return SweepResult(**{**values, "status": "already finished"})

@@ -1,0 +1,204 @@
+"""Running a sweep's trials: by Ray Tune on a cluster, or one after the other in this process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.search.gang import GangRun
+from raytl.search.plan import TrialShape
+from raytl.search.searcher import TOLD
+from raytl.search.trial import SweepJob, Task
+from raytl.search.worker import Result, TrialRun
+
+_TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1",
+}
+"""Tune writes no tables, no logs and no state of its own: Optuna's storage and the trials' folders are the truth."""
+_NO_CPU = {"node:__internal_head__": 0.001}
+"""What the process of a trial of several workers holds: a place on the head node, and nothing that its workers need."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where trials run: `cluster` none = in this process; else `limit` at a time, each as large as `shape`."""
+
+    cluster: str
+    shape: TrialShape
+    limit: int
+
+
+def open_trial(sweep: SweepJob, task: Task, shape: TrialShape) -> TrialRun | GangRun:
+    """The trial made ready to step."""
+    return TrialRun(sweep, task) if shape.workers == 1 else GangRun(sweep, task, shape)
+
+
+def run_here(
+    ask: Callable[[], Task | None],
+    take: Callable[[Task, Result], bool],
+    sweep: SweepJob,
+    shape: TrialShape,
+) -> None:
+    """One trial after the other. `take` hears each result and returns True to stop that trial."""
+    while (task := ask()) is not None:
+        run = open_trial(sweep, task, shape)
+        try:
+            result = run.step()
+            while not take(task, result) and not result["done"]:
+                result = run.step()
+        finally:
+            run.close()
+
+
+def run_tasks(tasks: Sequence[Task], sweep: SweepJob, engine: Engine) -> Iterator[tuple[Task, list[Result]]]:
+    """Every task trained to its end, `limit` at a time on a pool of processes that are used again; results as they end."""
+    if engine.cluster == "none":
+        for task in tasks:
+            yield task, _whole(open_trial(sweep, task, engine.shape))
+        return
+    import ray
+
+    alone = engine.shape.workers == 1
+    cpus = engine.shape.cpus if alone else 0
+    remote: Any = ray.remote(num_cpus=cpus, num_gpus=engine.shape.gpus if alone else 0)(_Runner)
+    waiting = list(tasks)
+    shared = ray.put(sweep)
+    free: list[Any] = [remote.remote(shared, engine.shape) for _ in range(min(engine.limit, len(waiting)))]
+    busy: dict[Any, tuple[Any, Task]] = {}
+    while waiting or busy:
+        while waiting and free:
+            actor, task = free.pop(), waiting.pop(0)
+            busy[actor.run.remote(task)] = (actor, task)
+        (ready,), _ = ray.wait(list(busy), num_returns=1)
+        actor, task = busy.pop(ready)
+        try:
+            results = ray.get(ready)
+            free.append(actor)
+        except ray.exceptions.RayActorError as error:
+            results = [{"failed": f"its process was lost: {str(error).splitlines()[0]}", "done": True}]
+            free.append(remote.remote(shared, engine.shape))
+        yield task, results
+
+
+class _Runner:
+    """A process that trains one task after the other."""
+
+    def __init__(self, sweep: SweepJob, shape: TrialShape) -> None:
+        self._sweep, self._shape = sweep, shape
+
+    def run(self, task: Task) -> list[Result]:
+        """The results of all epochs of `task`."""
+        return _whole(open_trial(self._sweep, task, self._shape))
+
+
+def _whole(run: TrialRun | GangRun) -> list[Result]:
+    results = [run.step()]
+    try:
+        while not results[-1]["done"]:
+            results.append(run.step())
+    finally:
+        run.close()
+    return results
+
+
+def run_on_tune(
+    searcher: Any, scheduler: Any, over: Callable[[], bool], sweep: SweepJob, engine: Engine, scratch: Path
+) -> None:
+    """Let Tune run what `searcher` asks until it has no more or `over()`; a stopped trial's process takes the next one."""
+    for key, value in _TUNE.items():
+        os.environ.setdefault(key, value)
+    from ray import tune
+
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    alone = engine.shape.workers == 1
+    bundle = {"CPU": engine.shape.cpus} if alone else dict(_NO_CPU)
+    if alone and engine.shape.gpus:
+        bundle["GPU"] = engine.shape.gpus
+    trainable = tune.with_parameters(_trial_actor(), sweep=sweep, shape=engine.shape)
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        tune.Tuner(
+            tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=-1,
+                reuse_actors=alone,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name=f"tune-{int(time.time())}",
+                storage_path=str(scratch.resolve()),
+                verbose=0,
+                stop=_stopper(over),
+                failure_config=tune.FailureConfig(max_failures=sweep.experiment.compute.max_failures),
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _name(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def _stopper(over: Callable[[], bool]) -> Any:
+    from ray import tune
+
+    class Stop(tune.Stopper):
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+            return bool(result.get("done"))
+
+        def stop_all(self) -> bool:
+            return over()
+
+    return Stop()
+
+
+def _trial_actor() -> type:
+    from ray import tune
+
+    class TrialActor(tune.Trainable):
+        """A process that runs one trial after the other; a trial costs its work, not Python's and torch's start."""
+
+        def setup(self, config: dict[str, Any], sweep: SweepJob, shape: TrialShape) -> None:  # type: ignore[override]
+            self._sweep, self._shape = sweep, shape
+            self._run = open_trial(sweep, task_of(config), shape)
+
+        def step(self) -> Result:
+            result = self._run.step()
+            return {TOLD: json.dumps(result), "done": result["done"]}
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self._run.close()
+            self._run = open_trial(self._sweep, task_of(new_config), self._shape)
+            return True
+
+        def cleanup(self) -> None:
+            self._run.close()
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            """Nothing: the trial's own folder holds its checkpoints."""
+
+        def load_checkpoint(self, checkpoint: Any) -> None:
+            """Nothing: a trial that is opened goes on from its own folder."""
+
+    return TrialActor
+
+
+def task_of(config: dict[str, Any]) -> Task:
+    """The task in the configuration that the searcher gave."""
+    return Task(config["number"], config["overrides"])

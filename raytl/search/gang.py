@@ -1,0 +1,80 @@
+"""A trial on several workers, an epoch at a time: Ray Train runs the group, and a queue hands over each epoch's end."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.cluster.gang import run_group
+from raytl.events import EpochEnded, Event, OnEvent
+from raytl.run.folder import RunFolder
+from raytl.search.plan import TrialShape
+from raytl.search.trial import SweepJob, Task
+from raytl.search.worker import Result, begin, failure, install_probe, last_result, record_epoch
+from raytl.training.worker import Job, prepare
+from raytl.world import World
+
+
+@dataclass(frozen=True)
+class _Call:
+    sweep: SweepJob
+    task: Task
+
+
+class GangRun:
+    """As `TrialRun`, for `compute.workers` of 2 or more. The process that holds it holds no CPU that its workers need;
+    when that process ends, so do they."""
+
+    def __init__(self, sweep: SweepJob, task: Task, shape: TrialShape) -> None:
+        self._sweep, self._task, self._shape = sweep, task, shape
+        self.folder = RunFolder(Path(sweep.root) / task.folder)
+        self._told: queue.SimpleQueue[EpochEnded | BaseException | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def step(self) -> Result:
+        """The result after one more epoch; see `TrialRun.step`."""
+        if self._thread is None:
+            begin(self.folder, self._sweep.experiment_of(self._task))
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+        told = self._told.get()
+        if isinstance(told, BaseException):
+            return failure(self.folder, told, self._trainable())
+        return last_result(self.folder, self._trainable(), last=told is None)
+
+    def close(self) -> None:
+        """Nothing to give back here: the workers end with this process."""
+
+    def _run(self) -> None:
+        experiment = self._sweep.experiment_of(self._task)
+        compute = experiment.compute.model_copy(update={"cpus_per_worker": self._shape.cpus})
+        scratch = self.folder.root / ".ray"
+        try:
+            run_group(_work, _Call(self._sweep, self._task), compute, scratch=scratch, on_event=self._hear)
+            self._told.put(None)
+        except BaseException as error:  # told to whoever waits for the next epoch
+            self._told.put(error)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            self._told.put(event)
+
+    def _trainable(self) -> int:
+        records = RunFolder(self.folder.root)
+        path = records.state
+        return int(path.read_text()) if path.exists() else 0
+
+
+def _work(world: World, call: _Call, emit: OnEvent) -> Any:
+    sweep, folder = call.sweep, Path(call.sweep.root) / call.task.folder
+    job = Job(sweep.experiment_of(call.task), str(folder), sweep.train, sweep.val, sweep.classes)
+    made = prepare(world, job, emit, start=install_probe(sweep), record=record_epoch)
+    if world.leads:
+        (folder / "state.json").write_text(str(made.trainable))
+    try:
+        return made.fit()
+    finally:
+        made.close()

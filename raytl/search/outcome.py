@@ -1,0 +1,100 @@
+"""What a sweep leaves behind: a table of all trials, its report, and its result as a value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.config.schema import Experiment
+from raytl.config.space import Space
+from raytl.run.atomic import write_text
+from raytl.search.record import TrialRecord, best_first
+from raytl.search.report.page import Header, write_report
+from raytl.search.study import Study
+from raytl.search.winner import Winner
+from raytl.training.plan import Plan
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the report and the table are."""
+
+    report: str
+    csv: str
+
+
+def report_on(
+    folder: Path, plan: Plan, experiment: Experiment, space: Space, study: Study, winner: Winner, seconds: float
+) -> Files:
+    """Write `trials.csv`, the pictures and `report.html` into `folder`."""
+    records = study.records()
+    write_text(folder / "trials.csv", table(records, [dimension.key for dimension in space.dimensions]))
+    header = Header(
+        name=experiment.name,
+        data=experiment.data.uri,
+        model=experiment.model.name,
+        images={split: sum(counts.values()) for split, counts in plan.counts.items()},
+        classes=len(plan.dataset.splits.classes),
+        stages=len(plan.stages) - 1,
+        metrics=experiment.search.metrics,
+        seconds=seconds,
+    )
+    write_report(folder, header, records, space, study.importances(), winner)
+    return Files(str(folder / "report.html"), str(folder / "trials.csv"))
+
+
+def table(records: Sequence[TrialRecord], keys: Sequence[str]) -> str:
+    """All trials as CSV, one a row; a cell is empty where a trial has no such value."""
+    text = io.StringIO()
+    rest = ("value", "best_epoch", "epochs", "seconds", "trainable", "features", "source", "reason", "folder")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["number", "state", *keys, *rest])
+    for record in records:
+        values = [record.overrides.get(key, "") for key in keys]
+        score = "" if record.values is None else record.values[0]
+        rest_values = [getattr(record, name) for name in rest[1:]]
+        writer.writerow([record.number, record.state, *values, score, *("" if v is None else v for v in rest_values)])
+    return text.getvalue()
+
+
+def result_of(
+    folder: Path, experiment: Experiment, study: Study, winner: Winner, files: Files, seconds: float
+) -> dict[str, Any]:
+    """The fields of `SweepResult`, but for its status."""
+    records = study.records()
+    metric = experiment.search.metrics[0]
+    best = best_first(records, metric)[0]
+    assert best.values is not None
+    return {
+        "folder": str(folder),
+        "trials": dict(Counter(record.state for record in records)),
+        "best_number": best.number,
+        "best_value": best.values[0],
+        "metric": metric,
+        "overrides": dict(winner.record.overrides),
+        "winner_number": winner.record.number,
+        "reason": winner.ranking.reason,
+        "sweep_score": winner.rescored,
+        "replicates": [
+            {
+                "number": standing.candidate.number,
+                "mean": standing.mean,
+                "low": standing.low,
+                "high": standing.high,
+                "scores": list(standing.candidate.sound),
+            }
+            for standing in winner.ranking.order
+        ],
+        "refit_score": winner.refit_score,
+        "experiment_file": winner.experiment_file,
+        "run": winner.run,
+        "report": files.report,
+        "csv": files.csv,
+        "seconds": seconds,
+        "next": f"raytl evaluate {winner.run}",
+    }

@@ -1,0 +1,310 @@
+"""A head solved rather than trained: multinomial logistic regression on the network's own features (a linear probe).
+
+Fine-tuning starts from it (LP-FT, Kumar et al. 2022), and it is the first recipe of every sweep.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from raytl.errors import DataError, ModelError, RunError
+from raytl.metrics.scores import scores as val_scores
+from raytl.models.backbone import Backbone
+from raytl.models.forward import BatchLike, forward, is_channels_last
+from raytl.run.atomic import replace_dir, settle_dir, write_json
+from raytl.search.record import lower_is_better
+
+CARD = "probe.json"
+_TENSORS = "probe.safetensors"
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""L2 penalties on the standardised weights, per sample: half the squared norm times this."""
+_ITERATIONS = 500
+_EXACT_VALUES = 2**27
+"""Features up to this many values (1 GiB) are solved in float64, more in float32."""
+_WIGGLE = 1e-6
+"""A feature whose spread is this small beside its mean is constant, up to rounding."""
+_OFF = 0.05
+"""How far, relatively, logits in bfloat16 may lie from those computed from the layer's inputs."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """`weight (classes, d)` and `bias (classes,) float32`; validation scores by strength, of which `strength` is the best."""
+
+    weight: Tensor
+    bias: Tensor
+    strength: float
+    scores: dict[float, dict[str, float]]
+    seconds: float
+
+
+def solve(
+    train: Tensor,
+    targets: Tensor,
+    val: Tensor,
+    val_targets: Tensor,
+    classes: int,
+    *,
+    strengths: Sequence[float] = STRENGTHS,
+    weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+    metric: str = "val/accuracy",
+    intercept: bool = True,
+) -> Probe:
+    """The head for features `train (n, d)`, the strength of its penalty chosen on `val (m, d)` by `metric`.
+
+    Solved by L-BFGS on standardised features from the strongest penalty to the weakest, each from the one before.
+    Ties go to the lower log loss, and so does the choice by a metric that a head does not have (a cost). Without
+    `intercept` the bias is zero, for layers that have none.
+
+    Raises:
+        ModelError: features that are not finite.
+    """
+    assert strengths and min(strengths) > 0, "without a penalty the weights of separable classes grow without end"
+    started = time.monotonic()
+    _check_finite({"training": train, "validation": val})
+    mean, scale = _standards(train, intercept)
+    dtype = torch.float64 if train.numel() <= _EXACT_VALUES else torch.float32
+    inputs, checked = (((part - mean) / scale).to(dtype) for part in (train, val))
+    loss = nn.CrossEntropyLoss(_tensor(weights, dtype), label_smoothing=label_smoothing)
+    weight = torch.zeros(classes, train.shape[1], dtype=dtype, requires_grad=True)
+    bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
+    found: dict[float, dict[str, float]] = {}
+    kept: dict[float, tuple[Tensor, Tensor]] = {}
+    for strength in sorted(strengths, reverse=True):
+        _minimise(weight, bias, inputs, targets, strength, loss)
+        logits = (checked @ weight.T + bias).detach()
+        named = {f"val/{name}": value for name, value in val_scores(val_targets.numpy(), logits.numpy()).items()}
+        found[strength] = named
+        kept[strength] = (weight.detach().double().clone(), bias.detach().double().clone())
+    best = _best(found, metric)
+    scaled, shift = kept[best]
+    folded = scaled / scale
+    return Probe(
+        weight=folded.float(),
+        bias=(shift - folded @ mean).float(),
+        strength=best,
+        scores=found,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _check_finite(features: dict[str, Tensor]) -> None:
+    for name, part in features.items():
+        bad = int((~part.isfinite().all(1)).sum())
+        if bad:
+            raise ModelError(
+                f"linear probe: the network's features of {bad} of {len(part)} {name} images are not finite; expected "
+                "numbers: check the weights, and train.precision (fp16 overflows where bf16 and fp32 do not)"
+            )
+
+
+def _standards(train: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
+    """The features' mean (zero unless `centred`) and scale, both `(d,) float64`; the scale of constant features is 1."""
+    values = train.double()
+    mean, spread = values.mean(0), values.std(0, correction=0)
+    scale = torch.where(spread > _WIGGLE * mean.abs(), spread, torch.ones_like(spread))
+    return (mean if centred else torch.zeros_like(mean)), scale
+
+
+def _tensor(values: Sequence[float] | None, dtype: torch.dtype) -> Tensor | None:
+    return None if values is None else torch.tensor(values, dtype=dtype)
+
+
+def _best(found: dict[float, dict[str, float]], metric: str) -> float:
+    sign = 1.0 if lower_is_better(metric) else -1.0
+    return min(found, key=lambda strength: (sign * found[strength].get(metric, 0.0), found[strength]["val/log_loss"]))
+
+
+def _minimise(
+    weight: Tensor, bias: Tensor, inputs: Tensor, targets: Tensor, strength: float, loss: nn.CrossEntropyLoss
+) -> None:
+    learning = [part for part in (weight, bias) if part.requires_grad]
+    optimizer = torch.optim.LBFGS(
+        learning, max_iter=_ITERATIONS, tolerance_grad=1e-8, tolerance_change=1e-13, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value: Tensor = loss(inputs @ weight.T + bias, targets) + 0.5 * strength * weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+
+
+def head_layer(backbone: Backbone) -> nn.Linear | nn.Conv2d:
+    """The last linear layer (or 1 x 1 convolution) of the head.
+
+    Raises:
+        ModelError: the head has none.
+    """
+    layers = [
+        part
+        for path, part in backbone.module.named_modules()
+        if isinstance(part, nn.Linear | nn.Conv2d) and f"{path}.weight" in backbone.head and _is_linear(part)
+    ]
+    if not layers:
+        raise ModelError(
+            f"{backbone.name}: its head ({', '.join(backbone.head)}) has no linear layer to solve; set "
+            "search.linear_probe to false"
+        )
+    return layers[-1]
+
+
+def _is_linear(layer: nn.Linear | nn.Conv2d) -> bool:
+    return isinstance(layer, nn.Linear) or (layer.weight.shape[2:].numel() == 1 and layer.groups == 1)
+
+
+def head_inputs(
+    backbone: Backbone, batches: Iterable[BatchLike], device: torch.device, precision: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """What enters the head's last layer, `(n, d) float32`, and the targets `(n,)`, in the order of the ids.
+
+    What enters at several places of the image is averaged over them. The module lies on `device` already; it is
+    evaluated, and given its mode and its head back.
+
+    Raises:
+        ModelError: the head has no linear layer, or its logits are not what that layer makes of its inputs.
+        DataError: there are no images.
+    """
+    caught: list[Tensor] = []
+    layer, module = head_layer(backbone), backbone.module
+    hook = layer.register_forward_pre_hook(lambda _, given: caught.append(_pooled(layer, given[0])))
+    mode, last = module.training, is_channels_last(module)
+    module.eval()
+    ids: list[Tensor] = []
+    targets: list[Tensor] = []
+    features: list[Tensor] = []
+    try:
+        for batch in batches:
+            if not features:
+                _check_last(backbone, batch, device, precision, caught)
+            forward(module, batch.images, backbone.preprocess, device, precision, last)
+            features.append(caught[-1].cpu())
+            caught.clear()
+            ids.append(batch.ids)
+            targets.append(batch.targets)
+    finally:
+        hook.remove()
+        module.train(mode)
+    if not ids:
+        raise DataError("linear probe: there are no images to solve the head on; expected some in train and in val")
+    # Indexed outside of inference mode, so that autograd may keep the results.
+    order = torch.cat(ids).argsort()
+    return torch.cat(features)[order], torch.cat(targets)[order]
+
+
+def _pooled(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
+    """`(batch, d) float32` of `(batch, ..., d)`, or of `(batch, d, height, width)` for a convolution."""
+    values = given.detach().float()
+    if values.ndim == 2:
+        return values
+    return values.flatten(2).mean(2) if isinstance(layer, nn.Conv2d) else values.flatten(1, -2).mean(1)
+
+
+def _check_last(
+    backbone: Backbone, batch: BatchLike, device: torch.device, precision: torch.dtype, caught: list[Tensor]
+) -> None:
+    """See that nothing but averaging comes after the layer, with a random head, as the new one is zero."""
+    layer, module = head_layer(backbone), backbone.module
+    kept = {name: tensor.detach().clone() for name, tensor in layer.named_parameters()}
+    draw = torch.Generator().manual_seed(0)
+    try:
+        with torch.no_grad():
+            for tensor in layer.parameters():
+                tensor.copy_(torch.randn(tensor.shape, generator=draw))
+            logits = forward(module, batch.images, backbone.preprocess, device, precision, is_channels_last(module))
+            expected = caught[-1] @ layer.weight.flatten(1).float().T
+            expected = expected if layer.bias is None else expected + layer.bias.float()
+    finally:
+        with torch.no_grad():
+            for name, tensor in layer.named_parameters():
+                tensor.copy_(kept[name])
+        caught.clear()
+    if logits.shape != expected.shape or not bool((logits - expected).norm() <= _OFF * expected.norm()):
+        raise ModelError(
+            f"{backbone.name}: its logits are not linear in what enters the last layer of its head "
+            f"({', '.join(backbone.head)}), so the head cannot be solved; set search.linear_probe to false"
+        )
+
+
+def install(backbone: Backbone, probe: Probe) -> None:
+    """Put the solved head into the network.
+
+    Raises:
+        ModelError: it was solved for another network or other classes, or with a bias that the layer has no place for.
+    """
+    layer = head_layer(backbone)
+    if layer.weight.shape[:2] != probe.weight.shape:
+        raise ModelError(
+            f"{backbone.name}: the solved head is {_size(probe.weight)}, and the network's {_size(layer.weight)} (classes x "
+            "features); solve it again for this model and these classes"
+        )
+    # A bias that is the same for all classes changes no probability.
+    if layer.bias is None and bool((probe.bias - probe.bias.mean()).abs().max() > _WIGGLE):
+        raise ModelError(
+            f"{backbone.name}: the solved head has a bias, and the network's last layer has none; solve it again with "
+            "intercept=False"
+        )
+    with torch.no_grad():
+        layer.weight.copy_(probe.weight.view_as(layer.weight))
+        if layer.bias is not None:
+            layer.bias.copy_(probe.bias)
+
+
+def _size(weight: Tensor) -> str:
+    return " x ".join(str(size) for size in weight.shape[:2])
+
+
+def save(probe: Probe, folder: Path) -> None:
+    """Write the probe to `folder`, whole or not at all."""
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        save_file({"weight": probe.weight.contiguous(), "bias": probe.bias.contiguous()}, temporary / _TENSORS)
+        card = {
+            "strength": probe.strength,
+            "scores": {str(strength): values for strength, values in probe.scores.items()},
+            "seconds": probe.seconds,
+        }
+        write_json(temporary / CARD, card)
+        replace_dir(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load(folder: Path) -> Probe:
+    """The probe that `save` wrote to `folder`.
+
+    Raises:
+        RunError: there is none, or it cannot be read.
+    """
+    settle_dir(folder)
+    try:
+        tensors = load_file(folder / _TENSORS)
+        card = json.loads((folder / CARD).read_bytes())
+        found = {float(strength): _numbers(values) for strength, values in card["scores"].items()}
+        return Probe(tensors["weight"], tensors["bias"], card["strength"], found, card["seconds"])
+    except (OSError, SafetensorError, ValueError, KeyError) as exc:
+        raise RunError(
+            f"{folder}: no solved head can be read there ({exc}); expected {_TENSORS} and {CARD}: remove the folder, and "
+            "the sweep solves it again"
+        ) from exc
+
+
+def _numbers(values: dict[str, float | None]) -> dict[str, float]:
+    """Scores as they were: strict JSON has null for NaN."""
+    return {name: math.nan if value is None else value for name, value in values.items()}

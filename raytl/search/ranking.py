@@ -1,0 +1,181 @@
+"""Which of the best trials wins: by mean over seeds, and where the difference is within noise, the cheaper one."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import stats
+
+from raytl.errors import TrainingError
+
+CONFIDENCE = 0.95
+FLOOR = 0.001
+"""A difference of means that is smaller is none, whatever the seeds say."""
+CEILING = 0.02
+"""A difference of means that is larger is never given away: few seeds make intervals that contain nearly everything."""
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial with its score for each seed, its own first; NaN where a run failed. `depth` and `trainable` are its cost."""
+
+    number: int
+    overrides: dict[str, Any]
+    trainable: int
+    depth: int
+    scores: tuple[float, ...]
+
+    @property
+    def sound(self) -> tuple[float, ...]:
+        """The scores that are there."""
+        return tuple(score for score in self.scores if math.isfinite(score))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A candidate's mean, and its interval (None with one score)."""
+
+    candidate: Candidate
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Standings best mean first; the `winner`'s number, the best mean's, and why in one sentence."""
+
+    order: tuple[Standing, ...]
+    winner: int
+    best_mean: int
+    reason: str
+
+
+def rank(
+    candidates: Sequence[Candidate],
+    lower_is_better: bool,
+    confidence: float = CONFIDENCE,
+    floor: float = FLOOR,
+    ceiling: float = CEILING,
+) -> Ranking:
+    """The ranking of `candidates`, which have the best mean unless a cheaper one is within noise of it.
+
+    Within noise: the means differ by at most `floor`, or by at most `ceiling` and the t-interval of the difference
+    (paired by seed where two seeds or more are shared, else Welch's) contains zero. Of several, the cheapest wins.
+    Runs that failed are left out, and the reason tells of them.
+
+    Raises:
+        TrainingError: no candidate has a score.
+    """
+    sign = -1.0 if lower_is_better else 1.0
+    standings = sorted(
+        (_standing(candidate, confidence) for candidate in candidates if candidate.sound),
+        key=lambda standing: (-sign * standing.mean, *_cost(standing.candidate)),
+    )
+    if not standings:
+        raise TrainingError(
+            f"ranking: none of the {len(candidates)} best trials has a finite score; expected one at least: see why their "
+            "runs failed"
+        )
+    best = standings[0]
+    cheaper = [s for s in standings[1:] if _cost(s.candidate)[:2] < _cost(best.candidate)[:2]]
+    gaps = [(s, _gap(best.candidate, s.candidate, confidence)) for s in cheaper]
+    rivals = [(s, gap) for s, gap in gaps if _within(gap, floor, ceiling)]
+    winner, gap = min(rivals, key=lambda rival: _cost(rival[0].candidate), default=(best, None))
+    why = _why(best, standings) if gap is None else _why_cheaper(best, winner, gap)
+    reason = "; ".join([why, *_failures(candidates)])
+    return Ranking(tuple(standings), winner.candidate.number, best.candidate.number, reason)
+
+
+def _cost(candidate: Candidate) -> tuple[int, int, int]:
+    return candidate.trainable, candidate.depth, candidate.number
+
+
+def _standing(candidate: Candidate, confidence: float) -> Standing:
+    mean = statistics.fmean(candidate.sound)
+    half = _half(candidate.sound, confidence)
+    return Standing(candidate, mean, None if half is None else mean - half, None if half is None else mean + half)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """The mean difference of two candidates, and half its t-interval (None where too few scores tell of noise)."""
+
+    mean: float
+    half: float | None
+
+
+def _gap(one: Candidate, other: Candidate, confidence: float) -> _Gap:
+    pairs = zip(one.scores, other.scores, strict=False)
+    differences = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
+    if len(differences) > 1:
+        return _Gap(statistics.fmean(differences), _half(differences, confidence))
+    return _Gap(statistics.fmean(one.sound) - statistics.fmean(other.sound), _welch(one.sound, other.sound, confidence))
+
+
+def _within(gap: _Gap, floor: float, ceiling: float) -> bool:
+    size = abs(gap.mean)
+    return size <= floor + _ROUNDING or (gap.half is not None and size <= min(gap.half, ceiling))
+
+
+def _why(best: Standing, standings: Sequence[Standing]) -> str:
+    number, seeds = best.candidate.number, len(best.candidate.sound)
+    if len(standings) == 1:
+        return f"trial {number} is the only one with a score ({best.mean:.4f} over {_count(seeds, 'seed')})"
+    if seeds == 1:
+        return f"trial {number} has the best score ({best.mean:.4f}); one seed tells nothing of noise"
+    return f"trial {number} has the best mean ({best.mean:.4f} over {seeds} seeds), and none that is cheaper is within noise of it"
+
+
+def _why_cheaper(best: Standing, winner: Standing, gap: _Gap) -> str:
+    one, other = best.candidate, winner.candidate
+    spread = "one seed" if gap.half is None else f"\u00b1 {gap.half:.4f}"
+    saved = (
+        f"trains {other.trainable:,} parameters instead of {one.trainable:,}"
+        if other.trainable < one.trainable
+        else f"is shallower (depth {other.depth} instead of {one.depth})"
+    )
+    return (
+        f"trial {one.number} has the best mean ({best.mean:.4f}), trial {other.number} ({winner.mean:.4f}) is within noise of "
+        f"it (they differ by {abs(gap.mean):.4f}, {spread}) and {saved}"
+    )
+
+
+def _failures(candidates: Sequence[Candidate]) -> list[str]:
+    """What is left out, in words."""
+    told = []
+    for candidate in candidates:
+        failed = len(candidate.scores) - len(candidate.sound)
+        if not candidate.sound:
+            told.append(f"trial {candidate.number} is left out, as it has no score")
+        elif failed:
+            told.append(f"{failed} of the {_count(len(candidate.scores), 'run')} of trial {candidate.number} failed")
+    return told
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _welch(one: Sequence[float], other: Sequence[float], confidence: float) -> float | None:
+    """Half the t-interval of the difference of two means of scores that are not paired; None with fewer than two each."""
+    if len(one) < 2 or len(other) < 2:
+        return None
+    a, b = (statistics.variance(values) / len(values) for values in (one, other))
+    if a + b == 0.0:
+        return 0.0
+    freedom = (a + b) ** 2 / (a**2 / (len(one) - 1) + b**2 / (len(other) - 1))
+    return float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(a + b)
+
+
+def _half(values: Sequence[float], confidence: float) -> float | None:
+    """Half the t-interval of the mean; None with fewer than two values."""
+    if len(values) < 2:
+        return None
+    quantile = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    return quantile * statistics.stdev(values) / math.sqrt(len(values))

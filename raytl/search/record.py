@@ -1,0 +1,53 @@
+"""A trial as a value: what it was asked, how far it came and what it cost. Everything that is shown is read from these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+State = Literal["running", "complete", "pruned", "failed"]
+
+LOWER_IS_BETTER = ("val/log_loss", "cost/")
+
+
+def lower_is_better(metric: str) -> bool:
+    """True for losses and costs."""
+    return metric.startswith(LOWER_IS_BETTER)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial of a sweep.
+
+    `number` is Optuna's. `overrides` are its values by dotted key. `values` is the best of each objective so far (None
+    before the first epoch, and for failed trials), `best_epoch` (one-based) where the first objective was best.
+    `curve` is the first objective after each epoch: (epoch, value). `seconds` of training, over its workers.
+    `source` is `recipe: ...`, `sampler` or `again` (a trial that was lost and asked anew); `reason` why it failed.
+    `features` tells what it shared: `none`, or the depth whose frozen prefix it read. `folder` holds its checkpoints.
+    """
+
+    number: int
+    state: State
+    overrides: dict[str, Any]
+    values: tuple[float, ...] | None = None
+    best_epoch: int | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    seconds: float = 0.0
+    trainable: int = 0
+    source: str = "sampler"
+    reason: str = ""
+    features: str = "none"
+    folder: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were trained."""
+        return self.curve[-1][0] if self.curve else 0
+
+
+def best_first(records: list[TrialRecord], metric: str) -> list[TrialRecord]:
+    """Trials that have a value, best first; ties go to the smaller number of learning parameters, then the earlier."""
+    sign = 1.0 if lower_is_better(metric) else -1.0
+    scored = [r for r in records if r.values is not None and r.state in ("complete", "pruned", "running")]
+    return sorted(scored, key=lambda r: (sign * (r.values or (0.0,))[0], r.trainable, r.number))

@@ -1,0 +1,211 @@
+"""What a trial need not compute: the frozen part of its network, run once for V augmented views of each image.
+
+Below the freeze boundary, every epoch of every trial computes the same. The activations that cross the boundary are kept
+for `search.views` views of each image and each strength; a view is computed when the first trial comes to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raytl.config.schema import TrainConfig
+from raytl.data import shard
+from raytl.data.augment import TrainAugment, sample_rng
+from raytl.data.cache import open_images
+from raytl.data.images import Images, Pixels
+from raytl.data.loader import Batch
+from raytl.data.manifest import Sample
+from raytl.data.transforms import center_crop
+from raytl.events import Message, OnEvent, Work
+from raytl.models.backbone import Backbone
+from raytl.models.forward import EVAL_BATCH, to_input
+from raytl.models.prefix import Cut, NotTraceable, cut, suffix_backbone
+from raytl.search.features import Fill, Rows, ensure
+from raytl.search.trial import SweepJob
+from raytl.training.worker import Job, Share, Shared
+
+_FORMAT = 1
+_BUILD_BATCH = 32
+_READ_BYTES_PER_S = 5e8
+"""What a gather of rows from the page cache gives at least, measured (experiments/LOG.md)."""
+
+
+def sharing(sweep: SweepJob, job: Job, emit: OnEvent) -> Share | None:
+    """What finds the shared part for a trial of `sweep`; None where pixels are mixed and so nothing stays the same."""
+    augment = job.experiment.augment
+    if augment.mixup or augment.cutmix:
+        return None
+
+    def share(backbone: Backbone, depth: int, precision: torch.dtype) -> Shared | None:
+        if depth >= len(backbone.stages) or backbone.weights_digest == "none":
+            return None
+        try:
+            made = cut(backbone, depth)
+        except NotTraceable as reason:
+            emit(Message(f"nothing is shared at depth {depth}: {reason}", "warning"))
+            return None
+        source = _Source(sweep, job, backbone, made, depth, precision, emit)
+        if not source.pays():
+            return None
+        return Shared(suffix_backbone(backbone, made), source.train(), source.val(), f"frozen below {depth}")
+
+    return share
+
+
+@dataclass
+class _Source:
+    """Rows of one cut for one experiment."""
+
+    sweep: SweepJob
+    job: Job
+    backbone: Backbone
+    made: Cut
+    depth: int
+    precision: torch.dtype
+    emit: OnEvent
+
+    def pays(self) -> bool:
+        """True when reading a row is cheaper than computing it; measured on one batch."""
+        images = np.zeros((_BUILD_BATCH, *[self.backbone.preprocess.image_px] * 2, 3), dtype=np.uint8)
+        self._rows(images[:2])
+        started = time.perf_counter()
+        rows = self._rows(images)
+        computing = (time.perf_counter() - started) / len(rows)
+        reading = rows.shape[1] * rows.element_size() / _READ_BYTES_PER_S
+        limit = self.job.experiment.data.cache_limit_gb * 1e9
+        return reading < computing and len(self.job.train) * rows.shape[1] * rows.element_size() < limit / 2
+
+    def train(self) -> FeatureBatches:
+        """The training batches, a view of every image for each epoch."""
+        experiment = self.job.experiment
+        images = open_images(self.job.train, self.backbone.preprocess, experiment.data)
+        augment = TrainAugment(experiment.augment, self.backbone.preprocess)
+        seed = self.sweep.experiment.train.seed
+
+        def view(number: int) -> Rows:
+            def pixels(i: int) -> Pixels:
+                return augment.view(images[i], sample_rng(seed, number, i))
+
+            key = self._key(self.job.train, {"augment": experiment.augment.model_dump(), "view": number, "seed": seed})
+            name = f"activations, view {number + 1}"
+            return self._ensure(key, len(images), lambda: self._fill(pixels, len(images), _BUILD_BATCH, name))
+
+        targets = _targets(self.job, self.job.train)
+        weights = (
+            shard.class_weights(targets, len(self.job.classes)) if experiment.train.sampler == "balanced" else None
+        )
+        return FeatureBatches(view, targets, experiment.search.views, experiment.train, weights)
+
+    def val(self) -> EvalFeatures:
+        """The validation batches, cut as from pixels, so that the logits are the same."""
+        images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data)
+        side, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self._device.type]
+        key = self._key(self.job.val, {"view": "evaluation", "batch": batch})
+        rows = self._ensure(key, len(images), lambda: self._fill(_centred(images, side), len(images), batch, "val"))
+        return EvalFeatures(rows, _targets(self.job, self.job.val), batch)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.backbone.module.parameters()).device
+
+    def _ensure(self, key: str, count: int, fill: Fill) -> Rows:
+        return ensure(key, count, fill, self.job.experiment.data.cache_limit_gb * 1e9)
+
+    def _fill(self, pixels: Callable[[int], Pixels], count: int, batch: int, name: str) -> Iterator[Tensor]:
+        for start in range(0, count, batch):
+            stack = np.stack([pixels(i) for i in range(start, min(start + batch, count))])
+            yield self._rows(stack)
+            self.emit(Work(name, min(start + batch, count), count))
+
+    @torch.no_grad()
+    def _rows(self, stack: NDArray[np.uint8]) -> Tensor:
+        images = torch.from_numpy(stack).permute(0, 3, 1, 2)
+        inputs = to_input(images, self.backbone.preprocess, self._device, self.backbone.convolutional)
+        with torch.autocast(self._device.type, self.precision, enabled=self.precision != torch.float32):
+            rows: Tensor = self.made.prefix(inputs)
+        return rows
+
+    def _key(self, samples: Sequence[Sample], view: dict[str, object]) -> str:
+        """The name of a set: a digest of all that its rows depend on."""
+        content = hashlib.sha256("".join(sample.digest for sample in samples).encode()).hexdigest()
+        parts = {
+            "format": _FORMAT,
+            "model": self.backbone.name,
+            "weights": self.backbone.weights_digest,
+            "depth": self.depth,
+            "preprocess": repr(self.backbone.preprocess),
+            "precision": str(self.precision),
+            "device": self._device.type,
+            "samples": content,
+            **view,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class FeatureBatches:
+    """Training batches of rows in place of pixels, in the order that pixels would come in; view `epoch % views`."""
+
+    def __init__(
+        self,
+        view: Callable[[int], Rows],
+        targets: NDArray[np.int64],
+        views: int,
+        train: TrainConfig,
+        weights: NDArray[np.float64] | None,
+    ) -> None:
+        self._view, self._targets, self._views, self._weights = view, targets, views, weights
+        self._seed = train.seed
+        self.steps = shard.steps_per_epoch(len(targets), train.batch_size)
+        self._open: dict[int, Rows] = {}
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
+        """The batches of `epoch` from `start_step` on."""
+        number = epoch % self._views
+        if number not in self._open:
+            self._open[number] = self._view(number)
+        rows = self._open[number]
+        order = shard.epoch_order(len(self._targets), self._seed, epoch, self._weights)
+        for step in range(start_step, self.steps):
+            ids = shard.global_batch(order, step, self.steps)
+            yield _batch(rows, self._targets, ids), len(ids)
+
+    def close(self) -> None:
+        """Lets go of the rows."""
+        self._open.clear()
+
+
+class EvalFeatures:
+    """Validation batches of rows in place of pixels."""
+
+    def __init__(self, rows: Rows, targets: NDArray[np.int64], batch: int) -> None:
+        self._rows, self._targets = rows, targets
+        self._parts = shard.eval_batches(len(targets), batch, 0, 1)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for ids in self._parts:
+            yield _batch(self._rows, self._targets, ids)
+
+
+def _batch(rows: Rows, targets: NDArray[np.int64], ids: NDArray[np.int64]) -> Batch:
+    return Batch(rows.take(ids), torch.from_numpy(targets[ids]), torch.from_numpy(ids.copy()))
+
+
+def _centred(images: Images, side: int) -> Callable[[int], Pixels]:
+    return lambda i: center_crop(images[i], side)
+
+
+def _targets(job: Job, samples: Sequence[Sample]) -> NDArray[np.int64]:
+    numbers = {name: number for number, name in enumerate(job.classes)}
+    return np.array([numbers[sample.label] for sample in samples], dtype=np.int64)

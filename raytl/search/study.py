@@ -1,0 +1,317 @@
+"""The study: Optuna's own storage as the only truth of a sweep, asked and told by trial number.
+
+What is asked is a pure function of the storage, the seed and the trial's number, so a sweep that was killed and goes on
+asks what an undisturbed one would have; a trial that was under way is asked again under its own number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.trial import FrozenTrial, TrialState
+
+from raytl.config.schema import SearchConfig
+from raytl.config.space import Space
+from raytl.errors import ConfigError, RunError
+from raytl.search import suggest
+from raytl.search.record import State, TrialRecord, lower_is_better
+
+_STATES: dict[TrialState, State] = {
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+_STOPPED = "stopped"
+_DIRECTIONS = {True: optuna.study.StudyDirection.MINIMIZE, False: optuna.study.StudyDirection.MAXIMIZE}
+_DRAWS = 8
+"""How often a suggestion that equals an earlier trial is drawn again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial to run: Optuna's number, its values, and where they come from; `is_again` when it was under way before."""
+
+    number: int
+    overrides: dict[str, Any]
+    source: str
+    is_again: bool = False
+
+
+@dataclass
+class Study:
+    """A sweep's trials. Only one process at a time asks and tells; any may read."""
+
+    study: optuna.Study
+    search: SearchConfig
+    space: Space
+    base: Mapping[str, Any]
+    trials: int
+    _lost: list[FrozenTrial] = field(default_factory=list)
+    _ended: dict[int, TrialRecord] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        search: SearchConfig,
+        *,
+        name: str,
+        space: Space,
+        base: Mapping[str, Any],
+        stages: int,
+        same: Mapping[str, Any],
+    ) -> Study:
+        """The study in `folder` (or in the database of `search.storage`), made where there is none.
+
+        `same` is what all of its trials have in common, by key.
+
+        Raises:
+            ConfigError: the sampler or the database cannot be had.
+            RunError: it is a study of something else; with what differs.
+        """
+        made = suggest.sampler(search.sampler, search.seed, space)
+        directions = [_DIRECTIONS[lower_is_better(metric)] for metric in search.metrics]
+        pruner = (
+            optuna.pruners.SuccessiveHalvingPruner(min_resource=search.grace_epochs, reduction_factor=search.reduction)
+            if search.scheduler == "asha"
+            else optuna.pruners.NopPruner()
+        )
+        storage = _storage(folder, search)
+        known = {known.study_name for known in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+        study = (
+            optuna.load_study(study_name=name, storage=storage, sampler=made, pruner=pruner)
+            if name in known
+            else optuna.create_study(
+                study_name=name, storage=storage, sampler=made, pruner=pruner, directions=directions
+            )
+        )
+        opened = cls(study, search, space, base, search.trials)
+        opened._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
+        if name not in known and search.recipes:
+            for recipe, point in suggest.first_points(space, base, stages):
+                study.enqueue_trial(point, user_attrs={"source": f"recipe: {recipe}"})
+        opened._lost = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return opened
+
+    def ask(self) -> Asked | None:
+        """The next trial; None when `trials` were asked."""
+        while self._lost:
+            trial = self._lost.pop(0)
+            attrs = trial.user_attrs
+            if attrs.get(_STOPPED):
+                self.study.tell(trial.number, state=TrialState.PRUNED)
+            elif "overrides" in attrs:
+                return Asked(trial.number, dict(attrs["overrides"]), attrs["source"], is_again=True)
+            else:  # killed between its birth and its first value
+                self.study.tell(trial.number, state=TrialState.FAIL)
+        started = [t for t in self.study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+        started = [t for t in started if "overrides" in t.user_attrs]
+        if len(started) >= self.trials:
+            return None
+        return self._new({_key(t.user_attrs["overrides"]) for t in started})
+
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float], **told: Any) -> bool:
+        """Keep the objectives after `epoch` (one-based); True when the trial has fallen behind and is to be stopped.
+
+        Decided from the storage alone, by successive halving (Li et al. 2020), and kept with the trial and what is `told`
+        of it: a driver that dies before the trial is stopped has decided.
+        """
+        values = [float(metrics[metric]) for metric in self.search.metrics]
+        if not all(map(math.isfinite, values)):
+            return True
+        trial = self._trial(number)
+        frozen = self._frozen(number)
+        best = frozen.user_attrs.get("best")
+        if best is None or self._is_better(values[0], best[0]):
+            trial.set_user_attr("best", values)
+            trial.set_user_attr("best_epoch", epoch)
+        if len(values) > 1:
+            trial.set_user_attr(f"epoch {epoch}", values[0])
+            return False
+        if epoch not in frozen.intermediate_values:
+            trial.report(values[0], epoch)
+        stop = trial.should_prune()
+        if stop:
+            for key, value in told.items():
+                trial.set_user_attr(key, value)
+            trial.set_user_attr(_STOPPED, True)
+        return stop
+
+    def tell(self, number: int, state: str, **told: Any) -> None:
+        """End a trial: complete with the best values so far, pruned, or failed; telling twice changes nothing."""
+        frozen = self._frozen(number)
+        if frozen.state.is_finished():
+            return
+        trial = self._trial(number)
+        for key, value in told.items():
+            trial.set_user_attr(key, value)
+        best = frozen.user_attrs.get("best")
+        if state == "complete" and best is not None:
+            self.study.tell(number, best)
+        elif state == "pruned" and best is not None and len(self.search.metrics) == 1:
+            self.study.tell(number, state=TrialState.PRUNED)
+        else:
+            self.study.tell(number, state=TrialState.FAIL)
+
+    def records(self) -> list[TrialRecord]:
+        """Every trial that was asked, by number."""
+        found = []
+        for trial in self.study.get_trials(deepcopy=False):
+            if trial.number not in self._ended:
+                if "overrides" not in trial.user_attrs:
+                    continue
+                record = _record(trial)
+                if not trial.state.is_finished():
+                    found.append(record)
+                    continue
+                self._ended[trial.number] = record
+            found.append(self._ended[trial.number])
+        return found
+
+    def counts(self) -> tuple[int, int]:
+        """(trials that ended, trials that are left)."""
+        ended = sum(record.state != "running" for record in self.records())
+        return ended, max(0, self.trials - ended)
+
+    def importances(self) -> dict[str, float]:
+        """How much of the objective's variance each dimension explains (fANOVA); empty where too few trials ended."""
+        complete = [record for record in self.records() if record.state == "complete"]
+        if len(complete) < 4:
+            return {}
+        with warnings.catch_warnings(), contextlib.suppress(ValueError, RuntimeError, ImportError):
+            warnings.simplefilter("ignore")
+            target = (lambda trial: trial.values[0]) if len(self.search.metrics) > 1 else None
+            return dict(
+                optuna.importance.get_param_importances(
+                    self.study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(), target=target
+                )
+            )
+        return {}
+
+    def pareto(self) -> list[int]:
+        """Numbers of the trials that no other beats in every objective."""
+        return [trial.number for trial in self.study.best_trials]
+
+    def _new(self, seen: set[str]) -> Asked:
+        number = len(self.study.get_trials(deepcopy=False))
+        for draw in range(_DRAWS):
+            self.study.sampler = suggest.sampler(self.search.sampler, _seed(self.search.seed, number, draw), self.space)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trial = self.study.ask()
+                overrides = suggest.suggest(trial, self.space, self.base)
+            source = trial.user_attrs.get("source", "sampler")
+            if _key(overrides) not in seen or draw == _DRAWS - 1 or self.search.sampler == "grid":
+                break
+            self.study.tell(trial.number, state=TrialState.FAIL)  # it was tried already: nobody runs it
+        trial.set_user_attr("source", source)
+        trial.set_user_attr("overrides", overrides)
+        return Asked(trial.number, overrides, source)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self.study, self._frozen(number)._trial_id)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def _is_better(self, value: float, best: float) -> bool:
+        return value < best if lower_is_better(self.search.metrics[0]) else value > best
+
+    def _check(self, folder: Path, wanted: Mapping[str, str]) -> None:
+        found = self.study.user_attrs.get("raytl")
+        if found is None:
+            self.study.set_user_attr("raytl", dict(wanted))
+            return
+        keys = sorted({*found, *wanted})
+        differ = [
+            f"  {key}: {found.get(key, '-')} -> {wanted.get(key, '-')}"
+            for key in keys
+            if found.get(key) != wanted.get(key)
+        ]
+        if differ:
+            raise RunError(
+                f"{folder}: this sweep is another one; what differs (there -> here):\n"
+                + "\n".join(differ)
+                + "\n  Give this experiment another name, or start over with --new (the old sweep is kept aside)."
+            )
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
+    attrs = trial.user_attrs
+    best = attrs.get("best")
+    curve = trial.intermediate_values or {
+        int(key.split()[1]): value for key, value in attrs.items() if key.startswith("epoch ")
+    }
+    return TrialRecord(
+        number=trial.number,
+        state=_STATES[trial.state],
+        overrides=dict(attrs["overrides"]),
+        values=None if best is None or trial.state == TrialState.FAIL else tuple(best),
+        best_epoch=attrs.get("best_epoch"),
+        curve=tuple(sorted(curve.items())),
+        seconds=attrs.get("seconds", 0.0),
+        trainable=attrs.get("trainable", 0),
+        source=attrs.get("source", "sampler"),
+        reason=attrs.get("reason", ""),
+        features=attrs.get("features", "none"),
+        folder=attrs.get("folder", ""),
+    )
+
+
+def _storage(folder: Path, search: SearchConfig) -> BaseStorage:
+    if search.storage == "journal":
+        path = str(folder / "study.log")
+        return JournalStorage(JournalFileBackend(path, lock_obj=_KernelLock(f"{path}.lock")))
+    url = f"sqlite:///{folder / 'study.db'}" if search.storage == "sqlite" else search.storage
+    try:
+        return RDBStorage(url)
+    except Exception as error:  # SQLAlchemy, its drivers and the driver's imports each have their own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(
+            f"search.storage: {search.storage} cannot be opened: {reason}\n"
+            "  Expected journal, sqlite, or the URL of a database that is there, such as mysql+pymysql://user@host/db."
+        ) from error
+
+
+class _KernelLock(BaseJournalFileLock):
+    """A lock that the kernel lets go of when its process dies: Optuna's own would stay for ever."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: Any = None
+
+    def acquire(self) -> bool:
+        """Wait until it is ours."""
+        self._file = Path(self._path).open("a")  # noqa: SIM115 - closed by release
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Let go."""
+        self._file.close()
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}
+
+
+def _key(overrides: Mapping[str, Any]) -> str:
+    return repr(sorted(overrides.items()))
+
+
+def _seed(seed: int, number: int, draw: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{number}/{draw}".encode()).digest()[:4], "big")

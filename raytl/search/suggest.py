@@ -1,0 +1,141 @@
+"""From the space to Optuna: samplers by name, the literature's recipes as first points, and a trial's values, conditions
+included."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from raytl.config.space import Dimension, Space
+from raytl.errors import ConfigError
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+_SHORT = {
+    "tpe": "TPESampler",
+    "random": "RandomSampler",
+    "cmaes": "CmaEsSampler",
+    "gp": "GPSampler",
+    "qmc": "QMCSampler",
+    "nsga2": "NSGAIISampler",
+    "grid": "GridSampler",
+}
+_STARTUP = 10
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    # Kornblith et al. 2019; Kumar et al. 2022; Howard & Ruder 2018 and Clark et al. 2020 for the decay of rates
+    "linear probe": {"transfer.unfreeze": 0, "augment.strength": 0.25},
+    "last stage": {"transfer.unfreeze": 1, "transfer.head_lr_ratio": 10.0, "augment.strength": 0.5},
+    "full with decay": {
+        "transfer.unfreeze": "all",
+        "transfer.lr_decay": 0.7,
+        "transfer.head_lr_ratio": 10.0,
+        "augment.strength": 0.5,
+    },
+}
+_MIDDLE = {"optim.lr": 1e-3, "optim.weight_decay": 0.05}
+
+
+def sampler(name: str, seed: int, space: Space) -> BaseSampler:
+    """The sampler called `name`: a short name, or a class of `optuna.samplers`.
+
+    Raises:
+        ConfigError: Optuna has none of that name, the space does not suit it, or a package that it needs is missing.
+    """
+    wanted = _SHORT.get(name.lower(), name)
+    known = [found for found in optuna.samplers.__all__ if found.endswith("Sampler") and found != "BaseSampler"]
+    if wanted not in known:
+        near = difflib.get_close_matches(name.lower(), [*_SHORT, *known], n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join([*_SHORT, *known])}"
+        raise ConfigError(f"search.sampler: Optuna has no sampler {name!r}; {advice}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _made(wanted, seed, space)
+        except ImportError as error:
+            raise ConfigError(f"search.sampler: {name} needs a package that is not installed: {error}") from error
+        except TypeError as error:
+            raise ConfigError(f"search.sampler: {name} cannot be made by name alone: {error}") from error
+
+
+def _made(wanted: str, seed: int, space: Space) -> BaseSampler:
+    if wanted == "TPESampler":
+        return optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=_STARTUP
+        )
+    if wanted == "GridSampler":
+        return optuna.samplers.GridSampler(_grid(space), seed=seed)
+    made: BaseSampler = getattr(optuna.samplers, wanted)(seed=seed)
+    return made
+
+
+def _grid(space: Space) -> dict[str, list[Any]]:
+    continuous = [d.key for d in space.dimensions if d.kind in ("float", "log")]
+    if continuous:
+        raise ConfigError(
+            f"search.sampler: grid needs a finite space; {', '.join(continuous)} is continuous: give choice: [...]"
+        )
+    return {d.key: list(d.choices) or list(range(int(d.low), int(d.high) + 1)) for d in space.dimensions}
+
+
+def suggest(trial: optuna.Trial, space: Space, base: Mapping[str, Any]) -> dict[str, Any]:
+    """The trial's values by dotted key; what a condition rules out is not there."""
+    values: dict[str, Any] = {}
+    for dimension in space.active(values, base):
+        values[dimension.key] = _value(trial, dimension)
+    return values
+
+
+def _value(trial: optuna.Trial, dimension: Dimension) -> Any:
+    if dimension.kind == "choice":
+        return trial.suggest_categorical(dimension.key, dimension.choices)
+    if dimension.kind == "int":
+        return trial.suggest_int(dimension.key, int(dimension.low), int(dimension.high))
+    return trial.suggest_float(dimension.key, dimension.low, dimension.high, log=dimension.kind == "log")
+
+
+def first_points(space: Space, base: Mapping[str, Any], stages: int) -> list[tuple[str, dict[str, Any]]]:
+    """The recipes of the literature as points of the space; none where depth does not vary."""
+    depth = next((d for d in space.dimensions if d.key == "transfer.unfreeze"), None)
+    if depth is None:
+        return []
+    found: list[tuple[str, dict[str, Any]]] = []
+    for name, recipe in RECIPES.items():
+        values: dict[str, Any] = {}
+        wanted = dict(_MIDDLE) | dict(recipe)
+        unfreeze = stages if wanted["transfer.unfreeze"] == "all" else wanted["transfer.unfreeze"]
+        if not _inside(depth, unfreeze):
+            continue
+        wanted["transfer.unfreeze"] = unfreeze
+        for dimension in space.active(values, base):
+            values[dimension.key] = _nearest(dimension, wanted.get(dimension.key))
+        if values not in [point for _, point in found]:
+            found.append((name, values))
+    return found
+
+
+def _inside(depth: Dimension, value: int) -> bool:
+    return value in depth.choices if depth.kind == "choice" else depth.low <= value <= depth.high
+
+
+def _nearest(dimension: Dimension, wanted: Any) -> Any:
+    """The value of the dimension that is nearest to `wanted`; its middle where nothing is wanted."""
+    if dimension.kind == "choice":
+        if wanted in dimension.choices:
+            return wanted
+        numbers = [c for c in dimension.choices if isinstance(c, int | float) and not isinstance(c, bool)]
+        if isinstance(wanted, int | float) and numbers:
+            return min(numbers, key=lambda choice: abs(choice - wanted))
+        return dimension.choices[len(dimension.choices) // 2]
+    if wanted is None:
+        mean = (
+            (dimension.low * dimension.high) ** 0.5 if dimension.kind == "log" else (dimension.low + dimension.high) / 2
+        )
+        wanted = mean
+    value = min(max(wanted, dimension.low), dimension.high)
+    return round(value) if dimension.kind == "int" else float(value)

@@ -1,0 +1,91 @@
+"""A trial is an experiment with overrides: what it trains, under which name, and what it tells after each epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.data.manifest import Sample
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training of a sweep: the trial's number and overrides; `seed` is set where it is a replicate of that trial."""
+
+    number: int
+    overrides: Mapping[str, Any]
+    seed: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder: a digest of what it trains, so that a trial asked again finds its checkpoint."""
+        text = json.dumps([dict(self.overrides), self.seed], sort_keys=True, default=str)
+        kind = f"trial-{self.number:05d}" if self.seed is None else f"trial-{self.number:05d}-seed-{self.seed}"
+        return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """What all trials of a sweep have in common: the experiment they override, where they write, and the samples.
+
+    `probe` is the folder of the solved head that trials start from, "" for none; `share` is how many epochs of how
+    many trials are expected to read a shared prefix (0 = nothing is shared).
+    """
+
+    experiment: Experiment
+    root: str
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    classes: tuple[str, ...]
+    probe: str = ""
+    share: int = 0
+
+    def experiment_of(self, task: Task) -> Experiment:
+        """The experiment that `task` trains."""
+        return trial_experiment(self.experiment, task, probe=bool(self.probe), root=self.root)
+
+
+def trial_experiment(base: Experiment, task: Task, *, probe: bool, root: str) -> Experiment:
+    """`base` with the trial's overrides, its epochs, its seed and its place; a head that is solved needs no epochs alone.
+
+    Raises:
+        ConfigError: the overrides contradict `base`.
+    """
+    values: dict[str, Any] = dict(task.overrides)
+    values |= {"name": task.folder, "storage.uri": root, "train.epochs": epochs_of(base)}
+    values["train.metric"] = base.search.metrics[0]
+    if probe and values.get("transfer.unfreeze", base.transfer.unfreeze) != 0:
+        values["transfer.head_first"] = 0
+    if task.seed is not None:
+        values["train.seed"] = task.seed
+    return override(base, values)
+
+
+def winner_experiment(base: Experiment, overrides: Mapping[str, Any], name: str, root: str | None = None) -> Experiment:
+    """The experiment file of a sweep's winner: `base` with its overrides, ready for `raytl train`."""
+    values: dict[str, Any] = dict(overrides) | {"name": name, "train.epochs": epochs_of(base)}
+    values["train.metric"] = base.search.metrics[0]
+    if root is not None:
+        values["storage.uri"] = root
+    return override(base, values)
+
+
+def epochs_of(base: Experiment) -> int:
+    """Epochs of a trial at most."""
+    return base.search.budget.max_epochs or base.train.epochs
+
+
+def costs(trainable: int, seconds: float) -> dict[str, float]:
+    """The objectives that are no scores."""
+    return {"cost/trainable_parameters": float(trainable), "cost/train_seconds": seconds}
+
+
+def sweep_root(experiment: Experiment) -> Path:
+    """The folder of the sweep of `experiment`."""
+    return Path(experiment.storage.uri.removeprefix("file://")) / f"{experiment.name}-sweep"

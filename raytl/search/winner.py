@@ -1,0 +1,135 @@
+"""A winner that can be trusted: the best trials' checkpoints scored again from disk, run again with other seeds, ranked by
+mean, and the best recipe refitted without anything shared."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.config.dump import to_yaml
+from raytl.config.schema import Experiment
+from raytl.data.cache import open_images
+from raytl.data.loader import EvalLoader
+from raytl.events import Message, OnEvent, Work
+from raytl.metrics.scores import scores
+from raytl.models.bundle import load_bundle
+from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision, predict_logits
+from raytl.run.atomic import write_text
+from raytl.run.folder import RunFolder
+from raytl.search.execute import Engine, run_tasks
+from raytl.search.ranking import Candidate, Ranking, rank
+from raytl.search.record import TrialRecord, best_first, lower_is_better
+from raytl.search.replicas import Replicas
+from raytl.search.trial import SweepJob, Task, winner_experiment
+from raytl.training.driver import train
+from raytl.training.worker import BEST_SCORE
+from raytl.world import World
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The trial that won, and why. `rescored` is its own checkpoint read from disk and scored again; `refit_score` that of
+    the recipe trained once more on fresh augmentation, with nothing shared, in `run`."""
+
+    record: TrialRecord
+    ranking: Ranking
+    rescored: float
+    refit_score: float | None
+    experiment_file: str
+    run: str
+
+
+def crown(
+    records: Sequence[TrialRecord],
+    sweep: SweepJob,
+    engine: Engine,
+    folder: Path,
+    original: Experiment,
+    on_event: OnEvent,
+) -> Winner:
+    """The winner among `records`, with its experiment file in `folder` and its refitted run beside the sweep."""
+    metric = original.search.metrics[0]
+    finalists = best_of(records, metric, max(1, original.search.replicates.top))
+    own = {record.number: rescored(record, sweep, metric) for record in finalists}
+    others = _replicates(finalists, sweep, engine, folder, on_event)
+    candidates = [_candidate(record, own[record.number], others) for record in finalists]
+    ranking = rank(candidates, lower_is_better(metric))
+    record = next(record for record in finalists if record.number == ranking.winner)
+    experiment = winner_experiment(original, record.overrides, f"{original.name}-winner")
+    file = folder / "winner.yaml"
+    write_text(file, to_yaml(experiment))
+    on_event(Message(f"trial {record.number} wins: {ranking.reason}"))
+    on_event(Message("refitting the winner on fresh augmentation, with nothing shared"))
+    refit = train(experiment, new=_is_another(experiment), on_event=on_event)
+    return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run)
+
+
+def best_of(records: Sequence[TrialRecord], metric: str, top: int) -> list[TrialRecord]:
+    """The best `top` trials that went to their end; then, if there are fewer, the best of those that were stopped."""
+    ordered = best_first(list(records), metric)
+    return sorted(ordered, key=lambda record: record.state != "complete")[:top]
+
+
+def rescored(record: TrialRecord, sweep: SweepJob, metric: str) -> float:
+    """The score on the validation split of the checkpoint that earned the trial its value, read from disk."""
+    experiment = sweep.experiment
+    module, card = load_bundle(RunFolder(Path(record.folder)).best)
+    device = pick_device(experiment.compute.device)
+    numbers = {name: number for number, name in enumerate(card.classes)}
+    targets = [numbers[sample.label] for sample in sweep.val]
+    images = open_images(sweep.val, card.preprocess, experiment.data)
+    loader = EvalLoader(images, targets, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
+    precision = pick_precision(experiment.train.precision, device)
+    _, logits, found = predict_logits(module.to(device), loader, card.preprocess, device, precision)
+    return float(scores(found, logits)[metric.removeprefix("val/")])
+
+
+def _replicates(
+    finalists: Sequence[TrialRecord], sweep: SweepJob, engine: Engine, folder: Path, on_event: OnEvent
+) -> dict[tuple[int, int | None], float | None]:
+    """Scores by (trial, seed) of the finalists trained with other seeds."""
+    search, seed = sweep.experiment.search, sweep.experiment.train.seed
+    if search.replicates.top == 0:
+        return {}
+    seeds = range(seed + 1, seed + search.replicates.seeds)
+    tasks = [Task(record.number, record.overrides, other) for record in finalists for other in seeds]
+    replicas = Replicas(tasks, folder / "replicates.jsonl", search.metrics[0])
+    todo = list(iter(replicas.ask, None))
+    done = len(tasks) - len(todo)
+    for task, results in run_tasks(todo, sweep, engine):
+        replicas.tell(task, _best(task, sweep, search.metrics[0]), results[-1])
+        shutil.rmtree(Path(sweep.root) / task.folder / "checkpoints", ignore_errors=True)
+        done += 1
+        on_event(Work("replicates", done, len(tasks), "runs"))
+    return replicas.scores()
+
+
+def _best(task: Task, sweep: SweepJob, metric: str) -> float | None:
+    path = RunFolder(Path(sweep.root) / task.folder).best / BEST_SCORE
+    return float(json.loads(path.read_bytes())["metrics"][metric]) if path.exists() else None
+
+
+def _candidate(record: TrialRecord, own: float, others: dict[tuple[int, int | None], float | None]) -> Candidate:
+    replicates = [score for (number, _), score in sorted(others.items(), key=str) if number == record.number]
+    values = (own, *(math.nan if score is None else score for score in replicates))
+    depth = record.overrides.get("transfer.unfreeze", 0)
+    return Candidate(record.number, dict(record.overrides), record.trainable, depth_number(depth), values)
+
+
+def depth_number(depth: Any) -> int:
+    """An unfreeze depth as a number; all stages count as more than any."""
+    return 10**6 if depth == "all" else int(depth)
+
+
+def _is_another(experiment: Experiment) -> bool:
+    """True when the place of the winner's run holds the run of another winner."""
+    from raytl.config.fingerprint import differences
+    from raytl.config.load import load_experiment
+
+    folder = RunFolder.of(experiment)
+    return folder.experiment.exists() and bool(differences(load_experiment(folder.experiment), experiment))

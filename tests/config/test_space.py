@@ -1,0 +1,96 @@
+"""The search space: what may vary, what is refused, and which conditions hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raytl.config import space as spaces
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.config.space import space_of
+from raytl.errors import ConfigError
+
+BASE = Experiment.model_validate({"name": "x", "data": {"uri": "photos"}, "model": {"name": "resnet18"}})
+
+
+def with_space(space: dict[str, Any]) -> Experiment:
+    return BASE.model_copy(update={"search": BASE.search.model_copy(update={"space": space})})
+
+
+def test_without_a_space_depth_rates_decay_and_augmentation_vary() -> None:
+    keys = [dimension.key for dimension in space_of(BASE).dimensions]
+    assert keys == list(spaces.DEFAULT)
+
+
+def test_all_becomes_the_number_of_stages() -> None:
+    depth = space_of(BASE).resolved(7).dimensions[0]
+    assert (depth.low, depth.high) == (0, 7)
+
+
+def test_backbone_rates_are_not_there_when_only_the_head_learns() -> None:
+    space = space_of(BASE).resolved(5)
+    assert "transfer.lr_decay" in [d.key for d in space.active({"transfer.unfreeze": 2}, {})]
+    assert "transfer.lr_decay" not in [d.key for d in space.active({"transfer.unfreeze": 1}, {})]
+    assert "transfer.head_lr_ratio" not in [d.key for d in space.active({"transfer.unfreeze": 0}, {})]
+
+
+def test_a_condition_may_speak_of_a_key_that_is_fixed() -> None:
+    space = space_of(with_space({"optim.momentum": {"float": [0.1, 0.9], "when": "optim.name == sgd"}}))
+    assert [d.key for d in space.active({}, {"optim.name": "sgd"})] == ["optim.momentum"]
+    assert not list(space.active({}, {"optim.name": "adamw"}))
+
+
+def test_dimensions_come_after_what_their_conditions_speak_of() -> None:
+    space = space_of(
+        with_space(
+            {
+                "transfer.lr_decay": {"float": [0.3, 1.0], "when": "transfer.unfreeze > 1"},
+                "transfer.unfreeze": {"int": [0, "all"]},
+            }
+        )
+    )
+    assert [d.key for d in space.dimensions] == ["transfer.unfreeze", "transfer.lr_decay"]
+
+
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        ({"optim.learning": {"log": [1e-4, 1e-2]}}, "is no key of an experiment"),
+        ({"optim.lr": {"log": [1e-2, 1e-4]}}, "is empty"),
+        ({"optim.lr": {"log": [0, 1e-2]}}, "more than 0"),
+        ({"optim.lr": {"log": [1e-4]}}, r"expected \[low, high\]"),
+        ({"optim.lr": {"uniform": [0, 1]}}, "expected one of int, float, log, choice"),
+        ({"optim.lr": {"log": ["a", 1]}}, "expected a number"),
+        ({"augment.strength": {"choice": []}}, "one value or more"),
+        ({"augment.strength": {"choice": [1, 1]}}, "names a value twice"),
+        ({"model.weights": {"float": [0, 1]}}, "use int or choice"),
+        ({"train.epochs": {"int": [1, 4]}}, "cannot vary it"),
+        ({"train.batch_size": {"int": [1.5, 4]}}, "whole numbers"),
+        ({"transfer.lr_decay": {"float": [0.3, 1], "when": "depth"}}, "expected a comparison"),
+        ({"transfer.lr_decay": {"float": [0.3, 1], "when": "transfer.unfreez > 1"}}, "did you mean transfer.unfreeze"),
+    ],
+)
+def test_what_is_wrong_with_a_space_is_told(space: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        space_of(with_space(space))
+
+
+def test_conditions_in_a_circle_are_refused() -> None:
+    space = {
+        "optim.lr": {"log": [1e-4, 1e-2], "when": "augment.strength > 0"},
+        "augment.strength": {"float": [0, 1], "when": "optim.lr > 0"},
+    }
+    with pytest.raises(ConfigError, match="in a circle"):
+        space_of(with_space(space))
+
+
+def test_a_wrong_space_is_a_problem_of_the_file() -> None:
+    with pytest.raises(ConfigError, match=r"search\.space: optim\.lr: log: .* is empty"):
+        override(BASE, {"search.space": {"optim.lr": {"log": [1.0, 0.1]}}})
+
+
+def test_several_objectives_leave_no_order_to_prune_by() -> None:
+    with pytest.raises(ConfigError, match="2 objectives"):
+        override(BASE, {"search.metric": ["val/accuracy", "cost/train_seconds"]})

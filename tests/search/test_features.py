@@ -1,0 +1,90 @@
+"""Activations on disk: built once whoever asks, whole or absent, within their bound."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raytl.errors import TrainingError
+from raytl.search import features
+from raytl.search.features import ensure
+
+ROWS = torch.arange(40, dtype=torch.float32).view(10, 4)
+
+
+def fill() -> Iterator[torch.Tensor]:
+    yield from ROWS.split(3)
+
+
+def counted(path: str) -> Iterator[torch.Tensor]:
+    with Path(path).open("a") as file:
+        file.write("built\n")
+    yield from ROWS.split(3)
+
+
+def ask(path: str) -> None:
+    assert torch.equal(ensure("set", 10, lambda: counted(path), 1e9).take(np.array([3])), ROWS[[3]])
+
+
+def killed_in_the_middle() -> None:
+    def half() -> Iterator[torch.Tensor]:
+        yield ROWS[:5]
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ensure("set", 10, half, 1e9)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_rows_come_back_as_they_were_in_any_order(kind: torch.dtype) -> None:
+    rows = ensure("set", 10, lambda: iter([ROWS.to(kind)]), 1e9)
+    assert torch.equal(rows.take(np.array([7, 0, 7])), ROWS.to(kind)[[7, 0, 7]])
+
+
+def test_a_set_is_built_once_though_many_processes_ask(tmp_path: Path) -> None:
+    path = str(tmp_path / "count")
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=ask, args=(path,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert Path(path).read_text() == "built\n"
+
+
+def test_the_set_of_a_killed_builder_is_built_by_the_next() -> None:
+    process = multiprocessing.get_context("fork").Process(target=killed_in_the_middle)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert torch.equal(ensure("set", 10, fill, 1e9).take(np.arange(10)), ROWS)
+
+
+def test_the_set_used_longest_ago_makes_room_but_none_in_use() -> None:
+    held = ensure("held", 10, fill, 1e9)
+    for name in ("old", "new"):
+        ensure(name, 10, fill, 1e9)
+    os.utime(features.root() / "held" / "card.json", (1, 1))
+    os.utime(features.root() / "old" / "card.json", (2, 2))
+    ensure("more", 10, fill, 3 * 160)
+    there = {card.parent.name for card in features.root().glob("*/card.json")}
+    assert there == {"held", "new", "more"}
+    assert torch.equal(held.take(np.array([0])), ROWS[[0]])
+
+
+def test_a_full_disk_leaves_nothing_half_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> Iterator[torch.Tensor]:
+        yield ROWS[:5]
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(TrainingError, match="the disk is full"):
+        ensure("set", 10, full, 1e9)
+    assert not (features.root() / "set").exists()

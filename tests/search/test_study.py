@@ -1,0 +1,220 @@
+"""The study tells Optuna the truth, and asks the same after it was killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from raytl.config.schema import Experiment, SearchConfig
+from raytl.config.space import Space, space_of
+from raytl.errors import ConfigError, RunError
+from raytl.search.study import Asked, Study
+
+STAGES = 5
+BASE: dict[str, Any] = {"transfer.unfreeze": 2, "optim.name": "adamw"}
+
+
+def default_space() -> Space:
+    experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "resnet18"}})
+    return space_of(experiment).resolved(STAGES)
+
+
+def opened(folder: Path, *, space: Space | None = None, same: str = "one", **search: Any) -> Study:
+    config = SearchConfig(**{"trials": 8, **search})
+    space = space or default_space()
+    return Study.open(folder, config, name="toy", space=space, base=BASE, stages=STAGES, same={"data": same})
+
+
+def score(asked: Asked) -> float:
+    return 0.5 + 0.05 * asked.overrides["transfer.unfreeze"] - abs(asked.overrides["optim.lr"] - 1e-3)
+
+
+def run(study: Study, epochs: int = 3) -> list[Asked]:
+    """Every trial that is left, one after the other."""
+    found = []
+    while (asked := study.ask()) is not None:
+        found.append(asked)
+        finish(study, asked, epochs)
+    return found
+
+
+def finish(study: Study, asked: Asked, epochs: int = 3) -> None:
+    for epoch in range(1, epochs + 1):
+        if study.report(asked.number, epoch, {"val/balanced_accuracy": score(asked) * epoch / epochs}):
+            study.tell(asked.number, "pruned", seconds=1.0)
+            return
+    study.tell(asked.number, "complete", seconds=1.0)
+
+
+def optunas(folder: Path) -> optuna.Study:
+    """The study as Optuna's own tools open it."""
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / "study.log"))
+    return optuna.load_study(study_name="toy", storage=optuna.storages.JournalStorage(backend))
+
+
+def test_the_recipes_come_first_and_then_the_sampler(tmp_path: Path) -> None:
+    asked = run(opened(tmp_path, scheduler="none"))
+    assert [one.source for one in asked[:4]] == [
+        "recipe: linear probe", "recipe: last stage", "recipe: full with decay", "sampler",
+    ]  # fmt: skip
+    assert [one.overrides["transfer.unfreeze"] for one in asked[:3]] == [0, 1, STAGES]
+    assert "transfer.lr_decay" not in asked[0].overrides
+    assert len(asked) == 8
+
+
+def test_a_trial_that_trained_to_its_end_is_complete_with_its_best_value(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    asked = study.ask()
+    assert asked is not None
+    for epoch, value in ((1, 0.5), (2, 0.8), (3, 0.7)):
+        study.report(asked.number, epoch, {"val/balanced_accuracy": value})
+    study.tell(asked.number, "complete", seconds=2.0, trainable=10)
+    trial = optunas(tmp_path).trials[0]
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.8)
+    assert trial.intermediate_values == {1: 0.5, 2: 0.8, 3: 0.7}
+    (record,) = study.records()
+    assert (record.state, record.values, record.best_epoch, record.epochs) == ("complete", (0.8,), 2, 3)
+
+
+def test_a_trial_that_was_stopped_is_pruned_with_its_last_value(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    asked = study.ask()
+    assert asked is not None
+    study.report(asked.number, 1, {"val/balanced_accuracy": 0.4})
+    study.tell(asked.number, "pruned")
+    trial = optunas(tmp_path).trials[0]
+    assert (trial.state, trial.value) == (TrialState.PRUNED, 0.4)
+
+
+def test_a_failed_trial_is_fail_with_its_reason_and_no_value(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    asked = study.ask()
+    assert asked is not None
+    study.report(asked.number, 1, {"val/balanced_accuracy": 0.4})
+    study.tell(asked.number, "failed", reason="the loss became nan")
+    trial = optunas(tmp_path).trials[0]
+    assert (trial.state, trial.value) == (TrialState.FAIL, None)
+    assert study.records()[0].reason == "the loss became nan"
+    assert study.records()[0].values is None
+
+
+def test_a_value_that_is_not_finite_stops_the_trial_and_is_not_kept(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    asked = study.ask()
+    assert asked is not None
+    assert study.report(asked.number, 1, {"val/balanced_accuracy": float("nan")})
+    assert optunas(tmp_path).trials[0].intermediate_values == {}
+
+
+def test_telling_and_reporting_twice_changes_nothing(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    asked = study.ask()
+    assert asked is not None
+    for _ in range(2):
+        study.report(asked.number, 1, {"val/balanced_accuracy": 0.4})
+    study.tell(asked.number, "complete")
+    study.tell(asked.number, "failed")
+    assert [trial.state for trial in optunas(tmp_path).trials if trial.user_attrs.get("best")] == [TrialState.COMPLETE]
+
+
+def test_trials_that_fall_behind_are_stopped(tmp_path: Path) -> None:
+    study = opened(tmp_path, trials=12)
+    run(study, epochs=9)
+    states = {record.state for record in study.records()}
+    assert states == {"complete", "pruned"}
+
+
+def test_none_is_stopped_without_a_scheduler(tmp_path: Path) -> None:
+    study = opened(tmp_path, trials=6, scheduler="none")
+    run(study, epochs=9)
+    assert {record.state for record in study.records()} == {"complete"}
+
+
+def test_a_killed_sweep_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = opened(tmp_path / "whole", trials=14)
+    run(whole)
+    killed = opened(tmp_path / "killed", trials=14)
+    for _ in range(12):
+        asked = killed.ask()
+        assert asked is not None
+        finish(killed, asked)
+    under_way = killed.ask()
+    assert under_way is not None
+    killed.report(under_way.number, 1, {"val/balanced_accuracy": score(under_way) / 3})
+    again = opened(tmp_path / "killed", trials=14)  # the driver was killed in the middle of a trial
+    resumed = again.ask()
+    assert resumed is not None
+    assert (resumed.number, resumed.overrides, resumed.is_again) == (under_way.number, under_way.overrides, True)
+    finish(again, resumed)
+    run(again)
+    assert [(r.number, r.overrides, r.state, r.values) for r in again.records()] == [
+        (r.number, r.overrides, r.state, r.values) for r in whole.records()
+    ]
+
+
+def test_what_was_told_is_not_asked_again(tmp_path: Path) -> None:
+    run(opened(tmp_path))
+    assert opened(tmp_path).ask() is None
+    assert len(run(opened(tmp_path, trials=10))) == 2
+
+
+def test_a_study_of_another_space_says_what_differs(tmp_path: Path) -> None:
+    opened(tmp_path)
+    smaller = Space(default_space().dimensions[:2])
+    with pytest.raises(RunError, match=r"optim\.lr: log: 0\.0001 to 0\.01 \(log\) -> -"):
+        opened(tmp_path, space=smaller)
+    with pytest.raises(RunError, match="data: one -> two"):
+        opened(tmp_path, same="two")
+
+
+def test_a_database_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"search\.storage: .* cannot be opened"):
+        opened(tmp_path, storage=f"sqlite:///{tmp_path}/nowhere/study.db")
+
+
+def test_sqlite_keeps_a_study_too(tmp_path: Path) -> None:
+    run(opened(tmp_path, storage="sqlite", trials=3))
+    found = optuna.load_study(study_name="toy", storage=f"sqlite:///{tmp_path}/study.db")
+    assert len(found.trials) == 3
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "nsga2", "RandomSampler"])
+def test_samplers_by_name(tmp_path: Path, sampler: str) -> None:
+    assert len(run(opened(tmp_path, sampler=sampler, trials=5))) == 5
+
+
+def test_an_unknown_sampler_is_told_with_a_near_miss(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'random'"):
+        opened(tmp_path, sampler="randem")
+
+
+def test_a_grid_over_a_continuous_space_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="grid needs a finite space"):
+        opened(tmp_path, sampler="grid")
+
+
+def test_no_two_trials_are_the_same(tmp_path: Path) -> None:
+    space = Space(tuple(d for d in default_space().dimensions if d.key in ("transfer.unfreeze", "augment.strength")))
+    study = opened(tmp_path, space=space, trials=20, recipes=False, scheduler="none", sampler="random")
+    seen = []
+    while (asked := study.ask()) is not None:
+        seen.append(tuple(asked.overrides.items()))
+        study.report(asked.number, 1, {"val/balanced_accuracy": 0.5})
+        study.tell(asked.number, "complete")
+    assert len(set(seen)) >= 19
+
+
+def test_several_objectives_give_a_front(tmp_path: Path) -> None:
+    study = opened(tmp_path, metric=["val/accuracy", "cost/trainable_parameters"], scheduler="none", trials=5)
+    while (asked := study.ask()) is not None:
+        depth = asked.overrides["transfer.unfreeze"]
+        study.report(asked.number, 1, {"val/accuracy": 0.1 * depth, "cost/trainable_parameters": 10.0**depth})
+        study.tell(asked.number, "complete")
+    assert 0 in study.pareto()
+    assert all(record.values and len(record.values) == 2 for record in study.records())
