@@ -131,6 +131,8 @@ class TransferConfig(Section):
     """The head's rate (optim.lr) over the top stage's."""
     head_first: WholeEpochs = 1
     """Epochs in which the head learns alone before the stages open."""
+    head_start: Literal["zero", "solved"] = "zero"
+    """Where the head starts: at zero, or solved on the frozen network's features (linear probe, then fine-tune: LP-FT)."""
     gradual: bool = False
     """Open one stage at a time, from the top, one every `gradual_every`."""
     gradual_every: Annotated[WholeEpochs, Field(ge=1)] = 1
@@ -290,7 +292,7 @@ class SearchConfig(Section):
     budget: BudgetConfig = BudgetConfig()
     scheduler: Literal["asha", "none"] = "asha"
     """asha stops trials that fall behind as they report (asynchronous successive halving); none runs all to the end."""
-    grace_epochs: Annotated[int, Field(ge=1)] = 1
+    grace_epochs: Annotated[int, Field(ge=1)] = 2
     """Epochs that every trial gets before the scheduler may stop it."""
     reduction: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on from each rung."""
@@ -307,7 +309,7 @@ class SearchConfig(Section):
     views: Annotated[int, Field(ge=1)] = 4
     """Augmented views of each training image that trials share, for each strength."""
     linear_probe: bool = True
-    """Solve the head once, and start every trial from it (LP-FT); head_first is then 0 in trials."""
+    """Solve the head once, and start every trial from it: transfer.head_start is solved, and head_first 0, in all trials."""
     replicates: ReplicatesConfig = ReplicatesConfig()
     keep: Annotated[int, Field(ge=1)] = 3
     """Trials whose checkpoints stay on disk: the best ones."""

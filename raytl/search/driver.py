@@ -121,8 +121,8 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
             write_text(folder / "experiment.yaml", to_yaml(experiment))
             job = _job(made, total)
             job = solved_head(job, folder, engine, on_event) if experiment.search.linear_probe else job
-            before = _spent(study)
-            meter = Meter(experiment.search, shape, before_s=_wall(folder), trial_s=before)
+            before_s = _wall(folder)
+            meter = Meter(experiment.search, shape, before_s=before_s, trial_s=_spent(study))
             board = Board(study, experiment.search, meter, epochs_of(experiment), total, on_event)
             try:
                 _run(board, job, engine, folder)
@@ -130,7 +130,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
                 write_json(folder / "clock.json", {"wall_s": meter.wall_s})
             _judge(board, folder)
             winner = crown(study.records(), job, engine, folder, experiment, on_event)
-        seconds = _wall(folder) + time.monotonic() - started
+        seconds = before_s + time.monotonic() - started
         files = report_on(folder, made.plan, experiment, made.space, study, winner, seconds)
         status: Any = "stopped by budget" if meter.spent() else "finished"
         result = SweepResult(status=status, **result_of(folder, experiment, study, winner, files, seconds))

@@ -60,20 +60,23 @@ def trial_experiment(base: Experiment, task: Task, *, probe: bool, root: str) ->
     values: dict[str, Any] = dict(task.overrides)
     values |= {"name": task.folder, "storage.uri": root, "train.epochs": epochs_of(base)}
     values["train.metric"] = base.search.metrics[0]
-    if probe and values.get("transfer.unfreeze", base.transfer.unfreeze) != 0:
-        values["transfer.head_first"] = 0
+    values |= head_of(base) if probe else {}
     if task.seed is not None:
         values["train.seed"] = task.seed
     return override(base, values)
 
 
-def winner_experiment(base: Experiment, overrides: Mapping[str, Any], name: str, root: str | None = None) -> Experiment:
+def winner_experiment(base: Experiment, overrides: Mapping[str, Any], name: str) -> Experiment:
     """The experiment file of a sweep's winner: `base` with its overrides, ready for `raytl train`."""
     values: dict[str, Any] = dict(overrides) | {"name": name, "train.epochs": epochs_of(base)}
     values["train.metric"] = base.search.metrics[0]
-    if root is not None:
-        values["storage.uri"] = root
+    values |= head_of(base)
     return override(base, values)
+
+
+def head_of(base: Experiment) -> dict[str, Any]:
+    """How the head starts in trials: solved, and so without epochs alone."""
+    return {"transfer.head_start": "solved", "transfer.head_first": 0} if base.search.linear_probe else {}
 
 
 def epochs_of(base: Experiment) -> int:

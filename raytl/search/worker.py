@@ -15,11 +15,11 @@ from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.errors import NonFiniteLoss, RaytlError
 from raytl.events import OnEvent, ignore
+from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.run import journal
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
-from raytl.search import probe
 from raytl.search.share import sharing
 from raytl.search.trial import SweepJob, Task, costs
 from raytl.training.checkpoint import Progress

@@ -21,6 +21,7 @@ from raytl.data.manifest import Sample
 from raytl.data.mix import mix
 from raytl.data.shard import class_weights
 from raytl.events import OnEvent, ignore
+from raytl.models import probe
 from raytl.models.backbone import Backbone, build
 from raytl.models.bundle import Card, save_bundle
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
@@ -31,6 +32,7 @@ from raytl.tasks.classification import loss
 from raytl.training import checkpoint
 from raytl.training.allocator import keep_freed_memory
 from raytl.training.average import WeightAverage
+from raytl.training.head import solve_head
 from raytl.training.loop import Outcome, Sink, epochs, fit
 from raytl.training.plan import depth_of
 from raytl.training.stages import TrainStage, timeline
@@ -139,6 +141,10 @@ def prepare(
         start(backbone)
     layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    resume = checkpoint.load(RunFolder(Path(job.root)).last)
+    if start is None and resume is None and experiment.transfer.head_start == "solved" and world.leads:
+        # the others get it when DDP sends them rank 0's weights
+        probe.install(backbone, solve_head(experiment, backbone, job.train, job.val, job.classes))
     depth = depth_of(experiment, backbone)
     precision = pick_precision(experiment.train.precision, device)
     shared = share(backbone, depth, precision) if share is not None else None
@@ -150,7 +156,7 @@ def prepare(
         validation=_validation(world, job, backbone, device, shared),
         classes=len(job.classes),
         sink=_sink(job, backbone, record or _record),
-        resume=checkpoint.load(RunFolder(Path(job.root)).last),
+        resume=resume,
         shared=shared.told if shared else "none",
     )
 

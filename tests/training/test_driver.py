@@ -258,3 +258,13 @@ def test_every_option_trains_and_learns(make_experiment: MakeExperiment, changes
     train(make_experiment({"train.deterministic": False, **changes}), on_event=watcher)
     losses = [event.metrics["train/loss"] for event in watcher.events if isinstance(event, EpochEnded)]
     assert losses[-1] < losses[0]
+
+
+def test_a_solved_head_starts_training_where_a_linear_probe_ends(make_experiment: MakeExperiment) -> None:
+    """The first epoch of a run that starts from a solved head is better than that of one that starts at zero."""
+    changes = {"train.epochs": 1, "transfer.unfreeze": 0, "optim.lr": 1e-5, "optim.warmup": 0, "train.seed": 3}
+    first = {
+        start: train(make_experiment({**changes, "name": start, "transfer.head_start": start})).metrics["val/log_loss"]
+        for start in ("zero", "solved")
+    }
+    assert first["solved"] < first["zero"]

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.errors import DataError, ModelError, RunError
 from raytl.metrics.scores import scores, softmax
+from raytl.models import probe
 from raytl.models.backbone import Backbone, build
 from raytl.models.forward import predict_logits
-from raytl.search import probe
 
 CPU = torch.device("cpu")
 PX = 32

@@ -24,7 +24,6 @@ from raytl.metrics.scores import scores as val_scores
 from raytl.models.backbone import Backbone
 from raytl.models.forward import BatchLike, forward, is_channels_last
 from raytl.run.atomic import replace_dir, settle_dir, write_json
-from raytl.search.record import lower_is_better
 
 CARD = "probe.json"
 _TENSORS = "probe.safetensors"
@@ -124,7 +123,7 @@ def _tensor(values: Sequence[float] | None, dtype: torch.dtype) -> Tensor | None
 
 
 def _best(found: dict[float, dict[str, float]], metric: str) -> float:
-    sign = 1.0 if lower_is_better(metric) else -1.0
+    sign = 1.0 if metric == "val/log_loss" else -1.0
     return min(found, key=lambda strength: (sign * found[strength].get(metric, 0.0), found[strength]["val/log_loss"]))
 
 

@@ -1,0 +1,59 @@
+"""The head solved on the training images' own features before the first step (LP-FT, Kumar et al. 2022)."""
+
+from __future__ import annotations
+
+import torch
+
+from raytl.config.schema import Experiment
+from raytl.data.cache import open_images
+from raytl.data.loader import EvalLoader
+from raytl.data.manifest import Sample
+from raytl.models import probe
+from raytl.models.backbone import Backbone
+from raytl.models.forward import EVAL_BATCH, pick_precision
+from raytl.tasks.classification import class_weights
+from raytl.world import World
+
+
+def solve_head(
+    experiment: Experiment,
+    backbone: Backbone,
+    train: tuple[Sample, ...],
+    val: tuple[Sample, ...],
+    classes: tuple[str, ...],
+) -> probe.Probe:
+    """The head for `backbone` as it is, on its device, from the evaluation views of `train`.
+
+    The strength of its penalty is chosen on `val`, by the metric that the best checkpoint goes by.
+    """
+    device = next(backbone.module.parameters()).device
+    precision = pick_precision(experiment.train.precision, device)
+    (inputs, targets), (checked, val_targets) = (
+        probe.head_inputs(backbone, _loader(experiment, samples, classes, backbone, device), device, precision)
+        for samples in (train, val)
+    )
+    counts = {name: sum(sample.label == name for sample in train) for name in classes}
+    return probe.solve(
+        inputs,
+        targets,
+        checked,
+        val_targets,
+        len(classes),
+        weights=class_weights(experiment.train, counts),
+        label_smoothing=experiment.train.label_smoothing,
+        metric=experiment.train.metric,
+        intercept=probe.head_layer(backbone).bias is not None,
+    )
+
+
+def _loader(
+    experiment: Experiment,
+    samples: tuple[Sample, ...],
+    classes: tuple[str, ...],
+    backbone: Backbone,
+    device: torch.device,
+) -> EvalLoader:
+    numbers = {name: number for number, name in enumerate(classes)}
+    images = open_images(samples, backbone.preprocess, experiment.data)
+    targets = [numbers[sample.label] for sample in samples]
+    return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
