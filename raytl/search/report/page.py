@@ -121,7 +121,7 @@ def _list(title: str, sentences: Sequence[str]) -> str:
 
 def _chart(title: str, figure: Figure) -> str:
     inner = plotly.io.to_html(
-        figure, include_plotlyjs=False, full_html=False, config={"displaylogo": False, "responsive": True}
+        figure, include_plotlyjs=False, full_html=False, config={"displayModeBar": False, "responsive": True}
     )
     return f"<h2>{title}</h2>{inner}"
 

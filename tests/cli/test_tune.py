@@ -1,0 +1,51 @@
+"""`raytl tune` from its plan to its winner, and what contradicts itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Raytl
+from tests.conftest import MakePhotos
+
+SMALL = ("search.trials=3", "search.budget.max_epochs=2", "search.replicates.top=1", "search.replicates.seeds=1")
+SET = tuple(word for text in SMALL for word in ("--set", text))
+
+
+def test_a_sweep_from_its_plan_to_its_winner(raytl: Raytl, tiny: Path, make_photos: MakePhotos) -> None:
+    make_photos(per_class=12)
+    planned = raytl("tune", tiny, *SET, "--dry-run")
+    assert planned.code == 0, planned.err
+    assert "transfer.unfreeze" in planned.out and "wall time" in planned.out
+    assert not Path("runs/tiny-sweep/study.log").exists()
+    assert json.loads(raytl("tune", tiny, *SET, "--dry-run", "--json").out)["trials"] == 3
+
+    done = raytl("tune", tiny, *SET)
+    assert done.code == 0, done.err
+    assert "3/3  trial" in done.err
+    assert "next: raytl evaluate runs/tiny-winner" in done.out
+    found = json.loads(raytl("tune", tiny, *SET, "--json").out)
+    assert (found["status"], sum(found["trials"].values())) == ("already finished", 3)
+    assert raytl("train", found["experiment_file"]).out.count("finished already") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--new", "--add", "2"), "it cannot stand with --add"),
+        (("--new", "--dry-run"), "it cannot stand with --dry-run"),
+        (("--add", "-1"), "expected 1 or more trials"),
+        (("--set", "search.sampler=tpee"), "did you mean 'tpe'"),
+        (("--set", "search.metric=val/accurracy"), "val/accuracy"),
+        (("--set", "search.trials=0"), "search.trials"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_starts(
+    raytl: Raytl, tiny: Path, make_photos: MakePhotos, words: tuple[str, ...], told: str
+) -> None:
+    make_photos(per_class=12)
+    ended = raytl("tune", tiny, *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
