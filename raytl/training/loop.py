@@ -48,30 +48,6 @@ class Outcome:
     early_stopped: bool
 
 
-def fit(
-    setting: Setting,
-    backbone: Backbone,
-    stages: tuple[TrainStage, ...],
-    validation: tuple[EvalBatches, NDArray[np.int64]],
-    classes: int,
-    sink: Sink,
-    resume: Checkpoint | None,
-) -> Outcome:
-    """Train from `resume`, or from the start, to the last epoch or the early stop.
-
-    `validation` is this rank's share of the split, and the targets of the whole of it.
-
-    Raises:
-        NonFiniteLoss: the loss became NaN or infinite.
-        RunError: the checkpoint is of another plan.
-    """
-    progress = Progress() if resume is None else resume.progress
-    for after in epochs(setting, backbone, stages, validation, classes, sink, resume):
-        progress = after
-    assert progress.best is not None, "at least one epoch was trained"
-    return Outcome(progress.best, progress.epoch, early_stopped=progress.stopped)
-
-
 def epochs(
     setting: Setting,
     backbone: Backbone,
@@ -81,7 +57,15 @@ def epochs(
     sink: Sink,
     resume: Checkpoint | None,
 ) -> Iterator[Progress]:
-    """As `fit`, an epoch at a time: the progress after each, its checkpoint written; to be left wherever one likes."""
+    """Train from `resume`, or from the start, to the last epoch or the early stop; the progress after each epoch.
+
+    The epoch's checkpoint is written by then, so the caller may leave wherever it likes. `validation` is this rank's
+    share of the split, and the targets of the whole of it.
+
+    Raises:
+        NonFiniteLoss: the loss became NaN or infinite.
+        RunError: the checkpoint is of another plan.
+    """
     progress = _restore(setting, backbone, resume)
     phase: Phase | None = None
     while not over(setting.experiment, progress):

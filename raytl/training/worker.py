@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from raytl.training import checkpoint
 from raytl.training.allocator import keep_freed_memory
 from raytl.training.average import WeightAverage
 from raytl.training.head import solve_head
-from raytl.training.loop import Outcome, Sink, epochs, fit
+from raytl.training.loop import Outcome, Sink, epochs
 from raytl.training.plan import depth_of
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import Setting, TrainBatches
@@ -95,20 +95,19 @@ class Ready:
 
     def fit(self) -> Outcome:
         """Train to the end."""
-        return fit(*self._arguments())
+        progress = self.resume.progress if self.resume else checkpoint.Progress()
+        for after in self.epochs():
+            progress = after
+        assert progress.best is not None, "at least one epoch was trained"
+        return Outcome(progress.best, progress.epoch, early_stopped=progress.stopped)
 
     def epochs(self) -> Iterator[checkpoint.Progress]:
         """Train an epoch at a time."""
-        return epochs(*self._arguments())
+        return epochs(self.setting, self.backbone, self.stages, self.validation, self.classes, self.sink, self.resume)
 
     def close(self) -> None:
         """Ends the loader processes."""
         self.setting.loader.close()
-
-    def _arguments(self) -> Any:
-        return (
-            self.setting, self.backbone, self.stages, self.validation, self.classes, self.sink, self.resume
-        )  # fmt: skip
 
 
 def train_worker(world: World, job: Job, emit: OnEvent) -> Outcome:
