@@ -9,6 +9,7 @@
 The map, from the top floor down; a module imports only from floors below its own:
 
     8  cli                    one file a verb
+    6  search                 sweeps: Optuna's study, Tune's engine, shared prefixes, the winner and its report
     5  training   evaluation  the loop and its driver; the locked test, reports and predictions
     4  tasks                  classification: loss, class imbalance, what is better
        models                 backbones, stages, freezing, rates, saved models
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from raytl.config.load import load_experiment
     from raytl.evaluation.evaluate import evaluate
     from raytl.evaluation.predict import predict
+    from raytl.search.driver import plan_sweep, tune
     from raytl.training.driver import plan, train
 
-__all__ = ["evaluate", "load_experiment", "plan", "predict", "train"]
+__all__ = ["evaluate", "load_experiment", "plan", "plan_sweep", "predict", "train", "tune"]
 
 _WHERE = {
     "load_experiment": "raytl.config.load",
@@ -39,6 +41,8 @@ _WHERE = {
     "plan": "raytl.training.driver",
     "evaluate": "raytl.evaluation.evaluate",
     "predict": "raytl.evaluation.predict",
+    "tune": "raytl.search.driver",
+    "plan_sweep": "raytl.search.driver",
 }
 
 

@@ -1,8 +1,9 @@
 """`make quickstart`: what transfer learning gains on a niche with ten labels a class, from nothing, in some minutes.
 
 Letters rendered from fonts are the source domain; scikit-learn's scanned handwritten digits are the niche. A small
-network is pretrained on the first and then learns the second in three ways. All four are ordinary raytl runs from
-the experiment files beside this script; what each takes and leaves can be looked at under runs/quickstart/.
+network is pretrained on the first and then learns the second in three ways: from scratch, with its head alone, and
+fine-tuned as the best trial of a small sweep says. All are ordinary raytl runs from the experiment files beside this
+script; what each takes and leaves can be looked at under runs/quickstart/.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.quickstart import digits, glyphs
-from raytl import evaluate, load_experiment, train
+from raytl import evaluate, load_experiment, train, tune
 from raytl.cli.progress import watching
+from raytl.cli.sweep_view import watching_sweep
 from raytl.cluster.session import session
 from raytl.metrics.intervals import Interval
 
@@ -31,8 +33,8 @@ LABELS, VALIDATION = 10, 5
 NICHE = {
     "scratch": "from scratch",
     "head": "head only",
-    "finetune": "fine-tuned",
 }
+SWEPT = {"finetune": "fine-tuned"}
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,15 @@ def main() -> None:
     make_domains(console)
     with session("local"):
         run("source", console)
-        ways = [learn(name, title, console) for name, title in NICHE.items()]
+        ways = [looked_at(run(name, console), title, console) for name, title in NICHE.items()]
+        ways += [looked_at(sweep(name, console), title, console) for name, title in SWEPT.items()]
     out = Console()
     out.print(table(ways))
     out.print(f"{verdict(ways)} ({time.monotonic() - started:.0f} s in all)")
     out.print(
-        f"Runs, with curves and reports: {RUNS}/ (begin with {RUNS}/finetune/evaluation/test/report.md)\n"
+        f"Runs, with curves and reports: {RUNS}/ (begin with {RUNS}/finetune-sweep/report.html)\n"
         "Your own images: copy experiments/quickstart/finetune.yaml, set data.uri and model.weights: pretrained, and\n"
-        "  .venv/bin/raytl check my.yaml && .venv/bin/raytl train my.yaml"
+        "  .venv/bin/raytl check my.yaml && .venv/bin/raytl tune my.yaml"
     )
     sys.exit(0 if separated(ways) else 1)
 
@@ -80,9 +83,15 @@ def run(name: str, console: Console) -> Path:
         return Path(train(load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
 
 
-def learn(name: str, title: str, console: Console) -> Way:
-    """Train one way, and look at its test split."""
-    folder = run(name, console)
+def sweep(name: str, console: Console) -> Path:
+    """Search for the best way to train the experiment `name`; the run folder of the winner, trained again."""
+    console.rule(f"raytl tune experiments/quickstart/{name}.yaml")
+    with watching_sweep(console) as on_event:
+        return Path(tune(load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
+
+
+def looked_at(folder: Path, title: str, console: Console) -> Way:
+    """The run in `folder`, its test split looked at."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     with watching(console) as on_event:
         found = evaluate(folder, on_event=on_event)

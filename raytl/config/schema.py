@@ -290,8 +290,8 @@ class SearchConfig(Section):
     metric: Objective | Annotated[list[Objective], Field(min_length=1)] = "val/balanced_accuracy"
     """The objective, or a list of them for a Pareto front; the first decides the winner."""
     budget: BudgetConfig = BudgetConfig()
-    scheduler: Literal["asha", "none"] = "asha"
-    """asha stops trials that fall behind as they report (asynchronous successive halving); none runs all to the end."""
+    scheduler: Literal["asha", "halving", "none"] = "asha"
+    """asha stops trials that fall behind as they report (asynchronous successive halving); halving lets a cohort stand at each rung until all are there; none runs all to the end."""
     grace_epochs: Annotated[int, Field(ge=1)] = 2
     """Epochs that every trial gets before the scheduler may stop it."""
     reduction: Annotated[int, Field(ge=2)] = 3
@@ -311,6 +311,8 @@ class SearchConfig(Section):
     linear_probe: bool = True
     """Solve the head once, and start every trial from it: transfer.head_start is solved, and head_first 0, in all trials."""
     replicates: ReplicatesConfig = ReplicatesConfig()
+    soup: Literal["off", "uniform", "greedy"] = "off"
+    """The mean of the best trials' weights as one more model: of all that are kept, or of each that does not lower the score."""
     keep: Annotated[int, Field(ge=1)] = 3
     """Trials whose checkpoints stay on disk: the best ones."""
     max_errors: Annotated[int, Field(ge=1)] = 3

@@ -58,28 +58,58 @@ def cut(backbone: Backbone, depth: int) -> Cut:
     Raises:
         NotTraceable: its code between the stages cannot be traced, or what crosses is not one row a sample.
     """
-    module = backbone.module
-    assert 0 <= depth < len(backbone.stages), "where all stages learn there is nothing below the boundary"
-    mode = module.training
+    mode = backbone.module.training
+    graph = _traced(backbone)
+    edge = _edge(backbone, graph, depth)
+    prefix = _Prefix(fx.GraphModule(backbone.module, _prefix_graph(graph, edge.tensors)))
+    suffix = fx.GraphModule(backbone.module, _suffix_graph(graph, edge))
+    suffix.train(mode)
+    return Cut(prefix.eval(), suffix, sum(one.width for one in edge.tensors), len(edge.tensors))
+
+
+def between(backbone: Backbone, deeper: int, depth: int) -> nn.Module:
+    """From the rows of `cut(backbone, deeper)` to those of `cut(backbone, depth)`, to the last bit; `deeper > depth`.
+
+    Raises:
+        NotTraceable: as `cut` does.
+    """
+    graph = _traced(backbone)
+    below, above = _edge(backbone, graph, deeper), _edge(backbone, graph, depth)
+    return _Prefix(fx.GraphModule(backbone.module, _suffix_graph(graph, below, above.tensors))).eval()
+
+
+def _traced(backbone: Backbone) -> fx.Graph:
+    mode = backbone.module.training
     try:
-        graph = _Tracer(_owned(backbone)).trace(module)
+        graph = _Tracer(_owned(backbone)).trace(backbone.module)
     except Exception as error:  # fx raises whatever the traced code does with its proxies
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise NotTraceable(f"{backbone.name} cannot be traced between its stages: {reason}") from error
     finally:
-        module.train(mode)
+        backbone.module.train(mode)
     _refuse_baked_in(backbone, graph)
+    return graph
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """The boundary at one depth: the nodes above it, the tensors that cross, and the other values that do."""
+
+    learning: set[fx.Node]
+    tensors: list[_Crossing]
+    plain: dict[fx.Node, tuple[Any, Any]]
+
+
+def _edge(backbone: Backbone, graph: fx.Graph, depth: int) -> _Edge:
+    assert 0 <= depth < len(backbone.stages), "where all stages learn there is nothing below the boundary"
     learning = _learning(backbone, graph, depth)
     crossing = [node for node in graph.nodes if node not in learning and any(user in learning for user in node.users)]
-    values = _run(module, graph, backbone, crossing)
+    values = _run(backbone.module, graph, backbone, crossing)
     tensors = [_crossing(backbone, node, values[node]) for node in crossing if isinstance(values[node][0], Tensor)]
     plain = {node: values[node] for node in crossing if not isinstance(values[node][0], Tensor)}
     if not tensors:
         raise NotTraceable(f"{backbone.name}: nothing crosses the boundary below its top {depth} stages")
-    prefix = _Prefix(fx.GraphModule(module, _prefix_graph(graph, tensors)))
-    suffix = fx.GraphModule(module, _suffix_graph(graph, learning, tensors, plain))
-    suffix.train(mode)
-    return Cut(prefix.eval(), suffix, sum(one.width for one in tensors), len(tensors))
+    return _Edge(learning, tensors, plain)
 
 
 def suffix_backbone(backbone: Backbone, made: Cut) -> Backbone:
@@ -226,25 +256,24 @@ def _leading_to(nodes: Sequence[fx.Node]) -> set[fx.Node]:
     return found
 
 
-def _suffix_graph(
-    graph: fx.Graph,
-    learning: set[fx.Node],
-    tensors: Sequence[_Crossing],
-    plain: dict[fx.Node, tuple[Any, Any]],
-) -> fx.Graph:
+def _suffix_graph(graph: fx.Graph, edge: _Edge, wanted: Sequence[_Crossing] = ()) -> fx.Graph:
+    """What lies above `edge`, from its flat rows to the network's output, or to the tensors that are `wanted`."""
     made = fx.Graph()
     flat = made.placeholder(_FLAT)
     environment: dict[fx.Node, Any] = {}
     start = 0
-    used = _leading_to([node for node in graph.nodes if node.op == "output"])
-    for one in tensors:
+    ends = [one.node for one in wanted] or [node for node in graph.nodes if node.op == "output"]
+    used = _leading_to(ends)
+    for one in edge.tensors:
         environment[one.node] = made.call_function(_unpacked, (flat, start, one.shape, one.channels_last))
         start += one.width
-    for node, (two, three) in plain.items():
+    for node, (two, three) in edge.plain.items():
         environment[node] = _recomputed(made, flat, node, two, three)
     for node in graph.nodes:
-        if node in learning and node in used:
+        if node in edge.learning and node in used:
             environment[node] = made.node_copy(node, lambda given: environment[given])
+    if wanted:
+        made.output(tuple(environment[node] for node in ends))
     made.lint()
     return made
 

@@ -27,9 +27,12 @@ from raytl.run.atomic import replace_dir, settle_dir, write_json
 
 CARD = "probe.json"
 _TENSORS = "probe.safetensors"
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """L2 penalties on the standardised weights, per sample: half the squared norm times this."""
 _ITERATIONS = 500
+_HISTORY = 20
+_PATIENCE = 2
+"""Weaker penalties in a row that may be worse than the best before the path ends."""
 _EXACT_VALUES = 2**27
 """Features up to this many values (1 GiB) are solved in float64, more in float32."""
 _WIGGLE = 1e-6
@@ -39,14 +42,31 @@ _OFF = 0.05
 
 
 @dataclass(frozen=True)
-class Probe:
-    """`weight (classes, d)` and `bias (classes,) float32`; validation scores by strength, of which `strength` is the best."""
+class Head:
+    """`weight (classes, d)` and `bias (classes,) float32`, solved with the penalty `strength`."""
 
     weight: Tensor
     bias: Tensor
     strength: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The `best` head by validation log loss; the `soft` one, which is as accurate within a standard error and as unsure
+    as can be; and the validation scores by strength."""
+
+    best: Head
+    soft: Head
     scores: dict[float, dict[str, float]]
     seconds: float
+
+    def start(self, depth: int) -> Head:
+        """Where training starts when `depth` stages learn: at the best head when it learns alone, else at the soft one.
+
+        From the best one the network has little left to learn on its training images, whose features then hardly move
+        but for noise: measured in experiments/LOG.md.
+        """
+        return self.soft if depth else self.best
 
 
 def solve(
@@ -59,14 +79,14 @@ def solve(
     strengths: Sequence[float] = STRENGTHS,
     weights: Sequence[float] | None = None,
     label_smoothing: float = 0.0,
-    metric: str = "val/accuracy",
     intercept: bool = True,
 ) -> Probe:
-    """The head for features `train (n, d)`, the strength of its penalty chosen on `val (m, d)` by `metric`.
+    """The heads for features `train (n, d)`, the strengths of their penalties chosen on `val (m, d)`.
 
-    Solved by L-BFGS on standardised features from the strongest penalty to the weakest, each from the one before.
-    Ties go to the lower log loss, and so does the choice by a metric that a head does not have (a cost). Without
-    `intercept` the bias is zero, for layers that have none.
+    Solved by L-BFGS on standardised features from the strongest penalty on, each from the one before; weaker ones are not
+    tried once the log loss has grown twice. The soft head has the strongest penalty whose accuracy is within one standard
+    error of the best's (the one-standard-error rule of Breiman et al. 1984).
+    Without `intercept` the bias is zero, for layers that have none.
 
     Raises:
         ModelError: features that are not finite.
@@ -77,27 +97,46 @@ def solve(
     mean, scale = _standards(train, intercept)
     dtype = torch.float64 if train.numel() <= _EXACT_VALUES else torch.float32
     inputs, checked = (((part - mean) / scale).to(dtype) for part in (train, val))
+    span = _span(inputs)
+    inputs, checked = inputs @ span, checked @ span
     loss = nn.CrossEntropyLoss(_tensor(weights, dtype), label_smoothing=label_smoothing)
-    weight = torch.zeros(classes, train.shape[1], dtype=dtype, requires_grad=True)
+    weight = torch.zeros(classes, inputs.shape[1], dtype=dtype, requires_grad=True)
     bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
     found: dict[float, dict[str, float]] = {}
-    kept: dict[float, tuple[Tensor, Tensor]] = {}
+    kept: dict[float, Head] = {}
     for strength in sorted(strengths, reverse=True):
         _minimise(weight, bias, inputs, targets, strength, loss)
         logits = (checked @ weight.T + bias).detach()
         named = {f"val/{name}": value for name, value in val_scores(val_targets.numpy(), logits.numpy()).items()}
         found[strength] = named
-        kept[strength] = (weight.detach().double().clone(), bias.detach().double().clone())
-    best = _best(found, metric)
-    scaled, shift = kept[best]
-    folded = scaled / scale
-    return Probe(
-        weight=folded.float(),
-        bias=(shift - folded @ mean).float(),
-        strength=best,
-        scores=found,
-        seconds=time.monotonic() - started,
-    )
+        kept[strength] = _unscaled(weight @ span.T, bias, mean, scale, strength)
+        best = min(found, key=lambda tried: found[tried]["val/log_loss"])
+        if len(found) > list(found).index(best) + _PATIENCE:
+            break
+    soft = _softest(found, best, len(val))
+    return Probe(kept[best], kept[soft], found, time.monotonic() - started)
+
+
+def _span(inputs: Tensor) -> Tensor:
+    """An orthonormal basis `(d, k)` of a space that holds the weights: with fewer images than features that of the images
+    (the penalty keeps every other direction at zero), else all of it."""
+    count, width = inputs.shape
+    if count >= width:
+        return torch.eye(width, dtype=inputs.dtype)
+    basis: Tensor = torch.linalg.qr(inputs.T).Q
+    return basis
+
+
+def _unscaled(weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, strength: float) -> Head:
+    """The head for features as they come, of one for standardised features."""
+    folded = weight.detach().double() / scale
+    return Head(folded.float(), (bias.detach().double() - folded @ mean).float(), strength)
+
+
+def _softest(found: dict[float, dict[str, float]], best: float, count: int) -> float:
+    accuracy = found[best]["val/accuracy"]
+    error = math.sqrt(accuracy * (1 - accuracy) / count)
+    return max(tried for tried in found if found[tried]["val/accuracy"] >= accuracy - error)
 
 
 def _check_finite(features: dict[str, Tensor]) -> None:
@@ -122,17 +161,17 @@ def _tensor(values: Sequence[float] | None, dtype: torch.dtype) -> Tensor | None
     return None if values is None else torch.tensor(values, dtype=dtype)
 
 
-def _best(found: dict[float, dict[str, float]], metric: str) -> float:
-    sign = 1.0 if metric == "val/log_loss" else -1.0
-    return min(found, key=lambda strength: (sign * found[strength].get(metric, 0.0), found[strength]["val/log_loss"]))
-
-
 def _minimise(
     weight: Tensor, bias: Tensor, inputs: Tensor, targets: Tensor, strength: float, loss: nn.CrossEntropyLoss
 ) -> None:
     learning = [part for part in (weight, bias) if part.requires_grad]
     optimizer = torch.optim.LBFGS(
-        learning, max_iter=_ITERATIONS, tolerance_grad=1e-8, tolerance_change=1e-13, line_search_fn="strong_wolfe"
+        learning,
+        max_iter=_ITERATIONS,
+        history_size=_HISTORY,
+        tolerance_grad=1e-8,
+        tolerance_change=1e-13,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:
@@ -240,28 +279,28 @@ def _check_last(
         )
 
 
-def install(backbone: Backbone, probe: Probe) -> None:
+def install(backbone: Backbone, head: Head) -> None:
     """Put the solved head into the network.
 
     Raises:
         ModelError: it was solved for another network or other classes, or with a bias that the layer has no place for.
     """
     layer = head_layer(backbone)
-    if layer.weight.shape[:2] != probe.weight.shape:
+    if layer.weight.shape[:2] != head.weight.shape:
         raise ModelError(
-            f"{backbone.name}: the solved head is {_size(probe.weight)}, and the network's {_size(layer.weight)} (classes x "
+            f"{backbone.name}: the solved head is {_size(head.weight)}, and the network's {_size(layer.weight)} (classes x "
             "features); solve it again for this model and these classes"
         )
     # A bias that is the same for all classes changes no probability.
-    if layer.bias is None and bool((probe.bias - probe.bias.mean()).abs().max() > _WIGGLE):
+    if layer.bias is None and bool((head.bias - head.bias.mean()).abs().max() > _WIGGLE):
         raise ModelError(
             f"{backbone.name}: the solved head has a bias, and the network's last layer has none; solve it again with "
             "intercept=False"
         )
     with torch.no_grad():
-        layer.weight.copy_(probe.weight.view_as(layer.weight))
+        layer.weight.copy_(head.weight.view_as(layer.weight))
         if layer.bias is not None:
-            layer.bias.copy_(probe.bias)
+            layer.bias.copy_(head.bias)
 
 
 def _size(weight: Tensor) -> str:
@@ -273,9 +312,15 @@ def save(probe: Probe, folder: Path) -> None:
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     temporary.mkdir(parents=True)
     try:
-        save_file({"weight": probe.weight.contiguous(), "bias": probe.bias.contiguous()}, temporary / _TENSORS)
+        tensors = {
+            f"{name}.{part}": getattr(head, part).contiguous()
+            for name, head in (("best", probe.best), ("soft", probe.soft))
+            for part in ("weight", "bias")
+        }
+        save_file(tensors, temporary / _TENSORS)
         card = {
-            "strength": probe.strength,
+            "best": probe.best.strength,
+            "soft": probe.soft.strength,
             "scores": {str(strength): values for strength, values in probe.scores.items()},
             "seconds": probe.seconds,
         }
@@ -296,7 +341,8 @@ def load(folder: Path) -> Probe:
         tensors = load_file(folder / _TENSORS)
         card = json.loads((folder / CARD).read_bytes())
         found = {float(strength): _numbers(values) for strength, values in card["scores"].items()}
-        return Probe(tensors["weight"], tensors["bias"], card["strength"], found, card["seconds"])
+        best, soft = (Head(tensors[f"{n}.weight"], tensors[f"{n}.bias"], card[n]) for n in ("best", "soft"))
+        return Probe(best, soft, found, card["seconds"])
     except (OSError, SafetensorError, ValueError, KeyError) as exc:
         raise RunError(
             f"{folder}: no solved head can be read there ({exc}); expected {_TENSORS} and {CARD}: remove the folder, and "

@@ -30,9 +30,13 @@ class Board:
     _asked: dict[int, Asked] = field(default_factory=dict)
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
+    _kept: list[TrialRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._best = self._best_of(self.study.records())
+        metric = self.search.metrics[0]
+        scored = best_first(self.study.records(), metric)
+        self._best = (scored[0].values[0], scored[0].number) if scored and scored[0].values else None
+        self._kept = [record for record in scored if record.state != "running"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tune writes a copy of what it is given into its own state, which nobody reads: it gets a word."""
@@ -65,9 +69,15 @@ class Board:
         reason = str(result.get("failed", ""))
         if state == "failed":
             self.meter.failed(reason)
-        self.study.tell(number, state, reason=reason, **_told(result))
-        self._tidy(result)
-        self._tell(number, state, result)
+        ended = self.study.tell(number, state, reason=reason, **_told(result))
+        if ended:
+            self._tidy(number, result)
+        self._tell(number, state if ended else "waiting", result)
+
+    @property
+    def waits(self) -> bool:
+        """True while a trial stands at a rung until others get there."""
+        return self.study.waits and not self.over
 
     def _count(self, number: int, result: Mapping[str, Any]) -> None:
         now = float(result.get("seconds", 0.0))
@@ -79,18 +89,15 @@ class Board:
         if self._best is None or (value < self._best[0] if lower else value > self._best[0]):
             self._best = (value, number)
 
-    def _best_of(self, records: list[TrialRecord]) -> tuple[float, int] | None:
-        ordered = best_first(records, self.search.metrics[0])
-        return (ordered[0].values[0], ordered[0].number) if ordered and ordered[0].values else None
-
-    def _tidy(self, result: Mapping[str, Any]) -> None:
+    def _tidy(self, number: int, result: Mapping[str, Any]) -> None:
         """Drop what no trial will need: the last checkpoint of one that ended, all of those that are not among the best."""
         if result.get("folder"):
             shutil.rmtree(RunFolder(Path(str(result["folder"]))).last, ignore_errors=True)
-        ended = [record for record in self.study.records() if record.state in ("complete", "pruned")]
         keep = max(self.search.keep, self.search.replicates.top)
-        for record in best_first(ended, self.search.metrics[0])[keep:]:
-            if record.folder:
+        ended = [*self._kept, self.study.record(number)]
+        self._kept = best_first(ended, self.search.metrics[0])[:keep]
+        for record in ended:
+            if record.folder and record not in self._kept:
                 shutil.rmtree(Path(record.folder) / "checkpoints", ignore_errors=True)
 
     def _tell(self, number: int, state: str, result: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ from raytl.run.logs import log_to, logged
 from raytl.run.owner import set_aside, sole_owner
 from raytl.search.board import Board
 from raytl.search.budget import Meter
-from raytl.search.execute import Engine, run_here, run_on_tune
+from raytl.search.execute import Engine, opener, run_here, run_on_tune
 from raytl.search.head import solved_head
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import Spread, SweepPlan
@@ -62,6 +62,7 @@ class SweepResult:
     sweep_score: float
     replicates: list[dict[str, Any]]
     refit_score: float | None
+    soup: dict[str, Any] | None
     experiment_file: str
     run: str
     report: str
@@ -114,10 +115,11 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         with _cluster(experiment) as machines:
             study = _study(made)
             total = _total(made, study, add)
-            _refuse_beyond_budget(experiment, _plan(made, machines, add, study))
+            if _is_bounded(experiment):
+                _refuse_beyond_budget(experiment, _plan(made, machines, add, study))
             shape = trial_shape(experiment.compute, machines)
             limit = fitting(shape, machines).concurrency
-            engine = Engine(experiment.compute.cluster, shape, limit)
+            engine = Engine(experiment.compute.cluster, shape, limit, experiment.compute.max_failures)
             write_text(folder / "experiment.yaml", to_yaml(experiment))
             job = _job(made, total)
             job = solved_head(job, folder, engine, on_event) if experiment.search.linear_probe else job
@@ -194,7 +196,14 @@ def _study(made: _Made) -> Study:
     same |= {"search.budget.max_epochs": epochs_of(made.experiment), "search.linear_probe": search.linear_probe}
     made.folder.mkdir(parents=True, exist_ok=True)
     return Study.open(
-        made.folder, search, name=made.experiment.name, space=made.space, base=made.base, stages=made.stages, same=same
+        made.folder,
+        search,
+        name=made.experiment.name,
+        space=made.space,
+        base=made.base,
+        stages=made.stages,
+        epochs=epochs_of(made.experiment),
+        same=same,
     )
 
 
@@ -260,6 +269,12 @@ def _cache_warning(cache: int, experiment: Experiment) -> list[str]:
     return [f"shared activations may take {cache / _GB:.1f} GB; data.cache_limit_gb is {limit:g}: the oldest go first"]
 
 
+def _is_bounded(experiment: Experiment) -> bool:
+    """True where there is a budget to hold a plan against; measuring one costs some seconds."""
+    budget = experiment.search.budget
+    return budget.wall is not None or budget.gpu_hours is not None
+
+
 def _refuse_beyond_budget(experiment: Experiment, made: SweepPlan) -> None:
     budget = experiment.search.budget
     if budget.wall is not None and made.wall_s.low > budget.wall:
@@ -289,9 +304,10 @@ def _job(made: _Made, trials: int) -> SweepJob:
 
 
 def _run(board: Board, job: SweepJob, engine: Engine, folder: Path) -> None:
+    opens = opener(job, engine.shape)
     if engine.cluster != "none":
         searcher = StudySearcher(board, engine.limit)
-        run_on_tune(searcher, StudyScheduler(board), lambda: board.over, job, engine, folder / ".ray")
+        run_on_tune(searcher, StudyScheduler(board), lambda: board.over, opens, engine, folder / ".ray")
         return
 
     def ask() -> Task | None:
@@ -309,7 +325,7 @@ def _run(board: Board, job: SweepJob, engine: Engine, folder: Path) -> None:
             board.tell(task.number, "pruned", result)
         return stop or board.over
 
-    run_here(ask, take, job, engine.shape)
+    run_here(ask, take, opens)
 
 
 def _judge(board: Board, folder: Path) -> None:

@@ -9,8 +9,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from raytl.search.gang import GangRun
 from raytl.search.plan import TrialShape
@@ -25,7 +26,6 @@ _TUNE = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_MAX_PENDING_TRIALS_PG": "1",
 }
 """Tune writes no tables, no logs and no state of its own: Optuna's storage and the trials' folders are the truth."""
 _NO_CPU = {"node:__internal_head__": 0.001}
@@ -34,27 +34,46 @@ _NO_CPU = {"node:__internal_head__": 0.001}
 
 @dataclass(frozen=True)
 class Engine:
-    """Where trials run: `cluster` none = in this process; else `limit` at a time, each as large as `shape`."""
+    """Where trials run: `cluster` none = in this process; else `limit` at a time, each as large as `shape`.
+
+    A trial whose process is lost is started again `max_failures` times.
+    """
 
     cluster: str
     shape: TrialShape
     limit: int
+    max_failures: int = 3
 
 
-def open_trial(sweep: SweepJob, task: Task, shape: TrialShape) -> TrialRun | GangRun:
-    """The trial made ready to step."""
+class Run(Protocol):
+    """A trial that is under way."""
+
+    def step(self) -> Result:
+        """Train an epoch; the last result has `done`."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+Opener = Callable[[Task], Run]
+"""Makes a trial ready to step; called in the process that runs it."""
+
+
+def opener(sweep: SweepJob, shape: TrialShape) -> Opener:
+    """What opens the trials of `sweep`."""
+    return partial(_open, sweep, shape)
+
+
+def _open(sweep: SweepJob, shape: TrialShape, task: Task) -> Run:
     return TrialRun(sweep, task) if shape.workers == 1 else GangRun(sweep, task, shape)
 
 
-def run_here(
-    ask: Callable[[], Task | None],
-    take: Callable[[Task, Result], bool],
-    sweep: SweepJob,
-    shape: TrialShape,
-) -> None:
+def run_here(ask: Callable[[], Task | None], take: Callable[[Task, Result], bool], opens: Opener) -> None:
     """One trial after the other. `take` hears each result and returns True to stop that trial."""
     while (task := ask()) is not None:
-        run = open_trial(sweep, task, shape)
+        run = opens(task)
         try:
             result = run.step()
             while not take(task, result) and not result["done"]:
@@ -63,11 +82,11 @@ def run_here(
             run.close()
 
 
-def run_tasks(tasks: Sequence[Task], sweep: SweepJob, engine: Engine) -> Iterator[tuple[Task, list[Result]]]:
+def run_tasks(tasks: Sequence[Task], opens: Opener, engine: Engine) -> Iterator[tuple[Task, list[Result]]]:
     """Every task trained to its end, `limit` at a time on a pool of processes that are used again; results as they end."""
     if engine.cluster == "none":
         for task in tasks:
-            yield task, _whole(open_trial(sweep, task, engine.shape))
+            yield task, _whole(opens(task))
         return
     import ray
 
@@ -75,8 +94,8 @@ def run_tasks(tasks: Sequence[Task], sweep: SweepJob, engine: Engine) -> Iterato
     cpus = engine.shape.cpus if alone else 0
     remote: Any = ray.remote(num_cpus=cpus, num_gpus=engine.shape.gpus if alone else 0)(_Runner)
     waiting = list(tasks)
-    shared = ray.put(sweep)
-    free: list[Any] = [remote.remote(shared, engine.shape) for _ in range(min(engine.limit, len(waiting)))]
+    shared = ray.put(opens)
+    free: list[Any] = [remote.remote(shared) for _ in range(min(engine.limit, len(waiting)))]
     busy: dict[Any, tuple[Any, Task]] = {}
     while waiting or busy:
         while waiting and free:
@@ -89,22 +108,22 @@ def run_tasks(tasks: Sequence[Task], sweep: SweepJob, engine: Engine) -> Iterato
             free.append(actor)
         except ray.exceptions.RayActorError as error:
             results = [{"failed": f"its process was lost: {str(error).splitlines()[0]}", "done": True}]
-            free.append(remote.remote(shared, engine.shape))
+            free.append(remote.remote(shared))
         yield task, results
 
 
 class _Runner:
     """A process that trains one task after the other."""
 
-    def __init__(self, sweep: SweepJob, shape: TrialShape) -> None:
-        self._sweep, self._shape = sweep, shape
+    def __init__(self, opens: Opener) -> None:
+        self._opens = opens
 
     def run(self, task: Task) -> list[Result]:
         """The results of all epochs of `task`."""
-        return _whole(open_trial(self._sweep, task, self._shape))
+        return _whole(self._opens(task))
 
 
-def _whole(run: TrialRun | GangRun) -> list[Result]:
+def _whole(run: Run) -> list[Result]:
     results = [run.step()]
     try:
         while not results[-1]["done"]:
@@ -115,11 +134,11 @@ def _whole(run: TrialRun | GangRun) -> list[Result]:
 
 
 def run_on_tune(
-    searcher: Any, scheduler: Any, over: Callable[[], bool], sweep: SweepJob, engine: Engine, scratch: Path
+    searcher: Any, scheduler: Any, over: Callable[[], bool], opens: Opener, engine: Engine, scratch: Path
 ) -> None:
     """Let Tune run what `searcher` asks until it has no more or `over()`; a stopped trial's process takes the next one."""
-    for key, value in _TUNE.items():
-        os.environ.setdefault(key, value)
+    for key, value in {**_TUNE, "TUNE_MAX_PENDING_TRIALS_PG": str(engine.limit)}.items():
+        os.environ[key] = value
     from ray import tune
 
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
@@ -127,7 +146,7 @@ def run_on_tune(
     bundle = {"CPU": engine.shape.cpus} if alone else dict(_NO_CPU)
     if alone and engine.shape.gpus:
         bundle["GPU"] = engine.shape.gpus
-    trainable = tune.with_parameters(_trial_actor(), sweep=sweep, shape=engine.shape)
+    trainable = tune.with_parameters(_trial_actor(), opens=opens)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         tune.Tuner(
@@ -144,7 +163,7 @@ def run_on_tune(
                 storage_path=str(scratch.resolve()),
                 verbose=0,
                 stop=_stopper(over),
-                failure_config=tune.FailureConfig(max_failures=sweep.experiment.compute.max_failures),
+                failure_config=tune.FailureConfig(max_failures=engine.max_failures),
             ),
         ).fit()
     finally:
@@ -174,9 +193,9 @@ def _trial_actor() -> type:
     class TrialActor(tune.Trainable):
         """A process that runs one trial after the other; a trial costs its work, not Python's and torch's start."""
 
-        def setup(self, config: dict[str, Any], sweep: SweepJob, shape: TrialShape) -> None:  # type: ignore[override]
-            self._sweep, self._shape = sweep, shape
-            self._run = open_trial(sweep, task_of(config), shape)
+        def setup(self, config: dict[str, Any], opens: Opener) -> None:  # type: ignore[override]
+            self._opens = opens
+            self._run = opens(task_of(config))
 
         def step(self) -> Result:
             result = self._run.step()
@@ -184,7 +203,7 @@ def _trial_actor() -> type:
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._run.close()
-            self._run = open_trial(self._sweep, task_of(new_config), self._shape)
+            self._run = self._opens(task_of(new_config))
             return True
 
         def cleanup(self) -> None:

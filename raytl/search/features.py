@@ -47,14 +47,21 @@ class Lock:
         """Wait until nobody holds it alone."""
         fcntl.flock(self._fd, fcntl.LOCK_SH)
 
+    def shared_at_once(self) -> bool:
+        """True when nobody holds it alone."""
+        return self._at_once(fcntl.LOCK_SH)
+
     def alone(self) -> None:
         """Wait until nobody else holds it."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
 
     def alone_at_once(self) -> bool:
         """True when nobody else holds it."""
+        return self._at_once(fcntl.LOCK_EX)
+
+    def _at_once(self, kind: int) -> bool:
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
             return True
         return False
 
@@ -97,6 +104,14 @@ def ensure(key: str, count: int, fill: Fill, limit_bytes: float) -> Rows:
         lock.shared()
     os.utime(root() / key / _CARD)
     return found
+
+
+def peek(key: str) -> Rows | None:
+    """The set called `key` where it is there and whole; nothing is built, and nobody is waited for."""
+    if not (root() / key / _CARD).exists():
+        return None
+    lock = Lock(root() / f"{key}.lock")
+    return _opened(key, lock) if lock.shared_at_once() else None
 
 
 def _opened(key: str, lock: Lock) -> Rows | None:

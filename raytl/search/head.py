@@ -22,19 +22,20 @@ def solved_head(job: SweepJob, folder: Path, engine: Engine, on_event: OnEvent) 
     target = folder / "head"
     if not (target / probe.CARD).exists():
         on_event(Message("solving the head once for all trials"))
-        solved = solve(job) if engine.cluster == "none" else _on_cluster(job, engine)
+        here = (
+            engine.cluster in ("none", "local") and not engine.shape.gpus
+        )  # with all its cores, and no process to start
+        solved = solve(job) if here else _on_cluster(job, engine)
         probe.save(solved, target)
-        metric = job.experiment.search.metrics[0]
         on_event(
-            Message(f"linear probe: {metric} {solved.scores[solved.strength][metric]:.4f}, in {solved.seconds:.1f} s")
+            Message(f"linear probe: {_scores(solved, job.experiment.search.metrics[0])}, in {solved.seconds:.1f} s")
         )
     return replace(job, probe=str(target.resolve()))
 
 
 def solve(job: SweepJob) -> probe.Probe:
     """The head of `job`'s model, solved in this process."""
-    metric = job.experiment.search.metrics[0]
-    experiment = job.experiment.model_copy(update={"train": job.experiment.train.model_copy(update={"metric": metric})})
+    experiment = job.experiment
     device = pick_device(experiment.compute.device)
     if device.type == "cpu":
         keep_freed_memory()
@@ -42,6 +43,12 @@ def solve(job: SweepJob) -> probe.Probe:
     layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     return solve_head(experiment, backbone, job.train, job.val, job.classes)
+
+
+def _scores(solved: probe.Probe, metric: str) -> str:
+    found = solved.scores[solved.best.strength]
+    shown = dict.fromkeys((metric, "val/log_loss"))
+    return ", ".join(f"{name} {found[name]:.4f}" for name in shown if name in found)
 
 
 def _on_cluster(job: SweepJob, engine: Engine) -> probe.Probe:

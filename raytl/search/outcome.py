@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,7 @@ def result_of(
             for standing in winner.ranking.order
         ],
         "refit_score": winner.refit_score,
+        "soup": None if winner.soup is None else asdict(winner.soup),
         "experiment_file": winner.experiment_file,
         "run": winner.run,
         "report": files.report,

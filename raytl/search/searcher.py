@@ -23,8 +23,13 @@ TOLD = "told"
 class Board(Protocol):
     """Who is asked and told by trial number."""
 
+    @property
+    def waits(self) -> bool:
+        """True while there is no next trial yet."""
+        ...
+
     def ask(self) -> Asked | None:
-        """The next trial; None when there is none."""
+        """The next trial; None when there is none, or not yet."""
         ...
 
     def report(self, number: int, epoch: int, result: Mapping[str, Any]) -> bool:
@@ -49,12 +54,12 @@ class StudySearcher(Searcher):
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's configuration; None while enough of them run, FINISHED when there are no more."""
+        """The next trial's configuration; None while enough of them run or wait, FINISHED when there are no more."""
         if len(self._live) >= self._limit:
             return None
         asked = self._board.ask()
         if asked is None:
-            return Searcher.FINISHED
+            return None if self._board.waits and self._live else Searcher.FINISHED
         self._live[trial_id] = asked.number
         return {"number": asked.number, "overrides": asked.overrides}
 

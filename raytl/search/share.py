@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from raytl.config.schema import TrainConfig
 from raytl.data import shard
@@ -28,8 +28,8 @@ from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
-from raytl.models.prefix import Cut, NotTraceable, cut, suffix_backbone
-from raytl.search.features import Fill, Rows, ensure
+from raytl.models.prefix import Cut, NotTraceable, between, cut, suffix_backbone
+from raytl.search.features import Rows, ensure, peek
 from raytl.search.trial import SweepJob
 from raytl.training.worker import Job, Share, Shared
 
@@ -95,9 +95,9 @@ class _Source:
             def pixels(i: int) -> Pixels:
                 return augment.view(images[i], sample_rng(seed, number, i))
 
-            key = self._key(self.job.train, {"augment": experiment.augment.model_dump(), "view": number, "seed": seed})
-            name = f"activations, view {number + 1}"
-            return self._ensure(key, len(images), lambda: self._fill(pixels, len(images), _BUILD_BATCH, name))
+            told = {"augment": experiment.augment.model_dump(), "view": number, "seed": seed}
+            batches = _Batches(pixels, len(images), _BUILD_BATCH, f"activations, view {number + 1}")
+            return self._ensure(self.job.train, told, batches)
 
         targets = _targets(self.job, self.job.train)
         weights = (
@@ -109,39 +109,62 @@ class _Source:
         """The validation batches, cut as from pixels, so that the logits are the same."""
         images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data)
         side, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self._device.type]
-        key = self._key(self.job.val, {"view": "evaluation", "batch": batch})
-        rows = self._ensure(key, len(images), lambda: self._fill(_centred(images, side), len(images), batch, "val"))
+        batches = _Batches(_centred(images, side), len(images), batch, "val")
+        rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)
         return EvalFeatures(rows, _targets(self.job, self.job.val), batch)
 
     @property
     def _device(self) -> torch.device:
         return next(self.backbone.module.parameters()).device
 
-    def _ensure(self, key: str, count: int, fill: Fill) -> Rows:
-        return ensure(key, count, fill, self.job.experiment.data.cache_limit_gb * 1e9)
+    def _ensure(self, samples: Sequence[Sample], view: dict[str, object], batches: _Batches) -> Rows:
+        """The rows of `samples` as `view` says: those on disk, or made of a deeper cut's where such are there, or of pixels."""
 
-    def _fill(self, pixels: Callable[[int], Pixels], count: int, batch: int, name: str) -> Iterator[Tensor]:
-        for start in range(0, count, batch):
-            stack = np.stack([pixels(i) for i in range(start, min(start + batch, count))])
-            yield self._rows(stack)
-            self.emit(Work(name, min(start + batch, count), count))
+        def fill() -> Iterator[Tensor]:
+            deeper = self._deeper(samples, view)
+            return self._from_pixels(batches) if deeper is None else self._from_rows(batches, *deeper)
+
+        limit = self.job.experiment.data.cache_limit_gb * 1e9
+        return ensure(self._key(samples, view, self.depth), batches.count, fill, limit)
+
+    def _deeper(self, samples: Sequence[Sample], view: dict[str, object]) -> tuple[Rows, nn.Module] | None:
+        """The rows of the nearest deeper cut that is on disk, and what makes ours of them."""
+        for deeper in range(self.depth + 1, len(self.backbone.stages)):
+            if (rows := peek(self._key(samples, view, deeper))) is not None:
+                return rows, between(self.backbone, deeper, self.depth)
+        return None
+
+    def _from_pixels(self, batches: _Batches) -> Iterator[Tensor]:
+        for ids in batches.ids():
+            yield self._rows(np.stack([batches.pixels(i) for i in ids]))
+            self.emit(batches.work(ids))
+
+    @torch.no_grad()
+    def _from_rows(self, batches: _Batches, rows: Rows, rest: nn.Module) -> Iterator[Tensor]:
+        for ids in batches.ids():
+            with self._autocast():
+                yield rest(rows.take(np.asarray(ids)).to(self._device))
+            self.emit(batches.work(ids))
 
     @torch.no_grad()
     def _rows(self, stack: NDArray[np.uint8]) -> Tensor:
         images = torch.from_numpy(stack).permute(0, 3, 1, 2)
         inputs = to_input(images, self.backbone.preprocess, self._device, self.backbone.convolutional)
-        with torch.autocast(self._device.type, self.precision, enabled=self.precision != torch.float32):
+        with self._autocast():
             rows: Tensor = self.made.prefix(inputs)
         return rows
 
-    def _key(self, samples: Sequence[Sample], view: dict[str, object]) -> str:
-        """The name of a set: a digest of all that its rows depend on."""
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self.precision, enabled=self.precision != torch.float32)
+
+    def _key(self, samples: Sequence[Sample], view: dict[str, object], depth: int) -> str:
+        """The name of the set of the cut at `depth`: a digest of all that its rows depend on."""
         content = hashlib.sha256("".join(sample.digest for sample in samples).encode()).hexdigest()
         parts = {
             "format": _FORMAT,
             "model": self.backbone.name,
             "weights": self.backbone.weights_digest,
-            "depth": self.depth,
+            "depth": depth,
             "preprocess": repr(self.backbone.preprocess),
             "precision": str(self.precision),
             "device": self._device.type,
@@ -149,6 +172,25 @@ class _Source:
             **view,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """How rows are made: of the `pixels` of each of `count` images, `size` at a time."""
+
+    pixels: Callable[[int], Pixels]
+    count: int
+    size: int
+    name: str
+
+    def ids(self) -> Iterator[range]:
+        """The images of each batch."""
+        for start in range(0, self.count, self.size):
+            yield range(start, min(start + self.size, self.count))
+
+    def work(self, ids: range) -> Work:
+        """How far it is after the batch `ids`."""
+        return Work(self.name, ids.stop, self.count)
 
 
 class FeatureBatches:

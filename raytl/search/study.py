@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import ConfigError, RunError
-from raytl.search import suggest
+from raytl.search import halving, suggest
 from raytl.search.record import State, TrialRecord, lower_is_better
 
 _STATES: dict[TrialState, State] = {
@@ -36,6 +36,8 @@ _STATES: dict[TrialState, State] = {
     TrialState.FAIL: "failed",
 }
 _STOPPED = "stopped"
+_RUNG, _STOOD = "rung", "stood"
+_DEPTH = "transfer.unfreeze"
 _DIRECTIONS = {True: optuna.study.StudyDirection.MINIMIZE, False: optuna.study.StudyDirection.MAXIMIZE}
 _DRAWS = 8
 """How often a suggestion that equals an earlier trial is drawn again."""
@@ -60,8 +62,14 @@ class Study:
     space: Space
     base: Mapping[str, Any]
     trials: int
+    epochs: int
     _lost: list[FrozenTrial] = field(default_factory=list)
-    _ended: dict[int, TrialRecord] = field(default_factory=dict)
+    _waiting: dict[int, float] = field(default_factory=dict)
+    _asked: list[int] = field(default_factory=list)
+    _open: dict[int, optuna.Trial] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+    _born: int = 0
+    _over: int = 0
 
     @classmethod
     def open(
@@ -73,11 +81,12 @@ class Study:
         space: Space,
         base: Mapping[str, Any],
         stages: int,
+        epochs: int,
         same: Mapping[str, Any],
     ) -> Study:
         """The study in `folder` (or in the database of `search.storage`), made where there is none.
 
-        `same` is what all of its trials have in common, by key.
+        A trial trains for `epochs` at most. `same` is what all trials have in common, by key.
 
         Raises:
             ConfigError: the sampler or the database cannot be had.
@@ -99,30 +108,40 @@ class Study:
                 study_name=name, storage=storage, sampler=made, pruner=pruner, directions=directions
             )
         )
-        opened = cls(study, search, space, base, search.trials)
+        opened = cls(study, search, space, base, search.trials, epochs)
         opened._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
         if name not in known and search.recipes:
             for recipe, point in suggest.first_points(space, base, stages):
                 study.enqueue_trial(point, user_attrs={"source": f"recipe: {recipe}"})
-        opened._lost = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        opened._take_stock()
         return opened
 
+    @property
+    def waits(self) -> bool:
+        """True while a trial stands at a rung until the others of its cohort get there."""
+        return bool(self._waiting)
+
     def ask(self) -> Asked | None:
-        """The next trial; None when `trials` were asked."""
+        """The next trial; None when `trials` were asked, and none that waits can go on yet."""
+        self._halve()
         while self._lost:
             trial = self._lost.pop(0)
             attrs = trial.user_attrs
             if attrs.get(_STOPPED):
                 self.study.tell(trial.number, state=TrialState.PRUNED)
+                self._over += 1
             elif "overrides" in attrs:
+                self._open[trial.number] = optuna.Trial(self.study, trial._trial_id)
                 return Asked(trial.number, dict(attrs["overrides"]), attrs["source"], is_again=True)
             else:  # killed between its birth and its first value
                 self.study.tell(trial.number, state=TrialState.FAIL)
-        started = [t for t in self.study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
-        started = [t for t in started if "overrides" in t.user_attrs]
-        if len(started) >= self.trials:
-            return None
-        return self._new({_key(t.user_attrs["overrides"]) for t in started})
+        return self._new() if len(self._asked) < self._most else None
+
+    @property
+    def _most(self) -> int:
+        """Trials in all: a grid may have fewer points."""
+        found = suggest.points(self.search.sampler, self.space)
+        return self.trials if found is None else min(self.trials, found)
 
     def report(self, number: int, epoch: int, metrics: Mapping[str, float], **told: Any) -> bool:
         """Keep the objectives after `epoch` (one-based); True when the trial has fallen behind and is to be stopped.
@@ -133,8 +152,8 @@ class Study:
         values = [float(metrics[metric]) for metric in self.search.metrics]
         if not all(map(math.isfinite, values)):
             return True
-        trial = self._trial(number)
-        frozen = self._frozen(number)
+        trial = self._open[number]
+        frozen = self._frozen(trial)
         best = frozen.user_attrs.get("best")
         if best is None or self._is_better(values[0], best[0]):
             trial.set_user_attr("best", values)
@@ -144,6 +163,10 @@ class Study:
             return False
         if epoch not in frozen.intermediate_values:
             trial.report(values[0], epoch)
+        if self._is_exempt(frozen):
+            return False
+        if self.search.scheduler == "halving":
+            return self._at_rung(trial, epoch, values[0])
         stop = trial.should_prune()
         if stop:
             for key, value in told.items():
@@ -151,41 +174,40 @@ class Study:
             trial.set_user_attr(_STOPPED, True)
         return stop
 
-    def tell(self, number: int, state: str, **told: Any) -> None:
-        """End a trial: complete with the best values so far, pruned, or failed; telling twice changes nothing."""
-        frozen = self._frozen(number)
-        if frozen.state.is_finished():
-            return
-        trial = self._trial(number)
+    def tell(self, number: int, state: str, **told: Any) -> bool:
+        """End a trial: complete with the best values so far, pruned, or failed; telling twice changes nothing.
+
+        False when it did not end, but waits at its rung.
+        """
+        trial = self._open.pop(number, None)
+        if trial is None:
+            return True
         for key, value in told.items():
             trial.set_user_attr(key, value)
-        best = frozen.user_attrs.get("best")
+        if state == "pruned" and number in self._waiting:
+            return False
+        self._over += 1
+        best = trial.user_attrs.get("best")
         if state == "complete" and best is not None:
             self.study.tell(number, best)
         elif state == "pruned" and best is not None and len(self.search.metrics) == 1:
             self.study.tell(number, state=TrialState.PRUNED)
         else:
             self.study.tell(number, state=TrialState.FAIL)
+        return True
 
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked, by number."""
-        found = []
-        for trial in self.study.get_trials(deepcopy=False):
-            if trial.number not in self._ended:
-                if "overrides" not in trial.user_attrs:
-                    continue
-                record = _record(trial)
-                if not trial.state.is_finished():
-                    found.append(record)
-                    continue
-                self._ended[trial.number] = record
-            found.append(self._ended[trial.number])
-        return found
+        trials = self.study.get_trials(deepcopy=False)
+        return [_record(trial) for trial in trials if "overrides" in trial.user_attrs]
+
+    def record(self, number: int) -> TrialRecord:
+        """The trial `number`, which was asked."""
+        return _record(self._by_number(number))
 
     def counts(self) -> tuple[int, int]:
         """(trials that ended, trials that are left)."""
-        ended = sum(record.state != "running" for record in self.records())
-        return ended, max(0, self.trials - ended)
+        return self._over, max(0, self._most - self._over)
 
     def importances(self) -> dict[str, float]:
         """How much of the objective's variance each dimension explains (fANOVA); empty where too few trials ended."""
@@ -206,27 +228,87 @@ class Study:
         """Numbers of the trials that no other beats in every objective."""
         return [trial.number for trial in self.study.best_trials]
 
-    def _new(self, seen: set[str]) -> Asked:
-        number = len(self.study.get_trials(deepcopy=False))
+    def _take_stock(self) -> None:
+        """Count what is there, once: nothing that is asked or told later looks at every trial again."""
+        found = self.study.get_trials(deepcopy=False)
+        asked = [trial for trial in found if "overrides" in trial.user_attrs]
+        running = [trial for trial in found if trial.state == TrialState.RUNNING]
+        self._waiting = {trial.number: self._score(trial) for trial in running if trial.user_attrs.get(_RUNG)}
+        self._lost = [trial for trial in running if trial.number not in self._waiting]
+        self._asked = [trial.number for trial in asked]
+        self._seen = {_key(trial.user_attrs["overrides"]) for trial in asked}
+        self._born = len(found)
+        self._over = sum(trial.state.is_finished() for trial in asked)
+
+    def _is_exempt(self, trial: FrozenTrial) -> bool:
+        """True for a head that learns alone: it is at its best at once and costs next to nothing, and beside it every
+        deeper trial would look bad in its first epochs."""
+        depth: Any = trial.user_attrs["overrides"].get(_DEPTH, self.base.get(_DEPTH))
+        return bool(depth == 0)
+
+    def _at_rung(self, trial: optuna.Trial, epoch: int, value: float) -> bool:
+        """Have the trial wait where `epoch` is a rung at which it has not stood yet."""
+        if epoch not in self._rungs() or epoch <= trial.user_attrs.get(_STOOD, 0):
+            return False
+        trial.set_user_attr(_STOOD, epoch)
+        trial.set_user_attr(_RUNG, epoch)
+        self._waiting[trial.number] = self._score(self._frozen(trial))
+        return True
+
+    def _halve(self) -> None:
+        """Of each cohort whose trials all stand at a rung, let the best go on and stop the others."""
+        if not self._waiting or self._lost:
+            return
+        size = self.search.reduction ** len(self._rungs())
+        closed = len(self._asked) >= self._most
+        for cohort in halving.cohorts(self._asked, size, closed):
+            on, stopped = halving.verdict(cohort, self._waiting, self._open, self.search.reduction)
+            for number in on:
+                self._at(number).set_user_attr(_RUNG, 0)
+                self._lost.append(self._by_number(number))
+            for number in stopped:
+                self.study.tell(number, state=TrialState.PRUNED)
+                self._over += 1
+            for number in (*on, *stopped):
+                del self._waiting[number]
+
+    def _rungs(self) -> tuple[int, ...]:
+        return halving.rungs(self.search.grace_epochs, self.search.reduction, self.epochs)
+
+    def _score(self, trial: FrozenTrial) -> float:
+        """The trial's best value so far; higher is better."""
+        best: float = trial.user_attrs["best"][0]
+        return -best if lower_is_better(self.search.metrics[0]) else best
+
+    def _at(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self.study, self._by_number(number)._trial_id)
+
+    def _new(self) -> Asked:
+        number = self._born
         for draw in range(_DRAWS):
             self.study.sampler = suggest.sampler(self.search.sampler, _seed(self.search.seed, number, draw), self.space)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 trial = self.study.ask()
                 overrides = suggest.suggest(trial, self.space, self.base)
-            source = trial.user_attrs.get("source", "sampler")
-            if _key(overrides) not in seen or draw == _DRAWS - 1 or self.search.sampler == "grid":
+            self._born = max(self._born, trial.number + 1)
+            if _key(overrides) not in self._seen or draw == _DRAWS - 1 or self.search.sampler == "grid":
                 break
             self.study.tell(trial.number, state=TrialState.FAIL)  # it was tried already: nobody runs it
+        source = trial.user_attrs.get("source", "sampler")
         trial.set_user_attr("source", source)
         trial.set_user_attr("overrides", overrides)
+        self._asked.append(trial.number)
+        self._seen.add(_key(overrides))
+        self._open[trial.number] = trial
         return Asked(trial.number, overrides, source)
 
-    def _trial(self, number: int) -> optuna.Trial:
-        return optuna.Trial(self.study, self._frozen(number)._trial_id)
+    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
+        return self.study._storage.get_trial(trial._trial_id)
 
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self.study.get_trials(deepcopy=False)[number]
+    def _by_number(self, number: int) -> FrozenTrial:
+        storage, study = self.study._storage, self.study._study_id
+        return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study, number))
 
     def _is_better(self, value: float, best: float) -> bool:
         return value < best if lower_is_better(self.search.metrics[0]) else value > best

@@ -4,6 +4,7 @@ included."""
 from __future__ import annotations
 
 import difflib
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -28,17 +29,14 @@ _SHORT = {
 _STARTUP = 10
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
-    # Kornblith et al. 2019; Kumar et al. 2022; Howard & Ruder 2018 and Clark et al. 2020 for the decay of rates
+    # Kornblith et al. 2019; Yosinski et al. 2014, whose upper layers are the specific ones; Kumar et al. 2022; Howard &
+    # Ruder 2018 and Clark et al. 2020 for the decay of rates. In this order, as the second is often the best.
     "linear probe": {"transfer.unfreeze": 0, "augment.strength": 0.25},
-    "last stage": {"transfer.unfreeze": 1, "transfer.head_lr_ratio": 10.0, "augment.strength": 0.5},
-    "full with decay": {
-        "transfer.unfreeze": "all",
-        "transfer.lr_decay": 0.7,
-        "transfer.head_lr_ratio": 10.0,
-        "augment.strength": 0.5,
-    },
+    "upper half with decay": {"transfer.unfreeze": "half", "transfer.lr_decay": 0.7},
+    "last stage": {"transfer.unfreeze": 1},
+    "full with decay": {"transfer.unfreeze": "all", "transfer.lr_decay": 0.7},
 }
-_MIDDLE = {"optim.lr": 1e-3, "optim.weight_decay": 0.05}
+_MIDDLE = {"optim.lr": 2e-3, "transfer.head_lr_ratio": 5.0, "optim.weight_decay": 0.05, "augment.strength": 0.5}
 
 
 def sampler(name: str, seed: int, space: Space) -> BaseSampler:
@@ -69,9 +67,23 @@ def _made(wanted: str, seed: int, space: Space) -> BaseSampler:
             seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=_STARTUP
         )
     if wanted == "GridSampler":
-        return optuna.samplers.GridSampler(_grid(space), seed=seed)
+        return _Grid(_grid(space), seed=seed)
     made: BaseSampler = getattr(optuna.samplers, wanted)(seed=seed)
     return made
+
+
+class _Grid(optuna.samplers.GridSampler):
+    """Optuna's, which stops `Study.optimize` at the last point: here nothing is optimized, but asked and told."""
+
+    def after_trial(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def points(name: str, space: Space) -> int | None:
+    """How many points the sampler called `name` has; None where there is no end to them."""
+    if _SHORT.get(name.lower(), name) != "GridSampler":
+        return None
+    return math.prod(len(choices) for choices in _grid(space).values())
 
 
 def _grid(space: Space) -> dict[str, list[Any]]:
@@ -108,7 +120,8 @@ def first_points(space: Space, base: Mapping[str, Any], stages: int) -> list[tup
     for name, recipe in RECIPES.items():
         values: dict[str, Any] = {}
         wanted = dict(_MIDDLE) | dict(recipe)
-        unfreeze = stages if wanted["transfer.unfreeze"] == "all" else wanted["transfer.unfreeze"]
+        asked = wanted["transfer.unfreeze"]
+        unfreeze = asked if isinstance(asked, int) else {"all": stages, "half": stages // 2}[asked]
         if not _inside(depth, unfreeze):
             continue
         wanted["transfer.unfreeze"] = unfreeze

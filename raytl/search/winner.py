@@ -7,9 +7,11 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from raytl.config.dump import to_yaml
 from raytl.config.schema import Experiment
@@ -18,13 +20,15 @@ from raytl.data.loader import EvalLoader
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.scores import scores
 from raytl.models.bundle import load_bundle
+from raytl.models.card import Card, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision, predict_logits
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
-from raytl.search.execute import Engine, run_tasks
+from raytl.search.execute import Engine, opener, run_tasks
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, best_first, lower_is_better
 from raytl.search.replicas import Replicas
+from raytl.search.soup import Soup, cook
 from raytl.search.trial import SweepJob, Task, winner_experiment
 from raytl.training.driver import train
 from raytl.training.worker import BEST_SCORE
@@ -42,6 +46,7 @@ class Winner:
     refit_score: float | None
     experiment_file: str
     run: str
+    soup: Soup | None = None
 
 
 def crown(
@@ -64,9 +69,10 @@ def crown(
     file = folder / "winner.yaml"
     write_text(file, to_yaml(experiment))
     on_event(Message(f"trial {record.number} wins: {ranking.reason}"))
+    soup = _soup(records, sweep, folder, on_event)
     on_event(Message("refitting the winner on fresh augmentation, with nothing shared"))
     refit = train(experiment, new=_is_another(experiment), on_event=on_event)
-    return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run)
+    return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run, soup)
 
 
 def best_of(records: Sequence[TrialRecord], metric: str, top: int) -> list[TrialRecord]:
@@ -77,8 +83,12 @@ def best_of(records: Sequence[TrialRecord], metric: str, top: int) -> list[Trial
 
 def rescored(record: TrialRecord, sweep: SweepJob, metric: str) -> float:
     """The score on the validation split of the checkpoint that earned the trial its value, read from disk."""
-    experiment = sweep.experiment
     module, card = load_bundle(RunFolder(Path(record.folder)).best)
+    return _score(module, card, sweep, metric)
+
+
+def _score(module: nn.Module, card: Card, sweep: SweepJob, metric: str) -> float:
+    experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
     numbers = {name: number for number, name in enumerate(card.classes)}
     targets = [numbers[sample.label] for sample in sweep.val]
@@ -87,6 +97,25 @@ def rescored(record: TrialRecord, sweep: SweepJob, metric: str) -> float:
     precision = pick_precision(experiment.train.precision, device)
     _, logits, found = predict_logits(module.to(device), loader, card.preprocess, device, precision)
     return float(scores(found, logits)[metric.removeprefix("val/")])
+
+
+def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_event: OnEvent) -> Soup | None:
+    """The soup that `search.soup` asks for; None where it asks for none, or too few checkpoints are on disk."""
+    search = sweep.experiment.search
+    if search.soup == "off":
+        return None
+    metric = search.metrics[0]
+    sign = -1.0 if lower_is_better(metric) else 1.0
+    kept = best_first(list(records), metric)[: max(search.keep, search.replicates.top)]
+    card = read_card(RunFolder(Path(kept[0].folder)).best)
+    made = cook(search.soup, kept, lambda module: sign * _score(module, card, sweep, metric), folder / "soup")
+    if made is None:
+        on_event(Message("no soup: fewer than two trials left a checkpoint", "warning"))
+        return None
+    soup = replace(made, score=sign * made.score)
+    trials = ", ".join(map(str, soup.trials))
+    on_event(Message(f"{search.soup} soup of trials {trials}: {metric} {soup.score:.4f}, in {soup.folder}"))
+    return soup
 
 
 def _replicates(
@@ -101,7 +130,7 @@ def _replicates(
     replicas = Replicas(tasks, folder / "replicates.jsonl", search.metrics[0])
     todo = list(iter(replicas.ask, None))
     done = len(tasks) - len(todo)
-    for task, results in run_tasks(todo, sweep, engine):
+    for task, results in run_tasks(todo, opener(sweep, engine.shape), engine):
         replicas.tell(task, _best(task, sweep, search.metrics[0]), results[-1])
         shutil.rmtree(Path(sweep.root) / task.folder / "checkpoints", ignore_errors=True)
         done += 1

@@ -97,11 +97,11 @@ def begin(folder: RunFolder, experiment: Experiment) -> None:
     forget_after(folder)
 
 
-def install_probe(sweep: SweepJob) -> Callable[[Backbone], None] | None:
+def install_probe(sweep: SweepJob) -> Callable[[Backbone, int], None] | None:
     """What puts the solved head into a new network; None where the sweep has none."""
     if not sweep.probe:
         return None
-    return lambda backbone: probe.install(backbone, probe.load(Path(sweep.probe)))
+    return lambda backbone, depth: probe.install(backbone, probe.load(Path(sweep.probe)).start(depth))
 
 
 def record_epoch(folder: RunFolder, values: Mapping[str, float | str]) -> None:

@@ -24,7 +24,7 @@ def solve_head(
 ) -> probe.Probe:
     """The head for `backbone` as it is, on its device, from the evaluation views of `train`.
 
-    The strength of its penalty is chosen on `val`, by the metric that the best checkpoint goes by.
+    The strength of its penalty is chosen by the log loss on `val`.
     """
     device = next(backbone.module.parameters()).device
     precision = pick_precision(experiment.train.precision, device)
@@ -41,7 +41,6 @@ def solve_head(
         len(classes),
         weights=class_weights(experiment.train, counts),
         label_smoothing=experiment.train.label_smoothing,
-        metric=experiment.train.metric,
         intercept=probe.head_layer(backbone).bias is not None,
     )
 

@@ -124,27 +124,28 @@ def prepare(
     job: Job,
     emit: OnEvent,
     *,
-    start: Callable[[Backbone], None] | None = None,
+    start: Callable[[Backbone, int], None] | None = None,
     share: Share | None = None,
     record: Callable[[RunFolder, Mapping[str, float | str]], None] | None = None,
 ) -> Ready:
-    """`job` made ready on rank `world.rank`: `start` puts weights into a new network, `share` finds what was computed
-    before, `record` writes an epoch's metrics (the journal and TensorBoard by default)."""
+    """`job` made ready on rank `world.rank`: `start` puts a head into a new network, given how many stages learn; `share`
+    finds what was computed before, `record` writes an epoch's metrics (the journal and TensorBoard by default)."""
     experiment = job.experiment
     device = _device(experiment)
     if device.type == "cpu":
         keep_freed_memory()
     _seed(experiment)
     backbone = build(experiment.model, len(job.classes))
+    depth = depth_of(experiment, backbone)
     if start is not None:
-        start(backbone)
+        start(backbone, depth)
     layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     resume = checkpoint.load(RunFolder(Path(job.root)).last)
     if start is None and resume is None and experiment.transfer.head_start == "solved" and world.leads:
         # the others get it when DDP sends them rank 0's weights
-        probe.install(backbone, solve_head(experiment, backbone, job.train, job.val, job.classes))
-    depth = depth_of(experiment, backbone)
+        solved = solve_head(experiment, backbone, job.train, job.val, job.classes)
+        probe.install(backbone, solved.start(depth))
     precision = pick_precision(experiment.train.precision, device)
     shared = share(backbone, depth, precision) if share is not None else None
     setting = _setting(world, job, backbone, device, emit, shared)

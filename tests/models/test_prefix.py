@@ -9,7 +9,7 @@ from raytl.config.schema import ModelConfig, OptimConfig, PreprocessOverride, Tr
 from raytl.models.backbone import Backbone, build
 from raytl.models.freeze import apply_freeze
 from raytl.models.groups import parameter_groups
-from raytl.models.prefix import NotTraceable, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, between, cut, suffix_backbone
 
 MODELS = {
     "resnet18": 64,
@@ -43,6 +43,18 @@ def test_the_halves_give_the_logits_of_the_whole(name: str, px: int) -> None:
             rows = halves.prefix(images)
             assert rows.shape == (3, halves.width)
             assert torch.equal(halves.suffix(rows), wanted), f"depth {depth}"
+
+
+@pytest.mark.parametrize(("name", "px"), MODELS.items())
+def test_rows_of_a_deeper_cut_go_on_to_those_of_a_shallower_one(name: str, px: int) -> None:
+    backbone, images = made(name, px)
+    backbone.module.eval()
+    deeper, most = len(backbone.stages) // 2, len(backbone.stages) - 1
+    with torch.no_grad():
+        for start, end in ((most, deeper), (deeper, 1), (deeper, 0), (most, most - 1)):
+            if start > end:
+                rows = between(backbone, start, end)(cut(backbone, start).prefix(images))
+                assert torch.equal(rows, cut(backbone, end).prefix(images)), (start, end)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])

@@ -19,6 +19,8 @@ from raytl.config.load import load_experiment
 from raytl.config.schema import Experiment
 from raytl.errors import RunError, TrainingError
 from raytl.events import Recorder, TrialChanged
+from raytl.models.backbone import Backbone
+from raytl.models.prefix import between
 from raytl.search.driver import plan_sweep, tune
 from raytl.search.trial import SweepJob, Task, sweep_root
 from raytl.search.worker import TrialRun
@@ -191,3 +193,25 @@ def test_trials_of_two_workers_do_not_wait_for_each_other_for_ever(make_sweep: M
     changes = {"compute.cluster": "local", "compute.workers": 2, "search.trials": 2, "search.replicates.top": 0}
     result = tune(make_sweep(changes))
     assert sum(result.trials.values()) == 2
+
+
+def test_activations_of_a_deeper_cut_are_gone_on_from(
+    make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, int]] = []
+
+    def spied(backbone: Backbone, deeper: int, depth: int) -> Any:
+        made.append((deeper, depth))
+        return between(backbone, deeper, depth)
+
+    monkeypatch.setattr("raytl.search.share.between", spied)
+    scores = {}
+    for share in ("auto", "off"):
+        changes = {"search.share": share, "search.views": 2, "storage.uri": str(tmp_path / share)}
+        changes |= {"search.scheduler": "none", "search.replicates.top": 0, "search.sampler": "grid"}
+        changes |= {"search.space": {"transfer.unfreeze": {"choice": [0, 1, 2]}}, "search.trials": 3}
+        experiment = make_sweep(changes | {"search.recipes": False})
+        tune(experiment)
+        scores[share] = [(row["transfer.unfreeze"], row["value"]) for row in outline(sweep_root(experiment))]
+    assert scores["auto"] == scores["off"]
+    assert made and all(deeper > depth for deeper, depth in made)

@@ -15,6 +15,7 @@ from raytl.errors import ConfigError, RunError
 from raytl.search.study import Asked, Study
 
 STAGES = 5
+EPOCHS = 9
 BASE: dict[str, Any] = {"transfer.unfreeze": 2, "optim.name": "adamw"}
 
 
@@ -23,14 +24,19 @@ def default_space() -> Space:
     return space_of(experiment).resolved(STAGES)
 
 
+RATES = Space(tuple(d for d in default_space().dimensions if d.key == "optim.lr"))
+
+
 def opened(folder: Path, *, space: Space | None = None, same: str = "one", **search: Any) -> Study:
     config = SearchConfig(**{"trials": 8, **search})
     space = space or default_space()
-    return Study.open(folder, config, name="toy", space=space, base=BASE, stages=STAGES, same={"data": same})
+    return Study.open(
+        folder, config, name="toy", space=space, base=BASE, stages=STAGES, epochs=EPOCHS, same={"data": same}
+    )
 
 
 def score(asked: Asked) -> float:
-    return 0.5 + 0.05 * asked.overrides["transfer.unfreeze"] - abs(asked.overrides["optim.lr"] - 1e-3)
+    return 0.5 + 0.05 * asked.overrides.get("transfer.unfreeze", 0) - abs(asked.overrides.get("optim.lr", 1e-3) - 1e-3)
 
 
 def run(study: Study, epochs: int = 3) -> list[Asked]:
@@ -59,9 +65,9 @@ def optunas(folder: Path) -> optuna.Study:
 def test_the_recipes_come_first_and_then_the_sampler(tmp_path: Path) -> None:
     asked = run(opened(tmp_path, scheduler="none"))
     assert [one.source for one in asked[:4]] == [
-        "recipe: linear probe", "recipe: last stage", "recipe: full with decay", "sampler",
+        "recipe: linear probe", "recipe: upper half with decay", "recipe: last stage", "recipe: full with decay",
     ]  # fmt: skip
-    assert [one.overrides["transfer.unfreeze"] for one in asked[:3]] == [0, 1, STAGES]
+    assert [one.overrides["transfer.unfreeze"] for one in asked[:4]] == [0, STAGES // 2, 1, STAGES]
     assert "transfer.lr_decay" not in asked[0].overrides
     assert len(asked) == 8
 
@@ -128,6 +134,43 @@ def test_trials_that_fall_behind_are_stopped(tmp_path: Path) -> None:
     assert states == {"complete", "pruned"}
 
 
+def test_a_cohort_stands_at_each_rung_and_its_best_go_on_together(tmp_path: Path) -> None:
+    study = opened(tmp_path, trials=9, scheduler="halving", recipes=False, sampler="random", space=RATES)
+    waited, ended = [], []
+    while (asked := study.ask()) is not None:
+        stood = study.record(asked.number).epochs
+        for epoch in range(stood + 1, EPOCHS + 1):
+            if study.report(asked.number, epoch, {"val/balanced_accuracy": score(asked) * epoch / EPOCHS}):
+                waited.append(epoch)
+                assert not study.tell(asked.number, "pruned")
+                break
+        else:
+            ended.append(asked.number)
+            assert study.tell(asked.number, "complete")
+    assert waited == [2] * 9 + [6] * 3
+    records = study.records()
+    assert not study.waits
+    assert [record.state for record in records].count("pruned") == 8
+    assert ended == [max(records, key=lambda r: score(Asked(0, r.overrides, ""))).number]
+
+
+def test_a_killed_halving_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
+    given = {"trials": 11, "scheduler": "halving"}
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = opened(tmp_path / "whole", **given)
+    run(whole, EPOCHS)
+    for _ in range(30):  # every start asks one trial, trains it to its rung or its end, and is killed
+        killed = opened(tmp_path / "killed", **given)
+        asked = killed.ask()
+        if asked is None:
+            break
+        finish(killed, asked, EPOCHS)
+    assert [(r.number, r.state, r.curve) for r in killed.records()] == [
+        (r.number, r.state, r.curve) for r in whole.records()
+    ]
+
+
 def test_none_is_stopped_without_a_scheduler(tmp_path: Path) -> None:
     study = opened(tmp_path, trials=6, scheduler="none")
     run(study, epochs=9)
@@ -179,9 +222,15 @@ def test_a_database_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None
 
 
 def test_sqlite_keeps_a_study_too(tmp_path: Path) -> None:
-    run(opened(tmp_path, storage="sqlite", trials=3))
+    run(opened(tmp_path, storage="sqlite", trials=4))
     found = optuna.load_study(study_name="toy", storage=f"sqlite:///{tmp_path}/study.db")
-    assert len(found.trials) == 3
+    assert len(found.trials) == 4
+
+
+def test_a_grid_is_asked_once_over(tmp_path: Path) -> None:
+    space = Space(tuple(d for d in default_space().dimensions if d.key in ("transfer.unfreeze", "augment.strength")))
+    asked = run(opened(tmp_path, sampler="grid", trials=100, recipes=False, space=space))
+    assert len({str(one.overrides) for one in asked}) == len(asked) == (STAGES + 1) * 5
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "nsga2", "RandomSampler"])

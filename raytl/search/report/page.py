@@ -106,10 +106,17 @@ def _winner(winner: Winner, metric: str) -> str:
         for key, value in winner.record.overrides.items()
     )
     refit = "" if winner.refit_score is None else f"; refitted with nothing shared: <b>{winner.refit_score:.4f}</b>"
+    soup = winner.soup
+    souped = (
+        ""
+        if soup is None
+        else f"<p>The mean of the weights of trials {', '.join(map(str, soup.trials))} scores <b>{soup.score:.4f}</b>: "
+        f"<code>{html.escape(soup.folder)}</code></p>"
+    )
     return (
         f"<div class=card><div class=big>Trial {winner.record.number}: {html.escape(metric)} {winner.rescored:.4f}</div>"
         f"<p>{html.escape(winner.ranking.reason)}. Its checkpoint, read from disk and scored again: "
-        f"<b>{winner.rescored:.4f}</b>{refit}.</p><ul>{values}</ul>"
+        f"<b>{winner.rescored:.4f}</b>{refit}.</p><ul>{values}</ul>{souped}"
         f"<p>Next: <code>raytl evaluate {html.escape(winner.run)}</code> opens the test split, once. "
         f"Train it again: <code>raytl train {html.escape(winner.experiment_file)}</code></p></div>"
     )

@@ -1,0 +1,186 @@
+"""The usual way to search: Ray Tune with OptunaSearch and ASHA over torchvision's ImageFolder and a DataLoader.
+
+`nested`  the pattern of Ray's documentation: each trial is a function that builds a TorchTrainer, whose worker trains.
+`plain`   the same without the nested trainer: each trial is the function that trains.
+
+The space, its conditions, the rates of the stages and the epochs are raytl's own, so that a trial means the same.
+What ends up in the log is a line for each epoch of each trial: the seconds since the command began, and the score.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.bench.tune_setting import METRIC, PARALLEL, Setting
+
+Report = Callable[[dict[str, float]], None]
+
+
+def search(setting: Setting, nested: bool) -> dict[str, Any]:
+    """Run the sweep; the best trial's values, and how many trials there were."""
+    import ray
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    logical = PARALLEL + 1 if nested else PARALLEL  # the functions that hold the trainers find room beside the workers
+    ray.init(num_cpus=logical, log_to_driver=False, _temp_dir=setting.ray)
+    trainable: Any = tune.with_parameters(_nested if nested else _plain, setting=asdict(setting))
+    held = {"CPU": 0.01 if nested else 1}
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, held),
+        tune_config=tune.TuneConfig(
+            metric="score",
+            mode="max",
+            num_samples=setting.trials,
+            max_concurrent_trials=PARALLEL,
+            search_alg=OptunaSearch(
+                space=partial(_suggest, setting.stages), metric="score", mode="max", seed=setting.seed
+            ),
+            scheduler=ASHAScheduler(
+                max_t=setting.epochs, grace_period=setting.grace, reduction_factor=setting.reduction
+            ),
+        ),
+        run_config=tune.RunConfig(name="sweep", storage_path=f"{setting.folder}/ray", verbose=0),
+    )
+    results = tuner.fit()
+    best = max(results, key=lambda result: result.metrics_dataframe["score"].max())
+    ray.shutdown()
+    return {"overrides": best.config, "trials": len(results), "errors": len(results.errors)}
+
+
+def _suggest(stages: int, trial: Any) -> None:
+    """raytl's default space, conditions and all, in Optuna's own words."""
+    depth = trial.suggest_int("transfer.unfreeze", 0, stages)
+    if depth > 1:
+        trial.suggest_float("transfer.lr_decay", 0.3, 1.0)
+    if depth > 0:
+        trial.suggest_float("transfer.head_lr_ratio", 1, 100, log=True)
+    trial.suggest_categorical("augment.strength", [0, 0.25, 0.5, 0.75, 1])
+    trial.suggest_float("optim.lr", 1e-4, 1e-2, log=True)
+    trial.suggest_float("optim.weight_decay", 1e-4, 3e-1, log=True)
+
+
+def _plain(config: dict[str, Any], setting: dict[str, Any]) -> None:
+    from ray import tune
+
+    train(config, Setting(**setting), tune.report)
+
+
+def _nested(config: dict[str, Any], setting: dict[str, Any]) -> None:
+    from ray import tune
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    TorchTrainer(
+        _worker,
+        train_loop_config={"config": config, "setting": setting},
+        scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
+        run_config=RunConfig(
+            name=f"train-{tune.get_context().get_trial_id()}",
+            storage_path=f"{setting['folder']}/ray",
+            callbacks=[TuneReportCallback()],
+        ),
+    ).fit()
+
+
+def _worker(given: dict[str, Any]) -> None:
+    import ray.train
+
+    train(given["config"], Setting(**given["setting"]), ray.train.report)
+
+
+def train(config: dict[str, Any], setting: Setting, report: Report, evaluate: bool = False) -> float:
+    """Fine-tune as `config` says; report the validation score after each epoch. The best, or its score on the test."""
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+
+    from raytl.config.schema import ModelConfig, OptimConfig, TransferConfig
+    from raytl.models.backbone import build
+    from raytl.models.forward import pick_precision
+    from raytl.models.freeze import learning
+    from raytl.models.groups import parameter_groups
+
+    torch.manual_seed(setting.seed)
+    data, low = Path(setting.data), pick_precision("auto", torch.device("cpu")) == torch.bfloat16
+    augmented, plain = _transforms(float(config["augment.strength"]), setting.px)
+    sets = {split: ImageFolder(str(data / split), plain) for split in ("val", "test")}
+    sets["train"] = ImageFolder(str(data / "train"), augmented)
+    backbone = build(ModelConfig(name=setting.model, weights=setting.weights), len(sets["train"].classes))
+    transfer = TransferConfig(**{key.removeprefix("transfer."): v for key, v in config.items() if "transfer." in key})
+    learns = learning(backbone, transfer.unfreeze)
+    model = backbone.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in learns.names)
+    optim = OptimConfig(lr=config["optim.lr"], weight_decay=config["optim.weight_decay"])
+    optimizer = torch.optim.AdamW(
+        [
+            {key: group[key] for key in ("params", "lr", "weight_decay")}
+            for group in parameter_groups(backbone, transfer, optim, len(learns.stages))
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, setting.epochs)
+    loaders = {
+        split: DataLoader(found, setting.batch, shuffle=split == "train", num_workers=1, persistent_workers=True)
+        for split, found in sets.items()
+    }
+
+    def score(split: str) -> float:
+        model.eval()
+        hits, counts = torch.zeros(2, len(sets[split].classes)).unbind()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=low):
+            for images, targets in loaders[split]:
+                found = model(images.to(memory_format=torch.channels_last)).argmax(1)
+                counts += torch.bincount(targets, minlength=len(counts))
+                hits += torch.bincount(targets[found == targets], minlength=len(counts))
+        return float((hits / counts).mean())
+
+    best, kept = -math.inf, {}
+    for epoch in range(1, setting.epochs + 1):
+        model.train()
+        for images, targets in loaders["train"]:
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                loss = nn.functional.cross_entropy(model(images.to(memory_format=torch.channels_last)).float(), targets)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        schedule.step()
+        value = score("val")
+        if value > best:
+            best = value
+            kept = {name: tensor.clone() for name, tensor in model.state_dict().items()} if evaluate else {}
+        _log(setting, epoch, value)
+        report({METRIC: value, "score": value, "epoch": epoch})
+    if not evaluate:
+        return best
+    model.load_state_dict(kept)
+    return score("test")
+
+
+def _transforms(strength: float, px: int) -> tuple[Any, Any]:
+    """torchvision's usual recipe; RandAugment's magnitude is the strength."""
+    from torchvision import transforms as t
+
+    last = [t.ToTensor(), t.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
+    policy = [t.RandAugment(num_ops=2, magnitude=round(9 * strength))] if strength else []
+    augmented = t.Compose([t.RandomResizedCrop(px, (0.35, 1.0)), t.RandomHorizontalFlip(), *policy, *last])
+    return augmented, t.Compose([t.Resize(round(px / 0.875)), t.CenterCrop(px), *last])
+
+
+def _log(setting: Setting, epoch: int, value: float) -> None:
+    line = json.dumps({"s": time.time() - setting.began, "epoch": epoch, "score": value})
+    with Path(setting.folder, "epochs.jsonl").open("a", encoding="utf-8") as log:
+        log.write(line + "\n")
+        log.flush()
+        os.fsync(log.fileno())

@@ -1,0 +1,75 @@
+"""A soup of the best trials: the mean of their weights, one model that is often better than each (Wortsman et al. 2022).
+
+All trials start from the same weights and the same solved head, so that their means lie in one basin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from raytl.models.bundle import load_bundle, save_bundle
+from raytl.run.folder import RunFolder
+from raytl.search.record import TrialRecord
+
+Score = Callable[[nn.Module], float]
+"""The validation score of a module; higher is better."""
+
+
+@dataclass(frozen=True)
+class Soup:
+    """The trials whose weights are in it, its validation score, and the folder of the saved model."""
+
+    trials: tuple[int, ...]
+    score: float
+    folder: str
+
+
+def cook(kind: Literal["uniform", "greedy"], records: Sequence[TrialRecord], score: Score, folder: Path) -> Soup | None:
+    """The soup of `records`, which come best first and have their best checkpoints on disk, saved in `folder`.
+
+    `uniform` takes all; `greedy` takes each, in turn, with which the score does not fall. None with fewer than two.
+    """
+    kept = [record for record in records if RunFolder(Path(record.folder)).best.exists()]
+    if len(kept) < 2:
+        return None
+    module, card = load_bundle(RunFolder(Path(kept[0].folder)).best)
+    states = [_state(record) for record in kept]
+    chosen = list(range(len(kept)))
+    if kind == "greedy":
+        chosen = _greedy(module, states, score)
+    module.load_state_dict(mean([states[i] for i in chosen]))
+    save_bundle(folder, module, card)
+    return Soup(tuple(kept[i].number for i in chosen), score(module), str(folder))
+
+
+def mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each floating-point tensor over `states`; others, such as counters, are the first's."""
+    first = states[0]
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
+        if tensor.is_floating_point()
+        else tensor.clone()
+        for name, tensor in first.items()
+    }
+
+
+def _greedy(module: nn.Module, states: Sequence[Mapping[str, Tensor]], score: Score) -> list[int]:
+    chosen = [0]
+    module.load_state_dict(mean([states[0]]))
+    best = score(module)
+    for i in range(1, len(states)):
+        module.load_state_dict(mean([states[j] for j in (*chosen, i)]))
+        if (found := score(module)) >= best:
+            chosen, best = [*chosen, i], found
+    return chosen
+
+
+def _state(record: TrialRecord) -> dict[str, Tensor]:
+    module, _ = load_bundle(RunFolder(Path(record.folder)).best)
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,76 @@
+"""What people look at after a sweep: its storage in optuna-dashboard, and its page in a real browser."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import numpy as np
+import optuna
+import pytest
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from PIL import Image
+
+from raytl.config.schema import Experiment
+from raytl.search.driver import tune
+from raytl.search.trial import sweep_root
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHARTS = 5
+
+
+def get(app: Callable[..., Any], path: str) -> Any:
+    """What the dashboard answers to a browser."""
+    environ: dict[str, Any] = {"PATH_INFO": path, "wsgi.input": io.BytesIO()}
+    setup_testing_defaults(environ)
+    told: list[str] = []
+    body = b"".join(app(environ, lambda status, headers, _=None: told.append(status)))
+    assert told[0].startswith("200"), (told, body)
+    return json.loads(body)
+
+
+@pytest.mark.parametrize("storage", ["journal", "sqlite"])
+def test_optuna_dashboard_opens_the_storage(storage: str, make_sweep: Callable[..., Experiment]) -> None:
+    from optuna_dashboard import wsgi
+
+    experiment = make_sweep({"search.storage": storage, "search.replicates.top": 0})
+    tune(experiment)
+    folder = sweep_root(experiment)
+    opened: BaseStorage = (
+        JournalStorage(JournalFileBackend(str(folder / "study.log")))
+        if storage == "journal"
+        else RDBStorage(f"sqlite:///{folder / 'study.db'}")
+    )
+    app = wsgi(opened)
+    (study,) = get(app, "/api/studies")["study_summaries"]
+    assert study["study_name"] == "toy"
+    shown = get(app, f"/api/studies/{study['study_id']}")
+    assert [trial["number"] for trial in shown["trials"]] == [0, 1, 2, 3]
+    assert {trial["state"] for trial in shown["trials"]} <= {"Complete", "Pruned"}
+    assert "transfer.unfreeze" in {parameter["name"] for parameter in shown["union_search_space"]}
+    assert optuna.load_study(study_name="toy", storage=opened).best_value > 0
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
+def test_a_browser_draws_every_chart_of_the_page(make_sweep: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make_sweep({"search.trials": 6})
+    tune(experiment)
+    page, picture = sweep_root(experiment) / "report.html", tmp_path / "page.png"
+    words = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,3600"]
+    words += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000", "--hide-scrollbars"]
+    drawn = subprocess.run(
+        [*words, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert drawn.stdout.count('class="main-svg"') >= CHARTS
+    assert "http://" not in drawn.stdout.replace("http://www.w3.org", "")
+    subprocess.run([*words, f"--screenshot={picture}", page.as_uri()], capture_output=True, check=True, timeout=120)
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    inked = (pixels != pixels[-1, -1]).any(axis=2).mean(axis=1)
+    assert (inked > 0).mean() > 0.3, "most of the page is blank"
