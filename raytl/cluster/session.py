@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from raytl.cluster.scratch import scratch
 from raytl.errors import Unavailable
 
 #: What workers need from the start of their process. Torch's threads sleep while they wait, as spinning ones take the
@@ -58,13 +57,12 @@ def session(cluster: str) -> Iterator[None]:
         yield
         return
     _hush()
-    temporary = _start(cluster)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with scratch() if cluster == "local" else contextlib.nullcontext() as temporary:
+        _start(cluster, temporary)
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _hush() -> None:
@@ -79,11 +77,10 @@ def _hush() -> None:
         worker.print_to_stdstream = log
 
 
-def _start(cluster: str) -> Path | None:
+def _start(cluster: str, temporary: Path | None) -> None:
     import ray
 
-    if cluster == "local":
-        temporary = Path(tempfile.mkdtemp(prefix="raytl-ray-"))
+    if temporary is not None:
         ray.init(
             address="local",
             include_dashboard=False,
@@ -92,7 +89,7 @@ def _start(cluster: str) -> Path | None:
             object_store_memory=_OBJECT_STORE_BYTES,
             _temp_dir=str(temporary),
         )
-        return temporary
+        return
     if _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
@@ -103,7 +100,6 @@ def _start(cluster: str) -> Path | None:
             f"compute.cluster: no Ray cluster answers at {cluster!r} ({str(exc).splitlines()[0]}).\n"
             "  Expected: local, none, auto, or the host:port of a running head."
         ) from exc
-    return None
 
 
 def _has_token() -> bool:

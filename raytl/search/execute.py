@@ -141,7 +141,7 @@ def run_on_tune(
         os.environ[key] = value
     from ray import tune
 
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told by the board
     alone = engine.shape.workers == 1
     bundle = {"CPU": engine.shape.cpus} if alone else dict(_NO_CPU)
     if alone and engine.shape.gpus:

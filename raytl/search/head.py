@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raytl.events import Message, OnEvent
+from raytl.events import Message, OnEvent, ignore
 from raytl.models import probe
 from raytl.models.backbone import build
 from raytl.models.forward import pick_device
@@ -25,7 +25,7 @@ def solved_head(job: SweepJob, folder: Path, engine: Engine, on_event: OnEvent) 
         here = (
             engine.cluster in ("none", "local") and not engine.shape.gpus
         )  # with all its cores, and no process to start
-        solved = solve(job) if here else _on_cluster(job, engine)
+        solved = solve(job, on_event) if here else _on_cluster(job, engine)
         probe.save(solved, target)
         on_event(
             Message(f"linear probe: {_scores(solved, job.experiment.search.metrics[0])}, in {solved.seconds:.1f} s")
@@ -33,7 +33,7 @@ def solved_head(job: SweepJob, folder: Path, engine: Engine, on_event: OnEvent) 
     return replace(job, probe=str(target.resolve()))
 
 
-def solve(job: SweepJob) -> probe.Probe:
+def solve(job: SweepJob, on_event: OnEvent = ignore) -> probe.Probe:
     """The head of `job`'s model, solved in this process."""
     experiment = job.experiment
     device = pick_device(experiment.compute.device)
@@ -42,7 +42,7 @@ def solve(job: SweepJob) -> probe.Probe:
     backbone = build(experiment.model, len(job.classes))
     layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-    return solve_head(experiment, backbone, job.train, job.val, job.classes)
+    return solve_head(experiment, backbone, job.train, job.val, job.classes, on_event)
 
 
 def _scores(solved: probe.Probe, metric: str) -> str:

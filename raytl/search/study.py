@@ -138,10 +138,21 @@ class Study:
         return self._new() if len(self._asked) < self._most else None
 
     @property
+    def _is_grid(self) -> bool:
+        return suggest.points(self.search.sampler, self.space) is not None
+
+    @property
     def _most(self) -> int:
         """Trials in all: a grid may have fewer points."""
         found = suggest.points(self.search.sampler, self.space)
         return self.trials if found is None else min(self.trials, found)
+
+    def _seed(self, number: int, draw: int) -> int:
+        """The sampler's seed for a trial; always the same for a grid, which numbers its points by it."""
+        if self._is_grid:
+            return self.search.seed
+        text = f"{self.search.seed}/{number}/{draw}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     def report(self, number: int, epoch: int, metrics: Mapping[str, float], **told: Any) -> bool:
         """Keep the objectives after `epoch` (one-based); True when the trial has fallen behind and is to be stopped.
@@ -286,13 +297,13 @@ class Study:
     def _new(self) -> Asked:
         number = self._born
         for draw in range(_DRAWS):
-            self.study.sampler = suggest.sampler(self.search.sampler, _seed(self.search.seed, number, draw), self.space)
+            self.study.sampler = suggest.sampler(self.search.sampler, self._seed(number, draw), self.space)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 trial = self.study.ask()
                 overrides = suggest.suggest(trial, self.space, self.base)
             self._born = max(self._born, trial.number + 1)
-            if _key(overrides) not in self._seen or draw == _DRAWS - 1 or self.search.sampler == "grid":
+            if _key(overrides) not in self._seen or draw == _DRAWS - 1 or self._is_grid:
                 break
             self.study.tell(trial.number, state=TrialState.FAIL)  # it was tried already: nobody runs it
         source = trial.user_attrs.get("source", "sampler")
@@ -393,7 +404,3 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _key(overrides: Mapping[str, Any]) -> str:
     return repr(sorted(overrides.items()))
-
-
-def _seed(seed: int, number: int, draw: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{number}/{draw}".encode()).digest()[:4], "big")

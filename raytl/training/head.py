@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
+from torch import Tensor
 
 from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
-from raytl.data.loader import EvalLoader
+from raytl.data.loader import Batch, EvalLoader
 from raytl.data.manifest import Sample
+from raytl.events import OnEvent, Work, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, pick_precision
@@ -21,6 +25,7 @@ def solve_head(
     train: tuple[Sample, ...],
     val: tuple[Sample, ...],
     classes: tuple[str, ...],
+    on_event: OnEvent = ignore,
 ) -> probe.Probe:
     """The head for `backbone` as it is, on its device, from the evaluation views of `train`.
 
@@ -28,10 +33,12 @@ def solve_head(
     """
     device = next(backbone.module.parameters()).device
     precision = pick_precision(experiment.train.precision, device)
-    (inputs, targets), (checked, val_targets) = (
-        probe.head_inputs(backbone, _loader(experiment, samples, classes, backbone, device), device, precision)
-        for samples in (train, val)
-    )
+
+    def features(samples: tuple[Sample, ...]) -> tuple[Tensor, Tensor]:
+        batches = _told(_loader(experiment, samples, classes, backbone, device), len(samples), on_event)
+        return probe.head_inputs(backbone, batches, device, precision)
+
+    (inputs, targets), (checked, val_targets) = features(train), features(val)
     counts = {name: sum(sample.label == name for sample in train) for name in classes}
     return probe.solve(
         inputs,
@@ -43,6 +50,15 @@ def solve_head(
         label_smoothing=experiment.train.label_smoothing,
         intercept=probe.head_layer(backbone).bias is not None,
     )
+
+
+def _told(batches: Iterable[Batch], total: int, on_event: OnEvent) -> Iterator[Batch]:
+    """`batches`, and how far they are."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch.ids)
+        on_event(Work("features for the head", done, total, "images"))
 
 
 def _loader(

@@ -144,7 +144,7 @@ def prepare(
     resume = checkpoint.load(RunFolder(Path(job.root)).last)
     if start is None and resume is None and experiment.transfer.head_start == "solved" and world.leads:
         # the others get it when DDP sends them rank 0's weights
-        solved = solve_head(experiment, backbone, job.train, job.val, job.classes)
+        solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
         probe.install(backbone, solved.start(depth))
     precision = pick_precision(experiment.train.precision, device)
     shared = share(backbone, depth, precision) if share is not None else None

@@ -1,0 +1,104 @@
+"""What Tune says of a trial reaches Optuna as it is: each state, by real processes on an embedded Ray."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.cluster.session import session
+from raytl.config.schema import Experiment, SearchConfig
+from raytl.config.space import space_of
+from raytl.events import Recorder, TrialChanged
+from raytl.search.board import Board
+from raytl.search.budget import Meter
+from raytl.search.execute import Engine, Run, run_on_tune
+from raytl.search.plan import TrialShape
+from raytl.search.searcher import StudyScheduler, StudySearcher
+from raytl.search.study import Study
+from raytl.search.trial import Task
+
+COMPLETE, FAILS, DIES, NAN, BEHIND, DIES_ONCE = range(6)
+EPOCHS = 3
+
+
+class Scripted:
+    """A trial that does what its number says, and leaves word of its life in `folder`."""
+
+    def __init__(self, folder: Path, task: Task) -> None:
+        self.folder, self.number = folder, task.number
+        self.epoch = len(list(folder.glob(f"{self.number}-epoch-*")))
+        self._say("opened")
+
+    def step(self) -> dict[str, Any]:
+        self.epoch += 1
+        if self.number == DIES or (self.number == DIES_ONCE and not self._said("died")):
+            self._say("died")
+            os._exit(1)
+        (self.folder / f"{self.number}-epoch-{self.epoch}").touch()
+        value = {NAN: math.nan, BEHIND: 0.1}.get(self.number, 0.5 + 0.1 * self.epoch)
+        told = {"failed": "a bug"} if self.number == FAILS else {}
+        done = bool(told) or self.epoch == EPOCHS
+        return {"epoch": self.epoch, "metrics": {"val/accuracy": value}, "seconds": 1.0, "done": done, **told}
+
+    def close(self) -> None:
+        self._say("closed")
+
+    def _say(self, word: str) -> None:
+        with (self.folder / f"{self.number}.jsonl").open("a") as file:
+            file.write(json.dumps([word, os.getpid()]) + "\n")
+
+    def _said(self, word: str) -> bool:
+        return any(said == word for said, _ in life(self.folder, self.number))
+
+
+def life(folder: Path, number: int) -> list[tuple[str, int]]:
+    """What the trial left word of: (word, process)."""
+    return [tuple(json.loads(line)) for line in (folder / f"{number}.jsonl").read_text().splitlines()]
+
+
+def opens(folder: Path, task: Task) -> Run:
+    return Scripted(folder, task)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path) -> None:
+    search = SearchConfig(
+        trials=6, metric="val/accuracy", grace_epochs=1, reduction=2, recipes=False, sampler="random",
+        space={"optim.lr": {"log": [1e-4, 1e-2]}}, max_errors=9,
+    )  # fmt: skip
+    experiment = Experiment.model_validate(
+        {"name": "x", "data": {"uri": "d"}, "model": {"name": "resnet18"}, "search": search.model_dump()}
+    )
+    space = space_of(experiment).resolved(5)
+    base = {"transfer.unfreeze": 2}
+    study = Study.open(tmp_path, search, name="x", space=space, base=base, stages=5, epochs=EPOCHS, same={})
+    shape, heard = TrialShape(1, 1, 0.0), Recorder()
+    board = Board(study, search, Meter(search, shape), EPOCHS, 6, heard)
+    with session("local"):
+        run_on_tune(
+            StudySearcher(board, 1), StudyScheduler(board), lambda: board.over, partial(opens, tmp_path),
+            Engine("local", shape, 1, max_failures=1), tmp_path / ".ray",
+        )  # fmt: skip
+    records = {record.number: record for record in study.records()}
+    assert {number: record.state for number, record in records.items()} == {
+        COMPLETE: "complete", FAILS: "failed", DIES: "failed", NAN: "failed", BEHIND: "pruned", DIES_ONCE: "complete",
+    }  # fmt: skip
+    assert records[FAILS].reason == "a bug"
+    assert "process was lost" in records[DIES].reason
+    assert records[BEHIND].epochs == 1
+    assert records[NAN].values is None
+    assert [e.number for e in heard.events if isinstance(e, TrialChanged) and e.state == "complete"] == [0, 5]
+
+    lives = {number: life(tmp_path, number) for number in range(6)}
+    pids = {number: {pid for _, pid in told} for number, told in lives.items()}
+    assert pids[COMPLETE] == pids[FAILS]
+    assert pids[NAN] == pids[BEHIND] == {lives[NAN][0][1]}, "a stopped trial's process takes the next one"
+    for number in (COMPLETE, FAILS, NAN, BEHIND):
+        assert lives[number][-1][0] == "closed"
