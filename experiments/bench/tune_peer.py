@@ -103,60 +103,29 @@ def train(config: dict[str, Any], setting: Setting, report: Report, evaluate: bo
     """Fine-tune as `config` says; report the validation score after each epoch. The best, or its score on the test."""
     import torch
     from torch import nn
-    from torch.utils.data import DataLoader
-    from torchvision.datasets import ImageFolder
 
-    from raytl.config.schema import ModelConfig, OptimConfig, TransferConfig
-    from raytl.models.backbone import build
     from raytl.models.forward import pick_precision
-    from raytl.models.freeze import learning
-    from raytl.models.groups import parameter_groups
 
     torch.manual_seed(setting.seed)
-    data, low = Path(setting.data), pick_precision("auto", torch.device("cpu")) == torch.bfloat16
-    augmented, plain = _transforms(float(config["augment.strength"]), setting.px)
-    sets = {split: ImageFolder(str(data / split), plain) for split in ("val", "test")}
-    sets["train"] = ImageFolder(str(data / "train"), augmented)
-    backbone = build(ModelConfig(name=setting.model, weights=setting.weights), len(sets["train"].classes))
-    transfer = TransferConfig(**{key.removeprefix("transfer."): v for key, v in config.items() if "transfer." in key})
-    learns = learning(backbone, transfer.unfreeze)
-    model = backbone.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in learns.names)
-    optim = OptimConfig(lr=config["optim.lr"], weight_decay=config["optim.weight_decay"])
-    optimizer = torch.optim.AdamW(
-        [
-            {key: group[key] for key in ("params", "lr", "weight_decay")}
-            for group in parameter_groups(backbone, transfer, optim, len(learns.stages))
-        ]
-    )
+    loaders = _loaders(setting, float(config["augment.strength"]))
+    model, optimizer = _model(config, setting, len(loaders["train"].dataset.classes))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, setting.epochs)
-    loaders = {
-        split: DataLoader(found, setting.batch, shuffle=split == "train", num_workers=1, persistent_workers=True)
-        for split, found in sets.items()
-    }
+    low = pick_precision("auto", torch.device("cpu")) == torch.bfloat16
 
-    def score(split: str) -> float:
-        model.eval()
-        hits, counts = torch.zeros(2, len(sets[split].classes)).unbind()
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=low):
-            for images, targets in loaders[split]:
-                found = model(images.to(memory_format=torch.channels_last)).argmax(1)
-                counts += torch.bincount(targets, minlength=len(counts))
-                hits += torch.bincount(targets[found == targets], minlength=len(counts))
-        return float((hits / counts).mean())
+    def forward(images: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            return model(images.to(memory_format=torch.channels_last)).float()
 
     best, kept = -math.inf, {}
     for epoch in range(1, setting.epochs + 1):
         model.train()
         for images, targets in loaders["train"]:
-            with torch.autocast("cpu", torch.bfloat16, enabled=low):
-                loss = nn.functional.cross_entropy(model(images.to(memory_format=torch.channels_last)).float(), targets)
+            loss = nn.functional.cross_entropy(forward(images), targets)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
         schedule.step()
-        value = score("val")
+        value = _score(model, forward, loaders["val"])
         if value > best:
             best = value
             kept = {name: tensor.clone() for name, tensor in model.state_dict().items()} if evaluate else {}
@@ -165,7 +134,58 @@ def train(config: dict[str, Any], setting: Setting, report: Report, evaluate: bo
     if not evaluate:
         return best
     model.load_state_dict(kept)
-    return score("test")
+    return _score(model, forward, loaders["test"])
+
+
+def _loaders(setting: Setting, strength: float) -> dict[str, Any]:
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+
+    augmented, plain = _transforms(strength, setting.px)
+    return {
+        split: DataLoader(
+            ImageFolder(str(Path(setting.data, split)), augmented if split == "train" else plain),
+            setting.batch,
+            shuffle=split == "train",
+            num_workers=1,
+            persistent_workers=True,
+        )
+        for split in ("train", "val", "test")
+    }
+
+
+def _model(config: dict[str, Any], setting: Setting, classes: int) -> tuple[Any, Any]:
+    """The pretrained network with requires_grad as the trial says, and AdamW with the trial's rates."""
+    import torch
+
+    from raytl.config.schema import ModelConfig, OptimConfig, TransferConfig
+    from raytl.models.backbone import build
+    from raytl.models.freeze import learning
+    from raytl.models.groups import parameter_groups
+
+    backbone = build(ModelConfig(name=setting.model, weights=setting.weights), classes)
+    transfer = TransferConfig(**{key.removeprefix("transfer."): v for key, v in config.items() if "transfer." in key})
+    learns = learning(backbone, transfer.unfreeze)
+    model = backbone.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in learns.names)
+    optim = OptimConfig(lr=config["optim.lr"], weight_decay=config["optim.weight_decay"])
+    groups = parameter_groups(backbone, transfer, optim, len(learns.stages))
+    return model, torch.optim.AdamW([{key: group[key] for key in ("params", "lr", "weight_decay")} for group in groups])
+
+
+def _score(model: Any, forward: Callable[[Any], Any], loader: Any) -> float:
+    """Balanced accuracy."""
+    import torch
+
+    model.eval()
+    hits, counts = torch.zeros(2, len(loader.dataset.classes)).unbind()
+    with torch.no_grad():
+        for images, targets in loader:
+            found = forward(images).argmax(1)
+            counts += torch.bincount(targets, minlength=len(counts))
+            hits += torch.bincount(targets[found == targets], minlength=len(counts))
+    return float((hits / counts).mean())
 
 
 def _transforms(strength: float, px: int) -> tuple[Any, Any]:

@@ -7,7 +7,6 @@ asks what an undisturbed one would have; a trial that was under way is asked aga
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import math
 import warnings
@@ -17,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
-from raytl.errors import ConfigError, RunError
+from raytl.errors import RunError
 from raytl.search import halving, suggest
 from raytl.search.record import State, TrialRecord, lower_is_better
+from raytl.search.storage import open_storage
 
 _STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
@@ -99,7 +96,7 @@ class Study:
             if search.scheduler == "asha"
             else optuna.pruners.NopPruner()
         )
-        storage = _storage(folder, search)
+        storage = open_storage(folder, search)
         known = {known.study_name for known in optuna.get_all_study_summaries(storage, include_best_trial=False)}
         study = (
             optuna.load_study(study_name=name, storage=storage, sampler=made, pruner=pruner)
@@ -363,39 +360,6 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         features=attrs.get("features", "none"),
         folder=attrs.get("folder", ""),
     )
-
-
-def _storage(folder: Path, search: SearchConfig) -> BaseStorage:
-    if search.storage == "journal":
-        path = str(folder / "study.log")
-        return JournalStorage(JournalFileBackend(path, lock_obj=_KernelLock(f"{path}.lock")))
-    url = f"sqlite:///{folder / 'study.db'}" if search.storage == "sqlite" else search.storage
-    try:
-        return RDBStorage(url)
-    except Exception as error:  # SQLAlchemy, its drivers and the driver's imports each have their own
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(
-            f"search.storage: {search.storage} cannot be opened: {reason}\n"
-            "  Expected journal, sqlite, or the URL of a database that is there, such as mysql+pymysql://user@host/db."
-        ) from error
-
-
-class _KernelLock(BaseJournalFileLock):
-    """A lock that the kernel lets go of when its process dies: Optuna's own would stay for ever."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file: Any = None
-
-    def acquire(self) -> bool:
-        """Wait until it is ours."""
-        self._file = Path(self._path).open("a")  # noqa: SIM115 - closed by release
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        """Let go."""
-        self._file.close()
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -30,7 +30,7 @@ DOORS = {
     "boto3": ("raytl/store/s3.py",),
     "botocore": ("raytl/store/s3.py",),
     "ray": ("raytl/cluster/*.py", "raytl/search/execute.py", "raytl/search/head.py", "raytl/search/searcher.py"),
-    "optuna": ("raytl/search/suggest.py", "raytl/search/study.py"),
+    "optuna": ("raytl/search/storage.py", "raytl/search/suggest.py", "raytl/search/study.py"),
     "plotly": ("raytl/search/report/*.py",),
     "timm": ("raytl/models/*.py",),
     "torchvision.models": ("raytl/models/*.py",),
