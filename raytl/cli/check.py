@@ -38,6 +38,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "name": plan.experiment.name,
         "fingerprint": fingerprint(plan.experiment),
+        "snapshot": plan.dataset.snapshot,
         "images": {split: sum(by_class.values()) for split, by_class in plan.counts.items()},
         "counts": {split: by_class for split, by_class in plan.counts.items() if split != "test"},
         "skipped": [asdict(bad) for bad in plan.dataset.skipped],

@@ -12,6 +12,7 @@ from raytl.cli.check import check
 from raytl.cli.evaluate import evaluate
 from raytl.cli.predict import predict
 from raytl.cli.schema import schema
+from raytl.cli.sync import sync
 from raytl.cli.train import train
 from raytl.cli.tune import tune
 from raytl.run.provenance import version
@@ -32,6 +33,7 @@ EXAMPLES = {
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "sync": "raytl sync s3://bucket/trash/",
     "schema": "raytl schema --out raytl.schema.json",
 }
 VERBS: dict[str, Callable[..., None]] = {
@@ -40,6 +42,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
+    "sync": sync,
     "schema": schema,
 }
 for _name, _verb in VERBS.items():

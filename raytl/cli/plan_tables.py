@@ -80,6 +80,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     )
     workers = plural(experiment.compute.workers, "worker")
     return [
+        ("snapshot", plan.dataset.snapshot),
         ("weights", f"{experiment.model.weights} ({plan.weights_digest[:12]})"),
         ("input", input_line(plan.preprocess)),
         ("augment", augment_line(experiment)),

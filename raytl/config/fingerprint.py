@@ -15,6 +15,7 @@ _NOT_DECISIVE = (
     "storage.",
     "search.",
     "name",
+    "data.snapshot",  # the data itself decides, by its digest
     "data.loader_workers",
     "data.cache",
     "train.checkpoint_every_s",

@@ -72,6 +72,8 @@ class DataConfig(Section):
 
     uri: str
     """A folder or s3:// prefix of class folders (flat, or under train/ val/ test/), or a CSV, Parquet or JSONL manifest (path,label[,split])."""
+    snapshot: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    """Train on exactly this data, or fail naming what changed: an id that `raytl sync` or `raytl check` shows; null = whatever is there."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     """Share of the samples for validation where the data brings no val split."""
     test_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15

@@ -83,6 +83,11 @@ def dataset_digest(samples: Sequence[Sample]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+def snapshot_id(digest: str) -> str:
+    """The dataset's name for people: the first 16 hex digits of its digest."""
+    return digest[:16]
+
+
 def listed(items: Sequence[str], most: int = 10) -> str:
     """The first items, one on a line, and how many more there are."""
     lines = [f"  {item}" for item in items[:most]]

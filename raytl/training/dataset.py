@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raytl.config.schema import DataConfig
+from raytl.data import snapshot
 from raytl.data.audit import Bad, audit
 from raytl.data.formats import scan
-from raytl.data.manifest import Sample, dataset_digest
+from raytl.data.manifest import Sample, dataset_digest, snapshot_id
 from raytl.data.split import Splits, divide
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
@@ -26,16 +27,22 @@ class Dataset:
     warnings: tuple[str, ...]
     digest: str
 
+    @property
+    def snapshot(self) -> str:
+        """The id that names this data."""
+        return snapshot_id(self.digest)
+
 
 def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) -> Dataset:
     """The dataset at `data.uri`, every image decoded once and its content hashed.
 
     Raises:
-        DataError: see `raytl.data`: layouts, labels, splits, unreadable images.
+        DataError: see `raytl.data`: layouts, labels, splits, unreadable images, another snapshot than the one asked for.
         StoreError: an object store failed.
     """
     manifest = scan(config.uri, on_event)
     audited = audit(manifest, config, preprocess, on_event)
+    snapshot.check(config, audited)
     splits = divide(audited.samples)
     return Dataset(
         splits=splits,

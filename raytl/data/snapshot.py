@@ -1,0 +1,118 @@
+"""A snapshot names a dataset by its content: the same samples, labels, splits and bytes have the same id, wherever they lie.
+
+What an id stands for is kept on the node, so that data which changed can be told from data that did not, key by key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raytl.config.schema import DataConfig
+from raytl.data.audit import Audited, Bad, audit
+from raytl.data.formats import scan
+from raytl.data.manifest import Sample, dataset_digest, listed, snapshot_id
+from raytl.errors import DataError
+from raytl.events import OnEvent, ignore
+from raytl.store.cache import cache_root
+from raytl.store.files import written_whole
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A dataset as it is now: its `id`, images by split and class, their bytes, the folder they were read from on this
+    node, and the files that are left out."""
+
+    id: str
+    uri: str
+    images: dict[str, dict[str, int]]
+    size_bytes: int
+    folder: str
+    skipped: tuple[Bad, ...]
+    warnings: tuple[str, ...]
+
+
+def take(config: DataConfig, on_event: OnEvent = ignore) -> Snapshot:
+    """The snapshot of the data at `data.uri`, which is pulled or refreshed first where it is in a bucket.
+
+    Raises:
+        DataError: see `raytl.data`; also where `data.snapshot` names another one, with what differs.
+        StoreError: an object store failed.
+    """
+    manifest = scan(config.uri, on_event)
+    audited = audit(manifest, config, None, on_event)
+    check(config, audited)
+    counts = Counter((sample.split or "train", sample.label) for sample in audited.samples)
+    return Snapshot(
+        id=snapshot_id(dataset_digest(audited.samples)),
+        uri=config.uri,
+        images={
+            split: {label: counts[split, label] for label in manifest.classes if counts[split, label]}
+            for split in ("train", "val", "test")
+        },
+        size_bytes=sum(Path(sample.path).stat().st_size for sample in audited.samples),
+        folder=_common_folder(audited.samples),
+        skipped=audited.skipped,
+        warnings=audited.warnings,
+    )
+
+
+def check(config: DataConfig, audited: Audited) -> None:
+    """Note what the data is, and hold it against `data.snapshot`.
+
+    Raises:
+        DataError: it is another one; with the keys that changed, went away or came.
+    """
+    digest = dataset_digest(audited.samples)
+    now, wanted = snapshot_id(digest), config.snapshot
+    _note(now, audited.samples)
+    if wanted is None or digest.startswith(wanted):
+        return
+    raise DataError(
+        f"data.snapshot: {wanted} is wanted, and {config.uri} is now {now}.\n{_difference(wanted, audited.samples)}\n"
+        "  Put the data back, or set data.snapshot to what is there now (null = whatever is there)."
+    )
+
+
+def _difference(wanted: str, samples: Sequence[Sample]) -> str:
+    known = _known(wanted)
+    if known is None:
+        return "  What it held is not known on this node, which has never seen it."
+    then, now = ({row.key: (row.label, row.split, row.digest) for row in rows} for rows in (known, samples))
+    parts = {
+        "changed": [key for key in then if key in now and then[key] != now[key]],
+        "went away": [key for key in then if key not in now],
+        "came": [key for key in now if key not in then],
+    }
+    return "\n".join(f"{len(keys)} {what}:\n{listed(sorted(keys), 5)}" for what, keys in parts.items() if keys)
+
+
+def _place(id_: str) -> Path:
+    return cache_root() / "snapshots" / f"{id_}.jsonl"
+
+
+def _note(id_: str, samples: Iterable[Sample]) -> None:
+    """Keep what the id stands for; a cache that cannot be written is no reason to stop."""
+    if _place(id_).exists():
+        return
+    rows = sorted(samples, key=lambda sample: sample.key)
+    try:
+        with written_whole(_place(id_)) as part:
+            part.write_text("".join(json.dumps({**row.record(), "path": ""}) + "\n" for row in rows), encoding="utf-8")
+    except OSError:
+        return
+
+
+def _known(wanted: str) -> list[Sample] | None:
+    found = sorted(_place("").parent.glob(f"{snapshot_id(wanted)}*.jsonl"))
+    if len(found) != 1:
+        return None
+    return [Sample.of(json.loads(line)) for line in found[0].read_text(encoding="utf-8").splitlines()]
+
+
+def _common_folder(samples: Sequence[Sample]) -> str:
+    first = samples[0]
+    return first.path.removesuffix(first.key).rstrip("/") if first.path.endswith(first.key) else ""
