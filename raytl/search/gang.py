@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 from dataclasses import dataclass
@@ -10,12 +11,16 @@ from typing import Any
 
 from raytl.cluster.gang import run_group
 from raytl.events import EpochEnded, Event, OnEvent
+from raytl.run.atomic import write_json
 from raytl.run.folder import RunFolder
 from raytl.search.plan import TrialShape
+from raytl.search.share import sharing
 from raytl.search.trial import SweepJob, Task
 from raytl.search.worker import Result, begin, failure, install_probe, last_result, record_epoch
 from raytl.training.worker import Job, prepare
 from raytl.world import World
+
+_MADE = "made.json"
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ class GangRun:
             self._thread.start()
         told = self._told.get()
         if isinstance(told, BaseException):
-            return failure(self.folder, told, self._trainable())
-        return last_result(self.folder, self._trainable(), last=told is None)
+            return failure(self.folder, told, self._made()["trainable"])
+        made = self._made()
+        return last_result(self.folder, made["trainable"], last=told is None, features=made["shared"])
 
     def close(self) -> None:
         """Nothing to give back here: the workers end with this process."""
@@ -62,18 +68,20 @@ class GangRun:
         if isinstance(event, EpochEnded):
             self._told.put(event)
 
-    def _trainable(self) -> int:
-        records = RunFolder(self.folder.root)
-        path = records.state
-        return int(path.read_text()) if path.exists() else 0
+    def _made(self) -> dict[str, Any]:
+        """What its workers said of the trial before its first epoch."""
+        path = self.folder.root / _MADE
+        nothing = {"trainable": 0, "shared": "none"}
+        return json.loads(path.read_bytes()) if path.exists() else nothing
 
 
 def _work(world: World, call: _Call, emit: OnEvent) -> Any:
     sweep, folder = call.sweep, Path(call.sweep.root) / call.task.folder
     job = Job(sweep.experiment_of(call.task), str(folder), sweep.train, sweep.val, sweep.classes)
-    made = prepare(world, job, emit, start=install_probe(sweep), record=record_epoch)
+    share = sharing(sweep, job, world, emit)
+    made = prepare(world, job, emit, start=install_probe(sweep), share=share, record=record_epoch)
     if world.leads:
-        (folder / "state.json").write_text(str(made.trainable))
+        write_json(folder / _MADE, {"trainable": made.trainable, "shared": made.shared})
     try:
         return made.fit()
     finally:

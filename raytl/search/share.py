@@ -31,7 +31,9 @@ from raytl.models.forward import EVAL_BATCH, to_input
 from raytl.models.prefix import Cut, NotTraceable, between, cut, suffix_backbone
 from raytl.search.features import Rows, ensure, peek
 from raytl.search.trial import SweepJob
+from raytl.training.agree import total
 from raytl.training.worker import Job, Share, Shared
+from raytl.world import World
 
 _FORMAT = 1
 _BUILD_BATCH = 32
@@ -39,8 +41,11 @@ _READ_BYTES_PER_S = 5e8
 """What a gather of rows from the page cache gives at least, measured (experiments/LOG.md)."""
 
 
-def sharing(sweep: SweepJob, job: Job, emit: OnEvent) -> Share | None:
-    """What finds the shared part for a trial of `sweep`; None where pixels are mixed and so nothing stays the same."""
+def sharing(sweep: SweepJob, job: Job, world: World, emit: OnEvent) -> Share | None:
+    """What finds the shared part for a trial of `sweep` on rank `world.rank`, the same on all; None where nothing is to be
+    shared, or pixels are mixed and so nothing stays the same."""
+    if not sweep.share:
+        return None
     augment = job.experiment.augment
     if augment.mixup or augment.cutmix:
         return None
@@ -53,8 +58,8 @@ def sharing(sweep: SweepJob, job: Job, emit: OnEvent) -> Share | None:
         except NotTraceable as reason:
             emit(Message(f"nothing is shared at depth {depth}: {reason}", "warning"))
             return None
-        source = _Source(sweep, job, backbone, made, depth, precision, emit)
-        if not source.pays():
+        source = _Source(sweep, job, world, backbone, made, depth, precision, emit)
+        if total(world, [source.pays()], source.device)[0] < world.size:
             return None
         return Shared(suffix_backbone(backbone, made), source.train(), source.val(), f"frozen below {depth}")
 
@@ -67,6 +72,7 @@ class _Source:
 
     sweep: SweepJob
     job: Job
+    world: World
     backbone: Backbone
     made: Cut
     depth: int
@@ -103,18 +109,19 @@ class _Source:
         weights = (
             shard.class_weights(targets, len(self.job.classes)) if experiment.train.sampler == "balanced" else None
         )
-        return FeatureBatches(view, targets, experiment.search.views, experiment.train, weights)
+        return FeatureBatches(view, targets, experiment.search.views, experiment.train, weights, self.world)
 
     def val(self) -> EvalFeatures:
         """The validation batches, cut as from pixels, so that the logits are the same."""
         images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data)
-        side, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self._device.type]
+        side, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
         batches = _Batches(_centred(images, side), len(images), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)
-        return EvalFeatures(rows, _targets(self.job, self.job.val), batch)
+        return EvalFeatures(rows, _targets(self.job, self.job.val), batch, self.world)
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """Where the network lies."""
         return next(self.backbone.module.parameters()).device
 
     def _ensure(self, samples: Sequence[Sample], view: dict[str, object], batches: _Batches) -> Rows:
@@ -143,19 +150,19 @@ class _Source:
     def _from_rows(self, batches: _Batches, rows: Rows, rest: nn.Module) -> Iterator[Tensor]:
         for ids in batches.ids():
             with self._autocast():
-                yield rest(rows.take(np.asarray(ids)).to(self._device))
+                yield rest(rows.take(np.asarray(ids)).to(self.device))
             self.emit(batches.work(ids))
 
     @torch.no_grad()
     def _rows(self, stack: NDArray[np.uint8]) -> Tensor:
         images = torch.from_numpy(stack).permute(0, 3, 1, 2)
-        inputs = to_input(images, self.backbone.preprocess, self._device, self.backbone.convolutional)
+        inputs = to_input(images, self.backbone.preprocess, self.device, self.backbone.convolutional)
         with self._autocast():
             rows: Tensor = self.made.prefix(inputs)
         return rows
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, self.precision, enabled=self.precision != torch.float32)
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
     def _key(self, samples: Sequence[Sample], view: dict[str, object], depth: int) -> str:
         """The name of the set of the cut at `depth`: a digest of all that its rows depend on."""
@@ -167,7 +174,7 @@ class _Source:
             "depth": depth,
             "preprocess": repr(self.backbone.preprocess),
             "precision": str(self.precision),
-            "device": self._device.type,
+            "device": self.device.type,
             "samples": content,
             **view,
         }
@@ -203,22 +210,25 @@ class FeatureBatches:
         views: int,
         train: TrainConfig,
         weights: NDArray[np.float64] | None,
+        world: World,
     ) -> None:
+        self._world = world
         self._view, self._targets, self._views, self._weights = view, targets, views, weights
         self._seed = train.seed
         self.steps = shard.steps_per_epoch(len(targets), train.batch_size)
         self._open: dict[int, Rows] = {}
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
-        """The batches of `epoch` from `start_step` on."""
+        """The rank's batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
         number = epoch % self._views
         if number not in self._open:
             self._open[number] = self._view(number)
         rows = self._open[number]
         order = shard.epoch_order(len(self._targets), self._seed, epoch, self._weights)
         for step in range(start_step, self.steps):
-            ids = shard.global_batch(order, step, self.steps)
-            yield _batch(rows, self._targets, ids), len(ids)
+            whole = shard.global_batch(order, step, self.steps)
+            ids = shard.rank_part(whole, self._world.rank, self._world.size)
+            yield _batch(rows, self._targets, ids), len(whole)
 
     def close(self) -> None:
         """Lets go of the rows."""
@@ -228,9 +238,9 @@ class FeatureBatches:
 class EvalFeatures:
     """Validation batches of rows in place of pixels."""
 
-    def __init__(self, rows: Rows, targets: NDArray[np.int64], batch: int) -> None:
+    def __init__(self, rows: Rows, targets: NDArray[np.int64], batch: int, world: World) -> None:
         self._rows, self._targets = rows, targets
-        self._parts = shard.eval_batches(len(targets), batch, 0, 1)
+        self._parts = shard.eval_batches(len(targets), batch, world.rank, world.size)
 
     def __len__(self) -> int:
         return len(self._parts)

@@ -82,7 +82,7 @@ class TrialRun:
             experiment = override(experiment, {"train.accumulate": experiment.train.accumulate * 2**self._smaller})
         begin(self.folder, experiment)
         job = Job(experiment, str(self.folder.root), self._sweep.train, self._sweep.val, self._sweep.classes)
-        share = sharing(self._sweep, job, self._emit) if self._sweep.share else None
+        share = sharing(self._sweep, job, World.solo(), self._emit)
         start = install_probe(self._sweep)
         self._ready = prepare(World.solo(), job, self._emit, start=start, share=share, record=record_epoch)
         self._epochs = self._ready.epochs()
