@@ -5,12 +5,13 @@ Fine-tuning starts from it (LP-FT, Kumar et al. 2022), and it is the first recip
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """L2 penalties on the standardised weights, per sample: half the squared norm times this."""
 _ITERATIONS = 500
 _HISTORY = 20
+_FEW_VALUES = 2**20
 _PATIENCE = 2
 """Weaker penalties in a row that may be worse than the best before the path ends."""
 _EXACT_VALUES = 2**27
@@ -105,7 +107,8 @@ def solve(
     found: dict[float, dict[str, float]] = {}
     kept: dict[float, Head] = {}
     for strength in sorted(strengths, reverse=True):
-        _minimise(weight, bias, inputs, targets, strength, loss)
+        with _threads(inputs.numel()):
+            _minimise(weight, bias, inputs, targets, strength, loss)
         logits = (checked @ weight.T + bias).detach()
         named = {f"val/{name}": value for name, value in val_scores(val_targets.numpy(), logits.numpy()).items()}
         found[strength] = named
@@ -125,6 +128,17 @@ def _span(inputs: Tensor) -> Tensor:
         return torch.eye(width, dtype=inputs.dtype)
     basis: Tensor = torch.linalg.qr(inputs.T).Q
     return basis
+
+
+@contextlib.contextmanager
+def _threads(values: int) -> Iterator[None]:
+    """One thread for few values: several would spend more time on waiting for each other than on them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if values < _FEW_VALUES else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _unscaled(weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, strength: float) -> Head:
