@@ -305,7 +305,7 @@ class SearchConfig(Section):
     storage: str = "journal"
     """Where Optuna keeps the study: journal (a file in the sweep's folder), sqlite (the same), or the URL of a database."""
     recipes: bool = True
-    """Begin with the recipes of the literature: linear probe, last stage, full fine-tuning with decay."""
+    """Begin with the recipes of the literature (linear probe, upper half, last stage, all with decay) and the experiment as it is."""
     share: Literal["auto", "off"] = "auto"
     """Compute what stays frozen once for all trials; auto = where reading is cheaper than computing."""
     views: Annotated[int, Field(ge=1)] = 4

@@ -22,7 +22,7 @@ class TrialRecord:
     `number` is Optuna's. `overrides` are its values by dotted key. `values` is the best of each objective so far (None
     before the first epoch, and for failed trials), `best_epoch` (one-based) where the first objective was best.
     `curve` is the first objective after each epoch: (epoch, value). `seconds` of training, over its workers.
-    `source` is `recipe: ...`, `sampler` or `again` (a trial that was lost and asked anew); `reason` why it failed.
+    `source` is `recipe: ...`, `the experiment as it is`, or `sampler`; `reason` why it failed.
     `features` tells what it shared: `none`, or the depth whose frozen prefix it read. `folder` holds its checkpoints.
     """
 

@@ -108,8 +108,8 @@ class Study:
         opened = cls(study, search, space, base, search.trials, epochs)
         opened._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
         if name not in known and search.recipes:
-            for recipe, point in suggest.first_points(space, base, stages):
-                study.enqueue_trial(point, user_attrs={"source": f"recipe: {recipe}"})
+            for source, point in suggest.first_points(space, base, stages):
+                study.enqueue_trial(point, user_attrs={"source": source})
         opened._take_stock()
         return opened
 

@@ -27,6 +27,7 @@ _SHORT = {
     "grid": "GridSampler",
 }
 _STARTUP = 10
+_DEPTH = "transfer.unfreeze"
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Kornblith et al. 2019; Yosinski et al. 2014, whose upper layers are the specific ones; Kumar et al. 2022; Howard &
@@ -112,28 +113,21 @@ def _value(trial: optuna.Trial, dimension: Dimension) -> Any:
 
 
 def first_points(space: Space, base: Mapping[str, Any], stages: int) -> list[tuple[str, dict[str, Any]]]:
-    """The recipes of the literature as points of the space; none where depth does not vary."""
-    depth = next((d for d in space.dimensions if d.key == "transfer.unfreeze"), None)
-    if depth is None:
-        return []
+    """The recipes of the literature, and the experiment's own values in `base` behind the first, as points of the space."""
+    keys = [dimension.key for dimension in space.dimensions]
+    asked = [(f"recipe: {name}", recipe) for name, recipe in RECIPES.items() if _DEPTH in keys]
+    asked.insert(1, ("the experiment as it is", {key: base[key] for key in keys if key in base}))
     found: list[tuple[str, dict[str, Any]]] = []
-    for name, recipe in RECIPES.items():
+    for name, recipe in asked:
+        wanted = {**_MIDDLE, **recipe}
+        if isinstance(wanted.get(_DEPTH), str):
+            wanted[_DEPTH] = {"all": stages, "half": stages // 2}[wanted[_DEPTH]]
         values: dict[str, Any] = {}
-        wanted = dict(_MIDDLE) | dict(recipe)
-        asked = wanted["transfer.unfreeze"]
-        unfreeze = asked if isinstance(asked, int) else {"all": stages, "half": stages // 2}[asked]
-        if not _inside(depth, unfreeze):
-            continue
-        wanted["transfer.unfreeze"] = unfreeze
         for dimension in space.active(values, base):
             values[dimension.key] = _nearest(dimension, wanted.get(dimension.key))
-        if values not in [point for _, point in found]:
+        if values.get(_DEPTH) == wanted.get(_DEPTH) and values not in [point for _, point in found]:
             found.append((name, values))
     return found
-
-
-def _inside(depth: Dimension, value: int) -> bool:
-    return value in depth.choices if depth.kind == "choice" else depth.low <= value <= depth.high
 
 
 def _nearest(dimension: Dimension, wanted: Any) -> Any:
@@ -145,7 +139,7 @@ def _nearest(dimension: Dimension, wanted: Any) -> Any:
         if isinstance(wanted, int | float) and numbers:
             return min(numbers, key=lambda choice: abs(choice - wanted))
         return dimension.choices[len(dimension.choices) // 2]
-    if wanted is None:
+    if not isinstance(wanted, int | float):
         mean = (
             (dimension.low * dimension.high) ** 0.5 if dimension.kind == "log" else (dimension.low + dimension.high) / 2
         )

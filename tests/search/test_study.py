@@ -64,10 +64,11 @@ def optunas(folder: Path) -> optuna.Study:
 
 def test_the_recipes_come_first_and_then_the_sampler(tmp_path: Path) -> None:
     asked = run(opened(tmp_path, scheduler="none"))
-    assert [one.source for one in asked[:4]] == [
-        "recipe: linear probe", "recipe: upper half with decay", "recipe: last stage", "recipe: full with decay",
+    assert [one.source for one in asked[:5]] == [
+        "recipe: linear probe", "the experiment as it is", "recipe: upper half with decay", "recipe: last stage",
+        "recipe: full with decay",
     ]  # fmt: skip
-    assert [one.overrides["transfer.unfreeze"] for one in asked[:4]] == [0, STAGES // 2, 1, STAGES]
+    assert [one.overrides["transfer.unfreeze"] for one in asked[:5]] == [0, 2, STAGES // 2, 1, STAGES]
     assert "transfer.lr_decay" not in asked[0].overrides
     assert len(asked) == 8
 
@@ -222,9 +223,9 @@ def test_a_database_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None
 
 
 def test_sqlite_keeps_a_study_too(tmp_path: Path) -> None:
-    run(opened(tmp_path, storage="sqlite", trials=4))
+    run(opened(tmp_path, storage="sqlite", trials=5))
     found = optuna.load_study(study_name="toy", storage=f"sqlite:///{tmp_path}/study.db")
-    assert len(found.trials) == 4
+    assert len(found.trials) == 5
 
 
 def test_a_grid_is_asked_once_over(tmp_path: Path) -> None:
