@@ -173,13 +173,15 @@ class Study:
             trial.report(values[0], epoch)
         if self._is_exempt(frozen):
             return False
-        if self.search.scheduler == "halving":
-            return self._at_rung(trial, epoch, values[0])
-        stop = trial.should_prune()
+        is_halving = self.search.scheduler == "halving"
+        stop = self._is_at_rung(trial, epoch) if is_halving else trial.should_prune()
         if stop:
             for key, value in told.items():
                 trial.set_user_attr(key, value)
-            trial.set_user_attr(_STOPPED, True)
+            if is_halving:
+                self._wait(trial, epoch)
+            else:
+                trial.set_user_attr(_STOPPED, True)
         return stop
 
     def tell(self, number: int, state: str, **told: Any) -> bool:
@@ -254,14 +256,16 @@ class Study:
         depth: Any = trial.user_attrs["overrides"].get(_DEPTH, self.base.get(_DEPTH))
         return bool(depth == 0)
 
-    def _at_rung(self, trial: optuna.Trial, epoch: int, value: float) -> bool:
-        """Have the trial wait where `epoch` is a rung at which it has not stood yet."""
-        if epoch not in self._rungs() or epoch <= trial.user_attrs.get(_STOOD, 0):
-            return False
+    def _is_at_rung(self, trial: optuna.Trial, epoch: int) -> bool:
+        """True where `epoch` is a rung at which the trial has not stood yet."""
+        stood: int = trial.user_attrs.get(_STOOD, 0)
+        return epoch in self._rungs() and epoch > stood
+
+    def _wait(self, trial: optuna.Trial, epoch: int) -> None:
+        """Have the trial stand at the rung `epoch` until its cohort is there."""
         trial.set_user_attr(_STOOD, epoch)
         trial.set_user_attr(_RUNG, epoch)
         self._waiting[trial.number] = self._score(self._frozen(trial))
-        return True
 
     def _halve(self) -> None:
         """Of each cohort whose trials all stand at a rung, let the best go on and stop the others."""
