@@ -251,10 +251,9 @@ class Study:
         self._over = sum(trial.state.is_finished() for trial in asked)
 
     def _is_exempt(self, trial: FrozenTrial) -> bool:
-        """True for a head that learns alone: it is at its best at once and costs next to nothing, and beside it every
-        deeper trial would look bad in its first epochs."""
-        depth: Any = trial.user_attrs["overrides"].get(_DEPTH, self.base.get(_DEPTH))
-        return bool(depth == 0)
+        """True for a head that learns alone where others go deeper: it is at its best at once and costs next to nothing,
+        and beside it every deeper trial would look bad in its first epochs."""
+        return bool(trial.user_attrs["overrides"].get(_DEPTH) == 0)
 
     def _is_at_rung(self, trial: optuna.Trial, epoch: int) -> bool:
         """True where `epoch` is a rung at which the trial has not stood yet."""
