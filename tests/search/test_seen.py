@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def test_a_browser_draws_every_chart_of_the_page(make_sweep: Callable[..., Exper
         [*words, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=120
     )
     assert drawn.stdout.count('class="main-svg"') >= CHARTS
-    assert "http://" not in drawn.stdout.replace("http://www.w3.org", "")
+    assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']?https?:""", drawn.stdout), "it needs the network"
     subprocess.run([*words, f"--screenshot={picture}", page.as_uri()], capture_output=True, check=True, timeout=120)
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     inked = (pixels != pixels[-1, -1]).any(axis=2).mean(axis=1)
