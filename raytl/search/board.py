@@ -13,7 +13,7 @@ from raytl.config.schema import SearchConfig
 from raytl.events import OnEvent, TrialChanged
 from raytl.run.folder import RunFolder
 from raytl.search.budget import Meter
-from raytl.search.record import TrialRecord, best_first, lower_is_better
+from raytl.search.record import TrialRecord, best_first, finalists, lower_is_better
 from raytl.search.study import Asked, Study
 
 
@@ -36,7 +36,7 @@ class Board:
         metric = self.search.metrics[0]
         scored = best_first(self.study.records(), metric)
         self._best = (scored[0].values[0], scored[0].number) if scored and scored[0].values else None
-        self._kept = [record for record in scored if record.state != "running"]
+        self._kept = finalists(scored, metric)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tune writes a copy of what it is given into its own state, which nobody reads: it gets a word."""
@@ -95,7 +95,7 @@ class Board:
             shutil.rmtree(RunFolder(Path(str(result["folder"]))).last, ignore_errors=True)
         keep = max(self.search.keep, self.search.replicates.top)
         ended = [*self._kept, self.study.record(number)]
-        self._kept = best_first(ended, self.search.metrics[0])[:keep]
+        self._kept = finalists(ended, self.search.metrics[0])[:keep]
         for record in ended:
             if record.folder and record not in self._kept:
                 shutil.rmtree(Path(record.folder) / "checkpoints", ignore_errors=True)

@@ -51,3 +51,9 @@ def best_first(records: list[TrialRecord], metric: str) -> list[TrialRecord]:
     sign = 1.0 if lower_is_better(metric) else -1.0
     scored = [r for r in records if r.values is not None and r.state in ("complete", "pruned", "running")]
     return sorted(scored, key=lambda r: (sign * (r.values or (0.0,))[0], r.trainable, r.number))
+
+
+def finalists(records: list[TrialRecord], metric: str) -> list[TrialRecord]:
+    """Trials that ended with a value, best first: those that went to their end, then those that were stopped."""
+    ended = [record for record in best_first(records, metric) if record.state != "running"]
+    return sorted(ended, key=lambda record: record.state != "complete")

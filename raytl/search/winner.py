@@ -26,7 +26,7 @@ from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
 from raytl.search.execute import Engine, opener, run_tasks
 from raytl.search.ranking import Candidate, Ranking, rank
-from raytl.search.record import TrialRecord, best_first, lower_is_better
+from raytl.search.record import TrialRecord, finalists, lower_is_better
 from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, cook
 from raytl.search.trial import SweepJob, Task, winner_experiment
@@ -59,12 +59,12 @@ def crown(
 ) -> Winner:
     """The winner among `records`, with its experiment file in `folder` and its refitted run beside the sweep."""
     metric = original.search.metrics[0]
-    finalists = best_of(records, metric, max(1, original.search.replicates.top))
-    own = {record.number: rescored(record, sweep, metric) for record in finalists}
-    others = _replicates(finalists, sweep, engine, folder, on_event)
-    candidates = [_candidate(record, own[record.number], others) for record in finalists]
+    best = finalists(list(records), metric)[: max(1, original.search.replicates.top)]
+    own = {record.number: rescored(record, sweep, metric) for record in best}
+    others = _replicates(best, sweep, engine, folder, on_event)
+    candidates = [_candidate(record, own[record.number], others) for record in best]
     ranking = rank(candidates, lower_is_better(metric))
-    record = next(record for record in finalists if record.number == ranking.winner)
+    record = next(record for record in best if record.number == ranking.winner)
     experiment = winner_experiment(original, record.overrides, f"{original.name}-winner")
     file = folder / "winner.yaml"
     write_text(file, to_yaml(experiment))
@@ -73,12 +73,6 @@ def crown(
     on_event(Message("refitting the winner on fresh augmentation, with nothing shared"))
     refit = train(experiment, new=_is_another(experiment), on_event=on_event)
     return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run, soup)
-
-
-def best_of(records: Sequence[TrialRecord], metric: str, top: int) -> list[TrialRecord]:
-    """The best `top` trials that went to their end; then, if there are fewer, the best of those that were stopped."""
-    ordered = best_first(list(records), metric)
-    return sorted(ordered, key=lambda record: record.state != "complete")[:top]
 
 
 def rescored(record: TrialRecord, sweep: SweepJob, metric: str) -> float:
@@ -106,7 +100,7 @@ def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_even
         return None
     metric = search.metrics[0]
     sign = -1.0 if lower_is_better(metric) else 1.0
-    kept = best_first(list(records), metric)[: max(search.keep, search.replicates.top)]
+    kept = finalists(list(records), metric)[: max(search.keep, search.replicates.top)]
     card = read_card(RunFolder(Path(kept[0].folder)).best)
     made = cook(search.soup, kept, lambda module: sign * _score(module, card, sweep, metric), folder / "soup")
     if made is None:
@@ -119,14 +113,14 @@ def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_even
 
 
 def _replicates(
-    finalists: Sequence[TrialRecord], sweep: SweepJob, engine: Engine, folder: Path, on_event: OnEvent
+    best: Sequence[TrialRecord], sweep: SweepJob, engine: Engine, folder: Path, on_event: OnEvent
 ) -> dict[tuple[int, int | None], float | None]:
     """Scores by (trial, seed) of the finalists trained with other seeds."""
     search, seed = sweep.experiment.search, sweep.experiment.train.seed
     if search.replicates.top == 0:
         return {}
     seeds = range(seed + 1, seed + search.replicates.seeds)
-    tasks = [Task(record.number, record.overrides, other) for record in finalists for other in seeds]
+    tasks = [Task(record.number, record.overrides, other) for record in best for other in seeds]
     replicas = Replicas(tasks, folder / "replicates.jsonl", search.metrics[0])
     todo = list(iter(replicas.ask, None))
     done = len(tasks) - len(todo)

@@ -1,0 +1,43 @@
+"""What stays on disk is what the winner is chosen from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raytl.config.schema import Experiment, SearchConfig
+from raytl.config.space import space_of
+from raytl.events import ignore
+from raytl.search.board import Board
+from raytl.search.budget import Meter
+from raytl.search.plan import TrialShape
+from raytl.search.record import finalists
+from raytl.search.study import Study
+
+METRIC = "val/accuracy"
+
+
+@pytest.mark.parametrize("ends", [("complete", "pruned", "pruned"), ("pruned", "complete", "pruned"), ("pruned",) * 3])
+def test_the_finalists_keep_their_checkpoints_and_no_others_do(tmp_path: Path, ends: tuple[str, ...]) -> None:
+    search = SearchConfig.model_validate(
+        {"trials": 3, "metric": METRIC, "scheduler": "none", "keep": 1, "replicates": {"top": 1}}
+    )
+    experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
+    space = space_of(experiment).resolved(5)
+    study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
+    board = Board(study, search, Meter(search, TrialShape(1, 1, 0.0)), 9, 3, ignore)
+    for number, state in enumerate(ends):
+        asked = board.ask()
+        assert asked is not None
+        folder = tmp_path / f"trial-{number}"
+        for name in ("best", "last"):
+            (folder / "checkpoints" / name).mkdir(parents=True)
+        value = 0.5 if state == "complete" else 0.8 + number / 100
+        result = {"epoch": 1, "metrics": {METRIC: value}, "folder": str(folder), "seconds": 1.0}
+        board.report(asked.number, 1, result)
+        board.tell(asked.number, state, result)
+    (kept,) = [path.parents[1].name for path in tmp_path.glob("trial-*/checkpoints/best")]
+    first = finalists(study.records(), METRIC)[0]
+    assert (kept, first.state) == (Path(first.folder).name, "complete" if "complete" in ends else "pruned")
+    assert not list(tmp_path.glob("trial-*/checkpoints/last"))
