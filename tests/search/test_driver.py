@@ -189,17 +189,13 @@ def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep)
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_trials_of_two_workers_do_not_wait_for_each_other_for_ever(make_sweep: MakeSweep, tmp_path: Path) -> None:
+def test_trials_of_two_workers_do_not_wait_for_each_other_for_ever(make_sweep: MakeSweep) -> None:
     changes = {"compute.cluster": "local", "compute.workers": 2, "search.trials": 2, "search.replicates.top": 0}
     experiment = make_sweep(changes)
     result = tune(experiment)
     assert sum(result.trials.values()) == 2
     rows = outline(sweep_root(experiment))
     assert rows[0]["features"] == "frozen below 0", "workers of a trial share activations too"
-    alone = make_sweep({"search.trials": 2, "search.replicates.top": 0, "storage.uri": str(tmp_path / "alone")})
-    tune(alone)
-    heads = rows[0], outline(sweep_root(alone))[0]  # deeper ones differ: BatchNorm sees half of each batch
-    assert float(heads[0]["value"]) == pytest.approx(float(heads[1]["value"]), abs=0.05)
 
 
 def test_activations_of_a_deeper_cut_are_gone_on_from(
