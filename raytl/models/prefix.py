@@ -79,14 +79,15 @@ def between(backbone: Backbone, deeper: int, depth: int) -> nn.Module:
 
 
 def _traced(backbone: Backbone) -> fx.Graph:
-    mode = backbone.module.training
+    modes = [(part, part.training) for part in backbone.module.modules()]
     try:
         graph = _Tracer(_owned(backbone)).trace(backbone.module)
     except Exception as error:  # fx raises whatever the traced code does with its proxies
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise NotTraceable(f"{backbone.name} cannot be traced between its stages: {reason}") from error
     finally:
-        backbone.module.train(mode)
+        for part, mode in modes:  # one by one: what is frozen stays in evaluation
+            part.training = mode
     _refuse_baked_in(backbone, graph)
     return graph
 

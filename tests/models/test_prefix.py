@@ -99,6 +99,17 @@ def test_the_top_shares_its_parameters_with_the_whole_and_can_be_frozen_and_grou
         assert {group["group"] for group in groups} == {"head", *(stage.name for stage in top.stages[2 - depth :])}
 
 
+def test_going_on_from_a_deeper_cut_in_training_leaves_what_is_frozen_in_evaluation() -> None:
+    backbone, images = made("resnet18", 64)
+    backbone.module.train()
+    halves = cut(backbone, 1)
+    with torch.no_grad():
+        before = halves.prefix(images)
+        between(backbone, 3, 1)
+        assert not any(part.training for part in halves.prefix.modules())
+        assert torch.equal(halves.prefix(images), before)
+
+
 def test_cutting_leaves_the_modes_as_they_were() -> None:
     backbone, _ = made("resnet18", 64)
     apply_freeze(backbone, 1)
