@@ -116,7 +116,14 @@ def run(sampler: str, trials: int, block: int) -> Curve:
     curve = Curve(block)
     board = Board(study, config, Meter(config, shape), EPOCHS, trials, curve.hear)
     engine = Engine("local", shape, LIMIT)
-    run_on_tune(StudySearcher(board, LIMIT), StudyScheduler(board), partial(bool, 0), formula, engine, folder / ".ray")
+    run_on_tune(
+        StudySearcher(board, LIMIT, max_failures=0),
+        StudyScheduler(board),
+        partial(bool, 0),
+        formula,
+        engine,
+        folder / ".ray",
+    )
     assert len(study.records()) == trials
     return curve
 

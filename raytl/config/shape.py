@@ -20,6 +20,8 @@ _ELSEWHERE = {
     "checkpoint": "model.weights",
     "image_size": "model.preprocess.image_px",
     "img_size": "model.preprocess.image_px",
+    "input_size": "model.preprocess.image_px",
+    "size": "model.preprocess.image_px",
     "freeze": "transfer.unfreeze",
     "layer_decay": "transfer.lr_decay",
     "learning_rate": "optim.lr",

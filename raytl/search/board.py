@@ -58,7 +58,9 @@ class Board:
     def report(self, number: int, epoch: int, result: Mapping[str, Any]) -> bool:
         """Hear a trial's epoch; True when the trial is to be stopped."""
         self._count(number, result)
-        stop = self.study.report(number, epoch, result["metrics"], **_told(result))
+        told = _told(result)
+        epochs = (*result.get("earlier", ()), (epoch, result["metrics"]))
+        stop = any(self.study.report(number, at, metrics, **told) for at, metrics in epochs)
         self._note(number, result["metrics"][self.search.metrics[0]])
         self._tell(number, "running", result)
         return stop
@@ -73,11 +75,6 @@ class Board:
         if ended:
             self._tidy(number, result)
         self._tell(number, state if ended else "waiting", result)
-
-    @property
-    def waits(self) -> bool:
-        """True while a trial stands at a rung until others get there."""
-        return self.study.waits and not self.over
 
     def _count(self, number: int, result: Mapping[str, Any]) -> None:
         now = float(result.get("seconds", 0.0))

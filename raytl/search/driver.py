@@ -306,7 +306,7 @@ def _job(made: _Made, trials: int) -> SweepJob:
 def _run(board: Board, job: SweepJob, engine: Engine, folder: Path) -> None:
     opens = opener(job, engine.shape)
     if engine.cluster != "none":
-        searcher = StudySearcher(board, engine.limit)
+        searcher = StudySearcher(board, engine.limit, engine.max_failures)
         run_on_tune(searcher, StudyScheduler(board), lambda: board.over, opens, engine, folder / ".ray")
         return
 

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -97,6 +98,7 @@ def run_tasks(tasks: Sequence[Task], opens: Opener, engine: Engine) -> Iterator[
     shared = ray.put(opens)
     free: list[Any] = [remote.remote(shared) for _ in range(min(engine.limit, len(waiting)))]
     busy: dict[Any, tuple[Any, Task]] = {}
+    losses: Counter[str] = Counter()
     while waiting or busy:
         while waiting and free:
             actor, task = free.pop(), waiting.pop(0)
@@ -107,8 +109,12 @@ def run_tasks(tasks: Sequence[Task], opens: Opener, engine: Engine) -> Iterator[
             results = ray.get(ready)
             free.append(actor)
         except ray.exceptions.RayActorError as error:
-            results = [{"failed": f"its process was lost: {str(error).splitlines()[0]}", "done": True}]
             free.append(remote.remote(shared))
+            losses[task.folder] += 1
+            if losses[task.folder] <= engine.max_failures:
+                waiting.insert(0, task)  # it goes on from its checkpoint
+                continue
+            results = [{"failed": f"its process was lost: {str(error).splitlines()[0]}", "done": True}]
         yield task, results
 
 
@@ -163,7 +169,6 @@ def run_on_tune(
                 storage_path=str(scratch.resolve()),
                 verbose=0,
                 stop=_stopper(over),
-                failure_config=tune.FailureConfig(max_failures=engine.max_failures),
             ),
         ).fit()
     finally:

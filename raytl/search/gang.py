@@ -41,15 +41,18 @@ class GangRun:
 
     def step(self) -> Result:
         """The result after one more epoch; see `TrialRun.step`."""
-        if self._thread is None:
+        opened = self._thread is None
+        if opened:
             begin(self.folder, self._sweep.experiment_of(self._task))
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
         told = self._told.get()
         if isinstance(told, BaseException):
             return failure(self.folder, told, self._made()["trainable"])
-        made = self._made()
-        return last_result(self.folder, made["trainable"], last=told is None, features=made["shared"])
+        made, epoch = self._made(), told.epoch if told else None
+        return last_result(
+            self.folder, made["trainable"], last=told is None, features=made["shared"], opened=opened, epoch=epoch
+        )
 
     def close(self) -> None:
         """Nothing to give back here: the workers end with this process."""

@@ -2,18 +2,21 @@
 
 Ray's own OptunaSearch tells trials that the scheduler stopped as complete, and leaves those with NaN running for ever.
 Here a trial is complete when it trained to its end, pruned when the scheduler stopped it, failed when it says so or its
-process is lost for good; and still running when this process dies, so that the next one asks it again.
+process is lost too often; and still running when this process or the cluster dies, so that the next one asks it again.
+Lost trials are asked again here: Tune itself gives those up that are lost before their first epoch.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from raytl.cluster.session import nodes
 from raytl.search.study import Asked
 
 TOLD = "told"
@@ -22,11 +25,6 @@ TOLD = "told"
 
 class Board(Protocol):
     """Who is asked and told by trial number."""
-
-    @property
-    def waits(self) -> bool:
-        """True while there is no next trial yet."""
-        ...
 
     def ask(self) -> Asked | None:
         """The next trial; None when there is none, or not yet."""
@@ -42,12 +40,15 @@ class Board(Protocol):
 
 
 class StudySearcher(Searcher):
-    """Suggests what the study asks, `limit` trials at a time, and tells it how each ended."""
+    """Suggests what the study asks, `limit` trials at a time, and tells it how each ended. A trial whose process is lost
+    is suggested again, `max_failures` times."""
 
-    def __init__(self, board: Board, limit: int) -> None:
+    def __init__(self, board: Board, limit: int, max_failures: int) -> None:
         super().__init__(metric=None, mode=None)
-        self._board, self._limit = board, limit
-        self._live: dict[str, int] = {}
+        self._board, self._limit, self._max_failures = board, limit, max_failures
+        self._live: dict[str, Asked] = {}
+        self._lost: list[Asked] = []
+        self._losses: Counter[int] = Counter()
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         """Tune's metric and mode play no part: the study has its own."""
@@ -57,22 +58,30 @@ class StudySearcher(Searcher):
         """The next trial's configuration; None while enough of them run or wait, FINISHED when there are no more."""
         if len(self._live) >= self._limit:
             return None
-        asked = self._board.ask()
+        asked = self._lost.pop(0) if self._lost else self._board.ask()
         if asked is None:
-            return None if self._board.waits and self._live else Searcher.FINISHED
-        self._live[trial_id] = asked.number
+            return None if self._live else Searcher.FINISHED  # one that is live may be lost, or let others go on
+        self._live[trial_id] = asked
         return {"number": asked.number, "overrides": asked.overrides}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell how the trial ended."""
-        number = self._live.pop(trial_id, None)
-        if number is None:
+        asked = self._live.pop(trial_id, None)
+        if asked is None:
             return
-        told = json.loads(result[TOLD]) if result and TOLD in result else None
         if error:
-            self._board.tell(number, "failed", (told or {}) | {"failed": "its process was lost too often"})
-        elif told is not None:
-            self._end(number, told)
+            self._lose(asked)
+        elif result and TOLD in result:
+            self._end(asked.number, json.loads(result[TOLD]))
+
+    def _lose(self, asked: Asked) -> None:
+        if not nodes():
+            return  # the cluster went away, not the trial
+        self._losses[asked.number] += 1
+        if self._losses[asked.number] <= self._max_failures:
+            self._lost.append(asked)
+        else:
+            self._board.tell(asked.number, "failed", {"failed": "its process was lost too often"})
 
     def _end(self, number: int, told: dict[str, Any]) -> None:
         if "failed" in told:

@@ -113,11 +113,6 @@ class Study:
         opened._take_stock()
         return opened
 
-    @property
-    def waits(self) -> bool:
-        """True while a trial stands at a rung until the others of its cohort get there."""
-        return bool(self._waiting)
-
     def ask(self) -> Asked | None:
         """The next trial; None when `trials` were asked, and none that waits can go on yet."""
         self._halve()

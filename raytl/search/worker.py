@@ -70,11 +70,12 @@ class TrialRun:
             torch.cuda.empty_cache()
 
     def _advance(self) -> Result:
+        opened = self._ready is None
         ready = self._ready or self._open()
         progress = next(self._epochs, None)
         total = ready.setting.experiment.train.epochs
         last = progress is None or progress.stopped or progress.epoch >= total
-        return last_result(self.folder, ready.trainable, last=last, features=ready.shared, smaller=self._smaller)
+        return last_result(self.folder, ready.trainable, last=last, features=ready.shared, opened=opened)
 
     def _open(self) -> Ready:
         experiment = self._sweep.experiment_of(self._task)
@@ -109,19 +110,29 @@ def record_epoch(folder: RunFolder, values: Mapping[str, float | str]) -> None:
     journal.append(folder.metrics, values)
 
 
-def last_result(folder: RunFolder, trainable: int, *, last: bool, features: str = "none", smaller: int = 0) -> Result:
-    """The result of the last epoch in the trial's journal."""
-    records = journal.read(folder.metrics)
-    seconds = _seconds(records)
-    metrics = {key: v for key, v in records[-1].items() if key.startswith("val/") and key != "val/seconds"}
+def last_result(
+    folder: RunFolder,
+    trainable: int,
+    *,
+    last: bool,
+    features: str = "none",
+    opened: bool = False,
+    epoch: int | None = None,
+) -> Result:
+    """The result of `epoch` (none: the last one) in the trial's journal. A trial that was just `opened` tells the
+    `earlier` epochs too: the process that trained them may have died before it could."""
+    records = [record for record in journal.read(folder.metrics) if epoch is None or record["epoch"] <= epoch]
+    upto = range(0 if opened else len(records) - 1, len(records))
+    scores = [(int(records[i]["epoch"]), _scores(records[: i + 1], trainable)) for i in upto]
+    epoch, metrics = scores.pop()
     return {
-        "epoch": int(records[-1]["epoch"]),
-        "metrics": metrics | costs(trainable, seconds),
-        "seconds": seconds,
+        "epoch": epoch,
+        "metrics": metrics,
+        "earlier": scores,
+        "seconds": _seconds(records),
         "trainable": trainable,
         "features": features,
         "folder": str(folder.root),
-        "smaller": smaller,
         "done": last,
     }
 
@@ -141,6 +152,12 @@ def failure(folder: RunFolder, error: BaseException, trainable: int) -> Result:
         "failed": ("out of memory: " if _out_of_memory(error) else kind) + _first_line(error),
         "diverged": isinstance(error, NonFiniteLoss),
     }
+
+
+def _scores(records: list[dict[str, Any]], trainable: int) -> dict[str, float]:
+    """What may be an objective, after the last of `records`."""
+    scores = {key: v for key, v in records[-1].items() if key.startswith("val/") and key != "val/seconds"}
+    return scores | costs(trainable, _seconds(records))
 
 
 def _seconds(records: list[dict[str, Any]]) -> float:

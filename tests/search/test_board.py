@@ -41,3 +41,26 @@ def test_the_finalists_keep_their_checkpoints_and_no_others_do(tmp_path: Path, e
     first = finalists(study.records(), METRIC)[0]
     assert (kept, first.state) == (Path(first.folder).name, "complete" if "complete" in ends else "pruned")
     assert not list(tmp_path.glob("trial-*/checkpoints/last"))
+
+
+def test_epochs_that_no_process_lived_to_tell_are_told_when_the_trial_goes_on(tmp_path: Path) -> None:
+    search = SearchConfig.model_validate({"trials": 1, "metric": METRIC, "scheduler": "none"})
+    experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
+    space = space_of(experiment).resolved(5)
+
+    def opened() -> Board:
+        study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
+        return Board(study, search, Meter(search, TrialShape(1, 1, 0.0)), 9, 1, ignore)
+
+    board = opened()
+    asked = board.ask()
+    assert asked is not None
+    board.report(asked.number, 1, {"epoch": 1, "metrics": {METRIC: 0.5}, "folder": "", "seconds": 1.0})
+    again = opened()
+    assert again.ask() is not None
+    earlier = [(1, {METRIC: 0.5}), (2, {METRIC: 0.9}), (3, {METRIC: 0.6})]
+    result = {"epoch": 4, "metrics": {METRIC: 0.7}, "earlier": earlier, "folder": "", "seconds": 4.0}
+    again.report(asked.number, 4, result)
+    (record,) = again.study.records()
+    assert record.curve == ((1, 0.5), (2, 0.9), (3, 0.6), (4, 0.7))
+    assert (record.values, record.best_epoch) == ((0.9,), 2)

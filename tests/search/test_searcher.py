@@ -23,7 +23,7 @@ from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.study import Study
 from raytl.search.trial import Task
 
-COMPLETE, FAILS, DIES, NAN, BEHIND, DIES_ONCE = range(6)
+COMPLETE, FAILS, DIES, NAN, BEHIND, DIES_ONCE, DIES_OPENED = range(7)
 EPOCHS = 3
 
 
@@ -33,13 +33,14 @@ class Scripted:
     def __init__(self, folder: Path, task: Task) -> None:
         self.folder, self.number = folder, task.number
         self.epoch = len(list(folder.glob(f"{self.number}-epoch-*")))
+        if self.number == DIES_OPENED and not self._said("died"):
+            self._die()
         self._say("opened")
 
     def step(self) -> dict[str, Any]:
         self.epoch += 1
         if self.number == DIES or (self.number == DIES_ONCE and not self._said("died")):
-            self._say("died")
-            os._exit(1)
+            self._die()
         (self.folder / f"{self.number}-epoch-{self.epoch}").touch()
         value = {NAN: math.nan, BEHIND: 0.1}.get(self.number, 0.5 + 0.1 * self.epoch)
         told = {"failed": "a bug"} if self.number == FAILS else {}
@@ -48,6 +49,10 @@ class Scripted:
 
     def close(self) -> None:
         self._say("closed")
+
+    def _die(self) -> None:
+        self._say("died")
+        os._exit(1)
 
     def _say(self, word: str) -> None:
         with (self.folder / f"{self.number}.jsonl").open("a") as file:
@@ -59,7 +64,8 @@ class Scripted:
 
 def life(folder: Path, number: int) -> list[tuple[str, int]]:
     """What the trial left word of: (word, process)."""
-    return [tuple(json.loads(line)) for line in (folder / f"{number}.jsonl").read_text().splitlines()]
+    file = folder / f"{number}.jsonl"
+    return [tuple(json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def opens(folder: Path, task: Task) -> Run:
@@ -70,7 +76,7 @@ def opens(folder: Path, task: Task) -> Run:
 @pytest.mark.slow
 def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path) -> None:
     search = SearchConfig(
-        trials=6, metric="val/accuracy", grace_epochs=1, reduction=2, recipes=False, sampler="random",
+        trials=7, metric="val/accuracy", grace_epochs=1, reduction=2, recipes=False, sampler="random",
         space={"optim.lr": {"log": [1e-4, 1e-2]}}, max_errors=9,
     )  # fmt: skip
     experiment = Experiment.model_validate(
@@ -80,23 +86,24 @@ def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path)
     base = {"transfer.unfreeze": 2}
     study = Study.open(tmp_path, search, name="x", space=space, base=base, stages=5, epochs=EPOCHS, same={})
     shape, heard = TrialShape(1, 1, 0.0), Recorder()
-    board = Board(study, search, Meter(search, shape), EPOCHS, 6, heard)
+    board = Board(study, search, Meter(search, shape), EPOCHS, 7, heard)
     with session("local"):
         run_on_tune(
-            StudySearcher(board, 1), StudyScheduler(board), lambda: board.over, partial(opens, tmp_path),
-            Engine("local", shape, 1, max_failures=1), tmp_path / ".ray",
+            StudySearcher(board, 1, max_failures=1), StudyScheduler(board), lambda: board.over, partial(opens, tmp_path),
+            Engine("local", shape, 1), tmp_path / ".ray",
         )  # fmt: skip
     records = {record.number: record for record in study.records()}
     assert {number: record.state for number, record in records.items()} == {
         COMPLETE: "complete", FAILS: "failed", DIES: "failed", NAN: "failed", BEHIND: "pruned", DIES_ONCE: "complete",
+        DIES_OPENED: "complete",
     }  # fmt: skip
     assert records[FAILS].reason == "a bug"
     assert "process was lost" in records[DIES].reason
     assert records[BEHIND].epochs == 1
     assert records[NAN].values is None
-    assert [e.number for e in heard.events if isinstance(e, TrialChanged) and e.state == "complete"] == [0, 5]
+    assert [e.number for e in heard.events if isinstance(e, TrialChanged) and e.state == "complete"] == [0, 5, 6]
 
-    lives = {number: life(tmp_path, number) for number in range(6)}
+    lives = {number: life(tmp_path, number) for number in range(7)}
     pids = {number: {pid for _, pid in told} for number, told in lives.items()}
     assert pids[COMPLETE] == pids[FAILS]
     assert pids[NAN] == pids[BEHIND] == {lives[NAN][0][1]}, "a stopped trial's process takes the next one"
