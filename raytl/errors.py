@@ -10,7 +10,8 @@
     |- StoreError         (exit 1)  a file system or an object store
     |  |- NotFound        (exit 2)  404: nothing is there
     |  |- Denied          (exit 2)  403: not allowed
-    |  `- Unavailable               throttling, 5xx, timeouts, resets: the only ones worth a retry
+    |  |- Unavailable               throttling, 5xx, timeouts, resets: the only ones worth a retry
+    |  `- Conflict                  412: somebody else wrote there first
     `- TrainingError      (exit 1)  training stopped
        |- NonFiniteLoss             the loss became NaN or infinite
        `- WorkersLost               workers died more often than the budget allows
@@ -74,6 +75,10 @@ class Denied(StoreError):
 
 class Unavailable(StoreError):
     """The store does not answer now (throttling, 5xx, timeout, reset); worth a retry."""
+
+
+class Conflict(StoreError):
+    """Something is stored there already, or something else than what was to be replaced (412)."""
 
 
 class TrainingError(RaytlError):

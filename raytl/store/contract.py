@@ -1,4 +1,4 @@
-"""What raytl asks of a store of objects, the same of a folder and of a bucket."""
+"""What raytl asks of a store of objects, the same of a folder, of a bucket and of memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+ABSENT = "absent"
+"""What `put_bytes` expects where nothing may be there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class ObjectInfo:
 
 
 class ObjectStore(Protocol):
-    """Objects below one URI. Failures are `StoreError`s: NotFound, Denied, Unavailable, or the class itself."""
+    """Objects below one URI. Failures are `StoreError`s: NotFound, Denied, Unavailable, Conflict, or the class itself."""
 
     @property
     def uri(self) -> str:
@@ -29,12 +32,33 @@ class ObjectStore(Protocol):
         """The objects whose keys begin with `prefix`, in order of their keys' UTF-8 bytes."""
         ...
 
+    def stat(self, key: str) -> ObjectInfo:
+        """What is known of the object; NotFound where there is none under exactly this key."""
+        ...
+
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """`length` bytes of the object from `start` on (none: to its end); fewer where it ends before."""
+        ...
+
     def get_to_file(self, key: str, path: Path) -> None:
         """Writes the whole object to `path`, or raises and leaves no file there that is not whole."""
         ...
 
+    def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
+        """Stores `content` whole. With `expected`, only in place of the object of that etag (ABSENT: of none), else
+        Conflict and nothing is changed."""
+        ...
+
     def put_file(self, path: Path, key: str) -> None:
         """Stores the file under `key`, in place of what was there; readers see the old or the new one, whole."""
+        ...
+
+    def copy(self, source: str, key: str) -> None:
+        """Stores under `key` what is under `source`, without bringing it here."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Removes the object, if there is one."""
         ...
 
     def exists(self, key: str) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytl.errors import Denied, NotFound, StoreError
-from raytl.store.contract import ObjectInfo
+from raytl.errors import Conflict, Denied, NotFound, StoreError
+from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import PARTIAL, written_whole
 
 
@@ -29,16 +33,43 @@ class LocalStore:
         keys = ((path.relative_to(self.root).as_posix(), path) for path in files)
         for key, path in sorted(keys, key=lambda item: item[0].encode("utf-8", "surrogateescape")):
             if key.startswith(prefix):
-                status = path.stat()
-                yield ObjectInfo(key, status.st_size, f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}")
+                yield _info(key, path.stat())
+
+    def stat(self, key: str) -> ObjectInfo:
+        """The file's size, with its time and inode as etag."""
+        with self._translated(key):
+            return _info(key, self._found(key).stat())
+
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """Reads the file from `start` on."""
+        with self._translated(key), self._found(key).open("rb") as file:
+            file.seek(start)
+            return file.read(-1 if length is None else length)
 
     def get_to_file(self, key: str, path: Path) -> None:
         """Copies the file."""
         self._copy(self._place(key), path, key)
 
+    def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
+        """Writes the file under another name and renames it; what is `expected` is looked at under a lock of the folder."""
+        with self._translated(key), self._locked(), written_whole(self._place(key)) as part:
+            part.write_bytes(content)
+            if expected is not None and expected != (self.stat(key).etag if self.exists(key) else ABSENT):
+                raise Conflict(f"{self.root}: {key!r} is not what was to be replaced: somebody else wrote there first")
+        return self.stat(key)
+
     def put_file(self, path: Path, key: str) -> None:
         """Copies the file in."""
         self._copy(path, self._place(key), key)
+
+    def copy(self, source: str, key: str) -> None:
+        """Copies the file beside itself."""
+        self._copy(self._place(source), self._place(key), source)
+
+    def delete(self, key: str) -> None:
+        """Removes the file."""
+        with self._translated(key):
+            self._place(key).unlink(missing_ok=True)
 
     def exists(self, key: str) -> bool:
         """True if the file is there."""
@@ -49,13 +80,34 @@ class LocalStore:
             raise StoreError(f"{self.root}: key {key!r} would lie outside the store; expected a path below it")
         return self.root / key
 
+    def _found(self, key: str) -> Path:
+        place = self._place(key)
+        if not place.is_file():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
+        return place
+
     def _copy(self, source: Path, target: Path, key: str) -> None:
+        with self._translated(key), written_whole(target) as part:
+            shutil.copyfile(source, part)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f"{PARTIAL}lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
         try:
-            with written_whole(target) as part:
-                shutil.copyfile(source, part)
+            yield
         except FileNotFoundError as exc:
-            raise NotFound(f"{self.root}: there is no {key!r} ({exc.filename or source} does not exist)") from exc
+            raise NotFound(f"{self.root}: there is no {key!r} ({exc.filename or exc} does not exist)") from exc
         except PermissionError as exc:
             raise Denied(f"{self.root}: {key!r}: not allowed ({exc})") from exc
         except OSError as exc:
             raise StoreError(f"{self.root}: {key!r}: {exc}") from exc
+
+
+def _info(key: str, status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(key, status.st_size, f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}")

@@ -7,10 +7,11 @@ from pathlib import Path
 from raytl.errors import StoreError
 from raytl.store.contract import ObjectStore
 from raytl.store.local import LocalStore
+from raytl.store.memory import MemoryStore
 
 
 def open_store(uri: str) -> ObjectStore:
-    """The store that `uri` names: s3://bucket/prefix, file:///folder, or a path. Nothing is contacted yet.
+    """The store that `uri` names: s3://bucket/prefix, file:///folder, memory://name, or a path. Nothing is contacted yet.
 
     Raises:
         StoreError: another scheme, or no bucket.
@@ -20,6 +21,8 @@ def open_store(uri: str) -> ObjectStore:
         return LocalStore(Path(uri).expanduser().absolute())
     if scheme == "file":
         return LocalStore(Path(rest).absolute())
+    if scheme == "memory":
+        return MemoryStore(rest)
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
         raise StoreError(f"{uri!r} names no store; expected s3://bucket/prefix, file:///folder or a path")

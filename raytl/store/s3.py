@@ -18,8 +18,8 @@ from boto3.exceptions import Boto3Error
 from botocore import exceptions as vendor
 from botocore.client import Config
 
-from raytl.errors import Denied, NotFound, StoreError, Unavailable
-from raytl.store.contract import ObjectInfo
+from raytl.errors import Conflict, Denied, NotFound, StoreError, Unavailable
+from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import written_whole
 
 CONNECTIONS = 32
@@ -30,6 +30,7 @@ _making = threading.Lock()
 # What S3 and its like answer, in words of ours; what is not here is told by the HTTP status.
 _BY_CODE: dict[str, type[StoreError]] = {
     **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "NotFound"), NotFound),
+    **dict.fromkeys(("PreconditionFailed", "ConditionalRequestConflict"), Conflict),
     **dict.fromkeys(("AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"), Denied),
     **dict.fromkeys(("ExpiredToken", "InvalidToken", "AccountProblem", "RequestTimeTooSkewed"), Denied),
     **dict.fromkeys(("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"), Unavailable),
@@ -44,6 +45,7 @@ _ADVICE: dict[type[StoreError], str] = {
     NotFound: "check the bucket and the key, and AWS_ENDPOINT_URL if the store is not Amazon's",
     Denied: "check the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and what they allow",
     Unavailable: "the store or the network is in trouble; the same command goes on from what is done",
+    Conflict: "somebody else wrote there first",
     StoreError: "check the URI, AWS_REGION and AWS_ENDPOINT_URL",
 }
 
@@ -70,6 +72,30 @@ class S3Store:
                     if not found["Key"].endswith("/"):
                         yield ObjectInfo(found["Key"][base:], found["Size"], found["ETag"].strip('"'))
 
+    def stat(self, key: str) -> ObjectInfo:
+        """Asks for the object's head."""
+        with _translated(self._name(key)):
+            head = client().head_object(Bucket=self.bucket, Key=self._full(key))
+        return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'))
+
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """Asks for a range of the object."""
+        if length == 0:
+            return b""
+        wanted = (
+            {}
+            if (start, length) == (0, None)
+            else {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"}
+        )
+        with _translated(self._name(key)):
+            try:
+                content: bytes = client().get_object(Bucket=self.bucket, Key=self._full(key), **wanted)["Body"].read()
+            except vendor.ClientError as exc:
+                if exc.response["Error"].get("Code") != "InvalidRange":
+                    raise
+                return b""  # it ends before `start`
+        return content
+
     def get_to_file(self, key: str, path: Path) -> None:
         """Streams the object to the file and compares its length with what the store announced."""
         with _translated(self._name(key)), written_whole(path) as part:
@@ -81,16 +107,32 @@ class S3Store:
             if written != expected:
                 raise Unavailable(f"{self._name(key)}: {written} bytes came, expected {expected}")
 
+    def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
+        """One request, made conditional by If-Match or If-None-Match."""
+        condition = {} if expected is None else {"IfNoneMatch": "*"} if expected == ABSENT else {"IfMatch": expected}
+        with _translated(self._name(key)):
+            answer = client().put_object(Bucket=self.bucket, Key=self._full(key), Body=content, **condition)
+        return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
+
     def put_file(self, path: Path, key: str) -> None:
         """Uploads the file, in parts where it is large."""
         with _translated(self._name(key)):
             client().upload_file(str(path), self.bucket, self._full(key))
 
+    def copy(self, source: str, key: str) -> None:
+        """The store copies, in parts where the object is large."""
+        with _translated(self._name(source)):
+            client().copy({"Bucket": self.bucket, "Key": self._full(source)}, self.bucket, self._full(key))
+
+    def delete(self, key: str) -> None:
+        """Removes the object."""
+        with _translated(self._name(key)):
+            client().delete_object(Bucket=self.bucket, Key=self._full(key))
+
     def exists(self, key: str) -> bool:
         """Asks for the object's head."""
         try:
-            with _translated(self._name(key)):
-                client().head_object(Bucket=self.bucket, Key=self._full(key))
+            self.stat(key)
         except NotFound:
             return False
         return True
@@ -161,4 +203,4 @@ def _kind(exc: Exception) -> type[StoreError]:
 def _by_status(status: int) -> type[StoreError]:
     if status in (429, 408) or status >= 500:
         return Unavailable
-    return {404: NotFound, 401: Denied, 403: Denied}.get(status, StoreError)
+    return {404: NotFound, 412: Conflict, 401: Denied, 403: Denied}.get(status, StoreError)

@@ -48,9 +48,11 @@ def bucket(s3_client: Any) -> str:
     return name
 
 
-@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.s3)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     """An empty store of each kind."""
     if request.param == "local":
         return open_store(str(tmp_path / "store"))
+    if request.param == "memory":
+        return open_store(f"memory://{tmp_path}")
     return open_store(f"s3://{request.getfixturevalue('bucket')}/some prefix")

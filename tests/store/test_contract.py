@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from raytl.errors import NotFound
-from raytl.store.contract import ObjectStore
+from raytl.errors import Conflict, NotFound
+from raytl.store.contract import ABSENT, ObjectStore
 
 ODD = ["a b/'c' \"d\".jpg", "é/ü.png", "plus+and%20&=?#.jpg"]
 
@@ -60,3 +61,71 @@ def test_a_key_that_is_not_there_is_not_found_and_leaves_no_file(store: ObjectSt
 
 def test_a_store_travels_to_other_processes(store: ObjectStore) -> None:
     assert pickle.loads(pickle.dumps(store)) == store
+
+
+def test_stat_is_the_listing_of_one_key(store: ObjectStore) -> None:
+    put_info = store.put_bytes("folder/k", b"12345")
+    assert [put_info] == list(store.list()) == [store.stat("folder/k")]
+    for key in ("folder", "folder/none", "folder/k/none"):
+        with pytest.raises(NotFound, match="folder"):
+            store.stat(key)
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "expected"),
+    [(0, None, b"0123456789"), (3, None, b"3456789"), (0, 2, b"01"), (3, 4, b"3456"), (8, 9, b"89"), (2, 0, b""), (11, 1, b"")],
+)  # fmt: skip
+def test_a_range_is_those_bytes(store: ObjectStore, start: int, length: int | None, expected: bytes) -> None:
+    store.put_bytes("k", b"0123456789")
+    assert store.get_bytes("k", start, length) == expected
+
+
+def test_bytes_of_what_is_not_there_are_not_found(store: ObjectStore) -> None:
+    with pytest.raises(NotFound, match="none"):
+        store.get_bytes("none")
+
+
+def test_a_put_that_expects_nothing_there_is_refused_where_something_is(store: ObjectStore) -> None:
+    store.put_bytes("k", b"first", expected=ABSENT)
+    with pytest.raises(Conflict, match="k"):
+        store.put_bytes("k", b"second", expected=ABSENT)
+    assert store.get_bytes("k") == b"first"
+
+
+def test_a_put_in_place_of_an_etag_is_refused_once_that_changed(store: ObjectStore) -> None:
+    first = store.put_bytes("k", b"first").etag
+    second = store.put_bytes("k", b"second", expected=first).etag
+    with pytest.raises(Conflict, match="k"):
+        store.put_bytes("k", b"third", expected=first)
+    assert store.get_bytes("k") == b"second"
+    assert store.stat("k").etag == second
+
+
+def test_of_many_that_create_one_key_at_once_one_does(store: ObjectStore) -> None:
+    def create(number: int) -> bool:
+        try:
+            store.put_bytes("k", str(number).encode(), expected=ABSENT)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(create, range(8)))
+    assert sum(made) == 1
+    assert store.get_bytes("k") == str(made.index(True)).encode()
+
+
+def test_a_copy_has_the_same_bytes(store: ObjectStore) -> None:
+    store.put_bytes("a b", b"1")
+    store.copy("a b", "folder/c+d")
+    assert (store.get_bytes("folder/c+d"), store.get_bytes("a b")) == (b"1", b"1")
+    with pytest.raises(NotFound, match="none"):
+        store.copy("none", "x")
+
+
+def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(store: ObjectStore) -> None:
+    for key in ("k", "k2"):
+        store.put_bytes(key, b"1")
+    store.delete("k")
+    store.delete("k")
+    assert [info.key for info in store.list()] == ["k2"]

@@ -1,0 +1,82 @@
+"""A store in this process's memory, for tests and for trying things out: memory://name, gone with the process."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from raytl.errors import Conflict, NotFound
+from raytl.store.contract import ABSENT, ObjectInfo
+from raytl.store.files import written_whole
+
+_OBJECTS: dict[str, dict[str, bytes]] = {}
+_CHANGING = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStore:
+    """The objects that this process keeps under `name`."""
+
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """memory://name."""
+        return f"memory://{self.name}"
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """The objects whose keys begin with `prefix`."""
+        for key in sorted(dict(self._objects), key=str.encode):
+            if key.startswith(prefix):
+                yield self.stat(key)
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Its length, and a digest as etag."""
+        content = self.get_bytes(key)
+        return ObjectInfo(key, len(content), hashlib.sha256(content).hexdigest()[:32])
+
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """A slice."""
+        try:
+            content = self._objects[key]
+        except KeyError:
+            raise NotFound(f"{self.uri}: there is no {key!r}") from None
+        return content[start : None if length is None else start + length]
+
+    def get_to_file(self, key: str, path: Path) -> None:
+        """Writes the bytes."""
+        content = self.get_bytes(key)
+        with written_whole(path) as part:
+            part.write_bytes(content)
+
+    def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
+        """Keeps the bytes."""
+        with _CHANGING:
+            found = self.stat(key).etag if key in self._objects else ABSENT
+            if expected is not None and expected != found:
+                raise Conflict(f"{self.uri}: {key!r} is not what was to be replaced: somebody else wrote there first")
+            self._objects[key] = bytes(content)
+            return self.stat(key)
+
+    def put_file(self, path: Path, key: str) -> None:
+        """Keeps the file's bytes."""
+        self.put_bytes(key, path.read_bytes())
+
+    def copy(self, source: str, key: str) -> None:
+        """Keeps the same bytes under another key."""
+        self.put_bytes(key, self.get_bytes(source))
+
+    def delete(self, key: str) -> None:
+        """Forgets the object."""
+        self._objects.pop(key, None)
+
+    def exists(self, key: str) -> bool:
+        """True if it is kept."""
+        return key in self._objects
+
+    @property
+    def _objects(self) -> dict[str, bytes]:
+        return _OBJECTS.setdefault(self.name, {})
