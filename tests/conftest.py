@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before numpy and torch are imported: two threads a test process only fight for the cores, and sums differ in
 # their last bits with the number of threads.
@@ -21,6 +23,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+_BUCKETS = itertools.count()
 REPO = Path(__file__).resolve().parent.parent
 
 
@@ -67,3 +70,38 @@ def make_photos(tmp_path: Path) -> MakePhotos:
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The URL of moto's server, on a free port."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_client(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A plain client of the server, which is also what raytl finds in the environment."""
+    import boto3
+
+    from raytl.store import s3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    s3.forget_client()
+    client = boto3.client("s3", endpoint_url=s3_server)
+    yield client
+    client.close()
+    s3.forget_client()
+
+
+@pytest.fixture
+def bucket(s3_client: Any) -> str:
+    """An empty bucket."""
+    name = f"bucket-{next(_BUCKETS)}"
+    s3_client.create_bucket(Bucket=name)
+    return name

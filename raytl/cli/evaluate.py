@@ -11,7 +11,7 @@ from raytl.cli.options import Device, Json, Run
 from raytl.cli.progress import watching
 from raytl.cli.tables import evaluation_tables
 from raytl.cli.terminal import Terminal, guarded
-from raytl.run.folder import RunFolder
+from raytl.run.home import Home
 
 
 class Split(StrEnum):
@@ -38,7 +38,7 @@ def evaluate(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        folder = RunFolder.open(run)
+        folder = Home.open(run).folder
     with guarded(terminal, folder.log, "interrupted; nothing was reported"):
         with watching(terminal.err) as on_event:
             from raytl.evaluation.evaluate import evaluate as evaluate_run

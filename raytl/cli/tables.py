@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raytl.cli.numbers import metric, plural, score
-from raytl.run.folder import RunFolder
+from raytl.run.folder import RunFolder, working_copy
 from raytl.run.ledger import looks
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def facts(rows: Sequence[tuple[str, str]]) -> Table:
 
 def train_tables(result: TrainResult, experiment: Experiment) -> list[RenderableType]:
     """How training ended: the best epoch's metrics, where everything is, what to do next."""
-    folder = RunFolder(Path(result.run))
+    folder = RunFolder(working_copy(result.run))
     names = {
         "trained": "trained",
         "resumed": "trained, resumed after an interruption",
@@ -69,7 +69,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
         ("confusion", f"{folder.confusion}  (validation)"),
         ("log", str(folder.log)),
     ]
-    return [titled(f"{experiment.name}: {names[result.status]}", kept), facts([*where, *_next(folder)])]
+    return [titled(f"{experiment.name}: {names[result.status]}", kept), facts([*where, *_next(result.run, folder)])]
 
 
 def evaluation_tables(found: Evaluation) -> list[RenderableType]:
@@ -107,12 +107,12 @@ def predictions_tables(found: Predictions, out: Path | None) -> list[RenderableT
     return [titled("predictions", rows), *([note] if more > 0 else [])]
 
 
-def _next(folder: RunFolder) -> list[tuple[str, str]]:
+def _next(run: str, folder: RunFolder) -> list[tuple[str, str]]:
     seen = len(looks(folder))
     test = f"looked at {plural(seen, 'time')} already" if seen else "locked so far; look once all choices are made"
     return [
-        ("next", f"raytl evaluate {folder.root}    (the test split, {test})"),
-        ("", f"raytl predict {folder.root} PHOTOS --out predictions.csv"),
+        ("next", f"raytl evaluate {run}    (the test split, {test})"),
+        ("", f"raytl predict {run} PHOTOS --out predictions.csv"),
         ("", f"tensorboard --logdir {folder.tensorboard}"),
     ]
 

@@ -185,11 +185,11 @@ def _machines(experiment: Experiment) -> Iterator[Conflict]:
             "found fp16, and compute.device is cpu, where fp16 does not train",
             "set it to auto, bf16 or fp32",
         )
-    if "://" in experiment.storage.uri and not experiment.storage.uri.startswith("file://"):
+    if "://" in experiment.storage.uri and not experiment.storage.uri.startswith(("file://", "s3://", "memory://")):
         yield Conflict(
             ("storage.uri",),
-            f"found {experiment.storage.uri!r}; expected a folder, runs are written to one",
-            "name a folder that all workers see, and copy the run afterwards",
+            f"found {experiment.storage.uri!r}; expected a folder or an s3:// prefix for the runs",
+            "name a folder that all workers see, or s3://bucket/prefix",
         )
 
 

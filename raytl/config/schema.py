@@ -251,7 +251,7 @@ class StorageConfig(Section):
     """Where runs are written."""
 
     uri: str = "runs/"
-    """The folder that run folders go into."""
+    """The folder, or s3:// prefix, that run folders go into."""
 
 
 Objective = Literal[

@@ -24,6 +24,7 @@ from raytl.metrics.intervals import RESAMPLES, bootstrap
 from raytl.models.bundle import Card, digest, read_card
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir, write_json, write_text
+from raytl.run.home import Home
 from raytl.run.ledger import LedgerEntry, looks, unlock
 from raytl.world import World
 
@@ -48,12 +49,14 @@ def evaluate(
         TestLockedError: the test split was looked at already, and not `again`.
     """
     _check_options(split, again, workers)
-    folder = RunFolder.open(run)
+    home = Home.open(str(run))
+    folder = home.folder
     _check_run(folder, split)
     experiment = load_experiment(folder.experiment)
     card = _card(folder)
     samples = verified(recorded(folder, split), experiment.data.uri, on_event)
     entry = unlock(folder, card.digest, again) if split == "test" else None
+    home.push()
     shard = Shard(
         bundle=str(folder.best.absolute()),
         samples=samples,
@@ -64,6 +67,7 @@ def evaluate(
     scored = _scored(shard, experiment, workers, folder.root / ".ray", on_event)
     evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
     _write(evaluation, experiment.data.max_pixels)
+    home.push()
     return evaluation
 
 

@@ -22,7 +22,7 @@ from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.lanes import ordered_logits
-from raytl.run import RunFolder
+from raytl.run.home import Home
 
 _BATCH = {"cpu": 16, "cuda": 64}
 _EVENTS_EVERY_S = 0.1
@@ -96,7 +96,8 @@ def _bundle(run: str | Path) -> tuple[Path, _Settings]:
     found = bundle_directory(run)
     if found == Path(run):
         return found, _Settings()
-    folder = RunFolder.open(run)
+    folder = Home.open(str(run)).folder
+    found = bundle_directory(folder.root)
     if found is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
     experiment = load_experiment(folder.experiment)

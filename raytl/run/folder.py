@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from raytl.errors import RunError
 from raytl.run.atomic import settle_dir, write_json
+from raytl.store.cache import cache_root
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
@@ -27,8 +28,8 @@ class RunFolder:
 
     @classmethod
     def of(cls, experiment: Experiment) -> RunFolder:
-        """The folder that `experiment` runs in: `<storage.uri>/<name>`."""
-        return cls(Path(experiment.storage.uri.removeprefix("file://")) / experiment.name)
+        """The folder on this node that `experiment` runs in: `<storage.uri>/<name>`, or its working copy."""
+        return cls(working_copy(f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"))
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -167,6 +168,19 @@ class RunFolder:
             parts = path.relative_to(self.root).parts
             if path.is_file() and parts[0] not in _NOT_IN_MANIFEST and not any(part.startswith(".") for part in parts):
                 yield path.relative_to(self.root).as_posix()
+
+
+def is_remote(uri: str) -> bool:
+    """True for what is not a folder that this node sees."""
+    return "://" in uri and not uri.startswith("file://")
+
+
+def working_copy(uri: str) -> Path:
+    """The folder itself; of what lies in a bucket, the folder in this node's cache that is worked in."""
+    if not is_remote(uri):
+        return Path(uri.removeprefix("file://"))
+    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    return cache_root() / "runs" / digest / uri.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _entry(path: Path) -> dict[str, Any]:

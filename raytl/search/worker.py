@@ -75,7 +75,8 @@ class TrialRun:
         progress = next(self._epochs, None)
         total = ready.setting.experiment.train.epochs
         last = progress is None or progress.stopped or progress.epoch >= total
-        return last_result(self.folder, ready.trainable, last=last, features=ready.shared, opened=opened)
+        result = last_result(self.folder, ready.trainable, last=last, features=ready.shared, opened=opened)
+        return result | {"smaller": self._smaller}
 
     def _open(self) -> Ready:
         experiment = self._sweep.experiment_of(self._task)

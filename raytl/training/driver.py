@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,9 +19,9 @@ from raytl.errors import RunError
 from raytl.events import Message, OnEvent, ignore
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
-from raytl.run.folder import RunFolder
+from raytl.run.folder import RunFolder, is_remote
+from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
-from raytl.run.owner import set_aside, sole_owner
 from raytl.run.plain import encode
 from raytl.run.provenance import provenance
 from raytl.training.checkpoint import progress_of
@@ -60,35 +59,41 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         UserError: something is wrong with the data, the model or the run folder; nothing was changed.
         TrainingError: training stopped; the run's checkpoints are whole.
     """
-    folder = RunFolder.of(experiment)
+    home = Home.of(experiment)
+    folder = home.folder
     if new:
-        set_aside(folder.root, on_event)
+        home.set_aside(on_event)
+    home.fetch()
     if folder.experiment.exists():
         _check_same(folder, experiment)
         if folder.finished:
-            return _result(folder, "already finished")
+            return _result(home, "already finished")
     made = plan(experiment, on_event)
-    with sole_owner(folder.root), log_to(folder.log):
+    with home.owned(), log_to(folder.log):
         on_event = logged(on_event)
         for line in made.warnings:
             on_event(Message(line, "warning"))
         resumed = progress_of(folder.last) is not None
         _write_head(folder, experiment, made, resumed)
+        home.push()
         run_group(
             train_worker,
-            _job(folder, experiment, made),
+            _job(home, experiment, made),
             experiment.compute,
             scratch=folder.root / ".ray",
             on_event=on_event,
-            progress=lambda: _position(folder),
+            progress=lambda: _position(home),
         )
+        home.fetch()
         _finish(folder)
-    return _result(folder, "resumed" if resumed else "trained")
+        home.push()
+    return _result(home, "resumed" if resumed else "trained")
 
 
-def _job(folder: RunFolder, experiment: Experiment, made: Plan) -> Job:
+def _job(home: Home, experiment: Experiment, made: Plan) -> Job:
     splits = made.dataset.splits
-    return Job(experiment, str(folder.root.resolve()), splits.train, splits.val, splits.classes)
+    root = home.uri if is_remote(home.uri) else str(home.folder.root.resolve())
+    return Job(experiment, root, splits.train, splits.val, splits.classes)
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:
@@ -145,8 +150,9 @@ def forget_after(folder: RunFolder) -> None:
     write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in kept))
 
 
-def _position(folder: RunFolder) -> int:
-    progress = progress_of(folder.last)
+def _position(home: Home) -> int:
+    home.fetch()
+    progress = progress_of(home.folder.last)
     return progress.epoch * 10**9 + progress.step if progress else 0
 
 
@@ -160,13 +166,14 @@ def _finish(folder: RunFolder) -> None:
     folder.write_manifest(summary)
 
 
-def _result(folder: RunFolder, status: Literal["trained", "resumed", "already finished"]) -> TrainResult:
-    summary = folder.summary()
+def _result(home: Home, status: Literal["trained", "resumed", "already finished"]) -> TrainResult:
+    summary = home.folder.summary()
+    run = home.uri if is_remote(home.uri) else str(home.folder.root)
     return TrainResult(
-        run=str(folder.root),
+        run=run,
         status=status,
         best_epoch=summary["best_epoch"],
         epochs=summary["epochs"],
         metrics=summary["metrics"],
-        next=f"raytl evaluate {Path(folder.root)}",
+        next=f"raytl evaluate {run}",
     )

@@ -28,6 +28,8 @@ from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.run import journal
 from raytl.run.atomic import replace_dir, write_json
 from raytl.run.folder import RunFolder
+from raytl.run.home import Home
+from raytl.run.uploader import Uploader
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
 from raytl.training.allocator import keep_freed_memory
@@ -76,7 +78,8 @@ class Share(Protocol):
 
 @dataclass(frozen=True)
 class Ready:
-    """A run made ready on this rank: everything that the loop needs. `shared` tells what it does not compute itself."""
+    """A run made ready on this rank: everything that the loop needs. `shared` tells what it does not compute itself,
+    `uploads` takes its checkpoints to the store where they are kept in one."""
 
     setting: Setting
     backbone: Backbone
@@ -86,6 +89,7 @@ class Ready:
     sink: Sink
     resume: checkpoint.Checkpoint | None
     shared: str = "none"
+    uploads: Uploader | None = None
 
     @property
     def trainable(self) -> int:
@@ -106,8 +110,14 @@ class Ready:
         return epochs(self.setting, self.backbone, self.stages, self.validation, self.classes, self.sink, self.resume)
 
     def close(self) -> None:
-        """Ends the loader processes."""
+        """Ends the loader processes, and waits until the checkpoints are stored.
+
+        Raises:
+            StoreError: they are not.
+        """
         self.setting.loader.close()
+        if self.uploads is not None:
+            self.uploads.close()
 
 
 def train_worker(world: World, job: Job, emit: OnEvent) -> Outcome:
@@ -141,7 +151,9 @@ def prepare(
         start(backbone, depth)
     layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-    resume = checkpoint.load(RunFolder(Path(job.root)).last)
+    home = Home(job.root)
+    home.fetch()
+    resume = checkpoint.load(home.folder.last)
     if start is None and resume is None and experiment.transfer.head_start == "solved" and world.leads:
         # the others get it when DDP sends them rank 0's weights
         solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
@@ -149,13 +161,15 @@ def prepare(
     precision = pick_precision(experiment.train.precision, device)
     shared = share(backbone, depth, precision) if share is not None else None
     setting = _setting(world, job, backbone, device, emit, shared)
+    uploads = home.uploader(emit) if world.leads else None
     return Ready(
         setting=setting,
         backbone=shared.backbone if shared else backbone,
         stages=timeline(experiment.transfer, depth, experiment.train.epochs),
         validation=_validation(world, job, backbone, device, shared),
         classes=len(job.classes),
-        sink=_sink(job, backbone, record or _record),
+        sink=_sink(home.folder, job, backbone, record or _record, uploads),
+        uploads=uploads,
         resume=resume,
         shared=shared.told if shared else "none",
     )
@@ -246,15 +260,29 @@ def _validation(
     return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=world), targets
 
 
-def _sink(job: Job, backbone: Backbone, record: Callable[[RunFolder, Mapping[str, float | str]], None]) -> Sink:
+def _sink(
+    folder: RunFolder,
+    job: Job,
+    backbone: Backbone,
+    record: Callable[[RunFolder, Mapping[str, float | str]], None],
+    uploads: Uploader | None,
+) -> Sink:
     """What the loop writes; the best checkpoint is of the whole network, also where only its top is trained."""
-    folder = RunFolder(Path(job.root))
     card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest)
-    return Sink(
-        record=lambda values: record(folder, values),
-        best=lambda _, result, epoch: _best(folder, card, backbone.module, result, epoch),
-        last=lambda state: checkpoint.save(folder.last, state),
-    )
+
+    def stored(path: Path) -> None:
+        if uploads is not None:
+            uploads.give(path.relative_to(folder.root).as_posix())
+
+    def best(_: torch.nn.Module, result: Validation, epoch: int) -> None:
+        _best(folder, card, backbone.module, result, epoch)
+        stored(folder.best)
+
+    def last(state: checkpoint.Checkpoint) -> None:
+        checkpoint.save(folder.last, state)
+        stored(folder.last)
+
+    return Sink(record=lambda values: record(folder, values), best=best, last=last)
 
 
 def _best(folder: RunFolder, card: Card, module: torch.nn.Module, result: Validation, epoch: int) -> None:

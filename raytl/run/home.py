@@ -1,0 +1,95 @@
+"""Where a run is kept, a folder or a prefix in a bucket, and the folder on this node that is worked in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from raytl.errors import RunError
+from raytl.events import Message, OnEvent, ignore
+from raytl.run.folder import RunFolder, is_remote, working_copy
+from raytl.run.mirror import Mirror
+from raytl.run.owner import set_aside, sole_owner
+from raytl.run.uploader import Uploader
+from raytl.store.lease import Lease, held
+from raytl.store.open import open_store
+
+if TYPE_CHECKING:
+    from raytl.config.schema import Experiment
+
+
+class Home:
+    """The run at `uri`. In a bucket, the node's folder is a working copy of it; elsewhere it is the folder itself, and
+    fetching and pushing do nothing."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.folder = RunFolder(working_copy(uri))
+        self._mirror = Mirror(open_store(uri), self.folder.root) if is_remote(uri) else None
+        self._lease: Lease | None = None
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Home:
+        """Where `experiment` runs: `<storage.uri>/<name>`."""
+        return cls(f"{experiment.storage.uri.rstrip('/')}/{experiment.name}")
+
+    @classmethod
+    def open(cls, uri: str) -> Home:
+        """The run that is at `uri`, fetched; RunError with what is there instead if it is no run."""
+        home = cls(uri)
+        home.fetch()
+        if home._mirror is not None and not home.folder.experiment.exists():
+            raise RunError(f"{uri}: no run is there, experiment.yaml is missing; `raytl train` makes one")
+        RunFolder.open(home.folder.root)
+        return home
+
+    def fetch(self) -> None:
+        """Bring the node's folder up to what is stored."""
+        if self._mirror is not None:
+            self._mirror.fetch()
+
+    def push(self, names: Iterable[str] | None = None) -> None:
+        """Store what changed in the node's folder (of `names`, where given), but for the checkpoints."""
+        if self._lease is not None:
+            self._lease.check()
+        if self._mirror is not None:
+            self._mirror.push(names)
+
+    def uploader(self, emit: OnEvent = ignore) -> Uploader | None:
+        """What pushes checkpoints while training goes on; None where there is nothing to push."""
+        return Uploader(self._mirror, emit) if self._mirror is not None else None
+
+    def set_aside(self, on_event: OnEvent) -> None:
+        """Give the run that is there another name, if there is one, and say which."""
+        if self._mirror is None:
+            set_aside(self.folder.root, on_event)
+            return
+        if next(self._mirror.store.list(), None) is None:
+            return
+        number = 1
+        while next((aside := open_store(f"{self.uri}.old-{number}")).list(), None) is not None:
+            number += 1
+        with held(self._mirror.store):
+            self._mirror.set_aside(aside)
+        self._mirror.fetch()
+        on_event(Message(f"the run that was in {self.uri} is now in {aside.uri}"))
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Inside, no other raytl writes to this run, here or on another machine; the folder is up to date.
+
+        Raises:
+            RunError: another one does.
+        """
+        with sole_owner(self.folder.root):
+            if self._mirror is None:
+                yield
+                return
+            with held(self._mirror.store) as self._lease:
+                self._mirror.fetch()
+                self._mirror.take_over()
+                try:
+                    yield
+                finally:
+                    self._lease = None

@@ -1,0 +1,247 @@
+"""A folder of this node as the working copy of what is below a URI: fetched before, pushed after, and never half.
+
+A checkpoint is a folder that is replaced as a whole, on the store too: its files go under a new name
+(`checkpoints/best/<token>/...`), then `checkpoints/best/WHOLE.json` names that and their digests. So a checkpoint is
+there once WHOLE.json says so, and a reader that finds other bytes than it says does not take them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from raytl.errors import Conflict, NotFound, RunError, StoreError, Unavailable
+from raytl.run.atomic import replace_dir, write_json
+from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
+from raytl.store.lease import KEY as LEASE
+from raytl.store.retry import retried
+
+WHOLE = "WHOLE.json"
+FOLDERS = ("checkpoints/best", "checkpoints/last")
+"""What is replaced as a whole."""
+_MEMORY = ".mirror.json"
+_THREADS = 16
+_SMALL_BYTES = 8 << 20
+_READS = 3
+T = TypeVar("T")
+
+
+class Mirror:
+    """The folder `root` as the working copy of `store`. What this node has not pushed yet is kept, as long as nobody
+    else wrote there: the store is the truth."""
+
+    def __init__(self, store: ObjectStore, root: Path) -> None:
+        self.store, self.root = store, root
+
+    def fetch(self) -> None:
+        """Bring here what changed there since the last time, and drop what went away there.
+
+        Raises:
+            StoreError: the store cannot be read, or what it gives is not what was put there.
+        """
+        with self._remembering() as memory:
+            found = {info.key: info for info in retried(lambda: list(self.store.list()))}
+            plain = [info for key, info in found.items() if key != LEASE and _folder_of(key) is None]
+            _each(lambda info: self._fetch_file(info, memory["files"]), plain)
+            for key in memory["files"].keys() - found.keys():
+                (self.root / key).unlink(missing_ok=True)
+                del memory["files"][key]
+            for name in FOLDERS:
+                self._fetch_folder(name, found.get(f"{name}/{WHOLE}"), memory["folders"])
+
+    def push(self, names: Iterable[str] | None = None) -> None:
+        """Store the files that changed here since the last time (of `names`, where given); checkpoints are no part of it.
+
+        Raises:
+            Conflict: somebody else wrote one of them meanwhile.
+            StoreError: the store cannot be written.
+        """
+        with self._remembering() as memory:
+            keys = self._plain() if names is None else [name for name in names if (self.root / name).is_file()]
+            first = [key for key in keys if key != "manifest.json"]
+            _each(lambda key: self._push_file(key, memory["files"]), first)
+            _each(
+                lambda key: self._push_file(key, memory["files"]), set(keys) - set(first)
+            )  # it says that the rest is there
+
+    def push_folder(self, name: str, source: Path) -> None:
+        """Store what is in `source` as the folder `name`, in place of the one before it.
+
+        Raises:
+            Conflict: somebody else replaced it meanwhile.
+            StoreError: the store cannot be written.
+        """
+        with self._remembering() as memory:
+            token = secrets.token_hex(6)
+            files = sorted(path for path in source.rglob("*") if path.is_file())
+            entries = {path.relative_to(source).as_posix(): _entry(path) for path in files}
+            _each(lambda key: retried(lambda: self.store.put_file(source / key, f"{name}/{token}/{key}")), entries)
+            content = json.dumps({"token": token, "files": entries}, indent=2).encode()
+            known = memory["folders"].get(name, {}).get("etag", ABSENT)
+            put = retried(lambda: self._put(f"{name}/{WHOLE}", content, known))
+            memory["folders"][name] = {"etag": put.etag, "token": token}
+            self._sweep(name, token)
+
+    def take_over(self) -> None:
+        """Write the checkpoints' lists anew, so that one who wrote here before cannot replace what they name."""
+        with self._remembering() as memory:
+            for name, known in memory["folders"].items():
+                key = f"{name}/{WHOLE}"
+                content = json.loads(retried(lambda key=key: self.store.get_bytes(key)))  # type: ignore[misc]
+                fresh = json.dumps({**content, "writer": secrets.token_hex(6)}, indent=2).encode()
+                known["etag"] = self._put(key, fresh, known["etag"]).etag
+
+    def set_aside(self, to: ObjectStore) -> None:
+        """Move everything that is stored there to `to`, a place below the same store's parent."""
+        for info in retried(lambda: list(self.store.list())):
+            if info.key != LEASE:
+                _move(self.store, info.key, to, self.root.parent)
+
+    def _put(self, key: str, content: bytes, expected: str) -> ObjectInfo:
+        """A conditional put that may have been done by an attempt whose answer was lost."""
+        try:
+            return self.store.put_bytes(key, content, expected)
+        except Conflict:
+            if self.store.exists(key) and self.store.get_bytes(key) == content:
+                return self.store.stat(key)
+            raise
+
+    def _fetch_file(self, info: ObjectInfo, known: dict[str, Any]) -> None:
+        target = self.root / info.key
+        if known.get(info.key, {}).get("etag") == info.etag and target.exists():
+            return
+        _refuse_outside(self.store.uri, info.key)
+        retried(lambda: self.store.get_to_file(info.key, target))
+        known[info.key] = {"etag": info.etag, "local": _local(target)}
+
+    def _push_file(self, key: str, known: dict[str, Any]) -> None:
+        path = self.root / key
+        before = _local(path)
+        if known.get(key, {}).get("local") == before:
+            return
+        if path.stat().st_size < _SMALL_BYTES:
+            content = path.read_bytes()
+            etag = retried(lambda: self.store.put_bytes(key, content)).etag
+        else:
+            retried(lambda: self.store.put_file(path, key))
+            etag = retried(lambda: self.store.stat(key)).etag
+        known[key] = {"etag": etag, "local": before}
+
+    def _fetch_folder(self, name: str, whole: ObjectInfo | None, known: dict[str, Any]) -> None:
+        target = self.root / name
+        if whole is None:
+            if known.pop(name, None):
+                shutil.rmtree(target, ignore_errors=True)
+            return
+        if known.get(name, {}).get("etag") == whole.etag and target.exists():
+            return
+        for attempt in range(_READS):
+            try:
+                known[name] = self._read_folder(name, target)
+                return
+            except NotFound:  # it was replaced while it was read
+                if attempt == _READS - 1:
+                    raise
+
+    def _read_folder(self, name: str, target: Path) -> dict[str, str]:
+        key = f"{name}/{WHOLE}"
+        etag = retried(lambda: self.store.stat(key)).etag
+        listed = json.loads(retried(lambda: self.store.get_bytes(key)))
+        temporary = target.with_name(f".{target.name}.fetched")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+
+        def fetch(item: tuple[str, dict[str, Any]]) -> None:
+            _refuse_outside(self.store.uri, item[0])
+            place = temporary / item[0]
+            source = f"{name}/{listed['token']}/{item[0]}"
+
+            def got() -> None:
+                self.store.get_to_file(source, place)
+                if _entry(place) != item[1]:
+                    raise Unavailable(f"{self.store.uri}/{source}: other bytes came than were put there")
+
+            retried(got)
+
+        try:
+            _each(fetch, listed["files"].items())
+            replace_dir(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return {"etag": etag, "token": listed["token"]}
+
+    def _sweep(self, name: str, token: str) -> None:
+        """Remove what earlier and broken pushes of the folder left."""
+        for info in retried(lambda: list(self.store.list(f"{name}/"))):
+            if not info.key.startswith(f"{name}/{token}/") and info.key != f"{name}/{WHOLE}":
+                retried(lambda key=info.key: self.store.delete(key))  # type: ignore[misc]
+
+    def _plain(self) -> list[str]:
+        """The files but for hidden ones and checkpoints, which may be replaced while this looks."""
+        keys = []
+        for folder, inner, names in os.walk(self.root):
+            here = Path(folder).relative_to(self.root)
+            inner[:] = [name for name in inner if name[0] != "." and (here / name).as_posix() not in FOLDERS]
+            keys += [(here / name).as_posix() for name in names if name[0] != "."]
+        return sorted(keys)
+
+    @contextmanager
+    def _remembering(self) -> Iterator[dict[str, Any]]:
+        """What was the same here and there the last time; one process of this node at a time, written down at the end."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".mirror.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            path = self.root / _MEMORY
+            memory = json.loads(path.read_bytes()) if path.exists() else {"files": {}, "folders": {}}
+            try:
+                yield memory
+            finally:
+                write_json(path, memory)
+
+
+def _folder_of(key: str) -> str | None:
+    return next((name for name in FOLDERS if key.startswith(f"{name}/")), None)
+
+
+def _refuse_outside(uri: str, key: str) -> None:
+    if key.startswith("/") or ".." in key.split("/"):
+        raise RunError(f"{uri}: found the key {key!r}, which would lie outside the run; remove it there")
+
+
+def _local(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _each(action: Callable[[T], Any], items: Iterable[T]) -> None:
+    """Do all, some at a time; the first error ends it."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(action, items):
+            pass
+
+
+def _move(store: ObjectStore, key: str, to: ObjectStore, scratch: Path) -> None:
+    part = scratch / f".moved-{secrets.token_hex(4)}"
+    try:
+        retried(lambda: store.get_to_file(key, part))
+        retried(lambda: to.put_file(part, key))
+        retried(lambda: store.delete(key))
+    except StoreError:
+        part.unlink(missing_ok=True)
+        raise
+    part.unlink(missing_ok=True)

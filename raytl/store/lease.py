@@ -1,0 +1,170 @@
+"""One writer at a time below a URI: a lease with a generation number, taken and renewed by conditional puts.
+
+Source of the idea: Gray and Cheriton, "Leases", SOSP 1989; the generation is a fencing token. A store that ignores
+conditions (some that only resemble S3) still refuses whoever finds a live lease, but not two that ask in one moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.errors import Conflict, NotFound, RunError, StoreError
+from raytl.store.contract import ABSENT, ObjectStore
+from raytl.store.retry import retried
+
+KEY = "lease.json"
+TERM_S = 60.0
+"""How long a lease is good for after it was taken or renewed; it is renewed four times as often."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has the lease: `until` is in seconds since the epoch, 0 once it was given back; `boot` is of the machine."""
+
+    generation: int
+    token: str
+    host: str
+    pid: int
+    boot: str
+    until: float
+
+
+class Lease:
+    """The right to write below `store`; `check` says whether it still holds."""
+
+    def __init__(self, store: ObjectStore, holder: Holder, etag: str, clock: Callable[[], float] = time.time) -> None:
+        self._store, self._etag, self._clock = store, etag, clock
+        self.holder = holder
+
+    def check(self) -> None:
+        """Nothing, or an error where somebody else may be writing.
+
+        Raises:
+            RunError: the lease was lost.
+        """
+        if self._clock() >= self.holder.until:
+            raise RunError(
+                f"{self._store.uri}: this process lost its right to write there (it was out of touch with the store, or "
+                "another raytl took over); nothing more was written. Run the same command again to go on."
+            )
+
+    def renew(self, until: float | None = None) -> None:
+        """Make it good for a whole term from now, or `until`.
+
+        Raises:
+            RunError: another one has taken it.
+        """
+        term = self._clock() + TERM_S if until is None else until
+        renewed = Holder(**{**asdict(self.holder), "until": term})
+        try:
+            self._etag = self._store.put_bytes(KEY, _encoded(renewed), expected=self._etag).etag
+        except (Conflict, NotFound):
+            self.holder = Holder(**{**asdict(self.holder), "until": 0.0})
+            self.check()
+        self.holder = renewed
+
+    def give_back(self) -> None:
+        """End it now, so that the next one need not wait."""
+        with suppress(RunError, StoreError):
+            self.renew(until=0.0)
+
+
+def take(store: ObjectStore, clock: Callable[[], float] = time.time) -> Lease:
+    """The lease of what is below `store`, with the next generation.
+
+    Raises:
+        RunError: another one has it; with who, and until when.
+        StoreError: the store cannot be read or written.
+    """
+    found, etag = retried(lambda: _found(store))
+    if found is not None and _lives(found, clock()):
+        ends = time.strftime("%H:%M:%S", time.localtime(found.until))
+        raise RunError(
+            f"{store.uri}: another raytl (pid {found.pid} on {found.host}) writes there.\n"
+            "  Wait for it, stop it, or give this experiment another name. If that machine is gone, its right ends at "
+            f"{ends}: run again then."
+        )
+    generation = found.generation + 1 if found else 1
+    holder = Holder(
+        generation, secrets.token_hex(8), socket.gethostname(), os.getpid(), _boot(), until=clock() + TERM_S
+    )
+    try:
+        etag = store.put_bytes(KEY, _encoded(holder), expected=etag).etag
+    except Conflict as exc:
+        raise RunError(
+            f"{store.uri}: another raytl began to write there in this moment; wait for it, or stop it"
+        ) from exc
+    return Lease(store, holder, etag, clock)
+
+
+@contextmanager
+def held(store: ObjectStore) -> Iterator[Lease]:
+    """Inside, this process alone writes below `store`: the lease is renewed in the background, and given back at the end.
+
+    Raises:
+        RunError: another one has it.
+    """
+    lease, done = take(store), threading.Event()
+
+    def beat() -> None:
+        while not done.wait(TERM_S / 4):
+            with suppress(StoreError):  # the next beat tries again, and `check` knows when it is too late
+                try:
+                    lease.renew()
+                except RunError:
+                    return
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        thread.join()
+        lease.give_back()
+
+
+def _found(store: ObjectStore) -> tuple[Holder | None, str]:
+    try:
+        etag = store.stat(KEY).etag
+        return _decoded(store.get_bytes(KEY)), etag
+    except NotFound:
+        return None, ABSENT
+
+
+def _lives(holder: Holder, now: float) -> bool:
+    """A holder on this machine lives as long as its process does; of others, the term is all that is known."""
+    if holder.until <= now:
+        return False
+    return holder.boot != _boot() or Path(f"/proc/{holder.pid}").exists()
+
+
+def _boot() -> str:
+    """A name of this machine since it was started; the host's where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def _encoded(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder), indent=2).encode()
+
+
+def _decoded(content: bytes) -> Holder | None:
+    """The holder; None where what is there is no lease."""
+    try:
+        values: dict[str, Any] = json.loads(content)
+        return Holder(**values)
+    except (ValueError, TypeError):
+        return None

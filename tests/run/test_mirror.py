@@ -1,0 +1,209 @@
+"""A working copy and what is stored: the same after a push and a fetch, and never half."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raytl.errors import Conflict, RunError, StoreError, Unavailable
+from raytl.run.mirror import WHOLE, Mirror
+from raytl.store import retry
+from raytl.store.memory import MemoryStore
+from raytl.store.open import open_store
+
+BEST = "checkpoints/best"
+Copies = Callable[[str], Mirror]
+
+
+@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.s3)])
+def copies(request: pytest.FixtureRequest, tmp_path: Path) -> Copies:
+    """Working copies, by the name of the node, of one place in a store."""
+    uri = f"memory://{tmp_path}" if request.param == "memory" else f"s3://{request.getfixturevalue('bucket')}/runs/a"
+    return lambda node: Mirror(open_store(uri), tmp_path / node)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry.time, "sleep", lambda _: None)
+
+
+def write(mirror: Mirror, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = mirror.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def read(mirror: Mirror) -> dict[str, str]:
+    """What a run is made of in the working copy."""
+    paths = [path for path in mirror.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path.relative_to(mirror.root).as_posix(): path.read_text() for path in paths}
+
+
+def give(mirror: Mirror, text: str) -> None:
+    """The node's best checkpoint, replaced and pushed."""
+    shutil.rmtree(mirror.root / BEST, ignore_errors=True)
+    write(mirror, {f"{BEST}/model": text, f"{BEST}/deep/card": f"card of {text}"})
+    mirror.push_folder(BEST, mirror.root / BEST)
+
+
+def test_what_is_pushed_here_is_fetched_there(copies: Copies) -> None:
+    here, there = copies("here"), copies("there")
+    write(here, {"experiment.yaml": "a", "evaluation/test/report.md": "é", "manifest.json": "{}", ".lock": "mine"})
+    here.push()
+    give(here, "one")
+    there.fetch()
+    assert read(there) == read(here)
+    give(here, "two")
+    write(here, {"experiment.yaml": "b"})
+    here.push()
+    there.fetch()
+    assert read(there) == read(here)
+    stored = [info.key for info in here.store.list(BEST)]
+    assert len(stored) == 3, "only the newest is kept"
+
+
+def test_only_what_changed_travels(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = copies("here"), copies("there")
+    write(here, {"one": "1", "two": "2"})
+    here.push()
+    there.fetch()
+    moved: list[str] = []
+    kind = type(here.store)
+    put, get = kind.put_bytes, kind.get_to_file
+    monkeypatch.setattr(kind, "put_bytes", lambda self, key, *a: (moved.append(f"put {key}"), put(self, key, *a))[1])
+    monkeypatch.setattr(kind, "get_to_file", lambda self, key, p: (moved.append(f"get {key}"), get(self, key, p))[1])
+    write(here, {"two": "2, but longer"})
+    here.push()
+    there.fetch()
+    here.push()
+    there.fetch()
+    assert moved == ["put two", "get two"]
+
+
+def test_what_went_away_there_goes_here(copies: Copies) -> None:
+    here = copies("here")
+    write(here, {"one": "1", "two": "2"})
+    here.push()
+    give(here, "x")
+    for info in list(here.store.list()):
+        if info.key != "two":
+            here.store.delete(info.key)
+    here.fetch()
+    assert read(here) == {"two": "2"}
+
+
+def test_what_this_node_did_not_push_yet_is_kept_until_another_writes(copies: Copies) -> None:
+    here, there = copies("here"), copies("there")
+    give(here, "pushed")
+    shutil.rmtree(here.root / BEST)
+    write(here, {f"{BEST}/model": "not pushed"})
+    here.fetch()
+    assert read(here)[f"{BEST}/model"] == "not pushed"
+    there.fetch()
+    give(there, "of another")
+    here.fetch()
+    assert read(here)[f"{BEST}/model"] == "of another"
+
+
+def test_a_push_that_dies_on_the_way_leaves_the_checkpoint_before_it(
+    copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = copies("here"), copies("there")
+    give(here, "one")
+    with monkeypatch.context() as patch:
+        patch.setattr(Mirror, "_put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            give(here, "two")
+    there.fetch()
+    assert read(there)[f"{BEST}/model"] == "one"
+    give(here, "three")
+    assert len(list(here.store.list(BEST))) == 3, "what the broken push left is gone"
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_other_bytes_than_were_put_are_not_taken(copies: Copies) -> None:
+    here, there = copies("here"), copies("there")
+    give(here, "right")
+    (key,) = [info.key for info in here.store.list(BEST) if info.key.endswith("/model")]
+    here.store.put_bytes(key, b"wrong")  # of the same length
+    with pytest.raises(Unavailable, match="other bytes came than were put there"):
+        there.fetch()
+    assert read(there) == {}
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(
+    copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = copies("here"), copies("there")
+    give(here, "one")
+    kind = type(here.store)
+    get = kind.get_to_file
+    left = ["two"]
+
+    def replaced(self: MemoryStore, key: str, path: Path) -> None:
+        if left:
+            give(here, left.pop())
+        get(self, key, path)
+
+    monkeypatch.setattr(kind, "get_to_file", replaced)
+    there.fetch()
+    assert read(there)[f"{BEST}/model"] == "two"
+
+
+def test_of_two_writers_the_second_to_write_is_refused(copies: Copies) -> None:
+    here, there = copies("here"), copies("there")
+    give(here, "one")
+    there.fetch()
+    give(there, "two")
+    with pytest.raises(Conflict, match=WHOLE):
+        give(here, "three")
+    copies("third").fetch()
+    assert read(copies("third"))[f"{BEST}/model"] == "two"
+
+
+def test_whoever_takes_over_fences_off_the_one_before(copies: Copies) -> None:
+    here, there = copies("here"), copies("there")
+    give(here, "one")
+    there.fetch()
+    there.take_over()
+    with pytest.raises(StoreError, match=WHOLE):
+        give(here, "late")
+    give(there, "two")
+    third = copies("third")
+    third.fetch()
+    assert read(third)[f"{BEST}/model"] == "two"
+
+
+def test_a_put_whose_answer_was_lost_is_not_a_conflict_with_itself(copies: Copies) -> None:
+    here = copies("here")
+    give(here, "one")
+    known = here.store.stat(f"{BEST}/{WHOLE}").etag
+    content = json.dumps({"token": "t", "files": {}}).encode()
+    here.store.put_bytes(f"{BEST}/{WHOLE}", content)
+    assert here._put(f"{BEST}/{WHOLE}", content, known) == here.store.stat(f"{BEST}/{WHOLE}")
+
+
+def test_a_key_that_would_lie_outside_is_refused(tmp_path: Path) -> None:
+    mirror = Mirror(MemoryStore(str(tmp_path)), tmp_path / "here")
+    mirror.store.put_bytes("../evil", b"1")
+    with pytest.raises(RunError, match=r"'\.\./evil', which would lie outside"):
+        mirror.fetch()
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_run_is_set_aside_whole(copies: Copies, tmp_path: Path) -> None:
+    here = copies("here")
+    write(here, {"experiment.yaml": "a"})
+    here.push()
+    give(here, "one")
+    aside = Mirror(open_store(f"{here.store.uri}.old-1"), tmp_path / "aside")
+    here.set_aside(aside.store)
+    before = read(here)
+    here.fetch()
+    aside.fetch()
+    assert (read(here), read(aside)) == ({}, before)

@@ -1,0 +1,100 @@
+"""One writer at a time."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+
+import pytest
+
+from raytl.errors import RunError
+from raytl.store.contract import ObjectStore
+from raytl.store.lease import KEY, TERM_S, Holder, Lease, held, take
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def put(store: ObjectStore, holder: Holder) -> None:
+    store.put_bytes(KEY, json.dumps(asdict(holder)).encode())
+
+
+def test_the_second_is_refused_with_who_has_it_until_it_is_given_back(store: ObjectStore) -> None:
+    first = take(store)
+    with pytest.raises(RunError, match=rf"another raytl \(pid {first.holder.pid} on .*\) writes there"):
+        take(store)
+    first.give_back()
+    assert take(store).holder.generation == first.holder.generation + 1
+
+
+def test_of_many_that_ask_at_once_one_has_it(store: ObjectStore) -> None:
+    def ask(_: int) -> Lease | None:
+        try:
+            return take(store)
+        except RunError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len([lease for lease in pool.map(ask, range(8)) if lease]) == 1
+
+
+def test_the_lease_of_a_process_that_died_here_is_free_at_once(store: ObjectStore) -> None:
+    lease = take(store)
+    put(store, replace(lease.holder, pid=2**22 + 1))  # above the largest pid
+    assert take(store).holder.generation == 2
+
+
+def test_the_lease_of_another_machine_is_free_after_its_term(store: ObjectStore) -> None:
+    clock = Clock()
+    far = replace(take(store, clock).holder, boot="another machine", pid=2**22 + 1)
+    put(store, far)
+    clock.now += TERM_S - 1
+    with pytest.raises(RunError, match="its right ends at"):
+        take(store, clock)
+    clock.now += 1
+    assert take(store, clock).holder.generation == 2
+
+
+def test_whoever_was_out_of_touch_for_a_term_may_write_no_more(store: ObjectStore) -> None:
+    clock = Clock()
+    lease = take(store, clock)
+    clock.now += TERM_S - 1
+    lease.check()
+    lease.renew()
+    clock.now += TERM_S - 1
+    lease.check()
+    clock.now += 1
+    with pytest.raises(RunError, match="lost its right to write"):
+        lease.check()
+
+
+def test_a_lease_that_another_took_over_cannot_be_renewed_nor_given_back(store: ObjectStore) -> None:
+    clock = Clock()
+    old = take(store, clock)
+    clock.now += TERM_S
+    new = take(store, clock)
+    with pytest.raises(RunError, match="lost its right to write"):
+        old.renew()
+    old.give_back()
+    new.check()
+    with pytest.raises(RunError, match="writes there"):
+        take(store, clock)
+
+
+def test_something_else_under_the_leases_name_is_no_lease(store: ObjectStore) -> None:
+    store.put_bytes(KEY, b"what?")
+    assert take(store).holder.generation == 1
+
+
+def test_the_lease_is_given_back_whatever_happens_inside(store: ObjectStore) -> None:
+    with pytest.raises(KeyboardInterrupt), held(store):
+        raise KeyboardInterrupt
+    with held(store) as again:
+        assert again.holder.generation == 2
