@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from raytl.errors import RunError
+from raytl.errors import RaytlError, RunError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.run.folder import RunFolder, is_remote, working_copy
 from raytl.run.mirror import Mirror
@@ -17,6 +18,10 @@ from raytl.store.open import open_store
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
+
+
+_EVERY_S = 15.0
+"""Seconds between two looks at what changed."""
 
 
 class Home:
@@ -74,6 +79,51 @@ class Home:
             self._mirror.set_aside(aside)
         self._mirror.fetch()
         on_event(Message(f"the run that was in {self.uri} is now in {aside.uri}"))
+
+    @contextmanager
+    def kept(self, on_event: OnEvent = ignore) -> Iterator[None]:
+        """Inside, what changes in the node's folder is stored every now and then, checkpoints too; at the end all of it.
+
+        Raises:
+            StoreError: it could not be stored; it is still in the node's folder.
+        """
+        if self._mirror is None:
+            yield
+            return
+        done, troubles = threading.Event(), list[RaytlError]()
+
+        def store() -> None:
+            while not done.wait(_EVERY_S):
+                try:
+                    self.push_all()
+                except Unavailable as exc:
+                    on_event(Message(f"what is new waits on this node: {exc}", "warning"))
+                except RaytlError as exc:
+                    troubles.append(exc)
+                    return
+
+        thread = threading.Thread(target=store, name="upload", daemon=True)
+        thread.start()
+        try:
+            yield
+        except BaseException:
+            with suppress(RaytlError):  # what went wrong first is what is told
+                self.push_all()
+            raise
+        finally:
+            done.set()
+            thread.join()
+        if troubles:
+            raise troubles[0]
+        self.push_all()
+
+    def push_all(self) -> None:
+        """Store what changed in the node's folder, checkpoints first."""
+        if self._mirror is not None:
+            if self._lease is not None:
+                self._lease.check()
+            self._mirror.push_folders()
+            self._mirror.push()
 
     @contextmanager
     def owned(self) -> Iterator[None]:

@@ -11,11 +11,12 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +27,9 @@ from raytl.store.lease import KEY as LEASE
 from raytl.store.retry import retried
 
 WHOLE = "WHOLE.json"
-FOLDERS = ("checkpoints/best", "checkpoints/last")
-"""What is replaced as a whole."""
+BEST, LAST = "checkpoints/best", "checkpoints/last"
+_FOLDER = re.compile(r"(?:.*/)?checkpoints/(?:best|last)(?=/|$)")
+"""What is replaced as a whole: the checkpoints of a run, and those of runs below it."""
 _MEMORY = ".mirror.json"
 _THREADS = 16
 _SMALL_BYTES = 8 << 20
@@ -55,7 +57,8 @@ class Mirror:
             for key in memory["files"].keys() - found.keys():
                 (self.root / key).unlink(missing_ok=True)
                 del memory["files"][key]
-            for name in FOLDERS:
+            names = {key.removesuffix(f"/{WHOLE}") for key in found if key.endswith(f"/{WHOLE}")}
+            for name in names | memory["folders"].keys():
                 self._fetch_folder(name, found.get(f"{name}/{WHOLE}"), memory["folders"])
 
     def push(self, names: Iterable[str] | None = None) -> None:
@@ -89,7 +92,30 @@ class Mirror:
             known = memory["folders"].get(name, {}).get("etag", ABSENT)
             put = retried(lambda: self._put(f"{name}/{WHOLE}", content, known))
             memory["folders"][name] = {"etag": put.etag, "token": token}
-            self._sweep(name, token)
+            self._clean(name, token)
+
+    def push_folders(self) -> None:
+        """Store every checkpoint that was replaced here since the last time, and drop those that are gone here.
+
+        Raises:
+            Conflict, StoreError: as `push_folder`.
+        """
+        for name, local in self._folders().items():
+            if self._memory()["folders"].get(name, {}).get("local") == local:
+                continue
+            held = self.root / ".uploads" / secrets.token_hex(4)
+            with suppress(FileNotFoundError, shutil.Error):
+                held_as(self.root / name, held)
+            if self._folders().get(name) == local:  # else it was replaced or dropped in this moment: the next time
+                self.push_folder(name, held)
+                with self._remembering() as memory:
+                    memory["folders"][name]["local"] = local
+            shutil.rmtree(held, ignore_errors=True)
+        with self._remembering() as memory:
+            for name in memory["folders"].keys() - self._folders().keys():
+                retried(lambda name=name: self.store.delete(f"{name}/{WHOLE}"))  # type: ignore[misc]
+                self._clean(name, "")
+                del memory["folders"][name]
 
     def take_over(self) -> None:
         """Write the checkpoints' lists anew, so that one who wrote here before cannot replace what they name."""
@@ -180,7 +206,7 @@ class Mirror:
             raise
         return {"etag": etag, "token": listed["token"]}
 
-    def _sweep(self, name: str, token: str) -> None:
+    def _clean(self, name: str, token: str) -> None:
         """Remove what earlier and broken pushes of the folder left."""
         for info in retried(lambda: list(self.store.list(f"{name}/"))):
             if not info.key.startswith(f"{name}/{token}/") and info.key != f"{name}/{WHOLE}":
@@ -191,9 +217,25 @@ class Mirror:
         keys = []
         for folder, inner, names in os.walk(self.root):
             here = Path(folder).relative_to(self.root)
-            inner[:] = [name for name in inner if name[0] != "." and (here / name).as_posix() not in FOLDERS]
+            inner[:] = [name for name in inner if name[0] != "." and not _folder_of((here / name).as_posix())]
             keys += [(here / name).as_posix() for name in names if name[0] != "."]
         return sorted(keys)
+
+    def _folders(self) -> dict[str, list[int]]:
+        """The checkpoints here, each with what changes when it is replaced."""
+        found = {}
+        for path in self.root.glob("**/checkpoints/*"):
+            name = path.relative_to(self.root).as_posix()
+            if _FOLDER.fullmatch(name) and "/." not in f"/{name}":
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    found[name] = [status.st_ino, status.st_ctime_ns]
+        return found
+
+    def _memory(self) -> dict[str, Any]:
+        path = self.root / _MEMORY
+        empty: dict[str, Any] = {"files": {}, "folders": {}}
+        return json.loads(path.read_bytes()) if path.exists() else empty
 
     @contextmanager
     def _remembering(self) -> Iterator[dict[str, Any]]:
@@ -201,16 +243,21 @@ class Mirror:
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".mirror.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            path = self.root / _MEMORY
-            memory = json.loads(path.read_bytes()) if path.exists() else {"files": {}, "folders": {}}
+            memory = self._memory()
             try:
                 yield memory
             finally:
-                write_json(path, memory)
+                write_json(self.root / _MEMORY, memory)
+
+
+def held_as(folder: Path, held: Path) -> None:
+    """Have the files of `folder`, as they are now, under another name too: they stay when the folder is replaced."""
+    shutil.copytree(folder, held, copy_function=os.link)
 
 
 def _folder_of(key: str) -> str | None:
-    return next((name for name in FOLDERS if key.startswith(f"{name}/")), None)
+    found = _FOLDER.match(key)
+    return found.group() if found else None
 
 
 def _refuse_outside(uri: str, key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import threading
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from raytl.errors import RaytlError, Unavailable
 from raytl.events import Message, OnEvent, ignore
-from raytl.run.mirror import FOLDERS, Mirror
+from raytl.run.mirror import BEST, LAST, Mirror, held_as
 
 
 class Uploader:
@@ -38,7 +37,7 @@ class Uploader:
             StoreError: an earlier push failed for good, for example as another run took over.
         """
         held = self._scratch / secrets.token_hex(4)
-        shutil.copytree(self._mirror.root / name, held, copy_function=os.link)
+        held_as(self._mirror.root / name, held)
         with self._changed:
             if self._error is not None:
                 raise self._error
@@ -80,12 +79,11 @@ class Uploader:
 
     def _push(self, batch: dict[str, Path]) -> None:
         """The last checkpoint goes last: whoever goes on from it finds the best one and the metrics that it speaks of."""
-        best, last = FOLDERS
-        if best in batch:
-            self._mirror.push_folder(best, batch[best])
+        if BEST in batch:
+            self._mirror.push_folder(BEST, batch[BEST])
         self._mirror.push()
-        if last in batch:
-            self._mirror.push_folder(last, batch[last])
+        if LAST in batch:
+            self._mirror.push_folder(LAST, batch[LAST])
         for held in batch.values():
             shutil.rmtree(held, ignore_errors=True)
 

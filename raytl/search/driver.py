@@ -24,8 +24,9 @@ from raytl.errors import RunError, TrainingError
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device, pick_precision
 from raytl.run.atomic import write_json, write_text
+from raytl.run.folder import is_remote
+from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
-from raytl.run.owner import set_aside, sole_owner
 from raytl.search.board import Board
 from raytl.search.budget import Meter
 from raytl.search.execute import Engine, opener, run_here, run_on_tune
@@ -35,8 +36,8 @@ from raytl.search.plan import Spread, SweepPlan
 from raytl.search.preflight import depth_costs, depths_of, projected, share_epochs
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, trial_shape
-from raytl.search.study import Study
-from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, trial_experiment
+from raytl.search.study import TRIALS, Study
+from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, sweep_uri, trial_experiment
 from raytl.search.winner import crown
 from raytl.search.worker import Result
 from raytl.training.driver import plan
@@ -103,16 +104,19 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         UserError: something is wrong with the experiment, the data, the space or the budget; nothing was started.
         TrainingError: the same error ended `search.max_errors` trials.
     """
-    folder = sweep_root(experiment)
+    home = Home(sweep_uri(experiment))
+    folder = home.folder.root
     if new:
-        set_aside(folder, on_event)
+        home.set_aside(on_event)
+    home.fetch()
     if not add and (folder / SUMMARY).exists() and _asked_for(folder, experiment) <= _ended(folder):
         return _read(folder)
     made = _made(experiment, on_event)
-    with sole_owner(folder), log_to(folder / "raytl.log"):
+    with home.owned(), log_to(folder / "raytl.log"), home.kept(on_event):
         on_event = logged(on_event)
         started = time.monotonic()
         with _cluster(experiment) as machines:
+            _refuse_scattered(home, machines)
             study = _study(made)
             total = _total(made, study, add)
             if _is_bounded(experiment):
@@ -135,9 +139,27 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         seconds = before_s + time.monotonic() - started
         files = report_on(folder, made.plan, experiment, made.space, study, winner, seconds)
         status: Any = "stopped by budget" if meter.spent() else "finished"
-        result = SweepResult(status=status, **result_of(folder, experiment, study, winner, files, seconds))
+        values = _stored(result_of(folder, experiment, study, winner, files, seconds), home)
+        result = SweepResult(status=status, **values)
         write_json(folder / SUMMARY, asdict(result))
     return result
+
+
+def _stored(values: dict[str, Any], home: Home) -> dict[str, Any]:
+    """`values` with the places below the sweep's folder as they are where it is kept."""
+    if not is_remote(home.uri):
+        return values
+    here = str(home.folder.root)
+    return {k: v.replace(here, home.uri, 1) if isinstance(v, str) else v for k, v in values.items()}
+
+
+def _refuse_scattered(home: Home, machines: list[Node]) -> None:
+    """A trial's checkpoints go to the bucket from the machine that this process is on."""
+    if is_remote(home.uri) and len(machines) > 1:
+        raise RunError(
+            f"storage.uri: {home.uri}, and the cluster has {len(machines)} machines; the trials of a sweep are kept in a "
+            "bucket from one machine only.\n  Name a folder that all of them see, or sweep on one machine."
+        )
 
 
 def _made(experiment: Experiment, on_event: OnEvent) -> _Made:
@@ -295,7 +317,7 @@ def _job(made: _Made, trials: int) -> SweepJob:
     depths = depths_of(made.space, made.base, made.stages)
     return SweepJob(
         experiment=experiment,
-        root=str((made.folder / "trials").resolve()),
+        root=str((made.folder / TRIALS).resolve()),
         train=splits.train,
         val=splits.val,
         classes=splits.classes,

@@ -32,6 +32,8 @@ _STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+TRIALS = "trials"
+"""Where in the sweep's folder its trials have theirs."""
 _STOPPED = "stopped"
 _RUNG, _STOOD = "rung", "stood"
 _DEPTH = "transfer.unfreeze"
@@ -54,6 +56,7 @@ class Asked:
 class Study:
     """A sweep's trials. Only one process at a time asks and tells; any may read."""
 
+    folder: Path
     study: optuna.Study
     search: SearchConfig
     space: Space
@@ -105,7 +108,7 @@ class Study:
                 study_name=name, storage=storage, sampler=made, pruner=pruner, directions=directions
             )
         )
-        opened = cls(study, search, space, base, search.trials, epochs)
+        opened = cls(folder, study, search, space, base, search.trials, epochs)
         opened._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
         if name not in known and search.recipes:
             for source, point in suggest.first_points(space, base, stages)[: search.trials]:
@@ -204,11 +207,11 @@ class Study:
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked, by number."""
         trials = self.study.get_trials(deepcopy=False)
-        return [_record(trial) for trial in trials if "overrides" in trial.user_attrs]
+        return [_record(trial, self.folder) for trial in trials if "overrides" in trial.user_attrs]
 
     def record(self, number: int) -> TrialRecord:
         """The trial `number`, which was asked."""
-        return _record(self._by_number(number))
+        return _record(self._by_number(number), self.folder)
 
     def counts(self) -> tuple[int, int]:
         """(trials that ended, trials that are left)."""
@@ -338,7 +341,8 @@ class Study:
             )
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
+def _record(trial: FrozenTrial, sweep: Path) -> TrialRecord:
+    """The trial; its folder is below the sweep's as that lies on this machine."""
     attrs = trial.user_attrs
     best = attrs.get("best")
     curve = trial.intermediate_values or {
@@ -356,7 +360,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         source=attrs.get("source", "sampler"),
         reason=attrs.get("reason", ""),
         features=attrs.get("features", "none"),
-        folder=attrs.get("folder", ""),
+        folder=str(sweep / TRIALS / Path(attrs["folder"]).name) if attrs.get("folder") else "",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
+from raytl.run.folder import working_copy
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def costs(trainable: int, seconds: float) -> dict[str, float]:
     return {"cost/trainable_parameters": float(trainable), "cost/train_seconds": seconds}
 
 
+def sweep_uri(experiment: Experiment) -> str:
+    """Where the sweep of `experiment` is kept."""
+    return f"{experiment.storage.uri.rstrip('/')}/{experiment.name}-sweep"
+
+
 def sweep_root(experiment: Experiment) -> Path:
-    """The folder of the sweep of `experiment`."""
-    return Path(experiment.storage.uri.removeprefix("file://")) / f"{experiment.name}-sweep"
+    """The folder on this node that the sweep of `experiment` works in."""
+    return working_copy(sweep_uri(experiment))

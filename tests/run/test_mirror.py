@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from raytl.errors import Conflict, RunError, StoreError, Unavailable
-from raytl.run.mirror import WHOLE, Mirror
+from raytl.run.mirror import BEST, WHOLE, Mirror
 from raytl.store import retry
 from raytl.store.memory import MemoryStore
 from raytl.store.open import open_store
 
-BEST = "checkpoints/best"
 Copies = Callable[[str], Mirror]
 
 
@@ -207,3 +206,31 @@ def test_a_run_is_set_aside_whole(copies: Copies, tmp_path: Path) -> None:
     here.fetch()
     aside.fetch()
     assert (read(here), read(aside)) == ({}, before)
+
+
+def test_the_checkpoints_of_runs_below_it_go_along_and_go_away(copies: Copies) -> None:
+    here, there = copies("here"), copies("there")
+    names = [f"trials/trial-{number}/{BEST}" for number in range(3)]
+    write(here, {f"{name}/model": name for name in names} | {"study.log": "asked", "trials/.ray/x": "not this"})
+    here.push_folders()
+    here.push()
+    there.fetch()
+    assert read(there) == {f"{name}/model": name for name in names} | {"study.log": "asked"}
+    shutil.rmtree(here.root / names[0])
+    shutil.rmtree(here.root / names[1])
+    write(here, {f"{names[1]}/model": "better"})
+    here.push_folders()
+    there.fetch()
+    assert {name: text for name, text in read(there).items() if name != "study.log"} == {
+        f"{names[1]}/model": "better",
+        f"{names[2]}/model": names[2],
+    }
+    assert len(list(here.store.list("trials/"))) == 4
+
+
+def test_checkpoints_that_did_not_change_do_not_travel(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = copies("here")
+    write(here, {f"trials/t/{BEST}/model": "one"})
+    here.push_folders()
+    monkeypatch.setattr(Mirror, "push_folder", lambda *_: pytest.fail("nothing changed"))
+    here.push_folders()

@@ -10,11 +10,11 @@ import pytest
 
 from raytl.errors import Conflict, Unavailable
 from raytl.events import Message, Recorder
-from raytl.run.mirror import FOLDERS, Mirror
+from raytl.run.mirror import BEST, LAST, Mirror
 from raytl.run.uploader import Uploader
 from raytl.store.memory import MemoryStore
 
-BEST, LAST = FOLDERS
+FOLDERS = (BEST, LAST)
 
 
 @pytest.fixture

@@ -30,17 +30,17 @@ def test_the_finalists_keep_their_checkpoints_and_no_others_do(tmp_path: Path, e
     for number, state in enumerate(ends):
         asked = board.ask()
         assert asked is not None
-        folder = tmp_path / f"trial-{number}"
+        folder = tmp_path / "trials" / f"trial-{number}"
         for name in ("best", "last"):
             (folder / "checkpoints" / name).mkdir(parents=True)
         value = 0.5 if state == "complete" else 0.8 + number / 100
         result = {"epoch": 1, "metrics": {METRIC: value}, "folder": str(folder), "seconds": 1.0}
         board.report(asked.number, 1, result)
         board.tell(asked.number, state, result)
-    (kept,) = [path.parents[1].name for path in tmp_path.glob("trial-*/checkpoints/best")]
+    (kept,) = [path.parents[1].name for path in tmp_path.glob("trials/trial-*/checkpoints/best")]
     first = finalists(study.records(), METRIC)[0]
     assert (kept, first.state) == (Path(first.folder).name, "complete" if "complete" in ends else "pruned")
-    assert not list(tmp_path.glob("trial-*/checkpoints/last"))
+    assert not list(tmp_path.glob("trials/trial-*/checkpoints/last"))
 
 
 def test_epochs_that_no_process_lived_to_tell_are_told_when_the_trial_goes_on(tmp_path: Path) -> None:

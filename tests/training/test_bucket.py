@@ -156,7 +156,7 @@ def test_no_secret_is_written_anywhere(
 ) -> None:
     experiment = make_experiment({"storage.uri": storage})
     evaluate(train(experiment).run, resamples=20)
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunError, match="no run is there") as caught:
         evaluate(f"{storage}/none")
     copy = tmp_path / "copy"
     store = open_store(storage)

@@ -1,0 +1,74 @@
+"""A sweep that is kept in a bucket goes on on any machine."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.errors import RunError
+from raytl.events import Event, TrialChanged
+from raytl.run.home import Home
+from raytl.search import driver
+from raytl.search.driver import tune
+from raytl.search.shape import Node
+from raytl.search.trial import sweep_root, sweep_uri
+from raytl.store.open import open_store
+
+MakeSweep = Callable[..., Experiment]
+
+
+@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.s3)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "memory":
+        return f"memory://{tmp_path}"
+    return f"s3://{request.getfixturevalue('bucket')}/runs"
+
+
+def outline(experiment: Experiment) -> list[dict[str, str]]:
+    rows = csv.DictReader((sweep_root(experiment) / "trials.csv").read_text().splitlines())
+    return [{k: v for k, v in row.items() if k not in ("seconds", "folder", "features")} for row in rows]
+
+
+def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
+    make_sweep: MakeSweep, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make_sweep()
+    broken = override(whole, {"storage.uri": storage})
+    tune(whole)
+
+    def ctrl_c(event: Event) -> None:
+        if isinstance(event, TrialChanged) and (event.number, event.epoch, event.state) == (2, 1, "running"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(broken, on_event=ctrl_c)
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "another machine"))
+    again: list[int] = []
+    result = tune(
+        broken, on_event=lambda e: again.append(e.number) if isinstance(e, TrialChanged) and e.epoch else None
+    )
+    assert min(again) == 2, "what ended was not run again"
+    assert outline(broken) == outline(whole)
+    assert result.report == f"{sweep_uri(broken)}/report.html"
+    assert open_store(sweep_uri(broken)).exists("report.html")
+    assert Home.open(result.run).folder.verify() == []
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "third machine"))
+    assert tune(broken).status == "already finished"
+    kept = [info.key for info in open_store(sweep_uri(broken)).list("trials/") if info.key.endswith("WHOLE.json")]
+    assert 0 < len(kept) <= 3, "only the best checkpoints are kept"
+
+
+def test_a_sweep_of_several_machines_wants_a_folder(
+    make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contextlib import nullcontext
+
+    experiment = make_sweep({"storage.uri": f"memory://{tmp_path}"})
+    monkeypatch.setattr(driver, "_cluster", lambda _: nullcontext([Node(4.0, 0.0)] * 2))
+    with pytest.raises(RunError, match="2 machines"):
+        tune(experiment)
