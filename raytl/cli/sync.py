@@ -19,6 +19,7 @@ from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
 from raytl.config.schema import DataConfig
 from raytl.errors import ConfigError
+from raytl.store.reach import reach
 
 if TYPE_CHECKING:
     from raytl.data.snapshot import Snapshot
@@ -51,7 +52,9 @@ def sync(
 
 def _config(target: str, overrides: list[str]) -> DataConfig:
     if target.endswith((".yaml", ".yml")):
-        return load_experiment(Path(target), overrides).data
+        experiment = load_experiment(Path(target), overrides)
+        reach(experiment.storage)
+        return experiment.data
     if overrides:
         raise ConfigError("--set: overrides the keys of an experiment file; expected one as the argument, found a URI")
     return DataConfig(uri=target)

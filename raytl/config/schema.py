@@ -71,7 +71,7 @@ class DataConfig(Section):
     """Where the images are and how they are divided."""
 
     uri: str
-    """A folder or s3:// prefix of class folders (flat, or under train/ val/ test/), or a CSV, Parquet or JSONL manifest (path,label[,split])."""
+    """A folder or s3:// prefix of class folders (flat, or under train/ val/ test/) or WebDataset shards, a .zip or .tar of class folders, or a CSV, Parquet or JSONL manifest (path,label[,split])."""
     snapshot: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
     """Train on exactly this data, or fail naming what changed: an id that `raytl sync` or `raytl check` shows; null = whatever is there."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
@@ -88,6 +88,8 @@ class DataConfig(Section):
     """Decode once: keep decoded, resized images on the node's disk. auto = when they fit cache_limit_gb."""
     cache_limit_gb: Annotated[float, Field(gt=0)] = 20.0
     """Bound of the node's cache of decoded images, in GB (10^9 bytes); the least recently used sets go first."""
+    pull_limit_gb: Annotated[float, Field(gt=0)] = 100.0
+    """Bound of what this node keeps of buckets and archives, in GB; the least recently used go first, what is in use stays."""
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Loader processes of each training worker."""
 
@@ -252,6 +254,22 @@ class StorageConfig(Section):
 
     uri: str = "runs/"
     """The folder, or s3:// prefix, that run folders go into."""
+    endpoint_url: str | None = None
+    """Where s3:// is, for runs and data; none = AWS_ENDPOINT_URL, or Amazon."""
+    region: str | None = None
+    """The region of the buckets; none = AWS_REGION or the profile's."""
+    profile: str | None = None
+    """The AWS profile with the credentials; none = AWS_PROFILE, or the standard search. Secrets never go into this file."""
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    """Where the bucket's name goes: path = behind the host, virtual = before it; auto = path but for Amazon."""
+    anonymous: bool = False
+    """Ask without credentials, as public data sets allow."""
+    request_payer: bool = False
+    """Pay for the requests to somebody else's bucket that asks for that."""
+    connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds to wait for a connection."""
+    read_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds without a byte after which a transfer counts as stalled, and is tried again."""
 
 
 Objective = Literal[

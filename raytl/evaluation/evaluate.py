@@ -26,6 +26,7 @@ from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir, write_json, write_text
 from raytl.run.home import Home
 from raytl.run.ledger import LedgerEntry, looks, unlock
+from raytl.store.reach import reach
 from raytl.world import World
 
 
@@ -53,6 +54,7 @@ def evaluate(
     folder = home.folder
     _check_run(folder, split)
     experiment = load_experiment(folder.experiment)
+    reach(experiment.storage)
     card = _card(folder)
     samples = verified(recorded(folder, split), experiment.data.uri, on_event)
     entry = unlock(folder, card.digest, again) if split == "test" else None

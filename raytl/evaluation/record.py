@@ -6,11 +6,10 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
-from raytl.data.formats import scan
 from raytl.data.manifest import Sample, listed
+from raytl.data.relocate import relocated
 from raytl.errors import DataError, RunError
 from raytl.events import OnEvent, Work
 from raytl.run import RunFolder, journal
@@ -43,7 +42,8 @@ def verified(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sa
     Raises:
         DataError: files that changed or are gone; all of them counted, ten named.
     """
-    present = _relocated(samples, uri, on_event)
+    missing = any(not Path(sample.path).is_file() for sample in samples)
+    present = relocated(samples, uri, on_event) if missing else tuple(samples)
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
         problems = []
         for done, (sample, problem) in enumerate(zip(present, pool.map(_problem, present), strict=True), start=1):
@@ -58,17 +58,6 @@ def verified(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sa
             "Put the files back as they were, or train anew on the data as it is."
         )
     return present
-
-
-def _relocated(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sample, ...]:
-    missing = [sample for sample in samples if not Path(sample.path).is_file()]
-    if not missing:
-        return tuple(samples)
-    try:
-        places = {each.key: each.path for each in scan(uri, on_event).samples}
-    except DataError:  # what is missing is told by the caller, in terms of the record
-        return tuple(samples)
-    return tuple(replace(sample, path=places.get(sample.key, sample.path)) for sample in samples)
 
 
 def _problem(sample: Sample) -> str:

@@ -40,6 +40,7 @@ from raytl.search.study import TRIALS, Study
 from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, sweep_uri, trial_experiment
 from raytl.search.winner import crown
 from raytl.search.worker import Result
+from raytl.store.reach import reach
 from raytl.training.driver import plan
 from raytl.training.plan import Plan
 
@@ -104,6 +105,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         UserError: something is wrong with the experiment, the data, the space or the budget; nothing was started.
         TrainingError: the same error ended `search.max_errors` trials.
     """
+    reach(experiment.storage)
     home = Home(sweep_uri(experiment))
     folder = home.folder.root
     if new:

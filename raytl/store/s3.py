@@ -1,13 +1,18 @@
 """A bucket's prefix as an object store, through boto3; the only file that imports it.
 
-Endpoint, region, profile and credentials come from the standard AWS places (AWS_ENDPOINT_URL, AWS_PROFILE ...).
+Endpoint, region, profile and credentials come from the standard AWS places (AWS_ENDPOINT_URL, AWS_PROFILE ...), but for
+what the `storage` section of an experiment sets.
 """
 
 from __future__ import annotations
 
+import builtins
+import hashlib
 import os
+import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +20,22 @@ from typing import Any
 
 import boto3
 from boto3.exceptions import Boto3Error
+from botocore import UNSIGNED
 from botocore import exceptions as vendor
 from botocore.client import Config
 
+from raytl.config.schema import StorageConfig
 from raytl.errors import Conflict, Denied, NotFound, StoreError, Unavailable
 from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import written_whole
+from raytl.store.reach import reached
 
 CONNECTIONS = 32
 _CHUNK_BYTES = 1 << 20
-_clients: dict[int, Any] = {}
+_PAGE_KEYS = 1000
+_LISTERS = 16
+_MD5 = re.compile("[0-9a-fA-F]{32}")
+_clients: dict[tuple[int, str], Any] = {}
 _making = threading.Lock()
 
 # What S3 and its like answer, in words of ours; what is not here is told by the HTTP status.
@@ -43,7 +54,8 @@ _BY_KIND: tuple[tuple[tuple[type[Exception], ...], type[StoreError]], ...] = (
 )
 _ADVICE: dict[type[StoreError], str] = {
     NotFound: "check the bucket and the key, and AWS_ENDPOINT_URL if the store is not Amazon's",
-    Denied: "check the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and what they allow",
+    Denied: "check the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), what they allow, and "
+    "this machine's clock",
     Unavailable: "the store or the network is in trouble; the same command goes on from what is done",
     Conflict: "somebody else wrote there first",
     StoreError: "check the URI, AWS_REGION and AWS_ENDPOINT_URL",
@@ -63,14 +75,37 @@ class S3Store:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """The objects whose keys begin with `prefix`, page by page; folder markers are left out."""
-        base = len(self._full(""))
+        """The objects whose keys begin with `prefix`, folders side by side where there are many; folder markers are left
+        out."""
         with _translated(self._name(prefix)):
-            pages = client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix))
-            for page in pages:
-                for found in page.get("Contents", ()):
-                    if not found["Key"].endswith("/"):
-                        yield ObjectInfo(found["Key"][base:], found["Size"], found["ETag"].strip('"'))
+            yield from self._below(self._full(prefix))
+
+    def _below(self, full: str) -> builtins.list[ObjectInfo]:
+        """Everything below a prefix: one page where that is all, else each folder for itself, some at a time."""
+        page = client().list_objects_v2(Bucket=self.bucket, Prefix=full, MaxKeys=_PAGE_KEYS)
+        if not page["IsTruncated"]:
+            return self._infos(page)
+        pages = (
+            client()
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=self.bucket, Prefix=full, Delimiter="/", PaginationConfig={"PageSize": _PAGE_KEYS})
+        )
+        found, folders = [], []
+        for page in pages:
+            found += self._infos(page)
+            folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", ())]
+        with ThreadPoolExecutor(min(_LISTERS, max(1, len(folders)))) as pool:
+            for below in pool.map(self._below, folders):
+                found += below
+        return sorted(found, key=lambda info: info.key.encode("utf-8", "surrogateescape"))
+
+    def _infos(self, page: dict[str, Any]) -> builtins.list[ObjectInfo]:
+        base = len(self._full(""))
+        return [
+            ObjectInfo(found["Key"][base:], found["Size"], found["ETag"].strip('"'))
+            for found in page.get("Contents", ())
+            if not found["Key"].endswith("/")
+        ]
 
     def stat(self, key: str) -> ObjectInfo:
         """Asks for the object's head."""
@@ -97,15 +132,31 @@ class S3Store:
         return content
 
     def get_to_file(self, key: str, path: Path) -> None:
-        """Streams the object to the file and compares its length with what the store announced."""
+        """Streams the object to the file and compares its length and its MD5 with what the store announced.
+
+        Other bytes than the ETag says are fetched once more; where the same come again, the ETag is no MD5 there.
+        """
         with _translated(self._name(key)), written_whole(path) as part:
-            answer = client().get_object(Bucket=self.bucket, Key=self._full(key))
-            with part.open("wb") as file:
-                for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
-                    file.write(chunk)
-            written, expected = part.stat().st_size, answer["ContentLength"]
-            if written != expected:
-                raise Unavailable(f"{self._name(key)}: {written} bytes came, expected {expected}")
+            found, announced = self._stream(key, part)
+            if found == announced:
+                return
+            again, announced = self._stream(key, part)
+            if again not in (found, announced):
+                raise Unavailable(f"{self._name(key)}: other bytes came than the store announced")
+
+    def _stream(self, key: str, part: Path) -> tuple[str, str]:
+        """Writes the object to `part`; the MD5 of what came, and the one that was announced (the same where none was)."""
+        answer = client().get_object(Bucket=self.bucket, Key=self._full(key))
+        digest = hashlib.md5(usedforsecurity=False)
+        with part.open("wb") as file:
+            for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
+                file.write(chunk)
+                digest.update(chunk)
+        written, expected = part.stat().st_size, answer["ContentLength"]
+        if written != expected:
+            raise Unavailable(f"{self._name(key)}: {written} bytes came, expected {expected}")
+        found = digest.hexdigest()
+        return found, _announced(answer) or found
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """One request, made conditional by If-Match or If-None-Match."""
@@ -144,13 +195,22 @@ class S3Store:
         return f"s3://{self.bucket}/{self._full(key)}"
 
 
+def _announced(answer: dict[str, Any]) -> str | None:
+    """The MD5 of an object by its ETag; None where that is something else (uploads in parts, keys of the customer's)."""
+    etag = answer["ETag"].strip('"')
+    is_encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
+    return etag.lower() if _MD5.fullmatch(etag) and not is_encrypted else None
+
+
 def client() -> Any:
     """This process's client: a forked worker makes its own, as sockets must not be shared."""
+    storage = reached()
+    key = (os.getpid(), storage.model_dump_json(exclude={"uri"}))
     with _making:
-        if os.getpid() not in _clients:
+        if key not in _clients:
             _clients.clear()
-            _clients[os.getpid()] = _new_client()
-        return _clients[os.getpid()]
+            _clients[key] = _new_client(storage)
+        return _clients[key]
 
 
 def forget_client() -> None:
@@ -158,23 +218,37 @@ def forget_client() -> None:
     _clients.clear()
 
 
-def _new_client() -> Any:
-    settings = {
+def _new_client(storage: StorageConfig) -> Any:
+    settings: dict[str, Any] = {
         "retries": {"mode": "standard", "total_max_attempts": 5},
         "max_pool_connections": CONNECTIONS,
-        "connect_timeout": 10,
-        "read_timeout": 60,
+        "connect_timeout": storage.connect_timeout_s,
+        "read_timeout": storage.read_timeout_s,
         # checksums beyond S3's first protocol are refused by many stores that are not Amazon's
         "request_checksum_calculation": "when_required",
         "response_checksum_validation": "when_required",
     }
-    session = boto3.session.Session()
-    made = session.client("s3", config=Config(**settings))
-    if "amazonaws.com" in made.meta.endpoint_url:
-        return made
-    # http://bucket.my-minio:9000 resolves nowhere: stores on one host name want the bucket in the path
-    made.close()
-    return session.client("s3", config=Config(**settings, s3={"addressing_style": "path"}))
+    if storage.anonymous:
+        settings["signature_version"] = UNSIGNED
+    session = boto3.session.Session(profile_name=storage.profile, region_name=storage.region)
+
+    def made(style: str) -> Any:
+        config = Config(**settings, s3={"addressing_style": style})
+        return session.client("s3", endpoint_url=storage.endpoint_url, config=config)
+
+    client = made(storage.addressing)
+    if storage.addressing == "auto" and "amazonaws.com" not in client.meta.endpoint_url:
+        # http://bucket.my-minio:9000 resolves nowhere: stores on one host name want the bucket in the path
+        client.close()
+        client = made("path")
+    if storage.request_payer:
+        client.meta.events.register("before-parameter-build.s3", _pay)
+    return client
+
+
+def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
+    if "RequestPayer" in model.input_shape.members:
+        params["RequestPayer"] = "requester"
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from time import monotonic
 from raytl.errors import NotFound, StoreError
 from raytl.events import OnEvent, Work, ignore
 from raytl.store.cache import cache_root
+from raytl.store.claims import claim
 from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.files import PARTIAL, written_whole
 from raytl.store.open import open_store
@@ -56,6 +57,7 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
     """
     store = open_store(uri)
     place = _Place(cache_root() / "pulled" / hashlib.sha256(store.uri.encode()).hexdigest()[:24])
+    claim(place.root)
     with _locked(place):
         wanted = _wanted(store, only)
         _refuse_odd_keys(store.uri, [info.key for info in wanted])

@@ -12,6 +12,7 @@ from raytl.data.manifest import Sample, dataset_digest, snapshot_id
 from raytl.data.split import Splits, divide
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
+from raytl.store.claims import evict
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) 
         StoreError: an object store failed.
     """
     manifest = scan(config.uri, on_event)
+    evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess, on_event)
     snapshot.check(config, audited)
     splits = divide(audited.samples)

@@ -24,6 +24,7 @@ from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
 from raytl.run.plain import encode
 from raytl.run.provenance import provenance
+from raytl.store.reach import reach
 from raytl.training.checkpoint import progress_of
 from raytl.training.plan import Plan, make_plan
 from raytl.training.worker import BEST_SCORE, Job, train_worker
@@ -47,6 +48,7 @@ def plan(experiment: Experiment, on_event: OnEvent = ignore) -> Plan:
     Raises:
         UserError: with every problem of the model and of the data at once.
     """
+    reach(experiment.storage)
     return make_plan(experiment, on_event)
 
 
@@ -59,6 +61,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         UserError: something is wrong with the data, the model or the run folder; nothing was changed.
         TrainingError: training stopped; the run's checkpoints are whole.
     """
+    reach(experiment.storage)
     home = Home.of(experiment)
     folder = home.folder
     if new:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
 from raytl.data.manifest import Sample
 from raytl.data.mix import mix
+from raytl.data.relocate import on_this_node
 from raytl.data.shard import class_weights
 from raytl.events import OnEvent, ignore
 from raytl.models import probe
@@ -30,6 +31,7 @@ from raytl.run.atomic import replace_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.home import Home
 from raytl.run.uploader import Uploader
+from raytl.store.reach import reach
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
 from raytl.training.allocator import keep_freed_memory
@@ -141,6 +143,8 @@ def prepare(
     """`job` made ready on rank `world.rank`: `start` puts a head into a new network, given how many stages learn; `share`
     finds what was computed before, `record` writes an epoch's metrics (the journal and TensorBoard by default)."""
     experiment = job.experiment
+    reach(experiment.storage)
+    job = _on_this_node(job, emit if world.leads else ignore)
     device = _device(experiment)
     if device.type == "cpu":
         keep_freed_memory()
@@ -173,6 +177,11 @@ def prepare(
         resume=resume,
         shared=shared.told if shared else "none",
     )
+
+
+def _on_this_node(job: Job, emit: OnEvent) -> Job:
+    uri = job.experiment.data.uri
+    return replace(job, train=on_this_node(job.train, uri, emit), val=on_this_node(job.val, uri, emit))
 
 
 def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:

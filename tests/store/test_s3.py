@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import pytest
 from botocore import exceptions as vendor
 from botocore.stub import Stubber
 
+from raytl.config.schema import StorageConfig
 from raytl.errors import Denied, NotFound, StoreError, Unavailable
 from raytl.store import s3
+from raytl.store.reach import reach
 from raytl.store.s3 import S3Store
 
 pytestmark = pytest.mark.s3
@@ -32,12 +34,12 @@ def test_folder_markers_are_no_objects(bucket: str, s3_client: Any) -> None:
 
 
 def test_listings_of_several_pages_are_whole(bucket: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(7):
-        s3_client.put_object(Bucket=bucket, Key=f"p/{number}", Body=b"")
-    pages = s3.client().get_paginator("list_objects_v2")
-    monkeypatch.setattr(pages, "paginate", partial(pages.paginate, PaginationConfig={"PageSize": 3}))
-    monkeypatch.setattr(s3.client(), "get_paginator", lambda _: pages)
-    assert [info.key for info in S3Store(bucket, "p").list()] == [str(number) for number in range(7)]
+    keys = [f"{folder}{number}" for folder in ("", "a!", "a/", "a/b/", "z/é/") for number in range(7)]
+    for key in keys:
+        s3_client.put_object(Bucket=bucket, Key=f"p/{key}", Body=b"")
+    monkeypatch.setattr(s3, "_PAGE_KEYS", 3)
+    assert [info.key for info in S3Store(bucket, "p").list()] == sorted(keys, key=str.encode)
+    assert [info.key for info in S3Store(bucket, "p").list("a/b")] == [f"a/b/{number}" for number in range(7)]
 
 
 def test_a_store_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +108,56 @@ def test_another_process_makes_its_own_client(s3_client: Any, monkeypatch: pytes
     assert s3.client() is mine
     monkeypatch.setattr(os, "getpid", lambda: 1)
     assert s3.client() is not mine
+
+
+@pytest.fixture
+def chosen() -> Iterator[Callable[..., Any]]:
+    """The client that a `storage` section makes."""
+
+    def choose(**given: Any) -> Any:
+        reach(StorageConfig(**given))
+        return s3.client()
+
+    yield choose
+    reach(StorageConfig())
+
+
+def test_the_storage_section_says_where_buckets_are(
+    chosen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://environment:1")
+    made = chosen(endpoint_url="http://file:2", region="eu-west-3", read_timeout_s=7, connect_timeout_s=3)
+    assert (made.meta.endpoint_url, made.meta.region_name) == ("http://file:2", "eu-west-3")
+    assert (made.meta.config.read_timeout, made.meta.config.connect_timeout) == (7, 3)
+    assert made.meta.config.s3["addressing_style"] == "path"
+    assert chosen(endpoint_url="http://file:2", addressing="virtual").meta.config.s3["addressing_style"] == "virtual"
+    assert chosen().meta.endpoint_url == "http://environment:1"
+
+
+def test_a_profile_that_is_not_there_is_said_so(chosen: Callable[..., Any], bucket: str) -> None:
+    with pytest.raises(vendor.ProfileNotFound, match="nobody"):
+        chosen(profile="nobody")
+    with pytest.raises(Denied, match="nobody.*check the credentials"):
+        S3Store(bucket).exists("k")
+
+
+def test_public_data_needs_no_credentials(
+    chosen: Callable[..., Any], bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    client = chosen(anonymous=True)
+    client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.headers))
+    S3Store(bucket).exists("k")
+    assert sent
+    assert not any("Authorization" in headers for headers in sent)
+
+
+def test_whoever_pays_says_so_in_each_request(chosen: Callable[..., Any], bucket: str) -> None:
+    sent: list[Any] = []
+    client = chosen(request_payer=True)
+    client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.headers))
+    store = S3Store(bucket)
+    store.put_bytes("k", b"1")
+    list(store.list())
+    assert store.get_bytes("k") == b"1"
+    assert [headers["x-amz-request-payer"] for headers in sent] == [b"requester"] * 3

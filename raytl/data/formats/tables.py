@@ -22,13 +22,14 @@ _DELIMITERS = ",;\t|"
 _SURPLUS = "\0"  # the column of cells beyond the header; pandas writes a column without a name, so "" is taken
 
 
-def scan(table: Path, uri: str) -> Manifest:
-    """The manifest of the table's rows; paths are relative to its folder, or absolute.
+def scan(table: Path, uri: str, elsewhere: Mapping[str, Path] | None = None) -> Manifest:
+    """The manifest of the table's rows; paths are relative to its folder, or absolute, or one of `elsewhere`: URIs, with
+    where their files are on this node.
 
     Raises:
         DataError: missing columns or files, empty labels, unknown splits, conflicting rows; all of them listed.
     """
-    rows = _Rows(table.parent)
+    rows = _Rows(table.parent, elsewhere or {})
     for where, cells in _rows(table):
         rows.take(where, cells)
     rows.check(uri)
@@ -43,11 +44,18 @@ def keys_in(table: Path) -> list[str]:
     return sorted(key for key in inside if key != ".." and not key.startswith("../"))
 
 
+def uris_in(table: Path) -> list[str]:
+    """The s3:// URIs that the table names, each once."""
+    named = (_text(cells.get("path")).strip() for _, cells in _rows(table))
+    return sorted({path for path in named if path.startswith("s3://")})
+
+
 @dataclass
 class _Rows:
     """The samples of the good rows, and what is wrong with the others, by kind of problem."""
 
     folder: Path
+    elsewhere: Mapping[str, Path]
     samples: dict[str, Sample] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -72,8 +80,12 @@ class _Rows:
             self.problems[f"rows of an unknown split (expected {', '.join(SPLITS)} or nothing)"].append(
                 f"{where}: {split!r}"
             )
+        elif path.strip() in self.elsewhere:
+            place = self.elsewhere[path.strip()]
+            key = path.strip().partition("://")[2]
+            self._keep(where, Sample(key, str(place), label, split_name(split) if split else None))
         elif "://" in path:
-            self.problems["paths that are URIs (expected paths relative to the manifest's folder)"].append(
+            self.problems["paths that are URIs of no bucket (expected s3://bucket/key, or a path)"].append(
                 f"{where}: {path!r}"
             )
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,7 +90,7 @@ def test_a_repeated_row_counts_once_and_is_told(folder: Path) -> None:
 def test_every_problem_of_the_rows_is_listed_at_once(folder: Path) -> None:
     content = (
         "path,label,split\na.jpg,cat,train\na.jpg,dog,train\nb.jpg,,\n,cat,\nmissing one.jpg,cat,\n"
-        "c, d.jpg,dog,\nb.jpg,dog,hold\ns3://other/x.jpg,dog,\n" + "".join(f"gone{i}.jpg,cat,\n" for i in range(12))
+        "c, d.jpg,dog,\nb.jpg,dog,hold\nhttps://other/x.jpg,dog,\n" + "".join(f"gone{i}.jpg,cat,\n" for i in range(12))
     )
     with pytest.raises(DataError, match="mend the manifest") as caught:
         scan(str(table(folder, content)))
@@ -102,7 +103,7 @@ def test_every_problem_of_the_rows_is_listed_at_once(folder: Path) -> None:
         "  ... and 3 more",
         "1 rows of too many cells (quote paths that hold the delimiter):\n  line 7",
         "1 rows of an unknown split (expected train, val, test or nothing):\n  line 8: 'hold'",
-        "1 paths that are URIs (expected paths relative to the manifest's folder):\n  line 9: 's3://other/x.jpg'",
+        "1 paths that are URIs of no bucket (expected s3://bucket/key, or a path):\n  line 9: 'https://other/x.jpg'",
     ):
         assert line in text
 
@@ -130,3 +131,24 @@ def test_a_table_that_is_none_is_refused(folder: Path, name: str, content: str |
 def test_the_keys_to_pull_are_those_inside_the_folder(folder: Path) -> None:
     content = "path,label\nb.jpg,x\n./a.jpg,x\na.jpg,y\n../up.jpg,x\n/abs.jpg,x\ns3://b/k.jpg,x\n,x\n"
     assert keys_in(table(folder, content)) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.s3
+def test_a_manifest_may_name_objects_of_several_buckets(bucket: str, s3_client: Any, tmp_path: Path) -> None:
+    other = f"{bucket}-other"
+    s3_client.create_bucket(Bucket=other)
+    for name, key in ((bucket, "a/1.jpg"), (bucket, "b/2.jpg"), (other, "3.jpg")):
+        s3_client.put_object(Bucket=name, Key=key, Body=key.encode())
+    (tmp_path / "here.jpg").write_bytes(b"here")
+    table = tmp_path / "photos.csv"
+    table.write_text(
+        f"path,label\ns3://{bucket}/a/1.jpg,cat\ns3://{bucket}/b/2.jpg,dog\ns3://{other}/3.jpg,cat\nhere.jpg,dog\n"
+    )
+    samples = scan(str(table)).samples
+    assert {sample.key: sample.label for sample in samples} == {
+        f"{bucket}/a/1.jpg": "cat", f"{bucket}/b/2.jpg": "dog", f"{other}/3.jpg": "cat", "here.jpg": "dog",
+    }  # fmt: skip
+    assert Path(samples[0].path).read_bytes() == b"a/1.jpg"
+    table.write_text(table.read_text() + f"s3://{bucket}/gone.jpg,dog\n")
+    with pytest.raises(DataError, match=r"1 paths at which there is no file:\n.*gone\.jpg"):
+        scan(str(table))

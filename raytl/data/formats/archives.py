@@ -1,0 +1,226 @@
+"""Archives: a zip or tar of class folders, and WebDataset's tar shards, unpacked once into the node's cache, safely.
+
+WebDataset: the members of a sample share their name up to its first dot (`0001.jpg`, `0001.cls`); the label is in `.cls`
+or `.txt`, or in `.json` under label, class, cls or class_name; the split is in the shard's name (`train-000.tar`).
+Source: github.com/webdataset/webdataset, "The WebDataset format".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import lzma
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from raytl.data.decode import IMAGE_SUFFIXES
+from raytl.data.formats import folders
+from raytl.data.manifest import Manifest, Sample, listed, manifest_of, split_name
+from raytl.errors import DataError
+from raytl.events import OnEvent, Work
+from raytl.store.cache import cache_root
+from raytl.store.claims import claim
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_LABELS = (".cls", ".txt")
+_JSON_KEYS = ("label", "class", "cls", "class_name")
+_BOMB_RATIO, _BOMB_BYTES = 100, 1 << 30
+_CHUNK_BYTES = 1 << 20
+_WHOLE = ".whole"
+
+
+def is_archive(name: str) -> bool:
+    """True for names that end like archives'."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """The tar files of a folder, directly in it or one below; none where it holds class folders of images instead."""
+    found = sorted(path for pattern in ("*.tar", "*/*.tar") for path in folder.glob(pattern))
+    return [] if any(folder.glob("*/*.jp*g")) else found
+
+
+def scan(file: Path, uri: str, on_event: OnEvent) -> Manifest:
+    """The manifest of an archive of class folders, or of one shard.
+
+    Raises:
+        DataError: not an archive, or one that is not safe to unpack; or its layout is wrong.
+    """
+    if _is_shard(file):
+        return scan_shards([file], file.parent, uri, on_event)
+    root = unpacked(file, uri, on_event)
+    return folders.scan(_inner(root), uri)
+
+
+def scan_shards(shards: list[Path], root: Path, uri: str, on_event: OnEvent) -> Manifest:
+    """The manifest of WebDataset shards; keys are `<shard>/<sample>.<extension>`.
+
+    Raises:
+        DataError: a shard cannot be read, or samples lack a label or an image; all of them counted, ten named.
+    """
+    samples: list[Sample] = []
+    problems: list[str] = []
+    for shard in shards:
+        folder = unpacked(shard, uri, on_event)
+        name = shard.relative_to(root).as_posix().removesuffix(".tar")
+        split = next(filter(None, map(split_name, re.split(r"[^a-zA-Z]+", name))), None)
+        for image in sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
+            stem = image.relative_to(folder).as_posix().split(".", 1)[0] if "." in image.name else image.name
+            label = _label(folder, stem)
+            if label:
+                samples.append(Sample(f"{name}/{image.relative_to(folder).as_posix()}", str(image), label, split))
+            else:
+                problems.append(f"{name}: {image.relative_to(folder).as_posix()!r}")
+    if problems:
+        raise DataError(
+            f"{uri}: {len(problems)} samples of the shards have no label (.cls, .txt, or .json with "
+            f"{', '.join(_JSON_KEYS)}):\n{listed(problems)}"
+        )
+    return manifest_of(uri, samples)
+
+
+def unpacked(file: Path, uri: str, on_event: OnEvent) -> Path:
+    """The folder in the node's cache that holds what is in `file`; unpacked once, whatever number of processes want it.
+
+    Raises:
+        DataError: it cannot be read, or members would lie outside, are links, or swell beyond all measure.
+    """
+    status = file.stat()
+    named = f"{file.resolve()}/{status.st_size}/{status.st_mtime_ns}/{status.st_ino}"
+    place = cache_root() / "unpacked" / hashlib.sha256(named.encode()).hexdigest()[:24]
+    claim(place)
+    with (place.with_name(f"{place.name}.lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / _WHOLE).exists():
+            temporary = place.with_name(f".{place.name}")
+            shutil.rmtree(temporary, ignore_errors=True)  # what one that was killed left
+            try:
+                _unpack(file, temporary, uri, on_event)
+                (temporary / _WHOLE).touch()
+                shutil.rmtree(place, ignore_errors=True)
+                temporary.rename(place)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+    return place
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file in an archive: its name as it is there, its size unpacked, why it cannot be taken, and its bytes."""
+
+    name: str
+    size: int
+    fault: str
+    open: Callable[[], IO[bytes]]
+
+
+def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent) -> None:
+    packed, total, done = file.stat().st_size, 0, 0
+    target.mkdir(parents=True)
+    try:
+        with _members(file) as members:
+            for member in members:
+                total += member.size
+                _refuse(member, total, packed, target, uri)
+                path = target / member.name.replace("\\", "/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with member.open() as source, path.open("wb") as out:
+                    shutil.copyfileobj(source, out, _CHUNK_BYTES)
+                done += 1
+                if done % 200 == 0:
+                    on_event(Work(f"unpack {file.name}", done, done, "files"))
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, lzma.LZMAError, zlib.error) as exc:
+        raise DataError(f"{uri}: {file.name} is no whole archive ({exc}); fetch or make it again") from exc
+    except OSError as exc:
+        raise DataError(f"{uri}: {file.name} cannot be unpacked into {target.parent} ({exc.strerror or exc})") from exc
+    on_event(Work(f"unpack {file.name}", done, done, "files"))
+
+
+def _refuse(member: _Member, total: int, packed: int, target: Path, uri: str) -> None:
+    parts = PurePosixPath(member.name.replace("\\", "/")).parts
+    fault = member.fault
+    if not fault and (member.name.startswith(("/", "\\")) or ".." in parts or "\0" in member.name or not parts):
+        fault = "would lie outside the archive's folder"
+    if not fault and re.match(r"[a-zA-Z]:", member.name):
+        fault = "has a drive's name"
+    if not fault and total > max(_BOMB_BYTES, _BOMB_RATIO * packed):
+        fault = f"makes it more than {_BOMB_RATIO} times its packed size"
+    if not fault and member.size > (free := shutil.disk_usage(target).free):
+        fault = f"wants {member.size:,} bytes, and {free:,} are free on the cache's disk"
+    if fault:
+        raise DataError(
+            f"{uri}: the member {member.name!r} {fault}; nothing was unpacked.\n"
+            "  Expected plain files with relative names: make the archive again from the images' folder."
+        )
+
+
+@contextmanager
+def _members(file: Path) -> Iterator[Iterator[_Member]]:
+    """The files in the archive, in its order."""
+    if file.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(file) as opened:
+            yield (_of_zip(opened, info) for info in opened.infolist() if not info.is_dir())
+    else:
+        with tarfile.open(file) as tar:
+            yield (_of_tar(tar, info) for info in tar if not info.isdir())
+
+
+def _of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    is_link = stat.S_ISLNK(info.external_attr >> 16)
+    fault = "is a link" if is_link else "is encrypted" if info.flag_bits & 1 else ""
+    return _Member(info.filename, info.file_size, fault, lambda: opened.open(info))
+
+
+def _of_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+    def opened() -> IO[bytes]:
+        found = tar.extractfile(info)
+        assert found is not None, "links and devices were refused"
+        return found
+
+    fault = "" if info.isreg() else "is a link" if info.islnk() or info.issym() else "is a device"
+    return _Member(info.name, info.size, fault, opened)
+
+
+def _is_shard(file: Path) -> bool:
+    """True for a tar in which labels lie beside images of the same name, by its first members."""
+    if not file.name.lower().endswith(".tar"):
+        return False
+    try:
+        with tarfile.open(file) as tar:
+            names = [info.name for _, info in zip(range(64), tar, strict=False) if info.isreg()]
+    except tarfile.TarError:
+        return False
+    labels = {name.split(".", 1)[0] for name in names if name.endswith((".cls", ".json", ".txt"))}
+    images = {name.split(".", 1)[0] for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES}
+    return bool(labels & images)
+
+
+def _label(folder: Path, stem: str) -> str:
+    for suffix in _LABELS:
+        if (folder / f"{stem}{suffix}").is_file():
+            return (folder / f"{stem}{suffix}").read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        values = json.loads((folder / f"{stem}.json").read_bytes())
+    except (OSError, ValueError):
+        return ""
+    found = values if not isinstance(values, dict) else next((values[k] for k in _JSON_KEYS if k in values), "")
+    return "" if isinstance(found, dict | list) else str(found).strip()
+
+
+def _inner(folder: Path) -> Path:
+    """The folder that holds the class folders, where the archive was made of one folder around them."""
+    inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    if len(inside) == 1 and inside[0].is_dir() and any(path.is_dir() for path in inside[0].iterdir()):
+        return _inner(inside[0])
+    return folder

@@ -1,0 +1,69 @@
+"""What was pulled to this node or unpacked on it, bounded: the least recently used goes first, what a live process uses
+never.
+
+    <cache>/pulled/<place>/       <cache>/pulled/<place>.used       locked, shared, by those who use the place
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import IO
+
+from raytl.store.cache import cache_root
+
+_KINDS = ("pulled", "unpacked")
+_claims: dict[Path, IO[str]] = {}
+
+
+def claim(place: Path) -> None:
+    """Keep `place` from being evicted while this process lives; to be called before looking at what is in it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place not in _claims:
+        file = _used(place).open("a")
+        fcntl.flock(file, fcntl.LOCK_SH)
+        _claims[place] = file
+    os.utime(_used(place))
+
+
+def evict(limit_bytes: int) -> list[Path]:
+    """Remove the places that were not used for longest until the others fit; those in use stay. What was removed."""
+    places = [place for kind in _KINDS for place in _places(cache_root() / kind)]
+    sizes = {place: _bytes(place) for place in places}
+    total, gone = sum(sizes.values()), []
+    for place in sorted(places, key=_last_used):
+        if total <= limit_bytes:
+            break
+        if _removed(place):
+            total -= sizes[place]
+            gone.append(place)
+    return gone
+
+
+def _removed(place: Path) -> bool:
+    with _used(place).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        shutil.rmtree(place, ignore_errors=True)
+        return True
+
+
+def _places(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."] if folder.is_dir() else []
+
+
+def _used(place: Path) -> Path:
+    return place.with_name(f"{place.name}.used")
+
+
+def _last_used(place: Path) -> float:
+    used = _used(place)
+    return used.stat().st_mtime if used.exists() else 0.0
+
+
+def _bytes(place: Path) -> int:
+    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())

@@ -1,0 +1,235 @@
+"""A proxy between boto3 and a store that does what networks and stores do on bad days, when it is told to."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_HOP = {"connection", "transfer-encoding", "keep-alive"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked: its number (from 0), method and path with query."""
+
+    number: int
+    method: str
+    path: str
+
+    @property
+    def is_get(self) -> bool:
+        """True for an object's bytes."""
+        return self.method == "GET" and "list-type" not in self.path
+
+
+@dataclass
+class Answer:
+    """What the store said."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+Fault = Callable[["Proxy", "_Handler", Callable[[], Answer]], None]
+"""Answers in the store's place; the last argument asks the store."""
+
+
+class Proxy(ThreadingHTTPServer):
+    """Passes requests to `upstream`; `fault` is done to those for which `chosen` is true."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = urlsplit(upstream)
+        self.fault: Fault = passed
+        self.chosen: Callable[[Request], bool] = lambda _: False
+        self.asked: Counter[str] = Counter()
+        self.done = 0
+        self._counting = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def do(self, fault: Fault, chosen: Callable[[Request], bool]) -> None:
+        """From now on, `fault` to what is `chosen`."""
+        self.fault, self.chosen, self.done = fault, chosen, 0
+
+    def numbered(self, method: str, path: str) -> Request:
+        """The request, counted."""
+        with self._counting:
+            number = self.asked.total()
+            self.asked[f"{method} {path.split('?')[0]}"] += 1
+        return Request(number, method, path)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are no news here."""
+
+
+@contextmanager
+def proxied(upstream: str) -> Iterator[Proxy]:
+    """A proxy in a thread."""
+    proxy = Proxy(upstream)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
+
+
+def share(rate: float, seed: int = 0) -> Callable[[Request], bool]:
+    """True for that share of the requests, at random."""
+    draw, drawing = random.Random(seed), threading.Lock()
+
+    def chosen(_: Request) -> bool:
+        with drawing:
+            return draw.random() < rate
+
+    return chosen
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Proxy
+
+    def do_GET(self) -> None:
+        asked = self.server.numbered(self.command, self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+        def ask() -> Answer:
+            connection = http.client.HTTPConnection(self.server.upstream.hostname or "", self.server.upstream.port)
+            try:
+                connection.request(self.command, self.path, body, dict(self.headers.items()))
+                answer = connection.getresponse()
+                return Answer(answer.status, answer.getheaders(), answer.read())
+            finally:
+                connection.close()
+
+        if self.server.chosen(asked):
+            self.server.done += 1
+            self.server.fault(self.server, self, ask)
+        else:
+            passed(self.server, self, ask)
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
+    def head(self, answer: Answer) -> None:
+        """Send all but the body."""
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            if name.lower() not in _HOP:
+                self.send_header(name, value)
+        if not any(name.lower() == "content-length" for name, _ in answer.headers):
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+
+    def send(self, answer: Answer) -> None:
+        """Send the answer as it is."""
+        self.head(answer)
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def hang_up(self, reset: bool) -> None:
+        """End the connection, with a reset or as if all were well."""
+        self.wfile.flush()
+        self.close_connection = True
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        else:
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def passed(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+    """No fault."""
+    handler.send(ask())
+
+
+def error(status: int, code: str) -> Fault:
+    """The store says no."""
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+
+    def answer(_: Proxy, handler: _Handler, __: Callable[[], Answer]) -> None:
+        handler.send(Answer(status, [("Content-Type", "application/xml")], body))
+
+    return answer
+
+
+def reset_before(_: Proxy, handler: _Handler, __: Callable[[], Answer]) -> None:
+    """The connection is reset instead of an answer."""
+    handler.hang_up(reset=True)
+
+
+def reset_within(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+    """The connection is reset in the middle of the body."""
+    answer = ask()
+    handler.head(answer)
+    handler.wfile.write(answer.body[: len(answer.body) // 2])
+    handler.hang_up(reset=True)
+
+
+def truncated(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+    """The body ends early, though the header said how long it is."""
+    answer = ask()
+    handler.head(answer)
+    handler.wfile.write(answer.body[: len(answer.body) // 2])
+    handler.hang_up(reset=False)
+
+
+def wrong_bytes(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+    """As many bytes as there should be, and one of them another."""
+    answer = ask()
+    if answer.body:
+        place = random.randrange(len(answer.body))
+        changed = bytes([answer.body[place] ^ (1 + random.randrange(255))])
+        answer.body = answer.body[:place] + changed + answer.body[place + 1 :]
+    handler.send(answer)
+
+
+def stalled(seconds: float) -> Fault:
+    """Half of the body comes, then nothing for so long."""
+
+    def stall(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+        answer = ask()
+        handler.head(answer)
+        handler.wfile.write(answer.body[: len(answer.body) // 2])
+        handler.wfile.flush()
+        time.sleep(seconds)
+        handler.hang_up(reset=True)
+
+    return stall
+
+
+def dripping(seconds: float) -> Fault:
+    """All of the body comes, over so long."""
+
+    def drip(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+        answer = ask()
+        handler.head(answer)
+        size = max(1, len(answer.body) // 10)
+        for start in range(0, len(answer.body), size):
+            handler.wfile.write(answer.body[start : start + size])
+            handler.wfile.flush()
+            time.sleep(seconds / 10)
+
+    return drip

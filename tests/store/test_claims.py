@@ -1,0 +1,57 @@
+"""What is kept of buckets and archives on a node is bounded, and what is in use is left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raytl.store import claims
+from raytl.store.claims import claim, evict
+
+
+@pytest.fixture
+def places(own_cache: Path) -> list[Path]:
+    """Three places of 1,000 bytes each, used one after the other by processes that are gone."""
+    made = []
+    for number, kind in enumerate(("pulled", "unpacked", "pulled")):
+        place = own_cache / kind / f"place-{number}"
+        place.mkdir(parents=True)
+        (place / "file").write_bytes(b"x" * 1000)
+        used = place.with_name(f"{place.name}.used")
+        used.touch()
+        os.utime(used, (1000 + number, 1000 + number))
+        made.append(place)
+    return made
+
+
+def test_the_least_recently_used_go_until_the_others_fit(places: list[Path]) -> None:
+    assert evict(3000) == []
+    assert evict(2500) == places[:1]
+    assert evict(0) == places[1:]
+    assert not any(place.exists() for place in places)
+
+
+def test_what_this_process_or_another_uses_stays(places: list[Path]) -> None:
+    claim(places[0])
+    script = "import sys; from pathlib import Path; from raytl.store.claims import claim; claim(Path(sys.argv[1])); "
+    script += "print('mine', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(places[1])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"mine\n"
+        assert evict(0) == [places[2]]
+        other.kill()
+    assert evict(0) == [places[1]]
+    claims._claims.pop(places[0]).close()
+    assert evict(0) == [places[0]]
+
+
+def test_a_claim_makes_a_place_the_last_to_go(places: list[Path]) -> None:
+    claim(places[0])
+    claims._claims.pop(places[0]).close()
+    assert evict(1000) == [places[1], places[2]]

@@ -1,0 +1,177 @@
+"""What a bad day of the network or of the store ends in: every byte as it was, or one clear error. README has the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.config.schema import StorageConfig
+from raytl.errors import Denied, NotFound, StoreError, Unavailable
+from raytl.run.mirror import BEST, Mirror
+from raytl.store import s3
+from raytl.store.open import open_store
+from raytl.store.reach import reach
+from raytl.store.sync import pull
+from tests.store import proxy as faults
+from tests.store.proxy import Fault, Proxy, Request, proxied, share
+
+pytestmark = pytest.mark.s3
+
+COUNT = 60
+RECOVERED: dict[str, Fault] = {
+    "500 InternalError": faults.error(500, "InternalError"),
+    "503 SlowDown": faults.error(503, "SlowDown"),
+    "429 TooManyRequests": faults.error(429, "TooManyRequests"),
+    "reset before the answer": faults.reset_before,
+    "reset in mid-body": faults.reset_within,
+    "truncated body": faults.truncated,
+    "stall": faults.stalled(1.0),
+    "slow drip": faults.dripping(0.3),
+}
+FATAL: dict[str, tuple[Fault, type[StoreError], str]] = {
+    "expired credentials": (faults.error(400, "ExpiredToken"), Denied, "ExpiredToken.*check the credentials"),
+    "clock skew": (faults.error(403, "RequestTimeTooSkewed"), Denied, "RequestTimeTooSkewed.*clock"),
+    "access denied": (faults.error(403, "AccessDenied"), Denied, "AccessDenied.*what they allow"),
+}
+
+
+@pytest.fixture
+def between(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy that boto3 finds in the environment; pauses between attempts are short."""
+    sleep = time.sleep
+    with proxied(s3_server) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        reach(StorageConfig(read_timeout_s=0.5))
+        monkeypatch.setattr("raytl.store.retry.time.sleep", lambda seconds: sleep(min(seconds, 0.01)))
+        s3.forget_client()
+        yield proxy
+    reach(StorageConfig())
+    s3.forget_client()
+
+
+@pytest.fixture
+def photos(bucket: str, s3_client: Any) -> dict[str, bytes]:
+    """What is in the bucket, below photos/."""
+    content = {f"class-{i % 3}/{i}.jpg": bytes([i]) * (500 + 97 * i) for i in range(COUNT)}
+    for key, body in content.items():
+        s3_client.put_object(Bucket=bucket, Key=f"photos/{key}", Body=body)
+    return content
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
+@pytest.mark.parametrize("name", RECOVERED)
+def test_what_passes_is_recovered_from(
+    between: Proxy, bucket: str, photos: dict[str, bytes], name: str, rate: float
+) -> None:
+    between.do(RECOVERED[name], share(rate, seed=list(RECOVERED).index(name)))
+    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert between.done > 0 or rate < 0.1
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
+def test_wrong_bytes_of_the_right_length_are_never_taken(
+    between: Proxy, bucket: str, photos: dict[str, bytes], rate: float
+) -> None:
+    chosen = share(rate)
+    between.do(faults.wrong_bytes, lambda asked: asked.is_get and chosen(asked))
+    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert between.done > 0 or rate < 0.1
+
+
+@pytest.mark.parametrize("name", FATAL)
+def test_what_does_not_pass_is_said_at_once_and_what_came_is_kept(
+    between: Proxy, bucket: str, photos: dict[str, bytes], name: str
+) -> None:
+    fault, kind, text = FATAL[name]
+    between.do(fault, lambda asked: asked.number > COUNT // 2)
+    with pytest.raises(kind, match=text):
+        pull(f"s3://{bucket}/photos")
+    between.do(faults.passed, lambda _: False)
+    before = between.asked.total()
+    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert between.asked.total() - before < COUNT, "what came before the fault was not fetched again"
+
+
+def test_a_store_that_refuses_connections_is_said_so_and_the_same_command_goes_on(
+    between: Proxy, bucket: str, photos: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with proxied(between.url) as gone:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", gone.url)
+    s3.forget_client()
+    with pytest.raises(Unavailable, match=r"Could not connect.*goes on from what is done.*tried 8 times"):
+        pull(f"s3://{bucket}/photos")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", between.url)
+    s3.forget_client()
+    assert tree(pull(f"s3://{bucket}/photos")) == photos
+
+
+def test_a_key_that_goes_away_between_listing_and_fetching_is_named(
+    between: Proxy, bucket: str, photos: dict[str, bytes], s3_client: Any
+) -> None:
+    def gone(asked: Request) -> bool:
+        if asked.is_get and asked.path.endswith("/7.jpg"):
+            s3_client.delete_object(Bucket=bucket, Key="photos/class-1/7.jpg")
+        return False
+
+    between.do(faults.passed, gone)
+    with pytest.raises(NotFound, match=r"class-1/7\.jpg"):
+        pull(f"s3://{bucket}/photos")
+    assert tree(pull(f"s3://{bucket}/photos")) == {k: v for k, v in photos.items() if k != "class-1/7.jpg"}
+
+
+def test_a_file_that_changes_between_listing_and_fetching_is_said_so_or_taken_whole(
+    between: Proxy, bucket: str, photos: dict[str, bytes], s3_client: Any
+) -> None:
+    new = b"another content, of another length"
+    left = [new]
+
+    def changed(asked: Request) -> bool:
+        if asked.is_get and asked.path.endswith("/7.jpg") and left:
+            s3_client.put_object(Bucket=bucket, Key="photos/class-1/7.jpg", Body=left.pop())
+        return False
+
+    between.do(faults.passed, changed)
+    with pytest.raises(StoreError, match=r"class-1/7\.jpg.*changed meanwhile; run again"):
+        pull(f"s3://{bucket}/photos")
+    assert tree(pull(f"s3://{bucket}/photos")) == {**photos, "class-1/7.jpg": new}
+
+
+def test_an_etag_that_is_no_md5_does_not_stop_anybody(between: Proxy, bucket: str, photos: dict[str, bytes]) -> None:
+    def other_etag(_: Proxy, handler: Any, ask: Any) -> None:
+        answer = ask()
+        answer.headers = [(n, '"00000000000000000000000000000000"' if n == "ETag" else v) for n, v in answer.headers]
+        handler.send(answer)
+
+    between.do(other_etag, lambda asked: asked.is_get)
+    assert tree(pull(f"s3://{bucket}/photos")) == photos
+
+
+@pytest.mark.parametrize("name", [name for name in RECOVERED if name not in ("stall", "slow drip")])
+def test_checkpoints_survive_a_bad_day_both_ways(between: Proxy, bucket: str, tmp_path: Path, name: str) -> None:
+    here, there = (Mirror(open_store(f"s3://{bucket}/run"), tmp_path / node) for node in ("here", "there"))
+    between.do(RECOVERED[name], share(0.3))
+    for number in range(3):
+        (here.root / BEST).mkdir(parents=True, exist_ok=True)
+        (here.root / BEST / "model").write_bytes(bytes([number]) * 10_000)
+        (here.root / "metrics.jsonl").write_text("{}\n" * number)
+        here.push_folder(BEST, here.root / BEST)
+        here.push()
+        there.fetch()
+        assert (there.root / BEST / "model").read_bytes() == bytes([number]) * 10_000
+        assert (there.root / "metrics.jsonl").read_text() == "{}\n" * number
+    assert between.done > 0
+
+
+def test_a_share_of_nothing_is_nothing_and_of_all_is_all() -> None:
+    asked = Request(0, "GET", "/")
+    assert not share(0.0)(asked)
+    assert share(1.0)(asked)
