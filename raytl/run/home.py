@@ -70,14 +70,14 @@ class Home:
         if self._mirror is None:
             set_aside(self.folder.root, on_event)
             return
-        if next(self._mirror.store.list(), None) is None:
+        self._mirror.fetch()
+        if self._mirror.is_empty:
             return
         number = 1
         while next((aside := open_store(f"{self.uri}.old-{number}")).list(), None) is not None:
             number += 1
         with held(self._mirror.store):
             self._mirror.set_aside(aside)
-        self._mirror.fetch()
         on_event(Message(f"the run that was in {self.uri} is now in {aside.uri}"))
 
     @contextmanager
@@ -99,6 +99,7 @@ class Home:
                 except Unavailable as exc:
                     on_event(Message(f"what is new waits on this node: {exc}", "warning"))
                 except RaytlError as exc:
+                    on_event(Message(str(exc), "error"))
                     troubles.append(exc)
                     return
 

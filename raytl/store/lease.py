@@ -66,12 +66,12 @@ class Lease:
         """
         term = self._clock() + TERM_S if until is None else until
         renewed = Holder(**{**asdict(self.holder), "until": term})
-        try:
-            self._etag = self._store.put_bytes(KEY, _encoded(renewed), expected=self._etag).etag
-        except (Conflict, NotFound):
+        etag = _put(self._store, renewed, self._etag)
+        if etag is None:
             self.holder = Holder(**{**asdict(self.holder), "until": 0.0})
             self.check()
-        self.holder = renewed
+        else:
+            self._etag, self.holder = etag, renewed
 
     def give_back(self) -> None:
         """End it now, so that the next one need not wait."""
@@ -98,13 +98,10 @@ def take(store: ObjectStore, clock: Callable[[], float] = time.time) -> Lease:
     holder = Holder(
         generation, secrets.token_hex(8), socket.gethostname(), os.getpid(), _boot(), until=clock() + TERM_S
     )
-    try:
-        etag = store.put_bytes(KEY, _encoded(holder), expected=etag).etag
-    except Conflict as exc:
-        raise RunError(
-            f"{store.uri}: another raytl began to write there in this moment; wait for it, or stop it"
-        ) from exc
-    return Lease(store, holder, etag, clock)
+    put = _put(store, holder, etag)
+    if put is None:
+        raise RunError(f"{store.uri}: another raytl began to write there in this moment; wait for it, or stop it")
+    return Lease(store, holder, put, clock)
 
 
 @contextmanager
@@ -132,6 +129,21 @@ def held(store: ObjectStore) -> Iterator[Lease]:
         done.set()
         thread.join()
         lease.give_back()
+
+
+def _put(store: ObjectStore, holder: Holder, expected: str) -> str | None:
+    """Writes the holder in place of `expected`; the new etag, None where somebody else was there first. An earlier attempt
+    whose answer was lost was this one."""
+    try:
+        return store.put_bytes(KEY, _encoded(holder), expected).etag
+    except (Conflict, NotFound):
+        found, etag = _found(store)
+        if found is None or found.token != holder.token:
+            return None
+    try:
+        return store.put_bytes(KEY, _encoded(holder), etag).etag
+    except (Conflict, NotFound):
+        return None
 
 
 def _found(store: ObjectStore) -> tuple[Holder | None, str]:

@@ -160,7 +160,9 @@ class S3Store:
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """One request, made conditional by If-Match or If-None-Match."""
-        condition = {} if expected is None else {"IfNoneMatch": "*"} if expected == ABSENT else {"IfMatch": expected}
+        condition = (
+            {} if expected is None else {"IfNoneMatch": "*"} if expected == ABSENT else {"IfMatch": f'"{expected}"'}
+        )
         with _translated(self._name(key)):
             answer = client().put_object(Bucket=self.bucket, Key=self._full(key), Body=content, **condition)
         return ObjectInfo(key, len(content), answer["ETag"].strip('"'))

@@ -201,8 +201,9 @@ def test_a_run_is_set_aside_whole(copies: Copies, tmp_path: Path) -> None:
     here.push()
     give(here, "one")
     aside = Mirror(open_store(f"{here.store.uri}.old-1"), tmp_path / "aside")
-    here.set_aside(aside.store)
+    write(here, {"checkpoints/last/state": "never pushed"})
     before = read(here)
+    here.set_aside(aside.store)
     here.fetch()
     aside.fetch()
     assert (read(here), read(aside)) == ({}, before)
@@ -234,3 +235,23 @@ def test_checkpoints_that_did_not_change_do_not_travel(copies: Copies, monkeypat
     here.push_folders()
     monkeypatch.setattr(Mirror, "push_folder", lambda *_: pytest.fail("nothing changed"))
     here.push_folders()
+
+
+def test_a_run_that_was_taken_away_leaves_nothing_to_go_on_from(copies: Copies) -> None:
+    here = copies("here")
+    give(here, "one")
+    write(here, {"checkpoints/last/state": "never pushed"})
+    for info in list(here.store.list()):
+        here.store.delete(info.key)
+    here.fetch()
+    assert read(here) == {}
+
+
+def test_of_two_looks_at_a_test_in_one_moment_the_second_is_refused(copies: Copies) -> None:
+    here, there = copies("here"), copies("there")
+    for mirror in (here, there):
+        mirror.fetch()
+        write(mirror, {"test_ledger.jsonl": mirror.root.name})
+    here.push(["test_ledger.jsonl"])
+    with pytest.raises(Conflict, match="test_ledger"):
+        there.push(["test_ledger.jsonl"])

@@ -98,3 +98,10 @@ def test_the_lease_is_given_back_whatever_happens_inside(store: ObjectStore) -> 
         raise KeyboardInterrupt
     with held(store) as again:
         assert again.holder.generation == 2
+
+
+def test_a_renewal_whose_answer_was_lost_is_not_taken_for_somebody_elses(store: ObjectStore) -> None:
+    lease = take(store)
+    put(store, replace(lease.holder, until=lease.holder.until + 1))
+    lease.renew()
+    lease.check()
