@@ -205,7 +205,7 @@ class Mirror:
                 if attempt == _READS - 1:
                     raise
 
-    def _read_folder(self, name: str, target: Path) -> dict[str, str]:
+    def _read_folder(self, name: str, target: Path) -> dict[str, Any]:
         key = f"{name}/{WHOLE}"
         etag = retried(lambda: self.store.stat(key)).etag
         listed = json.loads(retried(lambda: self.store.get_bytes(key)))
@@ -231,7 +231,7 @@ class Mirror:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        return {"etag": etag, "token": listed["token"]}
+        return {"etag": etag, "token": listed["token"], "local": _identity(target)}
 
     def _clean(self, name: str, token: str) -> None:
         """Remove what earlier and broken pushes of the folder left."""
@@ -255,8 +255,7 @@ class Mirror:
             name = path.relative_to(self.root).as_posix()
             if _FOLDER.fullmatch(name) and "/." not in f"/{name}":
                 with suppress(FileNotFoundError):
-                    status = path.stat()
-                    found[name] = [status.st_ino, status.st_ctime_ns]
+                    found[name] = _identity(path)
         return found
 
     def _memory(self) -> dict[str, Any]:
@@ -290,6 +289,12 @@ def _folder_of(key: str) -> str | None:
 def _refuse_outside(uri: str, key: str) -> None:
     if key.startswith("/") or ".." in key.split("/"):
         raise RunError(f"{uri}: found the key {key!r}, which would lie outside the run; remove it there")
+
+
+def _identity(folder: Path) -> list[int]:
+    """Another one after the folder was replaced."""
+    status = folder.stat()
+    return [status.st_ino, status.st_mtime_ns]
 
 
 def _local(path: Path) -> list[int]:

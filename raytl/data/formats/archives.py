@@ -75,8 +75,7 @@ def scan_shards(shards: list[Path], root: Path, uri: str, on_event: OnEvent) -> 
         name = shard.relative_to(root).as_posix().removesuffix(".tar")
         split = next(filter(None, map(split_name, re.split(r"[^a-zA-Z]+", name))), None)
         for image in sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
-            stem = image.relative_to(folder).as_posix().split(".", 1)[0] if "." in image.name else image.name
-            label = _label(folder, stem)
+            label = _label(folder, _stem(image.relative_to(folder).as_posix()))
             if label:
                 samples.append(Sample(f"{name}/{image.relative_to(folder).as_posix()}", str(image), label, split))
             else:
@@ -201,9 +200,15 @@ def _is_shard(file: Path) -> bool:
             names = [info.name for _, info in zip(range(64), tar, strict=False) if info.isreg()]
     except tarfile.TarError:
         return False
-    labels = {name.split(".", 1)[0] for name in names if name.endswith((".cls", ".json", ".txt"))}
-    images = {name.split(".", 1)[0] for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES}
+    labels = {_stem(name) for name in names if name.endswith((*_LABELS, ".json"))}
+    images = {_stem(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES}
     return bool(labels & images)
+
+
+def _stem(name: str) -> str:
+    """What the members of a sample have in common: the name up to the first dot after its folders."""
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.split('.', 1)[0]}"
 
 
 def _label(folder: Path, stem: str) -> str:
