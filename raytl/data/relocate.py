@@ -10,6 +10,7 @@ from raytl.data.formats import scan
 from raytl.data.manifest import Sample
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
+from raytl.store.claims import claim_those
 
 _LOOKS = 8
 
@@ -18,6 +19,7 @@ def on_this_node(samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore
     """`samples` where this node has them. A node has all of a dataset or nothing of it, so a few are looked at; where
     they are not here, what is in a bucket is pulled, once for all processes of the node."""
     few = [*samples[:: max(1, len(samples) // _LOOKS)], *samples[-1:]]
+    claim_those(each.path for each in few)
     return tuple(samples) if all(Path(each.path).is_file() for each in few) else relocated(samples, uri, on_event)
 
 

@@ -13,6 +13,7 @@ from raytl.data.relocate import relocated
 from raytl.errors import DataError, RunError
 from raytl.events import OnEvent, Work
 from raytl.run import RunFolder, journal
+from raytl.store.claims import claim_those
 
 
 def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
@@ -42,6 +43,7 @@ def verified(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sa
     Raises:
         DataError: files that changed or are gone; all of them counted, ten named.
     """
+    claim_those(sample.path for sample in samples)
     missing = any(not Path(sample.path).is_file() for sample in samples)
     present = relocated(samples, uri, on_event) if missing else tuple(samples)
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:

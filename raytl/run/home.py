@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from raytl.errors import RaytlError, RunError, Unavailable
+from raytl.errors import RaytlError, RunError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.run.folder import RunFolder, is_remote, working_copy
 from raytl.run.mirror import Mirror
@@ -102,6 +102,9 @@ class Home:
                     on_event(Message(str(exc), "error"))
                     troubles.append(exc)
                     return
+                except Exception as exc:  # a thread that dies must not look like one that is done
+                    troubles.append(StoreError(f"{self.uri}: what is new could not be stored ({exc!r})"))
+                    return
 
         thread = threading.Thread(target=store, name="upload", daemon=True)
         thread.start()
@@ -123,8 +126,7 @@ class Home:
         if self._mirror is not None:
             if self._lease is not None:
                 self._lease.check()
-            self._mirror.push_folders()
-            self._mirror.push()
+            self._mirror.push_all()
 
     @contextmanager
     def owned(self) -> Iterator[None]:

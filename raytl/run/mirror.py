@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from raytl.errors import Conflict, NotFound, RunError, StoreError, Unavailable
+from raytl.errors import Conflict, NotFound, RunError, Unavailable
 from raytl.run.atomic import replace_dir, write_json
 from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
 from raytl.store.lease import KEY as LEASE
@@ -32,6 +32,8 @@ _FOLDER = re.compile(r"(?:.*/)?checkpoints/(?:best|last)(?=/|$)")
 """What is replaced as a whole: the checkpoints of a run, and those of runs below it."""
 _ONE_BY_ONE = {"test_ledger.jsonl"}
 """Files that several machines may want to add to: nobody writes over another's line."""
+_PASSING = ("-journal", "-wal", "-shm")
+"""What SQLite has beside a database in the middle of a write."""
 _MEMORY = ".mirror.json"
 _THREADS = 16
 _SMALL_BYTES = 8 << 20
@@ -74,14 +76,18 @@ class Mirror:
         """
         with self._remembering() as memory:
             keys = self._plain() if names is None else [name for name in names if (self.root / name).is_file()]
+            for gone in () if names is not None else memory["files"].keys() - set(keys):
+                retried(lambda key=gone: self.store.delete(key))  # type: ignore[misc]
+                del memory["files"][gone]
             first = [key for key in keys if key != "manifest.json"]
             _each(lambda key: self._push_file(key, memory["files"]), first)
             _each(
                 lambda key: self._push_file(key, memory["files"]), set(keys) - set(first)
             )  # it says that the rest is there
 
-    def push_folder(self, name: str, source: Path) -> None:
-        """Store what is in `source` as the folder `name`, in place of the one before it.
+    def push_folder(self, name: str, source: Path, identity: list[int] | None = None) -> None:
+        """Store what is in `source` as the folder `name`, in place of the one before it; `identity` is that of the folder
+        here whose files these are.
 
         Raises:
             Conflict: somebody else replaced it meanwhile.
@@ -95,31 +101,55 @@ class Mirror:
             content = json.dumps({"token": token, "files": entries}, indent=2).encode()
             known = memory["folders"].get(name, {}).get("etag", ABSENT)
             put = retried(lambda: self._put(f"{name}/{WHOLE}", content, known))
-            memory["folders"][name] = {"etag": put.etag, "token": token}
+            memory["folders"][name] = {"etag": put.etag, "token": token, "local": identity}
             self._clean(name, token)
 
-    def push_folders(self) -> None:
-        """Store every checkpoint that was replaced here since the last time, and drop those that are gone here.
+    def push_all(self) -> None:
+        """Store every checkpoint that was replaced here since the last time, drop those that are gone here, and push: last
+        checkpoints after the files that they go with.
 
         Raises:
-            Conflict, StoreError: as `push_folder`.
+            Conflict, StoreError: as `push_folder` and `push`.
         """
-        for name, local in self._folders().items():
-            if self._memory()["folders"].get(name, {}).get("local") == local:
-                continue
-            held = self.root / ".uploads" / secrets.token_hex(4)
-            with suppress(FileNotFoundError, shutil.Error):
-                held_as(self.root / name, held)
-            if self._folders().get(name) == local:  # else it was replaced or dropped in this moment: the next time
-                self.push_folder(name, held)
-                with self._remembering() as memory:
-                    memory["folders"][name]["local"] = local
-            shutil.rmtree(held, ignore_errors=True)
+        found = self._folders()
+        for name in found:
+            if not name.endswith(LAST):
+                self._push_changed(name, found[name])
+        self.push()
+        for name in found:
+            if name.endswith(LAST):
+                self._push_changed(name, found[name])
         with self._remembering() as memory:
             for name in memory["folders"].keys() - self._folders().keys():
                 retried(lambda name=name: self.store.delete(f"{name}/{WHOLE}"))  # type: ignore[misc]
                 self._clean(name, "")
                 del memory["folders"][name]
+
+    def is_pushed(self, name: str) -> bool:
+        """True where the folder `name` is stored as it is here, or is not here at all."""
+        local = self._folders().get(name)
+        return local is None or self._memory()["folders"].get(name, {}).get("local") == local
+
+    def owner(self) -> str | None:
+        """Who has the lease of the run, by its token; None where nobody ever took one."""
+        try:
+            return str(json.loads(retried(lambda: self.store.get_bytes(LEASE)))["token"])
+        except (NotFound, ValueError, KeyError, TypeError):
+            return None
+
+    def _push_changed(self, name: str, local: list[int]) -> None:
+        """Store the folder if it is not stored as it is, unless it is replaced or dropped in this moment: the next time."""
+        if self.is_pushed(name):
+            return
+        held = self.root / ".uploads" / secrets.token_hex(4)
+        try:
+            held_as(self.root / name, held)
+            if self._folders().get(name) == local:
+                self.push_folder(name, held, local)
+        except (FileNotFoundError, shutil.Error):
+            return
+        finally:
+            shutil.rmtree(held, ignore_errors=True)
 
     def take_over(self) -> None:
         """Write the checkpoints' lists anew, so that one who wrote here before cannot replace what they name."""
@@ -138,11 +168,12 @@ class Mirror:
 
     def set_aside(self, to: ObjectStore) -> None:
         """Move everything to `to`, that which this node did not push yet too; the folder here is then empty."""
-        self.push_folders()
-        self.push()
-        for info in retried(lambda: list(self.store.list())):
-            if info.key != LEASE:
-                _move(self.store, info.key, to, self.root.parent)
+        self.push_all()
+        keys = [info.key for info in retried(lambda: list(self.store.list())) if info.key != LEASE]
+        for key in keys:
+            _copy(self.store, key, to, self.root.parent)
+        for key in sorted(keys, key=lambda key: not key.endswith(WHOLE)):
+            retried(lambda key=key: self.store.delete(key))  # type: ignore[misc]
         with self._remembering() as memory:
             self._forget(memory)
 
@@ -174,7 +205,10 @@ class Mirror:
 
     def _push_file(self, key: str, known: dict[str, Any]) -> None:
         path = self.root / key
-        before = _local(path)
+        try:
+            before = _local(path)
+        except FileNotFoundError:  # it went away while the others were pushed
+            return
         if known.get(key, {}).get("local") == before:
             return
         if path.stat().st_size < _SMALL_BYTES:
@@ -231,7 +265,7 @@ class Mirror:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        return {"etag": etag, "token": listed["token"], "local": _identity(target)}
+        return {"etag": etag, "token": listed["token"], "local": identity_of(target)}
 
     def _clean(self, name: str, token: str) -> None:
         """Remove what earlier and broken pushes of the folder left."""
@@ -245,17 +279,19 @@ class Mirror:
         for folder, inner, names in os.walk(self.root):
             here = Path(folder).relative_to(self.root)
             inner[:] = [name for name in inner if name[0] != "." and not _folder_of((here / name).as_posix())]
-            keys += [(here / name).as_posix() for name in names if name[0] != "."]
+            keys += [(here / name).as_posix() for name in names if name[0] != "." and not name.endswith(_PASSING)]
         return sorted(keys)
 
     def _folders(self) -> dict[str, list[int]]:
         """The checkpoints here, each with what changes when it is replaced."""
         found = {}
-        for path in self.root.glob("**/checkpoints/*"):
-            name = path.relative_to(self.root).as_posix()
-            if _FOLDER.fullmatch(name) and "/." not in f"/{name}":
+        for folder, inner, _ in os.walk(self.root):
+            here = Path(folder).relative_to(self.root)
+            names = [(here / name).as_posix() for name in inner if name[0] != "."]
+            for name in filter(_FOLDER.fullmatch, names):
                 with suppress(FileNotFoundError):
-                    found[name] = _identity(path)
+                    found[name] = identity_of(self.root / name)
+            inner[:] = [name for name in inner if name[0] != "." and (here / name).as_posix() not in found]
         return found
 
     def _memory(self) -> dict[str, Any]:
@@ -278,7 +314,23 @@ class Mirror:
 
 def held_as(folder: Path, held: Path) -> None:
     """Have the files of `folder`, as they are now, under another name too: they stay when the folder is replaced."""
-    shutil.copytree(folder, held, copy_function=os.link)
+    shutil.copytree(folder, held, copy_function=_linked)
+
+
+def identity_of(folder: Path) -> list[int]:
+    """Another one after the folder was replaced."""
+    status = folder.stat()
+    return [status.st_ino, status.st_mtime_ns]
+
+
+def _linked(source: str, target: str) -> None:
+    """A link, or a copy where the file system knows none."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _folder_of(key: str) -> str | None:
@@ -289,12 +341,6 @@ def _folder_of(key: str) -> str | None:
 def _refuse_outside(uri: str, key: str) -> None:
     if key.startswith("/") or ".." in key.split("/"):
         raise RunError(f"{uri}: found the key {key!r}, which would lie outside the run; remove it there")
-
-
-def _identity(folder: Path) -> list[int]:
-    """Another one after the folder was replaced."""
-    status = folder.stat()
-    return [status.st_ino, status.st_mtime_ns]
 
 
 def _local(path: Path) -> list[int]:
@@ -314,13 +360,10 @@ def _each(action: Callable[[T], Any], items: Iterable[T]) -> None:
             pass
 
 
-def _move(store: ObjectStore, key: str, to: ObjectStore, scratch: Path) -> None:
+def _copy(store: ObjectStore, key: str, to: ObjectStore, scratch: Path) -> None:
     part = scratch / f".moved-{secrets.token_hex(4)}"
     try:
         retried(lambda: store.get_to_file(key, part))
         retried(lambda: to.put_file(part, key))
-        retried(lambda: store.delete(key))
-    except StoreError:
+    finally:
         part.unlink(missing_ok=True)
-        raise
-    part.unlink(missing_ok=True)

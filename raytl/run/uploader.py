@@ -7,23 +7,24 @@ import shutil
 import threading
 from pathlib import Path
 
-from raytl.errors import RaytlError, Unavailable
+from raytl.errors import Conflict, RaytlError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
-from raytl.run.mirror import BEST, LAST, Mirror, held_as
+from raytl.run.mirror import BEST, LAST, Mirror, held_as, identity_of
 
 
 class Uploader:
     """Pushes what it is given in a thread of its own, the newest of each folder; then the files beside them.
 
     A folder may be replaced as soon as it was given: its files are held by links. While the store does not answer,
-    training goes on and the newest state waits.
+    training goes on and the newest state waits. Whoever lost the lease to another run pushes nothing more.
     """
 
     def __init__(self, mirror: Mirror, emit: OnEvent = ignore) -> None:
         self._mirror, self._emit = mirror, emit
-        self._waiting: dict[str, Path] = {}
+        self._owner = mirror.owner()
+        self._waiting: dict[str, tuple[Path, list[int]]] = {}
         self._changed = threading.Condition()
-        self._closing = False
+        self._busy, self._closing = False, False
         self._error: RaytlError | None = None
         self._scratch = mirror.root / ".uploads"
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -36,16 +37,31 @@ class Uploader:
         Raises:
             StoreError: an earlier push failed for good, for example as another run took over.
         """
-        held = self._scratch / secrets.token_hex(4)
-        held_as(self._mirror.root / name, held)
+        held, folder = self._scratch / secrets.token_hex(4), self._mirror.root / name
+        identity = identity_of(folder)
+        held_as(folder, held)
         with self._changed:
             if self._error is not None:
                 raise self._error
             before = self._waiting.pop(name, None)
-            self._waiting[name] = held
-            self._changed.notify()
+            self._waiting[name] = (held, identity)
+            self._changed.notify_all()
         if before is not None:
-            shutil.rmtree(before, ignore_errors=True)
+            shutil.rmtree(before[0], ignore_errors=True)
+
+    def catch_up(self) -> None:
+        """Push what an earlier process of this node left unpushed, and wait until it is there.
+
+        Raises:
+            StoreError: it is not.
+        """
+        for name in (BEST, LAST):
+            if not self._mirror.is_pushed(name):
+                self.give(name)
+        with self._changed:
+            self._changed.wait_for(lambda: self._error is not None or not (self._waiting or self._busy))
+            if self._error is not None:
+                raise self._error
 
     def close(self) -> None:
         """Wait until everything is there.
@@ -55,7 +71,7 @@ class Uploader:
         """
         with self._changed:
             self._closing = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
         shutil.rmtree(self._scratch, ignore_errors=True)
         if self._error is not None:
@@ -70,27 +86,39 @@ class Uploader:
             except RaytlError as exc:
                 self._fail(exc)
                 return
+            except Exception as exc:  # a thread that dies must not look like one that is done
+                self._fail(StoreError(f"{self._mirror.store.uri}: checkpoints could not be stored ({exc!r})"))
+                return
 
-    def _next(self) -> dict[str, Path] | None:
+    def _next(self) -> dict[str, tuple[Path, list[int]]] | None:
         with self._changed:
+            self._busy = False
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._waiting or self._closing)
-            batch, self._waiting = self._waiting, {}
+            batch, self._waiting, self._busy = self._waiting, {}, True
             return batch or None
 
-    def _push(self, batch: dict[str, Path]) -> None:
+    def _push(self, batch: dict[str, tuple[Path, list[int]]]) -> None:
         """The last checkpoint goes last: whoever goes on from it finds the best one and the metrics that it speaks of."""
-        if BEST in batch:
-            self._mirror.push_folder(BEST, batch[BEST])
-        self._mirror.push()
-        if LAST in batch:
-            self._mirror.push_folder(LAST, batch[LAST])
-        for held in batch.values():
+        if self._mirror.owner() != self._owner:
+            raise Conflict(
+                f"{self._mirror.store.uri}: another raytl took this run over; nothing more is written to it here"
+            )
+        for name in (BEST, LAST):
+            if name == LAST:
+                self._mirror.push()
+            if name in batch:
+                self._mirror.push_folder(name, *batch[name])
+        for held, _ in batch.values():
             shutil.rmtree(held, ignore_errors=True)
 
-    def _put_off(self, batch: dict[str, Path], exc: Unavailable) -> None:
+    def _put_off(self, batch: dict[str, tuple[Path, list[int]]], exc: Unavailable) -> None:
         with self._changed:
+            superseded = [held for name, (held, _) in batch.items() if name in self._waiting]
             self._waiting = {**batch, **self._waiting}
             closing = self._closing
+        for held in superseded:
+            shutil.rmtree(held, ignore_errors=True)
         if closing:
             self._fail(exc)
             with self._changed:
@@ -101,3 +129,4 @@ class Uploader:
     def _fail(self, exc: RaytlError) -> None:
         with self._changed:
             self._error = exc
+            self._changed.notify_all()

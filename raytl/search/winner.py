@@ -24,6 +24,7 @@ from raytl.models.card import Card, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision, predict_logits
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
+from raytl.run.home import Home
 from raytl.search.execute import Engine, opener, run_tasks
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists, lower_is_better
@@ -154,5 +155,7 @@ def _is_another(experiment: Experiment) -> bool:
     from raytl.config.fingerprint import differences
     from raytl.config.load import load_experiment
 
-    folder = RunFolder.of(experiment)
+    home = Home.of(experiment)
+    home.fetch()
+    folder = home.folder
     return folder.experiment.exists() and bool(differences(load_experiment(folder.experiment), experiment))

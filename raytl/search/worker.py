@@ -22,8 +22,7 @@ from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
 from raytl.search.share import sharing
 from raytl.search.trial import SweepJob, Task, costs
-from raytl.training.checkpoint import Progress
-from raytl.training.driver import forget_after
+from raytl.training.checkpoint import Progress, forget_after
 from raytl.training.worker import Job, Ready, prepare
 from raytl.world import World
 

@@ -9,23 +9,37 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 from raytl.store.cache import cache_root
 
 _KINDS = ("pulled", "unpacked")
-_claims: dict[Path, IO[str]] = {}
+_claims: dict[Path, int] = {}
+"""Open locks, by place; the kernel lets go of them when the process ends."""
 
 
 def claim(place: Path) -> None:
     """Keep `place` from being evicted while this process lives; to be called before looking at what is in it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if place not in _claims:
-        file = _used(place).open("a")
-        fcntl.flock(file, fcntl.LOCK_SH)
-        _claims[place] = file
+        handle = os.open(_used(place), os.O_RDWR | os.O_CREAT, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        _claims[place] = handle
     os.utime(_used(place))
+
+
+def claim_those(paths: Iterable[str]) -> None:
+    """Claim the places that these files lie in, where they lie in any."""
+    kinds = [cache_root() / kind for kind in _KINDS]
+    found = {
+        root / Path(path).relative_to(root).parts[0]
+        for path in paths
+        for root in kinds
+        if Path(path).is_relative_to(root)
+    }
+    for place in found:
+        claim(place)
 
 
 def evict(limit_bytes: int) -> list[Path]:
@@ -48,7 +62,10 @@ def _removed(place: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        shutil.rmtree(place, ignore_errors=True)
+        gone = place.with_name(f".{place.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        place.rename(gone)  # at once, so that no half of it is taken for the whole
+        shutil.rmtree(gone, ignore_errors=True)
         return True
 
 

@@ -162,9 +162,10 @@ def _lives(holder: Holder, now: float) -> bool:
 
 
 def _boot() -> str:
-    """A name of this machine since it was started; the host's where the system has none."""
+    """A name of this machine since it was started, and of the container, as pids are its own; the host's name where the
+    system has none."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return socket.gethostname()
 

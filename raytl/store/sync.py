@@ -57,18 +57,28 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
     """
     store = open_store(uri)
     place = _Place(cache_root() / "pulled" / hashlib.sha256(store.uri.encode()).hexdigest()[:24])
-    claim(place.root)
-    with _locked(place):
-        wanted = _wanted(store, only)
-        _refuse_odd_keys(store.uri, [info.key for info in wanted])
-        known = _known(place)
-        missing = [info for info in wanted if not _here(place, info, known)]
-        stale = {info.key for info in missing}
-        kept = {key: info for key, info in known.items() if key not in stale}
-        _record(place, kept)
-        _fetch(store, place, missing, on_event)
-        _finish(place, wanted, kept, only)
+    try:
+        claim(place.root)
+        with _locked(place):
+            _pull(store, place, only, on_event)
+    except OSError as exc:
+        raise StoreError(
+            f"{store.uri}: cannot be kept in {place.root} ({exc.strerror or exc}); make room there, or set RAYTL_CACHE to a "
+            "larger disk: the same command goes on from what is here"
+        ) from exc
     return place.files
+
+
+def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent) -> None:
+    wanted = _wanted(store, only)
+    _refuse_odd_keys(store.uri, [info.key for info in wanted])
+    known = _known(place)
+    missing = [info for info in wanted if not _here(place, info, known)]
+    stale = {info.key for info in missing}
+    kept = {key: info for key, info in known.items() if key not in stale}
+    _record(place, kept)
+    _fetch(store, place, missing, on_event)
+    _finish(place, wanted, kept, only)
 
 
 @contextmanager
@@ -84,7 +94,8 @@ def _wanted(store: ObjectStore, only: Collection[str] | None) -> list[ObjectInfo
     prefix = os.path.commonprefix(list(only)) if only else ""  # noqa: RUF071 - of keys, which are no paths
     found = retried(lambda: list(store.list(prefix)))
     if only is not None:
-        found = [info for info in found if info.key in set(only)]
+        asked = set(only)
+        found = [info for info in found if info.key in asked]
     if not found:
         sought = f"{sorted(only)[:3]}" if only else "anything"
         raise NotFound(f"{store.uri}: found no {sought} there; check the bucket, the prefix and AWS_ENDPOINT_URL")
@@ -173,7 +184,8 @@ def _finish(
         here = {key for key in only if not _is_odd(key) and (place.files / key).is_file()}
     for key in here - rows.keys():
         (place.files / key).unlink()
-    others = {} if only is None else {key: info for key, info in known.items() if key not in only}
+    asked = set(only or ())
+    others = {} if only is None else {key: info for key, info in known.items() if key not in asked}
     rows = {**others, **rows}
     _record(place, rows)
 

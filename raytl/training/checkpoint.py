@@ -21,7 +21,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from raytl.errors import RunError
-from raytl.run.atomic import replace_dir, settle_dir, write_json
+from raytl.run import journal
+from raytl.run.atomic import replace_dir, settle_dir, write_bytes, write_json
+from raytl.run.folder import RunFolder
+from raytl.run.plain import encode
 
 _FORMAT = 1
 _SEPARATOR = "::"
@@ -147,6 +150,14 @@ def progress_of(folder: Path) -> Progress | None:
         return None
     values = json.loads(path.read_bytes())["progress"]
     return Progress(**{**values, "best": _best(values["best"])})
+
+
+def forget_after(folder: RunFolder) -> None:
+    """Drop the metrics of epochs that will be trained again."""
+    progress = progress_of(folder.last)
+    done = progress.epoch if progress else 0
+    kept = [record for record in journal.read(folder.metrics) if record["epoch"] <= done]
+    write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in kept))
 
 
 def _best(value: Mapping[str, Any] | None) -> Best | None:

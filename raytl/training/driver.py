@@ -25,7 +25,7 @@ from raytl.run.logs import log_to, logged
 from raytl.run.plain import encode
 from raytl.run.provenance import provenance
 from raytl.store.reach import reach
-from raytl.training.checkpoint import progress_of
+from raytl.training.checkpoint import forget_after, progress_of
 from raytl.training.plan import Plan, make_plan
 from raytl.training.worker import BEST_SCORE, Job, train_worker
 
@@ -143,14 +143,6 @@ def _check_data(folder: RunFolder, made: Plan) -> None:
             f"{folder.root}: the dataset changed since this run began (fingerprint {found[:12]} then, "
             f"{made.dataset.digest[:12]} now).\n  Put it back, or start over with --new (the old run is kept aside)."
         )
-
-
-def forget_after(folder: RunFolder) -> None:
-    """Drop the metrics of epochs that will be trained again."""
-    progress = progress_of(folder.last)
-    done = progress.epoch if progress else 0
-    kept = [record for record in journal.read(folder.metrics) if record["epoch"] <= done]
-    write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in kept))
 
 
 def _position(home: Home) -> int:

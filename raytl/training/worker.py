@@ -34,8 +34,10 @@ from raytl.run.uploader import Uploader
 from raytl.store.reach import reach
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
+from raytl.training.agree import total
 from raytl.training.allocator import keep_freed_memory
 from raytl.training.average import WeightAverage
+from raytl.training.checkpoint import forget_after
 from raytl.training.head import solve_head
 from raytl.training.loop import Outcome, Sink, epochs
 from raytl.training.plan import depth_of
@@ -155,8 +157,7 @@ def prepare(
         start(backbone, depth)
     layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-    home = Home(job.root)
-    home.fetch()
+    home, uploads = _home(world, job, emit, device)
     resume = checkpoint.load(home.folder.last)
     if start is None and resume is None and experiment.transfer.head_start == "solved" and world.leads:
         # the others get it when DDP sends them rank 0's weights
@@ -165,7 +166,6 @@ def prepare(
     precision = pick_precision(experiment.train.precision, device)
     shared = share(backbone, depth, precision) if share is not None else None
     setting = _setting(world, job, backbone, device, emit, shared)
-    uploads = home.uploader(emit) if world.leads else None
     return Ready(
         setting=setting,
         backbone=shared.backbone if shared else backbone,
@@ -177,6 +177,21 @@ def prepare(
         resume=resume,
         shared=shared.told if shared else "none",
     )
+
+
+def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[Home, Uploader | None]:
+    """The run's folder on this node, the same on all: rank 0 first stores what only its node has, then the others fetch."""
+    home, uploads = Home(job.root), None
+    if world.leads:
+        home.fetch()
+        uploads = home.uploader(emit)
+        if uploads is not None:
+            forget_after(home.folder)
+            uploads.catch_up()
+    total(world, [0.0], device)
+    if not world.leads:
+        home.fetch()
+    return home, uploads
 
 
 def _on_this_node(job: Job, emit: OnEvent) -> Job:

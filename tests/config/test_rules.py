@@ -47,7 +47,8 @@ def test_the_defaults_contradict_nothing() -> None:
         ({"compute__cluster": "none"}, []),
         ({"train__precision": "fp16", "compute__device": "cpu"}, ["train.precision"]),
         ({"train__precision": "bf16", "compute__device": "cpu"}, []),
-        ({"storage__uri": "s3://bucket/runs"}, ["storage.uri"]),
+        ({"storage__uri": "gs://bucket/runs"}, ["storage.uri"]),
+        ({"storage__uri": "s3://bucket/runs"}, []),
         ({"storage__uri": "file:///tmp/runs"}, []),
     ],
 )

@@ -213,14 +213,13 @@ def test_the_checkpoints_of_runs_below_it_go_along_and_go_away(copies: Copies) -
     here, there = copies("here"), copies("there")
     names = [f"trials/trial-{number}/{BEST}" for number in range(3)]
     write(here, {f"{name}/model": name for name in names} | {"study.log": "asked", "trials/.ray/x": "not this"})
-    here.push_folders()
-    here.push()
+    here.push_all()
     there.fetch()
     assert read(there) == {f"{name}/model": name for name in names} | {"study.log": "asked"}
     shutil.rmtree(here.root / names[0])
     shutil.rmtree(here.root / names[1])
     write(here, {f"{names[1]}/model": "better"})
-    here.push_folders()
+    here.push_all()
     there.fetch()
     assert {name: text for name, text in read(there).items() if name != "study.log"} == {
         f"{names[1]}/model": "better",
@@ -232,9 +231,9 @@ def test_the_checkpoints_of_runs_below_it_go_along_and_go_away(copies: Copies) -
 def test_checkpoints_that_did_not_change_do_not_travel(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
     here = copies("here")
     write(here, {f"trials/t/{BEST}/model": "one"})
-    here.push_folders()
+    here.push_all()
     monkeypatch.setattr(Mirror, "push_folder", lambda *_: pytest.fail("nothing changed"))
-    here.push_folders()
+    here.push_all()
 
 
 def test_a_run_that_was_taken_away_leaves_nothing_to_go_on_from(copies: Copies) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from raytl.errors import Conflict, Unavailable
+from raytl.errors import Conflict, StoreError, Unavailable
 from raytl.events import Message, Recorder
 from raytl.run.mirror import BEST, LAST, Mirror
 from raytl.run.uploader import Uploader
+from raytl.store.lease import take
 from raytl.store.memory import MemoryStore
 
 FOLDERS = (BEST, LAST)
@@ -52,10 +53,10 @@ def test_the_newest_goes_up_and_what_it_replaced_while_waiting_does_not(
     pushed, gate = [], threading.Event()
     real = Mirror.push_folder
 
-    def slow(self: Mirror, name: str, source: Path) -> None:
+    def slow(self: Mirror, name: str, source: Path, identity: list[int]) -> None:
         pushed.append((name, (source / "state").read_text()))
         gate.wait(10)
-        real(self, name, source)
+        real(self, name, source, identity)
 
     monkeypatch.setattr(Mirror, "push_folder", slow)
     uploader = Uploader(mirror)
@@ -79,10 +80,10 @@ def test_while_the_store_does_not_answer_training_goes_on_and_the_state_waits(
     troubles = [Unavailable("no answer")]
     real = Mirror.push_folder
 
-    def push(self: Mirror, name: str, source: Path) -> None:
+    def push(self: Mirror, name: str, source: Path, identity: list[int]) -> None:
         if troubles:
             raise troubles.pop()
-        real(self, name, source)
+        real(self, name, source, identity)
 
     monkeypatch.setattr(Mirror, "push_folder", push)
     watcher = Recorder()
@@ -120,3 +121,35 @@ def test_whoever_was_fenced_off_hears_it_with_the_next_checkpoint(mirror: Mirror
     with pytest.raises(Conflict, match="somebody else"):
         late.close()
     assert stored(mirror, tmp_path, LAST) == "1"
+
+
+def test_what_an_earlier_process_left_unpushed_goes_up_first(mirror: Mirror, tmp_path: Path) -> None:
+    for name in FOLDERS:
+        write(mirror, name, f"{name} of one that was killed")
+    uploader = Uploader(mirror)
+    uploader.catch_up()
+    assert [stored(mirror, tmp_path, name) for name in FOLDERS] == [
+        f"{name} of one that was killed" for name in FOLDERS
+    ]
+    assert all(mirror.is_pushed(name) for name in FOLDERS)
+    uploader.close()
+
+
+def test_whoever_lost_the_lease_pushes_nothing_more(mirror: Mirror) -> None:
+    take(mirror.store).give_back()
+    uploader = Uploader(mirror)
+    take(mirror.store)
+    write(mirror, LAST, "late")
+    uploader.give(LAST)
+    with pytest.raises(Conflict, match="took this run over"):
+        uploader.close()
+    assert not list(mirror.store.list("checkpoints"))
+
+
+def test_a_bug_in_the_thread_is_an_error_at_the_end(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Mirror, "push_folder", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    uploader = Uploader(mirror)
+    write(mirror, LAST, "1")
+    uploader.give(LAST)
+    with pytest.raises(StoreError, match="could not be stored.*disk"):
+        uploader.close()

@@ -7,7 +7,6 @@ import random
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -214,7 +213,7 @@ def stalled(seconds: float) -> Fault:
         handler.head(answer)
         handler.wfile.write(answer.body[: len(answer.body) // 2])
         handler.wfile.flush()
-        time.sleep(seconds)
+        threading.Event().wait(seconds)
         handler.hang_up(reset=True)
 
     return stall
@@ -230,6 +229,6 @@ def dripping(seconds: float) -> Fault:
         for start in range(0, len(answer.body), size):
             handler.wfile.write(answer.body[start : start + size])
             handler.wfile.flush()
-            time.sleep(seconds / 10)
+            threading.Event().wait(seconds / 10)
 
     return drip

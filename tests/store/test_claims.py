@@ -47,11 +47,11 @@ def test_what_this_process_or_another_uses_stays(places: list[Path]) -> None:
         assert evict(0) == [places[2]]
         other.kill()
     assert evict(0) == [places[1]]
-    claims._claims.pop(places[0]).close()
+    os.close(claims._claims.pop(places[0]))
     assert evict(0) == [places[0]]
 
 
 def test_a_claim_makes_a_place_the_last_to_go(places: list[Path]) -> None:
     claim(places[0])
-    claims._claims.pop(places[0]).close()
+    os.close(claims._claims.pop(places[0]))
     assert evict(1000) == [places[1], places[2]]

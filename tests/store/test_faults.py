@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,10 @@ FATAL: dict[str, tuple[Fault, type[StoreError], str]] = {
 @pytest.fixture
 def between(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A proxy that boto3 finds in the environment; pauses between attempts are short."""
-    sleep = time.sleep
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         reach(StorageConfig(read_timeout_s=0.5))
-        monkeypatch.setattr("raytl.store.retry.time.sleep", lambda seconds: sleep(min(seconds, 0.01)))
+        monkeypatch.setattr("raytl.store.retry.time.sleep", lambda _: threading.Event().wait(0.01))
         s3.forget_client()
         yield proxy
     reach(StorageConfig())

@@ -131,5 +131,5 @@ def test_a_uri_that_leads_nowhere_is_refused(uri: str, message: str) -> None:
 
 
 def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.zip is neither a folder nor a known manifest"):
-        scan(str(write(tmp_path, "a.zip") / "a.zip"))
+    with pytest.raises(DataError, match=r"a\.rar is neither a folder nor a known manifest"):
+        scan(str(write(tmp_path, "a.rar") / "a.rar"))
