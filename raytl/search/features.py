@@ -2,7 +2,8 @@
 
     <cache>/features/<key>/rows.bin     the rows, in the type that the network computed
                            card.json    their shape and type; written last, so that a set that has it is whole
-    <cache>/features/<key>.lock         held shared while in use, alone while it is built or evicted
+    <cache>/features/<key>.lock         held shared while in use or built, alone while it is evicted
+    <cache>/features/<key>.build        held alone while it is built
 
 Locks are flocks: the kernel takes them back when their holder dies, and the next one who wants the set builds it.
 """
@@ -96,12 +97,13 @@ def ensure(key: str, count: int, fill: Fill, limit_bytes: float) -> Rows:
     """
     root().mkdir(parents=True, exist_ok=True)
     lock = Lock(root() / f"{key}.lock")
-    lock.shared()
+    lock.shared()  # nobody evicts it from here on
     while (found := _opened(key, lock)) is None:
-        lock.alone()  # not an upgrade in one step: others may have built it in between
+        building = Lock(root() / f"{key}.build")  # held by nobody who only uses the set: they may do so for hours
+        building.alone()
         if not (root() / key / _CARD).exists():
             _build(key, count, fill, limit_bytes)
-        lock.shared()
+        del building
     os.utime(root() / key / _CARD)
     return found
 

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,12 +35,29 @@ def ask(path: str) -> None:
     assert torch.equal(ensure("set", 10, lambda: counted(path), 1e9).take(np.array([3])), ROWS[[3]])
 
 
+def waiting(processes: list[Any]) -> bool:
+    """True when two of them wait for a lock."""
+    pids = {str(process.pid) for process in processes}
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
+    return len(pids & {word for line in lines for word in line}) == 2
+
+
 def killed_in_the_middle() -> None:
     def half() -> Iterator[torch.Tensor]:
         yield ROWS[:5]
         os.kill(os.getpid(), signal.SIGKILL)
 
     ensure("set", 10, half, 1e9)
+
+
+def hold(path: str, began: Any, all_have: Any) -> None:
+    def slowly() -> Iterator[torch.Tensor]:
+        began.wait(20)  # while it is built, the others ask
+        yield from counted(path)
+
+    rows = ensure("set", 10, slowly, 1e9)
+    all_have.wait(20)
+    assert torch.equal(rows.take(np.array([3])), ROWS[[3]])
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
@@ -57,6 +75,22 @@ def test_a_set_is_built_once_though_many_processes_ask(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4
+    assert Path(path).read_text() == "built\n"
+
+
+def test_who_waits_for_a_set_does_not_wait_for_those_who_use_it(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    began, all_have, path = fork.Event(), fork.Barrier(3), str(tmp_path / "count")
+    processes = [fork.Process(target=hold, args=(path, began, all_have)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    asking = features.root() / "set.build"
+    while not (asking.exists() and waiting(processes)):
+        pass
+    began.set()
+    for process in processes:
+        process.join(20)
+    assert [process.exitcode for process in processes] == [0] * 3
     assert Path(path).read_text() == "built\n"
 
 

@@ -10,8 +10,20 @@ import pytest
 
 from raytl.config.override import override
 from raytl.config.schema import Experiment
+from raytl.events import Event, Step
 
 MakeExperiment = Callable[..., Experiment]
+
+
+class Interrupt:
+    """A watcher that presses Ctrl-C at a step."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.at = (epoch, step)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Step) and (event.epoch, event.step) == self.at:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture

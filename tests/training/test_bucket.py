@@ -22,7 +22,7 @@ from raytl.run.home import Home
 from raytl.store.open import open_store
 from raytl.training import steps
 from raytl.training.driver import train
-from tests.training.conftest import MakeExperiment
+from tests.training.conftest import Interrupt, MakeExperiment
 
 CANARY = "canary-secret-0123456789"
 
@@ -45,17 +45,6 @@ def every_step_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Go on as on another machine: what this one's cache holds is not there."""
     return lambda name: monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "machines" / name))
-
-
-class Interrupt:
-    """Ctrl-C at a step of an epoch."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        self.at = (epoch, step)
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Step) and (event.epoch, event.step) == self.at:
-            raise KeyboardInterrupt
 
 
 def weights(experiment: Experiment) -> dict[str, torch.Tensor]:

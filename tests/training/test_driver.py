@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from raytl.config.override import override
-from raytl.config.schema import Experiment
 from raytl.errors import ConfigError, DataError, ModelError, NonFiniteLoss, RunError, UserError
 from raytl.events import EpochEnded, Event, Message, Recorder, Resumed, StageOpened, Step
 from raytl.run import journal
 from raytl.run.folder import RunFolder
 from raytl.training import steps
 from raytl.training.driver import plan, train
-
-MakeExperiment = Callable[..., Experiment]
+from tests.training.conftest import Interrupt, MakeExperiment
 
 
 @pytest.fixture(autouse=True)
@@ -31,17 +28,6 @@ def records(folder: RunFolder) -> list[dict[str, Any]]:
     """The run's metrics without those that are clocks."""
     clocks = re.compile("seconds|images_per_s")
     return [{k: v for k, v in record.items() if not clocks.search(k)} for record in journal.read(folder.metrics)]
-
-
-class Interrupt:
-    """A watcher that presses Ctrl-C at a step."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        self.at = (epoch, step)
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Step) and (event.epoch, event.step) == self.at:
-            raise KeyboardInterrupt
 
 
 def test_a_run_is_a_folder_with_all_that_it_takes_to_use_it_and_to_make_it_again(
