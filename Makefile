@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-assets lint format bench clean venv
+.PHONY: help quickstart test test-thorough test-assets lint format bench clean venv
 
 # any Python from 3.11; `make PYTHON=/path/to/python3.11 ...` picks one
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
@@ -16,6 +16,7 @@ ARGS ?=
 help:
 	@echo "make quickstart   transfer learning on a small niche, from nothing, in a few minutes"
 	@echo "make test         the test suite (ARGS=... for pytest)"
+	@echo "make test-thorough  the rest of it: faults of stores, kills, second machines"
 	@echo "make test-assets  real weights on real photos: RAYTL_ASSETS, or ../shared/assets"
 	@echo "make lint         style, types, floors and doors"
 	@echo "make bench        images/s beside the ceiling and a common peer"
@@ -41,6 +42,9 @@ quickstart: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-thorough: $(STAMP)
+	@$(BIN)/python -m pytest -m "thorough and not assets" $(ARGS)
 
 test-assets: $(STAMP)
 	@$(BIN)/python -m pytest -m assets $(ARGS)

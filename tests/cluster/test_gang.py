@@ -45,6 +45,7 @@ def test_a_workers_own_error_reaches_the_user_and_is_not_retried(tmp_path: Path)
     assert not any(isinstance(event, Restarted) for event in watcher.events)
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_bug_stops_after_it_came_twice(tmp_path: Path) -> None:

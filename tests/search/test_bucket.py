@@ -34,6 +34,7 @@ def outline(experiment: Experiment) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "folder", "features")} for row in rows]
 
 
+@pytest.mark.thorough
 def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
     make_sweep: MakeSweep, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from raytl.store.sync import pull
 from tests.store import proxy as faults
 from tests.store.proxy import Fault, Proxy, Request, proxied, share
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.thorough]
 
 COUNT = 60
 RECOVERED: dict[str, Fault] = {

@@ -21,7 +21,7 @@ from raytl.store.sync import pull
 from tests.store import proxy as faults
 from tests.store.proxy import Proxy, proxied
 
-pytestmark = [pytest.mark.s3, pytest.mark.slow]
+pytestmark = [pytest.mark.s3, pytest.mark.slow, pytest.mark.thorough]
 
 COUNT = 400
 PULL = "import sys; from raytl.store.sync import pull; pull(sys.argv[1])"

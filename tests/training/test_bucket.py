@@ -160,6 +160,7 @@ def test_no_secret_is_written_anywhere(
 @pytest.mark.s3
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_two_ray_workers_train_into_a_bucket(
     make_experiment: MakeExperiment, bucket: str, move: Any, own_cache: Path
 ) -> None:
