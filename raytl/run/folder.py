@@ -29,7 +29,7 @@ class RunFolder:
     @classmethod
     def of(cls, experiment: Experiment) -> RunFolder:
         """The folder on this node that `experiment` runs in: `<storage.uri>/<name>`, or its working copy."""
-        return cls(working_copy(f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"))
+        return cls(working_copy(run_uri(experiment)))
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -168,6 +168,11 @@ class RunFolder:
             parts = path.relative_to(self.root).parts
             if path.is_file() and parts[0] not in _NOT_IN_MANIFEST and not any(part.startswith(".") for part in parts):
                 yield path.relative_to(self.root).as_posix()
+
+
+def run_uri(experiment: Experiment) -> str:
+    """Where `experiment` runs: `<storage.uri>/<name>`."""
+    return f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"
 
 
 def is_remote(uri: str) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from raytl.errors import RaytlError, RunError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
-from raytl.run.folder import RunFolder, is_remote, working_copy
+from raytl.run.folder import RunFolder, is_remote, run_uri, working_copy
 from raytl.run.mirror import Mirror
 from raytl.run.owner import set_aside, sole_owner
 from raytl.run.uploader import Uploader
@@ -37,7 +37,7 @@ class Home:
     @classmethod
     def of(cls, experiment: Experiment) -> Home:
         """Where `experiment` runs: `<storage.uri>/<name>`."""
-        return cls(f"{experiment.storage.uri.rstrip('/')}/{experiment.name}")
+        return cls(run_uri(experiment))
 
     @classmethod
     def open(cls, uri: str) -> Home:
@@ -54,12 +54,12 @@ class Home:
         if self._mirror is not None:
             self._mirror.fetch()
 
-    def push(self, names: Iterable[str] | None = None) -> None:
-        """Store what changed in the node's folder (of `names`, where given), but for the checkpoints."""
+    def push(self) -> None:
+        """Store what changed in the node's folder, but for the checkpoints."""
         if self._lease is not None:
             self._lease.check()
         if self._mirror is not None:
-            self._mirror.push(names)
+            self._mirror.push()
 
     def uploader(self, emit: OnEvent = ignore) -> Uploader | None:
         """What pushes checkpoints while training goes on; None where there is nothing to push."""

@@ -67,23 +67,23 @@ class Mirror:
             for name in names | memory["folders"].keys():
                 self._fetch_folder(name, found.get(f"{name}/{WHOLE}"), memory["folders"])
 
-    def push(self, names: Iterable[str] | None = None) -> None:
-        """Store the files that changed here since the last time (of `names`, where given); checkpoints are no part of it.
+    def push(self) -> None:
+        """Store the files that changed here since the last time, and drop those that are gone here; checkpoints are no part
+        of it.
 
         Raises:
             Conflict: somebody else wrote one of them meanwhile.
             StoreError: the store cannot be written.
         """
         with self._remembering() as memory:
-            keys = self._plain() if names is None else [name for name in names if (self.root / name).is_file()]
-            for gone in () if names is not None else memory["files"].keys() - set(keys):
+            keys = self._plain()
+            for gone in memory["files"].keys() - set(keys):
                 retried(lambda key=gone: self.store.delete(key))  # type: ignore[misc]
                 del memory["files"][gone]
             first = [key for key in keys if key != "manifest.json"]
             _each(lambda key: self._push_file(key, memory["files"]), first)
-            _each(
-                lambda key: self._push_file(key, memory["files"]), set(keys) - set(first)
-            )  # it says that the rest is there
+            if len(first) < len(keys):  # it says that the rest is there
+                self._push_file("manifest.json", memory["files"])
 
     def push_folder(self, name: str, source: Path, identity: list[int] | None = None) -> None:
         """Store what is in `source` as the folder `name`, in place of the one before it; `identity` is that of the folder

@@ -12,7 +12,7 @@ from typing import Any
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
-from raytl.run.folder import working_copy
+from raytl.run.folder import run_uri, working_copy
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def costs(trainable: int, seconds: float) -> dict[str, float]:
 
 def sweep_uri(experiment: Experiment) -> str:
     """Where the sweep of `experiment` is kept."""
-    return f"{experiment.storage.uri.rstrip('/')}/{experiment.name}-sweep"
+    return f"{run_uri(experiment)}-sweep"
 
 
 def sweep_root(experiment: Experiment) -> Path:

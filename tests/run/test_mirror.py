@@ -251,6 +251,6 @@ def test_of_two_looks_at_a_test_in_one_moment_the_second_is_refused(copies: Copi
     for mirror in (here, there):
         mirror.fetch()
         write(mirror, {"test_ledger.jsonl": mirror.root.name})
-    here.push(["test_ledger.jsonl"])
+    here.push()
     with pytest.raises(Conflict, match="test_ledger"):
-        there.push(["test_ledger.jsonl"])
+        there.push()
