@@ -90,6 +90,8 @@ class DataConfig(Section):
     """Bound of the node's cache of decoded images, in GB (10^9 bytes); the least recently used sets go first."""
     pull_limit_gb: Annotated[float, Field(gt=0)] = 100.0
     """Bound of what this node keeps of buckets and archives, in GB; the least recently used go first, what is in use stays."""
+    stream: bool = False
+    """For data larger than the node's disk: images stay in the bucket and are fetched as training will want them."""
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Loader processes of each training worker."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -24,9 +24,11 @@ from raytl.data.split import assign
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore
+from raytl.store.contract import ObjectInfo
 
 _EVENT_EVERY_S = 0.1
 _IN_FLIGHT = 4096
+_FETCHERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def audit(
             split (`on_duplicate: error`), all of them listed.
     """
     samples = assign(manifest.samples, config.val_fraction, config.test_fraction)
-    findings, writer = _findings(samples, config, preprocess, on_event)
+    findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event)
     try:
         audited = _judged(manifest, samples, findings, config)
         if writer:
@@ -114,13 +116,14 @@ def _notes(manifest: Manifest, bad: Sequence[Bad], copies: Sequence[Duplicate]) 
 
 
 def _findings(
-    samples: Sequence[Sample], config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent
+    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent
 ) -> tuple[dict[str, Finding], SetWriter | None]:
     """What each path holds, from memory or by reading; the writer has the decoded images of what was read."""
+    samples, objects = manifest.samples, manifest.objects
     known = recall(samples, config.max_pixels)
-    held = {s.path: known[s.path] for s in samples if s.path in known and _holds(known[s.path], s.path)}
+    held = {s.path: known[s.path] for s in samples if s.path in known and _holds(known[s.path], s.path, objects)}
     fresh = [sample for sample in samples if sample.path not in held]
-    reading = _Reading(fresh, config.max_pixels, preprocess, config)
+    reading = _Reading(fresh, objects, preprocess, config)
     try:
         read_now = dict(_progress(reading.run(), len(fresh), on_event))
     except BaseException:
@@ -132,9 +135,9 @@ def _findings(
     return findings, reading.writer
 
 
-def _holds(finding: Finding, path: str) -> bool:
+def _holds(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bool:
     try:
-        return finding.holds(Path(path).stat())
+        return finding.holds(objects[path] if path in objects else Path(path).stat())
     except OSError:
         return False
 
@@ -153,10 +156,14 @@ class _Reading:
     """Reads files in threads (Pillow decodes outside Python's lock) and keeps what is to be cached."""
 
     def __init__(
-        self, samples: Sequence[Sample], max_pixels: int, preprocess: Preprocess | None, config: DataConfig
+        self,
+        samples: Sequence[Sample],
+        objects: Mapping[str, ObjectInfo],
+        preprocess: Preprocess | None,
+        config: DataConfig,
     ) -> None:
-        self._samples = samples
-        self._max_pixels = max_pixels
+        self._samples, self._objects = samples, objects
+        self._max_pixels = config.max_pixels
         self._preprocess = preprocess
         cached = [sample for sample in samples if sample.split != "test"]
         self._slots = {sample.key: slot for slot, sample in enumerate(cached)}
@@ -165,7 +172,7 @@ class _Reading:
     def run(self) -> Iterator[tuple[str, Finding]]:
         """Each sample's path and finding, in order."""
         samples = iter(self._samples)
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(_FETCHERS if self._objects else len(os.sched_getaffinity(0))) as pool:
             try:
                 while some := list(islice(samples, _IN_FLIGHT)):
                     yield from zip((s.path for s in some), pool.map(self._read, some), strict=True)
@@ -180,18 +187,21 @@ class _Reading:
 
     def _read(self, sample: Sample) -> Finding:
         size = mtime_ns = ctime_ns = 0
-        digest = ""
-        try:
-            status = Path(sample.path).stat()  # before the bytes, so that a change in between is seen next time
-            size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        digest = etag = ""
+        try:  # what tells a change is asked for before the bytes, so that a change in between is seen next time
+            if found := self._objects.get(sample.path):
+                size, etag = found.size, found.etag
+            else:
+                status = Path(sample.path).stat()
+                size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
             data = read(sample.path, self._max_pixels)
             digest = hashlib.sha256(data).hexdigest()
             self._keep(sample, data)
         except OSError as exc:
             return Finding(size, mtime_ns, ctime_ns, digest, f"cannot be read ({exc.strerror or exc})")
         except BadImage as exc:
-            return Finding(size, mtime_ns, ctime_ns, digest, exc.reason)
-        return Finding(size, mtime_ns, ctime_ns, digest, "")
+            return Finding(size, mtime_ns, ctime_ns, digest, exc.reason, etag)
+        return Finding(size, mtime_ns, ctime_ns, digest, "", etag)
 
     def _keep(self, sample: Sample, data: bytes) -> None:
         image = decode(data, self._max_pixels)

@@ -20,9 +20,11 @@ from raytl.config.schema import DataConfig
 from raytl.data import packs
 from raytl.data.images import DecodedSet, FileImages, Images, Pixels
 from raytl.data.manifest import Sample
+from raytl.data.stream import StreamedImages, expect
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import Message, OnEvent, Work, ignore
+from raytl.store.open import in_bucket
 
 _TYPICAL_ASPECT = 4 / 3
 _EVENTS_EVERY_S = 0.1
@@ -42,7 +44,7 @@ def open_images(
     Raises:
         DataError: `data.cache: on` and there is no room for them; or a file that was readable no longer is.
     """
-    files = FileImages(samples, preprocess, config.max_pixels)
+    files = source_images(samples, preprocess, config.max_pixels)
     if config.cache == "off" or not samples:
         return files
     try:
@@ -50,14 +52,21 @@ def open_images(
     except (_NoCache, OSError) as exc:
         if config.cache == "on":
             raise DataError(f"data.cache is on, but {exc}; make room, raise data.cache_limit_gb, or set auto") from exc
-        on_event(Message(f"decoding {len(samples)} images anew each epoch: {exc}", "warning"))
+        done = "fetching and decoding" if isinstance(files, StreamedImages) else "decoding"
+        on_event(Message(f"{done} {len(samples)} images anew each epoch: {exc}", "warning"))
         return files
     on_event(Message(f"{len(images)} decoded images ({_size(images.bytes)}) opened from {packs.root()}"))
     return images
 
 
+def source_images(samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> FileImages | StreamedImages:
+    """The samples' prepared images, made anew each time they are asked for: from their files, or from their bucket."""
+    in_buckets = any(in_bucket(sample.path) for sample in samples)
+    return (StreamedImages if in_buckets else FileImages)(samples, preprocess, max_pixels)
+
+
 def _cached(
-    samples: Sequence[Sample], files: FileImages, preprocess: Preprocess, config: DataConfig, on_event: OnEvent
+    samples: Sequence[Sample], files: Images, preprocess: Preprocess, config: DataConfig, on_event: OnEvent
 ) -> DecodedSet:
     """The set from packs, after writing one of what they lack."""
     digests = _digests(samples)
@@ -119,7 +128,7 @@ def _look_up(digests: NDArray[np.bytes_], preprocess: Preprocess) -> _Found:
 
 
 def _build(
-    files: FileImages,
+    files: Images,
     digests: NDArray[np.bytes_],
     missing: NDArray[np.int64],
     preprocess: Preprocess,
@@ -143,6 +152,7 @@ def _build(
             progress.one_more()
             return digests[i].decode(), place
 
+        expect(files, wanted)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
             places = dict(threads.map(store, wanted))
         if not writer.publish(preprocess.key, places, limit):

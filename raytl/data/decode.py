@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from raytl.store.open import in_bucket, object_at
+from raytl.store.retry import retried
+
 # EPS runs Ghostscript and many rare formats are parsed by code that few people test: only what photographs come in.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
 IMAGE_SUFFIXES = frozenset(
@@ -50,11 +53,15 @@ def decode(source: bytes | str | Path, max_pixels: int) -> Image.Image:
 
 
 def read(path: str | Path, max_pixels: int) -> bytes:
-    """The file's bytes.
+    """The bytes of the file, or of the object where `path` is an s3:// URI.
 
     Raises:
         BadImage: it is missing, unreadable, no regular file, or far larger than an image of `max_pixels` can be.
+        StoreError: the object cannot be fetched.
     """
+    if in_bucket(path):
+        store, key = object_at(str(path))
+        return retried(lambda: store.get_bytes(key))
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever

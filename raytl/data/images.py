@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,18 +30,15 @@ class FileImages:
     """Decodes and prepares a file each time it is asked for. Safe to use from forked processes and threads."""
 
     def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> None:
-        # One string, not a million: reading a Python object counts its references, which copies its page in every fork.
-        self._paths = b"\0".join(sample.path.encode(errors="surrogateescape") for sample in samples)
-        lengths = [len(sample.path.encode(errors="surrogateescape")) + 1 for sample in samples]
-        self._ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self._paths = Texts(sample.path for sample in samples)
         self._preprocess = preprocess
         self._max_pixels = max_pixels
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self._paths)
 
     def __getitem__(self, i: int, /) -> Pixels:
-        path = self._paths[self._ends[i] : self._ends[i + 1] - 1].decode(errors="surrogateescape")
+        path = self._paths[i]
         try:
             return prepare(decode(path, self._max_pixels), self._preprocess)
         except BadImage as exc:
@@ -49,6 +46,21 @@ class FileImages:
                 f"{path}: {exc}; it could be read when the data was checked, so the file changed since then. "
                 "Put the file back, or run the same command again to check the data anew"
             ) from exc
+
+
+class Texts:
+    """Many texts as one: reading a million Python objects counts their references, which copies their pages in every fork."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        encoded = [text.encode(errors="surrogateescape") for text in texts]
+        self._all = b"\0".join(encoded)
+        self._ends = np.concatenate([[0], np.cumsum([len(text) + 1 for text in encoded], dtype=np.int64)])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, i: int, /) -> str:
+        return self._all[self._ends[i] : self._ends[i + 1] - 1].decode(errors="surrogateescape")
 
 
 class DecodedSet:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from raytl.data import shard
 from raytl.data.augment import TrainAugment, sample_rng
 from raytl.data.images import Images, Pixels
+from raytl.data.stream import AHEAD, StreamedImages, expect
 from raytl.data.transforms import Preprocess, center_crop
 from raytl.errors import RaytlError, TrainingError
 from raytl.world import World
@@ -50,6 +51,8 @@ class _Request:
     ids: NDArray[np.int64]
     slot: int
     global_count: int
+    ahead: tuple[NDArray[np.int64], ...] = ()
+    """What the process that makes this batch will be asked for next: to be fetched by then where it is far away."""
 
 
 def auto_workers(device: str, cores: float) -> int:
@@ -86,7 +89,7 @@ class TrainLoader:
         self._seed, self._world, self._weights = seed, world, weights
         self.steps = shard.steps_per_epoch(len(images), batch)
         view = partial(_augmented, images, augment, seed)
-        self._pipe = _Pipe(view, augment.image_px, -(-batch // world.size), workers)
+        self._pipe = _Pipe(images, view, augment.image_px, -(-batch // world.size), workers)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
         """The batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
@@ -120,7 +123,7 @@ class EvalLoader:
         self._targets = np.asarray(targets, dtype=np.int64)
         assert len(images) == len(self._targets), "one target for each image"
         self._parts = shard.eval_batches(len(images), batch, world.rank, world.size)
-        self._pipe = _Pipe(partial(_cropped, images, preprocess.image_px), preprocess.image_px, batch, workers)
+        self._pipe = _Pipe(images, partial(_cropped, images, preprocess.image_px), preprocess.image_px, batch, workers)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -163,11 +166,12 @@ class _Requests:
 class _Views(Dataset[Any]):
     """Makes the images of a request in the loader process, straight into the shared memory."""
 
-    def __init__(self, view: Callable[[int, int], Pixels], slots: Pixels) -> None:
-        self._view, self._slots = view, slots
+    def __init__(self, images: Images, view: Callable[[int, int], Pixels], slots: Pixels) -> None:
+        self._images, self._view, self._slots = images, view, slots
 
     def __getitem__(self, request: Any) -> RaytlError | None:
         slot = self._slots[request.slot % len(self._slots)]
+        expect(self._images, np.concatenate([request.ids, *request.ahead]).tolist())
         try:
             for row, i in enumerate(request.ids.tolist()):
                 slot[row] = self._view(request.epoch, i)
@@ -179,22 +183,34 @@ class _Views(Dataset[Any]):
 class _Pipe:
     """Requests in, `(b, 3, side, side) uint8` out, in order; by `workers` processes, or here when 0."""
 
-    def __init__(self, view: Callable[[int, int], Pixels], side: int, batch: int, workers: int) -> None:
-        self._view, self._side, self._batch, self._workers = view, side, batch, workers
+    def __init__(self, images: Images, view: Callable[[int, int], Pixels], side: int, batch: int, workers: int) -> None:
+        self._images, self._view = images, view
+        self._side, self._batch, self._workers = side, batch, workers
         self._requests = _Requests()
         self._loader: DataLoader[Any] | None = None
         self._slots: Pixels | None = None
 
     def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor]]:
         """Each request with its images, which the caller owns."""
+        requests = self._looking_ahead(requests)
         done = self._here(requests) if self._workers == 0 or not requests else self._beside(requests)
         for request, pixels in zip(requests, done, strict=True):
             yield request, torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
+    def _looking_ahead(self, requests: Sequence[_Request]) -> Sequence[_Request]:
+        """The requests, each with what its process will be asked for within the window: the processes take turns."""
+        if not isinstance(self._images, StreamedImages):
+            return requests
+        turn, batches = max(1, self._workers), -(-AHEAD // self._batch)
+        return [
+            replace(request, ahead=tuple(later.ids for later in requests[place + turn :: turn][:batches]))
+            for place, request in enumerate(requests)
+        ]
+
     def _here(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
         for request in requests:
             pixels = np.empty((len(request.ids), self._side, self._side, 3), dtype=np.uint8)
-            _raise(_Views(self._view, pixels[None])[request])
+            _raise(_Views(self._images, self._view, pixels[None])[request])
             yield pixels
 
     def _beside(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
@@ -213,7 +229,7 @@ class _Pipe:
             shape = (self._workers * PREFETCH + 1, self._batch, self._side, self._side, 3)
             self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
             self._loader = DataLoader(
-                _Views(self._view, self._slots),
+                _Views(self._images, self._view, self._slots),
                 sampler=self._requests,
                 batch_size=None,
                 num_workers=self._workers,

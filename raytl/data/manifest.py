@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from raytl.errors import DataError
+from raytl.store.contract import ObjectInfo
 
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
@@ -20,7 +21,7 @@ _SPLIT_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image: `key` is its posix path under the dataset's root, `path` where it is on this node."""
+    """One image: `key` is its posix path under the dataset's root, `path` its file on this node, or its s3:// URI."""
 
     key: str
     path: str
@@ -50,6 +51,8 @@ class Manifest:
     ignored: tuple[str, ...] = ()
     """Files that are no samples: not images by their extension, or images outside any class folder."""
     warnings: tuple[str, ...] = ()
+    objects: Mapping[str, ObjectInfo] = field(default_factory=dict)
+    """What the store's listing says of the samples that stay there, by their path."""
 
 
 def manifest_of(

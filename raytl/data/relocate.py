@@ -11,6 +11,7 @@ from raytl.data.manifest import Sample
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.claims import claim_those
+from raytl.store.open import in_bucket
 
 _LOOKS = 8
 
@@ -18,6 +19,8 @@ _LOOKS = 8
 def on_this_node(samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore) -> tuple[Sample, ...]:
     """`samples` where this node has them. A node has all of a dataset or nothing of it, so a few are looked at; where
     they are not here, what is in a bucket is pulled, once for all processes of the node."""
+    if any(in_bucket(each.path) for each in samples):
+        return tuple(samples)  # streamed from there, on every node
     few = [*samples[:: max(1, len(samples) // _LOOKS)], *samples[-1:]]
     claim_those(each.path for each in few)
     return tuple(samples) if all(Path(each.path).is_file() for each in few) else relocated(samples, uri, on_event)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from raytl.data.manifest import Sample
 from raytl.store.cache import cache_root
+from raytl.store.contract import ObjectInfo
 from raytl.store.files import written_whole
 
 _RACY_NS = 2_000_000_000
@@ -20,17 +21,20 @@ _RACY_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What reading a file gave: its sha256, and why it is no image (empty if it is one)."""
+    """What reading a file or an object gave: its sha256, and why it is no image (empty if it is one)."""
 
     size: int
     mtime_ns: int
     ctime_ns: int
     digest: str
     reason: str
+    etag: str = ""
 
-    def holds(self, status: os.stat_result) -> bool:
-        """True if the file is as it was when it was read."""
-        now = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    def holds(self, found: os.stat_result | ObjectInfo) -> bool:
+        """True if the file, or the object, is as it was when it was read."""
+        if isinstance(found, ObjectInfo):
+            return (self.size, self.etag) == (found.size, found.etag)
+        now = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         return (self.size, self.mtime_ns, self.ctime_ns) == now
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from raytl.config.schema import DataConfig
 from raytl.data.audit import Audited, Bad, audit
 from raytl.data.formats import scan
-from raytl.data.manifest import Sample, dataset_digest, listed, snapshot_id
+from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, snapshot_id
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
@@ -42,7 +42,7 @@ def take(config: DataConfig, on_event: OnEvent = ignore) -> Snapshot:
         DataError: see `raytl.data`; also where `data.snapshot` names another one, with what differs.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event)
+    manifest = scan(config.uri, on_event, config.stream)
     audited = audit(manifest, config, None, on_event)
     check(config, audited)
     counts = Counter((sample.split or "train", sample.label) for sample in audited.samples)
@@ -53,11 +53,16 @@ def take(config: DataConfig, on_event: OnEvent = ignore) -> Snapshot:
             split: {label: counts[split, label] for label in manifest.classes if counts[split, label]}
             for split in ("train", "val", "test")
         },
-        size_bytes=sum(Path(sample.path).stat().st_size for sample in audited.samples),
+        size_bytes=sum(_size(manifest, sample) for sample in audited.samples),
         folder=_common_folder(audited.samples),
         skipped=audited.skipped,
         warnings=audited.warnings,
     )
+
+
+def _size(manifest: Manifest, sample: Sample) -> int:
+    found = manifest.objects.get(sample.path)
+    return found.size if found else Path(sample.path).stat().st_size
 
 
 def check(config: DataConfig, audited: Audited) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.data.images import FileImages
+from raytl.data.cache import source_images
 from raytl.data.loader import Batch, EvalLoader, auto_workers
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent, Work
@@ -55,7 +55,7 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
     targets = np.array([place[sample.label] for sample in shard.samples], dtype=np.int64)
     device = pick_device(shard.device)
     loader = EvalLoader(
-        FileImages(shard.samples, card.preprocess, shard.max_pixels),
+        source_images(shard.samples, card.preprocess, shard.max_pixels),
         targets,
         card.preprocess,
         batch=EVAL_BATCH[device.type],

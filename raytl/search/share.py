@@ -24,6 +24,7 @@ from raytl.data.cache import open_images
 from raytl.data.images import Images, Pixels
 from raytl.data.loader import Batch
 from raytl.data.manifest import Sample
+from raytl.data.stream import AHEAD, expect
 from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work
 from raytl.models.backbone import Backbone
@@ -102,7 +103,7 @@ class _Source:
                 return augment.view(images[i], sample_rng(seed, number, i))
 
             told = {"augment": experiment.augment.model_dump(), "view": number, "seed": seed}
-            batches = _Batches(pixels, len(images), _BUILD_BATCH, f"activations, view {number + 1}")
+            batches = _Batches(images, pixels, _BUILD_BATCH, f"activations, view {number + 1}")
             return self._ensure(self.job.train, told, batches)
 
         targets = _targets(self.job, self.job.train)
@@ -115,7 +116,7 @@ class _Source:
         """The validation batches, cut as from pixels, so that the logits are the same."""
         images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data)
         side, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
-        batches = _Batches(_centred(images, side), len(images), batch, "val")
+        batches = _Batches(images, _centred(images, side), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)
         return EvalFeatures(rows, _targets(self.job, self.job.val), batch, self.world)
 
@@ -132,7 +133,7 @@ class _Source:
             return self._from_pixels(batches) if deeper is None else self._from_rows(batches, *deeper)
 
         limit = self.job.experiment.data.cache_limit_gb * 1e9
-        return ensure(self._key(samples, view, self.depth), batches.count, fill, limit)
+        return ensure(self._key(samples, view, self.depth), len(batches.images), fill, limit)
 
     def _deeper(self, samples: Sequence[Sample], view: dict[str, object]) -> tuple[Rows, nn.Module] | None:
         """The rows of the nearest deeper cut that is on disk, and what makes ours of them."""
@@ -143,6 +144,7 @@ class _Source:
 
     def _from_pixels(self, batches: _Batches) -> Iterator[Tensor]:
         for ids in batches.ids():
+            expect(batches.images, range(ids.start, min(ids.stop + AHEAD, len(batches.images))))
             yield self._rows(np.stack([batches.pixels(i) for i in ids]))
             self.emit(batches.work(ids))
 
@@ -183,21 +185,22 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Batches:
-    """How rows are made: of the `pixels` of each of `count` images, `size` at a time."""
+    """How rows are made: of the `pixels` of each of the `images`, `size` at a time."""
 
+    images: Images
     pixels: Callable[[int], Pixels]
-    count: int
     size: int
     name: str
 
     def ids(self) -> Iterator[range]:
         """The images of each batch."""
-        for start in range(0, self.count, self.size):
-            yield range(start, min(start + self.size, self.count))
+        count = len(self.images)
+        for start in range(0, count, self.size):
+            yield range(start, min(start + self.size, count))
 
     def work(self, ids: range) -> Work:
         """How far it is after the batch `ids`."""
-        return Work(self.name, ids.stop, self.count)
+        return Work(self.name, ids.stop, len(self.images))
 
 
 class FeatureBatches:

@@ -22,7 +22,7 @@ _claims: dict[Path, int] = {}
 def claim(place: Path) -> None:
     """Keep `place` from being evicted while this process lives; to be called before looking at what is in it."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    if place not in _claims:
+    if place not in _claims or not _used(place).exists():  # somebody may have emptied the cache
         handle = os.open(_used(place), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
         _claims[place] = handle

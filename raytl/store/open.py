@@ -10,6 +10,17 @@ from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
 
 
+def in_bucket(path: str | Path) -> bool:
+    """True for the URI of an object in a bucket, false for a file."""
+    return isinstance(path, str) and path.startswith("s3://")
+
+
+def object_at(uri: str) -> tuple[ObjectStore, str]:
+    """The bucket and the key of the one object that an s3:// URI names."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return open_store(f"s3://{bucket}"), key
+
+
 def open_store(uri: str) -> ObjectStore:
     """The store that `uri` names: s3://bucket/prefix, file:///folder, memory://name, or a path. Nothing is contacted yet.
 

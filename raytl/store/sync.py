@@ -69,9 +69,20 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
     return place.files
 
 
+def listing(store: ObjectStore, only: Collection[str] | None = None) -> list[ObjectInfo]:
+    """What is in the store now; with `only`, those of its keys that there are.
+
+    Raises:
+        NotFound: none of it is there.
+        StoreError: the store cannot be read, or a key cannot be a file name.
+    """
+    found = _wanted(store, only)
+    _refuse_odd_keys(store.uri, [info.key for info in found])
+    return found
+
+
 def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent) -> None:
-    wanted = _wanted(store, only)
-    _refuse_odd_keys(store.uri, [info.key for info in wanted])
+    wanted = listing(store, only)
     known = _known(place)
     missing = [info for info in wanted if not _here(place, info, known)]
     stale = {info.key for info in missing}

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import archives, folders, tables
+from raytl.data.formats.keys import tree
 from raytl.data.manifest import Manifest
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
-from raytl.store.sync import pull
+from raytl.store.contract import ObjectInfo
+from raytl.store.open import open_store
+from raytl.store.sync import listing, pull
 
 _LAYOUTS = (
     "a folder (or s3:// prefix) of class folders or of WebDataset shards (.tar), a .zip or .tar archive of class folders, "
     "or a .csv, .tsv, .parquet or .jsonl manifest"
 )
 
+_STREAMED = "expected class folders or a manifest: unpack it there, or leave data.stream out"
 
-def scan(uri: str, on_event: OnEvent = ignore) -> Manifest:
-    """The samples that `uri` holds; an s3:// URI is first pulled into the node's cache.
+
+def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False) -> Manifest:
+    """The samples that `uri` holds; an s3:// URI is first pulled into the node's cache, but for what is to `stream`.
 
     Raises:
         DataError: nothing is there, or the layout is wrong; every problem is listed.
         StoreError: the bucket cannot be read.
     """
     scheme, separator, rest = uri.partition("://")
+    if stream and scheme != "s3":
+        raise DataError(
+            f"data.stream: {uri!r} is on this machine; expected an s3:// URI to stream from: set it to false"
+        )
+    if stream:
+        return _scan_streamed(uri, on_event)
     if not separator:
         return _scan_local(uri, Path(uri).expanduser(), on_event)
     if scheme == "file":
@@ -64,12 +78,44 @@ def _scan_remote(uri: str, on_event: OnEvent) -> Manifest:
 
 def _scan_table(uri: str, table: Path, on_event: OnEvent) -> Manifest:
     """A manifest may name objects of any bucket: those are pulled first."""
-    keys: dict[str, list[str]] = {}
-    for named in tables.uris_in(table):
-        bucket, _, key = named.removeprefix("s3://").partition("/")
-        keys.setdefault(bucket, []).append(key)
-    places: dict[str, Path] = {}
-    for bucket, wanted in keys.items():
-        folder = pull(f"s3://{bucket}", on_event, only=wanted)
-        places |= {f"s3://{bucket}/{key}": folder / key for key in wanted}
+    places: dict[str, str] = {}
+    for bucket, keys in _by_bucket(tables.uris_in(table)).items():
+        folder = pull(bucket, on_event, only=keys)
+        places |= {f"{bucket}/{key}": str(folder / key) for key in keys}
     return tables.scan(table, uri, places)
+
+
+def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
+    """The samples where they are, by their listing; of a manifest, its table alone is pulled."""
+    folder, _, name = uri.rstrip("/").rpartition("/")
+    if Path(name).suffix.lower() in tables.READERS:
+        return _scan_streamed_table(uri, folder, pull(folder, on_event, only=[name]) / name)
+    if archives.is_archive(name):
+        raise DataError(f"data.stream: {uri} is an archive, which is not streamed; {_STREAMED}")
+    store = open_store(uri)
+    objects = {f"{store.uri}/{info.key}": info for info in listing(store)}
+    packed = [key for key in objects if archives.is_archive(key)]
+    if packed and not any(Path(key).suffix.lower() in IMAGE_SUFFIXES for key in objects):
+        raise DataError(
+            f"data.stream: {uri} holds archives ({packed[0].rpartition('/')[2]!r}), which are not streamed; {_STREAMED}"
+        )
+    found = folders.scan(tree(store.uri, (info.key for info in objects.values())), uri)
+    return replace(found, objects={sample.path: objects[sample.path] for sample in found.samples})
+
+
+def _scan_streamed_table(uri: str, folder: str, table: Path) -> Manifest:
+    inside = {key: f"{folder}/{key}" for key in tables.keys_in(table)}
+    places = {**inside, **{named: named for named in tables.uris_in(table)}}
+    objects: dict[str, ObjectInfo] = {}
+    for bucket, keys in _by_bucket(places.values()).items():
+        objects |= {f"{bucket}/{info.key}": info for info in listing(open_store(bucket), keys)}
+    return tables.scan(table, uri, places, objects)
+
+
+def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:
+    """The keys of these URIs by bucket, as s3://bucket."""
+    keys: dict[str, list[str]] = {}
+    for uri in uris:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        keys.setdefault(f"s3://{bucket}", []).append(key)
+    return keys

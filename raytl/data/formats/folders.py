@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raytl.data.decode import IMAGE_SUFFIXES
+from raytl.data.formats.keys import Listed
 from raytl.data.manifest import Manifest, Sample, listed, manifest_of, split_name
 from raytl.errors import DataError
 
@@ -14,20 +15,24 @@ from raytl.errors import DataError
 _LITTER = frozenset({"__MACOSX", "@eaDir", "__pycache__", "lost+found", "$RECYCLE.BIN", "System Volume Information"})
 
 
+Entry = Path | Listed
+"""A folder or a file, on this node or in a listing."""
+
+
 @dataclass
 class _Found:
     """What a walk has met so far; `root` is where keys begin."""
 
-    root: Path
+    root: Entry
     samples: list[Sample] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
 
-    def key(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+    def key(self, path: Entry) -> str:
+        return path.key if isinstance(path, Listed) else path.relative_to(str(self.root)).as_posix()
 
 
-def scan(root: Path, uri: str) -> Manifest:
+def scan(root: Entry, uri: str) -> Manifest:
     """The manifest of the class folders in `root`, each searched to any depth; hidden files are passed over.
 
     Raises:
@@ -45,7 +50,7 @@ def scan(root: Path, uri: str) -> Manifest:
     return manifest_of(uri, found.samples, found.ignored)
 
 
-def _split_folders(root: Path, uri: str) -> list[Path]:
+def _split_folders(root: Entry, uri: str) -> list[Entry]:
     """The folders train/, val/ ... of `root` if it is laid out by split, else none.
 
     A *class* may be called train (beside bus and tram): it is a split only if it holds class folders.
@@ -66,7 +71,7 @@ def _split_folders(root: Path, uri: str) -> list[Path]:
     return named
 
 
-def _refuse_bare_splits(uri: str, named: list[Path], folders: list[Path]) -> None:
+def _refuse_bare_splits(uri: str, named: list[Entry], folders: list[Entry]) -> None:
     """Raises a DataError if all folders are called like splits, as those are no class names."""
     if named and named == folders:
         raise DataError(
@@ -75,14 +80,14 @@ def _refuse_bare_splits(uri: str, named: list[Path], folders: list[Path]) -> Non
         )
 
 
-def _take_classes(found: _Found, folder: Path, split: str | None) -> None:
+def _take_classes(found: _Found, folder: Entry, split: str | None) -> None:
     found.ignored += map(found.key, _loose_images(folder))  # a README or LICENSE there is as it should be
     for path in _visible(folder):
         if path.is_dir():
             _take_class(found, path, split)
 
 
-def _take_class(found: _Found, folder: Path, split: str | None) -> None:
+def _take_class(found: _Found, folder: Entry, split: str | None) -> None:
     files = list(_files(folder))
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     others = [found.key(path) for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
@@ -105,35 +110,36 @@ def _check(found: _Found, uri: str) -> None:
         )
 
 
-def _visible(folder: Path) -> list[Path]:
+def _visible(folder: Entry) -> list[Entry]:
     """The entries that people see, by name."""
     try:
-        entries = list(folder.iterdir())
+        entries: list[Entry] = list(folder.iterdir())
     except OSError as exc:
         raise DataError(f"{folder}: cannot be listed ({exc.strerror}); make it readable, or move it away") from exc
-    return sorted(path for path in entries if not path.name.startswith(".") and path.name not in _LITTER)
+    seen = (path for path in entries if not path.name.startswith(".") and path.name not in _LITTER)
+    return sorted(seen, key=lambda path: path.name)
 
 
-def _files(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+def _files(folder: Entry, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Entry]:
     """All files below, following links to folders but not round in circles."""
-    status = folder.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:
+    status = None if isinstance(folder, Listed) else folder.stat()
+    here = {(status.st_dev, status.st_ino)} if status else frozenset()
+    if here & above:
         return
     for path in _visible(folder):
         if path.is_dir():
-            yield from _files(path, above | {here})
+            yield from _files(path, above | here)
         else:
             yield path
 
 
-def _holds_classes(folder: Path) -> bool:
+def _holds_classes(folder: Entry) -> bool:
     return any(_has_image(path) for path in _visible(folder))
 
 
-def _loose_images(folder: Path) -> list[Path]:
+def _loose_images(folder: Entry) -> list[Entry]:
     return [path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
 
 
-def _has_image(path: Path) -> bool:
+def _has_image(path: Entry) -> bool:
     return path.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in _files(path))

@@ -9,12 +9,13 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from raytl.data.manifest import SPLITS, Manifest, Sample, listed, manifest_of, split_name
 from raytl.errors import DataError
+from raytl.store.contract import ObjectInfo
 
 Row = tuple[str, Mapping[str, Any]]
 """Where it is (`line 7`) and its cells by column."""
@@ -22,25 +23,28 @@ _DELIMITERS = ",;\t|"
 _SURPLUS = "\0"  # the column of cells beyond the header; pandas writes a column without a name, so "" is taken
 
 
-def scan(table: Path, uri: str, elsewhere: Mapping[str, Path] | None = None) -> Manifest:
-    """The manifest of the table's rows; paths are relative to its folder, or absolute, or one of `elsewhere`: URIs, with
-    where their files are on this node.
+def scan(
+    table: Path, uri: str, elsewhere: Mapping[str, str] | None = None, objects: Mapping[str, ObjectInfo] | None = None
+) -> Manifest:
+    """The manifest of the table's rows; paths are relative to its folder, or absolute, or one of `elsewhere`, which says
+    where that is: a file on this node, or one of `objects`, by URI.
 
     Raises:
         DataError: missing columns or files, empty labels, unknown splits, conflicting rows; all of them listed.
     """
-    rows = _Rows(table.parent, elsewhere or {})
+    rows = _Rows(table.parent, elsewhere or {}, objects or {})
     for where, cells in _rows(table):
         rows.take(where, cells)
     rows.check(uri)
     notes = [f"{uri}: {rows.repeated} rows repeat another row and count once"] if rows.repeated else []
-    return manifest_of(uri, rows.samples.values(), warnings=notes)
+    manifest = manifest_of(uri, rows.samples.values(), warnings=notes)
+    return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples}) if objects else manifest
 
 
 def keys_in(table: Path) -> list[str]:
     """The relative paths that the table names inside its own folder, each once."""
     named = (_text(cells.get("path")) for _, cells in _rows(table))
-    inside = {os.path.normpath(path) for path in named if path and "://" not in path and not path.startswith("/")}
+    inside = {_named(path) for path in named if path and "://" not in path and not path.startswith("/")}
     return sorted(key for key in inside if key != ".." and not key.startswith("../"))
 
 
@@ -50,12 +54,18 @@ def uris_in(table: Path) -> list[str]:
     return sorted({path for path in named if path.startswith("s3://")})
 
 
+def _named(path: str) -> str:
+    """What a row names: a URI as it is, or a path without detours."""
+    return path.strip() if "://" in path else os.path.normpath(path)
+
+
 @dataclass
 class _Rows:
     """The samples of the good rows, and what is wrong with the others, by kind of problem."""
 
     folder: Path
-    elsewhere: Mapping[str, Path]
+    elsewhere: Mapping[str, str]
+    objects: Mapping[str, ObjectInfo]
     samples: dict[str, Sample] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -80,10 +90,9 @@ class _Rows:
             self.problems[f"rows of an unknown split (expected {', '.join(SPLITS)} or nothing)"].append(
                 f"{where}: {split!r}"
             )
-        elif path.strip() in self.elsewhere:
-            place = self.elsewhere[path.strip()]
-            key = path.strip().partition("://")[2]
-            self._keep(where, Sample(key, str(place), label, split_name(split) if split else None))
+        elif place := self.elsewhere.get(_named(path)):
+            key = _named(path).partition("://")[2] or _named(path)
+            self._keep(where, Sample(key, place, label, split_name(split) if split else None))
         elif "://" in path:
             self.problems["paths that are URIs of no bucket (expected s3://bucket/key, or a path)"].append(
                 f"{where}: {path!r}"
@@ -102,7 +111,7 @@ class _Rows:
         known = self.samples.get(sample.key)
         if known is None:
             self.samples[sample.key], self.origin[sample.key] = sample, where
-            if not Path(sample.path).is_file():
+            if sample.path not in self.objects and not Path(sample.path).is_file():
                 self.problems["paths at which there is no file"].append(f"{where}: {sample.key!r}")
         elif known == sample:
             self.repeated += 1

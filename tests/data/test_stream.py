@@ -1,0 +1,184 @@
+"""Data that stays in its bucket is the same data: samples, snapshot and batches, from any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from raytl.config.schema import AugmentConfig, DataConfig
+from raytl.data.audit import audit
+from raytl.data.augment import TrainAugment
+from raytl.data.cache import open_images
+from raytl.data.formats import scan
+from raytl.data.loader import EvalLoader, TrainLoader
+from raytl.data.manifest import Sample
+from raytl.data.relocate import on_this_node
+from raytl.data.snapshot import take
+from raytl.data.stream import StreamedImages
+from raytl.data.transforms import Preprocess
+from raytl.errors import DataError, StoreError
+from raytl.store import retry
+from raytl.world import World
+from tests.store.proxy import Proxy, error, proxied, share
+
+pytestmark = pytest.mark.s3
+PREPROCESS = Preprocess(16, 20, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+AUGMENT = TrainAugment(AugmentConfig(strength=0.7), PREPROCESS)
+
+
+@pytest.fixture
+def photos(make_photos: Callable[..., Path], bucket: str, s3_client: Any) -> str:
+    """The URI of 36 photos of three classes."""
+    source = make_photos(12)
+    for path in source.rglob("*.jpg"):
+        s3_client.upload_file(str(path), bucket, f"set/{path.relative_to(source).as_posix()}")
+    return f"s3://{bucket}/set"
+
+
+@pytest.fixture
+def between(photos: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the bucket, with short pauses between attempts."""
+    from raytl.store import s3
+
+    monkeypatch.setattr(retry, "_LONGEST_S", 0.01)
+    with proxied(s3_server) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        s3.forget_client()
+        yield proxy
+
+
+def config(uri: str, **more: Any) -> DataConfig:
+    return DataConfig(uri=uri, **{"stream": True, "cache": "off", **more})
+
+
+def audited(uri: str, **more: Any) -> tuple[Sample, ...]:
+    asked = config(uri, **more)
+    return audit(scan(uri, stream=asked.stream), asked).samples
+
+
+def gets(proxy: Proxy) -> int:
+    return sum(count for asked, count in proxy.asked.items() if asked.startswith("GET") and asked.endswith(".jpg"))
+
+
+def epoch(samples: tuple[Sample, ...], asked: DataConfig, workers: int, world: World, start: int = 0) -> dict[int, Any]:
+    """Every sample of an epoch as this rank would see it, by its place."""
+    targets = [0] * len(samples)
+    images = open_images(samples, PREPROCESS, asked)
+    loader = TrainLoader(images, targets, AUGMENT, batch=5, seed=3, world=world, workers=workers)
+    try:
+        batches = [batch for batch, _ in loader.epoch(2, start)]
+    finally:
+        loader.close()
+    return {int(i): image for batch in batches for i, image in zip(batch.ids, batch.images, strict=True)}
+
+
+def equal(one: dict[int, Any], other: dict[int, Any]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[i], other[i]) for i in one)
+
+
+def test_a_streamed_set_is_the_pulled_one_by_its_snapshot_and_nothing_is_kept(photos: str, own_cache: Path) -> None:
+    streamed = take(config(photos))
+    assert not list(own_cache.rglob("*.jpg"))
+    pulled = take(config(photos, stream=False))
+    assert (streamed.id, streamed.images, streamed.size_bytes) == (pulled.id, pulled.images, pulled.size_bytes)
+    assert list(own_cache.rglob("*.jpg"))
+
+
+def test_what_was_looked_through_once_costs_a_listing(photos: str, between: Proxy) -> None:
+    audited(photos)
+    assert gets(between) == 36
+    audited(photos)
+    assert gets(between) == 36
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_batches_are_those_of_pulled_data_from_any_number_of_processes(photos: str, workers: int) -> None:
+    there, here = audited(photos), audited(photos, stream=False)
+    assert [s.key for s in there] == [s.key for s in here] and all(s.path.startswith("s3://") for s in there)
+    wanted = epoch(here, config(photos), 0, World.solo())
+    assert equal(epoch(there, config(photos), workers, World.solo()), wanted)
+
+
+def test_an_epoch_goes_on_in_its_middle_on_other_workers_and_every_sample_comes_once(photos: str) -> None:
+    samples = audited(photos)
+    whole = epoch(samples, config(photos), 0, World.solo())
+    rest = [epoch(samples, config(photos), 1, World(rank, 3, rank), start=4) for rank in range(3)]
+    together = {i: image for part in rest for i, image in part.items()}
+    first = set(whole) - set(together)
+    assert sum(map(len, rest)) == len(together) and 0 < len(first) < len(whole)
+    assert equal(together, {i: whole[i] for i in together})
+
+
+def test_training_asks_for_each_image_once_an_epoch(photos: str, between: Proxy) -> None:
+    samples = audited(photos)
+    before = gets(between)
+    epoch(samples, config(photos), 2, World.solo())
+    assert gets(between) - before == len(samples)
+
+
+def test_evaluation_comes_through_a_bad_day(photos: str, between: Proxy) -> None:
+    samples = audited(photos)
+    images = open_images(samples, PREPROCESS, config(photos))
+    between.do(error(503, "SlowDown"), share(0.3))
+    loader = EvalLoader(images, [0] * len(samples), PREPROCESS, batch=8, world=World.solo(), workers=1)
+    ids = [i for batch in loader for i in batch.ids.tolist()]
+    loader.close()
+    assert ids == list(range(len(samples))) and between.done > 0
+
+
+def test_images_that_fit_the_cache_are_decoded_on_the_way_and_not_fetched_again(photos: str, between: Proxy) -> None:
+    asked = config(photos, cache="on")
+    samples = audit(scan(photos, stream=True), asked, PREPROCESS).samples
+    learned = tuple(sample for sample in samples if sample.split != "test")
+    before = gets(between)
+    assert equal(epoch(learned, asked, 0, World.solo()), epoch(learned, config(photos), 0, World.solo()))
+    assert gets(between) - before == len(learned)  # by the second of the two, which has no cache
+
+
+def test_an_object_that_changed_since_it_was_checked_is_named(photos: str, bucket: str, s3_client: Any) -> None:
+    samples = audited(photos)
+    images = StreamedImages(samples, PREPROCESS, 10**6)
+    s3_client.copy_object(Bucket=bucket, Key="set/blue/000.jpg", CopySource=f"{bucket}/set/red/000.jpg")
+    with pytest.raises(DataError, match=r"set/blue/000.jpg: its content changed since the data was checked"):
+        images[0]
+
+
+def test_an_object_that_went_away_is_named(photos: str, bucket: str, s3_client: Any) -> None:
+    samples = audited(photos)
+    s3_client.delete_object(Bucket=bucket, Key="set/blue/000.jpg")
+    images = StreamedImages(samples, PREPROCESS, 10**6)
+    images.expect([0, 1])
+    with pytest.raises(StoreError, match=r"set/blue/000.jpg"):
+        images[0]
+    assert images[1].dtype == np.uint8
+
+
+def test_a_table_is_pulled_and_what_it_names_is_streamed(photos: str, bucket: str, s3_client: Any) -> None:
+    rows = [f"blue/{i:03d}.jpg,b" for i in range(4)] + [f"{photos}/red/{i:03d}.jpg,r" for i in range(4)]
+    s3_client.put_object(Bucket=bucket, Key="set/rows.csv", Body="\n".join(["path,label", *rows]).encode())
+    there, here = (scan(f"{photos}/rows.csv", stream=stream) for stream in (True, False))
+    assert [(s.key, s.label) for s in there.samples] == [(s.key, s.label) for s in here.samples]
+    assert {s.path for s in there.samples} == set(there.objects)
+    s3_client.put_object(Bucket=bucket, Key="set/rows.csv", Body=b"path,label\nblue/000.jpg,b\nblue/none.jpg,r")
+    with pytest.raises(DataError, match=r"paths at which there is no file:\n.*blue/none.jpg"):
+        scan(f"{photos}/rows.csv", stream=True)
+
+
+def test_streamed_samples_are_where_they_are_on_every_node(photos: str) -> None:
+    samples = audited(photos)
+    assert on_this_node(samples, photos) == samples
+
+
+def test_what_cannot_be_streamed_is_said(photos: str, bucket: str, s3_client: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data.stream: .* is on this machine; expected an s3:// URI"):
+        scan(str(tmp_path), stream=True)
+    with pytest.raises(DataError, match="is an archive, which is not streamed; expected class folders or a manifest"):
+        scan(f"s3://{bucket}/some.tar", stream=True)
+    s3_client.put_object(Bucket=bucket, Key="shards/train-000.tar", Body=b"x")
+    with pytest.raises(DataError, match=r"holds archives \('train-000.tar'\), which are not streamed"):
+        scan(f"s3://{bucket}/shards", stream=True)

@@ -1,0 +1,43 @@
+"""Training on images that stay in their bucket ends as training on the same images that were pulled."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.config.override import override
+from raytl.evaluation.evaluate import evaluate
+from raytl.run import journal
+from raytl.run.home import Home
+from raytl.training import steps
+from raytl.training.driver import train
+from tests.training.conftest import Interrupt, MakeExperiment
+
+pytestmark = pytest.mark.s3
+
+
+def test_a_streamed_run_is_the_pulled_one_to_the_bit_also_where_it_goes_on(
+    make_experiment: MakeExperiment, bucket: str, s3_client: Any, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_EVENT_EVERY_S", 0.0)
+    here = make_experiment()
+    root = Path(here.data.uri)
+    for path in root.rglob("*.jpg"):
+        s3_client.upload_file(str(path), bucket, f"photos/{path.relative_to(root).as_posix()}")
+    uri = f"s3://{bucket}/photos"
+    pulled = override(here, {"name": "pulled", "data.uri": uri})
+    streamed = override(here, {"name": "streamed", "data.uri": uri, "data.stream": True})
+    with pytest.raises(KeyboardInterrupt):
+        train(streamed, on_event=Interrupt(2, 3))
+    train(streamed)
+    assert not list(own_cache.rglob("*.jpg"))
+    train(pulled)
+    one, other = (journal.read(Home.of(run).folder.metrics) for run in (streamed, pulled))
+    assert [row["train/loss"] for row in one] == [row["train/loss"] for row in other]
+    shutil.rmtree(own_cache / "pulled")
+    looks = [evaluate(Home.of(run).folder.root) for run in (streamed, pulled)]
+    assert looks[0].estimates == looks[1].estimates
+    assert (Home.of(streamed).folder.evaluation / "test" / "worst.png").exists() == bool(looks[0].mistakes)
