@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> None:
     """Look through an experiment: its file first, then its data and model. Trains nothing.
 
-    Prints the data, what learns at which rate, the preprocessing and the steps; or every problem at once.
+    Prints the data, what learns at which rate, the preprocessing and the steps; or every problem at once. Of a bucket it
+    lists what would be pulled, and looks through the images once they are here.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
@@ -27,8 +28,9 @@ def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> N
         with watching(terminal.err) as on_event:
             from raytl.training.driver import plan
 
-            found = plan(experiment, on_event)
-        command = " ".join(["raytl train", str(file), *(f"--set {text}" for text in set_ or [])])
+            found = plan(experiment, on_event, fetch=False)
+        verb = "sync" if found.dataset.to_fetch else "train"
+        command = " ".join([f"raytl {verb}", str(file), *(f"--set {text}" for text in set_ or [])])
         terminal.show(*plan_tables(found, command))
         terminal.result(plan_json(found))
 
@@ -38,7 +40,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "name": plan.experiment.name,
         "fingerprint": fingerprint(plan.experiment),
-        "snapshot": plan.dataset.snapshot,
+        "snapshot": plan.dataset.snapshot or None,
+        "to_fetch": {uri: info.size for uri, info in plan.dataset.to_fetch.items()},
         "images": {split: sum(by_class.values()) for split, by_class in plan.counts.items()},
         "counts": {split: by_class for split, by_class in plan.counts.items() if split != "test"},
         "skipped": [asdict(bad) for bad in plan.dataset.skipped],

@@ -46,6 +46,14 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
+def size(count: int) -> str:
+    """Bytes: `15360` as `15.4 kB`, `42100000` as `42.1 MB`."""
+    for unit, bound in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= bound:
+            return f"{count / bound:.1f} {unit}"
+    return f"{count} bytes"
+
+
 def plural(number: int, noun: str) -> str:
     """`1 image`, `1,204 images`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

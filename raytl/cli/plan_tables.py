@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from raytl.cli.numbers import count, plural, rate
+from raytl.cli.numbers import count, plural, rate, size
 from raytl.cli.tables import MOST_ROWS, facts, table, titled
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
     from raytl.data.transforms import Preprocess
     from raytl.training.plan import Plan
+
+_LISTED = 5
 
 
 def plan_tables(plan: Plan, command: str) -> list[RenderableType]:
@@ -30,8 +32,24 @@ def plan_tables(plan: Plan, command: str) -> list[RenderableType]:
         stage_table(plan),
         facts(plan_facts(plan)),
         *notes,
+        *_to_fetch(plan),
         Text.assemble(("no problems found", "green"), f"; next: {command}"),
     ]
+
+
+def _to_fetch(plan: Plan) -> list[RenderableType]:
+    """What is in the bucket and not here."""
+    wanted = plan.dataset.to_fetch
+    if not wanted:
+        return []
+    made = table(("would be read" if plan.experiment.data.stream else "would be pulled", "size"), right=("size",))
+    for uri, info in list(wanted.items())[:_LISTED]:
+        made.add_row(Text(uri), size(info.size))
+    if len(wanted) > _LISTED:
+        made.add_row(f"… {len(wanted) - _LISTED:,} more", "")
+    made.add_section()
+    made.add_row(plural(len(wanted), "file"), size(sum(info.size for info in wanted.values())))
+    return [made, Text("images that are not here were not looked through yet", style="yellow")]
 
 
 def data_table(counts: Mapping[str, Mapping[str, int]], uri: str) -> Group:
@@ -80,7 +98,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     )
     workers = plural(experiment.compute.workers, "worker")
     return [
-        ("snapshot", plan.dataset.snapshot),
+        ("snapshot", plan.dataset.snapshot or "known once the images are here"),
         ("weights", f"{experiment.model.weights} ({plan.weights_digest[:12]})"),
         ("input", input_line(plan.preprocess)),
         ("augment", augment_line(experiment)),

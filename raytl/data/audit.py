@@ -16,7 +16,7 @@ from time import monotonic
 
 from raytl.config.schema import DataConfig
 from raytl.data.cache import SetWriter, begin_set
-from raytl.data.decode import BadImage, decode, read
+from raytl.data.decode import BadImage, decode, read, refuse_swollen
 from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
 from raytl.data.manifest import Manifest, Sample, listed
 from raytl.data.remembered import Finding, recall, remember
@@ -115,6 +115,14 @@ def _notes(manifest: Manifest, bad: Sequence[Bad], copies: Sequence[Duplicate]) 
         yield f"{len(copies)} images are on another side of the split too and are left out there:\n{shown}"
 
 
+def unread(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
+    """The objects that `audit` would have to fetch, as nobody on this node looked at them as they are now."""
+    known = recall(manifest.samples, max_pixels)
+    return {
+        path: found for path, found in manifest.objects.items() if path not in known or not known[path].holds(found)
+    }
+
+
 def _findings(
     manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent
 ) -> tuple[dict[str, Finding], SetWriter | None]:
@@ -191,6 +199,7 @@ class _Reading:
         try:  # what tells a change is asked for before the bytes, so that a change in between is seen next time
             if found := self._objects.get(sample.path):
                 size, etag = found.size, found.etag
+                refuse_swollen(size, self._max_pixels)
             else:
                 status = Path(sample.path).stat()
                 size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from raytl.store.open import in_bucket, object_at
+from raytl.store.open import fetched, in_bucket
 from raytl.store.retry import retried
 
 # EPS runs Ghostscript and many rare formats are parsed by code that few people test: only what photographs come in.
@@ -60,17 +60,21 @@ def read(path: str | Path, max_pixels: int) -> bytes:
         StoreError: the object cannot be fetched.
     """
     if in_bucket(path):
-        store, key = object_at(str(path))
-        return retried(lambda: store.get_bytes(key))
+        return retried(lambda: fetched(str(path)))
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise BadImage("not a regular file")
-        if status.st_size > 16 * max_pixels + 2**24:
-            raise BadImage(f"{status.st_size} bytes, more than an image of data.max_pixels {max_pixels} has")
+        refuse_swollen(status.st_size, max_pixels)
         return Path(path).read_bytes()
     except OSError as exc:
         raise BadImage(f"cannot be read ({exc.strerror or exc})") from exc
+
+
+def refuse_swollen(size: int, max_pixels: int) -> None:
+    """Raises a BadImage for files far larger than an image of `max_pixels` can be."""
+    if size > 16 * max_pixels + 2**24:
+        raise BadImage(f"{size} bytes, more than an image of data.max_pixels {max_pixels} has")
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:

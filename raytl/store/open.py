@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from raytl.errors import StoreError
@@ -9,16 +10,29 @@ from raytl.store.contract import ObjectStore
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
 
+_PART = re.compile(r"#bytes=(\d+)\+(\d+)$")
+
 
 def in_bucket(path: str | Path) -> bool:
     """True for the URI of an object in a bucket, false for a file."""
     return isinstance(path, str) and path.startswith("s3://")
 
 
-def object_at(uri: str) -> tuple[ObjectStore, str]:
-    """The bucket and the key of the one object that an s3:// URI names."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return open_store(f"s3://{bucket}"), key
+def part_of(uri: str, start: int, size: int) -> str:
+    """The URI of `size` bytes of an object, from `start` on."""
+    return f"{uri}#bytes={start}+{size}"
+
+
+def fetched(uri: str) -> bytes:
+    """The bytes of the object, or of the part of one, that an s3:// URI names; one attempt.
+
+    Raises:
+        StoreError: it cannot be fetched.
+    """
+    part = _PART.search(uri)
+    bucket, _, key = (uri[: part.start()] if part else uri).removeprefix("s3://").partition("/")
+    store = open_store(f"s3://{bucket}")
+    return store.get_bytes(key, int(part[1]), int(part[2])) if part else store.get_bytes(key)
 
 
 def open_store(uri: str) -> ObjectStore:

@@ -56,7 +56,7 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
         StoreError: the store cannot be read, or a key cannot be a file name here.
     """
     store = open_store(uri)
-    place = _Place(cache_root() / "pulled" / hashlib.sha256(store.uri.encode()).hexdigest()[:24])
+    place = _place(store.uri)
     try:
         claim(place.root)
         with _locked(place):
@@ -67,6 +67,23 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
             "larger disk: the same command goes on from what is here"
         ) from exc
     return place.files
+
+
+def _place(uri: str) -> _Place:
+    return _Place(cache_root() / "pulled" / hashlib.sha256(uri.encode()).hexdigest()[:24])
+
+
+def not_here(objects: Mapping[str, ObjectInfo]) -> dict[str, ObjectInfo]:
+    """Those of the listed objects, by URI, that `pull` would have to fetch to this node."""
+    places: dict[str, tuple[_Place, dict[str, ObjectInfo]]] = {}
+    missing = {}
+    for uri, info in objects.items():
+        root = uri.removesuffix(f"/{info.key}")
+        if root not in places:
+            places[root] = (_place(root), _known(_place(root)))
+        if not _here(places[root][0], info, places[root][1]):
+            missing[uri] = info
+    return missing
 
 
 def listing(store: ObjectStore, only: Collection[str] | None = None) -> list[ObjectInfo]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
-from raytl.data.audit import Bad, audit
-from raytl.data.formats import scan
+from raytl.data.audit import Bad, audit, unread
+from raytl.data.formats import is_packed, scan
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.data.split import Splits, divide
+from raytl.data.split import Splits, assign, divide
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.store.claims import evict
+from raytl.store.contract import ObjectInfo
+from raytl.store.open import in_bucket
+from raytl.store.sync import not_here
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,9 @@ class Dataset:
     skipped: tuple[Bad, ...]
     warnings: tuple[str, ...]
     digest: str
+    to_fetch: Mapping[str, ObjectInfo] = field(default_factory=dict)
+    """What is not on this node yet, by URI. Where there is anything, the images were not looked through and the digest is
+    empty."""
 
     @property
     def snapshot(self) -> str:
@@ -53,3 +60,23 @@ def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) 
         warnings=(*audited.warnings, *splits.warnings),
         digest=dataset_digest(audited.samples),
     )
+
+
+def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) -> Dataset:
+    """The dataset at `data.uri` by its listing alone where images of it are not on this node yet; else as `read_dataset`.
+
+    Archives are fetched, as only what is in them tells the classes.
+
+    Raises:
+        DataError: as `read_dataset`, but for what only looking into the images can show.
+        StoreError: an object store failed.
+    """
+    if not in_bucket(config.uri) or is_packed(config.uri):
+        return read_dataset(config, preprocess, on_event)
+    manifest = scan(config.uri, on_event, stream=True)
+    to_fetch = unread(manifest, config.max_pixels) if config.stream else not_here(manifest.objects)
+    if not to_fetch:
+        return read_dataset(config, preprocess, on_event)
+    samples = assign(manifest.samples, config.val_fraction, config.test_fraction)
+    splits = divide(samples)
+    return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch)

@@ -42,14 +42,14 @@ class TrainResult:
     next: str
 
 
-def plan(experiment: Experiment, on_event: OnEvent = ignore) -> Plan:
-    """Everything that `train(experiment)` would do.
+def plan(experiment: Experiment, on_event: OnEvent = ignore, fetch: bool = True) -> Plan:
+    """Everything that `train(experiment)` would do; without `fetch`, no image is pulled for it.
 
     Raises:
         UserError: with every problem of the model and of the data at once.
     """
     reach(experiment.storage)
-    return make_plan(experiment, on_event)
+    return make_plan(experiment, on_event, fetch)
 
 
 def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = ignore) -> TrainResult:

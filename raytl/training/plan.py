@@ -19,7 +19,7 @@ from raytl.models.freeze import learning
 from raytl.models.groups import rates
 from raytl.models.optimizer import check_optimizer
 from raytl.tasks.classification import class_weights
-from raytl.training.dataset import Dataset, read_dataset
+from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.stages import TrainStage, timeline
 
 T = TypeVar("T")
@@ -61,8 +61,9 @@ class Plan:
         return self.dataset.warnings
 
 
-def make_plan(experiment: Experiment, on_event: OnEvent) -> Plan:
-    """The plan of `experiment`, after looking through its data and building its model.
+def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> Plan:
+    """The plan of `experiment`, after looking through its data and building its model; without `fetch`, images that are
+    not on this node yet are known by their listing alone.
 
     Raises:
         UserError: with every problem of the model and of the data at once.
@@ -70,7 +71,8 @@ def make_plan(experiment: Experiment, on_event: OnEvent) -> Plan:
     problems: list[RaytlError] = []
     preprocess = _collect(problems, lambda: preprocess_of(experiment.model))
     looked = experiment.data if preprocess else experiment.data.model_copy(update={"cache": "off"})
-    dataset = _collect(problems, lambda: read_dataset(looked, preprocess or _STAND_IN, on_event))
+    read = read_dataset if fetch else listed_dataset
+    dataset = _collect(problems, lambda: read(looked, preprocess or _STAND_IN, on_event))
     classes = len(dataset.splits.classes) if dataset else 2
     backbone = _collect(problems, lambda: _build(experiment, classes)) if preprocess else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))

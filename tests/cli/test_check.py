@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.cli.conftest import Raytl
 from tests.conftest import MakePhotos
@@ -55,3 +58,41 @@ def test_an_override_that_is_wrong_is_told(raytl: Raytl, tiny: Path) -> None:
     assert done.code == 2
     assert "--set optim.lrr: unknown key" in done.err
     assert json.loads(done.out)["error"] == "ConfigError"
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("stream", [False, True])
+def test_of_a_bucket_it_lists_what_would_be_fetched_and_fetches_nothing(
+    raytl: Raytl, tiny: Path, make_photos: MakePhotos, bucket: str, s3_client: Any, own_cache: Path, stream: bool
+) -> None:
+    folder = make_photos(per_class=12)
+    for path in folder.rglob("*.jpg"):
+        s3_client.upload_file(str(path), bucket, f"set/{path.relative_to(folder).as_posix()}")
+    at = ("--set", f"data.uri=s3://{bucket}/set", "--set", f"data.stream={str(stream).lower()}")
+    shown = raytl("check", tiny, *at)
+    assert shown.code == 0, shown.err
+    for text in ("3 classes", "would be read" if stream else "would be pulled", "… 31 more", "36 files", "raytl sync"):
+        assert text in shown.out
+    assert not list(own_cache.rglob("*.jpg"))
+    plan = json.loads(raytl("check", tiny, *at, "--json").out)
+    assert (plan["snapshot"], len(plan["to_fetch"]), sum(plan["images"].values())) == (None, 36, 36)
+    assert raytl("sync", tiny, *at).code == 0
+    again = json.loads(raytl("check", tiny, *at, "--json").out)
+    assert again["to_fetch"] == {} and len(again["snapshot"]) == 16
+    assert "raytl train" in raytl("check", tiny, *at).out
+
+
+@pytest.mark.s3
+def test_of_a_table_in_a_bucket_the_files_that_it_names_are_listed(
+    raytl: Raytl, tiny: Path, make_photos: MakePhotos, bucket: str, s3_client: Any
+) -> None:
+    folder = make_photos(per_class=12)
+    rows = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in sorted(folder.rglob("*.jpg"))]
+    for path in folder.rglob("*.jpg"):
+        s3_client.upload_file(str(path), bucket, f"set/{path.relative_to(folder).as_posix()}")
+    rows[:6] = [f"s3://{bucket}/set/{row}" for row in rows[:6]]
+    s3_client.put_object(Bucket=bucket, Key="set/rows.csv", Body="\n".join(["path,label", *rows]).encode())
+    at = ("--set", f"data.uri=s3://{bucket}/set/rows.csv")
+    assert len(json.loads(raytl("check", tiny, *at, "--json").out)["to_fetch"]) == 36
+    assert raytl("sync", tiny, *at).code == 0
+    assert json.loads(raytl("check", tiny, *at, "--json").out)["to_fetch"] == {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from raytl.data.snapshot import take
 from raytl.data.stream import StreamedImages
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError, StoreError
-from raytl.store import retry
+from raytl.store import retry, s3
 from raytl.world import World
 from tests.store.proxy import Proxy, error, proxied, share
 
@@ -43,8 +46,6 @@ def photos(make_photos: Callable[..., Path], bucket: str, s3_client: Any) -> str
 @pytest.fixture
 def between(photos: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A proxy before the bucket, with short pauses between attempts."""
-    from raytl.store import s3
-
     monkeypatch.setattr(retry, "_LONGEST_S", 0.01)
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
@@ -174,11 +175,65 @@ def test_streamed_samples_are_where_they_are_on_every_node(photos: str) -> None:
     assert on_this_node(samples, photos) == samples
 
 
-def test_what_cannot_be_streamed_is_said(photos: str, bucket: str, s3_client: Any, tmp_path: Path) -> None:
+def packed(photos: Path, split: str, labelled: bool = True) -> bytes:
+    """A shard of every third photo and its label."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for number, path in enumerate(sorted(photos.rglob("*.jpg"))):
+            for name, content in ((f"{number:04d}.jpg", path.read_bytes()), (f"{number:04d}.cls", path.parent.name)):
+                if labelled or name.endswith(".jpg"):
+                    data = content if isinstance(content, bytes) else content.encode()
+                    info = tarfile.TarInfo(f"{split}/{name}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+    return made.getvalue()
+
+
+def test_shards_are_streamed_by_parts_and_read_through_once(
+    make_photos: Callable[..., Path], bucket: str, s3_client: Any, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "val"):
+        photos = make_photos(4, root=Path(f"{make_photos(1)}-{split}"), seed=len(split))
+        s3_client.put_object(Bucket=bucket, Key=f"shards/{split}-000.tar", Body=packed(photos, split))
+    uri = f"s3://{bucket}/shards"
+    there, here = take(config(uri)), take(config(uri, stream=False))
+    assert (there.id, there.images, there.size_bytes) == (here.id, here.images, here.size_bytes)
+    streamed, pulled = audited(uri), audited(uri, stream=False)
+    assert all("#bytes=" in sample.path for sample in streamed)
+    assert equal(epoch(streamed, config(uri), 1, World.solo()), epoch(pulled, config(uri), 0, World.solo()))
+    with proxied(s3_server) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        s3.forget_client()
+        audited(uri)
+        assert not any(".tar" in asked for asked in proxy.asked)
+
+
+def test_shards_that_are_broken_or_lack_labels_are_named(
+    make_photos: Callable[..., Path], bucket: str, s3_client: Any
+) -> None:
+    content = packed(make_photos(2), "train", labelled=False)
+    s3_client.put_object(Bucket=bucket, Key="bare/train-000.tar", Body=content)
+    with pytest.raises(DataError, match=r"6 samples of the shards have no label .*\n  \"train-000: 'train/0000.jpg'\""):
+        scan(f"s3://{bucket}/bare", stream=True)
+    s3_client.put_object(Bucket=bucket, Key="torn/train-000.tar", Body=content[:3000])
+    with pytest.raises(DataError, match=r"train-000.tar is no whole tar \(unexpected end of data\); make it again"):
+        scan(f"s3://{bucket}/torn", stream=True)
+
+
+def test_what_cannot_be_streamed_is_said(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data.stream: .* is on this machine; expected an s3:// URI"):
         scan(str(tmp_path), stream=True)
-    with pytest.raises(DataError, match="is an archive, which is not streamed; expected class folders or a manifest"):
-        scan(f"s3://{bucket}/some.tar", stream=True)
-    s3_client.put_object(Bucket=bucket, Key="shards/train-000.tar", Body=b"x")
-    with pytest.raises(DataError, match=r"holds archives \('train-000.tar'\), which are not streamed"):
-        scan(f"s3://{bucket}/shards", stream=True)
+    with pytest.raises(
+        DataError, match=r"some.zip is an archive, which is not streamed; expected class folders, shards"
+    ):
+        scan(f"s3://{bucket}/some.zip", stream=True)
+
+
+def test_an_object_that_no_image_can_be_is_not_fetched(photos: str, between: Proxy) -> None:
+    found = scan(photos, stream=True)
+    swollen = replace(found, objects={path: replace(info, size=2**25) for path, info in found.objects.items()})
+    with pytest.raises(
+        DataError, match=r"36 of 36 images cannot be decoded(.|\n)*33554432 bytes, more than an image of"
+    ):
+        audit(swollen, config(photos, max_pixels=9))
+    assert gets(between) == 0

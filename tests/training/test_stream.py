@@ -39,5 +39,5 @@ def test_a_streamed_run_is_the_pulled_one_to_the_bit_also_where_it_goes_on(
     assert [row["train/loss"] for row in one] == [row["train/loss"] for row in other]
     shutil.rmtree(own_cache / "pulled")
     looks = [evaluate(Home.of(run).folder.root) for run in (streamed, pulled)]
-    assert looks[0].estimates == looks[1].estimates
+    assert repr(looks[0].estimates) == repr(looks[1].estimates)  # a class without images has nan
     assert (Home.of(streamed).folder.evaluation / "test" / "worst.png").exists() == bool(looks[0].mistakes)

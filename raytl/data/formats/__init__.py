@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from raytl.data.decode import IMAGE_SUFFIXES
-from raytl.data.formats import archives, folders, tables
+from raytl.data.formats import archives, folders, shards, tables
 from raytl.data.formats.keys import tree
 from raytl.data.manifest import Manifest
 from raytl.errors import DataError
@@ -20,8 +20,6 @@ _LAYOUTS = (
     "a folder (or s3:// prefix) of class folders or of WebDataset shards (.tar), a .zip or .tar archive of class folders, "
     "or a .csv, .tsv, .parquet or .jsonl manifest"
 )
-
-_STREAMED = "expected class folders or a manifest: unpack it there, or leave data.stream out"
 
 
 def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False) -> Manifest:
@@ -60,8 +58,8 @@ def _scan_local(uri: str, path: Path, on_event: OnEvent) -> Manifest:
 
 
 def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
-    shards = archives.shards_in(folder)
-    return archives.scan_shards(shards, folder, uri, on_event) if shards else folders.scan(folder, uri)
+    found = archives.shards_in(folder)
+    return archives.scan_shards(found, folder, uri, on_event) if found else folders.scan(folder, uri)
 
 
 def _scan_remote(uri: str, on_event: OnEvent) -> Manifest:
@@ -85,30 +83,46 @@ def _scan_table(uri: str, table: Path, on_event: OnEvent) -> Manifest:
     return tables.scan(table, uri, places)
 
 
+def is_packed(uri: str) -> bool:
+    """True where images lie in archives: in the one that `uri` names, or in shards below it."""
+    if archives.is_archive(uri):
+        return True
+    if Path(uri).suffix.lower() in tables.READERS:
+        return False
+    return _packed([info.key for info in listing(open_store(uri))])
+
+
+def _packed(keys: Sequence[str]) -> bool:
+    return any(map(archives.is_archive, keys)) and not any(Path(key).suffix.lower() in IMAGE_SUFFIXES for key in keys)
+
+
 def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
     """The samples where they are, by their listing; of a manifest, its table alone is pulled."""
     folder, _, name = uri.rstrip("/").rpartition("/")
     if Path(name).suffix.lower() in tables.READERS:
         return _scan_streamed_table(uri, folder, pull(folder, on_event, only=[name]) / name)
     if archives.is_archive(name):
-        raise DataError(f"data.stream: {uri} is an archive, which is not streamed; {_STREAMED}")
-    store = open_store(uri)
-    objects = {f"{store.uri}/{info.key}": info for info in listing(store)}
-    packed = [key for key in objects if archives.is_archive(key)]
-    if packed and not any(Path(key).suffix.lower() in IMAGE_SUFFIXES for key in objects):
         raise DataError(
-            f"data.stream: {uri} holds archives ({packed[0].rpartition('/')[2]!r}), which are not streamed; {_STREAMED}"
+            f"data.stream: {uri} is an archive, which is not streamed; expected class folders, shards or a manifest: "
+            "unpack it there, or leave data.stream out"
         )
-    found = folders.scan(tree(store.uri, (info.key for info in objects.values())), uri)
-    return replace(found, objects={sample.path: objects[sample.path] for sample in found.samples})
+    store = open_store(uri)
+    found = listing(store)
+    if _packed([info.key for info in found]):
+        return shards.scan(store, [info for info in found if info.key.lower().endswith(".tar")], uri, on_event)
+    objects = {f"{store.uri}/{info.key}": info for info in found}
+    made = folders.scan(tree(store.uri, (info.key for info in found)), uri)
+    return replace(made, objects={sample.path: objects[sample.path] for sample in made.samples})
 
 
 def _scan_streamed_table(uri: str, folder: str, table: Path) -> Manifest:
-    inside = {key: f"{folder}/{key}" for key in tables.keys_in(table)}
-    places = {**inside, **{named: named for named in tables.uris_in(table)}}
+    inside = tables.keys_in(table)
+    elsewhere = tables.uris_in(table)
     objects: dict[str, ObjectInfo] = {}
-    for bucket, keys in _by_bucket(places.values()).items():
-        objects |= {f"{bucket}/{info.key}": info for info in listing(open_store(bucket), keys)}
+    for root, keys in {folder: inside, **_by_bucket(elsewhere)}.items():
+        if keys:
+            objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys)}
+    places = {**{key: f"{folder}/{key}" for key in inside}, **{named: named for named in elsewhere}}
     return tables.scan(table, uri, places, objects)
 
 

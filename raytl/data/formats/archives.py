@@ -1,15 +1,9 @@
-"""Archives: a zip or tar of class folders, and WebDataset's tar shards, unpacked once into the node's cache, safely.
-
-WebDataset: the members of a sample share their name up to its first dot (`0001.jpg`, `0001.cls`); the label is in `.cls`
-or `.txt`, or in `.json` under label, class, cls or class_name; the split is in the shard's name (`train-000.tar`).
-Source: github.com/webdataset/webdataset, "The WebDataset format".
-"""
+"""Archives: a zip or tar of class folders, and WebDataset's tar shards, unpacked once into the node's cache, safely."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import lzma
 import re
 import shutil
@@ -20,20 +14,20 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import folders
-from raytl.data.manifest import Manifest, Sample, listed, manifest_of, split_name
+from raytl.data.formats import shards as shards_
+from raytl.data.manifest import Manifest, Sample, manifest_of
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_LABELS = (".cls", ".txt")
-_JSON_KEYS = ("label", "class", "cls", "class_name")
 _BOMB_RATIO, _BOMB_BYTES = 100, 1 << 30
 _CHUNK_BYTES = 1 << 20
 _WHOLE = ".whole"
@@ -73,19 +67,19 @@ def scan_shards(shards: list[Path], root: Path, uri: str, on_event: OnEvent) -> 
     for shard in shards:
         folder = unpacked(shard, uri, on_event)
         name = shard.relative_to(root).as_posix().removesuffix(".tar")
-        split = next(filter(None, map(split_name, re.split(r"[^a-zA-Z]+", name))), None)
+        split = shards_.split_of(name)
         for image in sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
-            label = _label(folder, _stem(image.relative_to(folder).as_posix()))
+            label = shards_.label(partial(_content, folder), shards_.stem(image.relative_to(folder).as_posix()))
             if label:
                 samples.append(Sample(f"{name}/{image.relative_to(folder).as_posix()}", str(image), label, split))
             else:
                 problems.append(f"{name}: {image.relative_to(folder).as_posix()!r}")
-    if problems:
-        raise DataError(
-            f"{uri}: {len(problems)} samples of the shards have no label (.cls, .txt, or .json with "
-            f"{', '.join(_JSON_KEYS)}):\n{listed(problems)}"
-        )
+    shards_.refuse_unlabelled(uri, problems)
     return manifest_of(uri, samples)
+
+
+def _content(folder: Path, name: str) -> bytes | None:
+    return (folder / name).read_bytes() if (folder / name).is_file() else None
 
 
 def unpacked(file: Path, uri: str, on_event: OnEvent) -> Path:
@@ -200,27 +194,7 @@ def _is_shard(file: Path) -> bool:
             names = [info.name for _, info in zip(range(64), tar, strict=False) if info.isreg()]
     except tarfile.TarError:
         return False
-    labels = {_stem(name) for name in names if name.endswith((*_LABELS, ".json"))}
-    images = {_stem(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES}
-    return bool(labels & images)
-
-
-def _stem(name: str) -> str:
-    """What the members of a sample have in common: the name up to the first dot after its folders."""
-    folder, slash, last = name.rpartition("/")
-    return f"{folder}{slash}{last.split('.', 1)[0]}"
-
-
-def _label(folder: Path, stem: str) -> str:
-    for suffix in _LABELS:
-        if (folder / f"{stem}{suffix}").is_file():
-            return (folder / f"{stem}{suffix}").read_text(encoding="utf-8", errors="replace").strip()
-    try:
-        values = json.loads((folder / f"{stem}.json").read_bytes())
-    except (OSError, ValueError):
-        return ""
-    found = values if not isinstance(values, dict) else next((values[k] for k in _JSON_KEYS if k in values), "")
-    return "" if isinstance(found, dict | list) else str(found).strip()
+    return shards_.is_shard(names)
 
 
 def _inner(folder: Path) -> Path:

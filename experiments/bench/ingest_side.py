@@ -1,0 +1,66 @@
+"""One way of the bench of ingest: data from its place to batches on their way into the training step, in this process.
+
+Says one line of JSON: seconds until the first batch, and images/s of the epochs; imports are not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from raytl.config.schema import AugmentConfig, DataConfig
+from raytl.data.augment import TrainAugment
+from raytl.data.cache import open_images
+from raytl.data.loader import TrainLoader
+from raytl.data.transforms import Preprocess
+from raytl.training.dataset import read_dataset
+from raytl.world import World
+
+PREPROCESS = Preprocess(224, 256, "center", "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """What is measured: the `data` section, `epochs` epochs in batches of `batch`, by `workers` loader processes."""
+
+    data: dict[str, object]
+    epochs: int
+    batch: int
+    workers: int
+
+    def to_json(self) -> str:
+        """The process's argument."""
+        return json.dumps(asdict(self))
+
+
+def measured(asked: Ingest) -> dict[str, object]:
+    """Seconds from nothing to the first batch, and images/s of the first epoch and of the last."""
+    config = DataConfig.model_validate(asked.data)
+    began = time.perf_counter()
+    train = read_dataset(config, PREPROCESS, lambda _: None).splits.train
+    images = open_images(train, PREPROCESS, config)
+    augment = TrainAugment(AugmentConfig(), PREPROCESS)
+    loader = TrainLoader(
+        images, [0] * len(train), augment, batch=asked.batch, seed=0, world=World.solo(), workers=asked.workers
+    )
+    firsts: list[float] = []
+    rates = [len(train) / epoch(loader, number, firsts.append) for number in range(asked.epochs)]
+    loader.close()
+    return {"first_batch_s": firsts[0] - began, "images": len(train), "images_per_s": rates}
+
+
+def epoch(loader: TrainLoader, number: int, first: Callable[[float], None]) -> float:
+    """Seconds of an epoch whose batches nobody trains on."""
+    began = time.perf_counter()
+    for place, (batch, _) in enumerate(loader.epoch(number)):
+        assert len(batch) > 0, "one worker has a part of every batch"
+        if place == 0:
+            first(time.perf_counter())
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured(Ingest(**json.loads(sys.argv[1])))))
