@@ -166,7 +166,12 @@ def _members(file: Path) -> Iterator[Iterator[_Member]]:
             yield (_of_zip(opened, info) for info in opened.infolist() if not info.is_dir())
     else:
         with tarfile.open(file) as tar:
-            yield (_of_tar(tar, info) for info in tar if not info.isdir())
+            yield _whole(tar)
+
+
+def _whole(tar: tarfile.TarFile) -> Iterator[_Member]:
+    yield from (_of_tar(tar, info) for info in tar if not info.isdir())
+    shards_.refuse_torn(tar)
 
 
 def _of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:

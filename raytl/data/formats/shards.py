@@ -73,6 +73,15 @@ def refuse_unlabelled(uri: str, images: Sequence[str]) -> None:
         )
 
 
+def refuse_torn(tar: tarfile.TarFile) -> None:
+    """Raises a ReadError for a tar, read to its end, that does not end as tars do: one that was cut off between two members
+    would else pass for a whole one of fewer."""
+    assert tar.fileobj is not None, "it is open"
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("unexpected end of data")
+
+
 @dataclass(frozen=True)
 class _Member:
     """An image in a shard: `size` bytes from `start` on, and its label, empty where it has none."""
@@ -135,6 +144,7 @@ def _read_index(store: ObjectStore, info: ObjectInfo, uri: str) -> list[_Member]
                     content = tar.extractfile(found)
                     assert content is not None, "a regular file has content"
                     texts[found.name] = content.read()
+            refuse_torn(tar)
     except (tarfile.TarError, EOFError) as exc:
         raise DataError(
             f"{uri}: {info.key} is no whole tar ({exc}); make it again (compressed ones are not streamed)"

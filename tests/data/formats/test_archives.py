@@ -107,6 +107,14 @@ def test_half_an_archive_is_said_so(tmp_path: Path, own_cache: Path, name: str) 
     assert not list(own_cache.rglob("*.jpg"))
 
 
+@pytest.mark.parametrize("blocks", [2, 3, 4])
+def test_a_tar_that_is_cut_off_between_two_members_is_no_smaller_tar(tmp_path: Path, blocks: int) -> None:
+    path = tar(tmp_path / "a.tar", dict.fromkeys(IMAGES, b"x"))  # a member is a block of header and one of content
+    path.write_bytes(path.read_bytes()[: blocks * tarfile.BLOCKSIZE])
+    with pytest.raises(DataError, match="no whole archive"):
+        scan(str(path))
+
+
 def test_an_archive_is_unpacked_once_though_many_want_it_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
