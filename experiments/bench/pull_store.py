@@ -1,0 +1,183 @@
+"""A bucket for the bench of pulls: nginx serves its objects from files, so that the server is not what is measured.
+
+Objects have the ETags that Amazon gives them: the MD5 of those that go up in one request, and of those above 8 MiB, which
+every common tool uploads in parts of 8 MiB, the MD5 of the parts' MD5s. Signatures are not looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.bench.pull_listing import BUCKET
+
+PART_BYTES = 8 << 20
+FAR_S = 0.03
+INSTALL = "apt-get install nginx-light libnginx-mod-http-headers-more-filter libnginx-mod-http-echo"
+_CONFIG = """
+load_module {modules}/ngx_http_headers_more_filter_module.so;
+load_module {modules}/ngx_http_echo_module.so;
+daemon off; worker_processes 2; pid {root}/nginx.pid; error_log {root}/nginx.log warn; {user}
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; etag off; keepalive_requests 100000000; keepalive_timeout 300s;
+  open_file_cache max={files} inactive=1h; open_file_cache_valid 1h;
+  client_body_temp_path {root}/tmp; proxy_temp_path {root}/tmp; fastcgi_temp_path {root}/tmp; uwsgi_temp_path {root}/tmp;
+  scgi_temp_path {root}/tmp; proxy_buffers 64 16k; proxy_buffer_size 16k; proxy_max_temp_file_size 0;
+  default_type application/octet-stream;
+  map_hash_max_size 131072; map_hash_bucket_size 256;
+  map $uri $object {{ include {root}/etags.map; }}
+  map $args $lists {{ default 0; ~list-type=2 1; }}
+  upstream listing {{ server unix:{root}/listing.sock; keepalive 16; }}
+  server {{ listen 127.0.0.1:{near} backlog=1024; include {root}/bucket.conf;
+    location / {{ if ($lists) {{ proxy_pass http://listing; }} }} }}
+  server {{ listen 127.0.0.1:{far} backlog=1024; include {root}/bucket.conf;
+    location / {{ echo_sleep {far_s}; echo_exec @bucket; }}
+    location @bucket {{ if ($lists) {{ proxy_pass http://listing; }} }} }}
+}}
+"""
+_BUCKET = """
+root {root}/objects; proxy_http_version 1.1; proxy_set_header Connection "";
+# the conditions are about ETags that nginx's own checks do not know of
+more_clear_input_headers If-Match If-None-Match If-Range;
+add_header ETag $object;
+"""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The server's URLs, `far` one round trip of 30 ms away; keys by prefix with their sizes are in `keys`."""
+
+    near: str
+    far: str
+    keys: dict[str, int]
+
+    def below(self, prefix: str) -> list[str]:
+        """The keys that begin so."""
+        return [key for key in self.keys if key.startswith(prefix)]
+
+
+def objects(root: Path, prefix: str, count: int, size: int) -> None:
+    """Write `count` objects of random bytes below `prefix`, in ten folders, if they are not there yet."""
+    listed = root / f"{prefix}.json"
+    if listed.exists():
+        return
+    rows = []
+    for number in range(count):
+        key = f"{prefix}/class-{number % 10}/{number:05d}.jpg"
+        file = root / "objects" / BUCKET / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = os.urandom(size)
+        file.write_bytes(content)
+        rows.append((key, size, etag(content)))
+    listed.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def etag(content: bytes) -> str:
+    """What Amazon names content that was uploaded by one of the common tools."""
+    if len(content) <= PART_BYTES:
+        return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    parts = [content[start : start + PART_BYTES] for start in range(0, len(content), PART_BYTES)]
+    digests = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+@contextmanager
+def served(root: Path, sets: dict[str, tuple[int, int]]) -> Iterator[Bucket]:
+    """The bucket with those sets, for the time of the block."""
+    root = root.resolve()
+    (root / "tmp").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for prefix, (count, size) in sets.items():
+        objects(root, prefix, count, size)
+        rows += json.loads((root / f"{prefix}.json").read_bytes())
+    (root / "keys.json").write_text(json.dumps(rows), encoding="utf-8")
+    names = "".join(f"/{BUCKET}/{key} '\"{etag}\"';\n" for key, _, etag in rows)
+    (root / "etags.map").write_text(names, encoding="utf-8")
+    near, far = free_port(), free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    (root / "bucket.conf").write_text(_BUCKET.format(root=root), encoding="utf-8")
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    files = min(30_000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    config = _CONFIG.format(root=root, near=near, far=far, far_s=FAR_S, user=user, modules=modules(nginx), files=files)
+    (root / "nginx.conf").write_text(config, encoding="utf-8")
+    with ExitStack() as stack:
+        stack.enter_context(
+            running(
+                [
+                    sys.executable,
+                    "-m",
+                    "experiments.bench.pull_listing",
+                    str(root / "listing.sock"),
+                    f"{root}/keys.json",
+                ]
+            )
+        )
+        stack.enter_context(
+            running([nginx, "-p", str(root), "-c", str(root / "nginx.conf"), "-e", str(root / "nginx.log")])
+        )
+        bucket = Bucket(f"http://127.0.0.1:{near}", f"http://127.0.0.1:{far}", {key: size for key, size, _ in rows})
+        checked(bucket)
+        yield bucket
+
+
+def modules(nginx: str) -> str:
+    """The folder of nginx's modules: those of headers-more and echo are needed."""
+    try:
+        said = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True).stderr
+    except FileNotFoundError:
+        raise SystemExit(f"{INSTALL} first: the bench's server is nginx") from None
+    folder = said.split("--modules-path=")[1].split()[0]
+    lacking = [
+        name for name in ("headers_more_filter", "echo") if not Path(folder, f"ngx_http_{name}_module.so").exists()
+    ]
+    if lacking:
+        raise SystemExit(f"nginx has no module {', '.join(lacking)} in {folder}; {INSTALL} first")
+    return folder
+
+
+def checked(bucket: Bucket) -> None:
+    """Wait until the server answers as it should, or stop."""
+    key = next(iter(bucket.keys))
+    for _ in range(100):
+        try:
+            for url in (bucket.near, bucket.far):
+                with urllib.request.urlopen(f"{url}/{BUCKET}/{key}") as answer:
+                    content = answer.read()
+                    assert answer.headers["ETag"] == f'"{etag(content)}"', dict(answer.headers)
+                with urllib.request.urlopen(f"{url}/{BUCKET}?list-type=2&prefix={key}") as answer:
+                    assert key.encode() in answer.read()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the bench's nginx does not answer; see nginx.log in its folder")
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A server's process."""
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
