@@ -144,6 +144,33 @@ def test_a_file_that_changes_between_listing_and_fetching_is_said_so_or_taken_wh
     assert tree(pull(f"s3://{bucket}/photos")) == {**photos, "class-1/7.jpg": new}
 
 
+def test_a_listing_that_changes_while_it_is_read_has_all_that_was_there_all_along(
+    between: Proxy, bucket: str, photos: dict[str, bytes], s3_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_PAGE_KEYS", 5)
+    new = {f"class-{i % 3}/{i}-new.jpg": b"new" * i for i in range(1, 40)}
+    coming, going = list(new), [f"class-2/{i}.jpg" for i in range(2, COUNT, 3)]
+
+    def changing(asked: Request) -> bool:
+        if asked.method == "GET" and not asked.is_get and coming:
+            key = coming.pop()
+            s3_client.put_object(Bucket=bucket, Key=f"photos/{key}", Body=new[key])
+            if going:
+                s3_client.delete_object(Bucket=bucket, Key=f"photos/{going.pop()}")
+        return False
+
+    between.do(faults.passed, changing)
+    found = {info.key: info for info in open_store(f"s3://{bucket}/photos").list()}
+    assert between.asked.total() > 12 and len(coming) < 30
+    stayed = photos.keys() - {f"class-2/{i}.jpg" for i in range(2, COUNT, 3)}
+    assert stayed <= found.keys() <= photos.keys() | new.keys()
+    coming.clear()
+    now = {
+        k: v for k, v in {**photos, **new}.items() if k in {i.key for i in open_store(f"s3://{bucket}/photos").list()}
+    }
+    assert tree(pull(f"s3://{bucket}/photos")) == now
+
+
 def test_an_etag_that_is_no_md5_does_not_stop_anybody(between: Proxy, bucket: str, photos: dict[str, bytes]) -> None:
     def other_etag(_: Proxy, handler: Any, ask: Any) -> None:
         answer = ask()
