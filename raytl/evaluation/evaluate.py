@@ -65,6 +65,10 @@ def evaluate(
         device=device or experiment.compute.device,
         precision=experiment.train.precision,
         max_pixels=experiment.data.max_pixels,
+        digest=card.digest,
+        run=home.uri,
+        data=experiment.data.uri,
+        storage=experiment.storage,
     )
     scored = _scored(shard, experiment, workers, folder.root / ".ray", on_event)
     evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)

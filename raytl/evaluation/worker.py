@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.config.schema import StorageConfig
 from raytl.data.cache import source_images
 from raytl.data.loader import Batch, EvalLoader, auto_workers
 from raytl.data.manifest import Sample
+from raytl.data.relocate import on_this_node
+from raytl.errors import ModelError
 from raytl.events import OnEvent, Work
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import softmax
-from raytl.models.bundle import load_bundle
+from raytl.models.bundle import load_bundle, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.lanes import ordered_logits
+from raytl.run.home import Home
+from raytl.store.reach import reach
 from raytl.world import World
 
 _SMALL = 64
@@ -31,13 +37,20 @@ _SMALL = 64
 
 @dataclass(frozen=True)
 class Shard:
-    """What to score, for every worker alike; `bundle` is the saved model's folder, `device` auto, cpu or cuda."""
+    """What to score, for every worker alike; `bundle` is the saved model's folder, `device` auto, cpu or cuda.
+
+    A worker on another node finds the model in the `run`, by its `digest`, and the images in the `data`, both by URI.
+    """
 
     bundle: str
     samples: tuple[Sample, ...]
     device: str
     precision: str
     max_pixels: int
+    digest: str
+    run: str
+    data: str
+    storage: StorageConfig
 
 
 @dataclass(frozen=True)
@@ -50,17 +63,19 @@ class Scored:
 
 def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
     """Score this worker's share; the merged rows of all workers, the same on every rank."""
-    module, card = load_bundle(shard.bundle)
+    reach(shard.storage)
+    module, card = load_bundle(_bundle(shard))
+    samples = on_this_node(shard.samples, shard.data)
     place = {name: target for target, name in enumerate(card.classes)}
-    targets = np.array([place[sample.label] for sample in shard.samples], dtype=np.int64)
+    targets = np.array([place[sample.label] for sample in samples], dtype=np.int64)
     device = pick_device(shard.device)
     loader = EvalLoader(
-        source_images(shard.samples, card.preprocess, shard.max_pixels),
+        source_images(samples, card.preprocess, shard.max_pixels),
         targets,
         card.preprocess,
         batch=EVAL_BATCH[device.type],
         world=world,
-        workers=_loader_workers(len(shard.samples), device.type, world),
+        workers=_loader_workers(len(samples), device.type, world),
     )
     with closing(loader):
         watched = _watched(loader, len(targets), world, emit)
@@ -68,6 +83,15 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
         ids, logits = ordered_logits(module.to(device), watched, card.preprocess, device, precision)
     _, (merged,) = gather_rows(world, ids, logits, total=len(targets))
     return Scored(targets, softmax(merged))
+
+
+def _bundle(shard: Shard) -> Path:
+    """The model's folder on this node, fetched where it is not here or is an older one."""
+    here = Path(shard.bundle)
+    with suppress(ModelError):
+        if read_card(here).digest == shard.digest:
+            return here
+    return Home.open(shard.run).folder.best
 
 
 def _watched(batches: Iterable[Batch], total: int, world: World, emit: OnEvent) -> Iterator[Batch]:

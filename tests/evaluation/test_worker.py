@@ -8,17 +8,20 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from raytl.config.schema import StorageConfig
 from raytl.data.manifest import Sample
 from raytl.evaluation.worker import Scored, Shard, score_shard
 from raytl.events import ignore
 from raytl.metrics.intervals import bootstrap
+from raytl.models.bundle import read_card
 from raytl.run import RunFolder, journal
 from raytl.world import World
 
 
 def _shard(run: RunFolder) -> Shard:
     samples = tuple(Sample.of(record) for record in journal.read(run.samples) if record["split"] == "test")
-    return Shard(str(run.best), samples, "cpu", "fp32", 10**6)
+    digest = read_card(run.best).digest
+    return Shard(str(run.best), samples, "cpu", "fp32", 10**6, digest, str(run.root), "nowhere", StorageConfig())
 
 
 def _worker(rank: int, size: int, shard: Shard, folder: str) -> None:
@@ -53,3 +56,13 @@ def test_rows_are_in_the_order_of_the_samples(run: RunFolder) -> None:
     turned = score_shard(World.solo(), dataclasses.replace(shard, samples=shard.samples[::-1]), ignore)
     np.testing.assert_allclose(turned.probabilities[::-1], whole.probabilities, rtol=1e-4, atol=1e-6)
     assert turned.targets[::-1].tolist() == whole.targets.tolist()
+
+
+def test_a_worker_that_has_not_this_model_takes_it_from_the_run(run: RunFolder, tmp_path: Path) -> None:
+    shard = _shard(run)
+    for elsewhere in (
+        dataclasses.replace(shard, bundle=str(tmp_path / "nowhere")),
+        dataclasses.replace(shard, digest="old"),
+    ):
+        found = score_shard(World.solo(), elsewhere, ignore)
+        np.testing.assert_array_equal(found.probabilities, score_shard(World.solo(), shard, ignore).probabilities)

@@ -16,12 +16,16 @@ from raytl.config.schema import Experiment
 from raytl.errors import RunError, TestLockedError
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.predict import predict
-from raytl.events import Event, Recorder, Resumed, Step
+from raytl.evaluation.record import recorded
+from raytl.evaluation.worker import Shard, score_shard
+from raytl.events import Event, Recorder, Resumed, Step, ignore
+from raytl.models.bundle import read_card
 from raytl.run import journal
 from raytl.run.home import Home
 from raytl.store.open import open_store
 from raytl.training import steps
 from raytl.training.driver import train
+from raytl.world import World
 from tests.training.conftest import Interrupt, MakeExperiment
 
 CANARY = "canary-secret-0123456789"
@@ -101,6 +105,30 @@ def test_scores_and_predictions_come_from_the_bucket_and_the_look_at_the_test_st
     predicted = predict(run, photos, out=tmp_path / "p.csv")
     assert len(predicted.predicted) == 4
     assert found.images > 0
+
+
+def test_a_worker_on_another_machine_finds_the_model_and_the_images_of_a_run_in_a_bucket(
+    make_experiment: MakeExperiment, storage: str, move: Any, tmp_path: Path
+) -> None:
+    experiment = make_experiment({"storage.uri": storage})
+    train(experiment)
+    home = Home.of(experiment)
+    shard = Shard(
+        bundle=str(home.folder.best),
+        samples=recorded(home.folder, "test"),
+        device="cpu",
+        precision="fp32",
+        max_pixels=10**6,
+        digest=read_card(home.folder.best).digest,
+        run=home.uri,
+        data=experiment.data.uri,
+        storage=experiment.storage,
+    )
+    here = score_shard(World.solo(), shard, ignore)
+    move("another")
+    shutil.rmtree(home.folder.root)
+    there = score_shard(World.solo(), shard, ignore)
+    assert (here.probabilities == there.probabilities).all()
 
 
 def test_a_second_run_to_the_same_place_is_refused(
