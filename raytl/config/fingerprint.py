@@ -18,6 +18,7 @@ _NOT_DECISIVE = (
     "data.snapshot",  # the data itself decides, by its digest
     "data.loader_workers",
     "data.cache",
+    "data.stream",
     "data.pull_limit_gb",
     "train.checkpoint_every_s",
 )
