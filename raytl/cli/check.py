@@ -20,7 +20,7 @@ def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> N
     """Look through an experiment: its file first, then its data and model. Trains nothing.
 
     Prints the data, what learns at which rate, the preprocessing and the steps; or every problem at once. Of a bucket it
-    lists what would be pulled, and looks through the images once they are here.
+    lists what would be pulled, and looks through the images once they are here; archives and shards it fetches.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
@@ -29,7 +29,7 @@ def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> N
             from raytl.training.driver import plan
 
             found = plan(experiment, on_event, fetch=False)
-        verb = "sync" if found.dataset.to_fetch else "train"
+        verb = "sync" if found.dataset.to_fetch and not experiment.data.stream else "train"
         command = " ".join([f"raytl {verb}", str(file), *(f"--set {text}" for text in set_ or [])])
         terminal.show(*plan_tables(found, command))
         terminal.result(plan_json(found))

@@ -49,7 +49,9 @@ def _to_fetch(plan: Plan) -> list[RenderableType]:
         made.add_row(f"… {len(wanted) - _LISTED:,} more", "")
     made.add_section()
     made.add_row(plural(len(wanted), "file"), size(sum(info.size for info in wanted.values())))
-    return [made, Text("images that are not here were not looked through yet", style="yellow")]
+    pin = plan.experiment.data.snapshot
+    later = f", nor held against data.snapshot {pin}" if pin else ""
+    return [made, Text(f"images that are not here were not looked through{later} yet", style="yellow")]
 
 
 def data_table(counts: Mapping[str, Mapping[str, int]], uri: str) -> Group:

@@ -69,7 +69,7 @@ def _tables(found: Snapshot) -> list[RenderableType]:
             [
                 ("snapshot", found.id),
                 ("images", f"{images:,}, {found.size_bytes / _MB:,.1f} MB"),
-                ("on this node", found.folder),
+                ("streamed from" if found.folder.startswith("s3://") else "on this node", found.folder),
                 *([("left out", plural(len(found.skipped), "file"))] if found.skipped else []),
             ]
         ),

@@ -35,7 +35,7 @@ class Idle:
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Every contradiction of the experiment."""
-    rules = (_splits, _weights, _stages, _schedule, _batches, _losses, _machines, _search)
+    rules = (_splits, _stream, _weights, _stages, _schedule, _batches, _losses, _machines, _search)
     return [conflict for rule in rules for conflict in rule(experiment)]
 
 
@@ -80,6 +80,17 @@ def _splits(experiment: Experiment) -> Iterator[Conflict]:
             f"found {data.test_fraction:g}, and data.val_fraction is {data.val_fraction:g}: together "
             f"{data.val_fraction + data.test_fraction:g}, expected less than 1",
             "leave images to train on: 0.15 each is common",
+        )
+
+
+def _stream(experiment: Experiment) -> Iterator[Conflict]:
+    uri = experiment.data.uri
+    table = "://" not in uri and uri.lower().endswith((".csv", ".tsv", ".jsonl", ".parquet"))
+    if experiment.data.stream and not uri.startswith("s3://") and not table:
+        yield Conflict(
+            ("data.stream", "data.uri"),
+            f"found true, and data.uri is {uri!r}, which is no bucket: there is nothing to stream from",
+            "set it to false, or name an s3:// URI",
         )
 
 

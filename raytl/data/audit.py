@@ -22,7 +22,7 @@ from raytl.data.manifest import Manifest, Sample, listed
 from raytl.data.remembered import Finding, recall, remember
 from raytl.data.split import assign
 from raytl.data.transforms import Preprocess, prepare
-from raytl.errors import DataError
+from raytl.errors import DataError, StoreError
 from raytl.events import OnEvent, Work, ignore
 from raytl.store.contract import ObjectInfo
 
@@ -160,6 +160,15 @@ def _progress(findings: Iterator[tuple[str, Finding]], total: int, on_event: OnE
         yield item
 
 
+def _read_as_listed(sample: Sample, max_pixels: int) -> bytes:
+    """The sample's bytes; of a part of a shard, whose sha256 is known already, those that have it."""
+    for _ in range(2):
+        data = read(sample.path, max_pixels)
+        if not sample.digest or hashlib.sha256(data).hexdigest() == sample.digest:
+            return data
+    raise StoreError(f"{sample.path}: other bytes came than were there when it was listed; run again")
+
+
 class _Reading:
     """Reads files in threads (Pillow decodes outside Python's lock) and keeps what is to be cached."""
 
@@ -203,7 +212,7 @@ class _Reading:
             else:
                 status = Path(sample.path).stat()
                 size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-            data = read(sample.path, self._max_pixels)
+            data = _read_as_listed(sample, self._max_pixels)
             digest = hashlib.sha256(data).hexdigest()
             self._keep(sample, data)
         except OSError as exc:

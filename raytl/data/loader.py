@@ -203,7 +203,9 @@ class _Pipe:
             return requests
         turn, batches = max(1, self._workers), -(-AHEAD // self._batch)
         return [
-            replace(request, ahead=tuple(later.ids for later in requests[place + turn :: turn][:batches]))
+            replace(
+                request, ahead=tuple(later.ids for later in requests[place + turn : place + 1 + turn * batches : turn])
+            )
             for place, request in enumerate(requests)
         ]
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from raytl.errors import DataError
@@ -61,9 +62,14 @@ def manifest_of(
     """The manifest of at least two classes.
 
     Raises:
-        DataError: there is no sample, or all are of one class.
+        DataError: there is no sample, all are of one class, or two have one name.
     """
     ordered = tuple(sorted(samples, key=lambda sample: sample.key))
+    twice = sorted({one.key for one, other in pairwise(ordered) if one.key == other.key})
+    if twice:
+        raise DataError(
+            f"{root}: {len(twice)} images are there twice under one name:\n{listed(twice)}\nRename one of each."
+        )
     classes = tuple(sorted({sample.label for sample in ordered}))
     if not ordered:
         raise DataError(f"{root}: no images found; expected class folders of images, or a manifest that lists some")

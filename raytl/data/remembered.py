@@ -43,7 +43,8 @@ def recall(samples: Sequence[Sample], max_pixels: int) -> dict[str, Finding]:
     try:
         noted = json.loads(_place(samples).read_text())
         rows = noted["files"] if noted["judge"] == _judge(max_pixels) else {}
-        return {path: Finding(*row) for path, row in rows.items()}
+        doubted = _doubted()
+        return {path: Finding(*row) for path, row in rows.items() if path not in doubted}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -59,8 +60,32 @@ def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, 
     try:
         with written_whole(_place(samples)) as part:
             part.write_text(json.dumps({"judge": _judge(max_pixels), "files": files}))
+        if doubted := _doubted():
+            with written_whole(_doubts()) as part:
+                part.write_text("".join(json.dumps(path) + "\n" for path in sorted(doubted - files.keys())))
     except OSError:
         return
+
+
+def doubt(path: str) -> None:
+    """What was found at `path` is no longer believed: the next audit reads it again, whatever its size and time say."""
+    try:
+        _doubts().parent.mkdir(parents=True, exist_ok=True)
+        with _doubts().open("a") as file:
+            file.write(json.dumps(path) + "\n")
+    except OSError:
+        return
+
+
+def _doubted() -> set[str]:
+    try:
+        return {str(json.loads(line)) for line in _doubts().read_text().splitlines()}
+    except (OSError, ValueError):
+        return set()
+
+
+def _doubts() -> Path:
+    return cache_root() / "audits" / "doubted.jsonl"
 
 
 def _judge(max_pixels: int) -> list[str | int]:
@@ -69,6 +94,9 @@ def _judge(max_pixels: int) -> list[str | int]:
 
 
 def _place(samples: Sequence[Sample]) -> Path:
-    folder = os.path.commonpath([sample.path for sample in samples])
+    try:
+        folder = os.path.commonpath([sample.path for sample in samples])
+    except ValueError:  # objects and files together
+        folder = samples[0].path
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]
     return cache_root() / "audits" / f"{name}.json"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from raytl.data.decode import BadImage, decode, read
 from raytl.data.images import Images, Pixels, Texts
 from raytl.data.manifest import Sample
+from raytl.data.remembered import doubt
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError
 from raytl.store.ahead import Ahead
@@ -55,6 +56,7 @@ class StreamedImages:
             content = read(uri, self._max_pixels)
             if not digest or hashlib.sha256(content).hexdigest() == digest:
                 return content
+        doubt(uri)
         raise DataError(
             f"{uri}: its content changed since the data was checked (another sha256); "
             "put it back, or run the same command again to check the data anew"

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from raytl.data.manifest import Sample, listed
 from raytl.data.relocate import relocated
-from raytl.errors import DataError, RunError
+from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work
 from raytl.run import RunFolder, journal
 from raytl.store.claims import claim_those
-from raytl.store.open import in_bucket
+from raytl.store.open import fetched, in_bucket
+from raytl.store.retry import retried
 
 
 def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
@@ -39,16 +40,13 @@ def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
 def verified(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sample, ...]:
     """The samples at the places where their files are now, every file's sha256 as recorded.
 
-    Files that are not where they were are looked for in `uri` by their keys (a bucket's cache on another node); what is
-    streamed is held against its sha256 as it comes.
+    Files that are not where they were are looked for in `uri` by their keys (a bucket's cache on another node).
 
     Raises:
         DataError: files that changed or are gone; all of them counted, ten named.
     """
-    if any(in_bucket(sample.path) for sample in samples):
-        return tuple(samples)
     claim_those(sample.path for sample in samples)
-    missing = any(not Path(sample.path).is_file() for sample in samples)
+    missing = any(not in_bucket(sample.path) and not Path(sample.path).is_file() for sample in samples)
     present = relocated(samples, uri, on_event) if missing else tuple(samples)
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
         problems = []
@@ -68,8 +66,13 @@ def verified(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sa
 
 def _problem(sample: Sample) -> str:
     try:
-        with Path(sample.path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if in_bucket(sample.path):
+            digest = hashlib.sha256(retried(lambda: fetched(sample.path))).hexdigest()
+        else:
+            with Path(sample.path).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
+    except NotFound:
+        return "is gone from its bucket"
     return "" if digest == sample.digest else "its content changed (another sha256)"

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from raytl.data.decode import BadImage, decode
+from raytl.errors import StoreError
 from raytl.evaluation.report import Evaluation, Mistake
 from raytl.run.plots import Tile, confusion, contact_sheet
 
@@ -31,7 +32,7 @@ def _tiles(mistakes: Sequence[Mistake], max_pixels: int) -> list[Tile]:
     for each in mistakes:
         try:
             photo = decode(each.path, max_pixels)
-        except BadImage:  # gone since it was scored a moment ago: the report names it all the same
+        except (BadImage, StoreError):  # gone since it was scored a moment ago: the report names it all the same
             continue
         photo.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
         tiles.append(Tile(np.asarray(photo), each.true, each.predicted, each.probability, each.key))

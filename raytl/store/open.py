@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from raytl.errors import StoreError
+from raytl.errors import StoreError, Unavailable
 from raytl.store.contract import ObjectStore
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
@@ -32,7 +32,12 @@ def fetched(uri: str) -> bytes:
     part = _PART.search(uri)
     bucket, _, key = (uri[: part.start()] if part else uri).removeprefix("s3://").partition("/")
     store = open_store(f"s3://{bucket}")
-    return store.get_bytes(key, int(part[1]), int(part[2])) if part else store.get_bytes(key)
+    if part is None:
+        return store.get_bytes(key)
+    content = store.get_bytes(key, int(part[1]), int(part[2]))
+    if len(content) != int(part[2]):
+        raise Unavailable(f"{uri}: {len(content)} bytes came")
+    return content
 
 
 def open_store(uri: str) -> ObjectStore:

@@ -38,6 +38,15 @@ _MD5 = re.compile("[0-9a-fA-F]{32}")
 _clients: dict[tuple[int, str], Any] = {}
 _making = threading.Lock()
 
+
+def _begin_anew() -> None:
+    """In a forked process: whoever held the lock is not here, and sockets are the parent's."""
+    global _making
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
 # What S3 and its like answer, in words of ours; what is not here is told by the HTTP status.
 _BY_CODE: dict[str, type[StoreError]] = {
     **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "NotFound"), NotFound),

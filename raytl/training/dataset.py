@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
 from raytl.data.audit import Bad, audit, unread
-from raytl.data.formats import is_packed, scan
+from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
 from raytl.data.split import Splits, assign, divide
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.store.claims import evict
 from raytl.store.contract import ObjectInfo
-from raytl.store.open import in_bucket
 from raytl.store.sync import not_here
 
 
@@ -65,13 +64,13 @@ def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) 
 def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) -> Dataset:
     """The dataset at `data.uri` by its listing alone where images of it are not on this node yet; else as `read_dataset`.
 
-    Archives are fetched, as only what is in them tells the classes.
+    Archives and shards are fetched, as only what is in them tells the classes.
 
     Raises:
         DataError: as `read_dataset`, but for what only looking into the images can show.
         StoreError: an object store failed.
     """
-    if not in_bucket(config.uri) or is_packed(config.uri):
+    if not names_objects(config.uri) or is_packed(config.uri):
         return read_dataset(config, preprocess, on_event)
     manifest = scan(config.uri, on_event, stream=True)
     to_fetch = unread(manifest, config.max_pixels) if config.stream else not_here(manifest.objects)

@@ -71,7 +71,8 @@ def test_of_a_bucket_it_lists_what_would_be_fetched_and_fetches_nothing(
     at = ("--set", f"data.uri=s3://{bucket}/set", "--set", f"data.stream={str(stream).lower()}")
     shown = raytl("check", tiny, *at)
     assert shown.code == 0, shown.err
-    for text in ("3 classes", "would be read" if stream else "would be pulled", "… 31 more", "36 files", "raytl sync"):
+    next_ = "raytl train" if stream else "raytl sync"
+    for text in ("3 classes", "would be read" if stream else "would be pulled", "… 31 more", "36 files", next_):
         assert text in shown.out
     assert not list(own_cache.rglob("*.jpg"))
     plan = json.loads(raytl("check", tiny, *at, "--json").out)

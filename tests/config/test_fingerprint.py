@@ -23,7 +23,6 @@ BASE = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"
         ("data.cache", "on"),
         ("data.cache_limit_gb", 1),
         ("data.pull_limit_gb", 1),
-        ("data.stream", True),
         ("train.checkpoint_every_s", 5),
     ],
 )
@@ -56,3 +55,8 @@ def test_a_default_written_out_is_the_same_experiment() -> None:
 def test_keys_without_effect_decide_nothing() -> None:
     idle = BASE.model_copy(update={"train": BASE.train.model_copy(update={"focal_gamma": 5.0})})
     assert fingerprint(idle) == fingerprint(BASE)
+
+
+def test_streaming_decides_nothing() -> None:
+    there = override(BASE, {"data.uri": "s3://bucket/x"})
+    assert fingerprint(override(there, {"data.stream": True})) == fingerprint(there)

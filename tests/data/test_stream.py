@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from raytl.config.schema import AugmentConfig, DataConfig
-from raytl.data.audit import audit
+from raytl.data.audit import audit, unread
 from raytl.data.augment import TrainAugment
 from raytl.data.cache import open_images
 from raytl.data.formats import scan
@@ -26,8 +26,9 @@ from raytl.data.stream import StreamedImages
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError, StoreError
 from raytl.store import retry, s3
+from raytl.store.cache import cache_root
 from raytl.world import World
-from tests.store.proxy import Proxy, error, proxied, share
+from tests.store.proxy import Proxy, error, proxied, share, wrong_bytes
 
 pytestmark = pytest.mark.s3
 PREPROCESS = Preprocess(16, 20, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -237,3 +238,89 @@ def test_an_object_that_no_image_can_be_is_not_fetched(photos: str, between: Pro
     ):
         audit(swollen, config(photos, max_pixels=9))
     assert gets(between) == 0
+
+
+def shard_of(bucket: str, s3_client: Any, members: list[tuple[str, bytes]], name: str = "train-000.tar") -> str:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for member, content in members:
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    s3_client.put_object(Bucket=bucket, Key=f"shards/{name}", Body=made.getvalue())
+    return f"s3://{bucket}/shards"
+
+
+def members(photos: Path, prefix: str = "") -> list[tuple[str, bytes]]:
+    """Each photo and its label, in the order of their numbers."""
+    files = sorted(photos.rglob("*.jpg"))
+    pairs = [((f"{i}.jpg", p.read_bytes()), (f"{i}.cls", p.parent.name.encode())) for i, p in enumerate(files)]
+    return [(f"{prefix}{name}", content) for pair in pairs for name, content in pair]
+
+
+def test_a_shards_names_are_those_of_an_unpacked_one(make_photos: Any, bucket: str, s3_client: Any) -> None:
+    first, *rest = members(make_photos(4), "./")
+    uri = shard_of(bucket, s3_client, [first, *rest, ("./0.jpg", rest[1][1])])  # the last of one name counts
+    there, here = scan(uri, stream=True), scan(uri)
+    assert [s.key for s in there.samples] == [s.key for s in here.samples]
+    assert take(config(uri, on_duplicate="drop")).id == take(config(uri, stream=False)).id
+
+
+@pytest.mark.parametrize("name", ["../0.jpg", "/0.jpg"])
+def test_a_shards_members_that_lead_out_of_it_are_refused(
+    make_photos: Any, bucket: str, s3_client: Any, name: str
+) -> None:
+    uri = shard_of(bucket, s3_client, [*members(make_photos(2)), (name, b"x")])
+    with pytest.raises(DataError, match="would lie outside the archive's folder"):
+        scan(uri, stream=True)
+
+
+def test_compressed_shards_are_said_so_streamed_and_pulled(make_photos: Any, bucket: str, s3_client: Any) -> None:
+    uri = shard_of(bucket, s3_client, members(make_photos(2)))
+    s3_client.put_object(Bucket=bucket, Key="shards/more.tar.gz", Body=b"x")
+    for stream in (True, False):
+        with pytest.raises(DataError, match=r"1 archives that are no plain .tar:\n  more.tar.gz"):
+            scan(uri, stream=stream)
+
+
+def test_one_wrong_byte_of_a_shards_part_is_fetched_again(
+    make_photos: Any, bucket: str, s3_client: Any, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = shard_of(bucket, s3_client, members(make_photos(4)))
+    right = take(config(uri)).id
+    (cache_root() / "audits").rename(cache_root() / "forgotten")
+    with proxied(s3_server) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        s3.forget_client()
+        proxy.do(wrong_bytes, lambda asked: asked.path.endswith(".tar") and asked.number == 5)
+        assert take(config(uri)).id == right
+        assert proxy.done == 1
+
+
+def test_a_shard_that_is_replaced_after_it_was_listed_is_said_so(make_photos: Any, bucket: str, s3_client: Any) -> None:
+    uri = shard_of(bucket, s3_client, members(make_photos(4)))
+    found = scan(uri, stream=True)
+    photos = make_photos(4, classes=("red", "green", "blue"), root=Path(f"{make_photos(1)}-other"))
+    shard_of(bucket, s3_client, members(photos))
+    with pytest.raises(StoreError, match="other bytes came than were there when it was listed; run again"):
+        audit(found, config(uri))
+
+
+def test_what_was_found_to_have_changed_is_looked_at_again(photos: str, bucket: str, s3_client: Any) -> None:
+    samples = audited(photos)
+    wrong = replace(samples[0], digest="0" * 64)  # as if other bytes had come under this etag
+    with pytest.raises(DataError, match="content changed since the data was checked"):
+        StreamedImages([wrong], PREPROCESS, 10**6)[0]
+    assert [s.path for s in samples if s.path in unread(scan(photos, stream=True), config(photos).max_pixels)] == [
+        wrong.path
+    ]
+    audited(photos)
+    assert not unread(scan(photos, stream=True), config(photos).max_pixels)
+
+
+def test_a_table_on_this_machine_may_name_objects(photos: str, tmp_path: Path) -> None:
+    rows = [f"{photos}/{label}/{i:03d}.jpg,{label}" for label in ("blue", "red") for i in range(4)]
+    (tmp_path / "rows.csv").write_text("\n".join(["path,label", *rows]))
+    there, here = (scan(str(tmp_path / "rows.csv"), stream=stream) for stream in (True, False))
+    assert [(s.key, s.label) for s in there.samples] == [(s.key, s.label) for s in here.samples]
+    assert all(sample.path.startswith("s3://") for sample in there.samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
@@ -38,7 +39,8 @@ def test_what_is_expected_is_fetched_once_in_order_and_before_it_is_asked_for() 
     source = Source()
     ahead = Ahead(source, threads=1)
     ahead.expect(range(5))
-    ahead.expect(range(2, 8))
+    assert settled(ahead)
+    ahead.expect(range(8))
     assert settled(ahead)
     assert source.asked == list(range(8))
     assert [ahead.take(i) for i in range(8)] == [bytes([i]) * 10 for i in range(8)]
@@ -87,3 +89,37 @@ def test_a_failure_is_for_who_takes_it_and_the_next_one_tries_again() -> None:
     with pytest.raises(Unavailable, match="no -1"):
         ahead.take(-1)
     assert source.asked.count(-1) == 2
+
+
+def test_what_is_expected_no_more_makes_room() -> None:
+    source = Source()
+    ahead = Ahead(source, threads=1, most_bytes=30)
+    ahead.expect(range(9))
+    assert settled(ahead)
+    ahead.expect(range(20, 25))
+    assert settled(ahead)
+    assert source.asked == [0, 1, 2, 20, 21, 22]
+    assert ahead._bytes == 30
+
+
+def test_draws_that_repeat_themselves_are_fetched_once_a_draw() -> None:
+    source = Source()
+    ahead = Ahead(source, threads=4, most_bytes=200)
+    draw = random.Random(0)
+    draws = [draw.randrange(30) for _ in range(300)]
+    for place, key in enumerate(draws):
+        ahead.expect(draws[place : place + 25])
+        assert ahead.take(key) == bytes([key]) * 10
+    assert len(source.asked) <= len(draws)
+
+
+def test_threads_that_nobody_needs_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.store.ahead._IDLE_S", 0.05)
+    ahead = Ahead(Source(), threads=3)
+    ahead.expect(range(6))
+    assert [ahead.take(i) for i in range(6)] == [bytes([i]) * 10 for i in range(6)]
+    with ahead._changed:
+        ahead._changed.wait_for(lambda: ahead._running == 0, 5)
+        assert ahead._running == 0
+    ahead.expect([7])
+    assert ahead.take(7) == bytes([7]) * 10

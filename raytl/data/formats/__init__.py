@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import archives, folders, shards, tables
 from raytl.data.formats.keys import tree
 from raytl.data.manifest import Manifest
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.contract import ObjectInfo
-from raytl.store.open import open_store
+from raytl.store.open import in_bucket, open_store
 from raytl.store.sync import listing, pull
 
 _LAYOUTS = (
@@ -30,7 +29,7 @@ def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False) -> Manifest
         StoreError: the bucket cannot be read.
     """
     scheme, separator, rest = uri.partition("://")
-    if stream and scheme != "s3":
+    if stream and not names_objects(uri):
         raise DataError(
             f"data.stream: {uri!r} is on this machine; expected an s3:// URI to stream from: set it to false"
         )
@@ -58,7 +57,7 @@ def _scan_local(uri: str, path: Path, on_event: OnEvent) -> Manifest:
 
 
 def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
-    found = archives.shards_in(folder)
+    found = archives.shards_in(folder, uri)
     return archives.scan_shards(found, folder, uri, on_event) if found else folders.scan(folder, uri)
 
 
@@ -87,36 +86,44 @@ def is_packed(uri: str) -> bool:
     """True where images lie in archives: in the one that `uri` names, or in shards below it."""
     if archives.is_archive(uri):
         return True
-    if Path(uri).suffix.lower() in tables.READERS:
+    if _is_table(uri):
         return False
-    return _packed([info.key for info in listing(open_store(uri))])
+    return bool(shards.shards_among((info.key for info in listing(open_store(uri))), uri))
 
 
-def _packed(keys: Sequence[str]) -> bool:
-    return any(map(archives.is_archive, keys)) and not any(Path(key).suffix.lower() in IMAGE_SUFFIXES for key in keys)
+def _is_table(uri: str) -> bool:
+    return Path(uri.rstrip("/")).suffix.lower() in tables.READERS
 
 
 def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
     """The samples where they are, by their listing; of a manifest, its table alone is pulled."""
-    folder, _, name = uri.rstrip("/").rpartition("/")
-    if Path(name).suffix.lower() in tables.READERS:
-        return _scan_streamed_table(uri, folder, pull(folder, on_event, only=[name]) / name)
-    if archives.is_archive(name):
+    if _is_table(uri):
+        return _scan_streamed_table(uri, on_event)
+    if archives.is_archive(uri):
         raise DataError(
             f"data.stream: {uri} is an archive, which is not streamed; expected class folders, shards or a manifest: "
             "unpack it there, or leave data.stream out"
         )
     store = open_store(uri)
     found = listing(store)
-    if _packed([info.key for info in found]):
-        return shards.scan(store, [info for info in found if info.key.lower().endswith(".tar")], uri, on_event)
+    if packed := set(shards.shards_among((info.key for info in found), uri)):
+        return shards.scan(store, [info for info in found if info.key in packed], uri, on_event)
     objects = {f"{store.uri}/{info.key}": info for info in found}
     made = folders.scan(tree(store.uri, (info.key for info in found)), uri)
     return replace(made, objects={sample.path: objects[sample.path] for sample in made.samples})
 
 
-def _scan_streamed_table(uri: str, folder: str, table: Path) -> Manifest:
-    inside = tables.keys_in(table)
+def _scan_streamed_table(uri: str, on_event: OnEvent) -> Manifest:
+    """A manifest in a bucket is pulled alone, and what it names beside it stays; one on this machine names objects by URI."""
+    if in_bucket(uri):
+        store, _, name = uri.rpartition("/")
+        folder = open_store(store).uri
+        table = pull(store, on_event, only=[name]) / name
+        inside = tables.keys_in(table)
+    else:
+        folder, table, inside = "", Path(uri).expanduser().absolute(), []
+        if not table.is_file():
+            raise DataError(f"data.uri {uri!r}: {table} does not exist; expected {_LAYOUTS}")
     elsewhere = tables.uris_in(table)
     objects: dict[str, ObjectInfo] = {}
     for root, keys in {folder: inside, **_by_bucket(elsewhere)}.items():
@@ -124,6 +131,18 @@ def _scan_streamed_table(uri: str, folder: str, table: Path) -> Manifest:
             objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys)}
     places = {**{key: f"{folder}/{key}" for key in inside}, **{named: named for named in elsewhere}}
     return tables.scan(table, uri, places, objects)
+
+
+def names_objects(uri: str) -> bool:
+    """True where samples are objects of buckets: below an s3:// URI, or named by a manifest on this machine."""
+    if in_bucket(uri):
+        return True
+    return (
+        "://" not in uri
+        and _is_table(uri)
+        and Path(uri).expanduser().is_file()
+        and bool(tables.uris_in(Path(uri).expanduser()))
+    )
 
 
 def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import lzma
-import re
 import shutil
 import stat
 import tarfile
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from raytl.data.decode import IMAGE_SUFFIXES
@@ -27,7 +26,7 @@ from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+SUFFIXES = shards_.ARCHIVES
 _BOMB_RATIO, _BOMB_BYTES = 100, 1 << 30
 _CHUNK_BYTES = 1 << 20
 _WHOLE = ".whole"
@@ -38,10 +37,12 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def shards_in(folder: Path) -> list[Path]:
-    """The tar files of a folder, directly in it or one below; none where it holds class folders of images instead."""
-    found = sorted(path for pattern in ("*.tar", "*/*.tar") for path in folder.glob(pattern))
-    return [] if any(folder.glob("*/*.jp*g")) else found
+def shards_in(folder: Path, uri: str) -> list[Path]:
+    """The tar shards in a folder, to any depth; none where it holds class folders of images."""
+    if not any(path.name.lower().endswith(SUFFIXES) for pattern in ("*", "*/*") for path in folder.glob(pattern)):
+        return []
+    keys = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [folder / key for key in shards_.shards_among(keys, uri)]
 
 
 def scan(file: Path, uri: str, on_event: OnEvent) -> Manifest:
@@ -141,12 +142,7 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent) -> None:
 
 
 def _refuse(member: _Member, total: int, packed: int, target: Path, uri: str) -> None:
-    parts = PurePosixPath(member.name.replace("\\", "/")).parts
-    fault = member.fault
-    if not fault and (member.name.startswith(("/", "\\")) or ".." in parts or "\0" in member.name or not parts):
-        fault = "would lie outside the archive's folder"
-    if not fault and re.match(r"[a-zA-Z]:", member.name):
-        fault = "has a drive's name"
+    fault = shards_.odd(member.name, member.fault)
     if not fault and total > max(_BOMB_BYTES, _BOMB_RATIO * packed):
         fault = f"makes it more than {_BOMB_RATIO} times its packed size"
     if not fault and member.size > (free := shutil.disk_usage(target).free):
@@ -186,8 +182,7 @@ def _of_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
         assert found is not None, "links and devices were refused"
         return found
 
-    fault = "" if info.isreg() else "is a link" if info.islnk() or info.issym() else "is a device"
-    return _Member(info.name, info.size, fault, opened)
+    return _Member(info.name, info.size, shards_.fault_of(info), opened)
 
 
 def _is_shard(file: Path) -> bool:

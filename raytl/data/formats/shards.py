@@ -8,18 +8,18 @@ Source: github.com/webdataset/webdataset, "The WebDataset format".
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.manifest import Manifest, Sample, listed, manifest_of, split_name
-from raytl.errors import DataError
+from raytl.errors import DataError, StoreError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo, ObjectStore
@@ -29,8 +29,9 @@ from raytl.store.retry import retried
 
 _LABELS = (".cls", ".txt")
 _JSON_KEYS = ("label", "class", "cls", "class_name")
-_BLOCK_BYTES = 4 << 20
-_AT_ONCE = 8
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_FORMAT = 2
+_AT_ONCE = 2  # shards that lie on the disk at the same time
 
 
 def stem(name: str) -> str:
@@ -78,26 +79,35 @@ def refuse_torn(tar: tarfile.TarFile) -> None:
     would else pass for a whole one of fewer."""
     assert tar.fileobj is not None, "it is open"
     tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+    rest = tar.fileobj.read(tarfile.BLOCKSIZE)
+    if rest != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("unexpected end of data")
+    while rest:
+        if rest.strip(b"\0"):
+            raise tarfile.ReadError("there is more behind its end: two tars in one file?")
+        rest = tar.fileobj.read(1 << 20)
 
 
 @dataclass(frozen=True)
 class _Member:
-    """An image in a shard: `size` bytes from `start` on, and its label, empty where it has none."""
+    """An image in a shard: `size` bytes from `start` on, their sha256, and its label, empty where it has none."""
 
     name: str
     start: int
     size: int
+    digest: str
     label: str
 
 
 def scan(store: ObjectStore, shards: Sequence[ObjectInfo], uri: str, on_event: OnEvent) -> Manifest:
-    """The manifest of shards in a bucket; each sample's path is its part of the shard's URI. What is where in a shard is
-    read once, and remembered.
+    """The manifest of shards in a bucket; each sample's path is its part of the shard's URI.
+
+    A shard is brought here whole, once, to see what is where in it and what its bytes are; that is remembered, and the shard
+    is not kept.
 
     Raises:
-        DataError: a shard cannot be read, or samples lack a label.
+        DataError: a shard cannot be read, has links or names that lead out of it, or samples lack a label.
+        StoreError: a shard cannot be fetched.
     """
     samples: list[Sample] = []
     objects: dict[str, ObjectInfo] = {}
@@ -111,69 +121,87 @@ def scan(store: ObjectStore, shards: Sequence[ObjectInfo], uri: str, on_event: O
             problems += [f"{name}: {member.name!r}" for member in members if not member.label]
             for member in members:
                 path = part_of(f"{store.uri}/{info.key}", member.start, member.size)
-                samples.append(Sample(f"{name}/{member.name}", path, member.label, split_of(name)))
+                samples.append(Sample(f"{name}/{member.name}", path, member.label, split_of(name), member.digest))
                 objects[path] = replace(info, size=member.size)
     refuse_unlabelled(uri, problems)
     return replace(manifest_of(uri, samples), objects=objects)
 
 
 def _index(store: ObjectStore, info: ObjectInfo, uri: str) -> list[_Member]:
-    named = hashlib.sha256(f"{store.uri}/{info.key} {info.size} {info.etag}".encode()).hexdigest()[:24]
+    named = hashlib.sha256(f"{_FORMAT} {store.uri}/{info.key} {info.size} {info.etag}".encode()).hexdigest()[:24]
     place = cache_root() / "shards" / f"{named}.json"
     try:
         return [_Member(**row) for row in json.loads(place.read_bytes())]
     except (OSError, ValueError, TypeError):
-        members = _read_index(store, info, uri)
-    try:
-        with written_whole(place) as part:
-            part.write_text(json.dumps([asdict(member) for member in members]), encoding="utf-8")
-    except OSError:
-        pass  # a cache that cannot be written is no reason to stop
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+        shard = Path(folder, "shard.tar")
+        retried(lambda: store.get_to_file(info.key, shard))
+        if shard.stat().st_size != info.size:
+            raise StoreError(f"{store.uri}/{info.key}: it changed since it was listed; run again")
+        members = _read_index(shard, f"{uri}: {info.key}")
+    with written_whole(place) as part:
+        part.write_text(json.dumps([asdict(member) for member in members]), encoding="utf-8")
     return members
 
 
-def _read_index(store: ObjectStore, info: ObjectInfo, uri: str) -> list[_Member]:
-    images: list[tuple[str, int, int]] = []
+def _read_index(shard: Path, where: str) -> list[_Member]:
+    images: dict[str, tuple[int, int, str]] = {}
     texts: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BufferedReader(_Remote(store, info), _BLOCK_BYTES), mode="r:") as tar:
+        with tarfile.open(shard, mode="r:") as tar:
             for found in tar:
-                if found.isreg() and Path(found.name).suffix.lower() in IMAGE_SUFFIXES:
-                    images.append((found.name, found.offset_data, found.size))
-                elif found.isreg() and found.name.endswith((*_LABELS, ".json")):
-                    content = tar.extractfile(found)
-                    assert content is not None, "a regular file has content"
-                    texts[found.name] = content.read()
+                name = PurePosixPath(found.name).as_posix()
+                if found.isdir():
+                    continue
+                if fault := odd(found.name, fault_of(found)):
+                    raise DataError(
+                        f"{where}: the member {found.name!r} {fault}; make the shard again from plain files"
+                    )
+                content = tar.extractfile(found)
+                assert content is not None, "links and devices were refused"
+                if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                    digest = hashlib.sha256(content.read()).hexdigest()
+                    images[name] = (found.offset_data, found.size, digest)  # of two of one name the last counts
+                elif name.endswith((*_LABELS, ".json")):
+                    texts[name] = content.read()
             refuse_torn(tar)
     except (tarfile.TarError, EOFError) as exc:
+        raise DataError(f"{where} is no whole tar ({exc}); make it again (compressed ones are not streamed)") from exc
+    return [_Member(name, *images[name], label(texts.get, stem(name))) for name in sorted(images)]
+
+
+def fault_of(member: tarfile.TarInfo) -> str:
+    """Why a member of a tar is no plain file; empty for one."""
+    if member.issparse():
+        return "is a sparse file"
+    return "" if member.isreg() else "is a link" if member.islnk() or member.issym() else "is a device"
+
+
+def odd(name: str, fault: str = "") -> str:
+    """Why a member of an archive cannot be taken, by its name, if there is no other `fault`; empty for good ones."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if fault:
+        return fault
+    if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or not parts:
+        return "would lie outside the archive's folder"
+    return "has a drive's name" if re.match(r"[a-zA-Z]:", name) else ""
+
+
+def shards_among(keys: Iterable[str], uri: str) -> list[str]:
+    """The tar shards among the keys of a folder, sorted; none where images lie in class folders beside them.
+
+    Raises:
+        DataError: archives that are no plain tars, and nothing else to train on.
+    """
+    keys = list(keys)
+    if any("/" in key and Path(key).suffix.lower() in IMAGE_SUFFIXES for key in keys):
+        return []
+    packed = [key for key in keys if key.lower().endswith(ARCHIVES)]
+    odd_ones = [key for key in packed if not key.lower().endswith(".tar")]
+    if odd_ones:
         raise DataError(
-            f"{uri}: {info.key} is no whole tar ({exc}); make it again (compressed ones are not streamed)"
-        ) from exc
-    return [_Member(name, start, size, label(texts.get, stem(name))) for name, start, size in sorted(images)]
-
-
-class _Remote(io.RawIOBase):
-    """An object as a file to read from, in ranges."""
-
-    def __init__(self, store: ObjectStore, info: ObjectInfo) -> None:
-        self._store, self._info, self._at = store, info, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._info.size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        wanted = min(len(buffer), self._info.size - self._at)
-        content = retried(lambda: self._store.get_bytes(self._info.key, self._at, max(0, wanted)))
-        buffer[: len(content)] = content
-        self._at += len(content)
-        return len(content)
+            f"{uri}: {len(odd_ones)} archives that are no plain .tar:\n{listed(odd_ones, 5)}\n"
+            "  Expected WebDataset shards, .tar each: unpack these, or name one archive of class folders as data.uri."
+        )
+    return sorted(packed)

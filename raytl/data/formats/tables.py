@@ -38,7 +38,9 @@ def scan(
     rows.check(uri)
     notes = [f"{uri}: {rows.repeated} rows repeat another row and count once"] if rows.repeated else []
     manifest = manifest_of(uri, rows.samples.values(), warnings=notes)
-    return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples}) if objects else manifest
+    return replace(
+        manifest, objects={s.path: objects[s.path] for s in manifest.samples if objects and s.path in objects}
+    )
 
 
 def keys_in(table: Path) -> list[str]:
