@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-thorough test-assets lint format bench clean venv
+.PHONY: help quickstart test test-thorough test-store test-assets lint format bench clean venv
 
 # any Python from 3.11; `make PYTHON=/path/to/python3.11 ...` picks one
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
@@ -17,6 +17,7 @@ help:
 	@echo "make quickstart   transfer learning on a small niche, from nothing, in a few minutes"
 	@echo "make test         the test suite (ARGS=... for pytest)"
 	@echo "make test-thorough  the rest of it: faults of stores, kills, second machines"
+	@echo "make test-store   the same against OpenStack Swift run as itself: tests/servers/install-swift.sh installs it"
 	@echo "make test-assets  real weights on real photos: RAYTL_ASSETS, or ../shared/assets"
 	@echo "make lint         style, types, floors and doors"
 	@echo "make bench        images/s beside the ceiling and a common peer"
@@ -44,7 +45,10 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-thorough: $(STAMP)
-	@$(BIN)/python -m pytest -m "thorough and not assets" $(ARGS)
+	@$(BIN)/python -m pytest -m "thorough and not assets and not real_store" $(ARGS)
+
+test-store: $(STAMP)
+	@$(BIN)/python -m pytest -m "real_store and not assets" $(ARGS)
 
 test-assets: $(STAMP)
 	@$(BIN)/python -m pytest -m assets $(ARGS)

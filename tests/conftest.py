@@ -23,7 +23,12 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from tests.servers import swift  # noqa: E402
+
 _BUCKETS = itertools.count()
+# fixtures of buckets to run a test on: moto's, and Swift's where that is asked for
+S3 = pytest.param("bucket", marks=pytest.mark.s3, id="s3")
+SWIFT = pytest.param("swift_bucket", marks=pytest.mark.real_store, id="swift")
 REPO = Path(__file__).resolve().parent.parent
 
 
@@ -105,3 +110,29 @@ def bucket(s3_client: Any) -> str:
     name = f"bucket-{next(_BUCKETS)}"
     s3_client.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[swift.Swift]:
+    """OpenStack Swift, run as itself, or a skip that says what is missing."""
+    folder = tmp_path_factory.mktemp("swift")
+    try:
+        running = swift.start(folder)
+    except swift.SwiftMissing as missing:
+        pytest.skip(str(missing))
+    yield running
+    swift.stop(folder)
+
+
+@pytest.fixture
+def swift_bucket(swift_server: swift.Swift, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket of Swift's, which is what raytl finds in the environment."""
+    from raytl.store import s3
+
+    for name, value in swift_server.environment.items():
+        monkeypatch.setenv(name, value)
+    s3.forget_client()
+    name = f"bucket-{next(_BUCKETS)}"
+    s3.client().create_bucket(Bucket=name)
+    yield name
+    s3.forget_client()

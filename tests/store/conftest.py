@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from raytl.store import s3
 from raytl.store.contract import ObjectStore
 from raytl.store.open import open_store
+from tests.conftest import S3, SWIFT
+from tests.store import proxy as faults
+from tests.store.proxy import Proxy, proxied
+
+LAX = pytest.param("lax_bucket", marks=pytest.mark.s3, id="s3-ignoring-conditions")
+STERN = pytest.param("stern_bucket", marks=pytest.mark.s3, id="s3-refusing-conditions")
 
 
-@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(params=["local", "memory", S3, LAX, STERN, SWIFT])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     """An empty store of each kind."""
     if request.param == "local":
         return open_store(str(tmp_path / "store"))
     if request.param == "memory":
         return open_store(f"memory://{tmp_path}")
-    return open_store(f"s3://{request.getfixturevalue('bucket')}/some prefix")
+    return open_store(f"s3://{request.getfixturevalue(request.param)}/some prefix")
+
+
+@pytest.fixture
+def before_s3(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the server, which raytl finds in its place."""
+    with proxied(s3_server) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        s3.forget_client()
+        yield proxy
+
+
+@pytest.fixture
+def lax_bucket(before_s3: Proxy, bucket: str) -> str:
+    """A bucket of a store that ignores conditions."""
+    before_s3.do(faults.unconditional, lambda _: True)
+    return bucket
+
+
+@pytest.fixture
+def stern_bucket(before_s3: Proxy, bucket: str) -> str:
+    """A bucket of a store that does no request with a condition."""
+    before_s3.do(faults.refused_if_conditional, lambda _: True)
+    return bucket

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+_CONDITIONS = ("If-Match", "If-None-Match")
 _HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -172,6 +173,19 @@ def error(status: int, code: str) -> Fault:
         handler.send(Answer(status, [("Content-Type", "application/xml")], body))
 
     return answer
+
+
+def unconditional(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+    """The store knows no conditions, and does what it is asked."""
+    for name in _CONDITIONS:
+        del handler.headers[name]
+    handler.send(ask())
+
+
+def refused_if_conditional(proxy: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+    """The store says that it knows no conditions."""
+    is_conditional = any(name in handler.headers for name in _CONDITIONS)
+    (error(501, "NotImplemented") if is_conditional else passed)(proxy, handler, ask)
 
 
 def reset_before(_: Proxy, handler: _Handler, __: Callable[[], Answer]) -> None:

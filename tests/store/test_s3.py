@@ -65,6 +65,7 @@ def test_a_store_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyP
         ("InternalError", 500, Unavailable),
         ("TooManyRequests", 429, Unavailable),
         ("Strange", 400, StoreError),
+        ("NotImplemented", 501, StoreError),
     ],
 )
 def test_answers_are_translated_once(s3_client: Any, code: str, status: int, kind: type[StoreError]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 from raytl.data.formats import scan
 from raytl.errors import DataError, NotFound, StoreError
 from raytl.events import Recorder, Work
+from raytl.store import s3
 from raytl.store.contract import ObjectInfo
 from raytl.store.local import LocalStore
+from raytl.store.open import open_store
 from raytl.store.sync import pull
+from tests.conftest import S3, SWIFT
 
 
 @pytest.fixture
@@ -128,6 +132,34 @@ def test_only_the_wanted_keys_come_and_the_others_stay(source: Path, fetched: li
     assert sorted(tree(folder)) == ["cat/1.jpg", "cat/2.jpg"]
     pull(str(source))
     assert len(fetched) == 3
+
+
+@pytest.mark.parametrize("there", [S3, SWIFT])
+def test_hundreds_of_files_in_a_bucket_come_once_and_what_changed_comes_again(
+    there: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_PAGE_KEYS", 100)
+    uri = f"s3://{request.getfixturevalue(there)}/photos"
+    store, fetched = open_store(uri), list[str]()
+    content = {f"{('cat', 'dög é', 'a+b/c')[i % 3]}/{i:03d}.jpg": f"{i}".encode() * i for i in range(300)}
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(store.put_bytes, content.keys(), content.values()))
+    real = s3.S3Store.get_to_file
+
+    def get(self: s3.S3Store, key: str, path: Path) -> None:
+        fetched.append(key)
+        real(self, key, path)
+
+    monkeypatch.setattr(s3.S3Store, "get_to_file", get)
+    assert tree(pull(uri)) == content
+    assert sorted(fetched) == sorted(content)
+    fetched.clear()
+    store.put_bytes("cat/000.jpg", b"new")
+    store.delete("cat/003.jpg")
+    store.put_bytes("owl.jpg", b"owl")
+    del content["cat/003.jpg"]
+    assert tree(pull(uri)) == {**content, "cat/000.jpg": b"new", "owl.jpg": b"owl"}
+    assert sorted(fetched) == ["cat/000.jpg", "owl.jpg"]
 
 
 @pytest.mark.s3
