@@ -76,7 +76,7 @@ class Home:
         number = 1
         while next((aside := open_store(f"{self.uri}.old-{number}")).list(), None) is not None:
             number += 1
-        with held(self._mirror.store):
+        with held(self._mirror.store, on_event):
             self._mirror.set_aside(aside)
         on_event(Message(f"the run that was in {self.uri} is now in {aside.uri}"))
 
@@ -129,8 +129,9 @@ class Home:
             self._mirror.push_all()
 
     @contextmanager
-    def owned(self) -> Iterator[None]:
-        """Inside, no other raytl writes to this run, here or on another machine; the folder is up to date.
+    def owned(self, on_event: OnEvent = ignore) -> Iterator[None]:
+        """Inside, no other raytl writes to this run, here or on another machine; the folder is up to date. A store that can
+        only hold that well, not surely, is warned of.
 
         Raises:
             RunError: another one does.
@@ -139,7 +140,7 @@ class Home:
             if self._mirror is None:
                 yield
                 return
-            with held(self._mirror.store) as self._lease:
+            with held(self._mirror.store, on_event) as self._lease:
                 self._mirror.fetch()
                 self._mirror.take_over()
                 try:

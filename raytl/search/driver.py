@@ -114,7 +114,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     if not add and (folder / SUMMARY).exists() and _asked_for(folder, experiment) <= _ended(folder):
         return _read(folder)
     made = _made(experiment, on_event)
-    with home.owned(), log_to(folder / "raytl.log"), home.kept(on_event):
+    with home.owned(on_event), log_to(folder / "raytl.log"), home.kept(on_event):
         on_event = logged(on_event)
         started = time.monotonic()
         with _cluster(experiment) as machines:

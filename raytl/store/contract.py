@@ -49,6 +49,11 @@ class ObjectStore(Protocol):
         Conflict and nothing is changed."""
         ...
 
+    def guards(self, key: str, content: bytes) -> bool:
+        """True if a condition of `put_bytes` holds whoever else puts in that moment; where it is False, what is there was
+        only looked at shortly before. Tried out, where need be, with puts of `content`, which is what `key` has."""
+        ...
+
     def put_file(self, path: Path, key: str) -> None:
         """Stores the file under `key`, in place of what was there; readers see the old or the new one, whole."""
         ...

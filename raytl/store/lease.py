@@ -1,7 +1,9 @@
 """One writer at a time below a URI: a lease with a generation number, taken and renewed by conditional puts.
 
-Source of the idea: Gray and Cheriton, "Leases", SOSP 1989; the generation is a fencing token. A store that ignores
-conditions (some that only resemble S3) still refuses whoever finds a live lease, but not two that ask in one moment.
+Source of the idea: Gray and Cheriton, "Leases", SOSP 1989; the generation is a fencing token. Where a store ignores or
+refuses conditions (OpenStack Swift, some that only resemble S3), whoever put waits until all who may have looked before
+that have put too, and has the lease if its own is what is there then: Fischer's algorithm, in Lamport, "A fast mutual
+exclusion algorithm", 1987. It holds for those that are quick enough, so the user is warned.
 """
 
 from __future__ import annotations
@@ -19,12 +21,21 @@ from pathlib import Path
 from typing import Any
 
 from raytl.errors import Conflict, NotFound, RunError, StoreError
+from raytl.events import Message, OnEvent, ignore
 from raytl.store.contract import ABSENT, ObjectStore
 from raytl.store.retry import retried
 
 KEY = "lease.json"
 TERM_S = 60.0
 """How long a lease is good for after it was taken or renewed; it is renewed four times as often."""
+_RENEWALS = 4
+SETTLE_S = 2.0
+"""Where conditions do not hold: the longest that one may take between looking at the lease and having put its own."""
+
+_UNGUARDED = (
+    "{uri}: this store does not hold puts to conditions (If-Match, If-None-Match), so another raytl that starts there in "
+    "the same moment may not be shut out at once; start one at a time there"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Lease:
 
     def __init__(self, store: ObjectStore, holder: Holder, etag: str, clock: Callable[[], float] = time.time) -> None:
         self._store, self._etag, self._clock = store, etag, clock
-        self.holder = holder
+        self.holder, self.is_guarded = holder, True
 
     def check(self) -> None:
         """Nothing, or an error where somebody else may be writing.
@@ -64,6 +75,8 @@ class Lease:
         Raises:
             RunError: another one has taken it.
         """
+        if not self.is_guarded:
+            self.check()  # nothing else would keep this from being put over what a successor has there
         term = self._clock() + TERM_S if until is None else until
         renewed = Holder(**{**asdict(self.holder), "until": term})
         etag = _put(self._store, renewed, self._etag)
@@ -79,13 +92,14 @@ class Lease:
             self.renew(until=0.0)
 
 
-def take(store: ObjectStore, clock: Callable[[], float] = time.time) -> Lease:
-    """The lease of what is below `store`, with the next generation.
+def take(store: ObjectStore, clock: Callable[[], float] = time.time, on_event: OnEvent = ignore) -> Lease:
+    """The lease of what is below `store`, with the next generation; a warning where the store holds no conditions.
 
     Raises:
         RunError: another one has it; with who, and until when.
         StoreError: the store cannot be read or written.
     """
+    began = time.monotonic()
     found, etag = retried(lambda: _found(store))
     if found is not None and _lives(found, clock()):
         ends = time.strftime("%H:%M:%S", time.localtime(found.until))
@@ -100,21 +114,42 @@ def take(store: ObjectStore, clock: Callable[[], float] = time.time) -> Lease:
     )
     put = _put(store, holder, etag)
     if put is None:
-        raise RunError(f"{store.uri}: another raytl began to write there in this moment; wait for it, or stop it")
-    return Lease(store, holder, put, clock)
+        raise _forestalled(store)
+    lease = Lease(store, holder, put, clock)
+    lease.is_guarded = retried(lambda: store.guards(KEY, _encoded(holder)))
+    if not lease.is_guarded:
+        on_event(Message(_UNGUARDED.format(uri=store.uri), "warning"))
+        _settle(store, holder, time.monotonic() - began)
+    return lease
+
+
+def _settle(store: ObjectStore, holder: Holder, took_s: float) -> None:
+    """Wait until whoever looked before this holder was there has put, and be refused where that came last.
+
+    One that took longer than it may could have put over the lease of one that waited no more: that one sees it when it
+    next renews, for which is waited too.
+    """
+    time.sleep(SETTLE_S if took_s < SETTLE_S else SETTLE_S + TERM_S / _RENEWALS)
+    found, _ = retried(lambda: _found(store))
+    if found is None or found.token != holder.token:
+        raise _forestalled(store)
+
+
+def _forestalled(store: ObjectStore) -> RunError:
+    return RunError(f"{store.uri}: another raytl began to write there in this moment; wait for it, or stop it")
 
 
 @contextmanager
-def held(store: ObjectStore) -> Iterator[Lease]:
+def held(store: ObjectStore, on_event: OnEvent = ignore) -> Iterator[Lease]:
     """Inside, this process alone writes below `store`: the lease is renewed in the background, and given back at the end.
 
     Raises:
         RunError: another one has it.
     """
-    lease, done = take(store), threading.Event()
+    lease, done = take(store, on_event=on_event), threading.Event()
 
     def beat() -> None:
-        while not done.wait(TERM_S / 4):
+        while not done.wait(TERM_S / _RENEWALS):
             with suppress(StoreError):  # the next beat tries again, and `check` knows when it is too late
                 try:
                     lease.renew()

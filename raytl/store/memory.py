@@ -61,6 +61,10 @@ class MemoryStore:
             self._objects[key] = bytes(content)
             return self.stat(key)
 
+    def guards(self, key: str, content: bytes) -> bool:
+        """True: one lock for all."""
+        return True
+
     def put_file(self, path: Path, key: str) -> None:
         """Keeps the file's bytes."""
         self.put_bytes(key, path.read_bytes())

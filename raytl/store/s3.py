@@ -20,6 +20,7 @@ from typing import Any
 
 import boto3
 from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
 from botocore import UNSIGNED
 from botocore import exceptions as vendor
 from botocore.client import Config
@@ -33,6 +34,9 @@ from raytl.store.reach import reached
 CONNECTIONS = 32
 _CHUNK_BYTES = 1 << 20
 _PAGE_KEYS = 1000
+_COPY_BYTES = 1 << 30
+_NO_ETAG = "0" * 32
+_NOT_IMPLEMENTED = 501
 _LISTERS = 16
 _MD5 = re.compile("[0-9a-fA-F]{32}")
 _clients: dict[tuple[int, str], Any] = {}
@@ -180,13 +184,46 @@ class S3Store:
         return found, _announced(answer) or found
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
-        """One request, made conditional by If-Match or If-None-Match."""
+        """One request, made conditional by If-Match or If-None-Match. What is there is looked at before: some stores
+        ignore conditions, and some (OpenStack Swift) refuse them, to which the look is all there is."""
+        if expected is not None and expected != self._etag(key):
+            raise Conflict(f"{self._name(key)}: what is there is not what was to be replaced; {_ADVICE[Conflict]}")
+        with _translated(self._name(key)):
+            try:
+                answer = self._put(key, content, expected)
+            except vendor.ClientError as exc:
+                if expected is None or not _is_not_implemented(exc):
+                    raise
+                answer = self._put(key, content, None)
+        return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
+
+    def guards(self, key: str, content: bytes) -> bool:
+        """Puts what is there once more under conditions that do not hold, which is to be refused."""
+        return all(self._refuses(key, content, expected) for expected in (ABSENT, _NO_ETAG))
+
+    def _refuses(self, key: str, content: bytes, expected: str) -> bool:
+        with _translated(self._name(key)):
+            try:
+                self._put(key, content, expected)
+            except vendor.ClientError as exc:
+                if _kind(exc) is Conflict:
+                    return True
+                if not _is_not_implemented(exc):
+                    raise
+        return False
+
+    def _put(self, key: str, content: bytes, expected: str | None) -> dict[str, Any]:
         condition = (
             {} if expected is None else {"IfNoneMatch": "*"} if expected == ABSENT else {"IfMatch": f'"{expected}"'}
         )
-        with _translated(self._name(key)):
-            answer = client().put_object(Bucket=self.bucket, Key=self._full(key), Body=content, **condition)
-        return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
+        answer: dict[str, Any] = client().put_object(Bucket=self.bucket, Key=self._full(key), Body=content, **condition)
+        return answer
+
+    def _etag(self, key: str) -> str:
+        try:
+            return self.stat(key).etag
+        except NotFound:
+            return ABSENT
 
     def put_file(self, path: Path, key: str) -> None:
         """Uploads the file, in parts where it is large."""
@@ -194,9 +231,11 @@ class S3Store:
             client().upload_file(str(path), self.bucket, self._full(key))
 
     def copy(self, source: str, key: str) -> None:
-        """The store copies, in parts where the object is large."""
+        """The store copies, in parts where the object is very large: those are conditional, which Swift does not know of
+        what was put in parts."""
+        whole = {"Bucket": self.bucket, "Key": self._full(source)}
         with _translated(self._name(source)):
-            client().copy({"Bucket": self.bucket, "Key": self._full(source)}, self.bucket, self._full(key))
+            client().copy(whole, self.bucket, self._full(key), Config=TransferConfig(multipart_threshold=_COPY_BYTES))
 
     def delete(self, key: str) -> None:
         """Removes the object."""
@@ -297,7 +336,12 @@ def _kind(exc: Exception) -> type[StoreError]:
     return next((kind for classes, kind in _BY_KIND if isinstance(exc, classes)), StoreError)
 
 
+def _is_not_implemented(exc: vendor.ClientError) -> bool:
+    status: int = exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    return status == _NOT_IMPLEMENTED
+
+
 def _by_status(status: int) -> type[StoreError]:
-    if status in (429, 408) or status >= 500:
+    if status in (429, 408) or (status >= 500 and status != _NOT_IMPLEMENTED):
         return Unavailable
     return {404: NotFound, 412: Conflict, 401: Denied, 403: Denied}.get(status, StoreError)

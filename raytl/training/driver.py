@@ -72,7 +72,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         if folder.finished:
             return _result(home, "already finished")
     made = plan(experiment, on_event)
-    with home.owned(), log_to(folder.log):
+    with home.owned(on_event), log_to(folder.log):
         on_event = logged(on_event)
         for line in made.warnings:
             on_event(Message(line, "warning"))

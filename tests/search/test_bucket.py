@@ -18,15 +18,16 @@ from raytl.search.driver import tune
 from raytl.search.shape import Node
 from raytl.search.trial import sweep_root, sweep_uri
 from raytl.store.open import open_store
+from tests.conftest import S3, SWIFT
 
 MakeSweep = Callable[..., Experiment]
 
 
-@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(params=["memory", S3, SWIFT])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "memory":
         return f"memory://{tmp_path}"
-    return f"s3://{request.getfixturevalue('bucket')}/runs"
+    return f"s3://{request.getfixturevalue(request.param)}/runs"
 
 
 def outline(experiment: Experiment) -> list[dict[str, str]]:
