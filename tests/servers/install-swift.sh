@@ -4,12 +4,17 @@
 set -euo pipefail
 
 packages=(swift-proxy swift-account swift-container swift-object python3-swift memcached)
-if dpkg --status "${packages[@]}" >/dev/null 2>&1; then
+missing=()
+for package in "${packages[@]}"; do
+  # one that was removed may still be known, by its configuration
+  [[ "$(dpkg-query --show --showformat='${db:Status-Abbrev}' "$package" 2>/dev/null)" == ii* ]] || missing+=("$package")
+done
+if [ ${#missing[@]} = 0 ]; then
   echo "already installed: ${packages[*]}"
   exit 0
 fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "missing: some of ${packages[*]}; installing them wants root and apt-get (sudo $0)" >&2
+  echo "missing: ${missing[*]}; installing them wants root and apt-get (sudo $0)" >&2
   exit 2
 fi
 
@@ -22,4 +27,4 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install --yes --no-install-recommends "${packages[@]}"
+apt-get install --yes --no-install-recommends "${missing[@]}"
