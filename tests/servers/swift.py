@@ -158,6 +158,9 @@ def stop(folder: Path) -> None:
             break
         except TimeoutError:
             continue
+    for pid in pids:
+        with suppress(ChildProcessError):  # those of another process are its own to take note of
+            os.waitpid(pid, 0)
     kept.unlink()
 
 
@@ -255,8 +258,6 @@ def _wait_until(done: Callable[[], bool], limit_s: float) -> None:
 
 def _is_ours(pid: int, folder: Path) -> bool:
     """True while `pid` is a server of `folder`: numbers of processes that ended are given to others."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
     try:
         return f"{folder}/".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
