@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -42,6 +42,12 @@ class ObjectStore(Protocol):
 
     def get_to_file(self, key: str, path: Path) -> None:
         """Writes the whole object to `path`, or raises and leaves no file there that is not whole."""
+        ...
+
+    def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
+        """Those of `wanted`, as they were listed just now, that came whole and checked to `folder`/`key` by a way that
+        only many at once are worth; in any order. The others, be it all, are for `get_to_file`, which says what is wrong.
+        Their folders have to be there."""
         ...
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:

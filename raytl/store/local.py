@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,10 @@ class LocalStore:
     def get_to_file(self, key: str, path: Path) -> None:
         """Copies the file."""
         self._copy(self._place(key), path, key)
+
+    def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
+        """None: one after the other is as fast."""
+        yield from ()
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """Writes the file under another name and renames it; what is `expected` is looked at under a lock of the folder."""

@@ -6,10 +6,11 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -101,11 +102,13 @@ def listing(store: ObjectStore, only: Collection[str] | None = None) -> list[Obj
 def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent) -> None:
     wanted = listing(store, only)
     known = _known(place)
-    missing = [info for info in wanted if not _here(place, info, known)]
+    missing = _missing(place, wanted, known)
     stale = {info.key for info in missing}
     kept = {key: info for key, info in known.items() if key not in stale}
-    _record(place, kept)
-    _fetch(store, place, missing, on_event)
+    if len(kept) < len(known):
+        _record(place, kept)
+    if missing:
+        _fetch(store, place, missing, on_event)
     _finish(place, wanted, kept, only)
 
 
@@ -133,7 +136,8 @@ def _wanted(store: ObjectStore, only: Collection[str] | None) -> list[ObjectInfo
 def _refuse_odd_keys(uri: str, keys: Iterable[str]) -> None:
     """Raises for keys that would leave the folder, or that no file system can hold side by side."""
     files = set(keys)
-    folders = {"/".join(key.split("/")[:depth]) for key in files for depth in range(1, key.count("/") + 1)}
+    folders = {key.rpartition("/")[0] for key in files} - {""}
+    folders |= {"/".join(key.split("/")[:depth]) for key in folders for depth in range(1, key.count("/") + 1)}
     odd = sorted(key for key in files if _is_odd(key) or key in folders)
     if odd:
         raise StoreError(
@@ -164,34 +168,74 @@ def _known(place: _Place) -> dict[str, ObjectInfo]:
     return known
 
 
-def _here(place: _Place, info: ObjectInfo, known: Mapping[str, ObjectInfo]) -> bool:
-    try:
-        return known.get(info.key) == info and (place.files / info.key).stat().st_size == info.size
-    except OSError:
-        return False
+def _missing(place: _Place, wanted: Iterable[ObjectInfo], known: Mapping[str, ObjectInfo]) -> list[ObjectInfo]:
+    """What is not here as it is wanted, by what is known and the sizes of the files."""
+    sizes = dict(_files(place.files))
+    return [info for info in wanted if known.get(info.key) != info or sizes.get(info.key) != info.size]
+
+
+def _files(folder: Path) -> Iterator[tuple[str, int]]:
+    """The key and the size of each file in the folder, or where a link in it leads to."""
+    top = len(str(folder)) + 1
+    folders = [str(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.is_file():
+                    yield entry.path[top:], entry.stat().st_size
 
 
 def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_event: OnEvent) -> None:
+    """Brings what is missing, and writes each down as it is here whole."""
+    _make_room(place, [info.key for info in missing])
     said = 0.0
-    with place.journal.open("a") as journal, ThreadPoolExecutor(_THREADS) as pool:
+    with place.journal.open("a") as journal, closing(_arrivals(store, place, missing)) as arrivals:
+        for done, info in enumerate(arrivals, start=1):
+            journal.write(json.dumps(_row(info)) + "\n")
+            if monotonic() - said >= _EVENT_EVERY_S or done == len(missing):
+                journal.flush()
+                said = monotonic()
+                on_event(Work(f"pull {store.uri}", done, len(missing), "files"))
+
+
+def _make_room(place: _Place, keys: Iterable[str]) -> None:
+    """Makes the folders of the keys; files where a folder is needed go, and folders of a key's name."""
+    top = str(place.files)
+    folders = set()
+    for key in keys:
+        folders.add(key.rpartition("/")[0])
+        if os.path.isdir(f"{top}/{key}"):  # noqa: PTH112 - a path object costs ten times the call
+            shutil.rmtree(f"{top}/{key}")
+    for folder in folders:
+        for parent in reversed(Path(folder).parents):
+            if (place.files / parent).is_file():
+                (place.files / parent).unlink()
+        if (place.files / folder).is_file():
+            (place.files / folder).unlink()
+        (place.files / folder).mkdir(parents=True, exist_ok=True)
+
+
+def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> Generator[ObjectInfo, None, None]:
+    """What is missing, as it comes: most of it at once where the store can, the rest by threads that try again."""
+    came = set()
+    with closing(store.get_files(missing, place.files)) as arrivals:
+        for info in arrivals:
+            came.add(info.key)
+            yield info
+    left = [info for info in missing if info.key not in came]
+    with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            for done, info in enumerate(pool.map(lambda info: _fetched(store, place, info), missing), start=1):
-                journal.write(json.dumps(asdict(info)) + "\n")
-                if monotonic() - said >= _EVENT_EVERY_S or done == len(missing):
-                    journal.flush()
-                    said = monotonic()
-                    on_event(Work(f"pull {store.uri}", done, len(missing), "files"))
+            yield from pool.map(lambda info: _fetched(store, place, info), left)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
 def _fetched(store: ObjectStore, place: _Place, info: ObjectInfo) -> ObjectInfo:
-    """Fetches one object; what is in its way, a file where a folder is needed or a folder of its name, goes."""
+    """Fetches one object."""
     target = place.files / info.key
-    for parent in reversed(target.relative_to(place.files).parents[:-1]):
-        if (place.files / parent).is_file():
-            (place.files / parent).unlink(missing_ok=True)
     retried(lambda: store.get_to_file(info.key, target))
     found = target.stat().st_size
     if found != info.size:
@@ -207,7 +251,7 @@ def _finish(
     """Writes down what is here, last, and removes what is there no more."""
     rows = {info.key: info for info in wanted}
     if only is None:
-        here = {path.relative_to(place.files).as_posix() for path in place.files.rglob("*") if path.is_file()}
+        here = {key for key, _ in _files(place.files)}
     else:
         here = {key for key in only if not _is_odd(key) and (place.files / key).is_file()}
     for key in here - rows.keys():
@@ -215,14 +259,19 @@ def _finish(
     asked = set(only or ())
     others = {} if only is None else {key: info for key, info in known.items() if key not in asked}
     rows = {**others, **rows}
-    _record(place, rows)
+    if rows != known or place.journal.exists() or not place.manifest.exists():
+        _record(place, rows)
 
 
 def _record(place: _Place, rows: Mapping[str, ObjectInfo]) -> None:
     """Writes down what is here whole; the journal then has nothing more to say."""
     with written_whole(place.manifest) as part:
-        part.write_text(json.dumps([asdict(info) for info in rows.values()]))
+        part.write_text(json.dumps([_row(info) for info in rows.values()]))
     place.journal.unlink(missing_ok=True)
+
+
+def _row(info: ObjectInfo) -> dict[str, str | int]:
+    return {"key": info.key, "size": info.size, "etag": info.etag}
 
 
 assert PARTIAL.startswith(
