@@ -192,6 +192,7 @@ class Connection:
         if not self.arrival.left:
             self.arrival.finish()
             self.lane.done.append((self.job[0], True))
+            self.lane.came += 1
             last, self.job, self.arrival, self.fresh = self.arrival.last, None, None, False
             if last:
                 raise Failed("the other side ends the connection after this answer")
@@ -212,7 +213,7 @@ class Connection:
 
 
 class Lane:
-    """Up to `limit` connections to one host, and the jobs that wait for them."""
+    """Up to `limit` connections to one host, opened as objects come, and the jobs that wait for them."""
 
     def __init__(self, host: str, port: int, cafile: str | None, limit: int, silence_s: float, partial: str) -> None:
         self.host, self.limit, self.silence_s, self.partial = host, limit, silence_s, partial
@@ -223,7 +224,7 @@ class Lane:
         self.done: list[tuple[int, bool]] = []
         self.idle: list[Connection] = []
         self.all: set[Connection] = set()
-        self.made, self.now, self.said = 0, time.monotonic(), 0.0
+        self.made, self.came, self.now, self.said = 0, 0, time.monotonic(), 0.0
 
     def run(self) -> None:
         """Do jobs until the input ends, which is at once when who asked was killed; nothing is left half."""
@@ -261,7 +262,8 @@ class Lane:
                 self.idle.append(connection)
 
     def _hand_out(self) -> None:
-        while self.waiting and (self.idle or len(self.all) < self.limit):
+        open_ = min(self.limit, self.limit // 4 + self.came)  # a store that is slow is not asked by all at once
+        while self.waiting and (self.idle or len(self.all) < open_):
             job = self.waiting.popleft()
             if not self.idle:
                 self.all.add(Connection(self, job))

@@ -352,7 +352,7 @@ def _new_client(storage: StorageConfig) -> _Known:
     if storage.request_payer:
         events.register("before-parameter-build.s3", _pay)
     events.register("before-sign.s3.ListObjectsV2", known.note)
-    events.register("before-parse.s3.ListObjectsV2", _read_page)
+    events.register_first("before-parse.s3.ListObjectsV2", _read_page)
     return known
 
 
@@ -369,17 +369,15 @@ def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str
         page = ElementTree.fromstring(response_dict["body"])
     except ElementTree.ParseError:  # boto3 knows what to say
         return
-    space = page.tag.rpartition("}")[0] + "}" if "}" in page.tag else ""
+    before, brace, kind = page.tag.rpartition("}")
+    if kind != "ListBucketResult":
+        return
+    space = before + brace
     decoded = unquote_str if page.findtext(f"{space}EncodingType") == "url" else str
     found = page.findall(f"{space}Contents")
-    customized_response_dict["Objects"] = [
-        (
-            decoded(one.findtext(f"{space}Key", "")),
-            int(one.findtext(f"{space}Size", "0")),
-            one.findtext(f"{space}ETag", "").strip('"'),
-        )
-        for one in found
-    ]
+    names = [f"{space}{name}" for name in ("Key", "Size", "ETag")]
+    rows = ([one.findtext(name, "") for name in names] for one in found)
+    customized_response_dict["Objects"] = [(decoded(key), int(size), etag.strip('"')) for key, size, etag in rows]
     for one in found:
         page.remove(one)
     response_dict["body"] = ElementTree.tostring(page)

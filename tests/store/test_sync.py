@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from raytl.data.formats import scan
-from raytl.errors import DataError, NotFound, StoreError
+from raytl.errors import DataError, Denied, NotFound, StoreError
 from raytl.events import Recorder, Work
 from raytl.store import s3
 from raytl.store.contract import ObjectInfo
@@ -74,6 +75,45 @@ def test_a_file_that_became_a_folder_is_replaced(source: Path) -> None:
     (source / "cat/1.jpg").mkdir()
     (source / "cat/1.jpg/x").write_bytes(b"x")
     assert tree(pull(str(source))) == tree(source)
+
+
+def test_a_folder_that_became_a_file_is_replaced(source: Path) -> None:
+    pull(str(source))
+    (source / "cat/1.jpg").unlink()
+    (source / "cat/2.jpg").unlink()
+    (source / "cat").rmdir()
+    (source / "cat").write_bytes(b"a file now")
+    assert tree(pull(str(source))) == tree(source)
+
+
+def test_a_pull_that_finds_nothing_new_writes_nothing(source: Path) -> None:
+    place = pull(str(source)).parent
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.name != "lock"}
+    pull(str(source))
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.name != "lock"} == before
+
+
+def test_what_a_store_brings_at_once_is_not_fetched_again_and_is_kept_when_the_rest_fails(
+    source: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def some(self: LocalStore, wanted: list[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
+        for info in wanted[:2]:
+            (folder / info.key).write_bytes((source / info.key).read_bytes())
+            yield info
+
+    def denied(self: LocalStore, key: str, path: Path) -> None:
+        fetched.append(key)
+        raise Denied("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "get_files", some)
+        patch.setattr(LocalStore, "get_to_file", denied)
+        with pytest.raises(Denied, match="no"):
+            pull(str(source))
+    assert fetched == ["dog/a b'\n.jpg"]
+    fetched.clear()
+    assert tree(pull(str(source))) == tree(source)
+    assert fetched == ["dog/a b'\n.jpg"]
 
 
 def test_a_pull_that_was_killed_goes_on_from_what_was_whole(
