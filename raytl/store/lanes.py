@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
@@ -115,12 +116,12 @@ def brought(
     cafile = (route.cafile or ssl.get_default_verify_paths().cafile or "") if route.scheme == "https" else None
     told = (*route.address, cafile, CONNECTIONS // count, silence_s, PARTIAL)
     work = _Work(route, credentials, wanted)
-    processes = [_started() for _ in range(count)]
+    processes = _started(count)
     threads = [threading.Thread(target=work.drive, args=(one, told, count), daemon=True) for one in processes]
     for thread in threads:
         thread.start()
     try:
-        yield from work.results(count)
+        yield from work.results(len(processes))
     finally:
         for process in processes:
             process.terminate()
@@ -134,11 +135,18 @@ def brought(
                 pipe.close()
 
 
-def _started() -> subprocess.Popen[bytes]:
+def _started(count: int) -> list[subprocess.Popen[bytes]]:
+    """Lanes, up to `count`; fewer where the system has no room for them."""
     command = [sys.executable, "-I", "-S", lane.__file__]
-    return subprocess.Popen(
-        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    processes = []
+    for _ in range(count):
+        with suppress(OSError):
+            processes.append(
+                subprocess.Popen(
+                    command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+            )
+    return processes
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
