@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -303,6 +304,7 @@ def place(needed: int) -> str | None:
 
 def main() -> None:
     """Measure, and print the table; what was measured before an interruption is printed, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the servers would go on
     plan = arguments()
     sizes = QUICK if plan.quick else SETS
     ROOT.mkdir(parents=True, exist_ok=True)

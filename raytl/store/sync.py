@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -102,14 +102,15 @@ def listing(store: ObjectStore, only: Collection[str] | None = None) -> list[Obj
 def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent) -> None:
     wanted = listing(store, only)
     known = _known(place)
-    missing = _missing(place, wanted, known)
+    here = dict(_files(place.files))
+    missing = [info for info in wanted if known.get(info.key) != info or here.get(info.key) != info.size]
     stale = {info.key for info in missing}
     kept = {key: info for key, info in known.items() if key not in stale}
     if len(kept) < len(known):
         _record(place, kept)
     if missing:
         _fetch(store, place, missing, on_event)
-    _finish(place, wanted, kept, only)
+    _finish(place, wanted, kept, here, only)
 
 
 @contextmanager
@@ -166,12 +167,6 @@ def _known(place: _Place) -> dict[str, ObjectInfo]:
                 continue
             known[row["key"]] = ObjectInfo(**row)
     return known
-
-
-def _missing(place: _Place, wanted: Iterable[ObjectInfo], known: Mapping[str, ObjectInfo]) -> list[ObjectInfo]:
-    """What is not here as it is wanted, by what is known and the sizes of the files."""
-    sizes = dict(_files(place.files))
-    return [info for info in wanted if known.get(info.key) != info or sizes.get(info.key) != info.size]
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
@@ -246,16 +241,18 @@ def _fetched(store: ObjectStore, place: _Place, info: ObjectInfo) -> ObjectInfo:
 
 
 def _finish(
-    place: _Place, wanted: list[ObjectInfo], known: Mapping[str, ObjectInfo], only: Collection[str] | None
+    place: _Place,
+    wanted: list[ObjectInfo],
+    known: Mapping[str, ObjectInfo],
+    before: Collection[str],
+    only: Collection[str] | None,
 ) -> None:
-    """Writes down what is here, last, and removes what is there no more."""
+    """Writes down what is here, last, and removes what was here `before` and is there no more."""
     rows = {info.key: info for info in wanted}
-    if only is None:
-        here = {key for key, _ in _files(place.files)}
-    else:
-        here = {key for key in only if not _is_odd(key) and (place.files / key).is_file()}
-    for key in here - rows.keys():
-        (place.files / key).unlink()
+    for key in before if only is None else only:
+        if key not in rows and not _is_odd(key):
+            with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                (place.files / key).unlink()
     asked = set(only or ())
     others = {} if only is None else {key: info for key, info in known.items() if key not in asked}
     rows = {**others, **rows}
