@@ -13,7 +13,6 @@ import re
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import boto3
-from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore import UNSIGNED
 from botocore import exceptions as vendor
@@ -30,18 +28,18 @@ from botocore.compat import unquote_str
 from botocore.httpsession import where
 
 from raytl.config.schema import StorageConfig
-from raytl.errors import Conflict, Denied, NotFound, StoreError, Unavailable
+from raytl.errors import Conflict, NotFound, Unavailable
 from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import written_whole
 from raytl.store.lanes import Route, Wanted, brought, usable
 from raytl.store.reach import reached
+from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
 
 CONNECTIONS = 32
 _CHUNK_BYTES = 1 << 20
 _PAGE_KEYS = 1000
 _COPY_BYTES = 1 << 30
 _NO_ETAG = "0" * 32
-_NOT_IMPLEMENTED = 501
 _LISTERS = 16
 _MD5 = re.compile("[0-9a-fA-F]{32}")
 _clients: dict[tuple[int, str], _Known] = {}
@@ -55,29 +53,6 @@ def _begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_anew)
-
-# What S3 and its like answer, in words of ours; what is not here is told by the HTTP status.
-_BY_CODE: dict[str, type[StoreError]] = {
-    **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "NotFound"), NotFound),
-    **dict.fromkeys(("PreconditionFailed", "ConditionalRequestConflict"), Conflict),
-    **dict.fromkeys(("AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"), Denied),
-    **dict.fromkeys(("ExpiredToken", "InvalidToken", "AccountProblem", "RequestTimeTooSkewed"), Denied),
-    **dict.fromkeys(("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"), Unavailable),
-    **dict.fromkeys(("InternalError", "ServiceUnavailable", "RequestTimeout"), Unavailable),
-}
-_BY_KIND: tuple[tuple[tuple[type[Exception], ...], type[StoreError]], ...] = (
-    ((vendor.NoCredentialsError, vendor.PartialCredentialsError, vendor.CredentialRetrievalError), Denied),
-    ((vendor.ProfileNotFound, vendor.TokenRetrievalError, vendor.UnauthorizedSSOTokenError), Denied),
-    ((vendor.HTTPClientError, vendor.IncompleteReadError, vendor.ConnectionError), Unavailable),
-)
-_ADVICE: dict[type[StoreError], str] = {
-    NotFound: "check the bucket and the key, and AWS_ENDPOINT_URL if the store is not Amazon's",
-    Denied: "check the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), what they allow, and "
-    "this machine's clock",
-    Unavailable: "the store or the network is in trouble; the same command goes on from what is done",
-    Conflict: "somebody else wrote there first",
-    StoreError: "check the URI, AWS_REGION and AWS_ENDPOINT_URL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +70,7 @@ class S3Store:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """The objects whose keys begin with `prefix`, folders side by side where there are many; folder markers are left
         out."""
-        with _translated(self._name(prefix)):
+        with translated(self._name(prefix)):
             yield from self._below(self._full(prefix))
 
     def _below(self, full: str) -> builtins.list[ObjectInfo]:
@@ -125,7 +100,7 @@ class S3Store:
 
     def stat(self, key: str) -> ObjectInfo:
         """Asks for the object's head."""
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             head = client().head_object(Bucket=self.bucket, Key=self._full(key))
         return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'))
 
@@ -136,7 +111,7 @@ class S3Store:
         if (start, length) == (0, None):
             return self._whole(key)
         wanted = f"bytes={start}-{'' if length is None else start + length - 1}"
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             try:
                 content: bytes = (
                     client().get_object(Bucket=self.bucket, Key=self._full(key), Range=wanted)["Body"].read()
@@ -149,7 +124,7 @@ class S3Store:
 
     def _whole(self, key: str) -> bytes:
         digests: set[str] = set()
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             while len(digests) < 2:
                 answer = client().get_object(Bucket=self.bucket, Key=self._full(key))
                 content: bytes = answer["Body"].read()
@@ -164,7 +139,7 @@ class S3Store:
 
         Other bytes than the ETag says are fetched once more; where the same come again, the ETag is no MD5 there.
         """
-        with _translated(self._name(key)), written_whole(path) as part:
+        with translated(self._name(key)), written_whole(path) as part:
             found, announced = self._stream(key, part)
             if found == announced:
                 return
@@ -199,12 +174,12 @@ class S3Store:
         """One request, made conditional by If-Match or If-None-Match. What is there is looked at before: some stores
         ignore conditions, and some (OpenStack Swift) refuse them, to which the look is all there is."""
         if expected is not None and expected != self._etag(key):
-            raise Conflict(f"{self._name(key)}: what is there is not what was to be replaced; {_ADVICE[Conflict]}")
-        with _translated(self._name(key)):
+            raise Conflict(f"{self._name(key)}: what is there is not what was to be replaced; {ADVICE[Conflict]}")
+        with translated(self._name(key)):
             try:
                 answer = self._put(key, content, expected)
             except vendor.ClientError as exc:
-                if expected is None or not _is_not_implemented(exc):
+                if expected is None or not is_not_implemented(exc):
                     raise
                 answer = self._put(key, content, None)
         return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
@@ -214,13 +189,13 @@ class S3Store:
         return all(self._refuses(key, content, expected) for expected in (ABSENT, _NO_ETAG))
 
     def _refuses(self, key: str, content: bytes, expected: str) -> bool:
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             try:
                 self._put(key, content, expected)
             except vendor.ClientError as exc:
-                if _kind(exc) is Conflict:
+                if kind_of(exc) is Conflict:
                     return True
-                if not _is_not_implemented(exc):
+                if not is_not_implemented(exc):
                     raise
         return False
 
@@ -239,19 +214,19 @@ class S3Store:
 
     def put_file(self, path: Path, key: str) -> None:
         """Uploads the file, in parts where it is large."""
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             client().upload_file(str(path), self.bucket, self._full(key))
 
     def copy(self, source: str, key: str) -> None:
         """The store copies, in parts where the object is very large: those are conditional, which Swift does not know of
         what was put in parts."""
         whole = {"Bucket": self.bucket, "Key": self._full(source)}
-        with _translated(self._name(source)):
+        with translated(self._name(source)):
             client().copy(whole, self.bucket, self._full(key), Config=TransferConfig(multipart_threshold=_COPY_BYTES))
 
     def delete(self, key: str) -> None:
         """Removes the object."""
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             client().delete_object(Bucket=self.bucket, Key=self._full(key))
 
     def exists(self, key: str) -> bool:
@@ -381,37 +356,3 @@ def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str
     for one in found:
         page.remove(one)
     response_dict["body"] = ElementTree.tostring(page)
-
-
-@contextmanager
-def _translated(where: str) -> Iterator[None]:
-    """Turns boto3's errors into ours, once."""
-    try:
-        yield
-    except (vendor.BotoCoreError, vendor.ClientError, Boto3Error) as exc:
-        kind = _kind(exc)
-        raise kind(f"{where}: {exc}; {_ADVICE[kind]}") from exc
-    except (ConnectionError, TimeoutError) as exc:
-        raise Unavailable(f"{where}: {exc}; {_ADVICE[Unavailable]}") from exc
-    except OSError as exc:
-        raise StoreError(f"{where}: {exc}") from exc
-
-
-def _kind(exc: Exception) -> type[StoreError]:
-    if isinstance(exc, vendor.ClientError):
-        code, status = exc.response["Error"].get("Code", ""), exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-        return _BY_CODE.get(code) or _by_status(status)
-    if exc.__context__ is not None and isinstance(exc, Boto3Error):  # upload_file wraps what happened
-        return _kind(exc.__context__) if isinstance(exc.__context__, Exception) else StoreError
-    return next((kind for classes, kind in _BY_KIND if isinstance(exc, classes)), StoreError)
-
-
-def _is_not_implemented(exc: vendor.ClientError) -> bool:
-    status: int = exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-    return status == _NOT_IMPLEMENTED
-
-
-def _by_status(status: int) -> type[StoreError]:
-    if status in (429, 408) or (status >= 500 and status != _NOT_IMPLEMENTED):
-        return Unavailable
-    return {404: NotFound, 412: Conflict, 401: Denied, 403: Denied}.get(status, StoreError)

@@ -76,13 +76,15 @@ def _place(uri: str) -> _Place:
 
 def not_here(objects: Mapping[str, ObjectInfo]) -> dict[str, ObjectInfo]:
     """Those of the listed objects, by URI, that `pull` would have to fetch to this node."""
-    places: dict[str, tuple[_Place, dict[str, ObjectInfo]]] = {}
+    here: dict[str, dict[str, ObjectInfo]] = {}
     missing = {}
     for uri, info in objects.items():
         root = uri.removesuffix(f"/{info.key}")
-        if root not in places:
-            places[root] = (_place(root), _known(_place(root)))
-        if not _here(places[root][0], info, places[root][1]):
+        if root not in here:
+            place = _place(root)
+            sizes = dict(_files(place.files)) if place.files.is_dir() else {}
+            here[root] = {key: known for key, known in _known(place).items() if sizes.get(key) == known.size}
+        if here[root].get(info.key) != info:
             missing[uri] = info
     return missing
 

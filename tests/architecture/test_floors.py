@@ -27,8 +27,8 @@ FLOORS = {
 ROOF = 9
 
 DOORS = {
-    "boto3": ("raytl/store/s3.py",),
-    "botocore": ("raytl/store/s3.py",),
+    "boto3": ("raytl/store/s3.py", "raytl/store/s3_errors.py"),
+    "botocore": ("raytl/store/s3.py", "raytl/store/s3_errors.py"),
     "ray": ("raytl/cluster/*.py", "raytl/search/execute.py", "raytl/search/head.py", "raytl/search/searcher.py"),
     "optuna": ("raytl/search/storage.py", "raytl/search/suggest.py", "raytl/search/study.py"),
     "plotly": ("raytl/search/report/*.py",),

@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 from raytl.config.schema import StorageConfig
 from raytl.errors import Denied, NotFound, StoreError, Unavailable
-from raytl.store import s3
+from raytl.store import s3, s3_errors
 from raytl.store.reach import reach
 from raytl.store.s3 import S3Store
 
@@ -71,7 +71,7 @@ def test_a_store_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyP
 def test_answers_are_translated_once(s3_client: Any, code: str, status: int, kind: type[StoreError]) -> None:
     with Stubber(s3.client()) as stub:
         stub.add_client_error("head_object", code, http_status_code=status)
-        with pytest.raises(kind, match=code) as caught, s3._translated("s3://b/k"):
+        with pytest.raises(kind, match=code) as caught, s3_errors.translated("s3://b/k"):
             s3.client().head_object(Bucket="b", Key="k")
     assert type(caught.value) is kind
     assert isinstance(caught.value.__cause__, vendor.ClientError)
@@ -79,7 +79,7 @@ def test_answers_are_translated_once(s3_client: Any, code: str, status: int, kin
 
 def test_missing_credentials_are_denied_and_say_what_to_set() -> None:
     expected = "Unable to locate credentials; check the credentials"
-    with pytest.raises(Denied, match=expected), s3._translated("s3://b/k"):
+    with pytest.raises(Denied, match=expected), s3_errors.translated("s3://b/k"):
         raise vendor.NoCredentialsError
 
 
