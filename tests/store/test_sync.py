@@ -13,7 +13,7 @@ import pytest
 from raytl.data.formats import scan
 from raytl.errors import DataError, Denied, NotFound, StoreError
 from raytl.events import Recorder, Work
-from raytl.store import s3
+from raytl.store import s3, sync
 from raytl.store.contract import ObjectInfo
 from raytl.store.local import LocalStore
 from raytl.store.open import open_store
@@ -184,13 +184,14 @@ def test_hundreds_of_files_in_a_bucket_come_once_and_what_changed_comes_again(
     content = {f"{('cat', 'dög é', 'a+b/c')[i % 3]}/{i:03d}.jpg": f"{i}".encode() * i for i in range(300)}
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(store.put_bytes, content.keys(), content.values()))
-    real = s3.S3Store.get_to_file
+    real = sync._arrivals
 
-    def get(self: s3.S3Store, key: str, path: Path) -> None:
-        fetched.append(key)
-        real(self, key, path)
+    def arrivals(*given: Any) -> Generator[ObjectInfo, None, None]:
+        for info in real(*given):
+            fetched.append(info.key)
+            yield info
 
-    monkeypatch.setattr(s3.S3Store, "get_to_file", get)
+    monkeypatch.setattr(sync, "_arrivals", arrivals)
     assert tree(pull(uri)) == content
     assert sorted(fetched) == sorted(content)
     fetched.clear()
