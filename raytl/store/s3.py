@@ -327,7 +327,7 @@ def _new_client(storage: StorageConfig) -> _Known:
     if storage.request_payer:
         events.register("before-parameter-build.s3", _pay)
     events.register("before-sign.s3.ListObjectsV2", known.note)
-    events.register_first("before-parse.s3.ListObjectsV2", _read_page)
+    events.register_first("before-parse.*.*", _read_page)  # ahead of botocore's own, which parses the page twice
     return known
 
 
@@ -336,9 +336,11 @@ def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
         params["RequestPayer"] = "requester"
 
 
-def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+def _read_page(
+    operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
     """Takes the objects out of a listing's page before boto3 reads it, which would take it ten times as long."""
-    if response_dict["status_code"] != 200:
+    if operation_model.name != "ListObjectsV2" or response_dict["status_code"] != 200:
         return
     try:
         page = ElementTree.fromstring(response_dict["body"])
