@@ -7,12 +7,14 @@ what the `storage` section of an experiment sets.
 from __future__ import annotations
 
 import builtins
+import gc
 import hashlib
 import os
 import re
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +72,9 @@ class S3Store:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """The objects whose keys begin with `prefix`, folders side by side where there are many; folder markers are left
         out."""
-        with translated(self._name(prefix)):
-            yield from self._below(self._full(prefix))
+        with translated(self._name(prefix)), _uncollected():
+            found = self._below(self._full(prefix))
+        yield from found
 
     def _below(self, full: str) -> builtins.list[ObjectInfo]:
         """Everything below a prefix: one page where that is all, else each folder for itself, some at a time."""
@@ -358,3 +361,16 @@ def _read_page(
     for one in found:
         page.remove(one)
     response_dict["body"] = ElementTree.tostring(page)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Many objects are about to be made and kept: the garbage collector would look through all of them again and again,
+    which takes as long as the listing itself."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
