@@ -259,7 +259,7 @@ class StorageConfig(Section):
     endpoint_url: str | None = None
     """Where s3:// is, for runs and data; none = AWS_ENDPOINT_URL, or Amazon."""
     region: str | None = None
-    """The region of the buckets; none = AWS_REGION or the profile's."""
+    """The region of the buckets; none = AWS_DEFAULT_REGION or the profile's."""
     profile: str | None = None
     """The AWS profile with the credentials; none = AWS_PROFILE, or the standard search. Secrets never go into this file."""
     addressing: Literal["auto", "path", "virtual"] = "auto"

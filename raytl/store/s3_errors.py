@@ -32,7 +32,7 @@ ADVICE: dict[type[StoreError], str] = {
     "this machine's clock",
     Unavailable: "the store or the network is in trouble; the same command goes on from what is done",
     Conflict: "somebody else wrote there first",
-    StoreError: "check the URI, AWS_REGION and AWS_ENDPOINT_URL",
+    StoreError: "check the URI, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
 }
 
 
