@@ -10,8 +10,10 @@ import typer
 
 from raytl.cli.check import check
 from raytl.cli.evaluate import evaluate
+from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.predict import predict
 from raytl.cli.schema import schema
+from raytl.cli.submit import submit
 from raytl.cli.sync import sync
 from raytl.cli.train import train
 from raytl.cli.tune import tune
@@ -35,6 +37,11 @@ EXAMPLES = {
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
     "sync": "raytl sync s3://bucket/trash/",
     "schema": "raytl schema --out raytl.schema.json",
+    "submit": "raytl submit tune experiments/trash.yaml --address http://head:8265 --set storage.uri=s3://bucket/runs",
+    "jobs": "raytl jobs --address http://head:8265",
+    "status": "raytl status raytl-tune-trash-0a1b2c3d4e-1",
+    "logs": "raytl logs raytl-tune-trash-0a1b2c3d4e-1 --follow",
+    "stop": "raytl stop raytl-tune-trash-0a1b2c3d4e-1",
 }
 VERBS: dict[str, Callable[..., None]] = {
     "check": check,
@@ -44,6 +51,11 @@ VERBS: dict[str, Callable[..., None]] = {
     "predict": predict,
     "sync": sync,
     "schema": schema,
+    "submit": submit,
+    "jobs": jobs,
+    "status": status,
+    "logs": logs,
+    "stop": stop,
 }
 for _name, _verb in VERBS.items():
     app.command(_name, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(_verb)

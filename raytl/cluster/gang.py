@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from raytl.cluster.channel import Sender, channel
-from raytl.cluster.session import cpu_count, gpu_count, session
+from raytl.cluster.placement import worker_resources
+from raytl.cluster.session import nodes, session
 from raytl.cluster.verdict import Failure, GiveUp, verdict
 from raytl.config.schema import ComputeConfig
-from raytl.errors import ConfigError
 from raytl.events import Message, OnEvent, Restarted
 from raytl.world import World
 
@@ -120,7 +120,8 @@ def _trainer(call: _Call, compute: ComputeConfig, scratch: Path) -> Any:
     from ray.train.v2.torch.torch_trainer import TorchTrainer
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    use_gpu, resources = _resources(compute)
+    resources = worker_resources(compute, nodes())
+    use_gpu = "GPU" in resources
     return TorchTrainer(
         _on_worker,
         train_loop_config={"call": call},
@@ -133,28 +134,6 @@ def _trainer(call: _Call, compute: ComputeConfig, scratch: Path) -> Any:
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
-
-
-def _resources(compute: ComputeConfig) -> tuple[bool, dict[str, float]]:
-    """(GPUs wanted, resources of one worker) on the current session's cluster."""
-    cpus, gpus = cpu_count(), gpu_count()
-    use_gpu = compute.device == "cuda" or (compute.device == "auto" and gpus > 0)
-    share = cpus / compute.workers if compute.cpus_per_worker == "auto" else compute.cpus_per_worker
-    resources = {"CPU": float(int(share)) if share >= 1 else round(share - 0.005, 2)}
-    if use_gpu:
-        resources["GPU"] = 1.0
-    if use_gpu and gpus < compute.workers:
-        raise ConfigError(
-            f"compute.workers: {compute.workers} workers need one GPU each; the cluster has {gpus}.\n"
-            f"  Set compute.workers to {max(gpus, 1)} at most, or compute.device: cpu."
-        )
-    if resources["CPU"] * compute.workers > cpus:
-        raise ConfigError(
-            f"compute.cpus_per_worker: {compute.workers} workers x {resources['CPU']:g} CPUs = "
-            f"{resources['CPU'] * compute.workers:g}; the cluster has {cpus:g}.\n"
-            "  Use fewer workers, fewer CPUs each, or cpus_per_worker: auto."
-        )
-    return use_gpu, resources
 
 
 def _on_worker(config: dict[str, Any]) -> Any:

@@ -109,20 +109,6 @@ def _has_token() -> bool:
     )
 
 
-def gpu_count() -> int:
-    """GPUs in the cluster of the current session."""
-    import ray
-
-    return int(ray.cluster_resources().get("GPU", 0))
-
-
-def cpu_count() -> float:
-    """CPUs in the cluster of the current session."""
-    import ray
-
-    return float(ray.cluster_resources().get("CPU", 1))
-
-
 def nodes() -> list[tuple[float, float]]:
     """(CPUs, GPUs) of each machine of the current session's cluster."""
     import ray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import platform
 import shutil
@@ -45,6 +46,15 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def installed_from_folder(package: str) -> bool:
+    """True where the package is a checkout's (PEP 610), and so not to be had by its version anywhere else."""
+    try:
+        told = metadata.distribution(package).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return True  # run from where it lies
+    return told is not None and "dir_info" in json.loads(told)
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -29,7 +29,13 @@ ROOF = 9
 DOORS = {
     "boto3": ("raytl/store/s3.py", "raytl/store/s3_errors.py"),
     "botocore": ("raytl/store/s3.py", "raytl/store/s3_errors.py"),
-    "ray": ("raytl/cluster/*.py", "raytl/search/execute.py", "raytl/search/head.py", "raytl/search/searcher.py"),
+    "ray": (
+        "raytl/cluster/*.py",
+        "raytl/jobs/client.py",
+        "raytl/search/execute.py",
+        "raytl/search/head.py",
+        "raytl/search/searcher.py",
+    ),
     "optuna": ("raytl/search/storage.py", "raytl/search/suggest.py", "raytl/search/study.py"),
     "plotly": ("raytl/search/report/*.py",),
     "timm": ("raytl/models/*.py",),

@@ -1,0 +1,194 @@
+"""A cluster of two nodes that asks for a token: submit, look, follow, stop, go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from raytl.cli.main import app
+from raytl.run import journal
+
+pytestmark = [pytest.mark.ray, pytest.mark.thorough, pytest.mark.timeout(600)]
+TOKEN = "a-token-for-tests-0123456789"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ray_start(*words: str) -> subprocess.Popen[bytes]:
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": TOKEN,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
+        "RAY_LD_PRELOAD_ON_WORKERS": "1",
+    }
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *words, "--num-cpus", "1", "--block"]
+    for option in ("--dashboard-agent-listen-port", "--dashboard-agent-grpc-port", "--metrics-export-port"):
+        command += [option, str(free_port())]
+    if "--head" in words:
+        command += ["--ray-client-server-port", str(free_port())]
+    return subprocess.Popen(
+        [*command, "--object-store-memory", "100000000"], env=env, start_new_session=True, stdout=subprocess.DEVNULL
+    )
+
+
+def answers(url: str, done: Callable[[bytes], bool]) -> None:
+    """Wait until the server says what it should."""
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(asked, timeout=5) as answer:
+                if done(answer.read()):
+                    return
+        except OSError:
+            pass
+        threading.Event().wait(0.5)
+    pytest.fail(f"{url} does not answer as it should")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The URL of the job server of two nodes with one CPU each."""
+    gcs, board = free_port(), free_port()
+    scratch = tempfile.mkdtemp(prefix="raytl-")  # a short path, for sockets
+    head = ["--head", "--port", str(gcs), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(board)]
+    nodes = [ray_start(*head, "--temp-dir", scratch, "--disable-usage-stats")]
+    url = f"http://127.0.0.1:{board}"
+    try:
+        answers(f"{url}/api/jobs/", lambda body: body.startswith(b"["))
+        nodes.append(ray_start("--address", f"127.0.0.1:{gcs}"))
+        answers(f"{url}/nodes?view=summary", lambda body: body.count(b'"ALIVE"') >= 2)
+        yield url
+    finally:
+        for node in reversed(nodes):
+            os.killpg(node.pid, signal.SIGTERM)
+            try:
+                node.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(node.pid, signal.SIGKILL)
+                node.wait()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@pytest.fixture
+def raytl(cluster: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Runs `raytl WORDS...` beside the cluster, with its token."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def experiment(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
+    """A small experiment on folders that every node sees."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"name: tiny\ndata: {{uri: {make_photos(12)}, cache: off}}\n"
+        "model: {name: test_resnet, weights: none, preprocess: {image_px: 32}}\n"
+        "transfer: {unfreeze: 1, head_first: 1 epoch}\n"
+        "train: {epochs: 2, batch_size: 8, early_stop: 0, precision: fp32, deterministic: true}\n"
+        f"compute: {{device: cpu, workers: 2}}\nstorage: {{uri: {tmp_path}/runs}}\n"
+    )
+    return path
+
+
+def test_a_job_trains_on_two_nodes_and_the_same_again_attaches(
+    raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
+) -> None:
+    code, out, err = raytl("submit", "train", experiment, "--raytl", "code", "--wait", "--json")
+    assert code == 0, err
+    done = json.loads(out)
+    assert (done["status"], done["exit_code"]) == ("SUCCEEDED", 0)
+    assert "epoch 2/2" in err
+    assert (tmp_path / "runs" / "tiny" / "manifest.json").exists()
+    code, out, err = raytl("submit", "train", experiment, "--raytl", "code", "--json")
+    assert (code, json.loads(out)["id"]) == (0, done["id"])
+    assert "is there already, succeeded" in err
+    assert done["id"] in raytl("jobs")[1]
+    assert "tiny: trained" in raytl("logs", done["id"])[1]
+    code, out, err = raytl("submit", "evaluate", experiment, "--raytl", "code", "--wait")
+    assert code == 0, err
+    assert (tmp_path / "runs" / "tiny" / "evaluation" / "test" / "report.md").exists()
+
+
+def test_a_job_that_was_stopped_is_gone_on_with(
+    raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
+) -> None:
+    longer = ("--set", "train.epochs=60", "--set", "name=longer", "--raytl", "code")
+    code, out, err = raytl("submit", "train", experiment, *longer, "--json")
+    assert code == 0, err
+    job = json.loads(out)["id"]
+    metrics = tmp_path / "runs" / "longer" / "metrics.jsonl"
+    for _ in range(600):
+        if metrics.exists() and len(journal.read(metrics)) >= 2:
+            break
+        threading.Event().wait(0.2)
+    assert '"RUNNING"' in raytl("status", job, "--json")[1]
+    code, out, _ = raytl("stop", job, "--json")
+    assert (code, json.loads(out)["status"]) == (0, "STOPPED")
+    epochs = len(journal.read(metrics))
+    assert 2 <= epochs < 60
+    code, out, err = raytl("submit", "train", experiment, *longer, "--wait", "--json")
+    assert code == 0, err
+    assert json.loads(out)["id"] == f"{job.rpartition('-')[0]}-2"
+    records = journal.read(metrics)
+    assert [record["epoch"] for record in records] == list(range(1, 61))
+    assert "going on" in err or "resumed" in err
+
+
+def test_a_job_that_fails_says_why_and_ends_with_its_code(
+    raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "photos")
+    code, out, err = raytl("submit", "train", experiment, "--raytl", "code", "--wait")
+    assert code == 2
+    assert "does not exist" in err and "exit code" in out
+
+
+def test_without_the_token_nothing_is_told_and_nothing_is_taken(
+    raytl: Callable[..., tuple[int, str, str]], experiment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = raytl("jobs", "--json")[1]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for token in ("wrong", ""):
+        monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+        for words in (
+            ("jobs",),
+            ("submit", "train", experiment, "--new", "--raytl", "code"),
+            ("stop", "x"),
+            ("logs", "x"),
+        ):
+            code, out, err = raytl(*words)
+            assert (code, out) == (2, "")
+            assert "Set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH" in err
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    assert raytl("jobs", "--json")[1] == before
+
+
+def test_a_cluster_or_a_job_that_is_not_there_is_said_so(raytl: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = raytl("jobs", "--address", "http://127.0.0.1:9")
+    assert (code, "no job server answers" in err) == (1, True)
+    code, _, err = raytl("status", "nothing")
+    assert (code, "no such job" in err) == (2, True)

@@ -1,0 +1,74 @@
+"""What travels with a job: the experiment as it was resolved, code where it is wanted, and never data."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.errors import ConfigError
+from raytl.jobs import pack as packing
+from raytl.jobs.pack import Pack, pack
+
+FAR = Experiment.model_validate(
+    {
+        "name": "far",
+        "data": {"uri": "s3://bucket/photos"},
+        "model": {"name": "test_resnet", "weights": "none"},
+        "storage": {"uri": "s3://bucket/runs"},
+    }
+)
+
+
+def names(packed: Pack) -> list[str]:
+    return zipfile.ZipFile(io.BytesIO(packed.content)).namelist()
+
+
+def test_the_resolved_experiment_travels_and_nothing_else_where_the_image_has_raytl() -> None:
+    packed, there = pack(FAR, None)
+    assert names(packed) == ["experiment.yaml"]
+    text = zipfile.ZipFile(io.BytesIO(packed.content)).read("experiment.yaml")
+    assert Experiment.model_validate(yaml.safe_load(text)) == there == FAR
+
+
+def test_the_same_files_are_the_same_bytes_and_another_has_another_digest(tmp_path: Path) -> None:
+    (tmp_path / "raytl" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "raytl" / "a.py").write_text("1")
+    (tmp_path / "raytl" / "__pycache__" / "a.pyc").write_text("1")
+    one, _ = pack(FAR, tmp_path / "raytl")
+    other, _ = pack(FAR, tmp_path / "raytl")
+    assert names(one) == ["experiment.yaml", "raytl/a.py"]
+    assert (one.content, one.digest) == (other.content, other.digest)
+    (tmp_path / "raytl" / "a.py").write_text("2")
+    assert pack(FAR, tmp_path / "raytl")[0].digest != one.digest
+
+
+def test_a_manifest_on_this_machine_goes_along(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("path,label\ns3://b/1.jpg,a\n")
+    packed, there = pack(override(FAR, {"data.uri": str(tmp_path / "rows.csv")}), None)
+    assert names(packed) == ["experiment.yaml", "rows.csv"]
+    assert there.data.uri == "rows.csv"
+
+
+def test_what_lies_on_this_machine_only_is_refused_all_at_once() -> None:
+    here = override(FAR, {"data.uri": "photos", "storage.uri": "runs/", "model.weights": "runs/old/"})
+    with pytest.raises(
+        ConfigError, match=r"(?s)data.uri: found 'photos'.*storage.uri: found 'runs/'.*model.weights: found"
+    ):
+        pack(here, None)
+
+
+def test_full_paths_may_be_mounted_everywhere() -> None:
+    pack(override(FAR, {"data.uri": "/mnt/photos", "storage.uri": "/mnt/runs"}), None)
+
+
+def test_a_job_that_carries_too_much_names_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MOST_BYTES", 100)
+    (tmp_path / "rows.csv").write_bytes(bytes(range(256)) * 400)
+    with pytest.raises(ConfigError, match=r"(?s)at most 0 MB travel with a job; the largest:\n +0.1 MB  rows.csv"):
+        pack(override(FAR, {"data.uri": str(tmp_path / "rows.csv")}), None)

@@ -1,0 +1,80 @@
+"""A job is a value: the same words have the same id, and nothing secret is in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from raytl.config.override import override
+from raytl.jobs.client import JobState, next_attempt
+from raytl.jobs.pack import pack
+from raytl.jobs.spec import JobSpec, Verb, job_spec
+from tests.jobs.test_pack import FAR
+
+
+def spec(verb: Verb = "train", changes: dict[str, Any] | None = None, **more: Any) -> JobSpec:
+    packed, experiment = pack(override(FAR, changes or {}), None)
+    given = {"supply": "image", "version": "1.2", "user": "me", "commit": "abc", **more}
+    return job_spec(verb, experiment, packed, **given)
+
+
+def state(job: JobSpec, status: str, attempt: int = 1) -> JobState:
+    name = f"{job.id.rpartition('-')[0]}-{attempt}"
+    return JobState(name, status, "", job.entrypoint, job.metadata, 1.0, None, None)
+
+
+def test_a_job_is_its_verb_its_experiment_and_its_code() -> None:
+    assert spec().id == spec().id == spec(user="you").id
+    assert spec().id.startswith("raytl-train-far-") and spec().id.endswith("-1")
+    assert len({spec().id, spec("tune").id, spec(changes={"optim.lr": 0.1}).id}) == 3
+
+
+def test_what_runs_there_is_what_would_run_here() -> None:
+    assert spec().entrypoint == "python -m raytl train experiment.yaml --set compute.cluster=auto"
+    assert spec("tune", new=True).entrypoint.endswith("tune experiment.yaml --set compute.cluster=auto --new")
+    assert spec("evaluate").entrypoint == "python -m raytl evaluate s3://bucket/runs/far"
+    assert "compute.cluster=none" in spec(changes={"compute.cluster": "none"}).entrypoint
+
+
+def test_raytl_comes_from_the_image_the_index_or_here() -> None:
+    assert "pip" not in spec().runtime_env and "pip" not in spec(supply="code").runtime_env
+    assert spec(supply="pip").runtime_env["pip"] == ["raytl==1.2"]
+
+
+def test_no_secret_is_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "canary-token")
+    assert "canary" not in json.dumps(asdict(spec()))
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "found"),
+    [
+        ([], False, "1"),
+        (["RUNNING"], False, "attach 1"),
+        (["PENDING"], False, "attach 1"),
+        (["SUCCEEDED"], False, "attach 1"),
+        (["FAILED"], False, "2"),
+        (["STOPPED"], False, "2"),
+        (["FAILED", "RUNNING"], False, "attach 2"),
+        (["FAILED", "STOPPED"], False, "3"),
+        (["RUNNING"], True, "2"),
+        (["SUCCEEDED"], True, "2"),
+    ],
+)
+def test_the_same_submission_attaches_goes_on_or_begins(before: list[str], new: bool, found: str) -> None:
+    job = spec()
+    states = [state(job, status, number) for number, status in enumerate(before, start=1)]
+    decided = next_attempt(job, states, new)
+    attempt = decided.id.rpartition("-")[2]
+    assert (f"attach {attempt}" if isinstance(decided, JobState) else attempt) == found
+    assert decided.id.rpartition("-")[0] == job.id.rpartition("-")[0]
+
+
+def test_the_attempt_changes_nothing_but_the_id() -> None:
+    job = spec()
+    decided = next_attempt(job, [state(job, "FAILED")], False)
+    assert isinstance(decided, JobSpec) and replace(decided, id=job.id) == job
