@@ -14,7 +14,7 @@ from tests.conftest import S3, SWIFT
 from tests.store import proxy as faults
 from tests.store.proxy import Proxy, proxied
 
-LAX = pytest.param("lax_bucket", marks=pytest.mark.s3, id="s3-ignoring-conditions")
+LAX = pytest.param("lax_bucket", marks=[pytest.mark.s3, pytest.mark.thorough], id="s3-ignoring-conditions")
 STERN = pytest.param("stern_bucket", marks=pytest.mark.s3, id="s3-refusing-conditions")
 
 
