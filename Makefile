@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-thorough test-store test-assets lint format bench clean venv
+.PHONY: help quickstart test test-thorough test-lengthy test-faults test-store test-assets lint format bench clean venv
 
 # any Python from 3.11; `make PYTHON=/path/to/python3.11 ...` picks one
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
@@ -16,7 +16,9 @@ ARGS ?=
 help:
 	@echo "make quickstart   transfer learning on a small niche, from nothing, in a few minutes"
 	@echo "make test         the test suite (ARGS=... for pytest)"
-	@echo "make test-thorough  the rest of it: faults of stores, kills, second machines"
+	@echo "make test-thorough the rest of it: faults of stores, kills, second machines"
+	@echo "make test-lengthy what of that takes a minute or more each: sweeps and ticks on several machines, Slurm"
+	@echo "make test-faults  faults at random moments on hosts of their own (root, iproute2); RAYTL_FAULT_ROUNDS=20 for the table"
 	@echo "make test-store   the same against OpenStack Swift run as itself: tests/servers/install-swift.sh installs it"
 	@echo "make test-assets  real weights on real photos: RAYTL_ASSETS, or ../shared/assets"
 	@echo "make lint         style, types, floors and doors"
@@ -45,7 +47,13 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-thorough: $(STAMP)
-	@$(BIN)/python -m pytest -m "thorough and not assets and not real_store" $(ARGS)
+	@$(BIN)/python -m pytest -m "thorough and not lengthy and not assets and not real_store" $(ARGS)
+
+test-lengthy: $(STAMP)
+	@$(BIN)/python -m pytest -m "lengthy and not assets and not real_store" $(ARGS)
+
+test-faults: $(STAMP)
+	@$(BIN)/python -m pytest -m "faults" $(ARGS)
 
 test-store: $(STAMP)
 	@$(BIN)/python -m pytest -m "real_store and not assets" $(ARGS)

@@ -6,6 +6,7 @@
     |  |- DataError                 the images, labels or splits
     |  |- ModelError                the backbone's name, its stages or its weights
     |  |- RunError                  the run folder: missing, of another experiment, locked
+    |  |- RegistryError             the registry of models: no such version or alias, a move that somebody else made first
     |  `- TestLockedError           the test split was looked at already
     |- StoreError         (exit 1)  a file system or an object store
     |  |- NotFound        (exit 2)  404: nothing is there
@@ -14,7 +15,8 @@
     |  `- Conflict                  412: somebody else wrote there first
     `- TrainingError      (exit 1)  training stopped
        |- NonFiniteLoss             the loss became NaN or infinite
-       `- WorkersLost               workers died more often than the budget allows
+       |- WorkersLost               workers died more often than the budget allows
+       `- WorkerFailed              a bug: an error that was not meant for a user
 
 The text of an error says where, what was found, what was expected and what to do. Every error holds its
 text alone, so it survives the pickling that Ray puts errors through.
@@ -49,6 +51,10 @@ class ModelError(UserError):
 
 class RunError(UserError):
     """The run folder is missing, incomplete, or belongs to another experiment."""
+
+
+class RegistryError(UserError):
+    """The registry of models has no such version or alias, or it moved meanwhile."""
 
 
 class TestLockedError(UserError):
@@ -91,3 +97,7 @@ class NonFiniteLoss(TrainingError):
 
 class WorkersLost(TrainingError):
     """Workers died more often than the retry budget allows."""
+
+
+class WorkerFailed(TrainingError):
+    """A worker failed with an error that is not meant for a user: a bug, which is not tried again."""

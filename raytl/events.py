@@ -15,13 +15,22 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesOpened(Message):
+    """Images are ready to be trained on: `hits` of them were decoded before, `misses` had to be, or have to be."""
+
+    hits: int = 0
+    misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
-    """Progress of a countable piece of work (`done` of `total` `unit`s), such as reading images."""
+    """Progress of a countable piece of work (`done` of `total` `unit`s), such as reading images; `bytes` were moved for it."""
 
     name: str
     done: int
     total: int
     unit: str = "images"
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,8 @@ class StageOpened:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One training step was done; counts are one-based, `images_per_s` is over all workers."""
+    """One training step was done; counts are one-based, `images_per_s` is over all workers, `ready` batches wait for the
+    next (None where that is not known)."""
 
     epoch: int
     epochs: int
@@ -48,6 +58,7 @@ class Step:
     images_per_s: float
     rates: Mapping[str, float]
     stage: str
+    ready: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +82,20 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """Workers were lost and are being replaced; `attempt` is one-based."""
+    """Workers are being replaced; `attempt` is one-based. `cause` is failure (they died or hung), preemption (machines are
+    taken away) or resize (there is room for more)."""
 
     attempt: int
     reason: str
+    cause: str = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialReady:
+    """The workers of a trial are about to train: how many parameters learn in the end, and what they need not compute."""
+
+    trainable: int
+    shared: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +120,7 @@ class TrialChanged:
     reason: str = ""
 
 
-Event = TrialChanged | Message | Work | StageOpened | Step | EpochEnded | Resumed | Restarted
+Event = TrialReady | TrialChanged | Message | Work | StageOpened | Step | EpochEnded | Resumed | Restarted
 OnEvent = Callable[[Event], None]
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One worker's place: `rank` in [0, size), `local_rank` its number on its node."""
+    """One worker's place: `rank` in [0, size), `local_rank` its number among the `local_size` of its node."""
 
     rank: int
     size: int
     local_rank: int
+    local_size: int = 1
 
     def __post_init__(self) -> None:
         assert 0 <= self.rank < self.size, f"rank {self.rank} outside a world of {self.size}"

@@ -15,6 +15,7 @@ from raytl.cli.numbers import duration
 from raytl.cli.options import Json
 from raytl.cli.tables import facts, table
 from raytl.cli.terminal import Terminal, guarded
+from raytl.shown import printable
 
 if TYPE_CHECKING:
     from raytl.jobs.client import Jobs, JobState
@@ -72,7 +73,7 @@ def logs(
         for piece in said:
             parts.append(piece)
             if not json:
-                typer.echo(piece, nl=False)
+                typer.echo(printable(piece), nl=False)
         terminal.result({"id": job, "log": "".join(parts)})
 
 

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from raytl.cli.numbers import count, duration, plural, rate, score
-from raytl.events import EpochEnded, Event, Message, Restarted, Resumed, StageOpened, Step, TrialChanged, Work
+from raytl.events import (
+    EpochEnded,
+    Event,
+    Message,
+    Restarted,
+    Resumed,
+    StageOpened,
+    Step,
+    TrialChanged,
+    TrialReady,
+    Work,
+)
 
 _STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 _SHOWN = {"val/accuracy": "accuracy", "val/balanced_accuracy": "balanced", "val/macro_f1": "macro F1"}
@@ -18,6 +29,8 @@ def line(event: Event) -> Text:
     match event:
         case TrialChanged():
             return trial(event)
+        case TrialReady():
+            return Text(f"{event.trainable:,} parameters learn in the end; shared: {event.shared}", style="dim")
         case Message():
             mark = "" if event.level == "info" else f"{event.level}: "
             return Text(mark + event.text, style=_STYLES.get(event.level, ""))
@@ -33,7 +46,15 @@ def line(event: Event) -> Text:
             inside = f", step {event.step + 1}" if event.step else ""
             return Text(f"going on from the last checkpoint: epoch {event.epoch}{inside}", style="cyan")
         case Restarted():
-            return Text(f"workers lost ({event.reason}); starting them again, attempt {event.attempt}", style="yellow")
+            return Text(_restarted(event), style="yellow")
+
+
+def _restarted(event: Restarted) -> str:
+    if event.cause == "resize":
+        return f"{event.reason}: moving to them"
+    if event.cause == "preemption":
+        return f"{event.reason}; going on elsewhere, attempt {event.attempt}"
+    return f"workers lost ({event.reason}); starting them again, attempt {event.attempt}"
 
 
 def trial(event: TrialChanged) -> Text:

@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
+from raytl.cli import models
 from raytl.cli.check import check
+from raytl.cli.cluster import ask_for, render_file
+from raytl.cli.doctor import doctor
 from raytl.cli.evaluate import evaluate
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.predict import predict
+from raytl.cli.retrain import retrain
 from raytl.cli.schema import schema
 from raytl.cli.submit import submit
 from raytl.cli.sync import sync
@@ -35,13 +39,23 @@ EXAMPLES = {
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "retrain": "raytl retrain experiments/trash.yaml --dry-run",
+    "models list": "raytl models list s3://bucket/models/trash",
+    "models show": "raytl models show s3://bucket/models/trash champion",
+    "models diff": "raytl models diff s3://bucket/models/trash previous champion",
+    "models promote": "raytl models promote s3://bucket/models/trash 7 --why 'the night shift asked for it'",
+    "models rollback": "raytl models rollback s3://bucket/models/trash --why 'misses wet cardboard'",
+    "models gc": "raytl models gc s3://bucket/models/trash --keep 5 --dry-run",
     "sync": "raytl sync s3://bucket/trash/",
+    "doctor": "raytl doctor experiments/trash.yaml --address auto",
     "schema": "raytl schema --out raytl.schema.json",
     "submit": "raytl submit tune experiments/trash.yaml --address http://head:8265 --set storage.uri=s3://bucket/runs",
     "jobs": "raytl jobs --address http://head:8265",
     "status": "raytl status raytl-tune-trash-0a1b2c3d4e-1",
     "logs": "raytl logs raytl-tune-trash-0a1b2c3d4e-1 --follow",
     "stop": "raytl stop raytl-tune-trash-0a1b2c3d4e-1",
+    "cluster render": "raytl cluster render kuberay --gpus 16 --gpus-per-node 8 --bucket photos --out cluster.yaml",
+    "cluster ask": "raytl cluster ask --gpus 8",
 }
 VERBS: dict[str, Callable[..., None]] = {
     "check": check,
@@ -49,16 +63,33 @@ VERBS: dict[str, Callable[..., None]] = {
     "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
+    "retrain": retrain,
+    "models list": models.list_,
+    "models show": models.show,
+    "models diff": models.diff,
+    "models promote": models.promote,
+    "models rollback": models.rollback,
+    "models gc": models.gc,
     "sync": sync,
+    "doctor": doctor,
     "schema": schema,
     "submit": submit,
     "jobs": jobs,
     "status": status,
     "logs": logs,
     "stop": stop,
+    "cluster render": render_file,
+    "cluster ask": ask_for,
+}
+groups = {
+    "cluster": typer.Typer(no_args_is_help=True, help="Write the files that clusters start from; ask for machines."),
+    "models": typer.Typer(no_args_is_help=True, help="Published versions: list, show, diff, promote, rollback, gc."),
 }
 for _name, _verb in VERBS.items():
-    app.command(_name, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(_verb)
+    _group, _, _own = _name.rpartition(" ")
+    groups.get(_group, app).command(_own, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(_verb)
+for _name, _group_app in groups.items():
+    app.add_typer(_group_app, name=_name)
 
 
 def _print_version(asked: bool) -> None:

@@ -24,6 +24,8 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the experiment; may be given again."),
 ]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or s3://...", show_default=False)]
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run: its folder, s3://..., or models:trash@champion", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, on one line.")]
 Device = Annotated[DeviceName | None, typer.Option(help="Where to compute; the run's own choice where left out.")]

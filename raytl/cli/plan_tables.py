@@ -98,7 +98,9 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
         if 0 < train.early_stop < train.epochs
         else ""
     )
-    workers = plural(experiment.compute.workers, "worker")
+    workers = plural(experiment.compute.most, "worker")
+    if experiment.compute.fewest < experiment.compute.most:
+        workers = f"{experiment.compute.fewest} to {workers}"
     return [
         ("snapshot", plan.dataset.snapshot or "known once the images are here"),
         ("weights", f"{experiment.model.weights} ({plan.weights_digest[:12]})"),

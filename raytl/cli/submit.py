@@ -31,6 +31,7 @@ class Verb(StrEnum):
     TRAIN = "train"
     TUNE = "tune"
     EVALUATE = "evaluate"
+    RETRAIN = "retrain"
 
 
 class Supply(StrEnum):
@@ -66,7 +67,8 @@ def submit(
 ) -> None:
     """Submit a verb to a Ray cluster.
 
-    The same submission again attaches to the job that runs, or goes on with the run of one that failed or was stopped.
+    The same submission again attaches to the job that runs or has succeeded, or goes on with the run of one that failed or
+    was stopped; a tick of retraining is attached to only while it runs.
     The experiment and, from a checkout, raytl's code travel with the job; data and runs are read and written where the
     experiment says, with the cluster's own credentials.
     """

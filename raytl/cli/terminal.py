@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from raytl.errors import RaytlError
 from raytl.run.plain import encode
+from raytl.shown import printable, redacted
 
 _PIPED_WIDTH = 140
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE}
@@ -94,12 +96,22 @@ def error_text(text: str) -> Text:
     return Text("\n").join(lines)
 
 
+class _Console(Console):
+    """Shows names as they are: what steers a terminal in them is shown, not obeyed."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The segments of `renderable`, their text printable; rich's own moves of the cursor pass."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
 def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
+    console = _Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else _Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
 
 
 def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseException) -> NoReturn:
+    text = redacted(text)
     terminal.say(error_text(text))
     terminal.result({"error": kind, "text": text})
     raise typer.Exit(code) from cause
@@ -111,7 +123,7 @@ def _first_line(error: BaseException) -> str:
 
 def _write_traceback(log: Path | None) -> Path:
     """Append the traceback to the log where its folder exists, else to a new temporary file; return the place."""
-    text = traceback.format_exc()
+    text = redacted(traceback.format_exc())
     if log is not None and log.parent.is_dir():
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)

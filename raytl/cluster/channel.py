@@ -1,4 +1,4 @@
-"""Events from workers to the driver: a small actor that queues them, and a thread that hands them on.
+"""Between the workers and the driver: events one way, what they are asked the other way, by one small actor.
 
 Ray Train's own `report` reaches only the controller process, and costs a barrier and a poll each time.
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
+from raytl.cluster import pulse
+from raytl.cluster.beat import Ask, Beat
 from raytl.events import Event, OnEvent
 
 _POLL_S = 0.2
@@ -18,6 +22,9 @@ _POLL_S = 0.2
 class _Board:
     def __init__(self) -> None:
         self._events: list[Event] = []
+        self._attempt = 0
+        self._ask: Ask | None = None
+        self._beats: dict[int, tuple[Beat, float]] = {}
 
     def push(self, event: Event) -> None:
         self._events.append(event)
@@ -26,23 +33,67 @@ class _Board:
         events, self._events = self._events, []
         return events
 
+    def begin(self, attempt: int) -> None:
+        self._attempt, self._ask, self._beats = attempt, None, {}
 
-class Sender:
+    def ask(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def beat(self, attempt: int, beat: Beat) -> Ask | None:
+        if attempt != self._attempt:
+            return Ask("end", "another group of workers has taken over")
+        self._beats[beat.rank] = (beat, time.monotonic())
+        return self._ask
+
+    def beats(self) -> list[Beat]:
+        now = time.monotonic()
+        return [replace(beat, silent_s=now - told) for beat, told in self._beats.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
     """The workers' end: callable with an event; never blocks and never fails the work."""
+
+    board: Any
+
+    def __call__(self, event: Event) -> None:
+        pulse.got_on()
+        self.board.push.remote(event)
+
+
+class Channel:
+    """The driver's end: what the workers last said of themselves, and what they are asked to do."""
 
     def __init__(self, board: Any) -> None:
         self._board = board
+        self.line = Line(board)
 
-    def __call__(self, event: Event) -> None:
-        self._board.push.remote(event)
+    def begin(self, attempt: int) -> None:
+        """Listen to the workers of this attempt alone; what is left of those before is told to end."""
+        import ray
+
+        ray.get(self._board.begin.remote(attempt))
+
+    def ask(self, ask: Ask) -> None:
+        """Ask all workers for something; they hear it with their next beat."""
+        self._board.ask.remote(ask)
+
+    def beats(self) -> list[Beat]:
+        """The last beat of each worker that has beaten, with how long ago that was."""
+        import ray
+
+        beats: list[Beat] = ray.get(self._board.beats.remote())
+        return beats
 
 
 @contextlib.contextmanager
-def channel(on_event: OnEvent) -> Iterator[Sender]:
-    """A sender for workers; what they send reaches `on_event`, in order, on a thread of this process."""
+def channel(on_event: OnEvent) -> Iterator[Channel]:
+    """The driver's end; what workers send reaches `on_event`, in order, on a thread of this process."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    board: Any = ray.remote(num_cpus=0)(_Board).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board: Any = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
     stop = threading.Event()
 
     def forward() -> None:
@@ -57,7 +108,7 @@ def channel(on_event: OnEvent) -> Iterator[Sender]:
     thread = threading.Thread(target=pump, name="raytl-events", daemon=True)
     thread.start()
     try:
-        yield Sender(board)
+        yield Channel(board)
     finally:
         stop.set()
         thread.join()

@@ -22,18 +22,18 @@ _OF_WORKERS = {
     "RAY_LD_PRELOAD_ON_WORKERS": "1",
 }
 #: Why each: a short poll, or every report costs 2 s; a bounded start and bounded collectives, or a lost rank
-#: hangs the others for ever; no usage pings (Ray sends one even when told not to, hence the dead URL); workers of
+#: hangs the others for ever; no watcher of preemptions, as `watch` looks for them; no usage pings (Ray sends one even when told not to, hence the dead URL); workers of
 #: the priority that this process has (Ray gives them the least, and they starve beside anything else).
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "300",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
-    "AWS_EC2_METADATA_DISABLED": "true",
     "RAY_worker_niceness": "0",
 }
 _OBJECT_STORE_BYTES = 256 * 2**20
@@ -57,7 +57,7 @@ def session(cluster: str) -> Iterator[None]:
         yield
         return
     _hush()
-    with scratch() if cluster == "local" else contextlib.nullcontext() as temporary:
+    with _authentication(cluster), scratch() if cluster == "local" else contextlib.nullcontext() as temporary:
         _start(cluster, temporary)
         try:
             yield
@@ -90,16 +90,38 @@ def _start(cluster: str, temporary: Path | None) -> None:
             _temp_dir=str(temporary),
         )
         return
-    if _has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         workers = {"env_vars": {key: os.environ[key] for key in _OF_WORKERS}}
         ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR, runtime_env=workers)
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise Unavailable(
-            f"compute.cluster: no Ray cluster answers at {cluster!r} ({str(exc).splitlines()[0]}).\n"
+            f"compute.cluster: no Ray cluster answers at {cluster!r} ({' '.join(str(exc).split())[:400]}).\n"
             "  Expected: local, none, auto, or the host:port of a running head."
         ) from exc
+
+
+@contextlib.contextmanager
+def _authentication(cluster: str) -> Iterator[None]:
+    """Inside, a token is shown to a cluster where there is one."""
+    chosen = cluster != "local" and _has_token() and "RAY_AUTH_MODE" not in os.environ
+    if chosen:
+        os.environ["RAY_AUTH_MODE"] = "token"
+    _read_again()
+    try:
+        yield
+    finally:
+        if chosen:
+            del os.environ["RAY_AUTH_MODE"]
+            _read_again()
+
+
+def _read_again() -> None:
+    """Ray reads how to authenticate when it is imported, which may have been long before, for another cluster."""
+    from ray import _raylet
+
+    inside: Any = _raylet  # without types
+    inside.Config.initialize("")
+    inside.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _has_token() -> bool:

@@ -71,7 +71,7 @@ def _problem(path: Path, kind: str, raw: Mapping[str, Any], where: Where) -> Pro
 
 def _unknown(path: Path) -> tuple[str, str]:
     section = f"in {_dotted(path[:-1])}" if len(path) > 1 else "at the top level"
-    known = ", ".join(shape.keys_of(path[:-1]))
+    known = ", ".join(shape.known_keys(path[:-1]))
     advice = shape.right_key(path) or "remove it"
     return f"unknown key; the keys {section} are {known}", advice
 

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from raytl.config.rules import idle
-from raytl.config.schema import Experiment, Section
+from raytl.config.schema import Experiment
+from raytl.config.section import Section
 
 _NOT_DECISIVE = (
     "compute.",
     "storage.",
     "search.",
+    "retrain.",
     "name",
     "data.snapshot",  # the data itself decides, by its digest
+    "data.sides",
     "data.loader_workers",
     "data.cache",
     "data.stream",

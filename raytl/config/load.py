@@ -26,14 +26,26 @@ def load_experiment(path: str | Path, overrides: Sequence[str] | Mapping[str, An
 
     Raises ConfigError with every problem at once.
     """
+    return _loaded(Path(path), overrides, os.environ)
+
+
+def load_resolved(path: str | Path) -> Experiment:
+    """The experiment that a run was made with. Its file may come from a bucket, so the environment is kept from it.
+
+    Raises ConfigError with every problem at once.
+    """
+    return _loaded(Path(path), (), {})
+
+
+def _loaded(path: Path, overrides: Sequence[str] | Mapping[str, Any], environment: Mapping[str, str]) -> Experiment:
     values = assignments(overrides)
-    source = _source(Path(path))
+    source = _source(path)
     label = "override" if isinstance(overrides, Mapping) else "--set"
     origin = Origin(str(path), source.lines, frozenset(map(path_of, values)), label)
     problems = [_twice(origin, where, first, second) for where, first, second in source.repeated]
     raw = source.value
     problems += put_all(raw, values, label)
-    raw, faults = interpolate(raw, os.environ)
+    raw, faults = interpolate(raw, environment)
     problems += [_unset(origin, where, fault) for where, fault in faults.items()]
     result, more = build(_at_home(raw), origin, frozenset(faults))
     problems += more

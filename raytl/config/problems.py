@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raytl.errors import ConfigError
+from raytl.shown import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Problem:
 def config_error(name: str, problems: Sequence[Problem]) -> ConfigError:
     """All problems of the experiment `name` in one error."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return ConfigError("\n".join([f"{name}: {count}", *(f"  {problem.text}" for problem in problems)]))
+    return ConfigError(redacted("\n".join([f"{name}: {count}", *(f"  {problem.text}" for problem in problems)])))
 
 
 def near_miss(word: str, known: Iterable[str]) -> str | None:

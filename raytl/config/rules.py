@@ -12,6 +12,7 @@ from pathlib import Path
 from raytl.config import space
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment
+from raytl.shown import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Idle:
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Every contradiction of the experiment."""
-    rules = (_splits, _stream, _weights, _stages, _schedule, _batches, _losses, _machines, _search)
+    rules = (_secrets, _splits, _stream, _weights, _stages, _schedule, _batches, _losses, _machines, _search, _retrain)
     return [conflict for rule in rules for conflict in rule(experiment)]
 
 
@@ -72,6 +73,25 @@ def idle(experiment: Experiment) -> list[Idle]:
     return found
 
 
+def _secrets(experiment: Experiment) -> Iterator[Conflict]:
+    """The resolved experiment is kept in run folders and travels with jobs: credentials are the machine's."""
+    said = {
+        "data.uri": experiment.data.uri,
+        "model.weights": experiment.model.weights,
+        "storage.uri": experiment.storage.uri,
+        "search.storage": experiment.search.storage,
+    }
+    for key, uri in said.items():
+        if redacted(uri) != uri:
+            yield Conflict(
+                (key,),
+                f"found {redacted(uri)!r}, and run folders and jobs would keep the password or signature in it",
+                "a database's go into PGPASSWORD, ~/.pgpass or a file that ?read_default_file= names"
+                if key == "search.storage"
+                else "name the bucket by s3://, whose credentials the AWS environment has",
+            )
+
+
 def _splits(experiment: Experiment) -> Iterator[Conflict]:
     data = experiment.data
     if data.val_fraction + data.test_fraction >= 1:
@@ -96,13 +116,24 @@ def _stream(experiment: Experiment) -> Iterator[Conflict]:
 
 def _weights(experiment: Experiment) -> Iterator[Conflict]:
     weights = experiment.model.weights
-    word = weights not in ("pretrained", "none") and "/" not in weights and not Path(weights).suffix
+    word = (
+        weights not in ("pretrained", "none")
+        and not weights.startswith("models:")
+        and "/" not in weights
+        and not Path(weights).suffix
+    )
     if word and not Path(weights).exists():
         near = near_miss(weights, ("pretrained", "none"))
         yield Conflict(
             ("model.weights",),
             f"found {weights!r}; expected pretrained, none, a .safetensors or .pth file, or a run folder",
             f"did you mean {near!r}?" if near else "no file or folder of this name is here; is the path complete?",
+        )
+    if experiment.transfer.head_start == "weights" and weights in ("pretrained", "none"):
+        yield Conflict(
+            ("transfer.head_start", "model.weights"),
+            f"found weights, and model.weights is {weights}, which has no head for these classes",
+            "name a raytl run or a version of a model in model.weights, or set it to zero or solved",
         )
 
 
@@ -143,7 +174,7 @@ def _schedule(experiment: Experiment) -> Iterator[Conflict]:
 
 
 def _batches(experiment: Experiment) -> Iterator[Conflict]:
-    batch, accumulate, workers = experiment.train.batch_size, experiment.train.accumulate, experiment.compute.workers
+    batch, accumulate, workers = experiment.train.batch_size, experiment.train.accumulate, experiment.compute.most
     if accumulate > batch:
         yield Conflict(
             ("train.accumulate", "train.batch_size"),
@@ -184,11 +215,17 @@ def _losses(experiment: Experiment) -> Iterator[Conflict]:
 
 def _machines(experiment: Experiment) -> Iterator[Conflict]:
     compute, precision = experiment.compute, experiment.train.precision
-    if compute.cluster == "none" and compute.workers > 1:
+    if compute.cluster == "none" and compute.most > 1:
         yield Conflict(
             ("compute.workers", "compute.cluster"),
-            f"found {compute.workers}, and compute.cluster is none: this process alone is 1 worker",
+            f"found {compute.most}, and compute.cluster is none: this process alone is 1 worker",
             "set compute.cluster to local (an embedded Ray), or compute.workers to 1",
+        )
+    if compute.fewest > compute.most:
+        yield Conflict(
+            ("compute.workers",),
+            f"found a min of {compute.fewest} and a max of {compute.most}",
+            f"exchange them: {{min: {compute.most}, max: {compute.fewest}}}",
         )
     if precision == "fp16" and compute.device == "cpu":
         yield Conflict(
@@ -196,7 +233,7 @@ def _machines(experiment: Experiment) -> Iterator[Conflict]:
             "found fp16, and compute.device is cpu, where fp16 does not train",
             "set it to auto, bf16 or fp32",
         )
-    if "://" in experiment.storage.uri and not experiment.storage.uri.startswith(("file://", "s3://", "memory://")):
+    if _names_no_store(experiment.storage.uri):
         yield Conflict(
             ("storage.uri",),
             f"found {experiment.storage.uri!r}; expected a folder or an s3:// prefix for the runs",
@@ -233,3 +270,29 @@ def _search(experiment: Experiment) -> Iterator[Conflict]:
             f"found {search.grace_epochs}, and search.budget.max_epochs is {budget.max_epochs}: none would be stopped",
             "give trials fewer epochs before they may be stopped",
         )
+
+
+def _retrain(experiment: Experiment) -> Iterator[Conflict]:
+    retrain, when = experiment.retrain, experiment.retrain.when
+    if when.new_samples is when.or_new_class is when.or_drift is when.or_every is None:
+        yield Conflict(
+            ("retrain.when",),
+            "found null for new_samples, or_new_class, or_drift and or_every: nothing would ever be reason to train",
+            "give one of them",
+        )
+    if when.or_every is not None and when.at_most_every is not None and when.or_every < when.at_most_every:
+        yield Conflict(
+            ("retrain.when.or_every", "retrain.when.at_most_every"),
+            f"found {when.or_every / 86400:g} d, and retrain.when.at_most_every is {when.at_most_every / 86400:g} d",
+            "give it a longer time than at_most_every, or remove one",
+        )
+    if retrain.registry is not None and _names_no_store(retrain.registry):
+        yield Conflict(
+            ("retrain.registry",),
+            f"found {retrain.registry!r}; expected a folder or an s3:// prefix for the versions",
+            "name s3://bucket/models/<name>, or a folder",
+        )
+
+
+def _names_no_store(uri: str) -> bool:
+    return "://" in uri and not uri.startswith(("file://", "s3://", "memory://"))

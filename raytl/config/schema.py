@@ -5,66 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import Field
 
-
-def _epochs(value: Any) -> Any:
-    """`"1 epoch"`, `"2.5 epochs"` and plain numbers become a number of epochs."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(?:epochs?)?\s*", value)
-        if match is None:
-            raise ValueError(f"{value!r} is not a number of epochs; write 1, '1 epoch' or '2 epochs'")
-        return float(match[1])
-    return value
-
-
-_UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _seconds(value: Any) -> Any:
-    """`"2 h"`, `"90 min"`, `"1 d"` and plain numbers (seconds) become seconds."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(s|min|h|d)?\s*", value)
-        if match is None:
-            raise ValueError(f"{value!r} is not a length of time; write '2 h', '90 min', '45 s' or '1 d'")
-        return float(match[1]) * _UNITS_S[match[2] or "s"]
-    return value
-
-
-_EPOCHS_SCHEMA = WithJsonSchema(
-    {
-        "anyOf": [
-            {"type": "number", "minimum": 0},
-            {"type": "string", "pattern": r"^\s*[0-9.]+\s*(epochs?)?\s*$", "examples": ["2 epochs"]},
-        ]
-    }
-)
-WholeEpochs = Annotated[int, BeforeValidator(_epochs), Field(ge=0), _EPOCHS_SCHEMA]
-Epochs = Annotated[float, BeforeValidator(_epochs), Field(ge=0), _EPOCHS_SCHEMA]
-Seconds = Annotated[
-    float,
-    BeforeValidator(_seconds),
-    Field(gt=0),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^\s*[0-9.]+\s*(s|min|h|d)?\s*$", "examples": ["2 h"]},
-            ]
-        }
-    ),
-]
-Metric = Literal["val/balanced_accuracy", "val/accuracy", "val/macro_f1", "val/log_loss"]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Section(BaseModel):
-    """A part of the experiment: frozen, and a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+from raytl.config.retrain import RetrainConfig
+from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
 
 
 class DataConfig(Section):
@@ -74,6 +20,8 @@ class DataConfig(Section):
     """A folder or s3:// prefix of class folders (flat, or under train/ val/ test/) or WebDataset shards, a .zip or .tar of class folders, or a CSV, Parquet or JSONL manifest (path,label[,split])."""
     snapshot: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
     """Train on exactly this data, or fail naming what changed: an id that `raytl sync` or `raytl check` shows; null = whatever is there."""
+    sides: str | None = None
+    """A JSONL file of `key` and `split`, which `raytl retrain` writes: who trains and who is held out, whatever the data and the fractions say; images that it does not name are left out."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     """Share of the samples for validation where the data brings no val split."""
     test_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
@@ -117,7 +65,7 @@ class ModelConfig(Section):
     name: str
     """Any timm name; `torchvision:<name>` for torchvision's."""
     weights: str = "pretrained"
-    """pretrained | none | a .safetensors or .pth file, or a raytl run folder. Loaded without running code from it."""
+    """pretrained | none | a .safetensors or .pth file, a raytl run folder, or models:<registry>@<alias or number>. Loaded without running code from it."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout before the head; the model's default where left out."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -137,8 +85,8 @@ class TransferConfig(Section):
     """The head's rate (optim.lr) over the top stage's."""
     head_first: WholeEpochs = 1
     """Epochs in which the head learns alone before the stages open."""
-    head_start: Literal["zero", "solved"] = "zero"
-    """Where the head starts: at zero, or solved on the frozen network's features (linear probe, then fine-tune: LP-FT)."""
+    head_start: Literal["zero", "solved", "weights"] = "zero"
+    """Where the head starts: at zero, solved on the frozen network's features (linear probe, then fine-tune: LP-FT), or with the rows that model.weights has for the same class names."""
     gradual: bool = False
     """Open one stage at a time, from the top, one every `gradual_every`."""
     gradual_every: Annotated[WholeEpochs, Field(ge=1)] = 1
@@ -232,11 +180,19 @@ class TrainConfig(Section):
     """Seconds between checkpoints inside an epoch; there is always one at an epoch's end."""
 
 
+class ElasticWorkers(Section):
+    """As many workers as there is room for: training begins with `min` or more, and moves to more as machines come."""
+
+    min: Annotated[int, Field(ge=1)]
+    max: Annotated[int, Field(ge=1)]
+
+
 class ComputeConfig(Section):
     """Where the work runs."""
 
-    workers: Annotated[int, Field(ge=1)] = 1
-    """Data-parallel workers, one GPU each where there are GPUs."""
+    workers: Annotated[int, Field(ge=1)] | ElasticWorkers = 1
+    """Data-parallel workers, one GPU each where there are GPUs; {min: 2, max: 8} = as many as a cluster has room for. The
+    batches and the schedule are those of train.batch_size for any number."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto = GPUs where there are some."""
     cluster: str = "local"
@@ -246,9 +202,23 @@ class ComputeConfig(Section):
     trial_gpus: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     """GPUs of each worker of a trial of `raytl tune`: a fraction lets small trials share one; auto = 1 where there are GPUs."""
     max_failures: Annotated[int, Field(ge=0)] = 3
-    """How often lost workers are replaced before the run gives up."""
+    """How often workers that died or hung are replaced before the run gives up."""
+    max_preemptions: Annotated[int, Field(ge=0)] = 100
+    """How often the run moves because machines are taken away (drained, preempted, lost) before it gives up."""
     timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    """How long a worker waits for the others before it says so and stops."""
+    """How long no worker gets on before that is called a hang; the workers are then replaced."""
+    wait_s: Seconds = 1800.0
+    """How long a cluster may take to make room for the workers (an autoscaler starts machines, other work ends)."""
+
+    @property
+    def fewest(self) -> int:
+        """Workers without which nothing starts."""
+        return self.workers if isinstance(self.workers, int) else self.workers.min
+
+    @property
+    def most(self) -> int:
+        """Workers that are used where there is room for them."""
+        return self.workers if isinstance(self.workers, int) else self.workers.max
 
 
 class StorageConfig(Section):
@@ -364,3 +334,4 @@ class Experiment(Section):
     compute: ComputeConfig = ComputeConfig()
     storage: StorageConfig = StorageConfig()
     search: SearchConfig = SearchConfig()
+    retrain: RetrainConfig = RetrainConfig()

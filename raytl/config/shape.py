@@ -60,6 +60,12 @@ def keys_of(path: Sequence[str | int]) -> list[str]:
     return list(_resolved(node).get("properties", {})) if (node := node_at(path)) is not None else []
 
 
+def known_keys(path: Sequence[str | int]) -> list[str]:
+    """The keys that may stand at `path`, also where something else than a section may."""
+    node = node_at(path)
+    return [key for choice in _choices(node) for key in choice.get("properties", ())] if node is not None else []
+
+
 def all_keys() -> list[str]:
     """Every dotted key that holds a value, sections left out."""
     return [".".join(path) for path in _leaves(json_schema(), ())]
@@ -92,8 +98,8 @@ def most(path: Sequence[str | int]) -> float | None:
 
 
 def description(path: Sequence[str | int]) -> str:
-    """What the key at `path` means."""
-    return str((node_at(path) or {}).get("description", ""))
+    """What the key at `path` means, in one line."""
+    return " ".join(str((node_at(path) or {}).get("description", "")).split())
 
 
 def expectation(path: Sequence[str | int]) -> str:
@@ -110,7 +116,7 @@ def expectation(path: Sequence[str | int]) -> str:
 def right_key(path: Sequence[str | int]) -> str | None:
     """Advice on a key that is not known: what it was probably meant to be, and where that belongs."""
     *section, word = (str(part) for part in path)
-    here = keys_of(section)
+    here = known_keys(section)
     if (near := near_miss(word, here)) is not None:
         return f"did you mean {near!r}?"
     plain = word.lower().replace("-", "_")

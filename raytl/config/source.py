@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 """Where a value is in the document: keys, and numbers inside lists."""
 
 _TAG = "tag:yaml.org,2002:"
-_INT = re.compile(r"[-+]?[0-9]{1,100}(_[0-9]{1,100})*|0x[0-9a-fA-F]{1,100}")
+_INT = re.compile(r"[-+]?[0-9]{1,100}(_[0-9]{1,100}){0,9}|0x[0-9a-fA-F]{1,100}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = {"", "~", "null", "Null", "NULL"}
@@ -48,6 +48,8 @@ def parse(text: str) -> Source:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise _source_error(error) from error
+    except RecursionError as error:
+        raise SourceError(None, "values inside values, too deep to be read", "an experiment has two levels") from error
     builder = _Builder({}, [], [])
     value = None if node is None else builder.build(node, ())
     return Source(value, builder.lines, tuple(builder.repeated))

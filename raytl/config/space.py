@@ -25,7 +25,18 @@ DEFAULT: Mapping[str, Mapping[str, Any]] = {
 """The space when `search.space` gives none: how deep, how fast, and how much augmentation."""
 
 KINDS = ("int", "float", "log", "choice")
-_FIXED = ("name", "task", "data", "compute", "storage", "search", "train.epochs", "train.metric", "train.seed")
+_FIXED = (
+    "name",
+    "task",
+    "data",
+    "compute",
+    "storage",
+    "search",
+    "retrain",
+    "train.epochs",
+    "train.metric",
+    "train.seed",
+)
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,

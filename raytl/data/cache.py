@@ -23,7 +23,7 @@ from raytl.data.manifest import Sample
 from raytl.data.stream import StreamedImages, expect
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
-from raytl.events import Message, OnEvent, Work, ignore
+from raytl.events import ImagesOpened, OnEvent, Work, ignore
 from raytl.store.open import in_bucket
 
 _TYPICAL_ASPECT = 4 / 3
@@ -48,14 +48,15 @@ def open_images(
     if config.cache == "off" or not samples:
         return files
     try:
-        images = _cached(samples, files, preprocess, config, on_event)
+        images, misses = _cached(samples, files, preprocess, config, on_event)
     except (_NoCache, OSError) as exc:
         if config.cache == "on":
             raise DataError(f"data.cache is on, but {exc}; make room, raise data.cache_limit_gb, or set auto") from exc
         done = "fetching and decoding" if isinstance(files, StreamedImages) else "decoding"
-        on_event(Message(f"{done} {len(samples)} images anew each epoch: {exc}", "warning"))
+        on_event(ImagesOpened(f"{done} {len(samples)} images anew each epoch: {exc}", "warning", misses=len(samples)))
         return files
-    on_event(Message(f"{len(images)} decoded images ({_size(images.bytes)}) opened from {packs.root()}"))
+    text = f"{len(images)} decoded images ({_size(images.bytes)}) opened from {packs.root()}"
+    on_event(ImagesOpened(text, hits=len(images) - misses, misses=misses))
     return images
 
 
@@ -67,10 +68,11 @@ def source_images(samples: Sequence[Sample], preprocess: Preprocess, max_pixels:
 
 def _cached(
     samples: Sequence[Sample], files: Images, preprocess: Preprocess, config: DataConfig, on_event: OnEvent
-) -> DecodedSet:
-    """The set from packs, after writing one of what they lack."""
+) -> tuple[DecodedSet, int]:
+    """The set from packs, after writing one of what they lack, and how many they lacked."""
     digests = _digests(samples)
     found = _look_up(digests, preprocess)
+    misses = len(found.missing)
     if not found.complete:
         with packs.building(preprocess.key):
             found = _look_up(digests, preprocess)
@@ -79,7 +81,7 @@ def _cached(
                 found = _look_up(digests, preprocess)
     if not found.complete:
         raise _NoCache("decoded images were evicted by another run as soon as they were written")
-    return found.opened()
+    return found.opened(), misses
 
 
 def _digests(samples: Sequence[Sample]) -> NDArray[np.bytes_]:

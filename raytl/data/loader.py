@@ -102,6 +102,11 @@ class TrainLoader:
         for request, images in self._pipe.run(requests):
             yield _batch(images, self._targets, request.ids), request.global_count
 
+    @property
+    def ready(self) -> int | None:
+        """Batches that are made and not yet asked for; None where the training process makes them itself."""
+        return self._pipe.ready
+
     def close(self) -> None:
         """Ends the loader processes."""
         self._pipe.close()
@@ -242,6 +247,15 @@ class _Pipe:
                 generator=torch.Generator(),  # else the base seed is drawn from the global random numbers
             )
         return self._loader
+
+    @property
+    def ready(self) -> int | None:
+        """What lies in the processes' queue; None without processes, or where the system cannot count it."""
+        queue = getattr(getattr(self._loader, "_iterator", None), "_data_queue", None)
+        try:
+            return None if queue is None else int(queue.qsize())
+        except NotImplementedError:
+            return None
 
     def close(self) -> None:
         """Ends the processes; the next run starts new ones."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from raytl.data.formats import scan
 from raytl.data.manifest import Sample
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
+from raytl.store.cache import cache_root
 from raytl.store.claims import claim_those
 from raytl.store.open import in_bucket
 
@@ -18,12 +22,13 @@ _LOOKS = 8
 
 def on_this_node(samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore) -> tuple[Sample, ...]:
     """`samples` where this node has them. A node has all of a dataset or nothing of it, so a few are looked at; where
-    they are not here, what is in a bucket is pulled, once for all processes of the node."""
+    they are not here, what is in a bucket is pulled by the first process of the node: the others wait, and look again."""
     if any(in_bucket(each.path) for each in samples):
         return tuple(samples)  # streamed from there, on every node
     few = [*samples[:: max(1, len(samples) // _LOOKS)], *samples[-1:]]
-    claim_those(each.path for each in few)
-    return tuple(samples) if all(Path(each.path).is_file() for each in few) else relocated(samples, uri, on_event)
+    with _alone(uri):
+        claim_those(each.path for each in few)
+        return tuple(samples) if all(Path(each.path).is_file() for each in few) else relocated(samples, uri, on_event)
 
 
 def relocated(samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore) -> tuple[Sample, ...]:
@@ -33,3 +38,13 @@ def relocated(samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore) -
     except DataError:  # what is missing is told by whoever opens it, in terms of the record
         return tuple(samples)
     return tuple(replace(sample, path=places.get(sample.key, sample.path)) for sample in samples)
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Inside, no other process of this node looks for the data at `uri`."""
+    root = cache_root() / "pulled"
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / f".{hashlib.sha256(uri.encode()).hexdigest()[:24]}.arrival").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -73,7 +73,7 @@ def check(config: DataConfig, audited: Audited) -> None:
     """
     digest = dataset_digest(audited.samples)
     now, wanted = snapshot_id(digest), config.snapshot
-    _note(now, audited.samples)
+    note(now, audited.samples)
     if wanted is None or digest.startswith(wanted):
         return
     raise DataError(
@@ -99,7 +99,7 @@ def _place(id_: str) -> Path:
     return cache_root() / "snapshots" / f"{id_}.jsonl"
 
 
-def _note(id_: str, samples: Iterable[Sample]) -> None:
+def note(id_: str, samples: Iterable[Sample]) -> None:
     """Keep what the id stands for; a cache that cannot be written is no reason to stop."""
     if _place(id_).exists():
         return

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
+from raytl.config.schema import DataConfig
 from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
 from raytl.errors import DataError
+from raytl.store.open import open_store
+from raytl.store.retry import retried
 
 
 class Look(Protocol):
@@ -90,6 +94,32 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float)
     drawn = [replace(s, split=_side(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
     kept = _keepers(drawn, {index for index, s in enumerate(samples) if s.split in (None, "train")})
     return tuple(replace(s, split="train") if index in kept else s for index, s in enumerate(drawn))
+
+
+def sided(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
+    """The samples with `split` set: as `data.sides` says, and only those that it names, else as `assign` does.
+
+    Raises:
+        DataError: the file cannot be read as sides, or names none of the samples.
+        StoreError: it is not there.
+    """
+    if config.sides is None:
+        return assign(samples, config.val_fraction, config.test_fraction)
+    folder, _, name = config.sides.rpartition("/")
+    content = retried(lambda: open_store(folder or ".").get_bytes(name))
+    try:
+        rows = [json.loads(line) for line in content.decode().splitlines()]
+        named = {str(row["key"]): str(row["split"]) for row in rows}
+    except (ValueError, KeyError, TypeError) as exc:
+        raise DataError(
+            f"data.sides: {config.sides} is no JSONL of key and split ({exc}); `raytl retrain` writes it"
+        ) from exc
+    found = tuple(replace(sample, split=named[sample.key]) for sample in samples if sample.key in named)
+    if not found or set(named.values()) - set(SPLITS):
+        raise DataError(
+            f"data.sides: {config.sides} names none of the {len(samples)} images, or another side than {SPLITS}"
+        )
+    return found
 
 
 def _side(key: str, val: float, test: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from raytl.cluster.gang import run_group
-from raytl.config.load import load_experiment
+from raytl.config.load import load_resolved
 from raytl.config.schema import Experiment
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, UserError
@@ -53,7 +53,7 @@ def evaluate(
     home = Home.open(str(run))
     folder = home.folder
     _check_run(folder, split)
-    experiment = load_experiment(folder.experiment)
+    experiment = load_resolved(folder.experiment)
     reach(experiment.storage)
     card = _card(folder)
     samples = verified(recorded(folder, split), experiment.data.uri, on_event)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raytl.config.load import load_experiment
+from raytl.config.load import load_resolved
 from raytl.config.schema import DataConfig
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
@@ -48,7 +48,7 @@ def predict(
 ) -> Predictions:
     """Classes and probabilities of the photos in `inputs` (folders, manifests, files); written to `out` if named.
 
-    `run` is a run's folder (its best checkpoint is used) or a saved model's. Photos that cannot be read are in
+    `run` is a run's folder (its best checkpoint is used), a saved model's, or a version (`models:...`). Photos that cannot be read are in
     `unreadable` of the result, not in its rows.
 
     Raises:
@@ -100,7 +100,7 @@ def _bundle(run: str | Path) -> tuple[Path, _Settings]:
     found = bundle_directory(folder.root)
     if found is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
-    experiment = load_experiment(folder.experiment)
+    experiment = load_resolved(folder.experiment)
     device, precision = experiment.compute.device, experiment.train.precision
     return folder.best, _Settings(device, precision, experiment.data.max_pixels)
 

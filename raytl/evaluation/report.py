@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
+from raytl.shown import printable
 
 _NAMES = {
     "accuracy": "accuracy",
@@ -209,7 +210,9 @@ def _method(found: Evaluation) -> str:
 def _looks(looks: Sequence[LedgerEntry]) -> str:
     if not looks:
         return "- The test split of this run has not been looked at."
-    lines = [f"  {each.look}. {each.when} by {_cell(each.who)}, weights `{each.weights[:12]}`" for each in looks]
+    lines = [
+        f"  {each.look}. {_cell(each.when)} by {_cell(each.who)}, weights {_cell(each.weights[:12])}" for each in looks
+    ]
     return "\n".join([f"- Looks at this run's test split: {len(looks)}", *lines])
 
 
@@ -229,5 +232,5 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]
 
 def _cell(text: str) -> str:
     """A name as it can stand in a Markdown table: line breaks as spaces, marks escaped."""
-    line = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    line = " ".join(printable(text.encode("utf-8", "backslashreplace").decode()).split())
     return "".join("\\" + mark if mark in r"\`*_|<>[]#" else mark for mark in line)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from raytl.errors import UserError
 from raytl.run.atomic import write_bytes
+from raytl.shown import as_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,11 @@ def columns(classes: Iterable[str]) -> list[str]:
 
 
 def as_csv(found: Predictions) -> bytes:
-    """RFC 4180 but with \\n at line ends; names that are not UTF-8 keep their bytes."""
+    """RFC 4180 but with \\n at line ends; names that are not UTF-8 keep their bytes, and none is a spreadsheet's formula."""
     text = io.StringIO(newline="")
     text.write(",".join(map(_quoted, columns(found.classes))) + "\n")
     for path, name, row in zip(found.paths, found.predicted, found.probabilities.tolist(), strict=True):
-        text.write(",".join((_quoted(path), _quoted(name), *(f"{each:.6g}" for each in row))) + "\n")
+        text.write(",".join((_quoted(_spelt(path)), _quoted(as_cell(name)), *(f"{each:.6g}" for each in row))) + "\n")
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -90,6 +91,11 @@ def as_parquet(found: Predictions) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, names=header), buffer)
     return buffer.getvalue()
+
+
+def _spelt(path: str) -> str:
+    """The same path, where it would begin a formula."""
+    return f"./{path}" if as_cell(path) != path else path
 
 
 def _quoted(cell: str) -> str:

@@ -63,26 +63,31 @@ class Scored:
 
 def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
     """Score this worker's share; the merged rows of all workers, the same on every rank."""
+    classes, found = probabilities(world, shard, emit)
+    place = {name: target for target, name in enumerate(classes)}
+    return Scored(np.array([place[sample.label] for sample in shard.samples], dtype=np.int64), found)
+
+
+def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The model's classes, and their probabilities for every sample of the split in its order, whatever their labels are."""
     reach(shard.storage)
     module, card = load_bundle(_bundle(shard))
     samples = on_this_node(shard.samples, shard.data)
-    place = {name: target for target, name in enumerate(card.classes)}
-    targets = np.array([place[sample.label] for sample in samples], dtype=np.int64)
     device = pick_device(shard.device)
     loader = EvalLoader(
         source_images(samples, card.preprocess, shard.max_pixels),
-        targets,
+        np.zeros(len(samples), dtype=np.int64),
         card.preprocess,
         batch=EVAL_BATCH[device.type],
         world=world,
         workers=_loader_workers(len(samples), device.type, world),
     )
     with closing(loader):
-        watched = _watched(loader, len(targets), world, emit)
+        watched = _watched(loader, len(samples), world, emit)
         precision = pick_precision(shard.precision, device)
         ids, logits = ordered_logits(module.to(device), watched, card.preprocess, device, precision)
-    _, (merged,) = gather_rows(world, ids, logits, total=len(targets))
-    return Scored(targets, softmax(merged))
+    _, (merged,) = gather_rows(world, ids, logits, total=len(samples))
+    return card.classes, softmax(merged)
 
 
 def _bundle(shard: Shard) -> Path:
@@ -107,4 +112,4 @@ def _watched(batches: Iterable[Batch], total: int, world: World, emit: OnEvent) 
 def _loader_workers(images: int, device: str, world: World) -> int:
     if images <= _SMALL * world.size:
         return 0
-    return auto_workers(device, len(os.sched_getaffinity(0)) / world.size)
+    return auto_workers(device, len(os.sched_getaffinity(0)) / world.local_size)

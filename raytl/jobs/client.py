@@ -135,13 +135,14 @@ def next_attempt(spec: JobSpec, before: list[JobState], new: bool) -> JobSpec | 
     """What submitting `spec` comes to: the job that is there already, or the next attempt.
 
     One that runs or has succeeded is attached to, unless `new`; after one that failed or was stopped, another goes on with
-    its run.
+    its run. A tick of retraining that has succeeded is over: the next one looks at the data again.
     """
     base = spec.id.rpartition("-")[0]
     if not before:
         return spec
     last = before[-1]
-    if not new and (last.alive or last.status == "SUCCEEDED"):
+    done = last.status == "SUCCEEDED" and spec.metadata["verb"] != "retrain"
+    if not new and (last.alive or done):
         return last
     return replace(spec, id=f"{base}-{int(last.id.rpartition('-')[2]) + 1}")
 

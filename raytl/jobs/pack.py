@@ -43,7 +43,7 @@ def pack(experiment: Experiment, code: Path | None) -> tuple[Pack, Experiment]:
     Raises:
         ConfigError: images, weights or runs would be on this machine only; or it is too large.
     """
-    _refuse_local(experiment)
+    refuse_local(experiment)
     files: dict[str, bytes] = {}
     table = Path(experiment.data.uri).expanduser()
     if _is_table(experiment.data.uri) and table.is_file():
@@ -78,19 +78,23 @@ def _refuse_large(made: Pack) -> None:
         )
 
 
-def _refuse_local(experiment: Experiment) -> None:
-    """A path that begins with a slash may be mounted everywhere; one that is relative to here is nowhere else."""
+def refuse_local(experiment: Experiment) -> None:
+    """Return if the cluster can see what the experiment names: a full path may be mounted everywhere, a relative one is not.
+
+    Raises:
+        ConfigError: images, weights or runs would be on this machine only; all of them.
+    """
     problems = []
-    if _is_here(experiment.data.uri) and not _is_table(experiment.data.uri):
+    if is_here(experiment.data.uri) and not _is_table(experiment.data.uri):
         problems.append(
             ("data.uri", experiment.data.uri, "s3://bucket/prefix, or the full path of a folder on every node")
         )
-    if _is_here(experiment.storage.uri):
+    if is_here(experiment.storage.uri):
         problems.append(
             ("storage.uri", experiment.storage.uri, "s3://bucket/prefix, or the full path of a shared folder")
         )
     weights = experiment.model.weights
-    if weights not in ("pretrained", "none") and _is_here(weights):
+    if weights not in ("pretrained", "none") and is_here(weights):
         problems.append(("model.weights", weights, "pretrained, none, or the full path of a file on every node"))
     if problems:
         lines = [f"  {key}: found {found!r}; expected {expected}" for key, found, expected in problems]
@@ -101,7 +105,8 @@ def _refuse_local(experiment: Experiment) -> None:
         )
 
 
-def _is_here(uri: str) -> bool:
+def is_here(uri: str) -> bool:
+    """Whether only this machine knows the place: a relative path; a full one may be mounted everywhere."""
     return "://" not in uri and not Path(uri).is_absolute()
 
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from raytl.config.fingerprint import fingerprint
 from raytl.config.schema import Experiment
-from raytl.jobs.pack import EXPERIMENT, Pack
+from raytl.errors import ConfigError
+from raytl.jobs.pack import EXPERIMENT, Pack, is_here
 
-Verb = Literal["train", "tune", "evaluate"]
+Verb = Literal["train", "tune", "evaluate", "retrain"]
 Supply = Literal["image", "pip", "code"]
 """Where the cluster's raytl comes from: its image, the package index at this version, or this machine's checkout."""
 
@@ -47,13 +48,16 @@ def job_spec(
 ) -> JobSpec:
     """The job that does `verb` with `experiment`; its `attempt` counts what was submitted before under the same id.
 
-    With `new` the run starts over. No secret goes into it: what the cluster needs to reach buckets is the cluster's.
+    With `new` the run starts over; a tick of retraining has none, and is another one. No secret goes into it: what the
+    cluster needs to reach buckets is the cluster's.
     """
+    run = f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"
     words = ["python", "-m", "raytl", verb]
     if verb == "evaluate":
-        words += [f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"]
+        words += [run]
     else:
-        words += [EXPERIMENT, "--set", f"compute.cluster={cluster_of(experiment)}", *(["--new"] if new else [])]
+        words += [EXPERIMENT, "--set", f"compute.cluster={cluster_of(experiment)}"]
+        words += ["--new"] if new and verb != "retrain" else []
     return JobSpec(
         id=f"{base_id(verb, experiment, packed)}-{attempt}",
         entrypoint=shlex.join(words),
@@ -64,7 +68,7 @@ def job_spec(
             "experiment": experiment.name,
             "fingerprint": fingerprint(experiment),
             "snapshot": experiment.data.snapshot or "",
-            "run": f"{experiment.storage.uri.rstrip('/')}/{experiment.name}",
+            "run": registry_of(experiment) if verb == "retrain" else run,
             "user": user,
             "commit": commit,
         },
@@ -78,6 +82,21 @@ def base_id(verb: Verb, experiment: Experiment, packed: Pack) -> str:
     digest = hashlib.sha256(json.dumps([verb, packed.digest]).encode()).hexdigest()[:10]
     name = re.sub(r"[^a-z0-9]+", "-", experiment.name.lower()).strip("-")[:40]
     return f"raytl-{verb}-{name}-{digest}"
+
+
+def registry_of(experiment: Experiment) -> str:
+    """Where the versions of a model that is retrained elsewhere go.
+
+    Raises:
+        ConfigError: it is not set, or on this machine only.
+    """
+    found = experiment.retrain.registry
+    if found is None or is_here(found):
+        told = "nothing" if found is None else repr(found)
+        raise ConfigError(
+            f"retrain.registry: found {told}; expected s3://bucket/prefix, or the full path of a folder on every node"
+        )
+    return found
 
 
 def cluster_of(experiment: Experiment) -> str:

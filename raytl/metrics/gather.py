@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.cluster import pulse
 from raytl.metrics.confusion import Ints
 from raytl.world import World
 
@@ -36,7 +37,9 @@ def _all_parts(world: World, mine: tuple[Rows, ...]) -> list[tuple[Rows, ...]]:
     import torch.distributed as dist
 
     parts: list[Any] = [None] * world.size
+    pulse.doing("all_gather of the scored rows", waits=True)
     dist.all_gather_object(parts, mine)
+    pulse.doing("scoring the gathered rows")
     return parts
 
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from raytl.cluster import pulse
 from raytl.data.transforms import Preprocess
 from raytl.models.forward import BatchLike, predict_logits
 
@@ -55,6 +56,7 @@ class _Shared:
 
     def __iter__(self) -> Iterator[BatchLike]:
         while not self.stopped.is_set():
+            pulse.doing("scoring batches")
             with self._lock:
                 item = next(self._items, None)
             if item is None:

@@ -67,7 +67,8 @@ def pretrained(name: str, image_px: int) -> State:
         ModelError: the weights cannot be fetched.
     """
     try:
-        return cast(State, zoo.get_model_weights(name).DEFAULT.get_state_dict(progress=False, check_hash=True))
+        default = zoo.get_model_weights(name).DEFAULT
+        return cast(State, default.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except (OSError, RuntimeError) as exc:
         raise no_weights(f"torchvision:{name}", exc) from exc
 

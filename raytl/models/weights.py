@@ -17,6 +17,8 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models.card import CARD, WEIGHTS, bundle_directory, read_card
 from raytl.models.stages import is_under
+from raytl.registry.reader import fetched as published
+from raytl.registry.reference import is_reference
 from raytl.store.sync import pull
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -27,21 +29,22 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Source:
-    """Tensors by name, float32, and the preprocessing and architecture that came with them where they did."""
+    """Tensors by name, float32, and the preprocessing, architecture and classes that came with them where they did."""
 
     state: Mapping[str, Tensor]
     preprocess: Preprocess | None = None
     model: str | None = None
+    classes: tuple[str, ...] = ()
 
 
 def read(path: str | Path) -> Source:
-    """The tensors of a .safetensors or .pth file, a saved model, or a run's best checkpoint, here or behind a URI.
+    """The tensors of a .safetensors or .pth file, a saved model, a run's best checkpoint, here or behind a URI, or a version.
 
     Raises:
         ModelError: nothing is there, or it holds more than tensors.
         StoreError: the store behind the URI cannot be read.
     """
-    place = _fetched(path) if "://" in str(path) else Path(path)
+    place = _fetched(path) if is_reference(path) or "://" in str(path) else Path(path)
     if place.is_dir():
         return _read_bundle(place)
     if not place.is_file():
@@ -104,6 +107,8 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 
 def _fetched(uri: str | Path) -> Path:
     """The file, or the saved model's folder, in this node's cache."""
+    if is_reference(uri):
+        return published(str(uri))[2]
     above, _, name = str(uri).rstrip("/").rpartition("/")
     if Path(name).suffix in _SUFFIXES:
         return pull(above, only={name}) / name
@@ -118,7 +123,7 @@ def _read_bundle(folder: Path) -> Source:
             f"model.weights: {folder} is a folder without a saved model; expected a run folder with checkpoints/best"
         )
     card = read_card(bundle)
-    return Source(unwrap(_read_safetensors(bundle / WEIGHTS), bundle), card.preprocess, card.model)
+    return Source(unwrap(_read_safetensors(bundle / WEIGHTS), bundle), card.preprocess, card.model, card.classes)
 
 
 def _read_safetensors(place: Path) -> dict[str, Tensor]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raytl.errors import RaytlError, RunError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
+from raytl.registry.reader import fetched
+from raytl.registry.reference import is_reference
+from raytl.registry.reports import Reports
 from raytl.run.folder import RunFolder, is_remote, run_uri, working_copy
 from raytl.run.mirror import Mirror
 from raytl.run.owner import set_aside, sole_owner
 from raytl.run.uploader import Uploader
-from raytl.store.lease import Lease, held
+from raytl.store.cache import cache_root
+from raytl.store.claims import claim, disclaim, sweep_out
+from raytl.store.lease import Lease, Right, held
 from raytl.store.open import open_store
 
 if TYPE_CHECKING:
@@ -22,16 +29,24 @@ if TYPE_CHECKING:
 
 _EVERY_S = 15.0
 """Seconds between two looks at what changed."""
+_GUESTS = "trials"
+"""Where in a node's cache those work who write with another process's right."""
 
 
 class Home:
     """The run at `uri`. In a bucket, the node's folder is a working copy of it; elsewhere it is the folder itself, and
-    fetching and pushing do nothing."""
+    fetching and pushing do nothing.
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
-        self.folder = RunFolder(working_copy(uri))
-        self._mirror = Mirror(open_store(uri), self.folder.root) if is_remote(uri) else None
+    What is below `apart` are runs with homes of their own. Who writes to one with the `right` of its owner, on whatever
+    machine, has a working copy that nobody else has, until it leaves.
+    """
+
+    def __init__(self, uri: str, *, right: Right | None = None, apart: str | None = None) -> None:
+        self.uri, self._right = uri, right
+        self._place = _guests_place(uri, right) if right and is_remote(uri) else None
+        self.folder = RunFolder(self._place / "run" if self._place else working_copy(uri))
+        self._mirror = Mirror(open_store(uri), self.folder.root, apart) if is_remote(uri) else None
+        self._reports: Reports | None = None
         self._lease: Lease | None = None
 
     @classmethod
@@ -41,7 +56,10 @@ class Home:
 
     @classmethod
     def open(cls, uri: str) -> Home:
-        """The run that is at `uri`, fetched; RunError with what is there instead if it is no run."""
+        """The run that is at `uri`, or that `models:...` names a version of, fetched; RunError with what is there instead if
+        it is no run."""
+        if is_reference(uri):
+            return cls._published(uri)
         home = cls(uri)
         home.fetch()
         if home._mirror is not None and not home.folder.experiment.exists():
@@ -49,10 +67,35 @@ class Home:
         RunFolder.open(home.folder.root)
         return home
 
+    @property
+    def right(self) -> Right | None:
+        """The right to write here, for the processes that do so for its owner; None where this is a folder."""
+        return Right(self._mirror.store.uri, self._lease.holder.token) if self._mirror and self._lease else None
+
+    @classmethod
+    def _published(cls, uri: str) -> Home:
+        """A version as the run that it was made from; what is added to it is kept beside it in its registry."""
+        registry, record, folder = fetched(uri)
+        home = cls(str(folder))
+        home.uri = uri  # where another node finds it
+        home._reports = Reports(registry, record.number, folder)
+        home.fetch()
+        return home
+
     def fetch(self) -> None:
         """Bring the node's folder up to what is stored."""
+        if self._place is not None:
+            claim(self._place)
+            sweep_out(_GUESTS)
         if self._mirror is not None:
             self._mirror.fetch()
+        if self._reports is not None:
+            self._reports.fetch()
+
+    def leave(self) -> None:
+        """Drop the working copy of one who writes with another's right; what was not stored by now is lost."""
+        if self._place is not None:
+            disclaim(self._place)
 
     def push(self) -> None:
         """Store what changed in the node's folder, but for the checkpoints."""
@@ -60,10 +103,12 @@ class Home:
             self._lease.check()
         if self._mirror is not None:
             self._mirror.push()
+        if self._reports is not None:
+            self._reports.push()
 
     def uploader(self, emit: OnEvent = ignore) -> Uploader | None:
         """What pushes checkpoints while training goes on; None where there is nothing to push."""
-        return Uploader(self._mirror, emit) if self._mirror is not None else None
+        return Uploader(self._mirror, emit, self._right) if self._mirror is not None else None
 
     def set_aside(self, on_event: OnEvent) -> None:
         """Give the run that is there another name, if there is one, and say which."""
@@ -81,8 +126,9 @@ class Home:
         on_event(Message(f"the run that was in {self.uri} is now in {aside.uri}"))
 
     @contextmanager
-    def kept(self, on_event: OnEvent = ignore) -> Iterator[None]:
+    def kept(self, on_event: OnEvent = ignore, store: Callable[[], None] | None = None) -> Iterator[None]:
         """Inside, what changes in the node's folder is stored every now and then, checkpoints too; at the end all of it.
+        By `store` where it is given, which then calls `push_all`.
 
         Raises:
             StoreError: it could not be stored; it is still in the node's folder.
@@ -91,11 +137,12 @@ class Home:
             yield
             return
         done, troubles = threading.Event(), list[RaytlError]()
+        put = store or self.push_all
 
-        def store() -> None:
+        def keep() -> None:
             while not done.wait(_EVERY_S):
                 try:
-                    self.push_all()
+                    put()
                 except Unavailable as exc:
                     on_event(Message(f"what is new waits on this node: {exc}", "warning"))
                 except RaytlError as exc:
@@ -106,20 +153,20 @@ class Home:
                     troubles.append(StoreError(f"{self.uri}: what is new could not be stored ({exc!r})"))
                     return
 
-        thread = threading.Thread(target=store, name="upload", daemon=True)
+        thread = threading.Thread(target=keep, name="upload", daemon=True)
         thread.start()
         try:
             yield
         except BaseException:
             with suppress(RaytlError):  # what went wrong first is what is told
-                self.push_all()
+                put()
             raise
         finally:
             done.set()
             thread.join()
         if troubles:
             raise troubles[0]
-        self.push_all()
+        put()
 
     def push_all(self) -> None:
         """Store what changed in the node's folder, checkpoints first."""
@@ -147,3 +194,8 @@ class Home:
                     yield
                 finally:
                     self._lease = None
+
+
+def _guests_place(uri: str, right: Right) -> Path:
+    digest = hashlib.sha256(f"{uri} {right.token}".encode()).hexdigest()[:24]
+    return cache_root() / _GUESTS / digest

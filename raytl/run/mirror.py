@@ -43,10 +43,10 @@ T = TypeVar("T")
 
 class Mirror:
     """The folder `root` as the working copy of `store`. What this node has not pushed yet is kept, as long as nobody
-    else wrote there: the store is the truth."""
+    else wrote there: the store is the truth. What is below `apart` has a working copy of its own."""
 
-    def __init__(self, store: ObjectStore, root: Path) -> None:
-        self.store, self.root = store, root
+    def __init__(self, store: ObjectStore, root: Path, apart: str | None = None) -> None:
+        self.store, self.root, self._apart = store, root, apart
 
     def fetch(self) -> None:
         """Bring here what changed there since the last time, and drop what went away there.
@@ -55,7 +55,10 @@ class Mirror:
             StoreError: the store cannot be read, or what it gives is not what was put there.
         """
         with self._remembering() as memory:
-            found = {info.key: info for info in retried(lambda: list(self.store.list())) if info.key != LEASE}
+            listed = retried(lambda: list(self.store.list()))
+            found = {info.key: info for info in listed if not (_is_hidden(info.key) or self._is_apart(info.key))}
+            for key in found:
+                _refuse_outside(self.store.uri, key)
             if not found and (memory["files"] or memory["folders"]):
                 self._forget(memory)  # the run was taken away there: what is here of it is of no use
             plain = [info for key, info in found.items() if _folder_of(key) is None]
@@ -85,9 +88,9 @@ class Mirror:
             if len(first) < len(keys):  # it says that the rest is there
                 self._push_file("manifest.json", memory["files"])
 
-    def push_folder(self, name: str, source: Path, identity: list[int] | None = None) -> None:
+    def push_folder(self, name: str, source: Path, identity: list[int] | None = None, *, over: bool = False) -> None:
         """Store what is in `source` as the folder `name`, in place of the one before it; `identity` is that of the folder
-        here whose files these are.
+        here whose files these are. With `over`, also in place of one that somebody else stored meanwhile.
 
         Raises:
             Conflict: somebody else replaced it meanwhile.
@@ -99,10 +102,10 @@ class Mirror:
             entries = {path.relative_to(source).as_posix(): _entry(path) for path in files}
             _each(lambda key: retried(lambda: self.store.put_file(source / key, f"{name}/{token}/{key}")), entries)
             content = json.dumps({"token": token, "files": entries}, indent=2).encode()
-            known = memory["folders"].get(name, {}).get("etag", ABSENT)
+            known = self._etag(f"{name}/{WHOLE}") if over else memory["folders"].get(name, {}).get("etag", ABSENT)
             put = retried(lambda: self._put(f"{name}/{WHOLE}", content, known))
             memory["folders"][name] = {"etag": put.etag, "token": token, "local": identity}
-            self._clean(name, token)
+            _clean(self.store, name, token)
 
     def push_all(self) -> None:
         """Store every checkpoint that was replaced here since the last time, drop those that are gone here, and push: last
@@ -121,21 +124,13 @@ class Mirror:
                 self._push_changed(name, found[name])
         with self._remembering() as memory:
             for name in memory["folders"].keys() - self._folders().keys():
-                retried(lambda name=name: self.store.delete(f"{name}/{WHOLE}"))  # type: ignore[misc]
-                self._clean(name, "")
+                drop(self.store, name)
                 del memory["folders"][name]
 
     def is_pushed(self, name: str) -> bool:
         """True where the folder `name` is stored as it is here, or is not here at all."""
         local = self._folders().get(name)
         return local is None or self._memory()["folders"].get(name, {}).get("local") == local
-
-    def owner(self) -> str | None:
-        """Who has the lease of the run, by its token; None where nobody ever took one."""
-        try:
-            return str(json.loads(retried(lambda: self.store.get_bytes(LEASE)))["token"])
-        except (NotFound, ValueError, KeyError, TypeError):
-            return None
 
     def _push_changed(self, name: str, local: list[int]) -> None:
         """Store the folder if it is not stored as it is, unless it is replaced or dropped in this moment: the next time."""
@@ -186,6 +181,12 @@ class Mirror:
                 path.unlink(missing_ok=True)
         memory.update({"files": {}, "folders": {}})
 
+    def _etag(self, key: str) -> str:
+        try:
+            return retried(lambda: self.store.stat(key)).etag
+        except NotFound:
+            return ABSENT
+
     def _put(self, key: str, content: bytes, expected: str) -> ObjectInfo:
         """A conditional put that may have been done by an attempt whose answer was lost."""
         try:
@@ -199,7 +200,6 @@ class Mirror:
         target = self.root / info.key
         if known.get(info.key, {}).get("etag") == info.etag and target.exists():
             return
-        _refuse_outside(self.store.uri, info.key)
         retried(lambda: self.store.get_to_file(info.key, target))
         known[info.key] = {"etag": info.etag, "local": _local(target)}
 
@@ -242,7 +242,7 @@ class Mirror:
     def _read_folder(self, name: str, target: Path) -> dict[str, Any]:
         key = f"{name}/{WHOLE}"
         etag = retried(lambda: self.store.stat(key)).etag
-        listed = json.loads(retried(lambda: self.store.get_bytes(key)))
+        token, files = _whole(retried(lambda: self.store.get_bytes(key)), f"{self.store.uri}/{key}")
         temporary = target.with_name(f".{target.name}.fetched")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -250,7 +250,7 @@ class Mirror:
         def fetch(item: tuple[str, dict[str, Any]]) -> None:
             _refuse_outside(self.store.uri, item[0])
             place = temporary / item[0]
-            source = f"{name}/{listed['token']}/{item[0]}"
+            source = f"{name}/{token}/{item[0]}"
 
             def got() -> None:
                 self.store.get_to_file(source, place)
@@ -260,25 +260,22 @@ class Mirror:
             retried(got)
 
         try:
-            _each(fetch, listed["files"].items())
+            _each(fetch, files.items())
             replace_dir(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        return {"etag": etag, "token": listed["token"], "local": identity_of(target)}
+        return {"etag": etag, "token": token, "local": identity_of(target)}
 
-    def _clean(self, name: str, token: str) -> None:
-        """Remove what earlier and broken pushes of the folder left."""
-        for info in retried(lambda: list(self.store.list(f"{name}/"))):
-            if not info.key.startswith(f"{name}/{token}/") and info.key != f"{name}/{WHOLE}":
-                retried(lambda key=info.key: self.store.delete(key))  # type: ignore[misc]
+    def _is_apart(self, key: str) -> bool:
+        return key.split("/", 1)[0] == self._apart
 
     def _plain(self) -> list[str]:
         """The files but for hidden ones and checkpoints, which may be replaced while this looks."""
         keys = []
         for folder, inner, names in os.walk(self.root):
             here = Path(folder).relative_to(self.root)
-            inner[:] = [name for name in inner if name[0] != "." and not _folder_of((here / name).as_posix())]
+            inner[:] = [name for name in self._inside(here, inner) if not _folder_of((here / name).as_posix())]
             keys += [(here / name).as_posix() for name in names if name[0] != "." and not name.endswith(_PASSING)]
         return sorted(keys)
 
@@ -287,12 +284,16 @@ class Mirror:
         found = {}
         for folder, inner, _ in os.walk(self.root):
             here = Path(folder).relative_to(self.root)
-            names = [(here / name).as_posix() for name in inner if name[0] != "."]
-            for name in filter(_FOLDER.fullmatch, names):
+            inner[:] = self._inside(here, inner)
+            for name in filter(_FOLDER.fullmatch, [(here / name).as_posix() for name in inner]):
                 with suppress(FileNotFoundError):
                     found[name] = identity_of(self.root / name)
-            inner[:] = [name for name in inner if name[0] != "." and (here / name).as_posix() not in found]
+            inner[:] = [name for name in inner if (here / name).as_posix() not in found]
         return found
+
+    def _inside(self, here: Path, folders: list[str]) -> list[str]:
+        """Those of the folders in `here` that belong to the mirror."""
+        return [name for name in folders if name[0] != "." and not self._is_apart((here / name).as_posix())]
 
     def _memory(self) -> dict[str, Any]:
         path = self.root / _MEMORY
@@ -310,6 +311,20 @@ class Mirror:
                 yield memory
             finally:
                 write_json(self.root / _MEMORY, memory)
+
+
+def drop(store: ObjectStore, name: str) -> None:
+    """Remove the folder `name` from the store as a whole: first what says that it is there."""
+    retried(lambda: store.delete(f"{name}/{WHOLE}"))
+    _clean(store, name, "")
+
+
+def _clean(store: ObjectStore, name: str, token: str) -> None:
+    """Remove what earlier and broken pushes of the folder left."""
+    found = [info.key for info in retried(lambda: list(store.list(f"{name}/")))]
+    old = [key for key in found if not key.startswith(f"{name}/{token}/") and key != f"{name}/{WHOLE}"]
+    if old:
+        _each(lambda key: retried(lambda: store.delete(key)), old)
 
 
 def held_as(folder: Path, held: Path) -> None:
@@ -338,8 +353,22 @@ def _folder_of(key: str) -> str | None:
     return found.group() if found else None
 
 
+def _is_hidden(key: str) -> bool:
+    """True for the lease, and for what has the names of this node's own notes."""
+    return key == LEASE or any(part.startswith(".") and part != ".." for part in key.split("/"))
+
+
+def _whole(content: bytes, where: str) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The token and the files that a WHOLE.json tells of."""
+    try:
+        listed = json.loads(content)
+        return str(listed["token"]), dict(listed["files"])
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
+        raise RunError(f"{where} tells of no checkpoint ({type(exc).__name__}); it was damaged or edited") from exc
+
+
 def _refuse_outside(uri: str, key: str) -> None:
-    if key.startswith("/") or ".." in key.split("/"):
+    if key.startswith("/") or ".." in key.split("/") or "\0" in key:
         raise RunError(f"{uri}: found the key {key!r}, which would lie outside the run; remove it there")
 
 

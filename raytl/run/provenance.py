@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from raytl.shown import redacted
+
 _PACKAGES = ("raytl", "torch", "torchvision", "timm", "ray", "numpy", "pillow", "safetensors", "pydantic")
 
 
@@ -23,7 +25,7 @@ def provenance(seed: int) -> dict[str, Any]:
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "user": user(),
         "seed": seed,
-        "command": sys.argv,
+        "command": [redacted(word) for word in sys.argv],
         "git": git_state(Path.cwd()),
         "packages": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
         "os": platform.platform(),

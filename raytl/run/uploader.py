@@ -10,18 +10,23 @@ from pathlib import Path
 from raytl.errors import Conflict, RaytlError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.run.mirror import BEST, LAST, Mirror, held_as, identity_of
+from raytl.store.lease import Right, Watch
+
+_PAUSE_S = 1.0
+"""Before what could not be stored is tried again."""
 
 
 class Uploader:
     """Pushes what it is given in a thread of its own, the newest of each folder; then the files beside them.
 
     A folder may be replaced as soon as it was given: its files are held by links. While the store does not answer,
-    training goes on and the newest state waits. Whoever lost the lease to another run pushes nothing more.
+    training goes on and the newest state waits. It writes with `right`, by default the run's own as it is now: while its
+    holder is not heard of everything waits, and once another one has it nothing more is pushed.
     """
 
-    def __init__(self, mirror: Mirror, emit: OnEvent = ignore) -> None:
+    def __init__(self, mirror: Mirror, emit: OnEvent = ignore, right: Right | None = None) -> None:
         self._mirror, self._emit = mirror, emit
-        self._owner = mirror.owner()
+        self._watch = Watch(right, mirror.store)
         self._waiting: dict[str, tuple[Path, list[int]]] = {}
         self._changed = threading.Condition()
         self._busy, self._closing = False, False
@@ -58,6 +63,14 @@ class Uploader:
         for name in (BEST, LAST):
             if not self._mirror.is_pushed(name):
                 self.give(name)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until what was given is there.
+
+        Raises:
+            StoreError: it is not.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._error is not None or not (self._waiting or self._busy))
             if self._error is not None:
@@ -100,17 +113,23 @@ class Uploader:
 
     def _push(self, batch: dict[str, tuple[Path, list[int]]]) -> None:
         """The last checkpoint goes last: whoever goes on from it finds the best one and the metrics that it speaks of."""
-        if self._mirror.owner() != self._owner:
-            raise Conflict(
-                f"{self._mirror.store.uri}: another raytl took this run over; nothing more is written to it here"
-            )
+        self._watch.check()
         for name in (BEST, LAST):
             if name == LAST:
                 self._mirror.push()
             if name in batch:
-                self._mirror.push_folder(name, *batch[name])
+                self._push_folder(name, *batch[name])
         for held, _ in batch.values():
             shutil.rmtree(held, ignore_errors=True)
+
+    def _push_folder(self, name: str, held: Path, identity: list[int]) -> None:
+        try:
+            self._mirror.push_folder(name, held, identity)
+        except Conflict:
+            if self._watch.token is None:
+                raise
+            self._watch.check()  # the right is still ours: it was a late write of one that had it before
+            self._mirror.push_folder(name, held, identity, over=True)
 
     def _put_off(self, batch: dict[str, tuple[Path, list[int]]], exc: Unavailable) -> None:
         with self._changed:
@@ -125,6 +144,8 @@ class Uploader:
                 self._waiting = {}
         else:
             self._emit(Message(f"checkpoints wait on this node: {exc}", "warning"))
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, timeout=_PAUSE_S)
 
     def _fail(self, exc: RaytlError) -> None:
         with self._changed:

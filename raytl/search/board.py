@@ -3,16 +3,15 @@ only the best checkpoints."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from raytl.config.schema import SearchConfig
 from raytl.events import OnEvent, TrialChanged
-from raytl.run.folder import RunFolder
+from raytl.run.mirror import BEST, LAST
 from raytl.search.budget import Meter
+from raytl.search.checkpoints import Checkpoints
 from raytl.search.record import TrialRecord, best_first, finalists, lower_is_better
 from raytl.search.study import Asked, Study
 
@@ -27,6 +26,7 @@ class Board:
     epochs: int
     total: int
     on_event: OnEvent
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
     _asked: dict[int, Asked] = field(default_factory=dict)
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
@@ -62,7 +62,8 @@ class Board:
         epochs = (*result.get("earlier", ()), (epoch, result["metrics"]))
         stop = any(self.study.report(number, at, metrics, **told) for at, metrics in epochs)
         self._note(number, result["metrics"][self.search.metrics[0]])
-        self._tell(number, "running", result)
+        if not result.get("repeats"):
+            self._tell(number, "running", result)
         return stop
 
     def tell(self, number: int, state: str, result: Mapping[str, Any]) -> None:
@@ -75,6 +76,12 @@ class Board:
         if ended:
             self._tidy(number, result)
         self._tell(number, state if ended else "waiting", result)
+
+    def wanted(self) -> set[tuple[str, str]]:
+        """The checkpoints that are needed, by trial and name: of the best, and of those that may go on."""
+        waiting = [record for record in self.study.records() if record.state == "running"]
+        kept = {(record.folder, BEST) for record in (*self._kept, *waiting)}
+        return kept | {(record.folder, LAST) for record in waiting}
 
     def _count(self, number: int, result: Mapping[str, Any]) -> None:
         now = float(result.get("seconds", 0.0))
@@ -89,13 +96,13 @@ class Board:
     def _tidy(self, number: int, result: Mapping[str, Any]) -> None:
         """Drop what no trial will need: the last checkpoint of one that ended, all of those that are not among the best."""
         if result.get("folder"):
-            shutil.rmtree(RunFolder(Path(str(result["folder"]))).last, ignore_errors=True)
+            self.checkpoints.drop(str(result["folder"]), (LAST,))
         keep = max(self.search.keep, self.search.replicates.top)
         ended = [*self._kept, self.study.record(number)]
         self._kept = finalists(ended, self.search.metrics[0])[:keep]
         for record in ended:
             if record.folder and record not in self._kept:
-                shutil.rmtree(Path(record.folder) / "checkpoints", ignore_errors=True)
+                self.checkpoints.drop(record.folder)
 
     def _tell(self, number: int, state: str, result: Mapping[str, Any]) -> None:
         asked = self._asked.get(number)

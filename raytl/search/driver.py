@@ -11,10 +11,11 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from raytl.cluster.metrics import metered
 from raytl.cluster.session import nodes, session
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import decisive
@@ -29,6 +30,7 @@ from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
 from raytl.search.board import Board
 from raytl.search.budget import Meter
+from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.execute import Engine, opener, run_here, run_on_tune
 from raytl.search.head import solved_head
 from raytl.search.outcome import report_on, result_of
@@ -106,38 +108,49 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         TrainingError: the same error ended `search.max_errors` trials.
     """
     reach(experiment.storage)
-    home = Home(sweep_uri(experiment))
+    on_event = metered(on_event, experiment.name)
+    home = Home(sweep_uri(experiment), apart=TRIALS)
     folder = home.folder.root
     if new:
         home.set_aside(on_event)
     home.fetch()
-    if not add and (folder / SUMMARY).exists() and _asked_for(folder, experiment) <= _ended(folder):
+    if not add and (folder / SUMMARY).exists() and experiment.search.trials <= _ended(folder):
         return _read(folder)
     made = _made(experiment, on_event)
-    with home.owned(on_event), log_to(folder / "raytl.log"), home.kept(on_event):
+    checkpoints = Checkpoints()
+
+    def store() -> None:
+        dropped = checkpoints.taken()
+        home.push_all()
+        remove(dropped)
+
+    with home.owned(on_event), log_to(folder / "raytl.log", experiment.name), home.kept(on_event, store):
         on_event = logged(on_event)
         started = time.monotonic()
         with _cluster(experiment) as machines:
-            _refuse_scattered(home, machines)
             study = _study(made)
             total = _total(made, study, add)
-            if _is_bounded(experiment):
+            if experiment.search.budget.wall is not None or experiment.search.budget.gpu_hours is not None:
                 _refuse_beyond_budget(experiment, _plan(made, machines, add, study))
             shape = trial_shape(experiment.compute, machines)
             limit = fitting(shape, machines).concurrency
             engine = Engine(experiment.compute.cluster, shape, limit, experiment.compute.max_failures)
             write_text(folder / "experiment.yaml", to_yaml(experiment))
-            job = _job(made, total)
-            job = solved_head(job, folder, engine, on_event) if experiment.search.linear_probe else job
+            job = replace(_job(made, total), right=home.right)
+            if experiment.search.linear_probe:
+                job = _reachable(solved_head(job, folder, engine, on_event), home)
             before_s = _wall(folder)
             meter = Meter(experiment.search, shape, before_s=before_s, trial_s=_spent(study))
-            board = Board(study, experiment.search, meter, epochs_of(experiment), total, on_event)
+            board = Board(study, experiment.search, meter, epochs_of(experiment), total, on_event, checkpoints)
             try:
                 _run(board, job, engine, folder)
             finally:
                 write_json(folder / "clock.json", {"wall_s": meter.wall_s})
             _judge(board, folder)
-            winner = crown(study.records(), job, engine, folder, experiment, on_event)
+            winner = crown(study.records(), job, engine, folder, experiment, on_event, checkpoints)
+            if is_remote(home.uri):
+                store()
+                remove(others(job.root, board.wanted()))
         seconds = before_s + time.monotonic() - started
         files = report_on(folder, made.plan, experiment, made.space, study, winner, seconds)
         status: Any = "stopped by budget" if meter.spent() else "finished"
@@ -155,13 +168,18 @@ def _stored(values: dict[str, Any], home: Home) -> dict[str, Any]:
     return {k: v.replace(here, home.uri, 1) if isinstance(v, str) else v for k, v in values.items()}
 
 
-def _refuse_scattered(home: Home, machines: list[Node]) -> None:
-    """A trial's checkpoints go to the bucket from the machine that this process is on."""
-    if is_remote(home.uri) and len(machines) > 1:
-        raise RunError(
-            f"storage.uri: {home.uri}, and the cluster has {len(machines)} machines; the trials of a sweep are kept in a "
-            "bucket from one machine only.\n  Name a folder that all of them see, or sweep on one machine."
-        )
+def _reachable(job: SweepJob, home: Home) -> SweepJob:
+    """`job` with the place of its solved head where every machine finds it."""
+    if not is_remote(home.uri):
+        return job
+    home.push()
+    return replace(job, probe=f"{home.uri}/{Path(job.probe).name}")
+
+
+def _trials_root(experiment: Experiment) -> str:
+    """Where trials are kept: a prefix in the sweep's bucket, or a folder."""
+    uri = sweep_uri(experiment)
+    return f"{uri}/{TRIALS}" if is_remote(uri) else str((sweep_root(experiment) / TRIALS).resolve())
 
 
 def _made(experiment: Experiment, on_event: OnEvent) -> _Made:
@@ -228,6 +246,7 @@ def _study(made: _Made) -> Study:
         stages=made.stages,
         epochs=epochs_of(made.experiment),
         same=same,
+        root=_trials_root(made.experiment),
     )
 
 
@@ -293,12 +312,6 @@ def _cache_warning(cache: int, experiment: Experiment) -> list[str]:
     return [f"shared activations may take {cache / _GB:.1f} GB; data.cache_limit_gb is {limit:g}: the oldest go first"]
 
 
-def _is_bounded(experiment: Experiment) -> bool:
-    """True where there is a budget to hold a plan against; measuring one costs some seconds."""
-    budget = experiment.search.budget
-    return budget.wall is not None or budget.gpu_hours is not None
-
-
 def _refuse_beyond_budget(experiment: Experiment, made: SweepPlan) -> None:
     budget = experiment.search.budget
     if budget.wall is not None and made.wall_s.low > budget.wall:
@@ -319,7 +332,7 @@ def _job(made: _Made, trials: int) -> SweepJob:
     depths = depths_of(made.space, made.base, made.stages)
     return SweepJob(
         experiment=experiment,
-        root=str((made.folder / TRIALS).resolve()),
+        root=_trials_root(experiment),
         train=splits.train,
         val=splits.val,
         classes=splits.classes,
@@ -372,10 +385,6 @@ def _spent(study: Study) -> float:
 def _wall(folder: Path) -> float:
     path = folder / "clock.json"
     return float(json.loads(path.read_bytes())["wall_s"]) if path.exists() else 0.0
-
-
-def _asked_for(folder: Path, experiment: Experiment) -> int:
-    return experiment.search.trials
 
 
 def _ended(folder: Path) -> int:

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,11 +63,21 @@ Opener = Callable[[Task], Run]
 
 def opener(sweep: SweepJob, shape: TrialShape) -> Opener:
     """What opens the trials of `sweep`."""
-    return partial(_open, sweep, shape)
+    return _Opens(sweep, shape)
 
 
-def _open(sweep: SweepJob, shape: TrialShape, task: Task) -> Run:
-    return TrialRun(sweep, task) if shape.workers == 1 else GangRun(sweep, task, shape)
+class _Opens:
+    """Sent to a process, which then finds the sweep's data on its node once, whatever number of trials it opens."""
+
+    def __init__(self, sweep: SweepJob, shape: TrialShape) -> None:
+        self._sweep, self._shape = sweep, shape
+        self._here: SweepJob | None = None
+
+    def __call__(self, task: Task) -> Run:
+        if self._shape.workers > 1:  # its workers find the data where they are
+            return GangRun(self._sweep, task, self._shape)
+        self._here = self._here or self._sweep.on_this_node()
+        return TrialRun(self._here, task)
 
 
 def run_here(ask: Callable[[], Task | None], take: Callable[[Task, Result], bool], opens: Opener) -> None:

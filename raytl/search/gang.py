@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from raytl.cluster.gang import run_group
-from raytl.events import EpochEnded, Event, OnEvent
-from raytl.run.atomic import write_json
-from raytl.run.folder import RunFolder
+from raytl.events import EpochEnded, Event, OnEvent, TrialReady, ignore
+from raytl.run import journal
 from raytl.search.plan import TrialShape
 from raytl.search.share import sharing
 from raytl.search.trial import SweepJob, Task
-from raytl.search.worker import Result, begin, failure, install_probe, last_result, record_epoch
-from raytl.training.worker import Job, prepare
+from raytl.search.worker import Result, begin, failure, install_probe, last_result, may_stop_at, record_epoch
+from raytl.training.worker import prepare
 from raytl.world import World
-
-_MADE = "made.json"
 
 
 @dataclass(frozen=True)
@@ -35,24 +30,32 @@ class GangRun:
 
     def __init__(self, sweep: SweepJob, task: Task, shape: TrialShape) -> None:
         self._sweep, self._task, self._shape = sweep, task, shape
-        self.folder = RunFolder(Path(sweep.root) / task.folder)
+        self._home = sweep.home_of(task)
         self._told: queue.SimpleQueue[EpochEnded | BaseException | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._records: list[dict[str, Any]] = []
+        self._ready = TrialReady(0, "none")
 
     def step(self) -> Result:
-        """The result after one more epoch; see `TrialRun.step`."""
+        """The result after one more epoch; see `TrialRun.step`. That it was the last is known once the group has ended:
+        the last result `repeats` the one before."""
         opened = self._thread is None
         if opened:
-            begin(self.folder, self._sweep.experiment_of(self._task))
+            self._home.fetch()
+            begin(self._home.folder, self._sweep.experiment_of(self._task))
+            self._records = journal.read(self._home.folder.metrics)
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
         told = self._told.get()
+        where, ready = self._home.uri, self._ready
         if isinstance(told, BaseException):
-            return failure(self.folder, told, self._made()["trainable"])
-        made, epoch = self._made(), told.epoch if told else None
-        return last_result(
-            self.folder, made["trainable"], last=told is None, features=made["shared"], opened=opened, epoch=epoch
-        )
+            return failure(self._records, where, told, ready.trainable)
+        if told is not None:  # workers that were lost train some epochs again
+            before = [record for record in self._records if record["epoch"] < told.epoch]
+            self._records = [*before, {"epoch": told.epoch, **told.metrics}]
+        last = told is None
+        result = last_result(self._records, where, ready.trainable, last=last, features=ready.shared, opened=opened)
+        return result | {"repeats": last and not opened}
 
     def close(self) -> None:
         """Nothing to give back here: the workers end with this process."""
@@ -60,7 +63,7 @@ class GangRun:
     def _run(self) -> None:
         experiment = self._sweep.experiment_of(self._task)
         compute = experiment.compute.model_copy(update={"cpus_per_worker": self._shape.cpus})
-        scratch = self.folder.root / ".ray"
+        scratch = self._home.folder.root / ".ray"
         try:
             run_group(_work, _Call(self._sweep, self._task), compute, scratch=scratch, on_event=self._hear)
             self._told.put(None)
@@ -68,24 +71,33 @@ class GangRun:
             self._told.put(error)
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, EpochEnded):
+        if isinstance(event, TrialReady):
+            self._ready = event
+        elif isinstance(event, EpochEnded):
             self._told.put(event)
-
-    def _made(self) -> dict[str, Any]:
-        """What its workers said of the trial before its first epoch."""
-        path = self.folder.root / _MADE
-        nothing = {"trainable": 0, "shared": "none"}
-        return json.loads(path.read_bytes()) if path.exists() else nothing
 
 
 def _work(world: World, call: _Call, emit: OnEvent) -> Any:
-    sweep, folder = call.sweep, Path(call.sweep.root) / call.task.folder
-    job = Job(sweep.experiment_of(call.task), str(folder), sweep.train, sweep.val, sweep.classes)
-    share = sharing(sweep, job, world, emit)
-    made = prepare(world, job, emit, start=install_probe(sweep), share=share, record=record_epoch)
+    sweep = call.sweep.on_this_node()
+    experiment, home = sweep.experiment_of(call.task), sweep.home_of(call.task)
     if world.leads:
-        write_json(folder / _MADE, {"trainable": made.trainable, "shared": made.shared})
+        home.fetch()
+        begin(home.folder, experiment)
+    job = sweep.job_of(call.task, experiment)
+    share = sharing(sweep, job, world, emit if world.leads else ignore)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, EpochEnded) and may_stop_at(experiment.search, event.epoch, event.epochs):
+            made.settle()
+        emit(event)
+
+    made = prepare(world, job, tell, start=install_probe(sweep), share=share, record=record_epoch)
+    if world.leads:
+        emit(TrialReady(made.trainable, made.shared))
     try:
-        return made.fit()
+        done = made.fit()
     finally:
         made.close()
+    if world.local_rank == 0:
+        home.leave()
+    return done

@@ -35,6 +35,7 @@ def solved_head(job: SweepJob, folder: Path, engine: Engine, on_event: OnEvent) 
 
 def solve(job: SweepJob, on_event: OnEvent = ignore) -> probe.Probe:
     """The head of `job`'s model, solved in this process."""
+    job = job.on_this_node()
     experiment = job.experiment
     device = pick_device(experiment.compute.device)
     if device.type == "cpu":

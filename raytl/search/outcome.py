@@ -17,6 +17,7 @@ from raytl.search.record import TrialRecord, best_first
 from raytl.search.report.page import Header, write_report
 from raytl.search.study import Study
 from raytl.search.winner import Winner
+from raytl.shown import as_cell
 from raytl.training.plan import Plan
 
 
@@ -58,7 +59,8 @@ def table(records: Sequence[TrialRecord], keys: Sequence[str]) -> str:
         values = [record.overrides.get(key, "") for key in keys]
         score = "" if record.values is None else record.values[0]
         rest_values = [getattr(record, name) for name in rest[1:]]
-        writer.writerow([record.number, record.state, *values, score, *("" if v is None else v for v in rest_values)])
+        cells = [record.number, record.state, *values, score, *("" if v is None else v for v in rest_values)]
+        writer.writerow([as_cell(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
 
 

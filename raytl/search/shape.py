@@ -29,6 +29,8 @@ class Fit:
 
 def trial_shape(compute: ComputeConfig, nodes: Sequence[Node]) -> TrialShape:
     """What one trial holds: a GPU for each worker where there are some, and its share of the CPUs; else one CPU each."""
+    if not isinstance(compute.workers, int):
+        raise ConfigError("compute.workers: the trials of a search are of one shape; give one number")
     gpus, cpus = sum(node.gpus for node in nodes), sum(node.cpus for node in nodes)
     wanted = 0.0 if compute.device == "cpu" or not gpus else 1.0
     if wanted and compute.trial_gpus != "auto":

@@ -60,7 +60,7 @@ def sharing(sweep: SweepJob, job: Job, world: World, emit: OnEvent) -> Share | N
             emit(Message(f"nothing is shared at depth {depth}: {reason}", "warning"))
             return None
         source = _Source(sweep, job, world, backbone, made, depth, precision, emit)
-        if total(world, [source.pays()], source.device)[0] < world.size:
+        if total(world, [source.pays()], source.device, "whether sharing pays")[0] < world.size:
             return None
         return Shared(suffix_backbone(backbone, made), source.train(), source.val(), f"frozen below {depth}")
 

@@ -63,6 +63,7 @@ class Study:
     base: Mapping[str, Any]
     trials: int
     epochs: int
+    root: str
     _lost: list[FrozenTrial] = field(default_factory=list)
     _waiting: dict[int, float] = field(default_factory=dict)
     _asked: list[int] = field(default_factory=list)
@@ -83,10 +84,12 @@ class Study:
         stages: int,
         epochs: int,
         same: Mapping[str, Any],
+        root: str | None = None,
     ) -> Study:
         """The study in `folder` (or in the database of `search.storage`), made where there is none.
 
-        A trial trains for `epochs` at most. `same` is what all trials have in common, by key.
+        A trial trains for `epochs` at most. `same` is what all trials have in common, by key; `root` is where they are kept,
+        below `folder` by default.
 
         Raises:
             ConfigError: the sampler or the database cannot be had.
@@ -108,7 +111,7 @@ class Study:
                 study_name=name, storage=storage, sampler=made, pruner=pruner, directions=directions
             )
         )
-        opened = cls(folder, study, search, space, base, search.trials, epochs)
+        opened = cls(folder, study, search, space, base, search.trials, epochs, root or str(folder / TRIALS))
         opened._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
         if name not in known and search.recipes:
             for source, point in suggest.first_points(space, base, stages)[: search.trials]:
@@ -207,11 +210,11 @@ class Study:
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked, by number."""
         trials = self.study.get_trials(deepcopy=False)
-        return [_record(trial, self.folder) for trial in trials if "overrides" in trial.user_attrs]
+        return [_record(trial, self.root) for trial in trials if "overrides" in trial.user_attrs]
 
     def record(self, number: int) -> TrialRecord:
         """The trial `number`, which was asked."""
-        return _record(self._by_number(number), self.folder)
+        return _record(self._by_number(number), self.root)
 
     def counts(self) -> tuple[int, int]:
         """(trials that ended, trials that are left)."""
@@ -341,8 +344,8 @@ class Study:
             )
 
 
-def _record(trial: FrozenTrial, sweep: Path) -> TrialRecord:
-    """The trial; its folder is below the sweep's as that lies on this machine."""
+def _record(trial: FrozenTrial, root: str) -> TrialRecord:
+    """The trial; its folder is below `root`, wherever that was when it was told."""
     attrs = trial.user_attrs
     best = attrs.get("best")
     curve = trial.intermediate_values or {
@@ -360,7 +363,7 @@ def _record(trial: FrozenTrial, sweep: Path) -> TrialRecord:
         source=attrs.get("source", "sampler"),
         reason=attrs.get("reason", ""),
         features=attrs.get("features", "none"),
-        folder=str(sweep / TRIALS / Path(attrs["folder"]).name) if attrs.get("folder") else "",
+        folder=f"{root}/{Path(attrs['folder']).name}" if attrs.get("folder") else "",
     )
 
 

@@ -14,6 +14,7 @@ from optuna.samplers import BaseSampler
 
 from raytl.config.space import Dimension, Space
 from raytl.errors import ConfigError
+from raytl.search.cma import CmaEs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -69,6 +70,8 @@ def _made(wanted: str, seed: int, space: Space) -> BaseSampler:
         )
     if wanted == "GridSampler":
         return _Grid(_grid(space), seed=seed)
+    if wanted == "CmaEsSampler":
+        return CmaEs(seed=seed)
     made: BaseSampler = getattr(optuna.samplers, wanted)(seed=seed)
     return made
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
+from raytl.data.relocate import on_this_node
 from raytl.run.folder import run_uri, working_copy
+from raytl.run.home import Home
+from raytl.store.lease import Right
+from raytl.store.reach import reach
+from raytl.training.worker import Job
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,9 @@ class Task:
 class SweepJob:
     """What all trials of a sweep have in common: the experiment they override, where they write, and the samples.
 
-    `probe` is the folder of the solved head that trials start from, "" for none; `share` is how many epochs of how
-    many trials are expected to read a shared prefix (0 = nothing is shared).
+    `root` is a folder that all machines see, or a prefix in a bucket, below which trials write with the driver's `right`.
+    `probe` is the folder of the solved head that trials start from, or its prefix, "" for none; `share` is how many epochs
+    of how many trials are expected to read a shared prefix (0 = nothing is shared).
     """
 
     experiment: Experiment
@@ -46,10 +52,26 @@ class SweepJob:
     classes: tuple[str, ...]
     probe: str = ""
     share: int = 0
+    right: Right | None = None
 
     def experiment_of(self, task: Task) -> Experiment:
         """The experiment that `task` trains."""
         return trial_experiment(self.experiment, task, probe=bool(self.probe), root=self.root)
+
+    def home_of(self, task: Task) -> Home:
+        """Where `task` is kept, and where this process works on it."""
+        return Home(f"{self.root}/{task.folder}", right=self.right)
+
+    def job_of(self, task: Task, experiment: Experiment) -> Job:
+        """What the workers of `task`, as `experiment` trains it, are given."""
+        root = f"{self.root}/{task.folder}"
+        return Job(experiment, root, self.train, self.val, self.classes, self.right)
+
+    def on_this_node(self) -> SweepJob:
+        """The same as this process sees it: buckets reached as it says, and the samples where this node has them."""
+        reach(self.experiment.storage)
+        uri = self.experiment.data.uri
+        return replace(self, train=on_this_node(self.train, uri), val=on_this_node(self.val, uri))
 
 
 def trial_experiment(base: Experiment, task: Task, *, probe: bool, root: str) -> Experiment:

@@ -3,9 +3,7 @@ mean, and the best recipe refitted without anything shared."""
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,14 +23,15 @@ from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision, predic
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
 from raytl.run.home import Home
+from raytl.search.checkpoints import Checkpoints
 from raytl.search.execute import Engine, opener, run_tasks
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists, lower_is_better
 from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, cook
 from raytl.search.trial import SweepJob, Task, winner_experiment
+from raytl.search.worker import Result
 from raytl.training.driver import train
-from raytl.training.worker import BEST_SCORE
 from raytl.world import World
 
 
@@ -57,12 +56,13 @@ def crown(
     folder: Path,
     original: Experiment,
     on_event: OnEvent,
+    checkpoints: Checkpoints,
 ) -> Winner:
     """The winner among `records`, with its experiment file in `folder` and its refitted run beside the sweep."""
     metric = original.search.metrics[0]
-    best = finalists(list(records), metric)[: max(1, original.search.replicates.top)]
+    best = _best_here(finalists(list(records), metric), max(1, original.search.replicates.top), on_event)
     own = {record.number: rescored(record, sweep, metric) for record in best}
-    others = _replicates(best, sweep, engine, folder, on_event)
+    others = _replicates(best, sweep, engine, folder, on_event, checkpoints)
     candidates = [_candidate(record, own[record.number], others) for record in best]
     ranking = rank(candidates, lower_is_better(metric))
     record = next(record for record in best if record.number == ranking.winner)
@@ -74,6 +74,26 @@ def crown(
     on_event(Message("refitting the winner on fresh augmentation, with nothing shared"))
     refit = train(experiment, new=_is_another(experiment), on_event=on_event)
     return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run, soup)
+
+
+def brought(record: TrialRecord) -> TrialRecord:
+    """The trial with its folder on this machine, whichever it was trained on."""
+    home = Home(record.folder)
+    home.fetch()
+    return replace(record, folder=str(home.folder.root))
+
+
+def _best_here(records: Sequence[TrialRecord], count: int, on_event: OnEvent) -> list[TrialRecord]:
+    """The first `count` that left a checkpoint."""
+    found: list[TrialRecord] = []
+    for record in map(brought, records):
+        if RunFolder(Path(record.folder)).best.exists():
+            found.append(record)
+        else:
+            on_event(Message(f"trial {record.number} is left out: its checkpoint was lost with its machine", "warning"))
+        if len(found) == count:
+            break
+    return found
 
 
 def rescored(record: TrialRecord, sweep: SweepJob, metric: str) -> float:
@@ -101,7 +121,7 @@ def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_even
         return None
     metric = search.metrics[0]
     sign = -1.0 if lower_is_better(metric) else 1.0
-    kept = finalists(list(records), metric)[: max(search.keep, search.replicates.top)]
+    kept = [brought(each) for each in finalists(list(records), metric)[: max(search.keep, search.replicates.top)]]
     card = read_card(RunFolder(Path(kept[0].folder)).best)
     made = cook(search.soup, kept, lambda module: sign * _score(module, card, sweep, metric), folder / "soup")
     if made is None:
@@ -114,7 +134,12 @@ def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_even
 
 
 def _replicates(
-    best: Sequence[TrialRecord], sweep: SweepJob, engine: Engine, folder: Path, on_event: OnEvent
+    best: Sequence[TrialRecord],
+    sweep: SweepJob,
+    engine: Engine,
+    folder: Path,
+    on_event: OnEvent,
+    checkpoints: Checkpoints,
 ) -> dict[tuple[int, int | None], float | None]:
     """Scores by (trial, seed) of the finalists trained with other seeds."""
     search, seed = sweep.experiment.search, sweep.experiment.train.seed
@@ -126,16 +151,18 @@ def _replicates(
     todo = list(iter(replicas.ask, None))
     done = len(tasks) - len(todo)
     for task, results in run_tasks(todo, opener(sweep, engine.shape), engine):
-        replicas.tell(task, _best(task, sweep, search.metrics[0]), results[-1])
-        shutil.rmtree(Path(sweep.root) / task.folder / "checkpoints", ignore_errors=True)
+        replicas.tell(task, _best(results, search.metrics[0]), results[-1])
+        checkpoints.drop(f"{sweep.root}/{task.folder}")
         done += 1
         on_event(Work("replicates", done, len(tasks), "runs"))
     return replicas.scores()
 
 
-def _best(task: Task, sweep: SweepJob, metric: str) -> float | None:
-    path = RunFolder(Path(sweep.root) / task.folder).best / BEST_SCORE
-    return float(json.loads(path.read_bytes())["metrics"][metric]) if path.exists() else None
+def _best(results: Sequence[Result], metric: str) -> float | None:
+    """The best score of all epochs; None where there is none."""
+    epochs = [metrics for told in results for _, metrics in (*told.get("earlier", ()), (0, told["metrics"]))]
+    scores = [float(metrics[metric]) for metrics in epochs if metric in metrics]
+    return (min if lower_is_better(metric) else max)(scores, default=None)
 
 
 def _candidate(record: TrialRecord, own: float, others: dict[tuple[int, int | None], float | None]) -> Candidate:
@@ -153,9 +180,9 @@ def depth_number(depth: Any) -> int:
 def _is_another(experiment: Experiment) -> bool:
     """True when the place of the winner's run holds the run of another winner."""
     from raytl.config.fingerprint import differences
-    from raytl.config.load import load_experiment
+    from raytl.config.load import load_resolved
 
     home = Home.of(experiment)
     home.fetch()
     folder = home.folder
-    return folder.experiment.exists() and bool(differences(load_experiment(folder.experiment), experiment))
+    return folder.experiment.exists() and bool(differences(load_resolved(folder.experiment), experiment))

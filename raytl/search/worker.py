@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from raytl.config.dump import to_yaml
 from raytl.config.override import override
-from raytl.config.schema import Experiment
+from raytl.config.schema import Experiment, SearchConfig
 from raytl.errors import NonFiniteLoss, RaytlError
 from raytl.events import OnEvent, ignore
 from raytl.models import probe
@@ -20,10 +19,12 @@ from raytl.models.backbone import Backbone
 from raytl.run import journal
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
+from raytl.run.home import Home
+from raytl.search.halving import rungs
 from raytl.search.share import sharing
 from raytl.search.trial import SweepJob, Task, costs
 from raytl.training.checkpoint import Progress, forget_after
-from raytl.training.worker import Job, Ready, prepare
+from raytl.training.worker import Ready, prepare
 from raytl.world import World
 
 Result = dict[str, Any]
@@ -35,7 +36,8 @@ class TrialRun:
 
     def __init__(self, sweep: SweepJob, task: Task, emit: OnEvent = ignore) -> None:
         self._sweep, self._task, self._emit = sweep, task, emit
-        self.folder = RunFolder(Path(sweep.root) / task.folder)
+        self._home = sweep.home_of(task)
+        self.folder = self._home.folder
         self._ready: Ready | None = None
         self._epochs: Iterator[Progress] = iter(())
         self._smaller = 0
@@ -55,15 +57,17 @@ class TrialRun:
                     self.close()
                     continue
                 trainable = self._ready.trainable if self._ready else 0
+                told = failure(journal.read(self.folder.metrics), self._home.uri, error, trainable)
                 with contextlib.suppress(Exception):
                     self.close()
-                return failure(self.folder, error, trainable)
+                return told
 
     def close(self) -> None:
-        """Give back its memory and its loader processes; its checkpoints stay."""
+        """Give back its memory, its loader processes and the node's disk; its checkpoints stay where they are kept."""
         if self._ready is not None:
             self._ready.close()
         self._ready, self._epochs = None, iter(())
+        self._home.leave()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -74,15 +78,20 @@ class TrialRun:
         progress = next(self._epochs, None)
         total = ready.setting.experiment.train.epochs
         last = progress is None or progress.stopped or progress.epoch >= total
-        result = last_result(self.folder, ready.trainable, last=last, features=ready.shared, opened=opened)
+        if progress is None or last or may_stop_at(self._sweep.experiment.search, progress.epoch, total):
+            ready.settle()
+        records = journal.read(self.folder.metrics)
+        where, shared = self._home.uri, ready.shared
+        result = last_result(records, where, ready.trainable, last=last, features=shared, opened=opened)
         return result | {"smaller": self._smaller}
 
     def _open(self) -> Ready:
         experiment = self._sweep.experiment_of(self._task)
         if self._smaller:
             experiment = override(experiment, {"train.accumulate": experiment.train.accumulate * 2**self._smaller})
+        self._home.fetch()
         begin(self.folder, experiment)
-        job = Job(experiment, str(self.folder.root), self._sweep.train, self._sweep.val, self._sweep.classes)
+        job = self._sweep.job_of(self._task, experiment)
         share = sharing(self._sweep, job, World.solo(), self._emit)
         start = install_probe(self._sweep)
         self._ready = prepare(World.solo(), job, self._emit, start=start, share=share, record=record_epoch)
@@ -98,11 +107,22 @@ def begin(folder: RunFolder, experiment: Experiment) -> None:
     forget_after(folder)
 
 
+def may_stop_at(search: SearchConfig, epoch: int, epochs: int) -> bool:
+    """True after an epoch at which the sweep may end a trial for good: what is told of it has to be stored by then."""
+    return search.scheduler != "none" and epoch in rungs(search.grace_epochs, search.reduction, epochs)
+
+
 def install_probe(sweep: SweepJob) -> Callable[[Backbone, int], None] | None:
     """What puts the solved head into a new network; None where the sweep has none."""
     if not sweep.probe:
         return None
-    return lambda backbone, depth: probe.install(backbone, probe.load(Path(sweep.probe)).start(depth))
+
+    def start(backbone: Backbone, depth: int) -> None:
+        home = Home(sweep.probe)
+        home.fetch()
+        probe.install(backbone, probe.load(home.folder.root).start(depth))
+
+    return start
 
 
 def record_epoch(folder: RunFolder, values: Mapping[str, float | str]) -> None:
@@ -111,17 +131,16 @@ def record_epoch(folder: RunFolder, values: Mapping[str, float | str]) -> None:
 
 
 def last_result(
-    folder: RunFolder,
+    records: list[dict[str, Any]],
+    where: str,
     trainable: int,
     *,
     last: bool,
     features: str = "none",
     opened: bool = False,
-    epoch: int | None = None,
 ) -> Result:
-    """The result of `epoch` (none: the last one) in the trial's journal. A trial that was just `opened` tells the
+    """The result of the last of `records`, the metrics of a trial's epochs. A trial that was just `opened` tells the
     `earlier` epochs too: the process that trained them may have died before it could."""
-    records = [record for record in journal.read(folder.metrics) if epoch is None or record["epoch"] <= epoch]
     upto = range(0 if opened else len(records) - 1, len(records))
     scores = [(int(records[i]["epoch"]), _scores(records[: i + 1], trainable)) for i in upto]
     epoch, metrics = scores.pop()
@@ -132,14 +151,13 @@ def last_result(
         "seconds": _seconds(records),
         "trainable": trainable,
         "features": features,
-        "folder": str(folder.root),
+        "folder": where,
         "done": last,
     }
 
 
-def failure(folder: RunFolder, error: BaseException, trainable: int) -> Result:
+def failure(records: list[dict[str, Any]], where: str, error: BaseException, trainable: int) -> Result:
     """The last result of a trial that ended with `error`."""
-    records = journal.read(folder.metrics)
     kind = "" if isinstance(error, RaytlError) else f"{type(error).__name__}: "
     return {
         "epoch": int(records[-1]["epoch"]) if records else 0,
@@ -147,7 +165,7 @@ def failure(folder: RunFolder, error: BaseException, trainable: int) -> Result:
         "seconds": _seconds(records),
         "trainable": trainable,
         "features": "none",
-        "folder": str(folder.root),
+        "folder": where,
         "done": True,
         "failed": ("out of memory: " if _out_of_memory(error) else kind) + _first_line(error),
         "diverged": isinstance(error, NonFiniteLoss),

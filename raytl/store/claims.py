@@ -22,11 +22,26 @@ _claims: dict[Path, int] = {}
 def claim(place: Path) -> None:
     """Keep `place` from being evicted while this process lives; to be called before looking at what is in it."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    if place not in _claims or not _used(place).exists():  # somebody may have emptied the cache
+    while place not in _claims or not _used(place).exists():  # somebody may have emptied the cache
         handle = os.open(_used(place), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
         _claims[place] = handle
     os.utime(_used(place))
+
+
+def disclaim(place: Path) -> None:
+    """Remove `place`, which only this process has a use for, and its claim."""
+    shutil.rmtree(place, ignore_errors=True)
+    _used(place).unlink(missing_ok=True)
+    if (handle := _claims.pop(place, None)) is not None:
+        os.close(handle)
+
+
+def sweep_out(kind: str) -> None:
+    """Remove those places of a kind that no live process has claimed."""
+    for place in _places(cache_root() / kind):
+        if _removed(place):
+            _used(place).unlink(missing_ok=True)
 
 
 def claim_those(paths: Iterable[str]) -> None:

@@ -20,9 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from raytl.errors import Conflict, NotFound, RunError, StoreError
+from raytl.errors import Conflict, NotFound, RunError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.store.contract import ABSENT, ObjectStore
+from raytl.store.open import open_store
 from raytl.store.retry import retried
 
 KEY = "lease.json"
@@ -90,6 +91,45 @@ class Lease:
         """End it now, so that the next one need not wait."""
         with suppress(RunError, StoreError):
             self.renew(until=0.0)
+
+
+@dataclass(frozen=True)
+class Right:
+    """The right to write below `uri` in the name of whoever took its lease with `token`; to be handed to other processes."""
+
+    uri: str
+    token: str
+
+
+class Watch:
+    """Another process's lease, looked at from here: whoever writes in its name asks before each write."""
+
+    def __init__(self, right: Right | None, store: ObjectStore, clock: Callable[[], float] = time.monotonic) -> None:
+        """Of the lease that `right` names; without one, of that which `store` has now, be it none."""
+        self._store, self._clock = (open_store(right.uri) if right else store), clock
+        self.token = right.token if right else self._seen()[0]
+        self._until, self._since = -1.0, 0.0
+
+    def check(self) -> None:
+        """Nothing, or an error where nothing may be written.
+
+        Raises:
+            Conflict: another process took the lease, or its holder has ended.
+            Unavailable: its holder did not renew it for a whole term, by the clock of this machine; it may come back.
+        """
+        token, until = self._seen()
+        if token != self.token or (token is not None and until == 0.0):
+            raise Conflict(
+                f"{self._store.uri}: another raytl took over, or this one's has ended; nothing more is written"
+            )
+        if until != self._until:
+            self._until, self._since = until, self._clock()
+        elif token is not None and self._clock() - self._since >= TERM_S:
+            raise Unavailable(f"{self._store.uri}: its driver was not heard of for {TERM_S:g} s; nothing is written")
+
+    def _seen(self) -> tuple[str | None, float]:
+        found, _ = retried(lambda: _found(self._store))
+        return (found.token, found.until) if found else (None, 0.0)
 
 
 def take(store: ObjectStore, clock: Callable[[], float] = time.time, on_event: OnEvent = ignore) -> Lease:

@@ -12,7 +12,8 @@ from raytl.errors import Conflict, NotFound
 from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import written_whole
 
-_OBJECTS: dict[str, dict[str, bytes]] = {}
+_OBJECTS: dict[str, bytes] = {}
+"""By the name of their store and their key, so that a store may lie below another."""
 _CHANGING = threading.Lock()
 
 
@@ -29,9 +30,9 @@ class MemoryStore:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """The objects whose keys begin with `prefix`."""
-        for key in sorted(dict(self._objects), key=str.encode):
-            if key.startswith(prefix):
-                yield self.stat(key)
+        for place in sorted(dict(_OBJECTS), key=str.encode):
+            if place.startswith(self._place(prefix)):
+                yield self.stat(place.removeprefix(self._place("")))
 
     def stat(self, key: str) -> ObjectInfo:
         """Its length, and a digest as etag."""
@@ -41,7 +42,7 @@ class MemoryStore:
     def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """A slice."""
         try:
-            content = self._objects[key]
+            content = _OBJECTS[self._place(key)]
         except KeyError:
             raise NotFound(f"{self.uri}: there is no {key!r}") from None
         return content[start : None if length is None else start + length]
@@ -59,10 +60,10 @@ class MemoryStore:
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """Keeps the bytes."""
         with _CHANGING:
-            found = self.stat(key).etag if key in self._objects else ABSENT
+            found = self.stat(key).etag if self.exists(key) else ABSENT
             if expected is not None and expected != found:
                 raise Conflict(f"{self.uri}: {key!r} is not what was to be replaced: somebody else wrote there first")
-            self._objects[key] = bytes(content)
+            _OBJECTS[self._place(key)] = bytes(content)
             return self.stat(key)
 
     def guards(self, key: str, content: bytes) -> bool:
@@ -79,12 +80,11 @@ class MemoryStore:
 
     def delete(self, key: str) -> None:
         """Forgets the object."""
-        self._objects.pop(key, None)
+        _OBJECTS.pop(self._place(key), None)
 
     def exists(self, key: str) -> bool:
         """True if it is kept."""
-        return key in self._objects
+        return self._place(key) in _OBJECTS
 
-    @property
-    def _objects(self) -> dict[str, bytes]:
-        return _OBJECTS.setdefault(self.name, {})
+    def _place(self, key: str) -> str:
+        return f"{self.name.rstrip('/')}/{key}"

@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -100,6 +101,13 @@ class S3Store:
         return [
             ObjectInfo(key[base:], size, etag) for key, size, etag in page.get("Objects", ()) if not key.endswith("/")
         ]
+
+    def first_page(self) -> tuple[builtins.list[ObjectInfo], bool, float | None]:
+        """Up to a thousand objects, whether there are more, and the store's clock where it tells it, in seconds since 1970."""
+        with translated(self.uri):
+            page = client().list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=_PAGE_KEYS)
+        date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return self._infos(page), bool(page["IsTruncated"]), date and parsedate_to_datetime(date).timestamp()
 
     def stat(self, key: str) -> ObjectInfo:
         """Asks for the object's head."""

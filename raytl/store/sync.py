@@ -187,14 +187,15 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
 def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_event: OnEvent) -> None:
     """Brings what is missing, and writes each down as it is here whole."""
     _make_room(place, [info.key for info in missing])
-    said = 0.0
+    said, moved = 0.0, 0
     with place.journal.open("a") as journal, closing(_arrivals(store, place, missing)) as arrivals:
         for done, info in enumerate(arrivals, start=1):
             journal.write(_line(info))
+            moved += info.size
             if monotonic() - said >= _EVENT_EVERY_S or done == len(missing):
                 journal.flush()
                 said = monotonic()
-                on_event(Work(f"pull {store.uri}", done, len(missing), "files"))
+                on_event(Work(f"pull {store.uri}", done, len(missing), "files", moved))
 
 
 def _make_room(place: _Place, keys: Iterable[str]) -> None:

@@ -28,6 +28,7 @@ from raytl.run.plain import encode
 
 _FORMAT = 1
 _SEPARATOR = "::"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +137,8 @@ def load(folder: Path) -> Checkpoint | None:
             optimizer=_unflatten(load_file(folder / "optimizer.safetensors"), state["optimizer"]),
             scaler=state["scaler"],
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
-        raise RunError(
-            f"{folder}: this checkpoint is damaged ({type(exc).__name__}: {exc}).\n"
-            "  Run the same command with --new to start over; the old run is kept aside."
-        ) from exc
+    except _DAMAGE as exc:
+        raise _damaged(folder, exc) from exc
 
 
 def progress_of(folder: Path) -> Progress | None:
@@ -148,16 +146,28 @@ def progress_of(folder: Path) -> Progress | None:
     path = folder / "state.json"
     if not path.exists():
         return None
-    values = json.loads(path.read_bytes())["progress"]
-    return Progress(**{**values, "best": _best(values["best"])})
+    try:
+        values = json.loads(path.read_bytes())["progress"]
+        return Progress(**{**values, "best": _best(values["best"])})
+    except _DAMAGE as exc:
+        raise _damaged(folder, exc) from exc
+
+
+def _damaged(folder: Path, exc: Exception) -> RunError:
+    return RunError(
+        f"{folder}: this checkpoint is damaged ({type(exc).__name__}: {exc}).\n"
+        "  Run the same command with --new to start over; the old run is kept aside."
+    )
 
 
 def forget_after(folder: RunFolder) -> None:
     """Drop the metrics of epochs that will be trained again."""
+    settle_dir(folder.last)
     progress = progress_of(folder.last)
     done = progress.epoch if progress else 0
     kept = [record for record in journal.read(folder.metrics) if record["epoch"] <= done]
-    write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in kept))
+    if folder.metrics.exists():
+        write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in kept))
 
 
 def _best(value: Mapping[str, Any] | None) -> Best | None:

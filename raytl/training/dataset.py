@@ -10,7 +10,7 @@ from raytl.data import snapshot
 from raytl.data.audit import Bad, audit, unread
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.data.split import Splits, assign, divide
+from raytl.data.split import Splits, divide, sided
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.store.claims import evict
@@ -76,6 +76,6 @@ def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent
     to_fetch = unread(manifest, config.max_pixels) if config.stream else not_here(manifest.objects)
     if not to_fetch:
         return read_dataset(config, preprocess, on_event)
-    samples = assign(manifest.samples, config.val_fraction, config.test_fraction)
+    samples = sided(manifest.samples, config)
     splits = divide(samples)
     return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch)

@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 
 from raytl.cluster.gang import run_group
+from raytl.cluster.metrics import metered
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
-from raytl.config.load import load_experiment
+from raytl.config.load import load_resolved
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
@@ -62,6 +63,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         TrainingError: training stopped; the run's checkpoints are whole.
     """
     reach(experiment.storage)
+    on_event = metered(on_event, experiment.name)
     home = Home.of(experiment)
     folder = home.folder
     if new:
@@ -72,7 +74,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         if folder.finished:
             return _result(home, "already finished")
     made = plan(experiment, on_event)
-    with home.owned(on_event), log_to(folder.log):
+    with home.owned(on_event), log_to(folder.log, experiment.name):
         on_event = logged(on_event)
         for line in made.warnings:
             on_event(Message(line, "warning"))
@@ -100,7 +102,7 @@ def _job(home: Home, experiment: Experiment, made: Plan) -> Job:
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:
-    found = differences(load_experiment(folder.experiment), experiment)
+    found = differences(load_resolved(folder.experiment), experiment)
     if found:
         raise RunError(
             f"{folder.root} is a run of another experiment; what differs (there -> here):\n"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from raytl.cluster import pulse
 from raytl.config.schema import Experiment, TrainConfig
 from raytl.errors import RunError
 from raytl.events import EpochEnded, Resumed, StageOpened
@@ -141,6 +142,8 @@ def _end_epoch(
     """Validate, keep the best, tell, and decide whether to stop; the progress at the next epoch's start."""
     train, started = setting.experiment.train, time.monotonic()
     result = validate(setting, phase, *validation, classes)
+    if setting.world.leads:
+        pulse.wait_for_touch()
     best = progress.best
     is_best = better(result.metrics, best.metrics if best else None, train.metric)
     if is_best or best is None:
@@ -182,6 +185,8 @@ def _keep_best(setting: Setting, phase: Phase, sink: Sink, result: Validation, e
 def _saver(setting: Setting, phase: Phase, sink: Sink) -> Callable[[Progress], None]:
     def save(progress: Progress) -> None:
         if setting.world.leads:
+            pulse.doing(f"storing the checkpoint of epoch {progress.epoch + 1}, step {progress.step}")
+            pulse.wait_for_touch()
             sink.last(
                 Checkpoint(
                     progress=progress,

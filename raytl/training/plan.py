@@ -105,7 +105,7 @@ def _build(experiment: Experiment, classes: int) -> Backbone:
 
 def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:
     """Every worker gets an image of every batch, and two where BatchNorm has to take their statistics."""
-    train, workers = experiment.train, experiment.compute.workers
+    train, workers = experiment.train, experiment.compute.most
     class_weights(train, dataset.splits.counts()["train"])
     images = len(dataset.splits.train)
     smallest = images // steps_per_epoch(images, train.batch_size)

@@ -11,8 +11,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from raytl.cluster import pulse
 from raytl.config.schema import Experiment
-from raytl.data.loader import Batch
+from raytl.data.loader import Batch, TrainLoader
 from raytl.data.mix import Mix
 from raytl.data.transforms import Preprocess
 from raytl.errors import NonFiniteLoss
@@ -27,6 +28,10 @@ from raytl.world import World
 
 _EVENT_EVERY_S = 0.25
 _MAX_SEED = 2**63 - 1
+
+
+class PauseAsked(Exception):
+    """Every rank leaves the loop here, after the step of which a checkpoint was stored."""
 
 
 class TrainBatches(Protocol):
@@ -70,6 +75,7 @@ def train_epoch(
 
     Raises:
         NonFiniteLoss: a loss is NaN or infinite.
+        PauseAsked: the machines are wanted back; the progress was saved.
     """
     train, loader = setting.experiment.train, setting.loader
     phase.model.train()
@@ -83,7 +89,9 @@ def train_epoch(
             total=train.epochs * loader.steps,
             steps=loader.steps,
         )
-        loss, wants_save = _agree(setting, _step(setting, phase, batch, count), saved)
+        place = f"epoch {progress.epoch + 1}, step {step + 1}"
+        pulse.doing(f"forward, backward and the all_reduce of gradients of {place}", waits=setting.world.size > 1)
+        loss, wants_save, pause = _agree(setting, _step(setting, phase, batch, count), saved, place)
         if not math.isfinite(loss):
             raise _non_finite(setting.experiment, progress.epoch, step, loss, rates)
         progress = replace(
@@ -94,9 +102,12 @@ def train_epoch(
             seconds=before + time.monotonic() - started,
         )
         clock.tell(progress, loss / count, rates, phase)
-        if wants_save and step + 1 < loader.steps:
+        if (wants_save or pause) and step + 1 < loader.steps:
             save(progress)
             saved = time.monotonic()
+            if pause:
+                raise PauseAsked
+        pulse.doing(f"reading the batch after {place}")
     return progress, rates
 
 
@@ -138,11 +149,12 @@ def _micro_batches(batch: Batch, accumulate: int) -> list[tuple[Tensor, Tensor]]
     return list(zip(batch.images.tensor_split(pieces), batch.targets.tensor_split(pieces), strict=True))
 
 
-def _agree(setting: Setting, loss: Tensor, saved: float) -> tuple[float, bool]:
-    """(summed loss of the global batch, whether rank 0's clock asks for a checkpoint)."""
+def _agree(setting: Setting, loss: Tensor, saved: float, place: str) -> tuple[float, bool, bool]:
+    """(summed loss of the global batch, whether rank 0's clock asks for a checkpoint, whether a pause is asked for)."""
     due = setting.world.leads and time.monotonic() - saved >= setting.experiment.train.checkpoint_every_s
-    summed, wanted = total(setting.world, [float(loss), float(due)], setting.device)
-    return summed, wanted > 0
+    mine = [float(loss), float(due), float(pulse.pause_asked())]
+    summed, wanted, pause = total(setting.world, mine, setting.device, f"the loss of {place}")
+    return summed, wanted > 0, pause > 0
 
 
 def _seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
@@ -168,7 +180,8 @@ class _Clock:
         self._seen, self._at = progress.seen, time.monotonic()
 
     def tell(self, progress: Progress, loss: float, rates: dict[str, float], phase: Phase) -> None:
-        now, steps = time.monotonic(), self._setting.loader.steps
+        now, loader = time.monotonic(), self._setting.loader
+        steps = loader.steps
         if not self._setting.world.leads or (now - self._told < _EVENT_EVERY_S and progress.step < steps):
             return
         self._told = now
@@ -182,5 +195,6 @@ class _Clock:
                 images_per_s=(progress.seen - self._seen) / max(now - self._at, 1e-9),
                 rates=rates,
                 stage=phase.stage.name,
+                ready=loader.ready if isinstance(loader, TrainLoader) else None,
             )
         )

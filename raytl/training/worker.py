@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from raytl.cluster.gang import Paused
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
 from raytl.data.cache import open_images
@@ -21,16 +22,18 @@ from raytl.data.manifest import Sample
 from raytl.data.mix import mix
 from raytl.data.relocate import on_this_node
 from raytl.data.shard import class_weights
-from raytl.events import OnEvent, ignore
+from raytl.events import Message, OnEvent, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone, build
 from raytl.models.bundle import Card, save_bundle
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
+from raytl.models.heads import inherit
 from raytl.run import journal
 from raytl.run.atomic import replace_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.home import Home
 from raytl.run.uploader import Uploader
+from raytl.store.lease import Right
 from raytl.store.reach import reach
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
@@ -42,7 +45,7 @@ from raytl.training.head import solve_head
 from raytl.training.loop import Outcome, Sink, epochs
 from raytl.training.plan import depth_of
 from raytl.training.stages import TrainStage, timeline
-from raytl.training.steps import Setting, TrainBatches
+from raytl.training.steps import PauseAsked, Setting, TrainBatches
 from raytl.training.validate import EvalBatches, Validation
 from raytl.world import World
 
@@ -51,13 +54,15 @@ BEST_SCORE = "validation.json"
 
 @dataclass(frozen=True)
 class Job:
-    """What the workers are given: the experiment, the run folder and the samples that training may see."""
+    """What the workers are given: the experiment, the run folder and the samples that training may see; `right` where they
+    write in a bucket with the lease of another run than theirs."""
 
     experiment: Experiment
     root: str
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
     classes: tuple[str, ...]
+    right: Right | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,15 @@ class Ready:
         """Train an epoch at a time."""
         return epochs(self.setting, self.backbone, self.stages, self.validation, self.classes, self.sink, self.resume)
 
+    def settle(self) -> None:
+        """Waits until the checkpoints are stored as they are now.
+
+        Raises:
+            StoreError: they are not.
+        """
+        if self.uploads is not None:
+            self.uploads.settle()
+
     def close(self) -> None:
         """Ends the loader processes, and waits until the checkpoints are stored.
 
@@ -124,11 +138,13 @@ class Ready:
             self.uploads.close()
 
 
-def train_worker(world: World, job: Job, emit: OnEvent) -> Outcome:
+def train_worker(world: World, job: Job, emit: OnEvent) -> Outcome | Paused:
     """Train `job` as rank `world.rank`, from its last checkpoint where there is one."""
     made = prepare(world, job, emit)
     try:
         return made.fit()
+    except PauseAsked:
+        return Paused()
     finally:
         made.close()
 
@@ -163,6 +179,10 @@ def prepare(
         # the others get it when DDP sends them rank 0's weights
         solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
         probe.install(backbone, solved.start(depth))
+    if start is None and resume is None and experiment.transfer.head_start == "weights" and world.leads:
+        new = inherit(backbone, experiment.model.weights, job.classes)
+        told = f"; new: {', '.join(new)}" if new else ""
+        emit(Message(f"the head goes on from {experiment.model.weights}{told}"))
     precision = pick_precision(experiment.train.precision, device)
     shared = share(backbone, depth, precision) if share is not None else None
     setting = _setting(world, job, backbone, device, emit, shared)
@@ -181,14 +201,14 @@ def prepare(
 
 def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[Home, Uploader | None]:
     """The run's folder on this node, the same on all: rank 0 first stores what only its node has, then the others fetch."""
-    home, uploads = Home(job.root), None
+    home, uploads = Home(job.root, right=job.right), None
     if world.leads:
         home.fetch()
         uploads = home.uploader(emit)
+        forget_after(home.folder)
         if uploads is not None:
-            forget_after(home.folder)
             uploads.catch_up()
-    total(world, [0.0], device)
+    total(world, [0.0], device, "having fetched the run's folder")
     if not world.leads:
         home.fetch()
     return home, uploads
@@ -271,7 +291,7 @@ def _train_loader(world: World, job: Job, backbone: Backbone, device: torch.devi
 
 def _loader_workers(experiment: Experiment, device: torch.device, world: World) -> int:
     asked = experiment.data.loader_workers
-    return auto_workers(device.type, len(os.sched_getaffinity(0)) / world.size) if asked == "auto" else asked
+    return auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size) if asked == "auto" else asked
 
 
 def _validation(

@@ -12,14 +12,14 @@ import pytest
 from tests.architecture.sources import Module, imports, modules, read
 
 FLOORS = {
-    "errors": 0, "world": 0, "events": 0,
+    "errors": 0, "world": 0, "events": 0, "shown": 0,
     "config": 1,
-    "store": 2, "jobs": 2, "cluster": 2, "run": 2.5,
-    "data": 3, "metrics": 3,
+    "store": 2, "jobs": 2, "cluster": 2, "kube": 2, "registry": 2.3, "run": 2.5,
+    "data": 3, "metrics": 3, "doctor": 3,
     "models": 4, "tasks": 4.5,
     "training": 5, "evaluation": 5,
     "search": 6, "export": 6,
-    "registry": 7,
+    "retrain": 7,
     "cli": 8,
 }  # fmt: skip
 """Floor of each part of raytl; the package's own `__init__` and `__main__` stand above all."""
@@ -36,11 +36,12 @@ DOORS = {
         "raytl/search/head.py",
         "raytl/search/searcher.py",
     ),
-    "optuna": ("raytl/search/storage.py", "raytl/search/suggest.py", "raytl/search/study.py"),
+    "optuna": ("raytl/search/storage.py", "raytl/search/suggest.py", "raytl/search/study.py", "raytl/search/cma.py"),
     "plotly": ("raytl/search/report/*.py",),
     "timm": ("raytl/models/*.py",),
     "torchvision.models": ("raytl/models/*.py",),
     "torchvision.transforms": ("raytl/data/*.py",),
+    "mlflow": ("raytl/retrain/mirror.py",),
     "matplotlib": ("*/render.py", "*/curves.py", "*/plots.py", "*/pictures.py"),
     "typer": ("raytl/cli/*.py",),
     "click": ("raytl/cli/*.py",),

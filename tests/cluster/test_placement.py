@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from raytl.cluster.placement import most_cpus, worker_resources
-from raytl.config.schema import ComputeConfig
+from raytl.cluster.placement import Place, most_cpus, place, wish
+from raytl.config.schema import ComputeConfig, ElasticWorkers
 from raytl.errors import ConfigError
+
+TWO_TO_FOUR = ElasticWorkers(min=2, max=4)
 
 
 @pytest.mark.parametrize(
@@ -30,15 +32,31 @@ def test_the_share_is_the_largest_with_which_all_fit(
 
 
 def test_a_worker_reserves_a_gpu_where_there_are_some() -> None:
-    assert worker_resources(ComputeConfig(workers=2), [(8, 2)]) == {"CPU": 4.0, "GPU": 1.0}
-    assert worker_resources(ComputeConfig(workers=2, device="cpu"), [(8, 2)]) == {"CPU": 4.0}
+    assert place(ComputeConfig(workers=2), [(8, 2)]) == Place(2, {"CPU": 4.0, "GPU": 1.0})
+    assert place(ComputeConfig(workers=2, device="cpu"), [(8, 2)]) == Place(2, {"CPU": 4.0})
+
+
+def test_a_number_that_may_vary_is_as_large_as_there_is_room_for() -> None:
+    compute = ComputeConfig(workers=TWO_TO_FOUR)
+    assert place(compute, [(1, 0), (2, 0)]) == Place(3, {"CPU": 1.0})
+    assert place(compute, [(16, 0)]) == Place(4, {"CPU": 1.0})
+    assert place(compute, [(4, 0), (4, 0)], free=[(0, 0), (2, 0)]) == Place(2, {"CPU": 1.0})
+    assert place(compute, [(32, 4), (24, 4)]) == Place(4, {"CPU": 6.0, "GPU": 1.0})
+    with pytest.raises(ConfigError, match=r"2 worker\(s\) of 1 CPUs each; .*which hold 1"):
+        place(compute, [(8, 0)], free=[(1, 0)])
+
+
+def test_what_is_wished_for_machines_that_are_not_there_yet_is_a_gpu_and_a_cpu_each() -> None:
+    assert wish(ComputeConfig(workers=4, device="cuda"), [(2, 0)]) == Place(4, {"CPU": 1.0, "GPU": 1.0})
+    assert wish(ComputeConfig(workers=TWO_TO_FOUR, device="cuda"), []) == Place(2, {"CPU": 1.0, "GPU": 1.0})
 
 
 def test_workers_that_fit_on_no_machine_are_refused_with_the_machines() -> None:
     asked = ComputeConfig(workers=2, cpus_per_worker=3)
     with pytest.raises(
-        ConfigError, match=r"2 workers of 3 CPUs each; the cluster has 2 machine\(s\) of 4 CPUs, 2 CPUs, which hold 1"
+        ConfigError,
+        match=r"2 worker\(s\) of 3 CPUs each; the cluster has 2 machine\(s\) of 4 CPUs, 2 CPUs, which hold 1",
     ):
-        worker_resources(asked, [(4, 0), (2, 0)])
+        place(asked, [(4, 0), (2, 0)])
     with pytest.raises(ConfigError, match="3 workers need one GPU each; the cluster has 2"):
-        worker_resources(ComputeConfig(workers=3, device="cuda"), [(8, 2)])
+        place(ComputeConfig(workers=3, device="cuda"), [(8, 2)])

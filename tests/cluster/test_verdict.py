@@ -2,42 +2,82 @@ from __future__ import annotations
 
 import pickle
 
-from raytl.cluster.verdict import Failure, GiveUp, Retry, verdict
-from raytl.errors import NonFiniteLoss, WorkersLost
+import pytest
+
+from raytl.cluster.verdict import Again, Cause, Ended, GiveUp, is_bug, reason_of, verdict
+from raytl.config.schema import ComputeConfig
+from raytl.errors import NonFiniteLoss, RaytlError, WorkerFailed, WorkersLost
+
+PEER = RuntimeError("[gloo] Connection closed by peer [10.0.0.1]:1234")
 
 
-def lost(progress: int) -> Failure:
-    return Failure((RuntimeError("Connection reset by peer"), RuntimeError("The worker died")), progress)
+def ended(progress: int, cause: Cause = "failure", *errors: BaseException) -> Ended:
+    return Ended(cause, "the worker died", progress, errors or (PEER,))
+
+
+def given_up(*attempts: Ended, **budgets: int) -> RaytlError:
+    decision = verdict(attempts, ComputeConfig.model_validate(budgets))
+    assert isinstance(decision, GiveUp)
+    return decision.error
 
 
 def test_a_lost_worker_is_replaced_and_named_before_its_peers_complaints() -> None:
-    assert verdict([lost(1)], budget=3) == Retry("The worker died")
+    assert verdict([ended(1)], ComputeConfig()) == Again("failure", "the worker died")
+    assert reason_of([PEER, RuntimeError("The worker died\nof something")]) == "The worker died"
 
 
-def test_an_error_meant_for_the_user_is_never_retried() -> None:
+def test_an_error_meant_for_the_user_is_never_tried_again() -> None:
     error = NonFiniteLoss("the loss became nan")
-    decision = verdict([Failure((RuntimeError("peer closed"), error), 0)], budget=3)
-    assert decision == GiveUp(error)
+    assert given_up(ended(0, "failure", PEER, error)) is error
+    assert given_up(ended(0, "preemption", PEER, error)) is error
 
 
-def test_the_budget_ends() -> None:
-    decision = verdict([lost(1), lost(2), lost(3)], budget=2)
-    assert isinstance(decision, GiveUp)
-    assert isinstance(decision.error, WorkersLost)
-    assert "failed 3 time(s) and compute.max_failures allows 2" in str(decision.error)
+def test_a_bug_is_not_tried_again_and_says_what_it_is() -> None:
+    error = given_up(ended(0, "failure", PEER, ZeroDivisionError("division by zero")))
+    assert isinstance(error, WorkerFailed)
+    assert "A worker failed with ZeroDivisionError: division by zero" in str(error)
 
 
-def test_the_same_failure_twice_at_one_place_is_a_bug() -> None:
-    decision = verdict([lost(5), lost(5)], budget=9)
-    assert isinstance(decision, GiveUp)
-    assert "the same failure came twice at the same place" in str(decision.error)
+@pytest.mark.parametrize(
+    ("error", "bug"),
+    [
+        (PEER, False),
+        (ConnectionResetError("reset"), False),
+        (RuntimeError("NCCL error: remote process exited"), False),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), True),
+        (KeyError("label"), True),
+        (OSError(28, "No space left on device"), True),
+    ],
+)
+def test_an_error_of_the_works_own_code_is_told_from_a_missed_peer(error: BaseException, bug: bool) -> None:
+    assert is_bug(error) is bug
+
+
+def test_failures_and_preemptions_have_budgets_of_their_own() -> None:
+    attempts = [ended(1), ended(2, "preemption"), ended(3), ended(4, "preemption")]
+    assert isinstance(verdict(attempts, ComputeConfig(max_failures=2, max_preemptions=2)), Again)
+    assert "failed 2 time(s) and compute.max_preemptions allows 1" in str(given_up(*attempts, max_preemptions=1))
+    error = given_up(*attempts, ended(5), max_failures=2)
+    assert isinstance(error, WorkersLost)
+    assert "failed 3 time(s) and compute.max_failures allows 2" in str(error)
+
+
+def test_a_move_to_more_machines_costs_nothing() -> None:
+    moves = [Ended("resize", "there is room for 4 workers", 0)] * 9
+    assert isinstance(verdict(moves, ComputeConfig(max_failures=0, max_preemptions=0)), Again)
+
+
+def test_the_same_failure_twice_at_one_place_is_the_last_but_machines_may_be_taken_twice() -> None:
+    assert "the same failure came twice at the same place" in str(given_up(ended(5), ended(5), max_failures=9))
+    assert isinstance(verdict([ended(5, "preemption"), ended(5, "preemption")], ComputeConfig()), Again)
+    assert isinstance(verdict([ended(5), ended(6)], ComputeConfig()), Again)
 
 
 def test_no_replacement_is_allowed_with_a_budget_of_none() -> None:
-    assert isinstance(verdict([lost(1)], budget=0), GiveUp)
+    assert isinstance(given_up(ended(1), max_failures=0), WorkersLost)
 
 
 def test_the_errors_survive_pickling() -> None:
-    decision = verdict([lost(1)], budget=0)
-    assert isinstance(decision, GiveUp)
-    assert str(pickle.loads(pickle.dumps(decision.error))) == str(decision.error)
+    for error in (given_up(ended(1), max_failures=0), given_up(ended(0, "failure", KeyError("x")))):
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -22,7 +22,7 @@ from raytl.data.images import DecodedSet, FileImages
 from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
-from raytl.events import Message, Recorder, Work
+from raytl.events import ImagesOpened, Message, Recorder, Work
 
 PREPROCESS = Preprocess(16, 20, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 IMAGE_BYTES = 20 * 20 * 3
@@ -62,7 +62,7 @@ def test_the_cache_gives_the_same_pixels_as_the_files_and_decodes_once(samples: 
     assert isinstance(images, DecodedSet)
     assert_same_pixels(images, samples)
     assert (decoded(first), decoded(again)) == (12, 0)
-    assert again.events == [Message(f"12 decoded images (0.0 MB) opened from {packs.root()}")]
+    assert again.events == [ImagesOpened(f"12 decoded images (0.0 MB) opened from {packs.root()}", hits=12)]
 
 
 def test_any_part_in_any_order_is_found_and_only_new_images_are_decoded(samples: list[Sample]) -> None:

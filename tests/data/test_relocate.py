@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,22 @@ def test_another_node_pulls_what_is_in_a_bucket(
     shutil.rmtree(Path(samples[0].path).parents[1])
     found = on_this_node(samples, store.uri)
     assert all(Path(sample.path).is_relative_to(tmp_path / "another node") for sample in found)
+
+
+@pytest.mark.s3
+def test_of_the_workers_of_a_node_one_lists_and_pulls_and_the_others_wait_for_it(
+    make_photos: Callable[..., Path], bucket: str, s3_client: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raytl.store.open import open_store
+
+    source, store = make_photos(3), open_store(f"s3://{bucket}/photos")
+    for path in source.rglob("*.jpg"):
+        store.put_file(path, path.relative_to(source).as_posix())
+    samples = scan(store.uri).samples
+    shutil.rmtree(Path(samples[0].path).parents[2])
+    scans = []
+    monkeypatch.setattr(relocate, "scan", lambda *given: scans.append(given) or scan(*given))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: on_this_node(samples, store.uri), range(8)))
+    assert all(each == samples for each in found)
+    assert len(scans) == 1

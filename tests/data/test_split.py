@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from raytl.config.schema import DataConfig
 from raytl.data.manifest import Sample
-from raytl.data.split import LockedSplit, assign, divide, position
+from raytl.data.split import LockedSplit, assign, divide, position, sided
 from raytl.errors import DataError
 
 
@@ -135,3 +138,22 @@ def test_the_locked_split_shows_a_count_and_a_digest_only() -> None:
 def test_the_locked_split_does_not_travel() -> None:
     with pytest.raises(TypeError, match="the test split is locked: it stays on the driver"):
         pickle.dumps(LockedSplit(samples(3)))
+
+
+def test_sides_that_were_written_down_count_for_more_than_the_hash(tmp_path: Path) -> None:
+    these = [Sample(f"{name}/{i}.jpg", "", name) for name in ("a", "b") for i in range(3)]
+    rows = [
+        {"key": "a/0.jpg", "split": "test"},
+        {"key": "a/1.jpg", "split": "val"},
+        {"key": "b/1.jpg", "split": "train"},
+    ]
+    path = tmp_path / "sides.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = sided(these, DataConfig(uri="x", sides=str(path)))
+    assert [(s.key, s.split) for s in found] == [("a/0.jpg", "test"), ("a/1.jpg", "val"), ("b/1.jpg", "train")]
+    path.write_text("a/0.jpg,test")
+    with pytest.raises(DataError, match="is no JSONL of key and split"):
+        sided(these, DataConfig(uri="x", sides=str(path)))
+    path.write_text(json.dumps({"key": "c/0.jpg", "split": "test"}))
+    with pytest.raises(DataError, match="names none of the 6 images"):
+        sided(these, DataConfig(uri="x", sides=str(path)))

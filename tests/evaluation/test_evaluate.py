@@ -132,6 +132,7 @@ def test_a_folder_that_is_no_run_is_refused(make_photos: MakePhotos) -> None:
         evaluate(make_photos())
 
 
+@pytest.mark.thorough
 @pytest.mark.ray
 @pytest.mark.filterwarnings("default")  # Ray warns about itself
 def test_two_workers_on_ray_give_the_metrics_of_one(run: RunFolder) -> None:

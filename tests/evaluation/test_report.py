@@ -36,6 +36,13 @@ def _evaluation(look: int | None = 1, looks: tuple[LedgerEntry, ...] = (FIRST,),
     )
 
 
+def evaluation_of_classes(names: tuple[str, str, str, str], look: LedgerEntry) -> Evaluation:
+    """An evaluation of classes so called, with a mistake and a look of such names too."""
+    mistake = Mistake(names[2], names[2], names[0], names[1], 0.9)
+    made = _evaluation(looks=(look,))
+    return replace(made, classes=names, mistakes=(mistake,), subject=replace(made.subject, run=names[0]))
+
+
 def _tables(text: str) -> list[list[str]]:
     return [block.split("\n") for block in text.split("\n\n") if block.startswith("|")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,9 +13,11 @@ import sys
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -31,7 +34,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ray_start(*words: str) -> subprocess.Popen[bytes]:
+def ray_start(*words: str, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": TOKEN,
@@ -39,10 +42,11 @@ def ray_start(*words: str) -> subprocess.Popen[bytes]:
         "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
         "RAY_LD_PRELOAD_ON_WORKERS": "1",
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",  # jobs begin with `python`
+        **(more or {}),
     }
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", *words, "--num-cpus", "1", "--block"]
     for option in ("--dashboard-agent-listen-port", "--dashboard-agent-grpc-port", "--metrics-export-port"):
-        command += [option, str(free_port())]
+        command += [] if option in words else [option, str(free_port())]
     if "--head" in words:
         command += ["--ray-client-server-port", str(free_port())]
     return subprocess.Popen(
@@ -64,28 +68,36 @@ def answers(url: str, done: Callable[[bytes], bool]) -> None:
     pytest.fail(f"{url} does not answer as it should")
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The URL of the job server of two nodes with one CPU each."""
+@contextmanager
+def two_nodes(more: Mapping[str, str] | None = None, *words: str) -> Iterator[tuple[str, str]]:
+    """The URL of the job server, and the address, of two nodes with one CPU each: with `more` in their environment, and
+    the head started with `words` too."""
     gcs, board = free_port(), free_port()
     scratch = tempfile.mkdtemp(prefix="raytl-")  # a short path, for sockets
     head = ["--head", "--port", str(gcs), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(board)]
-    nodes = [ray_start(*head, "--temp-dir", scratch, "--disable-usage-stats")]
+    nodes = [ray_start(*head, *words, "--temp-dir", scratch, "--disable-usage-stats", more=more)]
     url = f"http://127.0.0.1:{board}"
     try:
         answers(f"{url}/api/jobs/", lambda body: body.startswith(b"["))
-        nodes.append(ray_start("--address", f"127.0.0.1:{gcs}"))
+        nodes.append(ray_start("--address", f"127.0.0.1:{gcs}", more=more))
         answers(f"{url}/nodes?view=summary", lambda body: body.count(b'"ALIVE"') >= 2)
-        yield url
+        yield url, f"127.0.0.1:{gcs}"
     finally:
         for node in reversed(nodes):
+            left = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
             os.killpg(node.pid, signal.SIGTERM)
-            try:
-                node.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(node.pid, signal.SIGKILL)
-                node.wait()
+            for process in psutil.wait_procs(left, timeout=20)[1]:  # a raylet is in a group of its own
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            node.wait()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The URL of the job server of two nodes."""
+    with two_nodes() as (url, _):
+        yield url
 
 
 @pytest.fixture
@@ -113,6 +125,23 @@ def experiment(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
         f"compute: {{device: cpu, workers: 2}}\nstorage: {{uri: {tmp_path}/runs}}\n"
     )
     return path
+
+
+@pytest.mark.lengthy
+def test_a_tick_retrains_on_the_cluster_and_the_next_one_is_another_job(
+    raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
+) -> None:
+    words = ("submit", "retrain", experiment, "--raytl", "code", "--wait", "--json", "--set")
+    found = []
+    for _ in range(2):
+        code, out, err = raytl(*words, f"retrain.registry={tmp_path}/models")
+        assert code == 0, err
+        found.append((json.loads(out)["id"].rpartition("-")[2], err))
+    assert [attempt for attempt, _ in found] == ["1", "2"]
+    assert "promote" in found[0][1] and "nothing changed since the last training" in found[1][1]
+    (tmp_path / "blocked").write_text("a file")
+    code, out, _ = raytl(*words, f"retrain.registry={tmp_path}/blocked/models")
+    assert (code, json.loads(out)["status"]) == (1, "FAILED")
 
 
 def test_a_job_trains_on_two_nodes_and_the_same_again_attaches(

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from raytl.config.override import override
+from raytl.errors import ConfigError
 from raytl.jobs.client import JobState, next_attempt
 from raytl.jobs.pack import pack
 from raytl.jobs.spec import JobSpec, Verb, job_spec
 from tests.jobs.test_pack import FAR
+
+STORED = {"retrain.registry": "s3://bucket/models/far"}
 
 
 def spec(verb: Verb = "train", changes: dict[str, Any] | None = None, **more: Any) -> JobSpec:
@@ -36,6 +39,7 @@ def test_what_runs_there_is_what_would_run_here() -> None:
     assert spec().entrypoint == "python -m raytl train experiment.yaml --set compute.cluster=auto"
     assert spec("tune", new=True).entrypoint.endswith("tune experiment.yaml --set compute.cluster=auto --new")
     assert spec("evaluate").entrypoint == "python -m raytl evaluate s3://bucket/runs/far"
+    assert spec("retrain", STORED, new=True).entrypoint.endswith("retrain experiment.yaml --set compute.cluster=auto")
     assert "compute.cluster=none" in spec(changes={"compute.cluster": "none"}).entrypoint
 
 
@@ -72,6 +76,34 @@ def test_the_same_submission_attaches_goes_on_or_begins(before: list[str], new: 
     attempt = decided.id.rpartition("-")[2]
     assert (f"attach {attempt}" if isinstance(decided, JobState) else attempt) == found
     assert decided.id.rpartition("-")[0] == job.id.rpartition("-")[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "found"),
+    [
+        (["SUCCEEDED"], "2"),
+        (["FAILED"], "2"),
+        (["STOPPED"], "2"),
+        (["RUNNING"], "attach 1"),
+        (["SUCCEEDED", "PENDING"], "attach 2"),
+    ],
+)
+def test_a_tick_is_attached_to_while_it_runs_and_tomorrow_is_another(before: list[str], found: str) -> None:
+    job = spec("retrain", STORED)
+    decided = next_attempt(job, [state(job, status, number) for number, status in enumerate(before, start=1)], False)
+    attempt = decided.id.rpartition("-")[2]
+    assert (f"attach {attempt}" if isinstance(decided, JobState) else attempt) == found
+
+
+def test_a_job_says_where_its_work_will_lie() -> None:
+    assert spec().metadata["run"] == "s3://bucket/runs/far"
+    assert spec("retrain", STORED).metadata["run"] == "s3://bucket/models/far"
+
+
+@pytest.mark.parametrize(("changes", "found"), [({}, "nothing"), ({"retrain.registry": "models/far"}, "'models/far'")])
+def test_a_registry_that_the_cluster_cannot_see_is_refused(changes: dict[str, Any], found: str) -> None:
+    with pytest.raises(ConfigError, match=f"retrain.registry: found {found}; expected s3://bucket/prefix"):
+        spec("retrain", changes)
 
 
 def test_the_attempt_changes_nothing_but_the_id() -> None:

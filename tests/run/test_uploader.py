@@ -12,7 +12,7 @@ from raytl.errors import Conflict, StoreError, Unavailable
 from raytl.events import Message, Recorder
 from raytl.run.mirror import BEST, LAST, Mirror
 from raytl.run.uploader import Uploader
-from raytl.store.lease import take
+from raytl.store.lease import Right, take
 from raytl.store.memory import MemoryStore
 
 FOLDERS = (BEST, LAST)
@@ -141,7 +141,7 @@ def test_whoever_lost_the_lease_pushes_nothing_more(mirror: Mirror) -> None:
     take(mirror.store)
     write(mirror, LAST, "late")
     uploader.give(LAST)
-    with pytest.raises(Conflict, match="took this run over"):
+    with pytest.raises(Conflict, match="another raytl took over"):
         uploader.close()
     assert not list(mirror.store.list("checkpoints"))
 
@@ -153,3 +153,41 @@ def test_a_bug_in_the_thread_is_an_error_at_the_end(mirror: Mirror, monkeypatch:
     uploader.give(LAST)
     with pytest.raises(StoreError, match="could not be stored.*disk"):
         uploader.close()
+
+
+def test_a_late_write_of_one_that_had_the_right_before_is_written_over(mirror: Mirror, tmp_path: Path) -> None:
+    """A worker that looked at the lease just before it changed hands, and put its checkpoint just after."""
+    sweep = MemoryStore(str(tmp_path / "sweep"))
+    trial = MemoryStore(f"{sweep.name}/trials/one")
+    ours, late = Mirror(trial, tmp_path / "ours"), Mirror(trial, tmp_path / "late")
+    uploader = Uploader(ours, right=Right(sweep.uri, take(sweep).holder.token))
+    write(late, LAST, "late")
+    late.push_folder(LAST, late.root / LAST)
+    write(ours, LAST, "ours")
+    uploader.give(LAST)
+    uploader.settle()
+    assert stored(ours, tmp_path, LAST) == "ours"
+    write(late, LAST, "later")
+    with pytest.raises(Conflict, match="somebody else"):
+        late.push_folder(LAST, late.root / LAST)
+    uploader.close()
+
+
+def test_checkpoints_wait_while_the_driver_is_not_heard_of(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = take(mirror.store)
+    uploader = Uploader(mirror, watcher := Recorder(), Right(mirror.store.uri, lease.holder.token))
+    write(mirror, LAST, "1")
+    uploader.give(LAST)
+    uploader.settle()
+    monkeypatch.setattr("raytl.store.lease.TERM_S", 0.0)
+    write(mirror, LAST, "2")
+    uploader.give(LAST)
+    while not watcher.events:
+        pass
+    assert stored(mirror, tmp_path, LAST) == "1"
+    monkeypatch.undo()
+    lease.renew()
+    uploader.close()
+    assert stored(mirror, tmp_path, LAST) == "2"

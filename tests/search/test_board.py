@@ -8,7 +8,7 @@ import pytest
 
 from raytl.config.schema import Experiment, SearchConfig
 from raytl.config.space import space_of
-from raytl.events import ignore
+from raytl.events import Recorder, TrialChanged, ignore
 from raytl.search.board import Board
 from raytl.search.budget import Meter
 from raytl.search.plan import TrialShape
@@ -64,3 +64,19 @@ def test_epochs_that_no_process_lived_to_tell_are_told_when_the_trial_goes_on(tm
     (record,) = again.study.records()
     assert record.curve == ((1, 0.5), (2, 0.9), (3, 0.6), (4, 0.7))
     assert (record.values, record.best_epoch) == ((0.9,), 2)
+
+
+def test_an_epoch_that_a_gang_repeats_at_its_end_is_told_once(tmp_path: Path) -> None:
+    search = SearchConfig.model_validate({"trials": 1, "metric": METRIC, "scheduler": "none"})
+    experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
+    space, heard = space_of(experiment).resolved(5), Recorder()
+    study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
+    board = Board(study, search, Meter(search, TrialShape(2, 1, 0.0)), 9, 1, heard)
+    asked = board.ask()
+    assert asked is not None
+    last = {"epoch": 1, "metrics": {METRIC: 0.5}, "folder": "", "seconds": 1.0}
+    board.report(asked.number, 1, last)
+    board.report(asked.number, 1, last | {"repeats": True})
+    board.tell(asked.number, "complete", last)
+    told = [(event.epoch, event.state) for event in heard.events if isinstance(event, TrialChanged)]
+    assert told == [(0, "running"), (1, "running"), (1, "complete")]

@@ -10,12 +10,9 @@ import pytest
 
 from raytl.config.override import override
 from raytl.config.schema import Experiment
-from raytl.errors import RunError
 from raytl.events import Event, TrialChanged
 from raytl.run.home import Home
-from raytl.search import driver
 from raytl.search.driver import tune
-from raytl.search.shape import Node
 from raytl.search.trial import sweep_root, sweep_uri
 from raytl.store.open import open_store
 from tests.conftest import S3, SWIFT
@@ -63,14 +60,3 @@ def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
     assert tune(broken).status == "already finished"
     kept = [info.key for info in open_store(sweep_uri(broken)).list("trials/") if info.key.endswith("WHOLE.json")]
     assert 0 < len(kept) <= 3, "only the best checkpoints are kept"
-
-
-def test_a_sweep_of_several_machines_wants_a_folder(
-    make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from contextlib import nullcontext
-
-    experiment = make_sweep({"storage.uri": f"memory://{tmp_path}"})
-    monkeypatch.setattr(driver, "_cluster", lambda _: nullcontext([Node(4.0, 0.0)] * 2))
-    with pytest.raises(RunError, match="2 machines"):
-        tune(experiment)

@@ -187,6 +187,8 @@ def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep)
     assert len(outline(sweep_root(experiment))) == 6
 
 
+@pytest.mark.thorough
+@pytest.mark.lengthy
 @pytest.mark.ray
 @pytest.mark.slow
 def test_trials_of_two_workers_do_not_wait_for_each_other_for_ever(make_sweep: MakeSweep) -> None:

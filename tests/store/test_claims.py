@@ -55,3 +55,14 @@ def test_a_claim_makes_a_place_the_last_to_go(places: list[Path]) -> None:
     claim(places[0])
     os.close(claims._claims.pop(places[0]))
     assert evict(1000) == [places[1], places[2]]
+
+
+def test_the_places_of_processes_that_are_gone_are_swept_out(own_cache: Path) -> None:
+    ours, theirs = own_cache / "trials" / "ours", own_cache / "trials" / "theirs"
+    for place in (ours, theirs):
+        place.mkdir(parents=True)
+    claim(ours)
+    claims.sweep_out("trials")
+    assert ours.is_dir() and not theirs.exists()
+    claims.disclaim(ours)
+    assert [path.name for path in (own_cache / "trials").iterdir()] == []

@@ -51,7 +51,9 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_everything_comes_once(source: Path, fetched: list[str]) -> None:
     watcher = Recorder()
     assert tree(pull(str(source), watcher)) == tree(source)
-    assert watcher.events[-1] == Work(f"pull {source}", 3, 3, "files")
+    assert watcher.events[-1] == Work(
+        f"pull {source}", 3, 3, "files", sum(len(content) for content in tree(source).values())
+    )
     assert sorted(fetched) == sorted(tree(source))
     fetched.clear()
     pull(str(source))

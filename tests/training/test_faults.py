@@ -24,7 +24,7 @@ from raytl.run import journal
 from raytl.run.folder import RunFolder
 from raytl.training.driver import train
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(400)]
 
 MakeExperiment = Callable[..., Experiment]
 TWO = {
@@ -78,6 +78,7 @@ def undisturbed(make_experiment: MakeExperiment) -> Experiment:
     return experiment
 
 
+@pytest.mark.lengthy
 def test_a_killed_worker_and_a_killed_driver_change_nothing_in_the_end(undisturbed: Experiment, tmp_path: Path) -> None:
     worker_killed = override(undisturbed, {"name": "worker-killed"})
     watcher = KillOneWorker(2, 6)

@@ -125,7 +125,7 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent) -> None:
     try:
         with _members(file) as members:
             for member in members:
-                total += member.size
+                total += member.size + tarfile.BLOCKSIZE  # a million empty files are a bomb too
                 _refuse(member, total, packed, target, uri)
                 path = target / member.name.replace("\\", "/")
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ def _members(file: Path) -> Iterator[Iterator[_Member]]:
         with zipfile.ZipFile(file) as opened:
             yield (_of_zip(opened, info) for info in opened.infolist() if not info.is_dir())
     else:
-        with tarfile.open(file) as tar:
+        with tarfile.open(file, tarinfo=shards_.Header) as tar:
             yield _whole(tar)
 
 
@@ -190,7 +190,7 @@ def _is_shard(file: Path) -> bool:
     if not file.name.lower().endswith(".tar"):
         return False
     try:
-        with tarfile.open(file) as tar:
+        with tarfile.open(file, tarinfo=shards_.Header) as tar:
             names = [info.name for _, info in zip(range(64), tar, strict=False) if info.isreg()]
     except tarfile.TarError:
         return False

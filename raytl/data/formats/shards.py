@@ -31,6 +31,8 @@ _LABELS = (".cls", ".txt")
 _JSON_KEYS = ("label", "class", "cls", "class_name")
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FORMAT = 2
+_NOTES = (b"x", b"g", b"X", b"L", b"K")  # of pax, of all members of pax, of Solaris, and GNU's long names and links
+_MOST_NOTES_BYTES = 1 << 20
 _AT_ONCE = 2  # shards that lie on the disk at the same time
 
 
@@ -47,7 +49,7 @@ def label(content: Callable[[str], bytes | None], of: str) -> str:
             return found.decode("utf-8", "replace").strip()
     try:
         values = json.loads(content(f"{of}.json") or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     named = values if not isinstance(values, dict) else next((values[k] for k in _JSON_KEYS if k in values), "")
     return "" if named is None or isinstance(named, dict | list) else str(named).strip()
@@ -149,7 +151,7 @@ def _read_index(shard: Path, where: str) -> list[_Member]:
     images: dict[str, tuple[int, int, str]] = {}
     texts: dict[str, bytes] = {}
     try:
-        with tarfile.open(shard, mode="r:") as tar:
+        with tarfile.open(shard, mode="r:", tarinfo=Header) as tar:
             for found in tar:
                 name = PurePosixPath(found.name).as_posix()
                 if found.isdir():
@@ -169,6 +171,17 @@ def _read_index(shard: Path, where: str) -> list[_Member]:
     except (tarfile.TarError, EOFError) as exc:
         raise DataError(f"{where} is no whole tar ({exc}); make it again (compressed ones are not streamed)") from exc
     return [_Member(name, *images[name], label(texts.get, stem(name))) for name in sorted(images)]
+
+
+class Header(tarfile.TarInfo):
+    """A member's header. Names and attributes that do not fit one come before it, as a member that tarfile reads at once:
+    in a compressed tar it may swell to any size."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _NOTES and self.size > _MOST_NOTES_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]  # typeshed leaves it out
+        return found
 
 
 def fault_of(member: tarfile.TarInfo) -> str:

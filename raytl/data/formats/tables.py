@@ -16,6 +16,7 @@ from typing import Any
 from raytl.data.manifest import SPLITS, Manifest, Sample, listed, manifest_of, split_name
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
+from raytl.store.open import in_bucket
 
 Row = tuple[str, Mapping[str, Any]]
 """Where it is (`line 7`) and its cells by column."""
@@ -27,12 +28,13 @@ def scan(
     table: Path, uri: str, elsewhere: Mapping[str, str] | None = None, objects: Mapping[str, ObjectInfo] | None = None
 ) -> Manifest:
     """The manifest of the table's rows; paths are relative to its folder, or absolute, or one of `elsewhere`, which says
-    where that is: a file on this node, or one of `objects`, by URI.
+    where that is: a file on this node, or one of `objects`, by URI. A table from a bucket names no file of this machine
+    but those that were pulled with it.
 
     Raises:
         DataError: missing columns or files, empty labels, unknown splits, conflicting rows; all of them listed.
     """
-    rows = _Rows(table.parent, elsewhere or {}, objects or {})
+    rows = _Rows(table.parent, elsewhere or {}, objects or {}, is_ours=not in_bucket(uri))
     for where, cells in _rows(table):
         rows.take(where, cells)
     rows.check(uri)
@@ -56,6 +58,12 @@ def uris_in(table: Path) -> list[str]:
     return sorted({path for path in named if path.startswith("s3://")})
 
 
+def _is_inside(path: str) -> bool:
+    """True for a path below the table's folder, however its separators are read."""
+    spelt = path.strip().replace("\\", "/")
+    return not spelt.startswith("/") and os.path.normpath(spelt).partition("/")[0] != ".."
+
+
 def _named(path: str) -> str:
     """What a row names: a URI as it is, or a path without detours."""
     return path.strip() if "://" in path else os.path.normpath(path)
@@ -68,6 +76,7 @@ class _Rows:
     folder: Path
     elsewhere: Mapping[str, str]
     objects: Mapping[str, ObjectInfo]
+    is_ours: bool = True
     samples: dict[str, Sample] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -99,6 +108,8 @@ class _Rows:
             self.problems["paths that are URIs of no bucket (expected s3://bucket/key, or a path)"].append(
                 f"{where}: {path!r}"
             )
+        elif not self.is_ours and not _is_inside(path):
+            self.problems["paths that lead out of the bucket's folder"].append(f"{where}: {path!r}")
         else:
             self._keep(where, self._sample(path, label, split_name(split) if split else None))
 
@@ -171,7 +182,7 @@ def _jsonl_rows(table: Path) -> Iterator[Row]:
 def _json_object(line: str) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

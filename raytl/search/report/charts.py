@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,7 @@ def best_so_far(values: Sequence[float], metric: str) -> list[float]:
 
 def label(record: TrialRecord) -> str:
     """A trial in a few words."""
-    values = ", ".join(f"{key.split('.')[-1]} {short(value)}" for key, value in record.overrides.items())
+    values = ", ".join(f"{key.split('.')[-1]} {html.escape(short(value))}" for key, value in record.overrides.items())
     return f"trial {record.number}, {record.state}: {_value(record):.4f}<br>{values}" if record.values else values
 
 

@@ -95,7 +95,7 @@ def _head(header: Header, records: Sequence[TrialRecord]) -> str:
     images = ", ".join(f"{count:,} {split}" for split, count in header.images.items())
     return (
         f"<h1>{html.escape(header.name)}</h1><p class=soft>{html.escape(header.model)} on {html.escape(header.data)}: "
-        f"{images} images, {header.classes} classes. {len(records)} trials ({told}) in {_duration(header.seconds)}. "
+        f"{html.escape(images)} images, {header.classes} classes. {len(records)} trials ({told}) in {_duration(header.seconds)}. "
         "The test split was not touched.</p>"
     )
 

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Drain this Ray node when the cloud says that it takes the spot machine away: training takes a checkpoint and moves.
+#
+#   drain-on-notice aws      # or gcp; clusters/aws.yaml and gcp.yaml start it on every worker
+#
+# To change: nothing. METADATA is where the machine asks about itself.
+set -euo pipefail
+
+cloud=${1:?aws or gcp}
+
+noticed() {
+  local token
+  case $cloud in
+    aws)
+      token=$(curl -sf -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
+        "${METADATA:-http://169.254.169.254}/latest/api/token") &&
+        curl -sf -m 2 -o /dev/null -H "X-aws-ec2-metadata-token: $token" \
+          "${METADATA:-http://169.254.169.254}/latest/meta-data/spot/instance-action"
+      ;;
+    gcp)
+      [ "$(curl -sf -m 2 -H 'Metadata-Flavor: Google' \
+        "${METADATA:-http://metadata.google.internal}/computeMetadata/v1/instance/preempted")" = TRUE ]
+      ;;
+    *)
+      echo "drain-on-notice: found '$cloud', expected aws or gcp" >&2
+      exit 2
+      ;;
+  esac
+}
+
+# what is left of the 120 s and 30 s of notice once it was seen and Ray was told
+case $cloud in
+  aws) deadline=100 ;;
+  *) deadline=20 ;;
+esac
+until noticed; do
+  sleep 2
+done
+exec ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message "$cloud takes the machine away" \
+  --deadline-remaining-seconds "$deadline"

@@ -1,0 +1,285 @@
+"""What several workers give, what Ray costs beside torchrun, how long a start takes and how long a fault.
+
+    python -m experiments.bench.scale                              # all parts: about an hour on two cores, alone
+    python -m experiments.bench.scale --parts weak overhead --rounds 5
+    python -m experiments.bench.scale --quick                      # does it run? (small, no meaning)
+
+Sides take turns, round by round; medians are shown. Results are kept part by part in build/bench/scale.json, the tables
+in build/bench/scale.md. What a large cluster's head and store would carry is `experiments.bench.many`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments.bench import scale_faults
+from experiments.bench.photos import photos
+from experiments.bench.scale_nodes import ENVIRONMENT, TOKEN, Nodes, wait_for
+from experiments.bench.scale_side import Epochs, marks
+
+ROOT = Path("build/bench/scale").absolute()
+RESULTS = ROOT.with_suffix(".json")
+WORKERS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: `images` and `batch` for each worker, `rounds` runs of each side."""
+
+    model: str
+    images: int
+    batch: int
+    epochs: int
+    rounds: int
+    px: int
+
+
+def weak(size: Size) -> dict[str, Any]:
+    """Images/s of 1, 2 and 4 workers, each with as many images and as large a part of the batch."""
+    found: dict[str, list[float]] = {str(workers): [] for workers in WORKERS}
+    for number in range(size.rounds):
+        for workers in WORKERS:
+            rates = ran("ray", size, workers, f"weak-{workers}-{number}").images_per_s
+            found[str(workers)].append(statistics.median(rates))
+            say(f"weak scaling, round {number + 1}: {workers} workers {found[str(workers)][-1]:.0f} images/s")
+    return {"cores": len(os.sched_getaffinity(0)), "images_per_s": found}
+
+
+def overhead(size: Size) -> dict[str, Any]:
+    """Seconds of an epoch from end to end, on Ray and under torchrun, for as many workers as there are cores."""
+    workers = min(2, len(os.sched_getaffinity(0)))
+    found: dict[str, list[float]] = {"ray": [], "torchrun": []}
+    for number in range(size.rounds):
+        for side in ("ray", "torchrun") if number % 2 == 0 else ("torchrun", "ray"):
+            found[side].append(statistics.median(ran(side, size, workers, f"{side}-{number}").seconds))
+            say(f"overhead, round {number + 1}: {side} {found[side][-1]:.3f} s an epoch")
+    return {"workers": workers, "epoch_s": found}
+
+
+def ran(side: str, size: Size, workers: int, name: str) -> Epochs:
+    """A run of one side in processes of its own, on decoded images."""
+    file = experiment(size, workers, name)
+    words = [sys.executable, "-m"]
+    if side == "torchrun":
+        words += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(workers), "-m"]
+    done = subprocess.run(
+        [*words, "experiments.bench.scale_side", side, str(file)], env=environment(), capture_output=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{side} with {workers} workers ended with {done.returncode}:\n{done.stderr.decode()[-3000:]}")
+    return Epochs.of(ROOT / "runs" / name)
+
+
+def environment() -> dict[str, str]:
+    """One thread a worker, asleep while it waits, as raytl sets it on Ray."""
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "RAY_AUTH_MODE": "disabled",
+        "RAYTL_CACHE": str(ROOT / "cache"),
+    }
+
+
+def experiment(size: Size, workers: int, name: str, cluster: str = "local", **train: Any) -> Path:
+    """An experiment file; the data set and the batch grow with the workers, and nothing stops early."""
+    folder = ROOT / f"photos-{workers}"
+    if not folder.exists():
+        photos(folder, size.images * workers)
+    values = {
+        "name": name,
+        "data": {"uri": str(folder), "test_fraction": 0.0, "on_duplicate": "drop", "loader_workers": 0},
+        "model": {"name": size.model, "weights": "none", "preprocess": {"image_px": size.px}},
+        "transfer": {"unfreeze": "all", "head_first": 0},
+        "optim": {"lr": 1e-4},
+        "train": {
+            "epochs": size.epochs,
+            "batch_size": size.batch * workers,
+            "early_stop": 0,
+            "precision": "fp32",
+            **train,
+        },
+        "compute": {"cluster": cluster, "workers": workers, "device": "cpu"},
+        "storage": {"uri": str(ROOT / "runs")},
+    }
+    path = ROOT / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+PARTS = (
+    ("upload and submission", "submitted"),
+    ("job start: Ray starts the driver's process", "driver"),
+    ("interpreter and imports of the driver", "imported"),
+    ("plan: data looked through, model read", "planned"),
+    ("connection to Ray", "connected"),
+    ("workers: placed, started, imports", "placed"),
+    ("process group", "process group"),
+    ("function and its data to the workers", "entered"),
+    ("model, images and checkpoint", "prepared"),
+    ("first batch", "first batch"),
+    ("first step", "step"),
+)
+"""What a start is made of, and the mark that ends each."""
+
+
+def startup(size: Size) -> dict[str, Any]:
+    """Seconds from `submit` to the first step on two workers, by part, on a cluster that is up."""
+    os.environ.update(ENVIRONMENT)
+    nodes = Nodes()
+    try:
+        for _ in range(2):
+            nodes.add()
+        found = [started(nodes, size, number) for number in range(size.rounds + 1)]
+    finally:
+        nodes.close()
+    return {"first": found[0], "later": found[1:]}
+
+
+def started(nodes: Nodes, size: Size, number: int) -> dict[str, float]:
+    """One start, by part; ends the job when its first step is done."""
+    from dataclasses import replace
+
+    from raytl.config.load import load_experiment
+    from raytl.jobs.client import Jobs
+    from raytl.jobs.pack import pack
+    from raytl.jobs.spec import job_spec
+
+    name = f"startup-{number}"
+    file, run = experiment(replace(size, epochs=50), 2, name, cluster="auto"), ROOT / "runs" / name
+    packed, made = pack(load_experiment(file), Path("raytl").resolve())
+    spec = job_spec("train", made, packed, supply="code", version="bench", user="bench", commit="")
+    spec = replace(
+        spec, entrypoint=f"env RAYTL_CACHE={ROOT / 'cache'} python -m experiments.bench.scale_side ray {file}"
+    )
+    jobs = Jobs(nodes.url, TOKEN)
+    began = time.time()
+    jobs.submit(spec, packed)
+    at = {"submitted": time.time()}
+    try:
+        wait_for(lambda: any(found["kind"] == "step" for found in marks(run)), f"the first step of {run}", 180)
+    except SystemExit as late:
+        raise SystemExit(f"{late}; its job said:\n{jobs.logs(spec.id)[-3000:]}") from late
+    jobs.stop(spec.id)
+    for found in marks(run):
+        if found.get("rank", 0) == 0:
+            at.setdefault(found["kind"], float(found["t"]))
+    times = [began, *(at[kind] for _, kind in PARTS)]
+    say(f"start {number + 1}: {times[-1] - began:.1f} s from submit to the first step")
+    return {part: b - a for (part, _), a, b in zip(PARTS, times, times[1:], strict=False)}
+
+
+def recovery(size: Size) -> dict[str, Any]:
+    """Seconds from each fault to the first new step."""
+    os.environ.update(ENVIRONMENT)
+
+    def file(name: str, cluster: str) -> Path:
+        return experiment(size, 2, name, cluster=cluster, epochs=1000, checkpoint_every_s=2.0)
+
+    found: dict[str, list[float]] = {}
+    for number in range(size.rounds):
+        for kind in scale_faults.KINDS:
+            seconds = scale_faults.recovered(kind, file, ROOT / "runs", number)
+            found.setdefault(kind, []).append(seconds)
+            say(f"recovery, round {number + 1}: {kind} {seconds:.1f} s")
+    return {"seconds": found}
+
+
+def say(line: str) -> None:
+    """A line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def weak_table(found: dict[str, Any]) -> str:
+    """Efficiency against the share of the cores that the workers have."""
+    cores, one = found["cores"], statistics.median(found["images_per_s"]["1"])
+    lines = ["| workers | cores they have | images/s | of one worker's, times cores |", "|---|---|---|---|"]
+    for workers in WORKERS:
+        rate, share = statistics.median(found["images_per_s"][str(workers)]), min(workers, cores)
+        each = "" if workers <= cores else f" ({share / workers:.2g} each)"
+        lines.append(f"| {workers} | {share}{each} | {rate:.0f} | {rate / (one * share):.2f} |")
+    return "\n".join(lines)
+
+
+def overhead_table(found: dict[str, Any]) -> str:
+    """An epoch on both sides; the ratio is the median of the rounds' own."""
+    pairs = list(zip(found["epoch_s"]["ray"], found["epoch_s"]["torchrun"], strict=True))
+    more = [100 * (a / b - 1) for a, b in pairs]
+    shown = ", ".join(f"{value:+.1f}" for value in more)
+    medians = [statistics.median(found["epoch_s"][side]) for side in ("ray", "torchrun")]
+    return (
+        "| workers | epoch on Ray | epoch under torchrun | Ray costs | rounds |\n|---|---|---|---|---|\n"
+        f"| {found['workers']} | {medians[0]:.2f} s | {medians[1]:.2f} s | {statistics.median(more):+.1f} % | {shown} |"
+    )
+
+
+def startup_table(found: dict[str, Any]) -> str:
+    """Each part of a start, of the first job on a new cluster and of those after it."""
+    later = found["later"]
+    lines = ["| from submit to the first step | first job | later jobs |", "|---|---|---|"]
+    for part, _ in PARTS:
+        lines.append(f"| {part} | {found['first'][part]:.2f} s | {statistics.median(f[part] for f in later):.2f} s |")
+    totals = [sum(found["first"].values()), statistics.median(sum(each.values()) for each in later)]
+    return "\n".join([*lines, f"| **all** | **{totals[0]:.1f} s** | **{totals[1]:.1f} s** |"])
+
+
+def recovery_table(found: dict[str, Any]) -> str:
+    """Each fault."""
+    lines = ["| fault | to the first new step | rounds |", "|---|---|---|"]
+    for kind, seconds in found["seconds"].items():
+        lines.append(f"| {kind} | {statistics.median(seconds):.1f} s | {', '.join(f'{s:.1f}' for s in seconds)} |")
+    return "\n".join(lines)
+
+
+Part = tuple[Callable[[Size], dict[str, Any]], Callable[[dict[str, Any]], str], str]
+MEASURED: dict[str, Part] = {
+    "weak": (weak, weak_table, "Weak scaling: as many images for each worker"),
+    "overhead": (overhead, overhead_table, "Ray beside torchrun: the same loop, data and checkpoints"),
+    "startup": (startup, startup_table, "A start by part"),
+    "recovery": (recovery, recovery_table, "Recovery: from the fault to the first new step"),
+}
+
+
+def chosen(arguments: Sequence[str] | None = None) -> tuple[Size, list[str]]:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=list(MEASURED), default=list(MEASURED))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a smoke test: a tiny model, one round")
+    given = parser.parse_args(arguments)
+    if given.quick:
+        return Size("test_resnet", 24, 8, 3, 1, 64), given.parts
+    return Size("mobilenetv2_100", 192, 32, 6, given.rounds, 128), given.parts
+
+
+def main() -> None:
+    """Measure, keep and print."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the clusters end with it
+    size, parts = chosen()
+    shutil.rmtree(ROOT, ignore_errors=True)
+    ROOT.mkdir(parents=True)
+    kept = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+    for part in parts:
+        kept[part] = {"size": asdict(size), **MEASURED[part][0](size)}
+        RESULTS.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    tables = [f"{title}\n\n{table(kept[part])}\n" for part, (_, table, title) in MEASURED.items() if part in kept]
+    ROOT.with_suffix(".md").write_text("\n".join(tables), encoding="utf-8")
+    print("\n".join(tables))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""A training run that writes down when it came where: on Ray as `raytl train` does it, or the same loop under torchrun.
+
+    python -m experiments.bench.scale_side ray FILE
+    torchrun --nproc-per-node 2 -m experiments.bench.scale_side torchrun FILE
+
+Each mark is a line of `<run>/marks.jsonl`, appended by the process that is there, with the clock of this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+MARKS = "marks.jsonl"
+_EVERY_STEP = "RAYTL_BENCH_EVERY_STEP"
+
+
+def mark(root: str | Path, kind: str, at: float | None = None, **more: Any) -> None:
+    """Append that `kind` was reached."""
+    line = json.dumps({"t": time.time() if at is None else at, "kind": kind, "pid": os.getpid(), **more}) + "\n"
+    with Path(root, MARKS).open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def marks(root: str | Path) -> list[dict[str, Any]]:
+    """What was written down so far, by time."""
+    path = Path(root, MARKS)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return sorted((json.loads(line) for line in lines), key=lambda found: float(found["t"]))
+
+
+def train_worker(world: Any, job: Any, emit: Any) -> Any:
+    """What `raytl.training.worker.train_worker` does, with marks."""
+    from raytl.data.loader import TrainLoader
+    from raytl.events import EpochEnded, Event, Step
+    from raytl.training import steps, worker
+
+    mark(job.root, "entered", rank=world.rank, born=psutil.Process().create_time())
+    if Path(job.root, _EVERY_STEP).exists():
+        steps._EVENT_EVERY_S = 0.0
+    real = TrainLoader.epoch
+
+    def epoch(self: TrainLoader, number: int, start_step: int = 0) -> Iterator[Any]:
+        batches = real(self, number, start_step)
+        first = next(batches)
+        mark(job.root, "first batch", rank=world.rank)
+        yield first
+        yield from batches
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Step):
+            mark(job.root, "step", epoch=event.epoch, step=event.step)
+        elif isinstance(event, EpochEnded):
+            mark(job.root, "epoch", epoch=event.epoch, images_per_s=event.metrics["train/images_per_s"])
+        emit(event)
+
+    TrainLoader.epoch = epoch  # type: ignore[method-assign]
+    made = worker.prepare(world, job, tell)
+    mark(job.root, "prepared", rank=world.rank)
+    try:
+        return made.fit()
+    finally:
+        made.close()
+
+
+def on_ray(file: str) -> None:
+    """`raytl train FILE`."""
+    born = psutil.Process().create_time()
+    from raytl.cluster import gang
+    from raytl.config.load import load_experiment
+    from raytl.run.home import Home
+    from raytl.training import driver
+
+    experiment = load_experiment(file)
+    root = Home.of(experiment).folder.root.resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    mark(root, "driver", at=born)
+    mark(root, "imported")
+    plan, session = driver.plan, gang.session
+
+    def planned(*given: Any) -> Any:
+        made = plan(*given)
+        mark(root, "planned")
+        return made
+
+    @contextlib.contextmanager
+    def connected(cluster: str) -> Iterator[None]:
+        with session(cluster):
+            mark(root, "connected")
+            from experiments.bench.scale_backend import TimedGroup
+            from raytl.cluster import network
+
+            network.GroupConfig = partial(TimedGroup, root=str(root))  # type: ignore[misc, assignment]
+            yield
+
+    driver.plan, gang.session = planned, connected
+    driver.train_worker = train_worker
+    driver.train(experiment)
+    mark(root, "done")
+
+
+def on_torchrun(file: str) -> None:
+    """The loop of raytl, its data, checkpoints and all, in processes that torchrun started."""
+    import torch.distributed as dist
+
+    from raytl.config.load import load_experiment
+    from raytl.events import ignore
+    from raytl.run.folder import RunFolder
+    from raytl.training.driver import plan
+    from raytl.training.worker import Job
+    from raytl.world import World
+
+    experiment = load_experiment(file)
+    world = World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    root = RunFolder.of(experiment).root.resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    splits = plan(experiment).dataset.splits
+    began = time.monotonic()
+    dist.init_process_group("gloo")
+    mark(root, "process group", rank=world.rank, seconds=time.monotonic() - began)
+    train_worker(world, Job(experiment, str(root), splits.train, splits.val, splits.classes), ignore)
+    dist.destroy_process_group()
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """What a run's marks say of its epochs but the first: seconds of each from end to end, and images/s of training."""
+
+    seconds: list[float]
+    images_per_s: list[float]
+
+    @classmethod
+    def of(cls, root: Path) -> Epochs:
+        """Those of the run in `root`."""
+        ends = [found for found in marks(root) if found["kind"] == "epoch"]
+        times = [float(found["t"]) for found in ends]
+        rates = [float(found["images_per_s"]) for found in ends[1:]]
+        return cls([b - a for a, b in itertools.pairwise(times)], rates)
+
+
+if __name__ == "__main__":
+    # under its own name, so that other processes find its functions
+    from experiments.bench import scale_side
+
+    {"ray": scale_side.on_ray, "torchrun": scale_side.on_torchrun}[sys.argv[1]](sys.argv[2])

@@ -1,0 +1,136 @@
+"""Is the gate nervous, is it deaf? Ticks without end, on models that are equal and on models that are truly better.
+
+    python -m experiments.gate [--sequences 40]
+
+The models are simulated: an image has a difficulty that all models share, so that two of them err mostly on the same images,
+as two trainings on the same data do (of two equal models at 85 %, some 8 % of the images are right for one only).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import binom, norm
+
+from raytl.config.retrain import GateConfig
+from raytl.metrics.paired import paired
+from raytl.retrain.compare import slices_of
+from raytl.retrain.gate import Contest, Promote, judge
+
+CLASSES = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+SHARES = np.array([0.16, 0.2, 0.16, 0.23, 0.19, 0.06])
+TICKS = 50
+SHARED = 0.95
+"""Correlation of two models' luck on one image."""
+RESAMPLES = 999
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class World:
+    """An evaluation set of `images` photos, and models of which each draws its luck anew."""
+
+    images: int
+    draw: np.random.Generator
+
+    def __post_init__(self) -> None:
+        self.targets = self.draw.choice(len(CLASSES), self.images, p=SHARES)
+        self.difficulty = self.draw.normal(size=self.images)
+
+    def model(self, accuracy: float) -> Floats:
+        """The probabilities of a model that has that share right of all images that there are."""
+        luck = np.sqrt(SHARED) * self.difficulty + np.sqrt(1 - SHARED) * self.draw.normal(size=self.images)
+        right = luck < norm.ppf(accuracy)
+        other = (self.targets + self.draw.integers(1, len(CLASSES), self.images)) % len(CLASSES)
+        predicted = np.where(right, self.targets, other)
+        return np.asarray(0.02 + 0.88 * np.eye(len(CLASSES))[predicted])
+
+    def promotes(self, champion: Floats, challenger: Floats, gate: GateConfig) -> bool:
+        """What the gate says, as in a tick."""
+        contest = Contest(
+            evaluation="simulated", images=self.images, looks=0, champion=1, challenger=2, same_weights=False, metrics={},
+            champion_metrics={}, latency_ms=0.0, champion_latency_ms=0.0, size_bytes=0,
+            paired=paired(
+                self.targets, champion, challenger, gate.metric, confidence=gate.confidence, resamples=RESAMPLES,
+                seed=int(self.draw.integers(2**31)),
+            ),
+            slices=slices_of(CLASSES, self.targets, champion, challenger, np.zeros(self.images, dtype=bool)),
+        )  # fmt: skip
+        return isinstance(judge(contest, gate), Promote)
+
+
+def null(sequences: int, images: int, gate: GateConfig, replace: bool) -> list[int]:
+    """Promotions in each sequence of ticks in which all models are equally good; with `replace`, a winner is the next
+    champion, on the same images."""
+    found = []
+    for seed in range(sequences):
+        world = World(images, np.random.default_rng(seed))
+        champion, promoted = world.model(0.85), 0
+        for _ in range(TICKS):
+            challenger = world.model(0.85)
+            if world.promotes(champion, challenger, gate):
+                promoted += 1
+                champion = challenger if replace else champion
+            if not replace:
+                champion = world.model(0.85)
+        found.append(promoted)
+    return found
+
+
+def power(sequences: int, images: int, gain: float, gate: GateConfig) -> tuple[float, float]:
+    """How often a challenger that is truly better by `gain` is promoted at its first tick, and the median tick at which one
+    is, if each brings a new one (infinite: not within 50)."""
+    first = []
+    for seed in range(sequences):
+        world = World(images, np.random.default_rng(1000 + seed))
+        champion = world.model(0.85)
+        won = (tick for tick in range(1, TICKS + 1) if world.promotes(champion, world.model(0.85 + gain), gate))
+        first.append(next(won, np.inf))
+    return float(np.mean(np.array(first) == 1)), float(np.median(first))
+
+
+def main() -> None:
+    """Play it, and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sequences", type=int, default=40)
+    count = parser.parse_args().sequences
+    console = Console(width=110)
+    bound = int(binom.ppf(0.975, TICKS, 0.05))
+    table = Table(title=f"{TICKS} ticks of equal models: promotions (confidence 0.95, so at most 2.5 on average)")
+    for name in ("metric", "images", "champion", "first sequence", "mean", "most", f"above {bound}", "of sequences"):
+        table.add_column(name, justify="right")
+    for metric in ("accuracy", "balanced_accuracy"):
+        gate = GateConfig.model_validate({"metric": metric})
+        for images, replace in ((400, False), (400, True), (100, True)):
+            counts = null(count, images, gate, replace)
+            stays = "the last winner" if replace else "a new one each tick"
+            over = sum(value > bound for value in counts)
+            table.add_row(
+                metric,
+                str(images),
+                stays,
+                str(counts[0]),
+                f"{np.mean(counts):.2f}",
+                str(max(counts)),
+                str(over),
+                str(count),
+            )
+            assert np.mean(counts) <= 0.05 * TICKS, "the gate is nervous"
+    console.print(table)
+    table = Table(title="truly better challengers: promoted at the first tick, and the median tick until one is")
+    for name in ("better by", *(f"{images} images" for images in (200, 400, 800, 1600))):
+        table.add_column(name, justify="right")
+    gate = GateConfig(metric="accuracy")
+    for gain in (0.01, 0.02, 0.03, 0.05):
+        cells = [power(count, images, gain, gate) for images in (200, 400, 800, 1600)]
+        table.add_row(f"{100 * gain:.0f} points", *(f"{100 * once:.0f} %, {median:.0f}" for once, median in cells))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

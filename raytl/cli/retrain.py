@@ -1,0 +1,151 @@
+"""`raytl retrain`: one tick of retraining, or one whenever a cron expression says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from raytl.cli.models import models_next
+from raytl.cli.options import ExperimentFile, Json, Overrides
+from raytl.cli.progress import watching
+from raytl.cli.sweep_view import watching_sweep
+from raytl.cli.tables import facts
+from raytl.cli.terminal import INTERRUPTED, Terminal, guarded
+from raytl.config.load import load_experiment
+from raytl.config.schema import Experiment
+from raytl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from raytl.retrain.changes import Changes
+    from raytl.retrain.tick import Retraining
+
+_INTERRUPTED = "interrupted; the next tick goes on from here"
+_LONGEST_WAIT_S = 60.0
+"""Clocks are set and machines sleep meanwhile."""
+_COLOURS = {"promote": "green", "keep": "cyan", "reject": "yellow", "attention": "yellow", "failure": "red"}
+
+
+def retrain(
+    file: ExperimentFile,
+    set_: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and decide; train, move and write nothing.")] = False,
+    watch: Annotated[
+        str | None,
+        typer.Option(metavar="CRON", help="Stay, and run a tick whenever the expression says: '0 6 * * *', @daily."),
+    ] = None,
+    now: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The time to decide by, in ISO 8601; for trying things out.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run one tick: look at the data, train if there is reason, compare with the champion, promote or keep.
+
+    Safe to run at any time from any scheduler: a tick that finds another one at work says so and leaves with 0, one that was
+    killed is gone on with by the next, and one that fails leaves the champion as it was and ends with 1.
+    """
+    terminal = Terminal.open(json)
+    with guarded(terminal):
+        if watch and (dry_run or now):
+            raise ConfigError(
+                f"--watch runs ticks by the clock; it cannot stand with {'--dry-run' if dry_run else '--now'}"
+            )
+        experiment = load_experiment(file, set_ or [])
+        at = _time(now)
+    with guarded(terminal, None, _INTERRUPTED):
+        if watch:
+            _watch(terminal, experiment, watch)
+        else:
+            _tick(terminal, experiment, at, dry_run)
+
+
+def _tick(terminal: Terminal, experiment: Experiment, now: datetime | None, dry_run: bool = False) -> None:
+    watcher = watching_sweep if experiment.retrain.how.search_again is not None else watching
+    with watcher(terminal.err) as on_event:
+        from raytl.retrain.after import following
+        from raytl.retrain.tick import retrain as run_tick
+
+        after = following(experiment, on_event)
+        found = run_tick(experiment, dry_run=dry_run, now=now, on_event=on_event, after=after)
+    terminal.show(*_tables(found, dry_run))
+    tick = None if found.tick is None else found.tick.to_json()
+    terminal.result({**asdict(found), "tick": tick})
+
+
+def _watch(terminal: Terminal, experiment: Experiment, expression: str) -> None:
+    """Ticks until Ctrl-C; one that fails is told, and the next one comes."""
+    from raytl.retrain.cron import schedule
+    from raytl.retrain.tick import registry_of
+
+    due = schedule(expression)
+    registry_of(experiment)
+    while True:
+        now = _now()
+        at = due.after(now).replace(fold=now.fold)
+        terminal.say(f"the next tick is at {at.strftime('%Y-%m-%d %H:%M')}")
+        while (left := at.timestamp() - _now().timestamp()) > 0:
+            _wait(min(left, _LONGEST_WAIT_S))
+        try:
+            with guarded(terminal, None, _INTERRUPTED):
+                _tick(terminal, experiment, None)
+        except typer.Exit as ended:
+            if ended.exit_code == INTERRUPTED:
+                raise
+
+
+def _now() -> datetime:
+    """What the clock on the wall shows: schedules go by it, whatever summer does to it."""
+    return datetime.now()
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"--now {text}: found no time; expected ISO 8601, such as 2026-11-21T06:00:00+00:00"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _tables(found: Retraining, dry_run: bool) -> Iterable[RenderableType]:
+    tick = found.tick
+    if tick is None:
+        yield Text(f"another tick is at work: {found.held}")
+        return
+    outcome = f"would {found.next_step}" if dry_run else tick.outcome
+    yield Text(outcome, style=_COLOURS.get(tick.outcome, "bold"))
+    for reason in tick.decision.reasons if dry_run and tick.decision is not None else tick.reasons:
+        yield Text(f"  {reason}")
+    rows = [("changes", _came(tick.changes) if tick.changes is not None else "")]
+    rows += [("champion", "none yet" if found.champion is None else f"version {found.champion}")]
+    rows += [("challenger", f"version {tick.version}, {tick.run}" if tick.version is not None else "")]
+    rows += [("tick", tick.id), ("registry", found.registry)]
+    yield facts([row for row in rows if row[1]])
+    if not dry_run and tick.version is not None:
+        yield Text(models_next(found.registry))
+
+
+def _came(changes: Changes) -> str:
+    parts = [
+        (sum(changes.added.values()), "added"),
+        (changes.removed_count, "removed"),
+        (sum(changes.relabelled.values()), "relabelled"),
+        (sum(changes.left_out.values()), "left out"),
+        (changes.unreadable, "unreadable"),
+    ]
+    told = ", ".join(f"{count:,} {what}" for count, what in parts if count) or "none"
+    drift = changes.drift
+    return told + (f"; drift {drift.amount:.2f} (p {drift.auc_p:.3f})" if drift is not None else "")

@@ -1,0 +1,64 @@
+"""What every section of the experiment file stands on: frozen values, and units in words."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+
+def _epochs(value: Any) -> Any:
+    """`"1 epoch"`, `"2.5 epochs"` and plain numbers become a number of epochs."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(?:epochs?)?\s*", value)
+        if match is None:
+            raise ValueError(f"{value!r} is not a number of epochs; write 1, '1 epoch' or '2 epochs'")
+        return float(match[1])
+    return value
+
+
+_UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: Any) -> Any:
+    """`"2 h"`, `"90 min"`, `"1 d"` and plain numbers (seconds) become seconds."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(s|min|h|d)?\s*", value)
+        if match is None:
+            raise ValueError(f"{value!r} is not a length of time; write '2 h', '90 min', '45 s' or '1 d'")
+        return float(match[1]) * _UNITS_S[match[2] or "s"]
+    return value
+
+
+_EPOCHS_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0},
+            {"type": "string", "pattern": r"^\s*[0-9.]+\s*(epochs?)?\s*$", "examples": ["2 epochs"]},
+        ]
+    }
+)
+WholeEpochs = Annotated[int, BeforeValidator(_epochs), Field(ge=0), _EPOCHS_SCHEMA]
+Epochs = Annotated[float, BeforeValidator(_epochs), Field(ge=0), _EPOCHS_SCHEMA]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(gt=0),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*(s|min|h|d)?\s*$", "examples": ["2 h"]},
+            ]
+        }
+    ),
+]
+Metric = Literal["val/balanced_accuracy", "val/accuracy", "val/macro_f1", "val/log_loss"]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of the experiment: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

@@ -1,0 +1,74 @@
+"""How fast machines reach each other as training does: torch's own group, one process a machine, gradients' worth of bytes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from raytl.errors import RaytlError
+
+_BYTES = 32 << 20
+_ROUNDS = 4
+GROUP_S = 30
+
+
+@dataclass(frozen=True)
+class Link:
+    """What an all_reduce of `bytes` over these nodes took; `bytes_per_s` is what each node's link carried. `error` says why
+    there was none."""
+
+    nodes: tuple[str, ...]
+    backend: str
+    bytes: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def bytes_per_s(self) -> float:
+        """A ring moves 2 (n - 1) / n of the bytes over each link."""
+        count = max(len(self.nodes), 2)
+        return 2 * (count - 1) / count * self.bytes / self.seconds if self.seconds else 0.0
+
+
+def take_part(rank: int, size: int, address: str, backend: str) -> float:
+    """Seconds of the fastest of some all_reduces over `size` processes that meet at `address` (host:port); each of them calls this.
+
+    Raises:
+        RaytlError: they do not meet, or one of them leaves.
+    """
+    import torch
+    import torch.distributed as dist
+
+    device = torch.device("cuda" if backend == "nccl" else "cpu")
+    try:
+        dist.init_process_group(
+            backend, init_method=f"tcp://{address}", rank=rank, world_size=size, timeout=timedelta(seconds=GROUP_S)
+        )
+        try:
+            content = torch.ones(_BYTES // 4, device=device)
+            dist.all_reduce(content)  # connects
+            dist.barrier()
+            return min(_seconds(content) for _ in range(_ROUNDS))
+        finally:
+            dist.destroy_process_group()
+    except (RuntimeError, ValueError, OSError) as exc:
+        raise RaytlError(f"rank {rank} at {address}: {str(exc).splitlines()[0]}") from exc
+
+
+def _seconds(content: Any) -> float:
+    """What one all_reduce takes."""
+    import torch
+    import torch.distributed as dist
+
+    began = time.monotonic()
+    dist.all_reduce(content)
+    if content.is_cuda:
+        torch.cuda.synchronize()
+    return time.monotonic() - began
+
+
+def measured(nodes: tuple[str, ...], backend: str, seconds: list[float]) -> Link:
+    """The link by the slowest process."""
+    return Link(nodes, backend, _BYTES, max(seconds))

@@ -1,0 +1,157 @@
+"""What one machine tells of itself. The standard library alone, so that it can be asked where raytl is not installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+PACKAGES = ("raytl", "ray", "torch", "torchvision", "timm")
+"""What has to be the same everywhere, beside Python."""
+_QUERY = (
+    "name",
+    "memory.total",
+    "driver_version",
+    "ecc.errors.uncorrected.volatile.total",
+    "clocks_event_reasons.hw_slowdown",
+)
+_SMI_S = 10
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU as nvidia-smi tells of it; `ecc_errors` uncorrected since the last reset, None where it does not say."""
+
+    name: str
+    memory_mib: int
+    driver: str
+    ecc_errors: int | None
+    slowed: bool
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The file system that a path of ours lies on."""
+
+    use: str
+    path: str
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A node: its versions by package (None = not installed), hardware, disks and limits. `skew_s` is its clock against
+    the clock of who asked, known up to `skew_error_s`."""
+
+    name: str
+    versions: dict[str, str | None]
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[Gpu, ...]
+    disks: tuple[Disk, ...]
+    open_files: int
+    skew_s: float = 0.0
+    skew_error_s: float = 0.0
+
+
+def look(name: str) -> Machine:
+    """This machine, called `name`."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    versions |= {package: _version(package) for package in PACKAGES}
+    if (cuda := _cuda()) is not None:
+        versions["torch's CUDA"] = cuda
+    return Machine(
+        name=name,
+        versions=versions,
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=_gpus(),
+        disks=tuple(_disk(use, path) for use, path in _places().items()),
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+    )
+
+
+def clock() -> float:
+    """This machine's time, in seconds since 1970."""
+    return time.time()
+
+
+def _version(package: str) -> str | None:
+    try:
+        found = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        found = None
+    if package != "raytl":
+        return found
+    place = util.find_spec(package)
+    if place is None or place.origin is None:
+        return None
+    return f"{found or 'not installed'} (code {_digest(Path(place.origin).parent)})"
+
+
+def _cuda() -> str | None:
+    """What torch was built for; it is not imported to be asked, as that takes seconds and half a gigabyte."""
+    place = util.find_spec("torch")
+    if place is None or place.origin is None:
+        return None
+    found = re.search(r"^cuda\b[^=]*= '([^']+)'", (Path(place.origin).parent / "version.py").read_text(), re.MULTILINE)
+    return found and found[1]
+
+
+def _digest(folder: Path) -> str:
+    """Checkouts of one version differ; their code tells."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:8]
+
+
+def _places() -> dict[str, Path]:
+    cache = os.environ.get("RAYTL_CACHE")
+    return {
+        "cache": Path(cache) if cache else Path.home() / ".cache" / "raytl",
+        "temporary files": Path(tempfile.gettempdir()),
+        "shared memory": Path("/dev/shm"),
+    }
+
+
+def _disk(use: str, path: Path) -> Disk:
+    there = next((parent for parent in (path, *path.parents) if parent.exists()), Path("/"))
+    usage = shutil.disk_usage(there)
+    return Disk(use, str(path), usage.free, usage.total)
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    command = ["nvidia-smi", f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SMI_S, check=True)
+    except (OSError, subprocess.SubprocessError) as exc:
+        print(f"nvidia-smi: {exc}", file=sys.stderr)
+        return ()
+    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+    return tuple(gpu_of(row) for row in rows if len(row) == len(_QUERY))
+
+
+def gpu_of(row: list[str]) -> Gpu:
+    """The GPU of a row of nvidia-smi, whose cells may be [N/A]."""
+    name, memory, driver, errors, slowed = row
+    return Gpu(
+        name=name,
+        memory_mib=int(memory) if memory.isdigit() else 0,
+        driver=driver,
+        ecc_errors=int(errors) if errors.isdigit() else None,
+        slowed=slowed == "Active",
+    )

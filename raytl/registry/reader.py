@@ -1,0 +1,80 @@
+"""A version's files on this node: fetched once, and held against their digests each time that they are asked for."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import secrets
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from raytl.errors import RegistryError, Unavailable
+from raytl.events import OnEvent, ignore
+from raytl.registry.record import Record
+from raytl.registry.reference import reference
+from raytl.registry.registry import FILES, Registry, digest_of
+from raytl.store.cache import cache_root
+from raytl.store.claims import claim
+from raytl.store.retry import retried
+
+_THREADS = 16
+
+
+def fetched(text: str, on_event: OnEvent = ignore) -> tuple[Registry, Record, Path]:
+    """The registry, the version and the folder on this node of what `models:...` names; the folder is laid out as a run's.
+
+    Raises:
+        RegistryError: no such version or alias.
+        StoreError: the store cannot be read, or gives other bytes than were published.
+    """
+    named = reference(text)
+    registry = Registry.open(named.uri, on_event)
+    record = registry.record(registry.resolve(named.which))
+    return registry, record, folder_of(registry, record)
+
+
+def folder_of(registry: Registry, record: Record) -> Path:
+    """The folder on this node that holds the version's files, whole and checked."""
+    name = hashlib.sha256(f"{registry.uri}\0{record.token}".encode()).hexdigest()[:24]
+    place = cache_root() / "pulled" / f"model-{name}"
+    claim(place)
+    with place.with_name(f".{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.is_dir() or _damaged(place, record):
+            _fetch(registry, record, place)
+    return place
+
+
+def _fetch(registry: Registry, record: Record, place: Path) -> None:
+    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+
+    def fetch(name: str) -> None:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise RegistryError(f"{registry.uri}: version {record.number} has a file {name!r}, outside of its folder")
+        target = part / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+        def got() -> None:
+            registry.store.get_to_file(f"{FILES}{record.token}/{name}", target)
+            if digest_of(target) != record.files[name].sha256:
+                raise Unavailable(
+                    f"{registry.uri}: {name} of version {record.number} has other bytes than were published (its sha256 is "
+                    "another); it was damaged there: publish the run again, or roll back"
+                )
+
+        retried(got, attempts=3)
+
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(fetch, record.files))
+        shutil.rmtree(place, ignore_errors=True)
+        part.rename(place)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _damaged(place: Path, record: Record) -> bool:
+    return any(
+        not (place / name).is_file() or digest_of(place / name) != entry.sha256 for name, entry in record.files.items()
+    )

@@ -1,0 +1,123 @@
+"""What the data is now: at the price of a listing, or read, settled on its sides and compared with the last training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raytl.config.schema import DataConfig, Experiment
+from raytl.data import snapshot
+from raytl.data.audit import audit
+from raytl.data.formats import scan
+from raytl.data.likeness import look_hashes
+from raytl.data.manifest import Sample, dataset_digest, snapshot_id
+from raytl.errors import RaytlError
+from raytl.events import Message, OnEvent
+from raytl.models.backbone import preprocess_of
+from raytl.registry.reader import folder_of
+from raytl.registry.record import Record
+from raytl.registry.registry import Registry
+from raytl.retrain import features
+from raytl.retrain.changes import LEAST, Changes, came, changes
+from raytl.retrain.publish import MEMORY, recorded_samples
+from raytl.retrain.sides import Memory, Sided, settled
+from raytl.store.claims import evict
+from raytl.store.open import open_store
+from raytl.store.retry import retried
+
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The data of a tick: its samples on their sides, and what changed. `digest` is of the samples that will be used."""
+
+    sided: Sided
+    changes: Changes
+    digest: str
+
+
+def glance(config: DataConfig) -> str:
+    """A digest of the listing at `data.uri`: the same as long as nothing there changed; empty where a listing cannot tell."""
+    uri = config.uri
+    if uri.lower().endswith(_TABLES):
+        return ""  # what it names may lie anywhere
+    path = Path(uri).expanduser()
+    if "://" not in uri and not path.is_dir():
+        return ""
+    found = hashlib.sha256()
+    for info in retried(lambda: list(open_store(uri).list())):
+        found.update(json.dumps([info.key, info.size, info.etag]).encode() + b"\n")
+    return found.hexdigest()
+
+
+def look(
+    experiment: Experiment, registry: Registry, trained: Record | None, champion: Record | None, on_event: OnEvent
+) -> Seen:
+    """The data as it is now beside that of version `trained`, and as the champion sees it.
+
+    Raises:
+        DataError: see `raytl.data`.
+        StoreError: a store failed.
+    """
+    before: tuple[Sample, ...] = ()
+    memory = Memory({}, {})
+    if trained is not None:
+        folder = folder_of(registry, trained)
+        before, memory = recorded_samples(folder), Memory.decoded((folder / MEMORY).read_bytes())
+    config = experiment.data
+    manifest = scan(config.uri, on_event, config.stream)
+    evict(int(config.pull_limit_gb * 1e9))
+    audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
+    fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
+    sided = settled(audited.samples, look_hashes(fresh, config.max_pixels, on_event), memory)
+    digest = dataset_digest(sided.samples)
+    snapshot.note(snapshot_id(digest), sided.samples)
+    found = changes(
+        digest,
+        None if trained is None else trained.number,
+        before,
+        sided.samples,
+        () if champion is None else champion.about.classes,
+        len(audited.skipped),
+        sided.left_out,
+    )
+    if champion is not None and found.any:
+        found = _measured(experiment, registry, champion, came(before, sided.samples), found, on_event)
+    return Seen(sided, found, digest)
+
+
+def frozen(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
+    """The samples of a tick that was begun, as `data.sides` and `data.snapshot` of its experiment have them.
+
+    Raises:
+        DataError: they are no longer what they were; with the keys that differ.
+    """
+    config = experiment.data
+    audited = audit(scan(config.uri, on_event, config.stream), config, None, on_event)
+    snapshot.check(config, audited)
+    return audited.samples
+
+
+def _measured(
+    experiment: Experiment,
+    registry: Registry,
+    champion: Record,
+    new: Sequence[Sample],
+    found: Changes,
+    on_event: OnEvent,
+) -> Changes:
+    """With the drift of the images that nobody was trained on yet, by the champion's own features."""
+    folder = folder_of(registry, champion)
+    if len(new) < LEAST or not (folder / features.FILE).exists():
+        return found
+    bundle, device = folder / "checkpoints" / "best", experiment.compute.device
+    try:
+        now = features.seen(bundle, features.some(new), device, experiment.data.max_pixels, on_event)
+    except RaytlError as error:
+        on_event(Message(f"drift was not measured: {error}", "warning"))
+        return found
+    return found.measured(*features.compared(features.Seen.decoded((folder / features.FILE).read_bytes()), now))

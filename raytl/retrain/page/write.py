@@ -1,0 +1,74 @@
+"""The pages of a registry, stored in it: one of each tick that did something, and one of all."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+
+from raytl.data.decode import BadImage, decode
+from raytl.errors import NotFound, StoreError
+from raytl.registry.registry import Registry
+from raytl.retrain.compare import EVALUATED
+from raytl.retrain.page.registry import registry_page
+from raytl.retrain.page.tick import Flip, tick_page
+from raytl.retrain.ticks import WORK, Tick, all_ticks
+from raytl.store.retry import retried
+
+INDEX = "index.html"
+_MOST = 8
+_TILE_PX = 264
+
+
+def write_pages(registry: Registry, tick: Tick, name: str, max_pixels: int) -> str:
+    """Store the page of `tick` and the registry's; the key of the former."""
+    rows = _rows(registry, tick)
+    gained = [row for row in rows if row["challenger"] == row["label"] != row["champion"] is not None]
+    lost = [row for row in rows if row["champion"] == row["label"] != row["challenger"]]
+    text = tick_page(tick, name, *(_flips(part, max_pixels) for part in (gained, lost)))
+    key = f"pages/{tick.id}.html"
+    retried(lambda: registry.store.put_bytes(key, text.encode()))
+    write_index(registry, name)
+    return key
+
+
+def write_index(registry: Registry, name: str) -> None:
+    """Store the registry's page."""
+    text = registry_page(
+        name, registry.records(), registry.state().aliases, registry.history(), all_ticks(registry.store)
+    )
+    retried(lambda: registry.store.put_bytes(INDEX, text.encode()))
+
+
+def _rows(registry: Registry, tick: Tick) -> list[dict[str, Any]]:
+    if tick.contest is None or tick.contest.paired is None:
+        return []
+    try:
+        content = retried(lambda: registry.store.get_bytes(f"{WORK}{tick.id}/{EVALUATED}"))
+    except NotFound:
+        return []
+    return [json.loads(line) for line in content.decode().splitlines()]
+
+
+def _flips(rows: Sequence[Mapping[str, Any]], max_pixels: int) -> list[Flip]:
+    """The ones that the challenger is surest of, with their pictures."""
+    best = sorted(rows, key=lambda row: -row["confidence"])[:_MOST]
+    return [
+        Flip(row["key"], row["label"], row["champion"], row["challenger"], _picture(row["path"], max_pixels))
+        for row in best
+    ]
+
+
+def _picture(path: str, max_pixels: int) -> str:
+    try:
+        image = decode(path, max_pixels)
+    except (BadImage, StoreError):  # it went away since
+        return ""
+    image.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,0 +1,58 @@
+"""CMA-ES without running code from a study: Optuna keeps the optimizer in the study as a pickle, which a sweep from a bucket
+may have from anybody."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from raytl.errors import RunError
+
+_PLAIN = {
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy.random._pickle", "__randomstate_ctor"),
+    ("numpy.random._pickle", "__bit_generator_ctor"),
+    ("numpy.random._mt19937", "MT19937"),
+    ("_codecs", "encode"),
+}
+_OPTIMIZERS = {("cmaes._cma", "CMA"), ("cmaes._sepcma", "SepCMA"), ("cmaes._cmawm", "CMAwM")}
+
+
+class CmaEs(optuna.samplers.CmaEsSampler):
+    """Optuna's, which takes nothing out of a study but arrays, random states and its optimizers."""
+
+    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
+        for trial in reversed(completed_trials):
+            mine = {k: v for k, v in trial.system_attrs.items() if k.startswith(self._attr_key_optimizer)}
+            if mine:
+                return restored(self._concat_optimizer_attrs(mine), trial.number)
+        return None
+
+
+def restored(text: str, trial: int) -> Any:
+    """The optimizer that a study holds as the hexadecimal `text` of a pickle.
+
+    Raises:
+        RunError: there is anything else in it.
+    """
+    try:
+        return _Reader(io.BytesIO(bytes.fromhex(text))).load()
+    except Exception as exc:  # unpickling what is wrong raises nearly anything
+        raise RunError(
+            f"study.log: the optimizer of trial {trial} is not one that CMA-ES made ({exc}); nothing of it was run.\n"
+            "  Start over with --new, or with another search.sampler; who wrote this study?"
+        ) from exc
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _PLAIN | _OPTIMIZERS:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"found {module}.{name}")

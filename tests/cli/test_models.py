@@ -1,0 +1,93 @@
+"""`raytl models`: what people see of a registry, and how they move its aliases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raytl.registry.registry import Registry
+from tests.cli.conftest import Raytl
+from tests.registry.conftest import about
+
+
+@pytest.fixture
+def registry(tmp_path: Path, raytl: Raytl) -> Registry:
+    """Two versions below ./models/trash; the second is the champion."""
+    found = Registry.open(str(tmp_path / "models" / "trash"))
+    for number, (rate, classes) in enumerate(((1e-3, ("blue", "red")), (2e-3, ("amber", "blue", "red"))), start=1):
+        folder = tmp_path / "made" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "experiment.yaml").write_text(
+            f"name: x\ndata: {{uri: x}}\nmodel: {{name: y}}\noptim: {{lr: {rate}}}\n"
+        )
+        metrics = {"accuracy": 0.9 + number / 100, "log_loss": None}
+        found.publish(folder, about(classes=classes, metrics=metrics, parent=number - 1 or None))
+        found.promote(number, found.state(), "me", f"reason {number}")
+    return found
+
+
+def test_the_list_has_the_versions_their_aliases_and_the_last_moves(raytl: Raytl, registry: Registry) -> None:
+    done = raytl("models", "list", "./models/trash")
+    assert done.code == 0
+    assert [line.split()[:2] for line in done.out.splitlines() if line[:7].strip() in ("1", "2")] == [
+        ["1", "previous"],
+        ["2", "champion"],
+    ]
+    assert "champion 1 → 2, previous none → 1" in done.out
+    told = json.loads(raytl("models", "list", "./models/trash", "--json").out)
+    assert told["aliases"] == {"champion": 2, "previous": 1}
+
+
+def test_an_empty_registry_says_what_fills_it(raytl: Raytl) -> None:
+    assert "no versions yet; `raytl retrain` makes them" in raytl("models", "list", "./none").out
+
+
+def test_a_version_is_shown_by_alias_or_number(raytl: Raytl, registry: Registry) -> None:
+    assert "y; classes" not in raytl("models", "show", "./models/trash").out
+    assert "resnet; classes: amber, blue, red" in raytl("models", "show", "./models/trash").out
+    assert "resnet; classes: blue, red" in raytl("models", "show", "./models/trash", "previous").out
+    done = raytl("models", "show", "./models/trash", "9")
+    assert (done.code, done.out) == (2, "")
+    assert "there is no version 9; the newest that there are: 1, 2" in done.err
+
+
+def test_two_versions_differ_in_what_is_told(raytl: Raytl, registry: Registry) -> None:
+    done = raytl("models", "diff", "./models/trash", "previous", "champion")
+    assert "optim.lr: 0.001 -> 0.002" in done.out
+    assert ["new", "classes", "amber"] in [line.split() for line in done.out.splitlines()]
+    assert ["accuracy", "91.0", "%", "92.0", "%"] in [line.split() for line in done.out.splitlines()]
+
+
+def test_a_rollback_and_a_promotion_say_why(raytl: Raytl, registry: Registry) -> None:
+    done = raytl("models", "rollback", "./models/trash", "--why", "misses wet cardboard")
+    assert "champion 2 → 1, previous 1 → 2" in done.out
+    assert raytl("models", "promote", "./models/trash", "2", "--alias", "canary").code == 0
+    assert registry.state().aliases == {"canary": 2, "champion": 1, "previous": 2}
+    assert [move.why for move in registry.history()] == ["reason 1", "reason 2", "misses wet cardboard", "by hand"]
+    assert raytl("models", "promote", "./models/trash", "2", "--alias", "7").code == 2
+
+
+def test_gc_says_what_would_go_before_it_goes(raytl: Raytl, registry: Registry, tmp_path: Path) -> None:
+    for _ in range(2):
+        registry.publish(tmp_path / "made" / "1", about())
+    planned = json.loads(raytl("models", "gc", "./models/trash", "--keep", "1", "--dry-run", "--json").out)
+    assert planned["removed"] == [3]
+    assert registry.numbers() == [1, 2, 3, 4]
+    done = raytl("models", "gc", "./models/trash", "--keep", "1")
+    assert ["removed", "3"] in [line.split() for line in done.out.splitlines()]
+    assert registry.numbers() == [1, 2, 4]
+
+
+def test_a_registry_can_be_named_by_its_experiment_or_below_a_root(
+    raytl: Raytl, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "e.yaml").write_text("name: x\ndata: {uri: x}\nmodel: {name: y}\nretrain: {registry: ./models/trash}\n")
+    (tmp_path / "n.yaml").write_text("name: x\ndata: {uri: x}\nmodel: {name: y}\n")
+    monkeypatch.setenv("RAYTL_REGISTRY", "./models")
+    for place in ("e.yaml", "trash"):
+        assert raytl("models", "show", place).code == 0
+    done = raytl("models", "show", "n.yaml")
+    assert done.code == 2
+    assert "retrain.registry is not set" in done.err

@@ -1,0 +1,100 @@
+"""Events as metrics, and an exporter that never fails the work."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from raytl.cluster import metrics
+from raytl.cluster.metrics import METRICS, Measured, metered
+from raytl.events import EpochEnded, Event, ImagesOpened, Message, Recorder, Restarted, Step, TrialChanged, Work
+
+STEP = Step(2, 4, 5, 10, 0.5, 100.0, {"head": 1e-3}, "head", 3)
+
+
+def trial(number: int, state: str, value: float | None = None) -> TrialChanged:
+    return TrialChanged(number, state, 1, 2, value, value, number, 0, 4, {})
+
+
+def told(*events: Event) -> dict[tuple[str, ...], float]:
+    """The last value of each series."""
+    measured = Measured()
+    return {(one.name, *one.tags): one.value for event in events for one in measured.of(event)}
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ([STEP], {("raytl_progress",): 0.375, ("raytl_loss",): 0.5, ("raytl_loader_ready_batches",): 3}),
+        ([ImagesOpened("x", hits=7, misses=2)], {("raytl_cache_hits",): 7, ("raytl_cache_misses",): 2}),
+        (
+            [EpochEnded(1, 2, {"val/accuracy": 0.5, "val/seconds": 9.0, "train/seconds": 3.0}, True, 1)],
+            {("raytl_validation", "accuracy"): 0.5, ("raytl_epoch_seconds",): 3.0},
+        ),
+        ([Restarted(1, "a worker died")], {("raytl_restarts", "failure"): 1}),
+        (
+            [trial(0, "running"), trial(1, "running"), trial(0, "complete", 0.9)],
+            {("raytl_trials", "running"): 1, ("raytl_trials", "complete"): 1, ("raytl_trial_value", "0"): 0.9},
+        ),
+        ([trial(5000, "complete", 0.9)], {("raytl_trial_value", "later"): 0.9}),
+        ([Message("x"), Work("reading images", 1, 2)], {}),
+    ],
+)
+def test_what_an_event_tells(events: list[Event], found: dict[tuple[str, ...], float]) -> None:
+    got = told(*events)
+    assert found.items() <= got.items()
+    assert bool(got) == bool(found)
+
+
+def test_pulled_bytes_are_what_came_since_the_last_event() -> None:
+    measured = Measured()
+    events = [Work("a", 1, 3, bytes=10), Work("a", 2, 3, bytes=25), Work("b", 1, 1, bytes=5), Work("a", 1, 3, bytes=4)]
+    assert [one.value for event in events for one in measured.of(event)] == [10, 15, 5, 4]
+
+
+def test_every_measure_is_of_a_metric_with_its_tags() -> None:
+    events = [STEP, EpochEnded(1, 2, {"val/x": 1.0}, True, 1), Restarted(1, "x"), trial(1, "failed", 0.1)]
+    assert all(len(METRICS[name].tags) == len(tags) for name, *tags in told(*events))
+
+
+class _Ray:
+    """Stands for Ray's metrics."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.up, self.seen = False, list[tuple[str, float]]()
+        monkeypatch.setattr(metrics, "_ray_is_up", lambda: self.up)
+        monkeypatch.setattr(metrics._Exporter, "_export", lambda _, name, value, tags: self.seen.append((name, value)))
+
+
+def test_what_came_before_ray_was_up_is_exported_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = _Ray(monkeypatch)
+    tell = metered(Recorder(), "r")
+    tell(ImagesOpened("x", hits=3))
+    tell(ImagesOpened("x", hits=4))
+    tell(STEP)
+    assert ray.seen == []
+    ray.up = True
+    tell(STEP)
+    assert ("raytl_cache_hits", 7.0) in ray.seen
+    assert [name for name, _ in ray.seen].count("raytl_loss") == 1
+
+
+def test_metrics_that_fail_do_not_fail_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no exporter")
+
+    monkeypatch.setattr(metrics, "_ray_is_up", broken)
+    heard = Recorder()
+    metered(heard, "r")(STEP)
+    assert heard.events == [STEP]
+
+
+def test_an_event_costs_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    _Ray(monkeypatch).up = True
+    tell = metered(lambda _: None, "r")
+    began = time.perf_counter()
+    for _ in range(1000):
+        tell(STEP)
+    assert time.perf_counter() - began < 0.5, "a step tells a few times a second"

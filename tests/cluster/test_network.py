@@ -1,0 +1,16 @@
+"""The process group goes over the interface that has Ray's address."""
+
+from __future__ import annotations
+
+import psutil
+
+from raytl.cluster.network import interface_of
+
+
+def test_the_interface_is_found_by_its_address() -> None:
+    for name, addresses in psutil.net_if_addrs().items():
+        assert interface_of(addresses[0].address) == name
+
+
+def test_an_address_that_no_interface_has_leaves_the_choice_to_gloo_and_nccl() -> None:
+    assert interface_of("192.0.2.77") is None

@@ -1,0 +1,321 @@
+"""What has to be true of every cluster's file beyond its schema; each rule says what it finds."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from typer import TyperException
+from typer.main import get_command
+
+from raytl.cli.main import app
+from tests.clusters import schedules
+from tests.clusters.files import (
+    KUBERAY,
+    LAUNCHER,
+    containers,
+    documents,
+    head_template,
+    ray_cluster,
+    ray_object,
+    templates,
+    worker_templates,
+)
+
+AIRFLOW = ("airflow-retrain.py",)
+Rule = Callable[[str, str], Iterator[str]]
+
+_SPOT = "karpenter.sh/capacity-type"
+_SECRETS = (
+    r"AKIA[0-9A-Z]{16}",
+    r"-----BEGIN [A-Z ]*PRIVATE KEY",
+    r"(?i)(secret_access_key|password|auth_token)['\"]?\s*[:=]\s*['\"]?[A-Za-z0-9/+]{12,}",
+)
+_BYTES = {"Mi": 1, "Gi": 1024}
+_CALM = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
+    "RAY_LD_PRELOAD_ON_WORKERS": "1",
+    "RAY_worker_niceness": "0",
+}
+
+
+def environment(name: str, text: str) -> list[dict[str, Any]]:
+    """What each Ray process of the file finds around it; a value from a Secret is a mapping."""
+    if name in KUBERAY:
+        pods = [head_template(text), *worker_templates(text)]
+        return [
+            {one["name"]: one.get("value", one.get("valueFrom")) for one in pod["spec"]["containers"][0]["env"]}
+            for pod in pods
+        ]
+    if name in AIRFLOW:
+        return [schedules.airflow(text)[1]["env"]]
+    if name in LAUNCHER:
+        words = [shlex.split(option) for option in documents(text)[0]["docker"]["run_options"]]
+        return [dict(word[1].split("=", 1) for word in words if word[0] == "--env")]
+    if name == "Dockerfile":
+        block = re.search(r"^ENV ((?:.*\\\n)*.*)$", text, re.M)
+        return [dict(word.split("=", 1) for word in shlex.split(block[1].replace("\\\n", " ")))] if block else [{}]
+    exported = [word for line in re.findall(r"^export (.*)$", text, re.M) for word in shlex.split(line, comments=True)]
+    return [dict(word.split("=", 1) for word in exported)]
+
+
+def says_how(name: str, text: str) -> Iterator[str]:
+    """The file begins with the command that uses it, and what to change."""
+    lines = [line for line in text.splitlines() if not line.startswith(("#!", "# syntax="))]
+    head = "\n".join(line for line in _until_code(lines))
+    if f"clusters/{name}" not in head and name.removesuffix(".sh") not in head:
+        yield "no command names the file"
+    if "# To change:" not in head:
+        yield "it does not say what to change"
+
+
+def _until_code(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        if not line.startswith("#"):
+            return
+        yield line
+
+
+def asks_for_a_token(name: str, text: str) -> Iterator[str]:
+    """Every Ray of the file asks for a token that comes from a Secret or from a file that one user can read."""
+    for found in environment(name, text):
+        if found.get("RAY_AUTH_MODE") != "token":
+            yield f"RAY_AUTH_MODE is {found.get('RAY_AUTH_MODE')!r}"
+        if name in KUBERAY and not (
+            isinstance(found.get("RAY_AUTH_TOKEN"), dict) and "secretKeyRef" in found["RAY_AUTH_TOKEN"]
+        ):
+            yield "RAY_AUTH_TOKEN is not from a Secret"
+        if name in AIRFLOW and not str(found.get("RAY_AUTH_TOKEN")).startswith("{{ conn."):
+            yield "RAY_AUTH_TOKEN is not from a connection"
+        if name in (*LAUNCHER, "slurm.sh") and not found.get("RAY_AUTH_TOKEN_PATH"):
+            yield "no RAY_AUTH_TOKEN_PATH"
+    if name in KUBERAY and (ray_cluster(text).get("authOptions") or {}).get("mode") != "token":
+        yield "KubeRay does not know of the token"
+    if name in LAUNCHER and "~/.ray/auth_token" not in documents(text)[0]["file_mounts"]:
+        yield "the token's file does not travel"
+    if name in LAUNCHER and "chmod 600" not in text:
+        yield "the token's file is for everybody"
+    if name == "slurm.sh" and "umask 077" not in text:
+        yield "the token's file is for everybody"
+
+
+def keeps_the_dashboard_in(name: str, text: str) -> Iterator[str]:
+    """Nobody outside reaches the dashboard and job server but through ssh or kubectl."""
+    if re.search(r"dashboard-host[=: '\"]+(?!127\.0\.0\.1)", text):
+        yield "the dashboard listens to others"
+    if name not in KUBERAY:
+        if "--dashboard-host=127.0.0.1" not in text:
+            yield "the dashboard's host is left to Ray"
+        return
+    head = ray_cluster(text)["headGroupSpec"]
+    if head.get("serviceType") != "ClusterIP" or head.get("enableIngress"):
+        yield "the head's service is reached from outside"
+    policies = [one["spec"] for one in documents(text) if one["kind"] == "NetworkPolicy"]
+    for template in templates(text):
+        labels = template["metadata"]["labels"].items()
+        if not any(
+            one["podSelector"]["matchLabels"].items() <= labels and "Ingress" in one["policyTypes"] for one in policies
+        ):
+            yield "no network policy selects a pod"
+    if any(not rule.get("from") for one in policies for rule in one["ingress"]):
+        yield "the network policy lets everybody in"
+
+
+def holds_no_secret(name: str, text: str) -> Iterator[str]:
+    """Tokens, keys and passwords are elsewhere."""
+    yield from (f"looks like a secret: {found[0][:20]}" for pattern in _SECRETS if (found := re.search(pattern, text)))
+    if name in AIRFLOW:
+        yield from ("the token is in the file" for one in environment(name, text) if "{{" not in one["RAY_AUTH_TOKEN"])
+    if name in KUBERAY:
+        yield from ("a Secret is in the file" for one in documents(text) if one["kind"] == "Secret")
+        for found in environment(name, text):
+            for key, value in found.items():
+                if re.search("TOKEN|SECRET|PASSWORD|ACCESS_KEY", key) and isinstance(value, str):
+                    yield f"{key} is a value"
+
+
+def is_calm(name: str, text: str) -> Iterator[str]:
+    """No usage pings, and workers that keep their memory and do not give way to everything else."""
+    for found in environment(name, text):
+        yield from (f"{key} is {found.get(key)!r}" for key, value in _CALM.items() if found.get(key) != value)
+
+
+def caches_locally(name: str, text: str) -> Iterator[str]:
+    """The node's cache is on a disk of the node, which the container sees."""
+    for found in environment(name, text):
+        if not found.get("RAYTL_CACHE"):
+            yield "no RAYTL_CACHE"
+    if name in LAUNCHER and not re.search(r"--volume /\S*nvme\S*:/cache$", text, re.M):
+        yield "the cache is not on NVMe"
+    for template in [head_template(text), *worker_templates(text)] if name in KUBERAY else []:
+        spec = template["spec"]
+        mounted = {mount["mountPath"]: mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+        volume = next((one for one in spec["volumes"] if one["name"] == mounted.get("/cache")), {})
+        if not {"emptyDir", "ephemeral"} & set(volume):
+            yield "the cache is no local volume"
+
+
+def asks_for_what_it_takes(_: str, text: str) -> Iterator[str]:
+    """Requests equal limits, and name CPU and memory."""
+    for container in containers(text):
+        held = container.get("resources", {})
+        if held.get("requests") != held.get("limits") or not {"cpu", "memory"} <= set(held.get("limits", {})):
+            yield f"{container['name']}: {held}"
+
+
+def leaves_in_order(_: str, text: str) -> Iterator[str]:
+    """A worker's pod drains first, and is killed only after the drain's deadline."""
+    for template in worker_templates(text):
+        spec = template["spec"]
+        hook = spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [""])[-1]
+        found = re.search(r"ray drain-node .*DRAIN_NODE_REASON_PREEMPTION.*--deadline-remaining-seconds (\d+)", hook)
+        if not found:
+            yield "no drain before the end"
+        elif spec.get("terminationGracePeriodSeconds", 30) <= int(found[1]):
+            yield "killed before the drain's deadline"
+
+
+def heads_stay(name: str, text: str) -> Iterator[str]:
+    """The head never lies on a spot machine, and workers may."""
+    if name in KUBERAY:
+        affinity = head_template(text)["spec"].get("affinity", {}).get("nodeAffinity", {})
+        terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
+        rules = [rule for term in terms for rule in term["matchExpressions"]]
+        if not any(rule["key"] == _SPOT and rule["operator"] == "NotIn" for rule in rules):
+            yield "the head may lie on a spot machine"
+        for template in worker_templates(text):
+            if not any(one["key"] == _SPOT for one in template["spec"].get("tolerations", [])):
+                yield "workers do not tolerate spot machines"
+        return
+    config = documents(text)[0]
+    for key, node in config["available_node_types"].items():
+        found = str(node["node_config"].get("InstanceMarketOptions")) + str(node["node_config"].get("scheduling"))
+        if ("spot" in found.lower()) is (key == config["head_node_type"]):
+            yield f"{key}: {found}"
+        if key != config["head_node_type"] and node["min_workers"] != 0:
+            yield f"{key}: machines are there that nobody asked for"
+
+
+def jobs_end(_: str, text: str) -> Iterator[str]:
+    """A job has a longest life, takes its cluster with it, and is forgotten after a while."""
+    spec = ray_object(text)["spec"]
+    if not spec.get("activeDeadlineSeconds"):
+        yield "no deadline"
+    if spec.get("shutdownAfterJobFinishes") is not True or not spec.get("ttlSecondsAfterFinished"):
+        yield "the cluster outlives its job"
+
+
+def shares_memory(_: str, text: str) -> Iterator[str]:
+    """/dev/shm is memory of a known size, below the pod's own."""
+    for template in [head_template(text), *worker_templates(text)]:
+        container = template["spec"]["containers"][0]
+        mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        volume = next((one for one in template["spec"]["volumes"] if one["name"] == mounted.get("/dev/shm")), {})
+        held = volume.get("emptyDir", {})
+        if held.get("medium") != "Memory" or "sizeLimit" not in held:
+            yield f"{container['name']}: {volume}"
+        elif _mebibytes(held["sizeLimit"]) >= _mebibytes(container["resources"]["limits"]["memory"]):
+            yield f"{container['name']}: all its memory may go to /dev/shm"
+
+
+def is_unprivileged(_: str, text: str) -> Iterator[str]:
+    """Kubernetes' restricted profile: no root, no privileges, no token of the API where none is needed."""
+    for template in templates(text):
+        pod = template["spec"].get("securityContext", {})
+        if pod.get("runAsNonRoot") is not True or pod.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+            yield f"pod: {pod}"
+    for container in containers(text):
+        held = container.get("securityContext", {})
+        if held.get("allowPrivilegeEscalation") is not False or held.get("capabilities", {}).get("drop") != ["ALL"]:
+            yield f"{container['name']}: {held}"
+    for template in worker_templates(text):
+        if template["spec"].get("automountServiceAccountToken") is not False:
+            yield "workers hold a token of Kubernetes"
+
+
+def asks_little_of_kubernetes(_: str, text: str) -> Iterator[str]:
+    """Only the pod that starts RayJobs asks anything of Kubernetes, and may make and see RayJobs and nothing else."""
+    *others, main = documents(text)
+    allowed = [rule for one in others if one["kind"] == "Role" for rule in one["rules"]]
+    if allowed != [{"apiGroups": ["ray.io"], "resources": ["rayjobs"], "verbs": ["create", "get"]}]:
+        yield f"allowed is {allowed}"
+    yield from (f"a {one['kind']} goes beyond the namespace" for one in others if one["kind"].startswith("Cluster"))
+    bound = {subject["name"] for one in others if one["kind"] == "RoleBinding" for subject in one["subjects"]}
+    if bound != {main["spec"]["jobTemplate"]["spec"]["template"]["spec"].get("serviceAccountName")}:
+        yield f"the rights are those of {bound}"
+    for template in [head_template(text), *worker_templates(text)]:
+        if template["spec"].get("serviceAccountName") in bound:
+            yield "a node of Ray has the rights of the starter"
+
+
+def retrains(name: str, text: str) -> Iterator[str]:
+    """It runs one tick, by words that raytl takes."""
+    words = schedules.words(name, text)
+    if words[: words.index("retrain") + 1 if "retrain" in words else 0] not in (["retrain"], ["submit", "retrain"]):
+        yield f"it runs {words}"
+        return
+    try:
+        get_command(app).commands[words[0]].make_context(words[0], words[1:])  # type: ignore[attr-defined]
+    except TyperException as error:
+        yield str(error)
+
+
+def ticks_do_not_pile_up(name: str, text: str) -> Iterator[str]:
+    """One at a time, for so long and no longer; one that was missed is made up for at most once."""
+    if name.endswith(".yaml"):
+        *_, main = documents(text)
+        yield from _cron_job_problems(main["spec"], ray_object(text)) if main["kind"] == "CronJob" else ()
+    elif name in AIRFLOW:
+        dag, task = schedules.airflow(text)
+        if dag.get("max_active_runs") != 1 or dag.get("catchup") is not False or not task.get("execution_timeout"):
+            yield f"{dag}, {task.get('execution_timeout')}"
+    elif name.endswith(".crontab"):
+        if not re.search(r"timeout .*--kill-after=\w+ \d+h", schedules.crontab(text)[2]):
+            yield "a tick may hang for ever"
+    else:
+        wanted = {"Type": "oneshot", "TimeoutStartSec": "23h"} if name.endswith(".service") else {"Persistent": "true"}
+        held = schedules.unit(text)["Service" if name.endswith(".service") else "Timer"]
+        yield from (f"{key} is {held.get(key)!r}" for key, value in wanted.items() if held.get(key) != value)
+
+
+def _cron_job_problems(spec: dict[str, Any], ray_job: dict[str, Any]) -> Iterator[str]:
+    if spec.get("concurrencyPolicy") != "Forbid" or not spec.get("startingDeadlineSeconds"):
+        yield "ticks may overlap"
+    yield from (f"no {key}" for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit") if not spec.get(key))
+    if spec["jobTemplate"]["spec"].get("activeDeadlineSeconds", 0) <= ray_job["spec"]["activeDeadlineSeconds"]:
+        yield "the job is over before its RayJob"
+    about = ray_job["metadata"]
+    if [one["kind"] for one in about.get("ownerReferences", [])] != ["Job"]:
+        yield "the RayJob stays when its job is forgotten"
+    if about["name"] == about["ownerReferences"][0]["name"] if about.get("ownerReferences") else False:
+        yield "KubeRay would take the CronJob's job for its own, as it makes one of the RayJob's name"
+
+
+def failures_are_told(name: str, text: str) -> Iterator[str]:
+    """A tick that failed is a failure of what ran it, and is not tried again on the spot."""
+    if name.endswith(".yaml"):
+        *_, main = documents(text)
+        tries = [ray_object(text)["spec"]]
+        if main["kind"] == "CronJob":
+            tries.append(main["spec"]["jobTemplate"]["spec"])
+        yield from (f"backoffLimit is {one.get('backoffLimit')}" for one in tries if one.get("backoffLimit") != 0)
+    elif name in AIRFLOW:
+        _, task = schedules.airflow(text)
+        if "--wait" not in task["bash_command"] or (task.get("retries") and not task.get("retry_delay")):
+            yield f"{task}"
+    elif name.endswith(".crontab"):
+        if 'exit "$code"' not in schedules.crontab(text)[2]:
+            yield "the exit code is lost"
+    else:
+        held = schedules.unit(text)["Service"]
+        if "Restart" in held or held.get("SuccessExitStatus", "130") != "130" or held["ExecStart"].startswith("-"):
+            yield f"{held}"
+
+
+def _mebibytes(quantity: str) -> int:
+    found = re.fullmatch(r"(\d+)(Mi|Gi)", quantity)
+    assert found, quantity
+    return int(found[1]) * _BYTES[found[2]]

@@ -1,0 +1,37 @@
+"""A Slurm of one machine: `srun` runs what it is told here, `scontrol` knows two nodes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+SRUN = """#!/bin/bash
+while [[ $1 == --* ]]; do shift; done
+[ "$1" = hostname ] && echo 127.0.0.1 && exit
+exec "$@"
+"""
+SCONTROL = """#!/bin/bash
+case $1 in
+  show) printf 'node-a\\nnode-b\\n' ;;
+  requeue) echo "$2" > "$HOME/requeued" ;;
+esac
+"""
+
+
+def environment(root: Path, job: int) -> dict[str, str]:
+    """What Slurm gives to the batch script of a job on two nodes, with its commands in PATH."""
+    commands = root / "bin"
+    commands.mkdir(parents=True)
+    for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    return {key: value for key, value in os.environ.items() if not key.startswith("RAY")} | {
+        "PATH": f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(root),
+        "USER": "somebody",
+        "CACHE": str(root / "cache"),
+        "SLURM_JOB_ID": str(job),
+        "SLURM_JOB_NODELIST": "node-[a-b]",
+        "SLURM_CPUS_PER_TASK": "1",
+    }

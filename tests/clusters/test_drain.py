@@ -1,0 +1,80 @@
+"""drain-on-notice.sh: nothing before the cloud's notice, then one drain with the time that is left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.clusters.files import FOLDER
+
+NOTICE = "/latest/meta-data/spot/instance-action"
+PREEMPTED = "/computeMetadata/v1/instance/preempted"
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """A machine's metadata service: its second answer is the notice."""
+
+    asked: list[str]
+
+    def do_PUT(self) -> None:
+        self._answer(b"token")
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        again = self.asked.count(self.path) > 1
+        if self.path == PREEMPTED and self.headers["Metadata-Flavor"] == "Google":
+            self._answer(b"TRUE" if again else b"FALSE")
+        elif self.path == NOTICE and again and self.headers["X-aws-ec2-metadata-token"] == "token":
+            self._answer(b'{"action": "terminate"}')
+        else:
+            self.send_error(404)
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    Metadata.asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("cloud", "path", "seconds"), [("aws", NOTICE, "100"), ("gcp", PREEMPTED, "20")])
+def test_a_node_is_drained_on_the_clouds_notice_and_not_before(
+    cloud: str, path: str, seconds: str, metadata: str, tmp_path: Path
+) -> None:
+    ray = tmp_path / "ray"
+    ray.write_text('#!/bin/sh\necho "$@"\n')
+    ray.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "METADATA": metadata}
+    done = subprocess.run(
+        ["bash", FOLDER / "drain-on-notice.sh", cloud], env=env, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert Metadata.asked == [path, path]
+    assert done.stdout.startswith("drain-node --reason DRAIN_NODE_REASON_PREEMPTION")
+    assert done.stdout.split()[-2:] == ["--deadline-remaining-seconds", seconds]
+
+
+def test_another_cloud_is_an_error() -> None:
+    done = subprocess.run(
+        ["bash", FOLDER / "drain-on-notice.sh", "azure"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, "expected aws or gcp" in done.stderr) == (2, True)

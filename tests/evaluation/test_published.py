@@ -1,0 +1,51 @@
+"""A version of a registry wherever a run, or weights, can be named."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from raytl.config.schema import ModelConfig, PreprocessOverride
+from raytl.errors import TestLockedError
+from raytl.evaluation.evaluate import evaluate
+from raytl.evaluation.predict import predict
+from raytl.models.backbone import build
+from raytl.models.bundle import digest
+from raytl.registry.registry import Registry
+from raytl.run import RunFolder
+from tests.conftest import MakePhotos
+from tests.registry.conftest import about
+
+
+@pytest.fixture
+def champion(run: RunFolder, tmp_path: Path) -> str:
+    """The run as the champion of a registry."""
+    registry = Registry.open(f"memory://{tmp_path}/models/demo")
+    registry.publish(run.root, about())
+    registry.promote(1, registry.state(), "me", "")
+    return f"models:{registry.uri}@champion"
+
+
+@pytest.mark.thorough
+def test_it_predicts_and_scores_as_the_run_does(champion: str, run: RunFolder, make_photos: MakePhotos) -> None:
+    photos = make_photos(per_class=2, seed=5)
+    there, here = predict(champion, photos), predict(run.root, photos)
+    assert (there.probabilities == here.probabilities).all()
+    assert repr(evaluate(champion, split="val", resamples=20).estimates) == repr(
+        evaluate(run.root, split="val", resamples=20).estimates
+    )
+
+
+def test_a_look_at_its_test_split_counts_on_every_machine(champion: str, own_cache: Path) -> None:
+    evaluate(champion, resamples=20)
+    shutil.rmtree(own_cache)
+    with pytest.raises(TestLockedError, match="looked at once already"):
+        evaluate(champion, resamples=20)
+    assert evaluate(champion, again=True, resamples=20).look == 2
+
+
+def test_its_weights_can_be_gone_on_from(champion: str, run: RunFolder) -> None:
+    model = ModelConfig(name="test_resnet", weights=champion, preprocess=PreprocessOverride(image_px=32))
+    assert build(model, 3).weights_digest == digest(run.root)

@@ -1,0 +1,78 @@
+"""Two models on the same images, and what chance alone would show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from raytl.metrics.paired import mcnemar, paired
+
+Table = NDArray[np.float64]
+
+
+def sure(predicted: list[int] | NDArray[np.int64], classes: int) -> Table:
+    """Probabilities of a model that is sure of `predicted`."""
+    return np.asarray(np.full((len(predicted), classes), 0.1 / (classes - 1)) + np.eye(classes)[predicted] * (0.9 - 0.1 / (classes - 1)))  # fmt: skip
+
+
+def noisy(targets: NDArray[np.int64], accuracy: float, rng: np.random.Generator, classes: int = 3) -> NDArray[np.int64]:
+    wrong = rng.random(len(targets)) >= accuracy
+    return np.where(wrong, (targets + rng.integers(1, classes, len(targets))) % classes, targets)
+
+
+def test_the_same_predictions_gain_nothing_with_certainty() -> None:
+    targets = np.arange(60) % 3
+    found = paired(targets, sure(targets, 3), sure(targets, 3), "balanced_accuracy")
+    assert (found.gain, found.low, found.high, found.p_better, found.p_worse) == (0, 0, 0, 1, 1)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(3, 0), (10, 2), (5, 5), (0, 7)])
+def test_mcnemar_is_the_binomial(gained: int, lost: int) -> None:
+    better, worse = mcnemar(gained, lost)
+    assert better == binomtest(gained, gained + lost, alternative="greater").pvalue
+    assert worse == binomtest(lost, gained + lost, alternative="greater").pvalue
+
+
+def test_three_to_none_is_not_enough_though_the_bootstrap_says_so() -> None:
+    targets = np.zeros(100, dtype=np.int64)
+    targets[50:] = 1
+    before, after = targets.copy(), targets.copy()
+    before[[0, 1, 60]] = 1 - before[[0, 1, 60]]
+    found = paired(targets, sure(before, 2), sure(after, 2), "balanced_accuracy")
+    assert (found.gained, found.lost) == (3, 0)
+    assert found.least >= 0
+    assert found.p_better == pytest.approx(1 / 8, abs=0.02)
+
+
+def test_the_swaps_of_equal_classes_are_mcnemar() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1, 2], 100)
+    before, after = noisy(targets, 0.8, rng), noisy(targets, 0.9, rng)
+    swapped = paired(targets, sure(before, 3), sure(after, 3), "balanced_accuracy", resamples=6000)
+    exact = paired(targets, sure(before, 3), sure(after, 3), "accuracy")
+    assert swapped.p_better == pytest.approx(exact.p_better, abs=0.015)
+    assert swapped.gain == pytest.approx(exact.gain)
+
+
+def test_a_loss_that_falls_is_a_gain() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1, 2], 60)
+    before, after = sure(noisy(targets, 0.6, rng), 3), sure(noisy(targets, 0.95, rng), 3)
+    found = paired(targets, before, after, "log_loss", resamples=1000)
+    assert found.after < found.before
+    assert 0 < found.low < found.gain < found.high
+    assert found.p_better < 0.01 < found.p_worse
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
+def test_equal_models_are_called_better_as_rarely_as_the_p_value_says(metric: str) -> None:
+    rng = np.random.default_rng(1)
+    targets = np.repeat([0, 1, 2], [60, 30, 10])
+    p = [
+        paired(targets, *(sure(noisy(targets, 0.85, rng), 3) for _ in range(2)), metric, resamples=199).p_better
+        for _ in range(200)
+    ]
+    called = sum(value <= 0.05 for value in p)
+    assert binomtest(called, len(p), 0.05, alternative="greater").pvalue > 0.01

@@ -1,0 +1,91 @@
+"""An object is created once, also where the store takes no conditions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raytl.errors import Unavailable
+from raytl.events import Message, Recorder
+from raytl.registry import creation
+from raytl.registry.creation import created
+from raytl.registry.record import CHAMPION
+from raytl.registry.registry import Registry
+from raytl.store.contract import ABSENT
+from raytl.store.memory import MemoryStore
+from tests.registry.conftest import Publish
+
+
+class Lax(MemoryStore):
+    """A store that looks before it puts, and no more."""
+
+    __slots__ = ()
+
+    def guards(self, key: str, content: bytes) -> bool:
+        return False
+
+
+@pytest.fixture
+def lax(tmp_path: Path) -> Lax:
+    return Lax(str(tmp_path))
+
+
+@pytest.mark.parametrize("answer_is_lost", [False, True])
+@pytest.mark.parametrize("another_comes", [False, True])
+def test_where_no_conditions_hold_who_put_last_has_it(
+    lax: Lax, monkeypatch: pytest.MonkeyPatch, answer_is_lost: bool, another_comes: bool
+) -> None:
+    put, lost, waited = MemoryStore.put_bytes, iter([answer_is_lost]), []
+
+    def losing(self: MemoryStore, key: str, content: bytes, expected: str | None = None):  # type: ignore[no-untyped-def]
+        made = put(self, key, content, expected)
+        if expected == ABSENT and next(lost, False):
+            raise Unavailable("no answer")
+        return made
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if another_comes and seconds >= creation.SETTLE_S:
+            put(lax, "key", b"another's")
+
+    monkeypatch.setattr(MemoryStore, "put_bytes", losing)
+    monkeypatch.setattr(creation.time, "sleep", wait)
+    watcher = Recorder()
+    assert created(lax, "key", b"mine", watcher) is not another_comes
+    assert waited[-1] >= creation.SETTLE_S
+    [event] = watcher.events
+    assert isinstance(event, Message)
+    assert "does not hold puts to conditions" in event.text
+
+
+@pytest.mark.parametrize("registry", ["memory"], indirect=True)
+def test_a_registry_warns_of_that_once(lax: Lax, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(creation.time, "sleep", lambda _: None)
+    watcher = Recorder()
+    found = Registry(lax, watcher)
+    publish(into=found), publish(into=found)
+    found.promote(2, found.state(), "me", "")
+    assert len(watcher.events) == 1
+
+
+def test_what_is_there_already_is_not_created_and_not_waited_for(lax: Lax) -> None:
+    lax.put_bytes("key", b"another's")
+    assert not created(lax, "key", b"mine")
+    assert lax.get_bytes("key") == b"another's"
+
+
+@pytest.mark.parametrize("registry", ["memory"], indirect=True)
+def test_moves_that_are_not_listed_yet_count_where_versions_are_removed(
+    registry: Registry, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(), publish(), publish()
+    for number in (1, 2, 3):
+        registry.promote(number, registry.state(), "me", "")
+    real = MemoryStore.list
+    late = ("moves/00000002.json", "moves/00000003.json")
+    monkeypatch.setattr(
+        MemoryStore, "list", lambda self, prefix="": (i for i in real(self, prefix) if i.key not in late)
+    )
+    assert registry.state().aliases == {CHAMPION: 1}
+    assert registry.newest_state().aliases == {CHAMPION: 3, "previous": 2}

@@ -1,0 +1,84 @@
+"""A small experiment with a registry, on coloured photos that come day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.events import OnEvent, ignore
+from raytl.registry.registry import Registry
+from raytl.retrain.tick import After, Retraining, retrain
+
+MakeDays = Callable[..., "Days"]
+START = datetime(2026, 11, 1, 6, tzinfo=UTC)
+
+
+@dataclass
+class Days:
+    """The experiment, its photos' folder, and a clock that goes on by a day with each tick."""
+
+    experiment: Experiment
+    photos: Path
+    make_photos: Callable[..., Path]
+    number: int = 0
+
+    def add(self, per_class: int, classes: tuple[str, ...] = ("blue", "green", "red"), prefix: str = "") -> None:
+        """More photos, of which none was there before."""
+        self.number += 1
+        made = self.make_photos(
+            per_class, classes, root=self.photos.parent / f"made-{self.number}", seed=100 + self.number
+        )
+        for path in sorted(made.rglob("*.jpg")):
+            target = self.photos / path.parent.name / f"{prefix or self.number}-{path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+
+    def tick(self, on_event: OnEvent = ignore, after: After | None = None, dry_run: bool = False) -> Retraining:
+        """One day later."""
+        self.number += 1
+        now = START + timedelta(days=self.number)
+        return retrain(self.experiment, now=now, on_event=on_event, after=after, dry_run=dry_run)
+
+    def where(self, **changes: Any) -> Days:
+        """The same with keys of the experiment changed (dots as double underscores)."""
+        values = {key.replace("__", "."): value for key, value in changes.items()}
+        return Days(override(self.experiment, values), self.photos, self.make_photos, self.number)
+
+    @property
+    def registry(self) -> Registry:
+        """Where the versions go."""
+        assert self.experiment.retrain.registry is not None
+        return Registry.open(self.experiment.retrain.registry)
+
+
+@pytest.fixture
+def make_days(make_photos: Callable[..., Path], tmp_path: Path) -> MakeDays:
+    """Days on a registry (by default a folder's) with `per_class` photos of three classes to begin with."""
+
+    def make(registry: str | None = None, per_class: int = 24, epochs: int = 1) -> Days:
+        values = {
+            "name": "toy",
+            "data": {"uri": str(make_photos(per_class)), "cache": "off", "loader_workers": 0, "test_fraction": 0.3},
+            "model": {"name": "test_resnet", "weights": "none", "preprocess": {"image_px": 32}},
+            "transfer": {"unfreeze": 0},
+            "augment": {"strength": 0},
+            "optim": {"lr": 0.02},
+            "train": {"epochs": epochs, "batch_size": 8, "early_stop": 0, "precision": "fp32", "deterministic": True},
+            "compute": {"cluster": "none", "device": "cpu"},
+            "storage": {"uri": str(tmp_path / "runs")},
+            "retrain": {
+                "registry": registry or str(tmp_path / "models" / "toy"),
+                "when": {"new_samples": 20},
+                "gate": {"metric": "accuracy"},
+            },
+        }
+        return Days(Experiment.model_validate(values), Path(values["data"]["uri"]), make_photos)  # type: ignore[index]
+
+    return make

@@ -1,0 +1,121 @@
+"""The pages: whole, escaped, and drawn by a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raytl.metrics.drift import Drift, Sureness
+from raytl.metrics.paired import Paired
+from raytl.registry.record import CHAMPION, Move, Record
+from raytl.retrain.changes import Changes
+from raytl.retrain.gate import Contest, Promote, Slice
+from raytl.retrain.page.markup import Markup, page, table, tag
+from raytl.retrain.page.registry import registry_page
+from raytl.retrain.page.tick import Flip, tick_page
+from raytl.retrain.policy import Skip, Train
+from raytl.retrain.ticks import Tick
+from tests.registry.conftest import about
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+EVIL = "<script>alert(1)</script>"
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+TICK = Tick(
+    id="20261121T060000Z-abcd", started="2026-11-21T06:00:00+00:00", who=EVIL, stage="done", outcome="promote", champion=1,
+    version=2, decision=Train(("200 new", EVIL), 1), verdict=Promote(("better",), (EVIL,)),
+    changes=Changes(
+        "5" * 64, 1, {"train": 100}, {EVIL: 200}, {"red": 1}, {"red -> blue": 2}, {EVIL: 30}, ("green",),
+        {"red": (0.5, 0.25)}, 3, {"looks like an evaluation image": 4}, Drift(100, 0.4, 0.7, 0.002, 0.1, 0.002),
+        Sureness(0.9, 0.8, 0.01), {"red": (3, 4)},
+    ),
+    contest=Contest(
+        evaluation="e" * 16, images=400, looks=7, champion=1, challenger=2, same_weights=False, metrics={"accuracy": 0.93},
+        champion_metrics={"accuracy": 0.9}, latency_ms=9.0, champion_latency_ms=8.0, size_bytes=10**7, unknown=(EVIL,),
+        paired=Paired("accuracy", 0.9, 0.93, 0.03, 0.01, 0.05, 0.012, 20, 8, 0.01, 0.99),
+        slices=(Slice(EVIL, 40, 0.5, 0.75, 12, 2, 0.99), Slice("red", 4, 1.0, 1.0, 0, 0, 1.0)),
+    ),
+)  # fmt: skip
+FLIP = Flip(f"red/{EVIL}.jpg", "red", "blue", "red", PIXEL)
+
+
+def pages() -> dict[str, str]:
+    records = [Record(n, f"t{n}", about(tick=f"t{n}", metrics={"accuracy": 0.8 + n / 50}), {}) for n in (1, 2, 3)]
+    moves = [Move(1, "2026-11-01T00:00:00+00:00", EVIL, EVIL, {CHAMPION: (None, 1)}, {CHAMPION: 1})]
+    skip = replace(TICK, outcome="skip", version=None, decision=Skip(("nothing",)), verdict=None, contest=None)
+    return {
+        "tick": tick_page(TICK, EVIL, [FLIP], [FLIP]),
+        "failed": tick_page(Tick("x", "2026", "me", "failed", "failure", error=EVIL), "x", [], []),
+        "registry": registry_page(EVIL, records, {CHAMPION: 2}, moves, [skip, TICK, replace(TICK, version=3)]),
+        "empty": registry_page("x", [], {}, [], []),
+    }
+
+
+def test_text_is_escaped_and_markup_is_not() -> None:
+    assert tag("p", "a < b", Markup("<br/>"), title='"') == '<p title="&quot;">a &lt; b<br/></p>'
+    assert tag("img", src="x", alt=None) == '<img src="x"/>'
+    assert "<td>&amp;</td>" in table(["x"], [["&"]])
+
+
+@pytest.mark.parametrize("name", list(pages()))
+def test_a_page_is_balanced_and_no_name_becomes_html(name: str) -> None:
+    text = pages()[name]
+    assert "<script" not in text
+    opened: list[str] = []
+
+    class Balance(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            opened.extend([tag] * (tag not in ("meta", "img", "br")))
+
+        def handle_startendtag(self, tag: str, attrs: object) -> None:
+            pass
+
+        def handle_endtag(self, tag: str) -> None:
+            assert opened.pop() == tag
+
+    Balance().feed(text)
+    assert opened == []
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", text), "it needs the network"
+
+
+def test_what_matters_is_on_the_page() -> None:
+    text = pages()["tick"]
+    for said in ("version 2 is the new champion", "Comparison number 7", "20 images won, 8 lost", "AUC 0.70", "No training images are left of: green"):  # fmt: skip
+        assert said in text
+    assert pages()["registry"].count("<circle") == 3
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["tick", "registry"])
+def test_a_browser_draws_the_page(name: str, tmp_path: Path) -> None:
+    path, picture = tmp_path / f"{name}.html", tmp_path / f"{name}.png"
+    path.write_text(pages()[name], encoding="utf-8")
+    words = [
+        str(BROWSER),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=1000,900",
+        "--hide-scrollbars",
+    ]
+    words += [f"--user-data-dir={tmp_path / 'profile'}"]
+    drawn = subprocess.run(
+        [*words, "--dump-dom", path.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert drawn.stdout.count("<svg") == 1
+    assert "alert(1)&lt;/script&gt;" in drawn.stdout
+    subprocess.run([*words, f"--screenshot={picture}", path.as_uri()], capture_output=True, check=True, timeout=120)
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    assert ((pixels != pixels[-1, -1]).any(axis=2).mean(axis=1) > 0).mean() > 0.3, "most of the page is blank"
+
+
+def test_a_page_begins_as_a_document() -> None:
+    assert page("t").startswith("<!doctype html><html")

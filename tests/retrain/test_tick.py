@@ -1,0 +1,291 @@
+"""One idempotent tick, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from raytl.errors import ConfigError, RegistryError, Unavailable
+from raytl.registry import creation
+from raytl.registry.cleaning import planned
+from raytl.registry.registry import Registry
+from raytl.retrain import tick as tick_module
+from raytl.retrain import ticks
+from raytl.retrain.after import following
+from raytl.retrain.policy import Skip, Train
+from raytl.retrain.tick import TickFailed
+from raytl.retrain.ticks import Tick, all_ticks, last_tick, needed
+from raytl.store.lease import held
+from raytl.store.local import LocalStore
+from raytl.store.open import open_store
+from tests.conftest import S3, SWIFT
+from tests.retrain.conftest import MakeDays
+
+STAGES = ("decided", "trained", "compared", "published", "done")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What stores in folders are asked for."""
+    calls: list[str] = []
+    for name in ("list", "get_bytes", "get_to_file", "put_bytes", "put_file", "stat"):
+        real = getattr(LocalStore, name)
+
+        def counted(self: LocalStore, *args: Any, _name: str = name, _real: Any = real) -> Any:
+            calls.append(f"{_name} {args[0] if args else ''}")
+            return _real(self, *args)
+
+        monkeypatch.setattr(LocalStore, name, counted)
+    return calls
+
+
+def test_a_tick_needs_to_know_its_registry(make_days: MakeDays) -> None:
+    with pytest.raises(ConfigError, match=r"retrain\.registry: not set; name the folder or s3:// prefix"):
+        make_days().where(retrain__registry=None).tick()
+
+
+def test_the_first_version_is_the_champion_and_unchanged_data_costs_a_listing(
+    make_days: MakeDays, asked: list[str]
+) -> None:
+    days = make_days()
+    planned_ = days.tick(dry_run=True)
+    assert (planned_.next_step, days.registry.numbers()) == ("train", [])
+    assert isinstance(planned_.tick and planned_.tick.decision, Train)
+    first = days.tick()
+    assert first.tick is not None
+    assert (first.tick.outcome, first.champion, days.registry.state().champion) == ("promote", 1, 1)
+    asked.clear()
+    second = days.tick()
+    assert (second.tick and second.tick.outcome, second.champion) == ("skip", 1)
+    calls = [call.split("/")[0] for call in asked if not call.startswith("stat")]
+    assert calls == ["list ticks", "get_bytes ticks", "list ", "list moves", "get_bytes moves", "put_bytes skips"]
+
+
+def test_a_tick_that_fails_leaves_the_champion_and_says_so_in_its_record(make_days: MakeDays) -> None:
+    days = make_days()
+    days.tick()
+    (days.photos / "red" / "bad.jpg").write_bytes(b"no image")
+    told: list[Tick] = []
+    with pytest.raises(TickFailed, match=r"bad\.jpg[\s\S]*The champion is as it was") as caught:
+        days.tick(after=lambda _, tick: told.append(tick))
+    assert caught.value.exit_code == 1
+    last = last_tick(days.registry.store)
+    assert last is not None
+    assert [last] == told
+    assert (last.stage, last.outcome, last.over, days.registry.state().champion) == ("failed", "failure", True, 1)
+    (days.photos / "red" / "bad.jpg").unlink()
+    assert days.tick().tick is not None
+
+
+def test_a_second_tick_says_who_is_at_work(make_days: MakeDays) -> None:
+    days = make_days()
+    with held(days.registry.store):
+        found = days.tick()
+    assert found.tick is None
+    assert "another raytl (pid" in found.held
+
+
+@pytest.mark.thorough
+def test_new_classes_are_learnt_and_known_rows_are_kept(make_days: MakeDays) -> None:
+    days = make_days(epochs=2)
+    days.tick()
+    days.add(24, ("amber", "blue"))
+    found = days.tick().tick
+    assert found is not None
+    assert found.changes is not None
+    assert found.changes.new_classes == {"amber": 24}
+    assert found.contest is not None
+    assert found.contest.unknown == ("amber",)
+    record = days.registry.record(2)
+    assert record.about.classes == ("amber", "blue", "green", "red")
+    assert record.about.parent == 1
+
+
+@pytest.mark.thorough
+def test_a_class_that_vanished_waits_for_somebody_unless_it_may_go(make_days: MakeDays) -> None:
+    days = make_days()
+    days.tick()
+    shutil.rmtree(days.photos / "green")
+    days.add(12)
+    shutil.rmtree(days.photos / "green")
+    found = days.tick().tick
+    assert found is not None
+    assert isinstance(found.decision, Skip)
+    assert (found.outcome, found.decision.attention) == ("attention", True)
+    assert days.where(retrain__how__vanished_classes="drop").tick().tick is not None
+    assert days.registry.record(2).about.classes == ("blue", "red")
+
+
+@pytest.mark.thorough
+def test_sides_stay_over_retrainings_and_copies_of_evaluation_images_are_left_out(make_days: MakeDays) -> None:
+    days = make_days()
+    days.tick()
+    one = sides(days.registry, 1)
+    held_out = next(key for key, side in one.items() if side == "test")
+    label, name = held_out.split("/")
+    for place in range(12):  # most of them fall on another side by their keys
+        copy = days.photos / label / f"copy-{place}-{name}"
+        Image.open(days.photos / held_out).save(copy, quality="keep", comment=f"copy {place}")
+    days.add(8)
+    found = days.tick().tick
+    assert found is not None
+    assert found.changes is not None
+    two = sides(days.registry, 2)
+    assert all(two[key] == side for key, side in one.items())
+    assert all(side == "test" for key, side in two.items() if "copy-" in key)
+    assert found.changes.left_out.get("looks like an evaluation image", 0) > 3
+
+
+def sides(registry: Registry, number: int) -> dict[str, str]:
+    record = registry.record(number)
+    lines = registry.store.get_bytes(f"files/{record.token}/samples.jsonl").decode().splitlines()
+    return {row["key"]: row["split"] for row in map(json.loads, lines)}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("why", [KeyboardInterrupt, Unavailable])
+@pytest.mark.parametrize("there", ["local", S3, SWIFT])
+def test_a_tick_that_ends_anywhere_is_gone_on_with_to_the_same_end(
+    stage: str,
+    why: type[BaseException],
+    there: str,
+    make_days: MakeDays,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setattr(creation, "SETTLE_S", 0.1)  # nobody else is there
+    days = make_days(None if there == "local" else f"s3://{request.getfixturevalue(there)}/models")
+    days.tick()
+    days.add(10)
+    write, left = tick_module.write_tick, [True]
+
+    def dies_before(store: Any, tick: Tick, where: str = ticks.TICKS) -> None:
+        if tick.stage == stage and tick.interruptions == 0 and left:
+            left.clear()
+            raise why("here")
+        write(store, tick, where)
+
+    monkeypatch.setattr(tick_module, "write_tick", dies_before)
+    with pytest.raises(TickFailed if why is Unavailable else KeyboardInterrupt, match="here"):
+        days.tick()
+    assert days.registry.state().champion == 1 or stage == "done"
+    found = days.tick().tick
+    assert found is not None
+    assert (found.over, found.version) == (True, 2)
+    assert days.registry.numbers() == [1, 2]
+    assert len(days.registry.history()) == 1 + (found.outcome == "promote")
+    assert [t.outcome for t in all_ticks(days.registry.store) if t.version] == ["promote", found.outcome]
+    assert days.tick().tick is not None
+    assert days.registry.numbers() == [1, 2]
+
+
+@pytest.mark.thorough
+def test_a_tick_that_is_interrupted_again_and_again_is_given_up(
+    make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = make_days()
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise Unavailable("the bucket is away")
+
+    monkeypatch.setattr(tick_module, "train", dies)
+    for _ in range(6):
+        with pytest.raises(TickFailed, match="the next tick goes on from here"):
+            days.tick()
+    with pytest.raises(TickFailed, match="was interrupted 6 times; it is given up"):
+        days.tick()
+    assert getattr(last_tick(days.registry.store), "stage", "") == "failed"
+
+
+@pytest.mark.thorough
+def test_images_that_come_while_a_tick_is_interrupted_wait_and_images_that_go_end_it(
+    make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = make_days()
+    real, broken = tick_module.train, [True, True]
+
+    def dies_twice(*args: Any, **values: Any) -> Any:
+        if broken:
+            broken.pop()
+            raise KeyboardInterrupt
+        return real(*args, **values)
+
+    monkeypatch.setattr(tick_module, "train", dies_twice)
+    with pytest.raises(KeyboardInterrupt):
+        days.tick()
+    days.add(10)
+    with pytest.raises(KeyboardInterrupt):
+        days.tick()
+    found = days.tick().tick
+    assert found is not None
+    assert sum(found.changes.images.values() if found.changes else ()) == 72
+    broken.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        days.tick()
+    next((days.photos / "red").glob("*.jpg")).unlink()
+    with pytest.raises(TickFailed, match="1 went away"):
+        days.tick()
+    assert days.tick().tick is not None
+    assert days.registry.numbers() == [1, 2]
+
+
+@pytest.mark.thorough
+def test_a_champion_that_was_moved_by_hand_meanwhile_is_not_moved_over(
+    make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = make_days()
+    days.tick()
+    days.add(10)
+    real = tick_module.judge
+
+    def by_hand(contest: Any, gate: Any) -> Any:
+        record = days.registry.record(1)
+        folder = Path(days.experiment.storage.uri)
+        days.registry.publish(next(folder.iterdir()), record.about)
+        days.registry.promote(2, days.registry.state(), "somebody", "by hand")
+        return tick_module.Promote(("better",)) if real(contest, gate) else None
+
+    monkeypatch.setattr(tick_module, "judge", by_hand)
+    with pytest.raises(TickFailed, match="the champion is version 2 by now, and version 3 was compared with version 1"):
+        days.tick()
+    assert days.registry.state().champion == 2
+
+
+@pytest.mark.thorough
+def test_what_a_tick_needs_is_not_collected(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = make_days()
+    days.tick()
+    store = days.registry.store
+    assert needed(store) == {1: "holds who trained and who was held out so far"}
+    days.add(10)
+    monkeypatch.setattr(tick_module, "train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        days.tick()
+    assert "goes on from it" in needed(store)[1]
+    assert planned(days.registry, 1, needed(store)).removed == ()
+    with pytest.raises(RegistryError, match="no previous champion"):
+        days.registry.rollback("me", "")
+
+
+@pytest.mark.thorough
+def test_every_tick_that_did_something_has_its_page_and_the_registry_has_one(make_days: MakeDays) -> None:
+    days = make_days()
+    after = following(days.experiment, lambda _: None)
+    first = days.tick(after=after).tick
+    days.add(10)
+    second = days.tick(after=after).tick
+    assert first is not None
+    assert second is not None
+    store = open_store(str(days.experiment.retrain.registry))
+    index = store.get_bytes("index.html").decode()
+    for tick in (first, second):
+        assert f"pages/{tick.id}.html" in index
+        assert tick.id in store.get_bytes(f"pages/{tick.id}.html").decode()
+    for made in all_ticks(store):
+        assert Tick.from_json(json.loads(json.dumps(made.to_json()))) == made
