@@ -228,6 +228,7 @@ class Lane:
 
     def run(self) -> None:
         """Do jobs until the input ends, which is at once when who asked was killed; nothing is left half."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             self._run()
         finally:
@@ -238,7 +239,7 @@ class Lane:
         self.selector.register(0, selectors.EVENT_READ)
         buffer = memoryview(bytearray(_BUFFER_BYTES))
         while True:
-            events = self.selector.select(_SAY_EVERY_S if self.done else 1.0)
+            events = self._ready()
             self.now = time.monotonic()
             for key, _ in events:
                 if key.data is not None:
@@ -251,6 +252,14 @@ class Lane:
             if len(events) == 0 or self.now - self.said > 1.0:
                 self._give_up_on_the_silent()
             self._say()
+
+    def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """What can be gone on with. Only here is the signal to end heard: elsewhere a file may be open that nobody has yet."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        try:
+            return self.selector.select(_SAY_EVERY_S if self.done else 1.0)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def _go_on(self, connection: Connection, buffer: memoryview) -> None:
         try:

@@ -18,7 +18,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from raytl.store import s3
+from raytl.store import lane, s3
 from raytl.store.contract import ObjectInfo
 from raytl.store.lanes import Route, Wanted, brought, request, usable
 from raytl.store.s3 import S3Store
@@ -187,6 +187,30 @@ def test_who_stops_listening_ends_the_lanes(objects: Objects, tmp_path: Path) ->
         arrivals.close()
         assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
         assert threading.active_count() < 80
+
+
+ENDED_AS_A_FILE_OPENS = """
+import os, runpy, signal
+opened = os.open
+def open_and_end(*arguments):
+    file = opened(*arguments)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return file
+os.open = open_and_end
+runpy.run_path({path!r}, run_name="__main__")
+"""
+
+
+def test_a_lane_that_is_ended_as_it_opens_a_file_removes_it(
+    objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, out = tmp_path / "lane.py", tmp_path / "out"
+    program.write_text(ENDED_AS_A_FILE_OPENS.format(path=lane.__file__))
+    out.mkdir()
+    monkeypatch.setattr(lane, "__file__", str(program))
+    with serving(objects) as route:
+        assert len(list(brought(route, lambda: None, wanted(objects, out), 5.0))) < 60
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
 def test_tls_is_checked_against_the_given_authorities(objects: Objects, tmp_path: Path) -> None:
