@@ -10,6 +10,7 @@ from rich.text import Text
 
 from raytl.cli.numbers import count, plural, rate, size
 from raytl.cli.tables import MOST_ROWS, facts, table, titled
+from raytl.config.places import run_uri
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
@@ -113,7 +114,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
         ),
         ("optimizer", optimizer_line(experiment)),
         ("compute", f"{workers} on {plan.device}, {plan.precision}"),
-        ("run", f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"),
+        ("run", run_uri(experiment)),
     ]
 
 

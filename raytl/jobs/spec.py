@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from raytl.config.fingerprint import fingerprint
+from raytl.config.places import run_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 from raytl.jobs.pack import EXPERIMENT, Pack, is_here
@@ -51,10 +52,9 @@ def job_spec(
     With `new` the run starts over; a tick of retraining has none, and is another one. No secret goes into it: what the
     cluster needs to reach buckets is the cluster's.
     """
-    run = f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"
     words = ["python", "-m", "raytl", verb]
     if verb == "evaluate":
-        words += [run]
+        words += [run_uri(experiment)]
     else:
         words += [EXPERIMENT, "--set", f"compute.cluster={cluster_of(experiment)}"]
         words += ["--new"] if new and verb != "retrain" else []
@@ -68,13 +68,20 @@ def job_spec(
             "experiment": experiment.name,
             "fingerprint": fingerprint(experiment),
             "snapshot": experiment.data.snapshot or "",
-            "run": registry_of(experiment) if verb == "retrain" else run,
+            "run": _made(verb, experiment),
             "user": user,
             "commit": commit,
         },
         cpus=cpus,
         files=dict(packed.sizes),
     )
+
+
+def _made(verb: Verb, experiment: Experiment) -> str:
+    """Where what it makes will lie."""
+    if verb == "retrain":
+        return registry_of(experiment)
+    return winner_uri(experiment) if verb == "tune" else run_uri(experiment)
 
 
 def base_id(verb: Verb, experiment: Experiment, packed: Pack) -> str:

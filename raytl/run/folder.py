@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raytl.config.places import run_uri
 from raytl.errors import RunError
 from raytl.run.atomic import settle_dir, write_json
 from raytl.store.cache import cache_root
@@ -168,11 +169,6 @@ class RunFolder:
             parts = path.relative_to(self.root).parts
             if path.is_file() and parts[0] not in _NOT_IN_MANIFEST and not any(part.startswith(".") for part in parts):
                 yield path.relative_to(self.root).as_posix()
-
-
-def run_uri(experiment: Experiment) -> str:
-    """Where `experiment` runs: `<storage.uri>/<name>`."""
-    return f"{experiment.storage.uri.rstrip('/')}/{experiment.name}"
 
 
 def is_remote(uri: str) -> bool:

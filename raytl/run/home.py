@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raytl.config.places import run_uri
 from raytl.errors import RaytlError, RunError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.registry.reader import fetched
 from raytl.registry.reference import is_reference
 from raytl.registry.reports import Reports
-from raytl.run.folder import RunFolder, is_remote, run_uri, working_copy
+from raytl.run.folder import RunFolder, is_remote, working_copy
 from raytl.run.mirror import Mirror
 from raytl.run.owner import set_aside, sole_owner
 from raytl.run.uploader import Uploader

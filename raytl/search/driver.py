@@ -19,6 +19,7 @@ from raytl.cluster.metrics import metered
 from raytl.cluster.session import nodes, session
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import decisive
+from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.space import Space, space_of
 from raytl.errors import RunError, TrainingError
@@ -39,7 +40,7 @@ from raytl.search.preflight import depth_costs, depths_of, projected, share_epoc
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.study import TRIALS, Study
-from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, sweep_uri, trial_experiment
+from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, trial_experiment
 from raytl.search.winner import crown
 from raytl.search.worker import Result
 from raytl.store.reach import reach

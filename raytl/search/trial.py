@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.override import override
+from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.data.relocate import on_this_node
-from raytl.run.folder import run_uri, working_copy
+from raytl.run.folder import working_copy
 from raytl.run.home import Home
 from raytl.store.lease import Right
 from raytl.store.reach import reach
@@ -110,11 +111,6 @@ def epochs_of(base: Experiment) -> int:
 def costs(trainable: int, seconds: float) -> dict[str, float]:
     """The objectives that are no scores."""
     return {"cost/trainable_parameters": float(trainable), "cost/train_seconds": seconds}
-
-
-def sweep_uri(experiment: Experiment) -> str:
-    """Where the sweep of `experiment` is kept."""
-    return f"{run_uri(experiment)}-sweep"
 
 
 def sweep_root(experiment: Experiment) -> Path:

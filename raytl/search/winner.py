@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from raytl.config.dump import to_yaml
+from raytl.config.places import winner_name
 from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
@@ -66,7 +67,7 @@ def crown(
     candidates = [_candidate(record, own[record.number], others) for record in best]
     ranking = rank(candidates, lower_is_better(metric))
     record = next(record for record in best if record.number == ranking.winner)
-    experiment = winner_experiment(original, record.overrides, f"{original.name}-winner")
+    experiment = winner_experiment(original, record.overrides, winner_name(original))
     file = folder / "winner.yaml"
     write_text(file, to_yaml(experiment))
     on_event(Message(f"trial {record.number} wins: {ranking.reason}"))

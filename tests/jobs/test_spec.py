@@ -96,7 +96,8 @@ def test_a_tick_is_attached_to_while_it_runs_and_tomorrow_is_another(before: lis
 
 
 def test_a_job_says_where_its_work_will_lie() -> None:
-    assert spec().metadata["run"] == "s3://bucket/runs/far"
+    assert spec().metadata["run"] == spec("evaluate").metadata["run"] == "s3://bucket/runs/far"
+    assert spec("tune").metadata["run"] == "s3://bucket/runs/far-winner"
     assert spec("retrain", STORED).metadata["run"] == "s3://bucket/models/far"
 
 

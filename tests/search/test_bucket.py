@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from raytl.config.override import override
+from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.events import Event, TrialChanged
 from raytl.run.home import Home
 from raytl.search.driver import tune
-from raytl.search.trial import sweep_root, sweep_uri
+from raytl.search.trial import sweep_root
 from raytl.store.open import open_store
 from tests.conftest import S3, SWIFT
 

@@ -16,12 +16,13 @@ import pytest
 
 from raytl.config.dump import to_yaml
 from raytl.config.override import override
+from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.evaluation.evaluate import evaluate
 from raytl.events import Event, TrialChanged
 from raytl.run.mirror import WHOLE
 from raytl.search.driver import SweepResult, tune
-from raytl.search.trial import sweep_root, sweep_uri
+from raytl.search.trial import sweep_root
 from raytl.store.open import open_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.thorough, pytest.mark.timeout(600)]
