@@ -17,7 +17,7 @@ from raytl.cli.numbers import duration
 from raytl.events import EpochEnded, Event, OnEvent, StageOpened, Step, TrialChanged, Work
 
 QUIET_S = 15.0
-"""Plain lines of steps and of work come at most this often."""
+"""Plain lines of steps, of work and of trials at work come at most this often."""
 _WINDOW = 60
 
 Clock = Callable[[], float]
@@ -56,7 +56,7 @@ class Pace:
 
 @dataclass
 class PlainWatcher:
-    """Lines for logs: every event but steps and work, of which one is told now and then, and the last."""
+    """Lines for logs: every event but steps, work and trials at work, of which one is told now and then, and the last."""
 
     console: Console
     clock: Clock = time.monotonic
@@ -67,7 +67,7 @@ class PlainWatcher:
             return
         if isinstance(event, Work) and event.done < event.total and not self._due(event.name):
             return
-        if isinstance(event, TrialChanged) and event.state == "running":
+        if isinstance(event, TrialChanged) and event.state == "running" and not self._due("trial"):
             return
         self.console.print(line(event), soft_wrap=True)
 

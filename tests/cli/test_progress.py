@@ -10,6 +10,7 @@ from rich.console import Console
 
 from raytl.cli.progress import QUIET_S, LiveWatcher, Pace, PlainWatcher, watching
 from raytl.events import EpochEnded, Message, StageOpened, Step, Work
+from tests.cli.test_sweep_view import changed
 
 
 @dataclass
@@ -65,6 +66,18 @@ def test_a_log_gets_the_end_of_each_piece_of_work() -> None:
         watch(Work("reading images", done, 3))
     watch(Message("done"))
     assert text.getvalue() == "reading images: 3 of 3 images\ndone\n"
+
+
+def test_a_log_gets_a_trial_at_work_now_and_then_and_every_end() -> None:
+    out, text = console(False)
+    clock = Clock()
+    watch = PlainWatcher(out, clock)
+    for epoch in range(1, 6):
+        clock.now = epoch * QUIET_S / 2
+        watch(changed(4, "running", epoch=epoch))
+    watch(changed(4, "complete", epoch=6))
+    told = re.findall(r"trial 4  (\w+ after \d)", text.getvalue())
+    assert told == ["running after 3", "running after 5", "complete after 6"]
 
 
 def test_a_line_is_never_broken_or_read_as_markup() -> None:
