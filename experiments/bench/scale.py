@@ -263,7 +263,7 @@ def chosen(arguments: Sequence[str] | None = None) -> tuple[Size, list[str]]:
     given = parser.parse_args(arguments)
     if given.quick:
         return Size("test_resnet", 24, 8, 3, 1, 64), given.parts
-    return Size("mobilenetv2_100", 192, 32, 6, given.rounds, 128), given.parts
+    return Size("mobilenetv2_100", 192, 32, 4, given.rounds, 128), given.parts
 
 
 def main() -> None:
