@@ -60,14 +60,16 @@ def weak(size: Size) -> dict[str, Any]:
 
 
 def overhead(size: Size) -> dict[str, Any]:
-    """Seconds of an epoch from end to end, on Ray and under torchrun, for as many workers as there are cores."""
-    workers = min(2, len(os.sched_getaffinity(0)))
-    found: dict[str, list[float]] = {"ray": [], "torchrun": []}
+    """Seconds of an epoch from end to end, on Ray and under torchrun: with a core to spare for Ray, and with none."""
+    cores = len(os.sched_getaffinity(0))
+    found: dict[str, dict[str, list[float]]] = {str(n): {"ray": [], "torchrun": []} for n in (cores // 2, cores)}
     for number in range(size.rounds):
-        for side in ("ray", "torchrun") if number % 2 == 0 else ("torchrun", "ray"):
-            found[side].append(statistics.median(ran(side, size, workers, f"{side}-{number}").seconds))
-            say(f"overhead, round {number + 1}: {side} {found[side][-1]:.3f} s an epoch")
-    return {"workers": workers, "epoch_s": found}
+        for workers, sides in found.items():
+            for side in ("ray", "torchrun") if number % 2 == 0 else ("torchrun", "ray"):
+                epochs = ran(side, size, int(workers), f"{side}-{workers}-{number}")
+                sides[side].append(statistics.median(epochs.seconds))
+                say(f"overhead, round {number + 1}: {workers} workers, {side} {sides[side][-1]:.3f} s an epoch")
+    return {"cores": cores, "epoch_s": found}
 
 
 def ran(side: str, size: Size, workers: int, name: str) -> Epochs:
@@ -217,14 +219,17 @@ def weak_table(found: dict[str, Any]) -> str:
 
 def overhead_table(found: dict[str, Any]) -> str:
     """An epoch on both sides; the ratio is the median of the rounds' own."""
-    pairs = list(zip(found["epoch_s"]["ray"], found["epoch_s"]["torchrun"], strict=True))
-    more = [100 * (a / b - 1) for a, b in pairs]
-    shown = ", ".join(f"{value:+.1f}" for value in more)
-    medians = [statistics.median(found["epoch_s"][side]) for side in ("ray", "torchrun")]
-    return (
-        "| workers | epoch on Ray | epoch under torchrun | Ray costs | rounds |\n|---|---|---|---|---|\n"
-        f"| {found['workers']} | {medians[0]:.2f} s | {medians[1]:.2f} s | {statistics.median(more):+.1f} % | {shown} |"
-    )
+    lines = [
+        "| workers | cores | epoch on Ray | epoch under torchrun | Ray costs | rounds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for workers, sides in found["epoch_s"].items():
+        more = [100 * (a / b - 1) for a, b in zip(sides["ray"], sides["torchrun"], strict=True)]
+        shown = ", ".join(f"{value:+.1f}" for value in more)
+        ray, torchrun = (f"{statistics.median(sides[side]):.2f} s" for side in ("ray", "torchrun"))
+        costs = f"{statistics.median(more):+.1f} %"
+        lines.append(f"| {workers} | {found['cores']} | {ray} | {torchrun} | {costs} | {shown} |")
+    return "\n".join(lines)
 
 
 def startup_table(found: dict[str, Any]) -> str:

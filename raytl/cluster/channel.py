@@ -16,7 +16,7 @@ from raytl.cluster import pulse
 from raytl.cluster.beat import Ask, Beat
 from raytl.events import Event, OnEvent
 
-_POLL_S = 0.2
+_POLL_S = 0.5
 
 
 class _Board:

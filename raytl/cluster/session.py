@@ -25,7 +25,7 @@ _OF_WORKERS = {
 #: hangs the others for ever; no watcher of preemptions, as `watch` looks for them; no usage pings (Ray sends one even when told not to, hence the dead URL); workers of
 #: the priority that this process has (Ray gives them the least, and they starve beside anything else).
 _ENVIRONMENT = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "300",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",

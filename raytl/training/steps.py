@@ -26,7 +26,7 @@ from raytl.training.checkpoint import Progress
 from raytl.training.phase import Phase
 from raytl.world import World
 
-_EVENT_EVERY_S = 0.25
+_EVENT_EVERY_S = 0.5
 _MAX_SEED = 2**63 - 1
 
 
