@@ -28,7 +28,7 @@ from experiments.bench.pull_listing import BUCKET, MILLION, Million, _Handler
 RESULTS = Path("build/bench/many.json")
 NODES, GPUS = 64, 8
 RANKS = NODES * GPUS
-STEP_EVENTS_S = 4
+STEP_EVENTS_S = 2
 """Events a second that the leading rank tells (raytl.training.steps)."""
 MODEL_BYTES = 100e6
 """Weights of a network such as ResNet-50 in fp32; a last checkpoint has them three times (AdamW)."""
