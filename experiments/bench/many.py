@@ -30,6 +30,8 @@ NODES, GPUS = 64, 8
 RANKS = NODES * GPUS
 STEP_EVENTS_S = 2
 """Events a second that the leading rank tells (raytl.training.steps)."""
+BEAT_EVERY_S = 4
+"""Seconds between two beats of a rank, but for the leading one (raytl.cluster.pulse)."""
 MODEL_BYTES = 100e6
 """Weights of a network such as ResNet-50 in fp32; a last checkpoint has them three times (AdamW)."""
 S3_GETS_S, S3_PUTS_S, NODE_BYTES_S = 5500, 3500, 1.25e9
@@ -55,7 +57,8 @@ def channel(senders: int, each: int) -> dict[str, float]:
 
     processes = 4
     with session("local"):
-        with opened(hear) as sender:
+        with opened(hear) as here:
+            sender = here.line
             flooding = ray.remote(num_cpus=0.1)(flood)
             ray.get([flooding.remote(sender, 1) for _ in range(processes)])
             began = time.perf_counter()
@@ -195,13 +198,15 @@ def snapshot(count: int) -> dict[str, float]:
 def head_table(found: dict[str, Any]) -> str:
     """The head, from what one actor and one machine do."""
     rate, start = found["channel"]["events_per_s"], found["channel"]["actor_start_s"]
-    all_tell = RANKS * STEP_EVENTS_S
+    all_tell, beats = RANKS * STEP_EVENTS_S, RANKS / BEAT_EVERY_S
     return "\n".join(
         [
             "| the head | measured here | a run of 512 ranks asks | limit |",
             "|---|---|---|---|",
             f"| events to the channel's actor | {rate:,.0f} /s | {STEP_EVENTS_S} /s: only the leading rank tells "
             f"| {rate / STEP_EVENTS_S:,.0f} runs at once; if all ranks told: {all_tell:,} /s, {rate / all_tell:.1f} runs |",
+            f"| beats to it | the same | {beats:,.0f} /s: each rank every {BEAT_EVERY_S:g} s "
+            f"| {rate / beats:.1f} times as many ranks |",
             f"| actor starts | {start:.2f} s each on this machine | {GPUS} a node, on all nodes at once "
             f"| {start * GPUS:.1f} s on a node like this one; the head only places {RANKS} actors |",
         ]
