@@ -87,6 +87,7 @@ def test_another_experiment_of_that_name_says_what_differs(
         tune(make_sweep({"optim.schedule": "constant", "search.trials": 5}))
 
 
+@pytest.mark.thorough
 def test_a_killed_sweep_ends_as_an_undisturbed_one(make_sweep: MakeSweep, tmp_path: Path) -> None:
     whole = make_sweep({"storage.uri": str(tmp_path / "whole")})
     tune(whole)

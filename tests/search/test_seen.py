@@ -37,6 +37,7 @@ def get(app: Callable[..., Any], path: str) -> Any:
     return json.loads(body)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("storage", ["journal", "sqlite"])
 def test_optuna_dashboard_opens_the_storage(storage: str, make_sweep: Callable[..., Experiment]) -> None:
     from optuna_dashboard import wsgi

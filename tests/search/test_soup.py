@@ -22,6 +22,7 @@ def test_the_mean_of_states() -> None:
     assert (found["count"].item(), found["weight"].dtype) == (4, torch.float32)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["uniform", "greedy"])
 def test_a_sweep_cooks_a_soup_of_its_best_trials(kind: str, make_sweep: Callable[..., Experiment]) -> None:
     experiment = make_sweep({"search.soup": kind, "search.replicates.top": 0, "search.keep": 3, "search.trials": 5})
