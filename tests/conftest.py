@@ -23,6 +23,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from raytl.cli.ending import Ending  # noqa: E402
 from tests.servers import swift  # noqa: E402
 
 _BUCKETS = itertools.count()
@@ -30,6 +31,13 @@ _BUCKETS = itertools.count()
 S3 = pytest.param("bucket", marks=pytest.mark.s3, id="s3")
 SWIFT = pytest.param("swift_bucket", marks=pytest.mark.real_store, id="swift")
 REPO = Path(__file__).resolve().parent.parent
+_ENDING = Ending()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tests that start Ray in this process leave its threads: see `Ending`."""
+    _ENDING.code = int(session.exitstatus)
 
 
 @pytest.fixture(scope="session")
