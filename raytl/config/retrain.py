@@ -60,7 +60,7 @@ class GateConfig(Section):
     max_class_drop: Fraction | None = 0.05
     """A class whose recall falls by more, beyond the noise of its images, is reason to reject; null = none is."""
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
-    """The median time of one image on this machine, in ms; null = no bound."""
+    """The time of one image on this machine, in ms, the quickest of 20; null = no bound."""
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
     """The size of the weights, in MB (10^6 bytes); null = no bound."""
 
