@@ -101,7 +101,8 @@ def tune_and_die(experiment: Experiment, file: Path) -> None:
     assert ended.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(("workers", "trials"), [(1, 6), pytest.param(2, 3, marks=pytest.mark.lengthy)])
+@pytest.mark.lengthy
+@pytest.mark.parametrize(("workers", "trials"), [(1, 6), (2, 3)])
 def test_a_sweep_on_two_machines_is_that_of_one_whatever_becomes_of_its_driver(
     make_sweep: Callable[..., Experiment],
     machines: Machines,

@@ -74,6 +74,7 @@ def opens(folder: Path, task: Task) -> Run:
 
 @pytest.mark.ray
 @pytest.mark.thorough
+@pytest.mark.lengthy
 @pytest.mark.slow
 def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path) -> None:
     search = SearchConfig(

@@ -144,6 +144,7 @@ def test_a_file_that_changes_between_listing_and_fetching_is_said_so_or_taken_wh
     assert tree(pull(f"s3://{bucket}/photos")) == {**photos, "class-1/7.jpg": new}
 
 
+@pytest.mark.lengthy
 def test_a_listing_that_changes_while_it_is_read_has_all_that_was_there_all_along(
     between: Proxy, bucket: str, photos: dict[str, bytes], s3_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
