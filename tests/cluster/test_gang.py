@@ -38,6 +38,7 @@ def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_workers_own_error_reaches_the_user_and_is_not_retried(tmp_path: Path) -> None:
     watcher = Recorder()
     with pytest.raises(NonFiniteLoss, match="^the loss became nan in epoch 1$"):

@@ -61,6 +61,7 @@ def test_the_test_split_stays_locked(finished: tuple[Experiment, Any, Recorder])
     assert not list(sweep_root(experiment).rglob("test_ledger.jsonl"))
 
 
+@pytest.mark.thorough
 def test_only_the_best_checkpoints_stay_on_disk(make_sweep: MakeSweep) -> None:
     experiment = make_sweep({"search.trials": 5, "search.keep": 1, "search.replicates.top": 1})
     tune(experiment)
@@ -110,6 +111,7 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(make_sweep: MakeSweep, tmp_pa
     assert outline(sweep_root(killed)) == outline(sweep_root(whole))
 
 
+@pytest.mark.thorough
 def test_sharing_gives_the_scores_of_not_sharing(make_sweep: MakeSweep, tmp_path: Path) -> None:
     """With as many views as epochs, what is read is what would have been computed."""
     scores = {}
@@ -201,6 +203,7 @@ def test_trials_of_two_workers_do_not_wait_for_each_other_for_ever(make_sweep: M
     assert rows[0]["features"] == "frozen below 0", "workers of a trial share activations too"
 
 
+@pytest.mark.thorough
 def test_activations_of_a_deeper_cut_are_gone_on_from(
     make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

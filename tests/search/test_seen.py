@@ -61,6 +61,7 @@ def test_optuna_dashboard_opens_the_storage(storage: str, make_sweep: Callable[.
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
+@pytest.mark.thorough
 def test_a_browser_draws_every_chart_of_the_page(make_sweep: Callable[..., Experiment], tmp_path: Path) -> None:
     experiment = make_sweep({"search.trials": 6})
     tune(experiment)
