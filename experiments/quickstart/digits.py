@@ -35,6 +35,6 @@ def write(root: Path, train: int, val: int, seed: int = 0) -> dict[str, int]:
 
 
 def picture(scan: np.ndarray) -> Image.Image:
-    """Dark ink on white from a scan `(8, 8)` of ink in [0, 16]."""
-    page = (255 - scan * (255 / 16)).clip(0, 255).astype(np.uint8)
+    """Light ink on black, as the set has it, from a scan `(8, 8)` of ink in [0, 16]."""
+    page = (scan * (255 / 16)).clip(0, 255).astype(np.uint8)
     return Image.fromarray(page).resize((PX, PX), Image.Resampling.BICUBIC)

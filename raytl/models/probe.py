@@ -327,7 +327,7 @@ def save(probe: Probe, folder: Path) -> None:
     temporary.mkdir(parents=True)
     try:
         tensors = {
-            f"{name}.{part}": getattr(head, part).contiguous()
+            f"{name}.{part}": getattr(head, part).contiguous().clone()  # the soft head may be the best one
             for name, head in (("best", probe.best), ("soft", probe.soft))
             for part in ("weight", "bias")
         }

@@ -38,7 +38,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate's mean, and its interval (None with one score)."""
+    """A candidate's mean, and its interval, within what the metric can be (None with one score)."""
 
     candidate: Candidate
     mean: float
@@ -73,8 +73,9 @@ def rank(
         TrainingError: no candidate has a score.
     """
     sign = -1.0 if lower_is_better else 1.0
+    most = math.inf if lower_is_better else 1.0  # losses and costs begin at 0; what is better higher is a share
     standings = sorted(
-        (_standing(candidate, confidence) for candidate in candidates if candidate.sound),
+        (_standing(candidate, confidence, most) for candidate in candidates if candidate.sound),
         key=lambda standing: (-sign * standing.mean, *_cost(standing.candidate)),
     )
     if not standings:
@@ -96,10 +97,12 @@ def _cost(candidate: Candidate) -> tuple[int, int, int]:
     return candidate.trainable, candidate.depth, candidate.number
 
 
-def _standing(candidate: Candidate, confidence: float) -> Standing:
+def _standing(candidate: Candidate, confidence: float, most: float) -> Standing:
     mean = statistics.fmean(candidate.sound)
     half = _half(candidate.sound, confidence)
-    return Standing(candidate, mean, None if half is None else mean - half, None if half is None else mean + half)
+    if half is None:
+        return Standing(candidate, mean, None, None)
+    return Standing(candidate, mean, max(0.0, mean - half), min(most, mean + half))
 
 
 @dataclass(frozen=True, slots=True)

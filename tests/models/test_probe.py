@@ -312,8 +312,10 @@ def test_a_head_of_other_classes_is_an_error() -> None:
         probe.install(small(classes=5), solved.best)
 
 
-def test_a_saved_probe_is_read_as_it_was(tmp_path: Path) -> None:
-    solved = draw().solve()
+@pytest.mark.parametrize("strengths", [probe.STRENGTHS, (0.1,)], ids=["another soft head", "the soft head is the best"])
+def test_a_saved_probe_is_read_as_it_was(strengths: tuple[float, ...], tmp_path: Path) -> None:
+    solved = draw().solve(strengths=strengths)
+    assert (solved.soft is solved.best) == (len(strengths) == 1)
     solved.scores[solved.best.strength]["val/macro_f1"] = math.nan
     folder = tmp_path / "sweep" / "a head"
     for _ in range(2):  # the second time over the first

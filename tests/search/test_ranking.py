@@ -84,14 +84,30 @@ def test_of_losses_the_lowest_mean_is_best(scores: tuple[float, ...], winner: in
 
 
 def test_standings_are_in_order_of_the_mean_with_their_t_intervals() -> None:
-    """Of 1, 2, 3: mean 2, standard error 1/sqrt(3), t(0.975, 2) = 4.3027."""
-    found = rank([trial(1, (0.5,)), trial(2, (1.0, 2.0, 3.0)), trial(3, (NAN,))], lower_is_better=False)
+    """Of 0.5, 0.6, 0.7: mean 0.6, standard error 0.1/sqrt(3), t(0.975, 2) = 4.3027."""
+    found = rank([trial(1, (0.5,)), trial(2, (0.5, 0.6, 0.7)), trial(3, (NAN,))], lower_is_better=False)
     first, second = found.order
     assert (first.candidate.number, second.candidate.number) == (2, 1)
-    assert first.mean == 2.0
-    assert first.low == pytest.approx(2 - 4.3027 / math.sqrt(3), abs=1e-4)
-    assert first.high == pytest.approx(2 + 4.3027 / math.sqrt(3), abs=1e-4)
+    assert first.mean == pytest.approx(0.6)
+    assert first.low == pytest.approx(0.6 - 0.43027 / math.sqrt(3), abs=1e-5)
+    assert first.high == pytest.approx(0.6 + 0.43027 / math.sqrt(3), abs=1e-5)
     assert (second.mean, second.low, second.high) == (0.5, None, None)
+
+
+@pytest.mark.parametrize(
+    ("scores", "lower_is_better", "low", "high"),
+    [
+        pytest.param((0.98, 1.0), False, 0.8629, 1.0, id="a share ends at 1"),
+        pytest.param((0.02, 0.0), False, 0.0, 0.1371, id="a share begins at 0"),
+        pytest.param((0.1, 2.1), True, 0.0, 13.8062, id="a loss begins at 0 and has no end"),
+    ],
+)
+def test_an_interval_ends_where_its_metric_does(
+    scores: tuple[float, ...], lower_is_better: bool, low: float, high: float
+) -> None:
+    """Of two scores that differ by d: the mean +- d/2 x t(0.975, 1) = 12.7062."""
+    (standing,) = rank([trial(1, scores)], lower_is_better).order
+    assert (standing.low, standing.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
 
 def test_a_lower_confidence_makes_intervals_narrower_and_noise_smaller() -> None:
