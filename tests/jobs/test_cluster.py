@@ -73,13 +73,14 @@ def two_nodes(more: Mapping[str, str] | None = None, *words: str) -> Iterator[tu
     """The URL of the job server, and the address, of two nodes with one CPU each: with `more` in their environment, and
     the head started with `words` too."""
     gcs, board = free_port(), free_port()
-    scratch = tempfile.mkdtemp(prefix="raytl-")  # a short path, for sockets
+    # Short paths, for sockets; a folder each: in a shared one the second unpacks a job's code anew under who runs it.
+    scratch, other = (tempfile.mkdtemp(prefix="raytl-") for _ in range(2))
     head = ["--head", "--port", str(gcs), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(board)]
     nodes = [ray_start(*head, *words, "--temp-dir", scratch, "--disable-usage-stats", more=more)]
     url = f"http://127.0.0.1:{board}"
     try:
         answers(f"{url}/api/jobs/", lambda body: body.startswith(b"["))
-        nodes.append(ray_start("--address", f"127.0.0.1:{gcs}", more=more))
+        nodes.append(ray_start("--address", f"127.0.0.1:{gcs}", "--temp-dir", other, more=more))
         answers(f"{url}/nodes?view=summary", lambda body: body.count(b'"ALIVE"') >= 2)
         yield url, f"127.0.0.1:{gcs}"
     finally:
@@ -90,7 +91,8 @@ def two_nodes(more: Mapping[str, str] | None = None, *words: str) -> Iterator[tu
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             node.wait()
-        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in (scratch, other):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
