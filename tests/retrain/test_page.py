@@ -117,5 +117,17 @@ def test_a_browser_draws_the_page(name: str, tmp_path: Path) -> None:
     assert ((pixels != pixels[-1, -1]).any(axis=2).mean(axis=1) > 0).mean() > 0.3, "most of the page is blank"
 
 
+@pytest.mark.parametrize(
+    ("interruptions", "said"),
+    [
+        (0, "from version 1."),
+        (1, "from version 1; the tick was interrupted once."),
+        (3, "; the tick was interrupted 3 times."),
+    ],
+)
+def test_a_tick_tells_how_often_it_was_interrupted(interruptions: int, said: str) -> None:
+    assert said in tick_page(replace(TICK, interruptions=interruptions), "x", [], [])
+
+
 def test_a_page_begins_as_a_document() -> None:
     assert page("t").startswith("<!doctype html><html")

@@ -61,7 +61,8 @@ def _decision(tick: Tick) -> Node:
     how = "searched" if isinstance(tick.decision, Search) else "trained"
     start = getattr(tick.decision, "start", None)
     origin = "from the start" if start is None else f"from version {start}"
-    again = f"; the tick was interrupted {tick.interruptions} times" if tick.interruptions else ""
+    often = "once" if tick.interruptions == 1 else f"{tick.interruptions} times"
+    again = f"; the tick was interrupted {often}" if tick.interruptions else ""
     return [
         tag("h2", "Why it trained"),
         tag("ul", [tag("li", reason) for reason in tick.decision.reasons]),
