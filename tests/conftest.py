@@ -60,27 +60,31 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 MakePhotos = Callable[..., Path]
 
 
+def write_photos(
+    root: Path,
+    per_class: int = 6,
+    classes: tuple[str, ...] = ("blue", "green", "red"),
+    px: int = 40,
+    seed: int = 0,
+) -> Path:
+    """Writes `per_class` noisy JPEGs of each class, told apart by colour, under `root/<class>/`; returns the root."""
+    draw = np.random.default_rng(seed)
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(per_class):
+            pixels = draw.integers(0, 120, size=(px, px, 3))
+            pixels[..., number % 3] += 40 + 90 * (number // 3 % 2 + 1) // 2
+            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            image.save(root / name / f"{i:03d}.jpg", quality=90)
+    return root
+
+
 @pytest.fixture
 def make_photos(tmp_path: Path) -> MakePhotos:
-    """Writes `per_class` noisy JPEGs of each class, told apart by colour, under `root/<class>/`; returns the root."""
+    """`write_photos`, into `root` or the test's own folder."""
 
-    def make(
-        per_class: int = 6,
-        classes: tuple[str, ...] = ("blue", "green", "red"),
-        px: int = 40,
-        root: Path | None = None,
-        seed: int = 0,
-    ) -> Path:
-        root = root or tmp_path / "photos"
-        draw = np.random.default_rng(seed)
-        for number, name in enumerate(classes):
-            (root / name).mkdir(parents=True, exist_ok=True)
-            for i in range(per_class):
-                pixels = draw.integers(0, 120, size=(px, px, 3))
-                pixels[..., number % 3] += 40 + 90 * (number // 3 % 2 + 1) // 2
-                image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-                image.save(root / name / f"{i:03d}.jpg", quality=90)
-        return root
+    def make(per_class: int = 6, *args: Any, root: Path | None = None, **kwargs: Any) -> Path:
+        return write_photos(root or tmp_path / "photos", per_class, *args, **kwargs)
 
     return make
 

@@ -17,32 +17,42 @@ from raytl.models.backbone import build
 MakeSweep = Callable[..., Experiment]
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
+def write_weights(folder: Path) -> Path:
     """A file of weights, as a stand-in for pretrained ones."""
     torch.manual_seed(1)
     config = ModelConfig(name="test_resnet", weights="none", preprocess=PreprocessOverride(image_px=32))
-    file = tmp_path / "weights.safetensors"
+    file = folder / "weights.safetensors"
     save_file({name: t.contiguous() for name, t in build(config, 7).module.state_dict().items()}, file)
     return file
 
 
+def toy(photos: Path, weights: Path, runs: Path) -> Experiment:
+    """An experiment with a small search, in this process and in fp32."""
+    base = {
+        "name": "toy",
+        "data": {"uri": str(photos), "loader_workers": 0},
+        "model": {"name": "test_resnet", "weights": str(weights), "preprocess": {"image_px": 32}},
+        "transfer": {"unfreeze": 2},
+        "augment": {"colour": False},
+        "train": {"epochs": 2, "batch_size": 8, "early_stop": 0, "precision": "fp32", "deterministic": True},
+        "compute": {"cluster": "none", "device": "cpu"},
+        "storage": {"uri": str(runs)},
+        "search": {"trials": 4, "views": 2, "replicates": {"top": 2, "seeds": 2}},
+    }
+    return Experiment.model_validate(base)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """The file of weights of one test."""
+    return write_weights(tmp_path)
+
+
 @pytest.fixture
 def make_sweep(make_photos: Callable[..., Path], weights: Path, tmp_path: Path) -> MakeSweep:
-    """An experiment with a small search, in this process and in fp32; overrides by dotted key."""
+    """`toy`, in a folder of the test's own; overrides by dotted key."""
 
     def make(changes: dict[str, Any] | None = None) -> Experiment:
-        base = {
-            "name": "toy",
-            "data": {"uri": str(make_photos(12)), "loader_workers": 0},
-            "model": {"name": "test_resnet", "weights": str(weights), "preprocess": {"image_px": 32}},
-            "transfer": {"unfreeze": 2},
-            "augment": {"colour": False},
-            "train": {"epochs": 2, "batch_size": 8, "early_stop": 0, "precision": "fp32", "deterministic": True},
-            "compute": {"cluster": "none", "device": "cpu"},
-            "storage": {"uri": str(tmp_path / "runs")},
-            "search": {"trials": 4, "views": 2, "replicates": {"top": 2, "seeds": 2}},
-        }
-        return override(Experiment.model_validate(base), changes or {})
+        return override(toy(make_photos(12), weights, tmp_path / "runs"), changes or {})
 
     return make

@@ -16,6 +16,7 @@ import pytest
 
 from raytl.config.dump import to_yaml
 from raytl.config.load import load_experiment
+from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.errors import RunError, TrainingError
 from raytl.events import Recorder, TrialChanged
@@ -24,6 +25,8 @@ from raytl.models.prefix import between
 from raytl.search.driver import plan_sweep, tune
 from raytl.search.trial import SweepJob, Task, sweep_root
 from raytl.search.worker import TrialRun
+from tests.conftest import write_photos
+from tests.search.conftest import toy, write_weights
 
 MakeSweep = Callable[..., Experiment]
 
@@ -34,10 +37,15 @@ def outline(folder: Path) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "folder")} for row in rows]
 
 
-@pytest.fixture
-def finished(make_sweep: MakeSweep) -> tuple[Experiment, Any, Recorder]:
-    experiment, heard = make_sweep(), Recorder()
-    return experiment, tune(experiment, on_event=heard), heard
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Any, Recorder]:
+    """A sweep that ended, what it gave and what was heard of it; for tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("finished")
+    experiment = toy(write_photos(folder / "photos", 12), write_weights(folder), folder / "runs")
+    heard = Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAYTL_CACHE", str(folder / "cache"))
+        return experiment, tune(experiment, on_event=heard), heard
 
 
 def test_a_sweep_ends_with_a_winner_a_report_and_a_run(finished: tuple[Experiment, Any, Recorder]) -> None:
@@ -71,8 +79,9 @@ def test_only_the_best_checkpoints_stay_on_disk(make_sweep: MakeSweep) -> None:
     assert not list(trials.glob("trial-*-????????/checkpoints/last"))
 
 
-def test_a_finished_sweep_is_left_alone_and_can_be_extended(finished: tuple[Experiment, Any, Recorder]) -> None:
-    experiment, result, _ = finished
+def test_a_finished_sweep_is_left_alone_and_can_be_extended(make_sweep: MakeSweep) -> None:
+    experiment = make_sweep()
+    result = tune(experiment)
     before = outline(sweep_root(experiment))
     again = tune(experiment)
     assert (again.status, again.winner_number) == ("already finished", result.winner_number)
@@ -81,11 +90,10 @@ def test_a_finished_sweep_is_left_alone_and_can_be_extended(finished: tuple[Expe
     assert outline(sweep_root(experiment))[:4] == before
 
 
-def test_another_experiment_of_that_name_says_what_differs(
-    finished: tuple[Experiment, Any, Recorder], make_sweep: MakeSweep
-) -> None:
+def test_another_experiment_of_that_name_says_what_differs(finished: tuple[Experiment, Any, Recorder]) -> None:
+    experiment, _, _ = finished
     with pytest.raises(RunError, match=r"optim\.schedule: cosine -> constant"):
-        tune(make_sweep({"optim.schedule": "constant", "search.trials": 5}))
+        tune(override(experiment, {"optim.schedule": "constant", "search.trials": 5}))
 
 
 @pytest.mark.thorough
