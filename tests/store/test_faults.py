@@ -32,7 +32,7 @@ RECOVERED: dict[str, Fault] = {
 }
 SILENCE_S = 2.0
 SILENT: dict[str, Fault] = {
-    "stall": faults.stalled(2 * SILENCE_S),
+    "stall": faults.stalled(600.0),  # nobody who waits for its end passes
     "slow drip": faults.dripping(1.5 * SILENCE_S),
 }
 FATAL: dict[str, tuple[Fault, type[StoreError], str]] = {
@@ -88,7 +88,7 @@ def test_what_passes_is_recovered_from(
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
 @pytest.mark.parametrize("name", SILENT)
-def test_silence_is_recovered_from_and_slowness_is_none(
+def test_silence_and_slowness_are_recovered_from(
     between: Proxy, bucket: str, photos: dict[str, bytes], name: str, rate: float
 ) -> None:
     between.do(SILENT[name], share(rate, seed=len(RECOVERED) + list(SILENT).index(name)))
