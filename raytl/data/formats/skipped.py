@@ -1,0 +1,62 @@
+"""One rule for what is not a sample, shared by every layout and by `predict`: the name decides, and each name has a reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from raytl.data.decode import IMAGE_SUFFIXES
+from raytl.data.manifest import listed
+
+SYSTEM = "system files"
+HIDDEN = "hidden files"
+NOT_IMAGES = "files that are not images"
+LOOSE = "images outside any class folder"
+
+# Written by file managers, archivers, notebooks, version control, NAS boxes and snapshots; lower case.
+_SYSTEM_NAMES = frozenset(
+    {"__macosx", "@eadir", "__pycache__", "lost+found", "$recycle.bin", "system volume information", "thumbs.db"}
+    | {
+        "desktop.ini",
+        ".ds_store",
+        ".appledouble",
+        ".spotlight-v100",
+        ".trashes",
+        ".fseventsd",
+        ".thumbnails",
+        ".thumbs",
+    }
+    | {".@__thumb", ".picasaoriginals", ".ipynb_checkpoints", ".git", ".svn", ".hg", ".dvc", ".cache", ".snapshot"}
+    | {".snapshots", ".zfs", ".idea", ".vscode", "_success", ".huggingface", "#recycle", "@recycle"}
+)
+
+
+def is_system(name: str) -> bool:
+    """Return whether a file or folder of this name was left by a tool: AppleDouble halves, trash, caches, thumbnails."""
+    lower = name.lower()
+    return lower in _SYSTEM_NAMES or name.startswith("._") or lower.startswith(".trash-") or lower.endswith("_$folder$")
+
+
+def skip_reason(key: str) -> str:
+    """Return why the file at this posix path is not a sample, or an empty string for an image.
+
+    A folder whose name begins with a dot is a class like any other (`.22 LR`) unless a tool is known to write it.
+    """
+    path = PurePosixPath(key)
+    if any(is_system(part) for part in path.parts):
+        return SYSTEM
+    if path.name.startswith("."):
+        return HIDDEN
+    return "" if path.suffix.lower() in IMAGE_SUFFIXES else NOT_IMAGES
+
+
+def left_out(keys: Iterable[str]) -> list[str]:
+    """Return one line for each reason: how many of the files `keys` it left out, and the first three by name."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        by_reason[skip_reason(key) or LOOSE].append(key)
+    return [
+        f"{len(found)} {reason} left out:\n{listed([repr(key) for key in sorted(found)], 3)}"
+        for reason, found in sorted(by_reason.items())
+    ]
