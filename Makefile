@@ -3,19 +3,34 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-thorough test-lengthy test-faults test-store test-assets lint format bench clean venv
+.PHONY: help quickstart test test-all test-thorough test-lengthy test-faults test-store test-assets lint format bench clean venv
 
 # any Python from 3.11; `make PYTHON=/path/to/python3.11 ...` picks one
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# TORCH=cpu installs CPU builds of torch and torchvision (1 GB in place of 6), where the package registry has them
+TORCH ?= default
+ifeq ($(TORCH),cpu)
+TORCH_EDIT := s/^(torch|torchvision)===(.*)$$/\1==\2+cpu/
+UV_TORCH := --torch-backend cpu
+TORCH_ADVICE := CPU builds of torch may be missing from your package registry: run make without TORCH=cpu.
+else ifeq ($(TORCH),default)
+TORCH_EDIT :=
+else
+$(error TORCH=$(TORCH): expected default or cpu)
+endif
 # more words for pytest: make test ARGS="tests/data -x"
 ARGS ?=
+# tests that run at the same time; 0 runs them in one process, for a debugger
+TESTS_AT_ONCE ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadgroup
 
 help:
 	@echo "make quickstart   transfer learning on a small niche, from nothing, in a few minutes"
-	@echo "make test         the test suite (ARGS=... for pytest)"
+	@echo "make test         the test suite, two tests at a time (ARGS=... for pytest)"
+	@echo "make test-all     everything: each of these, one after the other, and the quickstart"
 	@echo "make test-thorough the rest of it: faults of stores, kills, second machines"
 	@echo "make test-lengthy what of that takes a minute or more each: sweeps and ticks on several machines, Slurm"
 	@echo "make test-faults  faults at random moments on hosts of their own (root, iproute2); RAYTL_FAULT_ROUNDS=20 for the table"
@@ -27,6 +42,7 @@ help:
 
 venv: $(STAMP)
 
+# uv installs in a tenth of pip's time; where it cannot be had, pip does the same work.
 # A virtual environment that was begun and not finished has no stamp: the same commands finish it.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -36,30 +52,38 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "'$(PYTHON)' cannot make virtual environments: its venv module is missing." >&2; \
 	  echo "Install it (Debian, Ubuntu: apt-get install python3-venv), or name another: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@echo "installing into $(VENV) (torch is large: some minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@sed -E '$(TORCH_EDIT)' constraints.txt > $(VENV)/constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv \
+	  || echo "uv cannot be installed here; pip takes its place and some minutes more" >&2
+	@echo "installing into $(VENV) (torch is large) ..."
+	@$(BIN)/uv pip install --python $(BIN)/python $(UV_TORCH) --constraint $(VENV)/constraints.txt --editable '.[dev]' \
+	  || $(BIN)/python -m pip install --disable-pip-version-check --constraint $(VENV)/constraints.txt --editable '.[dev]' \
+	  || { echo "Installation failed; see above. $(TORCH_ADVICE)" >&2; exit 1; }
 	@touch $@
 
 quickstart: $(STAMP)
 	@$(BIN)/python -m experiments.quickstart.run
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-thorough: $(STAMP)
-	@$(BIN)/python -m pytest -m "thorough and not lengthy and not assets and not real_store" $(ARGS)
+	@$(PYTEST) -m "thorough and not lengthy and not assets and not real_store" $(ARGS)
 
 test-lengthy: $(STAMP)
-	@$(BIN)/python -m pytest -m "lengthy and not assets and not real_store" $(ARGS)
-
-test-faults: $(STAMP)
-	@$(BIN)/python -m pytest -m "faults" $(ARGS)
+	@$(PYTEST) -m "lengthy and not assets and not real_store" $(ARGS)
 
 test-store: $(STAMP)
-	@$(BIN)/python -m pytest -m "real_store and not assets" $(ARGS)
+	@$(PYTEST) -m "real_store and not assets" $(ARGS)
 
 test-assets: $(STAMP)
-	@$(BIN)/python -m pytest -m assets $(ARGS)
+	@$(PYTEST) -m assets $(ARGS)
+
+# hosts of its own on this machine: one test at a time
+test-faults: $(STAMP)
+	@$(BIN)/python -m pytest -m faults $(ARGS)
+
+test-all: lint test quickstart test-store test-assets test-thorough test-lengthy test-faults
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
