@@ -62,7 +62,7 @@ def _photos_below(folder: Path, said: str, on_left_out: Callable[[str, str], Non
     for reason, keys in by_reason(others).items():
         for key in keys:
             on_left_out(str(folder / key), reason)
-    return [str(folder / key) for key in root.keys()]
+    return [str(folder / key) for key in root.below()]
 
 
 def _listed(table: Path) -> list[str]:

@@ -58,7 +58,11 @@ def _scan_local(uri: str, path: Path, on_event: OnEvent) -> Manifest:
 
 def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
     found = archives.shards_in(folder, uri)
-    return archives.scan_shards(found, folder, uri, on_event) if found else folders.scan(files_below(folder), str(folder), uri)
+    return (
+        archives.scan_shards(found, folder, uri, on_event)
+        if found
+        else folders.scan(files_below(folder), str(folder), uri)
+    )
 
 
 def _scan_remote(uri: str, on_event: OnEvent) -> Manifest:

@@ -29,7 +29,7 @@ class _Found:
     def take(self, holder: Folder, split: str | None) -> None:
         """Take each folder in `holder` as a class; one that begins with a dot may well hold no images."""
         for folder in holder.folders.values():
-            for key in folder.keys():
+            for key in folder.below():
                 inside = key[len(self.top.key) + 1 :] if self.top.key else key
                 self.samples[key] = Sample(inside, f"{self.base}/{key}", folder.name, split)
             if not folder.total and not folder.name.startswith(".") and split in (None, "train"):
@@ -51,7 +51,7 @@ def scan(keys: Iterable[str], base: str, uri: str) -> Manifest:
     for split, holder in _holders(top, splits):
         _refuse_repeated(uri, holder, is_split=bool(split))
         found.take(holder, split)
-    loose = [key for key in root.keys() if key not in found.samples] if len(found.samples) < root.total else []
+    loose = [key for key in root.below() if key not in found.samples] if len(found.samples) < root.total else []
     _check(found, uri, others, len(loose))
     return manifest_of(uri, found.samples.values(), [*others, *loose], _dotted(found.samples.values()))
 

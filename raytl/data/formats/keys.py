@@ -30,11 +30,13 @@ class Folder:
         """The folders in it that hold images, to any depth."""
         return [folder for folder in self.folders.values() if folder.total]
 
-    def keys(self) -> Iterator[str]:
-        """Return the keys of all images below: its own first, then folder by folder."""
-        yield from (f"{self.key}/{name}" if self.key else name for name in self.images)
-        for folder in self.folders.values():
-            yield from folder.keys()
+    def below(self) -> Iterator[str]:
+        """Return the keys of all images below: each folder's own first, then folder by folder."""
+        waiting = [self]
+        while waiting:
+            folder = waiting.pop()
+            yield from (f"{folder.key}/{name}" if folder.key else name for name in folder.images)
+            waiting.extend(reversed(folder.folders.values()))
 
 
 def tree(keys: Iterable[str]) -> tuple[Folder, list[str]]:
@@ -44,7 +46,7 @@ def tree(keys: Iterable[str]) -> tuple[Folder, list[str]]:
     """
     root, others = Folder(""), dict[str, None]()
     for key in keys:
-        reason = "" if key.endswith("/") and not any(map(is_system, key.split("/"))) else skip_reason(key)
+        reason = skip_reason(key)
         if reason == SYSTEM:
             others[_system_part(key)] = None
             continue
@@ -83,25 +85,27 @@ def files_below(root: Path) -> Iterator[str]:
     Raises:
         DataError: a folder cannot be listed.
     """
-    yield from _below(str(root), "", frozenset())
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while waiting:
+        key, above = waiting.pop()
+        here, files, inside = _listed(f"{root}/{key}")
+        if here in above:
+            continue
+        if key and not files and not inside:
+            yield key
+        yield from (f"{key}{name}" for name in files)
+        yield from (f"{key}{name}/" for name in inside if is_system(name))
+        waiting.extend((f"{key}{name}/", above | {here}) for name in reversed(inside) if not is_system(name))
 
 
-def _below(root: str, key: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    path = f"{root}/{key}"
+def _listed(path: str) -> tuple[tuple[int, int], list[str], list[str]]:
+    """Return what identifies the folder at `path`, and the sorted names of its files and of its folders."""
     try:
-        status = os.stat(path)
-        if (here := (status.st_dev, status.st_ino)) in above:
-            return
+        status = Path(path).stat()
         with os.scandir(path) as entries:
             found = sorted((entry.name, entry.is_dir()) for entry in entries)
     except OSError as exc:
         where = exc.filename or path
         raise DataError(f"{where}: cannot be listed ({exc.strerror}); make it readable, or move it away") from exc
-    yield from (f"{key}{name}" for name, is_folder in found if not is_folder)
-    for name in (name for name, is_folder in found if is_folder):
-        if is_system(name):
-            yield f"{key}{name}/"
-        else:
-            yield from _below(root, f"{key}{name}/", above | {here})
-    if key and not found:
-        yield key
+    files, folders = ([name for name, is_folder in found if is_folder == wanted] for wanted in (False, True))
+    return (status.st_dev, status.st_ino), files, folders

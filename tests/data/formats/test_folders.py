@@ -218,7 +218,10 @@ def test_folders_inside_class_folders_are_no_classes(tmp_path: Path) -> None:
         (pairs("2023", "2024", "2025")[:-1], "3 folders hold the same"),
         (["2023/OK/1.jpg", "2023/bad/1.jpg", "2024/ok/1.jpg", "2024/bad /1.jpg"], "2 folders hold the same"),
         (["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/1.jpg"], "2 folders hold the same"),
-        (pairs("train/color", "train/grey", "test/color", "test/grey"), r"(?s)2 folders .*Move the others away, or give"),
+        (
+            pairs("train/color", "train/grey", "test/color", "test/grey"),
+            r"(?s)2 folders .*Move the others away, or give",
+        ),
         (
             [*pairs("cells"), "cat/1.jpg", "dog/1.jpg", "fox/1.jpg"],
             r"(?s)'cells' holds folders named like the class folders beside it:\n  'cat'\n  'dog'\n.*move 'cells' away",
