@@ -127,12 +127,13 @@ def _all_splits(folders: list[Folder]) -> bool:
 
 
 def _choices(uri: str, key: str, is_split: bool) -> str:
-    manifest = "a manifest (a table of path and label) that says which is which"
+    names = "If they are splits, name them train, val and test"
+    manifest = "a manifest (a table of path, label and split) that says which is which"
     if is_split:
         return f"Move the others away, or give {manifest}."
     if uri.lower().endswith(ARCHIVES):
-        return f"Unpack the archive and give one of these folders as data.uri, or {manifest}."
-    return f"Give one of these folders, such as data.uri: {uri.rstrip('/')}/{key}, or {manifest}."
+        return f"{names}; else unpack the archive and give one of these folders as data.uri, or {manifest}."
+    return f"{names}; else give one of these folders, such as data.uri: {uri.rstrip('/')}/{key}, or {manifest}."
 
 
 def _check(found: _Found, uri: str, others: list[str], loose: int) -> None:

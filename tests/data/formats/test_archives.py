@@ -65,7 +65,7 @@ def test_a_file_beside_or_in_the_folder_around_is_ignored_and_named(tmp_path: Pa
 
 def test_renderings_in_an_archive_are_refused_with_what_to_do(tmp_path: Path) -> None:
     members = {f"set/{kind}/{image}": b"x" for kind in ("color", "grey") for image in IMAGES}
-    with pytest.raises(DataError, match=r"(?s)2 folders hold the same .*Unpack the archive and give one of these"):
+    with pytest.raises(DataError, match=r"(?s)2 folders hold the same .*unpack the archive and give one of these"):
         scan(str(zipped(tmp_path / "a.zip", members)))
 
 

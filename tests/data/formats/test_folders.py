@@ -211,13 +211,16 @@ def test_folders_inside_class_folders_are_no_classes(tmp_path: Path) -> None:
         (
             pairs("color", "grayscale", "segmented"),
             r"(?s): 3 folders hold the same folders of images.*'color'.*'segmented'\neach with\n  'cat'\n  'dog'\n.*"
-            r"Give one of these folders, such as data.uri: \S+/color, or a manifest",
+            r"If they are splits, name them train, val and test; else give one of these folders, such as data.uri: \S+/color, or a manifest",
         ),
         (pairs("2023", "2024"), r"(?s)2 folders hold the same .*data.uri: \S+/2023, or a manifest"),
         (pairs("all/2023/2023", "all/2024"), r"(?s)2 folders hold the same .*data.uri: \S+/all/2023, or a manifest"),
         (pairs("2023", "2024", "2025")[:-1], "3 folders hold the same"),
         (["2023/OK/1.jpg", "2023/bad/1.jpg", "2024/ok/1.jpg", "2024/bad /1.jpg"], "2 folders hold the same"),
-        (["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/1.jpg"], "2 folders hold the same"),
+        (
+            ["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/1.jpg"],
+            r"(?s)2 folders hold the same .*or a manifest \(a table of path, label and split\)",
+        ),
         (
             pairs("train/color", "train/grey", "test/color", "test/grey"),
             r"(?s)2 folders .*Move the others away, or give",
