@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raytl.evaluation.table import Predictions
 
 _LISTED = 10
+_FIRST = 3
 
 
 def predict(
@@ -35,7 +36,7 @@ def predict(
 ) -> None:
     """Say what photos show: the class and all probabilities, as a table in a file or on the terminal.
 
-    Photos that cannot be read are listed and left out.
+    Photos that cannot be read are listed and left out; files in folders that are not photos are counted by reason.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
@@ -43,7 +44,7 @@ def predict(
             from raytl.evaluation.predict import predict as predict_photos
 
             found = predict_photos(run, list(inputs), out=out, batch_size=batch_size, device=device, on_event=on_event)
-            for text in unreadable_lines(found):
+            for text in [*unreadable_lines(found), *left_out_lines(found)]:
                 on_event(Message(text, "warning"))
         terminal.show(*predictions_tables(found, out))
         terminal.result(predictions_json(found, out))
@@ -56,6 +57,9 @@ def predictions_json(found: Predictions, out: Path | None) -> dict[str, Any]:
         "photos": len(found.paths),
         "counts": dict(Counter(found.predicted)),
         "unreadable": [{"path": each.path, "reason": each.reason} for each in found.unreadable],
+        "left_out": {
+            reason: {"files": len(files), "first": list(files[:_FIRST])} for reason, files in found.left_out.items()
+        },
         "weights": found.weights,
     } | ({} if out else {"rows": found.rows})
 
@@ -65,3 +69,10 @@ def unreadable_lines(found: Predictions) -> list[str]:
     lines = [f"could not read {each.path!r}: {each.reason}" for each in found.unreadable[:_LISTED]]
     more = len(found.unreadable) - _LISTED
     return [*lines, f"and {more} more could not be read"] if more > 0 else lines
+
+
+def left_out_lines(found: Predictions) -> list[str]:
+    """Return a line for each reason for which files in the input folders are left out, the first few by name."""
+    from raytl.data.formats.skipped import reason_lines
+
+    return reason_lines(found.left_out)

@@ -18,6 +18,7 @@ from raytl.config.schema import DataConfig
 from raytl.data.cache import SetWriter, begin_set
 from raytl.data.decode import BadImage, decode, read, refuse_swollen
 from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
+from raytl.data.formats.skipped import left_out
 from raytl.data.manifest import Manifest, Sample, listed
 from raytl.data.remembered import Finding, recall, remember
 from raytl.data.split import sided
@@ -105,9 +106,7 @@ def _problems(bad: Sequence[Bad], copies: Sequence[Duplicate], total: int, confi
 
 
 def _notes(manifest: Manifest, bad: Sequence[Bad], copies: Sequence[Duplicate]) -> Iterator[str]:
-    if manifest.ignored:
-        shown = listed([repr(key) for key in manifest.ignored], 3)
-        yield f"{len(manifest.ignored)} files are ignored, as they are no images or in no class folder:\n{shown}"
+    yield from left_out(manifest.ignored)
     if bad:
         yield f"{len(bad)} images cannot be decoded and are left out:\n{listed([str(item) for item in bad])}"
     if copies:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from raytl.data.decode import IMAGE_SUFFIXES
+from raytl.data.formats.keys import files_below, tree
+from raytl.data.formats.skipped import by_reason, left_out
 from raytl.errors import DataError
 
 _TABLES = {".csv", ".tsv", ".parquet", ".jsonl"}
 
 
-def photos(inputs: Sequence[str | Path]) -> tuple[str, ...]:
-    """The paths of all photos: folders are searched to any depth by extension, hidden files passed over.
+def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None] = lambda *_: None) -> tuple[str, ...]:
+    """The paths of all photos: folders are searched to any depth by extension, as training searches them.
 
     A .csv, .tsv, .parquet or .jsonl file is a manifest whose `path` column counts, relative to its folder. Any other
-    file is taken as a photo, whatever it is called.
+    file is taken as a photo, whatever it is called. `on_left_out` is given the path of each file of a folder that is not
+    taken, and the reason.
 
     Raises:
         DataError: inputs that do not exist or hold no photos, and manifests that cannot be read; all of them.
@@ -28,7 +30,7 @@ def photos(inputs: Sequence[str | Path]) -> tuple[str, ...]:
     problems: list[str] = []
     for each in inputs:
         try:
-            found.update(dict.fromkeys(_photos_in(Path(each).expanduser(), str(each))))
+            found.update(dict.fromkeys(_photos_in(Path(each).expanduser(), str(each), on_left_out)))
         except DataError as error:
             problems.append(str(error))
     if not inputs:
@@ -38,23 +40,29 @@ def photos(inputs: Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _photos_in(path: Path, said: str) -> list[str]:
+def _photos_in(path: Path, said: str, on_left_out: Callable[[str, str], None]) -> list[str]:
     if path.is_dir():
-        inside = list(_below(path))
-        if not inside:
-            raise DataError(f"{said}: no photos in this folder; expected files of {', '.join(sorted(IMAGE_SUFFIXES))}")
-        return inside
+        return _photos_below(path, said, on_left_out)
     if not path.exists():
         raise DataError(f"{said}: nothing is there; expected a folder, a manifest or a photo")
     return _listed(path) if path.suffix.lower() in _TABLES else [str(path)]
 
 
-def _below(folder: Path) -> Iterator[str]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield str(Path(root) / name)
+def _photos_below(folder: Path, said: str, on_left_out: Callable[[str, str], None]) -> list[str]:
+    root, others = tree(files_below(folder))
+    if not root.total:
+        raise DataError(
+            "\n".join(
+                [
+                    f"{said}: no photos in this folder; expected files of {', '.join(sorted(IMAGE_SUFFIXES))}",
+                    *left_out(others),
+                ]
+            )
+        )
+    for reason, keys in by_reason(others).items():
+        for key in keys:
+            on_left_out(str(folder / key), reason)
+    return [str(folder / key) for key in root.below()]
 
 
 def _listed(table: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def predict(
     """Classes and probabilities of the photos in `inputs` (folders, manifests, files); written to `out` if named.
 
     `run` is a run's folder (its best checkpoint is used), a saved model's, or a version (`models:...`). Photos that cannot be read are in
-    `unreadable` of the result, not in its rows.
+    `unreadable` of the result, files in folders that are not photos in `left_out`; neither are in its rows.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -59,7 +60,8 @@ def predict(
     several = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     _check_out(out, several)
     bundle, settings = _bundle(run)
-    paths = photos(several)
+    skipped: dict[str, dict[str, None]] = defaultdict(dict)
+    paths = photos(several, lambda path, reason: skipped[reason].update({path: None}))
     module, card = load_bundle(bundle)
     at = pick_device(device or settings.device)
     unreadable: list[Unreadable] = []
@@ -77,8 +79,9 @@ def predict(
     if not len(ids):
         reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
         raise DataError(f"none of {len(paths)} photos could be read:\n{reasons}")
+    left_out = {reason: tuple(files) for reason, files in skipped.items()}
     kept = tuple(paths[place] for place in ids)
-    found = Predictions(kept, card.classes, np.asarray(softmax(logits)), tuple(unreadable), card.digest)
+    found = Predictions(kept, card.classes, np.asarray(softmax(logits)), tuple(unreadable), card.digest, left_out)
     if out is not None:
         found.write(out)
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Predictions:
     probabilities: NDArray[np.float64]
     unreadable: tuple[Unreadable, ...]
     weights: str
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The files in the input folders that are not photos, by the reason."""
 
     @property
     def predicted(self) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from raytl.cli.predict import predictions_json, unreadable_lines
+from raytl.cli.predict import left_out_lines, predictions_json, unreadable_lines
 from raytl.cli.tables import MOST_ROWS, evaluation_tables, predictions_tables, train_tables
 from raytl.config.schema import Experiment
 from raytl.evaluation.report import Evaluation, Subject
@@ -50,6 +51,20 @@ def test_the_first_unreadable_photos_are_named_and_the_rest_counted() -> None:
     lines = unreadable_lines(predictions(1, unreadable=12))
     assert lines[0] == "could not read 'b0.jpg': empty file"
     assert lines[10:] == ["and 2 more could not be read"]
+
+
+def test_files_that_are_not_photos_are_counted_by_reason_and_the_first_named() -> None:
+    found = replace(
+        predictions(1), left_out={"files that are not images": ("a", "b", "c", "d"), "hidden files": (".x",)}
+    )
+    assert left_out_lines(found) == [
+        "4 files that are not images left out:\n  'a'\n  'b'\n  'c'\n  ... and 1 more",
+        "1 hidden files left out:\n  '.x'",
+    ]
+    assert predictions_json(found, None)["left_out"] == {
+        "files that are not images": {"files": 4, "first": ["a", "b", "c"]},
+        "hidden files": {"files": 1, "first": [".x"]},
+    }
 
 
 def test_predictions_for_programs_have_rows_where_no_file_has_them() -> None:

@@ -166,7 +166,7 @@ def test_a_photo_on_two_sides_is_refused_where_asked(doubled: Path) -> None:
 def test_ignored_files_are_told(photos: Path) -> None:
     (photos / "red" / "notes.txt").write_text("x")
     audited = audit(scan(str(photos)), config(photos))
-    assert audited.warnings == ("1 files are ignored, as they are no images or in no class folder:\n  'red/notes.txt'",)
+    assert audited.warnings == ("1 files that are not images left out:\n  'red/notes.txt'",)
 
 
 def test_an_interrupted_audit_leaves_no_half_written_pack(

@@ -29,6 +29,45 @@ def test_a_folder_gives_its_photos_at_any_depth_in_order_and_no_hidden_ones(fold
     assert photos([folder]) == tuple(str(folder / name) for name in [*sorted(ODD), "deep/er/x.jpg"])
 
 
+def test_what_a_folder_holds_besides_photos_is_named_with_the_reason(folder: Path) -> None:
+    (folder / "download").write_bytes(b"")
+    (folder / "photo.jpg_large").write_bytes(b"")
+    (folder / "@eaDir" / "x.jpg").mkdir(parents=True)
+    (folder / "@eaDir" / "x.jpg" / "SYNOPHOTO_THUMB_M.jpg").write_bytes(b"")
+    (folder / "empty").mkdir()
+    said: dict[str, str] = {}
+    assert len(photos([folder], said.__setitem__)) == len(ODD) + 1
+    assert said == {
+        str(folder / "notes.txt"): "files that are not images",
+        str(folder / "download"): "files that are not images",
+        str(folder / "photo.jpg_large"): "files that are not images",
+        str(folder / ".hidden.jpg"): "hidden files",
+        str(folder / "deep/Thumbs.db"): "system files",
+        str(folder / "@eaDir"): "system files",
+        str(folder / ".git"): "system files",
+    }
+
+
+def test_linked_folders_and_folders_that_begin_with_a_dot_are_searched_as_training_searches_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    days = tmp_path / "days"
+    (days / ".22 LR").mkdir(parents=True)
+    (days / ".22 LR" / "1.jpg").write_bytes(b"")
+    (days / "day1").symlink_to(folder / "deep")
+    (days / "again").symlink_to(days)
+    assert photos([days]) == (str(days / ".22 LR/1.jpg"), str(days / "day1/er/x.jpg"))
+
+
+def test_a_folder_without_photos_says_what_it_holds(tmp_path: Path) -> None:
+    for name in ("download", "b.mov"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"(?s)no photos in this folder.*2 files that are not images left out:\n  'b.mov'"
+    ):
+        photos([tmp_path])
+
+
 def test_a_single_file_is_taken_whatever_it_is_called(folder: Path) -> None:
     assert photos([folder / "notes.txt"]) == (str(folder / "notes.txt"),)
 

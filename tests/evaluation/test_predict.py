@@ -42,6 +42,15 @@ def test_a_folder_is_predicted_and_written_and_the_unreadable_are_listed(
     assert all(row["predicted"] == max(("blue", "green", "red"), key=lambda c: float(row[f"p_{c}"])) for row in rows)
 
 
+def test_files_that_are_not_photos_are_counted_once_by_reason(run: RunFolder, odd: Path) -> None:
+    (odd / "red" / "download").write_bytes(b"x")
+    (odd / "red" / "._001.jpg").write_bytes(b"x")
+    assert predict(run.root, [odd, odd / "red"]).left_out == {
+        "files that are not images": (str(odd / "red" / "download"),),
+        "system files": (str(odd / "red" / "._001.jpg"),),
+    }
+
+
 def test_what_was_predicted_is_a_manifest_that_gives_the_same_again(run: RunFolder, odd: Path, tmp_path: Path) -> None:
     first = predict(run.root, odd, out=tmp_path / "p.parquet")
     again = predict(run.root, tmp_path / "p.parquet")

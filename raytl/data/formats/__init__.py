@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from raytl.data.formats import archives, folders, shards, tables
-from raytl.data.formats.keys import tree
+from raytl.data.formats.keys import files_below
 from raytl.data.manifest import Manifest
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
@@ -58,7 +58,11 @@ def _scan_local(uri: str, path: Path, on_event: OnEvent) -> Manifest:
 
 def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
     found = archives.shards_in(folder, uri)
-    return archives.scan_shards(found, folder, uri, on_event) if found else folders.scan(folder, uri)
+    return (
+        archives.scan_shards(found, folder, uri, on_event)
+        if found
+        else folders.scan(files_below(folder), str(folder), uri)
+    )
 
 
 def _scan_remote(uri: str, on_event: OnEvent) -> Manifest:
@@ -109,7 +113,7 @@ def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
     if packed := set(shards.shards_among((info.key for info in found), uri)):
         return shards.scan(store, [info for info in found if info.key in packed], uri, on_event)
     objects = {f"{store.uri}/{info.key}": info for info in found}
-    made = folders.scan(tree(store.uri, (info.key for info in found)), uri)
+    made = folders.scan((info.key for info in found), store.uri, uri)
     return replace(made, objects={sample.path: objects[sample.path] for sample in made.samples})
 
 

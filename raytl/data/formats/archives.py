@@ -20,6 +20,7 @@ from typing import IO
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import folders
 from raytl.data.formats import shards as shards_
+from raytl.data.formats.keys import files_below
 from raytl.data.manifest import Manifest, Sample, manifest_of
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work
@@ -29,7 +30,7 @@ from raytl.store.claims import claim
 SUFFIXES = shards_.ARCHIVES
 _BOMB_RATIO, _BOMB_BYTES = 100, 1 << 30
 _CHUNK_BYTES = 1 << 20
-_WHOLE = ".whole"
+_WHOLE, _FILES = ".unpacked", "files"  # beside each other, so that the mark is none of the archive's files
 
 
 def is_archive(name: str) -> bool:
@@ -54,7 +55,7 @@ def scan(file: Path, uri: str, on_event: OnEvent) -> Manifest:
     if _is_shard(file):
         return scan_shards([file], file.parent, uri, on_event)
     root = unpacked(file, uri, on_event)
-    return folders.scan(_inner(root), uri)
+    return folders.scan(files_below(root), str(root), uri)
 
 
 def scan_shards(shards: list[Path], root: Path, uri: str, on_event: OnEvent) -> Manifest:
@@ -99,14 +100,14 @@ def unpacked(file: Path, uri: str, on_event: OnEvent) -> Path:
             temporary = place.with_name(f".{place.name}")
             shutil.rmtree(temporary, ignore_errors=True)  # what one that was killed left
             try:
-                _unpack(file, temporary, uri, on_event)
+                _unpack(file, temporary / _FILES, uri, on_event)
                 (temporary / _WHOLE).touch()
                 shutil.rmtree(place, ignore_errors=True)
                 temporary.rename(place)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
-    return place
+    return place / _FILES
 
 
 @dataclass(frozen=True)
@@ -195,11 +196,3 @@ def _is_shard(file: Path) -> bool:
     except tarfile.TarError:
         return False
     return shards_.is_shard(names)
-
-
-def _inner(folder: Path) -> Path:
-    """The folder that holds the class folders, where the archive was made of one folder around them."""
-    inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-    if len(inside) == 1 and inside[0].is_dir() and any(path.is_dir() for path in inside[0].iterdir()):
-        return _inner(inside[0])
-    return folder

@@ -2,144 +2,170 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from unicodedata import normalize
 
 from raytl.data.decode import IMAGE_SUFFIXES
-from raytl.data.formats.keys import Listed
-from raytl.data.manifest import Manifest, Sample, listed, manifest_of, split_name
+from raytl.data.formats.keys import Folder, tree
+from raytl.data.formats.shards import ARCHIVES
+from raytl.data.formats.splits import holds_classes, reading, split_folders, wrapped
+from raytl.data.manifest import Manifest, Sample, listed, manifest_of
 from raytl.errors import DataError
 
-# what file managers, archives and notebooks leave behind; a name that begins with a dot is passed over too
-_LITTER = frozenset({"__MACOSX", "@eaDir", "__pycache__", "lost+found", "$RECYCLE.BIN", "System Volume Information"})
-
-
-Entry = Path | Listed
-"""A folder or a file, on this node or in a listing."""
+_SAME_FOLDERS = 0.75  # of all pairs of folder and name inside; more is no chance: splits, years, renderings
 
 
 @dataclass
 class _Found:
-    """What a walk has met so far; `root` is where keys begin."""
+    """The samples met so far and the class folders without images; `top` is where their keys begin, `base` the root."""
 
-    root: Entry
-    samples: list[Sample] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
+    base: str
+    top: Folder
+    samples: dict[str, Sample] = field(default_factory=dict)
+    empty: list[Folder] = field(default_factory=list)
 
-    def key(self, path: Entry) -> str:
-        return path.key if isinstance(path, Listed) else path.relative_to(str(self.root)).as_posix()
+    def take(self, holder: Folder, split: str | None) -> None:
+        """Take each folder in `holder` as a class; one that begins with a dot may well hold no images."""
+        for folder in holder.folders.values():
+            for key in folder.below():
+                inside = key[len(self.top.key) + 1 :] if self.top.key else key
+                self.samples[key] = Sample(inside, f"{self.base}/{key}", folder.name, split)
+            if not folder.total and not folder.name.startswith(".") and split in (None, "train"):
+                self.empty.append(folder)
 
 
-def scan(root: Entry, uri: str) -> Manifest:
-    """The manifest of the class folders in `root`, each searched to any depth; hidden files are passed over.
+def scan(keys: Iterable[str], base: str, uri: str) -> Manifest:
+    """Return the manifest of the class folders among `keys`, the posix paths of all files below `base`.
+
+    Wrappers, which are single folders around the class folders or the splits, are entered; samples' keys begin there.
 
     Raises:
-        DataError: no class folders, an empty one, one class only, or split folders mixed with others.
+        DataError: no class folders, an empty one, one class only, split folders mixed with others, or folders that may be
+            classes as well as years, renderings or the like.
     """
-    found = _Found(root)
-    splits = _split_folders(root, uri)
-    if splits:
-        found.ignored += map(found.key, _loose_images(root))
-        for folder in splits:
-            _take_classes(found, folder, split_name(folder.name))
-    else:
-        _take_classes(found, root, None)
-    _check(found, uri)
-    return manifest_of(uri, found.samples, found.ignored)
+    root, others = tree(keys)
+    top, splits = _laid_out(root, uri)
+    found = _Found(base.rstrip("/"), top)
+    for split, holder in _holders(top, splits):
+        _refuse_repeated(uri, holder, is_split=bool(split))
+        found.take(holder, split)
+    loose = [key for key in root.below() if key not in found.samples] if len(found.samples) < root.total else []
+    _check(found, uri, others, len(loose))
+    return manifest_of(uri, found.samples.values(), [*others, *loose], _dotted(found.samples.values()))
 
 
-def _split_folders(root: Entry, uri: str) -> list[Entry]:
-    """The folders train/, val/ ... of `root` if it is laid out by split, else none.
-
-    A *class* may be called train (beside bus and tram): it is a split only if it holds class folders.
-    """
-    folders = [path for path in _visible(root) if path.is_dir()]
-    named = [path for path in folders if split_name(path.name)]
-    strangers = [path.name for path in folders if path not in named and _has_image(path)]
-    trains = [path for path in named if split_name(path.name) == "train" and _holds_classes(path)]
-    if not trains or (strangers and any(_loose_images(path) for path in trains)):
-        _refuse_bare_splits(uri, named, folders)
-        return []
-    if strangers:
-        raise DataError(
-            f"{uri}: split folders ({', '.join(path.name for path in named)}) lie beside other folders of images:\n"
-            f"{listed([repr(name) for name in strangers])}\n"
-            "Expected only train, val and test there: move the others away, or into a split."
-        )
-    return named
+def _laid_out(root: Folder, uri: str) -> tuple[Folder, dict[str, Folder]]:
+    """Return the folder in which the class folders or the splits are, and the splits."""
+    while not (splits := split_folders(root, uri)) and (inner := wrapped(root)):
+        root = inner
+    return root, splits
 
 
-def _refuse_bare_splits(uri: str, named: list[Entry], folders: list[Entry]) -> None:
-    """Raises a DataError if all folders are called like splits, as those are no class names."""
-    if named and named == folders:
-        raise DataError(
-            f"{uri}: found only {', '.join(f'{path.name}/' for path in named)} and no class folders inside train/; "
-            "expected train/<class>/<image>, or class folders directly in it"
-        )
+def _holders(top: Folder, splits: dict[str, Folder]) -> list[tuple[str | None, Folder]]:
+    """Return each split's folder of class folders: train's behind all wrappers, the others' as far as train's classes are."""
+    if not splits:
+        return [(None, top)]
+    train = splits["train"]
+    while inner := wrapped(train):
+        train = inner
+    classes = set(train.folders)
+    return [(split, train if split == "train" else _entered(folder, classes)) for split, folder in splits.items()]
 
 
-def _take_classes(found: _Found, folder: Entry, split: str | None) -> None:
-    found.ignored += map(found.key, _loose_images(folder))  # a README or LICENSE there is as it should be
-    for path in _visible(folder):
-        if path.is_dir():
-            _take_class(found, path, split)
+def _entered(folder: Folder, classes: set[str]) -> Folder:
+    while (inner := wrapped(folder)) and inner.name not in classes and classes & set(inner.folders):
+        folder = inner
+    return folder
 
 
-def _take_class(found: _Found, folder: Entry, split: str | None) -> None:
-    files = list(_files(folder))
-    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    others = [found.key(path) for path in files if path.suffix.lower() not in IMAGE_SUFFIXES]
-    found.ignored += others
-    found.samples += [Sample(found.key(path), str(path), folder.name, split) for path in images]
-    if not images and split in (None, "train"):
-        what = f"{len(others)} other files, such as {others[0]!r}" if others else "empty"
-        found.empty.append(f"{found.key(folder)!r} ({what})")
+def _refuse_repeated(uri: str, holder: Folder, is_split: bool) -> None:
+    """Raise a DataError where the class folders may be years, renderings or the like, and the classes inside them."""
+    folders = [_behind_wrappers(folder) for folder in holder.filled]
+    _refuse_copy(uri, holder, folders)
+    inside = Counter(_same(each.name) for folder in folders for each in folder.filled)
+    if len(folders) < 2 or len(inside) < 2 or all(folder.images for folder in folders):
+        return
+    if sum(inside.values()) <= _SAME_FOLDERS * len(inside) * len(folders) and not _all_splits(folders):
+        return
+    names = sorted({each.name for folder in folders for each in folder.filled})
+    raise DataError(
+        f"{uri}: {len(folders)} folders hold the same folders of images, so either may be the classes:\n"
+        f"{listed([repr(folder.name) for folder in holder.filled])}\neach with\n{listed(list(map(repr, names)))}\n"
+        f"Expected <class>/<image>. {_choices(uri, holder.filled[0].key, is_split)}"
+    )
 
 
-def _check(found: _Found, uri: str) -> None:
+def _refuse_copy(uri: str, holder: Folder, folders: list[Folder]) -> None:
+    """Raise a DataError where one folder holds folders named like those beside it: the set again, or a part of it."""
+    beside = {_same(folder.name) for folder in holder.filled}
+    for outer, folder in zip(holder.filled, folders, strict=True):
+        inside = {_same(each.name) for each in folder.filled}
+        if len(inside) > 1 and inside <= beside - {_same(outer.name)}:
+            raise DataError(
+                f"{uri}: {folder.key!r} holds folders named like the class folders beside it:\n"
+                f"{listed([repr(each.name) for each in folder.filled])}\n"
+                f"Expected <class>/<image>. If it is a copy of them, move {outer.key!r} away; else move its images up."
+            )
+
+
+def _behind_wrappers(folder: Folder) -> Folder:
+    while not folder.images and (inner := wrapped(folder)):
+        folder = inner
+    return folder
+
+
+def _same(name: str) -> str:
+    return normalize("NFC", name).casefold().strip()
+
+
+def _all_splits(folders: list[Folder]) -> bool:
+    """Return whether each folder holds splits and no other folders, as in cat/train, cat/test."""
+    told = [reading(each.name) for folder in folders for each in folder.filled]
+    return all(one.split and not one.rest for one in told) and all(folder.filled for folder in folders)
+
+
+def _choices(uri: str, key: str, is_split: bool) -> str:
+    names = "If they are splits, name them train, val and test"
+    manifest = "a manifest (a table of path, label and split) that says which is which"
+    if is_split:
+        return f"Move the others away, or give {manifest}."
+    if uri.lower().endswith(ARCHIVES):
+        return f"{names}; else unpack the archive and give one of these folders as data.uri, or {manifest}."
+    return f"{names}; else give one of these folders, such as data.uri: {uri.rstrip('/')}/{key}, or {manifest}."
+
+
+def _check(found: _Found, uri: str, others: list[str], loose: int) -> None:
     if not found.samples:
-        loose = sum(Path(key).suffix.lower() in IMAGE_SUFFIXES for key in found.ignored)
         what = f"{loose} images that lie in no class folder" if loose else "no images"
         raise DataError(f"{uri}: found {what}; expected <class>/<image> or train/<class>/<image>: one folder a class")
     if found.empty:
         raise DataError(
             f"{uri}: {len(found.empty)} class folders have no images ({', '.join(sorted(IMAGE_SUFFIXES))}):\n"
-            f"{listed(found.empty)}\nAdd images, or remove the folder if it is no class."
+            f"{listed([_emptiness(folder, found.top, others) for folder in found.empty])}\n"
+            f"Add images, or remove the folder if it is no class.{_only_filled(found.top, uri)}"
         )
 
 
-def _visible(folder: Entry) -> list[Entry]:
-    """The entries that people see, by name."""
-    try:
-        entries: list[Entry] = list(folder.iterdir())
-    except OSError as exc:
-        raise DataError(f"{folder}: cannot be listed ({exc.strerror}); make it readable, or move it away") from exc
-    seen = (path for path in entries if not path.name.startswith(".") and path.name not in _LITTER)
-    return sorted(seen, key=lambda path: path.name)
+def _emptiness(folder: Folder, top: Folder, others: list[str]) -> str:
+    files = [key for key in others if key.startswith(f"{folder.key}/")]
+    what = f"{len(files)} other files, such as {files[0]!r}" if files else "empty"
+    return f"{folder.key!r} ({what})"
 
 
-def _files(folder: Entry, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Entry]:
-    """All files below, following links to folders but not round in circles."""
-    status = None if isinstance(folder, Listed) else folder.stat()
-    here = {(status.st_dev, status.st_ino)} if status else frozenset()
-    if here & above:
-        return
-    for path in _visible(folder):
-        if path.is_dir():
-            yield from _files(path, above | here)
-        else:
-            yield path
+def _only_filled(top: Folder, uri: str) -> str:
+    """Return what to give where one folder holds all images, in folders: it may be the one that holds the classes."""
+    if len(top.filled) != 1 or not holds_classes(top.filled[0]) or not top.filled[0].filled:
+        return ""
+    key = top.filled[0].key
+    if uri.lower().endswith(ARCHIVES):
+        return f" If the classes are in {key!r}, unpack the archive and give that folder as data.uri."
+    return f" If the classes are in {key!r}, give data.uri: {uri.rstrip('/')}/{key}"
 
 
-def _holds_classes(folder: Entry) -> bool:
-    return any(_has_image(path) for path in _visible(folder))
-
-
-def _loose_images(folder: Entry) -> list[Entry]:
-    return [path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
-
-
-def _has_image(path: Entry) -> bool:
-    return path.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in _files(path))
+def _dotted(samples: Iterable[Sample]) -> list[str]:
+    names = sorted({sample.label for sample in samples if sample.label.startswith(".")})
+    if not names:
+        return []
+    return [f"{len(names)} class folders begin with a dot and are taken as classes: {', '.join(map(repr, names))}"]

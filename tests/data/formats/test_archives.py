@@ -54,6 +54,21 @@ def test_an_archive_is_its_class_folders(tmp_path: Path, name: str, around: str)
     assert [Path(s.path).read_bytes() for s in manifest.samples] == [s.key.encode() for s in manifest.samples]
 
 
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
+@pytest.mark.parametrize("beside", ["README.md", "photos/LICENSE.txt", ".gitattributes"])
+def test_a_file_beside_or_in_the_folder_around_is_ignored_and_named(tmp_path: Path, name: str, beside: str) -> None:
+    members = {f"photos/{image}": b"x" for image in IMAGES} | {beside: b"text"}
+    manifest = scan(str(packed(tmp_path / name, members)))
+    assert list(found(manifest)) == IMAGES
+    assert manifest.ignored == (beside,)
+
+
+def test_renderings_in_an_archive_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    members = {f"set/{kind}/{image}": b"x" for kind in ("color", "grey") for image in IMAGES}
+    with pytest.raises(DataError, match=r"(?s)2 folders hold the same .*unpack the archive and give one of these"):
+        scan(str(zipped(tmp_path / "a.zip", members)))
+
+
 def test_splits_in_an_archive_are_splits(tmp_path: Path) -> None:
     members = {f"d/{split}/{label}/1.jpg": b"x" for split in ("train", "val") for label in ("cat", "dog")}
     assert {split for _, split in found(scan(str(zipped(tmp_path / "d.zip", members)))).values()} == {"train", "val"}
