@@ -77,8 +77,10 @@ def _declared(image: ImageFile) -> tuple[int, bool]:
     """Return the bits that the header declares (0 = none), and whether its values count from white to black."""
     if (found := tiff.tags_of(image)) is not None:
         return tiff.declared_bits(found), tiff.white_is_zero(found)
-    if image.format == "PPM":  # Pillow scales to 16 bits by the header's largest value; 65535 is what every writer puts
-        return (0 if image.tile[0].codec_name == "raw" or top_value(MOST) in image.tile[0].args else MOST), False
+    args = image.tile[0].args if image.format == "PPM" else None
+    # Pillow scales by the header's largest value; 65535 is what writers put whatever the detector has
+    if isinstance(args, tuple) and args[-1] != top_value(MOST):
+        return MOST, False
     return 0, False
 
 

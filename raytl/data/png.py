@@ -10,20 +10,21 @@ import zlib
 from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_FOR_PIXELS = frozenset({b"tRNS", b"eXIf"})
+_FOR_PIXELS = b"tRNS"
+_ABOUT_PIXELS = frozenset({b"eXIf", b"sBIT"})
 _GREY_ALPHA_16, _RGBA_8 = b"\x10\x04", b"\x08\x06"
 _SHAPE = slice(24, 26)
 """Where IHDR has the bits of a sample and the colour type."""
 
 
 def pixels_only(data: bytes) -> bytes:
-    """Return the PNG file without the ancillary chunks that change no pixel; other files as they are."""
+    """Return the PNG file without the ancillary chunks that say nothing about its pixels; other files as they are."""
     if not data.startswith(SIGNATURE):
         return data
     kept, end = [SIGNATURE], len(SIGNATURE)
     for kind, start, stop in _chunks(data):
         critical = not kind[0] & 0x20  # the case of the first letter: PNG 3rd edition, 5.4
-        if critical or (kind in _FOR_PIXELS and (kind != b"eXIf" or _is_whole(data, start, stop))):
+        if critical or kind == _FOR_PIXELS or (kind in _ABOUT_PIXELS and _is_whole(data, start, stop)):
             kept.append(data[start:stop])
         end = stop
     return b"".join([*kept, data[end:]])

@@ -11,7 +11,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from raytl.data.bit_depth import LEAST, MOST
 
-READABLE = "raytl reads 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) bands of 8 or 16 bits, or floats in 1 band"
+READABLE = "raytl reads 1 (grey), 3 (RGB) or 4 (RGBA) bands of 8 or 16 bits, or 1 band of 32-bit floats"
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _BANDS, _PLANAR, _FORMAT = 258, 262, 270, 277, 284, 339
 _LARGEST = (281, 341)
