@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from raytl.data.manifest import listed
+
 LEAST, MOST = 8, 16
+_DARK = 8
+"""Photos that use less than this part of the range, all of them, are of another detector rather than of the night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,24 @@ def set_depth(asked: int | Literal["auto"], train: Sequence[Levels], held_out: S
     if not deep and not others:
         return SetDepth(depth, "", _idle(asked))
     return SetDepth(depth, reason, (*_unknown(asked, deep, others), *_clipped(depth, [*deep, *others])))
+
+
+def mismatches(depth: BitDepth, photos: Mapping[str, Levels]) -> list[str]:
+    """Return what to say of photos of more than 8 bits, by path, that a model of this depth sees too bright or too dark."""
+    range_ = f"the model's bit depth is {depth.bits} (values to {top_value(depth.bits)})"
+    above = [repr(path) for path, levels in photos.items() if depth.clips(levels)]
+    open_ones = [levels.top for levels in photos.values() if levels.top and depth.of(levels) == depth.bits]
+    found = (
+        [f"{len(above)} photos have values above the range, as {range_}, and are clipped:\n{listed(above, 3)}"]
+        if above
+        else []
+    )
+    if open_ones and _DARK * max(open_ones) <= top_value(depth.bits):
+        found.append(
+            f"{len(open_ones)} photos of 16 bits have values up to {max(open_ones)} only, and {range_}: they look nearly "
+            "black to it; scale them, or train on images like them"
+        )
+    return found
 
 
 def _found(deep: Sequence[Levels]) -> tuple[BitDepth, str]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from raytl.data.bit_depth import Levels
 from raytl.data.decode import BadImage, load
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
@@ -26,7 +27,7 @@ class _View(NamedTuple):
 
 class _Read(NamedTuple):
     image: Tensor
-    clipped: bool
+    levels: Levels
 
 
 def batches(
@@ -36,12 +37,12 @@ def batches(
     max_pixels: int,
     on_bad: Callable[[str, str], None],
     on_done: Callable[[int], None],
-    on_clipped: Callable[[str], None] = lambda path: None,
+    on_deep: Callable[[str, Levels], None] = lambda path, levels: None,
 ) -> Generator[Batch, None, None]:
     """The readable photos in batches of `batch`, `ids` their positions in `paths`, targets all 0.
 
-    `on_bad` is given each unreadable path and the reason; `on_done` the number of photos handled so far; `on_clipped` the
-    path of each photo that has values above the model's bit depth.
+    `on_bad` is given each unreadable path and the reason; `on_done` the number of photos handled so far; `on_deep` the
+    path and levels of each photo of more than 8 bits.
     """
     kept: list[_View] = []
     for place, view in enumerate(_ahead(paths, preprocess, batch, max_pixels)):
@@ -49,8 +50,8 @@ def batches(
             on_bad(paths[place], view.reason)
         else:
             kept.append(_View(place, view.image))
-            if view.clipped:
-                on_clipped(paths[place])
+            if view.levels.top:
+                on_deep(paths[place], view.levels)
         if len(kept) == batch:
             yield _stacked(kept)
             kept = []
@@ -62,13 +63,11 @@ def batches(
 def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels: int) -> Iterator[_Read | BadImage]:
     """The photos' views in order, `_AHEAD` batches of them in work."""
 
-    depth = preprocess.bit_depth
-
     def view(path: str) -> _Read | BadImage:
         try:
             picture = load(path, max_pixels)
-            prepared = prepare(picture.rgb(depth), preprocess)
-            return _Read(eval_view(prepared, preprocess), depth.clips(picture.levels))
+            prepared = prepare(picture.rgb(preprocess.bit_depth), preprocess)
+            return _Read(eval_view(prepared, preprocess), picture.levels)
         except BadImage as bad:
             return bad
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from raytl.config.load import load_resolved
 from raytl.config.schema import DataConfig
-from raytl.data.bit_depth import BitDepth, top_value
+from raytl.data.bit_depth import Levels, mismatches
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.inputs import photos
@@ -64,7 +64,7 @@ def predict(
     module, card = load_bundle(bundle)
     at = pick_device(device or settings.device)
     unreadable: list[Unreadable] = []
-    clipped: list[str] = []
+    deep: dict[str, Levels] = {}
     read = batches(
         paths,
         card.preprocess,
@@ -72,13 +72,13 @@ def predict(
         settings.max_pixels,
         on_bad=lambda path, reason: unreadable.append(Unreadable(path, reason)),
         on_done=_progress(len(paths), on_event),
-        on_clipped=clipped.append,
+        on_deep=deep.__setitem__,
     )
     with closing(read):
         precision = pick_precision(settings.precision, at)
         ids, logits = ordered_logits(module.to(at), read, card.preprocess, at, precision)
-    if clipped:
-        on_event(Message(_clipping(clipped, card.preprocess.bit_depth), "warning"))
+    for line in mismatches(card.preprocess.bit_depth, deep):
+        on_event(Message(line, "warning"))
     if not len(ids):
         reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
         raise DataError(f"none of {len(paths)} photos could be read:\n{reasons}")
@@ -87,13 +87,6 @@ def predict(
     if out is not None:
         found.write(out)
     return found
-
-
-def _clipping(paths: Sequence[str], depth: BitDepth) -> str:
-    return (
-        f"{len(paths)} photos have values above the model's bit depth, which is {depth.bits} (values to "
-        f"{top_value(depth.bits)}), and are clipped:\n{listed([repr(path) for path in paths], 3)}"
-    )
 
 
 def _check_out(out: str | Path | None, inputs: Sequence[str | Path]) -> None:

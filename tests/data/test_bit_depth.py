@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, set_depth
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, mismatches, set_depth
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,24 @@ def test_a_depth_that_no_training_image_tells_is_a_warning() -> None:
     found = set_depth("auto", [Levels()], [Levels(3000)])
     assert found.depth == SIXTEEN_BITS
     assert "1 images of val and test have 16 bits, and no training image does" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("bits", "levels", "said"),
+    [
+        (12, {"a": Levels(4095), "b": Levels()}, []),
+        (12, {"a": Levels(4096), "b": Levels(9)}, ["1 photos have values above the range, as the model's bit depth is 12"]),
+        (16, {"a": Levels(4095), "b": Levels(9)}, ["2 photos of 16 bits have values up to 4095 only, and the model's bit depth"]),
+        (16, {"a": Levels(4095), "b": Levels(60000)}, []),
+        (16, {"a": Levels(4095, declared=12)}, []),
+        (16, {}, []),
+    ],
+)  # fmt: skip
+def test_photos_of_another_depth_than_the_models_are_told(
+    bits: int, levels: dict[str, Levels], said: list[str]
+) -> None:
+    found = mismatches(BitDepth(bits), levels)
+    assert [line[: len(start)] for line, start in zip(found, said, strict=True)] == said
 
 
 def test_a_depth_that_has_no_effect_is_a_warning() -> None:

@@ -65,7 +65,9 @@ def test_photos_above_the_models_bit_depth_are_clipped_and_counted(run: RunFolde
     deep, watcher = write_deep_photos(tmp_path / "deep", 12, per_class=2), Recorder()
     assert len(predict(run.best, [deep, write_deep_photos(tmp_path / "fits", 10)], on_event=watcher).paths) == 16
     (warning,) = [event for event in watcher.events if isinstance(event, Message)]
-    assert warning.text.startswith("4 photos have values above the model's bit depth, which is 10 (values to 1023)")
+    assert warning.text.startswith(
+        "4 photos have values above the range, as the model's bit depth is 10 (values to 1023), and"
+    )
 
 
 def test_photos_of_any_depth_are_predicted_alike(run: RunFolder, tmp_path: Path) -> None:
