@@ -79,6 +79,19 @@ def write_photos(
     return root
 
 
+def write_deep_photos(root: Path, bits: int, per_class: int = 6, classes: tuple[str, ...] = ("dark", "light")) -> Path:
+    """Writes grey PNGs of the same scenes at any depth, up to its largest value: 8 bits as such, others in 16-bit files."""
+    draw = np.random.default_rng(0)
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(per_class):
+            scene = draw.random((24, 24)) * (number + 1) / len(classes)
+            scene[0, 0] = 1.0
+            samples = np.rint(scene * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+            Image.fromarray(samples).save(root / name / f"{i:03d}.png")
+    return root
+
+
 @pytest.fixture
 def make_photos(tmp_path: Path) -> MakePhotos:
     """`write_photos`, into `root` or the test's own folder."""

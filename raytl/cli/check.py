@@ -51,6 +51,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "trainable": plan.trainable,
         "total": plan.total,
         "preprocess": asdict(plan.preprocess),
+        "bit_depth": asdict(plan.dataset.depth),
         "weights": plan.weights_digest,
         "steps_per_epoch": plan.steps_per_epoch,
         "steps": plan.steps,

@@ -14,6 +14,7 @@ from raytl.config.places import run_uri
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
+    from raytl.data.bit_depth import SetDepth
     from raytl.data.transforms import Preprocess
     from raytl.training.plan import Plan
 
@@ -106,6 +107,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
         ("snapshot", plan.dataset.snapshot or "known once the images are here"),
         ("weights", f"{experiment.model.weights} ({plan.weights_digest[:12]})"),
         ("input", input_line(plan.preprocess)),
+        *depth_facts(plan.dataset.depth),
         ("augment", augment_line(experiment)),
         ("stages", timeline_line(plan)),
         (
@@ -124,6 +126,11 @@ def input_line(preprocess: Preprocess) -> str:
     crop = f", centre crop to {preprocess.image_px} px" if preprocess.image_px != preprocess.resize_px else ""
     mean, std = (", ".join(f"{value:.3g}" for value in part) for part in (preprocess.mean, preprocess.std))
     return f"{side} to {preprocess.resize_px} px ({preprocess.interpolation}){crop}, mean ({mean}), std ({std})"
+
+
+def depth_facts(found: SetDepth) -> list[tuple[str, str]]:
+    """The bit depth and how it was found, where there are images that need one."""
+    return [("bit depth", f"{found.depth.bits} ({found.reason})")] if found.reason else []
 
 
 def augment_line(experiment: Experiment) -> str:

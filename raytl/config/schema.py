@@ -32,6 +32,8 @@ class DataConfig(Section):
     """Same image (by content) on two sides of a split: drop the training copy and list it, or stop."""
     max_pixels: Annotated[int, Field(ge=1)] = 178_956_970
     """Images of more pixels than this are refused as decompression bombs (Pillow's own bound is the default)."""
+    bit_depth: Annotated[int, Field(ge=8, le=16)] | Literal["auto"] = "auto"
+    """Bits that images of more than 8 bits really have: 12 for a 12-bit detector's 16-bit files. auto = what a file declares (PNG sBIT, TIFF tags), else the fewest that hold the largest value of all training images."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Decode once: keep decoded, resized images on the node's disk. auto = when they fit cache_limit_gb."""
     cache_limit_gb: Annotated[float, Field(gt=0)] = 20.0

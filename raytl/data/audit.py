@@ -9,14 +9,15 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from time import monotonic
 
 from raytl.config.schema import DataConfig
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, begin_set
-from raytl.data.decode import BadImage, decode, read, refuse_swollen
+from raytl.data.decode import BadImage, load, read, refuse_swollen
 from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
 from raytl.data.formats.skipped import left_out
 from raytl.data.manifest import Manifest, Sample, listed
@@ -52,6 +53,7 @@ class Audited:
     skipped: tuple[Bad, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     warnings: tuple[str, ...] = ()
+    depth: SetDepth = field(default_factory=SetDepth)
 
 
 def audit(
@@ -70,7 +72,7 @@ def audit(
     try:
         audited = _judged(manifest, samples, findings, config)
         if writer:
-            writer.commit([sample for sample in audited.samples if sample.split != "test"])
+            writer.commit([sample for sample in audited.samples if sample.split != "test"], audited.depth.depth)
     finally:
         if writer:
             writer.abort()
@@ -86,8 +88,15 @@ def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, F
         raise DataError(f"{manifest.root}: " + "\n".join(problems))
     dropped = {copy.dropped.key for copy in copies}
     kept = tuple(sample for sample in good if sample.key not in dropped)
-    notes = (*manifest.warnings, *_notes(manifest, bad, copies), *same_side_warnings(kept))
-    return Audited(kept, bad, copies, notes)
+    depth = _depth(kept, findings, config)
+    notes = (*manifest.warnings, *_notes(manifest, bad, copies), *same_side_warnings(kept), *depth.warnings)
+    return Audited(kept, bad, copies, notes, depth)
+
+
+def _depth(kept: Sequence[Sample], findings: Mapping[str, Finding], config: DataConfig) -> SetDepth:
+    train = [findings[sample.path].levels for sample in kept if sample.split == "train"]
+    held_out = [findings[sample.path].levels for sample in kept if sample.split != "train"]
+    return set_depth(config.bit_depth, train, held_out)
 
 
 def _problems(bad: Sequence[Bad], copies: Sequence[Duplicate], total: int, config: DataConfig) -> list[str]:
@@ -180,10 +189,11 @@ class _Reading:
     ) -> None:
         self._samples, self._objects = samples, objects
         self._max_pixels = config.max_pixels
-        self._preprocess = preprocess
+        self._fixed = None if config.bit_depth == "auto" else BitDepth(config.bit_depth, fixed=True)
+        self._preprocess = preprocess.at(self._fixed or SIXTEEN_BITS) if preprocess else None
         cached = [sample for sample in samples if sample.split != "test"]
         self._slots = {sample.key: slot for slot, sample in enumerate(cached)}
-        self.writer = begin_set(cached, preprocess, config) if preprocess and cached else None
+        self.writer = begin_set(cached, self._preprocess, config) if self._preprocess and cached else None
 
     def run(self) -> Iterator[tuple[str, Finding]]:
         """Each sample's path and finding, in order."""
@@ -213,14 +223,20 @@ class _Reading:
                 size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
             data = _read_as_listed(sample, self._max_pixels)
             digest = hashlib.sha256(data).hexdigest()
-            self._keep(sample, data)
+            levels = self._keep(sample, data)
         except OSError as exc:
             return Finding(size, mtime_ns, ctime_ns, digest, f"cannot be read ({exc.strerror or exc})")
         except BadImage as exc:
             return Finding(size, mtime_ns, ctime_ns, digest, exc.reason, etag)
-        return Finding(size, mtime_ns, ctime_ns, digest, "", etag)
+        return Finding(size, mtime_ns, ctime_ns, digest, "", etag, levels.top, levels.declared)
 
-    def _keep(self, sample: Sample, data: bytes) -> None:
-        image = decode(data, self._max_pixels)
-        if self._preprocess and self.writer and sample.split != "test":
+    def _keep(self, sample: Sample, data: bytes) -> Levels:
+        picture = load(data, self._max_pixels)
+        if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture.levels):
+            image = picture.rgb(self._preprocess.bit_depth)
             self.writer.add(self._slots[sample.key], prepare(image, self._preprocess))
+        return picture.levels
+
+    def _is_scaled(self, levels: Levels) -> bool:
+        """Return whether the pixels are known already; those of an undeclared depth wait until every image was read."""
+        return not levels.top or bool(levels.declared) or self._fixed is not None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
 from raytl.data import packs
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.images import DecodedSet, FileImages, Images, Pixels
 from raytl.data.manifest import Sample
 from raytl.data.stream import StreamedImages, expect
@@ -200,24 +201,26 @@ class SetWriter:
         except OSError:
             self._failed = True
 
-    def commit(self, samples: Sequence[Sample]) -> int:
+    def commit(self, samples: Sequence[Sample], depth: BitDepth = SIXTEEN_BITS) -> int:
         """Publishes the images added for these samples (train and val, with their digests) and closes the writer.
 
+        `depth` is that of the whole data set; all images that were added are what it makes of their files.
         Returns how many were new to the cache: 0 also where there was no room for them.
         """
+        preprocess = self._preprocess.at(depth)
         try:
-            with packs.building(self._preprocess.key):
-                return 0 if self._failed else self._publish([s for s in samples if s.key in self._places])
+            with packs.building(preprocess.key):
+                return 0 if self._failed else self._publish([s for s in samples if s.key in self._places], preprocess)
         except OSError:
             return 0
         finally:
             self.abort()
 
-    def _publish(self, samples: Sequence[Sample]) -> int:
+    def _publish(self, samples: Sequence[Sample], preprocess: Preprocess) -> int:
         assert all(sample.split != "test" for sample in samples), "test images are never stored"
-        new = _look_up(_digests(samples), self._preprocess).missing if samples else ()
+        new = _look_up(_digests(samples), preprocess).missing if samples else ()
         places = {samples[i].digest: self._places[samples[i].key] for i in new}
-        return len(places) if places and self._writer.publish(self._preprocess.key, places, self._limit) else 0
+        return len(places) if places and self._writer.publish(preprocess.key, places, self._limit) else 0
 
     def abort(self) -> None:
         """Removes what was not published."""

@@ -6,48 +6,81 @@ import io
 import stat
 import threading
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
+from raytl.data import heif, tiff
+from raytl.data.bad_image import BadImage
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels
+from raytl.data.deep import Deep, read_deep
+from raytl.data.jpeg import with_end
+from raytl.data.png import pixels_only
+from raytl.data.upright import upright
 from raytl.store.open import fetched, in_bucket
 from raytl.store.retry import retried
 
+__all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "load", "read", "refuse_swollen"]
+
 # EPS runs Ghostscript and many rare formats are parsed by code that few people test: only what photographs come in.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", heif.FORMAT)
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm"}
-    | {".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k"}
+    | {".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k"}
 )
+_BEFORE = b"\r\n \t\xef\xbb\xbf"
+"""What a web server's script writes before a file by mistake: no image format begins with any of it."""
 _OPENING = threading.Lock()
 # Pillow warns of odd metadata in files that it reads all the same; on a terminal with a live bar that is noise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class BadImage(ValueError):
-    """A file that cannot be decoded; `reason` says why, without naming the file."""
+@dataclass(frozen=True)
+class Picture:
+    """A decoded file, upright: an `image` of 8 bits, or the samples of a `deep` one that a bit depth has to scale."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    image: Image.Image | None
+    deep: Deep | None = None
+
+    @property
+    def levels(self) -> Levels:
+        """What its values say about its bit depth."""
+        return self.deep.levels if self.deep else Levels()
+
+    def rgb(self, depth: BitDepth = SIXTEEN_BITS) -> Image.Image:
+        """Return it as RGB of 8 bits, alpha laid on white."""
+        image = self.deep.scaled(depth) if self.deep else self.image
+        assert image is not None, "a picture has an image or samples"
+        return _rgb(image)
 
 
-def decode(source: bytes | str | Path, max_pixels: int) -> Image.Image:
-    """The picture as RGB: turned upright (EXIF), 16 bits scaled to 8, alpha laid on white, first frame of several.
+def decode(source: bytes | str | Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS) -> Image.Image:
+    """The picture as RGB: turned upright (EXIF), scaled to 8 bits, alpha laid on white, first frame of several.
 
     Raises:
         BadImage: empty, truncated, not an image, or of more than `max_pixels` pixels.
+    """
+    return load(source, max_pixels).rgb(depth)
+
+
+def load(source: bytes | str | Path, max_pixels: int) -> Picture:
+    """Return the picture before its bit depth is decided.
+
+    Raises:
+        BadImage: as `decode`.
     """
     data = source if isinstance(source, bytes) else read(source, max_pixels)
     if not data:
         raise BadImage("empty file (0 bytes)")
     try:
-        return _upright_rgb(_opened(data, max_pixels))
+        return _loaded(pixels_only(data.lstrip(_BEFORE)), max_pixels)
     except (BadImage, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise BadImage(f"not an image (it begins with {data[:12]!r}); expected JPEG, PNG, WebP, TIFF ...") from None
+        raise BadImage(_unknown(data)) from None
     except Exception as exc:  # Pillow's parsers raise nearly anything on broken files
         raise BadImage(f"broken image ({type(exc).__name__}: {exc})") from exc
 
@@ -77,9 +110,28 @@ def refuse_swollen(size: int, max_pixels: int) -> None:
         raise BadImage(f"{size} bytes, more than an image of data.max_pixels {max_pixels} has")
 
 
-def _opened(data: bytes, max_pixels: int) -> Image.Image:
+def _loaded(data: bytes, max_pixels: int) -> Picture:
+    image = _opened(data, max_pixels)
+    found = tiff.tags_of(image)
+    if found is not None and tiff.misread(found):
+        raise BadImage(f"{tiff.kind(found)}; {tiff.READABLE}")
+    if deep := read_deep(image, data, lambda other: _opened(other, max_pixels)):
+        return Picture(None, deep)
+    try:
+        image.load()
+    except OSError:
+        whole = with_end(data)
+        if whole is None:
+            raise
+        image = _opened(whole, max_pixels)
+    return Picture(upright(_floats(image) if image.mode == "F" else image))
+
+
+def _opened(data: bytes, max_pixels: int) -> ImageFile:
     """The image with its header read and its size checked, pixels not yet decoded."""
     with _OPENING:  # Pillow's bound is a global: lifted for the header only, as max_pixels is checked right after
+        if heif.is_heif(data) and not heif.register():
+            raise BadImage(heif.MISSING)
         bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(io.BytesIO(data), formats=_known_formats())
@@ -91,27 +143,21 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
+def _unknown(data: bytes) -> str:
+    """Return what the file is that Pillow does not open."""
+    found = tiff.tags(data)
+    if found is not None:
+        return f"{tiff.kind(found)}; {tiff.READABLE}"
+    return f"not an image (it begins with {data[:12]!r}); expected JPEG, PNG, WebP, TIFF ..."
+
+
 def _known_formats() -> list[str]:
     """The accepted formats that this build of Pillow has."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    return _rgb(_upright(image))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a broken EXIF block says nothing about the pixels
-        return image
-
-
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _eight_bits(image).convert("RGB")
     if image.has_transparency_data or image.mode in ("La", "RGBa"):
         picture = image.convert("RGBA")
         white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
@@ -119,11 +165,12 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB") if image.mode != "RGB" else image
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits (0..65535) or floats (0..1) as 8 bits: scaled, where Pillow's convert would clip."""
+def _floats(image: Image.Image) -> Image.Image:
+    """Return grey floats from 0 to 1 as 8 bits, where Pillow's convert would clip."""
     values = np.asarray(image).astype(np.float64)
-    top = 1.0 if image.mode == "F" else 65535.0
     low, high = float(values.min()), float(values.max())
-    if not (low >= 0.0 and high <= top):
-        raise BadImage(f"grey values from {low:g} to {high:g}; expected 0 to {top:g}: save it with 8 or 16 bits")
-    return Image.fromarray(np.rint(values * (255.0 / top)).astype(np.uint8))
+    if not (low >= 0.0 and high <= 1.0):
+        found = tiff.tags_of(image)
+        kind = tiff.kind(found) if found is not None else "grey floats"
+        raise BadImage(f"{kind} with values from {low:g} to {high:g}; expected 0 to 1. Save it with 8 or 16 bits")
+    return Image.fromarray(np.rint(values * 255.0).astype(np.uint8))

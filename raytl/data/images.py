@@ -40,7 +40,7 @@ class FileImages:
     def __getitem__(self, i: int, /) -> Pixels:
         path = self._paths[i]
         try:
-            return prepare(decode(path, self._max_pixels), self._preprocess)
+            return prepare(decode(path, self._max_pixels, self._preprocess.bit_depth), self._preprocess)
         except BadImage as exc:
             raise DataError(
                 f"{path}: {exc}; it could be read when the data was checked, so the file changed since then. "

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.decode import BadImage, decode, read
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent, Work, ignore
@@ -35,11 +36,13 @@ def look_hash(image: Image.Image) -> int:
     return sum(1 << place for place in np.flatnonzero(low > np.median(low)).tolist())
 
 
-def look_hashes(samples: Sequence[Sample], max_pixels: int, on_event: OnEvent = ignore) -> dict[str, int]:
+def look_hashes(
+    samples: Sequence[Sample], max_pixels: int, depth: BitDepth = SIXTEEN_BITS, on_event: OnEvent = ignore
+) -> dict[str, int]:
     """The hash of each sample's picture, by the digest of its bytes; without those that cannot be read any more."""
     found: dict[str, int] = {}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        hashes = pool.map(lambda sample: _hash_at(sample.path, max_pixels), samples)
+        hashes = pool.map(lambda sample: _hash_at(sample.path, max_pixels, depth), samples)
         for done, (sample, value) in enumerate(zip(samples, hashes, strict=True), start=1):
             if value is not None:
                 found[sample.digest] = value
@@ -68,10 +71,10 @@ def _nearest(hashes: Sequence[int], known: Sequence[int]) -> Iterator[tuple[int,
         yield at, best
 
 
-def _hash_at(path: str, max_pixels: int) -> int | None:
+def _hash_at(path: str, max_pixels: int, depth: BitDepth) -> int | None:
     try:
         data = read(path, max_pixels)
-        return look_hash(_small(data) or decode(data, max_pixels))
+        return look_hash(_small(data) or decode(data, max_pixels, depth))
     except BadImage:
         return None
 

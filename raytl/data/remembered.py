@@ -11,6 +11,8 @@ from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from raytl.data import heif
+from raytl.data.bit_depth import Levels
 from raytl.data.manifest import Sample
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo
@@ -21,7 +23,7 @@ _RACY_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What reading a file or an object gave: its sha256, and why it is no image (empty if it is one)."""
+    """What reading a file or an object gave: its sha256, why it is no image (empty if it is one), and its `levels`."""
 
     size: int
     mtime_ns: int
@@ -29,6 +31,13 @@ class Finding:
     digest: str
     reason: str
     etag: str = ""
+    top: int = 0
+    declared: int = 0
+
+    @property
+    def levels(self) -> Levels:
+        """What its values say about its bit depth."""
+        return Levels(self.top, self.declared)
 
     def holds(self, found: os.stat_result | ObjectInfo) -> bool:
         """True if the file, or the object, is as it was when it was read."""
@@ -88,9 +97,9 @@ def _doubts() -> Path:
     return cache_root() / "audits" / "doubted.jsonl"
 
 
-def _judge(max_pixels: int) -> list[str | int]:
+def _judge(max_pixels: int) -> list[str | int | None]:
     """What decides whether bytes are an image, besides the bytes."""
-    return ["audit/1", version("pillow"), max_pixels]
+    return ["audit/2", version("pillow"), heif.version(), max_pixels]
 
 
 def _place(samples: Sequence[Sample]) -> Path:

@@ -36,7 +36,8 @@ class StreamedImages:
 
     def __getitem__(self, i: int, /) -> Pixels:
         try:
-            return prepare(decode(self._fetcher().take(i), self._max_pixels), self._preprocess)
+            image = decode(self._fetcher().take(i), self._max_pixels, self._preprocess.bit_depth)
+            return prepare(image, self._preprocess)
         except BadImage as exc:
             raise DataError(f"{self._uris[i]}: {exc}; run the same command again to check the data anew") from exc
 

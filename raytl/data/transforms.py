@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
+
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 
 MAX_ASPECT = 8.0
 """A photo longer than this many times its width loses its ends before it is resized: 1 x 100000 pixels would become gigabytes."""
@@ -36,6 +38,8 @@ class Preprocess:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    bit_depth: BitDepth = SIXTEEN_BITS
+    """How images of more than 8 bits are scaled to 8; found in the training data, not in the pretrained model."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
@@ -45,12 +49,18 @@ class Preprocess:
     def from_json(cls, value: Mapping[str, Any]) -> Preprocess:
         """The value that `to_json` gave."""
         mean, std = (tuple(float(x) for x in value[k]) for k in ("mean", "std"))
-        return cls(**{**value, "mean": mean, "std": std})
+        depth = BitDepth(**value.get("bit_depth", {}))
+        return cls(**{**value, "mean": mean, "std": std, "bit_depth": depth})
+
+    def at(self, depth: BitDepth) -> Preprocess:
+        """Return the same preprocessing of images that are scaled by `depth`."""
+        return replace(self, bit_depth=depth)
 
     @property
     def key(self) -> str:
         """Names what decides the prepared pixels; 16 hex digits."""
-        decides = ["prepared/1", self.resize_px, self.crop_mode, self.interpolation]
+        depth = [self.bit_depth.bits, self.bit_depth.fixed]
+        decides = ["prepared/2", self.resize_px, self.crop_mode, self.interpolation, *depth]
         return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from raytl.cluster.gang import run_group
 from raytl.config.load import load_resolved
 from raytl.config.schema import Experiment
+from raytl.data.bit_depth import BitDepth
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, UserError
 from raytl.evaluation.record import recorded, verified
@@ -72,7 +73,7 @@ def evaluate(
     )
     scored = _scored(shard, experiment, workers, folder.root / ".ray", on_event)
     evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
-    _write(evaluation, experiment.data.max_pixels)
+    _write(evaluation, experiment.data.max_pixels, card.preprocess.bit_depth)
     home.push()
     return evaluation
 
@@ -150,13 +151,13 @@ def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]
     )
 
 
-def _write(evaluation: Evaluation, max_pixels: int) -> None:
+def _write(evaluation: Evaluation, max_pixels: int, depth: BitDepth) -> None:
     """The evaluation's folder, whole or not at all."""
     final = Path(evaluation.folder)
     draft = final.with_name(f".{final.name}.{os.getpid()}.{secrets.token_hex(4)}")
     draft.mkdir(parents=True)
     try:
-        pictures(evaluation, draft, max_pixels)
+        pictures(evaluation, draft, max_pixels, depth)
         write_text(draft / "report.md", as_markdown(evaluation))
         write_json(draft / "report.json", as_json(evaluation))
         replace_dir(draft, final)

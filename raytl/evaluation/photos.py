@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from raytl.data.decode import BadImage, decode
+from raytl.data.bit_depth import Levels
+from raytl.data.decode import BadImage, load
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
 
@@ -24,6 +25,11 @@ class _View(NamedTuple):
     image: Tensor
 
 
+class _Read(NamedTuple):
+    image: Tensor
+    levels: Levels
+
+
 def batches(
     paths: Sequence[str],
     preprocess: Preprocess,
@@ -31,17 +37,21 @@ def batches(
     max_pixels: int,
     on_bad: Callable[[str, str], None],
     on_done: Callable[[int], None],
+    on_deep: Callable[[str, Levels], None] = lambda path, levels: None,
 ) -> Generator[Batch, None, None]:
     """The readable photos in batches of `batch`, `ids` their positions in `paths`, targets all 0.
 
-    `on_bad` is given each unreadable path and the reason; `on_done` the number of photos handled so far.
+    `on_bad` is given each unreadable path and the reason; `on_done` the number of photos handled so far; `on_deep` the
+    path and levels of each photo of more than 8 bits.
     """
     kept: list[_View] = []
     for place, view in enumerate(_ahead(paths, preprocess, batch, max_pixels)):
         if isinstance(view, BadImage):
             on_bad(paths[place], view.reason)
         else:
-            kept.append(_View(place, view))
+            kept.append(_View(place, view.image))
+            if view.levels.top:
+                on_deep(paths[place], view.levels)
         if len(kept) == batch:
             yield _stacked(kept)
             kept = []
@@ -50,17 +60,19 @@ def batches(
         yield _stacked(kept)
 
 
-def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels: int) -> Iterator[Tensor | BadImage]:
+def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels: int) -> Iterator[_Read | BadImage]:
     """The photos' views in order, `_AHEAD` batches of them in work."""
 
-    def view(path: str) -> Tensor | BadImage:
+    def view(path: str) -> _Read | BadImage:
         try:
-            return eval_view(prepare(decode(path, max_pixels), preprocess), preprocess)
+            picture = load(path, max_pixels)
+            prepared = prepare(picture.rgb(preprocess.bit_depth), preprocess)
+            return _Read(eval_view(prepared, preprocess), picture.levels)
         except BadImage as bad:
             return bad
 
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
-    waiting: deque[Future[Tensor | BadImage]] = deque()
+    waiting: deque[Future[_Read | BadImage]] = deque()
     try:
         for path in paths:
             waiting.append(pool.submit(view, path))

@@ -13,12 +13,13 @@ import numpy as np
 
 from raytl.config.load import load_resolved
 from raytl.config.schema import DataConfig
+from raytl.data.bit_depth import Levels, mismatches
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.inputs import photos
 from raytl.evaluation.photos import batches
 from raytl.evaluation.table import Predictions, Unreadable, check_ending
-from raytl.events import OnEvent, Work, ignore
+from raytl.events import Message, OnEvent, Work, ignore
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.forward import pick_device, pick_precision
@@ -65,6 +66,7 @@ def predict(
     module, card = load_bundle(bundle)
     at = pick_device(device or settings.device)
     unreadable: list[Unreadable] = []
+    deep: dict[str, Levels] = {}
     read = batches(
         paths,
         card.preprocess,
@@ -72,10 +74,13 @@ def predict(
         settings.max_pixels,
         on_bad=lambda path, reason: unreadable.append(Unreadable(path, reason)),
         on_done=_progress(len(paths), on_event),
+        on_deep=deep.__setitem__,
     )
     with closing(read):
         precision = pick_precision(settings.precision, at)
         ids, logits = ordered_logits(module.to(at), read, card.preprocess, at, precision)
+    for line in mismatches(card.preprocess.bit_depth, deep):
+        on_event(Message(line, "warning"))
     if not len(ids):
         reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
         raise DataError(f"none of {len(paths)} photos could be read:\n{reasons}")

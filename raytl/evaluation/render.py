@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.decode import BadImage, decode
 from raytl.errors import StoreError
 from raytl.evaluation.report import Evaluation, Mistake
@@ -17,21 +18,21 @@ TILES = 16
 _TILE_PX = 320
 
 
-def pictures(evaluation: Evaluation, folder: Path, max_pixels: int) -> None:
+def pictures(evaluation: Evaluation, folder: Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS) -> None:
     """Write confusion.png, and worst.png if there are mistakes, into `folder`."""
     confusion(evaluation.matrix, evaluation.classes, folder / "confusion.png")
-    tiles = _tiles(evaluation.mistakes[:TILES], max_pixels)
+    tiles = _tiles(evaluation.mistakes[:TILES], max_pixels, depth)
     if tiles:
         wrong = evaluation.images - int(np.trace(evaluation.matrix))
         shown = f"{len(tiles)} worst of {wrong} mistakes" if len(tiles) < wrong else f"All {wrong} mistakes"
         contact_sheet(tiles, folder / "worst.png", f"{shown}, {evaluation.subject.split} split")
 
 
-def _tiles(mistakes: Sequence[Mistake], max_pixels: int) -> list[Tile]:
+def _tiles(mistakes: Sequence[Mistake], max_pixels: int, depth: BitDepth) -> list[Tile]:
     tiles = []
     for each in mistakes:
         try:
-            photo = decode(each.path, max_pixels)
+            photo = decode(each.path, max_pixels, depth)
         except (BadImage, StoreError):  # gone since it was scored a moment ago: the report names it all the same
             continue
         photo.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)

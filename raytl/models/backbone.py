@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from raytl.config.schema import ModelConfig, PreprocessOverride
+from raytl.data.bit_depth import BitDepth
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models import timm_family, torchvision_family, weights
@@ -33,6 +34,10 @@ class Backbone:
     preprocess: Preprocess
     weights_digest: str
     convolutional: bool
+
+    def reading(self, depth: BitDepth) -> Backbone:
+        """Return the same backbone for images that are scaled by `depth`."""
+        return replace(self, preprocess=self.preprocess.at(depth))
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -73,7 +73,7 @@ def look(
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
     fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    sided = settled(audited.samples, look_hashes(fresh, config.max_pixels, on_event), memory)
+    sided = settled(audited.samples, look_hashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory)
     digest = dataset_digest(sided.samples)
     snapshot.note(snapshot_id(digest), sided.samples)
     found = changes(

@@ -236,6 +236,7 @@ def _study(made: _Made) -> Study:
     keys = {dimension.key for dimension in made.space.dimensions}
     same = {key: value for key, value in decisive(made.experiment).items() if key not in keys}
     same |= {"dataset": made.plan.dataset.digest, "weights": made.plan.weights_digest}
+    same |= made.plan.dataset.depth.recorded
     same |= {"search.budget.max_epochs": epochs_of(made.experiment), "search.linear_probe": search.linear_probe}
     made.folder.mkdir(parents=True, exist_ok=True)
     return Study.open(
@@ -338,6 +339,7 @@ def _job(made: _Made, trials: int) -> SweepJob:
         val=splits.val,
         classes=splits.classes,
         share=share_epochs(experiment.search, epochs_of(experiment), trials, len(depths)),
+        bit_depth=made.plan.dataset.depth.depth,
     )
 
 

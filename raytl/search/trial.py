@@ -12,6 +12,7 @@ from typing import Any
 from raytl.config.override import override
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.manifest import Sample
 from raytl.data.relocate import on_this_node
 from raytl.run.folder import working_copy
@@ -54,6 +55,7 @@ class SweepJob:
     probe: str = ""
     share: int = 0
     right: Right | None = None
+    bit_depth: BitDepth = SIXTEEN_BITS
 
     def experiment_of(self, task: Task) -> Experiment:
         """The experiment that `task` trains."""
@@ -66,7 +68,7 @@ class SweepJob:
     def job_of(self, task: Task, experiment: Experiment) -> Job:
         """What the workers of `task`, as `experiment` trains it, are given."""
         root = f"{self.root}/{task.folder}"
-        return Job(experiment, root, self.train, self.val, self.classes, self.right)
+        return Job(experiment, root, self.train, self.val, self.classes, self.right, self.bit_depth)
 
     def on_this_node(self) -> SweepJob:
         """The same as this process sees it: buckets reached as it says, and the samples where this node has them."""

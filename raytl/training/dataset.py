@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
 from raytl.data.audit import Bad, audit, unread
+from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
 from raytl.data.split import Splits, divide, sided
@@ -30,6 +31,7 @@ class Dataset:
     skipped: tuple[Bad, ...]
     warnings: tuple[str, ...]
     digest: str
+    depth: SetDepth = field(default_factory=SetDepth)
     to_fetch: Mapping[str, ObjectInfo] = field(default_factory=dict)
     """What is not on this node yet, by URI. Where there is anything, the images were not looked through and the digest is
     empty."""
@@ -58,6 +60,7 @@ def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) 
         skipped=audited.skipped,
         warnings=(*audited.warnings, *splits.warnings),
         digest=dataset_digest(audited.samples),
+        depth=audited.depth,
     )
 
 
@@ -78,4 +81,4 @@ def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent
         return read_dataset(config, preprocess, on_event)
     samples = sided(manifest.samples, config)
     splits = divide(samples)
-    return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch)
+    return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch=to_fetch)

@@ -15,6 +15,7 @@ from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
 from raytl.config.load import load_resolved
 from raytl.config.schema import Experiment
+from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
 from raytl.events import Message, OnEvent, ignore
@@ -98,7 +99,8 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
 def _job(home: Home, experiment: Experiment, made: Plan) -> Job:
     splits = made.dataset.splits
     root = home.uri if is_remote(home.uri) else str(home.folder.root.resolve())
-    return Job(experiment, root, splits.train, splits.val, splits.classes)
+    depth = made.dataset.depth.depth
+    return Job(experiment, root, splits.train, splits.val, splits.classes, bit_depth=depth)
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:
@@ -123,6 +125,7 @@ def _write_head(folder: RunFolder, experiment: Experiment, made: Plan, resumed: 
         "dataset": made.dataset.digest,
         "test": {"count": splits.test.count, "digest": splits.test.digest},
         "weights": made.weights_digest,
+        "bit_depth": made.dataset.depth.depth.bits,
     }
     write_bytes(folder.samples, b"".join(encode(s.record()) + b"\n" for s in _all_samples(made)))
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in made.dataset.skipped))
@@ -139,7 +142,13 @@ def _all_samples(made: Plan) -> list[Sample]:
 
 
 def _check_data(folder: RunFolder, made: Plan) -> None:
-    found = json.loads(folder.provenance.read_bytes())["dataset"]
+    record = json.loads(folder.provenance.read_bytes())
+    found, bits = record["dataset"], record.get("bit_depth", SIXTEEN_BITS.bits)
+    if bits != made.dataset.depth.depth.bits:
+        raise RunError(
+            f"{folder.root}: this run began with a bit depth of {bits}; expected {made.dataset.depth.depth.bits} "
+            f"({made.dataset.depth.reason}). Start over with --new (the old run is kept aside)."
+        )
     if found != made.dataset.digest:
         raise RunError(
             f"{folder.root}: the dataset changed since this run began (fingerprint {found[:12]} then, "

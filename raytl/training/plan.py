@@ -80,7 +80,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
         _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
-    return _plan(experiment, backbone, dataset)
+    return _plan(experiment, backbone.reading(dataset.depth.depth), dataset)
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from raytl.cluster.gang import Paused
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
 from raytl.data.manifest import Sample
@@ -63,6 +64,7 @@ class Job:
     val: tuple[Sample, ...]
     classes: tuple[str, ...]
     right: Right | None = None
+    bit_depth: BitDepth = SIXTEEN_BITS
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def prepare(
     if device.type == "cpu":
         keep_freed_memory()
     _seed(experiment)
-    backbone = build(experiment.model, len(job.classes))
+    backbone = build(experiment.model, len(job.classes)).reading(job.bit_depth)
     depth = depth_of(experiment, backbone)
     if start is not None:
         start(backbone, depth)

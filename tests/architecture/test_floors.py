@@ -46,6 +46,7 @@ DOORS = {
     "typer": ("raytl/cli/*.py",),
     "click": ("raytl/cli/*.py",),
     "rich": ("raytl/cli/*.py",),
+    "pillow_heif": ("raytl/data/heif.py",),
     "sklearn": (),
     "torchmetrics": (),
 }

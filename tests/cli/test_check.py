@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Raytl
-from tests.conftest import MakePhotos
+from tests.conftest import MakePhotos, write_deep_photos
 
 
 def test_a_good_experiment_is_laid_out(raytl: Raytl, tiny: Path, make_photos: MakePhotos) -> None:
@@ -32,6 +33,15 @@ def test_a_good_experiment_is_laid_out(raytl: Raytl, tiny: Path, make_photos: Ma
     ):
         assert text in done.out
     assert "reading images" in done.err
+
+
+def test_the_bit_depth_of_a_detectors_images_is_shown(raytl: Raytl, tiny: Path, tmp_path: Path) -> None:
+    write_deep_photos(tmp_path / "photos", 12, per_class=12)
+    done = raytl("check", tiny)
+    assert re.search(r"bit depth +12 \(largest value 4095 in \d+ training images of 16 bits\)", done.out)
+    plan = json.loads(raytl("check", tiny, "--set", "data.bit_depth=14", "--json").out)
+    assert plan["bit_depth"]["depth"] == {"bits": 14, "fixed": True} == plan["preprocess"]["bit_depth"]
+    assert raytl("check", tiny, "--set", "data.bit_depth=7").code == 2
 
 
 def test_the_plan_is_one_object_for_programs(raytl: Raytl, tiny: Path, make_photos: MakePhotos) -> None:

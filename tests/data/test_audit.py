@@ -13,14 +13,15 @@ import pytest
 from raytl.config.schema import DataConfig
 from raytl.data import audit as audit_module
 from raytl.data.audit import audit
+from raytl.data.bit_depth import BitDepth
 from raytl.data.cache import open_images
 from raytl.data.formats import scan
-from raytl.data.images import DecodedSet
+from raytl.data.images import DecodedSet, FileImages
 from raytl.data.split import divide
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import Recorder, Work
-from tests.conftest import MakePhotos
+from tests.conftest import MakePhotos, write_deep_photos, write_photos
 
 PREPROCESS = Preprocess(16, 20, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -92,6 +93,45 @@ def test_the_second_audit_reads_nothing_and_a_changed_file_is_read_again(
     os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert audit(scan(str(photos)), config(photos), PREPROCESS) != first
     assert reads == [str(changed)]
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_depth_of_12_bit_files_is_found_once_and_used_for_what_is_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_deep_photos(tmp_path / "scans", 12)
+    (root / "dark" / "photo.jpg").write_bytes((write_photos(tmp_path / "8", 1) / "red" / "000.jpg").read_bytes())
+    found = audit(scan(str(root)), config(root), PREPROCESS)
+    assert found.depth.depth == BitDepth(12)
+    assert found.depth.reason.startswith("largest value 4095 in ")
+    seen = [sample for sample in found.samples if sample.split != "test"]
+    preprocess = PREPROCESS.at(found.depth.depth)
+    images = open_images(seen, preprocess, config(root, cache="on"))
+    files = FileImages(seen, preprocess, 10**6)
+    assert all(np.array_equal(images[i], files[i]) for i in range(len(seen)))
+    assert max(int(images[i].max()) for i in range(len(seen))) > 200
+    monkeypatch.setattr(audit_module, "read", None)  # nothing is read any more
+    assert audit(scan(str(root)), config(root), PREPROCESS) == found
+    shallow = audit(scan(str(root)), config(root, bit_depth=10), PREPROCESS)
+    assert shallow.depth.depth == BitDepth(10, fixed=True)
+    assert "images have values above 1023 (bit depth 10), up to 4095" in shallow.warnings[-1]
+
+
+def test_a_depth_that_is_set_is_cached_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_deep_photos(tmp_path / "scans", 12)
+    found = audit(scan(str(root)), config(root, bit_depth=12), PREPROCESS)
+    monkeypatch.setattr("raytl.data.images.decode", None)  # nothing is decoded any more
+    seen = [sample for sample in found.samples if sample.split != "test"]
+    images = open_images(seen, PREPROCESS.at(found.depth.depth), config(root, cache="on"))
+    assert max(int(images[i].max()) for i in range(len(seen))) > 200
+
+
+def test_only_training_images_tell_the_depth(tmp_path: Path) -> None:
+    for split, bits in (("train", 10), ("val", 12), ("test", 14)):
+        write_deep_photos(tmp_path / "scans" / split, bits)
+    found = audit(scan(str(tmp_path / "scans")), config(tmp_path / "scans"))
+    assert found.depth.depth == BitDepth(10)
+    assert "24 images have values above 1023 (bit depth 10), up to 16383, which are clipped" in found.warnings[-1]
 
 
 def test_a_file_written_a_moment_ago_is_read_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from timm.data.transforms_factory import transforms_imagenet_eval
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.transforms import MAX_ASPECT, Preprocess, center_crop, eval_view, prepare
 
 BASE = Preprocess(24, 27, "center", "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -69,6 +70,18 @@ def test_a_view_is_a_copy_so_that_a_mapped_image_is_never_written_to() -> None:
 
 def test_json_gives_the_same_value_back() -> None:
     assert Preprocess.from_json(json.loads(json.dumps(BASE.to_json()))) == BASE
+
+
+def test_a_preprocessing_saved_without_a_bit_depth_means_16() -> None:
+    saved = BASE.to_json()
+    del saved["bit_depth"]
+    assert Preprocess.from_json(saved).bit_depth == SIXTEEN_BITS
+
+
+def test_the_bit_depth_decides_the_prepared_pixels() -> None:
+    depths = (SIXTEEN_BITS, BitDepth(12), BitDepth(12, fixed=True))
+    assert len({BASE.at(depth).key for depth in depths}) == 3
+    assert Preprocess.from_json(json.loads(json.dumps(BASE.at(depths[2]).to_json()))) == BASE.at(depths[2])
 
 
 def test_the_key_names_what_decides_the_prepared_pixels_and_nothing_else() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.predict import predict
-from raytl.events import Recorder, Work
+from raytl.events import Message, Recorder, Work
 from raytl.run import RunFolder
-from tests.conftest import MakePhotos
+from tests.conftest import MakePhotos, write_deep_photos
 
 
 @pytest.fixture
@@ -63,6 +64,30 @@ def test_a_saved_model_alone_is_enough(run: RunFolder, odd: Path, tmp_path: Path
     alone = predict(tmp_path / "model", [odd / "blue", odd / "red" / "001.jpg"], batch_size=2)
     assert len(alone.paths) == 3
     assert alone.weights == predict(run.root, odd / "blue").weights
+
+
+def test_photos_above_the_models_bit_depth_are_clipped_and_counted(run: RunFolder, tmp_path: Path) -> None:
+    file = run.best / "model.json"
+    card = json.loads(file.read_text())
+    card["preprocess"]["bit_depth"] = {"bits": 10, "fixed": False}
+    file.write_text(json.dumps(card))
+    deep, watcher = write_deep_photos(tmp_path / "deep", 12, per_class=2), Recorder()
+    assert len(predict(run.best, [deep, write_deep_photos(tmp_path / "fits", 10)], on_event=watcher).paths) == 16
+    (warning,) = [event for event in watcher.events if isinstance(event, Message)]
+    assert warning.text.startswith(
+        "4 photos have values above the range, as the model's bit depth is 10 (values to 1023), and"
+    )
+
+
+def test_photos_of_any_depth_are_predicted_alike(run: RunFolder, tmp_path: Path) -> None:
+    file = run.best / "model.json"
+    card = json.loads(file.read_text())
+    eight = predict(run.best, write_deep_photos(tmp_path / "8", 8)).probabilities
+    for bits in (10, 12, 16):
+        card["preprocess"]["bit_depth"] = {"bits": bits, "fixed": False}
+        file.write_text(json.dumps(card))
+        found = predict(run.best, write_deep_photos(tmp_path / str(bits), bits)).probabilities
+        np.testing.assert_allclose(found, eight, atol=0.03)
 
 
 def test_when_nothing_could_be_read_it_is_an_error(run: RunFolder, tmp_path: Path) -> None:

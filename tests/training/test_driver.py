@@ -10,12 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from raytl.config.override import override
+from raytl.data.bit_depth import BitDepth
 from raytl.errors import ConfigError, DataError, ModelError, NonFiniteLoss, RunError, UserError
 from raytl.events import EpochEnded, Event, Message, Recorder, Resumed, StageOpened, Step
+from raytl.models.card import read_card
 from raytl.run import journal
 from raytl.run.folder import RunFolder
 from raytl.training import steps
 from raytl.training.driver import plan, train
+from tests.conftest import write_deep_photos
 from tests.training.conftest import Interrupt, MakeExperiment
 
 
@@ -195,6 +198,20 @@ def test_data_that_changed_under_an_interrupted_run_is_noticed(make_experiment: 
     victim = next((Path(experiment.data.uri) / "red").iterdir())
     (victim.parent / "copy of it.jpg").write_bytes(victim.read_bytes() + b"\0")
     with pytest.raises(RunError, match="the dataset changed since this run began .*\n.*--new"):
+        train(experiment)
+
+
+def test_the_bit_depth_is_recorded_in_the_run_and_its_model(make_experiment: MakeExperiment, tmp_path: Path) -> None:
+    root = write_deep_photos(tmp_path / "scans", 12, per_class=8)
+    experiment = make_experiment({"data.uri": str(root), "train.epochs": 2, "transfer.unfreeze": 0})
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment, on_event=Interrupt(2, 1))
+    folder = RunFolder.of(experiment)
+    record = json.loads(folder.provenance.read_text())
+    assert record["bit_depth"] == 12
+    assert read_card(folder.best).preprocess.bit_depth == BitDepth(12)
+    folder.provenance.write_text(json.dumps({key: value for key, value in record.items() if key != "bit_depth"}))
+    with pytest.raises(RunError, match="began with a bit depth of 16; expected 12 .largest value 4095.*--new"):
         train(experiment)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from raytl.data.bit_depth import BitDepth
 from raytl.data.decode import BadImage, decode
 from raytl.errors import NotFound, StoreError
 from raytl.registry.registry import Registry
@@ -29,7 +30,8 @@ def write_pages(registry: Registry, tick: Tick, name: str, max_pixels: int) -> s
     rows = _rows(registry, tick)
     gained = [row for row in rows if row["challenger"] == row["label"] != row["champion"] is not None]
     lost = [row for row in rows if row["champion"] == row["label"] != row["challenger"]]
-    text = tick_page(tick, name, *(_flips(part, max_pixels) for part in (gained, lost)))
+    depth = _depth(registry, tick.version)
+    text = tick_page(tick, name, *(_flips(part, max_pixels, depth) for part in (gained, lost)))
     key = f"pages/{tick.id}.html"
     retried(lambda: registry.store.put_bytes(key, text.encode()))
     write_index(registry, name)
@@ -54,18 +56,24 @@ def _rows(registry: Registry, tick: Tick) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.decode().splitlines()]
 
 
-def _flips(rows: Sequence[Mapping[str, Any]], max_pixels: int) -> list[Flip]:
+def _depth(registry: Registry, version: int | None) -> BitDepth:
+    """Return the bit depth that the version reads images with."""
+    read = {} if version is None else registry.record(version).about.preprocess
+    return BitDepth(**read.get("bit_depth", {}))
+
+
+def _flips(rows: Sequence[Mapping[str, Any]], max_pixels: int, depth: BitDepth) -> list[Flip]:
     """The ones that the challenger is surest of, with their pictures."""
     best = sorted(rows, key=lambda row: -row["confidence"])[:_MOST]
     return [
-        Flip(row["key"], row["label"], row["champion"], row["challenger"], _picture(row["path"], max_pixels))
+        Flip(row["key"], row["label"], row["champion"], row["challenger"], _picture(row["path"], max_pixels, depth))
         for row in best
     ]
 
 
-def _picture(path: str, max_pixels: int) -> str:
+def _picture(path: str, max_pixels: int, depth: BitDepth) -> str:
     try:
-        image = decode(path, max_pixels)
+        image = decode(path, max_pixels, depth)
     except (BadImage, StoreError):  # it went away since
         return ""
     image.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
