@@ -134,10 +134,17 @@ def _read_bundle(folder: Path) -> Source:
     if bundle is None:
         raise ModelError(
             f"model.weights: {folder} is a folder without a saved model; expected a run folder with checkpoints/best"
+            f"{_files_in(folder)}"
         )
     card = read_card(bundle)
     tensors = Candidate("", _read_safetensors(bundle / WEIGHTS))
     return Source((tensors,), card.preprocess, card.model, card.classes, folder.name)
+
+
+def _files_in(folder: Path) -> str:
+    """Return the weight files that the user may have meant."""
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    return f". Name a file in it: {', '.join(names[:_SHOWN])}" if names else ""
 
 
 def _read_safetensors(place: Path) -> dict[str, Tensor]:

@@ -61,7 +61,7 @@ ARGS = argparse.Namespace(
     best=np.float64(0.5),
     mean=np.arange(3.0),
     dtype=np.dtype("float32"),
-    when=datetime.datetime(2024, 5, 1, tzinfo=datetime.timezone.utc),
+    when=datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC),
     took=datetime.timedelta(seconds=3),
     inner=SimpleNamespace(a=[1, (2, 3), {4}, frozenset({5}), range(6), None, 1.5, b"x", 2j]),
     counts=defaultdict(list, {"a": [1]}),
@@ -107,12 +107,18 @@ KINDS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str | None]] = {
         for wrapper in ("state_dict", "model_state_dict", "model", "net", "weights", "params", "state_dict_ema")
     },
     "ema.module": (lambda t: {"ema": {"module": t, "decay": 0.9}, "epoch": 1}, "took 'ema.module' ("),
-    "composer": (lambda t: {"state": {"model": under("module.", t), "run": "x"}, "rng": []}, "took 'state.model' without"),
+    "composer": (
+        lambda t: {"state": {"model": under("module.", t), "run": "x"}, "rng": []},
+        "took 'state.model' without",
+    ),
     "n_averaged": (
         lambda t: {"n_averaged": torch.tensor(5), **under("module.", t)},
         "without the prefix 'module.' (92 tensors); left out n_averaged",
     ),
-    "n_averaged without a prefix": (lambda t: {"n_averaged": torch.tensor(5), **t}, "(92 tensors); left out n_averaged"),
+    "n_averaged without a prefix": (
+        lambda t: {"n_averaged": torch.tensor(5), **t},
+        "(92 tensors); left out n_averaged",
+    ),
     "beside args": (lambda t: {**t, "args": ARGS, "epoch": 3, "path": Path("x")}, "left out args, epoch, path"),
     "imagenet example": (
         lambda t: {"epoch": 3, "arch": "r", "state_dict": under("module.", t), "best_acc1": torch.tensor(0.5)},
@@ -120,15 +126,27 @@ KINDS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str | None]] = {
     ),
     "timm": (
         lambda t: {
-            **{"epoch": 3, "arch": "r", "state_dict": other(t), "optimizer": OPTIMIZER, "version": 2, "args": ARGS},
-            **{"amp_scaler": {"scale": 1.0}, "state_dict_ema": t, "metric": np.float64(70.1)},
+            "epoch": 3,
+            "arch": "r",
+            "state_dict": other(t),
+            "optimizer": OPTIMIZER,
+            "version": 2,
+            "args": ARGS,
+            "amp_scaler": {"scale": 1.0},
+            "state_dict_ema": t,
+            "metric": np.float64(70.1),
         },
         "took 'state_dict_ema' (92 tensors)",
     ),
     "torchvision": (
         lambda t: {
-            **{"model": other(t), "optimizer": OPTIMIZER, "lr_scheduler": {"T_max": 3}, "epoch": 1, "args": ARGS},
-            **{"model_ema": {"n_averaged": torch.tensor(5), **under("module.", t)}, "scaler": {}},
+            "model": other(t),
+            "optimizer": OPTIMIZER,
+            "lr_scheduler": {"T_max": 3},
+            "epoch": 1,
+            "args": ARGS,
+            "model_ema": {"n_averaged": torch.tensor(5), **under("module.", t)},
+            "scaler": {},
         },
         "took 'model_ema' without the prefix 'module.' (92 tensors); left out n_averaged",
     ),
@@ -151,7 +169,9 @@ KINDS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str | None]] = {
         "took 'state_dict' without the prefix 'module.encoder_q.' (92 tensors); left out module.encoder_k.",
     ),
     "wrapped inside": (
-        lambda t: {n.replace("layer1.", "layer1.module.").replace("conv1.", "conv1._orig_mod."): v for n, v in t.items()},
+        lambda t: {
+            n.replace("layer1.", "layer1.module.").replace("conv1.", "conv1._orig_mod."): v for n, v in t.items()
+        },
         "took its tensors without torch's wrappers in its names (92 tensors)",
     ),
     "half": (lambda t: {n: v.half() if v.is_floating_point() else v for n, v in t.items()}, None),
@@ -261,6 +281,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_folder_of_weight_files_names_them(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").touch()
+    with pytest.raises(ModelError, match=r"with checkpoints/best. Name a file in it: pytorch_model.bin"):
+        read(tmp_path)
+
+
 def net() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
 
@@ -338,5 +364,7 @@ def test_a_deeper_network_of_the_family_is_another_model(tmp_path: Path) -> None
     tensors = trained()
     deeper = tensors | {n.replace("layer3.0", f"layer3.{i}"): t for i in (1, 2, 3) for n, t in tensors.items()}
     torch.save({"state_dict": under("model.", deeper)}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"w.pth \(took 'state_dict' without the prefix 'model.' .*(\n.*)*Set model.name"):
+    with pytest.raises(
+        ModelError, match=r"w.pth \(took 'state_dict' without the prefix 'model.' .*(\n.*)*Set model.name"
+    ):
         build(ModelConfig(name="test_resnet", weights=str(tmp_path / "w.pth")), 3)
