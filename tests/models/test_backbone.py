@@ -119,7 +119,7 @@ def test_plain_layers_do_not_count_as_convolutional() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "name"), [("xception", "legacy_xception"), ("tf_efficientnet_b0_ns", "tf_efficientnet_b0.ns_jft_in1k")]
+    ("old", "name"), [("mnasnet_b1", "mnasnet_100"), ("tf_efficientnet_b0_ns", "tf_efficientnet_b0.ns_jft_in1k")]
 )
 def test_an_old_name_builds_todays_model_and_says_so(old: str, name: str, tmp_path: Path) -> None:
     built = build(config(old), 2)
