@@ -46,6 +46,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "counts": {split: by_class for split, by_class in plan.counts.items() if split != "test"},
         "skipped": [asdict(bad) for bad in plan.dataset.skipped],
         "warnings": plan.warnings,
+        "notes": plan.notes,
         "stages": [asdict(stage) for stage in plan.stages],
         "timeline": [asdict(stage) for stage in plan.timeline],
         "trainable": plan.trainable,

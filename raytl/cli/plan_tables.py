@@ -23,7 +23,8 @@ _LISTED = 5
 
 def plan_tables(plan: Plan, command: str) -> list[RenderableType]:
     """The plan for people; `command` is what would carry it out."""
-    notes: list[RenderableType] = [Text(f"warning: {line}", style="yellow") for line in plan.warnings]
+    notes: list[RenderableType] = [Text(line) for line in plan.notes]
+    notes += [Text(f"warning: {line}", style="yellow") for line in plan.warnings]
     if plan.dataset.skipped:
         lines = [f"  {bad}" for bad in plan.dataset.skipped[:10]]
         notes.append(

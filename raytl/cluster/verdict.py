@@ -53,7 +53,7 @@ def verdict(attempts: Sequence[Ended], compute: ComputeConfig) -> Again | GiveUp
         if isinstance(error, RaytlError):
             return GiveUp(error)
     if last.cause == "failure" and (bug := next(filter(is_bug, last.errors), None)):
-        return GiveUp(_failed(bug))
+        return GiveUp(_failed(bug, last.progress))
     same = [each for each in attempts if each.cause == last.cause]
     budget = {"failure": compute.max_failures, "preemption": compute.max_preemptions}.get(last.cause)
     if budget is not None and len(same) > budget:
@@ -87,13 +87,12 @@ def _place(attempt: Ended) -> tuple[str, int]:
     return attempt.reason, attempt.progress
 
 
-def _failed(bug: BaseException) -> WorkerFailed:
+def _failed(bug: BaseException, progress: int) -> WorkerFailed:
     told = str(bug).strip().splitlines() or [""]
     return WorkerFailed(
         f"A worker failed with {type(bug).__name__}: {told[0]}\n"
         + "".join(f"  {line}\n" for line in told[1:][-12:])
-        + "  This is not tried again, as it would come again. The run's checkpoints are whole: mend the cause and run "
-        "the same command again to continue."
+        + f"  Not retried: the error is deterministic. {_next(progress)}"
     )
 
 
@@ -101,7 +100,11 @@ def _lost(attempts: Sequence[Ended], why: str) -> WorkersLost:
     last = attempts[-1]
     told = str(last.errors[0]) if last.errors else last.reason
     details = "\n".join(f"  {line}" for line in told.strip().splitlines()[-12:])
-    return WorkersLost(
-        f"The workers failed {len(attempts)} time(s) and {why}.\n{details}\n"
-        "  The run's checkpoints are whole: mend the cause and run the same command again to continue."
-    )
+    return WorkersLost(f"The workers failed {len(attempts)} time(s) and {why}.\n{details}\n  {_next(last.progress)}")
+
+
+def _next(progress: int) -> str:
+    """Return what to do; without progress there is no checkpoint to speak of."""
+    if not progress:
+        return "Fix the cause and run the same command again."
+    return "Fix the cause and run the same command again to resume; the checkpoints are intact."

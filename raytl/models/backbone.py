@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -14,17 +15,20 @@ from raytl.errors import ModelError
 from raytl.models import timm_family, torchvision_family, weights
 from raytl.models.family import Family
 from raytl.models.stages import Stage
+from raytl.models.state_dicts import Candidate, Taken
 
 __all__ = ["Backbone", "Stage", "build", "preprocess_of"]
 
-_TORCHVISION = "torchvision:"
+_FAMILIES: Mapping[str, Family] = {"": timm_family, "torchvision:": torchvision_family}
+"""The libraries of models, by the prefix of their names."""
 
 
 @dataclass(frozen=True)
 class Backbone:
     """A module `(batch, 3, px, px) float32 -> (batch, classes)`, divided into stages bottom to top and a head.
 
-    `head` names the head's tensors, `weights_digest` the pretrained tensors it started from ("none" = random).
+    `name` is the library's current name of the model. `head` names the head's tensors, `weights_digest` the pretrained
+    tensors it started from ("none" = random). `notes` say what was taken for what the experiment asks for, where they differ.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Backbone:
     preprocess: Preprocess
     weights_digest: str
     convolutional: bool
+    notes: tuple[str, ...] = ()
 
     def reading(self, depth: BitDepth) -> Backbone:
         """Return the same backbone for images that are scaled by `depth`."""
@@ -57,20 +62,31 @@ def build(config: ModelConfig, classes: int) -> Backbone:
         ModelError: an unknown name, weights that cannot be had or do not fit, an option the model does not take.
     """
     family, name = _family(config.name)
-    family.check_name(name)
     source = weights.read(config.weights) if config.weights not in ("none", "pretrained") else None
     found = source.preprocess if source and source.preprocess else family.preprocess(name)
     preprocess = overridden(found, config.preprocess)
     module = family.create(name, config, classes, preprocess.image_px)
     layout = family.layout(module)
-    digest = "none"
+    digest, notes = "none", _renamed(config, name)
     if config.weights != "none":
-        raw = source.state if source else family.pretrained(name, preprocess.image_px)
-        digest = weights.state_digest(raw)
-        where = f"{config.weights} (of {source.model})" if source and source.model else config.weights
-        weights.fit(module, family.adapt(name, module, raw), layout.head, where)
+        source = source or _pretrained(family, name, preprocess.image_px)
+        taken = weights.take(source, module, layout.head, lambda state: family.adapt(name, module, state))
+        digest = weights.state_digest(taken.tensors)
+        notes += (f"model.weights: {source.name}: {taken.text}",) if taken.text else ()
+        weights.fit(module, family.adapt(name, module, taken.tensors), layout.head, _where(config, source, taken))
         _silence(module, layout.head)
-    return Backbone(config.name, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module))
+    full = f"{_library(config.name)}{name}"
+    return Backbone(full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes)
+
+
+def _pretrained(family: Family, name: str, image_px: int) -> weights.Source:
+    return weights.Source((Candidate("", family.pretrained(name, image_px)),), name=name)
+
+
+def _where(config: ModelConfig, source: weights.Source, taken: Taken) -> str:
+    parts = [f"of {source.model}"] if source.model else []
+    parts += [taken.text] if taken.text else []
+    return f"{config.weights} ({'; '.join(parts)})" if parts else config.weights
 
 
 def _silence(module: nn.Module, head: tuple[str, ...]) -> None:
@@ -92,10 +108,19 @@ def preprocess_of(config: ModelConfig) -> Preprocess:
         ModelError: an unknown name, or weights that are not there.
     """
     family, name = _family(config.name)
-    family.check_name(name)
     source = weights.read(config.weights) if config.weights not in ("none", "pretrained") else None
     found = source.preprocess if source and source.preprocess else family.preprocess(name)
     return overridden(found, config.preprocess)
+
+
+def native_px(config: ModelConfig) -> int:
+    """Return the image size that the model was made for, whatever `config` overrides.
+
+    Raises:
+        ModelError: an unknown name.
+    """
+    family, name = _family(config.name)
+    return family.preprocess(name).image_px
 
 
 def overridden(found: Preprocess, override: PreprocessOverride) -> Preprocess:
@@ -122,10 +147,26 @@ def is_convolutional(module: nn.Module) -> bool:
     return sum(max(m.stride) < max(m.kernel_size) for m in convolutions) >= 5
 
 
-def _family(name: str) -> tuple[Family, str]:
-    if name.startswith(_TORCHVISION):
-        return torchvision_family, name.removeprefix(_TORCHVISION)
-    prefix, colon, _ = name.partition(":")
-    if colon:
-        raise ModelError(f"model.name: {prefix}: is not a library raytl knows; write a timm name or torchvision:<name>")
-    return timm_family, name
+def _family(full: str) -> tuple[Family, str]:
+    """Return the library of a model, and the library's current name of it.
+
+    Raises:
+        ModelError: there is no such library, or no such model in it.
+    """
+    prefix = _library(full)
+    if prefix not in _FAMILIES:
+        raise ModelError(f"model.name: {prefix} is not a library raytl knows; write a timm name or torchvision:<name>")
+    family = _FAMILIES[prefix]
+    name = family.current_name(full.removeprefix(prefix))
+    family.check_name(name)
+    return family, name
+
+
+def _library(full: str) -> str:
+    """Return the library's prefix of a model's name, with the colon; empty for timm."""
+    return "".join(full.partition(":")[:2]) if ":" in full else ""
+
+
+def _renamed(config: ModelConfig, name: str) -> tuple[str, ...]:
+    old = config.name.removeprefix(_library(config.name))
+    return () if old == name else (f"model.name: {old!r} is timm's old name of {name!r}; using that",)

@@ -19,6 +19,9 @@ State = Mapping[str, Tensor]
 class Family(Protocol):
     """One library of models. `name` is the library's own, without raytl's prefix."""
 
+    def current_name(self, name: str) -> str:
+        """Return the library's current name of `name`, which is `name` itself unless the library renamed it."""
+
     def check_name(self, name: str) -> None:
         """Raises ModelError with near misses where there is no such model."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import timm
 from timm.data.config import resolve_data_config
-from timm.models import get_pretrained_cfg, list_pretrained, model_entrypoint
+from timm.models import get_deprecated_models, get_pretrained_cfg, list_pretrained, model_entrypoint
 from timm.models._manipulate import group_with_matcher
 from torch import nn
 
@@ -24,13 +24,31 @@ _UNMATCHED = "\0"
 """A name that no matcher knows: it shows which group holds what the matcher leaves over."""
 
 
+def current_name(name: str) -> str:
+    """Return timm's current name of a deprecated model, with the tag of its weights; any other name as it is.
+
+    Raises:
+        ModelError: timm removed the model and names no replacement.
+    """
+    base, _, tag = name.partition(".")
+    renamed = get_deprecated_models()
+    if base not in renamed:
+        return name
+    current = renamed[base]
+    if current is None:
+        raise ModelError(f"model.name: timm removed {base!r} and names no replacement; take another model")
+    current_base, _, current_tag = current.partition(".")
+    tag = tag or _registered_tag(current_base, current_tag)
+    return f"{current_base}.{tag}" if tag else current_base
+
+
 def check_name(name: str) -> None:
     """Raises ModelError with near misses where timm has no such model or tag."""
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
         known = timm.list_models()
         raise ModelError(f"model.name: timm has no model {name!r}{near_misses(base, known)}")
-    tags = [full.partition(".")[2] for full in list_pretrained(f"{base}.*")]
+    tags = _tags(base)
     if tag and tag not in tags:
         raise ModelError(f"model.name: {base} has no weights tagged {tag!r}; its tags: {', '.join(tags) or 'none'}")
 
@@ -85,7 +103,7 @@ def adapt(name: str, module: nn.Module, state: State) -> State:
         return state
     try:
         return cast(State, change(dict(state), module))
-    except (KeyError, AttributeError, IndexError, RuntimeError, AssertionError):
+    except (KeyError, AttributeError, IndexError, TypeError, ValueError, RuntimeError, AssertionError):
         return state  # weights of another architecture: the caller says which keys differ
 
 
@@ -120,6 +138,18 @@ def _create(name: str, image_px: int, **options: Any) -> nn.Module:
         return timm.create_model(name, **options)
     except (TypeError, AssertionError) as exc:
         raise refuses(name, exc) from exc
+
+
+def _tags(base: str) -> list[str]:
+    return [full.partition(".")[2] for full in list_pretrained(f"{base}.*")]
+
+
+def _registered_tag(base: str, tag: str) -> str:
+    """Return `tag`, or the tag that extends it where timm's own table is behind (`sam`, which is now `sam_in1k`)."""
+    tags = _tags(base)
+    if not tag or tag in tags:
+        return tag
+    return next((known for known in tags if known.startswith(f"{tag}_")), tag)
 
 
 def _config(name: str) -> dict[str, Any]:

@@ -19,6 +19,11 @@ from raytl.models.structure import head_path, layout_of
 _AUXILIARY = ("googlenet", "inception_v3")
 
 
+def current_name(name: str) -> str:
+    """Return `name`: torchvision renames no model."""
+    return name
+
+
 def check_name(name: str) -> None:
     """Raises ModelError with near misses where torchvision has no such classification model, or it is not supported."""
     known = zoo.list_models(module=zoo)

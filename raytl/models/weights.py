@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -16,25 +16,34 @@ from torch import Tensor, nn
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models.card import CARD, WEIGHTS, bundle_directory, read_card
+from raytl.models.pickled import read_pickle
 from raytl.models.stages import is_under
+from raytl.models.state_dicts import Candidate, State, Taken, candidates_in
+from raytl.models.state_dicts import take as _take
 from raytl.registry.reader import fetched as published
 from raytl.registry.reference import is_reference
 from raytl.store.sync import pull
 
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-_PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 _SHOWN = 8
+_FITS = 0.9
+"""Share of a model's tensors from which on a file counts as of this model, though something in it differs."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Tensors by name, float32, and the preprocessing, architecture and classes that came with them where they did."""
+    """The state dicts in a file, and the preprocessing, architecture and classes that came with them where they did."""
 
-    state: Mapping[str, Tensor]
+    candidates: tuple[Candidate, ...]
     preprocess: Preprocess | None = None
     model: str | None = None
     classes: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def state(self) -> State:
+        """The tensors of a saved model, which holds one state dict."""
+        return self.candidates[0].tensors
 
 
 def read(path: str | Path) -> Source:
@@ -51,46 +60,50 @@ def read(path: str | Path) -> Source:
         raise ModelError(
             f"model.weights: there is no file {place}; expected pretrained, none, a .safetensors or .pth file, or a run folder"
         )
-    raw = _read_safetensors(place) if place.suffix == ".safetensors" else _read_pickle(place)
-    return Source(unwrap(raw, place))
-
-
-def unwrap(raw: object, place: Path) -> dict[str, Tensor]:
-    """The tensors inside a training checkpoint, names without the prefixes of wrappers, half precision as float32."""
-    while isinstance(raw, Mapping) and not _is_state(raw):
-        inner = [raw[key] for key in _WRAPPERS if isinstance(raw.get(key), Mapping)]
-        if not inner:
-            break
-        raw = inner[0]
-    if not isinstance(raw, Mapping) or not _is_state(raw):
+    raw = _read_safetensors(place) if place.suffix == ".safetensors" else read_pickle(place)
+    found = candidates_in(raw)
+    if not found:
         raise ModelError(
             f"model.weights: {place} holds no state dict (found {_found(raw)}); save model.state_dict() in it"
         )
-    return {_clean(str(name)): _float32(value) for name, value in raw.items() if isinstance(value, Tensor)}
+    return Source(found, name=place.name)
 
 
-def fit(module: nn.Module, state: Mapping[str, Tensor], head: Sequence[str], where: str) -> None:
+def take(
+    source: Source, module: nn.Module, head: Sequence[str], adapt: Callable[[State], State] = lambda state: state
+) -> Taken:
+    """Return the state dict of `source` that `module` takes but for its `head`, half precision as float32.
+
+    `adapt` renames and resizes tensors as the module's library does.
+    """
+    wanted = {name: tensor.shape for name, tensor in module.state_dict().items() if _is_wanted(name, head)}
+    taken = _take(source.candidates, wanted, adapt)
+    return replace(taken, tensors={name: _float32(tensor) for name, tensor in taken.tensors.items()})
+
+
+def fit(module: nn.Module, state: State, head: Sequence[str], where: str) -> None:
     """Load all of `state` but the head into `module`; the head (names of its tensors) keeps its fresh start.
 
     Raises:
-        ModelError: `state` is of another architecture; names the keys and shapes.
+        ModelError: `state` is of another architecture or is not whole; names the keys and shapes.
     """
     own = {name: tensor for name, tensor in module.state_dict().items() if name not in head}
     paths = {name.rpartition(".")[0] for name in head}
     given = {name: tensor for name, tensor in state.items() if not is_under(name, tuple(paths))}
-    problems = [
-        _listing("missing", [n for n in own if n not in given and not n.endswith("num_batches_tracked")]),
-        _listing("unexpected", [n for n in given if n not in own]),
-        _listing(
-            "of another shape",
-            [_shapes(n, given[n], own[n]) for n in own if n in given and own[n].shape != given[n].shape],
-        ),
-    ]
-    if any(problems):
+    wanted = [name for name in own if _is_wanted(name, head)]
+    missing = [name for name in wanted if name not in given]
+    unexpected = [name for name in given if name not in own]
+    reshaped = [name for name in own if name in given and own[name].shape != given[name].shape]
+    if missing or unexpected or reshaped:
+        problems = [
+            _listing("missing", [_near(name, unexpected) for name in missing[:_SHOWN]], len(missing)),
+            _listing("unexpected", unexpected[:_SHOWN], len(unexpected)),
+            _listing("of another shape", [_shapes(n, given[n], own[n]) for n in reshaped[:_SHOWN]], len(reshaped)),
+        ]
         raise ModelError(
             f"model.weights: {where} is not for this architecture:\n"
-            + "\n".join(f"  {line}" for line in problems if line)
-            + "\n  Set model.name to the model that the weights were made with"
+            + "".join(f"  {line}\n" for line in problems if line)
+            + f"  {_advice(len(wanted), len(missing) + len(reshaped), len(unexpected))}"
         )
     module.load_state_dict({**given, **{n: t for n, t in module.state_dict().items() if n not in given}})
 
@@ -121,9 +134,17 @@ def _read_bundle(folder: Path) -> Source:
     if bundle is None:
         raise ModelError(
             f"model.weights: {folder} is a folder without a saved model; expected a run folder with checkpoints/best"
+            f"{_files_in(folder)}"
         )
     card = read_card(bundle)
-    return Source(unwrap(_read_safetensors(bundle / WEIGHTS), bundle), card.preprocess, card.model, card.classes)
+    tensors = Candidate("", _read_safetensors(bundle / WEIGHTS))
+    return Source((tensors,), card.preprocess, card.model, card.classes, folder.name)
+
+
+def _files_in(folder: Path) -> str:
+    """Return the weight files that the user may have meant."""
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    return f". Name a file in it: {', '.join(names[:_SHOWN])}" if names else ""
 
 
 def _read_safetensors(place: Path) -> dict[str, Tensor]:
@@ -135,20 +156,6 @@ def _read_safetensors(place: Path) -> dict[str, Tensor]:
         ) from exc
 
 
-def _read_pickle(place: Path) -> object:
-    try:
-        return cast(object, torch.load(place, map_location="cpu", weights_only=True))
-    except Exception as exc:  # torch raises UnpicklingError, EOFError, RuntimeError, KeyError ... for a wrong file
-        raise ModelError(
-            f"model.weights: {place} cannot be read as tensors alone ({type(exc).__name__}). raytl runs no code from "
-            "weight files: save its state dict with safetensors.torch.save_file"
-        ) from exc
-
-
-def _is_state(raw: Mapping[Any, Any]) -> bool:
-    return any(isinstance(value, Tensor) for value in raw.values())
-
-
 def _found(raw: object) -> str:
     return (
         f"a mapping with keys {', '.join(map(str, list(raw)[:_SHOWN]))}"
@@ -157,19 +164,32 @@ def _found(raw: object) -> str:
     )
 
 
-def _clean(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
 def _float32(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _listing(kind: str, items: Sequence[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return f"{len(items)} {kind}: {', '.join(items[:_SHOWN])}{more}" if items else ""
+def _is_wanted(name: str, head: Sequence[str]) -> bool:
+    """True for what a file must have: older files lack BatchNorm's counters, and the head starts anew."""
+    return name not in head and not name.endswith("num_batches_tracked")
+
+
+def _listing(kind: str, shown: Sequence[str], count: int) -> str:
+    more = f" and {count - len(shown)} more" if count > len(shown) else ""
+    return f"{count} {kind}: {', '.join(shown)}{more}" if count else ""
+
+
+def _near(name: str, others: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, others, n=1, cutoff=0.8)
+    return f"{name} (the file has {close[0]})" if close else name
+
+
+def _advice(wanted: int, wrong: int, unexpected: int) -> str:
+    if wrong + unexpected > (1 - _FITS) * wanted:
+        return "Set model.name to the model that the weights were made with"
+    return (
+        f"The other {wanted - wrong} of {wanted} tensors fit, so the file is of this model, but incomplete or changed. "
+        "Save the whole state_dict() of the unchanged model in it"
+    )
 
 
 def _shapes(name: str, given: Tensor, own: Tensor) -> str:

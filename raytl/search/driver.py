@@ -185,6 +185,8 @@ def _trials_root(experiment: Experiment) -> str:
 
 def _made(experiment: Experiment, on_event: OnEvent) -> _Made:
     made = plan(experiment, on_event)
+    for line in made.notes:
+        on_event(Message(line))
     stages = len(made.stages) - 1
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_base(experiment)}

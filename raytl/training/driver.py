@@ -61,7 +61,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
 
     Raises:
         UserError: something is wrong with the data, the model or the run folder; nothing was changed.
-        TrainingError: training stopped; the run's checkpoints are whole.
+        TrainingError: training stopped; the checkpoints that it wrote are intact.
     """
     reach(experiment.storage)
     on_event = metered(on_event, experiment.name)
@@ -79,6 +79,8 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         on_event = logged(on_event)
         for line in made.warnings:
             on_event(Message(line, "warning"))
+        for line in made.notes:
+            on_event(Message(line))
         resumed = progress_of(folder.last) is not None
         _write_head(folder, experiment, made, resumed)
         home.push()

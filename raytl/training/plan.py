@@ -20,6 +20,7 @@ from raytl.models.groups import rates
 from raytl.models.optimizer import check_optimizer
 from raytl.tasks.classification import class_weights
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
+from raytl.training.first_step import check_first_step
 from raytl.training.stages import TrainStage, timeline
 
 T = TypeVar("T")
@@ -54,6 +55,8 @@ class Plan:
     steps: int
     device: str
     precision: str
+    notes: tuple[str, ...] = ()
+    """What was taken for what the experiment asks for, where they differ."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -74,10 +77,13 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     read = read_dataset if fetch else listed_dataset
     dataset = _collect(problems, lambda: read(looked, preprocess or _STAND_IN, on_event))
     classes = len(dataset.splits.classes) if dataset else 2
-    backbone = _collect(problems, lambda: _build(experiment, classes)) if preprocess else None
+    backbone = _collect(problems, lambda: build(experiment.model, classes)) if preprocess else None
+    depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     if dataset:
         _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
+        if backbone and depth is not None:
+            _collect(problems, lambda: check_first_step(experiment, backbone, depth, dataset.splits.counts()["train"]))
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     return _plan(experiment, backbone.reading(dataset.depth.depth), dataset)
@@ -94,13 +100,6 @@ def _collect(problems: list[RaytlError], make: Callable[[], T]) -> T | None:
     except RaytlError as problem:
         problems.append(problem)
         return None
-
-
-def _build(experiment: Experiment, classes: int) -> Backbone:
-    """The backbone, its unfreeze depth checked."""
-    backbone = build(experiment.model, classes)
-    depth_of(experiment, backbone)
-    return backbone
 
 
 def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:
@@ -141,4 +140,5 @@ def _plan(experiment: Experiment, backbone: Backbone, dataset: Dataset) -> Plan:
         steps=steps * experiment.train.epochs,
         device=str(device),
         precision=str(pick_precision(experiment.train.precision, device)).removeprefix("torch."),
+        notes=backbone.notes,
     )

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from raytl.config.schema import ModelConfig
+from raytl.models.backbone import build
 from tests.cli.conftest import Raytl
 from tests.conftest import MakePhotos, write_deep_photos
 
@@ -61,6 +64,30 @@ def test_problems_of_data_and_model_come_together(raytl: Raytl, tiny: Path) -> N
     assert "test_resnet" in done.err
     assert "nowhere" in done.err
     assert done.out == ""
+
+
+def test_a_size_that_the_model_cannot_be_trained_at_is_found_before_training(
+    raytl: Raytl, tiny: Path, make_photos: MakePhotos
+) -> None:
+    make_photos(per_class=12)
+    asked = ("--set", "model.name=inception_v3", "--set", "model.preprocess.image_px=64")
+    for command in ("check", "train"):
+        done = raytl(command, tiny, *asked)
+        assert done.code == 2, done.out
+        assert "model.preprocess.image_px: inception_v3 cannot be trained on images of 64 px" in done.err
+        assert "checkpoint" not in done.err
+
+
+def test_an_old_name_and_what_was_taken_of_a_file_are_said(
+    raytl: Raytl, tiny: Path, make_photos: MakePhotos, tmp_path: Path
+) -> None:
+    make_photos(per_class=12)
+    module = build(ModelConfig(name="test_resnet", weights="none"), 3).module
+    torch.save({"model": {f"module.{n}": t for n, t in module.state_dict().items()}}, tmp_path / "w.pth")
+    done = raytl("check", tiny, "--set", "model.weights=w.pth")
+    assert "model.weights: w.pth: took 'model' without the prefix 'module.' (92 tensors)" in done.out
+    notes = json.loads(raytl("check", tiny, "--set", "model.name=mnasnet_b1", "--json").out)["notes"]
+    assert notes == ["model.name: 'mnasnet_b1' is timm's old name of 'mnasnet_100'; using that"]
 
 
 def test_an_override_that_is_wrong_is_told(raytl: Raytl, tiny: Path) -> None:

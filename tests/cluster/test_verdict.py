@@ -78,6 +78,13 @@ def test_no_replacement_is_allowed_with_a_budget_of_none() -> None:
     assert isinstance(given_up(ended(1), max_failures=0), WorkersLost)
 
 
+@pytest.mark.parametrize("errors", [(ZeroDivisionError("x"),), ()])
+def test_checkpoints_are_spoken_of_only_where_there_are_some(errors: tuple[BaseException, ...]) -> None:
+    before, after = (str(given_up(ended(at, "failure", *errors), max_failures=0)) for at in (0, 10**9))
+    assert "checkpoint" not in before and before.endswith("Fix the cause and run the same command again.")
+    assert after.endswith("run the same command again to resume; the checkpoints are intact.")
+
+
 def test_the_errors_survive_pickling() -> None:
     for error in (given_up(ended(1), max_failures=0), given_up(ended(0, "failure", KeyError("x")))):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)

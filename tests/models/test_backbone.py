@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
-from raytl.models.backbone import build, is_convolutional, overridden, preprocess_of
-from raytl.models.bundle import Card, save_bundle
+from raytl.models.backbone import build, is_convolutional, native_px, overridden, preprocess_of
+from raytl.models.bundle import Card, load_bundle, save_bundle
 from raytl.models.weights import state_digest
 
 BASE = Preprocess(224, 256, "center", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
@@ -57,6 +57,16 @@ def test_a_vits_file_fits_another_image_size(tmp_path: Path) -> None:
         update={"preprocess": PreprocessOverride(image_px=64)}
     )
     assert build(small, 3).module(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+
+
+def test_a_prefix_is_found_where_the_library_resizes_tensors_too(tmp_path: Path) -> None:
+    state = build(config("test_vit"), 3).module.state_dict()
+    torch.save({"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}}, tmp_path / "w.ckpt")
+    built = build(
+        config("test_vit", tmp_path / "w.ckpt").model_copy(update={"preprocess": PreprocessOverride(image_px=64)}), 3
+    )
+    assert torch.equal(built.module.state_dict()["cls_token"], state["cls_token"])
+    assert "without the prefix 'model.'" in built.notes[0]
 
 
 def run_folder(root: Path, name: str = "test_resnet") -> tuple[Path, Card]:
@@ -106,6 +116,29 @@ def test_convolutional_networks_are_told_from_transformers() -> None:
 
 def test_plain_layers_do_not_count_as_convolutional() -> None:
     assert not is_convolutional(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("old", "name"), [("mnasnet_b1", "mnasnet_100"), ("tf_efficientnet_b0_ns", "tf_efficientnet_b0.ns_jft_in1k")]
+)
+def test_an_old_name_builds_todays_model_and_says_so(old: str, name: str, tmp_path: Path) -> None:
+    built = build(config(old), 2)
+    assert built.name == name
+    assert built.notes == (f"model.name: {old!r} is timm's old name of {name!r}; using that",)
+    assert built.preprocess == preprocess_of(config(name))
+    for kept in (old, name):  # as a run's card has it, from this version or an earlier one
+        save_bundle(tmp_path / kept, built.module, Card(kept, ("a", "b"), built.preprocess, "none"))
+        assert load_bundle(tmp_path / kept)[1].model == kept
+
+
+def test_a_library_s_own_prefix_stays_in_the_name() -> None:
+    built = build(config("torchvision:shufflenet_v2_x0_5"), 2)
+    assert (built.name, built.notes) == ("torchvision:shufflenet_v2_x0_5", ())
+
+
+def test_the_native_size_is_the_models_whatever_is_set() -> None:
+    small = config("inception_v3").model_copy(update={"preprocess": PreprocessOverride(image_px=64)})
+    assert native_px(small) == 299
 
 
 def test_the_seed_decides_the_new_head() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from timm.models import get_deprecated_models, get_pretrained_cfg
 from torch import nn
 
 from raytl.config.schema import ModelConfig
@@ -75,6 +76,37 @@ def test_an_unknown_name_gets_near_misses() -> None:
 def test_an_unknown_tag_gets_the_tags_there_are() -> None:
     with pytest.raises(ModelError, match=r"resnet50 has no weights tagged 'mine'; its tags: a1_in1k, "):
         timm_family.check_name("resnet50.mine")
+
+
+@pytest.mark.parametrize("old", sorted(get_deprecated_models()))
+def test_every_old_name_is_todays_with_its_weights(old: str) -> None:
+    expected = get_deprecated_models()[old]
+    assert expected is not None
+    found = timm_family.current_name(old)
+    base, _, tag = expected.partition(".")
+    # timm 1.0.31 still says `sam` for the tag that it renamed to `sam_in1k`
+    assert found == {"sam": f"{base}.sam_in1k"}.get(tag, expected)
+    assert timm_family.current_name(found) == found
+    timm_family.check_name(found)
+    assert timm_family.preprocess(found).image_px == get_pretrained_cfg(found).input_size[-1]
+
+
+def test_an_old_name_has_the_preprocessing_of_its_own_weights() -> None:
+    found = timm_family.current_name("vit_base_patch16_224_in21k")
+    assert found == "vit_base_patch16_224.augreg_in21k"
+    assert timm_family.preprocess(found).mean == (0.5, 0.5, 0.5)
+    assert timm_family.preprocess(timm_family.current_name("convnext_tiny_384_in22ft1k")).image_px == 384
+
+
+def test_a_tag_that_is_asked_for_goes_before_the_old_names() -> None:
+    assert timm_family.current_name("efficientnet_b2a.ra_in1k") == "efficientnet_b2.ra_in1k"
+    assert timm_family.current_name("resnet50.a1_in1k") == "resnet50.a1_in1k"
+
+
+def test_an_old_name_without_a_replacement_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm_family, "get_deprecated_models", lambda: {"gone": None})
+    with pytest.raises(ModelError, match=r"model.name: timm removed 'gone' and names no replacement"):
+        timm_family.current_name("gone")
 
 
 def test_an_option_that_the_model_does_not_take_is_refused() -> None:

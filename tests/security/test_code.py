@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import pickle
@@ -10,6 +11,7 @@ import zipfile
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +44,13 @@ def test_a_pickle_among_weights_is_refused(
     torch.save(content, place, _use_new_zipfile_serialization=not old_format)
     with pytest.raises(ModelError, match=r"evil.* cannot be read as tensors alone .*raytl runs no code"):
         weights.read(place)
+
+
+@pytest.mark.parametrize("holder", [argparse.Namespace, SimpleNamespace, dict])
+def test_a_pickle_among_the_allowed_records_is_refused(holder: type, trap: Trap, tmp_path: Path) -> None:
+    torch.save({"state_dict": {"w": torch.zeros(2)}, "args": holder(hook=trap)}, tmp_path / "evil.pth")
+    with pytest.raises(ModelError, match=r"evil.pth cannot be read as tensors alone .*of the type \w+\.mkdir"):
+        weights.read(tmp_path / "evil.pth")
 
 
 def test_torch_cannot_be_told_by_the_environment_to_run_code(

@@ -1,0 +1,61 @@
+"""One training step on blank images shows what cannot be trained at a size, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from raytl.config.schema import Experiment
+from raytl.errors import ModelError
+from raytl.models.backbone import build
+from raytl.training.first_step import check_first_step
+
+
+def experiment(name: str, px: int | None = None, **train: object) -> Experiment:
+    size = {} if px is None else {"preprocess": {"image_px": px}}
+    model = {"name": name, "weights": "none", **size}
+    return Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": model, "train": train})
+
+
+COUNTS = {"a": 3, "b": 5, "c": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "px", "own", "reason"),
+    [
+        ("inception_v3", 64, 299, "Kernel size can't be greater than actual input size"),
+        ("densenet121", 16, 224, "Output size is too small"),
+        ("crossvit_tiny_240", 96, 240, "The size of tensor a"),
+    ],
+)
+def test_a_size_that_a_model_cannot_be_trained_at_is_an_error(name: str, px: int, own: int, reason: str) -> None:
+    asked = experiment(name, px)
+    with pytest.raises(
+        ModelError, match=rf"^model.preprocess.image_px: {name} .* {px} px .*{reason}.* own size is {own} px"
+    ):
+        check_first_step(asked, build(asked.model, 3), 1, COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "px"), [("test_resnet", 32), ("test_vit", 64), ("torchvision:shufflenet_v2_x0_5", 32)]
+)
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_a_size_that_it_takes_is_none_at_any_depth(name: str, px: int, depth: int) -> None:
+    asked = experiment(name, px, loss="focal", label_smoothing=0.1, class_weights="balanced")
+    check_first_step(asked, build(asked.model, 3), depth, COUNTS)
+
+
+def test_the_random_numbers_stay_as_they_were() -> None:
+    asked = experiment("test_resnet", 32)
+    backbone = build(asked.model.model_copy(update={"dropout": 0.5}), 3)
+    before = torch.get_rng_state()
+    check_first_step(asked, backbone, 1, COUNTS)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_whose_output_is_no_logits_is_named_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = experiment("test_resnet")
+    backbone = build(asked.model, 3)
+    monkeypatch.setattr(backbone.module, "forward", lambda x: (x, x))
+    with pytest.raises(ModelError, match=r"^model.name: test_resnet .*its output is tuple, expected \(2, 3\)"):
+        check_first_step(asked, backbone, 0, COUNTS)
