@@ -81,7 +81,7 @@ class Lookup:
         Raises:
             DataError: the folder holds the name in two forms, and neither is the one asked for.
         """
-        if Path(path).exists():
+        if os.path.exists(path):  # noqa: PTH110 - False for names that are too long
             return path
         parent, name = os.path.split(path)
         folder = None if path.isascii() or not name else self.find(parent or ".")

@@ -58,8 +58,8 @@ def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | Non
 
 
 def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
-    found = archives.shards_in(folder, uri)
-    return archives.scan_shards(found, folder, uri, on_event) if found else folders.scan(folder, uri)
+    found, beside = archives.shards_in(folder, uri)
+    return archives.scan_shards(found, beside, folder, uri, on_event) if found else folders.scan(folder, uri)
 
 
 def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None) -> Manifest:
@@ -89,7 +89,7 @@ def is_packed(uri: str) -> bool:
         return True
     if _is_table(uri):
         return False
-    return bool(shards.shards_among((info.key for info in listing(open_store(uri))), uri))
+    return bool(shards.shards_among((info.key for info in listing(open_store(uri))), uri)[0])
 
 
 def _is_table(uri: str) -> bool:
@@ -107,8 +107,10 @@ def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
         )
     store = open_store(uri)
     found = listing(store)
-    if packed := set(shards.shards_among((info.key for info in found), uri)):
-        return shards.scan(store, [info for info in found if info.key in packed], uri, on_event)
+    packed, beside = shards.shards_among((info.key for info in found), uri)
+    if packed:
+        wanted = set(packed)
+        return shards.scan(store, [info for info in found if info.key in wanted], beside, uri, on_event)
     objects = {f"{store.uri}/{info.key}": info for info in found}
     made = folders.scan(tree(store.uri, (info.key for info in found)), uri)
     return replace(made, objects={sample.path: objects[sample.path] for sample in made.samples})

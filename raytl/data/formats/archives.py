@@ -41,12 +41,13 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def shards_in(folder: Path, uri: str) -> list[Path]:
-    """The tar shards in a folder, to any depth; none where it holds class folders of images."""
+def shards_in(folder: Path, uri: str) -> tuple[list[Path], list[str]]:
+    """The tar shards in a folder, to any depth, and the keys of all other files; nothing where it holds class folders."""
     if not any(path.name.lower().endswith(SUFFIXES) for pattern in ("*", "*/*") for path in folder.glob(pattern)):
-        return []
+        return [], []
     keys = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return [folder / key for key in shards_.shards_among(keys, uri)]
+    found, beside = shards_.shards_among(keys, uri)
+    return [folder / key for key in found], beside
 
 
 def scan(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None = None) -> Manifest:
@@ -56,16 +57,22 @@ def scan(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None = Non
         DataError: not an archive, or one that is not safe to unpack; or its layout is wrong.
     """
     root, notes = unpacked(file, uri, on_event, zip_encoding)
-    members = _members_in(root, _without_suffix(file.name))
-    if are_class_folders(uri, members):
-        manifest = folders.scan(_inner(root), uri)
-    else:
-        manifest = _labelled(uri, {members.shard: root}, [members])
+    try:
+        manifest = _read(root, _without_suffix(file.name), uri)
+    except DataError as exc:
+        raise DataError("\n".join([str(exc), *notes])) from exc  # wrong names may be the cause
     return replace(manifest, warnings=(*notes, *manifest.warnings))
 
 
-def scan_shards(shards: list[Path], root: Path, uri: str, on_event: OnEvent) -> Manifest:
-    """The manifest of WebDataset shards; keys are `<shard>/<sample>.<extension>`.
+def _read(root: Path, name: str, uri: str) -> Manifest:
+    members = _members_in(root, name)
+    if are_class_folders(uri, members):
+        return folders.scan(_inner(root), uri)
+    return _labelled(uri, {name: root}, [members], [])
+
+
+def scan_shards(shards: list[Path], beside: Sequence[str], root: Path, uri: str, on_event: OnEvent) -> Manifest:
+    """The manifest of WebDataset shards, with the keys `beside` them; samples' keys are `<shard>/<sample>.<extension>`.
 
     Raises:
         DataError: a shard cannot be read, or see `shard_labels.read`.
@@ -73,17 +80,17 @@ def scan_shards(shards: list[Path], root: Path, uri: str, on_event: OnEvent) -> 
     places = {
         _without_suffix(shard.relative_to(root).as_posix()): unpacked(shard, uri, on_event)[0] for shard in shards
     }
-    return _labelled(uri, places, [_members_in(folder, name) for name, folder in places.items()])
+    return _labelled(uri, places, [_members_in(folder, name) for name, folder in places.items()], beside)
 
 
-def _labelled(uri: str, places: Mapping[str, Path], shards: Sequence[Members]) -> Manifest:
+def _labelled(uri: str, places: Mapping[str, Path], shards: Sequence[Members], beside: Sequence[str]) -> Manifest:
     """The manifest of the shards that are unpacked at `places`."""
     reading = read(uri, shards)
     samples = [
         Sample(f"{one.shard}/{one.image}", str(places[one.shard] / one.image), one.label, one.split)
         for one in reading.samples
     ]
-    return manifest_of(uri, samples, reading.ignored, reading.warnings)
+    return manifest_of(uri, samples, [*reading.ignored, *beside], reading.warnings)
 
 
 def _members_in(folder: Path, shard: str) -> Members:

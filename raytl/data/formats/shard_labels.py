@@ -120,9 +120,14 @@ def _refuse_labels_in_folders(uri: str, found: Sequence[Group], kind: str | None
 
 
 def _has_class_folders(found: Sequence[Group]) -> bool:
-    """Return whether images lie in two or more class folders; images in none are strays if they have no label."""
-    folders = {group.folder for group in found if group.folder}
-    return len(folders) > 1 and not any(any(group.labels.values()) for group in found if not group.folder)
+    """Return whether images lie in two or more folders that may be classes: nearly each image in its own are none.
+
+    Images in no folder are strays if they have no label.
+    """
+    folders = [group.folder for group in found if group.folder]
+    if len(set(folders)) < 2 or _label_fault(folders):
+        return False
+    return not any(any(group.labels.values()) for group in found if not group.folder)
 
 
 def _is_whole(found: Sequence[Group], kind: str) -> bool:

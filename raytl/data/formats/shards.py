@@ -54,8 +54,10 @@ class _Index:
     others: list[str]
 
 
-def scan(store: ObjectStore, shards: Sequence[ObjectInfo], uri: str, on_event: OnEvent) -> Manifest:
-    """The manifest of shards in a bucket; each sample's path is its part of the shard's URI.
+def scan(
+    store: ObjectStore, shards: Sequence[ObjectInfo], beside: Sequence[str], uri: str, on_event: OnEvent
+) -> Manifest:
+    """The manifest of shards in a bucket, with the keys `beside` them; each sample's path is its part of the shard's URI.
 
     A shard is brought here whole, once, to see what is where in it and what its bytes are; that is remembered, and the shard
     is not kept.
@@ -78,7 +80,7 @@ def scan(store: ObjectStore, shards: Sequence[ObjectInfo], uri: str, on_event: O
         path = part_of(f"{store.uri}/{info.key}", start, size)
         samples.append(Sample(f"{sample.shard}/{sample.image}", path, sample.label, sample.split, digest))
         objects[path] = replace(info, size=size)
-    return replace(manifest_of(uri, samples, reading.ignored, reading.warnings), objects=objects)
+    return replace(manifest_of(uri, samples, [*reading.ignored, *beside], reading.warnings), objects=objects)
 
 
 def _members(shard: str, index: _Index) -> Members:
@@ -161,16 +163,16 @@ def odd(name: str, fault: str = "") -> str:
     return "has a drive's name" if re.match(r"[a-zA-Z]:", name) else ""
 
 
-def shards_among(keys: Iterable[str], uri: str) -> list[str]:
-    """The tar shards among the keys of a folder, sorted; none where images lie in class folders beside them. Files that tools
-    left beside either (`._a.tar`) do not count.
+def shards_among(keys: Iterable[str], uri: str) -> tuple[list[str], list[str]]:
+    """The tar shards among the keys of a folder, sorted, and all other keys; nothing where images lie in class folders beside
+    them. Files that tools left (`._a.tar`) are neither shards nor images.
 
     Raises:
         DataError: archives that are no plain tars, and nothing else to train on.
     """
     keys = list(keys)
     if any("/" in key and is_image(key) for key in keys):
-        return []
+        return [], []
     packed = [key for key in keys if key.lower().endswith(ARCHIVES) and not is_skipped(key)]
     odd_ones = [key for key in packed if not key.lower().endswith(".tar")]
     if odd_ones:
@@ -178,4 +180,4 @@ def shards_among(keys: Iterable[str], uri: str) -> list[str]:
             f"{uri}: {len(odd_ones)} archives that are no plain .tar:\n{listed(odd_ones, 5)}\n"
             "  Expected WebDataset shards, .tar each: unpack these, or name one archive of class folders as data.uri."
         )
-    return sorted(packed)
+    return sorted(packed), sorted(set(keys) - set(packed)) if packed else []
