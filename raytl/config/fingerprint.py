@@ -23,6 +23,7 @@ _NOT_DECISIVE = (
     "data.cache",
     "data.stream",
     "data.pull_limit_gb",
+    "data.zip_encoding",  # the class names that it gives are in the data's digest
     "train.checkpoint_every_s",
 )
 

@@ -36,7 +36,20 @@ class Idle:
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Every contradiction of the experiment."""
-    rules = (_secrets, _splits, _stream, _weights, _stages, _schedule, _batches, _losses, _machines, _search, _retrain)
+    rules = (
+        _secrets,
+        _splits,
+        _stream,
+        _zip,
+        _weights,
+        _stages,
+        _schedule,
+        _batches,
+        _losses,
+        _machines,
+        _search,
+        _retrain,
+    )
     return [conflict for rule in rules for conflict in rule(experiment)]
 
 
@@ -111,6 +124,27 @@ def _stream(experiment: Experiment) -> Iterator[Conflict]:
             ("data.stream", "data.uri"),
             f"found true, and data.uri is {uri!r}, which is no bucket: there is nothing to stream from",
             "set it to false, or name an s3:// URI",
+        )
+
+
+def _zip(experiment: Experiment) -> Iterator[Conflict]:
+    encoding, uri = experiment.data.zip_encoding, experiment.data.uri
+    if encoding is None:
+        return
+    try:
+        b"a".decode(encoding)
+    except (LookupError, ValueError):
+        near = near_miss(encoding, ("utf-8", "cp932", "gbk", "big5", "cp437", "cp850", "cp866", "cp1251", "cp1252"))
+        yield Conflict(
+            ("data.zip_encoding",),
+            f"found {encoding!r}, which is no text encoding that Python knows; expected one such as cp932, gbk or cp1252",
+            f"did you mean {near!r}?" if near else "leave it out if the names need none",
+        )
+    if not uri.lower().endswith(".zip"):
+        yield Conflict(
+            ("data.zip_encoding", "data.uri"),
+            f"found {encoding!r}, and data.uri is {uri!r}, which is no .zip: there are no names to decode",
+            "leave it out, or name a .zip as data.uri",
         )
 
 

@@ -42,6 +42,8 @@ class DataConfig(Section):
     """Bound of what this node keeps of buckets and archives, in GB; the least recently used go first, what is in use stays."""
     stream: bool = False
     """For data larger than the node's disk: images stay in the bucket and are fetched as training will want them."""
+    zip_encoding: str | None = None
+    """Encoding of the file names in a .zip that does not say it, such as cp932, gbk or cp1252; null = UTF-8 where they are valid UTF-8, else cp437."""
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Loader processes of each training worker."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from raytl.data.names import nearly_equal, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
 
@@ -59,16 +60,17 @@ class Manifest:
 def manifest_of(
     root: str, samples: Iterable[Sample], ignored: Iterable[str] = (), warnings: Iterable[str] = ()
 ) -> Manifest:
-    """The manifest of at least two classes.
+    """The manifest of at least two classes; keys and labels are in NFC, whatever form they are stored in.
 
     Raises:
         DataError: there is no sample, all are of one class, or two have one name.
     """
-    ordered = tuple(sorted(samples, key=lambda sample: sample.key))
-    twice = sorted({one.key for one, other in pairwise(ordered) if one.key == other.key})
+    ordered = tuple(sorted(map(_composed, samples), key=lambda sample: (sample.key, sample.path)))
+    twice = {one.key: (one, other) for one, other in pairwise(ordered) if one.key == other.key}
     if twice:
         raise DataError(
-            f"{root}: {len(twice)} images are there twice under one name:\n{listed(twice)}\nRename one of each."
+            f"{root}: {len(twice)} images are there twice under one name:\n"
+            f"{listed([_pair(*pair) for pair in twice.values()])}\nRename one of each."
         )
     classes = tuple(sorted({sample.label for sample in ordered}))
     if not ordered:
@@ -78,7 +80,19 @@ def manifest_of(
             f"{root}: all {len(ordered)} images are of one class, {classes[0]!r}; a classifier needs two or more: "
             "add images of another class"
         )
-    return Manifest(root, ordered, classes, tuple(sorted(ignored)), tuple(warnings))
+    notes = (*warnings, *nearly_equal(sample.label for sample in ordered))
+    return Manifest(root, ordered, classes, tuple(sorted(ignored)), notes)
+
+
+def _composed(sample: Sample) -> Sample:
+    if sample.key.isascii() and sample.label.isascii():
+        return sample
+    return replace(sample, key=nfc(sample.key), label=nfc(sample.label))
+
+
+def _pair(one: Sample, other: Sample) -> str:
+    """Return the key of both; where their paths differ, those with all accents escaped, as both look the same."""
+    return one.key if one.path == other.path else f"{one.key}: {one.path!a} and {other.path!a}"
 
 
 def split_name(text: str) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from raytl.data.formats import scan
 from raytl.data.manifest import Sample
+from raytl.data.names import nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
@@ -20,7 +21,9 @@ from raytl.store.open import in_bucket
 _LOOKS = 8
 
 
-def on_this_node(samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore) -> tuple[Sample, ...]:
+def on_this_node(
+    samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore, zip_encoding: str | None = None
+) -> tuple[Sample, ...]:
     """`samples` where this node has them. A node has all of a dataset or nothing of it, so a few are looked at; where
     they are not here, what is in a bucket is pulled by the first process of the node: the others wait, and look again."""
     if any(in_bucket(each.path) for each in samples):
@@ -28,16 +31,20 @@ def on_this_node(samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore
     few = [*samples[:: max(1, len(samples) // _LOOKS)], *samples[-1:]]
     with _alone(uri):
         claim_those(each.path for each in few)
-        return tuple(samples) if all(Path(each.path).is_file() for each in few) else relocated(samples, uri, on_event)
+        if all(Path(each.path).is_file() for each in few):
+            return tuple(samples)
+        return relocated(samples, uri, on_event, zip_encoding)
 
 
-def relocated(samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore) -> tuple[Sample, ...]:
+def relocated(
+    samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore, zip_encoding: str | None = None
+) -> tuple[Sample, ...]:
     """`samples` at the places where a scan of `uri` finds their keys; what it does not find keeps its path."""
     try:
-        places = {each.key: each.path for each in scan(uri, on_event).samples}
+        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding).samples}
     except DataError:  # what is missing is told by whoever opens it, in terms of the record
         return tuple(samples)
-    return tuple(replace(sample, path=places.get(sample.key, sample.path)) for sample in samples)
+    return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)
 
 
 @contextmanager

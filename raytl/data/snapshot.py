@@ -42,7 +42,7 @@ def take(config: DataConfig, on_event: OnEvent = ignore) -> Snapshot:
         DataError: see `raytl.data`; also where `data.snapshot` names another one, with what differs.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
     audited = audit(manifest, config, None, on_event)
     check(config, audited)
     counts = Counter((sample.split or "train", sample.label) for sample in audited.samples)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import NoReturn, Protocol
 
 from raytl.config.schema import DataConfig
 from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
+from raytl.data.names import nfc
 from raytl.errors import DataError
 from raytl.store.open import open_store
 from raytl.store.retry import retried
@@ -69,8 +69,7 @@ class Splits:
 
 def position(key: str) -> float:
     """Where a key falls in [0, 1): uniform, and the same on every machine and for ever."""
-    name = unicodedata.normalize("NFC", key)  # macOS stores the accents of file names apart
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(nfc(key).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
@@ -109,7 +108,7 @@ def sided(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
     content = retried(lambda: open_store(folder or ".").get_bytes(name))
     try:
         rows = [json.loads(line) for line in content.decode().splitlines()]
-        named = {str(row["key"]): str(row["split"]) for row in rows}
+        named = {nfc(str(row["key"])): str(row["split"]) for row in rows}
     except (ValueError, KeyError, TypeError) as exc:
         raise DataError(
             f"data.sides: {config.sides} is no JSONL of key and split ({exc}); `raytl retrain` writes it"

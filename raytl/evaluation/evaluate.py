@@ -57,7 +57,8 @@ def evaluate(
     experiment = load_resolved(folder.experiment)
     reach(experiment.storage)
     card = _card(folder)
-    samples = verified(recorded(folder, split), experiment.data.uri, on_event)
+    data = experiment.data
+    samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding)
     entry = unlock(folder, card.digest, again) if split == "test" else None
     home.push()
     shard = Shard(
@@ -65,15 +66,16 @@ def evaluate(
         samples=samples,
         device=device or experiment.compute.device,
         precision=experiment.train.precision,
-        max_pixels=experiment.data.max_pixels,
+        max_pixels=data.max_pixels,
         digest=card.digest,
         run=home.uri,
-        data=experiment.data.uri,
+        data=data.uri,
         storage=experiment.storage,
+        zip_encoding=data.zip_encoding,
     )
     scored = _scored(shard, experiment, workers, folder.root / ".ray", on_event)
     evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
-    _write(evaluation, experiment.data.max_pixels, card.preprocess.bit_depth)
+    _write(evaluation, data.max_pixels, card.preprocess.bit_depth)
     home.push()
     return evaluation
 

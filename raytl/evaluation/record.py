@@ -37,7 +37,9 @@ def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
     return found
 
 
-def verified(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sample, ...]:
+def verified(
+    samples: Sequence[Sample], uri: str, on_event: OnEvent, zip_encoding: str | None = None
+) -> tuple[Sample, ...]:
     """The samples at the places where their files are now, every file's sha256 as recorded.
 
     Files that are not where they were are looked for in `uri` by their keys (a bucket's cache on another node).
@@ -47,7 +49,7 @@ def verified(samples: Sequence[Sample], uri: str, on_event: OnEvent) -> tuple[Sa
     """
     claim_those(sample.path for sample in samples)
     missing = any(not in_bucket(sample.path) and not Path(sample.path).is_file() for sample in samples)
-    present = relocated(samples, uri, on_event) if missing else tuple(samples)
+    present = relocated(samples, uri, on_event, zip_encoding) if missing else tuple(samples)
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
         problems = []
         for done, (sample, problem) in enumerate(zip(present, pool.map(_problem, present), strict=True), start=1):

@@ -51,6 +51,7 @@ class Shard:
     run: str
     data: str
     storage: StorageConfig
+    zip_encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str,
     """The model's classes, and their probabilities for every sample of the split in its order, whatever their labels are."""
     reach(shard.storage)
     module, card = load_bundle(_bundle(shard))
-    samples = on_this_node(shard.samples, shard.data)
+    samples = on_this_node(shard.samples, shard.data, zip_encoding=shard.zip_encoding)
     device = pick_device(shard.device)
     loader = EvalLoader(
         source_images(samples, card.preprocess, shard.max_pixels),

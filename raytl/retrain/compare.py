@@ -89,7 +89,7 @@ def compare(
     Raises:
         DataError: an evaluation image has other bytes than were frozen.
     """
-    samples = verified(evaluated, experiment.data.uri, on_event)
+    samples = verified(evaluated, experiment.data.uri, on_event, experiment.data.zip_encoding)
     on_event(Message(f"comparing on {len(samples)} frozen evaluation images"))
     classes, new = _scored(experiment, samples, challenger, scratch, on_event)
     targets = np.array([classes.index(sample.label) for sample in samples], dtype=np.int64)
@@ -154,6 +154,7 @@ def _scored(
         run=side.run,
         data=experiment.data.uri,
         storage=experiment.storage,
+        zip_encoding=experiment.data.zip_encoding,
     )
     if compute.workers == 1:
         return probabilities(World.solo(), shard, on_event)

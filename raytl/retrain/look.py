@@ -69,7 +69,7 @@ def look(
         folder = folder_of(registry, trained)
         before, memory = recorded_samples(folder), Memory.decoded((folder / MEMORY).read_bytes())
     config = experiment.data
-    manifest = scan(config.uri, on_event, config.stream)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
     fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
@@ -97,7 +97,7 @@ def frozen(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
         DataError: they are no longer what they were; with the keys that differ.
     """
     config = experiment.data
-    audited = audit(scan(config.uri, on_event, config.stream), config, None, on_event)
+    audited = audit(scan(config.uri, on_event, config.stream, config.zip_encoding), config, None, on_event)
     snapshot.check(config, audited)
     return audited.samples
 

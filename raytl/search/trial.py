@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,9 @@ class SweepJob:
     def on_this_node(self) -> SweepJob:
         """The same as this process sees it: buckets reached as it says, and the samples where this node has them."""
         reach(self.experiment.storage)
-        uri = self.experiment.data.uri
-        return replace(self, train=on_this_node(self.train, uri), val=on_this_node(self.val, uri))
+        data = self.experiment.data
+        here = partial(on_this_node, uri=data.uri, zip_encoding=data.zip_encoding)
+        return replace(self, train=here(self.train), val=here(self.val))
 
 
 def trial_experiment(base: Experiment, task: Task, *, probe: bool, root: str) -> Experiment:

@@ -252,7 +252,7 @@ def _finish(
 ) -> None:
     """Writes down what is here, last, and removes what was here `before` and is there no more."""
     rows = {info.key: info for info in wanted}
-    for key in before if only is None else only:
+    for key in before if only is None else set(before).intersection(only):
         if key not in rows and not _is_odd(key):
             with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 (place.files / key).unlink()

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raytl.config.schema import TrainConfig
+from raytl.data.names import nfc
 from raytl.errors import ConfigError
 
 _LOWER_IS_BETTER = {"val/log_loss"}
@@ -64,8 +65,9 @@ def class_weights(config: TrainConfig, counts: Mapping[str, int]) -> tuple[float
     if config.class_weights == "balanced":
         raw = np.array([1.0 / count for count in counts.values()])
     else:
-        _check(config.class_weights, list(counts))
-        raw = np.array([config.class_weights.get(name, 1.0) for name in counts])
+        given = {nfc(name): weight for name, weight in config.class_weights.items()}
+        _check(given, list(counts))
+        raw = np.array([given.get(name, 1.0) for name in counts])
     sizes = np.array(list(counts.values()), dtype=float)
     scaled = raw * sizes.sum() / (raw * sizes).sum()
     return tuple(float(weight) for weight in scaled)

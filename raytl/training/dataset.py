@@ -49,7 +49,7 @@ def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) 
         DataError: see `raytl.data`: layouts, labels, splits, unreadable images, another snapshot than the one asked for.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess, on_event)
     snapshot.check(config, audited)

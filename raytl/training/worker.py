@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -217,8 +218,9 @@ def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[
 
 
 def _on_this_node(job: Job, emit: OnEvent) -> Job:
-    uri = job.experiment.data.uri
-    return replace(job, train=on_this_node(job.train, uri, emit), val=on_this_node(job.val, uri, emit))
+    data = job.experiment.data
+    here = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding)
+    return replace(job, train=here(job.train), val=here(job.val))
 
 
 def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:

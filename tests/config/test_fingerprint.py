@@ -57,6 +57,11 @@ def test_keys_without_effect_decide_nothing() -> None:
     assert fingerprint(idle) == fingerprint(BASE)
 
 
+def test_the_encoding_of_a_zips_names_decides_nothing_as_the_datas_digest_has_the_names() -> None:
+    zipped = override(BASE, {"data.uri": "x.zip"})
+    assert fingerprint(override(zipped, {"data.zip_encoding": "cp932"})) == fingerprint(zipped)
+
+
 def test_streaming_decides_nothing() -> None:
     there = override(BASE, {"data.uri": "s3://bucket/x"})
     assert fingerprint(override(there, {"data.stream": True})) == fingerprint(there)

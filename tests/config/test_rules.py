@@ -29,6 +29,10 @@ def test_the_defaults_contradict_nothing() -> None:
     ("values", "keys"),
     [
         ({"data__val_fraction": 0.5, "data__test_fraction": 0.5}, ["data.test_fraction"]),
+        ({"data__zip_encoding": "cp932", "data__uri": "s3://b/a.ZIP"}, []),
+        ({"data__zip_encoding": "cp932", "data__uri": "a.tar"}, ["data.zip_encoding"]),
+        ({"data__zip_encoding": "cp9321", "data__uri": "a.zip"}, ["data.zip_encoding"]),
+        ({"data__zip_encoding": "hex", "data__uri": "a.zip"}, ["data.zip_encoding"]),
         ({"model__weights": "pretraned"}, ["model.weights"]),
         ({"transfer__head_first": 12}, ["transfer.head_first"]),
         ({"transfer__head_first": 12, "transfer__unfreeze": 0}, []),

@@ -27,6 +27,31 @@ def test_no_images_and_one_class_are_refused() -> None:
         manifest_of("x", [Sample("a/1", "", "a"), Sample("a/2", "", "a")])
 
 
+def test_names_in_either_unicode_form_are_one_class_one_key_and_one_digest() -> None:
+    composed, apart = (
+        manifest_of("x", [Sample(f"{name}/1", f"/{name}/1", name, digest="1"), Sample("b/1", "/b/1", "b", digest="2")])
+        for name in ("caf\u00e9", "cafe\u0301")
+    )
+    assert composed.classes == apart.classes == ("b", "caf\u00e9")
+    assert dataset_digest(composed.samples) == dataset_digest(apart.samples)
+    assert apart.samples[1].path == "/cafe\u0301/1"
+
+
+def test_two_files_of_one_name_in_two_unicode_forms_are_both_named() -> None:
+    samples = [Sample(f"{name}/1", f"/{name}/1", "a") for name in ("caf\u00e9", "cafe\u0301")]
+    with pytest.raises(DataError, match=r"under one name:\n  café/1: '/cafe\\u0301/1' and '/caf\\xe9/1'\nRename one"):
+        manifest_of("x", samples)
+
+
+def test_classes_that_differ_in_case_or_blanks_are_told_with_their_counts() -> None:
+    made = manifest_of("x", [Sample(str(number), "", label) for number, label in enumerate(("Cat", "cat", "cat "))])
+    assert made.classes == ("Cat", "cat", "cat ")
+    assert made.warnings == (
+        "3 class names are nearly the same: 'Cat' (1 images), 'cat' (1 images), 'cat ' (1 images); "
+        "rename one if they are meant to be one class",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [("train", "train"), ("Valid", "val"), ("validation", "val"), (" VAL ", "val"), ("testing", "test"), ("cat", None)],

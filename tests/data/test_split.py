@@ -151,6 +151,8 @@ def test_sides_that_were_written_down_count_for_more_than_the_hash(tmp_path: Pat
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = sided(these, DataConfig(uri="x", sides=str(path)))
     assert [(s.key, s.split) for s in found] == [("a/0.jpg", "test"), ("a/1.jpg", "val"), ("b/1.jpg", "train")]
+    path.write_text(json.dumps({"key": "cafe\u0301/0.jpg", "split": "val"}))  # as macOS spells it
+    assert len(sided([Sample("caf\u00e9/0.jpg", "", "a")], DataConfig(uri="x", sides=str(path)))) == 1
     path.write_text("a/0.jpg,test")
     with pytest.raises(DataError, match="is no JSONL of key and split"):
         sided(these, DataConfig(uri="x", sides=str(path)))

@@ -266,6 +266,21 @@ def test_a_shards_names_are_those_of_an_unpacked_one(make_photos: Any, bucket: s
     assert take(config(uri, on_duplicate="drop")).id == take(config(uri, stream=False)).id
 
 
+def test_a_streamed_shard_says_what_an_unpacked_one_says(make_photos: Any, bucket: str, s3_client: Any) -> None:
+    photos = make_photos(4)
+    content = next(photos.rglob("*.jpg")).read_bytes()
+    named = [(name.replace(".", "/2024.05.cafe\u0301.", 1), data) for name, data in members(photos)]
+    junk = [("0/._2024.05.cafe\u0301.jpg", b"x"), ("0/2024.05.cafe\u0301.seg.png", content), ("d\\9.npy", b"x")]
+    captions = [(f"{number}/2024.05.cafe\u0301.txt", b"caption %d" % number) for number in range(12)]
+    uri = shard_of(bucket, s3_client, [*named, *junk, *captions])
+    s3_client.put_object(Bucket=bucket, Key="shards/README.md", Body=b"x")
+    for _ in range(2):  # the second time from what was noted of the shard
+        there, here = scan(uri, stream=True), scan(uri)
+        assert [(s.key, s.label, s.split) for s in there.samples] == [(s.key, s.label, s.split) for s in here.samples]
+        assert (there.ignored, there.warnings) == (here.ignored, here.warnings)
+    assert len(there.samples) == 12 and "caf\u00e9" in there.samples[0].key and len(there.ignored) == 15
+
+
 @pytest.mark.parametrize("name", ["../0.jpg", "/0.jpg"])
 def test_a_shards_members_that_lead_out_of_it_are_refused(
     make_photos: Any, bucket: str, s3_client: Any, name: str

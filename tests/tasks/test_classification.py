@@ -50,6 +50,14 @@ def test_given_weights_keep_their_ratio() -> None:
     assert weights[1] / weights[0] == pytest.approx(4.0)
 
 
+def test_weights_are_given_to_classes_in_either_unicode_form() -> None:
+    counts = {"caf\u00e9": 6, "bees": 2}
+    composed, apart = (
+        class_weights(TrainConfig(class_weights={name: 4.0}), counts) for name in ("caf\u00e9", "cafe\u0301")
+    )
+    assert composed == apart is not None
+
+
 def test_weights_of_unknown_classes_are_an_error() -> None:
     with pytest.raises(ConfigError, match="'wasps' is not a class of the data; classes: ants, bees"):
         class_weights(TrainConfig(class_weights={"wasps": 2.0}), COUNTS)

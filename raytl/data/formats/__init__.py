@@ -21,8 +21,9 @@ _LAYOUTS = (
 )
 
 
-def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False) -> Manifest:
+def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False, zip_encoding: str | None = None) -> Manifest:
     """The samples that `uri` holds; an s3:// URI is first pulled into the node's cache, but for what is to `stream`.
+    `zip_encoding` is that of a zip's names where the zip does not say.
 
     Raises:
         DataError: nothing is there, or the layout is wrong; every problem is listed.
@@ -36,15 +37,15 @@ def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False) -> Manifest
     if stream:
         return _scan_streamed(uri, on_event)
     if not separator:
-        return _scan_local(uri, Path(uri).expanduser(), on_event)
+        return _scan_local(uri, Path(uri).expanduser(), on_event, zip_encoding)
     if scheme == "file":
-        return _scan_local(uri, Path(rest), on_event)
+        return _scan_local(uri, Path(rest), on_event, zip_encoding)
     if scheme == "s3":
-        return _scan_remote(uri, on_event)
+        return _scan_remote(uri, on_event, zip_encoding)
     raise DataError(f"data.uri {uri!r}: scheme {scheme}:// is not known; expected {_LAYOUTS}")
 
 
-def _scan_local(uri: str, path: Path, on_event: OnEvent) -> Manifest:
+def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | None) -> Manifest:
     if path.is_dir():
         return _scan_folder(uri, path.resolve(), on_event)
     if not path.exists():
@@ -52,24 +53,22 @@ def _scan_local(uri: str, path: Path, on_event: OnEvent) -> Manifest:
     if path.suffix.lower() in tables.READERS:
         return _scan_table(uri, path.parent.resolve() / path.name, on_event)
     if archives.is_archive(path.name):
-        return archives.scan(path, uri, on_event)
+        return archives.scan(path, uri, on_event, zip_encoding)
     raise DataError(f"data.uri {uri!r}: {path.name} is neither a folder nor a known manifest; expected {_LAYOUTS}")
 
 
 def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
-    found = archives.shards_in(folder, uri)
-    return (
-        archives.scan_shards(found, folder, uri, on_event)
-        if found
-        else folders.scan(files_below(folder), str(folder), uri)
-    )
+    found, beside = archives.shards_in(folder, uri)
+    if found:
+        return archives.scan_shards(found, beside, folder, uri, on_event)
+    return folders.scan(files_below(folder), str(folder), uri)
 
 
-def _scan_remote(uri: str, on_event: OnEvent) -> Manifest:
+def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None) -> Manifest:
     """A prefix is pulled whole; of an archive's folder only that, of a manifest's that and the files that it names."""
     folder, _, name = uri.rpartition("/")
     if archives.is_archive(name):
-        return archives.scan(pull(folder, on_event, only=[name]) / name, uri, on_event)
+        return archives.scan(pull(folder, on_event, only=[name]) / name, uri, on_event, zip_encoding)
     if Path(uri).suffix.lower() not in tables.READERS:
         return _scan_folder(uri, pull(uri, on_event), on_event)
     table = pull(folder, on_event, only=[name]) / name
@@ -92,7 +91,7 @@ def is_packed(uri: str) -> bool:
         return True
     if _is_table(uri):
         return False
-    return bool(shards.shards_among((info.key for info in listing(open_store(uri))), uri))
+    return bool(shards.shards_among((info.key for info in listing(open_store(uri))), uri)[0])
 
 
 def _is_table(uri: str) -> bool:
@@ -110,8 +109,10 @@ def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
         )
     store = open_store(uri)
     found = listing(store)
-    if packed := set(shards.shards_among((info.key for info in found), uri)):
-        return shards.scan(store, [info for info in found if info.key in packed], uri, on_event)
+    packed, beside = shards.shards_among((info.key for info in found), uri)
+    if packed:
+        wanted = set(packed)
+        return shards.scan(store, [info for info in found if info.key in wanted], beside, uri, on_event)
     objects = {f"{store.uri}/{info.key}": info for info in found}
     made = folders.scan((info.key for info in found), store.uri, uri)
     return replace(made, objects={sample.path: objects[sample.path] for sample in made.samples})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.data.manifest import SPLITS, Manifest, Sample, listed, manifest_of, split_name
+from raytl.data.names import Lookup, forms, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
 from raytl.store.open import in_bucket
@@ -46,16 +47,17 @@ def scan(
 
 
 def keys_in(table: Path) -> list[str]:
-    """The relative paths that the table names inside its own folder, each once."""
+    """The relative paths that the table names inside its own folder, each once in each Unicode form."""
     named = (_text(cells.get("path")) for _, cells in _rows(table))
     inside = {_named(path) for path in named if path and "://" not in path and not path.startswith("/")}
+    inside = {form for path in inside for form in forms(path)}
     return sorted(key for key in inside if key != ".." and not key.startswith("../"))
 
 
 def uris_in(table: Path) -> list[str]:
-    """The s3:// URIs that the table names, each once."""
+    """The s3:// URIs that the table names, each once in each Unicode form."""
     named = (_text(cells.get("path")).strip() for _, cells in _rows(table))
-    return sorted({path for path in named if path.startswith("s3://")})
+    return sorted({form for path in named if path.startswith("s3://") for form in forms(path)})
 
 
 def _is_inside(path: str) -> bool:
@@ -81,6 +83,7 @@ class _Rows:
     origin: dict[str, str] = field(default_factory=dict)
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     repeated: int = 0
+    lookup: Lookup = field(default_factory=Lookup)
 
     def take(self, where: str, cells: Mapping[str, Any]) -> None:
         """Judges one row."""
@@ -101,7 +104,7 @@ class _Rows:
             self.problems[f"rows of an unknown split (expected {', '.join(SPLITS)} or nothing)"].append(
                 f"{where}: {split!r}"
             )
-        elif place := self.elsewhere.get(_named(path)):
+        elif place := self._elsewhere(_named(path)):
             key = _named(path).partition("://")[2] or _named(path)
             self._keep(where, Sample(key, place, label, split_name(split) if split else None))
         elif "://" in path:
@@ -117,10 +120,17 @@ class _Rows:
         # as it is written, without blanks around it, or with the separators of Windows: whichever is there
         spellings = (path, path.strip(), path.strip().replace("\\", "/"))
         candidates = [os.path.normpath(self.folder / spelling) for spelling in spellings]
-        full = next((name for name in candidates if Path(name).exists()), candidates[-1])
+        full = next((found for name in candidates if (found := self.lookup.find(name))), candidates[-1])
         return Sample(Path(os.path.relpath(full, self.folder)).as_posix(), full, label, split)
 
+    def _elsewhere(self, named: str) -> str | None:
+        """Return where that is, in the Unicode form in which it is there; None for what lies in no bucket."""
+        places = [self.elsewhere[form] for form in (named, *sorted(forms(named))) if form in self.elsewhere]
+        there = (place for place in places if place in self.objects or Path(place).is_file())
+        return next(there, places[0] if places else None)
+
     def _keep(self, where: str, sample: Sample) -> None:
+        sample = replace(sample, key=nfc(sample.key), label=nfc(sample.label))
         known = self.samples.get(sample.key)
         if known is None:
             self.samples[sample.key], self.origin[sample.key] = sample, where

@@ -180,6 +180,46 @@ def test_samples_without_a_label_are_named(tmp_path: Path) -> None:
         scan(str(tmp_path))
 
 
+def test_one_shard_alone_and_the_same_in_a_folder_are_read_alike(tmp_path: Path) -> None:
+    members = {f"2024.05.{i:02}.{end}": str(i % 2).encode() for i in range(8) for end in ("jpg", "seg.png", "cls")}
+    (tmp_path / "shards").mkdir()
+    for name in ("a.tar", "shards/a.tar", "a.zip", "a.tar.gz"):
+        path = packed(tmp_path / name, members | {"._2024.05.00.jpg": b"x"})
+        manifest = scan(str(path.parent if "/" in name else path))
+        assert found(manifest) == {f"a/2024.05.{i:02}.jpg": (str(i % 2), None) for i in range(8)}
+        assert manifest.ignored == ("a/._2024.05.00.jpg",)
+        assert manifest.warnings == ("8 images beside the image of their sample left out, by key: .seg.png (8)",)
+
+
+def test_a_tar_of_class_folders_with_captions_is_one_of_class_folders(tmp_path: Path) -> None:
+    members = {
+        f"{label}/{i}.{end}": f"{label} {i}".encode() for label in ("cat", "dog") for i in range(40) for end in ("jpg",)
+    }
+    path = tar(tmp_path / "a.tar", members | {"dog/39.txt": b"dog 39"})
+    assert found(scan(str(path))) == {name: (name.split("/")[0], None) for name in members}
+
+
+def test_files_beside_shards_are_ignored_and_counted(tmp_path: Path) -> None:
+    shard(tmp_path / "train-000.tar", {"0001": "cat", "0002": "dog"})
+    for name in ("README.md", "._train-000.tar", "__MACOSX/._x.jpg", "@eaDir/train-000.tar/thumb.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    manifest = scan(str(tmp_path))
+    assert len(manifest.samples) == 2 and len(manifest.ignored) == 4 and "README.md" in manifest.ignored
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+def test_accents_in_archives_are_of_one_form_and_two_files_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    images = {f"{composed}/1.jpg": b"1", f"{apart}/2.jpg": b"2", "dog/1.jpg": b"3"}
+    manifest = scan(str(packed(tmp_path / name, images)))
+    assert manifest.classes == (composed, "dog")
+    assert [sample.key for sample in manifest.samples] == [f"{composed}/1.jpg", f"{composed}/2.jpg", "dog/1.jpg"]
+    packed(tmp_path / name, images | {f"{apart}/1.jpg": b"4"})
+    with pytest.raises(DataError, match=r"is 'cafe\\u0301/1\.jpg', which is 'caf\\xe9/1\.jpg' in another Unicode form"):
+        scan(str(tmp_path / name))
+
+
 @pytest.mark.s3
 def test_an_archive_and_shards_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     from raytl.store.open import open_store

@@ -13,6 +13,7 @@ import pytest
 from raytl.data.formats import scan
 from raytl.data.formats.tables import keys_in
 from raytl.errors import DataError
+from raytl.store.open import fetched
 
 
 @pytest.fixture
@@ -131,6 +132,41 @@ def test_a_table_that_is_none_is_refused(folder: Path, name: str, content: str |
 def test_the_keys_to_pull_are_those_inside_the_folder(folder: Path) -> None:
     content = "path,label\nb.jpg,x\n./a.jpg,x\na.jpg,y\n../up.jpg,x\n/abs.jpg,x\ns3://b/k.jpg,x\n,x\n"
     assert keys_in(table(folder, content)) == ["a.jpg", "b.jpg"]
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(("stored", "named"), [(NFC, NFD), (NFD, NFC)])
+def test_a_table_finds_files_and_joins_labels_in_either_unicode_form(tmp_path: Path, stored: str, named: str) -> None:
+    (tmp_path / stored).mkdir()
+    for name in ("1", "2", "3"):
+        (tmp_path / stored / f"{name}.jpg").write_bytes(b"x")
+    content = f"path,label\n{named}/1.jpg,{NFC}\n{stored}/1.jpg,{NFD} \n{named}/2.jpg,{NFD}\n{stored}/3.jpg,dog\n"
+    manifest = scan(str(table(tmp_path, content)))
+    assert [(sample.key, sample.label) for sample in manifest.samples] == [
+        (f"{NFC}/1.jpg", NFC), (f"{NFC}/2.jpg", NFC), (f"{NFC}/3.jpg", "dog"),
+    ]  # fmt: skip
+    assert all(Path(sample.path).is_file() for sample in manifest.samples)
+    assert manifest.warnings == (f"{tmp_path}/table.csv: 1 rows repeat another row and count once",)
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("stored", "named"), [(NFC, NFD), (NFD, NFC)])
+def test_a_table_finds_the_objects_of_a_bucket_in_either_unicode_form(
+    bucket: str, s3_client: Any, tmp_path: Path, stored: str, named: str, stream: bool
+) -> None:
+    content = f"path,label\n{named}/1.jpg,cat\n{named}/2.jpg,dog\n"
+    for key, body in ((f"{stored}/1.jpg", "1"), (f"{stored}/2.jpg", "2"), ("rows.csv", content)):
+        s3_client.put_object(Bucket=bucket, Key=f"set/{key}", Body=body.encode())
+    here = table(tmp_path, content.replace(f"{named}/", f"s3://{bucket}/set/{named}/"))
+    for _ in range(2):  # the second time what was pulled is still there
+        beside, elsewhere = scan(f"s3://{bucket}/set/rows.csv", stream=stream), scan(str(here), stream=stream)
+        assert [sample.key for sample in beside.samples] == [f"{NFC}/1.jpg", f"{NFC}/2.jpg"]
+        assert [sample.key for sample in elsewhere.samples] == [f"{bucket}/set/{NFC}/{n}.jpg" for n in (1, 2)]
+        for sample in (*beside.samples, *elsewhere.samples):
+            assert fetched(sample.path) == sample.key[-5].encode() if stream else Path(sample.path).is_file()
 
 
 @pytest.mark.s3
