@@ -237,8 +237,8 @@ def _study(made: _Made) -> Study:
     search = made.experiment.search
     keys = {dimension.key for dimension in made.space.dimensions}
     same = {key: value for key, value in decisive(made.experiment).items() if key not in keys}
-    same |= {"dataset": made.plan.dataset.digest, "weights": made.plan.weights_digest}
-    same |= made.plan.dataset.depth.recorded
+    dataset = made.plan.dataset
+    same |= {"dataset": dataset.digest, "weights": made.plan.weights_digest, **dataset.depth.recorded}
     same |= {"search.budget.max_epochs": epochs_of(made.experiment), "search.linear_probe": search.linear_probe}
     made.folder.mkdir(parents=True, exist_ok=True)
     return Study.open(

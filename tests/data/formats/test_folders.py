@@ -105,8 +105,8 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         (["val/cat/1.jpg", "test/cat/2.jpg"], "found only test/, val/ and no class folders inside train/"),
         (["train/cat/1.jpg", "train/dog/1.jpg", "extra/1.jpg"], r"(?s)\(train\) lie beside other folders.*'extra'"),
         (
-            ["cat/1.jpg", "dog/", "fox/a.heic", "owl/1.jpg"],
-            r"(?s)2 class folders have no images .*'dog' \(empty\)\n  'fox' \(1 other files, such as 'fox/a.heic'\)",
+            ["cat/1.jpg", "dog/", "fox/a.psd", "owl/1.jpg"],
+            r"(?s)2 class folders have no images .*'dog' \(empty\)\n  'fox' \(1 other files, such as 'fox/a.psd'\)",
         ),
         (["train/cat/1.jpg", "train/dog/", "val/dog/1.jpg"], r"(?s)1 class folders have no images.*'train/dog'"),
     ],
