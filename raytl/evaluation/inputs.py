@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from raytl.data.decode import IMAGE_SUFFIXES
+from raytl.data.formats import tables
 from raytl.errors import DataError
-
-_TABLES = {".csv", ".tsv", ".parquet", ".jsonl"}
 
 
 def photos(inputs: Sequence[str | Path]) -> tuple[str, ...]:
@@ -39,6 +35,8 @@ def photos(inputs: Sequence[str | Path]) -> tuple[str, ...]:
 
 
 def _photos_in(path: Path, said: str) -> list[str]:
+    if tables.is_table(path):
+        return _listed(path)
     if path.is_dir():
         inside = list(_below(path))
         if not inside:
@@ -46,7 +44,7 @@ def _photos_in(path: Path, said: str) -> list[str]:
         return inside
     if not path.exists():
         raise DataError(f"{said}: nothing is there; expected a folder, a manifest or a photo")
-    return _listed(path) if path.suffix.lower() in _TABLES else [str(path)]
+    return [str(path)]
 
 
 def _below(folder: Path) -> Iterator[str]:
@@ -57,35 +55,8 @@ def _below(folder: Path) -> Iterator[str]:
                 yield str(Path(root) / name)
 
 
-def _listed(table: Path) -> list[str]:
-    try:
-        cells = list(_path_cells(table))
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise DataError(
-            f"{table}: cannot be read as a manifest ({type(error).__name__}: {error}); expected a `path` column"
-        ) from error
-    named = [str(table.parent / str(cell)) for cell in cells if cell]
+def _listed(place: Path) -> list[str]:
+    named = tables.paths_in(tables.read(place, labelled=False))
     if not named:
-        raise DataError(f"{table}: the manifest names no photos; expected one in each row's `path`")
+        raise DataError(f"{place}: the manifest names no photos; expected one in each row's `path`")
     return named
-
-
-def _path_cells(table: Path) -> Iterator[Any]:
-    if table.suffix.lower() == ".parquet":
-        import pyarrow.parquet
-
-        yield from pyarrow.parquet.read_table(table, columns=["path"]).column("path").to_pylist()
-    elif table.suffix.lower() == ".jsonl":
-        lines = table.read_text(encoding="utf-8-sig").split("\n")
-        yield from (json.loads(line)["path"] for line in lines if line.strip())
-    else:
-        yield from _csv_cells(table)
-
-
-def _csv_cells(table: Path) -> Iterator[str]:
-    with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        head = file.readline()
-        delimiter = max(",;\t", key=head.count)
-        header = [name.strip().lower() for name in next(csv.reader([head], delimiter=delimiter), [])]
-        place = header.index("path")
-        yield from (row[place] for row in csv.reader(file, delimiter=delimiter) if len(row) > place)
