@@ -14,6 +14,7 @@ from torch import Tensor
 from raytl.data.decode import BadImage, decode
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
+from raytl.errors import NotFound
 
 _AHEAD = 3
 """Batches that are decoded before the network asks for them; bounds the memory."""
@@ -58,6 +59,8 @@ def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels:
             return eval_view(prepare(decode(path, max_pixels), preprocess), preprocess)
         except BadImage as bad:
             return bad
+        except NotFound as missing:  # an object, as a missing file is
+            return BadImage(f"cannot be read ({missing})")
 
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     waiting: deque[Future[Tensor | BadImage]] = deque()

@@ -76,7 +76,7 @@ def _fault(header: Sequence[str], wrong: list[str], wanted: Sequence[str], delim
     if "path" in wrong and any(PurePosixPath(cell.strip()).suffix.lower() in IMAGE_SUFFIXES for cell in header):
         return (
             f"the header is missing: the first row holds {found}; expected the names of the columns. "
-            f"Write them as the first line, such as {delimiter.join(wanted[:2])}"
+            f"Write them as the first line, such as {delimiter.join(_ALL[: min(2, len(header))])}"
         )
     expected = "path, label and perhaps split, each once" if "label" in wanted else "a column path, once"
     renamed = [f"{name!r} to {column!r}" for column in wrong if (name := _meant(column, header))]

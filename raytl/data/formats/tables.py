@@ -175,7 +175,7 @@ class _Rows:
         elif not row.path.strip():
             self.problems[_NO_PATH].append(row.where)
         elif not row.label:
-            self.problems["rows with an empty label"].append(f"{row.where}: {row.path!r}")
+            self.problems["rows without a label (empty, null or NaN)"].append(f"{row.where}: {row.path!r}")
         elif row.split and not split:
             self.problems[f"rows of an unknown split (expected {', '.join(SPLITS)} or nothing)"].append(
                 f"{row.where}: {row.split!r}"

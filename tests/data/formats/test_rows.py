@@ -65,27 +65,14 @@ def label_of(folder: Path, value: Any, kind: str) -> str:
     return rows(written(folder, text, f"t.{kind}"))[0][1]
 
 
+CLASSES: list[tuple[Any, str]] = [
+    (True, "True"), (False, "False"), (1.0, "1"), (-3.0, "-3"), (1, "1"), ("1", "1"), ("1.0", "1"), (1.5, "1.5"),
+    ("v1.0", "v1.0"), ("1.10", "1.10"), (float("nan"), ""), ("nan", ""), ("NA", "NA"), ("none", "none"), (" cat ", "cat"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (True, "True"),
-        (False, "False"),
-        (1.0, "1"),
-        (-3.0, "-3"),
-        (1, "1"),
-        ("1", "1"),
-        ("1.0", "1"),
-        (1.5, "1.5"),
-        ("v1.0", "v1.0"),
-        ("1.10", "1.10"),
-        (float("nan"), ""),
-        ("nan", ""),
-        ("NA", "NA"),
-        ("none", "none"),
-        (" cat ", "cat"),
-    ],  # fmt: skip
-)
+@pytest.mark.parametrize(("value", "expected"), CLASSES)
 def test_a_label_is_the_same_class_in_each_format(tmp_path: Path, kind: str, value: Any, expected: str) -> None:
     assert label_of(tmp_path, value, kind) == expected
 

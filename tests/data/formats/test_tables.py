@@ -97,7 +97,7 @@ def test_every_problem_of_the_rows_is_listed_at_once(folder: Path) -> None:
     text = str(caught.value)
     for line in (
         "1 paths with two labels or two splits:\n  'a.jpg': line 2 says 'cat' train, line 3 says 'dog' train",
-        "1 rows with an empty label:\n  line 4: 'b.jpg'",
+        "1 rows without a label (empty, null or NaN):\n  line 4: 'b.jpg'",
         "1 rows with an empty path:\n  line 5",
         "13 paths at which there is no file:\n  line 6: 'missing one.jpg'",
         "  ... and 3 more",
