@@ -55,7 +55,7 @@ def test_csv_of_every_kind_is_read(folder: Path, content: str | bytes) -> None:
 
 
 def test_jsonl_and_parquet_say_the_same(folder: Path) -> None:
-    objects = [
+    objects: list[dict[str, Any]] = [
         {"path": "a.jpg", "label": "cat", "split": "train"},
         {"path": "sub dir/c, d.jpg", "label": "dog", "split": "val"},
         {"path": "é.jpg", "label": 1, "split": None},
