@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 _STEERING = {
     **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"},  # shown as their pictures
@@ -22,6 +23,11 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 def printable(text: str) -> str:
     """`text` without what steers a terminal: control characters are shown, not obeyed; line ends and tabs stay."""
     return text.translate(_STEERING)
+
+
+def command(*words: object) -> str:
+    """Return the words as one command line to paste into a shell."""
+    return shlex.join(map(str, words))
 
 
 def redacted(text: str) -> str:

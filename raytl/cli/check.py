@@ -11,6 +11,7 @@ from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.fingerprint import fingerprint
 from raytl.config.load import load_experiment
+from raytl.shown import command
 
 if TYPE_CHECKING:
     from raytl.training.plan import Plan
@@ -30,8 +31,8 @@ def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> N
 
             found = plan(experiment, on_event, fetch=False)
         verb = "sync" if found.dataset.to_fetch and not experiment.data.stream else "train"
-        command = " ".join([f"raytl {verb}", str(file), *(f"--set {text}" for text in set_ or [])])
-        terminal.show(*plan_tables(found, command))
+        settings = (word for text in set_ or [] for word in ("--set", text))
+        terminal.show(*plan_tables(found, command("raytl", verb, file, *settings)))
         terminal.result(plan_json(found))
 
 

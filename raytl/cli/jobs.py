@@ -15,7 +15,7 @@ from raytl.cli.numbers import duration
 from raytl.cli.options import Json
 from raytl.cli.tables import facts, table
 from raytl.cli.terminal import Terminal, guarded
-from raytl.shown import printable
+from raytl.shown import command, printable
 
 if TYPE_CHECKING:
     from raytl.jobs.client import Jobs, JobState
@@ -66,7 +66,7 @@ def logs(
 ) -> None:
     """Print what a job said; with --follow, what it says. Ctrl-C leaves, and the job goes on."""
     terminal = Terminal.open(json)
-    with guarded(terminal, interrupted=f"left; the job goes on: raytl logs {job} --follow"):
+    with guarded(terminal, interrupted=f"left; the job goes on: {command('raytl', 'logs', job, '--follow')}"):
         cluster = attached(address)
         said = cluster.follow(cluster.state(job).id) if follow else iter([cluster.logs(job)])
         parts = []
@@ -123,7 +123,9 @@ def job_facts(state: JobState) -> list[RenderableType]:
         rows.append(("said", state.message.strip().splitlines()[0][:200]))
     rows += [("started", _started(state)), ("took", _took(state)), ("run", state.metadata.get("run", ""))]
     if state.alive:
-        rows.append(("next", f"raytl logs {state.id} --follow    raytl stop {state.id}"))
+        rows.append(
+            ("next", f"{command('raytl', 'logs', state.id, '--follow')}    {command('raytl', 'stop', state.id)}")
+        )
     return [facts([(key, value) for key, value in rows if value])]
 
 

@@ -23,6 +23,7 @@ from raytl.registry.record import CHAMPION, Move, Record, State
 from raytl.registry.reference import registry_uri
 from raytl.registry.registry import Registry
 from raytl.run.provenance import user
+from raytl.shown import command
 from raytl.store.reach import reach
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def gc(
 
 def models_next(registry: str) -> str:
     """What to do with a registry after a tick."""
-    return f"see: raytl models list {registry}    {registry}/index.html"
+    return f"see: {command('raytl', 'models', 'list', registry)}    {registry}/index.html"
 
 
 def _kept_by(place: str) -> int:
@@ -227,7 +228,8 @@ def _version(registry: Registry, record: Record, state: State) -> Iterable[Rende
         ("evaluated on", about.evaluation),
     ]
     yield facts([row for row in rows if row[1]])
-    yield Text(f"use it: raytl predict models:{registry.uri}@{record.number} PHOTOS --out predictions.csv")
+    named = f"models:{registry.uri}@{record.number}"
+    yield Text(f"use it: {command('raytl', 'predict', named, 'PHOTOS', '--out', 'predictions.csv')}")
 
 
 def _difference(found: Difference) -> Iterable[RenderableType]:

@@ -15,6 +15,7 @@ from rich.text import Text
 from raytl.cli.numbers import metric, plural, score
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.ledger import looks
+from raytl.shown import command
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
@@ -111,9 +112,9 @@ def _next(run: str, folder: RunFolder) -> list[tuple[str, str]]:
     seen = len(looks(folder))
     test = f"looked at {plural(seen, 'time')} already" if seen else "locked so far; look once all choices are made"
     return [
-        ("next", f"raytl evaluate {run}    (the test split, {test})"),
-        ("", f"raytl predict {run} PHOTOS --out predictions.csv"),
-        ("", f"tensorboard --logdir {folder.tensorboard}"),
+        ("next", f"{command('raytl', 'evaluate', run)}    (the test split, {test})"),
+        ("", command("raytl", "predict", run, "PHOTOS", "--out", "predictions.csv")),
+        ("", command("tensorboard", "--logdir", folder.tensorboard)),
     ]
 
 

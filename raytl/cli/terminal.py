@@ -44,7 +44,7 @@ class Terminal:
         """Print a part of the results, for people."""
         if not self.json:
             for part in parts:
-                self.out.print(part)
+                self.out.print(part, soft_wrap=isinstance(part, Text))  # a command cut into lines cannot be pasted
 
     def result(self, value: Mapping[str, Any]) -> None:
         """Print the results, for programs: one JSON object, the last line of standard output."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ from raytl.config import shape
 from raytl.config.build import Origin, build, dotted, path_of, value_at
 from raytl.config.problems import Problem, config_error
 from raytl.config.schema import Experiment
-from raytl.config.source import Path, SourceError, parse
+from raytl.config.source import Path, SourceError, inline
 from raytl.errors import ConfigError
 
 
@@ -29,15 +31,17 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`a.b=value` as the key and the value, read as in the file. Raises ConfigError where it is none."""
+    """Return the key and the value of `a.b=value`; the whole text counts, as `inline` reads it. Raises ConfigError where it is none."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or any(not part for part in key.strip().split(".")):
         raise ConfigError(f"--set {text}: expected a.b=value, such as --set optim.lr=1e-3")
     try:
-        source = parse(value)
+        return key.strip(), inline(value)
     except SourceError as error:
-        raise ConfigError(f"--set {text}: the value is {error.fault}; put it in quotes if it is text") from error
-    return key.strip(), source.value
+        quoted = shlex.quote(f"{key.strip()}={json.dumps(value.strip(), ensure_ascii=False)}")
+        raise ConfigError(
+            f"--set {text}: the value is {error.fault}; put it in quotes if it is text: --set {quoted}"
+        ) from error
 
 
 def assignments(overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _splits(experiment: Experiment) -> Iterator[Conflict]:
 
 def _stream(experiment: Experiment) -> Iterator[Conflict]:
     uri = experiment.data.uri
-    table = "://" not in uri and uri.lower().endswith((".csv", ".tsv", ".jsonl", ".parquet"))
+    table = "://" not in uri and uri.rstrip("/").lower().endswith((".csv", ".tsv", ".jsonl", ".parquet"))
     if experiment.data.stream and not uri.startswith("s3://") and not table:
         yield Conflict(
             ("data.stream", "data.uri"),
@@ -297,12 +297,12 @@ def _search(experiment: Experiment) -> Iterator[Conflict]:
             f"found {search.scheduler}, and search.metric names {len(metrics)} objectives: no order says who falls behind",
             "set search.scheduler to none, or keep one objective",
         )
-    budget = search.budget
-    if budget.max_epochs is not None and search.grace_epochs > budget.max_epochs:
+    budget, stops = search.budget, search.scheduler != "none"
+    if stops and budget.max_epochs is not None and search.grace_epochs > budget.max_epochs:
         yield Conflict(
-            ("search.grace_epochs", "search.budget.max_epochs"),
+            ("search.grace_epochs", "search.budget.max_epochs", "search.scheduler"),
             f"found {search.grace_epochs}, and search.budget.max_epochs is {budget.max_epochs}: none would be stopped",
-            "give trials fewer epochs before they may be stopped",
+            "give trials fewer epochs before they may be stopped, or set search.scheduler to none",
         )
 
 

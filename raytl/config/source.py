@@ -44,12 +44,41 @@ class Source:
 
 def parse(text: str) -> Source:
     """The document in `text`. Raises SourceError where it is not one YAML document of plain values."""
+    return _built(_composed(text))
+
+
+def inline(text: str) -> Any:
+    """Return the value of text on a command line: a list, mapping or quoted text as in YAML, else the whole text as one word.
+
+    A word may hold what YAML reads otherwise: ` #` begins no comment, `: ` no mapping, `*`, `&`, `!`, `@` and `%` nothing.
+
+    Raises:
+        SourceError: it begins like a list, a mapping or quoted text and is none, or more text follows it.
+    """
+    text = text.strip()
+    if not text.startswith(("[", "{", "'", '"')):
+        return scalar(text)
+    node = _composed(text)
+    assert node is not None
+    if rest := text[node.end_mark.index :].strip():
+        raise SourceError(None, f"followed by {rest!r}")
+    source = _built(node)
+    if source.repeated:
+        raise SourceError(None, f"a mapping with the key {source.repeated[0][0][-1]!r} twice")
+    return source.value
+
+
+def _composed(text: str) -> yaml.Node | None:
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise _source_error(error) from error
     except RecursionError as error:
         raise SourceError(None, "values inside values, too deep to be read", "an experiment has two levels") from error
+    return node
+
+
+def _built(node: yaml.Node | None) -> Source:
     builder = _Builder({}, [], [])
     value = None if node is None else builder.build(node, ())
     return Source(value, builder.lines, tuple(builder.repeated))

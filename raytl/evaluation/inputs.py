@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from raytl.data.decode import IMAGE_SUFFIXES
+from raytl.data.formats import tables
 from raytl.data.formats.keys import files_below, tree
 from raytl.data.formats.skipped import by_reason, left_out
 from raytl.errors import DataError
-
-_TABLES = {".csv", ".tsv", ".parquet", ".jsonl"}
 
 
 def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None] = lambda *_: None) -> tuple[str, ...]:
@@ -41,11 +37,13 @@ def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None]
 
 
 def _photos_in(path: Path, said: str, on_left_out: Callable[[str, str], None]) -> list[str]:
+    if tables.is_table(path):
+        return _listed(path)
     if path.is_dir():
         return _photos_below(path, said, on_left_out)
     if not path.exists():
         raise DataError(f"{said}: nothing is there; expected a folder, a manifest or a photo")
-    return _listed(path) if path.suffix.lower() in _TABLES else [str(path)]
+    return [str(path)]
 
 
 def _photos_below(folder: Path, said: str, on_left_out: Callable[[str, str], None]) -> list[str]:
@@ -65,35 +63,8 @@ def _photos_below(folder: Path, said: str, on_left_out: Callable[[str, str], Non
     return [str(folder / key) for key in root.below()]
 
 
-def _listed(table: Path) -> list[str]:
-    try:
-        cells = list(_path_cells(table))
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise DataError(
-            f"{table}: cannot be read as a manifest ({type(error).__name__}: {error}); expected a `path` column"
-        ) from error
-    named = [str(table.parent / str(cell)) for cell in cells if cell]
+def _listed(place: Path) -> list[str]:
+    named = tables.paths_in(tables.read(place, labelled=False))
     if not named:
-        raise DataError(f"{table}: the manifest names no photos; expected one in each row's `path`")
+        raise DataError(f"{place}: the manifest names no photos; expected one in each row's `path`")
     return named
-
-
-def _path_cells(table: Path) -> Iterator[Any]:
-    if table.suffix.lower() == ".parquet":
-        import pyarrow.parquet
-
-        yield from pyarrow.parquet.read_table(table, columns=["path"]).column("path").to_pylist()
-    elif table.suffix.lower() == ".jsonl":
-        lines = table.read_text(encoding="utf-8-sig").split("\n")
-        yield from (json.loads(line)["path"] for line in lines if line.strip())
-    else:
-        yield from _csv_cells(table)
-
-
-def _csv_cells(table: Path) -> Iterator[str]:
-    with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        head = file.readline()
-        delimiter = max(",;\t", key=head.count)
-        header = [name.strip().lower() for name in next(csv.reader([head], delimiter=delimiter), [])]
-        place = header.index("path")
-        yield from (row[place] for row in csv.reader(file, delimiter=delimiter) if len(row) > place)

@@ -15,6 +15,7 @@ from raytl.data.bit_depth import Levels
 from raytl.data.decode import BadImage, load
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
+from raytl.errors import NotFound
 
 _AHEAD = 3
 """Batches that are decoded before the network asks for them; bounds the memory."""
@@ -70,6 +71,8 @@ def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels:
             return _Read(eval_view(prepared, preprocess), picture.levels)
         except BadImage as bad:
             return bad
+        except NotFound as missing:  # an object, as a missing file is
+            return BadImage(f"cannot be read ({missing})")
 
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     waiting: deque[Future[_Read | BadImage]] = deque()

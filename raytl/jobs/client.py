@@ -16,6 +16,7 @@ from typing import Any
 from raytl.errors import Conflict, Denied, NotFound, RaytlError, StoreError, Unavailable
 from raytl.jobs.pack import Pack
 from raytl.jobs.spec import JobSpec
+from raytl.shown import command
 
 RUNNING = ("PENDING", "RUNNING")
 _STARTING_S = 60.0
@@ -216,7 +217,7 @@ def _ours(exc: Exception, cluster: str, job: str) -> RaytlError | None:
     if "No available agent" in told:
         return Unavailable(f"{cluster}: the head takes no jobs yet ({told}); wait until it has started")
     if "already" in str(exc):
-        return Conflict(f"{job}: a job of this id is there already; `raytl status {job}` shows it")
+        return Conflict(f"{job}: a job of this id is there already; `{command('raytl', 'status', job)}` shows it")
     return StoreError(f"{job or cluster}: the job server says: {told}")
 
 

@@ -46,8 +46,8 @@ def pack(experiment: Experiment, code: Path | None) -> tuple[Pack, Experiment]:
     refuse_local(experiment)
     files: dict[str, bytes] = {}
     table = Path(experiment.data.uri).expanduser()
-    if _is_table(experiment.data.uri) and table.is_file():
-        files[table.name] = table.read_bytes()
+    if _is_table(experiment.data.uri) and (rows := _table_files(table)):
+        files |= rows
         data = experiment.data.model_copy(update={"uri": table.name})
         experiment = experiment.model_copy(update={"data": data})
     files[EXPERIMENT] = to_yaml(experiment).encode()
@@ -58,6 +58,12 @@ def pack(experiment: Experiment, code: Path | None) -> tuple[Pack, Experiment]:
     made = _zipped(files)
     _refuse_large(made)
     return made, experiment
+
+
+def _table_files(table: Path) -> dict[str, bytes]:
+    """The manifest's file, or those of the parts in its folder, by their name in the job's folder."""
+    paths = [table] if table.is_file() else sorted(table.rglob(f"*{table.suffix}"))
+    return {path.relative_to(table.parent).as_posix(): path.read_bytes() for path in paths if path.is_file()}
 
 
 def _zipped(files: Mapping[str, bytes]) -> Pack:
@@ -111,4 +117,4 @@ def is_here(uri: str) -> bool:
 
 
 def _is_table(uri: str) -> bool:
-    return "://" not in uri and uri.lower().endswith(TABLE_SUFFIXES)
+    return "://" not in uri and uri.rstrip("/").lower().endswith(TABLE_SUFFIXES)

@@ -12,6 +12,7 @@ from raytl.config.schema import DataConfig, Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.formats import scan
+from raytl.data.formats.rows import is_table_name
 from raytl.data.likeness import look_hashes
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
 from raytl.errors import RaytlError
@@ -28,8 +29,6 @@ from raytl.store.claims import evict
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 
-_TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -43,7 +42,7 @@ class Seen:
 def glance(config: DataConfig) -> str:
     """A digest of the listing at `data.uri`: the same as long as nothing there changed; empty where a listing cannot tell."""
     uri = config.uri
-    if uri.lower().endswith(_TABLES):
+    if is_table_name(uri):
         return ""  # what it names may lie anywhere
     path = Path(uri).expanduser()
     if "://" not in uri and not path.is_dir():

@@ -30,6 +30,7 @@ from raytl.retrain.ticks import SKIPS, WORK, Outcome, Tick, begun, last_tick, wr
 from raytl.run.folder import RunFolder
 from raytl.run.home import Home
 from raytl.run.provenance import user
+from raytl.shown import command
 from raytl.store.lease import Lease, held
 from raytl.store.reach import reach
 from raytl.store.retry import retried
@@ -122,7 +123,8 @@ class _Ticking:
         """What can be said of the champion if this call ends now."""
         if self.moving is None:
             return "The champion is as it was"
-        return f"Whether version {self.moving} became the champion, `raytl models list {self.registry.uri}` says"
+        listing = command("raytl", "models", "list", self.registry.uri)
+        return f"Whether version {self.moving} became the champion, `{listing}` says"
 
     def dry(self) -> Retraining:
         last = last_tick(self.registry.store)

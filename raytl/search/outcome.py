@@ -17,7 +17,7 @@ from raytl.search.record import TrialRecord, best_first
 from raytl.search.report.page import Header, write_report
 from raytl.search.study import Study
 from raytl.search.winner import Winner
-from raytl.shown import as_cell
+from raytl.shown import as_cell, command
 from raytl.training.plan import Plan
 
 
@@ -99,5 +99,5 @@ def result_of(
         "report": files.report,
         "csv": files.csv,
         "seconds": seconds,
-        "next": f"raytl evaluate {winner.run}",
+        "next": command("raytl", "evaluate", winner.run),
     }

@@ -131,9 +131,16 @@ def _wanted(store: ObjectStore, only: Collection[str] | None) -> list[ObjectInfo
         asked = set(only)
         found = [info for info in found if info.key in asked]
     if not found:
-        sought = f"{sorted(only)[:3]}" if only else "anything"
-        raise NotFound(f"{store.uri}: found no {sought} there; check the bucket, the prefix and AWS_ENDPOINT_URL")
+        raise NotFound(
+            f"{store.uri}: found {_none_of(only or ())} there; check the bucket, the prefix and AWS_ENDPOINT_URL"
+        )
     return found
+
+
+def _none_of(keys: Collection[str]) -> str:
+    """What was found where none of the keys, or of all keys, is there."""
+    few = ", ".join(map(repr, sorted(keys)[:3]))
+    return "nothing" if not keys else f"none of {few}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
 def _refuse_odd_keys(uri: str, keys: Iterable[str]) -> None:

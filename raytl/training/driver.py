@@ -26,6 +26,7 @@ from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
 from raytl.run.plain import encode
 from raytl.run.provenance import provenance
+from raytl.shown import command
 from raytl.store.reach import reach
 from raytl.training.checkpoint import forget_after, progress_of
 from raytl.training.plan import Plan, make_plan
@@ -183,5 +184,5 @@ def _result(home: Home, status: Literal["trained", "resumed", "already finished"
         best_epoch=summary["best_epoch"],
         epochs=summary["epochs"],
         metrics=summary["metrics"],
-        next=f"raytl evaluate {run}",
+        next=command("raytl", "evaluate", run),
     )

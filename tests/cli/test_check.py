@@ -16,12 +16,16 @@ from tests.cli.conftest import Raytl
 from tests.conftest import MakePhotos, write_deep_photos
 
 
-def test_a_good_experiment_is_laid_out(raytl: Raytl, tiny: Path, make_photos: MakePhotos) -> None:
-    make_photos(per_class=12)
-    done = raytl("check", tiny, "--set", "transfer.unfreeze=2")
+def test_a_good_experiment_is_laid_out_and_the_next_command_is_quoted(
+    raytl: Raytl, tiny: Path, make_photos: MakePhotos, tmp_path: Path
+) -> None:
+    make_photos(per_class=12, root=tmp_path / "photos #2")
+    make_photos(per_class=1)
+    tiny.rename(tmp_path / "it's tiny.yaml")
+    done = raytl("check", "it's tiny.yaml", "--set", "transfer.unfreeze=2", "--set", "data.uri=photos #2")
     assert done.code == 0
     for text in (
-        "data: photos",
+        "data: photos #2",
         "3 classes",
         "locked",
         "model: test_resnet",
@@ -32,7 +36,7 @@ def test_a_good_experiment_is_laid_out(raytl: Raytl, tiny: Path, make_photos: Ma
         "epoch 1: head, epoch 2: head + 2",
         "2 epochs ×",
         "1 worker on cpu, float32",
-        f"no problems found; next: raytl train {tiny} --set transfer.unfreeze=2",
+        """next: raytl train 'it'"'"'s tiny.yaml' --set transfer.unfreeze=2 --set 'data.uri=photos #2'\n""",
     ):
         assert text in done.out
     assert "reading images" in done.err

@@ -85,11 +85,14 @@ def test_predictions_for_programs_have_rows_where_no_file_has_them() -> None:
 def test_the_end_of_training_says_how_it_came_and_what_is_next(status: str, words: str, tmp_path: Path) -> None:
     experiment = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}})
     metrics = {"val/accuracy": 0.9, "val/log_loss": 0.3, "val/seconds": 2.0, "train/loss": 0.1}
-    result = TrainResult(str(tmp_path), status, 5, 9, metrics, "raytl evaluate x")  # type: ignore[arg-type]
+    run = tmp_path / "it (2)"
+    result = TrainResult(str(run), status, 5, 9, metrics, "raytl evaluate x")  # type: ignore[arg-type]
     shown = text(train_tables(result, experiment))
     assert words in shown
     assert "epoch 5 of 9 (of at most 12), by val/balanced_accuracy" in shown
-    assert f"raytl evaluate {tmp_path}" in shown
+    assert f"raytl evaluate '{run}' " in shown
+    assert f"raytl predict '{run}' PHOTOS --out predictions.csv" in shown
+    assert f"tensorboard --logdir '{run}/tensorboard'" in shown
     assert "seconds" not in shown
 
 

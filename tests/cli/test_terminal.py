@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.text import Text
 
 from raytl.cli.terminal import INTERRUPTED, Terminal, error_text, guarded
 from raytl.errors import ConfigError, RaytlError, Unavailable
+from raytl.shown import command
 
 Fail = Callable[[], None]
 
@@ -86,3 +88,13 @@ def test_the_first_line_and_the_advice_stand_out() -> None:
     text = error_text("x.yaml: 1 problem\n  x.yaml:3: bad\n    -> mend it")
     assert text.plain == "error: x.yaml: 1 problem\n  x.yaml:3: bad\n    -> mend it"
     assert {str(span.style) for span in text.spans} >= {"bold red", "red"}
+
+
+def test_the_next_command_is_one_line_however_narrow_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    Terminal.open().show(
+        Text(f"next: {command('raytl', 'train', 'an experiment.yaml', *['--set', 'data.uri=x #2'] * 3)}")
+    )
+    assert len(capsys.readouterr().out.splitlines()) == 1

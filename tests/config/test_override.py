@@ -54,6 +54,16 @@ def test_keys_together_are_checked_again() -> None:
         ("model.preprocess.mean=[0.5, 0.5, 0.5]", ("model.preprocess.mean", [0.5, 0.5, 0.5])),
         ("name='1'", ("name", "1")),
         (" name = x", ("name", "x")),
+        ("data.uri=/x/base #2", ("data.uri", "/x/base #2")),
+        ("data.uri=#2", ("data.uri", "#2")),
+        ("data.uri=/x/a: b", ("data.uri", "/x/a: b")),
+        ("data.uri=a, b]", ("data.uri", "a, b]")),
+        ("name=- a", ("name", "- a")),
+        ("name=it's", ("name", "it's")),
+        ("name='a #2'", ("name", "a #2")),
+        ('name="a\\tb"', ("name", "a\tb")),
+        ("model.preprocess.mean=[1, 'a #2']", ("model.preprocess.mean", [1, "a #2"])),
+        *((f"name={mark}a b", ("name", f"{mark}a b")) for mark in "@*&%`!|>?-,"),
     ],
 )
 def test_an_assignment_is_read_as_in_the_file(text: str, expected: tuple[str, Any]) -> None:
@@ -66,6 +76,25 @@ def test_what_is_no_assignment_is_refused(text: str) -> None:
         parse_assignment(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a='x' #2", r"the value is followed by '#2'; put it in quotes if it is text"),
+        ("a=[1, 2] #2", r"followed by '#2'"),
+        ("a=[old] photos", r"not YAML|followed by 'photos'"),
+        ("a='x' y", r"not YAML|followed by 'y'"),
+        ("a={uri: /x #2}", r"not YAML"),
+        ("a={b: 1, b: 2}", r"a mapping with the key 'b' twice"),
+        ("a='x", r"not YAML"),
+    ],
+)
+def test_no_text_behind_a_value_is_dropped(text: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        parse_assignment(text)
+
+
 def test_a_value_that_is_no_yaml_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--set a=\[1: the value is not YAML: .*put it in quotes"):
+    with pytest.raises(
+        ConfigError, match=r"--set a=\[1: the value is not YAML: .*put it in quotes if it is text: --set 'a=\"\[1\"'$"
+    ):
         parse_assignment("a=[1")

@@ -105,11 +105,49 @@ def test_all_wrong_inputs_are_named_at_once(folder: Path, tmp_path: Path) -> Non
     names = ["empty", "gone", "no.csv", "none.csv", "bad.parquet", "bad.jsonl"]
     with pytest.raises(DataError, match="no photos in this folder") as raised:
         photos([folder, *(tmp_path / name for name in names)])
-    lines = str(raised.value).split("\n")
+    lines = [line for line in str(raised.value).split("\n") if not line.startswith(" ")]
     assert [line.partition(":")[0] for line in lines] == [str(tmp_path / name) for name in names]
     assert "gone: nothing is there; expected a folder, a manifest or a photo" in lines[1]
-    assert "expected a `path` column" in lines[2]
+    assert "found the columns 'file'; expected a column path, once: mend path. Rename 'file' to 'path'" in lines[2]
     assert "names no photos" in lines[3]
+    assert "not a Parquet file" in lines[4]
+    assert lines[5].endswith('expected one object a line, {"path": ...}; found')
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", "path,label\nsub dir/a.jpg,x\n".encode("utf-16")),
+        ("t.csv", b"path|label\nsub dir/a.jpg|x\n"),
+        ("t.csv", b"path,label\r\nsub dir\\a.jpg,x\r\n"),
+        ("t.csv", b"path;label\n sub dir/a.jpg ;x\n"),
+        ("t.csv", b"\npath,label\nsub dir/a.jpg,x\n"),
+        ("t.csv", b'sep=;\npath;"a,b,c"\nsub dir/a.jpg;1\n'),
+        ("t.jsonl", b'{"Path": "sub dir/a.jpg"}\n'),
+        ("parts.csv/part-0.csv", b"path\nsub dir/a.jpg\n"),
+    ],
+    ids=["utf-16", "pipe", "backslash", "blanks", "empty first line", "sep", "jsonl", "parts"],
+)
+def test_what_training_reads_as_a_manifest_is_read(tmp_path: Path, name: str, content: bytes) -> None:
+    for file, text in (("sub dir/a.jpg", b"x"), (name, content)):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(text)
+    assert photos([tmp_path / Path(name).parts[0]]) == (str(tmp_path / "sub dir" / "a.jpg"),)
+
+
+def test_parquet_may_spell_the_column_in_capitals(folder: Path) -> None:
+    pq.write_table(pa.table({"PATH": ["a b.jpg"]}), folder / "t.parquet")
+    assert photos([folder / "t.parquet"]) == (str(folder / "a b.jpg"),)
+
+
+def test_rows_that_name_no_file_are_listed_and_objects_of_buckets_stay_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text("path\n s3://b/k 1.jpg\n")
+    assert photos([tmp_path / "good.csv"]) == ("s3://b/k 1.jpg",)
+    (tmp_path / "bad.csv").write_text("path,x\n,1\nhttps://h/a.jpg,2\na,b.jpg,3\n")
+    with pytest.raises(
+        DataError, match=r"1 rows with an empty path:\n  line 2.*\n.*of no bucket.*\n  line 3.*\n.*too many cells"
+    ):
+        photos([tmp_path / "bad.csv"])
 
 
 def test_no_input_is_an_error() -> None:

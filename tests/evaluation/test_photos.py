@@ -8,6 +8,7 @@ from PIL import Image
 
 from raytl.data.decode import decode
 from raytl.data.transforms import Preprocess, eval_view, prepare
+from raytl.errors import NotFound
 from raytl.evaluation.photos import batches
 
 SHAPE = Preprocess(16, 20, "center", "bilinear", (0.5,) * 3, (0.5,) * 3)
@@ -44,6 +45,23 @@ def test_a_bomb_is_told_not_decoded(tmp_path: Path) -> None:
     paths = _photos(tmp_path, 1)
     assert list(batches(paths, SHAPE, 2, 100, lambda _, why: bad.append(why), lambda _: None)) == []
     assert "30 x 24 pixels" in bad[0]
+
+
+def test_an_object_that_is_not_there_is_told_as_a_missing_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(uri: str) -> bytes:
+        raise NotFound(f"{uri}: no such object")
+
+    monkeypatch.setattr("raytl.data.decode.fetched", missing)
+    bad: list[tuple[str, str]] = []
+    paths = ["s3://b/gone.jpg", *_photos(tmp_path, 1), str(tmp_path / "gone.jpg")]
+    found = list(batches(paths, SHAPE, 2, 10**6, lambda *told: bad.append(told), lambda _: None))
+    assert [each.ids.tolist() for each in found] == [[1]]
+    assert bad == [
+        ("s3://b/gone.jpg", "cannot be read (s3://b/gone.jpg: no such object)"),
+        (paths[2], "cannot be read (No such file or directory)"),
+    ]
 
 
 def test_leaving_early_leaves_no_thread_at_work(tmp_path: Path) -> None:

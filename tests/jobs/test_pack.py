@@ -55,6 +55,15 @@ def test_a_manifest_on_this_machine_goes_along(tmp_path: Path) -> None:
     assert there.data.uri == "rows.csv"
 
 
+def test_a_manifest_of_parts_goes_along_in_its_folder(tmp_path: Path) -> None:
+    for name in ("a=1/part-0.csv", "part-1.csv", "_SUCCESS"):
+        (tmp_path / "rows.csv" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "rows.csv" / name).write_text("path,label\ns3://b/1.jpg,a\n")
+    packed, there = pack(override(FAR, {"data.uri": f"{tmp_path}/rows.csv/"}), None)
+    assert names(packed) == ["experiment.yaml", "rows.csv/a=1/part-0.csv", "rows.csv/part-1.csv"]
+    assert there.data.uri == "rows.csv"
+
+
 def test_what_lies_on_this_machine_only_is_refused_all_at_once() -> None:
     here = override(FAR, {"data.uri": "photos", "storage.uri": "runs/", "model.weights": "runs/old/"})
     with pytest.raises(

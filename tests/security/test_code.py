@@ -166,12 +166,17 @@ def test_a_study_s_optimizer_may_hold_arrays_and_random_states() -> None:
     ],
 )
 def test_an_experiment_with_python_in_its_tags_is_refused(value: str, trap: Trap, tmp_path: Path) -> None:
-    path = tmp_path / "evil.yaml"
-    path.write_text(f"name: x\ndata: {{uri: x}}\nmodel: {{name: resnet18}}\ntrain: {value.format(mark=trap.mark)}\n")
+    value = value.format(mark=trap.mark)
+    plain = "name: x\ndata: {uri: x}\nmodel: {name: resnet18}\n"
+    path, good = tmp_path / "evil.yaml", tmp_path / "good.yaml"
+    path.write_text(f"{plain}train: {value}\n")
+    good.write_text(plain)
     with pytest.raises(ConfigError, match=r"evil.yaml"):
         load_experiment(path)
-    with pytest.raises(ConfigError, match=r"--set"):
-        load_experiment(path, [f"train={value.format(mark=trap.mark)}"])
+    with pytest.raises(ConfigError, match=r"--set train: found the text"):
+        load_experiment(good, [f"train={value}"])
+    with pytest.raises(ConfigError, match=r"--set train"):
+        load_experiment(good, [f"train=[{value}]"])
 
 
 @pytest.mark.parametrize(

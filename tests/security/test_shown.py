@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,7 +30,7 @@ from raytl.search.ranking import Candidate, rank
 from raytl.search.record import TrialRecord
 from raytl.search.report.page import Header, write_report
 from raytl.search.winner import Winner
-from raytl.shown import as_cell, printable, redacted
+from raytl.shown import as_cell, command, printable, redacted
 from tests.cli.conftest import Raytl, raytl  # noqa: F401 - a fixture
 from tests.conftest import MakePhotos
 from tests.evaluation.test_report import evaluation_of_classes
@@ -213,3 +214,9 @@ def test_programs_get_names_as_they_are(raytl: Raytl, tmp_path: Path) -> None:  
     done = raytl("check", f"{CLEARS}.yaml", "--json")
     assert CLEARS in json.loads(done.out)["text"]
     assert not STEERING.search(done.out)
+
+
+def test_a_command_is_read_by_a_shell_as_the_words_that_it_was_made_of() -> None:
+    words = ["raytl", "train", "it's; rm -rf $HOME/*.yaml", "--set", "data.uri=a b #2", "-x", "", "\n`id`"]
+    assert shlex.split(command(*words)) == words
+    assert command("raytl", "evaluate", Path("runs/tiny")) == "raytl evaluate runs/tiny"

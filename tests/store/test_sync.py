@@ -150,8 +150,12 @@ def test_a_file_damaged_here_is_fetched_again(source: Path, fetched: list[str]) 
 
 def test_nothing_there_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NotFound, match="found no anything there; check the bucket"):
+    with pytest.raises(NotFound, match="empty: found nothing there; check the bucket"):
         pull(str(tmp_path / "empty"))
+    with pytest.raises(NotFound, match="empty: found none of 'a', 'b' there; check the bucket"):
+        pull(str(tmp_path / "empty"), only=["b", "a"])
+    with pytest.raises(NotFound, match="empty: found none of '0', '1', '2' and 2 more there; check the bucket"):
+        pull(str(tmp_path / "empty"), only="01234")
 
 
 @pytest.mark.parametrize("keys", [["../up"], ["a//b"], ["a", "a/b"], ["x" * 256], ["a/./b"], ["nul\0"]])

@@ -13,6 +13,7 @@ from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.contract import ObjectInfo
 from raytl.store.open import in_bucket, open_store
+from raytl.store.retry import retried
 from raytl.store.sync import listing, pull
 
 _LAYOUTS = (
@@ -46,12 +47,12 @@ def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False, zip_encodin
 
 
 def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | None) -> Manifest:
+    if tables.is_table(path):
+        return _scan_table(uri, tables.read(path.parent.resolve() / path.name), on_event)
     if path.is_dir():
         return _scan_folder(uri, path.resolve(), on_event)
     if not path.exists():
         raise DataError(f"data.uri {uri!r}: {path} does not exist; expected {_LAYOUTS}")
-    if path.suffix.lower() in tables.READERS:
-        return _scan_table(uri, path.parent.resolve() / path.name, on_event)
     if archives.is_archive(path.name):
         return archives.scan(path, uri, on_event, zip_encoding)
     raise DataError(f"data.uri {uri!r}: {path.name} is neither a folder nor a known manifest; expected {_LAYOUTS}")
@@ -69,14 +70,26 @@ def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None) -> Manif
     folder, _, name = uri.rpartition("/")
     if archives.is_archive(name):
         return archives.scan(pull(folder, on_event, only=[name]) / name, uri, on_event, zip_encoding)
-    if Path(uri).suffix.lower() not in tables.READERS:
+    if not tables.is_table_name(uri):
         return _scan_folder(uri, pull(uri, on_event), on_event)
-    table = pull(folder, on_event, only=[name]) / name
-    pull(folder, on_event, only=[name, *tables.keys_in(table)])
+    folder, keys, table = _pulled_table(uri, on_event)
+    pull(folder, on_event, only=[*keys, *tables.keys_in(table)])
     return _scan_table(uri, table, on_event)
 
 
-def _scan_table(uri: str, table: Path, on_event: OnEvent) -> Manifest:
+def _pulled_table(uri: str, on_event: OnEvent) -> tuple[str, list[str], tables.Table]:
+    """The URI of the table's folder, the table's keys there (one, or those of its parts), and the table."""
+    folder, _, name = uri.rstrip("/").rpartition("/")
+    store = open_store(folder)
+    there = [info.key for info in retried(lambda: list(store.list(name)))]
+    prefix = f"{name}/"
+    inside = [key.removeprefix(prefix) for key in there if key.startswith(prefix)]
+    parts = [] if name in there else tables.parts_among(inside, uri)
+    keys = [prefix + part for part in parts] or [name]
+    return folder, keys, tables.read(pull(folder, on_event, only=keys) / name, parts)
+
+
+def _scan_table(uri: str, table: tables.Table, on_event: OnEvent) -> Manifest:
     """A manifest may name objects of any bucket: those are pulled first."""
     places: dict[str, str] = {}
     for bucket, keys in _by_bucket(tables.uris_in(table)).items():
@@ -89,18 +102,14 @@ def is_packed(uri: str) -> bool:
     """True where images lie in archives: in the one that `uri` names, or in shards below it."""
     if archives.is_archive(uri):
         return True
-    if _is_table(uri):
+    if tables.is_table_name(uri):
         return False
     return bool(shards.shards_among((info.key for info in listing(open_store(uri))), uri)[0])
 
 
-def _is_table(uri: str) -> bool:
-    return Path(uri.rstrip("/")).suffix.lower() in tables.READERS
-
-
 def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
     """The samples where they are, by their listing; of a manifest, its table alone is pulled."""
-    if _is_table(uri):
+    if tables.is_table_name(uri):
         return _scan_streamed_table(uri, on_event)
     if archives.is_archive(uri):
         raise DataError(
@@ -121,20 +130,20 @@ def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
 def _scan_streamed_table(uri: str, on_event: OnEvent) -> Manifest:
     """A manifest in a bucket is pulled alone, and what it names beside it stays; one on this machine names objects by URI."""
     if in_bucket(uri):
-        store, _, name = uri.rpartition("/")
-        folder = open_store(store).uri
-        table = pull(store, on_event, only=[name]) / name
-        inside = tables.keys_in(table)
+        place, _, table = _pulled_table(uri, on_event)
+        folder, inside = open_store(place).uri, tables.keys_in(table)
     else:
-        folder, table, inside = "", Path(uri).expanduser().absolute(), []
-        if not table.is_file():
-            raise DataError(f"data.uri {uri!r}: {table} does not exist; expected {_LAYOUTS}")
+        path = Path(uri).expanduser().absolute()
+        if not tables.is_table(path):
+            raise DataError(f"data.uri {uri!r}: {path} does not exist; expected {_LAYOUTS}")
+        folder, table, inside = "", tables.read(path), []
     elsewhere = tables.uris_in(table)
     objects: dict[str, ObjectInfo] = {}
     for root, keys in {folder: inside, **_by_bucket(elsewhere)}.items():
         if keys:
             objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys)}
-    places = {**{key: f"{folder}/{key}" for key in inside}, **{named: named for named in elsewhere}}
+    beside = {key: place for key in inside if (place := f"{folder}/{key}") in objects}
+    places = beside | {named: named for named in elsewhere}
     return tables.scan(table, uri, places, objects)
 
 
@@ -142,12 +151,8 @@ def names_objects(uri: str) -> bool:
     """True where samples are objects of buckets: below an s3:// URI, or named by a manifest on this machine."""
     if in_bucket(uri):
         return True
-    return (
-        "://" not in uri
-        and _is_table(uri)
-        and Path(uri).expanduser().is_file()
-        and bool(tables.uris_in(Path(uri).expanduser()))
-    )
+    path = Path(uri).expanduser()
+    return "://" not in uri and tables.is_table(path) and bool(tables.uris_in(tables.read(path)))
 
 
 def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from raytl.search.record import TrialRecord
 from raytl.search.report import charts, pictures
 from raytl.search.report.findings import findings
 from raytl.search.winner import Winner
+from raytl.shown import command
 
 _STYLE = """
 :root{--ink:#1f2328;--soft:#57606a;--line:#d8dee4;--paper:#fff;--card:#f6f8fa;--mark:#0072b2}
@@ -117,8 +118,8 @@ def _winner(winner: Winner, metric: str) -> str:
         f"<div class=card><div class=big>Trial {winner.record.number}: {html.escape(metric)} {winner.rescored:.4f}</div>"
         f"<p>{html.escape(winner.ranking.reason)}. Its checkpoint, read from disk and scored again: "
         f"<b>{winner.rescored:.4f}</b>{refit}.</p><ul>{values}</ul>{souped}"
-        f"<p>Next: <code>raytl evaluate {html.escape(winner.run)}</code> opens the test split, once. "
-        f"Train it again: <code>raytl train {html.escape(winner.experiment_file)}</code></p></div>"
+        f"<p>Next: <code>{html.escape(command('raytl', 'evaluate', winner.run))}</code> opens the test split, once. "
+        f"Train it again: <code>{html.escape(command('raytl', 'train', winner.experiment_file))}</code></p></div>"
     )
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytl.data.formats import scan
-from raytl.data.formats.tables import keys_in
+from raytl.data.formats.tables import keys_in, read
 from raytl.errors import DataError
 from raytl.store.open import fetched
 
@@ -56,7 +56,7 @@ def test_csv_of_every_kind_is_read(folder: Path, content: str | bytes) -> None:
 
 
 def test_jsonl_and_parquet_say_the_same(folder: Path) -> None:
-    objects = [
+    objects: list[dict[str, Any]] = [
         {"path": "a.jpg", "label": "cat", "split": "train"},
         {"path": "sub dir/c, d.jpg", "label": "dog", "split": "val"},
         {"path": "é.jpg", "label": 1, "split": None},
@@ -98,7 +98,7 @@ def test_every_problem_of_the_rows_is_listed_at_once(folder: Path) -> None:
     text = str(caught.value)
     for line in (
         "1 paths with two labels or two splits:\n  'a.jpg': line 2 says 'cat' train, line 3 says 'dog' train",
-        "1 rows with an empty label:\n  line 4: 'b.jpg'",
+        "1 rows without a label (empty, null or NaN):\n  line 4: 'b.jpg'",
         "1 rows with an empty path:\n  line 5",
         "13 paths at which there is no file:\n  line 6: 'missing one.jpg'",
         "  ... and 3 more",
@@ -131,7 +131,64 @@ def test_a_table_that_is_none_is_refused(folder: Path, name: str, content: str |
 
 def test_the_keys_to_pull_are_those_inside_the_folder(folder: Path) -> None:
     content = "path,label\nb.jpg,x\n./a.jpg,x\na.jpg,y\n../up.jpg,x\n/abs.jpg,x\ns3://b/k.jpg,x\n,x\n"
-    assert keys_in(table(folder, content)) == ["a.jpg", "b.jpg"]
+    assert keys_in(read(table(folder, content))) == ["a.jpg", "b.jpg"]
+    spelt = "path,label\n sub\\b.jpg ,x\n"
+    assert keys_in(read(table(folder, spelt))) == [" sub\\b.jpg ", "sub/b.jpg", "sub\\b.jpg"]
+
+
+def test_a_file_by_a_name_in_other_capitals_is_missing_and_named(folder: Path) -> None:
+    content = "path,label\n./A.JPG,cat\nSub Dir/C, d.jpg,dog\nb.jpg,dog\nE.jpg,cat\n".replace(
+        "Sub Dir/C, d.jpg", '"Sub Dir/C, d.jpg"'
+    )
+    with pytest.raises(DataError, match="3 paths at which there is no file") as raised:
+        scan(str(table(folder, content)))
+    assert "line 2: 'A.JPG' (there is 'a.jpg')\n" in str(raised.value)
+    assert "line 3: 'Sub Dir/C, d.jpg' (there is 'sub dir/c, d.jpg')\n" in str(raised.value)
+    assert str(raised.value).endswith("line 5: 'E.jpg'")
+
+
+def test_a_path_too_long_for_any_file_is_a_missing_file(folder: Path) -> None:
+    with pytest.raises(DataError, match="1 paths at which there is no file"):
+        scan(str(table(folder, f"path,label\n{'x' * 5000}.jpg,cat\na.jpg,dog\n")))
+
+
+def test_paths_in_a_folder_of_parts_are_relative_to_what_the_folder_lies_in(folder: Path) -> None:
+    for name, label in (("a", "cat"), ("b", "dog")):
+        (folder / "t.parquet" / f"label={label}").mkdir(parents=True)
+        pq.write_table(pa.table({"path": [f"{name}.jpg"]}), folder / "t.parquet" / f"label={label}" / "0.parquet")
+    assert rows(folder / "t.parquet") == [("a.jpg", "cat", None), ("b.jpg", "dog", None)]
+
+
+def test_a_folder_of_classes_may_be_called_like_a_table(folder: Path) -> None:
+    for name in ("cat", "dog"):
+        (folder / "photos.csv" / name).mkdir(parents=True)
+        (folder / "photos.csv" / name / "1.jpg").write_bytes(b"x")
+    assert rows(folder / "photos.csv") == [("cat/1.jpg", "cat", None), ("dog/1.jpg", "dog", None)]
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_prefix_of_parts_is_a_table_and_only_the_parts_that_are_there_now_count(
+    bucket: str, s3_client: Any, end: str
+) -> None:
+    def put(key: str, text: str) -> None:
+        s3_client.put_object(Bucket=bucket, Key=key, Body=text.encode())
+
+    for key, text in (
+        ("set/a.jpg", "a"),
+        ("set/sub/b.jpg", "b"),
+        ("set/t.csv/_SUCCESS", ""),
+        ("set/t.csv/part-0.csv", "path,label\na.jpg,cat\n"),
+        ("set/t.csv/part-1.csv", "path,label\n sub\\b.jpg ,dog\n"),
+        ("set/t.csv/part-2.csv", "path,label\ngone.jpg,dog\n"),
+    ):
+        put(key, text)
+    with pytest.raises(DataError, match=r"1 paths at which there is no file:\n  part-2\.csv line 2: 'gone\.jpg'"):
+        scan(f"s3://{bucket}/set/t.csv{end}")
+    s3_client.delete_object(Bucket=bucket, Key="set/t.csv/part-2.csv")
+    for stream in (False, True):
+        samples = scan(f"s3://{bucket}/set/t.csv{end}", stream=stream).samples
+        assert [(sample.key, sample.label) for sample in samples] == [("a.jpg", "cat"), ("sub/b.jpg", "dog")]
 
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
