@@ -1,4 +1,4 @@
-"""What a sweep has spent, and when that is enough: a pure count over results."""
+"""What a sweep may cost: refuse a plan beyond its budget, and count what it has spent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from raytl.config.schema import SearchConfig
-from raytl.search.plan import TrialShape
+from raytl.config.schema import BudgetConfig, SearchConfig
+from raytl.errors import RunError
+from raytl.search.plan import SweepPlan, TrialShape
 
 
 @dataclass
@@ -56,3 +57,18 @@ class Meter:
     def broken(self) -> str | None:
         """The error that came `search.max_errors` times; None where none did."""
         return next((reason for reason, count in self._errors.items() if count >= self.search.max_errors), None)
+
+
+def refuse_beyond(budget: BudgetConfig, made: SweepPlan) -> None:
+    """Raise a RunError where a plan costs more than `budget` even with good pruning."""
+    if budget.wall is not None and made.wall_s.low > budget.wall:
+        raise RunError(
+            f"search.budget.wall: {budget.wall / 3600:.2g} h, and even with good pruning {made.trials - made.done} trials "
+            f"take {made.wall_s.low / 3600:.2g} h here ({made.arithmetic}).\n"
+            "  Ask for fewer search.trials or epochs, a shallower space, or give more time; `raytl tune --dry-run` shows all."
+        )
+    if budget.gpu_hours is not None and made.gpu_hours.low > budget.gpu_hours:
+        raise RunError(
+            f"search.budget.gpu_hours: {budget.gpu_hours:g}, and even with good pruning {made.trials - made.done} trials "
+            f"take {made.gpu_hours.low:.2g} GPU-hours.\n  Ask for fewer search.trials or epochs, or a shallower space."
+        )

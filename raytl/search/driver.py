@@ -22,7 +22,7 @@ from raytl.config.fingerprint import decisive
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.space import Space, space_of
-from raytl.errors import RunError, TrainingError
+from raytl.errors import TrainingError
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device, pick_precision
 from raytl.run.atomic import write_json, write_text
@@ -30,7 +30,7 @@ from raytl.run.folder import is_remote
 from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
 from raytl.search.board import Board
-from raytl.search.budget import Meter
+from raytl.search.budget import Meter, refuse_beyond
 from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.execute import Engine, opener, run_here, run_on_tune
 from raytl.search.head import solved_head
@@ -132,7 +132,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
             study = _study(made)
             total = _total(made, study, add)
             if experiment.search.budget.wall is not None or experiment.search.budget.gpu_hours is not None:
-                _refuse_beyond_budget(experiment, _plan(made, machines, add, study))
+                refuse_beyond(experiment.search.budget, _plan(made, machines, add, study))
             shape = trial_shape(experiment.compute, machines)
             limit = fitting(shape, machines).concurrency
             engine = Engine(experiment.compute.cluster, shape, limit, experiment.compute.max_failures)
@@ -314,21 +314,6 @@ def _cache_warning(cache: int, experiment: Experiment) -> list[str]:
     if cache <= limit * _GB:
         return []
     return [f"shared activations may take {cache / _GB:.1f} GB; data.cache_limit_gb is {limit:g}: the oldest go first"]
-
-
-def _refuse_beyond_budget(experiment: Experiment, made: SweepPlan) -> None:
-    budget = experiment.search.budget
-    if budget.wall is not None and made.wall_s.low > budget.wall:
-        raise RunError(
-            f"search.budget.wall: {budget.wall / 3600:.2g} h, and even with good pruning {made.trials - made.done} trials "
-            f"take {made.wall_s.low / 3600:.2g} h here ({made.arithmetic}).\n"
-            "  Ask for fewer search.trials or epochs, a shallower space, or give more time; `raytl tune --dry-run` shows all."
-        )
-    if budget.gpu_hours is not None and made.gpu_hours.low > budget.gpu_hours:
-        raise RunError(
-            f"search.budget.gpu_hours: {budget.gpu_hours:g}, and even with good pruning {made.trials - made.done} trials "
-            f"take {made.gpu_hours.low:.2g} GPU-hours.\n  Ask for fewer search.trials or epochs, or a shallower space."
-        )
 
 
 def _job(made: _Made, trials: int) -> SweepJob:
