@@ -49,7 +49,7 @@ class Terminal:
     def result(self, value: Mapping[str, Any]) -> None:
         """Print the results, for programs: one JSON object, the last line of standard output."""
         if self.json:
-            sys.stdout.write(encode(value).decode() + "\n")
+            sys.stdout.write(encode(value, ascii_only=self.out.options.ascii_only).decode() + "\n")
             sys.stdout.flush()
 
     def say(self, text: str | Text) -> None:
@@ -129,7 +129,7 @@ def _write_traceback(log: Path | None) -> Path:
             file.write(text)
         return log
     with tempfile.NamedTemporaryFile(
-        "w", prefix="raytl-", suffix=".log", delete=False, errors="backslashreplace"
+        "w", prefix="raytl-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
     ) as new:
         new.write(text)
     return Path(new.name)
