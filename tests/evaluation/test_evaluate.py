@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from raytl.evaluation.report import as_json
 from raytl.events import Event, Message, Recorder, Work
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir
+from raytl.run.home import Home
 from raytl.run.ledger import looks, unlock
+from tests.cli.conftest import run_encoded
 from tests.conftest import MakePhotos
 
 
@@ -68,6 +71,16 @@ def test_each_further_look_at_the_test_split_is_asked_for_and_marked(run: RunFol
     assert (run.evaluation / "test" / "report.md").exists()
     assert "looked at once" not in (run.evaluation / "test" / "report.md").read_text()
     assert run.verify() == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_the_report_is_shown_on_a_terminal_without_unicode(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    done = run_encoded(monkeypatch, encoding, "evaluate", run.root)
+    assert done.code == 0, done.err
+    dash = "–" if encoding == "utf-8" else "-"
+    assert re.search(rf"^accuracy[ |]+\d+\.\d %[ |]+\d+\.\d {dash} \d+\.\d %$", done.out, re.MULTILINE)
 
 
 class Killed(BaseException):
@@ -128,6 +141,28 @@ def test_a_process_that_died_after_its_report_leaves_it_to_be_shown(
         evaluate(run.root, resamples=20)
     monkeypatch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
     assert evaluate(run.root, resamples=20).look == 1
+
+
+@pytest.mark.parametrize("before", ["its report", "its report was stored"])
+def test_a_look_at_a_run_in_a_bucket_that_died_is_finished_by_another_machine(
+    run: RunFolder, own_cache: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    home = Home(f"memory://{own_cache}/runs/demo")
+    shutil.copytree(run.root, home.folder.root)
+    home.push_all()
+    with monkeypatch.context() as patch, pytest.raises(Killed, match=r"^$"):
+        if before == "its report":
+            patch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
+        else:
+            push, calls = Home.push, iter((True, False))
+            patch.setattr(Home, "push", lambda self: push(self) if next(calls) else _killed())
+        evaluate(home.uri, resamples=20)
+    shutil.rmtree(own_cache)
+    found = evaluate(home.uri, resamples=20)
+    assert (found.look, len(looks(home.folder))) == (1, 1)
+    shutil.rmtree(own_cache)
+    monkeypatch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
+    assert as_json(evaluate(home.uri, resamples=20)) == as_json(found)
 
 
 def test_a_look_that_is_being_taken_is_not_one_that_died(run: RunFolder) -> None:
