@@ -105,7 +105,7 @@ def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
             "unpack it there, or leave data.stream out"
         )
     store = open_store(uri)
-    found = listing(store)
+    found = listing(store, on_event=on_event)
     if packed := set(shards.shards_among((info.key for info in found), uri)):
         return shards.scan(store, [info for info in found if info.key in packed], uri, on_event)
     objects = {f"{store.uri}/{info.key}": info for info in found}
@@ -128,7 +128,7 @@ def _scan_streamed_table(uri: str, on_event: OnEvent) -> Manifest:
     objects: dict[str, ObjectInfo] = {}
     for root, keys in {folder: inside, **_by_bucket(elsewhere)}.items():
         if keys:
-            objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys)}
+            objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys, on_event)}
     places = {**{key: f"{folder}/{key}" for key in inside}, **{named: named for named in elsewhere}}
     return tables.scan(table, uri, places, objects)
 
