@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.errors import DataError
+from raytl.evaluation.bucket_inputs import photos_at
+from raytl.store.open import in_bucket
 
 _TABLES = {".csv", ".tsv", ".parquet", ".jsonl"}
 
 
-def photos(inputs: Sequence[str | Path]) -> tuple[str, ...]:
-    """The paths of all photos: folders are searched to any depth by extension, hidden files passed over.
+def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None] = lambda *_: None) -> tuple[str, ...]:
+    """The paths of all photos, or their s3:// URIs: folders are searched to any depth by extension, hidden files passed over.
 
     A .csv, .tsv, .parquet or .jsonl file is a manifest whose `path` column counts, relative to its folder. Any other
     file is taken as a photo, whatever it is called.
@@ -28,7 +30,12 @@ def photos(inputs: Sequence[str | Path]) -> tuple[str, ...]:
     problems: list[str] = []
     for each in inputs:
         try:
-            found.update(dict.fromkeys(_photos_in(Path(each).expanduser(), str(each))))
+            named = (
+                photos_at(str(each), _listed, on_left_out)
+                if in_bucket(each)
+                else _photos_in(Path(each).expanduser(), str(each))
+            )
+            found.update(dict.fromkeys(named))
         except DataError as error:
             problems.append(str(error))
     if not inputs:

@@ -14,9 +14,15 @@ from torch import Tensor
 from raytl.data.decode import BadImage, decode
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
+from raytl.errors import Archived, NotFound
+from raytl.store.open import in_bucket
 
 _AHEAD = 3
 """Batches that are decoded before the network asks for them; bounds the memory."""
+
+
+_FETCHERS = 32
+"""Threads where photos come from a bucket, as most of them wait for it."""
 
 
 class _View(NamedTuple):
@@ -58,8 +64,10 @@ def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels:
             return eval_view(prepare(decode(path, max_pixels), preprocess), preprocess)
         except BadImage as bad:
             return bad
+        except (NotFound, Archived) as gone:
+            return BadImage(str(gone))
 
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(_FETCHERS if any(map(in_bucket, paths)) else os.cpu_count() or 1)
     waiting: deque[Future[Tensor | BadImage]] = deque()
     try:
         for path in paths:

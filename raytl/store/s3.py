@@ -108,7 +108,11 @@ class S3Store:
         with translated(self.uri):
             page = client().list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=_PAGE_KEYS)
         date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return _without_markers(self._infos(page)), bool(page["IsTruncated"]), date and parsedate_to_datetime(date).timestamp()
+        return (
+            _without_markers(self._infos(page)),
+            bool(page["IsTruncated"]),
+            date and parsedate_to_datetime(date).timestamp(),
+        )
 
     def stat(self, key: str) -> ObjectInfo:
         """Asks for the object's head."""

@@ -41,11 +41,12 @@ def raytl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Raytl:
 def run_encoded(monkeypatch: pytest.MonkeyPatch, encoding: str, *words: str | Path) -> Ended:
     """Run `raytl WORDS...` as a process does, on streams of an encoding that are as strict as standard output."""
     streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict") for _ in range(2)]
-    with monkeypatch.context() as patch, pytest.raises(SystemExit, match=r"^\d+$") as ended:
+    with monkeypatch.context() as patch:
         patch.setattr("sys.argv", ["raytl", *map(str, words)])
         patch.setattr("sys.stdout", streams[0])
         patch.setattr("sys.stderr", streams[1])
-        main()
+        with pytest.raises(SystemExit, match=r"^\d+$") as ended:
+            main()
     for stream in streams:
         stream.flush()
     texts = [stream.buffer.getvalue().decode(encoding) for stream in streams]  # type: ignore[attr-defined]

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,14 @@ def _killed(*_: object, **__: object) -> None:
     raise Killed
 
 
+@contextmanager
+def killed_in(monkeypatch: pytest.MonkeyPatch, place: str, how: Callable[..., None] = _killed) -> Iterator[None]:
+    """Inside, a call of what is at `place` ends the process."""
+    with monkeypatch.context() as patch:
+        patch.setattr(place, how)
+        yield
+
+
 @pytest.mark.parametrize(
     "place",
     [
@@ -105,8 +115,7 @@ def _killed(*_: object, **__: object) -> None:
 def test_a_look_that_died_before_its_report_is_finished_under_its_own_number(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(Killed, match=r"^$"):
-        patch.setattr(place, _killed)
+    with killed_in(monkeypatch, place), pytest.raises(Killed, match=r"^$"):
         evaluate(run.root, resamples=20)
     (begun,) = looks(run)
     watcher = Recorder()
@@ -121,8 +130,7 @@ def test_a_later_look_that_died_is_finished_too_and_is_not_taken_for_the_one_bef
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate(run.root, resamples=20)
-    with monkeypatch.context() as patch, pytest.raises(Killed, match=r"^$"):
-        patch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
+    with killed_in(monkeypatch, "raytl.evaluation.evaluate.score_shard"), pytest.raises(Killed, match=r"^$"):
         evaluate(run.root, again=True, resamples=20)
     assert evaluate(run.root, again=True, resamples=20).look == 2
     assert evaluate(run.root, resamples=20).look == 2
@@ -136,8 +144,8 @@ def test_a_process_that_died_after_its_report_leaves_it_to_be_shown(
         replace_dir(*folders)
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed, match=r"^$"):
-        patch.setattr("raytl.evaluation.evaluate.replace_dir", replaced_then_killed)
+    place = "raytl.evaluation.evaluate.replace_dir"
+    with killed_in(monkeypatch, place, replaced_then_killed), pytest.raises(Killed, match=r"^$"):
         evaluate(run.root, resamples=20)
     monkeypatch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
     assert evaluate(run.root, resamples=20).look == 1
@@ -150,12 +158,16 @@ def test_a_look_at_a_run_in_a_bucket_that_died_is_finished_by_another_machine(
     home = Home(f"memory://{own_cache}/runs/demo")
     shutil.copytree(run.root, home.folder.root)
     home.push_all()
-    with monkeypatch.context() as patch, pytest.raises(Killed, match=r"^$"):
-        if before == "its report":
-            patch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
-        else:
-            push, calls = Home.push, iter((True, False))
-            patch.setattr(Home, "push", lambda self: push(self) if next(calls) else _killed())
+    push, calls = Home.push, iter((True, False))
+
+    def second_push_killed(self: Home) -> None:
+        push(self) if next(calls) else _killed()
+
+    place, how = {
+        "its report": ("raytl.evaluation.evaluate.score_shard", _killed),
+        "its report was stored": ("raytl.run.home.Home.push", second_push_killed),
+    }[before]
+    with killed_in(monkeypatch, place, how), pytest.raises(Killed, match=r"^$"):
         evaluate(home.uri, resamples=20)
     shutil.rmtree(own_cache)
     found = evaluate(home.uri, resamples=20)

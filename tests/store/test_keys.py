@@ -50,7 +50,9 @@ def test_an_empty_object_where_a_folder_is_marks_it_and_is_no_file(sizes: dict[s
 def test_an_object_that_cannot_be_a_file_is_named_with_the_reason(sizes: dict[str, int], reason: str) -> None:
     with pytest.raises(StoreError, match=re.escape(reason)) as raised:
         refuse_odd("s3://bkt/set", files_and_markers(infos(**sizes))[0])
-    assert str(raised.value).startswith(f"s3://bkt/set: 1 of {len(sizes)} keys cannot be files; expected names of at most")
+    assert str(raised.value).startswith(
+        f"s3://bkt/set: 1 of {len(sizes)} keys cannot be files; expected names of at most"
+    )
     assert len(str(raised.value)) < 500
 
 
@@ -60,4 +62,6 @@ def test_of_many_odd_keys_some_are_named_and_all_are_counted() -> None:
 
 
 def test_odd_characters_are_no_fault() -> None:
-    refuse_odd("s3://b", infos(**{f"{name}/1 (1).JPG": 1 for name in ("a+b", "50% off", "q?x", "h#sh", "~", "q'u\"", "ü")}))
+    refuse_odd(
+        "s3://b", infos(**{f"{name}/1 (1).JPG": 1 for name in ("a+b", "50% off", "q?x", "h#sh", "~", "q'u\"", "ü")})
+    )

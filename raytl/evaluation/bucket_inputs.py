@@ -1,0 +1,74 @@
+"""From what a URI names in a bucket (a prefix, a manifest, one photo) to the URIs of the photos in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from raytl.data.decode import IMAGE_SUFFIXES
+from raytl.data.formats.skipped import left_out, skip_reason
+from raytl.data.manifest import listed
+from raytl.errors import DataError, NotFound
+from raytl.store.open import in_bucket, open_store
+from raytl.store.sync import listing, pull
+
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+
+
+def photos_at(
+    uri: str, read_table: Callable[[Path], Sequence[str]], on_left_out: Callable[[str, str], None]
+) -> list[str]:
+    """Return the URIs of the photos that `uri` names, which stay in the bucket; of a manifest, the table is fetched.
+
+    `read_table` returns what a table on this machine names, and `on_left_out` is given the URI of each other object and
+    the reason.
+
+    Raises:
+        DataError: nothing is there, no photos are below the prefix, or a manifest names files outside its folder.
+        StoreError: the bucket cannot be read.
+    """
+    root = uri.rstrip("/")
+    if root.lower().endswith(_TABLES):
+        table = _fetched_table(root)
+        return _as_uris(root, table.parent, read_table(table))
+    try:
+        keys = [info.key for info in listing(open_store(root))]
+    except NotFound:
+        return [_one(root)]
+    others = [key for key in keys if skip_reason(key)]
+    if len(others) == len(keys):
+        expected = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise DataError("\n".join([f"{uri}: no photos below this prefix; expected {expected}", *left_out(others)]))
+    for key in others:
+        on_left_out(f"{root}/{key}", skip_reason(key))
+    return [f"{root}/{key}" for key in keys if not skip_reason(key)]
+
+
+def _one(uri: str) -> str:
+    """Return `uri` if an object is there."""
+    folder, _, name = uri.rpartition("/")
+    if not in_bucket(folder) or not open_store(folder).exists(name):
+        raise DataError(f"{uri}: nothing is there; expected a prefix, a manifest or a photo in the bucket")
+    return uri
+
+
+def _fetched_table(uri: str) -> Path:
+    """Return the table on this machine: a file, or a folder of parts as Spark writes them."""
+    folder, _, name = uri.rpartition("/")
+    try:
+        return pull(folder, only=[name]) / name
+    except NotFound:
+        parts = [f"{name}/{info.key}" for info in listing(open_store(uri))]
+        return pull(folder, only=parts) / name
+
+
+def _as_uris(uri: str, here: Path, named: Sequence[str]) -> list[str]:
+    """Return the objects that a table names: beside it, or anywhere by URI, but no file of this machine."""
+    folder, inside = uri.rpartition("/")[0], f"{here}/"
+    odd = [name for name in named if not in_bucket(name) and (not name.startswith(inside) or ".." in name.split("/"))]
+    if odd:
+        raise DataError(
+            f"{uri}: {len(odd)} paths lead out of the manifest's folder; expected paths below it, or s3:// URIs:\n"
+            f"{listed(odd)}"
+        )
+    return [name if in_bucket(name) else f"{folder}/{name.removeprefix(inside)}" for name in named]
