@@ -20,9 +20,10 @@ from rich.text import Text
 from raytl.errors import RaytlError
 from raytl.run.plain import encode
 from raytl.shown import printable, redacted
+from raytl.store.cache import lend_home
 
 _PIPED_WIDTH = 140
-_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE}
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EMFILE, errno.ENFILE}
 """Failures of the machine that say by themselves what has to be mended."""
 INTERRUPTED = 130
 
@@ -64,6 +65,7 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
     `log` is where, if its folder is there; `interrupted` is what Ctrl-C is answered with.
     """
     try:
+        lend_home()
         yield
     except typer.Exit:
         raise

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from raytl.config.home import expanded
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.errors import DataError
 from raytl.evaluation.bucket_inputs import photos_at
@@ -31,9 +32,7 @@ def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None]
     for each in inputs:
         try:
             named = (
-                photos_at(str(each), _listed, on_left_out)
-                if in_bucket(each)
-                else _photos_in(Path(each).expanduser(), str(each))
+                photos_at(str(each), _listed, on_left_out) if in_bucket(each) else _photos_in(expanded(each), str(each))
             )
             found.update(dict.fromkeys(named))
         except DataError as error:
