@@ -9,7 +9,9 @@ from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats.skipped import left_out, skip_reason
 from raytl.data.manifest import listed
 from raytl.errors import DataError, NotFound
+from raytl.store.keys import files_and_markers
 from raytl.store.open import in_bucket, open_store
+from raytl.store.retry import retried
 from raytl.store.sync import listing, pull
 
 _TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -31,10 +33,13 @@ def photos_at(
     if root.lower().endswith(_TABLES):
         table = _fetched_table(root)
         return _as_uris(root, table.parent, read_table(table))
-    try:
-        keys = [info.key for info in listing(open_store(root))]
-    except NotFound:
+    store = open_store(root)
+    found, markers = files_and_markers(retried(lambda: list(store.list(markers=True))))
+    if not found:
         return [_one(root)]
+    for key in markers:
+        on_left_out(f"{root}/{key}", "folder markers")
+    keys = [info.key for info in found]
     others = [key for key in keys if skip_reason(key)]
     if len(others) == len(keys):
         expected = ", ".join(sorted(IMAGE_SUFFIXES))

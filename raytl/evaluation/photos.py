@@ -65,7 +65,7 @@ def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels:
         except BadImage as bad:
             return bad
         except (NotFound, Archived) as gone:
-            return BadImage(str(gone))
+            return BadImage(str(gone).removeprefix(f"{path}: "))
 
     pool = ThreadPoolExecutor(_FETCHERS if any(map(in_bucket, paths)) else os.cpu_count() or 1)
     waiting: deque[Future[Tensor | BadImage]] = deque()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from raytl.errors import StoreError
+from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
 
 _HADOOP = "_$folder$"
@@ -35,14 +35,14 @@ def folders(keys: Iterable[str]) -> set[str]:
 
 
 def refuse_odd(uri: str, objects: Sequence[ObjectInfo]) -> None:
-    """Raise a StoreError that names the objects which no file system can hold side by side, each with the reason."""
+    """Raise a DataError that names the objects which no file system can hold side by side, each with the reason."""
     above = folders(info.key for info in objects)
     odd = [(info, reason) for info in objects if (reason := fault(info.key) or _doubled(info, above))]
     if not odd:
         return
     lines = [f"  {_short(info.key)!r}: {reason}" for info, reason in sorted(odd, key=lambda one: one[0].key)[:_SHOWN]]
     more = [f"  ... and {len(odd) - _SHOWN} more"] if len(odd) > _SHOWN else []
-    raise StoreError(
+    raise DataError(
         "\n".join(
             [
                 f"{uri}: {len(odd)} of {len(objects)} keys cannot be files; expected names of at most {_NAME_BYTES} bytes "

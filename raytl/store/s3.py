@@ -32,6 +32,7 @@ from botocore.httpsession import where
 
 from raytl.config.schema import StorageConfig
 from raytl.errors import Conflict, NotFound, Unavailable
+from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import written_whole
 from raytl.store.lanes import Route, Wanted, brought, usable
@@ -44,7 +45,6 @@ _PAGE_KEYS = 1000
 _COPY_BYTES = 1 << 30
 _NO_ETAG = "0" * 32
 _LISTERS = 16
-_ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
 _MD5 = re.compile("[0-9a-fA-F]{32}")
 _clients: dict[tuple[int, str], _Known] = {}
 _making = threading.Lock()
@@ -99,7 +99,7 @@ class S3Store:
     def _infos(self, page: dict[str, Any]) -> builtins.list[ObjectInfo]:
         base = len(self._full(""))
         return [
-            ObjectInfo(key[base:], size, etag, storage if storage in _ARCHIVES else "")
+            ObjectInfo(key[base:], size, etag, storage if storage in ARCHIVES else "")
             for key, size, etag, storage in page.get("Objects", ())
         ]
 
@@ -118,7 +118,7 @@ class S3Store:
         """Asks for the object's head."""
         with translated(self._name(key)):
             head = client().head_object(Bucket=self.bucket, Key=self._full(key))
-        return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), _archive(head))
+        return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Asks for a range of the object; of a whole one, what comes is held against its MD5 as in `get_to_file`."""
@@ -262,16 +262,6 @@ class S3Store:
 
 def _without_markers(found: list[ObjectInfo]) -> list[ObjectInfo]:
     return [info for info in found if info.key and not info.key.endswith("/")]
-
-
-def _archive(head: dict[str, Any]) -> str:
-    """Return the archive that the object of this head has to be restored from; empty where it can be read as it is."""
-    storage: str = head.get("StorageClass", "")
-    if 'ongoing-request="false"' in head.get("Restore", ""):
-        return ""
-    if status := head.get("ArchiveStatus"):
-        return f"{storage} {status}"
-    return storage if storage in _ARCHIVES else ""
 
 
 def _announced(answer: dict[str, Any]) -> str | None:

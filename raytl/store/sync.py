@@ -58,7 +58,8 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
 
     Raises:
         NotFound: nothing is below `uri`.
-        StoreError: the store cannot be read, or a key cannot be a file name here.
+        DataError: a key cannot be a file name here.
+        StoreError: the store cannot be read, or an object is archived.
     """
     store = open_store(uri)
     place = _place(store.uri)
@@ -98,13 +99,14 @@ def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: O
 
     Raises:
         NotFound: none of it is there.
-        StoreError: the store cannot be read, or a key cannot be a file name.
+        DataError: a key cannot be a file name.
+        StoreError: the store cannot be read.
     """
     found, markers = files_and_markers(_wanted(store, only))
     refuse_odd(store.uri, found)
     if markers:
-        shown = ", ".join(repr(key) for key in markers[:3])
-        on_event(Message(f"{store.uri}: {len(markers)} folder markers (empty objects) left out, such as {shown}"))
+        shown = ", ".join(repr(key or "/") for key in markers[:3])
+        on_event(Message(f"{store.uri}: folder markers (empty objects) left out: {len(markers)}, such as {shown}"))
     return found
 
 
@@ -120,7 +122,7 @@ def refuse_archived(objects: Mapping[str, ObjectInfo]) -> None:
         classes = ", ".join(sorted(set(archived.values())))
         count = f"{len(archived)}" if len(waiting) == len(asked) else f"at least {len(waiting)}"
         raise Archived(
-            f"{count} of {len(objects)} objects are archived ({classes}), such as\n"
+            f"{count} of {len(objects)} objects archived ({classes}), such as\n"
             + "".join(f"  {uri}\n" for uri in waiting[:3])
             + f"Of each, {restore_advice(waiting[0])}."
         )

@@ -38,23 +38,20 @@ def theirs() -> Iterator[Path]:
     if subprocess.run([*_AS_NOBODY, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this container's root cannot be another user")
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        (Path(folder) / "tiny.yaml").write_text(
-            TINY
-        )
+        (Path(folder) / "tiny.yaml").write_text(TINY)
         write_photos(Path(folder) / "photos", per_class=12)
         for path in [Path(folder), *Path(folder).rglob("*")]:
             os.chown(path, int(_USER), int(_USER))
         yield Path(folder)
 
 
-@pytest.mark.parametrize("home", [{}, {"HOME": "/dev/null"}], ids=["no HOME", "HOME=/dev/null"])
-def test_a_user_without_a_home_checks_trains_and_evaluates(theirs: Path, home: dict[str, str]) -> None:
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), "TMPDIR": str(theirs), **home}
-    words = ("check tiny.yaml", "train tiny.yaml", "evaluate runs/tiny")
+def test_a_user_without_a_home_checks_and_trains(theirs: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), "TMPDIR": str(theirs)}
+    words = ("check tiny.yaml", "train tiny.yaml")
     command = [*_AS_NOBODY, sys.executable, "-c", _SCRIPT, *words]
     done = subprocess.run(command, cwd=theirs, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
-    assert "tiny: test split" in done.stdout
+    assert "tiny: trained" in done.stdout
     lines = done.stderr.splitlines()
     assert "cannot be written; using" in lines[0]
     assert not [line for line in lines if "Traceback" in line or "Matplotlib" in line]

@@ -37,6 +37,15 @@ def test_a_prefix_gives_its_photos_and_names_what_is_left_out(bucket: str) -> No
     assert photos([uri]) == (f"{uri}/new/b.JPG", f"{uri}/new/deep/a b'ü.png", f"{uri}/newer/x.jpg")
 
 
+def test_names_that_no_file_can_have_are_predicted_all_the_same(bucket: str) -> None:
+    uri = fill(bucket, "odd//1.jpg", f"odd/{'n' * 300}.jpg")
+    fill(bucket, "odd/marker/", content=b"")
+    others: list[tuple[str, str]] = []
+    found = photos([f"{uri}/odd"], lambda *each: others.append(each))
+    assert found == (f"{uri}/odd//1.jpg", f"{uri}/odd/{'n' * 300}.jpg")
+    assert others == [(f"{uri}/odd/marker/", "folder markers")]
+
+
 def test_one_photo_is_taken_whatever_it_is_called(bucket: str) -> None:
     uri = fill(bucket, "a/photo", "top.jpg")
     assert photos([f"{uri}/a/photo", f"{uri}/top.jpg"]) == (f"{uri}/a/photo", f"{uri}/top.jpg")
@@ -80,6 +89,7 @@ def test_photos_are_predicted_from_the_bucket_and_told_by_their_uris(
     assert found.paths == (f"{uri}/new/1.jpg", f"{uri}/new/2.jpg")
     reasons = {each.path: each.reason for each in found.unreadable}
     assert sorted(reasons) == [f"{uri}/new/gone.jpg", f"{uri}/new/ice.jpg"]
+    assert reasons[f"{uri}/new/ice.jpg"].startswith("archived in GLACIER; restore it first")
     assert "archived in GLACIER; restore it first (aws s3api restore-object --bucket" in reasons[f"{uri}/new/ice.jpg"]
     assert "credentials" not in reasons[f"{uri}/new/ice.jpg"]
     assert (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()[1].startswith(f"{uri}/new/1.jpg,")
