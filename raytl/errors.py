@@ -11,6 +11,7 @@
     |- StoreError         (exit 1)  a file system or an object store
     |  |- NotFound        (exit 2)  404: nothing is there
     |  |- Denied          (exit 2)  403: not allowed
+    |  |- Archived        (exit 2)  403: in an archive, and not restored
     |  |- Unavailable               throttling, 5xx, timeouts, resets: the only ones worth a retry
     |  `- Conflict                  412: somebody else wrote there first
     `- TrainingError      (exit 1)  training stopped
@@ -75,6 +76,12 @@ class NotFound(StoreError):
 
 class Denied(StoreError):
     """The store refuses (403)."""
+
+    exit_code = 2
+
+
+class Archived(StoreError):
+    """The object is in an archive, and has to be restored before it can be read."""
 
     exit_code = 2
 

@@ -12,6 +12,7 @@ from raytl.cli import models
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
 from raytl.cli.doctor import doctor
+from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.predict import predict
@@ -109,5 +110,6 @@ def _raytl(
 
 def main() -> None:
     """Run the command line; the exit code is 0, 2 where the user can mend it, 130 when interrupted, else 1."""
+    never_fail()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; why: raytl.cluster.session
     app(prog_name="raytl")

@@ -24,8 +24,12 @@ _FIRST = 3
 def predict(
     run: Run,
     inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUTS...", help="Folders, manifests or photos.", show_default=False),
+        list[str],
+        typer.Argument(
+            metavar="INPUTS...",
+            help="Folders, manifests or photos, here or in a bucket (s3://...).",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write, as .csv or .parquet.")
@@ -43,7 +47,7 @@ def predict(
         with watching(terminal.err) as on_event:
             from raytl.evaluation.predict import predict as predict_photos
 
-            found = predict_photos(run, list(inputs), out=out, batch_size=batch_size, device=device, on_event=on_event)
+            found = predict_photos(run, inputs, out=out, batch_size=batch_size, device=device, on_event=on_event)
             for text in [*unreadable_lines(found), *left_out_lines(found)]:
                 on_event(Message(text, "warning"))
         terminal.show(*predictions_tables(found, out))

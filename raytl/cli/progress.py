@@ -146,7 +146,7 @@ class _Left(ProgressColumn):
 
 def _bars(console: Console) -> Progress:
     return Progress(
-        SpinnerColumn(),
+        SpinnerColumn("line" if console.options.ascii_only else "dots"),
         TextColumn("{task.description}", style="bold"),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[count]}"),

@@ -20,9 +20,10 @@ from rich.text import Text
 from raytl.errors import RaytlError
 from raytl.run.plain import encode
 from raytl.shown import printable, redacted
+from raytl.store.cache import lend_home
 
 _PIPED_WIDTH = 140
-_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE}
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EMFILE, errno.ENFILE}
 """Failures of the machine that say by themselves what has to be mended."""
 INTERRUPTED = 130
 
@@ -49,7 +50,7 @@ class Terminal:
     def result(self, value: Mapping[str, Any]) -> None:
         """Print the results, for programs: one JSON object, the last line of standard output."""
         if self.json:
-            sys.stdout.write(encode(value).decode() + "\n")
+            sys.stdout.write(encode(value, ascii_only=self.out.options.ascii_only).decode() + "\n")
             sys.stdout.flush()
 
     def say(self, text: str | Text) -> None:
@@ -64,6 +65,7 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
     `log` is where, if its folder is there; `interrupted` is what Ctrl-C is answered with.
     """
     try:
+        lend_home()
         yield
     except typer.Exit:
         raise
@@ -129,7 +131,7 @@ def _write_traceback(log: Path | None) -> Path:
             file.write(text)
         return log
     with tempfile.NamedTemporaryFile(
-        "w", prefix="raytl-", suffix=".log", delete=False, errors="backslashreplace"
+        "w", prefix="raytl-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
     ) as new:
         new.write(text)
     return Path(new.name)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from raytl.cluster.scratch import scratch
+from raytl.config.home import ray_token_file
 from raytl.errors import Unavailable
 
 #: What workers need from the start of their process. Torch's threads sleep while they wait, as spinning ones take the
@@ -102,17 +104,23 @@ def _start(cluster: str, temporary: Path | None) -> None:
 
 @contextlib.contextmanager
 def _authentication(cluster: str) -> Iterator[None]:
-    """Inside, a token is shown to a cluster where there is one."""
-    chosen = cluster != "local" and _has_token() and "RAY_AUTH_MODE" not in os.environ
-    if chosen:
-        os.environ["RAY_AUTH_MODE"] = "token"
+    """Inside, a token is shown to a cluster where there is one; an embedded Ray has one of its own, in the environment
+    alone, as Ray would else write one into the home folder.
+    """
+    before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    if cluster == "local" and not _has_token():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    elif cluster != "local" and _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     _read_again()
     try:
         yield
     finally:
-        if chosen:
-            del os.environ["RAY_AUTH_MODE"]
-            _read_again()
+        for key, value in before.items():
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value
+        _read_again()
 
 
 def _read_again() -> None:
@@ -125,10 +133,10 @@ def _read_again() -> None:
 
 
 def _has_token() -> bool:
-    return (
-        any(os.environ.get(key) for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-        or (Path.home() / ".ray" / "auth_token").exists()
-    )
+    if any(os.environ.get(key) for key in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        return True
+    file = ray_token_file()
+    return file is not None and os.access(file, os.R_OK)
 
 
 def nodes() -> list[tuple[float, float]]:

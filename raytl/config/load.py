@@ -12,6 +12,7 @@ from typing import Any
 
 from raytl.config.build import Origin, build, dotted, path_of
 from raytl.config.environment import interpolate
+from raytl.config.home import expanded
 from raytl.config.override import assignments, put_all
 from raytl.config.problems import Problem, config_error, near_miss
 from raytl.config.schema import Experiment
@@ -97,7 +98,7 @@ def _at_home(raw: dict[str, Any]) -> dict[str, Any]:
     for section, key in _PATHS:
         inner = raw.get(section)
         if isinstance(inner, dict) and isinstance(inner.get(key), str) and inner[key].startswith("~"):
-            raw = raw | {section: inner | {key: str(Path(inner[key]).expanduser())}}
+            raw = raw | {section: inner | {key: str(expanded(inner[key]))}}
     return raw
 
 

@@ -118,9 +118,8 @@ def _digest(folder: Path) -> str:
 
 
 def _places() -> dict[str, Path]:
-    cache = os.environ.get("RAYTL_CACHE")
     return {
-        "cache": Path(cache) if cache else Path.home() / ".cache" / "raytl",
+        "cache": Path(os.environ.get("RAYTL_CACHE") or os.path.expanduser("~/.cache/raytl")),  # noqa: PTH111 - never fails
         "temporary files": Path(tempfile.gettempdir()),
         "shared memory": Path("/dev/shm"),
     }

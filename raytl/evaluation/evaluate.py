@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,16 @@ from raytl.errors import ConfigError, RunError, UserError
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.render import TILES, pictures
 from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown
+from raytl.evaluation.stored import stored
 from raytl.evaluation.worker import Scored, Shard, score_shard
-from raytl.events import OnEvent, ignore
+from raytl.events import Message, OnEvent, ignore
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import RESAMPLES, bootstrap
 from raytl.models.bundle import Card, digest, read_card
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir, write_json, write_text
 from raytl.run.home import Home
-from raytl.run.ledger import LedgerEntry, looks, unlock
+from raytl.run.ledger import REPORT, LedgerEntry, looks, one_look_at_a_time, unlock
 from raytl.store.reach import reach
 from raytl.world import World
 
@@ -43,12 +45,14 @@ def evaluate(
 ) -> Evaluation:
     """Score a run's best checkpoint on `split` and write `evaluation/<split>/` (`<split>-2/` on the second look).
 
-    A look at the test split is written into the run's ledger before it is taken; another needs `again`.
+    A look at the test split is recorded in the run's ledger before it is taken. Without `again`, the report of the last
+    look is returned and no image is read; a look that died before its report is finished under its own number.
 
     Raises:
-        RunError: no such run, not finished (for test), files that changed since, or an empty split.
+        RunError: no such run, not finished (for test), files that changed since, an empty split, or another process is
+            evaluating the test split.
         DataError: images of the split changed or are gone.
-        TestLockedError: the test split was looked at already, and not `again`.
+        TestLockedError: the test split was looked at with other weights, and not `again`.
     """
     _check_options(split, again, workers)
     home = Home.open(str(run))
@@ -57,12 +61,53 @@ def evaluate(
     experiment = load_resolved(folder.experiment)
     reach(experiment.storage)
     card = _card(folder)
+    with one_look_at_a_time(folder) if split == "test" else nullcontext():
+        if split == "test" and not again and (reported := _reported(folder, card.digest, on_event)):
+            home.push()  # in case the process that wrote the report died before it was stored
+            return reported
+        data = experiment.data
+        samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding)
+        entry = _look(folder, card.digest, again, on_event) if split == "test" else None
+        home.push()
+        shard = _shard(home, experiment, card, samples, device)
+        scored = _scored(shard, experiment, workers, folder.root / ".ray", on_event)
+        evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
+        _write(evaluation, data.max_pixels, card.preprocess.bit_depth)
+        home.push()
+    return evaluation
+
+
+def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Evaluation | None:
+    """Return the report of the last look at the test split; None without one, or where the look was at other weights."""
+    last = next(iter(reversed(looks(folder))), None)
+    if last is None or last.weights != weights or not last.is_reported(folder):
+        return None
+    on_event(
+        Message(
+            f"the test split was already evaluated on {last.when} by {last.who}; showing the stored report "
+            f"(--again opens the test split once more, as look {last.look + 1})"
+        )
+    )
+    return stored(last.report_folder(folder))
+
+
+def _look(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -> LedgerEntry:
+    """Return the look to take, and say so if it was begun by a process that died."""
+    known = looks(folder)
+    entry = unlock(folder, weights, again)
+    if entry in known:
+        on_event(
+            Message(
+                f"finishing look {entry.look} at the test split, begun by {entry.who} on {entry.when}, which left no report"
+            )
+        )
+    return entry
+
+
+def _shard(home: Home, experiment: Experiment, card: Card, samples: tuple[Sample, ...], device: str | None) -> Shard:
     data = experiment.data
-    samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding)
-    entry = unlock(folder, card.digest, again) if split == "test" else None
-    home.push()
-    shard = Shard(
-        bundle=str(folder.best.absolute()),
+    return Shard(
+        bundle=str(home.folder.best.absolute()),
         samples=samples,
         device=device or experiment.compute.device,
         precision=experiment.train.precision,
@@ -73,11 +118,6 @@ def evaluate(
         storage=experiment.storage,
         zip_encoding=data.zip_encoding,
     )
-    scored = _scored(shard, experiment, workers, folder.root / ".ray", on_event)
-    evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
-    _write(evaluation, data.max_pixels, card.preprocess.bit_depth)
-    home.push()
-    return evaluation
 
 
 def _check_options(split: str, again: bool, workers: int) -> None:
@@ -128,7 +168,6 @@ def _evaluation(
     entry: LedgerEntry | None,
     resamples: int,
 ) -> Evaluation:
-    name = split if entry is None or entry.look == 1 else f"{split}-{entry.look}"
     skipped = len(journal.read(folder.skipped))
     return Evaluation(
         subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped),
@@ -139,7 +178,7 @@ def _evaluation(
         look=None if entry is None else entry.look,
         looks=tuple(looks(folder)),
         resamples=resamples,
-        folder=str(folder.evaluation / name),
+        folder=str(folder.evaluation / split if entry is None else entry.report_folder(folder)),
     )
 
 
@@ -161,7 +200,7 @@ def _write(evaluation: Evaluation, max_pixels: int, depth: BitDepth) -> None:
     try:
         pictures(evaluation, draft, max_pixels, depth)
         write_text(draft / "report.md", as_markdown(evaluation))
-        write_json(draft / "report.json", as_json(evaluation))
+        write_json(draft / REPORT, as_json(evaluation))
         replace_dir(draft, final)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from raytl.config.home import expanded
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import tables
 from raytl.data.formats.keys import files_below, tree
 from raytl.data.formats.skipped import by_reason, left_out
 from raytl.errors import DataError
+from raytl.evaluation.bucket_inputs import photos_at
+from raytl.store.open import in_bucket
 
 
 def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None] = lambda *_: None) -> tuple[str, ...]:
-    """The paths of all photos: folders are searched to any depth by extension, as training searches them.
+    """The paths of all photos, or their s3:// URIs: folders are searched to any depth by extension, as training searches them.
 
     A .csv, .tsv, .parquet or .jsonl file is a manifest whose `path` column counts, relative to its folder. Any other
     file is taken as a photo, whatever it is called. `on_left_out` is given the path of each file of a folder that is not
@@ -26,7 +29,12 @@ def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None]
     problems: list[str] = []
     for each in inputs:
         try:
-            found.update(dict.fromkeys(_photos_in(Path(each).expanduser(), str(each), on_left_out)))
+            named = (
+                photos_at(str(each), on_left_out)
+                if in_bucket(each)
+                else _photos_in(expanded(each), str(each), on_left_out)
+            )
+            found.update(dict.fromkeys(named))
         except DataError as error:
             problems.append(str(error))
     if not inputs:

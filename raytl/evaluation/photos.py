@@ -15,10 +15,15 @@ from raytl.data.bit_depth import Levels
 from raytl.data.decode import BadImage, load
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
-from raytl.errors import NotFound
+from raytl.errors import Archived, NotFound
+from raytl.store.open import in_bucket
 
 _AHEAD = 3
 """Batches that are decoded before the network asks for them; bounds the memory."""
+
+
+_FETCHERS = 32
+"""Threads where photos come from a bucket, as most of them wait for it."""
 
 
 class _View(NamedTuple):
@@ -71,10 +76,10 @@ def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels:
             return _Read(eval_view(prepared, preprocess), picture.levels)
         except BadImage as bad:
             return bad
-        except NotFound as missing:  # an object, as a missing file is
-            return BadImage(f"cannot be read ({missing})")
+        except (NotFound, Archived) as gone:
+            return BadImage(str(gone).removeprefix(f"{path}: "))
 
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(_FETCHERS if any(map(in_bucket, paths)) else os.cpu_count() or 1)
     waiting: deque[Future[_Read | BadImage]] = deque()
     try:
         for path in paths:

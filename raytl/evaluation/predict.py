@@ -48,7 +48,8 @@ def predict(
     device: str | None = None,
     on_event: OnEvent = ignore,
 ) -> Predictions:
-    """Classes and probabilities of the photos in `inputs` (folders, manifests, files); written to `out` if named.
+    """Classes and probabilities of the photos in `inputs` (folders, manifests, files, or s3:// URIs of such); written to
+    `out` if named.
 
     `run` is a run's folder (its best checkpoint is used), a saved model's, or a version (`models:...`). Photos that cannot be read are in
     `unreadable` of the result, files in folders that are not photos in `left_out`; neither are in its rows.

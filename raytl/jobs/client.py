@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raytl.config.home import ray_token_file
 from raytl.errors import Conflict, Denied, NotFound, RaytlError, StoreError, Unavailable
 from raytl.jobs.pack import Pack
 from raytl.jobs.spec import JobSpec
@@ -152,9 +153,10 @@ def find_token() -> str | None:
     """The cluster's token from where Ray looks for it: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token."""
     if given := os.environ.get("RAY_AUTH_TOKEN"):
         return given.strip()
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    given = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(given) if given else ray_token_file()
     try:
-        return path.read_text().strip() or None
+        return (path and path.read_text(encoding="utf-8").strip()) or None
     except OSError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from raytl.store.contract import ABSENT
 from raytl.store.retry import retried
 
 LEDGER, EVALUATIONS = "test_ledger.jsonl", "evaluation"
+_REPORT_KEY = re.compile(rf"{EVALUATIONS}/\w[\w-]*/\w[\w.-]*", re.ASCII)
 
 
 @dataclass
@@ -27,12 +29,17 @@ class Reports:
         return f"reports/{self.number:06d}/"
 
     def fetch(self) -> None:
-        """Bring the ledger here, so that every look counts wherever it was taken."""
+        """Bring the ledger and the evaluations here, so that every look counts wherever it was taken."""
+        store = self.registry.store
         (self.folder / LEDGER).unlink(missing_ok=True)
         self._ledger = ABSENT
-        for info in retried(lambda: list(self.registry.store.list(self._prefix + LEDGER))):
-            retried(lambda key=info.key: self.registry.store.get_to_file(key, self.folder / LEDGER))  # type: ignore[misc]
-            self._ledger = info.etag
+        for info in retried(lambda: list(store.list(self._prefix))):
+            name = info.key.removeprefix(self._prefix)
+            if name != LEDGER and not _REPORT_KEY.fullmatch(name):
+                continue
+            retried(lambda key=info.key, to=self.folder / name: store.get_to_file(key, to))  # type: ignore[misc]
+            if name == LEDGER:
+                self._ledger = info.etag
 
     def push(self) -> None:
         """Store the ledger, in place of what was fetched, and the evaluations.

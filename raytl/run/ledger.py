@@ -1,4 +1,8 @@
-"""The test split's ledger: every look is written down before it happens, and a second one has to be asked for."""
+"""The test split's ledger: every look is recorded before it starts, and a second look has to be asked for.
+
+A look ends with its report. One that died before its report showed nobody anything, so the next evaluation of the same
+weights finishes it under its own number.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from raytl.errors import RunError, TestLockedError
 from raytl.run import journal
 from raytl.run.folder import RunFolder
 from raytl.run.provenance import user
+
+REPORT = "report.json"
+"""The file that ends a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +37,27 @@ class LedgerEntry:
         """What later reports are marked with; empty for the first look."""
         return "" if self.look == 1 else f"look {self.look}"
 
+    def report_folder(self, folder: RunFolder) -> Path:
+        """Return where this look's report is, or will be."""
+        return folder.evaluation / ("test" if self.look == 1 else f"test-{self.look}")
+
+    def is_reported(self, folder: RunFolder) -> bool:
+        """Return whether this look ended with its report."""
+        return (self.report_folder(folder) / REPORT).exists()
+
 
 def unlock(folder: RunFolder, weights_digest: str, again: bool = False, now: datetime | None = None) -> LedgerEntry:
-    """Write a look into the ledger and return it; only then may the test split be read.
+    """Return the look to take now, recorded in the ledger; only then may the test split be read.
 
-    Raises TestLockedError when the split was looked at already and not `again`.
+    A look at the same weights that has no report yet is returned as it was recorded, to be finished.
+
+    Raises:
+        TestLockedError: there was a look already, and not `again`.
     """
     with _locked(folder):
         earlier = looks(folder)
+        if earlier and earlier[-1].weights == weights_digest and not earlier[-1].is_reported(folder):
+            return earlier[-1]
         if earlier and not again:
             raise TestLockedError(_refusal(folder, earlier))
         when = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
@@ -51,6 +72,24 @@ def looks(folder: RunFolder) -> list[LedgerEntry]:
         return [LedgerEntry(**record) for record in journal.read(folder.ledger)]
     except TypeError as error:
         raise RunError(f"{folder.ledger}: a line lacks or adds keys ({error}); the ledger was edited") from error
+
+
+@contextmanager
+def one_look_at_a_time(folder: RunFolder) -> Iterator[None]:
+    """Hold the test split of a run on this machine: a look that is being taken is not one that died.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    with (folder.root / ".look.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"{folder.root}: another process is evaluating the test split of this run; wait for it, and run the same "
+                "command again to see its report"
+            ) from error
+        yield
 
 
 def _refusal(folder: RunFolder, earlier: list[LedgerEntry]) -> str:

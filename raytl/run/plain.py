@@ -26,10 +26,13 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in JSON: {value!r}")
 
 
-def encode(value: Any, indent: int | None = None) -> bytes:
-    """`value` as UTF-8 JSON without a newline at its end; file names that are not UTF-8 are kept by escapes."""
+def encode(value: Any, indent: int | None = None, *, ascii_only: bool = False) -> bytes:
+    """Return `value` as UTF-8 JSON without a newline at its end; file names that are not UTF-8 are kept by escapes.
+
+    With `ascii_only`, every character beyond ASCII is an escape.
+    """
     simple = plain(value)
     try:
-        return json.dumps(simple, indent=indent, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(simple, indent=indent, ensure_ascii=ascii_only, allow_nan=False).encode()
     except UnicodeEncodeError:  # lone surrogates: how Python holds a file name that is not UTF-8
         return json.dumps(simple, indent=indent, allow_nan=False).encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,11 +13,16 @@ ABSENT = "absent"
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object: `key` relative to the store's URI, and an `etag` that changes when its bytes do."""
+    """One object: `key` relative to the store's URI, and an `etag` that changes when its bytes do.
+
+    `archive` is the storage class that the object has to be restored from before it can be read, else empty. A listing
+    does not tell which objects are restored already; `stat` does.
+    """
 
     key: str
     size: int
     etag: str
+    archive: str = field(default="", compare=False)
 
 
 class ObjectStore(Protocol):
@@ -28,8 +33,11 @@ class ObjectStore(Protocol):
         """The URI that keys are relative to."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """The objects whose keys begin with `prefix`, in order of their keys' UTF-8 bytes."""
+    def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
+        """The objects whose keys begin with `prefix`, in order of their keys' UTF-8 bytes.
+
+        Keys that end in a slash mark folders; they are left out unless `markers`.
+        """
         ...
 
     def stat(self, key: str) -> ObjectInfo:

@@ -27,8 +27,8 @@ class LocalStore:
         """The folder's path."""
         return str(self.root)
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """The files whose keys begin with `prefix`."""
+    def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
+        """The files whose keys begin with `prefix`; a folder has no markers."""
         files = (path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(PARTIAL))
         keys = ((path.relative_to(self.root).as_posix(), path) for path in files)
         for key, path in sorted(keys, key=lambda item: item[0].encode("utf-8", "surrogateescape")):

@@ -28,10 +28,10 @@ class MemoryStore:
         """memory://name."""
         return f"memory://{self.name}"
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
         """The objects whose keys begin with `prefix`."""
         for place in sorted(dict(_OBJECTS), key=str.encode):
-            if place.startswith(self._place(prefix)):
+            if place.startswith(self._place(prefix)) and (markers or not place.endswith("/")):
                 yield self.stat(place.removeprefix(self._place("")))
 
     def stat(self, key: str) -> ObjectInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from raytl.config.home import expanded
 from raytl.errors import StoreError, Unavailable
 from raytl.store.contract import ObjectStore
 from raytl.store.local import LocalStore
@@ -48,7 +49,7 @@ def open_store(uri: str) -> ObjectStore:
     """
     scheme, separator, rest = uri.partition("://")
     if not separator:
-        return LocalStore(Path(uri).expanduser().absolute())
+        return LocalStore(expanded(uri).absolute())
     if scheme == "file":
         return LocalStore(Path(rest).absolute())
     if scheme == "memory":

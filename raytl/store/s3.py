@@ -32,6 +32,7 @@ from botocore.httpsession import where
 
 from raytl.config.schema import StorageConfig
 from raytl.errors import Conflict, NotFound, Unavailable
+from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import written_whole
 from raytl.store.lanes import Route, Wanted, brought, usable
@@ -70,12 +71,11 @@ class S3Store:
         """s3://bucket/prefix."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """The objects whose keys begin with `prefix`, folders side by side where there are many; folder markers are left
-        out."""
+    def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
+        """The objects whose keys begin with `prefix`, folders side by side where there are many."""
         with translated(self._name(prefix)), _uncollected():
             found = self._below(self._full(prefix))
-        yield from found
+        yield from found if markers else _without_markers(found)
 
     def _below(self, full: str) -> builtins.list[ObjectInfo]:
         """Everything below a prefix: one page where that is all, else each folder for itself, some at a time."""
@@ -99,7 +99,8 @@ class S3Store:
     def _infos(self, page: dict[str, Any]) -> builtins.list[ObjectInfo]:
         base = len(self._full(""))
         return [
-            ObjectInfo(key[base:], size, etag) for key, size, etag in page.get("Objects", ()) if not key.endswith("/")
+            ObjectInfo(key[base:], size, etag, storage if storage in ARCHIVES else "")
+            for key, size, etag, storage in page.get("Objects", ())
         ]
 
     def first_page(self) -> tuple[builtins.list[ObjectInfo], bool, float | None]:
@@ -107,13 +108,17 @@ class S3Store:
         with translated(self.uri):
             page = client().list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=_PAGE_KEYS)
         date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return self._infos(page), bool(page["IsTruncated"]), date and parsedate_to_datetime(date).timestamp()
+        return (
+            _without_markers(self._infos(page)),
+            bool(page["IsTruncated"]),
+            date and parsedate_to_datetime(date).timestamp(),
+        )
 
     def stat(self, key: str) -> ObjectInfo:
         """Asks for the object's head."""
         with translated(self._name(key)):
             head = client().head_object(Bucket=self.bucket, Key=self._full(key))
-        return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'))
+        return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Asks for a range of the object; of a whole one, what comes is held against its MD5 as in `get_to_file`."""
@@ -255,6 +260,10 @@ class S3Store:
         return f"s3://{self.bucket}/{self._full(key)}"
 
 
+def _without_markers(found: list[ObjectInfo]) -> list[ObjectInfo]:
+    return [info for info in found if info.key and not info.key.endswith("/")]
+
+
 def _announced(answer: dict[str, Any]) -> str | None:
     """The MD5 of an object by its ETag; None where that is something else (uploads in parts, keys of the customer's)."""
     etag = answer["ETag"].strip('"')
@@ -363,9 +372,11 @@ def _read_page(
     space = before + brace
     decoded = unquote_str if page.findtext(f"{space}EncodingType") == "url" else str
     found = page.findall(f"{space}Contents")
-    names = [f"{space}{name}" for name in ("Key", "Size", "ETag")]
+    names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
     rows = ([one.findtext(name, "") for name in names] for one in found)
-    customized_response_dict["Objects"] = [(decoded(key), int(size), etag.strip('"')) for key, size, etag in rows]
+    customized_response_dict["Objects"] = [
+        (decoded(key), int(size), etag.strip('"'), storage) for key, size, etag, storage in rows
+    ]
     for one in found:
         page.remove(one)
     response_dict["body"] = ElementTree.tostring(page)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as vendor
 
-from raytl.errors import Conflict, Denied, NotFound, StoreError, Unavailable
+from raytl.errors import Archived, Conflict, Denied, NotFound, StoreError, Unavailable
+from raytl.store.archive import restore_advice
 
 _NOT_IMPLEMENTED = 501
 
@@ -17,6 +18,7 @@ _BY_CODE: dict[str, type[StoreError]] = {
     **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "NotFound"), NotFound),
     **dict.fromkeys(("PreconditionFailed", "ConditionalRequestConflict"), Conflict),
     **dict.fromkeys(("AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"), Denied),
+    "InvalidObjectState": Archived,
     **dict.fromkeys(("ExpiredToken", "InvalidToken", "AccountProblem", "RequestTimeTooSkewed"), Denied),
     **dict.fromkeys(("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"), Unavailable),
     **dict.fromkeys(("InternalError", "ServiceUnavailable", "RequestTimeout"), Unavailable),
@@ -43,11 +45,20 @@ def translated(where: str) -> Iterator[None]:
         yield
     except (vendor.BotoCoreError, vendor.ClientError, Boto3Error) as exc:
         kind = kind_of(exc)
+        if kind is Archived:
+            raise Archived(f"{where}: archived in {_archive(exc)}; {restore_advice(where)}") from exc
         raise kind(f"{where}: {exc}; {ADVICE[kind]}") from exc
     except (ConnectionError, TimeoutError) as exc:
         raise Unavailable(f"{where}: {exc}; {ADVICE[Unavailable]}") from exc
     except OSError as exc:
         raise StoreError(f"{where}: {exc}") from exc
+
+
+def _archive(exc: Exception) -> str:
+    """Return the storage class and tier that a refused read tells of."""
+    told = exc.response["Error"] if isinstance(exc, vendor.ClientError) else {}
+    named = (str(told[name]) for name in ("StorageClass", "AccessTier") if told.get(name))
+    return " ".join(named) or "another storage class"
 
 
 def kind_of(exc: Exception) -> type[StoreError]:

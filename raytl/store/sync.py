@@ -11,20 +11,24 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 
-from raytl.errors import NotFound, StoreError
-from raytl.events import OnEvent, Work, ignore
+from raytl.errors import Archived, NotFound, StoreError
+from raytl.events import Message, OnEvent, Work, ignore
+from raytl.store.archive import restore_advice
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
 from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.files import PARTIAL, written_whole
+from raytl.store.keys import fault, files_and_markers, refuse_odd
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 
 _THREADS = 32
 _EVENT_EVERY_S = 0.1
+_ASKED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
 
     Raises:
         NotFound: nothing is below `uri`.
-        StoreError: the store cannot be read, or a key cannot be a file name here.
+        DataError: a key cannot be a file name here.
+        StoreError: the store cannot be read, or an object is archived.
     """
     store = open_store(uri)
     place = _place(store.uri)
@@ -89,23 +94,51 @@ def not_here(objects: Mapping[str, ObjectInfo]) -> dict[str, ObjectInfo]:
     return missing
 
 
-def listing(store: ObjectStore, only: Collection[str] | None = None) -> list[ObjectInfo]:
-    """What is in the store now; with `only`, those of its keys that there are.
+def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: OnEvent = ignore) -> list[ObjectInfo]:
+    """What is in the store now; with `only`, those of its keys that there are. Folder markers are left out and counted.
 
     Raises:
         NotFound: none of it is there.
-        StoreError: the store cannot be read, or a key cannot be a file name.
+        DataError: a key cannot be a file name.
+        StoreError: the store cannot be read.
     """
-    found = _wanted(store, only)
-    _refuse_odd_keys(store.uri, [info.key for info in found])
+    found, markers = files_and_markers(_wanted(store, only))
+    refuse_odd(store.uri, found)
+    if markers:
+        shown = ", ".join(repr(key or "/") for key in markers[:3])
+        on_event(Message(f"{store.uri}: folder markers (empty objects) left out: {len(markers)}, such as {shown}"))
     return found
 
 
+def refuse_archived(objects: Mapping[str, ObjectInfo]) -> None:
+    """Raise an Archived error if objects that are to be read, by URI, have to be restored first.
+
+    A listing does not tell which ones are restored, so some are asked for; a later read names any other.
+    """
+    archived = {uri: info.archive for uri, info in objects.items() if info.archive}
+    asked = dict(islice(archived.items(), _ASKED))
+    waiting = [uri for uri in asked if _is_archived(uri)]
+    if waiting:
+        classes = ", ".join(sorted(set(archived.values())))
+        count = f"{len(archived)}" if len(waiting) == len(asked) else f"at least {len(waiting)}"
+        raise Archived(
+            f"{count} of {len(objects)} objects archived ({classes}), such as\n"
+            + "".join(f"  {uri}\n" for uri in waiting[:3])
+            + f"Of each, {restore_advice(waiting[0])}."
+        )
+
+
+def _is_archived(uri: str) -> bool:
+    folder, _, name = uri.rpartition("/")
+    return bool(retried(lambda: open_store(folder).stat(name)).archive)
+
+
 def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent) -> None:
-    wanted = listing(store, only)
+    wanted = listing(store, only, on_event)
     known = _known(place)
     here = dict(_files(place.files))
     missing = [info for info in wanted if known.get(info.key) != info or here.get(info.key) != info.size]
+    refuse_archived({f"{store.uri}/{info.key}": info for info in missing})
     stale = {info.key for info in missing}
     kept = {key: info for key, info in known.items() if key not in stale}
     if len(kept) < len(known):
@@ -126,7 +159,7 @@ def _locked(place: _Place) -> Iterator[None]:
 
 def _wanted(store: ObjectStore, only: Collection[str] | None) -> list[ObjectInfo]:
     prefix = os.path.commonprefix(list(only)) if only else ""  # noqa: RUF071 - of keys, which are no paths
-    found = retried(lambda: list(store.list(prefix)))
+    found = retried(lambda: list(store.list(prefix, markers=True)))
     if only is not None:
         asked = set(only)
         found = [info for info in found if info.key in asked]
@@ -141,26 +174,6 @@ def _none_of(keys: Collection[str]) -> str:
     """What was found where none of the keys, or of all keys, is there."""
     few = ", ".join(map(repr, sorted(keys)[:3]))
     return "nothing" if not keys else f"none of {few}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-
-
-def _refuse_odd_keys(uri: str, keys: Iterable[str]) -> None:
-    """Raises for keys that would leave the folder, or that no file system can hold side by side."""
-    files = set(keys)
-    folders = {key.rpartition("/")[0] for key in files} - {""}
-    folders |= {"/".join(key.split("/")[:depth]) for key in folders for depth in range(1, key.count("/") + 1)}
-    odd = sorted(key for key in files if _is_odd(key) or key in folders)
-    if odd:
-        raise StoreError(
-            f"{uri}: {len(odd)} keys cannot be files here, such as {', '.join(map(repr, odd[:3]))}; "
-            "expected names without '..', empty parts or NUL, of at most 255 bytes, that are not also a folder: rename them"
-        )
-
-
-def _is_odd(key: str) -> bool:
-    parts = key.split("/")
-    return "\0" in key or any(
-        part in ("", ".", "..") or len(part.encode("utf-8", "surrogateescape")) > 255 for part in parts
-    )
 
 
 def _known(place: _Place) -> dict[str, ObjectInfo]:
@@ -260,7 +273,7 @@ def _finish(
     """Writes down what is here, last, and removes what was here `before` and is there no more."""
     rows = {info.key: info for info in wanted}
     for key in before if only is None else set(before).intersection(only):
-        if key not in rows and not _is_odd(key):
+        if key not in rows and not fault(key):
             with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 (place.files / key).unlink()
     asked = set(only or ())

@@ -16,7 +16,7 @@ from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.store.claims import evict
 from raytl.store.contract import ObjectInfo
-from raytl.store.sync import not_here
+from raytl.store.sync import not_here, refuse_archived
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) 
         StoreError: an object store failed.
     """
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
+    refuse_archived(manifest.objects)
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess, on_event)
     snapshot.check(config, audited)
@@ -79,6 +80,7 @@ def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent
     to_fetch = unread(manifest, config.max_pixels) if config.stream else not_here(manifest.objects)
     if not to_fetch:
         return read_dataset(config, preprocess, on_event)
+    refuse_archived(to_fetch)
     samples = sided(manifest.samples, config)
     splits = divide(samples)
     return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch=to_fetch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from raytl.cli.main import app
+from raytl.cli.main import app, main
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,21 @@ def raytl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Raytl:
         return Ended(done.exit_code, done.stdout, done.stderr)
 
     return run
+
+
+def run_encoded(monkeypatch: pytest.MonkeyPatch, encoding: str, *words: str | Path) -> Ended:
+    """Run `raytl WORDS...` as a process does, on streams of an encoding that are as strict as standard output."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict") for _ in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.argv", ["raytl", *map(str, words)])
+        patch.setattr("sys.stdout", streams[0])
+        patch.setattr("sys.stderr", streams[1])
+        with pytest.raises(SystemExit, match=r"^\d+$") as ended:
+            main()
+    for stream in streams:
+        stream.flush()
+    texts = [stream.buffer.getvalue().decode(encoding) for stream in streams]  # type: ignore[attr-defined]
+    return Ended(int(str(ended.value)), *texts)
 
 
 TINY = """\

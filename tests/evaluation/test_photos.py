@@ -59,7 +59,7 @@ def test_an_object_that_is_not_there_is_told_as_a_missing_file_is(
     found = list(batches(paths, SHAPE, 2, 10**6, lambda *told: bad.append(told), lambda _: None))
     assert [each.ids.tolist() for each in found] == [[1]]
     assert bad == [
-        ("s3://b/gone.jpg", "cannot be read (s3://b/gone.jpg: no such object)"),
+        ("s3://b/gone.jpg", "no such object"),
         (paths[2], "cannot be read (No such file or directory)"),
     ]
 

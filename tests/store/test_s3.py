@@ -13,7 +13,7 @@ from botocore import exceptions as vendor
 from botocore.stub import Stubber
 
 from raytl.config.schema import StorageConfig
-from raytl.errors import Denied, NotFound, StoreError, Unavailable
+from raytl.errors import Archived, Denied, NotFound, StoreError, Unavailable
 from raytl.store import s3, s3_errors
 from raytl.store.reach import reach
 from raytl.store.s3 import S3Store
@@ -162,3 +162,38 @@ def test_whoever_pays_says_so_in_each_request(chosen: Callable[..., Any], bucket
     list(store.list())
     assert store.get_bytes("k") == b"1"
     assert [headers["x-amz-request-payer"] for headers in sent] == [b"requester"] * 3
+
+
+@pytest.mark.s3
+def test_an_archived_object_is_said_to_be_archived(bucket: str, s3_client: Any) -> None:
+    s3_client.put_object(Bucket=bucket, Key="a b.jpg", Body=b"x", StorageClass="DEEP_ARCHIVE")
+    expected = (
+        rf"^s3://{bucket}/a b.jpg: archived in DEEP_ARCHIVE; restore it first \(aws s3api restore-object --bucket {bucket} "
+        r"--key 'a b.jpg' --restore-request Days=7\), or copy it to another storage class$"
+    )
+    with pytest.raises(Archived, match=expected):
+        S3Store(bucket).get_bytes("a b.jpg")
+
+
+@pytest.mark.parametrize(
+    ("told", "archive"),
+    [
+        ({}, ""),
+        ({"StorageClass": "STANDARD_IA"}, ""),
+        ({"StorageClass": "GLACIER_IR"}, ""),
+        ({"StorageClass": "GLACIER"}, "GLACIER"),
+        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="true"'}, "GLACIER"),
+        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="false", expiry-date="Fri, 21 Dec 2029"'}, ""),
+        ({"StorageClass": "INTELLIGENT_TIERING"}, ""),
+        (
+            {"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "DEEP_ARCHIVE_ACCESS"},
+            "INTELLIGENT_TIERING DEEP_ARCHIVE_ACCESS",
+        ),
+    ],
+)
+def test_the_head_of_an_object_says_whether_it_has_to_be_restored(
+    s3_client: Any, told: dict[str, str], archive: str
+) -> None:
+    with Stubber(s3.client()) as stub:
+        stub.add_response("head_object", {"ContentLength": 1, "ETag": '"e"', **told})
+        assert S3Store("b").stat("k").archive == archive

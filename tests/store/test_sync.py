@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from raytl.data.formats import scan
-from raytl.errors import DataError, Denied, NotFound, StoreError
-from raytl.events import Recorder, Work
+from raytl.errors import Archived, DataError, Denied, NotFound, StoreError
+from raytl.events import Message, Recorder, Work
 from raytl.store import s3, sync
 from raytl.store.contract import ObjectInfo
 from raytl.store.local import LocalStore
@@ -160,13 +160,14 @@ def test_nothing_there_is_not_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keys", [["../up"], ["a//b"], ["a", "a/b"], ["x" * 256], ["a/./b"], ["nul\0"]])
 def test_keys_that_cannot_be_files_are_refused(source: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str]) -> None:
-    monkeypatch.setattr(LocalStore, "list", lambda self, prefix="": iter([ObjectInfo(key, 1, "e") for key in keys]))
-    with pytest.raises(StoreError, match=r"1 keys cannot be files here, such as .*; expected names without"):
+    found = [ObjectInfo(key, 1, "e") for key in keys]
+    monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter(found))
+    with pytest.raises(DataError, match=rf"1 of {len(keys)} keys cannot be files; expected names"):
         pull(str(source))
 
 
 def test_an_object_that_changes_meanwhile_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LocalStore, "list", lambda self, prefix="": iter([ObjectInfo("cat/1.jpg", 99, "e")]))
+    monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter([ObjectInfo("cat/1.jpg", 99, "e")]))
     with pytest.raises(StoreError, match="fetched 9 bytes, but the listing said 99: it changed meanwhile; run again"):
         pull(str(source))
 
@@ -234,3 +235,41 @@ def test_of_a_manifest_in_a_bucket_only_the_named_files_come(bucket: str, s3_cli
     s3_client.delete_object(Bucket=bucket, Key="m/b.jpg")
     with pytest.raises(DataError, match=r"(?s)1 paths at which there is no file:.*'b.jpg'"):
         scan(f"s3://{bucket}/m/t.csv")
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("stream", [False, True])
+def test_folder_markers_in_a_bucket_are_left_out_and_counted(bucket: str, s3_client: Any, stream: bool) -> None:
+    for key in ("cat/1.jpg", "dog/1.jpg"):
+        s3_client.put_object(Bucket=bucket, Key=f"set/{key}", Body=b"x")
+    for key in ("set", "set/", "set/cat", "set/cat/", "set/dog_$folder$"):
+        s3_client.put_object(Bucket=bucket, Key=key, Body=b"", ContentType="application/x-directory")
+    watcher = Recorder()
+    manifest = scan(f"s3://{bucket}/set", watcher, stream)
+    assert [sample.key for sample in manifest.samples] == ["cat/1.jpg", "dog/1.jpg"]
+    said = f"s3://{bucket}/set: folder markers (empty objects) left out: 4, such as '/', 'cat', 'cat/'"
+    assert watcher.events[0] == Message(said)
+
+
+@pytest.mark.s3
+def test_archived_objects_are_counted_and_named_before_anything_is_pulled(bucket: str, s3_client: Any) -> None:
+    for number, storage in enumerate(("STANDARD", "STANDARD_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")):
+        s3_client.put_object(Bucket=bucket, Key=f"set/cat/{number} a.jpg", Body=b"x", StorageClass=storage)
+    watcher = Recorder()
+    expected = (
+        rf"2 of 5 objects archived \(DEEP_ARCHIVE, GLACIER\), such as\n  s3://{bucket}/set/cat/3 a.jpg\n.*4 a.jpg\n"
+        rf"Of each, restore it first \(aws s3api restore-object --bucket {bucket} --key 'set/cat/3 a.jpg' "
+    )
+    with pytest.raises(Archived, match=expected) as raised:
+        pull(f"s3://{bucket}/set", watcher)
+    assert raised.value.exit_code == 2
+    assert watcher.events == []
+
+
+@pytest.mark.s3
+def test_an_archived_object_that_was_restored_is_pulled(bucket: str, s3_client: Any) -> None:
+    s3_client.put_object(Bucket=bucket, Key="set/cat/1.jpg", Body=b"x", StorageClass="GLACIER")
+    s3_client.restore_object(Bucket=bucket, Key="set/cat/1.jpg", RestoreRequest={"Days": 7})
+    for _ in range(3):  # moto restores an object while its head is asked for
+        s3_client.head_object(Bucket=bucket, Key="set/cat/1.jpg")
+    assert tree(pull(f"s3://{bucket}/set")) == {"cat/1.jpg": b"x"}

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from raytl.config.override import override
 from raytl.config.schema import Experiment
-from raytl.errors import RunError, TestLockedError
+from raytl.errors import RunError
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.predict import predict
 from raytl.evaluation.record import recorded
@@ -103,8 +103,8 @@ def test_scores_and_predictions_come_from_the_bucket_and_the_look_at_the_test_st
     found = evaluate(run, resamples=20)
     assert open_store(run).exists("evaluation/test/report.md")
     move("third")
-    with pytest.raises(TestLockedError, match="looked at once already"):
-        evaluate(run, resamples=20)
+    again = evaluate(run, resamples=20)
+    assert (again.look, again.metrics) == (1, found.metrics)
     photos = sorted(Path(experiment.data.uri).rglob("*.jpg"))[:4]
     predicted = predict(run, photos, out=tmp_path / "p.csv")
     assert len(predicted.predicted) == 4

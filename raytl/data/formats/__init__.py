@@ -72,13 +72,18 @@ def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None) -> Manif
         return archives.scan(pull(folder, on_event, only=[name]) / name, uri, on_event, zip_encoding)
     if not tables.is_table_name(uri):
         return _scan_folder(uri, pull(uri, on_event), on_event)
-    folder, keys, table = _pulled_table(uri, on_event)
+    folder, keys, table = pulled_table(uri, on_event)
     pull(folder, on_event, only=[*keys, *tables.keys_in(table)])
     return _scan_table(uri, table, on_event)
 
 
-def _pulled_table(uri: str, on_event: OnEvent) -> tuple[str, list[str], tables.Table]:
-    """The URI of the table's folder, the table's keys there (one, or those of its parts), and the table."""
+def pulled_table(uri: str, on_event: OnEvent = ignore, *, labelled: bool = True) -> tuple[str, list[str], tables.Table]:
+    """Return the URI of the table's folder, the table's keys there (one, or those of its parts), and the table, fetched.
+
+    Raises:
+        DataError: see `tables.read`.
+        StoreError: the bucket cannot be read.
+    """
     folder, _, name = uri.rstrip("/").rpartition("/")
     store = open_store(folder)
     there = [info.key for info in retried(lambda: list(store.list(name)))]
@@ -86,7 +91,7 @@ def _pulled_table(uri: str, on_event: OnEvent) -> tuple[str, list[str], tables.T
     inside = [key.removeprefix(prefix) for key in there if key.startswith(prefix)]
     parts = [] if name in there else tables.parts_among(inside, uri)
     keys = [prefix + part for part in parts] or [name]
-    return folder, keys, tables.read(pull(folder, on_event, only=keys) / name, parts)
+    return folder, keys, tables.read(pull(folder, on_event, only=keys) / name, parts, labelled=labelled)
 
 
 def _scan_table(uri: str, table: tables.Table, on_event: OnEvent) -> Manifest:
@@ -117,7 +122,7 @@ def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
             "unpack it there, or leave data.stream out"
         )
     store = open_store(uri)
-    found = listing(store)
+    found = listing(store, on_event=on_event)
     packed, beside = shards.shards_among((info.key for info in found), uri)
     if packed:
         wanted = set(packed)
@@ -130,7 +135,7 @@ def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
 def _scan_streamed_table(uri: str, on_event: OnEvent) -> Manifest:
     """A manifest in a bucket is pulled alone, and what it names beside it stays; one on this machine names objects by URI."""
     if in_bucket(uri):
-        place, _, table = _pulled_table(uri, on_event)
+        place, _, table = pulled_table(uri, on_event)
         folder, inside = open_store(place).uri, tables.keys_in(table)
     else:
         path = Path(uri).expanduser().absolute()
@@ -141,7 +146,7 @@ def _scan_streamed_table(uri: str, on_event: OnEvent) -> Manifest:
     objects: dict[str, ObjectInfo] = {}
     for root, keys in {folder: inside, **_by_bucket(elsewhere)}.items():
         if keys:
-            objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys)}
+            objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys, on_event)}
     beside = {key: place for key in inside if (place := f"{folder}/{key}") in objects}
     places = beside | {named: named for named in elsewhere}
     return tables.scan(table, uri, places, objects)

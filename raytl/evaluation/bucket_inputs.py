@@ -1,0 +1,64 @@
+"""From what a URI names in a bucket (a prefix, a manifest, one photo) to the URIs of the photos in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from raytl.data.decode import IMAGE_SUFFIXES
+from raytl.data.formats import pulled_table, tables
+from raytl.data.formats.skipped import left_out, skip_reason
+from raytl.data.manifest import listed
+from raytl.errors import DataError
+from raytl.store.keys import files_and_markers
+from raytl.store.open import in_bucket, open_store
+from raytl.store.retry import retried
+
+
+def photos_at(uri: str, on_left_out: Callable[[str, str], None]) -> list[str]:
+    """Return the URIs of the photos that `uri` names, which stay in the bucket; of a manifest, the table is fetched.
+
+    `on_left_out` is given the URI of each other object and the reason.
+
+    Raises:
+        DataError: nothing is there, no photos are below the prefix, or a manifest names files outside its folder.
+        StoreError: the bucket cannot be read.
+    """
+    root = uri.rstrip("/")
+    if tables.is_table_name(root):
+        _, _, table = pulled_table(root, labelled=False)
+        return _as_uris(root, table.folder, tables.paths_in(table))
+    store = open_store(root)
+    found, markers = files_and_markers(retried(lambda: list(store.list(markers=True))))
+    if not found:
+        return [_one(root)]
+    for key in markers:
+        on_left_out(f"{root}/{key}", "folder markers")
+    keys = [info.key for info in found]
+    others = [key for key in keys if skip_reason(key)]
+    if len(others) == len(keys):
+        expected = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise DataError("\n".join([f"{uri}: no photos below this prefix; expected {expected}", *left_out(others)]))
+    for key in others:
+        on_left_out(f"{root}/{key}", skip_reason(key))
+    return [f"{root}/{key}" for key in keys if not skip_reason(key)]
+
+
+def _one(uri: str) -> str:
+    """Return `uri` if an object is there."""
+    folder, _, name = uri.rpartition("/")
+    if not in_bucket(folder) or not open_store(folder).exists(name):
+        raise DataError(f"{uri}: nothing is there; expected a prefix, a manifest or a photo in the bucket")
+    return uri
+
+
+def _as_uris(uri: str, here: Path, named: Sequence[str]) -> list[str]:
+    """Return the objects that a table names: beside it, or anywhere by URI, but no file of this machine."""
+    folder, inside = uri.rpartition("/")[0], f"{here}/"
+    odd = [name for name in named if not in_bucket(name) and (not name.startswith(inside) or ".." in name.split("/"))]
+    if odd:
+        raise DataError(
+            f"{uri}: {len(odd)} paths lead out of the manifest's folder; expected paths below it, or s3:// URIs:\n"
+            f"{listed(odd)}"
+        )
+    return [name if in_bucket(name) else f"{folder}/{name.removeprefix(inside)}" for name in named]

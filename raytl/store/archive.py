@@ -1,0 +1,27 @@
+"""Objects in an archive such as GLACIER: how they are told apart, and what to do about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from shlex import quote
+from typing import Any
+
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects have to be restored before they can be read; GLACIER_IR's are read at once."""
+
+
+def archive_of(head: Mapping[str, Any]) -> str:
+    """Return the archive that the object of this head has to be restored from; empty where it can be read as it is."""
+    storage: str = head.get("StorageClass", "")
+    if 'ongoing-request="false"' in head.get("Restore", ""):
+        return ""
+    if status := head.get("ArchiveStatus"):
+        return f"{storage} {status}"
+    return storage if storage in ARCHIVES else ""
+
+
+def restore_advice(uri: str) -> str:
+    """Return how to make the archived object at `uri` readable."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    command = f"aws s3api restore-object --bucket {quote(bucket)} --key {quote(key)} --restore-request Days=7"
+    return f"restore it first ({command}), or copy it to another storage class"

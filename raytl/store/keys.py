@@ -1,0 +1,77 @@
+"""Which objects of a listing can be files side by side, which only mark a folder, and which can be neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from raytl.errors import DataError
+from raytl.store.contract import ObjectInfo
+
+_HADOOP = "_$folder$"
+_NAME_BYTES = 255
+_SHOWN = 5
+
+
+def files_and_markers(found: Iterable[ObjectInfo]) -> tuple[list[ObjectInfo], list[str]]:
+    """Return the objects that are files, and the keys of empty objects that tools leave where a folder is.
+
+    Those are keys that end in a slash, Hadoop's `cat_$folder$`, and `cat` beside `cat/1.jpg`.
+    """
+    objects, markers = list[ObjectInfo](), list[str]()
+    for info in found:
+        is_marker = info.size == 0 and (not info.key or info.key.endswith(("/", _HADOOP)))
+        markers.append(info.key) if is_marker else objects.append(info)
+    if all(info.size for info in objects):
+        return objects, sorted(markers)
+    above = folders(info.key for info in objects)
+    markers += [info.key for info in objects if info.size == 0 and info.key in above]
+    return [info for info in objects if info.size or info.key not in above], sorted(markers)
+
+
+def folders(keys: Iterable[str]) -> set[str]:
+    """Return every folder that these keys lie in."""
+    found = {key.rpartition("/")[0] for key in keys} - {""}
+    return found | {"/".join(key.split("/")[:depth]) for key in found for depth in range(1, key.count("/") + 1)}
+
+
+def refuse_odd(uri: str, objects: Sequence[ObjectInfo]) -> None:
+    """Raise a DataError that names the objects which no file system can hold side by side, each with the reason."""
+    above = folders(info.key for info in objects)
+    odd = [(info, reason) for info in objects if (reason := fault(info.key) or _doubled(info, above))]
+    if not odd:
+        return
+    lines = [f"  {_short(info.key)!r}: {reason}" for info, reason in sorted(odd, key=lambda one: one[0].key)[:_SHOWN]]
+    more = [f"  ... and {len(odd) - _SHOWN} more"] if len(odd) > _SHOWN else []
+    raise DataError(
+        "\n".join(
+            [
+                f"{uri}: {len(odd)} of {len(objects)} keys cannot be files; expected names of at most {_NAME_BYTES} bytes "
+                "between single slashes. Rename or remove these objects:",
+                *lines,
+                *more,
+            ]
+        )
+    )
+
+
+def fault(key: str) -> str:
+    """Return why no file can have this key as its path, or an empty string."""
+    parts = key.split("/")
+    if "\0" in key:
+        return "it holds a NUL character"
+    if any(part in (".", "..") for part in parts):
+        return "it holds '.' or '..' as a folder name"
+    if not parts[-1]:
+        return "it ends in a slash and is not empty"
+    if "" in parts:
+        return "it holds an empty folder name (it begins with a slash, or has two in a row)"
+    longest = max(len(part.encode("utf-8", "surrogateescape")) for part in parts)
+    return f"it holds a name of {longest} bytes" if longest > _NAME_BYTES else ""
+
+
+def _doubled(info: ObjectInfo, above: set[str]) -> str:
+    return f"it is an object of {info.size} bytes and also a folder of others" if info.key in above else ""
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= 100 else f"{key[:60]}...{key[-30:]}"
