@@ -23,7 +23,6 @@ from raytl.models.bundle import read_card
 from raytl.run import journal
 from raytl.run.home import Home
 from raytl.store.open import open_store
-from raytl.training import steps
 from raytl.training.driver import train
 from raytl.world import World
 from tests.conftest import S3, SWIFT
@@ -42,11 +41,6 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     if request.param == "bucket":  # any secret will do there
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
     return f"s3://{bucket}/runs"
-
-
-@pytest.fixture(autouse=True)
-def every_step_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "_EVENT_EVERY_S", 0.0)
 
 
 @pytest.fixture
