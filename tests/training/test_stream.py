@@ -21,7 +21,7 @@ pytestmark = pytest.mark.s3
 def test_a_streamed_run_is_the_pulled_one_to_the_bit_also_where_it_goes_on(
     make_experiment: MakeExperiment, bucket: str, s3_client: Any, own_cache: Path
 ) -> None:
-    here = make_experiment()
+    here = make_experiment({"train.epochs": 2}, per_class=10)
     root = Path(here.data.uri)
     for path in root.rglob("*.jpg"):
         s3_client.upload_file(str(path), bucket, f"photos/{path.relative_to(root).as_posix()}")
