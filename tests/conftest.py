@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DE
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
 
+import botocore.session  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -26,7 +28,9 @@ from PIL import Image  # noqa: E402
 from raytl.cli.ending import Ending  # noqa: E402
 from tests.servers import swift  # noqa: E402
 
-_BUCKETS = itertools.count()
+# Each of boto3's sessions parses a megabyte of JSON that describes S3, and tests make hundreds of sessions.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+_BUCKETS, _CACHES = itertools.count(), itertools.count()
 # fixtures of buckets to run a test on: moto's, and Swift's where that is asked for
 S3 = pytest.param("bucket", marks=pytest.mark.s3, id="s3")
 SWIFT = pytest.param("swift_bucket", marks=pytest.mark.real_store, id="swift")
@@ -52,7 +56,8 @@ def assets() -> Path:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node cache of its own for each test, so that no test finds what another left."""
-    cache = tmp_path_factory.mktemp("cache")
+    cache = tmp_path_factory.getbasetemp() / "caches" / str(next(_CACHES))  # mktemp looks through all that are there
+    cache.mkdir(parents=True)
     monkeypatch.setenv("RAYTL_CACHE", str(cache))
     return cache
 

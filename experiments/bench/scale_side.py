@@ -48,7 +48,7 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
 
     mark(job.root, "entered", rank=world.rank, born=psutil.Process().create_time())
     if Path(job.root, _EVERY_STEP).exists():
-        steps._EVENT_EVERY_S = 0.0
+        steps.EVENT_EVERY_S = 0.0
     real = TrainLoader.epoch
 
     def epoch(self: TrainLoader, number: int, start_step: int = 0) -> Iterator[Any]:

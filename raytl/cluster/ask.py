@@ -9,11 +9,10 @@ from collections.abc import Callable
 from raytl.cluster.session import nodes, session
 from raytl.errors import Unavailable
 
-_POLL_S = 2.0
 
-
-def ask(gpus: int, wait_s: float, say: Callable[[str], None]) -> int:
-    """Ask the cluster that this machine belongs to for GPUs, and wait for them; how many there are then.
+def ask(gpus: int, wait_s: float, say: Callable[[str], None], poll_s: float = 2.0) -> int:
+    """Ask the cluster that this machine belongs to for GPUs, and wait for them; how many there are then, looked at
+    every `poll_s`.
 
     What is asked for stays until something else is: 0 lets idle machines go.
 
@@ -35,5 +34,5 @@ def ask(gpus: int, wait_s: float, say: Callable[[str], None]) -> int:
                     f"{found} of {gpus} GPUs are there after {wait_s:g} s. They are still asked for; --gpus 0 asks no more.\n"
                     "  Why they do not come, `ray status` on the head says: no such machines to be had, or too few allowed."
                 )
-            time.sleep(_POLL_S)
+            time.sleep(poll_s)
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -112,52 +112,61 @@ def _epoch(event: EpochEnded) -> Iterator[Measure]:
         yield Measure("raytl_epoch_seconds", event.metrics["train/seconds"])
 
 
-def metered(on_event: OnEvent, run: str) -> OnEvent:
+def ray_is_up() -> bool:
+    """True while this process has a Ray session."""
+    ray: Any = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def export_to_ray(run: str, measure: Measure) -> None:
+    """Set or raise Ray's metric of the measure's name, tagged with `run`."""
+    from ray.util.metrics import Counter as RayCounter
+    from ray.util.metrics import Gauge as RayGauge
+
+    name, meaning = measure.name, METRICS[measure.name]
+    if name not in _made:
+        kind = RayCounter if meaning.kind == "counter" else RayGauge
+        _made[name] = kind(name, meaning.text, ("run", *meaning.tags))
+    tags = dict(zip(("run", *meaning.tags), (run, *measure.tags), strict=True))
+    if meaning.kind == "gauge":
+        _made[name].set(float(measure.value), tags=tags)
+    elif measure.value > 0:
+        _made[name].inc(float(measure.value), tags=tags)
+
+
+def metered(
+    on_event: OnEvent,
+    run: str,
+    is_up: Callable[[], bool] = ray_is_up,
+    export: Callable[[str, Measure], None] = export_to_ray,
+) -> OnEvent:
     """`on_event`, with what events tell exported as metrics of `run` while Ray is up. Never fails the work."""
-    measured, exporter = Measured(), _Exporter(run)
+    measured, waiting = Measured(), _Waiting()
 
     def tell(event: Event) -> None:
         with contextlib.suppress(Exception):
-            exporter.take(measured.of(event))
+            waiting.add(measured.of(event))
+            if is_up():
+                for measure in waiting.taken():
+                    export(run, measure)
         on_event(event)
 
     return tell
 
 
 @dataclass
-class _Exporter:
-    """Gives measures to Ray once it is up; what came before waits."""
+class _Waiting:
+    """Measures that are not exported yet: the last value of each gauge, the sum of each counter."""
 
-    run: str
-    _waiting: dict[tuple[str, tuple[str, ...]], float] = field(default_factory=dict)
+    _values: dict[tuple[str, tuple[str, ...]], float] = field(default_factory=dict)
 
-    def take(self, measures: Iterator[Measure]) -> None:
-        """Exports them."""
+    def add(self, measures: Iterator[Measure]) -> None:
         for one in measures:
             counts = METRICS[one.name].kind == "counter"
-            before = self._waiting.get((one.name, one.tags), 0.0) if counts else 0.0
-            self._waiting[one.name, one.tags] = before + one.value
-        if not _ray_is_up():
-            return
-        while self._waiting:
-            (name, tags), value = self._waiting.popitem()
-            self._export(name, value, tags)
+            before = self._values.get((one.name, one.tags), 0.0) if counts else 0.0
+            self._values[one.name, one.tags] = before + one.value
 
-    def _export(self, name: str, value: float, tags: tuple[str, ...]) -> None:
-        from ray.util.metrics import Counter as RayCounter
-        from ray.util.metrics import Gauge as RayGauge
-
-        meaning = METRICS[name]
-        if name not in _made:
-            kind = RayCounter if meaning.kind == "counter" else RayGauge
-            _made[name] = kind(name, meaning.text, ("run", *meaning.tags))
-        told = dict(zip(("run", *meaning.tags), (self.run, *tags), strict=True))
-        if meaning.kind == "gauge":
-            _made[name].set(float(value), tags=told)
-        elif value > 0:
-            _made[name].inc(float(value), tags=told)
-
-
-def _ray_is_up() -> bool:
-    ray: Any = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+    def taken(self) -> Iterator[Measure]:
+        while self._values:
+            (name, tags), value = self._values.popitem()
+            yield Measure(name, value, tags)

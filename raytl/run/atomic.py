@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,21 @@ def write_json(path: str | Path, value: Any) -> None:
     write_bytes(path, encode(value, indent=2) + b"\n")
 
 
-def replace_dir(temporary: str | Path, final: str | Path) -> None:
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where the system has no such call. Source: renameat2(2)."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def replace_dir(temporary: str | Path, final: str | Path, exchange: Callable[[Path, Path], bool] = exchange) -> None:
     """Put the folder `temporary` in the place of the folder `final`, which may exist; both on one file system.
 
     The two are exchanged in one step where the system can (Linux). Elsewhere the old one is first set aside as
@@ -55,7 +70,7 @@ def replace_dir(temporary: str | Path, final: str | Path) -> None:
     sync_tree(new)
     if not old.exists():
         new.rename(old)
-    elif _exchange(new, old):
+    elif exchange(new, old):
         sync_folder(old.parent)
         shutil.rmtree(new, ignore_errors=True)
     else:
@@ -107,17 +122,3 @@ def _swap_by_two_renames(new: Path, old: Path) -> None:
     old.rename(aside)
     new.rename(old)
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where the system has no such call. Source: renameat2(2)."""
-    try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        return False
-    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in _UNSUPPORTED:
-        return False
-    raise OSError(number, os.strerror(number), str(other))

@@ -10,7 +10,8 @@ from typing import TypeVar
 from raytl.errors import Unavailable
 
 T = TypeVar("T")
-_LONGEST_S = 16.0
+LONGEST_S = 16.0
+"""The longest wait between two attempts."""
 
 
 def retried(action: Callable[[], T], attempts: int = 8, pause: Callable[[float], None] | None = None) -> T:
@@ -25,7 +26,7 @@ def retried(action: Callable[[], T], attempts: int = 8, pause: Callable[[float],
         try:
             return action()
         except Unavailable:
-            pause(random.uniform(0.5, 1.0) * min(2**attempt, _LONGEST_S))
+            pause(random.uniform(0.5, 1.0) * min(2**attempt, LONGEST_S))
     try:
         return action()
     except Unavailable as exc:

@@ -41,7 +41,8 @@ from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translate
 
 CONNECTIONS = 32
 _CHUNK_BYTES = 1 << 20
-_PAGE_KEYS = 1000
+PAGE_KEYS = 1000
+"""Objects on one page of a listing."""
 _COPY_BYTES = 1 << 30
 _NO_ETAG = "0" * 32
 _LISTERS = 16
@@ -79,13 +80,13 @@ class S3Store:
 
     def _below(self, full: str) -> builtins.list[ObjectInfo]:
         """Everything below a prefix: one page where that is all, else each folder for itself, some at a time."""
-        page = client().list_objects_v2(Bucket=self.bucket, Prefix=full, MaxKeys=_PAGE_KEYS)
+        page = client().list_objects_v2(Bucket=self.bucket, Prefix=full, MaxKeys=PAGE_KEYS)
         if not page["IsTruncated"]:
             return self._infos(page)
         pages = (
             client()
             .get_paginator("list_objects_v2")
-            .paginate(Bucket=self.bucket, Prefix=full, Delimiter="/", PaginationConfig={"PageSize": _PAGE_KEYS})
+            .paginate(Bucket=self.bucket, Prefix=full, Delimiter="/", PaginationConfig={"PageSize": PAGE_KEYS})
         )
         found, folders = [], []
         for page in pages:
@@ -106,7 +107,7 @@ class S3Store:
     def first_page(self) -> tuple[builtins.list[ObjectInfo], bool, float | None]:
         """Up to a thousand objects, whether there are more, and the store's clock where it tells it, in seconds since 1970."""
         with translated(self.uri):
-            page = client().list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=_PAGE_KEYS)
+            page = client().list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=PAGE_KEYS)
         date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
         return (
             _without_markers(self._infos(page)),

@@ -26,7 +26,8 @@ from raytl.training.checkpoint import Progress
 from raytl.training.phase import Phase
 from raytl.world import World
 
-_EVENT_EVERY_S = 0.5
+EVENT_EVERY_S = 0.5
+"""The least time between two events of steps of one epoch, apart from its last."""
 _MAX_SEED = 2**63 - 1
 
 
@@ -182,7 +183,7 @@ class _Clock:
     def tell(self, progress: Progress, loss: float, rates: dict[str, float], phase: Phase) -> None:
         now, loader = time.monotonic(), self._setting.loader
         steps = loader.steps
-        if not self._setting.world.leads or (now - self._told < _EVENT_EVERY_S and progress.step < steps):
+        if not self._setting.world.leads or (now - self._told < EVENT_EVERY_S and progress.step < steps):
             return
         self._told = now
         self._setting.emit(

@@ -18,14 +18,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     requests: list[Any] = []
     monkeypatch.setattr(ask, "session", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(ask, "nodes", lambda: next(looks))
-    monkeypatch.setattr(ask, "_POLL_S", 0.0)
     monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda **given: requests.append(given))
     return requests
 
 
 def test_gpus_are_asked_for_and_waited_for(asked: list[Any]) -> None:
     said: list[str] = []
-    assert ask.ask(4, 60.0, said.append) == 4
+    assert ask.ask(4, 60.0, said.append, poll_s=0.0) == 4
     assert (asked, said) == ([{"bundles": [{"GPU": 1}] * 4}], ["0 of 4 GPUs are there"])
 
 

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from raytl.cluster.gang import run_group
+from raytl.cluster.session import session
 from raytl.config.schema import ComputeConfig
-from raytl.errors import ConfigError, NonFiniteLoss, WorkerFailed
+from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed
 from raytl.events import Message, Recorder, Restarted
 from tests.cluster.gang_work import Orders, add_ranks
 
-RAY = ComputeConfig(workers=2, device="cpu")
+pytestmark = pytest.mark.xdist_group("gang")
 
 
 def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None:
@@ -20,14 +22,23 @@ def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None
     assert watcher.events == [Message("rank 0 of 1")]
 
 
+@pytest.fixture(scope="module")
+def one_ray() -> Iterator[None]:
+    """An embedded Ray that the tests of this file share: starting one takes seconds."""
+    with session("local"):
+        yield
+
+
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     watcher = Recorder()
     orders = Orders(die_once=str(tmp_path / "died"))
-    assert run_group(add_ranks, orders, RAY, scratch=tmp_path / "s", on_event=watcher) == (0, 2, 3.0)
+    compute = ComputeConfig(workers=2, device="cpu")
+    assert run_group(add_ranks, orders, compute, scratch=tmp_path / "s", on_event=watcher) == (0, 2, 3.0)
     restarts = [event for event in watcher.events if isinstance(event, Restarted)]
     assert [event.attempt for event in restarts] == [1]
     said = {event.text for event in watcher.events if isinstance(event, Message)}
@@ -39,25 +50,25 @@ def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_a_workers_own_error_reaches_the_user_and_is_not_retried(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("one_ray")
+@pytest.mark.parametrize(
+    ("fail", "error", "text"),
+    [
+        ("user", NonFiniteLoss, "^the loss became nan in epoch 1$"),
+        ("bug", WorkerFailed, "A worker failed with ZeroDivisionError: a bug"),
+    ],
+)
+def test_an_error_of_the_work_reaches_the_user_and_is_not_retried(
+    tmp_path: Path, fail: str, error: type[RaytlError], text: str
+) -> None:
     watcher = Recorder()
-    with pytest.raises(NonFiniteLoss, match="^the loss became nan in epoch 1$"):
-        run_group(add_ranks, Orders(fail="user"), RAY, scratch=tmp_path, on_event=watcher)
+    with pytest.raises(error, match=text):
+        run_group(add_ranks, Orders(fail=fail), ComputeConfig(device="cpu"), scratch=tmp_path, on_event=watcher)
     assert not any(isinstance(event, Restarted) for event in watcher.events)
 
 
-@pytest.mark.thorough
 @pytest.mark.ray
-@pytest.mark.slow
-def test_a_bug_is_not_tried_again(tmp_path: Path) -> None:
-    watcher = Recorder()
-    with pytest.raises(WorkerFailed, match=r"A worker failed with ZeroDivisionError: a bug"):
-        run_group(add_ranks, Orders(fail="bug"), RAY, scratch=tmp_path, on_event=watcher)
-    assert not any(isinstance(event, Restarted) for event in watcher.events)
-
-
-@pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_what_the_cluster_cannot_hold_is_refused_with_the_arithmetic(tmp_path: Path) -> None:
     compute = ComputeConfig(workers=64, device="cpu", cpus_per_worker=4)
     with pytest.raises(ConfigError, match=r"64 worker\(s\) of 4 CPUs each; the cluster has 1 machine"):

@@ -21,3 +21,4 @@ def test_the_token_of_one_cluster_is_not_asked_for_by_the_next_ray(monkeypatch: 
     assert "RAY_AUTH_MODE" not in os.environ
     with session.session("local"):
         assert ray.is_initialized()
+    assert not ray.is_initialized()

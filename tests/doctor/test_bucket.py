@@ -52,7 +52,7 @@ def test_a_bucket_that_may_only_be_read_says_so(bucket: str, monkeypatch: pytest
 
 
 def test_the_first_page_is_all_that_is_listed(bucket: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raytl.store.s3._PAGE_KEYS", 2)
+    monkeypatch.setattr("raytl.store.s3.PAGE_KEYS", 2)
     for number in range(3):
         s3_client.put_object(Bucket=bucket, Key=f"{number}", Body=b"x")
     found = probe(Bucket(f"s3://{bucket}", False, STORAGE), "here")

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from raytl.run import atomic
+
+Exchange = Callable[[Path, Path], bool]
+
+
+def no_exchange(one: Path, other: Path) -> bool:
+    """Stands for a system that cannot exchange two names."""
+    return False
 
 
 def _folder(path: Path, text: str) -> Path:
@@ -51,12 +59,10 @@ def test_json_is_strict(tmp_path: Path) -> None:
     assert (tmp_path / "x.json").read_text() == '{\n  "loss": null\n}\n'
 
 
-@pytest.mark.parametrize("exchange", [True, False])
-def test_a_folder_takes_the_place_of_another(exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not exchange:
-        monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
+@pytest.mark.parametrize("exchange", [atomic.exchange, no_exchange])
+def test_a_folder_takes_the_place_of_another(exchange: Exchange, tmp_path: Path) -> None:
     final = _folder(tmp_path / "last", "old")
-    atomic.replace_dir(_folder(tmp_path / "tmp", "new"), final)
+    atomic.replace_dir(_folder(tmp_path / "tmp", "new"), final, exchange)
     assert (final / "file").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
 
@@ -77,10 +83,9 @@ def test_a_death_between_the_two_renames_is_settled_with_the_old_folder(
             raise RuntimeError("died here")
         return real(source, target)
 
-    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", dies)
     with pytest.raises(RuntimeError, match="died here"):
-        atomic.replace_dir(new, final)
+        atomic.replace_dir(new, final, no_exchange)
     monkeypatch.setattr(Path, "rename", real)
     assert not final.exists()
     atomic.settle_dir(final)

@@ -6,12 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raytl.errors import Conflict, RunError, StoreError, Unavailable
 from raytl.run.mirror import BEST, WHOLE, Mirror
 from raytl.store import retry
+from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.memory import MemoryStore
 from raytl.store.open import open_store
 
@@ -27,7 +29,7 @@ def copies(request: pytest.FixtureRequest, tmp_path: Path) -> Copies:
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry.time, "sleep", lambda _: None)
+    monkeypatch.setattr(retry, "LONGEST_S", 0.0)
 
 
 def write(mirror: Mirror, files: dict[str, str]) -> None:
@@ -114,8 +116,16 @@ def test_a_push_that_dies_on_the_way_leaves_the_checkpoint_before_it(
 ) -> None:
     here, there = copies("here"), copies("there")
     give(here, "one")
+    kind = type(here.store)
+    put = kind.put_bytes
+
+    def dies(self: ObjectStore, key: str, *given: Any) -> ObjectInfo:
+        if key.endswith(WHOLE):
+            raise KeyboardInterrupt
+        return put(self, key, *given)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Mirror, "_put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(kind, "put_bytes", dies)
         with pytest.raises(KeyboardInterrupt):
             give(here, "two")
     there.fetch()

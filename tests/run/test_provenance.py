@@ -49,13 +49,16 @@ def test_git_tells_the_commit_and_whether_tracked_files_differ(tmp_path: Path) -
     assert git_state(tmp_path) == {"commit": clean["commit"], "dirty": True}
 
 
-def test_gpus_are_read_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_output", lambda *command: "NVIDIA H200, 143771 MiB, 570.1\n")
+def test_gpus_are_read_from_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'NVIDIA H200, 143771 MiB, 570.1'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance(0)["gpus"] == [{"name": "NVIDIA H200", "memory": "143771 MiB", "driver": "570.1"}]
 
 
-def test_no_driver_is_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_output", lambda *command: None)
+def test_no_driver_is_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance(0)["gpus"] == []
 
 

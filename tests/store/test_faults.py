@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from raytl.config.schema import StorageConfig
 from raytl.errors import Denied, NotFound, StoreError, Unavailable
 from raytl.run.mirror import BEST, Mirror
-from raytl.store import s3
+from raytl.store import retry, s3
 from raytl.store.open import open_store
 from raytl.store.reach import reach
 from raytl.store.sync import pull
@@ -47,7 +46,7 @@ def between(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Ite
     """A proxy that boto3 finds in the environment; pauses between attempts are short."""
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        monkeypatch.setattr("raytl.store.retry.time.sleep", lambda _: threading.Event().wait(0.01))
+        monkeypatch.setattr(retry, "LONGEST_S", 0.01)
         s3.forget_client()
         yield proxy
     s3.forget_client()
@@ -169,7 +168,7 @@ def test_a_file_that_changes_between_listing_and_fetching_is_said_so_or_taken_wh
 def test_a_listing_that_changes_while_it_is_read_has_all_that_was_there_all_along(
     between: Proxy, bucket: str, photos: dict[str, bytes], s3_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "_PAGE_KEYS", 5)
+    monkeypatch.setattr(s3, "PAGE_KEYS", 5)
     new = {f"class-{i % 3}/{i}-new.jpg": b"new" * i for i in range(1, 40)}
     coming, going = list(new), [f"class-2/{i}.jpg" for i in range(2, COUNT, 3)]
 

@@ -37,7 +37,7 @@ def test_listings_of_several_pages_are_whole(bucket: str, s3_client: Any, monkey
     keys = [f"{folder}{number}" for folder in ("", "a!", "a/", "a/b/", "z/é/") for number in range(7)]
     for key in keys:
         s3_client.put_object(Bucket=bucket, Key=f"p/{key}", Body=b"")
-    monkeypatch.setattr(s3, "_PAGE_KEYS", 3)
+    monkeypatch.setattr(s3, "PAGE_KEYS", 3)
     assert [info.key for info in S3Store(bucket, "p").list()] == sorted(keys, key=str.encode)
     assert [info.key for info in S3Store(bucket, "p").list("a/b")] == [f"a/b/{number}" for number in range(7)]
 

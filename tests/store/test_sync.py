@@ -13,7 +13,7 @@ import pytest
 from raytl.data.formats import scan
 from raytl.errors import Archived, DataError, Denied, NotFound, StoreError
 from raytl.events import Message, Recorder, Work
-from raytl.store import s3, sync
+from raytl.store import s3
 from raytl.store.contract import ObjectInfo
 from raytl.store.local import LocalStore
 from raytl.store.open import open_store
@@ -185,29 +185,26 @@ def test_only_the_wanted_keys_come_and_the_others_stay(source: Path, fetched: li
 def test_hundreds_of_files_in_a_bucket_come_once_and_what_changed_comes_again(
     there: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "_PAGE_KEYS", 100)
+    def fetched(watcher: Recorder) -> tuple[int, int]:
+        last = watcher.events[-1]
+        assert isinstance(last, Work)
+        return last.done, last.bytes
+
+    monkeypatch.setattr(s3, "PAGE_KEYS", 100)
     uri = f"s3://{request.getfixturevalue(there)}/photos"
-    store, fetched = open_store(uri), list[str]()
+    store = open_store(uri)
     content = {f"{('cat', 'dög é', 'a+b/c')[i % 3]}/{i:03d}.jpg": f"{i}".encode() * i for i in range(300)}
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(store.put_bytes, content.keys(), content.values()))
-    real = sync._arrivals
-
-    def arrivals(*given: Any) -> Generator[ObjectInfo, None, None]:
-        for info in real(*given):
-            fetched.append(info.key)
-            yield info
-
-    monkeypatch.setattr(sync, "_arrivals", arrivals)
-    assert tree(pull(uri)) == content
-    assert sorted(fetched) == sorted(content)
-    fetched.clear()
-    store.put_bytes("cat/000.jpg", b"new")
+    watcher = Recorder()
+    assert tree(pull(uri, watcher)) == content
+    assert fetched(watcher) == (300, sum(map(len, content.values())))
+    store.put_bytes("cat/000.jpg", b"new!")
     store.delete("cat/003.jpg")
     store.put_bytes("owl.jpg", b"owl")
     del content["cat/003.jpg"]
-    assert tree(pull(uri)) == {**content, "cat/000.jpg": b"new", "owl.jpg": b"owl"}
-    assert sorted(fetched) == ["cat/000.jpg", "owl.jpg"]
+    assert tree(pull(uri, watcher)) == {**content, "cat/000.jpg": b"new!", "owl.jpg": b"owl"}
+    assert fetched(watcher) == (2, len(b"new!owl"))
 
 
 @pytest.mark.s3

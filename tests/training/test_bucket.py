@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +25,100 @@ from raytl.events import Event, Recorder, Resumed, Step, ignore
 from raytl.models.bundle import read_card
 from raytl.run import journal
 from raytl.run.home import Home
+from raytl.store import s3
 from raytl.store.open import open_store
-from raytl.training import steps
-from raytl.training.driver import train
+from raytl.training.driver import TrainResult, train
 from raytl.world import World
-from tests.conftest import S3, SWIFT
+from tests.conftest import S3, SWIFT, write_photos
 from tests.servers.swift import SECRET
-from tests.training.conftest import Interrupt, MakeExperiment
+from tests.training.conftest import Interrupt, MakeExperiment, toy
 
+pytestmark = pytest.mark.xdist_group("a run in a bucket")
 CANARY = "canary-secret-0123456789"
+SHORT = {"train.epochs": 1, "transfer.head_first": 0}
 
 
-@pytest.fixture(params=["memory", S3, SWIFT])
-def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A `storage.uri` that is no folder."""
+@dataclass(frozen=True)
+class Place:
+    """A store of one kind: a URI that is no folder, and the environment in which it is found."""
+
+    uri: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run that was trained into a store, and the cache of the machine that did it; not to be written to."""
+
+    experiment: Experiment
+    result: TrainResult
+    cache: Path
+
+
+@contextmanager
+def on_a_machine(cache: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"RAYTL_CACHE": str(cache), **environment}.items():
+            patch.setenv(name, value)
+        s3.forget_client()
+        yield
+    s3.forget_client()
+
+
+@pytest.fixture(scope="module", params=["memory", S3, SWIFT])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A store of each kind."""
+    folder = tmp_path_factory.mktemp("place")
     if request.param == "memory":
-        return f"memory://{tmp_path}"
-    bucket = request.getfixturevalue(request.param)
-    if request.param == "bucket":  # any secret will do there
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
-    return f"s3://{bucket}/runs"
+        return Place(f"memory://{folder}", {})
+    if request.param == S3.values[0]:  # any secret will do there
+        found = {"AWS_ENDPOINT_URL": request.getfixturevalue("s3_server"), "AWS_SECRET_ACCESS_KEY": CANARY}
+    else:
+        found = request.getfixturevalue("swift_server").environment
+    with on_a_machine(folder, found):
+        s3.client().create_bucket(Bucket="trained-here")
+    return Place("s3://trained-here", found)
 
 
-@pytest.fixture(autouse=True)
-def every_step_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "_EVENT_EVERY_S", 0.0)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """A run that was trained into a folder; not to be written to."""
+    root = tmp_path_factory.mktemp("whole")
+    experiment = toy(write_photos(root / "photos", 16), root / "runs")
+    with on_a_machine(root / "cache", {}):
+        train(experiment)
+    return experiment
+
+
+@pytest.fixture(scope="module")
+def stored(whole: Experiment, place: Place, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """The same, trained into a store."""
+    experiment, cache = override(whole, {"storage.uri": f"{place.uri}/runs"}), tmp_path_factory.mktemp("machine")
+    with on_a_machine(cache, place.environment):
+        return Stored(experiment, train(experiment), cache)
 
 
 @pytest.fixture
-def move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def storage(place: Place, own_cache: Path, tmp_path: Path) -> Iterator[str]:
+    """A `storage.uri` of the test's own in the store of each kind, found from a machine of the test's own."""
+    with on_a_machine(own_cache, place.environment):
+        yield f"{place.uri}/{tmp_path.name}"
+
+
+@pytest.fixture
+def move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str) -> Any:
     """Go on as on another machine: what this one's cache holds is not there."""
     return lambda name: monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "machines" / name))
+
+
+@pytest.fixture
+def copied(stored: Stored, storage: str) -> Experiment:
+    """A copy of the stored run, to be written to."""
+    experiment = override(stored.experiment, {"storage.uri": storage})
+    source, target = open_store(stored.result.run), open_store(Home.of(experiment).uri)
+    for info in source.list():
+        target.put_bytes(info.key, source.get_bytes(info.key))
+    return experiment
 
 
 def weights(experiment: Experiment) -> dict[str, torch.Tensor]:
@@ -63,26 +129,19 @@ def scores(experiment: Experiment) -> list[tuple[float, float]]:
     return [(row["train/loss"], row["val/accuracy"]) for row in journal.read(Home.of(experiment).folder.metrics)]
 
 
-def test_a_run_in_a_bucket_is_the_run_in_a_folder(make_experiment: MakeExperiment, storage: str, move: Any) -> None:
-    here = make_experiment()
-    there = override(here, {"storage.uri": storage})
-    train(here)
-    result = train(there)
-    assert (result.run, result.status) == (f"{storage}/toy", "trained")
-    assert scores(there) == scores(here)
-    move("another")
+@pytest.mark.usefixtures("storage")
+def test_a_run_in_a_bucket_is_the_run_in_a_folder(whole: Experiment, stored: Stored) -> None:
+    here, there = whole, stored.experiment
+    assert (stored.result.run, stored.result.status) == (f"{there.storage.uri}/toy", "trained")
     assert train(there).status == "already finished"
+    assert scores(there) == scores(here)
     one, other = weights(here), weights(there)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert Home.of(there).folder.verify() == []
 
 
-def test_a_run_goes_on_to_the_same_bits_on_another_machine(
-    make_experiment: MakeExperiment, storage: str, move: Any
-) -> None:
-    whole = make_experiment()
+def test_a_run_goes_on_to_the_same_bits_on_another_machine(whole: Experiment, storage: str, move: Any) -> None:
     broken = override(whole, {"storage.uri": storage})
-    train(whole)
     with pytest.raises(KeyboardInterrupt):
         train(broken, on_event=Interrupt(2, 3))
     move("another")
@@ -95,28 +154,25 @@ def test_a_run_goes_on_to_the_same_bits_on_another_machine(
 
 
 def test_scores_and_predictions_come_from_the_bucket_and_the_look_at_the_test_stays_there(
-    make_experiment: MakeExperiment, storage: str, move: Any, tmp_path: Path
+    copied: Experiment, move: Any, tmp_path: Path
 ) -> None:
-    experiment = make_experiment({"storage.uri": storage})
-    run = train(experiment).run
-    move("second")
+    run = Home.of(copied).uri
     found = evaluate(run, resamples=20)
     assert open_store(run).exists("evaluation/test/report.md")
     move("third")
     again = evaluate(run, resamples=20)
     assert (again.look, again.metrics) == (1, found.metrics)
-    photos = sorted(Path(experiment.data.uri).rglob("*.jpg"))[:4]
+    photos = sorted(Path(copied.data.uri).rglob("*.jpg"))[:4]
     predicted = predict(run, photos, out=tmp_path / "p.csv")
     assert len(predicted.predicted) == 4
     assert found.images > 0
 
 
 def test_a_worker_on_another_machine_finds_the_model_and_the_images_of_a_run_in_a_bucket(
-    make_experiment: MakeExperiment, storage: str, move: Any, tmp_path: Path
+    stored: Stored, move: Any
 ) -> None:
-    experiment = make_experiment({"storage.uri": storage})
-    train(experiment)
-    home = Home.of(experiment)
+    home = Home.of(stored.experiment)
+    home.fetch()
     shard = Shard(
         bundle=str(home.folder.best),
         samples=recorded(home.folder, "test"),
@@ -125,8 +181,8 @@ def test_a_worker_on_another_machine_finds_the_model_and_the_images_of_a_run_in_
         max_pixels=10**6,
         digest=read_card(home.folder.best).digest,
         run=home.uri,
-        data=experiment.data.uri,
-        storage=experiment.storage,
+        data=stored.experiment.data.uri,
+        storage=stored.experiment.storage,
     )
     here = score_shard(World.solo(), shard, ignore)
     move("another")
@@ -135,36 +191,33 @@ def test_a_worker_on_another_machine_finds_the_model_and_the_images_of_a_run_in_
     assert (here.probabilities == there.probabilities).all()
 
 
-def test_a_second_run_to_the_same_place_is_refused(
-    make_experiment: MakeExperiment, storage: str, move: Any, tmp_path: Path
-) -> None:
-    experiment = make_experiment({"storage.uri": storage})
-    refused: list[str] = []
+def test_a_second_run_to_the_same_place_is_refused(whole: Experiment, storage: str, tmp_path: Path) -> None:
+    experiment = override(whole, {"storage.uri": storage})
+    said = r"another raytl(?s:.*)Wait for it, stop it, or give this experiment another name"
 
     def second(event: Event) -> None:
-        if isinstance(event, Step) and not refused:
+        if isinstance(event, Step):
             home = Home.of(experiment)
             other = Home(home.uri)
             other.folder = type(home.folder)(tmp_path / "elsewhere")
-            with pytest.raises(RunError, match="another raytl") as caught, other.owned():
+            with pytest.raises(RunError, match=said), other.owned():
                 pass
-            refused.append(str(caught.value))
+            raise KeyboardInterrupt
 
-    train(experiment, on_event=second)
-    assert "Wait for it, stop it, or give this experiment another name" in refused[0]
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment, on_event=second)
 
 
-def test_new_keeps_the_run_before_it_aside(make_experiment: MakeExperiment, storage: str, move: Any) -> None:
-    experiment = make_experiment({"storage.uri": storage})
-    train(experiment)
-    other = override(experiment, {"optim.lr": 0.01})
+def test_new_keeps_the_run_before_it_aside(copied: Experiment, move: Any) -> None:
+    other = override(copied, {"optim.lr": 0.01, **SHORT})
     with pytest.raises(RunError, match=r"optim\.lr"):
         train(other)
-    assert train(other, new=True).status == "trained"
+    result = train(other, new=True)
+    assert result.status == "trained"
     move("another")
-    aside = Home.open(f"{storage}/toy.old-1")
+    aside = Home.open(f"{result.run}.old-1")
     assert aside.folder.verify() == []
-    assert Home.open(f"{storage}/toy").folder.verify() == []
+    assert Home.open(result.run).folder.verify() == []
 
 
 def test_a_run_that_is_not_there_is_said_so(storage: str) -> None:
@@ -173,17 +226,16 @@ def test_a_run_that_is_not_there_is_said_so(storage: str) -> None:
 
 
 def test_no_secret_is_written_anywhere(
-    make_experiment: MakeExperiment, storage: str, tmp_path: Path, own_cache: Path
+    stored: Stored, copied: Experiment, storage: str, tmp_path: Path, own_cache: Path
 ) -> None:
-    experiment = make_experiment({"storage.uri": storage})
-    evaluate(train(experiment).run, resamples=20)
+    evaluate(Home.of(copied).uri, resamples=20)
     with pytest.raises(RunError, match="no run is there") as caught:
         evaluate(f"{storage}/none")
     copy = tmp_path / "copy"
     store = open_store(storage)
     for info in store.list():
         store.get_to_file(info.key, copy / info.key)
-    files = [path for root in (copy, own_cache) for path in root.rglob("*") if path.is_file()]
+    files = [path for root in (copy, own_cache, stored.cache) for path in root.rglob("*") if path.is_file()]
     assert len(files) > 20
     for secret in (CANARY, SECRET):
         assert not [path for path in files if secret.encode() in path.read_bytes()]
@@ -195,7 +247,12 @@ def test_no_secret_is_written_anywhere(
 @pytest.mark.thorough
 @pytest.mark.parametrize("there", [S3, SWIFT])
 def test_two_ray_workers_train_into_a_bucket(
-    make_experiment: MakeExperiment, there: str, request: pytest.FixtureRequest, move: Any, own_cache: Path
+    make_experiment: MakeExperiment,
+    there: str,
+    request: pytest.FixtureRequest,
+    own_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     changes = {
         "storage.uri": f"s3://{request.getfixturevalue(there)}/runs", "compute.cluster": "local", "compute.workers": 2,
@@ -204,6 +261,6 @@ def test_two_ray_workers_train_into_a_bucket(
     experiment = make_experiment(changes)
     run = train(experiment).run
     shutil.rmtree(own_cache)
-    move("another")
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "another"))
     assert evaluate(run, resamples=20).images > 0
     assert not [thread.name for thread in threading.enumerate() if thread.name in ("lease", "upload")]

@@ -12,7 +12,6 @@ from raytl.config.override import override
 from raytl.evaluation.evaluate import evaluate
 from raytl.run import journal
 from raytl.run.home import Home
-from raytl.training import steps
 from raytl.training.driver import train
 from tests.training.conftest import Interrupt, MakeExperiment
 
@@ -20,10 +19,9 @@ pytestmark = pytest.mark.s3
 
 
 def test_a_streamed_run_is_the_pulled_one_to_the_bit_also_where_it_goes_on(
-    make_experiment: MakeExperiment, bucket: str, s3_client: Any, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    make_experiment: MakeExperiment, bucket: str, s3_client: Any, own_cache: Path
 ) -> None:
-    monkeypatch.setattr(steps, "_EVENT_EVERY_S", 0.0)
-    here = make_experiment()
+    here = make_experiment({"train.epochs": 2}, per_class=10)
     root = Path(here.data.uri)
     for path in root.rglob("*.jpg"):
         s3_client.upload_file(str(path), bucket, f"photos/{path.relative_to(root).as_posix()}")

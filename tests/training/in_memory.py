@@ -1,0 +1,115 @@
+"""The training loop on images in memory: no files to scan, no plots, no run folder but for its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raytl.config.schema import Experiment
+from raytl.data.augment import TrainAugment
+from raytl.data.loader import EvalLoader, TrainLoader
+from raytl.data.mix import mix
+from raytl.events import EpochEnded, Event, Recorder, StageOpened
+from raytl.models.backbone import build
+from raytl.tasks.classification import loss
+from raytl.training import checkpoint
+from raytl.training.average import WeightAverage
+from raytl.training.checkpoint import Checkpoint, Progress
+from raytl.training.loop import Sink, epochs
+from raytl.training.plan import depth_of
+from raytl.training.stages import timeline
+from raytl.training.steps import Setting
+from raytl.training.validate import Validation
+from raytl.world import World
+
+CLASSES = 3
+_CPU = torch.device("cpu")
+
+
+@dataclass
+class Fitted:
+    """What a run in memory left: its events, its epochs' metrics without clocks, its progress, and its checkpoints."""
+
+    events: list[Event]
+    records: list[dict[str, Any]] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    checkpoints: list[Path] = field(default_factory=list)
+
+    @property
+    def stages(self) -> list[StageOpened]:
+        """The stages that opened."""
+        return [event for event in self.events if isinstance(event, StageOpened)]
+
+    @property
+    def losses(self) -> list[float]:
+        """The training loss of each epoch."""
+        return [event.metrics["train/loss"] for event in self.events if isinstance(event, EpochEnded)]
+
+
+def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, count: int = 24) -> Fitted:
+    """Train `experiment` on `count` noisy squares as this process's only worker; checkpoints go into `folder`."""
+    torch.manual_seed(experiment.train.seed)
+    torch.use_deterministic_algorithms(experiment.train.deterministic)
+    backbone = build(experiment.model, CLASSES)
+    px = backbone.preprocess.image_px
+    images, targets = squares(count, px)
+    watcher = Recorder()
+    found = Fitted(watcher.events)
+    setting = Setting(
+        experiment=experiment,
+        world=World.solo(),
+        device=_CPU,
+        precision=torch.float32,
+        channels_last=False,
+        preprocess=backbone.preprocess,
+        loader=TrainLoader(
+            images,
+            targets,
+            TrainAugment(experiment.augment, backbone.preprocess),
+            batch=experiment.train.batch_size,
+            seed=experiment.train.seed,
+            world=World.solo(),
+        ),
+        loss=loss(experiment.train, {str(number): count // CLASSES for number in range(CLASSES)}),
+        mix=mix(experiment.augment, CLASSES),
+        average=WeightAverage(experiment.optim.ema) if experiment.optim.ema is not None else None,
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        emit=watcher,
+    )
+    stages = timeline(experiment.transfer, depth_of(experiment, backbone), experiment.train.epochs)
+    validation = EvalLoader(images, targets, backbone.preprocess, batch=8, world=World.solo()), targets
+    found.progress += epochs(setting, backbone, stages, validation, CLASSES, _sink(found, folder), resume)
+    return found
+
+
+def squares(
+    count: int, px: int
+) -> tuple[list[np.ndarray[Any, np.dtype[np.uint8]]], np.ndarray[Any, np.dtype[np.int64]]]:
+    """`count` noisy squares of `px`, brighter in the channel of their class; and their classes."""
+    draw = np.random.default_rng(0)
+    targets = np.arange(count) % CLASSES
+    images = draw.integers(0, 120, size=(count, px, px, 3))
+    images[np.arange(count), :, :, targets] += 80
+    return list(images.astype(np.uint8)), targets
+
+
+def _sink(found: Fitted, folder: Path) -> Sink:
+    def record(values: Mapping[str, float | str]) -> None:
+        clocks = ("seconds", "images_per_s")
+        found.records.append({key: value for key, value in values.items() if not key.endswith(clocks)})
+
+    def best(module: torch.nn.Module, _: Validation, __: int) -> None:
+        found.best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+    def last(state: Checkpoint) -> None:
+        found.checkpoints.append(folder / f"{len(found.checkpoints):03d}")
+        checkpoint.save(found.checkpoints[-1], state)
+
+    return Sink(record=record, best=best, last=last)

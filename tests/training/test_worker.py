@@ -1,0 +1,81 @@
+"""What a worker makes of an experiment's options, without a plan, plots or a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.config.schema import Experiment
+from raytl.data.audit import audit
+from raytl.data.formats import scan
+from raytl.data.split import divide
+from raytl.events import ignore
+from raytl.training.worker import Job, prepare
+from raytl.world import World
+from tests.conftest import write_photos
+from tests.training.conftest import toy
+
+Losses = list[dict[str, Any]]
+Fit = Callable[..., Losses]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 photos of each of 3 classes; not to be written to."""
+    return write_photos(tmp_path_factory.mktemp("photos"), 16)
+
+
+@pytest.fixture
+def fit(photos: Path, tmp_path: Path) -> Fit:
+    """Train a toy with changes as this process's only worker; the metrics of each epoch."""
+
+    def run(changes: dict[str, Any]) -> Losses:
+        experiment, rows = toy(photos, tmp_path, changes), Losses()
+        made = prepare(
+            World.solo(),
+            job(experiment, tmp_path / experiment.name),
+            ignore,
+            record=lambda _, values: rows.append(dict(values)),
+        )
+        try:
+            made.fit()
+        finally:
+            made.close()
+        return rows
+
+    return run
+
+
+def job(experiment: Experiment, root: Path) -> Job:
+    splits = divide(audit(scan(experiment.data.uri), experiment.data).samples)
+    return Job(experiment, str(root), splits.train, splits.val, splits.classes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.loss": "focal", "train.class_weights": "balanced"},
+        {"train.sampler": "balanced", "train.label_smoothing": 0.1, "augment.cutmix": 1.0},
+        {"optim.name": "sgd", "optim.schedule": "onecycle", "optim.lr": 0.05},
+        {"optim.name": "lamb", "optim.schedule": "restarts", "optim.restart_every": 1},
+        {"transfer.unfreeze": "all", "train.precision": "bf16", "augment.erasing": 0.3, "augment.blur": True},
+        {"transfer.unfreeze": 0},
+        {"data.cache": "on", "data.loader_workers": 1},
+    ],
+    ids=lambda changes: " ".join(changes),
+)
+def test_every_option_trains_and_learns(fit: Fit, changes: dict[str, Any]) -> None:
+    losses = [row["train/loss"] for row in fit({"train.deterministic": False, **changes})]
+    assert losses[-1] < losses[0]
+
+
+def test_a_solved_head_starts_training_where_a_linear_probe_ends(fit: Fit) -> None:
+    """The first epoch of a run that starts from a solved head is better than that of one that starts at zero."""
+    changes = {"train.epochs": 1, "transfer.unfreeze": 0, "optim.lr": 1e-5, "optim.warmup": 0, "train.seed": 3}
+    zero, solved = (
+        fit({**changes, "name": start, "transfer.head_start": start})[0]["val/log_loss"] for start in ("zero", "solved")
+    )
+    assert solved < zero
