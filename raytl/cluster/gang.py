@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pickle
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -50,8 +51,10 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    work: Any
-    payload: Any
+    """`work` is the function and its payload, pickled: Ray Train's controller hands them on, and would import torch and
+    timm to unpack what it never uses."""
+
+    work: bytes
     line: Any
     attempt: int = 0
 
@@ -81,7 +84,7 @@ def run_group(
         assert not isinstance(alone, Paused), "nobody asked for it"
         return alone
     with session(compute.cluster), _scratch(scratch), channel(on_event) as line:
-        call, attempts = _Call(work, payload, line.line), list[Ended]()
+        call, attempts = _Call(_pickled(work, payload), line.line), list[Ended]()
         while True:
             line.begin(len(attempts))
             here, nodes = _place(compute, on_event)
@@ -111,6 +114,13 @@ def _scratch(folder: Path) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pickled(work: Any, payload: Any) -> bytes:
+    from ray import cloudpickle
+
+    content: bytes = cloudpickle.dumps((work, payload))
+    return content
 
 
 def _place(compute: ComputeConfig, on_event: OnEvent) -> tuple[Place, tuple[str, ...]]:
@@ -210,4 +220,5 @@ def _on_worker(config: dict[str, Any]) -> Any:
     )
     be_patient()
     with pulse.beating(world, call.line.board, call.attempt):
-        return call.work(world, call.payload, call.line)
+        work, payload = pickle.loads(call.work)
+        return work(world, payload, call.line)
