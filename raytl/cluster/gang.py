@@ -51,8 +51,8 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """`work` is the function and its payload, pickled: Ray Train's controller hands them on, and would import torch and
-    timm to unpack what it never uses."""
+    """`work` is the function and its payload, pickled, as is what it returns: Ray Train's controller hands both on, and
+    would import torchvision and timm to unpack what it never uses."""
 
     work: bytes
     line: Any
@@ -146,7 +146,7 @@ def _outcome(trainer: Any, watch: Watch) -> _Returned | Ended:
     import ray.train
 
     try:
-        value = trainer.fit().return_value
+        value = pickle.loads(trainer.fit().return_value)
     except ray.train.WorkerGroupError as exc:
         return _ended(tuple(_unwrap(error) for error in exc.worker_failures.values()) or (exc,), watch)
     except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as exc:
@@ -208,7 +208,7 @@ def _trainer(call: _Call, here: Place, nodes: tuple[str, ...], scratch: Path) ->
     )
 
 
-def _on_worker(config: dict[str, Any]) -> Any:
+def _on_worker(config: dict[str, Any]) -> bytes:
     import ray.train
 
     from raytl.cluster.network import be_patient
@@ -221,4 +221,4 @@ def _on_worker(config: dict[str, Any]) -> Any:
     be_patient()
     with pulse.beating(world, call.line.board, call.attempt):
         work, payload = pickle.loads(call.work)
-        return work(world, payload, call.line)
+        return pickle.dumps(work(world, payload, call.line))

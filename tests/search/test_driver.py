@@ -189,13 +189,14 @@ def test_the_plan_shows_every_depth_and_the_arithmetic(make_sweep: MakeSweep) ->
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep) -> None:
-    experiment = make_sweep({"compute.cluster": "local", "search.trials": 6})
-    heard = Recorder()
-    result = tune(experiment, on_event=heard)
-    assert sum(result.trials.values()) == 6
+    changes = {"compute.cluster": "local", "compute.cpus_per_worker": 1, "search.trials": 3}
+    experiment = make_sweep(changes | {"search.replicates.top": 1})
+    result = tune(experiment)
+    assert sum(result.trials.values()) == 3
+    assert [len(each["scores"]) for each in result.replicates] == [2], "its own score, and that of another seed"
     assert json.loads((sweep_root(experiment) / "summary.json").read_bytes())["status"] == "finished"
     assert not (sweep_root(experiment) / ".ray").exists()
-    assert len(outline(sweep_root(experiment))) == 6
+    assert len(outline(sweep_root(experiment))) == 3
 
 
 @pytest.mark.thorough
