@@ -22,7 +22,7 @@ class LeanTrainer(TorchTrainer):
 
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
         if not _has_dashboard():
-            parts["scaling_policy"] = _FixedHere(self.scaling_config)
+            parts["scaling_policy"] = _FixedHere(parts["scaling_policy"].scaling_config)
         return super()._initialize_and_run_controller(**parts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from raytl.config.space import Space
 from raytl.run.plots import new_figure, save
 from raytl.search.record import TrialRecord
-from raytl.search.report.charts import BLUE, GREY, ORANGE, best_so_far
+from raytl.search.report.charts import BLUE, GREY, ORANGE, best_so_far, short
 
 
 def write(
@@ -79,7 +79,9 @@ def _slices(path: Path, records: Sequence[TrialRecord], space: Space, metric: st
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, dimension in zip(grid.flat, space.dimensions, strict=False):
         some = [record for record in records if dimension.key in record.overrides]
-        axes.scatter([record.overrides[dimension.key] for record in some], _values(some), c=_colours(some), s=18)
+        axes.scatter(
+            _places([record.overrides[dimension.key] for record in some]), _values(some), c=_colours(some), s=18
+        )
         axes.set_title(dimension.key, fontsize=10)
         if dimension.kind == "log":
             axes.set_xscale("log")
@@ -87,3 +89,9 @@ def _slices(path: Path, records: Sequence[TrialRecord], space: Space, metric: st
         axes.set_visible(False)
     figure.supylabel(metric, fontsize=10)
     _keep(path, figure, list(grid.flat))
+
+
+def _places(values: Sequence[Any]) -> Sequence[Any]:
+    """Return the values where all are numbers, else their names: matplotlib has no axis of both."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return values if numbers else [short(value) for value in values]
