@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from raytl.retrain.tick import Retraining
 
 _INTERRUPTED = "interrupted; the next tick goes on from here"
-_LONGEST_WAIT_S = 60.0
-"""Clocks are set and machines sleep meanwhile."""
 _COLOURS = {"promote": "green", "keep": "cyan", "reject": "yellow", "attention": "yellow", "failure": "red"}
 
 
@@ -82,30 +79,17 @@ def _watch(terminal: Terminal, experiment: Experiment, expression: str) -> None:
     """Ticks until Ctrl-C; one that fails is told, and the next one comes."""
     from raytl.retrain.cron import schedule
     from raytl.retrain.tick import registry_of
+    from raytl.retrain.watch import due_times
 
     due = schedule(expression)
     registry_of(experiment)
-    while True:
-        now = _now()
-        at = due.after(now).replace(fold=now.fold)
-        terminal.say(f"the next tick is at {at.strftime('%Y-%m-%d %H:%M')}")
-        while (left := at.timestamp() - _now().timestamp()) > 0:
-            _wait(min(left, _LONGEST_WAIT_S))
+    for _ in due_times(due, lambda at: terminal.say(f"the next tick is at {at.strftime('%Y-%m-%d %H:%M')}")):
         try:
             with guarded(terminal, None, _INTERRUPTED):
                 _tick(terminal, experiment, None)
         except typer.Exit as ended:
             if ended.exit_code == INTERRUPTED:
                 raise
-
-
-def _now() -> datetime:
-    """What the clock on the wall shows: schedules go by it, whatever summer does to it."""
-    return datetime.now()
-
-
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)
 
 
 def _time(text: str | None) -> datetime | None:

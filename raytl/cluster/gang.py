@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pickle
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -50,8 +51,10 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    work: Any
-    payload: Any
+    """`work` is the function and its payload, pickled, as is what it returns: Ray Train's controller hands both on, and
+    would import torchvision and timm to unpack what it never uses."""
+
+    work: bytes
     line: Any
     attempt: int = 0
 
@@ -81,7 +84,7 @@ def run_group(
         assert not isinstance(alone, Paused), "nobody asked for it"
         return alone
     with session(compute.cluster), _scratch(scratch), channel(on_event) as line:
-        call, attempts = _Call(work, payload, line.line), list[Ended]()
+        call, attempts = _Call(_pickled(work, payload), line.line), list[Ended]()
         while True:
             line.begin(len(attempts))
             here, nodes = _place(compute, on_event)
@@ -113,6 +116,13 @@ def _scratch(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _pickled(work: Any, payload: Any) -> bytes:
+    from ray import cloudpickle
+
+    content: bytes = cloudpickle.dumps((work, payload))
+    return content
+
+
 def _place(compute: ComputeConfig, on_event: OnEvent) -> tuple[Place, tuple[str, ...]]:
     """How many workers, and the machines that they go to (any, where none is named)."""
     if compute.cluster == "local":
@@ -136,7 +146,7 @@ def _outcome(trainer: Any, watch: Watch) -> _Returned | Ended:
     import ray.train
 
     try:
-        value = trainer.fit().return_value
+        value = pickle.loads(trainer.fit().return_value)
     except ray.train.WorkerGroupError as exc:
         return _ended(tuple(_unwrap(error) for error in exc.worker_failures.values()) or (exc,), watch)
     except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as exc:
@@ -198,7 +208,7 @@ def _trainer(call: _Call, here: Place, nodes: tuple[str, ...], scratch: Path) ->
     )
 
 
-def _on_worker(config: dict[str, Any]) -> Any:
+def _on_worker(config: dict[str, Any]) -> bytes:
     import ray.train
 
     from raytl.cluster.network import be_patient
@@ -210,4 +220,5 @@ def _on_worker(config: dict[str, Any]) -> Any:
     )
     be_patient()
     with pulse.beating(world, call.line.board, call.attempt):
-        return call.work(world, call.payload, call.line)
+        work, payload = pickle.loads(call.work)
+        return pickle.dumps(work(world, payload, call.line))

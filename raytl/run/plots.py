@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _INK, _FAINT = "#26323c", "#8894a0"
 _COLOURS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
+_DPI = 110
 _NUMBERED_CELLS = 25
 """Up to so many classes each cell of a confusion matrix says its count."""
 _NAMED_CLASSES = 60
@@ -51,7 +52,7 @@ def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     `lr/<group>`, `stage` (a line where it changes) and `best` (the last true one is marked). Missing ones are left out.
     """
     groups = sorted({key for record in records for key in record if key.startswith("lr/")}, key=_group_order(records))
-    figure = _figure(4.6 * (3 if groups else 2), 3.8)
+    figure = new_figure(4.6 * (3 if groups else 2), 3.8)
     panels = figure.subplots(1, 3 if groups else 2, squeeze=False)[0]
     _panel(panels[0], records, {"train/loss": "train loss", "val/log_loss": "val log loss"}, "loss")
     _panel(panels[1], records, {f"val/{name}": name.replace("_", " ") for name in _SCORES}, "validation scores")
@@ -60,13 +61,13 @@ def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     for panel in panels:
         _mark_stages(panel, records)
     _mark_best(panels[:2], records)
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
     """Draw the confusion matrix `(classes, classes)`, shaded by the share of each true class; counts in the cells."""
     side = min(14.0, 3.2 + 0.42 * len(classes))
-    figure = _figure(side + 0.8, side)
+    figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
     rows = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
@@ -76,14 +77,14 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
     _name_classes(axes, classes)
     if len(classes) <= _NUMBERED_CELLS:
         _number_cells(axes, matrix, shares)
-    _save(figure, path)
+    save(figure, path)
 
 
 def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistakes") -> None:
     """Draw photos with what they are, what they were called and how surely; a line of text when there are none."""
     columns = min(4, max(len(tiles), 1))
     rows = -(-len(tiles) // columns) or 1
-    figure = _figure(max(2.7 * columns, 4.5), 3.2 * rows + 0.4 if tiles else 1.6)
+    figure = new_figure(max(2.7 * columns, 4.5), 3.2 * rows + 0.4 if tiles else 1.6)
     figure.suptitle(title, color=_INK, fontsize=12)
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     for cell in cells:
@@ -96,23 +97,26 @@ def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistake
         cell.text(-0.5, below, _short(tile.name, 40, tail=True), va="top", **_small())
     if not tiles:
         cells[0].text(0.5, 0.5, "No mistakes.", ha="center", va="center", fontsize=14, color=_FAINT)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` as a PNG file."""
+    canvas: Any = figure.canvas
     buffer = io.BytesIO()
     with warnings.catch_warnings():  # a class may be named in a script that the font lacks: boxes are drawn
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format="png", dpi=110)
+        canvas.print_png(buffer)  # the same pixels as savefig, which lays out and draws a figure twice
     write_bytes(path, buffer.getvalue())
 
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from raytl.search.gang import GangRun
 from raytl.search.plan import TrialShape
-from raytl.search.searcher import TOLD
 from raytl.search.trial import SweepJob, Task
 from raytl.search.worker import Result, TrialRun
 
@@ -28,6 +27,8 @@ _TUNE = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
 """Tune writes no tables, no logs and no state of its own: Optuna's storage and the trials' folders are the truth."""
+TOLD = "told"
+"""The key of a Tune result that holds the trial's own result, as JSON: Tune flattens and adds to what it is given."""
 _NO_CPU = {"node:__internal_head__": 0.001}
 """What the process of a trial of several workers holds: a place on the head node, and nothing that its workers need."""
 

@@ -17,10 +17,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from raytl.cluster.session import nodes
+from raytl.search.execute import TOLD
 from raytl.search.study import Asked
-
-TOLD = "told"
-"""The key of a Tune result that holds the trial's own result, as JSON: Tune flattens and adds to what it is given."""
 
 
 class Board(Protocol):
@@ -114,6 +112,3 @@ class StudyScheduler(FIFOScheduler):
         told = json.loads(result[TOLD])
         stop = self._board.report(trial.config["number"], told["epoch"], told)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
-
-
-__all__ = ["TOLD", "StudyScheduler", "StudySearcher"]

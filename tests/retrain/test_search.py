@@ -55,11 +55,6 @@ def test_a_search_is_run_and_its_winner_is_the_challenger(
     assert (record.about.tick, record.about.parent) == (found.id, 1)
     assert record.about.run != sweep
     assert record.about.run.startswith(days.experiment.storage.uri)
-    days.add(10)
-    after = days.tick().tick
-    assert after is not None
-    assert isinstance(after.decision, Train), "the next search is a training later"
-    assert (after.since_search, days.registry.numbers()) == (1, [1, 2, 3])
 
 
 def test_a_search_that_was_interrupted_is_gone_on_with(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:

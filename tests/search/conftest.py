@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,11 @@ from safetensors.torch import save_file
 
 from raytl.config.override import override
 from raytl.config.schema import Experiment, ModelConfig, PreprocessOverride
+from raytl.events import Recorder
 from raytl.models.backbone import build
+from raytl.search.driver import SweepResult, tune
+from raytl.search.trial import sweep_root
+from tests.conftest import write_photos
 
 MakeSweep = Callable[..., Experiment]
 
@@ -56,3 +62,29 @@ def make_sweep(make_photos: Callable[..., Path], weights: Path, tmp_path: Path) 
         return override(toy(make_photos(12), weights, tmp_path / "runs"), changes or {})
 
     return make
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A sweep that ended, what it gave and what was heard of it."""
+
+    experiment: Experiment
+    result: SweepResult
+    heard: Recorder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """`toy` at its end, for tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("finished")
+    experiment = toy(write_photos(folder / "photos", 12), write_weights(folder), folder / "runs")
+    heard = Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAYTL_CACHE", str(folder / "cache"))
+        return Finished(experiment, tune(experiment, on_event=heard), heard)
+
+
+def outline(experiment: Experiment, *without: str) -> list[dict[str, str]]:
+    """What depends on neither the clock nor the place, of every trial."""
+    rows = csv.DictReader((sweep_root(experiment) / "trials.csv").read_text().splitlines())
+    return [{k: v for k, v in row.items() if k not in ("seconds", "folder", *without)} for row in rows]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from raytl.config.override import override
 from raytl.config.places import sweep_uri
-from raytl.config.schema import Experiment
 from raytl.events import Event, TrialChanged
 from raytl.run.home import Home
 from raytl.search.driver import tune
-from raytl.search.trial import sweep_root
 from raytl.store.open import open_store
 from tests.conftest import S3, SWIFT
-
-MakeSweep = Callable[..., Experiment]
+from tests.search.conftest import Finished, MakeSweep, outline
 
 
 @pytest.fixture(params=["memory", S3, SWIFT])
@@ -28,18 +22,11 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"s3://{request.getfixturevalue(request.param)}/runs"
 
 
-def outline(experiment: Experiment) -> list[dict[str, str]]:
-    rows = csv.DictReader((sweep_root(experiment) / "trials.csv").read_text().splitlines())
-    return [{k: v for k, v in row.items() if k not in ("seconds", "folder", "features")} for row in rows]
-
-
 @pytest.mark.thorough
 def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
-    make_sweep: MakeSweep, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Finished, make_sweep: MakeSweep, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = make_sweep()
-    broken = override(whole, {"storage.uri": storage})
-    tune(whole)
+    broken = make_sweep({"storage.uri": storage})
 
     def ctrl_c(event: Event) -> None:
         if isinstance(event, TrialChanged) and (event.number, event.epoch, event.state) == (2, 1, "running"):
@@ -53,7 +40,7 @@ def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
         broken, on_event=lambda e: again.append(e.number) if isinstance(e, TrialChanged) and e.epoch else None
     )
     assert min(again) == 2, "what ended was not run again"
-    assert outline(broken) == outline(whole)
+    assert outline(broken, "features") == outline(finished.experiment, "features")
     assert result.report == f"{sweep_uri(broken)}/report.html"
     assert open_store(sweep_uri(broken)).exists("report.html")
     assert Home.open(result.run).folder.verify() == []

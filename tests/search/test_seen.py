@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from wsgiref.util import setup_testing_defaults
 
 import numpy as np
@@ -19,9 +19,10 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from PIL import Image
 
-from raytl.config.schema import Experiment
-from raytl.search.driver import tune
 from raytl.search.trial import sweep_root
+from tests.search.conftest import Finished
+from tests.search.test_study import opened as opened_study
+from tests.search.test_study import run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHARTS = 5
@@ -39,22 +40,20 @@ def get(app: Callable[..., Any], path: str) -> Any:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("storage", ["journal", "sqlite"])
-def test_optuna_dashboard_opens_the_storage(storage: str, make_sweep: Callable[..., Experiment]) -> None:
+def test_optuna_dashboard_opens_the_storage(storage: Literal["journal", "sqlite"], tmp_path: Path) -> None:
     from optuna_dashboard import wsgi
 
-    experiment = make_sweep({"search.storage": storage, "search.replicates.top": 0})
-    tune(experiment)
-    folder = sweep_root(experiment)
+    run(opened_study(tmp_path, storage=storage))
     opened: BaseStorage = (
-        JournalStorage(JournalFileBackend(str(folder / "study.log")))
+        JournalStorage(JournalFileBackend(str(tmp_path / "study.log")))
         if storage == "journal"
-        else RDBStorage(f"sqlite:///{folder / 'study.db'}")
+        else RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
     )
     app = wsgi(opened)
     (study,) = get(app, "/api/studies")["study_summaries"]
     assert study["study_name"] == "toy"
     shown = get(app, f"/api/studies/{study['study_id']}")
-    assert [trial["number"] for trial in shown["trials"]] == [0, 1, 2, 3]
+    assert [trial["number"] for trial in shown["trials"]] == list(range(8))
     assert {trial["state"] for trial in shown["trials"]} <= {"Complete", "Pruned"}
     assert "transfer.unfreeze" in {parameter["name"] for parameter in shown["union_search_space"]}
     assert optuna.load_study(study_name="toy", storage=opened).best_value > 0
@@ -62,10 +61,8 @@ def test_optuna_dashboard_opens_the_storage(storage: str, make_sweep: Callable[.
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
 @pytest.mark.thorough
-def test_a_browser_draws_every_chart_of_the_page(make_sweep: Callable[..., Experiment], tmp_path: Path) -> None:
-    experiment = make_sweep({"search.trials": 6})
-    tune(experiment)
-    page, picture = sweep_root(experiment) / "report.html", tmp_path / "page.png"
+def test_a_browser_draws_every_chart_of_the_page(finished: Finished, tmp_path: Path) -> None:
+    page, picture = sweep_root(finished.experiment) / "report.html", tmp_path / "page.png"
     words = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,3600"]
     words += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000", "--hide-scrollbars"]
     drawn = subprocess.run(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
-from raytl.config.schema import Experiment
-from raytl.models.bundle import load_bundle
+from raytl.config.schema import ModelConfig, PreprocessOverride
+from raytl.models.backbone import build
+from raytl.models.bundle import Card, load_bundle, save_bundle
+from raytl.run.folder import RunFolder
 from raytl.search.driver import tune
-from raytl.search.soup import mean
+from raytl.search.record import TrialRecord
+from raytl.search.soup import cook, mean
+from tests.search.conftest import MakeSweep
 
 
 def test_the_mean_of_states() -> None:
@@ -22,19 +27,59 @@ def test_the_mean_of_states() -> None:
     assert (found["count"].item(), found["weight"].dtype) == (4, torch.float32)
 
 
+@pytest.fixture
+def trials(tmp_path: Path) -> list[TrialRecord]:
+    """Three trials, best first, whose checkpoints are three networks; and one whose checkpoint was lost."""
+    model = ModelConfig(name="test_resnet", weights="none", preprocess=PreprocessOverride(image_px=32))
+    for number in range(3):
+        torch.manual_seed(number)
+        backbone = build(model, 3)
+        best = RunFolder(tmp_path / str(number)).best
+        save_bundle(best, backbone.module, Card(model.name, ("a", "b", "c"), backbone.preprocess, "none"))
+    return [TrialRecord(number, "complete", {}, folder=str(tmp_path / str(number))) for number in (0, 1, 3, 2)]
+
+
+def weights_of(folder: str | Path) -> Mapping[str, torch.Tensor]:
+    module, _ = load_bundle(folder)
+    return module.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("kind", "scores", "chosen", "score"),
+    [
+        ("uniform", [0.4], (0, 1, 2), 0.4),
+        ("greedy", [0.5, 0.6, 0.7, 0.7], (0, 1, 2), 0.7),
+        ("greedy", [0.5, 0.4, 0.5, 0.5], (0, 2), 0.5),
+        ("greedy", [0.5, 0.4, 0.4, 0.5], (0,), 0.5),
+    ],
+)
+def test_a_soup_is_the_mean_of_the_trials_that_are_in_it(
+    kind: Literal["uniform", "greedy"],
+    scores: list[float],
+    chosen: tuple[int, ...],
+    score: float,
+    trials: list[TrialRecord],
+    tmp_path: Path,
+) -> None:
+    given = iter(scores)
+    soup = cook(kind, trials, lambda _: next(given), tmp_path / "soup")
+    assert soup is not None
+    assert (soup.trials, soup.score) == (chosen, score)
+    expected = mean([weights_of(RunFolder(tmp_path / str(number)).best) for number in chosen])
+    found = weights_of(soup.folder)
+    assert all(torch.allclose(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_one_trial_makes_no_soup(trials: list[TrialRecord], tmp_path: Path) -> None:
+    assert cook("uniform", [trials[0], trials[2]], lambda _: 1.0, tmp_path / "soup") is None
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize("kind", ["uniform", "greedy"])
-def test_a_sweep_cooks_a_soup_of_its_best_trials(kind: str, make_sweep: Callable[..., Experiment]) -> None:
-    experiment = make_sweep({"search.soup": kind, "search.replicates.top": 0, "search.keep": 3, "search.trials": 5})
-    result = tune(experiment)
+def test_a_sweep_cooks_a_soup_of_its_best_trials(make_sweep: MakeSweep) -> None:
+    changes = {"search.soup": "greedy", "search.replicates.top": 0, "search.keep": 3, "search.trials": 3}
+    result = tune(make_sweep(changes | {"search.scheduler": "none"}))
     assert result.soup is not None
-    trials = result.soup["trials"]
-    assert len(trials) == 3 if kind == "uniform" else trials[0] == result.best_number
-    module, card = load_bundle(result.soup["folder"])
-    folders = {path.name.split("-")[1]: path for path in (Path(result.folder) / "trials").iterdir()}
-    states = [load_bundle(folders[f"{number:05d}"])[0].state_dict() for number in trials]
-    for name, tensor in mean(states).items():
-        assert torch.allclose(module.state_dict()[name], tensor)
-    if kind == "greedy":
-        assert result.soup["score"] >= result.best_value - 1e-9
-    assert len(card.classes) > 1
+    assert result.soup["trials"][0] == result.best_number
+    assert result.soup["score"] >= result.best_value - 1e-9
+    _, card = load_bundle(result.soup["folder"])
+    assert len(card.classes) == 3

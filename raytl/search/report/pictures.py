@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
-
 from raytl.config.space import Space
-from raytl.run.atomic import write_bytes
+from raytl.run.plots import new_figure, save
 from raytl.search.record import TrialRecord
-from raytl.search.report.charts import BLUE, GREY, ORANGE, best_so_far
+from raytl.search.report.charts import BLUE, GREY, ORANGE, best_so_far, short
 
 
 def write(
@@ -32,7 +26,8 @@ def write(
 
 
 def _save(path: Path, draw: Callable[[Any], None]) -> None:
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
+    figure = new_figure(8, 4.5)
+    axes = figure.subplots()
     draw(axes)
     _keep(path, figure, [axes])
 
@@ -41,10 +36,7 @@ def _keep(path: Path, figure: Any, axes: Sequence[Any]) -> None:
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(alpha=0.25)
-    target = io.BytesIO()
-    figure.savefig(target, format="png")
-    pyplot.close(figure)
-    write_bytes(path, target.getvalue())
+    save(figure, path)
 
 
 def _colours(records: Sequence[TrialRecord]) -> list[str]:
@@ -83,12 +75,13 @@ def _importance(axes: Any, importances: Mapping[str, float]) -> None:
 def _slices(path: Path, records: Sequence[TrialRecord], space: Space, metric: str) -> None:
     columns = min(3, len(space.dimensions))
     rows = -(-len(space.dimensions) // columns)
-    figure, grid = pyplot.subplots(
-        rows, columns, figsize=(4 * columns, 3 * rows), dpi=110, layout="constrained", sharey=True, squeeze=False
-    )
+    figure = new_figure(4 * columns, 3 * rows)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, dimension in zip(grid.flat, space.dimensions, strict=False):
         some = [record for record in records if dimension.key in record.overrides]
-        axes.scatter([record.overrides[dimension.key] for record in some], _values(some), c=_colours(some), s=18)
+        axes.scatter(
+            _places([record.overrides[dimension.key] for record in some]), _values(some), c=_colours(some), s=18
+        )
         axes.set_title(dimension.key, fontsize=10)
         if dimension.kind == "log":
             axes.set_xscale("log")
@@ -96,3 +89,9 @@ def _slices(path: Path, records: Sequence[TrialRecord], space: Space, metric: st
         axes.set_visible(False)
     figure.supylabel(metric, fontsize=10)
     _keep(path, figure, list(grid.flat))
+
+
+def _places(values: Sequence[Any]) -> Sequence[Any]:
+    """Return the values where all are numbers, else their names: matplotlib has no axis of both."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return values if numbers else [short(value) for value in values]
