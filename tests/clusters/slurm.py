@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
+import socket
 import sys
 from pathlib import Path
 
@@ -17,6 +20,21 @@ case $1 in
   requeue) echo "$2" > "$HOME/requeued" ;;
 esac
 """
+
+
+def free_job() -> int:
+    """The number of a job whose ports, which slurm.sh takes from it, are free on this machine."""
+    for job in random.sample(range(10**6), 100):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+            for port in range(first_port(job), first_port(job) + 20):
+                opened.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return job
+    raise OSError("no 20 ports in a row are free between 20000 and 32000")
+
+
+def first_port(job: int) -> int:
+    """The first of the job's ports, as in slurm.sh."""
+    return 20000 + job % 600 * 20
 
 
 def environment(root: Path, job: int) -> dict[str, str]:

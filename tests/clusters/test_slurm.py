@@ -59,26 +59,28 @@ def submitted_without_token(url: str) -> int | None:
 def test_a_job_trains_on_its_nodes_takes_nothing_without_its_token_and_leaves_nothing(
     make_photos: MakePhotos, tmp_path: Path
 ) -> None:
-    job = start(tmp_path, experiment(tmp_path, make_photos(12), 2), 4001)
-    token = tmp_path / ".raytl-slurm" / "4001.token"
+    number = slurm.free_job()
+    job = start(tmp_path, experiment(tmp_path, make_photos(12), 2), number)
+    token = tmp_path / ".raytl-slurm" / f"{number}.token"
     mode = answer = None
     while job.poll() is None and answer is None:
         if token.exists() and token.stat().st_size:
             mode = token.stat().st_mode & 0o777
-            answer = submitted_without_token("http://127.0.0.1:28021/api/jobs/")
+            answer = submitted_without_token(f"http://127.0.0.1:{slurm.first_port(number) + 1}/api/jobs/")
         threading.Event().wait(0.1)
     said, _ = job.communicate()
     assert (job.returncode, mode, answer) == (0, 0o600, 401), said
     assert "starting 2 worker(s) on the Ray cluster" in said
     assert (tmp_path / "runs" / "tiny" / "manifest.json").exists()
     assert not token.exists()
-    assert left_over(4001) == []
+    assert left_over(number) == []
 
 
 @pytest.mark.lengthy
 def test_a_job_whose_time_is_over_goes_back_into_the_queue_and_then_on(make_photos: MakePhotos, tmp_path: Path) -> None:
     file = experiment(tmp_path, make_photos(12), 400)
-    job = start(tmp_path / "a", file, 4002)
+    first, second = slurm.free_job(), slurm.free_job()
+    job = start(tmp_path / "a", file, first)
     metrics = tmp_path / "runs" / "tiny" / "metrics.jsonl"
     until = time.monotonic() + 300
     while (
@@ -89,11 +91,11 @@ def test_a_job_whose_time_is_over_goes_back_into_the_queue_and_then_on(make_phot
     os.kill(job.pid, signal.SIGUSR1)
     said, _ = job.communicate(timeout=120)
     assert job.returncode == 0, said
-    assert (tmp_path / "a" / "requeued").read_text() == "4002\n"
+    assert (tmp_path / "a" / "requeued").read_text() == f"{first}\n"
     done = len(journal.read(metrics))
     assert 2 <= done < 400
-    assert left_over(4002) == []
-    again = start(tmp_path / "b", file, 4003)
+    assert left_over(first) == []
+    again = start(tmp_path / "b", file, second)
     while len(journal.read(metrics)) < done + 2 and again.poll() is None:
         threading.Event().wait(0.2)
     os.kill(again.pid, signal.SIGUSR1)

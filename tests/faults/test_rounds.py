@@ -34,7 +34,7 @@ pytestmark = [
 
 ROUNDS = int(os.environ.get("RAYTL_FAULT_ROUNDS", "2"))
 LOG = Path(__file__).parents[2] / "build" / "faults" / "rounds.jsonl"
-EPOCHS = 60
+EPOCHS = 30 * min(ROUNDS, 2)
 
 
 @pytest.fixture(scope="module")

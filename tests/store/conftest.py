@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import boto3
 import pytest
 
 from raytl.store import s3
@@ -26,6 +27,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "memory":
         return open_store(f"memory://{tmp_path}")
     return open_store(f"s3://{request.getfixturevalue(request.param)}/some prefix")
+
+
+def fill(server: str, bucket: str, content: Mapping[str, bytes]) -> None:
+    """Make a bucket with these objects, for tests that share it."""
+    client = boto3.client("s3", endpoint_url=server)
+    client.create_bucket(Bucket=bucket)
+    for key, body in content.items():
+        client.put_object(Bucket=bucket, Key=key, Body=body)
+    client.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from raytl.store.open import open_store
 from raytl.store.reach import reach
 from raytl.store.sync import pull
 from tests.store import proxy as faults
+from tests.store.conftest import fill
 from tests.store.proxy import Fault, Proxy, Request, proxied, share
 
 pytestmark = [pytest.mark.s3, pytest.mark.thorough]
@@ -42,7 +43,7 @@ FATAL: dict[str, tuple[Fault, type[StoreError], str]] = {
 
 
 @pytest.fixture
-def between(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def between(s3_server: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A proxy that boto3 finds in the environment; pauses between attempts are short."""
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
@@ -61,13 +62,22 @@ def impatient(between: Proxy) -> Iterator[None]:
     reach(StorageConfig())
 
 
+PHOTOS = {f"class-{i % 3}/{i}.jpg": bytes([i]) * (500 + 97 * i) for i in range(COUNT)}
+
+
+@pytest.fixture(scope="module")
+def photos(s3_server: str) -> str:
+    """Where PHOTOS are; not to be written to."""
+    fill(s3_server, "photos-for-faults", {f"photos/{key}": body for key, body in PHOTOS.items()})
+    return "s3://photos-for-faults/photos"
+
+
 @pytest.fixture
-def photos(bucket: str, s3_client: Any) -> dict[str, bytes]:
-    """What is in the bucket, below photos/."""
-    content = {f"class-{i % 3}/{i}.jpg": bytes([i]) * (500 + 97 * i) for i in range(COUNT)}
-    for key, body in content.items():
+def own_photos(s3_client: Any, bucket: str) -> str:
+    """Where PHOTOS are in the test's own bucket."""
+    for key, body in PHOTOS.items():
         s3_client.put_object(Bucket=bucket, Key=f"photos/{key}", Body=body)
-    return content
+    return f"s3://{bucket}/photos"
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -76,65 +86,57 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
 @pytest.mark.parametrize("name", RECOVERED)
-def test_what_passes_is_recovered_from(
-    between: Proxy, bucket: str, photos: dict[str, bytes], name: str, rate: float
-) -> None:
+def test_what_passes_is_recovered_from(between: Proxy, photos: str, name: str, rate: float) -> None:
     between.do(RECOVERED[name], share(rate, seed=list(RECOVERED).index(name)))
-    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert tree(pull(photos)) == PHOTOS
     assert between.done > 0 or rate < 0.1
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
 @pytest.mark.parametrize("name", SILENT)
-def test_silence_and_slowness_are_recovered_from(
-    between: Proxy, bucket: str, photos: dict[str, bytes], name: str, rate: float
-) -> None:
+def test_silence_and_slowness_are_recovered_from(between: Proxy, photos: str, name: str, rate: float) -> None:
     between.do(SILENT[name], share(rate, seed=len(RECOVERED) + list(SILENT).index(name)))
-    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert tree(pull(photos)) == PHOTOS
     assert between.done > 0 or rate < 0.1
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
-def test_wrong_bytes_of_the_right_length_are_never_taken(
-    between: Proxy, bucket: str, photos: dict[str, bytes], rate: float
-) -> None:
+def test_wrong_bytes_of_the_right_length_are_never_taken(between: Proxy, photos: str, rate: float) -> None:
     chosen = share(rate)
     between.do(faults.wrong_bytes, lambda asked: asked.is_get and chosen(asked))
-    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert tree(pull(photos)) == PHOTOS
     assert between.done > 0 or rate < 0.1
 
 
 @pytest.mark.parametrize("name", FATAL)
-def test_what_does_not_pass_is_said_at_once_and_what_came_is_kept(
-    between: Proxy, bucket: str, photos: dict[str, bytes], name: str
-) -> None:
+def test_what_does_not_pass_is_said_at_once_and_what_came_is_kept(between: Proxy, photos: str, name: str) -> None:
     fault, kind, text = FATAL[name]
     between.do(fault, lambda asked: asked.number > COUNT // 2)
     with pytest.raises(kind, match=text):
-        pull(f"s3://{bucket}/photos")
+        pull(photos)
     between.do(faults.passed, lambda _: False)
     before = between.asked.total()
-    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert tree(pull(photos)) == PHOTOS
     assert between.asked.total() - before < COUNT, "what came before the fault was not fetched again"
 
 
 def test_a_store_that_refuses_connections_is_said_so_and_the_same_command_goes_on(
-    between: Proxy, bucket: str, photos: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    between: Proxy, photos: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with proxied(between.url) as gone:
         monkeypatch.setenv("AWS_ENDPOINT_URL", gone.url)
     s3.forget_client()
     with pytest.raises(Unavailable, match=r"Could not connect.*goes on from what is done.*tried 8 times"):
-        pull(f"s3://{bucket}/photos")
+        pull(photos)
     monkeypatch.setenv("AWS_ENDPOINT_URL", between.url)
     s3.forget_client()
-    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert tree(pull(photos)) == PHOTOS
 
 
 def test_a_key_that_goes_away_between_listing_and_fetching_is_named(
-    between: Proxy, bucket: str, photos: dict[str, bytes], s3_client: Any
+    between: Proxy, bucket: str, own_photos: str, s3_client: Any
 ) -> None:
     def gone(asked: Request) -> bool:
         if asked.is_get and asked.path.endswith("/7.jpg"):
@@ -143,12 +145,12 @@ def test_a_key_that_goes_away_between_listing_and_fetching_is_named(
 
     between.do(faults.passed, gone)
     with pytest.raises(NotFound, match=r"class-1/7\.jpg"):
-        pull(f"s3://{bucket}/photos")
-    assert tree(pull(f"s3://{bucket}/photos")) == {k: v for k, v in photos.items() if k != "class-1/7.jpg"}
+        pull(own_photos)
+    assert tree(pull(own_photos)) == {k: v for k, v in PHOTOS.items() if k != "class-1/7.jpg"}
 
 
 def test_a_file_that_changes_between_listing_and_fetching_is_said_so_or_taken_whole(
-    between: Proxy, bucket: str, photos: dict[str, bytes], s3_client: Any
+    between: Proxy, bucket: str, own_photos: str, s3_client: Any
 ) -> None:
     new = b"another content, of another length"
     left = [new]
@@ -160,13 +162,12 @@ def test_a_file_that_changes_between_listing_and_fetching_is_said_so_or_taken_wh
 
     between.do(faults.passed, changed)
     with pytest.raises(StoreError, match=r"class-1/7\.jpg.*changed meanwhile; run again"):
-        pull(f"s3://{bucket}/photos")
-    assert tree(pull(f"s3://{bucket}/photos")) == {**photos, "class-1/7.jpg": new}
+        pull(own_photos)
+    assert tree(pull(own_photos)) == {**PHOTOS, "class-1/7.jpg": new}
 
 
-@pytest.mark.lengthy
 def test_a_listing_that_changes_while_it_is_read_has_all_that_was_there_all_along(
-    between: Proxy, bucket: str, photos: dict[str, bytes], s3_client: Any, monkeypatch: pytest.MonkeyPatch
+    between: Proxy, bucket: str, own_photos: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "PAGE_KEYS", 5)
     new = {f"class-{i % 3}/{i}-new.jpg": b"new" * i for i in range(1, 40)}
@@ -181,25 +182,23 @@ def test_a_listing_that_changes_while_it_is_read_has_all_that_was_there_all_alon
         return False
 
     between.do(faults.passed, changing)
-    found = {info.key: info for info in open_store(f"s3://{bucket}/photos").list()}
+    found = {info.key: info for info in open_store(own_photos).list()}
     assert between.asked.total() > 12 and len(coming) < 30
-    stayed = photos.keys() - {f"class-2/{i}.jpg" for i in range(2, COUNT, 3)}
-    assert stayed <= found.keys() <= photos.keys() | new.keys()
+    stayed = PHOTOS.keys() - {f"class-2/{i}.jpg" for i in range(2, COUNT, 3)}
+    assert stayed <= found.keys() <= PHOTOS.keys() | new.keys()
     coming.clear()
-    now = {
-        k: v for k, v in {**photos, **new}.items() if k in {i.key for i in open_store(f"s3://{bucket}/photos").list()}
-    }
-    assert tree(pull(f"s3://{bucket}/photos")) == now
+    left = {info.key for info in open_store(own_photos).list()}
+    assert tree(pull(own_photos)) == {key: body for key, body in (PHOTOS | new).items() if key in left}
 
 
-def test_an_etag_that_is_no_md5_does_not_stop_anybody(between: Proxy, bucket: str, photos: dict[str, bytes]) -> None:
+def test_an_etag_that_is_no_md5_does_not_stop_anybody(between: Proxy, photos: str) -> None:
     def other_etag(_: Proxy, handler: Any, ask: Any) -> None:
         answer = ask()
         answer.headers = [(n, '"00000000000000000000000000000000"' if n == "ETag" else v) for n, v in answer.headers]
         handler.send(answer)
 
     between.do(other_etag, lambda asked: asked.is_get)
-    assert tree(pull(f"s3://{bucket}/photos")) == photos
+    assert tree(pull(photos)) == PHOTOS
 
 
 @pytest.mark.parametrize("name", RECOVERED)

@@ -19,6 +19,7 @@ from raytl.errors import StoreError
 from raytl.store import s3
 from raytl.store.sync import pull
 from tests.store import proxy as faults
+from tests.store.conftest import fill
 from tests.store.proxy import Proxy, proxied
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow, pytest.mark.thorough]
@@ -27,11 +28,17 @@ COUNT = 400
 PULL = "import sys; from raytl.store.sync import pull; pull(sys.argv[1])"
 
 
+@pytest.fixture(scope="module")
+def photos(s3_server: str) -> str:
+    """Where COUNT photos are; not to be written to."""
+    content = {f"photos/class-{i % 3}/{i}.jpg": bytes([i % 256]) * 3000 for i in range(COUNT)}
+    fill(s3_server, "photos-for-kills", content)
+    return "s3://photos-for-kills/photos"
+
+
 @pytest.fixture
-def slow(s3_server: str, bucket: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """A proxy before a bucket of photos whose bytes drip."""
-    for i in range(COUNT):
-        s3_client.put_object(Bucket=bucket, Key=f"photos/class-{i % 3}/{i}.jpg", Body=bytes([i % 256]) * 3000)
+def slow(s3_server: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before them whose bytes drip."""
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()
@@ -46,36 +53,36 @@ def whole(folder: Path) -> bool:
     return len(images) == COUNT and all(path.read_bytes() == bytes([int(path.stem) % 256]) * 3000 for path in images)
 
 
-def pulling(bucket: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PULL, f"s3://{bucket}/photos"], env=os.environ)
+def pulling(uri: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PULL, uri], env=os.environ)
 
 
 def gets(proxy: Proxy) -> int:
     return sum(count for what, count in proxy.asked.items() if what.startswith("GET") and what.endswith(".jpg"))
 
 
-def test_a_pull_that_is_killed_ten_times_ends_whole_without_fetching_all_again(slow: Proxy, bucket: str) -> None:
+def test_a_pull_that_is_killed_ten_times_ends_whole_without_fetching_all_again(slow: Proxy, photos: str) -> None:
     draw = random.Random(0)
     for _ in range(10):
-        process, before = pulling(bucket), gets(slow)
+        process, before = pulling(photos), gets(slow)
         until = time.monotonic() + 20
         while gets(slow) < before + draw.randrange(1, 40) and process.poll() is None and time.monotonic() < until:
             threading.Event().wait(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert whole(pull(f"s3://{bucket}/photos"))
+    assert whole(pull(photos))
     assert gets(slow) < 3 * COUNT, "what was whole at a kill was not fetched again"
 
 
-def test_ten_that_pull_at_once_fetch_everything_once(slow: Proxy, bucket: str) -> None:
-    processes = [pulling(bucket) for _ in range(10)]
+def test_ten_that_pull_at_once_fetch_everything_once(slow: Proxy, photos: str) -> None:
+    processes = [pulling(photos) for _ in range(10)]
     assert [process.wait() for process in processes] == [0] * 10
     assert gets(slow) == COUNT
-    assert whole(pull(f"s3://{bucket}/photos"))
+    assert whole(pull(photos))
 
 
 def test_a_full_disk_is_said_so_and_nothing_is_spoilt(
-    slow: Proxy, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slow: Proxy, photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -88,11 +95,11 @@ def test_a_full_disk_is_said_so_and_nothing_is_spoilt(
         monkeypatch.setenv("RAYTL_CACHE", str(disk / "cache"))
         slow.do(faults.passed, lambda _: False)
         with pytest.raises(StoreError, match="No space left on device"):
-            pull(f"s3://{bucket}/photos")
+            pull(photos)
         files = list((disk / "cache").rglob("*.jpg"))
         assert files
         assert all(path.stat().st_size == 3000 for path in files)
         subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
-        assert whole(pull(f"s3://{bucket}/photos"))
+        assert whole(pull(photos))
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
