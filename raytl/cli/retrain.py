@@ -18,6 +18,7 @@ from raytl.cli.sweep_view import watching_sweep
 from raytl.cli.tables import facts
 from raytl.cli.terminal import INTERRUPTED, Terminal, guarded
 from raytl.config.load import load_experiment
+from raytl.config.places import registry_uri
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 
@@ -78,11 +79,10 @@ def _tick(terminal: Terminal, experiment: Experiment, now: datetime | None, dry_
 def _watch(terminal: Terminal, experiment: Experiment, expression: str) -> None:
     """Ticks until Ctrl-C; one that fails is told, and the next one comes."""
     from raytl.retrain.cron import schedule
-    from raytl.retrain.tick import registry_of
     from raytl.retrain.watch import due_times
 
     due = schedule(expression)
-    registry_of(experiment)
+    registry_uri(experiment)
     for _ in due_times(due, lambda at: terminal.say(f"the next tick is at {at.strftime('%Y-%m-%d %H:%M')}")):
         try:
             with guarded(terminal, None, _INTERRUPTED):

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 from raytl.config.load import load_experiment
 from raytl.config.override import override
+from raytl.config.places import registry_uri
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
-from raytl.errors import ConfigError, DataError, RaytlError, RunError, TrainingError, Unavailable, WorkersLost
+from raytl.errors import DataError, RaytlError, RunError, TrainingError, Unavailable, WorkersLost
 from raytl.events import Message, OnEvent, ignore
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
@@ -77,7 +78,7 @@ def retrain(
         ConfigError: `retrain.registry` is not set.
         TickFailed: the tick failed, or was interrupted by what may be over soon; the champion is as it was.
     """
-    uri = registry_of(experiment)
+    uri = registry_uri(experiment)
     reach(experiment.storage)
     ticking = _Ticking(experiment, Registry.open(uri, on_event), now or datetime.now(UTC), on_event, after)
     try:
@@ -90,20 +91,6 @@ def retrain(
         if not isinstance(exc, _LATER):
             raise
         raise TickFailed(f"{exc}\n  {ticking.champion_now}; the next tick goes on from here.") from exc
-
-
-def registry_of(experiment: Experiment) -> str:
-    """Where the experiment's versions go.
-
-    Raises:
-        ConfigError: `retrain.registry` is not set.
-    """
-    if experiment.retrain.registry is None:
-        raise ConfigError(
-            "retrain.registry: not set; name the folder or s3:// prefix that the versions of this model go to, such as "
-            f"s3://bucket/models/{experiment.name}"
-        )
-    return experiment.retrain.registry
 
 
 class _Ticking:

@@ -107,6 +107,13 @@ class StudyScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._board = board
 
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Return None, so that Tune gives the process of a trial that ended to the next trial that has none.
+
+        Left to choose, it takes the first that waits, which may have a process that still imports torch: that one is ended
+        and the next trial starts another. Trials shorter than a start then run one at a time, beside starts in vain.
+        """
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE, or STOP."""
         told = json.loads(result[TOLD])

@@ -22,7 +22,7 @@ model: {name: test_resnet, weights: none, preprocess: {image_px: 32}}
 transfer: {unfreeze: 1}
 train: {epochs: 2, batch_size: 8, precision: fp32}
 compute: {cluster: none, device: cpu}
-search: {trials: 3, views: 2, replicates: {top: 2, seeds: 2}}
+search: {trials: 2, views: 2, replicates: {top: 1, seeds: 1}}
 """
 TWO_WORKERS = ("compute.cluster=local", "compute.workers=2", "compute.cpus_per_worker=1")
 README = (REPO / "README.md").read_text(encoding="utf-8").split("\n## Buckets\n")[1].split("\n## ")[0]
