@@ -89,7 +89,9 @@ class Dimension:
     def accepts(self, value: Any) -> bool:
         """Return whether `value` is one that the dimension can have."""
         if self.kind == "choice":
-            return any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices)
+            return any(
+                value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
+            )
         kinds = int if self.kind == "int" else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
 

@@ -20,6 +20,8 @@ from raytl.shown import command
 
 RUNNING = ("PENDING", "RUNNING")
 _STARTING_S = 60.0
+HERE = "http://127.0.0.1:8265"
+"""The job server of a cluster on this machine."""
 _ADDRESS = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
@@ -60,9 +62,7 @@ class Jobs:
             logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # it tells of every upload and socket
             is_named = bool(address) or any(os.environ.get(name) for name in _ADDRESS)
             headers = {"Authorization": f"Bearer {token}"} if token and is_named else None
-            self._client = JobSubmissionClient(
-                address or os.environ.get(_ADDRESS[0]) or "http://127.0.0.1:8265", headers=headers
-            )
+            self._client = JobSubmissionClient(address or os.environ.get(_ADDRESS[0]) or HERE, headers=headers)
         self._address = address
 
     def all(self) -> list[JobState]:
