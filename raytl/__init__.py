@@ -29,17 +29,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raytl.config.load import load_experiment
+    from raytl.config.load import load_experiment, load_machine
     from raytl.evaluation.evaluate import evaluate
     from raytl.evaluation.predict import predict
     from raytl.retrain.tick import retrain
     from raytl.search.driver import plan_sweep, tune
     from raytl.training.driver import plan, train
 
-__all__ = ["evaluate", "load_experiment", "plan", "plan_sweep", "predict", "retrain", "train", "tune"]
+__all__ = ["evaluate", "load_experiment", "load_machine", "plan", "plan_sweep", "predict", "retrain", "train", "tune"]
 
 _WHERE = {
     "load_experiment": "raytl.config.load",
+    "load_machine": "raytl.config.load",
     "train": "raytl.training.driver",
     "plan": "raytl.training.driver",
     "evaluate": "raytl.evaluation.evaluate",

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from raytl.cli.options import Device, Json, Run
+from raytl.cli.options import Device, Json, Run, Settings
 from raytl.cli.progress import watching
 from raytl.cli.tables import evaluation_tables
 from raytl.cli.terminal import Terminal, guarded
+from raytl.config.load import load_machine
 from raytl.run.home import Home
+from raytl.store.reach import reach
 
 
 class Split(StrEnum):
@@ -30,6 +32,7 @@ def evaluate(
     ] = False,
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Ray workers; 1 = this process alone.")] = 1,
     device: Device = None,
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Score a run's best checkpoint, with 95 % intervals, and write the report into the run.
@@ -38,12 +41,16 @@ def evaluate(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
+        machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
+        reach(machine.storage)
         folder = Home.open(run).folder
     with guarded(terminal, folder.log, "interrupted; nothing was reported"):
         with watching(terminal.err) as on_event:
             from raytl.evaluation.evaluate import evaluate as evaluate_run
             from raytl.evaluation.report import as_json
 
-            found = evaluate_run(run, split=split.value, again=again, workers=workers, device=device, on_event=on_event)
+            found = evaluate_run(
+                run, split=split.value, again=again, workers=workers, machine=machine, on_event=on_event
+            )
         terminal.show(*evaluation_tables(found))
         terminal.result(as_json(found))

@@ -24,8 +24,16 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the experiment; may be given again."),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="A.B=VALUE",
+        help="Set how this machine reaches buckets and clusters (storage.*, compute.*, data.max_pixels); may be repeated.",
+    ),
+]
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="A run: its folder, s3://..., or models:trash@champion", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, on one line.")]
-Device = Annotated[DeviceName | None, typer.Option(help="Where to compute; the run's own choice where left out.")]
+Device = Annotated[DeviceName | None, typer.Option(help="Where to compute; GPUs where there are some if left out.")]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raytl.cli.options import Device, Json, Run
+from raytl.cli.options import Device, Json, Run, Settings
 from raytl.cli.progress import watching
 from raytl.cli.tables import predictions_tables
 from raytl.cli.terminal import Terminal, guarded
+from raytl.config.load import load_machine
 from raytl.events import Message
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def predict(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos at a time.")] = None,
     device: Device = None,
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Say what photos show: the class and all probabilities, as a table in a file or on the terminal.
@@ -44,10 +46,11 @@ def predict(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
+        machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
         with watching(terminal.err) as on_event:
             from raytl.evaluation.predict import predict as predict_photos
 
-            found = predict_photos(run, inputs, out=out, batch_size=batch_size, device=device, on_event=on_event)
+            found = predict_photos(run, inputs, out=out, batch_size=batch_size, machine=machine, on_event=on_event)
             for text in [*unreadable_lines(found), *left_out_lines(found)]:
                 on_event(Message(text, "warning"))
         terminal.show(*predictions_tables(found, out))

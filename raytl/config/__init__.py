@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences, fingerprint
-from raytl.config.load import load_experiment
 from raytl.config.override import override, parse_assignment
 from raytl.config.schema import Experiment
 
@@ -12,7 +11,6 @@ __all__ = [
     "Experiment",
     "differences",
     "fingerprint",
-    "load_experiment",
     "override",
     "parse_assignment",
     "to_yaml",

@@ -13,8 +13,19 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<de
 
 def interpolate(value: Any, environment: Mapping[str, str]) -> tuple[Any, dict[Path, str]]:
     """`value` with every reference in its text replaced, and the fault at each path that could not be."""
-    faults = dict(_faults(value, environment, ()))
+    faults = dict(_faults(value, environment))
     return _filled(value, environment), faults
+
+
+def literal(value: Any) -> tuple[Any, dict[Path, str]]:
+    """Return `value` with `$${` as `${`, and the fault at each path whose text refers to the environment."""
+    faults = {
+        path: f"found {match[0]!r}, and a stored experiment reads nothing from the environment"
+        for path, text in _texts(value, ())
+        for match in _REFERENCE.finditer(text)
+        if match[0] != "$${"
+    }
+    return _filled(value, {}), faults
 
 
 def escape(text: str) -> str:
@@ -42,14 +53,19 @@ def _found(match: re.Match[str], environment: Mapping[str, str]) -> str:
     return match[0] if set_value is None else set_value
 
 
-def _faults(value: Any, environment: Mapping[str, str], path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, (dict, list)):
-        for key, member in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _faults(member, environment, (*path, key))
-    elif isinstance(value, str):
-        for match in _REFERENCE.finditer(value):
+def _faults(value: Any, environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    for path, text in _texts(value, ()):
+        for match in _REFERENCE.finditer(text):
             if fault := _fault(match, environment):
                 yield path, fault
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, (dict, list)):
+        for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(member, (*path, key))
+    elif isinstance(value, str):
+        yield path, value
 
 
 def _fault(match: re.Match[str], environment: Mapping[str, str]) -> str | None:

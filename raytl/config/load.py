@@ -1,5 +1,7 @@
 """An experiment file becomes an `Experiment`, or one error with every problem in it and where each is.
 
+Only the command line and the public API load here, what the user named: `raytl.config.stored` reads what is fetched.
+
 Paths inside are relative to the current directory, `~` is the home directory, `${VAR}` the environment's.
 """
 
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.build import Origin, build, dotted, path_of
+from raytl.config.document import document, repeated
 from raytl.config.environment import interpolate
 from raytl.config.home import expanded
+from raytl.config.machine import SETTINGS, Machine
 from raytl.config.override import assignments, put_all
 from raytl.config.problems import Problem, config_error, near_miss
 from raytl.config.schema import Experiment
-from raytl.config.source import Source, SourceError, parse
+from raytl.config.source import Source
 from raytl.errors import ConfigError
 
 _PATHS = (("data", "uri"), ("model", "weights"), ("storage", "uri"))
@@ -27,47 +31,49 @@ def load_experiment(path: str | Path, overrides: Sequence[str] | Mapping[str, An
 
     Raises ConfigError with every problem at once.
     """
-    return _loaded(Path(path), overrides, os.environ)
-
-
-def load_resolved(path: str | Path) -> Experiment:
-    """The experiment that a run was made with. Its file may come from a bucket, so the environment is kept from it.
-
-    Raises ConfigError with every problem at once.
-    """
-    return _loaded(Path(path), (), {})
-
-
-def _loaded(path: Path, overrides: Sequence[str] | Mapping[str, Any], environment: Mapping[str, str]) -> Experiment:
     values = assignments(overrides)
-    source = _source(path)
-    label = "override" if isinstance(overrides, Mapping) else "--set"
-    origin = Origin(str(path), source.lines, frozenset(map(path_of, values)), label)
-    problems = [_twice(origin, where, first, second) for where, first, second in source.repeated]
+    return _resolved(document(_text(Path(path)), str(path)), str(path), values, _label(overrides))
+
+
+def load_machine(overrides: Sequence[str] | Mapping[str, Any] = ()) -> Machine:
+    """Return the settings of this machine that `overrides` (`a.b=value` texts, or values by dotted key) give; defaults else.
+
+    Raises:
+        ConfigError: a key that is no setting of a machine, or a value that is wrong; every problem at once.
+    """
+    values = assignments(overrides)
+    label = _label(overrides)
+    strange = [_no_setting(key, label) for key in values if key not in SETTINGS]
+    if strange:
+        raise config_error("settings of this machine", strange)
+    raw: dict[str, Any] = {"name": "x", "data": {"uri": "x"}, "model": {"name": "x"}}
+    return Machine.of(_resolved(Source(raw, {}, ()), "settings of this machine", values, label))
+
+
+def _no_setting(key: str, label: str) -> Problem:
+    near = near_miss(key, SETTINGS)
+    known = "storage.*, data.max_pixels, or compute.* but for the number of workers"
+    fault = f"not a setting of a machine; expected {known}"
+    return Problem(f"{label} {key}", key, fault, f"did you mean {near}?" if near else "the rest is the run's own")
+
+
+def _resolved(source: Source, name: str, values: Mapping[str, Any], label: str) -> Experiment:
+    """The experiment in `source`, with `values` by dotted key set and the environment's in the place of `${VAR}`."""
+    origin = Origin(name, source.lines, frozenset(map(path_of, values)), label)
+    problems = [repeated(name, *found) for found in source.repeated]
     raw = source.value
     problems += put_all(raw, values, label)
-    raw, faults = interpolate(raw, environment)
+    raw, faults = interpolate(raw, os.environ)
     problems += [_unset(origin, where, fault) for where, fault in faults.items()]
     result, more = build(_at_home(raw), origin, frozenset(faults))
     problems += more
     if result is None or problems:
-        raise config_error(str(path), sorted(problems, key=lambda problem: _order(problem, origin)))
+        raise config_error(name, sorted(problems, key=lambda problem: _order(problem, origin)))
     return result
 
 
-def _source(path: Path) -> Source:
-    try:
-        source = parse(_text(path))
-    except SourceError as error:
-        place = f"{path}:{error.line}" if error.line else str(path)
-        raise config_error(str(path), [Problem(place, "", error.fault, error.advice)]) from error
-    if source.value is None:
-        raise ConfigError(
-            f"{path}: the file is empty; expected an experiment with name, data.uri and model.name at least"
-        )
-    if not isinstance(source.value, dict):
-        raise ConfigError(f"{path}:1: found {type(source.value).__name__}, expected keys such as `name: my-run`")
-    return source
+def _label(overrides: Sequence[str] | Mapping[str, Any]) -> str:
+    return "override" if isinstance(overrides, Mapping) else "--set"
 
 
 def _text(path: Path) -> str:
@@ -100,10 +106,6 @@ def _at_home(raw: dict[str, Any]) -> dict[str, Any]:
         if isinstance(inner, dict) and isinstance(inner.get(key), str) and inner[key].startswith("~"):
             raw = raw | {section: inner | {key: str(expanded(inner[key]))}}
     return raw
-
-
-def _twice(origin: Origin, path: tuple[str | int, ...], first: int, second: int) -> Problem:
-    return Problem(f"{origin.name}:{second}", dotted(path), f"given twice, on lines {first} and {second}", "keep one")
 
 
 def _unset(origin: Origin, path: tuple[str | int, ...], fault: str) -> Problem:

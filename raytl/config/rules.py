@@ -11,7 +11,7 @@ from pathlib import Path
 
 from raytl.config import space
 from raytl.config.problems import near_miss
-from raytl.config.schema import Experiment
+from raytl.config.schema import Experiment, Recipe
 from raytl.shown import redacted
 
 
@@ -36,26 +36,29 @@ class Idle:
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Every contradiction of the experiment."""
-    rules = (
-        _secrets,
-        _splits,
-        _stream,
-        _zip,
-        _weights,
-        _stages,
-        _schedule,
-        _batches,
-        _losses,
-        _machines,
-        _search,
-        _retrain,
-    )
-    return [conflict for rule in rules for conflict in rule(experiment)]
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain)
+    found = [conflict for rule in rules for conflict in rule(experiment)]
+    return [*conflicts_in(experiment), *found]
+
+
+def conflicts_in(recipe: Recipe) -> list[Conflict]:
+    """Return every contradiction that a recipe alone shows, without looking at any file."""
+    rules = (_splits, _zip, _stages, _schedule, _losses)
+    return [conflict for rule in rules for conflict in rule(recipe)]
 
 
 def idle(experiment: Experiment) -> list[Idle]:
     """Every key that cannot take effect, whether it was given or not."""
-    transfer, optim, train = experiment.transfer, experiment.optim, experiment.train
+    found = idle_in(experiment)
+    if experiment.data.cache == "off":
+        advice = "set data.cache to auto or on, or remove it"
+        found.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
+    return found
+
+
+def idle_in(recipe: Recipe) -> list[Idle]:
+    """Return every key of a recipe that cannot take effect, whether it was given or not."""
+    transfer, optim, train = recipe.transfer, recipe.optim, recipe.train
     found: list[Idle] = []
 
     def add(cause: str, because: str, advice: str, *keys: str) -> None:
@@ -81,8 +84,6 @@ def idle(experiment: Experiment) -> list[Idle]:
             "choose another schedule, or remove it",
             "optim.min_lr_ratio",
         )
-    if experiment.data.cache == "off":
-        add("data.cache", "data.cache is off", "set data.cache to auto or on, or remove it", "data.cache_limit_gb")
     return found
 
 
@@ -105,8 +106,8 @@ def _secrets(experiment: Experiment) -> Iterator[Conflict]:
             )
 
 
-def _splits(experiment: Experiment) -> Iterator[Conflict]:
-    data = experiment.data
+def _splits(recipe: Recipe) -> Iterator[Conflict]:
+    data = recipe.data
     if data.val_fraction + data.test_fraction >= 1:
         yield Conflict(
             ("data.test_fraction", "data.val_fraction"),
@@ -127,8 +128,8 @@ def _stream(experiment: Experiment) -> Iterator[Conflict]:
         )
 
 
-def _zip(experiment: Experiment) -> Iterator[Conflict]:
-    encoding, uri = experiment.data.zip_encoding, experiment.data.uri
+def _zip(recipe: Recipe) -> Iterator[Conflict]:
+    encoding, uri = recipe.data.zip_encoding, recipe.data.uri
     if encoding is None:
         return
     try:
@@ -171,8 +172,8 @@ def _weights(experiment: Experiment) -> Iterator[Conflict]:
         )
 
 
-def _stages(experiment: Experiment) -> Iterator[Conflict]:
-    transfer, epochs = experiment.transfer, experiment.train.epochs
+def _stages(recipe: Recipe) -> Iterator[Conflict]:
+    transfer, epochs = recipe.transfer, recipe.train.epochs
     if transfer.unfreeze == 0:
         return
     if transfer.head_first >= epochs:
@@ -197,8 +198,8 @@ def _stages(experiment: Experiment) -> Iterator[Conflict]:
             )
 
 
-def _schedule(experiment: Experiment) -> Iterator[Conflict]:
-    warmup, epochs = experiment.optim.warmup, experiment.train.epochs
+def _schedule(recipe: Recipe) -> Iterator[Conflict]:
+    warmup, epochs = recipe.optim.warmup, recipe.train.epochs
     if warmup >= epochs:
         yield Conflict(
             ("optim.warmup", "train.epochs"),
@@ -230,13 +231,13 @@ def _batches(experiment: Experiment) -> Iterator[Conflict]:
         )
 
 
-def _losses(experiment: Experiment) -> Iterator[Conflict]:
-    train = experiment.train
+def _losses(recipe: Recipe) -> Iterator[Conflict]:
+    train = recipe.train
     for key in ("mixup", "cutmix"):
-        if train.loss == "focal" and getattr(experiment.augment, key) > 0:
+        if train.loss == "focal" and getattr(recipe.augment, key) > 0:
             yield Conflict(
                 (f"augment.{key}", "train.loss"),
-                f"found {getattr(experiment.augment, key):g}, and train.loss is focal, which needs whole labels",
+                f"found {getattr(recipe.augment, key):g}, and train.loss is focal, which needs whole labels",
                 f"set augment.{key} to 0, or train.loss to cross_entropy",
             )
     if train.class_weights != "none" and train.sampler == "balanced":

@@ -13,8 +13,8 @@ from raytl.config.retrain import RetrainConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
 
 
-class DataConfig(Section):
-    """Where the images are and how they are divided."""
+class DataIdentity(Section):
+    """Which images there are, how they are divided and what their values mean: what decides a result."""
 
     uri: str
     """A folder or s3:// prefix of class folders (flat, or under train/ val/ test/) or WebDataset shards, a .zip or .tar of class folders, or a CSV, Parquet or JSONL manifest (path,label[,split])."""
@@ -30,10 +30,17 @@ class DataConfig(Section):
     """What to do with files that cannot be decoded: stop before training, or leave them out and list them."""
     on_duplicate: Literal["drop", "error"] = "drop"
     """Same image (by content) on two sides of a split: drop the training copy and list it, or stop."""
-    max_pixels: Annotated[int, Field(ge=1)] = 178_956_970
-    """Images of more pixels than this are refused as decompression bombs (Pillow's own bound is the default)."""
     bit_depth: Annotated[int, Field(ge=8, le=16)] | Literal["auto"] = "auto"
     """Bits that images of more than 8 bits really have: 12 for a 12-bit detector's 16-bit files. auto = what a file declares (PNG sBIT, TIFF tags), else the fewest that hold the largest value of all training images."""
+    zip_encoding: str | None = None
+    """Encoding of the file names in a .zip that does not say it, such as cp932, gbk or cp1252; null = UTF-8 where they are valid UTF-8, else cp437."""
+
+
+class DataConfig(DataIdentity):
+    """Where the images are and how they are divided; beside that, limits and speed on this machine."""
+
+    max_pixels: Annotated[int, Field(ge=1)] = 178_956_970
+    """Images of more pixels than this are refused as decompression bombs (Pillow's own bound is the default)."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Decode once: keep decoded, resized images on the node's disk. auto = when they fit cache_limit_gb."""
     cache_limit_gb: Annotated[float, Field(gt=0)] = 20.0
@@ -42,8 +49,6 @@ class DataConfig(Section):
     """Bound of what this node keeps of buckets and archives, in GB; the least recently used go first, what is in use stays."""
     stream: bool = False
     """For data larger than the node's disk: images stay in the bucket and are fetched as training will want them."""
-    zip_encoding: str | None = None
-    """Encoding of the file names in a .zip that does not say it, such as cp932, gbk or cp1252; null = UTF-8 where they are valid UTF-8, else cp437."""
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Loader processes of each training worker."""
 
@@ -322,19 +327,25 @@ class SearchConfig(Section):
         return (self.metric,) if isinstance(self.metric, str) else tuple(self.metric)
 
 
-class Experiment(Section):
-    """One experiment: what `raytl train` runs."""
+class Recipe(Section):
+    """What decides a result, without any setting of a machine; a stored experiment may say this and nothing else."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     """The run's name, and its folder's: letters, digits, '.', '_' and '-', beginning with a letter or a digit."""
     task: Literal["classification"] = "classification"
     """What is learnt."""
-    data: DataConfig
+    data: DataIdentity
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+
+class Experiment(Recipe):
+    """One experiment: what `raytl train` runs, with settings of this machine, which only the user's own files may hold."""
+
+    data: DataConfig
     compute: ComputeConfig = ComputeConfig()
     storage: StorageConfig = StorageConfig()
     search: SearchConfig = SearchConfig()

@@ -44,7 +44,10 @@ class Source:
 
 def parse(text: str) -> Source:
     """The document in `text`. Raises SourceError where it is not one YAML document of plain values."""
-    return _built(_composed(text))
+    try:
+        return _built(_composed(text))
+    except RecursionError as error:
+        raise _too_deep() from error
 
 
 def inline(text: str) -> Any:
@@ -74,8 +77,14 @@ def _composed(text: str) -> yaml.Node | None:
     except yaml.YAMLError as error:
         raise _source_error(error) from error
     except RecursionError as error:
-        raise SourceError(None, "values inside values, too deep to be read", "an experiment has two levels") from error
+        raise _too_deep() from error
+    except (ValueError, OverflowError) as error:
+        raise SourceError(None, "not YAML: an escape that names no character", "write the character itself") from error
     return node
+
+
+def _too_deep() -> SourceError:
+    return SourceError(None, "values inside values, too deep to be read", "an experiment has two levels")
 
 
 def _built(node: yaml.Node | None) -> Source:

@@ -86,6 +86,15 @@ class Dimension:
     choices: tuple[Any, ...] = ()
     when: Condition | None = None
 
+    def accepts(self, value: Any) -> bool:
+        """Return whether `value` is one that the dimension can have."""
+        if self.kind == "choice":
+            return any(
+                value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
+            )
+        kinds = int if self.kind == "int" else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+
     @property
     def text(self) -> str:
         """In words, for tables."""
@@ -118,6 +127,17 @@ class Space:
                     yield dimension
             elif when.key in values and when.holds(values[when.key]):
                 yield dimension
+
+    def fault(self, values: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+        """Return why `values` (by dotted key) are no point of the space; empty where they are one."""
+        known = {dimension.key: dimension for dimension in self.dimensions}
+        for key, value in values.items():
+            if key not in known:
+                return f"{key}: no key of the search space; expected {', '.join(known)}"
+            if not known[key].accepts(value):
+                return f"{key}: found {value!r:.100}; expected {known[key].text}"
+        idle = values.keys() - {dimension.key for dimension in self.active(values, base)}
+        return f"{min(idle)}: given, and its condition does not hold" if idle else ""
 
     def resolved(self, stages: int) -> Space:
         """The space with `all` as a number of stages."""

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from raytl.cluster.gang import run_group
-from raytl.config.load import load_resolved
-from raytl.config.schema import Experiment
+from raytl.config.machine import Machine
+from raytl.config.schema import Recipe
+from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import BitDepth
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, UserError
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.render import TILES, pictures
 from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown
+from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.stored import stored
 from raytl.evaluation.worker import Scored, Shard, score_shard
 from raytl.events import Message, OnEvent, ignore
@@ -29,7 +31,6 @@ from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir, write_json, write_text
 from raytl.run.home import Home
 from raytl.run.ledger import REPORT, LedgerEntry, looks, one_look_at_a_time, unlock
-from raytl.store.reach import reach
 from raytl.world import World
 
 
@@ -41,38 +42,43 @@ def evaluate(
     workers: int = 1,
     device: str | None = None,
     resamples: int = RESAMPLES,
+    machine: Machine | None = None,
     on_event: OnEvent = ignore,
 ) -> Evaluation:
     """Score a run's best checkpoint on `split` and write `evaluation/<split>/` (`<split>-2/` on the second look).
 
     A look at the test split is recorded in the run's ledger before it is taken. Without `again`, the report of the last
-    look is returned and no image is read; a look that died before its report is finished under its own number.
+    look is returned and no image is read; a look that died before its report is finished under its own number. Clusters,
+    buckets, the device and limits are those of `machine`, never those of the run.
 
     Raises:
+        ConfigError: the run's experiment cannot be read, or a setting of `machine` cannot take effect.
         RunError: no such run, not finished (for test), files that changed since, an empty split, or another process is
             evaluating the test split.
         DataError: images of the split changed or are gone.
         TestLockedError: the test split was looked at with other weights, and not `again`.
     """
     _check_options(split, again, workers)
+    machine = in_force(machine, device, workers)
     home = Home.open(str(run))
     folder = home.folder
     _check_run(folder, split)
-    experiment = load_resolved(folder.experiment)
-    reach(experiment.storage)
+    told = stored_experiment(folder.experiment)
+    tell_ignored(told, machine, workers, on_event)
+    recipe = told.recipe
     card = _card(folder)
     with one_look_at_a_time(folder) if split == "test" else nullcontext():
         if split == "test" and not again and (reported := _reported(folder, card.digest, on_event)):
             home.push()  # in case the process that wrote the report died before it was stored
             return reported
-        data = experiment.data
+        data = recipe.data
         samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding)
         entry = _look(folder, card.digest, again, on_event) if split == "test" else None
         home.push()
-        shard = _shard(home, experiment, card, samples, device)
-        scored = _scored(shard, experiment, workers, folder.root / ".ray", on_event)
+        shard = _shard(home, recipe, machine, card, samples)
+        scored = _scored(shard, machine, workers, folder.root / ".ray", on_event)
         evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
-        _write(evaluation, data.max_pixels, card.preprocess.bit_depth)
+        _write(evaluation, machine.max_pixels, card.preprocess.bit_depth)
         home.push()
     return evaluation
 
@@ -104,18 +110,18 @@ def _look(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -> Le
     return entry
 
 
-def _shard(home: Home, experiment: Experiment, card: Card, samples: tuple[Sample, ...], device: str | None) -> Shard:
-    data = experiment.data
+def _shard(home: Home, recipe: Recipe, machine: Machine, card: Card, samples: tuple[Sample, ...]) -> Shard:
+    data = recipe.data
     return Shard(
         bundle=str(home.folder.best.absolute()),
         samples=samples,
-        device=device or experiment.compute.device,
-        precision=experiment.train.precision,
-        max_pixels=data.max_pixels,
+        device=machine.compute.device,
+        precision=recipe.train.precision,
+        max_pixels=machine.max_pixels,
         digest=card.digest,
         run=home.uri,
         data=data.uri,
-        storage=experiment.storage,
+        storage=machine.storage,
         zip_encoding=data.zip_encoding,
     )
 
@@ -150,12 +156,12 @@ def _card(folder: RunFolder) -> Card:
     return card
 
 
-def _scored(shard: Shard, experiment: Experiment, workers: int, scratch: Path, on_event: OnEvent) -> Scored:
+def _scored(shard: Shard, machine: Machine, workers: int, scratch: Path, on_event: OnEvent) -> Scored:
     if workers == 1:
         return score_shard(World.solo(), shard, on_event)
-    if experiment.compute.cluster == "none":
-        raise ConfigError(f"workers: {workers} need Ray, and the run's compute.cluster is none; evaluate with 1 worker")
-    compute = experiment.compute.model_copy(update={"workers": workers, "device": shard.device})
+    if machine.compute.cluster == "none":
+        raise ConfigError(f"workers: {workers} need Ray, and compute.cluster is none; evaluate with 1 worker")
+    compute = machine.compute.model_copy(update={"workers": workers})
     return run_group(score_shard, shard, compute, scratch=scratch, on_event=on_event)
 
 

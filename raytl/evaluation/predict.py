@@ -6,18 +6,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from raytl.config.load import load_resolved
-from raytl.config.schema import DataConfig
+from raytl.config.machine import Machine
+from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import Levels, mismatches
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.inputs import photos
 from raytl.evaluation.photos import batches
+from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.table import Predictions, Unreadable, check_ending
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.metrics.scores import softmax
@@ -30,15 +30,6 @@ _BATCH = {"cpu": 16, "cuda": 64}
 _EVENTS_EVERY_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """Of the run where there is one, else the defaults."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    max_pixels: int = DataConfig.model_fields["max_pixels"].default
-
-
 def predict(
     run: str | Path,
     inputs: str | Path | Sequence[str | Path],
@@ -46,13 +37,15 @@ def predict(
     out: str | Path | None = None,
     batch_size: int | None = None,
     device: str | None = None,
+    machine: Machine | None = None,
     on_event: OnEvent = ignore,
 ) -> Predictions:
     """Classes and probabilities of the photos in `inputs` (folders, manifests, files, or s3:// URIs of such); written to
     `out` if named.
 
     `run` is a run's folder (its best checkpoint is used), a saved model's, or a version (`models:...`). Photos that cannot be read are in
-    `unreadable` of the result, files in folders that are not photos in `left_out`; neither are in its rows.
+    `unreadable` of the result, files in folders that are not photos in `left_out`; neither are in its rows. Buckets, the
+    device and limits are those of `machine`, never those of the run.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -61,25 +54,25 @@ def predict(
     """
     several = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     _check_out(out, several)
-    bundle, settings = _bundle(run)
+    machine = in_force(machine, device)
+    bundle, precision = _bundle(run, machine, on_event)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
     paths = photos(several, lambda path, reason: skipped[reason].update({path: None}))
     module, card = load_bundle(bundle)
-    at = pick_device(device or settings.device)
+    at = pick_device(machine.compute.device)
     unreadable: list[Unreadable] = []
     deep: dict[str, Levels] = {}
     read = batches(
         paths,
         card.preprocess,
         batch_size or _BATCH[at.type],
-        settings.max_pixels,
+        machine.max_pixels,
         on_bad=lambda path, reason: unreadable.append(Unreadable(path, reason)),
         on_done=_progress(len(paths), on_event),
         on_deep=deep.__setitem__,
     )
     with closing(read):
-        precision = pick_precision(settings.precision, at)
-        ids, logits = ordered_logits(module.to(at), read, card.preprocess, at, precision)
+        ids, logits = ordered_logits(module.to(at), read, card.preprocess, at, pick_precision(precision, at))
     for line in mismatches(card.preprocess.bit_depth, deep):
         on_event(Message(line, "warning"))
     if not len(ids):
@@ -100,18 +93,18 @@ def _check_out(out: str | Path | None, inputs: Sequence[str | Path]) -> None:
             raise UserError(f"{out}: it is an input too, and would be overwritten; name another file")
 
 
-def _bundle(run: str | Path) -> tuple[Path, _Settings]:
-    """The saved model's folder, and how the run was set."""
+def _bundle(run: str | Path, machine: Machine, on_event: OnEvent) -> tuple[Path, str]:
+    """The saved model's folder, and the precision that the run trained with."""
     found = bundle_directory(run)
     if found == Path(run):
-        return found, _Settings()
+        return found, "auto"
     folder = Home.open(str(run)).folder
     found = bundle_directory(folder.root)
     if found is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
-    experiment = load_resolved(folder.experiment)
-    device, precision = experiment.compute.device, experiment.train.precision
-    return folder.best, _Settings(device, precision, experiment.data.max_pixels)
+    stored = stored_experiment(folder.experiment)
+    tell_ignored(stored, machine, 1, on_event)
+    return folder.best, stored.recipe.train.precision
 
 
 def _progress(total: int, on_event: OnEvent) -> Callable[[int], None]:

@@ -70,8 +70,10 @@ def _problem(sample: Sample) -> str:
     try:
         if in_bucket(sample.path):
             digest = hashlib.sha256(retried(lambda: fetched(sample.path))).hexdigest()
+        elif (path := Path(sample.path)).exists() and not path.is_file():
+            return "is no regular file"  # reading a pipe or a device would not end
         else:
-            with Path(sample.path).open("rb") as file:
+            with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"

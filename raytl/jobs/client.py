@@ -21,6 +21,8 @@ from raytl.shown import command
 
 RUNNING = ("PENDING", "RUNNING")
 _STARTING_S = 60.0
+HERE = "http://127.0.0.1:8265"
+"""The job server of a cluster on this machine."""
 _ADDRESS = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
@@ -49,6 +51,8 @@ class Jobs:
     def __init__(self, address: str | None, token: str | None = None) -> None:
         """`address` is http(s)://head:8265; None = RAY_API_SERVER_ADDRESS, or a cluster on this machine.
 
+        The `token` goes only to an address that was named: whoever listens on this machine's port is not asked for.
+
         Raises:
             Unavailable: no job server answers there.
             Denied: it wants another token, or one at all.
@@ -57,10 +61,9 @@ class Jobs:
             from ray.job_submission import JobSubmissionClient
 
             logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # it tells of every upload and socket
-            headers = {"Authorization": f"Bearer {token}"} if token else None
-            self._client = JobSubmissionClient(
-                address or os.environ.get(_ADDRESS[0]) or "http://127.0.0.1:8265", headers=headers
-            )
+            is_named = bool(address) or any(os.environ.get(name) for name in _ADDRESS)
+            headers = {"Authorization": f"Bearer {token}"} if token and is_named else None
+            self._client = JobSubmissionClient(address or os.environ.get(_ADDRESS[0]) or HERE, headers=headers)
         self._address = address
 
     def all(self) -> list[JobState]:

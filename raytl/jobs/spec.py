@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from raytl.config.fingerprint import fingerprint
+from raytl.config.machine import as_assignments
 from raytl.config.places import run_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
@@ -55,6 +56,7 @@ def job_spec(
     words = ["python", "-m", "raytl", verb]
     if verb == "evaluate":
         words += [run_uri(experiment)]
+        words += [word for setting in as_assignments(experiment) for word in ("--set", setting)]
     else:
         words += [EXPERIMENT, "--set", f"compute.cluster={cluster_of(experiment)}"]
         words += ["--new"] if new and verb != "retrain" else []

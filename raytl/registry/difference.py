@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from raytl.config.fingerprint import differences
-from raytl.config.load import load_experiment
-from raytl.config.schema import Experiment
+from raytl.config.schema import Recipe
+from raytl.config.stored import MOST_BYTES, read_stored
 from raytl.errors import NotFound
 from raytl.registry.record import Record
 from raytl.registry.registry import FILES, Registry
@@ -35,7 +33,7 @@ class Difference:
 def difference(registry: Registry, before: Record, after: Record) -> Difference:
     """What differs between two versions of a registry; metrics of two evaluation sets are not to be compared."""
     old, new = before.about, after.about
-    recipes = [found for found in (_experiment(registry, before), _experiment(registry, after)) if found]
+    recipes = [found for found in (_recipe(registry, before), _recipe(registry, after)) if found]
     return Difference(
         before=before.number,
         after=after.number,
@@ -49,13 +47,11 @@ def difference(registry: Registry, before: Record, after: Record) -> Difference:
     )
 
 
-def _experiment(registry: Registry, record: Record) -> Experiment | None:
-    """The version's experiment; None where it was published without one."""
+def _recipe(registry: Registry, record: Record) -> Recipe | None:
+    """The version's recipe; None where it was published without one."""
+    key = f"{FILES}{record.token}/{EXPERIMENT}"
     try:
-        content = retried(lambda: registry.store.get_bytes(f"{FILES}{record.token}/{EXPERIMENT}"))
+        content = retried(lambda: registry.store.get_bytes(key, 0, MOST_BYTES + 1))
     except NotFound:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / EXPERIMENT
-        path.write_bytes(content)
-        return load_experiment(path)
+    return read_stored(content, f"{registry.uri}: {EXPERIMENT} of version {record.number}").recipe

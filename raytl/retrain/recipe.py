@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from raytl.config.override import override
-from raytl.config.schema import Experiment
+from raytl.config.schema import Experiment, Recipe
 
 _RECIPE = ("model", "transfer", "augment", "optim", "train")
 
 
 def challenger_experiment(
     experiment: Experiment,
-    champion: Experiment | None,
+    champion: Recipe | None,
     *,
     name: str,
     start: str | None,

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from raytl.config.load import load_experiment
 from raytl.config.override import override
-from raytl.config.places import registry_uri
+from raytl.config.places import registry_uri, run_uri, winner_uri
 from raytl.config.schema import Experiment
+from raytl.config.stored import stored_experiment
 from raytl.data.manifest import Sample
 from raytl.errors import DataError, RaytlError, RunError, TrainingError, Unavailable, WorkersLost
 from raytl.events import Message, OnEvent, ignore
@@ -250,7 +250,7 @@ class _Ticking:
         return self._at(replace(tick, stage="trained", run=run))
 
     def _compared(self, tick: Tick) -> Tick:
-        experiment, home = self._experiment(tick), Home.open(tick.run)
+        experiment, home = self._experiment(tick), self._run(tick)
         evaluated = tuple(s for s in frozen(experiment, self.on_event) if s.split == "test")
         champion = self._record(tick.champion)
         folder = None if champion is None else folder_of(self.registry, champion)
@@ -282,7 +282,7 @@ class _Ticking:
 
     def _published(self, tick: Tick) -> Tick:
         assert tick.contest is not None, "it was compared"
-        run = Home.open(tick.run).folder
+        run = self._run(tick).folder
         record = published(self.registry, tick, tick.contest, run, self._memory(tick), self.experiment, self.on_event)
         searched = isinstance(tick.decision, Search)
         return self._at(
@@ -326,11 +326,12 @@ class _Ticking:
         """What trains the tick's challenger."""
         assert tick.decision is not None and not isinstance(tick.decision, Skip) and tick.changes is not None, "decided"
         champion, start = self._record(tick.champion), tick.decision.start
-        recipe = None if champion is None else load_experiment(folder_of(self.registry, champion) / "experiment.yaml")
         made = challenger_experiment(
             self.experiment,
-            recipe,
-            name=f"{self.experiment.name}-{tick.id.lower()}",
+            None
+            if champion is None
+            else stored_experiment(folder_of(self.registry, champion) / "experiment.yaml").recipe,
+            name=self._name(tick),
             start=None if start is None else f"models:{self.registry.uri}@{start}",
             sides=f"{self.registry.uri}/{WORK}{tick.id}/sides.jsonl",
             snapshot=tick.changes.snapshot,
@@ -338,6 +339,14 @@ class _Ticking:
         )
         trials = tick.decision.trials if isinstance(tick.decision, Search) else made.search.trials
         return override(made, {"search.trials": trials})
+
+    def _run(self, tick: Tick) -> Home:
+        """The challenger's run, where this experiment puts it: `tick.run` comes from the registry, and is shown only."""
+        named = override(self.experiment, {"name": self._name(tick)})
+        return Home.open(winner_uri(named) if isinstance(tick.decision, Search) else run_uri(named))
+
+    def _name(self, tick: Tick) -> str:
+        return f"{self.experiment.name}-{tick.id.lower()}"
 
     def _memory(self, tick: Tick) -> Memory:
         return Memory.decoded(retried(lambda: self.registry.store.get_bytes(f"{WORK}{tick.id}/{MEMORY}")))

@@ -19,14 +19,14 @@ from raytl.cluster.metrics import metered
 from raytl.cluster.session import nodes, session
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import decisive
-from raytl.config.places import sweep_uri
+from raytl.config.places import sweep_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.config.space import Space, space_of
 from raytl.errors import TrainingError
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device, pick_precision
 from raytl.run.atomic import write_json, write_text
-from raytl.run.folder import is_remote
+from raytl.run.folder import is_remote, working_copy
 from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
 from raytl.search.board import Board
@@ -116,7 +116,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         home.set_aside(on_event)
     home.fetch()
     if not add and (folder / SUMMARY).exists() and experiment.search.trials <= _ended(folder):
-        return _read(folder)
+        return _read(folder, experiment)
     made = _made(experiment, on_event)
     checkpoints = Checkpoints()
 
@@ -382,6 +382,9 @@ def _ended(folder: Path) -> int:
     return sum(json.loads(path.read_bytes())["trials"].values()) if path.exists() else 0
 
 
-def _read(folder: Path) -> SweepResult:
+def _read(folder: Path, experiment: Experiment) -> SweepResult:
+    """The result of a finished sweep; the run is where `experiment` puts it, as a summary may come from anywhere."""
     values = json.loads((folder / SUMMARY).read_bytes())
-    return SweepResult(**{**values, "status": "already finished"})
+    uri = winner_uri(experiment)
+    run = uri if is_remote(uri) else str(working_copy(uri))
+    return SweepResult(**{**values, "status": "already finished", "run": run, "next": f"raytl evaluate {run}"})

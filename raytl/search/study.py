@@ -130,7 +130,7 @@ class Study:
                 self._over += 1
             elif "overrides" in attrs:
                 self._open[trial.number] = optuna.Trial(self.study, trial._trial_id)
-                return Asked(trial.number, dict(attrs["overrides"]), attrs["source"], is_again=True)
+                return Asked(trial.number, self._record(trial).overrides, attrs["source"], is_again=True)
             else:  # killed between its birth and its first value
                 self.study.tell(trial.number, state=TrialState.FAIL)
         return self._new() if len(self._asked) < self._most else None
@@ -210,11 +210,28 @@ class Study:
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked, by number."""
         trials = self.study.get_trials(deepcopy=False)
-        return [_record(trial, self.root) for trial in trials if "overrides" in trial.user_attrs]
+        return [self._record(trial) for trial in trials if "overrides" in trial.user_attrs]
 
     def record(self, number: int) -> TrialRecord:
         """The trial `number`, which was asked."""
-        return _record(self._by_number(number), self.root)
+        return self._record(self._by_number(number))
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        """The trial, if what is stored of it could have been asked: a study may come from anywhere.
+
+        Raises:
+            RunError: its overrides are no point of the space, or its folder is not one below the trials' root.
+        """
+        record = _record(trial, self.root)
+        fault = self.space.fault(record.overrides, self.base)
+        if not fault and Path(record.folder).name in ("..", "."):
+            fault = f"folder: found {record.folder!r}; expected a folder below {self.root}"
+        if fault:
+            raise RunError(
+                f"{self.folder}: trial {trial.number}: {fault}. The study was edited or damaged; restore it, or start over "
+                "with --new (the old sweep is kept aside)."
+            )
+        return record
 
     def counts(self) -> tuple[int, int]:
         """(trials that ended, trials that are left)."""

@@ -12,8 +12,10 @@ from typing import Any
 from torch import nn
 
 from raytl.config.dump import to_yaml
+from raytl.config.fingerprint import differences
 from raytl.config.places import winner_name
 from raytl.config.schema import Experiment
+from raytl.config.stored import stored_experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
 from raytl.events import Message, OnEvent, Work
@@ -180,10 +182,7 @@ def depth_number(depth: Any) -> int:
 
 def _is_another(experiment: Experiment) -> bool:
     """True when the place of the winner's run holds the run of another winner."""
-    from raytl.config.fingerprint import differences
-    from raytl.config.load import load_resolved
-
     home = Home.of(experiment)
     home.fetch()
     folder = home.folder
-    return folder.experiment.exists() and bool(differences(load_resolved(folder.experiment), experiment))
+    return folder.experiment.exists() and bool(differences(stored_experiment(folder.experiment).recipe, experiment))

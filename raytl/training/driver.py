@@ -13,8 +13,8 @@ from raytl.cluster.gang import run_group
 from raytl.cluster.metrics import metered
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
-from raytl.config.load import load_resolved
 from raytl.config.schema import Experiment
+from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
@@ -107,7 +107,9 @@ def _job(home: Home, experiment: Experiment, made: Plan) -> Job:
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:
-    found = differences(load_resolved(folder.experiment), experiment)
+    stored = stored_experiment(folder.experiment)
+    found = differences(stored.recipe, experiment)
+    found += [f"{key}: a key that this version of raytl does not know -> absent" for key in stored.unknown]
     if found:
         raise RunError(
             f"{folder.root} is a run of another experiment; what differs (there -> here):\n"

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raytl.config.machine import Machine
+from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, DataError, RunError, TestLockedError, UserError
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.report import as_json
@@ -261,12 +263,13 @@ def test_options_that_cannot_take_effect_are_errors(run: RunFolder, options: dic
 
 
 def test_several_workers_need_ray(run: RunFolder) -> None:
-    text = run.experiment.read_text()
-    assert "cluster: local" in text
-    run.experiment.write_text(text.replace("cluster: local", "cluster: none"))
-    run.write_manifest({})
-    with pytest.raises(ConfigError, match="2 need Ray"):
-        evaluate(run.root, workers=2, split="val")
+    with pytest.raises(ConfigError, match="2 need Ray, and compute.cluster is none"):
+        evaluate(run.root, workers=2, machine=Machine(compute=ComputeConfig(cluster="none")))
+
+
+def test_a_setting_of_workers_cannot_take_effect_without_them(run: RunFolder) -> None:
+    with pytest.raises(ConfigError, match=r"compute\.cluster: cannot take effect, as this process works alone"):
+        evaluate(run.root, machine=Machine(compute=ComputeConfig(cluster="host:1")))
 
 
 def test_a_folder_that_is_no_run_is_refused(make_photos: MakePhotos) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from raytl.config.load import load_experiment, load_resolved
+from raytl.config.load import load_experiment
+from raytl.config.stored import stored_experiment
 from raytl.data.decode import BadImage, decode
 from raytl.data.formats import archives, scan
 from raytl.errors import ConfigError, DataError, RunError, StoreError
@@ -262,8 +263,10 @@ def test_the_experiment_of_a_run_does_not_read_the_environment(tmp_path: Path, m
     text = "name: x\ndata: {uri: 's3://somebody/${MARKED}'}\nmodel: {name: resnet18}\n"
     (tmp_path / "experiment.yaml").write_text(text)
     assert load_experiment(tmp_path / "experiment.yaml").data.uri.endswith("s3cr3t")
-    with pytest.raises(ConfigError, match=r"experiment.yaml:2: .*MARKED is not set"):
-        load_resolved(tmp_path / "experiment.yaml")
+    with pytest.raises(
+        ConfigError, match=r"experiment.yaml:2: data.uri: found '\$\{MARKED\}', and a stored experiment"
+    ):
+        stored_experiment(tmp_path / "experiment.yaml")
 
 
 def test_a_store_of_files_keeps_to_its_folder(tmp_path: Path) -> None:
