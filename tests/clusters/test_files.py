@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from ray.autoscaler._private.util import fillout_defaults, prepare_config, validate_config
 
 from raytl.config.load import load_experiment
@@ -196,5 +197,5 @@ def test_cloudformation_takes_the_roles(tmp_path: Path) -> None:
 def test_the_local_file_is_the_compute_section_of_an_experiment(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: resnet18}\n")
-    compute = load_experiment(path, [f"compute={text_of('local.yaml').rstrip()}"]).compute
+    compute = load_experiment(path, {"compute": yaml.safe_load(text_of("local.yaml"))}).compute
     assert (compute.cluster, compute.workers) == ("local", 2)
