@@ -23,6 +23,7 @@ BASE = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"
         ("data.cache", "on"),
         ("data.cache_limit_gb", 1),
         ("data.pull_limit_gb", 1),
+        ("data.max_pixels", 1),
         ("train.checkpoint_every_s", 5),
     ],
 )

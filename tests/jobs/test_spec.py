@@ -43,6 +43,13 @@ def test_what_runs_there_is_what_would_run_here() -> None:
     assert "compute.cluster=none" in spec(changes={"compute.cluster": "none"}).entrypoint
 
 
+def test_an_evaluation_there_has_the_settings_of_the_users_file() -> None:
+    changes = {"storage.endpoint_url": "http://store:9000", "compute.device": "cuda", "compute.timeout_s": 5}
+    assert spec("evaluate", changes).entrypoint == (
+        "python -m raytl evaluate s3://bucket/runs/far --set storage.endpoint_url=http://store:9000 --set compute.device=cuda"
+    )
+
+
 def test_raytl_comes_from_the_image_the_index_or_here() -> None:
     assert "pip" not in spec().runtime_env and "pip" not in spec(supply="code").runtime_env
     assert spec(supply="pip").runtime_env["pip"] == ["raytl==1.2"]
