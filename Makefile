@@ -42,7 +42,8 @@ help:
 
 venv: $(STAMP)
 
-# uv installs in a tenth of pip's time; where it cannot be had, pip does the same work.
+# uv installs in a tenth of pip's time; where it cannot be had, pip does the same work. Bytecode is compiled once, here:
+# without it every Ray process compiles torch and Ray again, for half of its start-up time.
 # A virtual environment that was begun and not finished has no stamp: the same commands finish it.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -56,7 +57,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv \
 	  || echo "uv cannot be installed here; pip takes its place and some minutes more" >&2
 	@echo "installing into $(VENV) (torch is large) ..."
-	@$(BIN)/uv pip install --python $(BIN)/python $(UV_TORCH) --constraint $(VENV)/constraints.txt --editable '.[dev]' \
+	@$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(UV_TORCH) --constraint $(VENV)/constraints.txt --editable '.[dev]' \
 	  || $(BIN)/python -m pip install --disable-pip-version-check --constraint $(VENV)/constraints.txt --editable '.[dev]' \
 	  || { echo "Installation failed; see above. $(TORCH_ADVICE)" >&2; exit 1; }
 	@touch $@
