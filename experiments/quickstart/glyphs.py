@@ -7,8 +7,7 @@ It stands for what ImageNet is to photographs: plenty of labelled pictures that 
 from __future__ import annotations
 
 import string
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import matplotlib
@@ -43,10 +42,9 @@ FONT_SIZE = 64
 Rng = np.random.Generator
 
 
-def write(root: Path, per_class: dict[str, int], seed: int = 0) -> None:
-    """Writes `per_class[split]` pictures of every glyph as `root/<split>/<glyph>/<number>.png`, on all cores."""
-    with ProcessPoolExecutor() as pool:
-        list(pool.map(partial(write_glyph, root, per_class, seed), GLYPHS))
+def begin(pool: Executor, root: Path, per_class: dict[str, int], seed: int = 0) -> list[Future[None]]:
+    """Let `pool` write `per_class[split]` pictures of every glyph as `root/<split>/<glyph>/<number>.png`."""
+    return [pool.submit(write_glyph, root, per_class, seed, glyph) for glyph in GLYPHS]
 
 
 def write_glyph(root: Path, per_class: dict[str, int], seed: int, glyph: str) -> None:

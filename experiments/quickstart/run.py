@@ -12,19 +12,24 @@ import json
 import shutil
 import sys
 import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from experiments.quickstart import digits, glyphs
-from raytl import evaluate, load_experiment, train, tune
+import raytl
+from experiments.quickstart import glyphs
 from raytl.cli.progress import watching
 from raytl.cli.sweep_view import watching_sweep
 from raytl.cluster.session import session
-from raytl.metrics.intervals import Interval
+
+if TYPE_CHECKING:
+    from raytl.metrics.intervals import Interval
 
 HERE = Path(__file__).parent
 RUNS = Path("runs/quickstart")
@@ -52,8 +57,12 @@ def main() -> None:
     """Make both domains, pretrain, learn the niche in three ways, and compare."""
     console, started = Console(stderr=True), time.monotonic()
     shutil.rmtree(RUNS, ignore_errors=True)
-    make_domains(console)
-    with session("local"):
+    with ExitStack() as stack:
+        with ProcessPoolExecutor() as pool:
+            letters = make_domains(pool, console)
+            stack.enter_context(session("local"))  # Ray starts while the letters are drawn
+            for drawn in letters:
+                drawn.result()
         run("source", console)
         ways = [looked_at(run(name, console), title, console) for name, title in NICHE.items()]
         ways += [looked_at(sweep(name, console), title, console) for name, title in SWEPT.items()]
@@ -68,33 +77,36 @@ def main() -> None:
     sys.exit(0 if separated(ways) else 1)
 
 
-def make_domains(console: Console) -> None:
-    """Write the pictures of the source domain and of the niche."""
+def make_domains(pool: Executor, console: Console) -> list[Future[None]]:
+    """Begin to draw the pictures of the source domain on `pool`, and write those of the niche."""
     console.print(f"letters: {len(glyphs.GLYPHS)} classes x {sum(LETTERS.values())} pictures from fonts ...")
-    glyphs.write(RUNS / "data" / "letters", LETTERS)
+    letters = glyphs.begin(pool, RUNS / "data" / "letters", LETTERS)
+    from experiments.quickstart import digits  # scikit-learn takes its time to import
+
     counts = digits.write(RUNS / "data" / "digits", LABELS, VALIDATION)
     console.print(f"digits: {counts['train']} labelled scans to learn from, {counts['test']:,} held out")
+    return letters
 
 
 def run(name: str, console: Console) -> Path:
     """Train the experiment `name`; its run folder."""
     console.rule(f"raytl train experiments/quickstart/{name}.yaml")
     with watching(console) as on_event:
-        return Path(train(load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
+        return Path(raytl.train(raytl.load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
 
 
 def sweep(name: str, console: Console) -> Path:
     """Search for the best way to train the experiment `name`; the run folder of the winner, trained again."""
     console.rule(f"raytl tune experiments/quickstart/{name}.yaml")
     with watching_sweep(console) as on_event:
-        return Path(tune(load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
+        return Path(raytl.tune(raytl.load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
 
 
 def looked_at(folder: Path, title: str, console: Console) -> Way:
     """The run in `folder`, its test split looked at."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     with watching(console) as on_event:
-        found = evaluate(folder, on_event=on_event)
+        found = raytl.evaluate(folder, on_event=on_event)
     return Way(
         title=title,
         accuracy=found.estimates.overall["accuracy"],

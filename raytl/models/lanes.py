@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from threading import Event, Lock
 
 import numpy as np
@@ -48,10 +49,15 @@ def ordered_logits(
 
 
 class _Shared:
-    """An iterable that several threads take from, each item going to one of them, until it ends or is stopped."""
+    """An iterable that several threads take from, each item going to one of them, until it ends or is stopped.
+
+    The first item is taken here, by the caller's thread: a loader forks its processes then, and one that is forked by a
+    pool's thread ends with an error, as it joins that pool's threads, of which it is one itself.
+    """
 
     def __init__(self, items: Iterable[BatchLike]) -> None:
-        self._items, self._lock = iter(items), Lock()
+        rest, self._lock = iter(items), Lock()
+        self._items = chain(list(islice(rest, 1)), rest)
         self.stopped = Event()
 
     def __iter__(self) -> Iterator[BatchLike]:

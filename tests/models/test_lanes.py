@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -43,6 +44,19 @@ def test_rows_come_in_the_order_of_their_ids_with_the_bits_of_one_thread(threads
     _, alone = ordered_logits(_network(), _batches(9), SHAPE, CPU, torch.float32)
     assert ids.tolist() == list(range(18))
     np.testing.assert_array_equal(logits, alone)
+
+
+@pytest.mark.usefixtures("threads")
+def test_the_callers_thread_takes_the_first_batch_and_so_forks_the_loaders_processes() -> None:
+    takers: list[threading.Thread] = []
+
+    def noting() -> Iterator[Batch]:
+        for batch in _batches(3):
+            takers.append(threading.current_thread())
+            yield batch
+
+    ordered_logits(_network(), noting(), SHAPE, CPU, torch.float32)
+    assert takers[0] is threading.current_thread()
 
 
 @pytest.mark.usefixtures("threads")
