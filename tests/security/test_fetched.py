@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from raytl.cluster import session
+from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.errors import DataError, NotFound, RunError, Unavailable
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.predict import predict
@@ -24,10 +26,12 @@ from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
 from raytl.retrain import tick as tick_module
 from raytl.retrain.after import following
+from raytl.retrain.page.write import _picture
 from raytl.retrain.tick import TickFailed
 from raytl.retrain.ticks import Tick, write_tick
 from raytl.run import RunFolder, journal
 from tests.cli.conftest import Raytl, raytl  # noqa: F401 - a fixture
+from tests.conftest import MakePhotos
 from tests.evaluation.conftest import run  # noqa: F401 - a fixture
 from tests.retrain.conftest import Days, MakeDays, make_days  # noqa: F401 - a fixture
 from tests.search.test_study import opened
@@ -179,6 +183,13 @@ def test_a_tick_publishes_its_own_run_whatever_its_record_says(
     shutil.rmtree(private)
     assert days.registry.state().champion == 1
     assert holding([days.photos.parent / "models"]) == []
+
+
+def test_a_page_shows_no_photo_that_was_not_compared_on(tmp_path: Path, make_photos: MakePhotos) -> None:
+    photo = make_photos(1) / "red" / "000.jpg"
+    row = {"path": str(photo), "digest": hashlib.sha256(photo.read_bytes()).hexdigest()}
+    assert _picture(row, 10**6, SIXTEEN_BITS).startswith("data:image/jpeg;base64,")
+    assert _picture({**row, "digest": "0" * 64}, 10**6, SIXTEEN_BITS) == ""
 
 
 # b. a run names no cluster

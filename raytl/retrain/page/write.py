@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from raytl.data.bit_depth import BitDepth
-from raytl.data.decode import BadImage, decode
+from raytl.data.decode import BadImage, decode, read
 from raytl.errors import NotFound, StoreError
 from raytl.registry.registry import Registry
 from raytl.retrain.compare import EVALUATED
@@ -66,14 +67,21 @@ def _flips(rows: Sequence[Mapping[str, Any]], max_pixels: int, depth: BitDepth) 
     """The ones that the challenger is surest of, with their pictures."""
     best = sorted(rows, key=lambda row: -row["confidence"])[:_MOST]
     return [
-        Flip(row["key"], row["label"], row["champion"], row["challenger"], _picture(row["path"], max_pixels, depth))
+        Flip(row["key"], row["label"], row["champion"], row["challenger"], _picture(row, max_pixels, depth))
         for row in best
     ]
 
 
-def _picture(path: str, max_pixels: int, depth: BitDepth) -> str:
+def _picture(row: Mapping[str, Any], max_pixels: int, depth: BitDepth) -> str:
+    """Return the image of a row as a data URI; empty where the file at its path is not the one that was compared on.
+
+    Rows come from the registry: without the digest, one could name any photo of this machine and have it published.
+    """
     try:
-        image = decode(path, max_pixels, depth)
+        content = read(row["path"], max_pixels)
+        if hashlib.sha256(content).hexdigest() != row["digest"]:
+            return ""
+        image = decode(content, max_pixels, depth)
     except (BadImage, StoreError):  # it went away since
         return ""
     image.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
