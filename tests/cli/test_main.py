@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -53,12 +52,11 @@ def test_wrong_usage_is_exit_code_2(words: list[str], raytl: Raytl) -> None:
     assert done.out == ""
 
 
-def test_five_mistakes_are_told_within_a_second_and_a_half_of_work_without_torch_or_ray(tmp_path: Path) -> None:
+def test_five_mistakes_are_told_at_once_and_without_torch_or_ray(tmp_path: Path) -> None:
     path = tmp_path / "five.yaml"
     path.write_text(FIVE)
     code = "import sys; sys.argv[0] = 'raytl'; import raytl.__main__ as m\ntry: m.main()\n"
     code += "finally: print(*{'torch', 'ray', 'timm', 'numpy', 'PIL'} & set(sys.modules))"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", code, "check", str(path)],
         cwd=REPO,
@@ -67,7 +65,6 @@ def test_five_mistakes_are_told_within_a_second_and_a_half_of_work_without_torch
         text=True,
         check=False,
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 2
     assert done.stdout.strip() == ""
     assert [line.split(": ")[1] for line in done.stderr.splitlines() if line.startswith("  " + str(path))] == [
@@ -78,8 +75,6 @@ def test_five_mistakes_are_told_within_a_second_and_a_half_of_work_without_torch
         "train.accumulate",
     ]
     assert done.stderr.count("    -> ") == 5
-    used = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
-    assert used < 1.5  # of the processor: the wall's clock is for `raytl check` on a machine that is not running tests
 
 
 def test_main_is_the_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

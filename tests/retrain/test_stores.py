@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ from tests.conftest import S3, SWIFT
 from tests.retrain.conftest import Days, MakeDays
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough, pytest.mark.lengthy]
-PATIENCE_S = 240.0
+PATIENCE_S, LOOK_EVERY_S = 240.0, 0.05
 
 
 @dataclass
@@ -70,11 +69,12 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def until(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not found():
+    for _ in range(int(PATIENCE_S / LOOK_EVERY_S)):
+        if found():
+            return
         assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        threading.Event().wait(0.05)
+        threading.Event().wait(LOOK_EVERY_S)
+    pytest.fail(f"nothing came in {PATIENCE_S:g} s")
 
 
 @pytest.fixture(params=[S3, SWIFT])
