@@ -112,17 +112,21 @@ class Home:
         return Uploader(self._mirror, emit, self._right) if self._mirror is not None else None
 
     def set_aside(self, on_event: OnEvent) -> None:
-        """Give the run that is there another name, if there is one, and say which."""
+        """Give the run that is there another name, if there is one, and say which.
+
+        Raises:
+            RunError: another raytl writes to it.
+        """
         if self._mirror is None:
             set_aside(self.folder.root, on_event)
             return
-        self._mirror.fetch()
-        if self._mirror.is_empty:
-            return
-        number = 1
-        while next((aside := open_store(f"{self.uri}.old-{number}")).list(), None) is not None:
-            number += 1
-        with held(self._mirror.store, on_event):
+        with sole_owner(self.folder.root), held(self._mirror.store, on_event):
+            self._mirror.fetch()
+            if self._mirror.is_empty:
+                return
+            number = 1
+            while next((aside := open_store(f"{self.uri}.old-{number}")).list(), None) is not None:
+                number += 1
             self._mirror.set_aside(aside)
         on_event(Message(f"the run that was in {self.uri} is now in {aside.uri}"))
 

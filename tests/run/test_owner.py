@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.errors import RunError
+from raytl.events import Recorder
+from raytl.run.owner import set_aside, sole_owner
+
+
+def test_a_folder_in_which_another_works_is_not_set_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with sole_owner(folder), pytest.raises(RunError, match=r"another raytl \(pid \d+\) is training in this folder"):
+        set_aside(folder, Recorder())
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_folder_that_nobody_owns_gets_the_next_free_name(tmp_path: Path) -> None:
+    told = Recorder()
+    for _ in range(2):
+        with sole_owner(tmp_path / "run"):
+            pass
+        set_aside(tmp_path / "run", told)
+    set_aside(tmp_path / "run", told)  # nothing is there
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.old-1", "run.old-2"]
+    assert len(told.events) == 2
+
+
+def test_an_owner_whose_folder_is_set_aside_meanwhile_owns_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, real, waiting = tmp_path / "run", fcntl.flock, [True]
+
+    def flock(handle: Any, operation: int) -> None:
+        if waiting and waiting.pop():
+            folder.rename(tmp_path / "run.old-1")
+        real(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with sole_owner(folder), (folder / ".lock").open() as lock, pytest.raises(BlockingIOError, match="unavailable"):
+        real(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
