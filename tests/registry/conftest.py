@@ -37,9 +37,9 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.fixture
-def several_at_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are waited for as they should be."""
-    monkeypatch.setattr(creation, "SETTLE_S", lease.SETTLE_S)
+def several_at_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, they are waited for as they should be."""
+    return lambda: monkeypatch.setattr(creation, "SETTLE_S", lease.SETTLE_S)
 
 
 @pytest.fixture

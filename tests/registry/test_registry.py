@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,8 +31,10 @@ def test_a_version_that_is_not_there_is_told_with_those_that_are(registry: Regis
 
 
 @on_a_bucket_too
-@pytest.mark.usefixtures("several_at_once")
-def test_of_many_that_publish_at_once_each_has_a_number_of_its_own(registry: Registry, tmp_path: Path) -> None:
+def test_of_many_that_publish_at_once_each_has_a_number_of_its_own(
+    registry: Registry, several_at_once: Callable[[], None], tmp_path: Path
+) -> None:
+    several_at_once()
     for number in range(4):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "model").write_text(str(number))
@@ -78,12 +81,14 @@ def test_an_alias_that_moved_since_it_was_looked_at_is_left_alone(registry: Regi
 
 
 @on_a_bucket_too
-@pytest.mark.usefixtures("several_at_once")
-def test_of_many_that_move_one_alias_at_once_one_does(registry: Registry, publish: Publish) -> None:
+def test_of_many_that_move_one_alias_at_once_one_does(
+    registry: Registry, publish: Publish, several_at_once: Callable[[], None]
+) -> None:
     for _ in range(4):
         publish()
     registry.promote(1, registry.state(), "me", "the first")
     seen = registry.state()
+    several_at_once()
 
     def move(number: int) -> bool:
         try:
