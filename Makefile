@@ -23,9 +23,12 @@ $(error TORCH=$(TORCH): expected default or cpu)
 endif
 # more words for pytest: make test ARGS="tests/data -x"
 ARGS ?=
+# what is compiled once is kept, whatever the environment says: each Ray process imports all of raytl
+unexport PYTHONDONTWRITEBYTECODE
 # tests that run at the same time; 0 runs them in one process, for a debugger
 TESTS_AT_ONCE ?= 2
-PYTEST = $(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadgroup
+# a file's tests stay in one process, which makes what they share once
+PYTEST = $(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo "make quickstart   transfer learning on a small niche, from nothing, in a few minutes"

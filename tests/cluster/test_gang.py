@@ -12,8 +12,6 @@ from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed
 from raytl.events import Message, Recorder, Restarted
 from tests.cluster.gang_work import Orders, add_ranks
 
-pytestmark = pytest.mark.xdist_group("gang")
-
 
 def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None:
     watcher = Recorder()

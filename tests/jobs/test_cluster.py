@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from raytl.cli.main import app
 from raytl.run import journal
 
-pytestmark = [pytest.mark.ray, pytest.mark.thorough, pytest.mark.timeout(600), pytest.mark.xdist_group("two nodes")]
+pytestmark = [pytest.mark.ray, pytest.mark.thorough, pytest.mark.timeout(600)]
 TOKEN = "a-token-for-tests-0123456789"
 
 

@@ -21,8 +21,6 @@ from raytl.search.trial import sweep_root
 from tests.conftest import write_photos
 
 MakeSweep = Callable[..., Experiment]
-reads_the_finished_sweep = pytest.mark.xdist_group("the finished sweep")
-"""Such tests run in one process, which makes the sweep once."""
 
 
 def write_weights(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from raytl.run.home import Home
 from raytl.search.driver import tune
 from raytl.store.open import open_store
 from tests.conftest import S3, SWIFT
-from tests.search.conftest import Finished, MakeSweep, outline, reads_the_finished_sweep
+from tests.search.conftest import Finished, MakeSweep, outline
 
 
 @pytest.fixture(params=["memory", S3, SWIFT])
@@ -23,7 +23,6 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.thorough
-@reads_the_finished_sweep
 def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
     finished: Finished, make_sweep: MakeSweep, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,10 +24,9 @@ from raytl.search.driver import plan_sweep, tune
 from raytl.search.trial import SweepJob, Task, sweep_root
 from raytl.search.worker import TrialRun
 from raytl.training.worker import prepare
-from tests.search.conftest import Finished, MakeSweep, outline, reads_the_finished_sweep
+from tests.search.conftest import Finished, MakeSweep, outline
 
 
-@reads_the_finished_sweep
 def test_a_sweep_ends_with_a_winner_a_report_and_a_run(finished: Finished) -> None:
     experiment, result = finished.experiment, finished.result
     folder = sweep_root(experiment)
@@ -43,7 +42,6 @@ def test_a_sweep_ends_with_a_winner_a_report_and_a_run(finished: Finished) -> No
     assert [event.done for event in ended] == [1, 2, 3, 4]
 
 
-@reads_the_finished_sweep
 def test_the_test_split_stays_locked(finished: Finished) -> None:
     assert not (Path(finished.result.run) / "test_ledger.jsonl").exists()
     assert not list(sweep_root(finished.experiment).rglob("test_ledger.jsonl"))
@@ -59,7 +57,6 @@ def test_only_the_best_checkpoints_stay_on_disk(make_sweep: MakeSweep) -> None:
     assert not list(trials.glob("trial-*-????????/checkpoints/last"))
 
 
-@reads_the_finished_sweep
 def test_a_finished_sweep_is_left_alone(finished: Finished) -> None:
     before = {path: path.stat().st_mtime_ns for path in sweep_root(finished.experiment).rglob("*")}
     again = tune(finished.experiment)
@@ -76,14 +73,12 @@ def test_a_finished_sweep_can_be_extended(make_sweep: MakeSweep) -> None:
     assert outline(experiment)[:2] == before
 
 
-@reads_the_finished_sweep
 def test_another_experiment_of_that_name_says_what_differs(finished: Finished) -> None:
     with pytest.raises(RunError, match=r"optim\.schedule: cosine -> constant"):
         tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": 5}))
 
 
 @pytest.mark.thorough
-@reads_the_finished_sweep
 def test_a_killed_sweep_ends_as_an_undisturbed_one(finished: Finished, make_sweep: MakeSweep, tmp_path: Path) -> None:
     killed = make_sweep()
     file = tmp_path / "killed.yaml"

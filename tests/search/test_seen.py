@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from PIL import Image
 
 from raytl.search.trial import sweep_root
-from tests.search.conftest import Finished, reads_the_finished_sweep
+from tests.search.conftest import Finished
 from tests.search.test_study import opened as opened_study
 from tests.search.test_study import run
 
@@ -61,7 +61,6 @@ def test_optuna_dashboard_opens_the_storage(storage: Literal["journal", "sqlite"
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
 @pytest.mark.thorough
-@reads_the_finished_sweep
 def test_a_browser_draws_every_chart_of_the_page(finished: Finished, tmp_path: Path) -> None:
     page, picture = sweep_root(finished.experiment) / "report.html", tmp_path / "page.png"
     words = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,3600"]

@@ -33,7 +33,6 @@ from tests.conftest import S3, SWIFT, write_photos
 from tests.servers.swift import SECRET
 from tests.training.conftest import Interrupt, MakeExperiment, toy
 
-pytestmark = pytest.mark.xdist_group("a run in a bucket")
 CANARY = "canary-secret-0123456789"
 SHORT = {"train.epochs": 1, "transfer.head_first": 0}
 

@@ -23,7 +23,6 @@ from raytl.training.driver import TrainResult, plan, train
 from tests.conftest import write_deep_photos, write_photos
 from tests.training.conftest import Interrupt, MakeExperiment, toy
 
-pytestmark = pytest.mark.xdist_group("a trained toy")
 SHORT = {"train.epochs": 1, "transfer.head_first": 0}
 
 
