@@ -1,4 +1,4 @@
-"""Objects in an archive such as GLACIER: how they are told apart, and what to do about them."""
+"""Recognise objects in an archive class such as GLACIER, and say how to restore them."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def not_here(objects: Mapping[str, ObjectInfo]) -> dict[str, ObjectInfo]:
 
 
 def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: OnEvent = ignore) -> list[ObjectInfo]:
-    """What is in the store now; with `only`, those of its keys that there are. Folder markers are left out and counted.
+    """Return what is in the store now; with `only`, those of its keys that exist. Folder markers are left out and counted.
 
     Raises:
         NotFound: none of it is there.

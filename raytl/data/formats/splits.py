@@ -11,7 +11,7 @@ from raytl.data.formats.keys import Folder
 from raytl.data.manifest import listed, split_name
 from raytl.errors import DataError
 
-# Words that say only that there are files: `training_set`, `train_images` and `Train-2024` are all plain names of train.
+# Words that name files and nothing else: `training_set`, `train_images` and `Train-2024` are all plain names of train.
 _PLAIN = "dataset|datasets|data|sets|set|images|image|imgs|img|pictures|picture|pics|photos|photo|samples|splits|split"
 _PLAIN_WORD = re.compile(f"({_PLAIN}|folders?|files|dir)*")
 _GLUED = re.compile(f"(.+?)({_PLAIN})")

@@ -1,4 +1,4 @@
-"""The names in a zip, which says of each whether it is UTF-8; what it does not say is told from the bytes, or by the user.
+"""Decode the names in a zip. Each name says whether it is UTF-8; where it does not, its bytes or the user decide.
 
 Source: APPNOTE.TXT of PKWARE, 4.4.4 (bit 11) and appendix D; 4.6.9 (Info-ZIP Unicode Path, 0x7075).
 """

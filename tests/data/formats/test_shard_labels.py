@@ -221,7 +221,7 @@ def test_images_without_a_label_name_the_keys_that_there_are() -> None:
         ("train/v2-val/000", "", "val"),
         ("imagenet_validation_007", "", "val"),
         ("train2017-003", "", "train"),
-        ("train-val-000", "", None),  # both: none is told
+        ("train-val-000", "", None),  # both: neither counts
         ("train-test-split/000", "", None),
         ("data-000", "val/0001.jpg", "val"),
         ("data-000", "a/0001.jpg", None),
