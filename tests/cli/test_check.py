@@ -37,9 +37,10 @@ def test_a_good_experiment_is_laid_out_and_the_next_command_is_quoted(
         "epoch 1: head, epoch 2: head + 2",
         "2 epochs ×",
         "1 worker on cpu, float32",
-        """next: raytl train 'it'"'"'s tiny.yaml' --set transfer.unfreeze=2 --set 'data.uri=photos #2'\n""",
     ):
         assert text in shown
+    following = """next: raytl train 'it'"'"'s tiny.yaml' --set transfer.unfreeze=2 --set 'data.uri=photos #2'\n"""
+    assert following in done.out  # on one line, to be pasted
     assert "reading images" in done.err
 
 
