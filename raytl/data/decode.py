@@ -148,6 +148,8 @@ def _unknown(data: bytes) -> str:
     found = tiff.tags(data)
     if found is not None:
         return f"{tiff.kind(found)}; {tiff.READABLE}"
+    if heif.is_heif(data):
+        return "a broken HEIC image: pillow-heif cannot read it; expected a whole file. Copy it from the phone again"
     return f"not an image (it begins with {data[:12]!r}); expected JPEG, PNG, WebP, TIFF ..."
 
 

@@ -57,6 +57,12 @@ def test_heic_photos_are_read_with_pillow_heif() -> None:
         decode(stream.getvalue(), 100)
 
 
+def test_a_broken_heic_photo_is_named_as_one() -> None:
+    pytest.importorskip("pillow_heif")
+    with pytest.raises(BadImage, match="a broken HEIC image: pillow-heif cannot read it"):
+        decode(HEIC + bytes(500), 10**6)
+
+
 def test_avif_photos_are_read() -> None:
     stream = io.BytesIO()
     RED.save(stream, "AVIF")
