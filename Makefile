@@ -3,17 +3,18 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all test-thorough test-lengthy test-faults test-store test-assets lint format bench clean venv
+.PHONY: help quickstart test test-all test-thorough test-lengthy test-faults test-store test-assets lint format bench clean venv lock dist audit
 
 # any Python from 3.11; `make PYTHON=/path/to/python3.11 ...` picks one
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# TORCH=cpu installs CPU builds of torch and torchvision (1 GB in place of 6), where the package registry has them
+# TORCH=cpu installs CPU builds of torch and torchvision (1 GB in place of 6), where the package registry has them; they
+# are other files, so the hashes of these two are not checked
 TORCH ?= default
 ifeq ($(TORCH),cpu)
-TORCH_EDIT := s/^(torch|torchvision)===(.*)$$/\1==\2+cpu/
+TORCH_EDIT := /^(torch|torchvision)===/,/[^\\]$$/{s/===([^ ]*).*/==\1+cpu/;/^ /d}
 UV_TORCH := --torch-backend cpu
 TORCH_ADVICE := CPU builds of torch may be missing from your package registry: run make without TORCH=cpu.
 else ifeq ($(TORCH),default)
@@ -41,13 +42,18 @@ help:
 	@echo "make test-assets  real weights on real photos: RAYTL_ASSETS, or ../shared/assets"
 	@echo "make lint         style, types, floors and doors"
 	@echo "make bench        images/s beside the ceiling and a common peer"
+	@echo "make dist         the wheel, the source archive and the list of what they are made of (SBOM)"
+	@echo "make audit        known vulnerabilities of the pinned packages"
+	@echo "make lock         pins what pyproject.toml asks for, with hashes"
 	@echo "make clean        removes the environment, the caches and runs/quickstart"
 
 venv: $(STAMP)
 
-# uv installs in a tenth of pip's time; where it cannot be had, pip does the same work. Bytecode is compiled once, here:
+# uv installs what constraints.txt pins, each file checked against its hash. Bytecode is compiled once, here:
 # without it every Ray process compiles torch and Ray again, for half of its start-up time.
 # A virtual environment that was begun and not finished has no stamp: the same commands finish it.
+UV_INSTALL = $(BIN)/uv pip install --python $(BIN)/python $(UV_TORCH) --constraint $(VENV)/constraints.txt
+
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "raytl needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." >&2; \
@@ -57,13 +63,38 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "Install it (Debian, Ubuntu: apt-get install python3-venv), or name another: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@sed -E '$(TORCH_EDIT)' constraints.txt > $(VENV)/constraints.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv \
-	  || echo "uv cannot be installed here; pip takes its place and some minutes more" >&2
+	@sed -n '/^uv==/,/[^\]$$/p' constraints.txt > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt
 	@echo "installing into $(VENV) (torch is large) ..."
-	@$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(UV_TORCH) --constraint $(VENV)/constraints.txt --editable '.[dev]' \
-	  || $(BIN)/python -m pip install --disable-pip-version-check --constraint $(VENV)/constraints.txt --editable '.[dev]' \
+	@$(UV_INSTALL) --compile-bytecode --build-constraint constraints.txt --editable '.[dev]' \
 	  || { echo "Installation failed; see above. $(TORCH_ADVICE)" >&2; exit 1; }
 	@touch $@
+
+# pins what pyproject.toml asks for, with hashes; ARGS="--upgrade" or "--upgrade-package NAME" raises versions. torch is
+# pinned with === so that only the registry's own builds match, never a local build such as 2.13.0+cpu
+LOCK := $(VENV)/lock.txt
+lock: $(STAMP)
+	@sed -E 's/===/==/' constraints.txt > $(LOCK)
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file $(LOCK) $(ARGS)
+	@{ sed -n '/^#/p' constraints.txt; sed -E 's/^(torch|torchvision)==/\1===/' $(LOCK); } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
+# the wheel, the source archive, and what the wheel is run with (CycloneDX)
+dist: $(STAMP)
+	@rm -rf dist
+	@$(UV_INSTALL) --quiet cyclonedx-bom
+	@$(BIN)/uv build --quiet --python $(BIN)/python --build-constraint constraints.txt --require-hashes
+	@$(BIN)/uv pip compile --quiet pyproject.toml --constraint constraints.txt --no-annotate --no-header --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --output-file $(VENV)/runtime.txt
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type library --output-reproducible \
+	  --output-file dist/raytl.cdx.json $(VENV)/runtime.txt
+	@ls -l dist
+
+# known vulnerabilities of the pinned versions; fails where the advisories cannot be had
+audit: $(STAMP)
+	@$(UV_INSTALL) --quiet pip-audit
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement constraints.txt
 
 quickstart: $(STAMP)
 	@$(BIN)/python -m experiments.quickstart.run

@@ -146,7 +146,7 @@ def _outcome(trainer: Any, watch: Watch) -> _Returned | Ended:
     import ray.train
 
     try:
-        value = pickle.loads(trainer.fit().return_value)
+        value = pickle.loads(trainer.fit().return_value)  # noqa: S301 - our own workers, over Ray, which pickles too
     except ray.train.WorkerGroupError as exc:
         return _ended(tuple(_unwrap(error) for error in exc.worker_failures.values()) or (exc,), watch)
     except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as exc:
@@ -220,5 +220,5 @@ def _on_worker(config: dict[str, Any]) -> bytes:
     )
     be_patient()
     with pulse.beating(world, call.line.board, call.attempt):
-        work, payload = pickle.loads(call.work)
+        work, payload = pickle.loads(call.work)  # noqa: S301 - from our own driver
         return pickle.dumps(work(world, payload, call.line))

@@ -21,7 +21,7 @@ _SOCKET_BYTES = 107
 """The longest path of a Unix socket (unix(7))."""
 _LONGEST = f"/{_PREFIX}12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path that Ray binds a socket to, below the folder for temporary files."""
-_SHORT = ("/tmp", "/var/tmp", "/dev/shm")
+_SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - folders in them are made by mkdtemp
 _GRACE_S = 3600.0
 """Age at which a folder without an owner was left by a kill, and is not one that is just being made."""
 

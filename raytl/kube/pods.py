@@ -10,8 +10,8 @@ from raytl.kube.written import Why
 
 EXPERIMENT_FOLDER = "/etc/raytl"
 RUNS_FOLDER = "/mnt/runs"
-TOKEN_SECRET = "raytl-token"
-BUCKET_SECRET = "raytl-bucket"
+TOKEN_SECRET = "raytl-token"  # noqa: S105 - the name of a Secret
+BUCKET_SECRET = "raytl-bucket"  # noqa: S105 - the name of a Secret
 
 HEAD_CPUS, HEAD_MEMORY, SCRATCH = 4, "16Gi", "20Gi"
 _SPOT_LABELS = {
@@ -202,7 +202,8 @@ def _template(needs: Needs, spec: dict[str, Any], stays: bool) -> dict[str, Any]
 
 
 def _container(needs: Needs, name: str, resources: dict[str, str]) -> dict[str, Any]:
-    mounts = [{"name": "shm", "mountPath": "/dev/shm"}, {"name": "cache", "mountPath": "/cache"}]
+    shm = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - of the pod alone
+    mounts = [shm, {"name": "cache", "mountPath": "/cache"}]
     if needs.runs_claim:
         mounts.append({"name": "runs", "mountPath": RUNS_FOLDER})
     return {

@@ -26,7 +26,7 @@ def retried(action: Callable[[], T], attempts: int = 8, pause: Callable[[float],
         try:
             return action()
         except Unavailable:
-            pause(random.uniform(0.5, 1.0) * min(2**attempt, LONGEST_S))
+            pause(random.uniform(0.5, 1.0) * min(2**attempt, LONGEST_S))  # noqa: S311 - spreads retries
     try:
         return action()
     except Unavailable as exc:

@@ -115,7 +115,7 @@ def test_wrong_needs_are_refused() -> None:
 
 
 def test_the_version_of_ray_is_the_one_that_is_pinned() -> None:
-    assert f"\nray=={RAY_VERSION}\n" in (REPO / "constraints.txt").read_text()
+    assert f"\nray=={RAY_VERSION} \\\n" in (REPO / "constraints.txt").read_text()
 
 
 if __name__ == "__main__":
