@@ -33,7 +33,7 @@ _NO_SECRET_AT_THE_END = {
 }  # fmt: skip
 """`password_file`, `auth_mechanism` and the like say something about a secret, and are none."""
 
-_SCHEME = re.compile(r"([a-z][\w.+-]*)://|(?:^|(?<=[\s'\"=(\[,]))//", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z][\w.+-]{0,63})://|(?:^|(?<=[\s'\"=(\[,]))//", re.IGNORECASE)
 _HARD_END = re.compile(r"[\s'\"<>`]")
 _PORTED = re.compile(r"[^:\[\]]*(:\d{0,5})?|\[[^\]]*\](:\d{0,5})?")
 _HOST_BEHIND = re.compile(r"(\[[\da-f:.]+\]|[\w.-]+):\d+([/?#]|$)|localhost\b|(\d{1,3}\.){3}\d{1,3}\b", re.IGNORECASE)
@@ -54,7 +54,7 @@ _FARTHEST = 2048
 _KEY = r"(?P<key>[\w.%\[\]-]{1,64})"
 _VALUE = (
     r"""(?:\\?(?P<quote>["'])(?P<quoted>.{0,1024}?)\\?(?P=quote)"""
-    r"""|(?P<plain>(?:(?![;&#][\w.%-]{1,64}=|[;&#]?['"`)\]},]{0,8}(?:[\s<>"]|$)|[;&#]$).)+))"""
+    r"""|(?P<plain>(?:(?![;&#][\w.%-]{1,64}=|[;&#]?['"`)\]},:]{0,8}(?:[\s<>"]|$)|[;&#]$).)+))"""
 )
 _QUERY = re.compile(r"(?:[?&;#]|\\u0026)" + _KEY + "=" + _VALUE)
 _PAIR = re.compile(r"(?:^|(?<=[\s'\"`(\[{,;|]))-{0,2}" + _KEY + r"\s{0,8}=\s{0,8}(?!=)" + _VALUE)
@@ -211,4 +211,6 @@ def _length_of_odd_userinfo(scheme: str, head: str, word: str, line: str) -> int
 
 
 def _takes_roles(scheme: str) -> bool:
-    return scheme.partition("+")[0] in _FOR_ROLES or scheme.endswith("+ssh")
+    return scheme.endswith("+ssh") or (
+        scheme.partition("+")[0] in _FOR_ROLES and not scheme.endswith(("http", "https"))
+    )

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
-from collections.abc import Iterable
+import re
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rich.text import Text
 
+from raytl.cli.lines import line
+from raytl.cli.tables import facts
+from raytl.cli.terminal import Terminal
+from raytl.config.load import load_experiment
+from raytl.config.override import override
+from raytl.config.retrain import NotifyConfig
+from raytl.errors import ConfigError, StoreError, first_line
+from raytl.events import Message, Recorder, Restarted
+from raytl.registry.record import Move
+from raytl.registry.registry import Registry
+from raytl.retrain.mirror import mirror
+from raytl.retrain.notify import told
+from raytl.retrain.page.tick import tick_page
+from raytl.retrain.ticks import Tick, last_tick, write_tick
+from raytl.run import journal
+from raytl.run.logs import log_to, logged
+from raytl.run.provenance import provenance
+from raytl.search.outcome import table
+from raytl.search.record import TrialRecord
+from raytl.search.worker import failure
 from tests.cli.conftest import Raytl, raytl, tiny  # noqa: F401 - fixtures
 from tests.conftest import MakePhotos
 
@@ -67,37 +94,160 @@ def test_a_job_holds_no_secret(raytl: Raytl, tiny: Path, tmp_path: Path) -> None
             assert MARK not in done.out + done.err
 
 
+WITH_SECRETS = [
+    ("search.storage", f"mysql+pymysql://me:{MARK}@host/db"),
+    ("search.storage", f"postgresql+psycopg://me:pa/{MARK}@host/db"),
+    ("search.storage", f"postgresql://me@host/db?ssl_passphrase={MARK}"),
+    ("search.storage", f"host=db password={MARK} dbname=x"),
+    ("data.uri", f"https://host/x?X-Amz-Signature={MARK}"),
+    ("data.uri", f"https://storage.googleapis.com/b/x?X-Goog-Signature={MARK}"),
+    ("data.sides", f"s3://key:{MARK}@bucket/sides.jsonl"),
+    ("model.name", f"https://{MARK}@host/backbone"),
+    ("model.weights", f"https://me:{MARK}@host/w.pth"),
+    ("model.weights", f"models:s3://key:{MARK}@bucket/trash@champion"),
+    ("storage.uri", f"s3://key:{MARK}@bucket/runs"),
+    ("storage.uri", f"s3://key:p@{MARK}@bucket/runs"),
+    ("storage.endpoint_url", f"http://me:{MARK}@minio:9000"),
+    ("storage.endpoint_url", f"http://me:{MARK}@[::1]:9000"),
+    ("storage.endpoint_url", f"HTTPS://me:{MARK}@minio"),
+    ("storage.endpoint_url", f"https://minio/?api_key={MARK}"),
+    ("storage.profile", f"access_token={MARK}"),
+    ("compute.cluster", f"ray://me:{MARK}@head:10001"),
+    ("compute.cluster", f"me:{MARK}@head:10001"),
+    ("retrain.registry", f"s3://k:{MARK}@bucket/models"),
+    ("retrain.registry", f"https://hooks.slack.com/services/T00/B00/{MARK}"),
+    ("optim.name", f"https://discord.com/api/webhooks/1/{MARK}"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), WITH_SECRETS)
+def test_an_address_with_a_secret_is_refused_in_any_key(
+    key: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_ADDRESS", value)
+    section, _, name = key.partition(".")
+    text = f"name: x\ndata: {{uri: photos}}\nmodel: {{name: test_resnet}}\n{section}:\n  {name}: {json.dumps(value)}\n"
+    in_a_file = tmp_path / "e.yaml"
+    in_a_file.write_text(re.sub(rf"^{section}: {{.*}}\n", "", text, flags=re.MULTILINE))
+    plain = tmp_path / "plain.yaml"
+    plain.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
+    for place, given in (
+        (in_a_file, []),
+        (plain, [f"{key}={json.dumps(value)}"]),
+        (plain, [f"{key}=${{THE_ADDRESS}}"]),
+    ):
+        with pytest.raises(
+            ConfigError, match=rf"{re.escape(key)}: found [^\n]*\*\*\*[^\n]*, which holds a secret"
+        ) as error:
+            load_experiment(place, given)
+        assert MARK not in str(error.value)
+        assert "    -> " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"search.space": {"model.name": {"choice": ["resnet18", f"https://me:{MARK}@h"]}}}, "search.space"),
+        (
+            {"search.space": {"optim.name": {"choice": ["adamw"], "when": f"model.name == s3://k:{MARK}@b"}}},
+            "search.space",
+        ),
+        ({"train.class_weights": {f"https://me:{MARK}@h": 1.0}}, "train.class_weights"),
+    ],
+)
+def test_a_secret_deep_in_a_value_or_in_a_name_is_refused(values: dict[str, Any], key: str, tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
+    with pytest.raises(ConfigError, match=rf"{key}[^\n]*\*\*\*[^\n]*, which holds a secret") as error:
+        load_experiment(path, values)
+    assert MARK not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["data.uri", "model.name", "storage.profile", "search.storage", "optim.name"])
+@pytest.mark.parametrize("reference", ["${HF_TOKEN}", "s3://b/${HF_TOKEN}/x", "${AWS_SECRET_ACCESS_KEY:-none}"])
+def test_a_variable_that_holds_a_secret_is_refused_in_any_key(key: str, reference: str, tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
+    with pytest.raises(ConfigError, match=rf"{key}: found '\${{\w+}}', which holds a secret"):
+        load_experiment(path, [f"{key}={reference}"])
+
+
+def test_a_secret_that_the_shell_put_in_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
+    with pytest.raises(ConfigError, match=r"--set data\.uri: found 's3://b/\*\*\*/x', which holds a secret"):
+        load_experiment(path, [f"data.uri=s3://b/{MARK}-HF_TOKEN/x"])
+
+
+def test_a_name_that_is_also_a_password_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")
+    path = tmp_path / "e.yaml"
+    path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
+    storage = "postgresql+psycopg://postgres@db/postgres"
+    assert load_experiment(path, [f"search.storage={storage}"]).search.storage == storage
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("search.storage", f"mysql+pymysql://me:{MARK}@host/db"),
-        ("data.uri", f"https://host/x?X-Amz-Signature={MARK}"),
-        ("model.weights", f"https://me:{MARK}@host/w.pth"),
-        ("storage.uri", f"s3://key:{MARK}@bucket/runs"),
+        ("data.uri", "s3://bucket/a@2x/"),
+        ("data.uri", "s3://bucket/token/x"),
+        ("data.uri", "s3://bucket/token=7/x"),
+        ("data.uri", "/data/me@example.org/photos"),
+        ("data.uri", "C:\\Users\\me@work\\photos"),
+        ("model.weights", "models:s3://bucket/trash@champion"),
+        ("storage.endpoint_url", "http://[::1]:9000"),
+        ("search.storage", "mysql+pymysql://me@host/db?read_default_file=~/.my.cnf&ssl_key=/srv/k.pem"),
+        ("search.storage", "postgresql+psycopg://ml_user@host/db?passfile=/srv/.pgpass"),
     ],
 )
+def test_what_only_looks_like_a_secret_is_a_value(key: str, value: str, tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
+    found: Any = load_experiment(path, [f"{key}={value}"])
+    for part in key.split("."):
+        found = getattr(found, part)
+    assert found == value
+
+
+def test_a_trial_s_override_with_a_secret_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
+    with pytest.raises(ConfigError, match=r"override optim\.name: found 'https://me:\*\*\*@h', which holds a secret"):
+        override(load_experiment(path), {"optim.name": f"https://me:{MARK}@h"})
+
+
 @pytest.mark.parametrize(
     ("verb", "options"),
-    [(("check",), ()), (("train",), ()), (("tune",), ("--dry-run",)), (("submit", "train"), ("--dry-run",))],
+    [
+        (("check",), ()),
+        (("train",), ()),
+        (("tune",), ("--dry-run",)),
+        (("submit", "train"), ("--dry-run",)),
+        (("submit", "retrain"), ("--dry-run", "--json")),
+        (("cluster", "render", "kuberay", "--bucket", "photos", "--experiment"), ()),
+    ],
 )
-def test_an_address_with_a_secret_is_refused_without_showing_it(
+def test_every_verb_refuses_an_address_with_a_secret_without_showing_it(
     verb: tuple[str, ...],
     options: tuple[str, ...],
-    key: str,
-    value: str,
     raytl: Raytl,  # noqa: F811
     tiny: Path,  # noqa: F811
     tmp_path: Path,
     own_cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("THE_ADDRESS", value)
-    for given in (value, "${THE_ADDRESS}"):
-        done = raytl(*verb, tiny, "--set", f"{key}={given}", *options)
-        assert done.code == 2, done.out
-        assert f"--set {key}: found" in done.err and "***" in done.err
-        assert MARK not in done.out + done.err
+    done = raytl(*verb, tiny, "--set", f"storage.endpoint_url=http://me:{MARK}@minio", *options)
+    assert done.code == 2, done.out
+    assert "--set storage.endpoint_url: found 'http://me:***@minio'" in done.out + done.err
+    assert MARK not in done.out + done.err
     assert holding([tmp_path, own_cache]) == []
+
+
+def test_a_rendered_job_without_an_experiment_takes_no_secret(raytl: Raytl) -> None:  # noqa: F811
+    given = f"search.storage=mysql://me:{MARK}@host/db"
+    done = raytl("cluster", "render", "kuberay", "--bucket", "photos", "--set", given)
+    assert done.code == 2 and "me:***@host/db', which holds a secret" in done.err
+    assert MARK not in done.out + done.err
 
 
 def test_an_unforeseen_error_hides_the_secrets_of_addresses(
@@ -133,3 +283,136 @@ def test_the_store_s_errors_hide_the_secrets_of_its_address(
     assert done.code in (1, 2)
     assert MARK not in done.out + done.err
     assert holding([tmp_path]) == []
+
+
+def _printed(show: Callable[[Terminal], None], json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    with (tmp_path / "printed").open("w+") as file, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", file)
+        patch.setattr("sys.stderr", file)
+        show(Terminal.open(json))
+        file.seek(0)
+        return file.read()
+
+
+def _logged(text: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("RAYTL_LOG", kind)
+    with log_to(tmp_path / "raytl.log", "toy"):
+        logged(lambda _: None)(Restarted(1, text))
+        logging.getLogger("ray").warning("said %s", text)
+        try:
+            raise ZeroDivisionError(text)
+        except ZeroDivisionError:
+            logging.getLogger("raytl").exception("failed")
+    return (tmp_path / "raytl.log").read_text()
+
+
+def _tick(text: str) -> Tick:
+    return Tick("20261121T060000Z-abcd", "2026-11-21T06:00:00+00:00", "me", "failed", "failure", error=text, version=1)
+
+
+def _stored(text: str, tmp_path: Path) -> str:
+    registry = Registry.open(f"file://{tmp_path}/models")
+    write_tick(registry.store, _tick(text))
+    read = last_tick(registry.store)
+    assert read is not None and read.error.startswith("cannot reach ")
+    return "".join(path.read_text() for path in (tmp_path / "models" / "ticks").iterdir())
+
+
+def _failed_trial(text: str) -> str:
+    return json.dumps(failure([], "f", ValueError(text), 1))
+
+
+def _all_trials(text: str) -> str:
+    return table([TrialRecord(0, "failed", {}, reason=text)], [])
+
+
+def _journal(text: str, tmp_path: Path) -> str:
+    journal.append(tmp_path / "j.jsonl", {"reason": text, "more": [text]})
+    return (tmp_path / "j.jsonl").read_text()
+
+
+def _command(text: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr("sys.argv", ["raytl", "train", text])
+    return json.dumps(provenance(0))
+
+
+def _mlflow(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    seen: list[object] = []
+
+    class Client:
+        def __init__(self, tracking_uri: str) -> None:
+            pass
+
+        def __getattr__(self, name: str) -> Callable[..., object]:
+            def call(*args: object, **options: object) -> object:
+                seen.append((name, args, options))
+                if name == "create_run":
+                    raise OSError(text)
+                return SimpleNamespace(experiment_id="1")
+
+            return call
+
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=Client))  # type: ignore[arg-type]
+    monkeypatch.setenv("TRACKING", "http://mlflow")
+    about = SimpleNamespace(snapshot=text, weights="w", metrics={}, model="m")
+    registry: Any = SimpleNamespace(uri=text, record=lambda _: SimpleNamespace(number=1, about=about))
+    watcher = Recorder()
+    assert mirror(registry, _tick(text), "toy", NotifyConfig(mlflow_env="TRACKING"), watcher) is None
+    assert [each for each in seen if isinstance(each, tuple) and each[0] == "create_run"]
+    return repr(seen) + repr(watcher.events) + "***"
+
+
+SINKS: dict[str, Callable[[str, Path, pytest.MonkeyPatch], str]] = {
+    "an error": lambda text, *_: str(StoreError(text)),
+    "a foreign error's first line": lambda text, *_: first_line(OSError(f"\n{text}\nmore")),
+    "a message to the caller": lambda text, *_: Message(text).text,
+    "the terminal": lambda text, *rest: _printed(lambda t: t.say(text), False, *rest),
+    "a narrow table on the terminal": lambda text, *rest: _printed(
+        lambda t: t.show(facts([("a", text)])), False, *rest
+    ),
+    "an event on the terminal": lambda text, *rest: _printed(lambda t: t.say(line(Restarted(1, text))), False, *rest),
+    "text on the terminal": lambda text, *rest: _printed(lambda t: t.show(Text(text)), False, *rest),
+    "a job's log": lambda text, *rest: _printed(lambda t: t.text(text), False, *rest),
+    "--json": lambda text, *rest: _printed(lambda t: t.result({"a": [{"b": text}]}), True, *rest),
+    "the log": lambda text, *rest: _logged(text, "text", *rest),
+    "the log in JSON": lambda text, *rest: _logged(text, "json", *rest),
+    "a journal": lambda text, path, _: _journal(text, path),
+    "provenance": lambda text, _, patch: _command(text, patch),
+    "a failed trial": lambda text, *_: _failed_trial(text),
+    "the table of trials": lambda text, *_: _all_trials(text),
+    "a stored tick": lambda text, path, _: _stored(text, path),
+    "a tick's page": lambda text, *_: tick_page(_tick(text), text, [], []),
+    "the webhook's body": lambda text, *_: json.dumps(told(_tick(text), text, text)),
+    "the registry's journal": lambda text, *_: Move(1, "", "me", text, {}, {}).encoded().decode(),
+    "MLflow": _mlflow,
+}
+
+
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+def test_no_sink_gets_a_secret_of_the_environment(
+    sink: Callable[[str, Path, pytest.MonkeyPatch], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = ", ".join(os.environ[name] for name in VARIABLES if name != "ANY_OTHER")
+    said = sink(f"cannot reach it with {values}", tmp_path, monkeypatch)
+    assert "***" in said and MARK not in said
+
+
+@pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
+def test_no_sink_gets_a_secret_of_an_address(
+    sink: Callable[[str, Path, pytest.MonkeyPatch], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"cannot reach https://me:{MARK}@host and s3://k:pa/{MARK}@b, https://h/?X-Goog-Signature={MARK}"
+    said = sink(text, tmp_path, monkeypatch)
+    assert "***" in said and MARK not in said
+
+
+def test_the_json_log_is_json_after_stars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = _logged(f'x "https://h/?sig={MARK}" y', "json", tmp_path, monkeypatch)
+    assert json.loads(said.splitlines()[1])["message"] == 'said x "https://h/?sig=***" y'
+
+
+def test_a_value_that_is_the_path_of_a_file_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "credentials.json"
+    path.write_text("{}")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    assert str(path) in str(StoreError(f"{path}: no such file"))
