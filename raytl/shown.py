@@ -20,8 +20,8 @@ _STEERING = {
     **dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD),  # they reverse what stands around them
 }
 _STEERING_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_FORMULA = r"[\s\ufeff\u200b']*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]"
-_CELL = re.compile(rf"^({_FORMULA}|'*[\t\r\n])|(?<=[;\t\r\n])({_FORMULA})")
+_SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]"
+_CELL = re.compile(rf"^([\s\ufeff\u200b']*{_SIGN}|'*[\t\r\n])|(?<=[;\t\r\n])([^\S\t\r\n]|[\ufeff\u200b'])*{_SIGN}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _QUOTED = re.compile(r"[,;\"'\s]")
 
