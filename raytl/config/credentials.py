@@ -15,7 +15,9 @@ _OWN_ADVICE = {
     "retrain.notify.webhook_env": "put the address into an environment variable, and name that one here",
     "retrain.notify.mlflow_env": "put the address into an environment variable, and name that one here",
 }
-_ADVICE = "leave it out; a bucket's credentials come from the AWS environment: AWS_ACCESS_KEY_ID, a profile or a role"
+_ADVICE = (
+    "leave it out and give it by the environment: a bucket's credentials by AWS_ACCESS_KEY_ID, a profile or a role"
+)
 _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{12,}", re.DOTALL)
 """What is too unlikely to be in a value by chance: a password such as `postgres` is also a name."""
 

@@ -8,13 +8,13 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
 
 from raytl.config.retrain import NotifyConfig
 from raytl.events import Message, Recorder
-from raytl.retrain import webhook
 from raytl.retrain.notify import notify
 from raytl.retrain.ticks import Tick
 from raytl.retrain.webhook import post, unfit
@@ -124,13 +124,13 @@ def test_a_webhook_whose_name_does_not_resolve_in_time_is_cut_off_and_sent_nothi
         ended.set()
 
     port = serve(talk)
-    connect = webhook.HTTPConnection.connect
+    connect = HTTPConnection.connect
 
-    def slow(self: webhook.HTTPConnection) -> None:
+    def slow(self: HTTPConnection) -> None:
         late.wait()
         connect(self)
 
-    monkeypatch.setattr(webhook.HTTPConnection, "connect", slow)
+    monkeypatch.setattr(HTTPConnection, "connect", slow)
     with pytest.raises(TimeoutError, match="not over within"):
         post(f"http://localhost:{port}/s3cret", b"{}", 0.05)
     late.set()
@@ -168,7 +168,7 @@ def test_what_is_no_http_is_an_error(answer: bytes, serve: Serve) -> None:
         with suppress(OSError):
             peer.sendall(answer)
 
-    with pytest.raises((webhook.HTTPException, OSError), match="no answer in HTTP|reset"):
+    with pytest.raises((HTTPException, OSError), match="no answer in HTTP|reset"):
         post(f"http://127.0.0.1:{serve(talk)}/", b"{}", 30)
 
 
