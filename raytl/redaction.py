@@ -46,7 +46,7 @@ _FOR_ROLES = {
 _ROLE = re.compile(r"[a-z][\w.$-]{0,31}", re.IGNORECASE)
 _NAME = re.compile(r"[a-z][a-z.-]{0,15}", re.IGNORECASE)
 _WITHOUT_SCHEME = re.compile(
-    r"(?<![\w/@:.+-])(?!models:)[\w.+-]{1,64}:(?!//)(\S{1,512})@(?=([\w.-]+|\[[\da-fA-F:.]+\]):\d)"
+    r"(?<![\w/@:.+-])(?!models:)[\w.+-]{1,64}:(?!//)(\S{1,512})@(?!sha\d+:)(?=([\w.-]+|\[[\da-fA-F:.]+\]):\d)"
 )
 _FARTHEST = 2048
 """How far a rule looks for the end of a userinfo, so that the time is linear in the length of the text."""
@@ -59,6 +59,8 @@ _VALUE = (
 _QUERY = re.compile(r"(?:[?&;#]|\\u0026)" + _KEY + "=" + _VALUE)
 _PAIR = re.compile(r"(?:^|(?<=[\s'\"`(\[{,;|]))-{0,2}" + _KEY + r"\s{0,8}=\s{0,8}(?!=)" + _VALUE)
 _MEMBER = re.compile(r"(['\"])" + _KEY + r"\1\s{0,8}:\s{0,8}b?" + _VALUE)
+_PLACEHOLDER = re.compile(r"%s|\$\{\w+\}?|\{+[\w. ]*\}*")
+"""What stands for a value that is filled in later."""
 _HEADER = re.compile(
     r"(?i:authorization)['\"]?\s{0,8}[:=]\s{0,8}['\"]?(?:\w+\s+)?([^\s'\"]+)|(?i:bearer)\s+(?=\D{0,512}\d)([\w.~+/=-]{8,})"
 )
@@ -164,12 +166,15 @@ def _pairs(text: str, nested: bool) -> Iterator[Span]:
     for pattern, in_a_query in ((_QUERY, True), (_PAIR, False), (_MEMBER, False)):
         for match in pattern.finditer(text):
             group = "quoted" if match["quoted"] is not None else "plain"
+            if _PLACEHOLDER.fullmatch(match[group]):
+                continue
             inside = unquote(match[group])
             holds_one = nested and in_a_query and inside != match[group] and any(_spans(inside, nested=False))
             if holds_one or is_secret_name(match["key"], in_a_query):
                 yield match.span(group)
     for match in _HEADER.finditer(text):
-        yield match.span(1 if match[1] is not None else 2)
+        if not _PLACEHOLDER.fullmatch(match[match.lastindex or 0]):
+            yield match.span(match.lastindex or 0)
 
 
 def _userinfo(scheme: str, text: str, start: int) -> Iterator[Span]:

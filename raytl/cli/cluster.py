@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -100,8 +101,8 @@ def render_file(
         if out is not None:
             write_text(out, text)
             terminal.say(f"written to {out}; its first lines say how to use it")
-        else:
-            terminal.text(text)
+        elif not json:
+            sys.stdout.write(text)
         terminal.result({"needs": asdict(needs), "entrypoint": entrypoint(needs), "out": out, "text": text})
 
 

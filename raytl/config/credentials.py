@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raytl.config.environment import variables
-from raytl.config.source import Path
+from raytl.config.source import Path, dotted
 from raytl.redaction import is_secret_name, secret_values, starred
 
 _OWN_ADVICE = {
@@ -18,6 +18,8 @@ _OWN_ADVICE = {
 _ADVICE = (
     "leave it out and give it by the environment: a bucket's credentials by AWS_ACCESS_KEY_ID, a profile or a role"
 )
+_HOSTS = ("compute.cluster", "search.storage", "storage.endpoint_url")
+"""Keys whose values are addresses with or without a scheme; elsewhere, `a:b@c` may be a file's name."""
 _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{12,}", re.DOTALL)
 """What is too unlikely to be in a value by chance: a password such as `postgres` is also a name."""
 
@@ -25,8 +27,9 @@ _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{12,}", re.DOTALL)
 def in_values(value: Any) -> Iterator[tuple[Path, str]]:
     """Yield the path and the fault of each text in `value`, keys of mappings too, that has the shape of a secret."""
     for path, text in _texts(value, ()):
-        if (shown := starred(text)) != text:
-            yield path, _fault(shown)
+        start = "//" if dotted(path) in _HOSTS and "//" not in text else ""
+        if (shown := starred(start + text)) != start + text:
+            yield path, _fault(shown.removeprefix(start))
 
 
 def first_fault(text: str, environment: Mapping[str, str]) -> str:

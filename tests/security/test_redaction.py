@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from raytl.kube.needs import Kind, Needs
+from raytl.kube.render import render
 from raytl.redaction import is_secret_name, secret_values, starred
 
 S = "S3cr3t"
@@ -131,6 +133,10 @@ INNOCENT = [
     "file://C:/Users/me@work/x",
     "file:///C:/Users/me@work/x",
     "sqlite:////srv/x@y.db",
+    "curl --header 'Authorization: Bearer %s' 'https://h/?token=${TOKEN}'",
+    '"RAY_AUTH_TOKEN": "{{ conn.raytl.password }}"',
+    "image: raytl:1.0@sha256:0123456789abcdef",
+    "ghcr.io/me/raytl:1.0@sha256:0123456789abcdef",
     "mysql+pymysql://user@host/db",
     "postgresql://ml_user@host/db?passfile=/srv/.pgpass&sslkey=/srv/k.pem&sslmode=verify-full",
     "mysql://me@host/db?read_default_file=~/.my.cnf&ssl_ca=/srv/ca.pem&ssl_key=/srv/k.pem",
@@ -160,6 +166,12 @@ def test_a_secret_is_starred_wherever_it_stands(text: str, around: str) -> None:
 
 @pytest.mark.parametrize("text", INNOCENT)
 def test_what_is_no_secret_stays(text: str) -> None:
+    assert starred(text) == text
+
+
+@pytest.mark.parametrize("kind", ["rayjob", "raycluster", "cronjob", "raycronjob"])
+def test_a_cluster_s_file_stays(kind: Kind) -> None:
+    text = render(Needs(kind=kind))
     assert starred(text) == text
 
 
