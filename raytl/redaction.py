@@ -78,7 +78,7 @@ _WEBHOOK = re.compile(
     r"|open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/(?:v2/)?hook/"
     r"|events\.pagerduty\.com/integration/"
     r"|https?://[^\s/?#]{1,256}/(?:[^\s?#]{0,256}?/)??(?:incoming-?)?(?:web)?hooks?(?:b2)?/"
-    r")|/services/(?=T\w{1,64}/B\w{1,64}/\w)|/bot(?=\d{5,20}:[\w-]{16}))" + _ID,
+    r")|/services/(?=(?-i:T[A-Z\d]{1,64}/B[A-Z\d]{1,64}/\w))|/bot(?=\d{5,20}:[\w-]{16}))" + _ID,
     re.IGNORECASE,
 )
 """Webhooks, whose path is the secret: those of known services, and any path that is built like theirs."""

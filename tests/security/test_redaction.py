@@ -120,6 +120,8 @@ INNOCENT = [
     "s3://bucket/token=7/x",
     "s3://bucket/hooks/fish/a.jpg",
     "s3://bucket/services/T1/x",
+    "s3://bucket/services/trash/bottles/1.jpg",
+    "/data/services/Trash/Bottles/1.jpg",
     "photos/secret=1/a.jpg",
     "http://localhost:9000/bucket/a@2x/",
     "http://minio:9000/a@b.jpg",
