@@ -20,16 +20,27 @@
        `- WorkerFailed              a bug: an error that was not meant for a user
 
 The text of an error says where, what was found, what was expected and what to do. Every error holds its
-text alone, so it survives the pickling that Ray puts errors through.
+text alone, so it survives the pickling that Ray puts errors through. Secrets in the text are starred.
 """
 
 from __future__ import annotations
+
+from raytl.shown import redacted
 
 
 class RaytlError(Exception):
     """An error meant for a user: its text is the whole message, its class the exit code."""
 
     exit_code = 1
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(redacted(text))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of any error's text that says something, with secrets starred; else the name of its class."""
+    lines = (line.strip() for line in str(error).splitlines() if line.strip())
+    return redacted(next(lines, type(error).__name__))
 
 
 class UserError(RaytlError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from raytl.shown import redacted
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -12,6 +14,10 @@ class Message:
 
     text: str
     level: str = "info"
+
+    def __post_init__(self) -> None:
+        """Star the secrets in the text."""
+        object.__setattr__(self, "text", redacted(self.text))
 
 
 @dataclass(frozen=True, slots=True)

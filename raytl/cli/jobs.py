@@ -15,7 +15,7 @@ from raytl.cli.numbers import duration
 from raytl.cli.options import Json
 from raytl.cli.tables import facts, table
 from raytl.cli.terminal import Terminal, guarded
-from raytl.shown import command, printable
+from raytl.shown import command
 
 if TYPE_CHECKING:
     from raytl.jobs.client import Jobs, JobState
@@ -72,8 +72,7 @@ def logs(
         parts = []
         for piece in said:
             parts.append(piece)
-            if not json:
-                typer.echo(printable(piece), nl=False)
+            terminal.text(piece)
         terminal.result({"id": job, "log": "".join(parts)})
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from raytl.cli import models
 from raytl.cli.check import check
@@ -23,9 +25,36 @@ from raytl.cli.sync import sync
 from raytl.cli.train import train
 from raytl.cli.tune import tune
 from raytl.run.provenance import version
+from raytl.shown import printable, redacted
+
+
+class _Group(TyperGroup):
+    """The verbs; what is wrong with a command line is told without its secrets, and steers no terminal."""
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        """Read the command line up to the verb."""
+        with _shown():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the rest of it, and run the verb."""
+        with _shown():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _shown() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's, of which typer has a copy of its own
+            vars(error)["message"] = printable(redacted(str(vars(error)["message"])))
+        raise
+
 
 app = typer.Typer(
     name="raytl",
+    cls=_Group,
     help="Fine-tune pretrained vision models on your own images, on Ray.",
     no_args_is_help=True,
     add_completion=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,6 @@ def schema(
             write_json(out, json_schema())
             terminal.say(f"written to {out}; begin your experiment files with: # yaml-language-server: $schema={out}")
             terminal.result({"out": out})
-        elif json_:
-            terminal.result(json_schema())
         else:
-            sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+            terminal.text(json.dumps(json_schema(), indent=2) + "\n")
+            terminal.result(json_schema())

@@ -6,7 +6,7 @@ import errno
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from raytl.errors import RaytlError
-from raytl.run.plain import encode
-from raytl.shown import printable, redacted
+from raytl.errors import RaytlError, first_line
+from raytl.run.plain import encode, for_people
+from raytl.shown import printable, redacted, redactor
 from raytl.store.cache import lend_home
 
 _PIPED_WIDTH = 140
@@ -50,8 +50,16 @@ class Terminal:
     def result(self, value: Mapping[str, Any]) -> None:
         """Print the results, for programs: one JSON object, the last line of standard output."""
         if self.json:
-            sys.stdout.write(encode(value, ascii_only=self.out.options.ascii_only).decode() + "\n")
-            sys.stdout.flush()
+            self._write(encode(for_people(value), ascii_only=self.out.options.ascii_only).decode() + "\n")
+
+    def text(self, text: str) -> None:
+        """Print text as it is, for people: no markup, no wrapping, and without secrets and what steers a terminal."""
+        if not self.json:
+            self._write(printable(redacted(text)))
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def say(self, text: str | Text) -> None:
         """Print a line to standard error."""
@@ -81,7 +89,9 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
             text = f"{error.filename or 'disk'}: {error.strerror}\n    -> mend that, and run the same command again"
             _fail(terminal, "Machine", text, 1, error)
         place = _write_traceback(log)
-        text = f"{type(error).__name__}: {_first_line(error)}\nThis was not foreseen; the whole story is in {place}"
+        text = (
+            f"{type(error).__name__}: {first_line(error)[:300]}\nThis was not foreseen; the whole story is in {place}"
+        )
         _fail(terminal, "Unexpected", text, 1, error)
 
 
@@ -99,10 +109,22 @@ def error_text(text: str) -> Text:
 
 
 class _Console(Console):
-    """Shows names as they are: what steers a terminal in them is shown, not obeyed."""
+    """Shows names as they are: what steers a terminal in them is shown, not obeyed. Secrets are starred."""
+
+    _mask: Callable[[str], str] = staticmethod(redacted)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print `objects` without the secrets that the environment holds now."""
+        self._mask = redactor()
+        super().print(*objects, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """The segments of `renderable`, their text printable; rich's own moves of the cursor pass."""
+        if isinstance(renderable, str):
+            given = options or self.options
+            renderable = self.render_str(renderable, highlight=given.highlight, markup=given.markup)
+        if isinstance(renderable, Text) and (masked := self._mask(renderable.plain)) != renderable.plain:
+            renderable = renderable.blank_copy(masked)  # before it is cut into lines, where halves of a secret are none
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
 
@@ -113,14 +135,9 @@ def _console(stderr: bool) -> Console:
 
 
 def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseException) -> NoReturn:
-    text = redacted(text)
     terminal.say(error_text(text))
     terminal.result({"error": kind, "text": text})
     raise typer.Exit(code) from cause
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "(no text)")[:300]
 
 
 def _write_traceback(log: Path | None) -> Path:

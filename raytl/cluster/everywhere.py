@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from raytl.errors import first_line
+
 
 @dataclass(frozen=True)
 class Silence:
@@ -109,6 +111,6 @@ def _result(call: Any, timeout_s: float) -> Any:
         return Silence(f"no answer within {timeout_s:g} s")
     except ray.exceptions.RayTaskError as exc:
         inner = exc.cause if isinstance(exc.cause, BaseException) else exc
-        return Silence(f"{type(inner).__name__}: {str(inner).strip().splitlines()[0]}")
+        return Silence(f"{type(inner).__name__}: {first_line(inner)}")
     except ray.exceptions.RayError as exc:
-        return Silence(f"{type(exc).__name__}: {str(exc).strip().splitlines()[0]}")
+        return Silence(f"{type(exc).__name__}: {first_line(exc)}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raytl.config.schema import ComputeConfig
-from raytl.errors import RaytlError, WorkerFailed, WorkersLost
+from raytl.errors import RaytlError, WorkerFailed, WorkersLost, first_line
 
 Cause = Literal["failure", "preemption", "resize"]
 
@@ -80,7 +80,7 @@ def is_bug(error: BaseException) -> bool:
 def reason_of(errors: Sequence[BaseException]) -> str:
     """The first line that says why, the lost worker before its peers' complaints about it."""
     ranked = sorted(errors, key=lambda error: "died" not in str(error))
-    return next((line for error in ranked for line in str(error).splitlines() if line.strip()), "unknown")
+    return next((first_line(error) for error in ranked if str(error).strip()), "unknown")
 
 
 def _place(attempt: Ended) -> tuple[str, int]:

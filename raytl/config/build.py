@@ -13,7 +13,7 @@ from raytl.config import rules
 from raytl.config.explain import explained, stray_switches
 from raytl.config.problems import Problem
 from raytl.config.schema import Experiment
-from raytl.config.source import Path
+from raytl.config.source import Path, dotted
 
 _PLACEHOLDERS = {"name": "x", "data": {"uri": "x"}, "model": {"name": "x"}}
 
@@ -68,11 +68,6 @@ def build(
     for one in useless:
         remove(kept, path_of(one.key))
     return Experiment.model_validate(kept), []
-
-
-def dotted(path: Path) -> str:
-    """`("train", "epochs")` as `train.epochs`."""
-    return ".".join(str(part) for part in path)
 
 
 def path_of(key: str) -> Path:

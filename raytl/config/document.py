@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from raytl.config.build import dotted
 from raytl.config.problems import Problem, config_error
-from raytl.config.source import Path, Source, SourceError, parse
+from raytl.config.source import Path, Source, SourceError, dotted, parse
 from raytl.errors import ConfigError
 
 

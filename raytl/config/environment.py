@@ -28,6 +28,11 @@ def literal(value: Any) -> tuple[Any, dict[Path, str]]:
     return _filled(value, {}), faults
 
 
+def variables(text: str) -> Iterator[str]:
+    """Yield the name of each variable that `text` refers to."""
+    return (match["name"] for match in _REFERENCE.finditer(text) if match["name"])
+
+
 def escape(text: str) -> str:
     """`text` such that `interpolate` gives it back as it is."""
     return text.replace("${", "$${")

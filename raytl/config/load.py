@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raytl.config.build import Origin, build, dotted, path_of
+from raytl.config import credentials
+from raytl.config.build import Origin, build, path_of
 from raytl.config.document import document, repeated
 from raytl.config.environment import interpolate
 from raytl.config.home import expanded
@@ -20,7 +21,7 @@ from raytl.config.machine import SETTINGS, Machine
 from raytl.config.override import assignments, put_all
 from raytl.config.problems import Problem, config_error, near_miss
 from raytl.config.schema import Experiment
-from raytl.config.source import Source
+from raytl.config.source import Source, dotted
 from raytl.errors import ConfigError
 
 _PATHS = (("data", "uri"), ("model", "weights"), ("storage", "uri"))
@@ -63,9 +64,12 @@ def _resolved(source: Source, name: str, values: Mapping[str, Any], label: str) 
     problems = [repeated(name, *found) for found in source.repeated]
     raw = source.value
     problems += put_all(raw, values, label)
+    references = dict(credentials.by_reference(raw, os.environ))
     raw, faults = interpolate(raw, os.environ)
+    secret = {**dict(credentials.of_environment(raw, os.environ)), **references}
+    problems += [_secret(origin, where, fault) for where, fault in secret.items()]
     problems += [_unset(origin, where, fault) for where, fault in faults.items()]
-    result, more = build(_at_home(raw), origin, frozenset(faults))
+    result, more = build(_at_home(raw), origin, frozenset(faults) | frozenset(secret))
     problems += more
     if result is None or problems:
         raise config_error(name, sorted(problems, key=lambda problem: _order(problem, origin)))
@@ -110,6 +114,10 @@ def _at_home(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _unset(origin: Origin, path: tuple[str | int, ...], fault: str) -> Problem:
     return Problem(origin.where(path), dotted(path), fault, "set it, or write ${NAME:-default}")
+
+
+def _secret(origin: Origin, path: tuple[str | int, ...], fault: str) -> Problem:
+    return Problem(origin.where(path), dotted(path), fault, credentials.advice(dotted(path)))
 
 
 def _order(problem: Problem, origin: Origin) -> tuple[bool, int]:

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raytl.config import shape
-from raytl.config.build import Origin, build, dotted, path_of, value_at
+from raytl.config.build import Origin, build, path_of, value_at
 from raytl.config.problems import Problem, config_error
 from raytl.config.schema import Experiment
-from raytl.config.source import Path, SourceError, inline
+from raytl.config.source import Path, SourceError, dotted, inline
 from raytl.errors import ConfigError
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytl.config import space
+from raytl.config import credentials, space
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
-from raytl.shown import redacted
+from raytl.config.source import dotted
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +89,9 @@ def idle_in(recipe: Recipe) -> list[Idle]:
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:
     """The resolved experiment is kept in run folders and travels with jobs: credentials are the machine's."""
-    said = {
-        "data.uri": experiment.data.uri,
-        "model.weights": experiment.model.weights,
-        "storage.uri": experiment.storage.uri,
-        "search.storage": experiment.search.storage,
-    }
-    for key, uri in said.items():
-        if redacted(uri) != uri:
-            yield Conflict(
-                (key,),
-                f"found {redacted(uri)!r}, and run folders and jobs would keep the password or signature in it",
-                "a database's go into PGPASSWORD, ~/.pgpass or a file that ?read_default_file= names"
-                if key == "search.storage"
-                else "name the bucket by s3://, whose credentials the AWS environment has",
-            )
+    for path, fault in credentials.in_values(experiment.model_dump()):
+        keys = tuple(dotted(path[:length]) for length in range(len(path), 0, -1))
+        yield Conflict(keys, fault, credentials.advice(keys[0]))
 
 
 def _splits(recipe: Recipe) -> Iterator[Conflict]:

@@ -302,7 +302,7 @@ class SearchConfig(Section):
     space: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] | None = None
     """What varies, by dotted key: {int: [low, high]}, {float: ...}, {log: ...} or {choice: [...]}, and `when: key > value`; left out = depth, rates, decay and augmentation."""
     storage: str = "journal"
-    """Where Optuna keeps the study: journal (a file in the sweep's folder), sqlite (the same), or the URL of a database."""
+    """Where Optuna keeps the study: journal (a file in the sweep's folder), sqlite (the same), or the URL of a database, without its password: PGPASSWORD, ~/.pgpass or the file that ?read_default_file= names gives that."""
     recipes: bool = True
     """Begin with the recipes of the literature (linear probe, upper half, last stage, all with decay) and the experiment as it is."""
     share: Literal["auto", "off"] = "auto"

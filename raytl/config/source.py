@@ -42,6 +42,11 @@ class Source:
     repeated: tuple[tuple[Path, int, int], ...]
 
 
+def dotted(path: Path) -> str:
+    """`("train", "epochs")` as `train.epochs`."""
+    return ".".join(str(part) for part in path)
+
+
 def parse(text: str) -> Source:
     """The document in `text`. Raises SourceError where it is not one YAML document of plain values."""
     try:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from raytl.config import rules, shape
-from raytl.config.build import Origin, dotted
+from raytl.config.build import Origin
 from raytl.config.document import document, repeated
 from raytl.config.environment import literal
 from raytl.config.explain import explained, stray_switches
@@ -23,6 +23,7 @@ from raytl.config.machine import Machine, assignment, default
 from raytl.config.problems import Problem, config_error
 from raytl.config.schema import Recipe
 from raytl.config.section import Section
+from raytl.config.source import dotted
 from raytl.errors import ConfigError
 from raytl.shown import redacted
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from raytl.config.schema import StorageConfig
-from raytl.errors import Denied, RaytlError, StoreError
+from raytl.errors import Denied, RaytlError, StoreError, first_line
 from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.open import open_store
 from raytl.store.reach import reach
@@ -55,7 +55,7 @@ def probe(bucket: Bucket, node: str) -> Reached:
     try:
         return _probed(open_store(bucket.uri), bucket, node)
     except RaytlError as exc:
-        return Reached(node, bucket.uri, error=str(exc).splitlines()[0])
+        return Reached(node, bucket.uri, error=first_line(exc))
 
 
 def _probed(store: ObjectStore, bucket: Bucket, node: str) -> Reached:
@@ -95,9 +95,9 @@ def _written(store: ObjectStore) -> tuple[float | None, str]:
         finally:
             store.delete(key)
     except Denied as exc:
-        return None, f"read only: {str(exc).splitlines()[0]}"
+        return None, f"read only: {first_line(exc)}"
     except StoreError as exc:
-        return None, str(exc).splitlines()[0]
+        return None, first_line(exc)
     return time.monotonic() - began, ""
 
 

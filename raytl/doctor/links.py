@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, first_line
 
 _BYTES = 32 << 20
 _ROUNDS = 4
@@ -54,7 +54,7 @@ def take_part(rank: int, size: int, address: str, backend: str) -> float:
         finally:
             dist.destroy_process_group()
     except (RuntimeError, ValueError, OSError) as exc:
-        raise RaytlError(f"rank {rank} at {address}: {str(exc).splitlines()[0]}") from exc
+        raise RaytlError(f"rank {rank} at {address}: {first_line(exc)}") from exc
 
 
 def _seconds(content: Any) -> float:

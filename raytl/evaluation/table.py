@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from raytl.errors import UserError
 from raytl.run.atomic import write_bytes
-from raytl.shown import as_cell
+from raytl.shown import as_cell, csv_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,14 @@ def columns(classes: Iterable[str]) -> list[str]:
 
 
 def as_csv(found: Predictions) -> bytes:
-    """RFC 4180 but with \\n at line ends; names that are not UTF-8 keep their bytes, and none is a spreadsheet's formula."""
+    """RFC 4180 but with \\n at line ends; names that are not UTF-8 keep their bytes, and none is a spreadsheet's formula.
+
+    `as_cell` says how to read a name back that has a `'` before it.
+    """
     text = io.StringIO(newline="")
-    text.write(",".join(map(_quoted, columns(found.classes))) + "\n")
+    text.write(",".join(map(csv_cell, columns(found.classes))) + "\n")
     for path, name, row in zip(found.paths, found.predicted, found.probabilities.tolist(), strict=True):
-        text.write(",".join((_quoted(_spelt(path)), _quoted(as_cell(name)), *(f"{each:.6g}" for each in row))) + "\n")
+        text.write(",".join((csv_cell(_spelt(path)), csv_cell(name), *(f"{each:.6g}" for each in row))) + "\n")
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -97,12 +100,7 @@ def as_parquet(found: Predictions) -> bytes:
 
 def _spelt(path: str) -> str:
     """The same path, where it would begin a formula."""
-    return f"./{path}" if as_cell(path) != path else path
-
-
-def _quoted(cell: str) -> str:
-    # by hand: Python's csv leaves a lone carriage return bare when lines end in \n, and readers then split there
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\n\r') else cell
+    return f"./{path}" if as_cell(path).startswith(f"'{path[:1]}") else path
 
 
 def _utf8(name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.home import ray_token_file
-from raytl.errors import Conflict, Denied, NotFound, RaytlError, StoreError, Unavailable
+from raytl.errors import Conflict, Denied, NotFound, RaytlError, StoreError, Unavailable, first_line
 from raytl.jobs.pack import Pack
 from raytl.jobs.spec import JobSpec
 from raytl.shown import command
@@ -204,7 +204,7 @@ def _translated(address: str | None, job: str = "") -> Iterator[None]:
 def _ours(exc: Exception, cluster: str, job: str) -> RaytlError | None:
     from ray.exceptions import AuthenticationError
 
-    told = _first_line(exc)
+    told = first_line(exc)
     if isinstance(exc, AuthenticationError):
         return Denied(
             f"{cluster}: {told}.\n"
@@ -224,7 +224,3 @@ def _ours(exc: Exception, cluster: str, job: str) -> RaytlError | None:
     if "already" in str(exc):
         return Conflict(f"{job}: a job of this id is there already; `{command('raytl', 'status', job)}` shows it")
     return StoreError(f"{job or cluster}: the job server says: {told}")
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from raytl.config import credentials
 from raytl.errors import UserError
 
 Kind = Literal["rayjob", "raycluster", "cronjob", "raycronjob"]
@@ -139,6 +141,8 @@ def _job(needs: Needs) -> Iterator[str]:
     for override in needs.overrides:
         if not re.match(r"[a-z_][\w.]*=", override):
             yield f"--set: found {override!r}; expected A.B=VALUE"
+        if fault := credentials.first_fault(override, os.environ):
+            yield f"--set: {fault}; {credentials.advice(override.partition('=')[0])}"
     if needs.scheduled:
         if not _SCHEDULE.fullmatch(needs.schedule):
             yield f"--schedule: found {needs.schedule!r}; expected five fields, such as '0 6 * * *', or @daily"

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from raytl.shown import redacted
+
 CHAMPION, PREVIOUS = "champion", "previous"
 
 
@@ -87,6 +89,10 @@ class Move:
     aliases: Mapping[str, int]
     token: str = ""
     """Another one for each attempt, to know one's own by."""
+
+    def __post_init__(self) -> None:
+        """Star the secrets in the reason, which the registry keeps for ever."""
+        object.__setattr__(self, "why", redacted(self.why))
 
     def encoded(self) -> bytes:
         """As it is stored."""

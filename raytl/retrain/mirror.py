@@ -11,6 +11,7 @@ from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
 from raytl.registry.registry import Registry
 from raytl.retrain.ticks import Tick
+from raytl.run.plain import for_people
 
 
 def mirror(registry: Registry, tick: Tick, name: str, config: NotifyConfig, on_event: OnEvent) -> str | None:
@@ -43,7 +44,7 @@ def _mirrored(registry: Registry, record: Record, tick: Tick, name: str, uri: st
     experiment = found.experiment_id if found else client.create_experiment(name)
     tags = {"raytl.version": str(record.number), "raytl.tick": tick.id, "raytl.outcome": tick.outcome}
     tags |= {"raytl.snapshot": about.snapshot, "raytl.weights": about.weights, "raytl.registry": registry.uri}
-    run = client.create_run(experiment, tags=tags, run_name=f"{name} {record.number}").info.run_id
+    run = client.create_run(experiment, tags=for_people(tags), run_name=f"{name} {record.number}").info.run_id
     for key, value in about.metrics.items():
         if value is not None:
             client.log_metric(run, key, value)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.error
-import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from raytl.config.retrain import NotifyConfig
 from raytl.events import Message, OnEvent
 from raytl.retrain.ticks import Tick
-from raytl.shown import redacted
+from raytl.retrain.webhook import DEADLINE_S, post, unfit
+from raytl.run.plain import for_people
 
-_TIMEOUT_S = 15.0
 _TITLES = {
     "promote": ":tada: version {version} is the new champion",
     "keep": "version {version} is not shown to be better; version {champion} stays",
@@ -27,11 +26,11 @@ _STOPPED = ":rotating_light: the tick was stopped; the next one goes on from her
 def told(tick: Tick, name: str, registry: str) -> dict[str, Any]:
     """The message about a tick: `text` for the notification, `blocks` for the channel."""
     title = _TITLES[tick.outcome].format(version=tick.version, champion=tick.champion) if tick.over else _STOPPED
-    lines = "\n".join(f"• {_escaped(redacted(reason))}" for reason in tick.reasons)
+    lines = "\n".join(f"• {_escaped(reason)}" for reason in tick.reasons)
     worse = tick.verdict.worse if tick.verdict is not None else ()
     more = f"\nworse: {_escaped('; '.join(worse[:3]))}" if worse else ""
     context = f"tick {tick.id} · {registry}"
-    return {
+    message = {
         "text": f"{name}: {title}",
         "blocks": [
             {
@@ -41,28 +40,37 @@ def told(tick: Tick, name: str, registry: str) -> dict[str, Any]:
             {"type": "context", "elements": [{"type": "mrkdwn", "text": _escaped(context)}]},
         ],
     }
+    masked: dict[str, Any] = for_people(message)
+    return masked
 
 
-def notify(tick: Tick, name: str, registry: str, config: NotifyConfig, on_event: OnEvent) -> bool:
-    """Tell the webhook, if there is one and it is to be told of such an outcome; what goes wrong is a warning, no error."""
+def notify(
+    tick: Tick, name: str, registry: str, config: NotifyConfig, on_event: OnEvent, deadline_s: float = DEADLINE_S
+) -> bool:
+    """Tell the webhook, if there is one and it is to be told of such an outcome; what goes wrong is a warning, no error.
+
+    Returns within `deadline_s`, whatever the other side does.
+    """
     if config.webhook_env is None or tick.outcome not in config.on:
         return False
-    url = os.environ.get(config.webhook_env, "")
-    if not url.startswith(("http://", "https://")):
-        on_event(Message(f"nobody was told: {config.webhook_env} holds no http(s) URL", "warning"))
-        return False
-    body = json.dumps(told(tick, name, registry)).encode()
+    fault = _fault(config.webhook_env, json.dumps(told(tick, name, registry)).encode(), deadline_s)
+    if fault:
+        on_event(Message(f"nobody was told: {fault}", "warning"))
+    return not fault
+
+
+def _fault(variable: str, body: bytes, deadline_s: float) -> str:
+    """Send `body` to the address that `variable` holds; return what went wrong, without the address."""
+    url = os.environ.get(variable, "")
     try:
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
-            return True
-    except urllib.error.HTTPError as error:
-        on_event(Message(f"nobody was told: the webhook of {config.webhook_env} answered {error.code}", "warning"))
-    except (OSError, ValueError) as error:  # its text may hold the address
-        on_event(
-            Message(f"nobody was told: the webhook of {config.webhook_env} failed ({type(error).__name__})", "warning")
-        )
-    return False
+        if fault := unfit(url):
+            return f"{variable} {fault}"
+        status = post(url, body, deadline_s)
+    except TimeoutError:
+        return f"the webhook of {variable} was not done within {deadline_s:g} s"
+    except (OSError, ValueError, HTTPException) as error:  # its text may hold the address
+        return f"the webhook of {variable} failed ({type(error).__name__})"
+    return "" if 200 <= status < 300 else f"the webhook of {variable} answered {status}"
 
 
 def _escaped(text: str) -> str:

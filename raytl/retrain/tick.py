@@ -14,7 +14,7 @@ from raytl.config.places import registry_uri, run_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.manifest import Sample
-from raytl.errors import DataError, RaytlError, RunError, TrainingError, Unavailable, WorkersLost
+from raytl.errors import DataError, RaytlError, RunError, TrainingError, Unavailable, WorkersLost, first_line
 from raytl.events import Message, OnEvent, ignore
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
@@ -104,6 +104,7 @@ class _Ticking:
         self.lease: Lease | None = None
         self.tick: Tick | None = None
         self.moving: int | None = None
+        self.ended: Tick | None = None
 
     @property
     def champion_now(self) -> str:
@@ -134,10 +135,11 @@ class _Ticking:
                 write_tick(self.registry.store, skipped, SKIPS)
                 return self._ended(skipped)
         with ExitStack() as stack:
+            stack.callback(self._tell)  # once the lease is given back: a slow webhook keeps nobody out
             try:
                 self.lease = stack.enter_context(held(self.registry.store, self.on_event))
             except RunError as error:
-                return Retraining(None, self.registry.state().champion, self.registry.uri, held=_first_line(error))
+                return Retraining(None, self.registry.state().champion, self.registry.uri, held=first_line(error))
             last = last_tick(self.registry.store)
             with self._on_record():
                 is_open = last is not None and not last.over
@@ -147,7 +149,8 @@ class _Ticking:
         """Tell of an error that ended this call before the tick was over."""
         tick = self.tick or begun(self.now, user(), None)
         stage = "published" if tick.over else tick.stage  # its end could not be written
-        self._told(replace(tick, stage=stage, outcome="failure", error=_first_line(error)))
+        self._told(replace(tick, stage=stage, outcome="failure", error=first_line(error)))
+        self._tell()
 
     def _glanced(self, last: Tick | None) -> tuple[Tick | None, str]:
         """The tick of data that is as it was, where its changes are no reason to train; and the listing."""
@@ -175,7 +178,7 @@ class _Ticking:
                 raise
             ended = self.now.astimezone(UTC).isoformat(timespec="seconds")
             tick = replace(
-                self.tick, stage="failed", outcome="failure", ended=ended, error=_first_line(error), listing=""
+                self.tick, stage="failed", outcome="failure", ended=ended, error=first_line(error), listing=""
             )
             with suppress(RaytlError):
                 self._at(tick)
@@ -319,8 +322,13 @@ class _Ticking:
         return replace(tick, champion=champion)
 
     def _told(self, tick: Tick) -> None:
-        if self.after is not None:
-            self.after(self.registry, tick)
+        """Have `after` called with the tick when the lease is given back."""
+        self.ended = tick
+
+    def _tell(self) -> None:
+        ended, self.ended = self.ended, None
+        if self.after is not None and ended is not None:
+            self.after(self.registry, ended)
 
     def _experiment(self, tick: Tick) -> Experiment:
         """What trains the tick's challenger."""
@@ -374,7 +382,3 @@ class _Ticking:
 
     def _ended(self, tick: Tick, next_step: str = "") -> Retraining:
         return Retraining(tick, tick.champion, self.registry.uri, next_step=next_step)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

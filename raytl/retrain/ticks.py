@@ -14,6 +14,7 @@ from raytl.metrics.paired import Paired
 from raytl.retrain.changes import Changes
 from raytl.retrain.gate import Contest, Keep, Promote, Reject, Slice, Verdict
 from raytl.retrain.policy import Decision, Search, Skip, Train
+from raytl.shown import redacted
 from raytl.store.contract import ObjectStore
 from raytl.store.retry import retried
 
@@ -56,6 +57,10 @@ class Tick:
     contest: Contest | None = None
     verdict: Verdict | None = None
     interruptions: int = 0
+
+    def __post_init__(self) -> None:
+        """Star the secrets in the error, which may be of anything that runs in a tick."""
+        object.__setattr__(self, "error", redacted(self.error))
 
     @property
     def over(self) -> bool:

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from raytl.errors import RunError
-from raytl.run.plain import encode
+from raytl.run.plain import encode, for_people
 
 
 def append(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Add `record` as one line and flush it to the disk; a torn line left by an earlier death is cut off first."""
+    """Add `record` as one line and flush it to the disk; a torn line left by an earlier death is cut off first.
+
+    Secrets in its texts are starred.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("a+b", buffering=0) as file:
-        file.write(_mended(file) + encode(record) + b"\n")
+        file.write(_mended(file) + encode(for_people(record)) + b"\n")
         os.fsync(file.fileno())
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from raytl.errors import ConfigError
 from raytl.events import EpochEnded, Event, OnEvent, Resumed, StageOpened, Step, TrialChanged, Work
-from raytl.run.plain import encode
+from raytl.run.plain import encode, for_people
 from raytl.shown import printable, redacted
 
 VARIABLE = "RAYTL_LOG"
@@ -102,4 +102,4 @@ class _Objects(logging.Formatter):
             value["fields"] = asdict(event)
         if record.exc_info:
             value["traceback"] = self.formatException(record.exc_info)
-        return redacted(encode(value).decode())
+        return encode(for_people(value)).decode()

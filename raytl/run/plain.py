@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from raytl.shown import json_printable, redactor
+
 
 def plain(value: Any) -> Any:
     """`value` in JSON's own types: NaN and infinities become null, numpy scalars numbers, paths text, tuples lists."""
@@ -26,13 +28,27 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in JSON: {value!r}")
 
 
+def for_people(value: Any) -> Any:
+    """Return `plain(value)` with the secrets in its texts starred; keys stay as they are."""
+    mask = redactor()
+
+    def masked(inner: Any) -> Any:
+        if isinstance(inner, dict):
+            return {key: masked(member) for key, member in inner.items()}
+        if isinstance(inner, list):
+            return [masked(member) for member in inner]
+        return mask(inner) if isinstance(inner, str) else inner
+
+    return masked(plain(value))
+
+
 def encode(value: Any, indent: int | None = None, *, ascii_only: bool = False) -> bytes:
     """Return `value` as UTF-8 JSON without a newline at its end; file names that are not UTF-8 are kept by escapes.
 
-    With `ascii_only`, every character beyond ASCII is an escape.
+    With `ascii_only`, every character beyond ASCII is an escape; else those that a terminal would obey are.
     """
     simple = plain(value)
     try:
-        return json.dumps(simple, indent=indent, ensure_ascii=ascii_only, allow_nan=False).encode()
+        return json_printable(json.dumps(simple, indent=indent, ensure_ascii=ascii_only, allow_nan=False)).encode()
     except UnicodeEncodeError:  # lone surrogates: how Python holds a file name that is not UTF-8
         return json.dumps(simple, indent=indent, allow_nan=False).encode()

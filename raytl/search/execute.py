@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from raytl.errors import first_line
 from raytl.search.gang import GangRun
 from raytl.search.plan import TrialShape
 from raytl.search.trial import SweepJob, Task
@@ -124,7 +125,7 @@ def run_tasks(tasks: Sequence[Task], opens: Opener, engine: Engine) -> Iterator[
             if losses[task.folder] <= engine.max_failures:
                 waiting.insert(0, task)  # it goes on from its checkpoint
                 continue
-            results = [{"failed": f"its process was lost: {str(error).splitlines()[0]}", "done": True}]
+            results = [{"failed": f"its process was lost: {first_line(error)}", "done": True}]
         yield task, results
 
 

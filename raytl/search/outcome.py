@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +15,7 @@ from raytl.search.record import TrialRecord, best_first
 from raytl.search.report.page import Header, write_report
 from raytl.search.study import Study
 from raytl.search.winner import Winner
-from raytl.shown import as_cell, command
+from raytl.shown import command, csv_cell
 from raytl.training.plan import Plan
 
 
@@ -50,18 +48,19 @@ def report_on(
 
 
 def table(records: Sequence[TrialRecord], keys: Sequence[str]) -> str:
-    """All trials as CSV, one a row; a cell is empty where a trial has no such value."""
-    text = io.StringIO()
+    """All trials as CSV, one a row; a cell is empty where a trial has no such value. `as_cell` says how to read text back."""
     rest = ("value", "best_epoch", "epochs", "seconds", "trainable", "features", "source", "reason", "folder")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["number", "state", *keys, *rest])
+    rows: list[list[Any]] = [["number", "state", *keys, *rest]]
     for record in records:
         values = [record.overrides.get(key, "") for key in keys]
         score = "" if record.values is None else record.values[0]
         rest_values = [getattr(record, name) for name in rest[1:]]
-        cells = [record.number, record.state, *values, score, *("" if v is None else v for v in rest_values)]
-        writer.writerow([as_cell(cell) if isinstance(cell, str) else cell for cell in cells])
-    return text.getvalue()
+        rows.append([record.number, record.state, *values, score, *rest_values])
+    return "".join(",".join(map(_written, row)) + "\n" for row in rows)
+
+
+def _written(cell: Any) -> str:
+    return csv_cell(cell) if isinstance(cell, str) else "" if cell is None else str(cell)
 
 
 def result_of(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from raytl.shown import redacted
+
 State = Literal["running", "complete", "pruned", "failed"]
 
 LOWER_IS_BETTER = ("val/log_loss", "cost/")
@@ -39,6 +41,10 @@ class TrialRecord:
     features: str = "none"
     folder: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Star the secrets in the reason, which is another library's words."""
+        object.__setattr__(self, "reason", redacted(self.reason))
 
     @property
     def epochs(self) -> int:

@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from raytl.config.schema import SearchConfig
-from raytl.errors import ConfigError
+from raytl.errors import ConfigError, first_line
 
 
 def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
@@ -27,9 +27,8 @@ def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
     try:
         return RDBStorage(url)
     except Exception as error:  # SQLAlchemy, its drivers and the driver's imports each have their own
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(
-            f"search.storage: {search.storage} cannot be opened: {reason}\n"
+            f"search.storage: {search.storage} cannot be opened: {first_line(error)}\n"
             "  Expected journal, sqlite, or the URL of a database that is there, such as mysql+pymysql://user@host/db."
         ) from error
 

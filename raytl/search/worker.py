@@ -12,7 +12,7 @@ import torch
 from raytl.config.dump import to_yaml
 from raytl.config.override import override
 from raytl.config.schema import Experiment, SearchConfig
-from raytl.errors import NonFiniteLoss, RaytlError
+from raytl.errors import NonFiniteLoss, RaytlError, first_line
 from raytl.events import OnEvent, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone
@@ -169,7 +169,7 @@ def failure(records: list[dict[str, Any]], where: str, error: BaseException, tra
         "features": "none",
         "folder": where,
         "done": True,
-        "failed": ("out of memory: " if _out_of_memory(error) else kind) + _first_line(error),
+        "failed": ("out of memory: " if _out_of_memory(error) else kind) + first_line(error),
         "diverged": isinstance(error, NonFiniteLoss),
     }
 
@@ -182,10 +182,6 @@ def _scores(records: list[dict[str, Any]], trainable: int) -> dict[str, float]:
 
 def _seconds(records: list[dict[str, Any]]) -> float:
     return float(sum(record["train/seconds"] + record["val/seconds"] for record in records))
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import re
 import shlex
 from dataclasses import replace
@@ -25,12 +26,13 @@ from raytl.evaluation.table import Predictions, as_csv, as_parquet
 from raytl.events import Message, Restarted, TrialChanged
 from raytl.run import plots
 from raytl.run.ledger import LedgerEntry
+from raytl.run.plain import encode
 from raytl.search.outcome import table
 from raytl.search.ranking import Candidate, rank
 from raytl.search.record import TrialRecord
 from raytl.search.report.page import Header, write_report
 from raytl.search.winner import Winner
-from raytl.shown import as_cell, command, printable, redacted
+from raytl.shown import as_cell, command, csv_cell, printable, redacted
 from tests.cli.conftest import Raytl, raytl  # noqa: F401 - a fixture
 from tests.conftest import MakePhotos
 from tests.evaluation.test_report import evaluation_of_classes
@@ -73,6 +75,46 @@ def test_secrets_in_addresses_are_starred(text: str, found: str) -> None:
 @pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "=HYPERLINK(1)"])
 def test_a_formula_becomes_text(text: str) -> None:
     assert as_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a;=cmd|' /C calc'!A0", "a;'=cmd|' /C calc'!A0"),
+        ("a; +1;x;@y", "a;' +1;x;'@y"),
+        ("a\n=1", "a\n'=1"),
+        ("a\r\n-1+2", "a\r\n'-1+2"),
+        ("a\t=1", "a\t'=1"),
+        ("a\t\t=1", "a\t\t'=1"),
+        (" =1", "' =1"),
+        ("\u3000=1", "'\u3000=1"),
+        ("\ufeff=1", "'\ufeff=1"),
+        ("\n=1", "'\n=1"),
+        ("\tx", "'\tx"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("\uff0bcmd", "'\uff0bcmd"),
+        ("\uff20SUM", "'\uff20SUM"),
+        ("'=1", "''=1"),
+        ("x;'=1", "x;''=1"),
+    ],
+)
+def test_a_formula_becomes_text_wherever_a_spreadsheet_may_split_the_cell(text: str, cell: str) -> None:
+    assert as_cell(text) == cell
+
+
+def test_a_cell_is_read_back_by_removing_one_quote_at_each_place() -> None:
+    sign = "[=+\\-@\uff1d\uff0b\uff0d\uff20\u2212]"
+    added = re.compile(rf"^'([\s']*{sign}|'*[\t\r\n])|(?<=[;\t\r\n])'[ ']*{sign}")
+    draw = random.Random(16)
+    texts = ["".join(draw.choices("=;'\t\n\r a1-\uff1d,\"", k=draw.randint(0, 8))) for _ in range(20_000)]
+    assert [added.sub(lambda match: match[0][1:], as_cell(text)) for text in texts] == texts
+    rows = list(csv.reader(io.StringIO("".join(f"{csv_cell(text)},x\n" for text in texts), newline="")))
+    assert rows == [[as_cell(text), "x"] for text in texts]
+
+
+@pytest.mark.parametrize("text", ["a;b", "a,b", 'a"b', "a\nb", "a\rb", "a\tb", " a", "it's"])
+def test_a_cell_with_a_delimiter_or_white_space_is_quoted(text: str) -> None:
+    assert csv_cell(text) == '"' + text.replace('"', '""') + '"'
 
 
 @pytest.mark.parametrize("text", ["cat", "-1", "+1.5", "-2e-3", "", "a=b", "p_=x", "1-2", "-.5"])
@@ -208,6 +250,34 @@ def test_a_table_of_trials_holds_no_formula() -> None:
     rows = list(csv.reader(io.StringIO(table([formulas], ["optim.name", "optim.lr"]))))
     assert rows[1][2:4] == ["'=1+1", "-0.5"]
     assert rows[1][-3:] == ["'@x", "'-2+3", "'+x"]
+
+
+def test_no_table_holds_a_formula_behind_a_semicolon() -> None:
+    name = "a;=cmd|' /C calc'!A0"
+    found = Predictions((f"photos/{name}.jpg",), (name,), np.eye(1), (), "w")
+    trials = table([TrialRecord(0, "failed", {"optim.name": name}, reason=name)], ["optim.name"])
+    for text in (as_csv(found).decode(), trials):
+        assert text.count(name) == 0 and text.count(name.replace(";", ";'")) >= 2
+        assert not re.search(r"[;\t][\s\"]*[=+@]", text)
+
+
+STEERING_IN_JSON = "\x7f\x80\x9b31m\x9f\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_json_is_the_same_and_steers_nothing(ascii_only: bool) -> None:
+    value = {STEERING_IN_JSON: [f"gpj.{STEERING_IN_JSON}exe", "ü 漢 \u00a0", "\\u202e"]}
+    said = encode(value, ascii_only=ascii_only).decode()
+    assert json.loads(said) == value
+    assert not set(said) & set(STEERING_IN_JSON.replace("31m", ""))
+    assert ("ü" in said) is not ascii_only
+    assert "\\u202e" in said and "\\u0080" in said
+
+
+def test_json_for_programs_steers_no_terminal(raytl: Raytl) -> None:  # noqa: F811
+    done = raytl("check", f"{STEERING_IN_JSON}.yaml", "--json")
+    assert STEERING_IN_JSON in json.loads(done.out)["text"]
+    assert not set(done.out) & set(STEERING_IN_JSON.replace("31m", ""))
 
 
 def test_programs_get_names_as_they_are(raytl: Raytl, tmp_path: Path) -> None:  # noqa: F811

@@ -1,9 +1,14 @@
-"""HTML out of Python: whatever is not markup already is escaped, so no name of a file or class can be taken for HTML."""
+"""HTML out of Python: whatever is not markup already is escaped, so no name of a file or class can be taken for HTML.
+
+Secrets in it are starred.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+
+from raytl.shown import redacted
 
 _VOID = ("img", "meta", "br", "line", "circle", "rect", "path")
 _STYLE = """
@@ -81,4 +86,4 @@ def _rendered(node: Node) -> str:
         return ""
     if isinstance(node, Markup):
         return node
-    return html.escape(node) if isinstance(node, str) else joined(node)
+    return html.escape(redacted(node)) if isinstance(node, str) else joined(node)

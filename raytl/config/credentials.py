@@ -1,0 +1,74 @@
+"""Secrets in an experiment: run folders, jobs and registries keep its text, so no value of it may hold one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from raytl.config.environment import variables
+from raytl.config.source import Path, dotted
+from raytl.redaction import is_secret_name, secret_values, starred
+
+_OWN_ADVICE = {
+    "search.storage": "give a database's password by PGPASSWORD, ~/.pgpass or a file that ?read_default_file= names",
+    "retrain.notify.webhook_env": "put the address into an environment variable, and name that one here",
+    "retrain.notify.mlflow_env": "put the address into an environment variable, and name that one here",
+}
+_ADVICE = (
+    "leave it out and give it by the environment: a bucket's credentials by AWS_ACCESS_KEY_ID, a profile or a role"
+)
+_HOSTS = ("compute.cluster", "search.storage", "storage.endpoint_url")
+"""Keys whose values are addresses with or without a scheme; elsewhere, `a:b@c` may be a file's name."""
+_RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{12,}", re.DOTALL)
+"""What is too unlikely to be in a value by chance: a password such as `postgres` is also a name."""
+
+
+def in_values(value: Any) -> Iterator[tuple[Path, str]]:
+    """Yield the path and the fault of each text in `value`, keys of mappings too, that has the shape of a secret."""
+    for path, text in _texts(value, ()):
+        start = "//" if dotted(path) in _HOSTS and "//" not in text else ""
+        if (shown := starred(start + text)) != start + text:
+            yield path, _fault(shown.removeprefix(start))
+
+
+def first_fault(text: str, environment: Mapping[str, str]) -> str:
+    """Return the fault of a text that holds a secret, by its shape or of `environment`; empty where it holds none."""
+    return next((fault for found in (in_values(text), of_environment(text, environment)) for _, fault in found), "")
+
+
+def by_reference(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Yield the path and the fault of each text in `raw` in which `${VAR}` stands for a secret of `environment`."""
+    for path, text in _texts(raw, ()):
+        names = [name for name in variables(text) if is_secret_name(name) and environment.get(name)]
+        if names:
+            yield path, _fault(f"${{{names[0]}}}")
+
+
+def of_environment(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Yield the path and the fault of each text in `raw` that holds the value of a secret of `environment`."""
+    values = [value for value in secret_values(environment) if _RANDOM.fullmatch(value)]
+    for path, text in _texts(raw, ()):
+        if (shown := starred(text, values)) != starred(text):
+            yield path, _fault(shown)
+
+
+def _fault(shown: str) -> str:
+    return f"found {shown!r}, which holds a secret; expected none, as run folders and jobs keep this text"
+
+
+def advice(key: str) -> str:
+    """Return how to give the secret of a key by its dotted name."""
+    return _OWN_ADVICE.get(key, _ADVICE)
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _texts(str(key), path)
+            yield from _texts(member, (*path, key))
+    elif isinstance(value, list | tuple):
+        for number, member in enumerate(value):
+            yield from _texts(member, (*path, number))

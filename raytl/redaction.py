@@ -1,0 +1,221 @@
+"""Secrets in text, recognised by their shape: in addresses, in key=value pairs, and in the paths of webhooks.
+
+Each rule yields spans of the text; `starred` puts `***` in their place. Where a text can be read in two ways, the longer span
+counts: too many stars are a nuisance, too few are a leak.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+STARS = "***"
+_SHORTEST = 8
+"""Shorter values of the environment are not starred: `true` and `1` are everywhere."""
+Span = tuple[int, int]
+
+_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET = re.compile(
+    r"\w*(token|secret|password|passwd|passphrase|signature|credential)s?|passw\w*"
+    r"|(\w*[a-z])?pwd|(db|my|pg|ssh|user|admin|root|mail|smtp|redis|proxy)?pass"
+    r"|(api|access|secret|private|account|auth|client|shared|master|service|signing|encryption|webhook)+keys?"
+)
+_SECRET_IN_A_QUERY = re.compile(r"keys?|sig|sign|hmac|[ox]?auth|authorization|bearer|jwt|sas|(web)?hooks?")
+_NO_SECRET_BEFORE_KEY = {
+    "bucket", "cache", "foreign", "gpg", "object", "partition", "primary", "public", "sort", "ssl", "tls",
+}  # fmt: skip
+"""`public_key`, `partition_key`, `ssl_key` (a file) and the like hold no secret."""
+_NO_SECRET_AT_THE_END = {
+    "algorithm", "count", "dir", "directory", "endpoint", "expires", "expiry", "file", "host", "length", "limit", "mechanism",
+    "method", "mode", "path", "plugin", "size", "sock", "source", "ttl", "type", "version",
+}  # fmt: skip
+"""`password_file`, `auth_mechanism` and the like say something about a secret, and are none."""
+
+_SCHEME = re.compile(r"([a-z][\w.+-]{0,63})://|(?:^|(?<=[\s'\"=(\[,]))//", re.IGNORECASE)
+_HARD_END = re.compile(r"[\s'\"<>`]")
+_PORTED = re.compile(r"[^:\[\]]*(:\d{0,5})?|\[[^\]]*\](:\d{0,5})?")
+_HOST_BEHIND = re.compile(r"(\[[\da-f:.]+\]|[\w.-]+):\d+([/?#]|$)|localhost\b|(\d{1,3}\.){3}\d{1,3}\b", re.IGNORECASE)
+_WITH_PORTS = {"http", "https", "ws", "wss", "ftp", "ftps", "ray"}
+_FOR_ROLES = {
+    "abfs", "abfss", "cockroachdb", "git", "hdfs", "mariadb", "mssql", "mysql", "oracle", "postgres", "postgresql", "rsync",
+    "scp", "sftp", "ssh", "wasb", "wasbs",
+}  # fmt: skip
+"""Schemes in which a name before the `@` is a role or a container; elsewhere it may be a token."""
+_ROLE = re.compile(r"[a-z][\w.$-]{0,31}", re.IGNORECASE)
+_NAME = re.compile(r"[a-z][a-z.-]{0,15}", re.IGNORECASE)
+_WITHOUT_SCHEME = re.compile(
+    r"(?<![\w/@:.+-])(?!models:)[\w.+-]{1,64}:(?!//)(\S{1,512})@(?!sha\d+:)(?=([\w.-]+|\[[\da-fA-F:.]+\]):\d)"
+)
+_FARTHEST = 2048
+"""How far a rule looks for the end of a userinfo, so that the time is linear in the length of the text."""
+
+_KEY = r"(?P<key>[\w.%\[\]-]{1,64})"
+_VALUE = (
+    r"""(?:\\?(?P<quote>["'])(?P<quoted>.{0,1024}?)\\?(?P=quote)"""
+    r"""|(?P<plain>(?:(?![;&#][\w.%-]{1,64}=|[;&#]?['"`)\]},:]{0,8}(?:[\s<>"]|$)|[;&#]$).)+))"""
+)
+_QUERY = re.compile(r"(?:[?&;#]|\\u0026)" + _KEY + "=" + _VALUE)
+_PAIR = re.compile(r"(?:^|(?<=[\s'\"`(\[{,;|]))-{0,2}" + _KEY + r"\s{0,8}=\s{0,8}(?!=)" + _VALUE)
+_MEMBER = re.compile(r"(['\"])" + _KEY + r"\1\s{0,8}:\s{0,8}b?" + _VALUE)
+_PLACEHOLDER = re.compile(r"%s|\$\{\w+\}?|\{+[\w. ]*\}*")
+"""What stands for a value that is filled in later."""
+_HEADER = re.compile(
+    r"(?i:authorization)['\"]?\s{0,8}[:=]\s{0,8}['\"]?(?:\w+\s+)?([^\s'\"]+)|(?i:bearer)\s+(?=\D{0,512}\d)([\w.~+/=-]{8,})"
+)
+
+_ID = r"([^\s'\"<>?#&)\]},]+)"
+_WEBHOOK = re.compile(
+    r"(?:\b(?:"
+    r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/"
+    r"|discord(?:app)?\.com/api/(?:v\d+/)?webhooks/"
+    r"|webhook\.office(?:365)?\.com/(?:webhookb?\d*/)?"
+    r"|outlook\.office(?:365)?\.com/webhookb?\d*/"
+    r"|logic\.azure\.com(?::\d+)?/workflows/"
+    r"|api\.telegram\.org/(?:file/)?bot"
+    r"|maker\.ifttt\.com/trigger/\S{1,256}?/with/key/"
+    r"|open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/(?:v2/)?hook/"
+    r"|events\.pagerduty\.com/integration/"
+    r"|https?://[^\s/?#]{1,256}/(?:[^\s?#]{0,256}?/)??(?:incoming-?)?(?:web)?hooks?(?:b2)?/"
+    r")|/services/(?=(?-i:T[A-Z\d]{1,64}/B[A-Z\d]{1,64}/\w))|/bot(?=\d{5,20}:[\w-]{16}))" + _ID,
+    re.IGNORECASE,
+)
+"""Webhooks, whose path is the secret: those of known services, and any path that is built like theirs."""
+_MAY_BE_WEBHOOK = re.compile(r"hook|/services/|/workflows/|/bot|/with/|/integration/", re.IGNORECASE)
+"""What a text without a webhook mostly lacks; quicker to look for."""
+
+
+def starred(text: str, values: Iterable[str] = ()) -> str:
+    """Return `text` with `***` in the place of every secret in it: those that have the shape of one, and `values`."""
+    result, last = [], 0
+    for start, end in _merged([*_spans(text), *_occurrences(text, tuple(values))]):
+        result += [text[last:start], STARS]
+        last = end
+    return "".join([*result, text[last:]])
+
+
+def is_secret_name(name: str, in_a_query: bool = True) -> bool:
+    """Return whether a query key, a variable or a setting of this name holds a secret: `X-Goog-Signature`, `access_token`.
+
+    Words that are harmless in other places, such as `key`, count only with `in_a_query`.
+    """
+    words = [word.lower() for word in _PARTS.findall(unquote(name))]
+    if not words or words[-1] in _NO_SECRET_AT_THE_END:
+        return False
+    if any(_SECRET.fullmatch(word) or _SECRET.fullmatch(pair) for word, pair in _with_next(words)):
+        return True
+    harmless_key = any(word in _NO_SECRET_BEFORE_KEY for word in words)
+    found = {word for word in words if _SECRET_IN_A_QUERY.fullmatch(word)}
+    return in_a_query and bool(found - ({"key", "keys"} if harmless_key else set()))
+
+
+def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is to be starred of an environment: the values of variables with secret names, and the secrets in others."""
+    found: set[str] = set()
+    for name, value in environment.items():
+        found |= {value} if is_secret_name(name) else {value[start:end] for start, end in _spans(value)}
+    long = [part for value in found for part in (value, *value.splitlines()) if len(part.strip()) >= _SHORTEST]
+    return tuple({spelling for part in long for spelling in _spellings(part)})
+
+
+def _spellings(value: str) -> Iterator[str]:
+    yield from (value, value.strip(), unquote(value), quote(value, safe=""), repr(value)[1:-1])
+
+
+def _with_next(words: list[str]) -> Iterator[tuple[str, str]]:
+    """Each word, and the word together with the next one: `api`, `apikey`."""
+    return ((word, word + after) for word, after in zip(words, [*words[1:], ""], strict=True))
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if start >= end:
+            continue
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _occurrences(text: str, values: tuple[str, ...]) -> Iterator[Span]:
+    return (match.span() for match in _any_of(values).finditer(text)) if values else iter(())
+
+
+@lru_cache(maxsize=8)
+def _any_of(values: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(filter(None, values), key=len, reverse=True))))
+
+
+def _spans(text: str, nested: bool = True) -> Iterator[Span]:
+    """Yield where `text` has the shape of a secret."""
+    if "//" in text:
+        for match in _SCHEME.finditer(text):
+            yield from _userinfo((match[1] or "").lower(), text, match.end())
+    if "@" in text:
+        yield from (match.span(1) for match in _WITHOUT_SCHEME.finditer(text))
+    if "=" in text or ":" in text:
+        yield from _pairs(text, nested)
+    if _MAY_BE_WEBHOOK.search(text):
+        yield from (match.span(1) for match in _WEBHOOK.finditer(text))
+
+
+def _pairs(text: str, nested: bool) -> Iterator[Span]:
+    for pattern, in_a_query in ((_QUERY, True), (_PAIR, False), (_MEMBER, False)):
+        for match in pattern.finditer(text):
+            group = "quoted" if match["quoted"] is not None else "plain"
+            if _PLACEHOLDER.fullmatch(match[group]):
+                continue
+            inside = unquote(match[group])
+            holds_one = nested and in_a_query and inside != match[group] and any(_spans(inside, nested=False))
+            if holds_one or is_secret_name(match["key"], in_a_query):
+                yield match.span(group)
+    for match in _HEADER.finditer(text):
+        if not _PLACEHOLDER.fullmatch(match[match.lastindex or 0]):
+            yield match.span(match.lastindex or 0)
+
+
+def _userinfo(scheme: str, text: str, start: int) -> Iterator[Span]:
+    """Yield the secret parts of what stands before the host of the URI whose authority begins at `start`."""
+    line = text[start : start + _FARTHEST].split("\n", maxsplit=1)[0]
+    word = _HARD_END.split(line, maxsplit=1)[0]
+    head = re.split(r"[/?#]", word, maxsplit=1)[0]
+    if "@" in head:
+        user, colon, password = head.rpartition("@")[0].partition(":")
+        length = word.rfind("@") if password else len(user)
+    else:
+        user, colon, _ = head.partition(":")
+        length = _length_of_odd_userinfo(scheme, head, word, line)
+        password = "" if length < 0 else word
+    if password:
+        yield start + len(user + colon), start + length
+    elif length < 0 or not scheme or (_takes_roles(scheme) and _ROLE.fullmatch(user)):
+        return
+    shown = _ROLE if _takes_roles(scheme) else _NAME
+    if not password or not shown.fullmatch(user):
+        yield start, start + len(user)
+
+
+def _length_of_odd_userinfo(scheme: str, head: str, word: str, line: str) -> int:
+    """Return the length of a userinfo whose password holds `/`, `?`, `#`, quotes or spaces as they are; -1 where none is.
+
+    Such an authority, cut at the first `/`, is no host: what follows its colon is no port.
+    """
+    if ":" not in head:
+        return -1
+    if not _PORTED.fullmatch(head):
+        run = line.split(maxsplit=1)[0] if line[:1].strip() else ""
+        return next((place for part in (word, run, line) if (place := part.rfind("@")) >= 0), -1)
+    place = word.rfind("@")
+    is_path = scheme == "file" or (
+        scheme in _WITH_PORTS and not head.endswith(":") and not _HOST_BEHIND.match(word[place + 1 :])
+    )
+    return -1 if is_path else place
+
+
+def _takes_roles(scheme: str) -> bool:
+    return scheme.endswith("+ssh") or (
+        scheme.partition("+")[0] in _FOR_ROLES and not scheme.endswith(("http", "https"))
+    )
