@@ -9,7 +9,8 @@ from pathlib import Path
 
 from raytl.errors import Conflict, RaytlError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
-from raytl.run.mirror import BEST, LAST, Mirror, held_as, identity_of
+from raytl.run.links import held_as, identity_of
+from raytl.run.mirror import BEST, LAST, Mirror
 from raytl.store.lease import Right, Watch
 
 _PAUSE_S = 1.0
