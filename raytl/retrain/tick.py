@@ -176,7 +176,13 @@ class _Ticking:
                 raise
             ended = self.now.astimezone(UTC).isoformat(timespec="seconds")
             tick = replace(
-                self.tick, stage="failed", outcome="failure", ended=ended, error=_first_line(error), listing=""
+                self.tick,
+                stage="failed",
+                outcome="failure",
+                ended=ended,
+                error=_first_line(error),
+                listing="",
+                generation=self.registry.generation,
             )
             with suppress(RaytlError):
                 self._at(tick)

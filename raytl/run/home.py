@@ -111,9 +111,10 @@ class Home:
         if self._reports is not None:
             self._reports.push()
 
-    def uploader(self, emit: OnEvent = ignore) -> Uploader | None:
-        """What pushes checkpoints while training goes on; None where there is nothing to push."""
-        return Uploader(self._mirror, emit, self._right) if self._mirror is not None else None
+    def uploader(self, emit: OnEvent = ignore, lease: Right | None = None) -> Uploader | None:
+        """What pushes checkpoints while training goes on, by default with the run's lease as it is now; None where there is
+        nothing to push."""
+        return Uploader(self._mirror, emit, self._right or lease) if self._mirror is not None else None
 
     def set_aside(self, on_event: OnEvent) -> None:
         """Give the run that is there another name, if there is one, and say which.

@@ -28,6 +28,7 @@ class Uploader:
     def __init__(self, mirror: Mirror, emit: OnEvent = ignore, right: Right | None = None) -> None:
         self._mirror, self._emit = mirror, emit
         self._watch = Watch(right, mirror.store)
+        mirror.generation = self._watch.generation
         self._waiting: dict[str, tuple[Path, list[int]]] = {}
         self._changed = threading.Condition()
         self._busy, self._closing = False, False

@@ -127,7 +127,9 @@ class Watch:
         """Of the lease that `right` names; without one, of that which `store` has now, be it none."""
         self._store, self._clock = (open_store(right.uri) if right else store), clock
         self._etag, self._since = "", 0.0
-        self.token = right.token if right else self._token(self._seen().holder)
+        holder = None if right else self._seen().holder
+        self.token = right.token if right else self._token(holder)
+        self.generation = right.generation if right else holder.generation if holder else 0
 
     def check(self) -> None:
         """Return if it may be written.
