@@ -238,7 +238,7 @@ class Mirror:
 
     def _fetch_folder(self, name: str, whole: ObjectInfo | None, known: dict[str, Any], fence: int) -> None:
         target = self.root / name
-        if whole is not None and fence and self._generation(whole.key) < fence:
+        if whole is not None and name in (BEST, LAST) and fence and self._generation(whole.key) < fence:
             whole = None  # it came late, from one that had lost its lease
         if whole is None:
             if known.pop(name, None):

@@ -3,7 +3,7 @@
 Source of the idea: Gray and Cheriton, "Leases", SOSP 1989. No clock is compared with another one: a holder trusts its
 lease for a term less a margin, by its own clock, from before it sent the last put that succeeded; a taker waits until it
 has seen the lease stand still for a whole term, by its own clock, and then replaces exactly what it saw. So what a clock
-shows does not matter, only that no two run at rates more than 5 % apart. A virtual machine that is stopped together with
+shows does not matter, only that no two run at rates more than 10 % apart. A virtual machine that is stopped together with
 its clock is beyond that: it may write once more when it goes on, which `fence` is there for.
 
 Where a store ignores or refuses conditions (OpenStack Swift, some that only resemble S3), whoever put waits until all who
@@ -117,7 +117,7 @@ class Right:
 
     uri: str
     token: str
-    generation: int = 0
+    generation: int
 
 
 class Watch:
