@@ -202,6 +202,11 @@ class Home:
                 self._mirror.take_over()
                 yield
 
+    def has_stored(self, path: Path) -> bool:
+        """Return whether a file of the node's folder is where the run is kept, too."""
+        place = self._mirror or self._reports
+        return path.exists() and (place is None or place.store.exists(path.relative_to(self.folder.root).as_posix()))
+
     @contextmanager
     def looked_at(self, on_event: OnEvent = ignore) -> Iterator[None]:
         """Inside, no other machine looks at the test split of this run or version, or writes to the run; the folder is up to

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.errors import RunError
+from raytl.errors import Denied, RunError
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.report import as_json
 from raytl.events import Event, Message, Recorder, Work
@@ -20,6 +20,7 @@ from raytl.run.atomic import replace_dir
 from raytl.run.home import Home
 from raytl.run.ledger import looks
 from raytl.store.lease import held
+from raytl.store.memory import MemoryStore
 from raytl.store.open import open_store
 from tests.registry.conftest import about
 
@@ -232,3 +233,16 @@ def test_a_look_that_is_being_taken_is_not_one_that_died(run: RunFolder) -> None
 
     evaluate(run.root, resamples=20, on_event=another)
     assert len(looks(run)) == 1
+
+
+def test_a_stored_report_is_shown_to_whoever_may_only_read_the_bucket(
+    in_bucket: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluate(in_bucket.uri, resamples=20)
+
+    def denied(*_: object) -> None:
+        raise Denied("may not write")
+
+    for name in ("put_bytes", "put_file", "delete"):
+        monkeypatch.setattr(MemoryStore, name, denied)
+    assert as_json(evaluate(in_bucket.uri, resamples=20)) == as_json(first)
