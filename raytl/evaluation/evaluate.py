@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,8 @@ def evaluate(
 
     Raises:
         ConfigError: the run's experiment cannot be read, or a setting of `machine` cannot take effect.
-        RunError: no such run, not finished (for test), files that changed since, an empty split, or another process is
-            evaluating the test split.
+        RunError: no such run, not finished (for test), files that changed since, an empty split, or another process, here
+            or on another machine, is evaluating the test split.
         DataError: images of the split changed or are gone.
         TestLockedError: the test split was looked at with other weights, and not `again`.
     """
@@ -67,7 +68,9 @@ def evaluate(
     tell_ignored(told, machine, workers, on_event)
     recipe = told.recipe
     card = _card(folder)
-    with one_look_at_a_time(folder) if split == "test" else nullcontext():
+    if split == "test" and not again and _is_stored(home) and (reported := _reported(folder, card.digest, on_event)):
+        return reported  # to show it takes no right to write
+    with _alone(home, on_event) if split == "test" else nullcontext():
         if split == "test" and not again and (reported := _reported(folder, card.digest, on_event)):
             home.push()  # in case the process that wrote the report died before it was stored
             return reported
@@ -81,6 +84,19 @@ def evaluate(
         _write(evaluation, machine.max_pixels, card.preprocess.bit_depth)
         home.push()
     return evaluation
+
+
+@contextmanager
+def _alone(home: Home, on_event: OnEvent) -> Iterator[None]:
+    """Inside, no other process looks at the test split, here or, if the run is in a bucket, on another machine."""
+    with one_look_at_a_time(home.folder), home.looked_at(on_event):
+        yield
+
+
+def _is_stored(home: Home) -> bool:
+    """Return whether the last look at the test split ended, with its report where the run is kept."""
+    last = next(iter(reversed(looks(home.folder))), None)
+    return last is not None and home.has_stored(last.report_folder(home.folder) / REPORT)
 
 
 def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Evaluation | None:

@@ -45,12 +45,14 @@ class About:
 
 @dataclass(frozen=True)
 class Record:
-    """Version `number`: what is said of it, and its files, which lie under `files/<token>/`."""
+    """Version `number`: what is said of it, and its files, which lie under `files/<token>/`; `generation` is of the lease of
+    whoever published it, 0 without one."""
 
     number: int
     token: str
     about: About
     files: Mapping[str, FileEntry]
+    generation: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -71,7 +73,7 @@ class Record:
         value = json.loads(content)
         about = About(**{**value["about"], "classes": tuple(value["about"]["classes"])})
         files = {name: FileEntry(**entry) for name, entry in value["files"].items()}
-        return cls(value["number"], value["token"], about, files)
+        return cls(value["number"], value["token"], about, files, value.get("generation", 0))
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Move:
     aliases: Mapping[str, int]
     token: str = ""
     """Another one for each attempt, to know one's own by."""
+    generation: int = 0
+    """The highest generation of a lease that any move up to this one was made in."""
 
     def __post_init__(self) -> None:
         """Star the secrets in the reason, which the registry keeps for ever."""
@@ -112,6 +116,11 @@ class State:
     moves: int = 0
     aliases: Mapping[str, int] = field(default_factory=dict)
     last: Move | None = None
+
+    @property
+    def generation(self) -> int:
+        """The highest generation of a lease that an alias was moved in."""
+        return self.last.generation if self.last else 0
 
     @property
     def champion(self) -> int | None:

@@ -5,7 +5,8 @@
     moves/00000012.json         the twelfth move of aliases, and all aliases after it: the last move is the state
 
 To take a number is to create its object, which one of many does: so two that publish at once get two numbers, and an alias
-is moved from what was seen, or not at all.
+is moved from what was seen, or not at all. Both hold the generation of their writer's lease, if it has one (a tick): one that
+finds a higher one stops. A move that was sent before its writer lost the lease still counts if its successor moved nothing.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 
 
 class Registry:
-    """The versions of one model below a URI."""
+    """The versions of one model below a URI; `generation` is of the lease of whoever writes, 0 without one."""
 
     def __init__(self, store: ObjectStore, on_event: OnEvent = ignore) -> None:
         self.store, self._on_event, self._has_warned = store, on_event, False
+        self.generation = 0
 
     @classmethod
     def open(cls, uri: str, on_event: OnEvent = ignore) -> Registry:
@@ -104,7 +106,11 @@ class Registry:
         return aliases[which]
 
     def publish(self, folder: Path, about: About) -> Record:
-        """A new version of what is in `folder`: its files first, then, once they are there, the record that takes a number."""
+        """A new version of what is in `folder`: its files first, then, once they are there, the record that takes a number.
+
+        Raises:
+            RegistryError: the newest version is of a later generation.
+        """
         token = f"{datetime.now(UTC).strftime(_STAMP)}-{secrets.token_hex(6)}"
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): _entry(path) for path in paths}
@@ -116,7 +122,9 @@ class Registry:
             )
         number = max(self.numbers(), default=0) + 1
         while True:
-            record = Record(number, token, about, files)
+            if self.generation and number > 1:
+                self._refuse_later(self.record(number - 1).generation)
+            record = Record(number, token, about, files, self.generation)
             if created(self.store, _version(number), record.encoded(), self._warn):
                 return record
             number += 1
@@ -125,12 +133,15 @@ class Registry:
         """Moves all the aliases of `changes` (None takes one away) at once, if they still name what they did in `seen`.
 
         Raises:
-            RegistryError: a version is not there, or somebody else moved one of the aliases meanwhile; nothing was moved.
+            RegistryError: a version is not there, somebody else moved one of the aliases meanwhile, or the last move is of a
+                later generation; nothing was moved.
         """
         for number in {number for number in changes.values() if number is not None}:
             self.record(number)
         state = seen
         while True:
+            if self.generation:
+                self._refuse_later(state.generation)
             aliases = {**state.aliases, **changes}
             moved = {alias: (state.aliases.get(alias), number) for alias, number in changes.items()}
             move = Move(
@@ -141,6 +152,7 @@ class Registry:
                 moved={alias: pair for alias, pair in moved.items() if pair[0] != pair[1]},
                 aliases={alias: number for alias, number in sorted(aliases.items()) if number is not None},
                 token=secrets.token_hex(8),
+                generation=max(self.generation, state.generation),
             )
             if created(self.store, _move(move.number), move.encoded(), self._warn):
                 self._undo_if_removed(move, changes)
@@ -197,6 +209,13 @@ class Registry:
         """The state after a move."""
         move = Move.decoded(retried(lambda: self.store.get_bytes(_move(number))))
         return State(move.number, move.aliases, move)
+
+    def _refuse_later(self, generation: int) -> None:
+        if generation > self.generation:
+            raise RegistryError(
+                f"{self.uri}: another raytl took over (its generation is {generation}, this one has {self.generation}); "
+                "nothing more was written. Run the same command again to go on."
+            )
 
     def _refuse_moved(self, changes: Mapping[str, int | None], seen: State, now: State) -> None:
         for alias in changes:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from raytl.errors import Conflict, RegistryError
 from raytl.registry.registry import Registry
-from raytl.store.contract import ABSENT
+from raytl.store.contract import ABSENT, ObjectStore
+from raytl.store.open import open_store
 from raytl.store.retry import retried
 
 LEDGER, EVALUATIONS = "test_ledger.jsonl", "evaluation"
@@ -23,6 +24,11 @@ class Reports:
     number: int
     folder: Path
     _ledger: str = field(default=ABSENT, init=False)
+
+    @property
+    def store(self) -> ObjectStore:
+        """Where they are kept, with a lease of their own: a look at a version's test split keeps no tick waiting."""
+        return open_store(f"{self.registry.uri}/{self._prefix}".rstrip("/"))
 
     @property
     def _prefix(self) -> str:

@@ -137,9 +137,10 @@ class _Ticking:
         with ExitStack() as stack:
             stack.callback(self._tell)  # once the lease is given back: a slow webhook keeps nobody out
             try:
-                self.lease = stack.enter_context(held(self.registry.store, self.on_event))
+                self.lease = stack.enter_context(held(self.registry.store, self.on_event, self._highest_generation))
             except RunError as error:
                 return Retraining(None, self.registry.state().champion, self.registry.uri, held=first_line(error))
+            self.registry.generation = self.lease.holder.generation
             last = last_tick(self.registry.store)
             with self._on_record():
                 is_open = last is not None and not last.over
@@ -178,7 +179,13 @@ class _Ticking:
                 raise
             ended = self.now.astimezone(UTC).isoformat(timespec="seconds")
             tick = replace(
-                self.tick, stage="failed", outcome="failure", ended=ended, error=first_line(error), listing=""
+                self.tick,
+                stage="failed",
+                outcome="failure",
+                ended=ended,
+                error=first_line(error),
+                listing="",
+                generation=self.registry.generation,
             )
             with suppress(RaytlError):
                 self._at(tick)
@@ -364,7 +371,7 @@ class _Ticking:
 
     def _at(self, tick: Tick) -> Tick:
         """The tick, once it is written down as it is now."""
-        self.tick = tick
+        self.tick = tick = replace(tick, generation=self.registry.generation)
         self._check_lease()
         write_tick(self.registry.store, tick)
         return tick
@@ -376,6 +383,10 @@ class _Ticking:
     def _check_lease(self) -> None:
         if self.lease is not None:
             self.lease.check()
+
+    def _highest_generation(self) -> int:
+        last = last_tick(self.registry.store)
+        return max(self.registry.state().generation, last.generation if last else 0)
 
     def _clock(self) -> str:
         return self.now.astimezone(UTC).isoformat(timespec="seconds")

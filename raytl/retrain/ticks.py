@@ -16,6 +16,7 @@ from raytl.retrain.gate import Contest, Keep, Promote, Reject, Slice, Verdict
 from raytl.retrain.policy import Decision, Search, Skip, Train
 from raytl.shown import redacted
 from raytl.store.contract import ObjectStore
+from raytl.store.fence import put_fenced
 from raytl.store.retry import retried
 
 TICKS, SKIPS, WORK = "ticks/", "skips/", "work/"
@@ -57,6 +58,8 @@ class Tick:
     contest: Contest | None = None
     verdict: Verdict | None = None
     interruptions: int = 0
+    generation: int = 0
+    """Of the lease of whoever wrote this down last; 0 for skips without one."""
 
     def __post_init__(self) -> None:
         """Star the secrets in the error, which may be of anything that runs in a tick."""
@@ -118,9 +121,10 @@ def begun(now: datetime, who: str, last: Tick | None) -> Tick:
 
 
 def last_tick(store: ObjectStore) -> Tick | None:
-    """The newest tick; None where there was none."""
+    """The newest tick; None where there was none. One of a lower generation than the tick before it was begun by a process
+    that had lost its lease, and does not count."""
     keys = [info.key for info in retried(lambda: list(store.list(TICKS)))]
-    return read_tick(store, keys[-1]) if keys else None
+    return max((read_tick(store, key) for key in keys[-2:]), key=lambda tick: (tick.generation, tick.id), default=None)
 
 
 def all_ticks(store: ObjectStore) -> list[Tick]:
@@ -137,9 +141,13 @@ def read_tick(store: ObjectStore, key: str) -> Tick:
 
 
 def write_tick(store: ObjectStore, tick: Tick, where: str = TICKS) -> None:
-    """Store the tick as it is now."""
+    """Store the tick as it is now.
+
+    Raises:
+        Conflict: a process of a later generation went on with it.
+    """
     content = json.dumps(tick.to_json(), indent=2).encode()
-    retried(lambda: store.put_bytes(f"{where}{tick.id}.json", content))
+    put_fenced(store, f"{where}{tick.id}.json", content, tick.generation)
 
 
 def needed(store: ObjectStore) -> dict[int, str]:

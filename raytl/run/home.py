@@ -21,6 +21,7 @@ from raytl.run.owner import set_aside, sole_owner
 from raytl.run.uploader import Uploader
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim, disclaim, sweep_out
+from raytl.store.contract import ObjectStore
 from raytl.store.lease import Lease, Right, held
 from raytl.store.open import open_store
 
@@ -46,7 +47,8 @@ class Home:
         self.uri, self._right = uri, right
         self._place = _guests_place(uri, right) if right and is_remote(uri) else None
         self.folder = RunFolder(self._place / "run" if self._place else working_copy(uri))
-        self._mirror = Mirror(open_store(uri), self.folder.root, apart) if is_remote(uri) else None
+        generation = right.generation if right else 0
+        self._mirror = Mirror(open_store(uri), self.folder.root, apart, generation) if is_remote(uri) else None
         self._reports: Reports | None = None
         self._lease: Lease | None = None
 
@@ -71,7 +73,9 @@ class Home:
     @property
     def right(self) -> Right | None:
         """The right to write here, for the processes that do so for its owner; None where this is a folder."""
-        return Right(self._mirror.store.uri, self._lease.holder.token) if self._mirror and self._lease else None
+        if self._mirror is None or self._lease is None:
+            return None
+        return Right(self._mirror.store.uri, self._lease.holder.token, self._lease.holder.generation)
 
     @classmethod
     def _published(cls, uri: str) -> Home:
@@ -107,9 +111,10 @@ class Home:
         if self._reports is not None:
             self._reports.push()
 
-    def uploader(self, emit: OnEvent = ignore) -> Uploader | None:
-        """What pushes checkpoints while training goes on; None where there is nothing to push."""
-        return Uploader(self._mirror, emit, self._right) if self._mirror is not None else None
+    def uploader(self, emit: OnEvent = ignore, lease: Right | None = None) -> Uploader | None:
+        """What pushes checkpoints while training goes on, by default with the run's lease as it is now; None where there is
+        nothing to push."""
+        return Uploader(self._mirror, emit, self._right or lease) if self._mirror is not None else None
 
     def set_aside(self, on_event: OnEvent) -> None:
         """Give the run that is there another name, if there is one, and say which.
@@ -120,7 +125,7 @@ class Home:
         if self._mirror is None:
             set_aside(self.folder.root, on_event)
             return
-        with sole_owner(self.folder.root), held(self._mirror.store, on_event):
+        with sole_owner(self.folder.root), self._leased(self._mirror.store, on_event):
             self._mirror.fetch()
             if self._mirror.is_empty:
                 return
@@ -192,13 +197,43 @@ class Home:
             if self._mirror is None:
                 yield
                 return
-            with held(self._mirror.store, on_event) as self._lease:
+            with self._leased(self._mirror.store, on_event):
                 self._mirror.fetch()
                 self._mirror.take_over()
-                try:
-                    yield
-                finally:
-                    self._lease = None
+                yield
+
+    def has_stored(self, path: Path) -> bool:
+        """Return whether a file of the node's folder is where the run is kept, too."""
+        place = self._mirror or self._reports
+        return path.exists() and (place is None or place.store.exists(path.relative_to(self.folder.root).as_posix()))
+
+    @contextmanager
+    def looked_at(self, on_event: OnEvent = ignore) -> Iterator[None]:
+        """Inside, no other machine looks at the test split of this run or version, or writes to the run; the folder is up to
+        date. For a folder on this machine, `one_look_at_a_time` is enough.
+
+        Raises:
+            RunError: another one does.
+        """
+        place = self._mirror or self._reports
+        if place is None:
+            yield
+            return
+        with self._leased(place.store, on_event):
+            self.fetch()
+            yield
+
+    @contextmanager
+    def _leased(self, store: ObjectStore, on_event: OnEvent) -> Iterator[None]:
+        """Inside, this process has the lease of what is below `store`, and writes in its generation."""
+        floor = self._mirror.highest_generation if self._mirror else lambda: 0
+        with held(store, on_event, floor) as self._lease:
+            if self._mirror is not None:
+                self._mirror.generation = self._lease.holder.generation
+            try:
+                yield
+            finally:
+                self._lease = None
 
 
 def _guests_place(uri: str, right: Right) -> Path:

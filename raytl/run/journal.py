@@ -16,11 +16,16 @@ def append(path: str | Path, record: Mapping[str, Any]) -> None:
     """Add `record` as one line and flush it to the disk; a torn line left by an earlier death is cut off first.
 
     Secrets in its texts are starred.
+
+    Raises:
+        OSError: the line is not there whole, for example as the disk is full.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("a+b", buffering=0) as file:
-        file.write(_mended(file) + encode(for_people(record)) + b"\n")
+        rest = memoryview(_mended(file) + encode(for_people(record)) + b"\n")
+        while rest:  # of a disk that is nearly full, a write takes some bytes and raises nothing
+            rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
 
 

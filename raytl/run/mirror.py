@@ -3,6 +3,9 @@
 A checkpoint is a folder that is replaced as a whole, on the store too: its files go under a new name
 (`checkpoints/best/<token>/...`), then `checkpoints/best/WHOLE.json` names that and their digests. So a checkpoint is
 there once WHOLE.json says so, and a reader that finds other bytes than it says does not take them.
+
+WHOLE.json holds the generation of its writer's lease (see `raytl.store.fence`). Other files are put without a condition:
+one that a writer sent before it lost its lease may still replace its successor's.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from raytl.errors import Conflict, NotFound, RunError, Unavailable
+from raytl.errors import NotFound, RunError, Unavailable
 from raytl.run.atomic import replace_dir, write_json
+from raytl.run.links import held_as, identity_of
 from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
+from raytl.store.fence import FENCE, generation_of, put_fenced, raise_fence
 from raytl.store.lease import KEY as LEASE
 from raytl.store.retry import retried
 
@@ -35,6 +40,8 @@ _ONE_BY_ONE = {"test_ledger.jsonl"}
 _PASSING = ("-journal", "-wal", "-shm")
 """What SQLite has beside a database in the middle of a write."""
 _MEMORY = ".mirror.json"
+_OURS = {LEASE, FENCE}
+"""What the store holds of its writers, and no working copy has."""
 _THREADS = 16
 _SMALL_BYTES = 8 << 20
 _READS = 3
@@ -45,8 +52,8 @@ class Mirror:
     """The folder `root` as the working copy of `store`. What this node has not pushed yet is kept, as long as nobody
     else wrote there: the store is the truth. What is below `apart` has a working copy of its own."""
 
-    def __init__(self, store: ObjectStore, root: Path, apart: str | None = None) -> None:
-        self.store, self.root, self._apart = store, root, apart
+    def __init__(self, store: ObjectStore, root: Path, apart: str | None = None, generation: int = 0) -> None:
+        self.store, self.root, self._apart, self.generation = store, root, apart, generation
 
     def fetch(self) -> None:
         """Bring here what changed there since the last time, and drop what went away there.
@@ -67,8 +74,9 @@ class Mirror:
                 (self.root / key).unlink(missing_ok=True)
                 del memory["files"][key]
             names = {key.removesuffix(f"/{WHOLE}") for key in found if key.endswith(f"/{WHOLE}")}
+            fence = self._generation(FENCE) if any(info.key == FENCE for info in listed) else 0
             for name in names | memory["folders"].keys():
-                self._fetch_folder(name, found.get(f"{name}/{WHOLE}"), memory["folders"])
+                self._fetch_folder(name, found.get(f"{name}/{WHOLE}"), memory["folders"], fence)
 
     def push(self) -> None:
         """Store the files that changed here since the last time, and drop those that are gone here; checkpoints are no part
@@ -90,22 +98,24 @@ class Mirror:
 
     def push_folder(self, name: str, source: Path, identity: list[int] | None = None, *, over: bool = False) -> None:
         """Store what is in `source` as the folder `name`, in place of the one before it; `identity` is that of the folder
-        here whose files these are. With `over`, also in place of one that somebody else stored meanwhile.
+        here whose files these are. With `over`, also in place of one that somebody else stored meanwhile, and always in
+        place of one of a lower generation.
 
         Raises:
-            Conflict: somebody else replaced it meanwhile.
+            Conflict: somebody else replaced it meanwhile, or one of a higher generation ever did.
             StoreError: the store cannot be written.
         """
         with self._remembering() as memory:
             token = secrets.token_hex(6)
             files = sorted(path for path in source.rglob("*") if path.is_file())
             entries = {path.relative_to(source).as_posix(): _entry(path) for path in files}
+            old = _keys(self.store, name)  # not after the put: files of a successor must not be among them
             _each(lambda key: retried(lambda: self.store.put_file(source / key, f"{name}/{token}/{key}")), entries)
-            content = json.dumps({"token": token, "files": entries}, indent=2).encode()
-            known = self._etag(f"{name}/{WHOLE}") if over else memory["folders"].get(name, {}).get("etag", ABSENT)
-            put = retried(lambda: self._put(f"{name}/{WHOLE}", content, known))
+            whole = {"generation": self.generation, "token": token, "files": entries}
+            known = None if over else memory["folders"].get(name, {}).get("etag", ABSENT)
+            put = put_fenced(self.store, f"{name}/{WHOLE}", _json(whole), self.generation, known)
             memory["folders"][name] = {"etag": put.etag, "token": token, "local": identity}
-            _clean(self.store, name, token)
+            _remove(self.store, old)
 
     def push_all(self) -> None:
         """Store every checkpoint that was replaced here since the last time, drop those that are gone here, and push: last
@@ -147,28 +157,40 @@ class Mirror:
             shutil.rmtree(held, ignore_errors=True)
 
     def take_over(self) -> None:
-        """Write the checkpoints' lists anew, so that one who wrote here before cannot replace what they name."""
+        """Write the checkpoints' lists anew in this generation, so that one who wrote here before cannot replace what they
+        name, and have readers leave out what is of an earlier one.
+
+        Raises:
+            Conflict: one of a later generation took over.
+        """
         with self._remembering() as memory:
             for name, known in memory["folders"].items():
                 key = f"{name}/{WHOLE}"
                 content = json.loads(retried(lambda key=key: self.store.get_bytes(key)))  # type: ignore[misc]
-                fresh = json.dumps({**content, "writer": secrets.token_hex(6)}, indent=2).encode()
-                known["etag"] = self._put(key, fresh, known["etag"]).etag
+                fresh = {**content, "generation": self.generation, "writer": secrets.token_hex(6)}
+                known["etag"] = put_fenced(self.store, key, _json(fresh), self.generation, known["etag"]).etag
+        raise_fence(self.store, self.generation)
+
+    def highest_generation(self) -> int:
+        """Return the highest generation that wrote here, as far as what is stored tells."""
+        keys = [info.key for info in retried(lambda: list(self.store.list()))]
+        return max((self._generation(key) for key in keys if key == FENCE or key.endswith(f"/{WHOLE}")), default=0)
 
     @property
     def is_empty(self) -> bool:
         """True where nothing is stored, and nothing is here."""
-        stored = any(info.key != LEASE for info in self.store.list())
+        stored = any(info.key not in _OURS for info in self.store.list())
         return not stored and not self._plain() and not self._folders()
 
     def set_aside(self, to: ObjectStore) -> None:
         """Move everything to `to`, that which this node did not push yet too; the folder here is then empty."""
         self.push_all()
-        keys = [info.key for info in retried(lambda: list(self.store.list())) if info.key != LEASE]
+        keys = [info.key for info in retried(lambda: list(self.store.list())) if info.key not in _OURS]
         for key in keys:
             _copy(self.store, key, to, self.root.parent)
         for key in sorted(keys, key=lambda key: not key.endswith(WHOLE)):
             retried(lambda key=key: self.store.delete(key))  # type: ignore[misc]
+        raise_fence(self.store, self.generation)
         with self._remembering() as memory:
             self._forget(memory)
 
@@ -181,20 +203,11 @@ class Mirror:
                 path.unlink(missing_ok=True)
         memory.update({"files": {}, "folders": {}})
 
-    def _etag(self, key: str) -> str:
+    def _generation(self, key: str) -> int:
         try:
-            return retried(lambda: self.store.stat(key)).etag
-        except NotFound:
-            return ABSENT
-
-    def _put(self, key: str, content: bytes, expected: str) -> ObjectInfo:
-        """A conditional put that may have been done by an attempt whose answer was lost."""
-        try:
-            return self.store.put_bytes(key, content, expected)
-        except Conflict:
-            if self.store.exists(key) and self.store.get_bytes(key) == content:
-                return self.store.stat(key)
-            raise
+            return generation_of(retried(lambda: self.store.get_bytes(key)))
+        except NotFound:  # dropped in this moment
+            return 0
 
     def _fetch_file(self, info: ObjectInfo, known: dict[str, Any]) -> None:
         target = self.root / info.key
@@ -220,11 +233,13 @@ class Mirror:
 
     def _put_small(self, key: str, content: bytes, etag: str) -> str:
         if key in _ONE_BY_ONE:
-            return retried(lambda: self._put(key, content, etag)).etag
+            return put_fenced(self.store, key, content, 0, etag).etag  # not a matter of the lease alone
         return retried(lambda: self.store.put_bytes(key, content)).etag
 
-    def _fetch_folder(self, name: str, whole: ObjectInfo | None, known: dict[str, Any]) -> None:
+    def _fetch_folder(self, name: str, whole: ObjectInfo | None, known: dict[str, Any], fence: int) -> None:
         target = self.root / name
+        if whole is not None and name in (BEST, LAST) and fence and self._generation(whole.key) < fence:
+            whole = None  # it came late, from one that had lost its lease
         if whole is None:
             if known.pop(name, None):
                 shutil.rmtree(target, ignore_errors=True)
@@ -316,36 +331,22 @@ class Mirror:
 def drop(store: ObjectStore, name: str) -> None:
     """Remove the folder `name` from the store as a whole: first what says that it is there."""
     retried(lambda: store.delete(f"{name}/{WHOLE}"))
-    _clean(store, name, "")
+    _remove(store, _keys(store, name))
 
 
-def _clean(store: ObjectStore, name: str, token: str) -> None:
-    """Remove what earlier and broken pushes of the folder left."""
+def _keys(store: ObjectStore, name: str) -> list[str]:
+    """Return the files of the folder that are stored now, those of earlier and of broken pushes too."""
     found = [info.key for info in retried(lambda: list(store.list(f"{name}/")))]
-    old = [key for key in found if not key.startswith(f"{name}/{token}/") and key != f"{name}/{WHOLE}"]
-    if old:
-        _each(lambda key: retried(lambda: store.delete(key)), old)
+    return [key for key in found if key != f"{name}/{WHOLE}"]
 
 
-def held_as(folder: Path, held: Path) -> None:
-    """Have the files of `folder`, as they are now, under another name too: they stay when the folder is replaced."""
-    shutil.copytree(folder, held, copy_function=_linked)
+def _remove(store: ObjectStore, keys: list[str]) -> None:
+    if keys:
+        _each(lambda key: retried(lambda: store.delete(key)), keys)
 
 
-def identity_of(folder: Path) -> list[int]:
-    """Another one after the folder was replaced."""
-    status = folder.stat()
-    return [status.st_ino, status.st_mtime_ns]
-
-
-def _linked(source: str, target: str) -> None:
-    """A link, or a copy where the file system knows none."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copy2(source, target)
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode()
 
 
 def _folder_of(key: str) -> str | None:
@@ -354,8 +355,8 @@ def _folder_of(key: str) -> str | None:
 
 
 def _is_hidden(key: str) -> bool:
-    """True for the lease, and for what has the names of this node's own notes."""
-    return key == LEASE or any(part.startswith(".") and part != ".." for part in key.split("/"))
+    """True for the lease and the fence, and for what has the names of this node's own notes."""
+    return key in _OURS or any(part.startswith(".") and part != ".." for part in key.split("/"))
 
 
 def _whole(content: bytes, where: str) -> tuple[str, dict[str, dict[str, Any]]]:

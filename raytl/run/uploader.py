@@ -9,7 +9,8 @@ from pathlib import Path
 
 from raytl.errors import Conflict, RaytlError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
-from raytl.run.mirror import BEST, LAST, Mirror, held_as, identity_of
+from raytl.run.links import held_as, identity_of
+from raytl.run.mirror import BEST, LAST, Mirror
 from raytl.store.lease import Right, Watch
 
 _PAUSE_S = 1.0
@@ -27,6 +28,7 @@ class Uploader:
     def __init__(self, mirror: Mirror, emit: OnEvent = ignore, right: Right | None = None) -> None:
         self._mirror, self._emit = mirror, emit
         self._watch = Watch(right, mirror.store)
+        mirror.generation = self._watch.generation
         self._waiting: dict[str, tuple[Path, list[int]]] = {}
         self._changed = threading.Condition()
         self._busy, self._closing = False, False

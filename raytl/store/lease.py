@@ -1,37 +1,44 @@
 """One writer at a time below a URI: a lease with a generation number, taken and renewed by conditional puts.
 
-Source of the idea: Gray and Cheriton, "Leases", SOSP 1989; the generation is a fencing token. Where a store ignores or
-refuses conditions (OpenStack Swift, some that only resemble S3), whoever put waits until all who may have looked before
-that have put too, and has the lease if its own is what is there then: Fischer's algorithm, in Lamport, "A fast mutual
-exclusion algorithm", 1987. It holds for those that are quick enough, so the user is warned.
+Source of the idea: Gray and Cheriton, "Leases", SOSP 1989. No clock is compared with another one: a holder trusts its
+lease for a term less a margin, by its own clock, from before it sent the last put that succeeded; a taker waits until it
+has seen the lease stand still for a whole term, by its own clock, and then replaces exactly what it saw. So what a clock
+shows does not matter, only that no two run at rates more than 10 % apart. A virtual machine that is stopped together with
+its clock is beyond that: it may write once more when it goes on, which `fence` is there for.
+
+Where a store ignores or refuses conditions (OpenStack Swift, some that only resemble S3), whoever put waits until all who
+may have looked before that have put too, and has the lease if its own is what is there then: Fischer's algorithm, in
+Lamport, "A fast mutual exclusion algorithm", 1987. It holds for those that are quick enough, so the user is warned.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from raytl.errors import Conflict, NotFound, RunError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.store.contract import ABSENT, ObjectStore
+from raytl.store.holder import MOST_BYTES, Holder, Process, decoded, is_alive, this_process
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 
 KEY = "lease.json"
 TERM_S = 60.0
-"""How long a lease is good for after it was taken or renewed; it is renewed four times as often."""
-_RENEWALS = 4
+"""How long a lease must stand still before another one takes it; it is renewed four times as often."""
+MARGIN = 0.1
+"""The share of the term that its holder does not rely on, for clocks that run at different rates."""
 SETTLE_S = 2.0
 """Where conditions do not hold: the longest that one may take between looking at the lease and having put its own."""
+_RENEWALS, _LOOKS = 4, 16
+"""In a term: renewals by the holder, and looks by one who waits for it."""
+_OURS: set[str] = set()
+"""The tokens of the leases that this process has, to know one that an earlier failure left behind."""
 
 _UNGUARDED = (
     "{uri}: this store does not hold puts to conditions (If-Match, If-None-Match), so another raytl that starts there in "
@@ -39,164 +46,151 @@ _UNGUARDED = (
 )
 
 
-@dataclass(frozen=True)
-class Holder:
-    """Who has the lease: `until` is in seconds since the epoch, 0 once it was given back; `boot` is of the machine."""
+def own_clock() -> float:
+    """Return the seconds on a clock of this machine that nobody sets, and that counts a suspension where it can."""
+    kind = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if kind is None else time.clock_gettime(kind)
 
-    generation: int
-    token: str
-    host: str
-    pid: int
-    boot: str
-    until: float
+
+@dataclass(frozen=True)
+class Node:
+    """What a lease asks of the machine that it is taken on; `date` is for messages only."""
+
+    clock: Callable[[], float] = own_clock
+    pause: Callable[[float], None] = lambda seconds: time.sleep(seconds)
+    date: Callable[[], str] = lambda: datetime.now(UTC).isoformat(timespec="seconds")
+    process: Callable[[], Process] = this_process
+    is_alive: Callable[[Process], bool | None] = is_alive
 
 
 class Lease:
     """The right to write below `store`; `check` says whether it still holds."""
 
-    def __init__(self, store: ObjectStore, holder: Holder, etag: str, clock: Callable[[], float] = time.time) -> None:
-        self._store, self._etag, self._clock = store, etag, clock
+    def __init__(self, store: ObjectStore, holder: Holder, put: _Put, node: Node) -> None:
+        self._store, self._put, self._node = store, put, node
+        self._is_lost = False
         self.holder, self.is_guarded = holder, True
 
     def check(self) -> None:
-        """Nothing, or an error where somebody else may be writing.
+        """Return if this process may write.
 
         Raises:
-            RunError: the lease was lost.
+            RunError: somebody else may be writing.
         """
-        if self._clock() >= self.holder.until:
+        if self._is_lost or self._node.clock() - self._put.sent >= TERM_S * (1 - MARGIN):
             raise RunError(
                 f"{self._store.uri}: this process lost its right to write there (it was out of touch with the store, or "
                 "another raytl took over); nothing more was written. Run the same command again to go on."
             )
 
-    def renew(self, until: float | None = None) -> None:
-        """Make it good for a whole term from now, or `until`.
+    def renew(self) -> None:
+        """Make it good for another term.
 
         Raises:
             RunError: another one has taken it.
         """
-        if not self.is_guarded:
-            self.check()  # nothing else would keep this from being put over what a successor has there
-        term = self._clock() + TERM_S if until is None else until
-        renewed = Holder(**{**asdict(self.holder), "until": term})
-        etag = _put(self._store, renewed, self._etag)
-        if etag is None:
-            self.holder = Holder(**{**asdict(self.holder), "until": 0.0})
+        self._replace(replace(self.holder, heartbeat=self.holder.heartbeat + 1, renewed=self._node.date()))
+        if self._is_lost:
             self.check()
-        else:
-            self._etag, self.holder = etag, renewed
 
     def give_back(self) -> None:
         """End it now, so that the next one need not wait."""
         with suppress(RunError, StoreError):
-            self.renew(until=0.0)
+            self._replace(replace(self.holder, given_back=True))
+        self._is_lost = True
+        _OURS.discard(self.holder.token)
+
+    def _replace(self, holder: Holder) -> None:
+        if not self.is_guarded:
+            self.check()  # nothing else would keep this from being put over what a successor has there
+        put = _put(self._store, holder, self._put.etag, self._node)
+        if put is None:
+            self._is_lost = True
+        else:
+            self._put, self.holder = put, holder
 
 
 @dataclass(frozen=True)
 class Right:
-    """The right to write below `uri` in the name of whoever took its lease with `token`; to be handed to other processes."""
+    """The right to write below `uri` in the name of whoever took its lease with `token`, in its `generation`; to be handed to
+    other processes."""
 
     uri: str
     token: str
+    generation: int
 
 
 class Watch:
     """Another process's lease, looked at from here: whoever writes in its name asks before each write."""
 
-    def __init__(self, right: Right | None, store: ObjectStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, right: Right | None, store: ObjectStore, clock: Callable[[], float] = own_clock) -> None:
         """Of the lease that `right` names; without one, of that which `store` has now, be it none."""
         self._store, self._clock = (open_store(right.uri) if right else store), clock
-        self.token = right.token if right else self._seen()[0]
-        self._until, self._since = -1.0, 0.0
+        self._etag, self._since = "", 0.0
+        holder = None if right else self._seen().holder
+        self.token = right.token if right else self._token(holder)
+        self.generation = right.generation if right else holder.generation if holder else 0
 
     def check(self) -> None:
-        """Nothing, or an error where nothing may be written.
+        """Return if it may be written.
 
         Raises:
             Conflict: another process took the lease, or its holder has ended.
             Unavailable: its holder did not renew it for a whole term, by the clock of this machine; it may come back.
         """
-        token, until = self._seen()
-        if token != self.token or (token is not None and until == 0.0):
+        seen = self._seen()
+        if self._token(seen.holder) != self.token or (seen.holder is not None and seen.holder.given_back):
             raise Conflict(
                 f"{self._store.uri}: another raytl took over, or this one's has ended; nothing more is written"
             )
-        if until != self._until:
-            self._until, self._since = until, self._clock()
-        elif token is not None and self._clock() - self._since >= TERM_S:
+        if seen.etag != self._etag:
+            self._etag, self._since = seen.etag, self._clock()
+        elif self.token is not None and self._clock() - self._since >= TERM_S:
             raise Unavailable(f"{self._store.uri}: its driver was not heard of for {TERM_S:g} s; nothing is written")
 
-    def _seen(self) -> tuple[str | None, float]:
-        found, _ = retried(lambda: _found(self._store))
-        return (found.token, found.until) if found else (None, 0.0)
+    def _seen(self) -> _Seen:
+        return retried(lambda: _seen(self._store, self._clock))
+
+    def _token(self, holder: Holder | None) -> str | None:
+        return None if holder is None else holder.token
 
 
-def take(store: ObjectStore, clock: Callable[[], float] = time.time, on_event: OnEvent = ignore) -> Lease:
-    """The lease of what is below `store`, with the next generation; a warning where the store holds no conditions.
+def take(
+    store: ObjectStore, on_event: OnEvent = ignore, floor: Callable[[], int] = lambda: 0, node: Node | None = None
+) -> Lease:
+    """Return the lease of what is below `store`, with the next generation; a warning if the store holds no conditions.
+
+    A lease of another machine is watched for up to a term first. `floor` is asked for the highest generation that wrote
+    there, if there is no lease to tell.
 
     Raises:
-        RunError: another one has it; with who, and until when.
+        RunError: another one has it; with who, and when that last renewed it.
         StoreError: the store cannot be read or written.
     """
-    began = time.monotonic()
-    found, etag = retried(lambda: _found(store))
-    if found is not None and _lives(found, clock()):
-        ends = time.strftime("%H:%M:%S", time.localtime(found.until))
-        raise RunError(
-            f"{store.uri}: another raytl (pid {found.pid} on {found.host}) writes there.\n"
-            "  Wait for it, stop it, or give this experiment another name. If that machine is gone, its right ends at "
-            f"{ends}: run again then."
-        )
-    generation = found.generation + 1 if found else 1
-    holder = Holder(
-        generation, secrets.token_hex(8), socket.gethostname(), os.getpid(), _boot(), until=clock() + TERM_S
-    )
-    put = _put(store, holder, etag)
-    if put is None:
-        raise _forestalled(store)
-    lease = Lease(store, holder, put, clock)
-    lease.is_guarded = retried(lambda: store.guards(KEY, _encoded(holder)))
-    if not lease.is_guarded:
-        on_event(Message(_UNGUARDED.format(uri=store.uri), "warning"))
-        _settle(store, holder, time.monotonic() - began)
-    return lease
-
-
-def _settle(store: ObjectStore, holder: Holder, took_s: float) -> None:
-    """Wait until whoever looked before this holder was there has put, and be refused where that came last.
-
-    One that took longer than it may could have put over the lease of one that waited no more: that one sees it when it
-    next renews, for which is waited too.
-    """
-    time.sleep(SETTLE_S if took_s < SETTLE_S else SETTLE_S + TERM_S / _RENEWALS)
-    found, _ = retried(lambda: _found(store))
-    if found is None or found.token != holder.token:
-        raise _forestalled(store)
-
-
-def _forestalled(store: ObjectStore) -> RunError:
-    return RunError(f"{store.uri}: another raytl began to write there in this moment; wait for it, or stop it")
+    node = node or Node()
+    seen = _looked(store, node)
+    if not _is_free(store, seen, node):
+        seen = _watched(store, seen, on_event, node)
+    generation = 1 + (seen.holder.generation if seen.holder else floor())
+    me = node.process()
+    holder = Holder(generation, secrets.token_hex(8), me.host, me.pid, me.boot, me.started, 0, node.date())
+    _OURS.add(holder.token)
+    try:
+        return _taken(store, holder, seen, on_event, node)
+    except BaseException:
+        _OURS.discard(holder.token)
+        raise
 
 
 @contextmanager
-def held(store: ObjectStore, on_event: OnEvent = ignore) -> Iterator[Lease]:
+def held(store: ObjectStore, on_event: OnEvent = ignore, floor: Callable[[], int] = lambda: 0) -> Iterator[Lease]:
     """Inside, this process alone writes below `store`: the lease is renewed in the background, and given back at the end.
 
     Raises:
         RunError: another one has it.
     """
-    lease, done = take(store, on_event=on_event), threading.Event()
-
-    def beat() -> None:
-        while not done.wait(TERM_S / _RENEWALS):
-            with suppress(StoreError):  # the next beat tries again, and `check` knows when it is too late
-                try:
-                    lease.renew()
-                except RunError:
-                    return
-
-    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    lease, done = take(store, on_event, floor), threading.Event()
+    thread = threading.Thread(target=renew_until, args=(lease, done.wait), name="lease", daemon=True)
     thread.start()
     try:
         yield lease
@@ -206,53 +200,147 @@ def held(store: ObjectStore, on_event: OnEvent = ignore) -> Iterator[Lease]:
         lease.give_back()
 
 
-def _put(store: ObjectStore, holder: Holder, expected: str) -> str | None:
-    """Writes the holder in place of `expected`; the new etag, None where somebody else was there first. An earlier attempt
-    whose answer was lost was this one."""
-    try:
-        return store.put_bytes(KEY, _encoded(holder), expected).etag
-    except (Conflict, NotFound):
-        found, etag = _found(store)
-        if found is None or found.token != holder.token:
-            return None
-    try:
-        return store.put_bytes(KEY, _encoded(holder), etag).etag
-    except (Conflict, NotFound):
-        return None
+def renew_until(lease: Lease, wait: Callable[[float], bool]) -> None:
+    """Renew the lease until `wait`, which is given seconds, returns that it is over, or until it is lost."""
+    rest_s = TERM_S / _RENEWALS
+    while not wait(rest_s):
+        try:
+            lease.renew()
+            rest_s = TERM_S / _RENEWALS
+        except RunError:
+            return
+        except StoreError:  # `check` knows when it is too late
+            rest_s = TERM_S / _LOOKS
 
 
-def _found(store: ObjectStore) -> tuple[Holder | None, str]:
-    try:
-        etag = store.stat(KEY).etag
-        return _decoded(store.get_bytes(KEY)), etag
-    except NotFound:
-        return None, ABSENT
+@dataclass(frozen=True)
+class _Seen:
+    """A look at the lease: its holder (None if it names none), its etag, and between which times this was seen."""
+
+    holder: Holder | None
+    etag: str
+    asked: float
+    answered: float
 
 
-def _lives(holder: Holder, now: float) -> bool:
-    """A holder on this machine lives as long as its process does; of others, the term is all that is known."""
-    if holder.until <= now:
+@dataclass(frozen=True)
+class _Put:
+    """A put that succeeded, sent at a time of the own clock."""
+
+    etag: str
+    sent: float
+
+
+def _taken(store: ObjectStore, holder: Holder, seen: _Seen, on_event: OnEvent, node: Node) -> Lease:
+    """Return the lease of `holder`, which it has in place of what was seen.
+
+    Raises:
+        RunError: another one was there first.
+    """
+    put = retried(lambda: _put(store, holder, seen.etag, node), pause=node.pause)
+    if put is None:
+        raise _forestalled(store)
+    lease = Lease(store, holder, put, node)
+    lease.is_guarded = retried(lambda: store.guards(KEY, holder.encoded()), pause=node.pause)
+    if not lease.is_guarded:
+        on_event(Message(_UNGUARDED.format(uri=store.uri), "warning"))
+        _settle(lease, store, node.clock() - seen.asked, node)
+    return lease
+
+
+def _is_free(store: ObjectStore, seen: _Seen, node: Node) -> bool:
+    """Return whether the lease may be taken at once; False if only time can tell.
+
+    Raises:
+        RunError: its holder runs on this very machine.
+    """
+    if seen.etag == ABSENT or (seen.holder is not None and seen.holder.given_back):
+        return True
+    if seen.holder is None:  # perhaps of a later version of raytl
         return False
-    return holder.boot != _boot() or Path(f"/proc/{holder.pid}").exists()
+    if seen.holder.process == node.process() and seen.holder.token not in _OURS:
+        return True  # this process had it, and could not give it back
+    lives = node.is_alive(seen.holder.process)
+    if lives:
+        raise _occupied(store, seen)
+    return lives is False
 
 
-def _boot() -> str:
-    """A name of this machine since it was started, and of the container, as pids are its own; the host's name where the
-    system has none."""
+def _watched(store: ObjectStore, first: _Seen, on_event: OnEvent, node: Node) -> _Seen:
+    """Return the last look at a lease that is free by now, as it was given back or stood still for a whole term.
+
+    Raises:
+        RunError: its holder still renews it, or another one took it.
+    """
+    who = str(first.holder) if first.holder else "something that this version of raytl cannot read"
+    on_event(
+        Message(f"{store.uri}: {who} holds the lease; waiting up to {TERM_S:g} s to see whether it still writes there")
+    )
+    while True:
+        node.pause(TERM_S / _LOOKS)
+        seen = _looked(store, node)
+        if seen.etag == first.etag:
+            if seen.asked - first.answered >= TERM_S:
+                return seen
+        elif _is_free(store, seen, node):
+            return seen
+        else:
+            raise _occupied(store, seen)
+
+
+def _settle(lease: Lease, store: ObjectStore, took_s: float, node: Node) -> None:
+    """Wait until whoever looked before this holder was there has put, and be refused where that came last.
+
+    One that took longer than it may could have put over the lease of one that waited no more: that one sees it when it
+    next renews, for which is waited too.
+    """
+    node.pause(SETTLE_S if took_s < SETTLE_S else SETTLE_S + TERM_S / _RENEWALS)
+    seen = _looked(store, node)
+    if seen.holder is None or seen.holder.token != lease.holder.token:
+        raise _forestalled(store)
+
+
+def _occupied(store: ObjectStore, seen: _Seen) -> RunError:
+    who = str(seen.holder) if seen.holder else "another raytl"
+    renewed = f"; it last renewed its lease {seen.holder.last_renewal}" if seen.holder else ""
+    return RunError(
+        f"{store.uri}: {who} writes there{renewed}.\n  Wait for it, stop it, or give this experiment another name."
+    )
+
+
+def _forestalled(store: ObjectStore) -> RunError:
+    return RunError(f"{store.uri}: another raytl began to write there in this moment; wait for it, or stop it")
+
+
+def _put(store: ObjectStore, holder: Holder, expected: str, node: Node) -> _Put | None:
+    """Put the holder in place of `expected`; None if somebody else was there first. An earlier attempt whose answer was
+    lost was this one."""
+    for is_last in (False, True):
+        sent = node.clock()
+        try:
+            return _Put(store.put_bytes(KEY, holder.encoded(), expected).etag, sent)
+        except (Conflict, NotFound):
+            seen = _seen(store, node.clock)
+            if is_last or seen.holder is None or seen.holder.token != holder.token:
+                return None
+            expected = seen.etag
+    return None
+
+
+def _looked(store: ObjectStore, node: Node) -> _Seen:
+    return retried(lambda: _seen(store, node.clock), pause=node.pause)
+
+
+def _seen(store: ObjectStore, clock: Callable[[], float]) -> _Seen:
+    asked = clock()
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
-
-
-def _encoded(holder: Holder) -> bytes:
-    return json.dumps(asdict(holder), indent=2).encode()
+        etag = store.stat(KEY).etag  # before the bytes: a put in place of older ones than were read fails
+        holder = _decoded(store.get_bytes(KEY, 0, MOST_BYTES + 1))
+    except NotFound:
+        holder, etag = None, ABSENT
+    return _Seen(holder, etag, asked, clock())
 
 
 def _decoded(content: bytes) -> Holder | None:
-    """The holder; None where what is there is no lease."""
-    try:
-        values: dict[str, Any] = json.loads(content)
-        return Holder(**values)
-    except (ValueError, TypeError):
-        return None
+    """Return the holder that `content` names; None if it names none."""
+    return decoded(content)

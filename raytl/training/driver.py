@@ -103,7 +103,7 @@ def _job(home: Home, experiment: Experiment, made: Plan) -> Job:
     splits = made.dataset.splits
     root = home.uri if is_remote(home.uri) else str(home.folder.root.resolve())
     depth = made.dataset.depth.depth
-    return Job(experiment, root, splits.train, splits.val, splits.classes, bit_depth=depth)
+    return Job(experiment, root, splits.train, splits.val, splits.classes, bit_depth=depth, lease=home.right)
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:

@@ -56,8 +56,8 @@ BEST_SCORE = "validation.json"
 
 @dataclass(frozen=True)
 class Job:
-    """What the workers are given: the experiment, the run folder and the samples that training may see; `right` where they
-    write in a bucket with the lease of another run than theirs."""
+    """What the workers are given: the experiment, the run folder and the samples that training may see; where they write in a
+    bucket, `lease` names the run's own, and `right` that of another run."""
 
     experiment: Experiment
     root: str
@@ -66,6 +66,7 @@ class Job:
     classes: tuple[str, ...]
     right: Right | None = None
     bit_depth: BitDepth = SIXTEEN_BITS
+    lease: Right | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[
     home, uploads = Home(job.root, right=job.right), None
     if world.leads:
         home.fetch()
-        uploads = home.uploader(emit)
+        uploads = home.uploader(emit, job.lease)
         forget_after(home.folder)
         if uploads is not None:
             uploads.catch_up()

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +12,8 @@ from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, DataError, RunError, TestLockedError, UserError
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.report import as_json
-from raytl.events import Event, Message, Recorder, Work
+from raytl.events import Message, Recorder, Work
 from raytl.run import RunFolder, journal
-from raytl.run.atomic import replace_dir
-from raytl.run.home import Home
 from raytl.run.ledger import looks, unlock
 from tests.cli.conftest import run_encoded
 from tests.conftest import MakePhotos
@@ -85,107 +80,6 @@ def test_the_report_is_shown_on_a_terminal_without_unicode(
     assert done.code == 0, done.err
     dash = "–" if encoding == "utf-8" else "-"
     assert re.search(rf"^accuracy[ |]+\d+\.\d %[ |]+\d+\.\d {dash} \d+\.\d %$", done.out, re.MULTILINE)
-
-
-class Killed(BaseException):
-    """The end of a process, which nothing catches."""
-
-
-def _killed(*_: object, **__: object) -> None:
-    raise Killed
-
-
-@contextmanager
-def killed_in(monkeypatch: pytest.MonkeyPatch, place: str, how: Callable[..., None] = _killed) -> Iterator[None]:
-    """Inside, a call of what is at `place` ends the process."""
-    with monkeypatch.context() as patch:
-        patch.setattr(place, how)
-        yield
-
-
-@pytest.mark.parametrize(
-    "place",
-    [
-        "raytl.run.home.Home.push",
-        "raytl.evaluation.evaluate.score_shard",
-        "raytl.evaluation.evaluate.bootstrap",
-        "raytl.evaluation.evaluate.pictures",
-        "raytl.evaluation.evaluate.write_json",
-        "raytl.evaluation.evaluate.replace_dir",
-    ],
-)
-def test_a_look_that_died_before_its_report_is_finished_under_its_own_number(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    with killed_in(monkeypatch, place), pytest.raises(Killed, match=r"^$"):
-        evaluate(run.root, resamples=20)
-    (begun,) = looks(run)
-    watcher = Recorder()
-    found = evaluate(run.root, resamples=20, on_event=watcher)
-    assert (found.look, found.folder) == (1, str(run.evaluation / "test"))
-    assert looks(run) == [begun]
-    finishing = f"finishing look 1 at the test split, begun by {begun.who} on {begun.when}, which left no report"
-    assert Message(finishing) in watcher.events
-
-
-def test_a_later_look_that_died_is_finished_too_and_is_not_taken_for_the_one_before(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluate(run.root, resamples=20)
-    with killed_in(monkeypatch, "raytl.evaluation.evaluate.score_shard"), pytest.raises(Killed, match=r"^$"):
-        evaluate(run.root, again=True, resamples=20)
-    assert evaluate(run.root, again=True, resamples=20).look == 2
-    assert evaluate(run.root, resamples=20).look == 2
-    assert len(looks(run)) == 2
-
-
-def test_a_process_that_died_after_its_report_leaves_it_to_be_shown(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def replaced_then_killed(*folders: Path) -> None:
-        replace_dir(*folders)
-        raise Killed
-
-    place = "raytl.evaluation.evaluate.replace_dir"
-    with killed_in(monkeypatch, place, replaced_then_killed), pytest.raises(Killed, match=r"^$"):
-        evaluate(run.root, resamples=20)
-    monkeypatch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
-    assert evaluate(run.root, resamples=20).look == 1
-
-
-@pytest.mark.parametrize("before", ["its report", "its report was stored"])
-def test_a_look_at_a_run_in_a_bucket_that_died_is_finished_by_another_machine(
-    run: RunFolder, own_cache: Path, monkeypatch: pytest.MonkeyPatch, before: str
-) -> None:
-    home = Home(f"memory://{own_cache}/runs/demo")
-    shutil.copytree(run.root, home.folder.root)
-    home.push_all()
-    push, calls = Home.push, iter((True, False))
-
-    def second_push_killed(self: Home) -> None:
-        push(self) if next(calls) else _killed()
-
-    place, how = {
-        "its report": ("raytl.evaluation.evaluate.score_shard", _killed),
-        "its report was stored": ("raytl.run.home.Home.push", second_push_killed),
-    }[before]
-    with killed_in(monkeypatch, place, how), pytest.raises(Killed, match=r"^$"):
-        evaluate(home.uri, resamples=20)
-    shutil.rmtree(own_cache)
-    found = evaluate(home.uri, resamples=20)
-    assert (found.look, len(looks(home.folder))) == (1, 1)
-    shutil.rmtree(own_cache)
-    monkeypatch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
-    assert as_json(evaluate(home.uri, resamples=20)) == as_json(found)
-
-
-def test_a_look_that_is_being_taken_is_not_one_that_died(run: RunFolder) -> None:
-    def another(_: Event) -> None:
-        with pytest.raises(RunError, match="another process is evaluating the test split of this run; wait for it"):
-            evaluate(run.root, resamples=20)
-
-    evaluate(run.root, resamples=20, on_event=another)
-    assert len(looks(run)) == 1
 
 
 def test_a_look_at_other_weights_is_neither_shown_nor_finished(run: RunFolder) -> None:

@@ -170,3 +170,36 @@ def test_a_store_that_cannot_be_written_is_an_error(tmp_path: Path, publish: Pub
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StoreError, match="file"):
         publish(into=Registry.open(str(tmp_path / "file" / "models")))
+
+
+def later(registry: Registry, generation: int) -> Registry:
+    """The registry in the hands of a tick of that generation."""
+    made = Registry(registry.store)
+    made.generation = generation
+    return made
+
+
+def test_moves_and_versions_hold_the_generation_of_the_lease_they_were_made_in(
+    registry: Registry, publish: Publish
+) -> None:
+    tick = later(registry, 3)
+    assert publish(into=tick).generation == 3
+    assert tick.promote(1, tick.state(), "me", "the first").generation == 3
+    assert publish().generation == 0
+    registry.promote(2, registry.state(), "you", "by hand")
+    assert registry.state().generation == 3, "a move by hand takes no lease, and lowers nothing"
+    assert [record.generation for record in registry.records()] == [3, 0]
+
+
+def test_a_tick_of_an_earlier_generation_moves_and_publishes_nothing(registry: Registry, publish: Publish) -> None:
+    late, tick = later(registry, 3), later(registry, 4)
+    publish(into=late)
+    seen = late.state()
+    publish(into=tick)
+    tick.move({"canary": 2}, tick.state(), "me", "")
+    with pytest.raises(RegistryError, match=r"another raytl took over \(its generation is 4, this one has 3\)"):
+        late.promote(1, seen, "me", "decided before")
+    with pytest.raises(RegistryError, match="another raytl took over"):
+        publish(into=late)
+    assert registry.state().aliases == {"canary": 2}
+    assert registry.numbers() == [1, 2]

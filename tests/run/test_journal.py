@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,19 @@ def test_damage_before_the_last_line_is_an_error_that_names_the_line(line: str, 
     path.write_text(f'{{"a": 1}}\n{line}\n{{"a": 2}}\n')
     with pytest.raises(RunError, match=r"x\.jsonl:2: found .* expected one JSON object a line"):
         journal.read(path)
+
+
+def test_a_record_that_the_disk_took_only_half_of_is_an_error_and_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    journal.append(path, {"a": 1})
+    script = (
+        "import resource, sys\nfrom raytl.run import journal\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({path.stat().st_size + 5}, resource.RLIM_INFINITY))\n"
+        "try:\n    journal.append(sys.argv[1], {'a': 2, 'b': 3})\n"
+        "except OSError as error:\n    print('no room')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "no room\n"
+    assert journal.read(path) == [{"a": 1}]
+    journal.append(path, {"a": 3})
+    assert journal.read(path) == [{"a": 1}, {"a": 3}]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from raytl.errors import Conflict, RunError, StoreError, Unavailable
+from raytl.run import mirror as mirror_module
 from raytl.run.mirror import BEST, WHOLE, Mirror
 from raytl.store import retry
 from raytl.store.contract import ObjectInfo, ObjectStore
@@ -188,13 +189,90 @@ def test_whoever_takes_over_fences_off_the_one_before(copies: Copies) -> None:
     assert read(third)[f"{BEST}/model"] == "two"
 
 
-def test_a_put_whose_answer_was_lost_is_not_a_conflict_with_itself(copies: Copies) -> None:
-    here = copies("here")
+@pytest.fixture
+def generations(copies: Copies) -> tuple[Mirror, Mirror, Mirror]:
+    """Who wrote first, whoever took over then, and a reader."""
+    here, there = copies("here"), copies("there")
+    here.generation, there.generation = 1, 2
+    return here, there, copies("third")
+
+
+def test_a_checkpoint_holds_the_generation_of_its_writer_and_whoever_takes_over_marks_it(
+    generations: tuple[Mirror, Mirror, Mirror],
+) -> None:
+    here, there, _ = generations
     give(here, "one")
-    known = here.store.stat(f"{BEST}/{WHOLE}").etag
-    content = json.dumps({"token": "t", "files": {}}).encode()
-    here.store.put_bytes(f"{BEST}/{WHOLE}", content)
-    assert here._put(f"{BEST}/{WHOLE}", content, known) == here.store.stat(f"{BEST}/{WHOLE}")
+    assert json.loads(here.store.get_bytes(f"{BEST}/{WHOLE}"))["generation"] == 1
+    there.fetch()
+    there.take_over()
+    assert json.loads(here.store.get_bytes(f"{BEST}/{WHOLE}"))["generation"] == 2
+    with pytest.raises(Conflict, match=r"another raytl took over .* is of its generation 2, this one has generation 1"):
+        give(here, "late")
+    with pytest.raises(Conflict, match=r"another raytl took over"):
+        here.push_folder(BEST, here.root / BEST, over=True)
+    with pytest.raises(Conflict, match=r"another raytl took over"):
+        here.take_over()
+
+
+def test_a_first_checkpoint_that_was_under_way_while_another_took_over_is_not_taken_and_is_replaced(
+    generations: tuple[Mirror, Mirror, Mirror],
+) -> None:
+    here, there, third = generations
+    there.fetch()
+    there.take_over()
+    give(here, "late")  # nothing is there yet that could refuse it
+    third.fetch()
+    assert read(third) == {}
+    give(there, "two")
+    third.fetch()
+    assert read(third)[f"{BEST}/model"] == "two"
+
+
+def test_who_lost_the_lease_before_its_put_removes_no_file_of_the_successor(
+    generations: tuple[Mirror, Mirror, Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there, third = generations
+    give(here, "one")
+    there.fetch()
+    before = mirror_module._remove
+
+    def late(store: ObjectStore, keys: list[str]) -> None:
+        monkeypatch.setattr(mirror_module, "_remove", before)
+        there.fetch()
+        there.take_over()
+        give(there, "successor")
+        before(store, keys)
+
+    monkeypatch.setattr(mirror_module, "_remove", late)
+    give(here, "two")
+    third.fetch()
+    assert read(third)[f"{BEST}/model"] == "successor"
+
+
+def test_the_highest_generation_that_wrote_is_known_without_a_lease(
+    generations: tuple[Mirror, Mirror, Mirror],
+) -> None:
+    here, there, third = generations
+    assert third.highest_generation() == 0
+    give(here, "one")
+    assert third.highest_generation() == 1
+    there.fetch()
+    there.take_over()
+    assert third.highest_generation() == 2
+    third.fetch()
+    assert "fence.json" not in read(third)
+
+
+def test_checkpoints_of_raytl_0_1_0_are_read_and_taken_over(generations: tuple[Mirror, Mirror, Mirror]) -> None:
+    here, there, third = generations
+    give(here, "one")
+    whole = json.loads(here.store.get_bytes(f"{BEST}/{WHOLE}"))
+    del whole["generation"]
+    here.store.put_bytes(f"{BEST}/{WHOLE}", json.dumps(whole).encode())
+    there.fetch()
+    there.take_over()
+    third.fetch()
+    assert read(third)[f"{BEST}/model"] == "one"
 
 
 def test_a_key_that_would_lie_outside_is_refused(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_late_write_of_one_that_had_the_right_before_is_written_over(mirror: M
     sweep = MemoryStore(str(tmp_path / "sweep"))
     trial = MemoryStore(f"{sweep.name}/trials/one")
     ours, late = Mirror(trial, tmp_path / "ours"), Mirror(trial, tmp_path / "late")
-    uploader = Uploader(ours, right=Right(sweep.uri, take(sweep).holder.token))
+    uploader = Uploader(ours, right=Right(sweep.uri, take(sweep).holder.token, 1))
     write(late, LAST, "late")
     late.push_folder(LAST, late.root / LAST)
     write(ours, LAST, "ours")
@@ -168,7 +168,7 @@ def test_a_late_write_of_one_that_had_the_right_before_is_written_over(mirror: M
     uploader.settle()
     assert stored(ours, tmp_path, LAST) == "ours"
     write(late, LAST, "later")
-    with pytest.raises(Conflict, match="somebody else"):
+    with pytest.raises(Conflict, match="another raytl took over"):
         late.push_folder(LAST, late.root / LAST)
     uploader.close()
 
@@ -177,7 +177,7 @@ def test_checkpoints_wait_while_the_driver_is_not_heard_of(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = take(mirror.store)
-    uploader = Uploader(mirror, watcher := Recorder(), Right(mirror.store.uri, lease.holder.token))
+    uploader = Uploader(mirror, watcher := Recorder(), Right(mirror.store.uri, lease.holder.token, 1))
     write(mirror, LAST, "1")
     uploader.give(LAST)
     uploader.settle()

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from raytl.errors import RunError
+from raytl.errors import RunError, Unavailable
 from raytl.events import Message, Recorder
 from raytl.store import lease as lease_module
 from raytl.store.contract import ObjectStore
-from raytl.store.lease import KEY, TERM_S, Holder, Lease, held, take
+from raytl.store.holder import Holder, Process
+from raytl.store.lease import KEY, MARGIN, TERM_S, Lease, Node, held, own_clock, take
+from raytl.store.memory import MemoryStore
 from tests.conftest import S3, SWIFT
 from tests.store.conftest import LAX, STERN
 
 real_sleep = time.sleep
+OF_0_1_0 = {"generation": 7, "token": "old", "host": "far", "pid": 5, "boot": "another machine"}
 where_conditions_hold = pytest.mark.parametrize("store", ["local", "memory", S3], indirect=True)
 where_none_hold = pytest.mark.parametrize("store", [LAX, STERN, SWIFT], indirect=True)
 
@@ -31,16 +38,38 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """The clock of a machine, set by hand; whoever waits there lets it go on, and something else happens meanwhile."""
 
-    now = 1_000_000.0
+    def __init__(self) -> None:
+        self.now, self.waits = 1_000_000.0, 0
+        self.meanwhile: Callable[[], object] = lambda: None
 
-    def __call__(self) -> float:
-        return self.now
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.waits += 1
+        self.meanwhile()
+
+
+def node(name: str, clock: Clock, pid: int = 1) -> Node:
+    """A machine of its own, on which every process of its boot lives."""
+    me = Process(name, pid, f"boot of {name}", 0)
+    return Node(
+        clock=lambda: clock.now,
+        pause=clock.wait,
+        date=lambda: "2026-11-28T13:57:00+00:00",
+        process=lambda: me,
+        is_alive=lambda other: True if other.boot == me.boot else None,
+    )
 
 
 def put(store: ObjectStore, holder: Holder) -> None:
-    store.put_bytes(KEY, json.dumps(asdict(holder)).encode())
+    store.put_bytes(KEY, holder.encoded())
+
+
+def wall_clock(monkeypatch: pytest.MonkeyPatch, ahead_s: float) -> None:
+    """Set the clock of this machine, as `date --set` does."""
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead_s)
 
 
 def test_the_second_is_refused_with_who_has_it_until_it_is_given_back(store: ObjectStore) -> None:
@@ -49,6 +78,16 @@ def test_the_second_is_refused_with_who_has_it_until_it_is_given_back(store: Obj
         take(store)
     first.give_back()
     assert take(store).holder.generation == first.holder.generation + 1
+
+
+def test_a_live_process_of_this_machine_is_an_error_at_once_that_says_its_last_renewal_in_utc(
+    store: ObjectStore, slept: list[float]
+) -> None:
+    take(store)
+    slept.clear()  # where no condition holds
+    with pytest.raises(RunError, match=r"it last renewed its lease on 20\d\d-\d\d-\d\d at \d\d:\d\d:\d\d UTC\.\n"):
+        take(store)
+    assert slept == []
 
 
 def test_of_many_that_ask_at_once_one_has_it(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,46 +109,195 @@ def test_the_lease_of_a_process_that_died_here_is_free_at_once(store: ObjectStor
     assert take(store).holder.generation == 2
 
 
-def test_the_lease_of_another_machine_is_free_after_its_term(store: ObjectStore) -> None:
+def test_another_process_with_the_pid_of_a_dead_holder_is_not_taken_for_it(store: ObjectStore) -> None:
+    mine = take(store).holder
+    put(store, replace(mine, pid=os.getppid(), started=mine.started + 1))
+    assert take(store).holder.generation == 2
+
+
+def test_a_lease_that_this_process_could_not_give_back_is_free_for_it(store: ObjectStore) -> None:
+    """As a bucket that was out of reach for the moment in which `retrain --watch` ended a tick."""
+    lease = take(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lease, "_replace", _unavailable)
+        lease.give_back()
+    assert take(store).holder.generation == 2
+
+
+@where_conditions_hold
+def test_the_lease_of_another_machine_is_watched_and_taken_once_it_stood_still_for_a_term(store: ObjectStore) -> None:
+    take(store, node=node("far", Clock()))
+    here, watcher = Clock(), Recorder()
+    began = here.now
+    assert take(store, watcher, node=node("here", here)).holder.generation == 2
+    assert TERM_S <= here.now - began < TERM_S * 1.1
+    [said] = watcher.events
+    assert isinstance(said, Message)
+    assert "(pid 1 on far) holds the lease; waiting up to 60 s to see whether it still writes there" in said.text
+
+
+@where_conditions_hold
+def test_a_holder_on_another_machine_that_renews_is_an_error_within_a_quarter_of_a_term(store: ObjectStore) -> None:
+    there, here = Clock(), Clock()
+    first = take(store, node=node("far", there))
+    here.meanwhile = lambda: first.renew() if here.waits % 4 == 0 else None
+    with pytest.raises(
+        RunError, match=r"\(pid 1 on far\) writes there; it last renewed .*on 2026-11-28 at 13:57:00 UTC"
+    ):
+        take(store, node=node("here", here))
+    assert here.now - 1_000_000.0 <= TERM_S / 4
+
+
+@where_conditions_hold
+def test_a_lease_that_is_given_back_while_it_is_watched_is_taken_at_once(store: ObjectStore) -> None:
+    first, here = take(store, node=node("far", Clock())), Clock()
+    here.meanwhile = first.give_back
+    assert take(store, node=node("here", here)).holder.generation == 2
+    assert here.waits == 1
+
+
+@where_conditions_hold
+def test_a_renewal_in_the_moment_of_the_take_over_keeps_the_lease(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, here = take(store, node=node("far", Clock())), Clock()
+    before = lease_module._put
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.setattr(lease_module, "_put", before)
+        first.renew()
+        return before(*arguments)
+
+    monkeypatch.setattr(lease_module, "_put", late)
+    with pytest.raises(RunError, match="began to write there in this moment"):
+        take(store, node=node("here", here))
+    first.check()
+
+
+@where_conditions_hold
+def test_a_wait_for_another_machine_can_be_interrupted(store: ObjectStore) -> None:
+    take(store, node=node("far", Clock()))
+    here = Clock()
+    here.meanwhile = _interrupted
+    with pytest.raises(KeyboardInterrupt):
+        take(store, node=node("here", here))
+
+
+@pytest.mark.parametrize("ahead_s", [70.0, 3600.0, 365 * 86400.0], ids=["70 s", "an hour", "a year"])
+def test_a_clock_that_is_ahead_takes_no_live_lease(monkeypatch: pytest.MonkeyPatch, ahead_s: float) -> None:
+    store, here = MemoryStore(f"{ahead_s}"), Clock()
+    first = take(store, node=node("far", Clock()))
+    wall_clock(monkeypatch, ahead_s)
+    here.meanwhile = first.renew
+    with pytest.raises(RunError, match="writes there"):
+        take(store, node=node("here", here))
+    first.check()
+
+
+def test_whoever_steps_its_clock_back_an_hour_does_not_believe_in_its_lease_for_longer(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock()
-    far = replace(take(store, clock).holder, boot="another machine", pid=2**22 + 1)
-    put(store, far)
-    clock.now += TERM_S - 1
-    with pytest.raises(RunError, match="its right ends at"):
-        take(store, clock)
-    clock.now += 1
-    assert take(store, clock).holder.generation == 2
+    lease = take(store, node=node("here", clock))
+    wall_clock(monkeypatch, -3600)
+    clock.now += TERM_S
+    with pytest.raises(RunError, match="lost its right to write"):
+        lease.check()
+
+
+@where_conditions_hold
+def test_a_holder_whose_clock_is_a_year_ahead_locks_nobody_out(store: ObjectStore) -> None:
+    far = node("far", Clock())
+    take(store, node=replace(far, date=lambda: "2027-11-28T13:57:00+00:00"))
+    assert take(store, node=node("here", Clock())).holder.generation == 2
+
+
+@where_conditions_hold
+@pytest.mark.parametrize("until", [1.0, 4e9], ids=["long over", "in a year"])
+def test_a_lease_of_raytl_0_1_0_on_another_machine_is_watched_whatever_its_end_says(
+    store: ObjectStore, until: float
+) -> None:
+    store.put_bytes(KEY, json.dumps({**OF_0_1_0, "until": until}).encode())
+    here = Clock()
+    assert take(store, node=node("here", here)).holder.generation == 8
+    assert here.now - 1_000_000.0 >= TERM_S
+    store.put_bytes(KEY, json.dumps({**OF_0_1_0, "until": until}).encode())
+    here.meanwhile = lambda: store.put_bytes(KEY, json.dumps({**OF_0_1_0, "until": until + here.now}).encode())
+    with pytest.raises(RunError, match=r"\(pid 5 on far\) writes there; it last renewed its lease at an unknown time"):
+        take(store, node=node("here", here))
+
+
+def test_a_lease_that_raytl_0_1_0_gave_back_is_free(store: ObjectStore) -> None:
+    store.put_bytes(KEY, json.dumps({**OF_0_1_0, "until": 0.0}).encode())
+    assert take(store).holder.generation == 8
 
 
 def test_whoever_was_out_of_touch_for_a_term_may_write_no_more(store: ObjectStore) -> None:
     clock = Clock()
-    lease = take(store, clock)
-    clock.now += TERM_S - 1
+    lease = take(store, node=node("here", clock))
+    trusted_s = TERM_S * (1 - MARGIN)
+    clock.now += trusted_s - 3
     lease.check()
     lease.renew()
-    clock.now += TERM_S - 1
+    clock.now += trusted_s - 1
     lease.check()
     clock.now += 1
     with pytest.raises(RunError, match="lost its right to write"):
         lease.check()
 
 
+def test_a_holder_counts_from_before_it_sent_its_renewal(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, kind = Clock(), type(store)
+    lease = take(store, node=node("here", clock))
+    real = kind.put_bytes
+
+    def slow(self: ObjectStore, *arguments: Any) -> Any:
+        clock.now += 10
+        return real(self, *arguments)
+
+    monkeypatch.setattr(kind, "put_bytes", slow)
+    lease.renew()
+    clock.now += TERM_S * (1 - MARGIN) - 10
+    with pytest.raises(RunError, match="lost its right to write"):
+        lease.check()
+
+
+def test_a_suspended_machine_counts_its_sleep() -> None:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        pytest.skip("this system has no clock that counts a suspension")
+    before, found, after = (
+        time.clock_gettime(time.CLOCK_BOOTTIME),
+        own_clock(),
+        time.clock_gettime(time.CLOCK_BOOTTIME),
+    )
+    assert before <= found <= after
+
+
+@where_conditions_hold
 def test_a_lease_that_another_took_over_cannot_be_renewed_nor_given_back(store: ObjectStore) -> None:
-    clock = Clock()
-    old = take(store, clock)
-    clock.now += TERM_S
-    new = take(store, clock)
+    old = take(store, node=node("far", Clock()))
+    new = take(store, node=node("here", Clock()))
     with pytest.raises(RunError, match="lost its right to write"):
         old.renew()
     old.give_back()
     new.check()
     with pytest.raises(RunError, match="writes there"):
-        take(store, clock)
+        take(store, node=node("here", Clock(), pid=2))
 
 
-def test_something_else_under_the_leases_name_is_no_lease(store: ObjectStore) -> None:
+@where_conditions_hold
+def test_what_no_version_can_read_is_watched_as_a_lease_and_then_replaced(store: ObjectStore) -> None:
     store.put_bytes(KEY, b"what?")
-    assert take(store).holder.generation == 1
+    here, watcher = Clock(), Recorder()
+    assert take(store, watcher, floor=lambda: 4, node=node("here", here)).holder.generation == 5
+    assert here.now - 1_000_000.0 >= TERM_S
+    [said] = watcher.events
+    assert isinstance(said, Message)
+    assert "something that this version of raytl cannot read holds the lease" in said.text
+
+
+def test_a_lease_that_somebody_removed_goes_on_above_the_generations_that_wrote(store: ObjectStore) -> None:
+    assert take(store, floor=lambda: 7).holder.generation == 8
 
 
 def test_the_lease_is_given_back_whatever_happens_inside(store: ObjectStore) -> None:
@@ -121,7 +309,7 @@ def test_the_lease_is_given_back_whatever_happens_inside(store: ObjectStore) -> 
 
 def test_a_renewal_whose_answer_was_lost_is_not_taken_for_somebody_elses(store: ObjectStore) -> None:
     lease = take(store)
-    put(store, replace(lease.holder, until=lease.holder.until + 1))
+    put(store, replace(lease.holder, heartbeat=lease.holder.heartbeat + 1))
     lease.renew()
     lease.check()
 
@@ -134,6 +322,26 @@ def test_a_renewal_finds_who_took_over(store: ObjectStore) -> None:
     with pytest.raises(RunError, match="lost its right to write"):
         lease.check()
     assert json.loads(store.get_bytes(KEY))["token"] == "another's"
+
+
+def test_every_renewal_raises_the_heartbeat_and_no_time_in_the_object_is_needed(store: ObjectStore) -> None:
+    lease = take(store)
+    lease.renew()
+    lease.renew()
+    stored = json.loads(store.get_bytes(KEY))
+    assert stored["heartbeat"] == 2
+    assert datetime.fromisoformat(stored["renewed"]).utcoffset() == timedelta(0)
+    assert set(stored) == {
+        "generation", "token", "host", "pid", "boot", "started", "heartbeat", "renewed", "given_back",
+    }  # fmt: skip
+
+
+def _unavailable(_: Holder) -> None:
+    raise Unavailable("no answer")
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 @where_conditions_hold
@@ -161,7 +369,7 @@ def test_where_no_condition_holds_whoever_put_last_has_the_lease(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def another(_: float) -> None:
-        put(store, Holder(1, "another's", "far", 1, "another machine", time.time() + TERM_S))
+        put(store, Holder(1, "another's", "far", 1, "another machine", 0, 0, ""))
 
     monkeypatch.setattr("raytl.store.lease.time.sleep", another)
     with pytest.raises(RunError, match="began to write there in this moment"):

@@ -1,0 +1,61 @@
+"""What a tick writes down: in the generation of its lease, and never over what a later one wrote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from raytl.errors import Conflict
+from raytl.retrain.ticks import TICKS, Tick, begun, last_tick, read_tick, write_tick
+from raytl.store.memory import MemoryStore
+
+NOW = datetime(2026, 11, 28, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MemoryStore:
+    return MemoryStore(str(tmp_path))
+
+
+def tick(generation: int, hour: int = 6, last: Tick | None = None) -> Tick:
+    return replace(begun(NOW.replace(hour=hour), "me", last), generation=generation)
+
+
+def test_a_tick_that_was_gone_on_with_by_a_later_generation_cannot_be_written_by_the_earlier_one(
+    store: MemoryStore,
+) -> None:
+    mine = tick(1)
+    write_tick(store, mine)
+    write_tick(store, replace(mine, generation=2, interruptions=1))
+    with pytest.raises(Conflict, match=r"another raytl took over .* is of its generation 2, this one has generation 1"):
+        write_tick(store, replace(mine, stage="trained", run="late"))
+    found = last_tick(store)
+    assert found is not None
+    assert (found.generation, found.interruptions, found.stage) == (2, 1, "decided")
+
+
+def test_a_tick_that_was_begun_without_the_lease_is_not_the_last_one(store: MemoryStore) -> None:
+    ours, late = tick(2, 6), tick(1, 7)
+    write_tick(store, ours)
+    write_tick(store, late)
+    assert last_tick(store) == ours
+    after = tick(3, 8, ours)
+    write_tick(store, after)
+    assert last_tick(store) == after
+
+
+def test_a_tick_of_raytl_0_1_0_has_the_lowest_generation(store: MemoryStore) -> None:
+    value = tick(1).to_json()
+    del value["generation"]
+    store.put_bytes(f"{TICKS}{value['id']}.json", json.dumps(value).encode())
+    found = read_tick(store, f"{TICKS}{value['id']}.json")
+    assert (found.generation, last_tick(store)) == (0, found)
+    write_tick(store, replace(found, generation=1))
+
+
+def test_there_is_no_last_tick_before_the_first(store: MemoryStore) -> None:
+    assert last_tick(store) is None
