@@ -42,7 +42,7 @@ def post(url: str, body: bytes, deadline_s: float = DEADLINE_S) -> int:
     """
     exchange = _Exchange(url, body, deadline_s)
     threading.Thread(target=exchange.run, name="raytl-webhook", daemon=True).start()  # DNS knows no timeout
-    if not exchange.over.wait(deadline_s):
+    if not exchange.over.wait(deadline_s) or isinstance(exchange.result, TimeoutError):
         exchange.cut()
         raise TimeoutError(f"not over within {deadline_s:g} s")
     if isinstance(exchange.result, Exception):
