@@ -52,7 +52,7 @@ def _meeting_file() -> Path | None:
 
     Elsewhere they meet at a TCP port, which torch opens on every interface and which asks for no token.
     """
-    node = ray._private.worker._global_node
+    node: Any = ray._private.worker._global_node
     if not ip_address(node.node_ip_address).is_loopback:
         return None
     return Path(node.get_session_dir_path()) / f"group-{uuid.uuid4().hex}"

@@ -28,6 +28,8 @@ METHODS = (
     "CoreWorkerService/GetCoreWorkerStats",
     "ReporterService/GetTraceback",
 )
+_SOCKET_BYTES = 107
+"""The longest path of a Unix socket (unix(7))."""
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
 
 
@@ -95,7 +97,7 @@ def _attempts(path: Path) -> dict[str, str]:
         "read": path.read_bytes,
         "write": lambda: path.open("r+b").close(),
         "create": (path.parent / "intruder").touch,
-        "connect": connect,
+        **({"connect": connect} if len(os.fsencode(path)) <= _SOCKET_BYTES else {}),
         "move": lambda: path.rename(path.with_name("moved")),
     }
     return {name: _ended(action) for name, action in tried.items()}
@@ -124,7 +126,9 @@ def main(plan: dict[str, Any]) -> dict[str, Any]:
         "environ": {pid: _ended(Path(f"/proc/{pid}/environ").read_bytes) for pid in plan["pids"]},
         "fds": {pid: _ended(lambda pid=pid: os.listdir(f"/proc/{pid}/fd")) for pid in plan["pids"]},  # type: ignore[misc]  # noqa: PTH208
         "shared": [str(path) for path in Path("/dev/shm").glob("*plasma*") if os.access(path, os.R_OK)],
-        "calls": {f"{port} {method}": [call(port, method, token) for token in tokens] for port, method in plan["calls"]},
+        "calls": {
+            f"{port} {method}": [call(port, method, token) for token in tokens] for port, method in plan["calls"]
+        },
         "http": {port: [post(port, token) for token in tokens] for port in plan["http"]},
         "head": [_ask_head(plan["gcs"], token) for token in tokens],
     }
