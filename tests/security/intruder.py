@@ -1,7 +1,7 @@
 """What another user of the machine tries against an embedded Ray: `python intruder.py PLAN` as root, which it gives up first.
 
-PLAN is a JSON object: `uid`; `paths` (files, folders and sockets), `pids`, `calls` (pairs of a gRPC port and a method),
-`http` (ports), `gcs` (the head's address) and `tokens` (that are not the session's). It prints a JSON object of what each
+PLAN is a JSON object: `uid`; `paths` (files, folders and sockets), `pids`, `calls` (pairs of a gRPC server's host:port and a
+method), `http` (addresses), `gcs` (the head's address) and `tokens` (that are not the session's). It prints a JSON object of what each
 attempt ended in.
 """
 
@@ -40,9 +40,10 @@ def become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def protocol(port: int) -> str:
+def protocol(address: str) -> str:
     """Return "grpc", "http", or "other" for a server that says nothing to a client of either."""
-    with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=1) as client:
         client.sendall(_PREFACE)
         try:
             answer = client.recv(1)
@@ -53,10 +54,10 @@ def protocol(port: int) -> str:
     return "grpc" if answer[0] == 0 else "http"
 
 
-def call(port: int, method: str, token: str | None) -> str:
+def call(address: str, method: str, token: str | None) -> str:
     """Return the status of an empty gRPC call, such as UNAUTHENTICATED, UNIMPLEMENTED or OK."""
     metadata = [("authorization", f"Bearer {token}")] if token else []
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             channel.unary_unary(f"/ray.rpc.{method}")(b"", metadata=metadata, timeout=5)
         except grpc.RpcError as error:
@@ -64,9 +65,9 @@ def call(port: int, method: str, token: str | None) -> str:
     return "OK"
 
 
-def post(port: int, token: str | None) -> int:
+def post(address: str, token: str | None) -> int:
     """Return the status of an empty request to make a runtime environment, which Ray's agent for those obeys."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/get_or_create_runtime_env", data=b"")
+    request = urllib.request.Request(f"http://{address}/get_or_create_runtime_env", data=b"")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:
@@ -129,7 +130,7 @@ def main(plan: dict[str, Any]) -> dict[str, Any]:
         "calls": {
             f"{port} {method}": [call(port, method, token) for token in tokens] for port, method in plan["calls"]
         },
-        "http": {port: [post(port, token) for token in tokens] for port in plan["http"]},
+        "http": {at: [post(at, token) for token in tokens] for at in plan["http"]},
         "head": [_ask_head(plan["gcs"], token) for token in tokens],
     }
 

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 @dataclass(frozen=True)
 class Live:
-    """The session: its token, Ray's folder, the home folder, its processes and their listening sockets `(pid, ip, port)`."""
+    """The session: its token, Ray's folder, the home folder, its processes and their listening sockets `(name, ip, port)`."""
 
     token: str
     folder: Path
@@ -43,9 +43,11 @@ class Live:
     processes: list[psutil.Process]
     listening: list[tuple[str, str, int]]
 
-    def ports(self, protocol: str) -> list[int]:
-        """Return the ports whose servers speak `protocol`."""
-        return [port for _, _, port in self.listening if intruder.protocol(port) == protocol]
+    def servers(self, protocol: str) -> list[str]:
+        """Return the host:port of each server that speaks `protocol`."""
+        bound = [(ip.removeprefix("::ffff:"), port) for _, ip, port in self.listening]
+        every = [f"{'127.0.0.1' if ip in {'::', '0.0.0.0'} else ip}:{port}" for ip, port in bound]
+        return [each for each in every if intruder.protocol(each) == protocol]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def attack(live: Live) -> dict[str, Any]:
         "paths": [str(path) for path in (live.folder, *live.folder.rglob("*"))],
         "pids": [process.pid for process in live.processes],
         "calls": _calls(live),
-        "http": live.ports("http"),
+        "http": live.servers("http"),
         "gcs": live.address,
         "tokens": ["0" * 64, _LEFT],
     }
@@ -117,16 +119,17 @@ def attack(live: Live) -> dict[str, Any]:
     return result
 
 
-def _calls(live: Live) -> list[tuple[int, str]]:
-    """Return a (port, method) for each gRPC server: the method that it has, as the session's own token shows."""
+def _calls(live: Live) -> list[tuple[str, str]]:
+    """Return each gRPC server with the method that it has, as the session's own token shows."""
+    servers = live.servers("grpc")
     found = [
-        (port, method)
-        for port in live.ports("grpc")
+        (server, method)
+        for server in servers
         for method in intruder.METHODS
-        if intruder.call(port, method, live.token) == "OK"
+        if intruder.call(server, method, live.token) == "OK"
     ]
     assert {method for _, method in found} == set(intruder.METHODS), "a kind of server was not found"
-    assert [port for port, _ in found] == live.ports("grpc"), "a server was not recognised"
+    assert [server for server, _ in found] == servers, "a server was not recognised"
     return found
 
 
@@ -156,7 +159,7 @@ def test_no_grpc_server_obeys_another_user(attack: dict[str, Any]) -> None:
 
 
 def test_no_http_server_obeys_another_user(live: Live, attack: dict[str, Any]) -> None:
-    assert 200 in {intruder.post(port, live.token) for port in live.ports("http")}, "the agent was not found"
+    assert 200 in {intruder.post(server, live.token) for server in live.servers("http")}, "the agent was not found"
     refused = {status for statuses in attack["http"].values() for status in statuses}
     assert refused == {401, 403, 405}, "no token, another token, and exporters of metrics, which only answer GET"
 
