@@ -43,6 +43,7 @@ from raytl.search.study import TRIALS, Study
 from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, trial_experiment
 from raytl.search.winner import crown
 from raytl.search.worker import Result
+from raytl.store.drafts import sweep
 from raytl.store.reach import reach
 from raytl.training.driver import plan
 from raytl.training.plan import Plan

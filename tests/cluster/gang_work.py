@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,4 +47,4 @@ def meet_and_wait(world: World, folder: str, emit: OnEvent) -> None:
     dist.barrier()
     (Path(folder) / "met").touch()
     while not (Path(folder) / "end").exists():
-        time.sleep(0.1)
+        threading.Event().wait(0.1)
