@@ -10,11 +10,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _set_torch_distributed_env_vars, _setup_torch_process_group, _TorchBackend
 from torch.distributed import distributed_c10d
+
+from raytl.cluster.interface import interface_of
 
 _VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
@@ -64,12 +65,6 @@ def choose_interface() -> None:
     if name is not None:
         for variable in _VARIABLES:
             os.environ.setdefault(variable, name)
-
-
-def interface_of(address: str) -> str | None:
-    """The network interface that has this address, such as `eth0`."""
-    found = psutil.net_if_addrs().items()
-    return next((name for name, has in found if any(each.address == address for each in has)), None)
 
 
 def be_patient() -> None:

@@ -385,6 +385,7 @@ def _ended(folder: Path) -> int:
 
 def _read(folder: Path, experiment: Experiment) -> SweepResult:
     """The result of a finished sweep; the run is where `experiment` puts it, as a summary may come from anywhere."""
+    sweep(folder)
     values = json.loads((folder / SUMMARY).read_bytes())
     uri = winner_uri(experiment)
     run = uri if is_remote(uri) else str(working_copy(uri))
