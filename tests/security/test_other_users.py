@@ -55,7 +55,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """An embedded Ray with two workers that have met, and wait."""
     import ray
 
-    folder = tmp_path_factory.mktemp("live")
+    folder, before = tmp_path_factory.mktemp("live"), psutil.Process().children(recursive=True)
+    servers = _listening([psutil.Process()])
     home = folder / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text(_LEFT)
@@ -74,24 +75,29 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             while not (folder / "met").exists():
                 thread.join(0.1)
                 assert thread.is_alive(), "the workers ended before they met"
-            yield _look(Path(ray._private.worker._global_node.get_session_dir_path()), home)
+            yield _look(Path(ray._private.worker._global_node.get_session_dir_path()), home, before, servers)
         finally:
             (folder / "end").touch()
             thread.join()
 
 
-def _look(session: Path, home: Path) -> Live:
-    import ray
-
-    own = psutil.Process()
-    processes = [own, *own.children(recursive=True)]
-    listening = [
+def _listening(processes: list[psutil.Process]) -> list[tuple[str, str, int]]:
+    return [
         (process.name(), found.laddr.ip, found.laddr.port)
         for process in processes
         if process.is_running()
         for found in process.net_connections("inet")
         if found.status == psutil.CONN_LISTEN
     ]
+
+
+def _look(session: Path, home: Path, before: list[psutil.Process], servers: list[tuple[str, str, int]]) -> Live:
+    """Return the session as it is, without the processes and servers of other tests, which were there `before` it."""
+    import ray
+
+    own = psutil.Process()
+    processes = [own, *(each for each in own.children(recursive=True) if each not in before)]
+    listening = [each for each in _listening(processes) if each not in servers]
     token = os.environ.get("RAY_AUTH_TOKEN", _LEFT)
     return Live(token, session.parent, home, ray.get_runtime_context().gcs_address, processes, listening)
 
