@@ -17,9 +17,11 @@ from raytl.errors import UserError
 
 _PREFIX = "raytl-ray-"
 _LOCK = "owner.lock"
+_INNER = "r"
+"""Ray lets everybody write in its folder, so it is one level below a folder that only this user can enter."""
 _SOCKET_BYTES = 107
 """The longest path of a Unix socket (unix(7))."""
-_LONGEST = f"/{_PREFIX}12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_LONGEST = f"/{_PREFIX}12345678/{_INNER}/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path that Ray binds a socket to, below the folder for temporary files."""
 _SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - folders in them are made by mkdtemp
 _GRACE_S = 3600.0
@@ -28,7 +30,7 @@ _GRACE_S = 3600.0
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A new folder, short enough for Ray's sockets; it exists inside.
+    """A new folder, short enough for Ray's sockets, that no other user can reach; it exists inside.
 
     Raises:
         UserError: no folder for temporary files is short and writable.
@@ -36,7 +38,8 @@ def scratch() -> Iterator[Path]:
     remove_left_behind()
     folder, lock = _made(base())
     try:
-        yield folder
+        (folder / _INNER).mkdir(mode=0o700)
+        yield folder / _INNER
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)

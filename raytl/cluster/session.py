@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,30 @@ def session(cluster: str) -> Iterator[None]:
         yield
         return
     _hush()
-    with _authentication(cluster), scratch() if cluster == "local" else contextlib.nullcontext() as temporary:
+    with _authentication(cluster), _embedded() if cluster == "local" else contextlib.nullcontext() as temporary:
         _start(cluster, temporary)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _embedded() -> Iterator[Path]:
+    """The folder of a Ray that starts inside, with the address 127.0.0.1, so that each of its servers listens there only.
+
+    Ray replaces a loopback address by that of a network interface, except where this constant is False, as it is on
+    systems whose firewall asks about each server (https://github.com/ray-project/ray/issues/18730).
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with scratch() as folder:
+            yield folder
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _hush() -> None:
@@ -90,7 +109,9 @@ def _start(cluster: str, temporary: Path | None) -> None:
             logging_level=logging.ERROR,
             object_store_memory=_OBJECT_STORE_BYTES,
             _temp_dir=str(temporary),
+            _node_ip_address="127.0.0.1",
         )
+        assert ip_address(ray.util.get_node_ip_address()).is_loopback, "other machines would reach it"
         return
     try:
         workers = {"env_vars": {key: os.environ[key] for key in _OF_WORKERS}}
@@ -104,13 +125,13 @@ def _start(cluster: str, temporary: Path | None) -> None:
 
 @contextlib.contextmanager
 def _authentication(cluster: str) -> Iterator[None]:
-    """Inside, a token is shown to a cluster where there is one; an embedded Ray has one of its own, in the environment
-    alone, as Ray would else write one into the home folder.
+    """Inside, a token is shown to a cluster where there is one. An embedded Ray requires a token of its own, whatever is set
+    for others; it is only in the environment, as other users may be able to read a file.
     """
     before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-    if cluster == "local" and not _has_token():
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    elif cluster != "local" and _has_token():
+    if cluster == "local":
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    elif _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     _read_again()
     try:

@@ -18,8 +18,8 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -170,7 +170,8 @@ class PackWriter:
 
     def __init__(self) -> None:
         with _guarded():
-            self._folder = Path(tempfile.mkdtemp(prefix=".new-", dir=root()))
+            self._folder = root() / f".new-{secrets.token_hex(4)}"
+            self._folder.mkdir()
             self._file = (self._folder / "pixels.bin").open("wb")
             fcntl.flock(self._file, fcntl.LOCK_EX)
         self._lock = threading.Lock()

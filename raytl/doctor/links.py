@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from raytl.errors import RaytlError, first_line
@@ -41,11 +44,14 @@ def take_part(rank: int, size: int, address: str, backend: str) -> float:
     import torch
     import torch.distributed as dist
 
+    from raytl.cluster.interface import interface_of
+
+    if name := interface_of(address.rpartition(":")[0]):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
     device = torch.device("cuda" if backend == "nccl" else "cpu")
     try:
-        dist.init_process_group(
-            backend, init_method=f"tcp://{address}", rank=rank, world_size=size, timeout=timedelta(seconds=GROUP_S)
-        )
+        store = _store(rank, size, address)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=GROUP_S))
         try:
             content = torch.ones(_BYTES // 4, device=device)
             dist.all_reduce(content)  # connects
@@ -55,6 +61,19 @@ def take_part(rank: int, size: int, address: str, backend: str) -> float:
             dist.destroy_process_group()
     except (RuntimeError, ValueError, OSError) as exc:
         raise RaytlError(f"rank {rank} at {address}: {first_line(exc)}") from exc
+
+
+def _store(rank: int, size: int, address: str) -> Any:
+    """Return where the processes meet. Torch listens at every address of rank 0's machine, which is for a cluster only."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in __all__
+
+    host, _, port = address.rpartition(":")
+    patience = timedelta(seconds=GROUP_S)
+    if rank:
+        return TCPStore(host, int(port), size, False, patience)
+    listening = socket.create_server((host if ip_address(host).is_loopback else "", int(port)))
+    # The store closes what it listens at.
+    return TCPStore(host, int(port), size, True, patience, master_listen_fd=listening.detach())
 
 
 def _seconds(content: Any) -> float:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -32,6 +29,7 @@ from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir, write_json, write_text
 from raytl.run.home import Home
 from raytl.run.ledger import REPORT, LedgerEntry, looks, one_look_at_a_time, unlock
+from raytl.store.drafts import drafted, sweep
 from raytl.world import World
 
 
@@ -217,12 +215,9 @@ def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]
 def _write(evaluation: Evaluation, max_pixels: int, depth: BitDepth) -> None:
     """The evaluation's folder, whole or not at all."""
     final = Path(evaluation.folder)
-    draft = final.with_name(f".{final.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    draft.mkdir(parents=True)
-    try:
+    sweep(final.parent)
+    with drafted(final, folder=True) as draft:
         pictures(evaluation, draft, max_pixels, depth)
         write_text(draft / "report.md", as_markdown(evaluation))
         write_json(draft / REPORT, as_json(evaluation))
         replace_dir(draft, final)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

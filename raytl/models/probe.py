@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import secrets
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,14 +15,16 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from raytl.errors import DataError, ModelError, RunError
 from raytl.metrics.scores import scores as val_scores
 from raytl.models.backbone import Backbone
 from raytl.models.forward import BatchLike, forward, is_channels_last
+from raytl.models.tensor_file import save_tensors
 from raytl.run.atomic import replace_dir, settle_dir, write_json
+from raytl.store.drafts import drafted
 
 CARD = "probe.json"
 _TENSORS = "probe.safetensors"
@@ -323,25 +323,21 @@ def _size(weight: Tensor) -> str:
 
 def save(probe: Probe, folder: Path) -> None:
     """Write the probe to `folder`, whole or not at all."""
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        tensors = {
-            f"{name}.{part}": getattr(head, part).contiguous().clone()  # the soft head may be the best one
-            for name, head in (("best", probe.best), ("soft", probe.soft))
-            for part in ("weight", "bias")
-        }
-        save_file(tensors, temporary / _TENSORS)
-        card = {
-            "best": probe.best.strength,
-            "soft": probe.soft.strength,
-            "scores": {str(strength): values for strength, values in probe.scores.items()},
-            "seconds": probe.seconds,
-        }
-        write_json(temporary / CARD, card)
-        replace_dir(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    tensors = {
+        f"{name}.{part}": getattr(head, part)
+        for name, head in (("best", probe.best), ("soft", probe.soft))
+        for part in ("weight", "bias")
+    }
+    card = {
+        "best": probe.best.strength,
+        "soft": probe.soft.strength,
+        "scores": {str(strength): values for strength, values in probe.scores.items()},
+        "seconds": probe.seconds,
+    }
+    with drafted(folder, folder=True) as draft:
+        save_tensors(tensors, draft / _TENSORS)
+        write_json(draft / CARD, card)
+        replace_dir(draft, folder)
 
 
 def load(folder: Path) -> Probe:

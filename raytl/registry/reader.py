@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from raytl.errors import RegistryError, Unavailable
@@ -16,6 +16,7 @@ from raytl.registry.reference import reference
 from raytl.registry.registry import FILES, Registry, digest_of
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
+from raytl.store.drafts import drafted
 from raytl.store.retry import retried
 
 _THREADS = 16
@@ -47,9 +48,7 @@ def folder_of(registry: Registry, record: Record) -> Path:
 
 
 def _fetch(registry: Registry, record: Record, place: Path) -> None:
-    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-
-    def fetch(name: str) -> None:
+    def fetch(part: Path, name: str) -> None:
         if name.startswith("/") or ".." in name.split("/"):
             raise RegistryError(f"{registry.uri}: version {record.number} has a file {name!r}, outside of its folder")
         target = part / name
@@ -65,13 +64,11 @@ def _fetch(registry: Registry, record: Record, place: Path) -> None:
 
         retried(got, attempts=3)
 
-    try:
+    with drafted(place, folder=True) as draft:
         with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(fetch, record.files))
+            list(pool.map(partial(fetch, draft), record.files))
         shutil.rmtree(place, ignore_errors=True)
-        part.rename(place)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        draft.rename(place)
 
 
 def _damaged(place: Path, record: Record) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from raytl.run.plain import encode
+from raytl.store.drafts import drafted
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -21,17 +21,12 @@ _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` under a temporary name in the same folder, flush it to the disk, and rename it to `path`."""
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
+    with drafted(final) as draft:
+        with draft.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(final)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        draft.replace(final)
     sync_folder(final.parent)
 
 

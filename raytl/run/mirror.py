@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from raytl.errors import NotFound, RunError, Unavailable
 from raytl.run.atomic import replace_dir, write_json
 from raytl.run.links import held_as, identity_of
 from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
+from raytl.store.drafts import drafted
 from raytl.store.fence import FENCE, generation_of, put_fenced, raise_fence
 from raytl.store.lease import KEY as LEASE
 from raytl.store.retry import retried
@@ -258,13 +260,10 @@ class Mirror:
         key = f"{name}/{WHOLE}"
         etag = retried(lambda: self.store.stat(key)).etag
         token, files = _whole(retried(lambda: self.store.get_bytes(key)), f"{self.store.uri}/{key}")
-        temporary = target.with_name(f".{target.name}.fetched")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
 
-        def fetch(item: tuple[str, dict[str, Any]]) -> None:
+        def fetch(draft: Path, item: tuple[str, dict[str, Any]]) -> None:
             _refuse_outside(self.store.uri, item[0])
-            place = temporary / item[0]
+            place = draft / item[0]
             source = f"{name}/{token}/{item[0]}"
 
             def got() -> None:
@@ -274,12 +273,9 @@ class Mirror:
 
             retried(got)
 
-        try:
-            _each(fetch, files.items())
-            replace_dir(temporary, target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+        with drafted(target, folder=True) as draft:
+            _each(partial(fetch, draft), files.items())
+            replace_dir(draft, target)
         return {"etag": etag, "token": token, "local": identity_of(target)}
 
     def _is_apart(self, key: str) -> bool:
@@ -391,9 +387,6 @@ def _each(action: Callable[[T], Any], items: Iterable[T]) -> None:
 
 
 def _copy(store: ObjectStore, key: str, to: ObjectStore, scratch: Path) -> None:
-    part = scratch / f".moved-{secrets.token_hex(4)}"
-    try:
-        retried(lambda: store.get_to_file(key, part))
-        retried(lambda: to.put_file(part, key))
-    finally:
-        part.unlink(missing_ok=True)
+    with drafted(scratch / "moved") as draft:
+        retried(lambda: store.get_to_file(key, draft))
+        retried(lambda: to.put_file(draft, key))

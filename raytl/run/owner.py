@@ -11,6 +11,7 @@ from typing import TextIO
 
 from raytl.errors import RunError
 from raytl.events import Message, OnEvent
+from raytl.store.drafts import sweep
 
 
 def set_aside(folder: Path, on_event: OnEvent) -> None:
@@ -31,7 +32,8 @@ def set_aside(folder: Path, on_event: OnEvent) -> None:
 
 @contextlib.contextmanager
 def sole_owner(folder: Path) -> Iterator[None]:
-    """Inside, no other raytl works in `folder`; the kernel lets go of the lock when a process dies.
+    """Inside, no other raytl works in `folder`, and what a killed one left half written is gone; the kernel lets go of the
+    lock when a process dies.
 
     Raises:
         RunError: another one does.
@@ -40,6 +42,7 @@ def sole_owner(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        sweep(folder)
         yield
 
 

@@ -43,6 +43,7 @@ from raytl.search.study import TRIALS, Study
 from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, trial_experiment
 from raytl.search.winner import crown
 from raytl.search.worker import Result
+from raytl.store.drafts import sweep
 from raytl.store.reach import reach
 from raytl.training.driver import plan
 from raytl.training.plan import Plan
@@ -384,6 +385,7 @@ def _ended(folder: Path) -> int:
 
 def _read(folder: Path, experiment: Experiment) -> SweepResult:
     """The result of a finished sweep; the run is where `experiment` puts it, as a summary may come from anywhere."""
+    sweep(folder)
     values = json.loads((folder / SUMMARY).read_bytes())
     uri = winner_uri(experiment)
     run = uri if is_remote(uri) else str(working_copy(uri))

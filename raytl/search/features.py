@@ -42,7 +42,7 @@ class Lock:
     """A file that processes lock, shared or alone; let go of when this value, or its process, dies."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def shared(self) -> None:
         """Wait until nobody holds it alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -14,16 +15,23 @@ from raytl.errors import UserError
 
 
 def cache_root() -> Path:
-    """The node's cache folder (`RAYTL_CACHE`, else `raytl` under `XDG_CACHE_HOME` or ~/.cache); it need not exist yet.
+    """Return the node's cache folder (`RAYTL_CACHE`, else `raytl` under `XDG_CACHE_HOME` or ~/.cache); where it is missing, it
+    is made such that only this user can enter it.
 
     Where nobody set it and there is no home folder to write to, it is a folder of this user's below the temporary folder.
+    One that `RAYTL_CACHE` names keeps the mode that it has.
 
     Raises:
         UserError: no such folder can be written.
     """
     if given := os.environ.get("RAYTL_CACHE"):
-        return expanded(given).absolute()
-    return _default(os.environ.get("XDG_CACHE_HOME") or _at_home("~/.cache"), tempfile.gettempdir())
+        folder = expanded(given).absolute()
+    else:
+        folder = _default(os.environ.get("XDG_CACHE_HOME") or _at_home("~/.cache"), tempfile.gettempdir())
+    with contextlib.suppress(OSError):  # whoever writes there says what is wrong
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _warn_of_others(folder)
+    return folder
 
 
 def lend_home() -> None:
@@ -48,9 +56,33 @@ _ADVICE = "Set RAYTL_CACHE (or HOME) to a folder that can be written."
 
 
 @lru_cache
+def _warn_of_others(folder: Path) -> None:
+    """Warn once of a folder that another user can change."""
+    with contextlib.suppress(OSError):
+        status = folder.stat()
+        theirs = status.st_uid not in {0, os.geteuid()}
+        if theirs or status.st_mode & stat.S_IWOTH:
+            logging.getLogger("raytl").warning(
+                "cache: %s %s, and raytl trusts what is in it; expected a folder that only this user can write. Set RAYTL_CACHE "
+                "to one unless you trust all who can write there.",
+                folder,
+                f"belongs to the user {status.st_uid}" if theirs else "can be written by every user of this machine",
+            )
+
+
+def _close(folder: Path) -> None:
+    """Keep other users out of a folder of this user."""
+    with contextlib.suppress(OSError):
+        status = folder.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & 0o077:
+            folder.chmod(0o700)
+
+
+@lru_cache
 def _default(base: str, temporary: str) -> Path:
     wanted = Path(base).absolute() / "raytl"
     if not base.startswith("~") and _can_be_written(wanted):
+        _close(wanted)
         return wanted
     place = Path(temporary) / f"raytl-cache-{os.geteuid()}"
     try:

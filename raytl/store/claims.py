@@ -10,9 +10,11 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from raytl.store.cache import cache_root
+from raytl.store.drafts import drafted, sweep
 
 _KINDS = ("pulled", "unpacked")
 _claims: dict[Path, int] = {}
@@ -22,6 +24,7 @@ _claims: dict[Path, int] = {}
 def claim(place: Path) -> None:
     """Keep `place` from being evicted while this process lives; to be called before looking at what is in it."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_once(place.parent)
     while place not in _claims or not _used(place).exists():  # somebody may have emptied the cache
         handle = os.open(_used(place), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -77,11 +80,15 @@ def _removed(place: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        gone = place.with_name(f".{place.name}.gone")
-        shutil.rmtree(gone, ignore_errors=True)
-        place.rename(gone)  # at once, so that no half of it is taken for the whole
-        shutil.rmtree(gone, ignore_errors=True)
+        with drafted(place, folder=True) as gone:
+            place.rename(gone)  # at once, so that no half of it is taken for the whole
         return True
+
+
+@cache
+def _sweep_once(folder: Path) -> None:
+    """Remove what killed processes left half written of the places in `folder`."""
+    sweep(folder, deep=False)
 
 
 def _places(folder: Path) -> list[Path]:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PARTIAL = ".raytl-part-"
+from raytl.store.drafts import drafted
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A new name beside `path` to write to, renamed to `path` at the end and removed if anything went wrong."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        yield part
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with drafted(path) as draft:
+        yield draft
+        draft.replace(path)

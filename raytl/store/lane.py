@@ -207,7 +207,7 @@ class Connection:
             if len(self.head) >= _HEAD_BYTES:
                 raise Failed("a head without an end")
             return None
-        self.arrival = Arrival(self.job, bytes(self.head[:end]), f"{self.lane.partial}{os.getpid()}-{self.job[0]}")
+        self.arrival = Arrival(self.job, bytes(self.head[:end]), f".part.{os.urandom(4).hex()}.tmp")
         self.head.clear()
         return came[end + 4 - before :]
 
@@ -215,8 +215,8 @@ class Connection:
 class Lane:
     """Up to `limit` connections to one host, opened as objects come, and the jobs that wait for them."""
 
-    def __init__(self, host: str, port: int, cafile: str | None, limit: int, silence_s: float, partial: str) -> None:
-        self.host, self.limit, self.silence_s, self.partial = host, limit, silence_s, partial
+    def __init__(self, host: str, port: int, cafile: str | None, limit: int, silence_s: float) -> None:
+        self.host, self.limit, self.silence_s = host, limit, silence_s
         self.addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         self.tls = None if cafile is None else ssl.create_default_context(cafile=cafile)
         self.selector = selectors.DefaultSelector()

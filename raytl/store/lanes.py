@@ -25,7 +25,6 @@ from urllib.request import getproxies, proxy_bypass
 
 from raytl.store import lane
 from raytl.store.contract import ObjectInfo
-from raytl.store.files import PARTIAL
 
 CONNECTIONS = 128
 """At most, of all lanes: with a round trip of 30 ms, they ask for some 4,000 objects a second."""
@@ -114,7 +113,7 @@ def brought(
     """
     count = max(1, min(_LANES, len(os.sched_getaffinity(0)), len(wanted) // 2))
     cafile = (route.cafile or ssl.get_default_verify_paths().cafile or "") if route.scheme == "https" else None
-    told = (*route.address, cafile, CONNECTIONS // count, silence_s, PARTIAL)
+    told = (*route.address, cafile, CONNECTIONS // count, silence_s)
     work = _Work(route, credentials, wanted)
     processes = _started(count)
     threads = [threading.Thread(target=work.drive, args=(one, told, count), daemon=True) for one in processes]

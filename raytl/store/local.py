@@ -9,11 +9,15 @@ import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from raytl.errors import Conflict, Denied, NotFound, StoreError
 from raytl.store.contract import ABSENT, ObjectInfo
-from raytl.store.files import PARTIAL, written_whole
+from raytl.store.drafts import is_draft, sweep
+from raytl.store.files import written_whole
+
+_LOCK = ".raytl-part-lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class LocalStore:
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
         """The files whose keys begin with `prefix`; a folder has no markers."""
-        files = (path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(PARTIAL))
+        files = (path for path in self.root.rglob("*") if path.is_file() and not _is_ours(path.name))
         keys = ((path.relative_to(self.root).as_posix(), path) for path in files)
         for key, path in sorted(keys, key=lambda item: item[0].encode("utf-8", "surrogateescape")):
             if key.startswith(prefix):
@@ -101,8 +105,9 @@ class LocalStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / f"{PARTIAL}lock").open("w") as file:
+        with (self.root / _LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            _sweep_once(self.root)
             yield
 
     @contextmanager
@@ -115,6 +120,17 @@ class LocalStore:
             raise Denied(f"{self.root}: {key!r}: not allowed ({exc})") from exc
         except OSError as exc:
             raise StoreError(f"{self.root}: {key!r}: {exc}") from exc
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether a file of this name is one of the store's own, and no object."""
+    return name == _LOCK or is_draft(name)
+
+
+@cache
+def _sweep_once(root: Path) -> None:
+    """Remove what killed processes left half written; once a process, as it looks at every file."""
+    sweep(root)
 
 
 def _info(key: str, status: os.stat_result) -> ObjectInfo:

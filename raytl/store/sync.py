@@ -21,7 +21,7 @@ from raytl.store.archive import restore_advice
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
 from raytl.store.contract import ObjectInfo, ObjectStore
-from raytl.store.files import PARTIAL, written_whole
+from raytl.store.files import written_whole
 from raytl.store.keys import fault, files_and_markers, refuse_odd
 from raytl.store.open import open_store
 from raytl.store.retry import retried
@@ -297,8 +297,3 @@ def _line(info: ObjectInfo) -> str:
 
 def _row(info: ObjectInfo) -> dict[str, str | int]:
     return {"key": info.key, "size": info.size, "etag": info.etag}
-
-
-assert PARTIAL.startswith(
-    "."
-)  # a part that a killed pull left is hidden from scans until the next whole pull removes it

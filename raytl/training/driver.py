@@ -27,6 +27,7 @@ from raytl.run.logs import log_to, logged
 from raytl.run.plain import encode
 from raytl.run.provenance import provenance
 from raytl.shown import command
+from raytl.store.drafts import sweep
 from raytl.store.reach import reach
 from raytl.training.checkpoint import forget_after, progress_of
 from raytl.training.plan import Plan, make_plan
@@ -74,6 +75,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
     if folder.experiment.exists():
         _check_same(folder, experiment)
         if folder.finished:
+            sweep(folder.root)
             return _result(home, "already finished")
     made = plan(experiment, on_event)
     with home.owned(on_event), log_to(folder.log, experiment.name):

@@ -35,6 +35,7 @@ from raytl.run.atomic import replace_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.home import Home
 from raytl.run.uploader import Uploader
+from raytl.store.drafts import drafted
 from raytl.store.lease import Right
 from raytl.store.reach import reach
 from raytl.tasks.classification import loss
@@ -335,11 +336,11 @@ def _sink(
 
 
 def _best(folder: RunFolder, card: Card, module: torch.nn.Module, result: Validation, epoch: int) -> None:
-    temporary = folder.best.with_name(f".{folder.best.name}.tmp")
-    save_bundle(temporary, module, card)
     score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": result.confusion.tolist()}
-    write_json(temporary / BEST_SCORE, score)
-    replace_dir(temporary, folder.best)
+    with drafted(folder.best, folder=True) as draft:
+        save_bundle(draft, module, card)
+        write_json(draft / BEST_SCORE, score)
+        replace_dir(draft, folder.best)
 
 
 def _record(folder: RunFolder, record: Mapping[str, float | str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,3 +40,11 @@ def add_ranks(world: World, orders: Orders, emit: OnEvent) -> tuple[int, int, fl
     if world.size > 1:
         dist.barrier()
     return world.rank, world.size, float(value)
+
+
+def meet_and_wait(world: World, folder: str, emit: OnEvent) -> None:
+    """Meet the other ranks, say so by a file `met` in `folder`, and return once there is one called `end`."""
+    dist.barrier()
+    (Path(folder) / "met").touch()
+    while not (Path(folder) / "end").exists():
+        threading.Event().wait(0.1)

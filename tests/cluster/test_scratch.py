@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,14 @@ def test_it_is_there_inside_and_gone_after(temporary: Path) -> None:
         remove_left_behind()
         assert (folder / "session").exists(), "one that is in use was removed"
     assert not list(temporary.iterdir())
+
+
+def test_rays_own_folder_is_below_one_that_only_this_user_can_enter(temporary: Path) -> None:
+    with scratch() as folder:
+        folder.chmod(0o777)  # as Ray does
+        (private,) = temporary.iterdir()
+        assert folder.parent == private
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
 
 def test_a_folder_without_an_owner_goes_once_it_is_too_old_to_be_just_made(temporary: Path) -> None:
@@ -100,8 +109,8 @@ def test_a_temporary_folder_too_long_for_sockets_is_replaced_by_a_short_one(
     monkeypatch.setattr(tempfile, "tempdir", "/" + "t" * 40)
     with caplog.at_level("INFO", logger="raytl"):
         assert base(("/nowhere", "/tmp")) == Path("/tmp")
-    assert f"TMPDIR /{'t' * 40} is too long for Ray's sockets (at most 24 bytes); Ray's files go to /tmp" in caplog.text
-    with pytest.raises(UserError, match=r"^TMPDIR: /t+ is too long .* at most 24 bytes\. Set TMPDIR to one\.$"):
+    assert f"TMPDIR /{'t' * 40} is too long for Ray's sockets (at most 22 bytes); Ray's files go to /tmp" in caplog.text
+    with pytest.raises(UserError, match=r"^TMPDIR: /t+ is too long .* at most 22 bytes\. Set TMPDIR to one\.$"):
         base(("/nowhere", str(tmp_path)))
 
 

@@ -22,3 +22,21 @@ def test_the_token_of_one_cluster_is_not_asked_for_by_the_next_ray(monkeypatch: 
     with session.session("local"):
         assert ray.is_initialized()
     assert not ray.is_initialized()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("mode", ["disabled", "token", None])
+def test_an_embedded_ray_requires_a_new_token_whatever_is_set_for_clusters(
+    monkeypatch: pytest.MonkeyPatch, mode: str | None
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-a-cluster")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    seen = set[str]()
+    for _ in range(2):
+        with session._authentication("local"):
+            assert os.environ["RAY_AUTH_MODE"] == "token"
+            seen.add(os.environ["RAY_AUTH_TOKEN"])
+        assert (os.environ["RAY_AUTH_TOKEN"], os.environ.get("RAY_AUTH_MODE")) == ("of-a-cluster", mode)
+    assert len(seen - {"of-a-cluster"}) == 2

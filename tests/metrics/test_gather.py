@@ -9,6 +9,7 @@ import torch.multiprocessing as mp
 
 from raytl.metrics.gather import gather_rows
 from raytl.world import World
+from tests.security.conftest import Trap
 
 TOTAL = 21
 
@@ -35,6 +36,20 @@ def test_every_rank_even_one_without_samples_gets_every_row_once_in_the_order_of
         found = np.load(tmp_path / f"{rank}.npz")
         assert found["ids"].tolist() == list(range(TOTAL))
         assert found["rows"][:, 1].tolist() == [100.0 * each for each in range(TOTAL)]
+
+
+def _hostile(rank: int, size: int, folder: str) -> None:
+    """Rank 1 stands for another process that has got in, and sends an object."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
+    rows = np.array([Trap(f"{folder}/mark")], dtype=object) if rank else np.zeros(1)
+    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
+        gather_rows(World(rank, size, rank), np.arange(1), rows)
+    dist.destroy_process_group()
+
+
+def test_what_another_process_sends_runs_no_code(tmp_path: Path) -> None:
+    mp.start_processes(_hostile, (2, str(tmp_path)), nprocs=2, start_method="fork")
+    assert not (tmp_path / "mark").exists()
 
 
 def test_one_worker_needs_no_process_group() -> None:

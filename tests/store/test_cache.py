@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -32,7 +33,60 @@ def test_it_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert cache_root() == tmp_path / "xdg/raytl"
     monkeypatch.setenv("RAYTL_CACHE", "~/mine")
     assert cache_root() == tmp_path / "home/mine"
-    assert not list(tmp_path.iterdir()), "it need not exist"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+@pytest.mark.parametrize("name", ["RAYTL_CACHE", "XDG_CACHE_HOME", "HOME"])
+def test_where_it_is_missing_it_is_made_for_this_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, umask: int
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path / "new"))
+    before = os.umask(umask)
+    try:
+        for _ in range(2):
+            assert stat.S_IMODE(cache_root().stat().st_mode) == 0o700
+            cache_root().rmdir()
+    finally:
+        os.umask(before)
+
+
+def test_one_of_an_earlier_version_is_closed_to_other_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "raytl").mkdir(mode=0o755)
+    assert stat.S_IMODE(cache_root().stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o2775])
+def test_one_that_the_user_names_keeps_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "shared"))
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(mode)
+    assert stat.S_IMODE(cache_root().stat().st_mode) == mode
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("mode", "euid", "said"),
+    [(0o777, 0, "can be written by every user of this machine"), (0o755, 1, "belongs to the user {own}")],
+)
+def test_one_that_another_user_can_change_is_warned_of_once_and_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int, euid: int, said: str
+) -> None:
+    shared, own = tmp_path / "shared", 1000
+    shared.mkdir()
+    shared.chmod(mode)
+    monkeypatch.setenv("RAYTL_CACHE", str(shared))
+    monkeypatch.setattr(os, "geteuid", lambda: own + euid)
+    real = Path.stat
+    owned = os.stat_result((*real(shared)[:4], own, *real(shared)[5:]))
+    monkeypatch.setattr(Path, "stat", lambda path, **how: owned if path == shared else real(path, **how))
+    assert [cache_root(), cache_root()] == [shared, shared]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"cache: {shared} {said.format(own=own)}, and raytl trusts what is in it")
+    monkeypatch.undo()
+    assert stat.S_IMODE(shared.stat().st_mode) == mode
 
 
 @pytest.mark.parametrize("home", ["/dev/null", "/proc/no such", "a file"])

@@ -66,3 +66,9 @@ def test_the_places_of_processes_that_are_gone_are_swept_out(own_cache: Path) ->
     assert ours.is_dir() and not theirs.exists()
     claims.disclaim(ours)
     assert [path.name for path in (own_cache / "trials").iterdir()] == []
+
+
+def test_the_first_claim_of_a_process_sweeps_what_killed_ones_left_half_written(own_cache: Path) -> None:
+    (own_cache / "unpacked" / ".archive.0badcafe.tmp").mkdir(parents=True)
+    claim(own_cache / "unpacked" / "archive")
+    assert [path.name for path in (own_cache / "unpacked").iterdir()] == ["archive.used"]

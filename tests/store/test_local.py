@@ -28,3 +28,14 @@ def test_a_folder_in_the_way_is_an_error_that_names_the_key(tmp_path: Path) -> N
     with pytest.raises(StoreError, match=r"'k': .*directory"):
         LocalStore(tmp_path / "store").put_file(tmp_path / "file", "k")
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["k"]
+
+
+def test_what_a_killed_process_left_half_written_is_no_object_and_goes_with_the_next_write(tmp_path: Path) -> None:
+    for name in ("a/.x.jpg.0badcafe.tmp", ".raytl-part-4711-0badcafe"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    store = LocalStore(tmp_path)
+    assert list(store.list()) == []
+    store.put_bytes("a/x.jpg", b"x")
+    assert [info.key for info in store.list()] == ["a/x.jpg"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".raytl-part-lock", "x.jpg"]

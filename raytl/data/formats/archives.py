@@ -29,6 +29,7 @@ from raytl.errors import DataError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
+from raytl.store.drafts import drafted
 
 SUFFIXES = shards_.ARCHIVES
 _BOMB_RATIO, _BOMB_BYTES = 100, 1 << 30
@@ -126,16 +127,11 @@ def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None =
     with (place.with_name(f"{place.name}.lock")).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / _NOTES).exists():
-            temporary = place.with_name(f".{place.name}")
-            shutil.rmtree(temporary, ignore_errors=True)  # what one that was killed left
-            try:
-                notes = _unpack(file, temporary / _FILES, uri, on_event, zip_encoding)
-                (temporary / _NOTES).write_text(json.dumps(notes))
+            with drafted(place, folder=True) as draft:
+                notes = _unpack(file, draft / _FILES, uri, on_event, zip_encoding)
+                (draft / _NOTES).write_text(json.dumps(notes))
                 shutil.rmtree(place, ignore_errors=True)
-                temporary.rename(place)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
+                draft.rename(place)
     return place / _FILES, tuple(json.loads((place / _NOTES).read_text()))
 
 

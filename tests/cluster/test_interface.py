@@ -1,10 +1,10 @@
-"""The process group goes over the interface that has Ray's address."""
+"""The network interface of an address."""
 
 from __future__ import annotations
 
 import psutil
 
-from raytl.cluster.network import interface_of
+from raytl.cluster.interface import interface_of
 
 
 def test_the_interface_is_found_by_its_address() -> None:
