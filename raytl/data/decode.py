@@ -20,6 +20,7 @@ from raytl.data.deep import Deep, read_deep
 from raytl.data.jpeg import with_end
 from raytl.data.png import pixels_only
 from raytl.data.upright import upright
+from raytl.errors import TooLarge
 from raytl.store.open import fetched, in_bucket
 from raytl.store.retry import retried
 
@@ -93,7 +94,10 @@ def read(path: str | Path, max_pixels: int) -> bytes:
         StoreError: the object cannot be fetched.
     """
     if in_bucket(path):
-        return retried(lambda: fetched(str(path)))
+        try:
+            return retried(lambda: fetched(str(path), _most_bytes(max_pixels)))
+        except TooLarge as exc:
+            raise BadImage(_swollen(_most_bytes(max_pixels) + 1, max_pixels)) from exc
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
@@ -106,8 +110,16 @@ def read(path: str | Path, max_pixels: int) -> bytes:
 
 def refuse_swollen(size: int, max_pixels: int) -> None:
     """Raises a BadImage for files far larger than an image of `max_pixels` can be."""
-    if size > 16 * max_pixels + 2**24:
-        raise BadImage(f"{size} bytes, more than an image of data.max_pixels {max_pixels} has")
+    if size > _most_bytes(max_pixels):
+        raise BadImage(_swollen(size, max_pixels))
+
+
+def _most_bytes(max_pixels: int) -> int:
+    return 16 * max_pixels + 2**24
+
+
+def _swollen(size: int, max_pixels: int) -> str:
+    return f"{size} bytes, more than an image of data.max_pixels {max_pixels} has"
 
 
 def _loaded(data: bytes, max_pixels: int) -> Picture:
