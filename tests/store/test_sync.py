@@ -103,7 +103,7 @@ def test_what_a_store_brings_at_once_is_not_fetched_again_and_is_kept_when_the_r
             (folder / info.key).write_bytes((source / info.key).read_bytes())
             yield info
 
-    def denied(self: LocalStore, key: str, path: Path) -> None:
+    def denied(self: LocalStore, key: str, path: Path, size: int) -> None:
         fetched.append(key)
         raise Denied("no")
 
