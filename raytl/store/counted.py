@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+BOMB_RATIO, BOMB_BYTES = 100, 1 << 30
+"""What a file may inflate to: so many times its size, and a GB in any case."""
 _SKIP_BYTES = 1 << 20
 
 

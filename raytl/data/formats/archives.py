@@ -30,10 +30,9 @@ from raytl.errors import DataError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
-from raytl.store.counted import ByteCount, Counted, TooManyBytes
+from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, Counted, TooManyBytes
 
 SUFFIXES = shards_.ARCHIVES
-_BOMB_RATIO, _BOMB_BYTES = 100, 1 << 30
 _CHUNK_BYTES = 1 << 20
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ADVICE = (
@@ -158,7 +157,7 @@ class _Member:
 def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding: str | None) -> list[str]:
     """Unpack into `target`; returns what people should know of the members' names."""
     packed, done = file.stat().st_size, 0
-    count = ByteCount(max(_BOMB_BYTES, _BOMB_RATIO * packed))
+    count = ByteCount(max(BOMB_BYTES, BOMB_RATIO * packed))
     target.mkdir(parents=True)
     spellings = Spellings()
     try:
@@ -193,7 +192,7 @@ def _refuse(member: _Member, clash: str, count: ByteCount, target: Path, uri: st
 
 
 def _swollen() -> str:
-    return f"makes it more than {_BOMB_RATIO} times its packed size"
+    return f"makes it more than {BOMB_RATIO} times its packed size"
 
 
 @contextmanager
