@@ -188,7 +188,7 @@ def _refuse(member: _Member, clash: str, count: ByteCount, target: Path, uri: st
     if not fault and member.size > (free := shutil.disk_usage(target).free):
         fault = f"wants {member.size:,} bytes, and {free:,} are free on the cache's disk"
     if fault:
-        raise DataError(f"{uri}: the member {member.name!r} {fault}; {_ADVICE}")
+        raise DataError(f"{uri}: the member {shards_.shown(member.name)} {fault}; {_ADVICE}")
 
 
 def _swollen() -> str:

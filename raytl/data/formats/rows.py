@@ -212,15 +212,15 @@ def _parquet_rows(file: Path, given: frozenset[str], labelled: bool) -> Iterator
     count, number = ByteCount(max(BOMB_BYTES, BOMB_RATIO * file.stat().st_size)), 0
     try:
         with pq.ParquetFile(file) as opened:
-            schema = opened.schema_arrow
-            places = columns_of(file, schema.names, given, labelled).places
-        wanted = [schema.names[place] for place in places if place >= 0]
-        texts = [name for name in wanted if schema.field(name).type in (pa.string(), pa.binary())]
+            names = opened.schema_arrow.names
+            places = columns_of(file, names, given, labelled).places
+            wanted = [names[place] for place in places if place >= 0]
+            texts = _texts_in(opened, wanted, count)
         with pq.ParquetFile(
             file, read_dictionary=texts
         ) as opened:  # repeated cells are one in memory until they are counted
             for batch in opened.iter_batches(_BATCH_ROWS, columns=wanted):
-                found = [batch.column(schema.names[place]) if place >= 0 else None for place in places]
+                found = [batch.column(names[place]) if place >= 0 else None for place in places]
                 cells = [[None] * batch.num_rows if column is None else _cells(column, count) for column in found]
                 yield from map(_Raw, range(number + 1, number + batch.num_rows + 1), *cells)
                 number += batch.num_rows
@@ -230,6 +230,14 @@ def _parquet_rows(file: Path, given: frozenset[str], labelled: bool) -> Iterator
         raise DataError(
             f"{file}: its rows take more than {BOMB_RATIO} times its size; expected one short path a row. Write the table again"
         ) from exc
+
+
+def _texts_in(opened: Any, wanted: Sequence[str], count: ByteCount) -> list[str]:
+    """Return those of the columns that hold texts of any length; the bytes of others of a fixed length are counted."""
+    columns = [opened.schema.column(place) for place in range(len(opened.schema))]
+    columns = [column for column in columns if column.path in wanted]
+    count.add(sum(max(0, column.length) for column in columns) * opened.metadata.num_rows)
+    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 
 
 def _cells(column: Any, count: ByteCount) -> list[Any]:

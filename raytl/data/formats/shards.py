@@ -31,7 +31,8 @@ from raytl.store.retry import retried
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FORMAT = 3
 _MOST_PARTS = 64
-"""Folders that a member's path may have around its name, with the name."""
+"""Of a member's path: its folders and its name."""
+_SHOWN_CHARS = 120
 _AT_ONCE = 2  # shards that lie on the disk at the same time
 
 
@@ -102,7 +103,7 @@ def _read_index(shard: Path, where: str) -> _Index:
                     continue
                 if fault := odd(found.name, fault_of(found)) or spellings.clash(found.name):
                     raise DataError(
-                        f"{where}: the member {found.name!r} {fault}; make the shard again from plain files"
+                        f"{where}: the member {shown(found.name)} {fault}; make the shard again from plain files"
                     )
                 _take(index, tar, found)
     except (tarfile.TarError, EOFError, TooManyBytes) as exc:
@@ -126,6 +127,11 @@ def _take(index: _Index, tar: tarfile.TarFile, found: tarfile.TarInfo) -> None:
         index.others.append(name)
 
 
+def shown(name: str) -> str:
+    """Return a member's name as errors have it: quoted, and cut where it is long."""
+    return repr(name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}...")
+
+
 def odd(name: str, fault: str = "") -> str:
     """Why a member of an archive cannot be taken, by its name, if there is no other `fault`; empty for good ones."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
@@ -134,7 +140,7 @@ def odd(name: str, fault: str = "") -> str:
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or not parts:
         return "would lie outside the archive's folder"
     if len(parts) > _MOST_PARTS:
-        return f"lies {len(parts)} folders deep; expected at most {_MOST_PARTS}"
+        return f"has a path of {len(parts)} parts, and at most {_MOST_PARTS} are expected"
     return "has a drive's name" if re.match(r"[a-zA-Z]:", name) else ""
 
 
