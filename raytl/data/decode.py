@@ -21,6 +21,7 @@ from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels
 from raytl.data.deep import Deep, read_deep
 from raytl.data.headers import refuse_costly, refuse_pixels
 from raytl.data.jpeg import markers, with_end
+from raytl.data.pillow_bound import lifted
 from raytl.data.pixel_memory import bytes_a_pixel, reserved
 from raytl.data.png import pixels_only
 from raytl.data.upright import upright
@@ -39,7 +40,7 @@ IMAGE_SUFFIXES = frozenset(
 _BEFORE = b"\r\n \t\xef\xbb\xbf"
 """What a web server's script writes before a file by mistake: no image format begins with any of it."""
 _ORIENTATION = 274
-_OPENING = threading.Lock()
+_REGISTERING = threading.Lock()
 # Pillow warns of odd metadata in files that it reads all the same; on a terminal with a live bar that is noise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -107,9 +108,10 @@ def loaded(source: bytes | str | Path, max_pixels: int) -> Iterator[Picture]:
 
 @contextmanager
 def _named(data: bytes) -> Iterator[None]:
-    """Say what is wrong with a file that Pillow does not read."""
+    """Say what is wrong with a file that Pillow does not read; its own bound of pixels does not count."""
     try:
-        yield
+        with lifted():
+            yield
     except (BadImage, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -128,12 +130,15 @@ def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:
     if (found := markers(data)) is None:
         return None
     try:
-        image = _opened(data, max_pixels)
-        if _ORIENTATION in image.getexif():
-            return None
-        image.draft("L", (side, side))
-        with reserved(image.width * image.height * bytes_a_pixel(image, found)):
-            image.load()
+        with lifted():
+            image = _opened(data, max_pixels)
+            if _ORIENTATION in image.getexif():
+                return None
+            whole = _pixels(image)
+            image.draft("L", (side, side))
+            # the coefficients of several scans are kept at full size
+            with reserved((whole if found.scans > 1 else _pixels(image)) * bytes_a_pixel(image, found)):
+                image.load()
     except Exception:  # Pillow's parsers raise nearly anything; `decode` says what is wrong
         return None
     return image
@@ -194,14 +199,10 @@ def _loaded(image: ImageFile, data: bytes, max_pixels: int) -> Picture:
 def _opened(data: bytes, max_pixels: int) -> ImageFile:
     """The image with its header read and its cost checked, pixels not yet decoded."""
     refuse_costly(data, max_pixels)
-    with _OPENING:  # Pillow's bound is a global: lifted for the header only, as max_pixels is checked right after
+    with _REGISTERING:
         if heif.is_heif(data) and not heif.register():
             raise BadImage(heif.MISSING)
-        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            image = Image.open(io.BytesIO(data), formats=_known_formats())
-        finally:
-            Image.MAX_IMAGE_PIXELS = bound
+    image = Image.open(io.BytesIO(data), formats=_known_formats())
     refuse_pixels(*image.size, max_pixels)
     if (count := _pixels(image)) > max_pixels:
         raise BadImage(

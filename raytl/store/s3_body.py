@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botocore import exceptions as vendor
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from botocore.response import StreamingBody
 
 from raytl.errors import StoreError, TooLarge, Unavailable
 from raytl.store.contract import resized, too_large
@@ -80,17 +79,13 @@ def bound_answers(client: Any) -> None:
 
 def _answer(raw: Any, url: str) -> bytes:
     try:
-        return read_up_to(raw, MOST_ANSWER_BYTES)
+        return read_up_to(StreamingBody(raw, content_length=None), MOST_ANSWER_BYTES)  # which has boto3's errors
     except TooManyBytes as exc:
         raw.close()
         raise StoreError(
             f"{url}: the answer is longer than {MOST_ANSWER_BYTES:,} bytes; expected that of an S3 store. "
             "Check AWS_ENDPOINT_URL"
         ) from exc
-    except ReadTimeoutError as exc:  # as boto3 has it, which then tries again
-        raise vendor.ReadTimeoutError(endpoint_url=url, error=exc) from exc
-    except (HTTPError, OSError) as exc:
-        raise vendor.HTTPClientError(error=exc) from exc
 
 
 @dataclass(frozen=True)
