@@ -1,7 +1,7 @@
 """JPEG files: what they cost to decode, by their markers, and those that end too early.
 
-A decoder that runs in a thread cannot be stopped, so the time that an image takes is bounded by what it may hold: a scan goes
-over all pixels once, whatever few bytes it has. At the default of `data.max_pixels` the most scans take some seconds.
+A decoder that runs in a thread cannot be stopped, so what an image may hold bounds its time. A scan goes over all pixels once,
+however few bytes it has: 100 scans of 64 megapixels take 4 to 7 s of one core where they are nearly empty.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class ObjectStore(Protocol):
 
 def too_large(where: str, most: int) -> str:
     """Return the error of an object that is larger than the caller allows."""
-    return f"{where}: holds more than {most:,} bytes; expected at most so many. Check what lies there"
+    return f"{where}: holds more than {most:,} bytes; expected at most {most:,}. Check the object"
 
 
 def resized(where: str, found: int, listed: int) -> str:

@@ -52,7 +52,7 @@ def body_to_file(answer: dict[str, Any], path: Path, size: int, where: str) -> s
     except TooManyBytes as exc:
         answer["Body"].close()
         raise TooLarge(
-            f"{where}: more bytes came than the {size:,} that were listed; expected an end there. Check what lies there"
+            f"{where}: more bytes came than the {size:,} that were listed; expected the object to end there. Check the object"
         ) from exc
     if source.tell() != size:
         raise Unavailable(f"{where}: {source.tell()} bytes came, expected {size}")

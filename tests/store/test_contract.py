@@ -168,5 +168,5 @@ def test_an_object_that_is_not_as_large_as_it_was_listed_is_an_error_and_leaves_
 def test_an_object_larger_than_the_caller_allows_is_too_large(store: ObjectStore, tmp_path: Path) -> None:
     put(store, tmp_path, "k", b"abc")
     assert store.get_bytes("k", most=3) == b"abc"
-    with pytest.raises(TooLarge, match=r"k: holds more than 2 bytes; expected at most so many"):
+    with pytest.raises(TooLarge, match=r"k: holds more than 2 bytes; expected at most 2"):
         store.get_bytes("k", most=2)
