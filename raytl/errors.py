@@ -12,6 +12,7 @@
     |  |- NotFound        (exit 2)  404: nothing is there
     |  |- Denied          (exit 2)  403: not allowed
     |  |- Archived        (exit 2)  403: in an archive, and not restored
+    |  |- TooLarge        (exit 2)  more bytes than were listed, or than the caller allows
     |  |- Unavailable               throttling, 5xx, timeouts, resets: the only ones worth a retry
     |  `- Conflict                  412: somebody else wrote there first
     `- TrainingError      (exit 1)  training stopped
@@ -93,6 +94,12 @@ class Denied(StoreError):
 
 class Archived(StoreError):
     """The object is in an archive, and has to be restored before it can be read."""
+
+    exit_code = 2
+
+
+class TooLarge(StoreError):
+    """The object has more bytes than were listed, or than the caller allows."""
 
     exit_code = 2
 

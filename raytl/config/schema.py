@@ -39,8 +39,8 @@ class DataIdentity(Section):
 class DataConfig(DataIdentity):
     """Where the images are and how they are divided; beside that, limits and speed on this machine."""
 
-    max_pixels: Annotated[int, Field(ge=1)] = 178_956_970
-    """Images of more pixels than this are refused as decompression bombs (Pillow's own bound is the default)."""
+    max_pixels: Annotated[int, Field(ge=1)] = 64_000_000
+    """Images of more pixels than this are refused as decompression bombs; raise it for scans and aerial photos."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Decode once: keep decoded, resized images on the node's disk. auto = when they fit cache_limit_gb."""
     cache_limit_gb: Annotated[float, Field(gt=0)] = 20.0

@@ -17,7 +17,7 @@ from time import monotonic
 from raytl.config.schema import DataConfig
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, begin_set
-from raytl.data.decode import BadImage, load, read, refuse_swollen
+from raytl.data.decode import BadImage, loaded, read, refuse_swollen
 from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
 from raytl.data.formats.skipped import left_out
 from raytl.data.manifest import Manifest, Sample, listed
@@ -231,11 +231,11 @@ class _Reading:
         return Finding(size, mtime_ns, ctime_ns, digest, "", etag, levels.top, levels.declared)
 
     def _keep(self, sample: Sample, data: bytes) -> Levels:
-        picture = load(data, self._max_pixels)
-        if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture.levels):
-            image = picture.rgb(self._preprocess.bit_depth)
-            self.writer.add(self._slots[sample.key], prepare(image, self._preprocess))
-        return picture.levels
+        with loaded(data, self._max_pixels) as picture:
+            if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture.levels):
+                image = picture.rgb(self._preprocess.bit_depth)
+                self.writer.add(self._slots[sample.key], prepare(image, self._preprocess))
+            return picture.levels
 
     def _is_scaled(self, levels: Levels) -> bool:
         """Return whether the pixels are known already; those of an undeclared depth wait until every image was read."""

@@ -6,6 +6,8 @@ import io
 import stat
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +19,17 @@ from raytl.data import heif, tiff
 from raytl.data.bad_image import BadImage
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels
 from raytl.data.deep import Deep, read_deep
-from raytl.data.jpeg import with_end
+from raytl.data.headers import refuse_costly, refuse_pixels
+from raytl.data.jpeg import markers, with_end
+from raytl.data.pillow_bound import lifted
+from raytl.data.pixel_memory import bytes_a_pixel, reserved
 from raytl.data.png import pixels_only
 from raytl.data.upright import upright
+from raytl.errors import TooLarge
 from raytl.store.open import fetched, in_bucket
 from raytl.store.retry import retried
 
-__all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "load", "read", "refuse_swollen"]
+__all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "draft", "load", "loaded", "read", "refuse_swollen"]
 
 # EPS runs Ghostscript and many rare formats are parsed by code that few people test: only what photographs come in.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", heif.FORMAT)
@@ -33,7 +39,8 @@ IMAGE_SUFFIXES = frozenset(
 )
 _BEFORE = b"\r\n \t\xef\xbb\xbf"
 """What a web server's script writes before a file by mistake: no image format begins with any of it."""
-_OPENING = threading.Lock()
+_ORIENTATION = 274
+_REGISTERING = threading.Lock()
 # Pillow warns of odd metadata in files that it reads all the same; on a terminal with a live bar that is noise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -63,7 +70,8 @@ def decode(source: bytes | str | Path, max_pixels: int, depth: BitDepth = SIXTEE
     Raises:
         BadImage: empty, truncated, not an image, or of more than `max_pixels` pixels.
     """
-    return load(source, max_pixels).rgb(depth)
+    with loaded(source, max_pixels) as picture:
+        return picture.rgb(depth)
 
 
 def load(source: bytes | str | Path, max_pixels: int) -> Picture:
@@ -72,17 +80,68 @@ def load(source: bytes | str | Path, max_pixels: int) -> Picture:
     Raises:
         BadImage: as `decode`.
     """
+    with loaded(source, max_pixels) as picture:
+        return picture
+
+
+@contextmanager
+def loaded(source: bytes | str | Path, max_pixels: int) -> Iterator[Picture]:
+    """Lend the picture before its bit depth is decided. Threads that work on pictures do so inside, one each: the memory that
+    they need together is bounded, and some wait.
+
+    Raises:
+        BadImage: as `decode`.
+    """
     data = source if isinstance(source, bytes) else read(source, max_pixels)
     if not data:
         raise BadImage("empty file (0 bytes)")
+    with _named(data):
+        data = pixels_only(data.lstrip(_BEFORE))
+        image = _opened(data, max_pixels)
+        needed = _pixels(image) * bytes_a_pixel(image, markers(data))
+    with reserved(needed):
+        with _named(data):
+            picture = _loaded(image, data, max_pixels)
+        del image
+        yield picture
+
+
+@contextmanager
+def _named(data: bytes) -> Iterator[None]:
+    """Say what is wrong with a file that Pillow does not read; its own bound of pixels does not count."""
     try:
-        return _loaded(pixels_only(data.lstrip(_BEFORE)), max_pixels)
+        with lifted():
+            yield
     except (BadImage, MemoryError):
         raise
     except UnidentifiedImageError:
         raise BadImage(_unknown(data)) from None
     except Exception as exc:  # Pillow's parsers raise nearly anything on broken files
         raise BadImage(f"broken image ({type(exc).__name__}: {exc})") from exc
+
+
+def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:
+    """Return a JPEG in grey, decoded at the smallest scale at which it has `side` pixels, many times faster; None for all
+    else, and for one that may have to be turned upright.
+
+    Raises:
+        BadImage: of a JPEG, as `decode`.
+    """
+    if (found := markers(data)) is None:
+        return None
+    try:
+        with lifted():
+            image = _opened(data, max_pixels)
+            if _ORIENTATION in image.getexif():
+                return None
+            whole = _pixels(image)
+            image.draft("L", (side, side))
+            # the coefficients of several scans are kept at full size
+            with reserved((whole if found.scans > 1 else _pixels(image)) * bytes_a_pixel(image, found)):
+                image.load()
+    except Exception:  # Pillow's parsers raise nearly anything; `decode` says what is wrong
+        return None
+    return image
 
 
 def read(path: str | Path, max_pixels: int) -> bytes:
@@ -93,7 +152,10 @@ def read(path: str | Path, max_pixels: int) -> bytes:
         StoreError: the object cannot be fetched.
     """
     if in_bucket(path):
-        return retried(lambda: fetched(str(path)))
+        try:
+            return retried(lambda: fetched(str(path), _most_bytes(max_pixels)))
+        except TooLarge as exc:
+            raise BadImage(_swollen(_most_bytes(max_pixels) + 1, max_pixels)) from exc
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
@@ -106,12 +168,19 @@ def read(path: str | Path, max_pixels: int) -> bytes:
 
 def refuse_swollen(size: int, max_pixels: int) -> None:
     """Raises a BadImage for files far larger than an image of `max_pixels` can be."""
-    if size > 16 * max_pixels + 2**24:
-        raise BadImage(f"{size} bytes, more than an image of data.max_pixels {max_pixels} has")
+    if size > _most_bytes(max_pixels):
+        raise BadImage(_swollen(size, max_pixels))
 
 
-def _loaded(data: bytes, max_pixels: int) -> Picture:
-    image = _opened(data, max_pixels)
+def _most_bytes(max_pixels: int) -> int:
+    return 16 * max_pixels + 2**24
+
+
+def _swollen(size: int, max_pixels: int) -> str:
+    return f"{size} bytes, more than an image of data.max_pixels {max_pixels} has"
+
+
+def _loaded(image: ImageFile, data: bytes, max_pixels: int) -> Picture:
     found = tiff.tags_of(image)
     if found is not None and tiff.misread(found):
         raise BadImage(f"{tiff.kind(found)}; {tiff.READABLE}")
@@ -128,19 +197,24 @@ def _loaded(data: bytes, max_pixels: int) -> Picture:
 
 
 def _opened(data: bytes, max_pixels: int) -> ImageFile:
-    """The image with its header read and its size checked, pixels not yet decoded."""
-    with _OPENING:  # Pillow's bound is a global: lifted for the header only, as max_pixels is checked right after
+    """The image with its header read and its cost checked, pixels not yet decoded."""
+    refuse_costly(data, max_pixels)
+    with _REGISTERING:
         if heif.is_heif(data) and not heif.register():
             raise BadImage(heif.MISSING)
-        bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            image = Image.open(io.BytesIO(data), formats=_known_formats())
-        finally:
-            Image.MAX_IMAGE_PIXELS = bound
-    width, height = image.size
-    if width * height > max_pixels:
-        raise BadImage(f"{width} x {height} pixels, more than data.max_pixels {max_pixels} (a decompression bomb?)")
+    image = Image.open(io.BytesIO(data), formats=_known_formats())
+    refuse_pixels(*image.size, max_pixels)
+    if (count := _pixels(image)) > max_pixels:
+        raise BadImage(
+            f"a TIFF with tiles of {count:,} pixels; expected at most data.max_pixels {max_pixels}. Save it again"
+        )
     return image
+
+
+def _pixels(image: ImageFile) -> int:
+    """Return the pixels that a decoder holds: of the image, or of one tile of a TIFF where that is larger."""
+    found = tiff.tags_of(image)
+    return max(image.width * image.height, 0 if found is None else tiff.tile_pixels(found))
 
 
 def _unknown(data: bytes) -> str:

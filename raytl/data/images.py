@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.data.decode import BadImage, decode
+from raytl.data.decode import BadImage, loaded
 from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError
@@ -40,7 +40,8 @@ class FileImages:
     def __getitem__(self, i: int, /) -> Pixels:
         path = self._paths[i]
         try:
-            return prepare(decode(path, self._max_pixels, self._preprocess.bit_depth), self._preprocess)
+            with loaded(path, self._max_pixels) as picture:
+                return prepare(picture.rgb(self._preprocess.bit_depth), self._preprocess)
         except BadImage as exc:
             raise DataError(
                 f"{path}: {exc}; it could be read when the data was checked, so the file changed since then. "

@@ -6,7 +6,6 @@ differs in a few of them is the same picture, whatever its bytes. Crops and mirr
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
-from raytl.data.decode import BadImage, decode, read
+from raytl.data.decode import BadImage, draft, loaded, read
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent, Work, ignore
 
@@ -74,19 +73,9 @@ def _nearest(hashes: Sequence[int], known: Sequence[int]) -> Iterator[tuple[int,
 def _hash_at(path: str, max_pixels: int, depth: BitDepth) -> int | None:
     try:
         data = read(path, max_pixels)
-        return look_hash(_small(data) or decode(data, max_pixels, depth))
+        if small := draft(data, max_pixels, 4 * _SIDE):
+            return look_hash(small)
+        with loaded(data, max_pixels) as picture:
+            return look_hash(picture.rgb(depth))
     except BadImage:
         return None
-
-
-def _small(data: bytes) -> Image.Image | None:
-    """A JPEG decoded at the smallest scale that is large enough, many times faster; None for all else."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=["JPEG"])
-        if 274 in image.getexif():  # it may have to be turned upright
-            return None
-        image.draft("L", (4 * _SIDE, 4 * _SIDE))
-        image.load()
-    except Exception:  # Pillow's parsers raise nearly anything; `decode` says what is wrong
-        return None
-    return image

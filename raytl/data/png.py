@@ -9,20 +9,30 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from raytl.data.bad_image import BadImage
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FOR_PIXELS = b"tRNS"
 _ABOUT_PIXELS = frozenset({b"eXIf", b"sBIT"})
 _GREY_ALPHA_16, _RGBA_8 = b"\x10\x04", b"\x08\x06"
+MOST_CHUNKS = 1 << 17
+"""A GB of the smallest ones that encoders write."""
 _SHAPE = slice(24, 26)
 """Where IHDR has the bits of a sample and the colour type."""
 
 
 def pixels_only(data: bytes) -> bytes:
-    """Return the PNG file without the ancillary chunks that say nothing about its pixels; other files as they are."""
+    """Return the PNG file without the ancillary chunks that say nothing about its pixels; other files as they are.
+
+    Raises:
+        BadImage: it has more chunks than an image has.
+    """
     if not data.startswith(SIGNATURE):
         return data
     kept, end = [SIGNATURE], len(SIGNATURE)
-    for kind, start, stop in _chunks(data):
+    for number, (kind, start, stop) in enumerate(_chunks(data)):
+        if number >= MOST_CHUNKS:
+            raise BadImage(f"a PNG of more than {MOST_CHUNKS:,} chunks; expected some of 8 kB or more. Save it again")
         critical = not kind[0] & 0x20  # the case of the first letter: PNG 3rd edition, 5.4
         if critical or kind == _FOR_PIXELS or (kind in _ABOUT_PIXELS and _is_whole(data, start, stop)):
             kept.append(data[start:stop])

@@ -99,7 +99,7 @@ def _doubts() -> Path:
 
 def _judge(max_pixels: int) -> list[str | int | None]:
     """What decides whether bytes are an image, besides the bytes."""
-    return ["audit/2", version("pillow"), heif.version(), max_pixels]
+    return ["audit/3", version("pillow"), heif.version(), max_pixels]
 
 
 def _place(samples: Sequence[Sample]) -> Path:

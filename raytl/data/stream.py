@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 
-from raytl.data.decode import BadImage, decode, read
+from raytl.data.decode import BadImage, loaded, read
 from raytl.data.images import Images, Pixels, Texts
 from raytl.data.manifest import Sample
 from raytl.data.remembered import doubt
@@ -36,8 +36,8 @@ class StreamedImages:
 
     def __getitem__(self, i: int, /) -> Pixels:
         try:
-            image = decode(self._fetcher().take(i), self._max_pixels, self._preprocess.bit_depth)
-            return prepare(image, self._preprocess)
+            with loaded(self._fetcher().take(i), self._max_pixels) as picture:
+                return prepare(picture.rgb(self._preprocess.bit_depth), self._preprocess)
         except BadImage as exc:
             raise DataError(f"{self._uris[i]}: {exc}; run the same command again to check the data anew") from exc
 

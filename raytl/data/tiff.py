@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
+from raytl.data.bad_image import BadImage
 from raytl.data.bit_depth import LEAST, MOST
 
 READABLE = "raytl reads 1 (grey), 3 (RGB) or 4 (RGBA) bands of 8 or 16 bits, or 1 band of 32-bit floats"
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _BANDS, _PLANAR, _FORMAT = 258, 262, 270, 277, 284, 339
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_PLACES = (273, 324)
+"""StripOffsets and TileOffsets."""
+_MOST_TAGS = 4096
+_MOST_PARTS = 1 << 18
+"""Tiles of 16 x 16 pixels, the smallest that there are, of 64 megapixels."""
 _LARGEST = (281, 341)
 """MaxSampleValue and SMaxSampleValue."""
 _WORDS = {1: "{}bits", 2: "signed {}bit integers", 3: "{}bit floats"}
@@ -27,7 +34,7 @@ def tags(data: bytes) -> ImageFileDirectory_v2 | None:
     if data[:4] not in _MAGIC:
         return None
     try:
-        size = 16 if data[2] == 43 or data[3] == 43 else 8
+        size = 16 if _is_big(data) else 8
         found = ImageFileDirectory_v2(data[:size])
         stream = io.BytesIO(data)
         stream.seek(found.next)
@@ -35,6 +42,35 @@ def tags(data: bytes) -> ImageFileDirectory_v2 | None:
     except Exception:  # Pillow's parsers raise nearly anything on broken files
         return None
     return found
+
+
+def refuse_costly(data: bytes) -> None:
+    """Raise a BadImage for a TIFF file of more tags or strips than images have; other files pass."""
+    if data[:4] not in _MAGIC:
+        return
+    order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
+    width = 8 if _is_big(data) else 4
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    first = number(width, width)
+    entry, start = (20, first + 8) if width == 8 else (12, first + 2)
+    count = number(first, start - first)
+    if count > _MOST_TAGS:
+        raise BadImage(f"a TIFF of {count:,} tags; expected at most {_MOST_TAGS:,}. Save it again")
+    for at in range(start, min(start + count * entry, len(data)), entry):
+        if number(at, 2) in _PLACES and (parts := number(at + 4, width)) > _MOST_PARTS:
+            raise BadImage(f"a TIFF of {parts:,} strips or tiles; expected at most {_MOST_PARTS:,}. Save it again")
+
+
+def tile_pixels(found: ImageFileDirectory_v2) -> int:
+    """Return the pixels of one tile, which a decoder holds whole however small the image is; 0 where there are none."""
+    return int(_first(found, _TILE_WIDTH, 0)) * int(_first(found, _TILE_HEIGHT, 0))
+
+
+def _is_big(data: bytes) -> bool:
+    return data[2] == 43 or data[3] == 43
 
 
 def tags_of(image: Image.Image) -> ImageFileDirectory_v2 | None:

@@ -6,9 +6,10 @@ from PIL import Image, ImageOps
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return the image decoded and turned upright."""
+    """Return the image, which is decoded and turned upright in place."""
     image.load()
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # a broken EXIF block says nothing about the pixels
         return image
+    return image

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from raytl.data.bit_depth import Levels
-from raytl.data.decode import BadImage, load
+from raytl.data.decode import BadImage, loaded
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
 from raytl.errors import Archived, NotFound
@@ -71,9 +71,9 @@ def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels:
 
     def view(path: str) -> _Read | BadImage:
         try:
-            picture = load(path, max_pixels)
-            prepared = prepare(picture.rgb(preprocess.bit_depth), preprocess)
-            return _Read(eval_view(prepared, preprocess), picture.levels)
+            with loaded(path, max_pixels) as picture:
+                prepared = prepare(picture.rgb(preprocess.bit_depth), preprocess)
+                return _Read(eval_view(prepared, preprocess), picture.levels)
         except BadImage as bad:
             return bad
         except (NotFound, Archived) as gone:

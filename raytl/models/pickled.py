@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ import torch
 from torch.serialization import safe_globals
 
 from raytl.errors import ModelError
+from raytl.store.counted import BOMB_BYTES, BOMB_RATIO
 
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 
@@ -114,8 +116,10 @@ def read_pickle(place: Path) -> object:
     """Return what torch.save wrote into the file at `place`, with tensors on the CPU and stand-ins for records.
 
     Raises:
-        ModelError: the file holds an object of another type, is a TorchScript program, or is not whole.
+        ModelError: the file holds an object of another type, is a TorchScript program, or is not whole; or it inflates to
+            far more than its size.
     """
+    _refuse_swollen(place)
     try:
         with safe_globals(cast(list[Any], _STAND_INS)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript and of pickle protocols, which are errors below
@@ -125,6 +129,25 @@ def read_pickle(place: Path) -> object:
             f"model.weights: {place} cannot be read as tensors alone ({_reason(exc)}). raytl runs no code from "
             "weight files: save its state dict with safetensors.torch.save_file"
         ) from exc
+
+
+def most_bytes(place: Path) -> int:
+    """Return how many bytes a file of weights may hold, inflated and with every tensor written out."""
+    return max(BOMB_BYTES, BOMB_RATIO * place.stat().st_size)
+
+
+def _refuse_swollen(place: Path) -> None:
+    """Raise a ModelError for a compressed file that holds far more than its size; torch.save compresses nothing."""
+    try:
+        with zipfile.ZipFile(place) as packed:
+            total = sum(entry.file_size for entry in packed.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):  # of another format, or broken: torch says what it is
+        return
+    if total > most_bytes(place):
+        raise ModelError(
+            f"model.weights: {place} inflates to {total:,} bytes, more than {BOMB_RATIO} times its size; expected a file as "
+            "torch.save writes it. Save it again"
+        )
 
 
 def _reason(exc: Exception) -> str:

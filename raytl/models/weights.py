@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models.card import CARD, WEIGHTS, bundle_directory, read_card
-from raytl.models.pickled import read_pickle
+from raytl.models.pickled import most_bytes, read_pickle
 from raytl.models.stages import is_under
 from raytl.models.state_dicts import Candidate, State, Taken, candidates_in
 from raytl.models.state_dicts import take as _take
@@ -66,6 +66,7 @@ def read(path: str | Path) -> Source:
         raise ModelError(
             f"model.weights: {place} holds no state dict (found {_found(raw)}); save model.state_dict() in it"
         )
+    _refuse_expanded(found, place)
     return Source(found, name=place.name)
 
 
@@ -154,6 +155,17 @@ def _read_safetensors(place: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"model.weights: {place} cannot be read as safetensors ({exc}); copy or download it again"
         ) from exc
+
+
+def _refuse_expanded(found: Sequence[Candidate], place: Path) -> None:
+    """Raise a ModelError for tensors that are views of a few bytes, repeated, and would take far more once copied."""
+    tensors = {id(tensor): tensor for candidate in found for tensor in candidate.tensors.values()}
+    total = sum(tensor.numel() * max(4, tensor.element_size()) for tensor in tensors.values())
+    if total > most_bytes(place):
+        raise ModelError(
+            f"model.weights: the tensors in {place} take {total:,} bytes, far more than the file has; expected tensors that "
+            "are stored whole. Save contiguous ones"
+        )
 
 
 def _found(raw: object) -> str:

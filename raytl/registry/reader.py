@@ -55,7 +55,7 @@ def _fetch(registry: Registry, record: Record, place: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
 
         def got() -> None:
-            registry.store.get_to_file(f"{FILES}{record.token}/{name}", target)
+            registry.store.get_to_file(f"{FILES}{record.token}/{name}", target, record.files[name].bytes)
             if digest_of(target) != record.files[name].sha256:
                 raise Unavailable(
                     f"{registry.uri}: {name} of version {record.number} has other bytes than were published (its sha256 is "

@@ -43,7 +43,7 @@ class Reports:
             name = info.key.removeprefix(self._prefix)
             if name != LEDGER and not _REPORT_KEY.fullmatch(name):
                 continue
-            retried(lambda key=info.key, to=self.folder / name: store.get_to_file(key, to))  # type: ignore[misc]
+            retried(lambda info=info, to=self.folder / name: store.get_to_file(info.key, to, info.size))  # type: ignore[misc]
             if name == LEDGER:
                 self._ledger = info.etag
 

@@ -187,10 +187,10 @@ class Mirror:
     def set_aside(self, to: ObjectStore) -> None:
         """Move everything to `to`, that which this node did not push yet too; the folder here is then empty."""
         self.push_all()
-        keys = [info.key for info in retried(lambda: list(self.store.list())) if info.key not in _OURS]
-        for key in keys:
-            _copy(self.store, key, to, self.root.parent)
-        for key in sorted(keys, key=lambda key: not key.endswith(WHOLE)):
+        found = [info for info in retried(lambda: list(self.store.list())) if info.key not in _OURS]
+        for info in found:
+            _copy(self.store, info, to, self.root.parent)
+        for key in sorted((info.key for info in found), key=lambda key: not key.endswith(WHOLE)):
             retried(lambda key=key: self.store.delete(key))  # type: ignore[misc]
         raise_fence(self.store, self.generation)
         with self._remembering() as memory:
@@ -215,7 +215,7 @@ class Mirror:
         target = self.root / info.key
         if known.get(info.key, {}).get("etag") == info.etag and target.exists():
             return
-        retried(lambda: self.store.get_to_file(info.key, target))
+        retried(lambda: self.store.get_to_file(info.key, target, info.size))
         known[info.key] = {"etag": info.etag, "local": _local(target)}
 
     def _push_file(self, key: str, known: dict[str, Any]) -> None:
@@ -267,7 +267,7 @@ class Mirror:
             source = f"{name}/{token}/{item[0]}"
 
             def got() -> None:
-                self.store.get_to_file(source, place)
+                self.store.get_to_file(source, place, item[1]["bytes"])
                 if _entry(place) != item[1]:
                     raise Unavailable(f"{self.store.uri}/{source}: other bytes came than were put there")
 
@@ -359,7 +359,8 @@ def _whole(content: bytes, where: str) -> tuple[str, dict[str, dict[str, Any]]]:
     """The token and the files that a WHOLE.json tells of."""
     try:
         listed = json.loads(content)
-        return str(listed["token"]), dict(listed["files"])
+        files = {name: {**entry, "bytes": int(entry["bytes"])} for name, entry in dict(listed["files"]).items()}
+        return str(listed["token"]), files
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise RunError(f"{where} tells of no checkpoint ({type(exc).__name__}); it was damaged or edited") from exc
 
@@ -386,7 +387,7 @@ def _each(action: Callable[[T], Any], items: Iterable[T]) -> None:
             pass
 
 
-def _copy(store: ObjectStore, key: str, to: ObjectStore, scratch: Path) -> None:
+def _copy(store: ObjectStore, info: ObjectInfo, to: ObjectStore, scratch: Path) -> None:
     with drafted(scratch / "moved") as draft:
-        retried(lambda: store.get_to_file(key, draft))
-        retried(lambda: to.put_file(draft, key))
+        retried(lambda: store.get_to_file(info.key, draft, info.size))
+        retried(lambda: to.put_file(draft, info.key))

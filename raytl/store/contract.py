@@ -9,6 +9,8 @@ from typing import Protocol
 
 ABSENT = "absent"
 """What `put_bytes` expects where nothing may be there yet."""
+MOST_BYTES = 1 << 30
+"""Of an object that is read into memory, where the caller gives no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,14 @@ class ObjectStore(Protocol):
         """What is known of the object; NotFound where there is none under exactly this key."""
         ...
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """`length` bytes of the object from `start` on (none: to its end); fewer where it ends before."""
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
+        """`length` bytes of the object from `start` on (none: to its end, an error if there are more than `most`); fewer
+        where it ends before."""
         ...
 
-    def get_to_file(self, key: str, path: Path) -> None:
-        """Writes the whole object to `path`, or raises and leaves no file there that is not whole."""
+    def get_to_file(self, key: str, path: Path, size: int) -> None:
+        """Writes the object of the listed `size` to `path`, or raises and leaves no file there that is not whole; no more
+        than `size` bytes are written in any case."""
         ...
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
@@ -83,3 +87,13 @@ class ObjectStore(Protocol):
     def exists(self, key: str) -> bool:
         """True if there is an object under exactly this key."""
         ...
+
+
+def too_large(where: str, most: int) -> str:
+    """Return the error of an object that is larger than the caller allows."""
+    return f"{where}: holds more than {most:,} bytes; expected at most {most:,}. Check the object"
+
+
+def resized(where: str, found: int, listed: int) -> str:
+    """Return the error of an object that is not as large as its listing said."""
+    return f"{where}: holds {found:,} bytes, but the listing said {listed:,}: it changed meanwhile; run again"

@@ -74,6 +74,8 @@ class Arrival:
         etag = fields.get("etag", "").strip('"')
         if status.split(b" ")[1:2] != [b"200"] or fields.get("content-length") != str(job[3]) or etag != job[4]:
             raise Failed("not what was listed")
+        if "transfer-encoding" in fields:  # its body ends where it says itself
+            raise Failed("not as long as was listed")
         self.left = job[3]
         self.last = fields.get("connection", "").lower() == "close"
         encrypted = fields.get("x-amz-server-side-encryption", "").startswith("aws:kms") or any(

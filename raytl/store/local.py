@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from raytl.errors import Conflict, Denied, NotFound, StoreError
-from raytl.store.contract import ABSENT, ObjectInfo
+from raytl.errors import Conflict, Denied, NotFound, StoreError, TooLarge
+from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo, resized, too_large
+from raytl.store.counted import ByteCount, Counted, TooManyBytes
 from raytl.store.drafts import is_draft, sweep
 from raytl.store.files import written_whole
 
 _LOCK = ".raytl-part-lock"
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,27 @@ class LocalStore:
         with self._translated(key):
             return _info(key, self._found(key).stat())
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
         """Reads the file from `start` on."""
         with self._translated(key), self._found(key).open("rb") as file:
             file.seek(start)
-            return file.read(-1 if length is None else length)
+            content = file.read(most + 1 if length is None else length)
+        if length is None and len(content) > most:
+            raise TooLarge(too_large(f"{self.root}/{key}", most))
+        return content
 
-    def get_to_file(self, key: str, path: Path) -> None:
+    def get_to_file(self, key: str, path: Path, size: int) -> None:
         """Copies the file."""
-        self._copy(self._place(key), path, key)
+        with self._translated(key), written_whole(path) as part, self._found(key).open("rb") as source:
+            try:
+                with part.open("wb") as file:
+                    shutil.copyfileobj(Counted(source, ByteCount(size)), file, _CHUNK_BYTES)
+            except TooManyBytes as exc:
+                raise TooLarge(
+                    f"{self.root}/{key}: holds more than the {size:,} bytes that were listed; run again"
+                ) from exc
+            if (found := part.stat().st_size) != size:
+                raise StoreError(resized(f"{self.root}/{key}", found, size))
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """None: one after the other is as fast."""

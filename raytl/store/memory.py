@@ -8,8 +8,8 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytl.errors import Conflict, NotFound
-from raytl.store.contract import ABSENT, ObjectInfo
+from raytl.errors import Conflict, NotFound, StoreError, TooLarge
+from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo, resized, too_large
 from raytl.store.files import written_whole
 
 _OBJECTS: dict[str, bytes] = {}
@@ -39,17 +39,22 @@ class MemoryStore:
         content = self.get_bytes(key)
         return ObjectInfo(key, len(content), hashlib.sha256(content).hexdigest()[:32])
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
         """A slice."""
         try:
             content = _OBJECTS[self._place(key)]
         except KeyError:
             raise NotFound(f"{self.uri}: there is no {key!r}") from None
-        return content[start : None if length is None else start + length]
+        found = content[start : None if length is None else start + length]
+        if length is None and len(found) > most:
+            raise TooLarge(too_large(f"{self.uri}/{key}", most))
+        return found
 
-    def get_to_file(self, key: str, path: Path) -> None:
+    def get_to_file(self, key: str, path: Path, size: int) -> None:
         """Writes the bytes."""
         content = self.get_bytes(key)
+        if len(content) != size:
+            raise StoreError(resized(f"{self.uri}/{key}", len(content), size))
         with written_whole(path) as part:
             part.write_bytes(content)
 

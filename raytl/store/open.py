@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raytl.config.home import expanded
 from raytl.errors import StoreError, Unavailable
-from raytl.store.contract import ObjectStore
+from raytl.store.contract import MOST_BYTES, ObjectStore
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
 
@@ -24,17 +24,17 @@ def part_of(uri: str, start: int, size: int) -> str:
     return f"{uri}#bytes={start}+{size}"
 
 
-def fetched(uri: str) -> bytes:
+def fetched(uri: str, most: int = MOST_BYTES) -> bytes:
     """The bytes of the object, or of the part of one, that an s3:// URI names; one attempt.
 
     Raises:
-        StoreError: it cannot be fetched.
+        StoreError: it cannot be fetched, or has more than `most` bytes.
     """
     part = _PART.search(uri)
     bucket, _, key = (uri[: part.start()] if part else uri).removeprefix("s3://").partition("/")
     store = open_store(f"s3://{bucket}")
     if part is None:
-        return store.get_bytes(key)
+        return store.get_bytes(key, most=most)
     content = store.get_bytes(key, int(part[1]), int(part[2]))
     if len(content) != int(part[2]):
         raise Unavailable(f"{uri}: {len(content)} bytes came")

@@ -33,14 +33,14 @@ from botocore.httpsession import where
 from raytl.config.schema import StorageConfig
 from raytl.errors import Conflict, NotFound, Unavailable
 from raytl.store.archive import ARCHIVES, archive_of
-from raytl.store.contract import ABSENT, ObjectInfo
+from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo
 from raytl.store.files import written_whole
 from raytl.store.lanes import Route, Wanted, brought, usable
 from raytl.store.reach import reached
+from raytl.store.s3_body import body, body_to_file, bound_answers
 from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
 
 CONNECTIONS = 32
-_CHUNK_BYTES = 1 << 20
 PAGE_KEYS = 1000
 """Objects on one page of a listing."""
 _COPY_BYTES = 1 << 30
@@ -121,61 +121,51 @@ class S3Store:
             head = client().head_object(Bucket=self.bucket, Key=self._full(key))
         return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
         """Asks for a range of the object; of a whole one, what comes is held against its MD5 as in `get_to_file`."""
         if length == 0:
             return b""
         if (start, length) == (0, None):
-            return self._whole(key)
+            return self._whole(key, most)
         wanted = f"bytes={start}-{'' if length is None else start + length - 1}"
         with translated(self._name(key)):
             try:
-                content: bytes = (
-                    client().get_object(Bucket=self.bucket, Key=self._full(key), Range=wanted)["Body"].read()
-                )
+                answer = client().get_object(Bucket=self.bucket, Key=self._full(key), Range=wanted)
+                return body(answer, most if length is None else length, self._name(key))
             except vendor.ClientError as exc:
                 if exc.response["Error"].get("Code") != "InvalidRange":
                     raise
                 return b""  # it ends before `start`
-        return content
 
-    def _whole(self, key: str) -> bytes:
+    def _whole(self, key: str, most: int) -> bytes:
         digests: set[str] = set()
         with translated(self._name(key)):
             while len(digests) < 2:
                 answer = client().get_object(Bucket=self.bucket, Key=self._full(key))
-                content: bytes = answer["Body"].read()
+                content = body(answer, most, self._name(key))
                 digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
                 if digest in digests or digest == (_announced(answer) or digest):
                     return content
                 digests.add(digest)
         raise Unavailable(f"{self._name(key)}: other bytes came than the store announced")
 
-    def get_to_file(self, key: str, path: Path) -> None:
-        """Streams the object to the file and compares its length and its MD5 with what the store announced.
+    def get_to_file(self, key: str, path: Path, size: int) -> None:
+        """Streams the object to the file, up to its listed size, and compares its MD5 with what the store announced.
 
         Other bytes than the ETag says are fetched once more; where the same come again, the ETag is no MD5 there.
         """
         with translated(self._name(key)), written_whole(path) as part:
-            found, announced = self._stream(key, part)
+            found, announced = self._stream(key, part, size)
             if found == announced:
                 return
-            again, announced = self._stream(key, part)
+            again, announced = self._stream(key, part, size)
             if again not in (found, announced):
                 raise Unavailable(f"{self._name(key)}: other bytes came than the store announced")
 
-    def _stream(self, key: str, part: Path) -> tuple[str, str]:
+    def _stream(self, key: str, part: Path, size: int) -> tuple[str, str]:
         """Writes the object to `part`; the MD5 of what came, and the one that was announced (the same where none was)."""
         answer = client().get_object(Bucket=self.bucket, Key=self._full(key))
-        digest = hashlib.md5(usedforsecurity=False)
-        with part.open("wb") as file:
-            for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
-                file.write(chunk)
-                digest.update(chunk)
-        written, expected = part.stat().st_size, answer["ContentLength"]
-        if written != expected:
-            raise Unavailable(f"{self._name(key)}: {written} bytes came, expected {expected}")
-        found = digest.hexdigest()
+        found = body_to_file(answer, part, size, self._name(key))
         return found, _announced(answer) or found
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
@@ -348,6 +338,7 @@ def _new_client(storage: StorageConfig) -> _Known:
     if storage.request_payer:
         events.register("before-parameter-build.s3", _pay)
     events.register("before-sign.s3.ListObjectsV2", known.note)
+    bound_answers(client)
     events.register_first("before-parse.*.*", _read_page)  # ahead of botocore's own, which parses the page twice
     return known
 

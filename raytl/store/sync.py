@@ -253,13 +253,7 @@ def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> G
 
 def _fetched(store: ObjectStore, place: _Place, info: ObjectInfo) -> ObjectInfo:
     """Fetches one object."""
-    target = place.files / info.key
-    retried(lambda: store.get_to_file(info.key, target))
-    found = target.stat().st_size
-    if found != info.size:
-        raise StoreError(
-            f"{store.uri}/{info.key}: fetched {found} bytes, but the listing said {info.size}: it changed meanwhile; run again"
-        )
+    retried(lambda: store.get_to_file(info.key, place.files / info.key, info.size))
     return info
 
 

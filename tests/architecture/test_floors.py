@@ -28,7 +28,7 @@ ROOF = 9
 
 DOORS = {
     "boto3": ("raytl/store/s3.py", "raytl/store/s3_errors.py"),
-    "botocore": ("raytl/store/s3.py", "raytl/store/s3_errors.py"),
+    "botocore": ("raytl/store/s3.py", "raytl/store/s3_body.py", "raytl/store/s3_errors.py"),
     "ray": (
         "raytl/cluster/*.py",
         "raytl/jobs/client.py",

@@ -56,7 +56,7 @@ def test_decoded_train_and_val_images_are_cached_on_the_way_and_test_images_are_
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audited = audit(scan(str(photos)), config(photos), PREPROCESS)
-    monkeypatch.setattr("raytl.data.images.decode", None)  # nothing is decoded any more
+    monkeypatch.setattr("raytl.data.images.loaded", None)  # nothing is decoded any more
     splits = divide(audited.samples)
     seen = [s for s in audited.samples if s.split != "test"]
     images = open_images(seen, PREPROCESS, config(photos, cache="on"))
@@ -120,7 +120,7 @@ def test_the_depth_of_12_bit_files_is_found_once_and_used_for_what_is_cached(
 def test_a_depth_that_is_set_is_cached_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_deep_photos(tmp_path / "scans", 12)
     found = audit(scan(str(root)), config(root, bit_depth=12), PREPROCESS)
-    monkeypatch.setattr("raytl.data.images.decode", None)  # nothing is decoded any more
+    monkeypatch.setattr("raytl.data.images.loaded", None)  # nothing is decoded any more
     seen = [sample for sample in found.samples if sample.split != "test"]
     images = open_images(seen, PREPROCESS.at(found.depth.depth), config(root, cache="on"))
     assert max(int(images[i].max()) for i in range(len(seen))) > 200

@@ -1,4 +1,4 @@
-"""A JPEG file without its end marker is read where no pixel is lost."""
+"""What a JPEG costs is counted by its markers, and one without its end is read where no pixel is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from raytl.data.decode import BadImage, decode
-from raytl.data.jpeg import with_end
+from raytl.data.jpeg import Markers, markers, with_end
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (72, 80, 3), dtype=np.uint8))
 
@@ -37,3 +37,45 @@ def test_lost_pixels_are_an_error(progressive: bool, lost: int) -> None:
 
 def test_other_files_get_no_end() -> None:
     assert with_end(b"\x89PNG\r\n\x1a\n") is None
+
+
+def encoded(mode: str = "RGB", **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.effect_noise((64, 64), 90).convert(mode).save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def rescanned(count: int) -> bytes:
+    """A progressive JPEG file whose last scan is there so many times more."""
+    data = encoded(progressive=True)
+    start = data.rindex(b"\xff\xda")
+    return data[:-2] + data[start:-2] * count + data[-2:]
+
+
+@pytest.mark.parametrize(
+    ("mode", "progressive", "scans"), [("RGB", False, 1), ("L", True, 6), ("RGB", True, 10), ("CMYK", True, 18)]
+)
+def test_scans_are_counted_by_their_markers(mode: str, progressive: bool, scans: int) -> None:
+    data = encoded(mode, progressive=progressive, comment=b"\xff\xda" * 300)  # what is in a segment is no marker
+    assert markers(data) == Markers(scans, has_end=True)
+    assert markers(data[:-2]) == Markers(scans, has_end=False)
+    assert markers(data + b"\xff\xda" * 300) == Markers(scans, has_end=True)
+
+
+def test_a_file_that_is_no_jpeg_has_no_markers() -> None:
+    assert markers(b"\x89PNG") is None
+
+
+def test_more_scans_than_any_encoder_writes_are_refused() -> None:
+    assert markers(rescanned(90)) == Markers(100, has_end=True)
+    with pytest.raises(BadImage, match=r"a JPEG of more than 100 scans; expected about 10"):
+        decode(rescanned(2000), 10**6)
+
+
+@pytest.mark.parametrize("segment", [b"\xff\xe2\xff\xff" + bytes(65533), b"\xff\xfe\x00\x02"], ids=["large", "many"])
+def test_a_header_that_is_larger_than_a_photo_s_is_refused(segment: bytes) -> None:
+    data = encoded()
+    count = 600 if len(segment) > 4 else 5000
+    with pytest.raises(BadImage, match=r"a JPEG of [\d,]+ segments, [\d,]+ bytes before its pixels; expected at most"):
+        decode(data[:2] + segment * count + data[2:], 10**6)
+    assert markers(data[:2] + segment * 300 + data[2:]) == Markers(1, has_end=True)

@@ -78,7 +78,9 @@ def test_only_what_changed_travels(copies: Copies, monkeypatch: pytest.MonkeyPat
     kind = type(here.store)
     put, get = kind.put_bytes, kind.get_to_file
     monkeypatch.setattr(kind, "put_bytes", lambda self, key, *a: (moved.append(f"put {key}"), put(self, key, *a))[1])
-    monkeypatch.setattr(kind, "get_to_file", lambda self, key, p: (moved.append(f"get {key}"), get(self, key, p))[1])
+    monkeypatch.setattr(
+        kind, "get_to_file", lambda self, key, *to: (moved.append(f"get {key}"), get(self, key, *to))[1]
+    )
     write(here, {"two": "2, but longer"})
     here.push()
     there.fetch()
@@ -155,10 +157,10 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(
     get = kind.get_to_file
     left = ["two"]
 
-    def replaced(self: MemoryStore, key: str, path: Path) -> None:
+    def replaced(self: MemoryStore, key: str, path: Path, size: int) -> None:
         if left:
             give(here, left.pop())
-        get(self, key, path)
+        get(self, key, path, size)
 
     monkeypatch.setattr(kind, "get_to_file", replaced)
     there.fetch()

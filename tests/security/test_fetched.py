@@ -268,7 +268,7 @@ def test_predict_follows_no_limit_of_a_run(
     raytl: Raytl,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    _rewrite(run, ("max_pixels: 178956970", "max_pixels: 1"))
+    _rewrite(run, ("max_pixels: 64000000", "max_pixels: 1"))
     photo = next(tmp_path.glob("photos/blue/*.jpg"))
     watcher = Recorder()
     assert len(predict(run.root, photo, on_event=watcher).paths) == 1

@@ -105,8 +105,8 @@ def bomb_of_empty_files(file: Path) -> None:
 def test_an_archive_that_swells_is_refused(
     make: Callable[[Path], None], ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "_BOMB_BYTES", 1 << 20)
-    monkeypatch.setattr(archives, "_BOMB_RATIO", 10)
+    monkeypatch.setattr(archives, "BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr(archives, "BOMB_RATIO", 10)
     make(tmp_path / f"bomb.{ending}")
     with pytest.raises(DataError, match=r"bomb.* makes it more than 10 times its packed size"):
         scan(str(tmp_path / f"bomb.{ending}"))

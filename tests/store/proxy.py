@@ -58,6 +58,7 @@ class Proxy(ThreadingHTTPServer):
         self.chosen: Callable[[Request], bool] = lambda _: False
         self.asked: Counter[str] = Counter()
         self.done = 0
+        self.sent = 0
         self._counting = threading.Lock()
 
     @property
@@ -217,6 +218,28 @@ def wrong_bytes(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
         changed = bytes([answer.body[place] ^ (1 + random.randrange(255))])
         answer.body = answer.body[:place] + changed + answer.body[place + 1 :]
     handler.send(answer)
+
+
+def endless(most: int) -> Fault:
+    """The answer has no length, and its body goes on until the client hangs up, or so many bytes were sent."""
+
+    def flow(proxy: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+        answer = ask()
+        answer.headers = [pair for pair in answer.headers if pair[0].lower() != "content-length"]
+        handler.send_response_only(answer.status)
+        for name, value in answer.headers:
+            if name.lower() not in _HOP:
+                handler.send_header(name, value)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.close_connection = True
+        handler.wfile.write(answer.body)
+        chunk = bytes(1 << 16)
+        for _ in range(most // len(chunk)):
+            handler.wfile.write(chunk)
+            proxy.sent += len(chunk)
+
+    return flow
 
 
 def stalled(seconds: float) -> Fault:

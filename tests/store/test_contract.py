@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.errors import Conflict, NotFound
+from raytl.errors import Conflict, NotFound, StoreError, TooLarge
 from raytl.store.contract import ABSENT, ObjectStore
 
 ODD = ["a b/'c' \"d\".jpg", "é/ü.png", "plus+and%20&=?#.jpg"]
@@ -26,7 +26,7 @@ def test_what_is_put_is_listed_and_got_back(store: ObjectStore, tmp_path: Path) 
         put(store, tmp_path, key, b"x" * number)
     assert [(info.key, info.size) for info in store.list()] == [(k, ODD.index(k)) for k in sorted(ODD)]
     for number, key in enumerate(ODD):
-        store.get_to_file(key, tmp_path / "out" / "file")
+        store.get_to_file(key, tmp_path / "out" / "file", number)
         assert (tmp_path / "out" / "file").read_bytes() == b"x" * number
 
 
@@ -56,7 +56,7 @@ def test_exists_is_about_the_exact_key(store: ObjectStore, tmp_path: Path) -> No
 def test_a_key_that_is_not_there_is_not_found_and_leaves_no_file(store: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(NotFound, match=r"none\.jpg"):
-        store.get_to_file("none.jpg", tmp_path / "out" / "file")
+        store.get_to_file("none.jpg", tmp_path / "out" / "file", 1)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -129,7 +129,7 @@ def test_a_large_file_comes_back_as_it_was_and_its_copy_too(store: ObjectStore, 
     put(store, tmp_path, "large", content)
     store.copy("large", "copy")
     for key in ("large", "copy"):
-        store.get_to_file(key, tmp_path / "out")
+        store.get_to_file(key, tmp_path / "out", len(content))
         assert (tmp_path / "out").read_bytes() == content
     assert store.get_bytes("large", len(content) - 3) == content[-3:]
     copied, large = store.list()
@@ -152,3 +152,21 @@ def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(store: Object
     store.delete("k")
     store.delete("k")
     assert [info.key for info in store.list()] == ["k2"]
+
+
+@pytest.mark.parametrize("listed", [0, 2, 4])
+def test_an_object_that_is_not_as_large_as_it_was_listed_is_an_error_and_leaves_no_file(
+    store: ObjectStore, tmp_path: Path, listed: int
+) -> None:
+    put(store, tmp_path, "k", b"abc")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(StoreError, match=r"k: holds .* listed|k: holds 3 bytes, but the listing said"):
+        store.get_to_file("k", tmp_path / "out" / "file", listed)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_object_larger_than_the_caller_allows_is_too_large(store: ObjectStore, tmp_path: Path) -> None:
+    put(store, tmp_path, "k", b"abc")
+    assert store.get_bytes("k", most=3) == b"abc"
+    with pytest.raises(TooLarge, match=r"k: holds more than 2 bytes; expected at most 2"):
+        store.get_bytes("k", most=2)

@@ -152,7 +152,13 @@ def test_everything_comes_over_kept_connections_and_over_others(
 
 
 @pytest.mark.parametrize(
-    "headers", [{"ETag": '"00000000000000000000000000000000"'}, {"Content-Length": "7"}, {"Content-Length": "9999999"}]
+    "headers",
+    [
+        {"ETag": '"00000000000000000000000000000000"'},
+        {"Content-Length": "7"},
+        {"Content-Length": "9999999"},
+        {"Transfer-Encoding": "chunked"},
+    ],
 )
 def test_what_is_not_as_it_was_listed_does_not_come_and_leaves_nothing(
     objects: Objects, tmp_path: Path, headers: dict[str, str]
@@ -161,6 +167,16 @@ def test_what_is_not_as_it_was_listed_does_not_come_and_leaves_nothing(
     with serving(objects) as route:
         assert list(brought(route, lambda: None, wanted(objects, tmp_path), 0.5)) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_behind_the_listed_ones_are_not_written(objects: Objects, tmp_path: Path) -> None:
+    listed = wanted(objects, tmp_path)
+    short = [Wanted(ObjectInfo(one.info.key, 1, one.info.etag), one.key, one.path) for one in listed]
+    objects.headers = {"Content-Length": "1"}
+    with serving(objects) as route:
+        came = list(brought(route, lambda: None, short, 0.5))
+    assert {info.key for info in came} <= {key for key, body in objects.content.items() if len(body) == 1}
+    assert all(path.stat().st_size <= 1 for path in tmp_path.iterdir())
 
 
 def test_a_digest_that_is_none_is_not_held_against_the_bytes(objects: Objects, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from raytl.store.local import LocalStore
 @pytest.mark.parametrize("key", ["../up", "a/../../up", "/etc/passwd"])
 def test_keys_that_leave_the_folder_are_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(StoreError, match="would lie outside the store"):
-        LocalStore(tmp_path).get_to_file(key, tmp_path / "out")
+        LocalStore(tmp_path).get_to_file(key, tmp_path / "out", 1)
 
 
 def test_names_that_are_not_utf8_are_listed(tmp_path: Path) -> None:

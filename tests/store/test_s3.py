@@ -95,12 +95,15 @@ def test_a_body_that_ends_early_is_unavailable_and_leaves_nothing(
     bucket: str, tmp_path: Path, s3_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Short:
-        def iter_chunks(self, size: int) -> list[bytes]:
-            return [b"only"]
+        left = b"only"
+
+        def read(self, size: int) -> bytes:
+            content, self.left = self.left, b""
+            return content
 
     monkeypatch.setattr(s3.client(), "get_object", lambda **_: {"Body": Short(), "ContentLength": 10})
     with pytest.raises(Unavailable, match="4 bytes came, expected 10"):
-        S3Store(bucket).get_to_file("k", tmp_path / "file")
+        S3Store(bucket).get_to_file("k", tmp_path / "file", 10)
     assert list(tmp_path.iterdir()) == []
 
 

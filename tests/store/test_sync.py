@@ -27,9 +27,9 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     keys: list[str] = []
     real = LocalStore.get_to_file
 
-    def get(self: LocalStore, key: str, path: Path) -> None:
+    def get(self: LocalStore, key: str, path: Path, size: int) -> None:
         keys.append(key)
-        real(self, key, path)
+        real(self, key, path, size)
 
     monkeypatch.setattr(LocalStore, "get_to_file", get)
     return keys
@@ -103,7 +103,7 @@ def test_what_a_store_brings_at_once_is_not_fetched_again_and_is_kept_when_the_r
             (folder / info.key).write_bytes((source / info.key).read_bytes())
             yield info
 
-    def denied(self: LocalStore, key: str, path: Path) -> None:
+    def denied(self: LocalStore, key: str, path: Path, size: int) -> None:
         fetched.append(key)
         raise Denied("no")
 
@@ -168,7 +168,7 @@ def test_keys_that_cannot_be_files_are_refused(source: Path, monkeypatch: pytest
 
 def test_an_object_that_changes_meanwhile_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter([ObjectInfo("cat/1.jpg", 99, "e")]))
-    with pytest.raises(StoreError, match="fetched 9 bytes, but the listing said 99: it changed meanwhile; run again"):
+    with pytest.raises(StoreError, match="holds 9 bytes, but the listing said 99: it changed meanwhile; run again"):
         pull(str(source))
 
 

@@ -11,16 +11,17 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from raytl.data.formats import folders
 from raytl.data.formats import shards as shards_
 from raytl.data.formats.keys import files_below
 from raytl.data.formats.shard_labels import are_class_folders, read
+from raytl.data.formats.tars import Tar, fault_of, opened
 from raytl.data.formats.webdataset import Members, holds_label, label_text
 from raytl.data.formats.zip_names import encoding_note, zip_names
 from raytl.data.manifest import Manifest, Sample, manifest_of
@@ -29,11 +30,15 @@ from raytl.errors import DataError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
+from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, Counted, TooManyBytes
 from raytl.store.drafts import drafted
 
 SUFFIXES = shards_.ARCHIVES
-_BOMB_RATIO, _BOMB_BYTES = 100, 1 << 30
 _CHUNK_BYTES = 1 << 20
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_ADVICE = (
+    "nothing was unpacked.\n  Expected plain files with relative names: make the archive again from the images' folder."
+)
 _FORMAT = 2  # of an unpacked archive: its files, and beside them the notes, which are written last
 _FILES, _NOTES = "files", "notes.json"
 
@@ -137,24 +142,24 @@ def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None =
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in an archive: its name as it is there, its size unpacked, why it cannot be taken, and its bytes."""
+    """A file in an archive: its name and its unpacked size as they are there, why it cannot be taken, and its counted bytes."""
 
     name: str
     size: int
     fault: str
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
 
 
 def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding: str | None) -> list[str]:
     """Unpack into `target`; returns what people should know of the members' names."""
-    packed, total, done = file.stat().st_size, 0, 0
+    packed, done = file.stat().st_size, 0
+    count = ByteCount(max(BOMB_BYTES, BOMB_RATIO * packed))
     target.mkdir(parents=True)
     spellings = Spellings()
     try:
-        with _members(file, zip_encoding) as (members, guessed):
+        with _members(file, zip_encoding, count) as (members, guessed):
             for member in members:
-                total += member.size + tarfile.BLOCKSIZE  # a million empty files are a bomb too
-                _refuse(member, spellings.clash(member.name), total, packed, target, uri)
+                _refuse(member, spellings.clash(member.name), count, target, uri)
                 path = target / member_path(member.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with member.open() as source, path.open("wb") as out:
@@ -162,6 +167,8 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding:
                 done += 1
                 if done % 200 == 0:
                     on_event(Work(f"unpack {file.name}", done, done, "files"))
+    except TooManyBytes as exc:
+        raise DataError(f"{uri}: what is in {file.name} {_swollen()}; {_ADVICE}") from exc
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, lzma.LZMAError, zlib.error) as exc:
         raise DataError(f"{uri}: {file.name} is no whole archive ({exc}); fetch or make it again") from exc
     except OSError as exc:
@@ -170,48 +177,61 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding:
     return [encoding_note(uri, guessed)] if guessed else []
 
 
-def _refuse(member: _Member, clash: str, total: int, packed: int, target: Path, uri: str) -> None:
+def _refuse(member: _Member, clash: str, count: ByteCount, target: Path, uri: str) -> None:
     fault = shards_.odd(member.name, member.fault) or clash
-    if not fault and total > max(_BOMB_BYTES, _BOMB_RATIO * packed):
-        fault = f"makes it more than {_BOMB_RATIO} times its packed size"
+    if not fault and member.size > count.left:
+        fault = _swollen()
     if not fault and member.size > (free := shutil.disk_usage(target).free):
         fault = f"wants {member.size:,} bytes, and {free:,} are free on the cache's disk"
     if fault:
-        raise DataError(
-            f"{uri}: the member {member.name!r} {fault}; nothing was unpacked.\n"
-            "  Expected plain files with relative names: make the archive again from the images' folder."
-        )
+        raise DataError(f"{uri}: the member {shards_.shown(member.name)} {fault}; {_ADVICE}")
+
+
+def _swollen() -> str:
+    return f"makes it more than {BOMB_RATIO} times its packed size"
 
 
 @contextmanager
-def _members(file: Path, zip_encoding: str | None) -> Iterator[tuple[Iterator[_Member], list[str]]]:
-    """The files in the archive, in its order, and those names whose encoding was guessed."""
+def _members(file: Path, zip_encoding: str | None, count: ByteCount) -> Iterator[tuple[Iterator[_Member], list[str]]]:
+    """The files in the archive, in its order, and those names whose encoding was guessed; what is inflated is counted."""
     if file.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(file) as opened:
-            infos = opened.infolist()
+        with zipfile.ZipFile(file) as packed:
+            infos = packed.infolist()
             names, guessed = zip_names(infos, zip_encoding)
-            pairs = zip(infos, names, strict=True)
-            yield (_of_zip(opened, info, name) for info, name in pairs if not info.is_dir()), guessed
+            yield _in_zip(packed, zip(infos, names, strict=True), count), guessed
     else:
-        with tarfile.open(file, tarinfo=shards_.Header) as tar:
-            yield _whole(tar), []
+        with opened(file, count) as tar:
+            yield (_of_tar(tar, info) for info in tar.walk() if not info.isdir()), []
 
 
-def _whole(tar: tarfile.TarFile) -> Iterator[_Member]:
-    yield from (_of_tar(tar, info) for info in tar if not info.isdir())
-    shards_.refuse_torn(tar)
+def _in_zip(
+    packed: zipfile.ZipFile, infos: Iterable[tuple[zipfile.ZipInfo, str]], count: ByteCount
+) -> Iterator[_Member]:
+    for info, name in infos:
+        count.add(tarfile.BLOCKSIZE)  # as in a tar: a million empty files are a bomb too
+        if info.is_dir():
+            count.add(info.file_size)
+        else:
+            yield _of_zip(packed, info, name, count)
 
 
-def _of_zip(opened: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Member:
+def _of_zip(packed: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, count: ByteCount) -> _Member:
+    @contextmanager
+    def inflated() -> Iterator[IO[bytes]]:
+        with packed.open(info) as source:
+            yield cast(IO[bytes], Counted(source, count))
+
     is_link = stat.S_ISLNK(info.external_attr >> 16)
     fault = "is a link" if is_link else "is encrypted" if info.flag_bits & 1 else ""
-    return _Member(name, info.file_size, fault, lambda: opened.open(info))
+    if not fault and info.compress_type not in _PACKINGS:
+        fault = f"is packed by the method {info.compress_type}, which raytl does not read"
+    return _Member(name, info.file_size, fault, inflated)
 
 
-def _of_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
-    def opened() -> IO[bytes]:
+def _of_tar(tar: Tar, info: tarfile.TarInfo) -> _Member:
+    def content() -> IO[bytes]:
         found = tar.extractfile(info)
         assert found is not None, "links and devices were refused"
         return found
 
-    return _Member(info.name, info.size, shards_.fault_of(info), opened)
+    return _Member(info.name, info.size, fault_of(info), content)

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from raytl.data.formats.columns import columns_of, fitness
 from raytl.data.manifest import listed
 from raytl.errors import DataError
+from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, TooManyBytes
 
 TOO_MANY_CELLS = "rows of too many cells (quote paths that hold the delimiter)"
 NOT_ONE_PATH = "paths that are lists or objects (expected one path a row)"
@@ -28,6 +29,9 @@ _HINT = re.compile(
 _HEADER_CHARS = 1 << 20
 _WHOLE = re.compile(r"[-+]?\d+\.0")
 _NOT_A_NUMBER = frozenset({"nan", "<na>"})
+_BATCH_ROWS = 1 << 16
+_CELL_BYTES = 64
+"""Of an empty cell in memory."""
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -205,16 +209,49 @@ def _parquet_rows(file: Path, given: frozenset[str], labelled: bool) -> Iterator
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    count, number = ByteCount(max(BOMB_BYTES, BOMB_RATIO * file.stat().st_size)), 0
     try:
         with pq.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
             places = columns_of(file, names, given, labelled).places
-            content = opened.read(columns=[names[place] for place in places if place >= 0])
+            wanted = [names[place] for place in places if place >= 0]
+            texts = _texts_in(opened, wanted, count)
+        with pq.ParquetFile(
+            file, read_dictionary=texts
+        ) as opened:  # repeated cells are one in memory until they are counted
+            for batch in opened.iter_batches(_BATCH_ROWS, columns=wanted):
+                found = [batch.column(names[place]) if place >= 0 else None for place in places]
+                cells = [[None] * batch.num_rows if column is None else _cells(column, count) for column in found]
+                yield from map(_Raw, range(number + 1, number + batch.num_rows + 1), *cells)
+                number += batch.num_rows
     except pa.ArrowException as exc:
         raise DataError(f"{file}: not a Parquet file ({exc})") from exc
-    absent = [None] * content.num_rows
-    path, label, split = (content.column(names[place]).to_pylist() if place >= 0 else absent for place in places)
-    yield from map(_Raw, range(1, content.num_rows + 1), path, label, split)
+    except TooManyBytes as exc:
+        raise DataError(
+            f"{file}: its rows take more than {BOMB_RATIO} times its size; expected one short path a row. Write the table again"
+        ) from exc
+
+
+def _texts_in(opened: Any, wanted: Sequence[str], count: ByteCount) -> list[str]:
+    """Return those of the columns that hold texts of any length; the bytes of others of a fixed length are counted."""
+    columns = [opened.schema.column(place) for place in range(len(opened.schema))]
+    columns = [column for column in columns if column.path in wanted]
+    count.add(sum(max(0, column.length) for column in columns) * opened.metadata.num_rows)
+    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+
+def _cells(column: Any, count: ByteCount) -> list[Any]:
+    """Return the cells of a column, once their bytes are counted, each as often as it is there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    count.add(len(column) * _CELL_BYTES)
+    if not pa.types.is_dictionary(column.type):
+        count.add(column.nbytes)
+        return list(column.to_pylist())
+    lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
+    count.add(pc.sum(lengths).as_py() or 0)
+    return list(column.cast(column.type.value_type).to_pylist())
 
 
 def _decoded(file: Path, labelled: bool) -> str:

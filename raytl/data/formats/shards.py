@@ -10,39 +10,30 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from raytl.data.formats.shard_labels import read
+from raytl.data.formats.tars import fault_of, opened
 from raytl.data.formats.webdataset import Members, holds_label, is_image, is_skipped, label_text
 from raytl.data.manifest import Manifest, Sample, listed, manifest_of
 from raytl.data.names import Spellings, member_path
-from raytl.errors import DataError, StoreError
+from raytl.errors import DataError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo, ObjectStore
+from raytl.store.counted import ByteCount, TooManyBytes
 from raytl.store.files import written_whole
 from raytl.store.open import part_of
 from raytl.store.retry import retried
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FORMAT = 3
-_NOTES = (b"x", b"g", b"X", b"L", b"K")  # of pax, of all members of pax, of Solaris, and GNU's long names and links
-_MOST_NOTES_BYTES = 1 << 20
+_MOST_PARTS = 64
+"""Of a member's path: its folders and its name."""
+_SHOWN_CHARS = 120
 _AT_ONCE = 2  # shards that lie on the disk at the same time
-
-
-def refuse_torn(tar: tarfile.TarFile) -> None:
-    """Raises a ReadError for a tar, read to its end, that does not end as tars do: one that was cut off between two members
-    would else pass for a whole one of fewer."""
-    assert tar.fileobj is not None, "it is open"
-    tar.fileobj.seek(tar.offset)
-    rest = tar.fileobj.read(tarfile.BLOCKSIZE)
-    if rest != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("unexpected end of data")
-    while rest:
-        if rest.strip(b"\0"):
-            raise tarfile.ReadError("there is more behind its end: two tars in one file?")
-        rest = tar.fileobj.read(1 << 20)
 
 
 @dataclass(frozen=True)
@@ -96,9 +87,7 @@ def _index(store: ObjectStore, info: ObjectInfo, uri: str) -> _Index:
         place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:
         shard = Path(folder, "shard.tar")
-        retried(lambda: store.get_to_file(info.key, shard))
-        if shard.stat().st_size != info.size:
-            raise StoreError(f"{store.uri}/{info.key}: it changed since it was listed; run again")
+        retried(lambda: store.get_to_file(info.key, shard, info.size))
         index = _read_index(shard, f"{uri}: {info.key}")
     with written_whole(place) as part:
         part.write_text(json.dumps(asdict(index)), encoding="utf-8")
@@ -108,17 +97,16 @@ def _index(store: ObjectStore, info: ObjectInfo, uri: str) -> _Index:
 def _read_index(shard: Path, where: str) -> _Index:
     index, spellings = _Index({}, {}, []), Spellings()
     try:
-        with tarfile.open(shard, mode="r:", tarinfo=Header) as tar:
-            for found in tar:
+        with opened(shard, ByteCount(shard.stat().st_size), plain=True) as tar:
+            for found in tar.walk():
                 if found.isdir():
                     continue
                 if fault := odd(found.name, fault_of(found)) or spellings.clash(found.name):
                     raise DataError(
-                        f"{where}: the member {found.name!r} {fault}; make the shard again from plain files"
+                        f"{where}: the member {shown(found.name)} {fault}; make the shard again from plain files"
                     )
                 _take(index, tar, found)
-            refuse_torn(tar)
-    except (tarfile.TarError, EOFError) as exc:
+    except (tarfile.TarError, EOFError, TooManyBytes) as exc:
         raise DataError(f"{where} is no whole tar ({exc}); make it again (compressed ones are not streamed)") from exc
     return replace(index, others=sorted(set(index.others)))
 
@@ -128,29 +116,20 @@ def _take(index: _Index, tar: tarfile.TarFile, found: tarfile.TarInfo) -> None:
     name, content = member_path(found.name), tar.extractfile(found)
     assert content is not None, "links and devices were refused"
     if is_image(name):
-        index.images[name] = (found.offset_data, found.size, hashlib.sha256(content.read()).hexdigest())
+        index.images[name] = (
+            found.offset_data,
+            found.size,
+            hashlib.file_digest(cast(BufferedReader, content), "sha256").hexdigest(),
+        )
     elif holds_label(name):
         index.texts[name] = label_text(name, content)
     else:
         index.others.append(name)
 
 
-class Header(tarfile.TarInfo):
-    """A member's header. Names and attributes that do not fit one come before it, as a member that tarfile reads at once:
-    in a compressed tar it may swell to any size."""
-
-    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in _NOTES and self.size > _MOST_NOTES_BYTES:
-            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
-        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]  # typeshed leaves it out
-        return found
-
-
-def fault_of(member: tarfile.TarInfo) -> str:
-    """Why a member of a tar is no plain file; empty for one."""
-    if member.issparse():
-        return "is a sparse file"
-    return "" if member.isreg() else "is a link" if member.islnk() or member.issym() else "is a device"
+def shown(name: str) -> str:
+    """Return a member's name as errors have it: quoted, and cut where it is long."""
+    return repr(name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}...")
 
 
 def odd(name: str, fault: str = "") -> str:
@@ -160,6 +139,8 @@ def odd(name: str, fault: str = "") -> str:
         return fault
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or not parts:
         return "would lie outside the archive's folder"
+    if len(parts) > _MOST_PARTS:
+        return f"has a path of {len(parts)} parts, and at most {_MOST_PARTS} are expected"
     return "has a drive's name" if re.match(r"[a-zA-Z]:", name) else ""
 
 

@@ -1,0 +1,99 @@
+"""Take the bodies of a store's answers up to the size that was listed, as a body need not end where it says, or at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.response import StreamingBody
+
+from raytl.errors import StoreError, TooLarge, Unavailable
+from raytl.store.contract import resized, too_large
+from raytl.store.counted import ByteCount, Counted, TooManyBytes, read_up_to
+
+MOST_ANSWER_BYTES = 64 << 20
+"""Of an answer that is no object: a thousand keys of 1,024 bytes, each byte escaped, are a tenth of it."""
+_CHUNK_BYTES = 1 << 20
+
+
+def body(answer: dict[str, Any], most: int, where: str) -> bytes:
+    """Return the bytes of an object of at most `most`.
+
+    Raises:
+        TooLarge: it is larger.
+    """
+    try:
+        return read_up_to(answer["Body"], most)
+    except TooManyBytes as exc:
+        answer["Body"].close()
+        raise TooLarge(too_large(where, most)) from exc
+
+
+def body_to_file(answer: dict[str, Any], path: Path, size: int, where: str) -> str:
+    """Write an object of the listed `size` to the file, and return its MD5.
+
+    Raises:
+        TooLarge: more bytes came.
+        StoreError: the store announces another size.
+        Unavailable: it ended early.
+    """
+    announced = answer.get("ContentLength", size)
+    if announced != size:
+        raise StoreError(resized(where, announced, size))
+    digest, source = hashlib.md5(usedforsecurity=False), Counted(answer["Body"], ByteCount(size))
+    try:
+        with path.open("wb") as file:
+            while chunk := source.read(_CHUNK_BYTES):
+                file.write(chunk)
+                digest.update(chunk)
+    except TooManyBytes as exc:
+        answer["Body"].close()
+        raise TooLarge(
+            f"{where}: more bytes came than the {size:,} that were listed; expected the object to end there. Check the object"
+        ) from exc
+    if source.tell() != size:
+        raise Unavailable(f"{where}: {source.tell()} bytes came, expected {size}")
+    return digest.hexdigest()
+
+
+def bound_answers(client: Any) -> None:
+    """Have a client of boto3's read at most `MOST_ANSWER_BYTES` of an answer that is no object: a listing, a head, an error.
+
+    boto3 reads such answers whole. The handler of this event may send the request itself.
+    """
+    session = client._endpoint.http_session
+
+    def sent(request: Any, **_: Any) -> Any:
+        is_object = request.stream_output
+        request.stream_output = True  # its body is read below
+        answer = session.send(request)
+        if not is_object or answer.status_code >= 300:
+            answer.raw = _Read(_answer(answer.raw, request.url.partition("?")[0]))
+        return answer
+
+    client.meta.events.register_last("before-send.s3", sent)
+
+
+def _answer(raw: Any, url: str) -> bytes:
+    try:
+        return read_up_to(StreamingBody(raw, content_length=None), MOST_ANSWER_BYTES)  # which has boto3's errors
+    except TooManyBytes as exc:
+        raw.close()
+        raise StoreError(
+            f"{url}: the answer is longer than {MOST_ANSWER_BYTES:,} bytes; expected that of an S3 store. "
+            "Check AWS_ENDPOINT_URL"
+        ) from exc
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Stands for an answer's body that was read."""
+
+    content: bytes
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield it."""
+        yield self.content
