@@ -24,7 +24,7 @@ from raytl.registry.registry import Registry
 from raytl.retrain import features
 from raytl.retrain.changes import LEAST, Changes, came, changes
 from raytl.retrain.publish import MEMORY, recorded_samples
-from raytl.retrain.sides import Memory, Sided, settled
+from raytl.retrain.sides import MEMORY_FORMAT, Memory, Sided, settled
 from raytl.store.claims import evict
 from raytl.store.open import open_store
 from raytl.store.retry import retried
@@ -66,7 +66,7 @@ def look(
     memory = Memory({}, {})
     if trained is not None:
         folder = folder_of(registry, trained)
-        before, memory = recorded_samples(folder), Memory.decoded((folder / MEMORY).read_bytes())
+        before, memory = recorded_samples(folder), _remembered(folder / MEMORY)
     config = experiment.data
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
     evict(int(config.pull_limit_gb * 1e9))
@@ -87,6 +87,10 @@ def look(
     if champion is not None and found.any:
         found = _measured(experiment, registry, champion, came(before, sided.samples), found, on_event)
     return Seen(sided, found, digest)
+
+
+def _remembered(path: Path) -> Memory:
+    return Memory.decoded(MEMORY_FORMAT.content(path, lines=True), str(path))
 
 
 def frozen(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:

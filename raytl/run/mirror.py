@@ -17,14 +17,18 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from raytl.errors import Conflict, NotFound, RunError, Unavailable
 from raytl.run.atomic import replace_dir, write_json
+from raytl.run.plain import encode
+from raytl.run.whole import MEMORY_FORMAT, WHOLE_FORMAT, Memory
 from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
 from raytl.store.lease import KEY as LEASE
 from raytl.store.retry import retried
+from raytl.stored.files import FileEntry
 
 WHOLE = "WHOLE.json"
 BEST, LAST = "checkpoints/best", "checkpoints/last"
@@ -99,7 +103,7 @@ class Mirror:
         with self._remembering() as memory:
             token = secrets.token_hex(6)
             files = sorted(path for path in source.rglob("*") if path.is_file())
-            entries = {path.relative_to(source).as_posix(): _entry(path) for path in files}
+            entries = {path.relative_to(source).as_posix(): asdict(_entry(path)) for path in files}
             _each(lambda key: retried(lambda: self.store.put_file(source / key, f"{name}/{token}/{key}")), entries)
             content = json.dumps({"token": token, "files": entries}, indent=2).encode()
             known = self._etag(f"{name}/{WHOLE}") if over else memory["folders"].get(name, {}).get("etag", ABSENT)
@@ -151,8 +155,9 @@ class Mirror:
         with self._remembering() as memory:
             for name, known in memory["folders"].items():
                 key = f"{name}/{WHOLE}"
-                content = json.loads(retried(lambda key=key: self.store.get_bytes(key)))  # type: ignore[misc]
-                fresh = json.dumps({**content, "writer": secrets.token_hex(6)}, indent=2).encode()
+                content = retried(lambda key=key: self.store.get_bytes(key))  # type: ignore[misc]
+                whole = WHOLE_FORMAT.read(content, f"{self.store.uri}/{key}")
+                fresh = encode(asdict(replace(whole, writer=secrets.token_hex(6))), indent=2)
                 known["etag"] = self._put(key, fresh, known["etag"]).etag
 
     @property
@@ -242,13 +247,13 @@ class Mirror:
     def _read_folder(self, name: str, target: Path) -> dict[str, Any]:
         key = f"{name}/{WHOLE}"
         etag = retried(lambda: self.store.stat(key)).etag
-        token, files = _whole(retried(lambda: self.store.get_bytes(key)), f"{self.store.uri}/{key}")
+        whole = WHOLE_FORMAT.read(retried(lambda: self.store.get_bytes(key)), f"{self.store.uri}/{key}")
+        token, files = whole.token, whole.files
         temporary = target.with_name(f".{target.name}.fetched")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
 
-        def fetch(item: tuple[str, dict[str, Any]]) -> None:
-            _refuse_outside(self.store.uri, item[0])
+        def fetch(item: tuple[str, FileEntry]) -> None:
             place = temporary / item[0]
             source = f"{name}/{token}/{item[0]}"
 
@@ -297,8 +302,7 @@ class Mirror:
 
     def _memory(self) -> dict[str, Any]:
         path = self.root / _MEMORY
-        empty: dict[str, Any] = {"files": {}, "folders": {}}
-        return json.loads(path.read_bytes()) if path.exists() else empty
+        return asdict(MEMORY_FORMAT.load(path) if path.exists() else Memory({}, {}))
 
     @contextmanager
     def _remembering(self) -> Iterator[dict[str, Any]]:
@@ -358,15 +362,6 @@ def _is_hidden(key: str) -> bool:
     return key == LEASE or any(part.startswith(".") and part != ".." for part in key.split("/"))
 
 
-def _whole(content: bytes, where: str) -> tuple[str, dict[str, dict[str, Any]]]:
-    """The token and the files that a WHOLE.json tells of."""
-    try:
-        listed = json.loads(content)
-        return str(listed["token"]), dict(listed["files"])
-    except (ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise RunError(f"{where} tells of no checkpoint ({type(exc).__name__}); it was damaged or edited") from exc
-
-
 def _refuse_outside(uri: str, key: str) -> None:
     if key.startswith("/") or ".." in key.split("/") or "\0" in key:
         raise RunError(f"{uri}: found the key {key!r}, which would lie outside the run; remove it there")
@@ -377,9 +372,9 @@ def _local(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def _entry(path: Path) -> FileEntry:
     with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return FileEntry(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _each(action: Callable[[T], Any], items: Iterable[T]) -> None:

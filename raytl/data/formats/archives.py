@@ -29,6 +29,7 @@ from raytl.errors import DataError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
+from raytl.stored import Format
 
 SUFFIXES = shards_.ARCHIVES
 _BOMB_RATIO, _BOMB_BYTES = 100, 1 << 30
@@ -112,6 +113,15 @@ def _without_suffix(name: str) -> str:
     return name[: len(name) - len(suffix)]
 
 
+NOTES_FORMAT = Format[tuple[str, ...]](
+    tuple[str, ...],
+    "the notes on an archive",
+    "Delete its folder, and it is unpacked again.",
+    DataError,
+    max_bytes=64 << 20,
+)
+
+
 def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None = None) -> tuple[Path, tuple[str, ...]]:
     """The folder in the node's cache that holds what is in `file`, and what people should know of its names; unpacked once,
     whatever number of processes want it. Names are in NFC there.
@@ -136,7 +146,7 @@ def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None =
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
-    return place / _FILES, tuple(json.loads((place / _NOTES).read_text()))
+    return place / _FILES, NOTES_FORMAT.load(place / _NOTES)
 
 
 @dataclass(frozen=True)
