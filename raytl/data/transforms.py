@@ -27,6 +27,7 @@ MAX_ASPECT = 8.0
 MIN_IMAGE_PX, MAX_IMAGE_PX, MAX_RESIZE_PX = 8, 4096, 8192
 """Sides in pixels that a stored model may ask for: a longer one would have each image take gigabytes."""
 _MODES = tuple(mode.value for mode in InterpolationMode)
+_Interpolation = Annotated[str, Bound(f"one of {', '.join(_MODES)}", lambda value: value in _MODES)]
 _Channel = Annotated[float, within(-1000, 1000)]
 _Spread = Annotated[float, within(1e-6, 1000)]
 
@@ -41,7 +42,7 @@ class Preprocess:
     image_px: Annotated[int, within(MIN_IMAGE_PX, MAX_IMAGE_PX, "pixels")]
     resize_px: Annotated[int, within(1, MAX_RESIZE_PX, "pixels")]
     crop_mode: Literal["center", "squash"]
-    interpolation: Annotated[str, Bound(f"one of {', '.join(_MODES)}", lambda value: value in _MODES)]
+    interpolation: _Interpolation
     mean: tuple[_Channel, _Channel, _Channel]
     std: tuple[_Spread, _Spread, _Spread]
     bit_depth: BitDepth = SIXTEEN_BITS

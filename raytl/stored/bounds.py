@@ -68,6 +68,7 @@ Digest = Annotated[str, matching(r"[0-9a-f]{64}", "64 hexadecimal digits")]
 Name = Annotated[str, at_most(4096)]
 Inside = Annotated[str, at_most(4096), Bound("a relative path inside the folder", _is_inside)]
 """The path of a file below a folder."""
+FilePath = Annotated[str, at_most(4096), Bound("a path without NUL", lambda path: "\0" not in path)]
 Moment = Annotated[str, Bound("a date and time with its offset (ISO 8601)", _is_moment)]
 Token = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", "letters, digits, '.', '_' and '-'")]
 """A part of a key or of a file's name."""

@@ -100,7 +100,7 @@ class Format(Generic[T]):
                 raise Fault(f"found {len(content):,} bytes", f"{self.max_bytes:,} at most")
             plain = parse(content)
         except Fault as fault:
-            raise self._error(where, str(fault)) from fault
+            raise self._damaged(where, fault) from fault
         return self._typed(plain, where)
 
     def _typed(self, plain: Any, where: str) -> tuple[T, Foreign]:
@@ -109,7 +109,7 @@ class Format(Generic[T]):
             self._refuse_newer(plain)
             value = reader(self.kind)(plain, foreign)
         except Fault as fault:
-            raise self._error(where, str(fault)) from fault
+            raise self._damaged(where, fault) from fault
         return value, [keys for keys in foreign if keys != (VERSION,)]
 
     def _refuse_newer(self, plain: Any) -> None:
@@ -118,6 +118,9 @@ class Format(Generic[T]):
             raise mismatch(found, f"{self.version}, as a newer raytl wrote it (upgrade raytl to read it)").below(
                 VERSION
             )
+
+    def _damaged(self, where: str, fault: Fault) -> RaytlError:
+        return self._error(where, str(fault) if fault.keys else f"cannot be read as {self.name}: {fault}")
 
     def _error(self, where: str, fault: str) -> RaytlError:
         return self.error(f"{where}: {fault}. {self.advice}")

@@ -36,5 +36,5 @@ def test_a_folder_without_a_card_says_what_is_expected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"classes": [], "preprocess": {}, "odd": 1}'])
 def test_a_broken_card_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / CARD).write_text(text, encoding="utf-8")
-    with pytest.raises(ModelError, match=r"model.json cannot be read as a model card"):
+    with pytest.raises(ModelError, match=r"model\.json: .*expected .*Restore the file, or save the model again"):
         read_card(tmp_path)

@@ -7,7 +7,6 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 from PIL import Image
 
@@ -21,7 +20,7 @@ from raytl.retrain.page.tick import Flip, tick_page
 from raytl.retrain.ticks import WORK, Tick, all_ticks
 from raytl.store.retry import retried
 from raytl.stored import Format
-from raytl.stored.bounds import Bound, Name, Score
+from raytl.stored.bounds import FilePath, Name, Score
 
 INDEX = "index.html"
 _MOST = 8
@@ -55,7 +54,7 @@ class _Row:
     """What both models said of an evaluation image."""
 
     key: str
-    path: Annotated[str, Bound("a path without NUL", lambda path: "\0" not in path)]
+    path: FilePath
     label: Name
     split: str | None
     digest: Name
