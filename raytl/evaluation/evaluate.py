@@ -66,7 +66,7 @@ def evaluate(
     told = stored_experiment(folder.experiment)
     tell_ignored(told, machine, workers, on_event)
     recipe = told.recipe
-    card = _card(folder)
+    card = _card(folder, on_event)
     with one_look_at_a_time(folder) if split == "test" else nullcontext():
         if split == "test" and not again and (reported := _reported(folder, card.digest, on_event)):
             home.push()  # in case the process that wrote the report died before it was stored
@@ -148,9 +148,9 @@ def _check_run(folder: RunFolder, split: str) -> None:
             raise RunError(f"{folder.root}: the run is not as it was when it ended:\n" + "\n".join(problems[:10]))
 
 
-def _card(folder: RunFolder) -> Card:
+def _card(folder: RunFolder, on_event: OnEvent) -> Card:
     """The best checkpoint's card, its digest that of the tensors as they lie there."""
-    card = read_card(folder.best)
+    card = read_card(folder.best, on_event)
     if digest(folder.best) != card.digest:
         raise RunError(f"{folder.best}: the weights are not those that model.json tells of; restore the checkpoint")
     return card

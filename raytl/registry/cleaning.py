@@ -68,7 +68,8 @@ def planned(registry: Registry, keep: int, needed: Mapping[int, str], now: datet
     Raises:
         RegistryError: a record or a move cannot be read, so that what it needs is not known.
     """
-    if unread := registry.unread():
+    survey = registry.survey()
+    if unread := survey.unread:
         raise RegistryError(
             f"{registry.uri}: {len(unread)} objects cannot be read, and what they need is not known; nothing was removed. "
             "Restore or delete them first:\n" + "\n".join(f"  {each.reason}" for each in unread[:_MAX_NAMED])
@@ -77,9 +78,9 @@ def planned(registry: Registry, keep: int, needed: Mapping[int, str], now: datet
     sizes: dict[str, list[int]] = {}
     for info in listed:
         sizes.setdefault(info.key.split("/")[1], []).append(info.size)
-    records = registry.records()
+    records = survey.records
     found = cleaning(
-        records, registry.state().aliases, registry.history(), needed, keep, sizes.keys(), now or datetime.now(UTC)
+        records, registry.state().aliases, survey.history, needed, keep, sizes.keys(), now or datetime.now(UTC)
     )
     gone = [*found.orphans, *(record.token for record in records if record.number in found.removed)]
     return Cleaning(

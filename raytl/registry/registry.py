@@ -20,7 +20,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -49,6 +49,16 @@ _THREADS = 16
 _MAX_DIGITS = 8
 _STAMP = "%Y%m%dT%H%M%SZ"
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All versions and moves of a registry, the objects that cannot be read, and the names of those that are neither."""
+
+    records: list[Record]
+    history: list[Move]
+    unread: list[Unread]
+    strays: list[str]
 
 
 class Registry:
@@ -88,7 +98,7 @@ class Registry:
 
     def records(self) -> list[Record]:
         """The versions whose records can be read, oldest first; a warning names the others."""
-        return self._readable(self.numbers(), _version, RECORD_FORMAT)[0]
+        return self._readable(self.numbers(), _version, RECORD_FORMAT)
 
     def newest_record(self) -> Record | None:
         """The newest version whose record can be read."""
@@ -121,16 +131,15 @@ class Registry:
 
     def history(self) -> list[Move]:
         """Every move of an alias that can be read, oldest first; a warning names the others."""
-        return self._readable(self._listed(MOVES, _move)[0], _move, MOVE_FORMAT)[0]
+        return self._readable(self._listed(MOVES, _move)[0], _move, MOVE_FORMAT)
 
-    def unread(self) -> list[Unread]:
-        """The records and moves that cannot be read, with the reasons."""
-        records = self._readable(self.numbers(), _version, RECORD_FORMAT)[1]
-        return records + self._readable(self._listed(MOVES, _move)[0], _move, MOVE_FORMAT)[1]
-
-    def strays(self) -> list[str]:
-        """The objects among the records and moves that are neither, by their names."""
-        return self._listed(VERSIONS, _version)[1] + self._listed(MOVES, _move)[1]
+    def survey(self) -> Survey:
+        """Everything in the registry, with what cannot be read and what is no part of it."""
+        numbers, others = self._listed(VERSIONS, _version)
+        moves, more = self._listed(MOVES, _move)
+        records, damaged = self._read_all(numbers, _version, RECORD_FORMAT)
+        history, torn = self._read_all(moves, _move, MOVE_FORMAT)
+        return Survey(records, history, damaged + torn, others + more)
 
     def resolve(self, which: str | int, state: State | None = None) -> int:
         """The number of the version that an alias, or a number, names.
@@ -261,10 +270,17 @@ class Registry:
             raise RegistryError(f"{self.uri}/{key}: number: found {found}; expected {number}. {kind.advice}")
         return value
 
-    def _readable(
+    def _readable(self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]) -> list[T]:
+        """The objects that can be read; a warning names the others."""
+        found, unread = self._read_all(numbers, key_of, kind)
+        for each in unread:
+            self._note(Message(f"unreadable, ignored: {each.reason}", "warning"))
+        return found
+
+    def _read_all(
         self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]
     ) -> tuple[list[T], list[Unread]]:
-        """The objects that can be read, and the others with their reasons, which are warned of."""
+        """The objects that can be read, and the others with their reasons."""
 
         def read(number: int) -> T | Unread | None:
             try:
@@ -275,11 +291,9 @@ class Registry:
                 return Unread(key_of(number), str(error))
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = list(pool.map(read, numbers))
+            found = [each for each in pool.map(read, numbers) if each is not None]
         unread = [each for each in found if isinstance(each, Unread)]
-        for each in unread:
-            self._note(Message(f"unreadable, ignored: {each.reason}", "warning"))
-        return [each for each in found if each is not None and not isinstance(each, Unread)], unread
+        return [each for each in found if not isinstance(each, Unread)], unread
 
     def _newest(self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]) -> T | None:
         """The newest of the objects that can be read."""

@@ -43,8 +43,8 @@ def parse_text(text: str) -> Any:
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [member for each in level for member in _members(each)]
+    for _ in range(MAX_DEPTH):
+        level = [member for each in level for member in _members(each) if isinstance(member, (dict, list))]
         if not level:
             return
     raise _too_deep()
