@@ -7,6 +7,7 @@ defaults here hold. A union of dataclasses is told apart by the key `kind`, whic
 from __future__ import annotations
 
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from raytl.stored.fault import Fault, mismatch
 MAX_CHARACTERS = 1 << 16
 MAX_ITEMS = 10_000_000
 MAX_INTEGER = 2**64 - 1
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of surrogate pairs, but for those by which Python holds the bytes of file names that are not UTF-8."""
 KIND = "kind"
 
 Foreign = list[tuple[str | int, ...]]
@@ -55,6 +58,8 @@ def _text(value: Any, foreign: Foreign) -> str:
         raise mismatch(value, "text")
     if len(value) > MAX_CHARACTERS:
         raise mismatch(value, f"{MAX_CHARACTERS} characters at most")
+    if not value.isascii() and _HALVES.search(value):
+        raise mismatch(value, "text without half of a surrogate pair")
     return value
 
 

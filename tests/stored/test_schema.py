@@ -82,6 +82,12 @@ def test_keys_that_are_not_known_are_ignored_and_listed_with_where_they_are() ->
         (bool, 1, "found 1; expected true or false"),
         (str, None, "found null; expected text"),
         (str, "x" * 65537, "found a text of 65537 characters; expected 65536 characters at most"),
+        (str, "a\ud800", "found the text 'a\\ud800'; expected text without half of a surrogate pair"),
+        (
+            dict[str, Any],
+            {"\udfff": 1},
+            "'\\udfff': found the text '\\udfff'; expected text without half of a surrogate pair",
+        ),
         (Annotated[str, at_most(3)], "four", "found the text 'four'; expected 3 characters at most"),
         (Annotated[str, matching("[ab]+", "a and b")], "abc", "found the text 'abc'; expected a and b"),
         (int | None, "x", "found the text 'x'; expected an integer"),

@@ -36,7 +36,7 @@ def write_pages(registry: Registry, tick: Tick, name: str, max_pixels: int) -> s
     depth = _depth(registry, tick.version)
     text = tick_page(tick, name, *(_flips(part, max_pixels, depth) for part in (gained, lost)))
     key = f"pages/{tick.id}.html"
-    retried(lambda: registry.store.put_bytes(key, text.encode()))
+    retried(lambda: registry.store.put_bytes(key, text.encode("utf-8", "backslashreplace")))
     write_index(registry, name)
     return key
 
@@ -46,7 +46,7 @@ def write_index(registry: Registry, name: str) -> None:
     text = registry_page(
         name, registry.records(), registry.state().aliases, registry.history(), all_ticks(registry.store)
     )
-    retried(lambda: registry.store.put_bytes(INDEX, text.encode()))
+    retried(lambda: registry.store.put_bytes(INDEX, text.encode("utf-8", "backslashreplace")))
 
 
 @dataclass(frozen=True, slots=True)
