@@ -43,6 +43,7 @@ CONNECTIONS = 32
 _CHUNK_BYTES = 1 << 20
 PAGE_KEYS = 1000
 """Objects on one page of a listing."""
+_MAX_SIZE_DIGITS = 15
 _COPY_BYTES = 1 << 30
 _NO_ETAG = "0" * 32
 _LISTERS = 16
@@ -108,18 +109,18 @@ class S3Store:
         """Up to a thousand objects, whether there are more, and the store's clock where it tells it, in seconds since 1970."""
         with translated(self.uri):
             page = client().list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=PAGE_KEYS)
-        date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return (
-            _without_markers(self._infos(page)),
-            bool(page["IsTruncated"]),
-            date and parsedate_to_datetime(date).timestamp(),
-        )
+            date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+            return (
+                _without_markers(self._infos(page)),
+                bool(page["IsTruncated"]),
+                date and parsedate_to_datetime(date).timestamp(),
+            )
 
     def stat(self, key: str) -> ObjectInfo:
         """Asks for the object's head."""
         with translated(self._name(key)):
             head = client().head_object(Bucket=self.bucket, Key=self._full(key))
-        return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
+            return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Asks for a range of the object; of a whole one, what comes is held against its MD5 as in `get_to_file`."""
@@ -199,7 +200,7 @@ class S3Store:
                 if expected is None or not is_not_implemented(exc):
                     raise
                 answer = self._put(key, content, None)
-        return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
+            return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
 
     def guards(self, key: str, content: bytes) -> bool:
         """Puts what is there once more under conditions that do not hold, which is to be refused."""
@@ -376,11 +377,17 @@ def _read_page(
     names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
     rows = ([one.findtext(name, "") for name in names] for one in found)
     customized_response_dict["Objects"] = [
-        (decoded(key), int(size), etag.strip('"'), storage) for key, size, etag, storage in rows
+        (decoded(key), _size(size), etag.strip('"'), storage) for key, size, etag, storage in rows
     ]
     for one in found:
         page.remove(one)
     response_dict["body"] = ElementTree.tostring(page)
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_SIZE_DIGITS):
+        raise ValueError(f"a size of {text[:40]!r} bytes")
+    return int(text)
 
 
 @contextmanager

@@ -37,6 +37,10 @@ ADVICE: dict[type[StoreError], str] = {
     StoreError: "check the URI, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
 }
 
+_UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What an answer without a key, or with another thing under it, ends in."""
+_MAX_SHOWN = 200
+
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
@@ -52,6 +56,11 @@ def translated(where: str) -> Iterator[None]:
         raise Unavailable(f"{where}: {exc}; {ADVICE[Unavailable]}") from exc
     except OSError as exc:
         raise StoreError(f"{where}: {exc}") from exc
+    except _UNREADABLE as exc:
+        raise StoreError(
+            f"{where}: the store's answer cannot be read ({type(exc).__name__}: {str(exc)[:_MAX_SHOWN]}); expected S3's; "
+            f"{ADVICE[StoreError]}"
+        ) from exc
 
 
 def _archive(exc: Exception) -> str:

@@ -60,7 +60,7 @@ def outcome(kind: Stored, content: bytes, folder: Path) -> str:
 def altered(valid: bytes, choose: random.Random) -> bytes:
     """Return the document with a few changes of its structure, its bytes, or both."""
     content = valid
-    for _ in range(choose.randint(1, MAX_CHANGES)):
+    for _ in range(choose.choice((1, 1, 1, 2, MAX_CHANGES))):
         content = choose.choice((_restructured, _restructured, _restructured, _scarred))(content, choose)
     return content
 
@@ -92,7 +92,8 @@ def _changed(value: Any, choose: random.Random) -> Any:
     """Walk down to a random place, and change what is there."""
     inside = value.members if isinstance(value, Pairs) else value if isinstance(value, list) else ()
     if not inside or choose.random() < 0.15:
-        return choose.choice(ODD)
+        alike = [odd for odd in ODD if type(odd) is type(value)]
+        return choose.choice(alike if alike and choose.random() < 0.5 else ODD)
     place = choose.randrange(len(inside))
     if choose.random() < 0.4:
         return _rearranged(value, place, choose)
