@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ def parse(content: bytes) -> Any:
         Fault: it is not UTF-8 JSON, is nested too deep, repeats a key, or has a number with too many digits.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise Fault(f"byte {error.start} is not UTF-8", "JSON in UTF-8") from error
     return parse_text(text)

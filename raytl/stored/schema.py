@@ -117,8 +117,8 @@ def _below(key: str | int, read: Reader, value: Any, foreign: Foreign) -> Any:
         found = read(value, foreign)
     except Fault as fault:
         raise fault.below(key) from fault.__cause__
-    for place in range(known, len(foreign)):
-        foreign[place] = (key, *foreign[place])
+    if len(foreign) > known:
+        foreign[known:] = [(key, *keys) for keys in foreign[known:]]
     return found
 
 
@@ -135,13 +135,10 @@ def _record(kind: Any) -> Reader:
         for name in required:
             if name not in value:
                 raise Fault("missing", "a value").below(name)
-        found = {}
-        for key, member in value.items():
-            if key in readers:
-                found[key] = _below(key, readers[key], member, foreign)
-            else:
-                foreign.append((key,))
-        return kind(**found)
+        known = {key: member for key, member in value.items() if key in readers}
+        if len(known) < len(value):
+            foreign += [(key,) for key in value if key not in readers]
+        return kind(**{key: _below(key, readers[key], member, foreign) for key, member in known.items()})
 
     return read
 

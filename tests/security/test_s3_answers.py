@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
 def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Answering]:
     """A server that the client takes for S3."""
     with _Answering(("127.0.0.1", 0), _Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
