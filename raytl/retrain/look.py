@@ -15,7 +15,7 @@ from raytl.data.formats import scan
 from raytl.data.formats.rows import is_table_name
 from raytl.data.likeness import look_hashes
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.models.backbone import preprocess_of
 from raytl.registry.reader import folder_of
@@ -120,7 +120,11 @@ def _measured(
     bundle, device = folder / "checkpoints" / "best", experiment.compute.device
     try:
         now = features.seen(bundle, features.some(new), device, experiment.data.max_pixels, on_event)
+        path = folder / features.FILE
+        before = features.Seen.decoded(path.read_bytes(), str(path))
+        if (width := before.features.shape[1]) != (expected := now.features.shape[1]):
+            raise RegistryError(f"{path}: found {width} features of each image; expected {expected}")
     except RaytlError as error:
         on_event(Message(f"drift was not measured: {error}", "warning"))
         return found
-    return found.measured(*features.compared(features.Seen.decoded((folder / features.FILE).read_bytes()), now))
+    return found.measured(*features.compared(before, now))

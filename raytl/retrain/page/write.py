@@ -95,19 +95,25 @@ def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth) -> list[Flip]
     """The ones that the challenger is surest of, with their pictures."""
     best = sorted(rows, key=lambda row: -row.confidence)[:_MOST]
     return [
-        Flip(row.key, row.label, row.champion or "", row.challenger or "", _picture(row, max_pixels, depth))
+        Flip(
+            row.key,
+            row.label,
+            row.champion or "",
+            row.challenger or "",
+            _picture(row.path, row.digest, max_pixels, depth),
+        )
         for row in best
     ]
 
 
-def _picture(row: _Row, max_pixels: int, depth: BitDepth) -> str:
-    """Return the image of a row as a data URI; empty where the file at its path is not the one that was compared on.
+def _picture(path: str, digest: str, max_pixels: int, depth: BitDepth) -> str:
+    """Return the image at `path` as a data URI; empty where the file is not the one with the digest that was compared on.
 
     Rows come from the registry: without the digest, one could name any photo of this machine and have it published.
     """
     try:
-        content = read(row.path, max_pixels)
-        if hashlib.sha256(content).hexdigest() != row.digest:
+        content = read(path, max_pixels)
+        if hashlib.sha256(content).hexdigest() != digest:
             return ""
         image = decode(content, max_pixels, depth)
     except (BadImage, StoreError):  # it went away since
