@@ -35,6 +35,7 @@ from raytl.run.mirror import Mirror
 from raytl.run.plain import encode
 from raytl.run.provenance import PROVENANCE_FORMAT, provenance
 from raytl.search import features, summary
+from raytl.search.record import ATTRIBUTES_FORMAT
 from raytl.search.replicas import Replicas
 from raytl.store import sync
 from raytl.store.memory import MemoryStore
@@ -300,6 +301,9 @@ SWEEPS = [
     Stored("search.summary:CLOCK_FORMAT", encode({"wall_s": 9.5}), at("clock.json", summary.wall_s), "clock.json"),
     Stored("search.replicas:REPLICA_FORMAT", lines({"number": 1, "seed": 2, "score": 0.5, "reason": "", "seconds": 1.0}),
            at("replicates.jsonl", _replicas), "replicates.jsonl"),
+    Stored("search.record:ATTRIBUTES_FORMAT",
+           encode({"overrides": {"optim.lr": 0.1}, "best": [0.5], "best_epoch": 1, "seconds": 1.5, "folder": "trials/x"}),
+           by_path("study.log", ATTRIBUTES_FORMAT), "study.log"),
     Stored("search.features:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}),
            by_path("card.json", features.ROWS_FORMAT), "card.json"),
     Stored("store.sync:PULLED_FORMAT", encode([PULLED, PULLED]),
