@@ -62,7 +62,7 @@ def evaluate(
     machine = in_force(machine, device, workers)
     home = Home.open(str(run))
     folder = home.folder
-    _check_run(folder, split)
+    _check_run(folder, split, on_event)
     told = stored_experiment(folder.experiment)
     tell_ignored(told, machine, workers, on_event)
     recipe = told.recipe
@@ -135,7 +135,7 @@ def _check_options(split: str, again: bool, workers: int) -> None:
         raise UserError(f"workers: found {workers}, expected 1 or more")
 
 
-def _check_run(folder: RunFolder, split: str) -> None:
+def _check_run(folder: RunFolder, split: str, on_event: OnEvent) -> None:
     """The test is for a run that has ended and is as it ended: training on after a look would have seen it."""
     if split == "test" or folder.manifest.exists():
         if not folder.manifest.exists():
@@ -143,7 +143,7 @@ def _check_run(folder: RunFolder, split: str) -> None:
                 f"{folder.root}: this run is not finished, and its test split stays locked until it is; "
                 "run its `raytl train` command again to finish it, or evaluate the val split"
             )
-        problems = folder.verify()
+        problems = folder.verify(on_event)
         if problems:
             raise RunError(f"{folder.root}: the run is not as it was when it ended:\n" + "\n".join(problems[:10]))
 

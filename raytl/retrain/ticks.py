@@ -143,14 +143,14 @@ def all_ticks(store: ObjectStore, on_event: OnEvent = ignore) -> list[Tick]:
     return sorted((tick for tick in found if tick is not None), key=lambda tick: tick.id)
 
 
-def read_tick(store: ObjectStore, key: str) -> Tick:
-    """The tick that is stored under `key`.
+def read_tick(store: ObjectStore, key: str, on_event: OnEvent = ignore) -> Tick:
+    """The tick that is stored under `key`; keys that this version does not know are ignored and listed.
 
     Raises:
         RegistryError: it cannot be read, or is another one than its key says.
     """
     where = f"{store.uri}/{key}"
-    tick = TICK_FORMAT.read(retried(lambda: store.get_bytes(key)), where)
+    tick = TICK_FORMAT.read(retried(lambda: store.get_bytes(key)), where, on_event)
     if (named := _id(key)) != tick.id:
         raise RegistryError(f"{where}: id: found {tick.id}; expected {named}. {TICK_FORMAT.advice}")
     return tick
@@ -158,7 +158,7 @@ def read_tick(store: ObjectStore, key: str) -> Tick:
 
 def _readable(store: ObjectStore, key: str, on_event: OnEvent) -> Tick | None:
     try:
-        return read_tick(store, key)
+        return read_tick(store, key, on_event)
     except RegistryError as error:
         on_event(Message(f"unreadable, ignored: {error}", "warning"))
         return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from raytl.config.places import run_uri
 from raytl.errors import RunError
+from raytl.events import OnEvent, ignore
 from raytl.run.atomic import settle_dir, write_json
 from raytl.store.cache import cache_root
 from raytl.stored import Format
@@ -179,12 +180,12 @@ class RunFolder:
         files = {name: asdict(_entry(self.root / name)) for name in sorted(self._lasting())}
         write_json(self.manifest, {"format": 1, "summary": summary, "files": files})
 
-    def verify(self) -> list[str]:
+    def verify(self, on_event: OnEvent = ignore) -> list[str]:
         """Every way in which the files differ from the manifest, as lines; none when the run is whole."""
         if not self.manifest.exists():
             return [f"{self.manifest}: missing; the run is not finished"]
         try:
-            manifest = MANIFEST_FORMAT.load(self.manifest)
+            manifest = MANIFEST_FORMAT.load(self.manifest, on_event)
         except RunError as error:
             return [str(error)]
         unlisted = [f"{self.manifest}: it does not list {name}, which every run holds" for name in manifest.unlisted]

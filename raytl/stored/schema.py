@@ -10,7 +10,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -100,9 +100,9 @@ def _nothing(value: Any, foreign: Foreign) -> None:
 def _anything(value: Any, foreign: Foreign) -> Any:
     """Read a value of any type, whose parts are within the default bounds."""
     if isinstance(value, dict):
-        return {_text(key, foreign): _below(key, _anything, member, foreign) for key, member in value.items()}
+        return _mapping(_text, _anything)(value, foreign)
     if isinstance(value, list):
-        return [_below(index, _anything, member, foreign) for index, member in enumerate(value)]
+        return _items(_anything, list)(value, foreign)
     if isinstance(value, str):
         return _text(value, foreign)
     if type(value) in (int, float):
@@ -110,15 +110,19 @@ def _anything(value: Any, foreign: Foreign) -> Any:
     return value
 
 
-def _below(key: str | int, read: Reader, value: Any, foreign: Foreign) -> Any:
-    """Read a member of an object or a list; faults and foreign keys are named from here."""
+def _each(parts: Iterable[tuple[str | int, Reader, Any]], foreign: Foreign) -> list[Any]:
+    """Read the members of an object or a list, given as (key, reader, value); faults and foreign keys are named from here."""
+    found: list[Any] = []
     known = len(foreign)
+    key: str | int = ""
     try:
-        found = read(value, foreign)
+        for key, read, value in parts:
+            found.append(read(value, foreign))
+            if len(foreign) > known:
+                foreign[known:] = [(key, *keys) for keys in foreign[known:]]
+                known = len(foreign)
     except Fault as fault:
         raise fault.below(key) from fault.__cause__
-    if len(foreign) > known:
-        foreign[known:] = [(key, *keys) for keys in foreign[known:]]
     return found
 
 
@@ -135,10 +139,11 @@ def _record(kind: Any) -> Reader:
         for name in required:
             if name not in value:
                 raise Fault("missing", "a value").below(name)
-        known = {key: member for key, member in value.items() if key in readers}
-        if len(known) < len(value):
+        names = [name for name in value if name in readers]
+        found = _each(((name, readers[name], value[name]) for name in names), foreign)
+        if len(names) < len(value):
             foreign += [(key,) for key in value if key not in readers]
-        return kind(**{key: _below(key, readers[key], member, foreign) for key, member in known.items()})
+        return kind(**dict(zip(names, found, strict=True)))
 
     return read
 
@@ -147,10 +152,9 @@ def _mapping(read_key: Reader, read_value: Reader) -> Reader:
     def read(value: Any, foreign: Foreign) -> dict[Any, Any]:
         if not isinstance(value, dict):
             raise mismatch(value, "an object")
-        return {
-            _below(key, read_key, key, foreign): _below(key, read_value, member, foreign)
-            for key, member in value.items()
-        }
+        keys = _each(((key, read_key, key) for key in value), foreign)
+        members = _each(((key, read_value, member) for key, member in value.items()), foreign)
+        return dict(zip(keys, members, strict=True))
 
     return read
 
@@ -161,7 +165,7 @@ def _items(read_item: Reader, collect: Callable[[Any], Any]) -> Reader:
             raise mismatch(value, "a list")
         if len(value) > MAX_ITEMS:
             raise mismatch(value, f"{MAX_ITEMS} items at most")
-        return collect(_below(index, read_item, each, foreign) for index, each in enumerate(value))
+        return collect(_each(((index, read_item, member) for index, member in enumerate(value)), foreign))
 
     return read
 
@@ -170,8 +174,7 @@ def _row(readers: Sequence[Reader]) -> Reader:
     def read(value: Any, foreign: Foreign) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) != len(readers):
             raise mismatch(value, f"a list of {len(readers)}")
-        pairs = zip(readers, value, strict=True)
-        return tuple(_below(index, read_item, each, foreign) for index, (read_item, each) in enumerate(pairs))
+        return tuple(_each(zip(range(len(value)), readers, value, strict=True), foreign))
 
     return read
 
