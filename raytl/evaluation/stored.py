@@ -78,7 +78,7 @@ REPORT_FORMAT = Format[_Report](
     _Report,
     "a report that `raytl evaluate` wrote",
     "Restore the file, or move its folder away to compute the same report again.",
-    max_bytes=256 << 20,
+    max_bytes=64 << 20,
 )
 
 

@@ -36,7 +36,7 @@ class Card:
 
 
 CARD_FORMAT = Format[Card](
-    Card, "a model card", "Restore the file, or save the model again.", ModelError, max_bytes=32 << 20
+    Card, "a model card", "Restore the file, or save the model again.", ModelError, max_bytes=8 << 20
 )
 
 

@@ -84,7 +84,7 @@ class Move:
 
 
 _ADVICE = "The object was damaged or edited: restore it there, or delete it."
-RECORD_FORMAT = Format[Record](Record, "the record of a version", _ADVICE, RegistryError, max_bytes=32 << 20)
+RECORD_FORMAT = Format[Record](Record, "the record of a version", _ADVICE, RegistryError, max_bytes=16 << 20)
 MOVE_FORMAT = Format[Move](Move, "a move of aliases", _ADVICE, RegistryError)
 
 

@@ -104,7 +104,7 @@ TICK_FORMAT = Format[Tick](
     "the record of a tick",
     "The object was damaged or edited: restore it there, or delete it.",
     RegistryError,
-    max_bytes=32 << 20,
+    max_bytes=16 << 20,
 )
 
 

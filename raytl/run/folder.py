@@ -46,7 +46,7 @@ class RunManifest:
 
 
 MANIFEST_FORMAT = Format[RunManifest](
-    RunManifest, "the manifest of a run", "Restore the file, or train again with --new.", RunError, max_bytes=64 << 20
+    RunManifest, "the manifest of a run", "Restore the file, or train again with --new.", RunError, max_bytes=16 << 20
 )
 
 

@@ -80,7 +80,7 @@ STATE_FORMAT = Format[State](
     State,
     "the state of a checkpoint",
     "This checkpoint is damaged.\n  Run the same command with --new to start over; the old run is kept aside.",
-    max_bytes=64 << 20,
+    max_bytes=16 << 20,
 )
 
 

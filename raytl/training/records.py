@@ -33,6 +33,6 @@ class Summary:
     metrics: Metrics
 
 
-SCORE_FORMAT = Format[BestScore](BestScore, "the scores of the best epoch", _ADVICE, max_bytes=256 << 20)
+SCORE_FORMAT = Format[BestScore](BestScore, "the scores of the best epoch", _ADVICE, max_bytes=64 << 20)
 SUMMARY_FORMAT = Format[Summary](Summary, "the summary of a run", _ADVICE)
-CLASSES_FORMAT = Format[tuple[str, ...]](Classes, "the classes of a run", _ADVICE, max_bytes=32 << 20)
+CLASSES_FORMAT = Format[tuple[str, ...]](Classes, "the classes of a run", _ADVICE, max_bytes=8 << 20)
