@@ -37,13 +37,12 @@ from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import written_whole
 from raytl.store.lanes import Route, Wanted, brought, usable
 from raytl.store.reach import reached
-from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
+from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, size_of, translated
 
 CONNECTIONS = 32
 _CHUNK_BYTES = 1 << 20
 PAGE_KEYS = 1000
 """Objects on one page of a listing."""
-_MAX_SIZE_DIGITS = 15
 _COPY_BYTES = 1 << 30
 _NO_ETAG = "0" * 32
 _LISTERS = 16
@@ -377,17 +376,11 @@ def _read_page(
     names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
     rows = ([one.findtext(name, "") for name in names] for one in found)
     customized_response_dict["Objects"] = [
-        (decoded(key), _size(size), etag.strip('"'), storage) for key, size, etag, storage in rows
+        (decoded(key), size_of(size), etag.strip('"'), storage) for key, size, etag, storage in rows
     ]
     for one in found:
         page.remove(one)
     response_dict["body"] = ElementTree.tostring(page)
-
-
-def _size(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_SIZE_DIGITS):
-        raise ValueError(f"a size of {text[:40]!r} bytes")
-    return int(text)
 
 
 @contextmanager

@@ -40,6 +40,7 @@ ADVICE: dict[type[StoreError], str] = {
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError)
 """What an answer without a key, or with another thing under it, ends in."""
 _MAX_SHOWN = 200
+_MAX_SIZE_DIGITS = 15
 
 
 @contextmanager
@@ -90,3 +91,14 @@ def _by_status(status: int) -> type[StoreError]:
     if status in (429, 408) or (status >= 500 and status != _NOT_IMPLEMENTED):
         return Unavailable
     return {404: NotFound, 412: Conflict, 401: Denied, 403: Denied}.get(status, StoreError)
+
+
+def size_of(text: str) -> int:
+    """Return the size that an answer has as `text`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_SIZE_DIGITS):
+        raise ValueError(f"a size of {text[:40]!r} bytes")
+    return int(text)
