@@ -35,6 +35,9 @@ class Card:
         return {**asdict(self), "classes": list(self.classes), "preprocess": self.preprocess.to_json()}
 
 
+PREPROCESS_FORMAT = Format[Preprocess](
+    Preprocess, "the preprocessing of a model", "Change model.preprocess in the experiment.", ModelError
+)
 CARD_FORMAT = Format[Card](
     Card, "a model card", "Restore the file, or save the model again.", ModelError, max_bytes=8 << 20
 )

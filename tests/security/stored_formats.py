@@ -144,6 +144,7 @@ def _mirrored(folder: Path) -> object:
 RUNS = [
     Stored("models.card:CARD_FORMAT", encode(card.Card("test_resnet", ("a", "b"), PREPROCESS, ABC).to_json(), 2),
            at("model.json", lambda folder: encode(card.read_card(folder).to_json())), "model.json"),
+    Stored("models.card:PREPROCESS_FORMAT", encode(PREPROCESS.to_json()), by_path("p.json", card.PREPROCESS_FORMAT), "p.json"),
     Stored("models.probe:PROBE_FORMAT",
            encode({"best": 0.1, "soft": 1.0, "scores": {"1e-05": METRICS, "10.0": METRICS}, "seconds": 2.5}),
            by_path("probe.json", probe.PROBE_FORMAT), "probe.json"),
