@@ -134,6 +134,18 @@ def ignore(event: Event) -> None:
     """The watcher that looks away."""
 
 
+def once(on_event: OnEvent) -> OnEvent:
+    """Return a watcher that passes each event on the first time only."""
+    passed: list[Event] = []
+
+    def watch(event: Event) -> None:
+        if event not in passed:
+            passed.append(event)
+            on_event(event)
+
+    return watch
+
+
 @dataclass
 class Recorder:
     """A watcher that keeps every event, for tests and notebooks."""

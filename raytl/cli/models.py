@@ -21,9 +21,9 @@ from raytl.errors import ConfigError
 from raytl.events import OnEvent, ignore
 from raytl.registry.record import CHAMPION, Move, Record, State
 from raytl.registry.reference import registry_uri
-from raytl.registry.registry import Registry
+from raytl.registry.registry import Registry, Survey
 from raytl.run.provenance import user
-from raytl.shown import command
+from raytl.shown import command, printable
 from raytl.store.reach import reach
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ Place = Annotated[
 Which = Annotated[str, typer.Argument(metavar="VERSION", help="A number or an alias.")]
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, which stays in the history.")]
 _MOVES = 12
+_MOST_STRAYS = 10
 _SHOWN = ("balanced_accuracy", "accuracy", "log_loss")
 
 
@@ -61,16 +62,17 @@ def list_(place: Place, json: Json = False) -> None:
     """List the versions and the last moves of aliases."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        registry = opened(place)
-        records, history = registry.records(), registry.history()
-        state = registry.state()
-        terminal.show(*_listing(registry, records, state, history[-_MOVES:]))
+        registry = opened(place, PlainWatcher(terminal.err))
+        found, state = registry.survey(), registry.state()
+        terminal.show(*_listing(registry, found.records, state, found.history[-_MOVES:]), *_beside(found))
         terminal.result(
             {
                 "registry": registry.uri,
                 "aliases": state.aliases,
-                "versions": [record.to_json() for record in records],
-                "history": [asdict(move) for move in history],
+                "versions": [record.to_json() for record in found.records],
+                "history": [asdict(move) for move in found.history],
+                "unreadable": [asdict(each) for each in found.unread],
+                "ignored": found.strays,
             }
         )
 
@@ -79,7 +81,7 @@ def show(place: Place, version: Which = CHAMPION, json: Json = False) -> None:
     """Show a version: what it is, what it was trained on, and its scores."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        registry = opened(place)
+        registry = opened(place, PlainWatcher(terminal.err))
         state = registry.state()
         record = registry.record(registry.resolve(version, state))
         terminal.show(*_version(registry, record, state))
@@ -97,7 +99,7 @@ def diff(
     with guarded(terminal):
         from raytl.registry.difference import difference
 
-        registry = opened(place)
+        registry = opened(place, PlainWatcher(terminal.err))
         state = registry.state()
         records = [registry.record(registry.resolve(which, state)) for which in (before, after)]
         found = difference(registry, *records)
@@ -145,7 +147,7 @@ def gc(
         from raytl.registry.cleaning import clean, planned
         from raytl.retrain.ticks import needed
 
-        registry = opened(place)
+        registry = opened(place, PlainWatcher(terminal.err))
         found = planned(registry, keep or _kept_by(place), needed(registry.store))
         if not dry_run:
             clean(registry, found)
@@ -197,6 +199,19 @@ def _listing(
         for row in told:
             history.add_row(*row)
         yield titled("the last moves", history)
+
+
+def _beside(found: Survey) -> Iterable[RenderableType]:
+    """Show the objects that cannot be read, and those that are no part of a registry."""
+    if found.unread:
+        made = table(("unreadable", "reason"))
+        for each in found.unread:
+            made.add_row(Text(each.key), Text(each.reason))
+        yield made
+    if found.strays:
+        more = len(found.strays) - _MOST_STRAYS
+        names = ", ".join(printable(name) for name in found.strays[:_MOST_STRAYS])
+        yield Text(f"ignored, as no part of a registry: {names}{f' and {more} more' if more > 0 else ''}")
 
 
 def _move_row(move: Move) -> tuple[str, Text, Text, Text]:

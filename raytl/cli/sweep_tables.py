@@ -12,8 +12,8 @@ from raytl.cli.numbers import count, duration
 from raytl.cli.tables import facts, table, titled
 
 if TYPE_CHECKING:
-    from raytl.search.driver import SweepResult
     from raytl.search.plan import Spread, SweepPlan
+    from raytl.search.summary import SweepResult
 
 _GB = 1e9
 
@@ -60,10 +60,10 @@ def result_tables(result: SweepResult) -> list[RenderableType]:
     """How a sweep ended, and what to do next."""
     finalists = table(("trial", "mean", "95 % interval", "by seed"), right=("trial", "mean"))
     for one in result.replicates:
-        interval = "" if one["low"] is None else f"{one['low']:.4f} to {one['high']:.4f}"
-        scores = ", ".join(f"{score:.4f}" for score in one["scores"])
-        mark = "bold green" if one["number"] == result.winner_number else ""
-        finalists.add_row(str(one["number"]), f"{one['mean']:.4f}", interval, scores, style=mark)
+        interval = "" if one.low is None else f"{one.low:.4f} to {one.high:.4f}"
+        scores = ", ".join(f"{score:.4f}" for score in one.scores)
+        mark = "bold green" if one.number == result.winner_number else ""
+        finalists.add_row(str(one.number), f"{one.mean:.4f}", interval, scores, style=mark)
     states = ", ".join(f"{number} {state}" for state, number in result.trials.items())
     refit = "" if result.refit_score is None else f"{result.refit_score:.4f}, on fresh augmentation with nothing shared"
     lines = [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from raytl.data.manifest import listed
+from raytl.stored.bounds import within
 
 LEAST, MOST = 8, 16
 _DARK = 8
@@ -25,7 +26,7 @@ class Levels:
 class BitDepth:
     """The bits that files of more than 8 bits are scaled by; a file's own declaration comes first unless this is `fixed`."""
 
-    bits: int = MOST
+    bits: Annotated[int, within(LEAST, MOST)] = MOST
     fixed: bool = False
 
     def of(self, levels: Levels) -> int:

@@ -28,10 +28,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.errors import DataError
 from raytl.store.cache import cache_root
+from raytl.stored import Format
+from raytl.stored.bounds import Count
 
 ROW = np.dtype([("digest", "S64"), ("offset", "<i8"), ("height", "<i4"), ("width", "<i4")])
 Index = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """The bytes of a pack's pixels, and how many images they are."""
+
+    bytes: Count
+    images: Count
+
+
+PACK_FORMAT = Format[_Sizes](_Sizes, "the sizes of a pack", "Delete its folder, and it is made again.", DataError)
 
 
 class Held:
@@ -79,11 +93,11 @@ def packs_of(preprocess_key: str) -> Iterator[Pack]:
 
 def _opened(folder: Path) -> Pack | None:
     """The pack locked for use, or None where it was evicted meanwhile or is damaged."""
-    with contextlib.suppress(OSError, ValueError, KeyError):  # evicted meanwhile, or cut short: as good as absent
+    with contextlib.suppress(OSError, ValueError, DataError):  # evicted meanwhile, or cut short: as good as absent
         lock = Held(folder / "pack.json")
-        sizes = json.loads((folder / "pack.json").read_bytes())
+        sizes = PACK_FORMAT.load(folder / "pack.json")
         index = np.load(folder / "index.npy")
-        if (folder / "pixels.bin").stat().st_size == sizes["bytes"] and len(index) == sizes["images"]:
+        if (folder / "pixels.bin").stat().st_size == sizes.bytes and len(index) == sizes.images:
             return Pack(folder, index, lock)
     return None
 

@@ -14,9 +14,12 @@ from pathlib import Path
 from raytl.data import heif
 from raytl.data.bit_depth import Levels
 from raytl.data.manifest import Sample
+from raytl.errors import DataError
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo
 from raytl.store.files import written_whole
+from raytl.stored import Format
+from raytl.stored.bounds import Count, Name
 
 _RACY_NS = 2_000_000_000
 
@@ -47,15 +50,31 @@ class Finding:
         return (self.size, self.mtime_ns, self.ctime_ns) == now
 
 
+_Row = tuple[Count, int, int, Name, str, str, Count, Count]
+
+
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    """The findings of an audit by path, as rows of `Finding`'s fields, and what they depend on besides the files."""
+
+    judge: list[str | int | None]
+    files: Mapping[str, _Row]
+
+
+_ADVICE = "Delete the file, and the images are read again."
+AUDIT_FORMAT = Format[_Audit](_Audit, "the findings of an audit", _ADVICE, DataError, max_bytes=4 << 30)
+DOUBT_FORMAT = Format[str](str, "the path of a file to read again", _ADVICE, DataError, max_bytes=1 << 17)
+
+
 def recall(samples: Sequence[Sample], max_pixels: int) -> dict[str, Finding]:
     """Earlier findings by path; those of files that changed since are among them, so ask `holds`."""
     try:
-        noted = json.loads(_place(samples).read_text())
-        rows = noted["files"] if noted["judge"] == _judge(max_pixels) else {}
+        noted = AUDIT_FORMAT.load(_place(samples))
         doubted = _doubted()
-        return {path: Finding(*row) for path, row in rows.items() if path not in doubted}
-    except (OSError, ValueError, KeyError, TypeError):
+    except DataError:
         return {}
+    rows = noted.files if noted.judge == _judge(max_pixels) else {}
+    return {path: Finding(*row) for path, row in rows.items() if path not in doubted}
 
 
 def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, Finding]) -> None:
@@ -87,9 +106,10 @@ def doubt(path: str) -> None:
 
 
 def _doubted() -> set[str]:
+    path = _doubts()
     try:
-        return {str(json.loads(line)) for line in _doubts().read_text().splitlines()}
-    except (OSError, ValueError):
+        return set(DOUBT_FORMAT.lines(DOUBT_FORMAT.content(path, lines=True), str(path))) if path.exists() else set()
+    except DataError:
         return set()
 
 

@@ -15,7 +15,8 @@ from raytl.config.schema import DataConfig
 from raytl.data.audit import Audited, Bad, audit
 from raytl.data.formats import scan
 from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, snapshot_id
-from raytl.errors import DataError
+from raytl.data.samples import SAMPLE_FORMAT
+from raytl.errors import DataError, RunError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
 from raytl.store.files import written_whole
@@ -115,7 +116,11 @@ def _known(wanted: str) -> list[Sample] | None:
     found = sorted(_place("").parent.glob(f"{snapshot_id(wanted)}*.jsonl"))
     if len(found) != 1:
         return None
-    return [Sample.of(json.loads(line)) for line in found[0].read_text(encoding="utf-8").splitlines()]
+    try:
+        content = SAMPLE_FORMAT.content(found[0], lines=True)
+        return list(SAMPLE_FORMAT.lines(content, str(found[0])))
+    except RunError:
+        return None  # a damaged note of the cache knows nothing
 
 
 def _common_folder(samples: Sequence[Sample]) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn, Protocol
+from typing import Literal, NoReturn, Protocol
 
 from raytl.config.schema import DataConfig
 from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
@@ -15,6 +14,7 @@ from raytl.data.names import nfc
 from raytl.errors import DataError
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.stored import Format
 
 
 class Look(Protocol):
@@ -95,6 +95,19 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float)
     return tuple(replace(s, split="train") if index in kept else s for index, s in enumerate(drawn))
 
 
+@dataclass(frozen=True, slots=True)
+class _SideRow:
+    """A line of `data.sides`."""
+
+    key: str
+    split: Literal["train", "val", "test"]
+
+
+SIDES_FORMAT = Format[_SideRow](
+    _SideRow, "a line of key and split", "`raytl retrain` writes such files.", DataError, max_bytes=1 << 18
+)
+
+
 def sided(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
     """The samples with `split` set: as `data.sides` says, and only those that it names, else as `assign` does.
 
@@ -106,18 +119,10 @@ def sided(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
         return assign(samples, config.val_fraction, config.test_fraction)
     folder, _, name = config.sides.rpartition("/")
     content = retried(lambda: open_store(folder or ".").get_bytes(name))
-    try:
-        rows = [json.loads(line) for line in content.decode().splitlines()]
-        named = {nfc(str(row["key"])): str(row["split"]) for row in rows}
-    except (ValueError, KeyError, TypeError) as exc:
-        raise DataError(
-            f"data.sides: {config.sides} is no JSONL of key and split ({exc}); `raytl retrain` writes it"
-        ) from exc
+    named = {nfc(row.key): row.split for row in SIDES_FORMAT.lines(content, f"data.sides: {config.sides}")}
     found = tuple(replace(sample, split=named[sample.key]) for sample in samples if sample.key in named)
-    if not found or set(named.values()) - set(SPLITS):
-        raise DataError(
-            f"data.sides: {config.sides} names none of the {len(samples)} images, or another side than {SPLITS}"
-        )
+    if not found:
+        raise DataError(f"data.sides: {config.sides} names none of the {len(samples)} images")
     return found
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -20,9 +19,17 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.stored.bounds import Bound, within
 
 MAX_ASPECT = 8.0
 """A photo longer than this many times its width loses its ends before it is resized: 1 x 100000 pixels would become gigabytes."""
+
+MIN_IMAGE_PX, MAX_IMAGE_PX, MAX_RESIZE_PX = 8, 4096, 8192
+"""Sides in pixels that a stored model may ask for: a longer one would have each image take gigabytes."""
+_MODES = tuple(mode.value for mode in InterpolationMode)
+_Interpolation = Annotated[str, Bound(f"one of {', '.join(_MODES)}", lambda value: value in _MODES)]
+_Channel = Annotated[float, within(-1000, 1000)]
+_Spread = Annotated[float, within(1e-6, 1000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +39,18 @@ class Preprocess:
     `center` resizes the shorter side to `resize_px`, `squash` both sides. `mean` and `std` are per RGB channel in [0, 1].
     """
 
-    image_px: int
-    resize_px: int
+    image_px: Annotated[int, within(MIN_IMAGE_PX, MAX_IMAGE_PX, "pixels")]
+    resize_px: Annotated[int, within(1, MAX_RESIZE_PX, "pixels")]
     crop_mode: Literal["center", "squash"]
-    interpolation: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    interpolation: _Interpolation
+    mean: tuple[_Channel, _Channel, _Channel]
+    std: tuple[_Spread, _Spread, _Spread]
     bit_depth: BitDepth = SIXTEEN_BITS
     """How images of more than 8 bits are scaled to 8; found in the training data, not in the pretrained model."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Preprocess:
-        """The value that `to_json` gave."""
-        mean, std = (tuple(float(x) for x in value[k]) for k in ("mean", "std"))
-        depth = BitDepth(**value.get("bit_depth", {}))
-        return cls(**{**value, "mean": mean, "std": std, "bit_depth": depth})
 
     def at(self, depth: BitDepth) -> Preprocess:
         """Return the same preprocessing of images that are scaled by `depth`."""

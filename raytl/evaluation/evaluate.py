@@ -61,11 +61,11 @@ def evaluate(
     machine = in_force(machine, device, workers)
     home = Home.open(str(run))
     folder = home.folder
-    _check_run(folder, split)
+    _check_run(folder, split, on_event)
     told = stored_experiment(folder.experiment)
     tell_ignored(told, machine, workers, on_event)
     recipe = told.recipe
-    card = _card(folder)
+    card = _card(folder, on_event)
     if split == "test" and not again and _is_stored(home) and (reported := _reported(folder, card.digest, on_event)):
         return reported  # to show it takes no right to write
     with _alone(home, on_event) if split == "test" else nullcontext():
@@ -149,7 +149,7 @@ def _check_options(split: str, again: bool, workers: int) -> None:
         raise UserError(f"workers: found {workers}, expected 1 or more")
 
 
-def _check_run(folder: RunFolder, split: str) -> None:
+def _check_run(folder: RunFolder, split: str, on_event: OnEvent) -> None:
     """The test is for a run that has ended and is as it ended: training on after a look would have seen it."""
     if split == "test" or folder.manifest.exists():
         if not folder.manifest.exists():
@@ -157,14 +157,14 @@ def _check_run(folder: RunFolder, split: str) -> None:
                 f"{folder.root}: this run is not finished, and its test split stays locked until it is; "
                 "run its `raytl train` command again to finish it, or evaluate the val split"
             )
-        problems = folder.verify()
+        problems = folder.verify(on_event)
         if problems:
             raise RunError(f"{folder.root}: the run is not as it was when it ended:\n" + "\n".join(problems[:10]))
 
 
-def _card(folder: RunFolder) -> Card:
+def _card(folder: RunFolder, on_event: OnEvent) -> Card:
     """The best checkpoint's card, its digest that of the tensors as they lie there."""
-    card = read_card(folder.best)
+    card = read_card(folder.best, on_event)
     if digest(folder.best) != card.digest:
         raise RunError(f"{folder.best}: the weights are not those that model.json tells of; restore the checkpoint")
     return card

@@ -58,7 +58,7 @@ def predict(
     bundle, precision = _bundle(run, machine, on_event)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
     paths = photos(several, lambda path, reason: skipped[reason].update({path: None}))
-    module, card = load_bundle(bundle)
+    module, card = load_bundle(bundle, on_event)
     at = pick_device(machine.compute.device)
     unreadable: list[Unreadable] = []
     deep: dict[str, Levels] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from raytl.data.manifest import Sample, listed
 from raytl.data.relocate import relocated
+from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work
 from raytl.run import RunFolder, journal
@@ -24,12 +25,12 @@ def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
     Raises:
         RunError: the record is missing or has no image in that split; says what it has.
     """
-    records = journal.read(folder.samples)
+    records = journal.read(folder.samples, SAMPLE_FORMAT)
     if not records:
         raise RunError(f"{folder.samples}: no samples recorded; `raytl train` writes them when the run begins")
-    found = tuple(Sample.of(record) for record in records if record["split"] == split)
+    found = tuple(record for record in records if record.split == split)
     if not found:
-        there = sorted({str(record["split"]) for record in records})
+        there = sorted({str(record.split) for record in records})
         raise RunError(
             f"{folder.root}: the run has no images in its {split} split (it has {', '.join(there)}); "
             "evaluate another split, or train with data.test_fraction above 0"

@@ -2,19 +2,84 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Annotated, Any, Literal
 
 from raytl.errors import RunError
 from raytl.evaluation.report import Evaluation, Mistake, Subject
+from raytl.metrics.confusion import matrix_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import REPORT, LedgerEntry
+from raytl.stored import Format
+from raytl.stored.bounds import Count, Name, Score, at_least, at_most, within
 
-_SUBJECT = ("run", "model", "split", "weights", "data", "skipped")
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """A score and its interval; JSON has null where it is undefined."""
+
+    value: Score
+    low: Score
+    high: Score
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """The scores of one class."""
+
+    support: Count
+    precision: _Bounds
+    recall: _Bounds
+    f1: _Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class _Confusion:
+    """The confusion matrix: its cells that are not zero, or all of its rows, as raytl 0.1.0 wrote it."""
+
+    classes: tuple[Name, ...]
+    cells: dict[Literal["true", "predicted", "images"], list[Count]] | None = None
+    rows_are_true: list[list[Count]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """How the intervals were found."""
+
+    resamples: Count
+    method: Any = None
+    level: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """The report of an evaluation as it is written."""
+
+    run: str
+    model: Name
+    split: Name
+    weights: Name
+    data: Name
+    skipped: Count
+    look: Annotated[int, within(1, 10**6)] | None
+    metrics: Annotated[dict[Name, _Bounds], at_most(1000, "metrics")]
+    classes: Annotated[dict[Name, _Class], at_least(1, "class"), at_most(25_000, "classes")]
+    confusion: _Confusion
+    mistakes: tuple[Mistake, ...]
+    looks: tuple[LedgerEntry, ...]
+    intervals: _Method
+    images: Any = None
+    folder: Any = None
+
+
+REPORT_FORMAT = Format[_Report](
+    _Report,
+    "a report that `raytl evaluate` wrote",
+    "Restore the file, or move its folder away to compute the same report again.",
+    max_bytes=64 << 20,
+)
 
 
 def stored(folder: Path) -> Evaluation:
@@ -24,46 +89,41 @@ def stored(folder: Path) -> Evaluation:
         RunError: the report cannot be read.
     """
     path = folder / REPORT
-    try:
-        return _evaluation(json.loads(path.read_bytes()), str(folder))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(
-            f"{path}: cannot be read as a report ({type(error).__name__}: {error}); expected what `raytl evaluate` wrote. "
-            "Restore the file, or move its folder away to compute the same report again."
-        ) from error
-
-
-def _evaluation(report: Mapping[str, Any], folder: str) -> Evaluation:
-    classes = report["classes"]
-    if report["confusion"]["classes"] != list(classes):
-        raise ValueError("the confusion matrix is of other classes")
-    matrix = np.array(report["confusion"]["rows_are_true"], dtype=np.int64)
-    if matrix.shape != (len(classes), len(classes)):
-        raise ValueError(f"the confusion matrix is {matrix.shape}, and there are {len(classes)} classes")
+    report = REPORT_FORMAT.load(path)
     return Evaluation(
-        subject=Subject(**{name: report[name] for name in _SUBJECT}),
-        classes=tuple(classes),
-        estimates=_estimates(report["metrics"], list(classes.values())),
-        matrix=matrix,
-        mistakes=tuple(Mistake(**each) for each in report["mistakes"]),
-        look=report["look"],
-        looks=tuple(LedgerEntry(**each) for each in report["looks"]),
-        resamples=int(report["intervals"]["resamples"]),
-        folder=folder,
+        subject=Subject(report.run, report.model, report.split, report.weights, report.data, report.skipped),
+        classes=tuple(report.classes),
+        estimates=_estimates(report.metrics, list(report.classes.values())),
+        matrix=_matrix(report, path),
+        mistakes=report.mistakes,
+        look=report.look,
+        looks=report.looks,
+        resamples=report.intervals.resamples,
+        folder=str(folder),
     )
 
 
-def _estimates(metrics: Mapping[str, Any], classes: Sequence[Mapping[str, Any]]) -> Estimates:
+def _matrix(report: _Report, path: Path) -> Any:
+    found = report.confusion
+    if list(found.classes) != list(report.classes):
+        raise RunError(
+            f"{path}: confusion.classes: found other classes; expected those of `classes`. {REPORT_FORMAT.advice}"
+        )
+    try:
+        return matrix_of(found.rows_are_true if found.cells is None else found.cells, len(found.classes))
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{path}: confusion: {error}; expected a count for each pair. {REPORT_FORMAT.advice}") from error
+
+
+def _estimates(metrics: dict[str, _Bounds], classes: Sequence[_Class]) -> Estimates:
     return Estimates(
         overall={name: _interval(each) for name, each in metrics.items()},
-        precision=tuple(_interval(each["precision"]) for each in classes),
-        recall=tuple(_interval(each["recall"]) for each in classes),
-        f1=tuple(_interval(each["f1"]) for each in classes),
-        support=tuple(int(each["support"]) for each in classes),
+        precision=tuple(_interval(each.precision) for each in classes),
+        recall=tuple(_interval(each.recall) for each in classes),
+        f1=tuple(_interval(each.f1) for each in classes),
+        support=tuple(each.support for each in classes),
     )
 
 
-def _interval(bounds: Mapping[str, float | None]) -> Interval:
-    """Return the interval; JSON has null where a score is undefined."""
-    value, low, high = (bounds[name] for name in ("value", "low", "high"))
-    return Interval(*(float("nan") if bound is None else float(bound) for bound in (value, low, high)))
+def _interval(bounds: _Bounds) -> Interval:
+    return Interval(bounds.value, bounds.low, bounds.high)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, rankdata
 
 from raytl.metrics.confusion import Floats
+from raytl.stored.bounds import Count, Score
 
 PERMUTATIONS = 499
 FOLDS = 5
@@ -26,21 +27,21 @@ class Drift:
     """`amount` is twice the domain classifier's AUC over one half: 0 = as before, 1 = always told apart. `mmd` is the squared
     discrepancy; both with the share of random divisions that show as much. `images` were taken from each side."""
 
-    images: int
-    amount: float
-    auc: float
-    auc_p: float
-    mmd: float
-    mmd_p: float
+    images: Count
+    amount: Score
+    auc: Score
+    auc_p: Score
+    mmd: Score
+    mmd_p: Score
 
 
 @dataclass(frozen=True, slots=True)
 class Sureness:
     """The model's mean confidence before and now, with the p-value of their difference (Mann-Whitney, two-sided)."""
 
-    before: float
-    now: float
-    p: float
+    before: Score
+    now: Score
+    p: Score
 
 
 def drift(

@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.scores import Facts, facts, measure
+from raytl.stored.bounds import Count, Score
 
 RESAMPLES = 4000
 LEVEL = 0.95
@@ -34,16 +35,16 @@ class Paired:
     """
 
     metric: str
-    before: float
-    after: float
-    gain: float
-    low: float
-    high: float
-    least: float
-    gained: int
-    lost: int
-    p_better: float
-    p_worse: float
+    before: Score
+    after: Score
+    gain: Score
+    low: Score
+    high: Score
+    least: Score
+    gained: Count
+    lost: Count
+    p_better: Score
+    p_worse: Score
 
 
 def paired(

@@ -13,6 +13,7 @@ from raytl.data.bit_depth import BitDepth
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models import timm_family, torchvision_family, weights
+from raytl.models.card import PREPROCESS_FORMAT
 from raytl.models.family import Family
 from raytl.models.stages import Stage
 from raytl.models.state_dicts import Candidate, Taken
@@ -124,14 +125,18 @@ def native_px(config: ModelConfig) -> int:
 
 
 def overridden(found: Preprocess, override: PreprocessOverride) -> Preprocess:
-    """`found` with the keys of `override` that are set; a new size keeps the ratio of crop to resize."""
+    """`found` with the keys of `override` that are set; a new size keeps the ratio of crop to resize.
+
+    Raises:
+        ModelError: it is outside the bounds of what a saved model may ask for.
+    """
     image_px = override.image_px or found.image_px
     resize_px = found.resize_px
     if override.crop_fraction is not None:
         resize_px = math.floor(image_px / override.crop_fraction)
     elif image_px != found.image_px:
         resize_px = math.floor(image_px * found.resize_px / found.image_px)
-    return replace(
+    wanted = replace(
         found,
         image_px=image_px,
         resize_px=resize_px,
@@ -139,6 +144,7 @@ def overridden(found: Preprocess, override: PreprocessOverride) -> Preprocess:
         mean=override.mean or found.mean,
         std=override.std or found.std,
     )
+    return PREPROCESS_FORMAT.typed(wanted.to_json(), "model.preprocess")
 
 
 def is_convolutional(module: nn.Module) -> bool:

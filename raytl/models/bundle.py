@@ -12,6 +12,7 @@ from torch import nn
 
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.errors import ModelError
+from raytl.events import OnEvent, ignore
 from raytl.models import weights
 from raytl.models.backbone import build, is_convolutional
 from raytl.models.card import CARD, WEIGHTS, Card, bundle_directory, read_card
@@ -33,7 +34,7 @@ def save_bundle(directory: str | Path, module: nn.Module, card: Card) -> Card:
     return whole
 
 
-def load_bundle(directory: str | Path) -> tuple[nn.Module, Card]:
+def load_bundle(directory: str | Path, on_event: OnEvent = ignore) -> tuple[nn.Module, Card]:
     """The module in evaluation mode (channels-last where it is convolutional), on the CPU, and its card.
 
     `directory` is a bundle or a run folder, whose best checkpoint is taken.
@@ -42,7 +43,7 @@ def load_bundle(directory: str | Path) -> tuple[nn.Module, Card]:
         ModelError: there is no saved model, or its tensors are not those that the card tells of.
     """
     folder = bundle_directory(directory) or Path(directory)
-    card = read_card(folder)
+    card = read_card(folder, on_event)
     state = _tensors(folder)
     if weights.state_digest(state) != card.digest:
         raise ModelError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
+from raytl.events import OnEvent, ignore
+from raytl.stored import Format
+from raytl.stored.bounds import Classes, Name
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -22,22 +23,24 @@ class Card:
     `weights_digest` is of the pretrained tensors it started from ("none" = random), `digest` of its own tensors.
     """
 
-    model: str
-    classes: tuple[str, ...]
+    model: Name
+    classes: Classes
     preprocess: Preprocess
-    weights_digest: str
-    task: str = "classification"
-    digest: str = ""
+    weights_digest: Name
+    task: Name = "classification"
+    digest: Name = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return {**asdict(self), "classes": list(self.classes), "preprocess": self.preprocess.to_json()}
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Card:
-        """The value that `to_json` gave."""
-        classes, preprocess = tuple(value["classes"]), Preprocess.from_json(value["preprocess"])
-        return cls(**{**value, "classes": classes, "preprocess": preprocess})
+
+PREPROCESS_FORMAT = Format[Preprocess](
+    Preprocess, "the preprocessing of a model", "Change model.preprocess in the experiment.", ModelError
+)
+CARD_FORMAT = Format[Card](
+    Card, "a model card", "Restore the file, or save the model again.", ModelError, max_bytes=8 << 20
+)
 
 
 def bundle_directory(path: str | Path) -> Path | None:
@@ -48,20 +51,15 @@ def bundle_directory(path: str | Path) -> Path | None:
     return None
 
 
-def read_card(directory: str | Path) -> Card:
-    """The card of the bundle in `directory`.
+def read_card(directory: str | Path, on_event: OnEvent = ignore) -> Card:
+    """The card of the bundle in `directory`; keys that this version does not know are ignored and listed.
 
     Raises:
         ModelError: there is none, or it cannot be read.
     """
     path = Path(directory) / CARD
-    try:
-        return Card.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as exc:
+    if not path.exists():
         raise ModelError(
             f"{directory} is not a saved model: it has no {CARD}; expected a folder with {CARD} and {WEIGHTS}"
-        ) from exc
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ModelError(
-            f"{path} cannot be read as a model card ({type(exc).__name__}: {exc}); save the model again"
-        ) from exc
+        )
+    return CARD_FORMAT.load(path, on_event)

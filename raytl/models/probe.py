@@ -6,12 +6,12 @@ Fine-tuning starts from it (LP-FT, Kumar et al. 2022), and it is the first recip
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from safetensors import SafetensorError
@@ -25,6 +25,8 @@ from raytl.models.forward import BatchLike, forward, is_channels_last
 from raytl.models.tensor_file import save_tensors
 from raytl.run.atomic import replace_dir, settle_dir, write_json
 from raytl.store.drafts import drafted
+from raytl.stored import Format
+from raytl.stored.bounds import Name, Score, at_most, matching, within
 
 CARD = "probe.json"
 _TENSORS = "probe.safetensors"
@@ -321,6 +323,24 @@ def _size(weight: Tensor) -> str:
     return " x ".join(str(size) for size in weight.shape[:2])
 
 
+_Strength = Annotated[str, matching(r"\d+(\.\d+)?(e[+-]?\d{1,3})?", "a number above 0")]
+
+
+@dataclass(frozen=True, slots=True)
+class _ProbeCard:
+    """What `save` writes beside the tensors: the strengths of both heads, the scores by strength, and the time it took."""
+
+    best: float
+    soft: float
+    scores: Annotated[dict[_Strength, dict[Name, Score]], at_most(1000, "strengths")]
+    seconds: Annotated[float, within(0, 1e9)]
+
+
+PROBE_FORMAT = Format[_ProbeCard](
+    _ProbeCard, "the card of a solved head", "Remove its folder, and the sweep solves it again."
+)
+
+
 def save(probe: Probe, folder: Path) -> None:
     """Write the probe to `folder`, whole or not at all."""
     tensors = {
@@ -349,17 +369,15 @@ def load(folder: Path) -> Probe:
     settle_dir(folder)
     try:
         tensors = load_file(folder / _TENSORS)
-        card = json.loads((folder / CARD).read_bytes())
-        found = {float(strength): _numbers(values) for strength, values in card["scores"].items()}
-        best, soft = (Head(tensors[f"{n}.weight"], tensors[f"{n}.bias"], card[n]) for n in ("best", "soft"))
-        return Probe(best, soft, found, card["seconds"])
+        card = PROBE_FORMAT.load(folder / CARD)
+        found = {float(strength): values for strength, values in card.scores.items()}
+        best, soft = (
+            Head(tensors[f"{name}.weight"], tensors[f"{name}.bias"], strength)
+            for name, strength in (("best", card.best), ("soft", card.soft))
+        )
+        return Probe(best, soft, found, card.seconds)
     except (OSError, SafetensorError, ValueError, KeyError) as exc:
         raise RunError(
             f"{folder}: no solved head can be read there ({exc}); expected {_TENSORS} and {CARD}: remove the folder, and "
             "the sweep solves it again"
         ) from exc
-
-
-def _numbers(values: dict[str, float | None]) -> dict[str, float]:
-    """Scores as they were: strict JSON has null for NaN."""
-    return {name: math.nan if value is None else value for name, value in values.items()}

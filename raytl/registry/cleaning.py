@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from raytl.errors import RegistryError
 from raytl.registry.record import Move, Record
 from raytl.registry.registry import FILES, Registry
 from raytl.store.retry import retried
@@ -15,6 +16,7 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 YOUNG = timedelta(days=1)
 """Files without a record that are younger may be of a version that is being published."""
 _THREADS = 16
+_MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,24 @@ def cleaning(
 
 
 def planned(registry: Registry, keep: int, needed: Mapping[int, str], now: datetime | None = None) -> Cleaning:
-    """The cleaning of a registry as it is now, with what it would free."""
+    """The cleaning of a registry as it is now, with what it would free.
+
+    Raises:
+        RegistryError: a record or a move cannot be read, so that what it needs is not known.
+    """
+    survey = registry.survey()
+    if unread := survey.unread:
+        raise RegistryError(
+            f"{registry.uri}: {len(unread)} objects cannot be read, and what they need is not known; nothing was removed. "
+            "Restore or delete them first:\n" + "\n".join(f"  {each.reason}" for each in unread[:_MAX_NAMED])
+        )
     listed = retried(lambda: list(registry.store.list(FILES)))
     sizes: dict[str, list[int]] = {}
     for info in listed:
         sizes.setdefault(info.key.split("/")[1], []).append(info.size)
-    records = registry.records()
+    records = survey.records
     found = cleaning(
-        records, registry.state().aliases, registry.history(), needed, keep, sizes.keys(), now or datetime.now(UTC)
+        records, registry.state().aliases, survey.history, needed, keep, sizes.keys(), now or datetime.now(UTC)
     )
     gone = [*found.orphans, *(record.token for record in records if record.number in found.removed)]
     return Cleaning(

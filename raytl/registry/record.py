@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from raytl.errors import RegistryError
 from raytl.shown import redacted
+from raytl.stored import Format
+from raytl.stored.bounds import Classes, Count, GitState, Inside, Moment, Name, Score, Token, at_most, within
+from raytl.stored.files import FileEntry
 
 CHAMPION, PREVIOUS = "champion", "previous"
-
-
-@dataclass(frozen=True, slots=True)
-class FileEntry:
-    """A file of a version: its size and its sha256 in hex."""
-
-    bytes: int
-    sha256: str
+Number = Annotated[int, within(1, 10**8 - 1)]
 
 
 @dataclass(frozen=True)
@@ -28,19 +25,19 @@ class About:
     its `metrics` are of; `parent` is the version that it started from, `run` where it was trained, `tick` by which tick.
     """
 
-    model: str
-    classes: tuple[str, ...]
+    model: Name
+    classes: Classes
     preprocess: Mapping[str, Any]
-    weights: str
-    snapshot: str
-    evaluation: str
-    metrics: Mapping[str, float | None]
-    parent: int | None
-    run: str
-    tick: str
-    git: Mapping[str, Any] | None
-    who: str
-    created: str
+    weights: Name
+    snapshot: Name
+    evaluation: Name
+    metrics: Mapping[Name, Score | None]
+    parent: Number | None
+    run: Name
+    tick: Name
+    git: GitState | None
+    who: Name
+    created: Moment
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,11 @@ class Record:
     """Version `number`: what is said of it, and its files, which lie under `files/<token>/`; `generation` is of the lease of
     whoever published it, 0 without one."""
 
-    number: int
-    token: str
+    number: Number
+    token: Token
     about: About
-    files: Mapping[str, FileEntry]
-    generation: int = 0
+    files: Annotated[Mapping[Inside, FileEntry], at_most(100_000, "files")]
+    generation: Count = 0
 
     @property
     def size_bytes(self) -> int:
@@ -67,14 +64,6 @@ class Record:
         """As it is stored."""
         return json.dumps(self.to_json(), indent=2).encode()
 
-    @classmethod
-    def decoded(cls, content: bytes) -> Record:
-        """The value that `encoded` gave."""
-        value = json.loads(content)
-        about = About(**{**value["about"], "classes": tuple(value["about"]["classes"])})
-        files = {name: FileEntry(**entry) for name, entry in value["files"].items()}
-        return cls(value["number"], value["token"], about, files, value.get("generation", 0))
-
 
 @dataclass(frozen=True)
 class Move:
@@ -83,15 +72,15 @@ class Move:
     `moved` has for each alias that changed the version before and after it; None where there was or is none.
     """
 
-    number: int
-    when: str
-    who: str
+    number: Number
+    when: Name
+    who: Name
     why: str
-    moved: Mapping[str, tuple[int | None, int | None]]
-    aliases: Mapping[str, int]
-    token: str = ""
+    moved: Annotated[Mapping[Name, tuple[Number | None, Number | None]], at_most(1000, "aliases")]
+    aliases: Annotated[Mapping[Name, Number], at_most(1000, "aliases")]
+    token: Name = ""
     """Another one for each attempt, to know one's own by."""
-    generation: int = 0
+    generation: Count = 0
     """The highest generation of a lease that any move up to this one was made in."""
 
     def __post_init__(self) -> None:
@@ -102,11 +91,10 @@ class Move:
         """As it is stored."""
         return json.dumps(asdict(self), indent=2).encode()
 
-    @classmethod
-    def decoded(cls, content: bytes) -> Move:
-        """The value that `encoded` gave."""
-        value = json.loads(content)
-        return cls(**{**value, "moved": {alias: tuple(pair) for alias, pair in value["moved"].items()}})
+
+_ADVICE = "The object was damaged or edited: restore it there, or delete it."
+RECORD_FORMAT = Format[Record](Record, "the record of a version", _ADVICE, RegistryError, max_bytes=16 << 20)
+MOVE_FORMAT = Format[Move](Move, "a move of aliases", _ADVICE, RegistryError)
 
 
 @dataclass(frozen=True)

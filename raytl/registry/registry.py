@@ -7,29 +7,59 @@
 To take a number is to create its object, which one of many does: so two that publish at once get two numbers, and an alias
 is moved from what was seen, or not at all. Both hold the generation of their writer's lease, if it has one (a tick): one that
 finds a higher one stops. A move that was sent before its writer lost the lease still counts if its successor moved nothing.
+
+An object that cannot be read does not stop the others. Other names below `versions/` and `moves/` are ignored. A damaged
+record keeps its number: the version is listed as unreadable, and only what asks for this version fails. After a damaged move,
+the aliases are those of the newest move that can be read, and the next move takes the number after the damaged one. Each such
+object is named in a warning once; `raytl models gc` removes nothing until it is restored or deleted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from raytl.errors import NotFound, RegistryError
-from raytl.events import Event, OnEvent, ignore
+from raytl.events import Event, Message, OnEvent, ignore, once
 from raytl.registry.creation import created
-from raytl.registry.record import CHAMPION, PREVIOUS, About, FileEntry, Move, Record, State
+from raytl.registry.record import (
+    CHAMPION,
+    MOVE_FORMAT,
+    PREVIOUS,
+    RECORD_FORMAT,
+    About,
+    Move,
+    Record,
+    State,
+)
 from raytl.store.contract import ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.stored import Format, Unread
+from raytl.stored.files import FileEntry
 
 VERSIONS, FILES, MOVES = "versions/", "files/", "moves/"
 _THREADS = 16
+_MAX_DIGITS = 8
 _STAMP = "%Y%m%dT%H%M%SZ"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All versions and moves of a registry, the objects that cannot be read, and the names of those that are neither."""
+
+    records: list[Record]
+    history: list[Move]
+    unread: list[Unread]
+    strays: list[str]
 
 
 class Registry:
@@ -38,6 +68,7 @@ class Registry:
     def __init__(self, store: ObjectStore, on_event: OnEvent = ignore) -> None:
         self.store, self._on_event, self._has_warned = store, on_event, False
         self.generation = 0
+        self._note = once(on_event)
 
     @classmethod
     def open(cls, uri: str, on_event: OnEvent = ignore) -> Registry:
@@ -50,17 +81,17 @@ class Registry:
         return self.store.uri
 
     def numbers(self) -> list[int]:
-        """The versions that there are, oldest first."""
-        return [_number(info.key) for info in retried(lambda: list(self.store.list(VERSIONS)))]
+        """The versions that there are, oldest first; those whose records cannot be read too."""
+        return self._listed(VERSIONS, _version)[0]
 
     def record(self, number: int) -> Record:
         """What version `number` is.
 
         Raises:
-            RegistryError: there is none; with those that there are.
+            RegistryError: there is none, with those that there are; or its record cannot be read.
         """
         try:
-            return Record.decoded(retried(lambda: self.store.get_bytes(_version(number))))
+            return self._read(_version(number), RECORD_FORMAT, number)
         except NotFound:
             there = ", ".join(map(str, self.numbers()[-10:])) or "none yet"
             raise RegistryError(
@@ -68,28 +99,49 @@ class Registry:
             ) from None
 
     def records(self) -> list[Record]:
-        """All versions, oldest first."""
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(self.record, self.numbers()))
+        """The versions whose records can be read, oldest first; a warning names the others."""
+        return self._readable(self.numbers(), _version, RECORD_FORMAT)
+
+    def newest_record(self) -> Record | None:
+        """The newest version whose record can be read."""
+        return self._newest(self.numbers(), _version, RECORD_FORMAT)
 
     def state(self) -> State:
-        """Which version each alias names now."""
-        found = retried(lambda: list(self.store.list(MOVES)))
-        return self._state_of(_number(found[-1].key)) if found else State()
+        """Which version each alias names now.
+
+        Raises:
+            RegistryError: none of the moves can be read.
+        """
+        numbers = self._listed(MOVES, _move)[0]
+        if not numbers:
+            return State()
+        move = self._newest(numbers, _move, MOVE_FORMAT)
+        if move is None:
+            raise RegistryError(
+                f"{self.uri}/{MOVES}: none of the {len(numbers)} moves can be read, so no alias is known; expected one at least. "
+                "Restore the newest one, or delete all of them and promote a version again."
+            )
+        return State(numbers[-1], move.aliases, move)
 
     def newest_state(self) -> State:
         """The state, though the store does not list its last moves yet: listings of some lag behind (OpenStack Swift's)."""
         state = self.state()
         with suppress(NotFound):
             while True:
-                state = self._state_of(state.moves + 1)
+                state = self._state_after(state)
         return state
 
     def history(self) -> list[Move]:
-        """Every move of an alias, oldest first."""
-        found = [info.key for info in retried(lambda: list(self.store.list(MOVES)))]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(lambda key: Move.decoded(retried(lambda: self.store.get_bytes(key))), found))
+        """Every move of an alias that can be read, oldest first; a warning names the others."""
+        return self._readable(self._listed(MOVES, _move)[0], _move, MOVE_FORMAT)
+
+    def survey(self) -> Survey:
+        """Everything in the registry, with what cannot be read and what is no part of it."""
+        numbers, others = self._listed(VERSIONS, _version)
+        moves, more = self._listed(MOVES, _move)
+        records, damaged = self._read_all(numbers, _version, RECORD_FORMAT)
+        history, torn = self._read_all(moves, _move, MOVE_FORMAT)
+        return Survey(records, history, damaged + torn, others + more)
 
     def resolve(self, which: str | int, state: State | None = None) -> int:
         """The number of the version that an alias, or a number, names.
@@ -122,8 +174,9 @@ class Registry:
             )
         number = max(self.numbers(), default=0) + 1
         while True:
-            if self.generation and number > 1:
-                self._refuse_later(self.record(number - 1).generation)
+            if self.generation:
+                for newest in self._readable([number - 1] if number > 1 else [], _version, RECORD_FORMAT):
+                    self._refuse_later(newest.generation)
             record = Record(number, token, about, files, self.generation)
             if created(self.store, _version(number), record.encoded(), self._warn):
                 return record
@@ -157,7 +210,7 @@ class Registry:
             if created(self.store, _move(move.number), move.encoded(), self._warn):
                 self._undo_if_removed(move, changes)
                 return move
-            state = self._state_of(move.number)
+            state = self._state_after(state)
             self._refuse_moved(changes, seen, state)
 
     def promote(self, number: int, seen: State, who: str, why: str, when: str = "") -> Move:
@@ -205,10 +258,64 @@ class Registry:
             self._has_warned = True
             self._on_event(event)
 
-    def _state_of(self, number: int) -> State:
-        """The state after a move."""
-        move = Move.decoded(retried(lambda: self.store.get_bytes(_move(number))))
-        return State(move.number, move.aliases, move)
+    def _state_after(self, state: State) -> State:
+        """The state after the next move; where that cannot be read, the aliases are as they were."""
+        number = state.moves + 1
+        move = self._newest([number], _move, MOVE_FORMAT)
+        return replace(state, moves=number) if move is None else State(number, move.aliases, move)
+
+    def _listed(self, prefix: str, key_of: Callable[[int], str]) -> tuple[list[int], list[str]]:
+        """The numbers of the objects below `prefix`, and the keys of those that have none."""
+        numbers, strays = [], []
+        for info in retried(lambda: list(self.store.list(prefix))):
+            digits = info.key.removeprefix(prefix).removesuffix(".json")
+            is_ours = digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_DIGITS
+            if is_ours and key_of(int(digits)) == info.key:
+                numbers.append(int(digits))
+            else:
+                strays.append(info.key)
+        return sorted(numbers), strays
+
+    def _read(self, key: str, kind: Format[T], number: int) -> T:
+        """The object at `key`, which has to have the number that its name says."""
+        value = kind.read(retried(lambda: self.store.get_bytes(key)), f"{self.uri}/{key}", self._note)
+        if (found := getattr(value, "number", number)) != number:
+            raise RegistryError(f"{self.uri}/{key}: number: found {found}; expected {number}. {kind.advice}")
+        return value
+
+    def _readable(self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]) -> list[T]:
+        """The objects that can be read; a warning names the others."""
+        found, unread = self._read_all(numbers, key_of, kind)
+        for each in unread:
+            self._note(Message(f"unreadable, ignored: {each.reason}", "warning"))
+        return found
+
+    def _read_all(
+        self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]
+    ) -> tuple[list[T], list[Unread]]:
+        """The objects that can be read, and the others with their reasons."""
+
+        def read(number: int) -> T | Unread | None:
+            try:
+                return self._read(key_of(number), kind, number)
+            except NotFound:  # it was withdrawn since it was listed
+                return None
+            except RegistryError as error:
+                return Unread(key_of(number), str(error))
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = [each for each in pool.map(read, numbers) if each is not None]
+        unread = [each for each in found if isinstance(each, Unread)]
+        return [each for each in found if not isinstance(each, Unread)], unread
+
+    def _newest(self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]) -> T | None:
+        """The newest of the objects that can be read."""
+        for number in reversed(numbers):
+            try:
+                return self._read(key_of(number), kind, number)
+            except RegistryError as error:
+                self._note(Message(f"unreadable, ignored: {error}", "warning"))
+        return None
 
     def _refuse_later(self, generation: int) -> None:
         if generation > self.generation:
@@ -236,10 +343,6 @@ def digest_of(path: Path) -> str:
 
 def _entry(path: Path) -> FileEntry:
     return FileEntry(path.stat().st_size, digest_of(path))
-
-
-def _number(key: str) -> int:
-    return int(key.rpartition("/")[2].removesuffix(".json"))
 
 
 def _version(number: int) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from raytl.data.manifest import Sample
 from raytl.metrics.drift import Drift, Sureness
+from raytl.registry.record import Number
+from raytl.stored.bounds import Count, Score
 
 LEAST = 20
 """Of fewer new images no drift is told, and none is a reason to train."""
@@ -23,19 +25,19 @@ class Changes:
     """
 
     snapshot: str
-    since: int | None
-    images: Mapping[str, int] = field(default_factory=dict)
-    added: Mapping[str, int] = field(default_factory=dict)
-    removed: Mapping[str, int] = field(default_factory=dict)
-    relabelled: Mapping[str, int] = field(default_factory=dict)
-    new_classes: Mapping[str, int] = field(default_factory=dict)
+    since: Number | None
+    images: Mapping[str, Count] = field(default_factory=dict)
+    added: Mapping[str, Count] = field(default_factory=dict)
+    removed: Mapping[str, Count] = field(default_factory=dict)
+    relabelled: Mapping[str, Count] = field(default_factory=dict)
+    new_classes: Mapping[str, Count] = field(default_factory=dict)
     vanished: tuple[str, ...] = ()
-    balance: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    unreadable: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    balance: Mapping[str, tuple[Score, Score]] = field(default_factory=dict)
+    unreadable: Count = 0
+    left_out: Mapping[str, Count] = field(default_factory=dict)
     drift: Drift | None = None
     sureness: Sureness | None = None
-    predicted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    predicted: Mapping[str, tuple[Count, Count]] = field(default_factory=dict)
 
     @property
     def new_samples(self) -> int:
@@ -55,17 +57,6 @@ class Changes:
     def to_json(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Changes:
-        """The value that `to_json` gave."""
-        pairs = {name: {key: tuple(pair) for key, pair in value[name].items()} for name in ("balance", "predicted")}
-        found = {
-            "vanished": tuple(value["vanished"]),
-            "drift": Drift(**value["drift"]) if value["drift"] else None,
-            "sureness": Sureness(**value["sureness"]) if value["sureness"] else None,
-        }
-        return cls(**{**value, **pairs, **found})
 
     def measured(
         self, drift: Drift | None, sureness: Sureness | None, predicted: Mapping[str, tuple[int, int]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,6 +19,7 @@ from raytl.config.schema import ModelConfig
 from raytl.data.cache import source_images
 from raytl.data.loader import EvalLoader
 from raytl.data.manifest import Sample
+from raytl.errors import RegistryError
 from raytl.events import OnEvent, Work
 from raytl.metrics.drift import FOLDS, Drift, Sureness, drift, sureness
 from raytl.metrics.scores import softmax
@@ -31,6 +34,7 @@ from raytl.world import World
 MOST = 400
 """Images that stand for all the others."""
 FILE = "reference.npz"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,26 @@ class Seen:
         return stream.getvalue()
 
     @classmethod
-    def decoded(cls, content: bytes) -> Seen:
-        """The value that `encoded` gave."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as found:
-            return cls(found["features"].astype(np.float32), found["labels"], found["predicted"], found["confidence"])
+    def decoded(cls, content: bytes, where: str) -> Seen:
+        """The value that `encoded` gave; errors call it `where`.
+
+        Raises:
+            RegistryError: it cannot be read.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as found:
+                names = ("features", "labels", "predicted", "confidence")
+                features, *columns = (found[name] for name in names)
+            if features.ndim != 2 or any(column.shape != features.shape[:1] for column in columns):
+                raise ValueError("its arrays do not have one row for each image")
+            return cls(
+                features.astype(np.float32), columns[0].astype(str), columns[1].astype(str), columns[2].astype(float)
+            )
+        except _DAMAGE as error:
+            raise RegistryError(
+                f"{where}: cannot be read as features of images ({type(error).__name__}: {str(error)[:200]}); expected what "
+                "`raytl retrain` wrote. Publish a new version, which brings its own."
+            ) from error
 
 
 def seen(bundle: Path, samples: Sequence[Sample], device: str, max_pixels: int, on_event: OnEvent) -> Seen:

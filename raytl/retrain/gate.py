@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from raytl.config.retrain import GateConfig
 from raytl.metrics.paired import Paired
+from raytl.stored.bounds import Count, Score
 
 _FEW = 30
 
@@ -21,12 +22,12 @@ class Slice:
     chance alone would show as large a loss (`p_worse`) were both equally good there."""
 
     name: str
-    images: int
-    before: float
-    after: float
-    gained: int
-    lost: int
-    p_worse: float
+    images: Count
+    before: Score
+    after: Score
+    gained: Count
+    lost: Count
+    p_worse: Score
     is_class: bool = True
 
     @property
@@ -51,18 +52,18 @@ class Contest:
     """
 
     evaluation: str
-    images: int
-    looks: int
-    champion: int | None
-    challenger: int
+    images: Count
+    looks: Count
+    champion: Count | None
+    challenger: Count
     same_weights: bool
-    metrics: dict[str, float]
-    champion_metrics: dict[str, float]
+    metrics: dict[str, Score]
+    champion_metrics: dict[str, Score]
     paired: Paired | None
     slices: tuple[Slice, ...]
-    latency_ms: float
-    champion_latency_ms: float | None
-    size_bytes: int
+    latency_ms: Score
+    champion_latency_ms: Score | None
+    size_bytes: Count
     leaked: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 

@@ -15,7 +15,7 @@ from raytl.data.formats import scan
 from raytl.data.formats.rows import is_table_name
 from raytl.data.likeness import look_hashes
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.models.backbone import preprocess_of
 from raytl.registry.reader import folder_of
@@ -24,7 +24,7 @@ from raytl.registry.registry import Registry
 from raytl.retrain import features
 from raytl.retrain.changes import LEAST, Changes, came, changes
 from raytl.retrain.publish import MEMORY, recorded_samples
-from raytl.retrain.sides import Memory, Sided, settled
+from raytl.retrain.sides import MEMORY_FORMAT, Memory, Sided, settled
 from raytl.store.claims import evict
 from raytl.store.open import open_store
 from raytl.store.retry import retried
@@ -66,7 +66,7 @@ def look(
     memory = Memory({}, {})
     if trained is not None:
         folder = folder_of(registry, trained)
-        before, memory = recorded_samples(folder), Memory.decoded((folder / MEMORY).read_bytes())
+        before, memory = recorded_samples(folder), _remembered(folder / MEMORY)
     config = experiment.data
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
     evict(int(config.pull_limit_gb * 1e9))
@@ -87,6 +87,10 @@ def look(
     if champion is not None and found.any:
         found = _measured(experiment, registry, champion, came(before, sided.samples), found, on_event)
     return Seen(sided, found, digest)
+
+
+def _remembered(path: Path) -> Memory:
+    return Memory.decoded(MEMORY_FORMAT.content(path, lines=True), str(path))
 
 
 def frozen(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
@@ -116,7 +120,11 @@ def _measured(
     bundle, device = folder / "checkpoints" / "best", experiment.compute.device
     try:
         now = features.seen(bundle, features.some(new), device, experiment.data.max_pixels, on_event)
+        path = folder / features.FILE
+        before = features.Seen.decoded(path.read_bytes(), str(path))
+        if (width := before.features.shape[1]) != (expected := now.features.shape[1]):
+            raise RegistryError(f"{path}: found {width} features of each image; expected {expected}")
     except RaytlError as error:
         on_event(Message(f"drift was not measured: {error}", "warning"))
         return found
-    return found.measured(*features.compared(features.Seen.decoded((folder / features.FILE).read_bytes()), now))
+    return found.measured(*features.compared(before, now))

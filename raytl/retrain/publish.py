@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
+from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import ModelError
 from raytl.events import Message, OnEvent
 from raytl.models.card import read_card
@@ -22,7 +22,7 @@ from raytl.retrain.ticks import Tick
 from raytl.run import journal
 from raytl.run.atomic import write_bytes
 from raytl.run.folder import RunFolder
-from raytl.run.provenance import user
+from raytl.run.provenance import PROVENANCE_FORMAT, user
 
 MEMORY = "memory.jsonl"
 _KEPT = (
@@ -47,8 +47,7 @@ def published(
     on_event: OnEvent,
 ) -> Record:
     """The version that `run` is now; the one that an earlier attempt of the same tick made, if it did."""
-    numbers = registry.numbers()
-    newest = registry.record(numbers[-1]) if numbers else None
+    newest = registry.newest_record()
     if newest is not None and newest.about.tick == tick.id:
         return newest
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +64,7 @@ def published(
 
 def recorded_samples(folder: Path) -> tuple[Sample, ...]:
     """Every sample that the version was made from."""
-    return tuple(Sample.of(row) for row in journal.read(folder / "samples.jsonl"))
+    return tuple(journal.read(folder / "samples.jsonl", SAMPLE_FORMAT))
 
 
 def _write_reference(run: RunFolder, stage: RunFolder, experiment: Experiment, on_event: OnEvent) -> None:
@@ -81,7 +80,7 @@ def _write_reference(run: RunFolder, stage: RunFolder, experiment: Experiment, o
 
 def _about(tick: Tick, contest: Contest, run: RunFolder) -> About:
     card = read_card(run.best)
-    provenance = json.loads(run.provenance.read_bytes())
+    provenance = PROVENANCE_FORMAT.load(run.provenance)
     assert tick.changes is not None, "a tick that trained knows its data"
     start = getattr(tick.decision, "start", None)
     return About(
@@ -95,7 +94,7 @@ def _about(tick: Tick, contest: Contest, run: RunFolder) -> About:
         parent=start,
         run=tick.run,
         tick=tick.id,
-        git=provenance.get("git"),
+        git=provenance.git,
         who=user(),
         created=tick.started,
     )

@@ -6,9 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 from raytl.data.likeness import near
 from raytl.data.manifest import Sample
+from raytl.errors import RegistryError
+from raytl.stored import Format
+from raytl.stored.bounds import Name, matching
 
 _EVALUATED = "test"
 _LIKE_EVALUATED = "looks like an evaluation image"
@@ -32,10 +36,32 @@ class Memory:
         return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
     @classmethod
-    def decoded(cls, content: bytes) -> Memory:
-        """The value that `encoded` gave."""
-        rows = [json.loads(line) for line in content.decode().splitlines()]
-        return cls({row["digest"]: row["split"] for row in rows}, {row["digest"]: int(row["hash"], 16) for row in rows})
+    def decoded(cls, content: bytes, where: str) -> Memory:
+        """The value that `encoded` gave; errors call it `where`.
+
+        Raises:
+            RegistryError: a line is damaged.
+        """
+        rows = list(MEMORY_FORMAT.lines(content, where))
+        return cls({row.digest: row.split for row in rows}, {row.digest: int(row.hash, 16) for row in rows})
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A line of a memory."""
+
+    digest: Name
+    split: Literal["train", "val", "test"]
+    hash: Annotated[str, matching(r"[0-9a-f]{16}", "16 hexadecimal digits")]
+
+
+MEMORY_FORMAT = Format[_Remembered](
+    _Remembered,
+    "what a version remembers of an image",
+    "The file was damaged or edited: restore it, or roll back to another version.",
+    RegistryError,
+    max_bytes=1 << 16,
+)
 
 
 @dataclass(frozen=True)

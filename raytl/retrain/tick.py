@@ -15,7 +15,7 @@ from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.manifest import Sample
 from raytl.errors import DataError, RaytlError, RunError, TrainingError, Unavailable, WorkersLost, first_line
-from raytl.events import Message, OnEvent, ignore
+from raytl.events import Message, OnEvent, ignore, once
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
 from raytl.registry.registry import Registry
@@ -100,7 +100,7 @@ class _Ticking:
         self, experiment: Experiment, registry: Registry, now: datetime, on_event: OnEvent, after: After | None
     ) -> None:
         self.experiment, self.registry, self.now = experiment, registry, now
-        self.on_event, self.after = on_event, after
+        self.on_event, self.after, self.told = on_event, after, once(on_event)
         self.lease: Lease | None = None
         self.tick: Tick | None = None
         self.moving: int | None = None
@@ -115,7 +115,7 @@ class _Ticking:
         return f"Whether version {self.moving} became the champion, `{listing}` says"
 
     def dry(self) -> Retraining:
-        last = last_tick(self.registry.store)
+        last = last_tick(self.registry.store, self.told)
         if last is not None and not last.over:
             step = f"go on with tick {last.id}, which is at {last.stage!r}"
             return self._ended(last, next_step=step)
@@ -128,7 +128,7 @@ class _Ticking:
         return self._ended(tick, next_step=type(tick.decision).__name__.lower())
 
     def run(self) -> Retraining:
-        last = last_tick(self.registry.store)
+        last = last_tick(self.registry.store, self.told)
         if last is None or last.over:
             skipped, _ = self._glanced(last)
             if skipped is not None:
@@ -141,7 +141,7 @@ class _Ticking:
             except RunError as error:
                 return Retraining(None, self.registry.state().champion, self.registry.uri, held=first_line(error))
             self.registry.generation = self.lease.holder.generation
-            last = last_tick(self.registry.store)
+            last = last_tick(self.registry.store, self.told)
             with self._on_record():
                 is_open = last is not None and not last.over
                 return self._ended(self._gone_on_with(last) if last and is_open else self._begun(last))
@@ -364,7 +364,8 @@ class _Ticking:
         return f"{self.experiment.name}-{tick.id.lower()}"
 
     def _memory(self, tick: Tick) -> Memory:
-        return Memory.decoded(retried(lambda: self.registry.store.get_bytes(f"{WORK}{tick.id}/{MEMORY}")))
+        key = f"{WORK}{tick.id}/{MEMORY}"
+        return Memory.decoded(retried(lambda: self.registry.store.get_bytes(key)), f"{self.registry.uri}/{key}")
 
     def _record(self, number: int | None) -> Record | None:
         return None if number is None else self.registry.record(number)

@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from raytl.config.places import run_uri
 from raytl.errors import RunError
+from raytl.events import OnEvent, ignore
 from raytl.run.atomic import settle_dir, write_json
 from raytl.store.cache import cache_root
+from raytl.stored import Format
+from raytl.stored.bounds import Inside, at_most
+from raytl.stored.files import FileEntry
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
 
 _NOT_IN_MANIFEST = {"raytl.log", "tensorboard", "test_ledger.jsonl", "evaluation", "manifest.json"}
 _CHUNK_BYTES = 1 << 20
+REQUIRED = (
+    "experiment.yaml",
+    "samples.jsonl",
+    "checkpoints/best/model.json",
+    "checkpoints/best/model.safetensors",
+)
+"""What every finished run holds: a manifest that leaves one of them out vouches for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunManifest:
+    """The files of a finished run by path, and what its training came to."""
+
+    format: Literal[1]
+    summary: Mapping[str, Any]
+    files: Annotated[Mapping[Inside, FileEntry], at_most(100_000, "files")]
+
+    @property
+    def unlisted(self) -> list[str]:
+        """The files that every run must hold, and this manifest does not list."""
+        return [name for name in REQUIRED if name not in self.files]
+
+
+MANIFEST_FORMAT = Format[RunManifest](
+    RunManifest, "the manifest of a run", "Restore the file, or train again with --new.", RunError, max_bytes=16 << 20
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,41 +157,40 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """True when the manifest is there, valid, and every file that it lists has its size."""
+        """True when the manifest is there, valid and complete, and every file that it lists has its size."""
         try:
-            files = self._listed()
-            return all((self.root / name).stat().st_size == entry["bytes"] for name, entry in files.items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            manifest = MANIFEST_FORMAT.load(self.manifest)
+            if manifest.unlisted:
+                return False
+            return all((self.root / name).stat().st_size == entry.bytes for name, entry in manifest.files.items())
+        except (OSError, RunError):
             return False
 
     def summary(self) -> dict[str, Any]:
         """What `write_manifest` was given; RunError when the run is not finished."""
         if not self.finished:
             raise RunError(f"{self.root}: this run is not finished; run its `raytl train` command again to continue it")
-        summary: dict[str, Any] = json.loads(self.manifest.read_bytes())["summary"]
-        return summary
+        return dict(MANIFEST_FORMAT.load(self.manifest).summary)
 
     def write_manifest(self, summary: Mapping[str, Any]) -> None:
         """Write the manifest: `summary` and the sha256 and size of every file that training leaves for good.
 
         Left out are the log, TensorBoard's files, and what evaluation adds later (reports and ledger).
         """
-        files = {name: _entry(self.root / name) for name in sorted(self._lasting())}
+        files = {name: asdict(_entry(self.root / name)) for name in sorted(self._lasting())}
         write_json(self.manifest, {"format": 1, "summary": summary, "files": files})
 
-    def verify(self) -> list[str]:
+    def verify(self, on_event: OnEvent = ignore) -> list[str]:
         """Every way in which the files differ from the manifest, as lines; none when the run is whole."""
         if not self.manifest.exists():
             return [f"{self.manifest}: missing; the run is not finished"]
         try:
-            files = self._listed()
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return [f"{self.manifest}: not a manifest; it was damaged or edited"]
-        return [problem for name, entry in files.items() if (problem := _difference(self.root / name, entry))]
-
-    def _listed(self) -> dict[str, dict[str, Any]]:
-        files: dict[str, dict[str, Any]] = json.loads(self.manifest.read_bytes())["files"]
-        return dict(files.items())
+            manifest = MANIFEST_FORMAT.load(self.manifest, on_event)
+        except RunError as error:
+            return [str(error)]
+        unlisted = [f"{self.manifest}: it does not list {name}, which every run holds" for name in manifest.unlisted]
+        found = (_difference(self.root / name, entry) for name, entry in manifest.files.items())
+        return [*unlisted, *filter(None, found)]
 
     def _lasting(self) -> Iterator[str]:
         for path in self.root.rglob("*"):
@@ -184,22 +212,22 @@ def working_copy(uri: str) -> Path:
     return cache_root() / "runs" / digest / uri.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def _entry(path: Path) -> FileEntry:
     digest = hashlib.sha256()
     size = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)
-    return {"bytes": size, "sha256": digest.hexdigest()}
+    return FileEntry(size, digest.hexdigest())
 
 
-def _difference(path: Path, entry: Mapping[str, Any]) -> str | None:
+def _difference(path: Path, entry: FileEntry) -> str | None:
     if not path.is_file():
         return f"{path}: missing, though the manifest lists it"
     found = _entry(path)
-    if found["bytes"] != entry["bytes"]:
-        return f"{path}: found {found['bytes']} bytes, expected {entry['bytes']}"
+    if found.bytes != entry.bytes:
+        return f"{path}: found {found.bytes} bytes, expected {entry.bytes}"
     return None if found == entry else f"{path}: content changed since the run ended (its sha256 is another)"
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
-from raytl.errors import RunError
+from raytl.errors import RaytlError
+from raytl.events import OnEvent, ignore
 from raytl.run.plain import encode, for_people
+from raytl.stored import Format
+
+T = TypeVar("T")
+RECORD_FORMAT = Format[dict[str, Any]](
+    dict[str, Any], "one JSON object a line", "The file was damaged or edited: mend or delete this line."
+)
+"""A line of any journal: an object, whatever its keys."""
 
 
 def append(path: str | Path, record: Mapping[str, Any]) -> None:
@@ -29,35 +36,36 @@ def append(path: str | Path, record: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def read(path: str | Path) -> list[dict[str, Any]]:
-    """The records in order; none where there is no file. A torn last line is left out.
+@overload
+def read(path: str | Path) -> list[dict[str, Any]]: ...
 
-    Raises RunError where a line before the last is not a JSON object.
+
+@overload
+def read(path: str | Path, kind: Format[T], on_event: OnEvent = ...) -> list[T]: ...
+
+
+def read(path: str | Path, kind: Format[Any] = RECORD_FORMAT, on_event: OnEvent = ignore) -> list[Any]:
+    """Return the records in order, each of the `kind`; none where there is no file. A torn last line is left out.
+
+    Raises:
+        RaytlError: a line before the last is no such record; with its number.
     """
     target = Path(path)
     if not target.exists():
         return []
-    whole, _, tail = target.read_bytes().rpartition(b"\n")
-    lines = whole.split(b"\n") if whole else []
-    records = [_record(target, number, line) for number, line in enumerate(lines, start=1)]
-    return [*records, json.loads(tail)] if tail and _is_object(tail) else records
-
-
-def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    if not _is_object(line):
-        raise RunError(
-            f"{path}:{number}: found {line[:60].decode(errors='replace')!r}, expected one JSON object a line; "
-            "the file was damaged or edited: mend or delete this line"
-        )
-    record: dict[str, Any] = json.loads(line)
-    return record
+    whole, newline, tail = kind.content(target, lines=True).rpartition(b"\n")
+    records = list(kind.lines(whole + newline, str(target), on_event))
+    if tail and _is_object(tail):
+        records.append(kind.read(tail, f"{target}:{len(records) + 1}", on_event))
+    return records
 
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
+        RECORD_FORMAT.read(line, "")
+    except RaytlError:
         return False
+    return True
 
 
 def _mended(file: Any) -> bytes:

@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 from raytl.errors import RunError, TestLockedError
 from raytl.run import journal
 from raytl.run.folder import RunFolder
 from raytl.run.provenance import user
+from raytl.stored import Format
+from raytl.stored.bounds import Name, within
 
 REPORT = "report.json"
 """The file that ends a look."""
@@ -27,10 +30,10 @@ REPORT = "report.json"
 class LedgerEntry:
     """One look at the test split; `look` counts from 1, `when` is ISO 8601 in UTC, `weights` a digest."""
 
-    look: int
-    who: str
-    when: str
-    weights: str
+    look: Annotated[int, within(1, 10**6)]
+    who: Name
+    when: Name
+    weights: Name
 
     @property
     def mark(self) -> str:
@@ -44,6 +47,13 @@ class LedgerEntry:
     def is_reported(self, folder: RunFolder) -> bool:
         """Return whether this look ended with its report."""
         return (self.report_folder(folder) / REPORT).exists()
+
+
+LOOK_FORMAT = Format[LedgerEntry](
+    LedgerEntry,
+    "a look at the test split",
+    "The ledger was damaged or edited: restore it, as it says what was looked at.",
+)
 
 
 def unlock(folder: RunFolder, weights_digest: str, again: bool = False, now: datetime | None = None) -> LedgerEntry:
@@ -68,10 +78,7 @@ def unlock(folder: RunFolder, weights_digest: str, again: bool = False, now: dat
 
 def looks(folder: RunFolder) -> list[LedgerEntry]:
     """The looks so far, in order."""
-    try:
-        return [LedgerEntry(**record) for record in journal.read(folder.ledger)]
-    except TypeError as error:
-        raise RunError(f"{folder.ledger}: a line lacks or adds keys ({error}); the ledger was edited") from error
+    return journal.read(folder.ledger, LOOK_FORMAT)
 
 
 @contextmanager

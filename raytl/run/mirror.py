@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,11 +28,13 @@ from typing import Any, TypeVar
 from raytl.errors import NotFound, RunError, Unavailable
 from raytl.run.atomic import replace_dir, write_json
 from raytl.run.links import held_as, identity_of
+from raytl.run.whole import MEMORY_FORMAT, WHOLE_FORMAT, Memory
 from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
 from raytl.store.drafts import drafted
 from raytl.store.fence import FENCE, generation_of, put_fenced, raise_fence
 from raytl.store.lease import KEY as LEASE
 from raytl.store.retry import retried
+from raytl.stored.files import FileEntry
 
 WHOLE = "WHOLE.json"
 BEST, LAST = "checkpoints/best", "checkpoints/last"
@@ -110,7 +113,7 @@ class Mirror:
         with self._remembering() as memory:
             token = secrets.token_hex(6)
             files = sorted(path for path in source.rglob("*") if path.is_file())
-            entries = {path.relative_to(source).as_posix(): _entry(path) for path in files}
+            entries = {path.relative_to(source).as_posix(): asdict(_entry(path)) for path in files}
             old = _keys(self.store, name)  # not after the put: files of a successor must not be among them
             _each(lambda key: retried(lambda: self.store.put_file(source / key, f"{name}/{token}/{key}")), entries)
             whole = {"generation": self.generation, "token": token, "files": entries}
@@ -168,9 +171,11 @@ class Mirror:
         with self._remembering() as memory:
             for name, known in memory["folders"].items():
                 key = f"{name}/{WHOLE}"
-                content = json.loads(retried(lambda key=key: self.store.get_bytes(key)))  # type: ignore[misc]
-                fresh = {**content, "generation": self.generation, "writer": secrets.token_hex(6)}
-                known["etag"] = put_fenced(self.store, key, _json(fresh), self.generation, known["etag"]).etag
+                content = retried(lambda key=key: self.store.get_bytes(key))  # type: ignore[misc]
+                whole = WHOLE_FORMAT.read(content, f"{self.store.uri}/{key}")
+                fresh = replace(whole, generation=self.generation, writer=secrets.token_hex(6))
+                put = put_fenced(self.store, key, _json(asdict(fresh)), self.generation, known["etag"])
+                known["etag"] = put.etag
         raise_fence(self.store, self.generation)
 
     def highest_generation(self) -> int:
@@ -259,15 +264,15 @@ class Mirror:
     def _read_folder(self, name: str, target: Path) -> dict[str, Any]:
         key = f"{name}/{WHOLE}"
         etag = retried(lambda: self.store.stat(key)).etag
-        token, files = _whole(retried(lambda: self.store.get_bytes(key)), f"{self.store.uri}/{key}")
+        whole = WHOLE_FORMAT.read(retried(lambda: self.store.get_bytes(key)), f"{self.store.uri}/{key}")
+        token, files = whole.token, whole.files
 
-        def fetch(draft: Path, item: tuple[str, dict[str, Any]]) -> None:
-            _refuse_outside(self.store.uri, item[0])
+        def fetch(draft: Path, item: tuple[str, FileEntry]) -> None:
             place = draft / item[0]
             source = f"{name}/{token}/{item[0]}"
 
             def got() -> None:
-                self.store.get_to_file(source, place, item[1]["bytes"])
+                self.store.get_to_file(source, place, item[1].bytes)
                 if _entry(place) != item[1]:
                     raise Unavailable(f"{self.store.uri}/{source}: other bytes came than were put there")
 
@@ -308,8 +313,7 @@ class Mirror:
 
     def _memory(self) -> dict[str, Any]:
         path = self.root / _MEMORY
-        empty: dict[str, Any] = {"files": {}, "folders": {}}
-        return json.loads(path.read_bytes()) if path.exists() else empty
+        return asdict(MEMORY_FORMAT.load(path) if path.exists() else Memory({}, {}))
 
     @contextmanager
     def _remembering(self) -> Iterator[dict[str, Any]]:
@@ -355,16 +359,6 @@ def _is_hidden(key: str) -> bool:
     return key in _OURS or any(part.startswith(".") and part != ".." for part in key.split("/"))
 
 
-def _whole(content: bytes, where: str) -> tuple[str, dict[str, dict[str, Any]]]:
-    """The token and the files that a WHOLE.json tells of."""
-    try:
-        listed = json.loads(content)
-        files = {name: {**entry, "bytes": int(entry["bytes"])} for name, entry in dict(listed["files"]).items()}
-        return str(listed["token"]), files
-    except (ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise RunError(f"{where} tells of no checkpoint ({type(exc).__name__}); it was damaged or edited") from exc
-
-
 def _refuse_outside(uri: str, key: str) -> None:
     if key.startswith("/") or ".." in key.split("/") or "\0" in key:
         raise RunError(f"{uri}: found the key {key!r}, which would lie outside the run; remove it there")
@@ -375,9 +369,9 @@ def _local(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def _entry(path: Path) -> FileEntry:
     with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return FileEntry(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _each(action: Callable[[T], Any], items: Iterable[T]) -> None:

@@ -9,12 +9,15 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from raytl.shown import redacted
+from raytl.stored import Format
+from raytl.stored.bounds import GitState, Name, within
 
 _PACKAGES = ("raytl", "torch", "torchvision", "timm", "ray", "numpy", "pillow", "safetensors", "pydantic")
 
@@ -32,6 +35,30 @@ def provenance(seed: int) -> dict[str, Any]:
         "cpu": {"model": _cpu_model(), "cores": os.cpu_count(), "memory_bytes": _memory_bytes()},
         "gpus": _gpus(),
     }
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a run wrote down of its origin; `dataset` is the digest of its samples."""
+
+    dataset: Name = ""
+    bit_depth: Annotated[int, within(8, 16)] | None = None
+    git: GitState | None = None
+    time: Any = None
+    user: Any = None
+    seed: Any = None
+    command: Any = None
+    packages: Any = None
+    os: Any = None
+    cpu: Any = None
+    gpus: Any = None
+    test: Any = None
+    weights: Any = None
+
+
+PROVENANCE_FORMAT = Format[Provenance](
+    Provenance, "the provenance of a run", "Restore the file, or start over with --new (the old run is kept aside)."
+)
 
 
 def user() -> str:

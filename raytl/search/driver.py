@@ -7,26 +7,25 @@ their order. Starting it again goes on where it was.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from raytl.cluster.metrics import metered
 from raytl.cluster.session import nodes, session
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import decisive
-from raytl.config.places import sweep_uri, winner_uri
+from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.space import Space, space_of
 from raytl.errors import TrainingError
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device, pick_precision
 from raytl.run.atomic import write_json, write_text
-from raytl.run.folder import is_remote, working_copy
+from raytl.run.folder import is_remote
 from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
 from raytl.search.board import Board
@@ -40,41 +39,15 @@ from raytl.search.preflight import depth_costs, depths_of, projected, share_epoc
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.study import TRIALS, Study
+from raytl.search.summary import SUMMARY, TOTAL_FORMAT, SweepResult, ended, finished, wall_s
 from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, trial_experiment
 from raytl.search.winner import crown
 from raytl.search.worker import Result
-from raytl.store.drafts import sweep
 from raytl.store.reach import reach
 from raytl.training.driver import plan
 from raytl.training.plan import Plan
 
-SUMMARY = "summary.json"
 _GB = 1e9
-
-
-@dataclass(frozen=True)
-class SweepResult:
-    """How a sweep ended: trials by state, its best trial, and the winner after replicates with the reason why it won."""
-
-    folder: str
-    status: Literal["finished", "already finished", "stopped by budget"]
-    trials: dict[str, int]
-    best_number: int
-    best_value: float
-    metric: str
-    overrides: dict[str, Any]
-    winner_number: int
-    reason: str
-    sweep_score: float
-    replicates: list[dict[str, Any]]
-    refit_score: float | None
-    soup: dict[str, Any] | None
-    experiment_file: str
-    run: str
-    report: str
-    csv: str
-    seconds: float
-    next: str
 
 
 @dataclass(frozen=True)
@@ -116,8 +89,8 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     if new:
         home.set_aside(on_event)
     home.fetch()
-    if not add and (folder / SUMMARY).exists() and experiment.search.trials <= _ended(folder):
-        return _read(folder, experiment)
+    if not add and (folder / SUMMARY).exists() and experiment.search.trials <= ended(folder):
+        return finished(folder, experiment)
     made = _made(experiment, on_event)
     checkpoints = Checkpoints()
 
@@ -141,7 +114,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
             job = replace(_job(made, total), right=home.right)
             if experiment.search.linear_probe:
                 job = _reachable(solved_head(job, folder, engine, on_event), home)
-            before_s = _wall(folder)
+            before_s = wall_s(folder)
             meter = Meter(experiment.search, shape, before_s=before_s, trial_s=_spent(study))
             board = Board(study, experiment.search, meter, epochs_of(experiment), total, on_event, checkpoints)
             try:
@@ -258,7 +231,7 @@ def _study(made: _Made) -> Study:
 def _total(made: _Made, study: Study, add: int) -> int:
     """Trials in all: those of the file, or what an earlier `--add` made of them, and `add` more."""
     path = made.folder / "trials.json"
-    before = json.loads(path.read_bytes())["trials"] if path.exists() else 0
+    before = TOTAL_FORMAT.load(path).trials if path.exists() else 0
     total = max(made.experiment.search.trials, before) + add
     write_json(path, {"trials": total})
     study.trials = total
@@ -269,7 +242,7 @@ def _plan(made: _Made, machines: list[Node], add: int, study: Study | None = Non
     experiment, search = made.experiment, made.experiment.search
     shape = trial_shape(experiment.compute, machines)
     fit = fitting(shape, machines)
-    done = study.counts()[0] if study else _ended(made.folder)
+    done = study.counts()[0] if study else ended(made.folder)
     trials = max(search.trials, done) + add
     epochs = epochs_of(experiment)
     job = _job(made, trials)
@@ -371,22 +344,3 @@ def _judge(board: Board, folder: Path) -> None:
 
 def _spent(study: Study) -> float:
     return sum(record.seconds for record in study.records() if record.state != "running")
-
-
-def _wall(folder: Path) -> float:
-    path = folder / "clock.json"
-    return float(json.loads(path.read_bytes())["wall_s"]) if path.exists() else 0.0
-
-
-def _ended(folder: Path) -> int:
-    path = folder / SUMMARY
-    return sum(json.loads(path.read_bytes())["trials"].values()) if path.exists() else 0
-
-
-def _read(folder: Path, experiment: Experiment) -> SweepResult:
-    """The result of a finished sweep; the run is where `experiment` puts it, as a summary may come from anywhere."""
-    sweep(folder)
-    values = json.loads((folder / SUMMARY).read_bytes())
-    uri = winner_uri(experiment)
-    run = uri if is_remote(uri) else str(working_copy(uri))
-    return SweepResult(**{**values, "status": "already finished", "run": run, "next": f"raytl evaluate {run}"})

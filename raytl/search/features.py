@@ -13,26 +13,39 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raytl.errors import TrainingError
+from raytl.errors import RunError, TrainingError
 from raytl.run.atomic import write_json
 from raytl.store.cache import cache_root
+from raytl.stored import Format
+from raytl.stored.bounds import within
 
 _ROWS, _CARD = "rows.bin", "card.json"
 _TYPES = {"torch.float32": (torch.float32, np.float32), "torch.bfloat16": (torch.bfloat16, np.uint16),
           "torch.float16": (torch.float16, np.float16)}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _RowsCard:
+    """How many rows a set has, how wide they are, and their type."""
+
+    count: Annotated[int, within(0, 10**10)]
+    width: Annotated[int, within(1, 10**8)]
+    type: Literal["torch.float32", "torch.bfloat16", "torch.float16"]
+
+
+ROWS_FORMAT = Format[_RowsCard](_RowsCard, "the card of cached features", "Delete its folder, and it is made again.")
 
 Fill = Callable[[], Iterator[Tensor]]
 """Makes the rows of a set, batch after batch, in order: each `(b, width)`."""
@@ -120,10 +133,13 @@ def _opened(key: str, lock: Lock) -> Rows | None:
     folder = root() / key
     if not (folder / _CARD).exists():
         return None
-    card = json.loads((folder / _CARD).read_bytes())
-    kind, stored = _TYPES[card["type"]]
-    shape = (card["count"], card["width"])
-    return Rows(np.memmap(folder / _ROWS, dtype=stored, mode="r", shape=shape), kind, lock)
+    card = ROWS_FORMAT.load(folder / _CARD)
+    kind, stored = _TYPES[card.type]
+    shape = (card.count, card.width)
+    try:
+        return Rows(np.memmap(folder / _ROWS, dtype=stored, mode="r", shape=shape), kind, lock)
+    except (OSError, ValueError, OverflowError) as error:
+        raise RunError(f"{folder / _ROWS}: cannot be read as {shape} rows ({error}). {ROWS_FORMAT.advice}") from error
 
 
 def _build(key: str, count: int, fill: Fill, limit_bytes: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from raytl.cluster.gang import run_group
 from raytl.events import EpochEnded, Event, OnEvent, TrialReady, ignore
 from raytl.run import journal
+from raytl.run.epochs import EPOCH_FORMAT
 from raytl.search.plan import TrialShape
 from raytl.search.share import sharing
 from raytl.search.trial import SweepJob, Task
@@ -43,7 +44,7 @@ class GangRun:
         if opened:
             self._home.fetch()
             begin(self._home.folder, self._sweep.experiment_of(self._task))
-            self._records = journal.read(self._home.folder.metrics)
+            self._records = journal.read(self._home.folder.metrics, EPOCH_FORMAT)
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
         told = self._told.get()

@@ -14,6 +14,7 @@ from raytl.run.atomic import write_text
 from raytl.search.record import TrialRecord, best_first
 from raytl.search.report.page import Header, write_report
 from raytl.search.study import Study
+from raytl.search.summary import Finalist
 from raytl.search.winner import Winner
 from raytl.shown import command, csv_cell
 from raytl.training.plan import Plan
@@ -82,14 +83,8 @@ def result_of(
         "reason": winner.ranking.reason,
         "sweep_score": winner.rescored,
         "replicates": [
-            {
-                "number": standing.candidate.number,
-                "mean": standing.mean,
-                "low": standing.low,
-                "high": standing.high,
-                "scores": list(standing.candidate.sound),
-            }
-            for standing in winner.ranking.order
+            Finalist(each.candidate.number, each.mean, each.low, each.high, list(each.candidate.sound))
+            for each in winner.ranking.order
         ],
         "refit_score": winner.refit_score,
         "soup": None if winner.soup is None else asdict(winner.soup),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from raytl.shown import redacted
+from raytl.stored import Format
+from raytl.stored.bounds import Count, Name
 
 State = Literal["running", "complete", "pruned", "failed"]
 
@@ -50,6 +52,26 @@ class TrialRecord:
     def epochs(self) -> int:
         """Epochs that were trained."""
         return self.curve[-1][0] if self.curve else 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialAttributes:
+    """What a study says of a trial besides its values for Optuna; see `TrialRecord`."""
+
+    overrides: dict[Name, int | float | str | bool | list[Any] | dict[str, Any] | None]
+    best: tuple[float, ...] | None = None
+    best_epoch: Count | None = None
+    seconds: float = 0.0
+    trainable: Count = 0
+    source: str = "sampler"
+    reason: str = ""
+    features: Name = "none"
+    folder: Name | None = None
+
+
+ATTRIBUTES_FORMAT = Format[TrialAttributes](
+    TrialAttributes, "a trial", "The study was damaged or edited: restore it, or start over with --new."
+)
 
 
 def best_first(records: list[TrialRecord], metric: str) -> list[TrialRecord]:

@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from raytl.run import journal
 from raytl.search.trial import Task
+from raytl.stored import Format
+from raytl.stored.bounds import Count, within
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """How a task ended: its score, or the reason why it has none."""
+
+    number: Count
+    seed: int | None
+    score: float | None
+    reason: str = ""
+    seconds: Annotated[float, within(0, 1e9)] = 0.0
+
+
+REPLICA_FORMAT = Format[Replica](
+    Replica, "the result of a replicate", "The file was damaged or edited: delete this line to train it again."
+)
 
 
 @dataclass
@@ -41,9 +59,9 @@ class Replicas:
     def scores(self) -> dict[tuple[int, int | None], float | None]:
         """The score of each task that ended, None where it failed."""
         wanted = {(task.number, task.seed) for task in self.tasks}
-        records = {(r["number"], r["seed"]): r["score"] for r in journal.read(self.path)}
+        records = {(each.number, each.seed): each.score for each in journal.read(self.path, REPLICA_FORMAT)}
         return {key: score for key, score in records.items() if key in wanted}
 
     def seconds(self) -> float:
         """What they took in training, together."""
-        return float(sum(record["seconds"] for record in journal.read(self.path)))
+        return sum(record.seconds for record in journal.read(self.path, REPLICA_FORMAT))

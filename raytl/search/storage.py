@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from raytl.config.schema import SearchConfig
-from raytl.errors import ConfigError, first_line
+from raytl.errors import ConfigError, RunError, first_line
+
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RecursionError)
 
 
 def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
@@ -30,6 +34,22 @@ def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
         raise ConfigError(
             f"search.storage: {search.storage} cannot be opened: {first_line(error)}\n"
             "  Expected journal, sqlite, or the URL of a database that is there, such as mysql+pymysql://user@host/db."
+        ) from error
+
+
+@contextmanager
+def read_as_study(folder: Path) -> Iterator[None]:
+    """Name the study where Optuna, or what is made of its trials, fails on what is stored there.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        raise RunError(
+            f"{folder / 'study.log'}: cannot be read as a study ({type(error).__name__}: {str(error)[:200]}); expected what "
+            f"Optuna wrote. Restore the file, or start over with --new (the old sweep is kept aside)."
         ) from error
 
 

@@ -11,7 +11,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.search import halving, suggest
-from raytl.search.record import State, TrialRecord, lower_is_better
-from raytl.search.storage import open_storage
+from raytl.search.record import ATTRIBUTES_FORMAT, State, TrialAttributes, TrialRecord, lower_is_better
+from raytl.search.storage import open_storage, read_as_study
 
 _STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
@@ -38,6 +38,7 @@ _STOPPED = "stopped"
 _RUNG, _STOOD = "rung", "stood"
 _DEPTH = "transfer.unfreeze"
 _DIRECTIONS = {True: optuna.study.StudyDirection.MINIMIZE, False: optuna.study.StudyDirection.MAXIMIZE}
+_ATTRIBUTES = frozenset(each.name for each in fields(TrialAttributes))
 _DRAWS = 8
 """How often a suggestion that equals an earlier trial is drawn again."""
 
@@ -102,21 +103,23 @@ class Study:
             if search.scheduler == "asha"
             else optuna.pruners.NopPruner()
         )
-        storage = open_storage(folder, search)
-        known = {known.study_name for known in optuna.get_all_study_summaries(storage, include_best_trial=False)}
-        study = (
-            optuna.load_study(study_name=name, storage=storage, sampler=made, pruner=pruner)
-            if name in known
-            else optuna.create_study(
-                study_name=name, storage=storage, sampler=made, pruner=pruner, directions=directions
+        with read_as_study(folder):
+            storage = open_storage(folder, search)
+            known = {known.study_name for known in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+            study = (
+                optuna.load_study(study_name=name, storage=storage, sampler=made, pruner=pruner)
+                if name in known
+                else optuna.create_study(
+                    study_name=name, storage=storage, sampler=made, pruner=pruner, directions=directions
+                )
             )
-        )
-        opened = cls(folder, study, search, space, base, search.trials, epochs, root or str(folder / TRIALS))
-        opened._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
-        if name not in known and search.recipes:
-            for source, point in suggest.first_points(space, base, stages)[: search.trials]:
-                study.enqueue_trial(point, user_attrs={"source": source})
-        opened._take_stock()
+            opened = cls(folder, study, search, space, base, search.trials, epochs, root or str(folder / TRIALS))
+            opened._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
+            if name not in known and search.recipes:
+                for source, point in suggest.first_points(space, base, stages)[: search.trials]:
+                    study.enqueue_trial(point, user_attrs={"source": source})
+            opened.records()  # so that a damaged one is named before the sweep goes on
+            opened._take_stock()
         return opened
 
     def ask(self) -> Asked | None:
@@ -363,24 +366,24 @@ class Study:
 
 def _record(trial: FrozenTrial, root: str) -> TrialRecord:
     """The trial; its folder is below `root`, wherever that was when it was told."""
-    attrs = trial.user_attrs
-    best = attrs.get("best")
+    told = {key: value for key, value in trial.user_attrs.items() if key in _ATTRIBUTES}
+    attrs = ATTRIBUTES_FORMAT.typed(told, f"study.log: trial {trial.number}")
     curve = trial.intermediate_values or {
-        int(key.split()[1]): value for key, value in attrs.items() if key.startswith("epoch ")
+        int(key.split()[1]): value for key, value in trial.user_attrs.items() if key.startswith("epoch ")
     }
     return TrialRecord(
         number=trial.number,
         state=_STATES[trial.state],
-        overrides=dict(attrs["overrides"]),
-        values=None if best is None or trial.state == TrialState.FAIL else tuple(best),
-        best_epoch=attrs.get("best_epoch"),
+        overrides=attrs.overrides,
+        values=None if attrs.best is None or trial.state == TrialState.FAIL else attrs.best,
+        best_epoch=attrs.best_epoch,
         curve=tuple(sorted(curve.items())),
-        seconds=attrs.get("seconds", 0.0),
-        trainable=attrs.get("trainable", 0),
-        source=attrs.get("source", "sampler"),
-        reason=attrs.get("reason", ""),
-        features=attrs.get("features", "none"),
-        folder=f"{root}/{Path(attrs['folder']).name}" if attrs.get("folder") else "",
+        seconds=attrs.seconds,
+        trainable=attrs.trainable,
+        source=attrs.source,
+        reason=attrs.reason,
+        features=attrs.features,
+        folder=f"{root}/{Path(attrs.folder).name}" if attrs.folder else "",
     )
 
 

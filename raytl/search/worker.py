@@ -18,6 +18,7 @@ from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.run import journal
 from raytl.run.atomic import write_text
+from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
 from raytl.run.home import Home
 from raytl.search.halving import rungs
@@ -57,7 +58,7 @@ class TrialRun:
                     self.close()
                     continue
                 trainable = self._ready.trainable if self._ready else 0
-                told = failure(journal.read(self.folder.metrics), self._home.uri, error, trainable)
+                told = failure(journal.read(self.folder.metrics, EPOCH_FORMAT), self._home.uri, error, trainable)
                 with contextlib.suppress(Exception):
                     self.close()
                 return told
@@ -81,7 +82,7 @@ class TrialRun:
         last = progress is None or progress.stopped or progress.epoch >= total
         if progress is None or last or may_stop_at(self._sweep.experiment.search, progress.epoch, total):
             ready.settle()
-        records = journal.read(self.folder.metrics)
+        records = journal.read(self.folder.metrics, EPOCH_FORMAT)
         where, shared = self._home.uri, ready.shared
         result = last_result(records, where, ready.trainable, last=last, features=shared, opened=opened)
         return result | {"smaller": self._smaller}
@@ -181,7 +182,7 @@ def _scores(records: list[dict[str, Any]], trainable: int) -> dict[str, float]:
 
 
 def _seconds(records: list[dict[str, Any]]) -> float:
-    return float(sum(record["train/seconds"] + record["val/seconds"] for record in records))
+    return float(sum(record.get(key) or 0.0 for record in records for key in ("train/seconds", "val/seconds")))
 
 
 def _out_of_memory(error: BaseException) -> bool:

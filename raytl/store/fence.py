@@ -18,6 +18,8 @@ from functools import partial
 from raytl.errors import Conflict, NotFound
 from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
 from raytl.store.retry import retried
+from raytl.stored import Fault
+from raytl.stored.document import parse
 
 FENCE = "fence.json"
 """Holds the generation below which nothing is taken: each writer raises it once it has marked what it found as its own."""
@@ -71,8 +73,8 @@ def fence_of(store: ObjectStore, pause: Pause | None = None) -> int:
 def generation_of(content: bytes) -> int:
     """Return the generation of whoever wrote a stored object; 0 if it names none."""
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
+        value = parse(content)
+    except Fault:
         return 0
     found = value.get("generation") if isinstance(value, dict) else None
     return found if type(found) is int and found > 0 else 0

@@ -8,13 +8,16 @@ import socket
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from raytl.errors import RunError
+from raytl.stored import Fault, Format
+from raytl.stored.bounds import Bound, Count, at_most, within
+from raytl.stored.document import parse
 
 MOST_BYTES = 1 << 14
 """The size of the largest object that is read as a lease; those that raytl writes have some 400 bytes."""
-_MOST = 2**53
-_LONGEST = 512
-_MOST_PID = 2**31 - 1
+Text = Annotated[str, at_most(512), Bound("printable text", str.isprintable)]
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,14 @@ class Holder:
     """The holder of a lease. Each renewal raises `heartbeat`; `renewed` (ISO 8601, UTC, by the holder's clock) is for
     messages only: no time in here decides anything."""
 
-    generation: int
-    token: str
-    host: str
-    pid: int
-    boot: str
-    started: int
-    heartbeat: int
-    renewed: str
+    generation: Count
+    token: Text
+    host: Text
+    pid: Annotated[int, within(1, 2**31 - 1)]
+    boot: Text
+    started: Count
+    heartbeat: Count
+    renewed: Text
     given_back: bool = False
 
     @property
@@ -65,19 +68,20 @@ class Holder:
         return json.dumps(asdict(self), indent=2).encode()
 
 
+HOLDER_FORMAT = Format[Holder](Holder, "a lease", "Delete it once no raytl writes there.", max_bytes=MOST_BYTES)
+
+
 def decoded(content: bytes) -> Holder | None:
     """Return the holder that `content` names, also as raytl 0.1.0 wrote it; None if it is not a lease."""
     try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
+        values = parse(content) if len(content) <= MOST_BYTES else None
+        if (
+            isinstance(values, dict) and "until" in values
+        ):  # 0.1.0: the end of the term by the holder's wall clock, or 0
+            values = {**values, "started": 0, "heartbeat": 0, "renewed": "", "given_back": values["until"] == 0}
+        return HOLDER_FORMAT.typed(values, "the lease")
+    except (Fault, RunError):
         return None
-    if len(content) > MOST_BYTES or not isinstance(values, dict):
-        return None
-    if "until" in values:  # 0.1.0: the end of the term by the holder's wall clock, 0 once it was given back
-        values = {**values, "started": 0, "heartbeat": 0, "renewed": "", "given_back": values["until"] == 0}
-    if not (_has_numbers(values) and _has_texts(values) and type(values.get("given_back")) is bool):
-        return None
-    return Holder(**{name: values[name] for name in Holder.__dataclass_fields__})
 
 
 def this_process() -> Process:
@@ -99,16 +103,6 @@ def is_alive(process: Process) -> bool | None:
     state, started = _status(process.pid)
     is_another = 0 not in (started, process.started) and started != process.started  # the pid was given out again
     return state not in ("Z", "X") and not is_another
-
-
-def _has_numbers(values: dict[str, Any]) -> bool:
-    bounds = {"generation": (0, _MOST), "pid": (1, _MOST_PID), "started": (0, _MOST), "heartbeat": (0, _MOST)}
-    return all(type(values.get(name)) is int and low <= values[name] <= high for name, (low, high) in bounds.items())
-
-
-def _has_texts(values: dict[str, Any]) -> bool:
-    texts = [values.get(name) for name in ("token", "host", "boot", "renewed")]
-    return all(isinstance(text, str) and len(text) <= _LONGEST and text.isprintable() for text in texts)
 
 
 def _boot() -> str:

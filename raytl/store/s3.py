@@ -38,7 +38,7 @@ from raytl.store.files import written_whole
 from raytl.store.lanes import Route, Wanted, brought, usable
 from raytl.store.reach import reached
 from raytl.store.s3_body import body, body_to_file, bound_answers
-from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
+from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, size_of, translated
 
 CONNECTIONS = 32
 PAGE_KEYS = 1000
@@ -108,18 +108,18 @@ class S3Store:
         """Up to a thousand objects, whether there are more, and the store's clock where it tells it, in seconds since 1970."""
         with translated(self.uri):
             page = client().list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=PAGE_KEYS)
-        date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return (
-            _without_markers(self._infos(page)),
-            bool(page["IsTruncated"]),
-            date and parsedate_to_datetime(date).timestamp(),
-        )
+            date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+            return (
+                _without_markers(self._infos(page)),
+                bool(page["IsTruncated"]),
+                date and parsedate_to_datetime(date).timestamp(),
+            )
 
     def stat(self, key: str) -> ObjectInfo:
         """Asks for the object's head."""
         with translated(self._name(key)):
             head = client().head_object(Bucket=self.bucket, Key=self._full(key))
-        return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
+            return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
         """Asks for a range of the object; of a whole one, what comes is held against its MD5 as in `get_to_file`."""
@@ -189,7 +189,7 @@ class S3Store:
                 if expected is None or not is_not_implemented(exc):
                     raise
                 answer = self._put(key, content, None)
-        return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
+            return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
 
     def guards(self, key: str, content: bytes) -> bool:
         """Puts what is there once more under conditions that do not hold, which is to be refused."""
@@ -367,7 +367,7 @@ def _read_page(
     names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
     rows = ([one.findtext(name, "") for name in names] for one in found)
     customized_response_dict["Objects"] = [
-        (decoded(key), int(size), etag.strip('"'), storage) for key, size, etag, storage in rows
+        (decoded(key), size_of(size), etag.strip('"'), storage) for key, size, etag, storage in rows
     ]
     for one in found:
         page.remove(one)

@@ -37,6 +37,11 @@ ADVICE: dict[type[StoreError], str] = {
     StoreError: "check the URI, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
 }
 
+_UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What an answer without a key, or with another thing under it, ends in."""
+_MAX_SHOWN = 200
+_MAX_SIZE_DIGITS = 15
+
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
@@ -52,6 +57,11 @@ def translated(where: str) -> Iterator[None]:
         raise Unavailable(f"{where}: {exc}; {ADVICE[Unavailable]}") from exc
     except OSError as exc:
         raise StoreError(f"{where}: {exc}") from exc
+    except _UNREADABLE as exc:
+        raise StoreError(
+            f"{where}: the store's answer cannot be read ({type(exc).__name__}: {str(exc)[:_MAX_SHOWN]}); expected S3's; "
+            f"{ADVICE[StoreError]}"
+        ) from exc
 
 
 def _archive(exc: Exception) -> str:
@@ -81,3 +91,14 @@ def _by_status(status: int) -> type[StoreError]:
     if status in (429, 408) or (status >= 500 and status != _NOT_IMPLEMENTED):
         return Unavailable
     return {404: NotFound, 412: Conflict, 401: Denied, 403: Denied}.get(status, StoreError)
+
+
+def size_of(text: str) -> int:
+    """Return the size that an answer has as `text`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_SIZE_DIGITS):
+        raise ValueError(f"a size of {text[:40]!r} bytes")
+    return int(text)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from time import monotonic
+from typing import Annotated
 
 from raytl.errors import Archived, NotFound, StoreError
 from raytl.events import Message, OnEvent, Work, ignore
@@ -25,6 +26,8 @@ from raytl.store.files import written_whole
 from raytl.store.keys import fault, files_and_markers, refuse_odd
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.stored import Format
+from raytl.stored.bounds import Bound
 
 _THREADS = 32
 _EVENT_EVERY_S = 0.1
@@ -48,6 +51,18 @@ class _Place:
     @property
     def journal(self) -> Path:
         return self.root / "journal.jsonl"
+
+
+def _is_pulled(info: ObjectInfo) -> bool:
+    return not fault(info.key) and 0 <= info.size < 2**63
+
+
+_Pulled = Annotated[ObjectInfo, Bound("a key that can be a file, and its size", _is_pulled)]
+_ADVICE = "Delete its folder, and it is pulled again."
+FETCHED_FORMAT = Format[ObjectInfo](_Pulled, "a file that was fetched", _ADVICE, StoreError, max_bytes=1 << 16)
+PULLED_FORMAT = Format[list[ObjectInfo]](
+    list[_Pulled], "the list of what was pulled", _ADVICE, StoreError, max_bytes=4 << 30
+)
 
 
 def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = None) -> Path:
@@ -177,17 +192,18 @@ def _none_of(keys: Collection[str]) -> str:
 
 
 def _known(place: _Place) -> dict[str, ObjectInfo]:
-    """What was fetched whole: the last finished pull's list, and the journal of one that was killed."""
-    known = {}
-    if place.manifest.exists():
-        known = {row["key"]: ObjectInfo(**row) for row in json.loads(place.manifest.read_text())}
-    if place.journal.exists():
-        for line in place.journal.read_text().split("\n"):
-            try:
-                row = json.loads(line)
-            except ValueError:  # torn by a kill
-                continue
-            known[row["key"]] = ObjectInfo(**row)
+    """What was fetched whole: the last finished pull's list, and the journal of one that was killed.
+
+    What cannot be read there is fetched again.
+    """
+    known: dict[str, ObjectInfo] = {}
+    with suppress(StoreError):  # absent, or damaged
+        known = {row.key: row for row in PULLED_FORMAT.load(place.manifest)}
+    with suppress(StoreError):
+        for line in FETCHED_FORMAT.content(place.journal, lines=True).split(b"\n"):
+            with suppress(StoreError):  # torn by a kill
+                row = FETCHED_FORMAT.read(line, str(place.journal))
+                known[row.key] = row
     return known
 
 

@@ -7,11 +7,10 @@ not saved.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -23,12 +22,17 @@ from raytl.errors import RunError
 from raytl.models.tensor_file import save_tensors
 from raytl.run import journal
 from raytl.run.atomic import replace_dir, settle_dir, write_bytes, write_json
+from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
 from raytl.run.plain import encode
 from raytl.store.drafts import drafted
+from raytl.stored import Format
+from raytl.stored.bounds import Bound, Count, Name, Score
+from raytl.training.records import Epochs, Metrics
 
 _FORMAT = 1
 _SEPARATOR = "::"
+_SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
 
 
@@ -36,8 +40,8 @@ _DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorE
 class Best:
     """The best epoch so far (zero-based) and its metrics."""
 
-    epoch: int
-    metrics: dict[str, float]
+    epoch: Epochs
+    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,37 @@ class Progress:
     `trainable` is the fingerprint of what learnt, checked on resume.
     """
 
-    epoch: int = 0
-    step: int = 0
+    epoch: Epochs = 0
+    step: Count = 0
     best: Best | None = None
-    trainable: str = ""
-    loss_sum: float = 0.0
-    seen: int = 0
+    trainable: Name = ""
+    loss_sum: Score = 0.0
+    seen: Count = 0
     seconds: float = 0.0
     stopped: bool = False
+
+
+def _is_scaler(state: Mapping[str, Any]) -> bool:
+    """Return whether `state` is GradScaler's, or that of a disabled one."""
+    return not state or state.keys() >= _SCALER
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a checkpoint has beside its tensors: how far training came, and the scalars of the optimizer and the scaler."""
+
+    format: Literal[1]
+    progress: Progress
+    optimizer: dict[str, dict[str, int | float | str | bool | None]]
+    scaler: Annotated[dict[str, int | float], Bound(f"nothing, or {', '.join(sorted(_SCALER))}", _is_scaler)]
+
+
+STATE_FORMAT = Format[State](
+    State,
+    "the state of a checkpoint",
+    "This checkpoint is damaged.\n  Run the same command with --new to start over; the old run is kept aside.",
+    max_bytes=16 << 20,
+)
 
 
 @dataclass(frozen=True)
@@ -127,14 +154,13 @@ def load(folder: Path) -> Checkpoint | None:
     if not folder.exists():
         return None
     try:
-        state = json.loads((folder / "state.json").read_bytes())
-        progress = Progress(**{**state["progress"], "best": _best(state["progress"]["best"])})
+        state = STATE_FORMAT.load(folder / "state.json")
         return Checkpoint(
-            progress=progress,
+            progress=state.progress,
             model=load_file(folder / "model.safetensors"),
             average=load_file(folder / "average.safetensors"),
-            optimizer=_unflatten(load_file(folder / "optimizer.safetensors"), state["optimizer"]),
-            scaler=state["scaler"],
+            optimizer=_unflatten(load_file(folder / "optimizer.safetensors"), state.optimizer),
+            scaler=state.scaler,
         )
     except _DAMAGE as exc:
         raise _damaged(folder, exc) from exc
@@ -145,11 +171,7 @@ def progress_of(folder: Path) -> Progress | None:
     path = folder / "state.json"
     if not path.exists():
         return None
-    try:
-        values = json.loads(path.read_bytes())["progress"]
-        return Progress(**{**values, "best": _best(values["best"])})
-    except _DAMAGE as exc:
-        raise _damaged(folder, exc) from exc
+    return STATE_FORMAT.load(path).progress
 
 
 def _damaged(folder: Path, exc: Exception) -> RunError:
@@ -164,13 +186,9 @@ def forget_after(folder: RunFolder) -> None:
     settle_dir(folder.last)
     progress = progress_of(folder.last)
     done = progress.epoch if progress else 0
-    kept = [record for record in journal.read(folder.metrics) if record["epoch"] <= done]
+    kept = [record for record in journal.read(folder.metrics, EPOCH_FORMAT) if record["epoch"] <= done]
     if folder.metrics.exists():
         write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in kept))
-
-
-def _best(value: Mapping[str, Any] | None) -> Best | None:
-    return None if value is None else Best(value["epoch"], dict(value["metrics"]))
 
 
 def _flatten(states: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raytl.cluster.gang import run_group
 from raytl.cluster.metrics import metered
@@ -19,18 +19,21 @@ from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
 from raytl.events import Message, OnEvent, ignore
+from raytl.metrics.confusion import matrix_of
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
+from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder, is_remote
 from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
 from raytl.run.plain import encode
-from raytl.run.provenance import provenance
+from raytl.run.provenance import PROVENANCE_FORMAT, provenance
 from raytl.shown import command
 from raytl.store.drafts import sweep
 from raytl.store.reach import reach
 from raytl.training.checkpoint import forget_after, progress_of
 from raytl.training.plan import Plan, make_plan
+from raytl.training.records import CLASSES_FORMAT, SCORE_FORMAT, SUMMARY_FORMAT, BestScore
 from raytl.training.worker import BEST_SCORE, Job, train_worker
 
 
@@ -149,8 +152,8 @@ def _all_samples(made: Plan) -> list[Sample]:
 
 
 def _check_data(folder: RunFolder, made: Plan) -> None:
-    record = json.loads(folder.provenance.read_bytes())
-    found, bits = record["dataset"], record.get("bit_depth", SIXTEEN_BITS.bits)
+    record = PROVENANCE_FORMAT.load(folder.provenance)
+    found, bits = record.dataset, record.bit_depth or SIXTEEN_BITS.bits
     if bits != made.dataset.depth.depth.bits:
         raise RunError(
             f"{folder.root}: this run began with a bit depth of {bits}; expected {made.dataset.depth.depth.bits} "
@@ -170,23 +173,33 @@ def _position(home: Home) -> int:
 
 
 def _finish(folder: RunFolder) -> None:
-    score = json.loads((folder.best / BEST_SCORE).read_bytes())
-    records = journal.read(folder.metrics)
-    classes = json.loads(folder.classes.read_bytes())
+    score = SCORE_FORMAT.load(folder.best / BEST_SCORE)
+    records = journal.read(folder.metrics, EPOCH_FORMAT)
+    classes = CLASSES_FORMAT.load(folder.classes)
     plots.curves(records, folder.curves)
-    plots.confusion(np.array(score["confusion"]), classes, folder.confusion)
-    summary = {"best_epoch": score["epoch"], "epochs": len(records), "metrics": score["metrics"]}
+    plots.confusion(_matrix(folder, score, len(classes)), classes, folder.confusion)
+    summary = {"best_epoch": score.epoch, "epochs": len(records), "metrics": score.metrics}
     folder.write_manifest(summary)
 
 
+def _matrix(folder: RunFolder, score: BestScore, classes: int) -> NDArray[np.int64]:
+    try:
+        return matrix_of(score.confusion, classes)
+    except (ValueError, KeyError) as error:
+        where = folder.best / BEST_SCORE
+        raise RunError(
+            f"{where}: confusion: {error}; expected counts of {classes} classes. {SCORE_FORMAT.advice}"
+        ) from error
+
+
 def _result(home: Home, status: Literal["trained", "resumed", "already finished"]) -> TrainResult:
-    summary = home.folder.summary()
+    summary = SUMMARY_FORMAT.typed(home.folder.summary(), f"{home.folder.manifest}: summary")
     run = home.uri if is_remote(home.uri) else str(home.folder.root)
     return TrainResult(
         run=run,
         status=status,
-        best_epoch=summary["best_epoch"],
-        epochs=summary["epochs"],
-        metrics=summary["metrics"],
+        best_epoch=summary.best_epoch,
+        epochs=summary.epochs,
+        metrics=summary.metrics,
         next=command("raytl", "evaluate", run),
     )

@@ -52,6 +52,8 @@ def undocumented(module: Module) -> list[str]:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             members = [m for m in node.body if isinstance(m, ast.FunctionDef) and not _is_overload(m)]
             bare += [f"{module.where}:{m.lineno} {node.name}.{m.name}" for m in members if _public_and_bare(m)]
+        if isinstance(node, ast.FunctionDef) and _is_overload(node):
+            continue
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _public_and_bare(node):
             bare.append(f"{module.where}:{node.lineno} {node.name}")
     return bare

@@ -40,6 +40,30 @@ def test_the_list_has_the_versions_their_aliases_and_the_last_moves(raytl: Raytl
     assert told["aliases"] == {"champion": 2, "previous": 1}
 
 
+def test_what_cannot_be_read_and_what_is_no_part_of_it_is_listed_beside_the_rest(
+    raytl: Raytl, registry: Registry, tmp_path: Path
+) -> None:
+    versions = tmp_path / "models" / "trash" / "versions"
+    (versions / "README.md").write_text("These are models.")
+    (versions / "000001.json").write_text('{"number": 1}')
+    done = raytl("models", "list", "./models/trash")
+    assert (done.code, done.err) == (0, "")
+    assert "champion 1 → 2, previous none → 1" in done.out
+    words = " ".join(done.out.split())
+    assert "versions/000001.json" in words
+    assert "token: missing; expected a value" in words
+    assert "ignored, as no part of a registry: versions/README.md" in words
+    told = json.loads(raytl("models", "list", "./models/trash", "--json").out)
+    assert [each["number"] for each in told["versions"]] == [2]
+    assert ([each["key"] for each in told["unreadable"]], told["ignored"]) == (
+        ["versions/000001.json"],
+        ["versions/README.md"],
+    )
+    shown = raytl("models", "show", "./models/trash", "1")
+    assert (shown.code, shown.out) == (2, "")
+    assert "000001.json: token: missing; expected a value" in " ".join(shown.err.split())
+
+
 def test_an_empty_registry_says_what_fills_it(raytl: Raytl) -> None:
     assert "no versions yet; `raytl retrain` makes them" in raytl("models", "list", "./none").out
 

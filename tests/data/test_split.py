@@ -154,7 +154,7 @@ def test_sides_that_were_written_down_count_for_more_than_the_hash(tmp_path: Pat
     path.write_text(json.dumps({"key": "cafe\u0301/0.jpg", "split": "val"}))  # as macOS spells it
     assert len(sided([Sample("caf\u00e9/0.jpg", "", "a")], DataConfig(uri="x", sides=str(path)))) == 1
     path.write_text("a/0.jpg,test")
-    with pytest.raises(DataError, match="is no JSONL of key and split"):
+    with pytest.raises(DataError, match="cannot be read as a line of key and split"):
         sided(these, DataConfig(uri="x", sides=str(path)))
     path.write_text(json.dumps({"key": "c/0.jpg", "split": "test"}))
     with pytest.raises(DataError, match="names none of the 6 images"):

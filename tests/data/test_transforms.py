@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.transforms import MAX_ASPECT, Preprocess, center_crop, eval_view, prepare
+from raytl.stored import Format
 
 BASE = Preprocess(24, 27, "center", "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SIZES = [(40, 40), (41, 30), (30, 53), (27, 27), (20, 90), (64, 27), (13, 11), (33, 200)]
@@ -68,20 +70,24 @@ def test_a_view_is_a_copy_so_that_a_mapped_image_is_never_written_to() -> None:
     assert prepared.max() == 0
 
 
+def read_back(saved: dict[str, Any]) -> Preprocess:
+    return Format[Preprocess](Preprocess, "", "").read(json.dumps(saved).encode(), "")
+
+
 def test_json_gives_the_same_value_back() -> None:
-    assert Preprocess.from_json(json.loads(json.dumps(BASE.to_json()))) == BASE
+    assert read_back(BASE.to_json()) == BASE
 
 
 def test_a_preprocessing_saved_without_a_bit_depth_means_16() -> None:
     saved = BASE.to_json()
     del saved["bit_depth"]
-    assert Preprocess.from_json(saved).bit_depth == SIXTEEN_BITS
+    assert read_back(saved).bit_depth == SIXTEEN_BITS
 
 
 def test_the_bit_depth_decides_the_prepared_pixels() -> None:
     depths = (SIXTEEN_BITS, BitDepth(12), BitDepth(12, fixed=True))
     assert len({BASE.at(depth).key for depth in depths}) == 3
-    assert Preprocess.from_json(json.loads(json.dumps(BASE.at(depths[2]).to_json()))) == BASE.at(depths[2])
+    assert read_back(BASE.at(depths[2]).to_json()) == BASE.at(depths[2])
 
 
 def test_the_key_names_what_decides_the_prepared_pixels_and_nothing_else() -> None:

@@ -50,7 +50,5 @@ def test_a_report_is_read_back_as_it_was_written_but_for_where_it_is_now(tmp_pat
 )
 def test_a_damaged_report_is_named_with_what_to_do(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "report.json").write_bytes(damage)
-    with pytest.raises(
-        RunError, match=r"report\.json: cannot be read as a report .* Restore the file, or move its folder"
-    ):
+    with pytest.raises(RunError, match=r"report\.json: .*expected .*Restore the file, or move its folder"):
         stored(tmp_path)

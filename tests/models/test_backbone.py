@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +99,19 @@ def test_overrides_of_the_preprocessing_come_last() -> None:
     assert overridden(BASE, PreprocessOverride(image_px=100, crop_fraction=0.9)).resize_px == 111
     changed = overridden(BASE, PreprocessOverride(mean=(0, 0, 0), std=(1, 1, 1), interpolation="nearest"))
     assert (changed.mean, changed.std, changed.interpolation) == ((0, 0, 0), (1, 1, 1), "nearest")
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ({"image_px": 5000}, "image_px: found 5000; expected a number from 8 to 4,096 pixels"),
+        ({"image_px": 1000, "crop_fraction": 0.1}, "resize_px: found 10000; expected a number from 1 to 8,192 pixels"),
+        ({"std": (0.0, 1.0, 1.0)}, r"std.0: found 0\.0; expected a number from 1e-06 to 1,000"),
+    ],
+)
+def test_a_model_is_not_trained_that_could_not_be_read_again(override: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ModelError, match=rf"model\.preprocess: {problem}\. Change model\.preprocess"):
+        overridden(BASE, PreprocessOverride(**override))
 
 
 def test_an_unknown_library_is_an_error() -> None:

@@ -14,6 +14,7 @@ from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.errors import ModelError
 from raytl.models.backbone import build
 from raytl.models.bundle import Card, digest, load_bundle, save_bundle
+from raytl.models.card import CARD_FORMAT
 from raytl.models.forward import is_channels_last
 from raytl.models.freeze import apply_freeze
 
@@ -63,7 +64,7 @@ def test_channels_last_and_shared_tensors_are_saved(tmp_path: Path) -> None:
 def test_the_tensors_carry_the_card_too(tmp_path: Path) -> None:
     _, card = saved(tmp_path)
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
-        assert Card.from_json(json.loads(file.metadata()["raytl"])) == card
+        assert CARD_FORMAT.read(file.metadata()["raytl"].encode(), "") == card
 
 
 def test_other_tensors_than_the_cards_are_refused(tmp_path: Path) -> None:

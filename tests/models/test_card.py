@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
+from raytl.events import Message, Recorder
 from raytl.models.card import CARD, Card, bundle_directory, read_card
 
 PREPROCESS = Preprocess(32, 36, "center", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
@@ -36,5 +38,59 @@ def test_a_folder_without_a_card_says_what_is_expected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"classes": [], "preprocess": {}, "odd": 1}'])
 def test_a_broken_card_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / CARD).write_text(text, encoding="utf-8")
-    with pytest.raises(ModelError, match=r"model.json cannot be read as a model card"):
+    with pytest.raises(ModelError, match=r"model\.json: .*expected .*Restore the file, or save the model again"):
         read_card(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            {"preprocess.resize_px": 200_000},
+            "preprocess.resize_px: found 200000; expected a number from 1 to 8,192 pixels",
+        ),
+        ({"preprocess.image_px": 0}, "preprocess.image_px: found 0; expected a number from 8 to 4,096 pixels"),
+        ({"preprocess.image_px": 1e9}, r"preprocess.image_px: found 1000000000\.0; expected an integer"),
+        ({"preprocess.mean": [0.5]}, "preprocess.mean: found a list of 1; expected a list of 3"),
+        ({"preprocess.std": [0, 1, 1]}, "preprocess.std.0: found 0; expected a number from 1e-06 to 1,000"),
+        ({"preprocess.std": [float("nan"), 1, 1]}, "preprocess.std.0: found nan; expected a finite number"),
+        (
+            {"preprocess.interpolation": "magic"},
+            "preprocess.interpolation: found the text 'magic'; expected one of nearest",
+        ),
+        (
+            {"preprocess.crop_mode": "none"},
+            "preprocess.crop_mode: found the text 'none'; expected 'center' or 'squash'",
+        ),
+        ({"preprocess.bit_depth": {"bits": 64}}, "preprocess.bit_depth.bits: found 64; expected a number from 8 to 16"),
+        ({"preprocess": None}, "preprocess: found null; expected an object with the keys image_px, resize_px"),
+        ({"classes": ["a", "a"]}, "classes: found a list of 2; expected distinct classes"),
+        (
+            {"classes": [str(n) for n in range(100_001)]},
+            "classes: found a list of 100001; expected 100,000 classes at most",
+        ),
+        ({"classes": "ab"}, "classes: found the text 'ab'; expected a list"),
+        ({"model": 7}, "model: found 7; expected text"),
+        ({"format": 2}, "format: found 2; expected 1, as a newer raytl wrote it"),
+    ],
+)
+def test_what_a_card_may_ask_for_is_bounded_and_the_field_is_named(
+    tmp_path: Path, change: dict[str, Any], problem: str
+) -> None:
+    value = ODD.to_json()
+    for key, changed in change.items():
+        above, _, last = key.rpartition(".")
+        (value[above] if above else value)[last] = changed
+    (tmp_path / CARD).write_text(json.dumps(value), encoding="utf-8")
+    with pytest.raises(ModelError, match=rf"model\.json: {problem}"):
+        read_card(tmp_path)
+
+
+def test_keys_of_a_newer_card_are_ignored_and_listed(tmp_path: Path) -> None:
+    seen = Recorder()
+    value = ODD.to_json()
+    value["licence"], value["preprocess"]["colour"] = "MIT", "sRGB"
+    (tmp_path / CARD).write_text(json.dumps(value), encoding="utf-8")
+    assert read_card(tmp_path, seen) == ODD
+    told = "ignored keys that this version of raytl does not know: preprocess.colour, licence"
+    assert seen.events == [Message(f"{tmp_path / CARD}: {told}", "warning")]

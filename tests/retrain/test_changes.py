@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from raytl.data.manifest import Sample
 from raytl.retrain.changes import Changes, came, changes
+from raytl.stored import Format
 
 BEFORE = [
     Sample(f"{label}/{n}", "", label, "train" if n else "test", f"{label}{n}") for label in "ab" for n in range(3)
@@ -25,7 +27,7 @@ def test_what_differs_is_counted_by_class() -> None:
     assert found.balance == {"a": (0.5, 1 / 6), "b": (0.5, 4 / 6), "c": (0.0, 1 / 6)}
     assert (found.unreadable, found.left_out) == (2, {"why": 1})
     assert [each.digest for each in came(BEFORE, now)] == ["c1"]
-    assert Changes.from_json(found.to_json()) == found
+    assert Format[Changes](Changes, "", "").read(json.dumps(found.to_json()).encode(), "") == found
 
 
 def test_a_class_without_training_images_has_vanished() -> None:

@@ -37,7 +37,7 @@ def test_what_is_seen_first_is_taken_as_it_is(memory: Memory) -> None:
     found = settled(FIRST, HASHES, NONE)
     assert found.samples == tuple(FIRST)
     assert (found.left_out, memory.sides["three"]) == ({}, "test")
-    assert Memory.decoded(memory.encoded()) == memory
+    assert Memory.decoded(memory.encoded(), "memory.jsonl") == memory
 
 
 def test_an_image_that_is_moved_or_renamed_stays_on_its_side(memory: Memory) -> None:

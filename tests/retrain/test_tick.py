@@ -22,7 +22,7 @@ from raytl.retrain import ticks
 from raytl.retrain.after import following
 from raytl.retrain.policy import Skip, Train
 from raytl.retrain.tick import TickFailed
-from raytl.retrain.ticks import Tick, all_ticks, last_tick, needed
+from raytl.retrain.ticks import TICK_FORMAT, Tick, all_ticks, last_tick, needed
 from raytl.store.lease import held
 from raytl.store.local import LocalStore
 from raytl.store.open import open_store
@@ -298,4 +298,4 @@ def test_every_tick_that_did_something_has_its_page_and_the_registry_has_one(mak
         assert f"pages/{tick.id}.html" in index
         assert tick.id in store.get_bytes(f"pages/{tick.id}.html").decode()
     for made in all_ticks(store):
-        assert Tick.from_json(json.loads(json.dumps(made.to_json()))) == made
+        assert TICK_FORMAT.read(json.dumps(made.to_json()).encode(), "") == made

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from raytl.errors import Conflict
+from raytl.retrain.changes import Changes
+from raytl.retrain.policy import Train
 from raytl.retrain.ticks import TICKS, Tick, begun, last_tick, read_tick, write_tick
 from raytl.store.memory import MemoryStore
 
@@ -22,7 +24,8 @@ def store(tmp_path: Path) -> MemoryStore:
 
 
 def tick(generation: int, hour: int = 6, last: Tick | None = None) -> Tick:
-    return replace(begun(NOW.replace(hour=hour), "me", last), generation=generation)
+    decided = {"decision": Train(("new images",), None), "changes": Changes("s", None, {"a": 3})}
+    return replace(begun(NOW.replace(hour=hour), "me", last), generation=generation, **decided)  # type: ignore[arg-type]
 
 
 def test_a_tick_that_was_gone_on_with_by_a_later_generation_cannot_be_written_by_the_earlier_one(

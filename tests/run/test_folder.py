@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raytl.config.schema import DataConfig, Experiment, ModelConfig, StorageConfig
 from raytl.errors import RunError
-from raytl.run.folder import RunFolder
+from raytl.run.folder import REQUIRED, RunFolder
 
 
 @pytest.fixture
@@ -19,6 +20,8 @@ def folder(tmp_path: Path) -> RunFolder:
     (root / "checkpoints" / "best").mkdir(parents=True)
     (root / "tensorboard").mkdir()
     (root / "experiment.yaml").write_text("name: digits\n")
+    (root / "samples.jsonl").write_text("")
+    (root / "checkpoints" / "best" / "model.json").write_text("{}")
     (root / "checkpoints" / "best" / "model.safetensors").write_bytes(b"weights")
     (root / "raytl.log").write_text("noise")
     (root / "tensorboard" / "events").write_text("noise")
@@ -68,8 +71,10 @@ def test_a_run_is_finished_once_its_manifest_is_written(folder: RunFolder) -> No
 def test_the_manifest_leaves_out_what_changes_after_training(folder: RunFolder) -> None:
     folder.write_manifest({})
     assert sorted(json.loads(folder.manifest.read_text())["files"]) == [
+        "checkpoints/best/model.json",
         "checkpoints/best/model.safetensors",
         "experiment.yaml",
+        "samples.jsonl",
     ]
     folder.log.write_text("more noise")
     folder.ledger.write_text("{}\n")
@@ -98,6 +103,48 @@ def test_a_file_of_another_size_is_told_with_both_sizes(folder: RunFolder) -> No
 def test_a_damaged_manifest_is_no_manifest(text: str, folder: RunFolder) -> None:
     folder.manifest.write_text(text)
     assert not folder.finished
+
+
+@pytest.mark.parametrize("left_out", [*REQUIRED, "files"])
+def test_a_manifest_that_leaves_out_what_every_run_holds_vouches_for_nothing(left_out: str, folder: RunFolder) -> None:
+    folder.write_manifest({})
+    manifest = json.loads(folder.manifest.read_text())
+    if left_out == "files":
+        manifest["files"] = {}
+    else:
+        del manifest["files"][left_out]
+    folder.manifest.write_text(json.dumps(manifest))
+    expected = REQUIRED if left_out == "files" else (left_out,)
+    assert folder.verify() == [
+        f"{folder.manifest}: it does not list {name}, which every run holds" for name in expected
+    ]
+    assert not folder.finished
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (
+            {"model.safetensors": {"bytes": 1, "sha256": "12"}},
+            "files.model.safetensors.sha256: found the text '12'; expected 64",
+        ),
+        (
+            {"../x": {"bytes": 1, "sha256": "0" * 64}},
+            r"files.../x: found the text '../x'; expected a relative path inside",
+        ),
+        ({"x": {"bytes": -1, "sha256": "0" * 64}}, "files.x.bytes: found -1; expected a number from 0"),
+    ],
+)
+def test_a_damaged_manifest_is_named_with_its_field(files: Any, problem: str, folder: RunFolder) -> None:
+    folder.manifest.write_text(json.dumps({"format": 1, "summary": {}, "files": files}))
+    (found,) = folder.verify()
+    assert found.startswith(f"{folder.manifest}: {problem}")
+    assert found.endswith("Restore the file, or train again with --new.")
+
+
+def test_a_manifest_of_a_newer_raytl_is_refused_by_name(folder: RunFolder) -> None:
+    folder.manifest.write_text(json.dumps({"format": 2, "summary": {}, "files": {}}))
+    assert "format: found 2; expected 1, as a newer raytl wrote it (upgrade raytl to read it)" in folder.verify()[0]
 
 
 def test_opening_brings_back_a_checkpoint_that_was_set_aside(folder: RunFolder) -> None:

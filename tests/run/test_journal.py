@@ -50,7 +50,9 @@ def test_a_torn_line_longer_than_one_look_back_is_cut_off_whole(tmp_path: Path) 
 def test_damage_before_the_last_line_is_an_error_that_names_the_line(line: str, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(f'{{"a": 1}}\n{line}\n{{"a": 2}}\n')
-    with pytest.raises(RunError, match=r"x\.jsonl:2: found .* expected one JSON object a line"):
+    with pytest.raises(
+        RunError, match=r"x\.jsonl:2: cannot be read as one JSON object a line: .*mend or delete this line"
+    ):
         journal.read(path)
 
 

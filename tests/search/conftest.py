@@ -16,7 +16,8 @@ from raytl.config.override import override
 from raytl.config.schema import Experiment, ModelConfig, PreprocessOverride
 from raytl.events import Recorder
 from raytl.models.backbone import build
-from raytl.search.driver import SweepResult, tune
+from raytl.search.driver import tune
+from raytl.search.summary import SweepResult
 from raytl.search.trial import sweep_root
 from tests.conftest import write_photos
 

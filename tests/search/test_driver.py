@@ -184,7 +184,7 @@ def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep)
     experiment = make_sweep(changes | {"search.replicates.top": 1})
     result = tune(experiment)
     assert sum(result.trials.values()) == 3
-    assert [len(each["scores"]) for each in result.replicates] == [2], "its own score, and that of another seed"
+    assert [len(each.scores) for each in result.replicates] == [2], "its own score, and that of another seed"
     assert json.loads((sweep_root(experiment) / "summary.json").read_bytes())["status"] == "finished"
     assert not (sweep_root(experiment) / ".ray").exists()
     assert len(outline(experiment)) == 3

@@ -21,7 +21,8 @@ from raytl.config.schema import Experiment
 from raytl.evaluation.evaluate import evaluate
 from raytl.events import Event, TrialChanged
 from raytl.run.mirror import WHOLE
-from raytl.search.driver import SweepResult, tune
+from raytl.search.driver import tune
+from raytl.search.summary import SweepResult
 from raytl.search.trial import sweep_root
 from raytl.store.open import open_store
 

@@ -32,6 +32,7 @@ from raytl.store.cache import cache_root
 from raytl.store.claims import claim
 from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, Counted, TooManyBytes
 from raytl.store.drafts import drafted
+from raytl.stored import Format
 
 SUFFIXES = shards_.ARCHIVES
 _CHUNK_BYTES = 1 << 20
@@ -118,6 +119,15 @@ def _without_suffix(name: str) -> str:
     return name[: len(name) - len(suffix)]
 
 
+NOTES_FORMAT = Format[tuple[str, ...]](
+    tuple[str, ...],
+    "the notes on an archive",
+    "Delete its folder, and it is unpacked again.",
+    DataError,
+    max_bytes=64 << 20,
+)
+
+
 def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None = None) -> tuple[Path, tuple[str, ...]]:
     """The folder in the node's cache that holds what is in `file`, and what people should know of its names; unpacked once,
     whatever number of processes want it. Names are in NFC there.
@@ -137,7 +147,7 @@ def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None =
                 (draft / _NOTES).write_text(json.dumps(notes))
                 shutil.rmtree(place, ignore_errors=True)
                 draft.rename(place)
-    return place / _FILES, tuple(json.loads((place / _NOTES).read_text()))
+    return place / _FILES, NOTES_FORMAT.load(place / _NOTES)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,8 @@ from raytl.data.formats.columns import columns_of, fitness
 from raytl.data.manifest import listed
 from raytl.errors import DataError
 from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, TooManyBytes
+from raytl.stored.document import parse_text
+from raytl.stored.fault import Fault
 
 TOO_MANY_CELLS = "rows of too many cells (quote paths that hold the delimiter)"
 NOT_ONE_PATH = "paths that are lists or objects (expected one path a row)"
@@ -199,8 +200,8 @@ def _jsonl_rows(file: Path, given: frozenset[str], labelled: bool) -> Iterator[_
 
 def _json_object(line: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        value = parse_text(line)
+    except Fault:
         return None
     return value if isinstance(value, dict) else None
 

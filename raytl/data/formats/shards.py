@@ -27,6 +27,8 @@ from raytl.store.counted import ByteCount, TooManyBytes
 from raytl.store.files import written_whole
 from raytl.store.open import part_of
 from raytl.store.retry import retried
+from raytl.stored import Format
+from raytl.stored.bounds import Count, Digest
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FORMAT = 3
@@ -40,9 +42,14 @@ _AT_ONCE = 2  # shards that lie on the disk at the same time
 class _Index:
     """The files of a shard by name: where images are (first byte, size, sha256), texts that may be labels, and all others."""
 
-    images: dict[str, tuple[int, int, str]]
+    images: dict[str, tuple[Count, Count, Digest]]
     texts: dict[str, str]
     others: list[str]
+
+
+INDEX_FORMAT = Format[_Index](
+    _Index, "the index of a shard", "Delete the file, and the shard is read again.", DataError, max_bytes=1 << 30
+)
 
 
 def scan(
@@ -82,8 +89,8 @@ def _index(store: ObjectStore, info: ObjectInfo, uri: str) -> _Index:
     named = hashlib.sha256(f"{_FORMAT} {store.uri}/{info.key} {info.size} {info.etag}".encode()).hexdigest()[:24]
     place = cache_root() / "shards" / f"{named}.json"
     try:
-        return _Index(**json.loads(place.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return INDEX_FORMAT.load(place)
+    except DataError:
         place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:
         shard = Path(folder, "shard.tar")

@@ -7,7 +7,6 @@ Source: github.com/webdataset/webdataset, "The WebDataset format".
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,8 @@ from typing import IO
 from raytl.data.formats.skipped import HIDDEN, SYSTEM, skip_reason
 from raytl.data.manifest import split_name
 from raytl.data.names import nfc
+from raytl.stored.document import parse
+from raytl.stored.fault import Fault
 
 LABELS = (".cls", ".json", ".txt")
 JSON_KEYS = ("label", "class", "cls", "class_name")
@@ -76,8 +77,8 @@ def label_text(name: str, file: IO[bytes]) -> str:
 
 def _json_label(content: bytes) -> str:
     try:
-        values = json.loads(content or b"null")
-    except (ValueError, RecursionError):
+        values = parse(content or b"null")
+    except Fault:
         return ""
     named = values if not isinstance(values, dict) else next((values[k] for k in JSON_KEYS if k in values), "")
     return "" if named is None or isinstance(named, dict | list) else str(named)

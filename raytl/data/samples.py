@@ -1,0 +1,30 @@
+"""Samples as runs, sweeps and snapshots write them down: JSON lines of key, path, label, split and digest."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from raytl.data.manifest import Sample
+from raytl.stored import Format
+from raytl.stored.bounds import Bound
+
+_SPLITS = (None, "train", "val", "test")
+
+
+def _is_sample(sample: Sample) -> bool:
+    is_open = "\0" not in sample.path and "\0" not in sample.key
+    return is_open and sample.split in _SPLITS and (not sample.digest or _is_hex(sample.digest))
+
+
+def _is_hex(digest: str) -> bool:
+    return len(digest) <= 64 and not digest.strip("0123456789abcdef")
+
+
+SAMPLE_FORMAT = Format[Sample](
+    Annotated[
+        Sample, Bound("a key and a path without NUL, a split (train, val, test or null) and a digest", _is_sample)
+    ],
+    "the record of a sample",
+    "The file was damaged or edited: restore it, or make it again.",
+    max_bytes=1 << 18,
+)

@@ -1,0 +1,92 @@
+"""What a sweep writes of itself beside its study: how it ended, how many trials it has, and how long it took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from raytl.config.places import winner_uri
+from raytl.config.schema import Experiment
+from raytl.run.folder import is_remote, working_copy
+from raytl.stored import Format
+from raytl.stored.bounds import Count, Name, Score, at_most, within
+
+SUMMARY = "summary.json"
+Trials = Annotated[int, within(0, 10**6)]
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """A finalist: its mean score over seeds with the interval, and the score of each seed."""
+
+    number: Count
+    mean: Score
+    low: Score | None
+    high: Score | None
+    scores: list[Score]
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """How a sweep ended: trials by state, its best trial, and the winner after replicates with the reason why it won."""
+
+    folder: Name
+    status: Literal["finished", "already finished", "stopped by budget"]
+    trials: Annotated[dict[Name, Trials], at_most(100, "states")]
+    best_number: Count
+    best_value: Score
+    metric: Name
+    overrides: dict[Name, Any]
+    winner_number: Count
+    reason: str
+    sweep_score: Score
+    replicates: list[Finalist]
+    refit_score: Score | None
+    soup: dict[Name, Any] | None
+    experiment_file: Name
+    run: Name
+    report: Name
+    csv: Name
+    seconds: float
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many trials the sweep has in all."""
+
+    trials: Trials
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How long the sweep took so far."""
+
+    wall_s: Annotated[float, within(0, 1e9)]
+
+
+_ADVICE = "Restore the file, or delete it and run the same command again."
+SUMMARY_FORMAT = Format[SweepResult](SweepResult, "the summary of a sweep", _ADVICE)
+TOTAL_FORMAT = Format[Total](Total, "the number of a sweep's trials", _ADVICE)
+CLOCK_FORMAT = Format[Clock](Clock, "the clock of a sweep", _ADVICE)
+
+
+def wall_s(folder: Path) -> float:
+    """Return how long the sweep in `folder` took so far."""
+    path = folder / "clock.json"
+    return CLOCK_FORMAT.load(path).wall_s if path.exists() else 0.0
+
+
+def ended(folder: Path) -> int:
+    """Return how many trials the finished sweep in `folder` had; 0 where it is not finished."""
+    path = folder / SUMMARY
+    return sum(SUMMARY_FORMAT.load(path).trials.values()) if path.exists() else 0
+
+
+def finished(folder: Path, experiment: Experiment) -> SweepResult:
+    """Return the result of a finished sweep; the run is where `experiment` puts it, as a summary may come from anywhere."""
+    uri = winner_uri(experiment)
+    run = uri if is_remote(uri) else str(working_copy(uri))
+    stored = SUMMARY_FORMAT.load(folder / SUMMARY)
+    return replace(stored, status="already finished", run=run, next=f"raytl evaluate {run}")

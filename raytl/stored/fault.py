@@ -1,0 +1,55 @@
+"""What is wrong with a stored value, and in which of its fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SHOWN = 60
+
+
+class Fault(Exception):
+    """A stored value is not as its format wants it: what was `found`, what was `expected`, and the `keys` down to it."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        super().__init__(found, expected)
+        self.found, self.expected = found, expected
+        self.keys: tuple[str | int, ...] = ()
+
+    def below(self, key: str | int) -> Fault:
+        """Return this fault as seen from one level up."""
+        self.keys = (key, *self.keys)
+        return self
+
+    def __str__(self) -> str:
+        field = f"{dotted(self.keys)}: " if self.keys else ""
+        return f"{field}{self.found}; expected {self.expected}"
+
+
+def mismatch(value: Any, expected: str) -> Fault:
+    """Return the fault of a value that is something else than `expected`."""
+    return Fault(f"found {described(value)}", expected)
+
+
+def dotted(keys: tuple[str | int, ...]) -> str:
+    """Return the path of a field in words: `files.a.txt.bytes`."""
+    return ".".join(_word(key) for key in keys)
+
+
+def described(value: Any) -> str:
+    """Return a value in a few words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"the text {value!r}" if len(value) <= _SHOWN else f"a text of {len(value)} characters"
+    if isinstance(value, dict):
+        return f"an object of {len(value)} keys"
+    return f"a list of {len(value)}" if isinstance(value, list) else str(value)
+
+
+def _word(key: str | int) -> str:
+    text = str(key)
+    if len(text) > _SHOWN:
+        return repr(text[:_SHOWN])
+    return text if text.isprintable() else repr(text)
