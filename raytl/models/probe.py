@@ -17,13 +17,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from raytl.errors import DataError, ModelError, RunError
 from raytl.metrics.scores import scores as val_scores
 from raytl.models.backbone import Backbone
 from raytl.models.forward import BatchLike, forward, is_channels_last
+from raytl.models.tensors import save_tensors
 from raytl.run.atomic import replace_dir, settle_dir, write_json
 
 CARD = "probe.json"
@@ -327,11 +328,11 @@ def save(probe: Probe, folder: Path) -> None:
     temporary.mkdir(parents=True)
     try:
         tensors = {
-            f"{name}.{part}": getattr(head, part).contiguous().clone()  # the soft head may be the best one
+            f"{name}.{part}": getattr(head, part)  # the soft head may be the best one
             for name, head in (("best", probe.best), ("soft", probe.soft))
             for part in ("weight", "bias")
         }
-        save_file(tensors, temporary / _TENSORS)
+        save_tensors(tensors, temporary / _TENSORS)
         card = {
             "best": probe.best.strength,
             "soft": probe.soft.strength,

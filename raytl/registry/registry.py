@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from raytl.errors import NotFound, RegistryError
+from raytl.errors import DiskError, NotFound, RegistryError
 from raytl.events import Event, OnEvent, ignore
 from raytl.registry.creation import created
 from raytl.registry.record import CHAMPION, PREVIOUS, About, FileEntry, Move, Record, State
@@ -108,18 +108,24 @@ class Registry:
         token = f"{datetime.now(UTC).strftime(_STAMP)}-{secrets.token_hex(6)}"
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): _entry(path) for path in paths}
-        with ThreadPoolExecutor(_THREADS) as pool:
-            list(
-                pool.map(
-                    lambda name: retried(lambda: self.store.put_file(folder / name, f"{FILES}{token}/{name}")), files
+        try:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                list(
+                    pool.map(
+                        lambda name: retried(lambda: self.store.put_file(folder / name, f"{FILES}{token}/{name}")),
+                        files,
+                    )
                 )
-            )
-        number = max(self.numbers(), default=0) + 1
-        while True:
-            record = Record(number, token, about, files)
-            if created(self.store, _version(number), record.encoded(), self._warn):
-                return record
-            number += 1
+            number = max(self.numbers(), default=0) + 1
+            while True:
+                record = Record(number, token, about, files)
+                if created(self.store, _version(number), record.encoded(), self._warn):
+                    return record
+                number += 1
+        except DiskError:  # there is no record of them, and they take the space that is lacking
+            for name in files:
+                self.store.delete(f"{FILES}{token}/{name}")
+            raise
 
     def move(self, changes: Mapping[str, int | None], seen: State, who: str, why: str, when: str = "") -> Move:
         """Moves all the aliases of `changes` (None takes one away) at once, if they still name what they did in `seen`.

@@ -7,10 +7,12 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from raytl.disk import writing
 from raytl.run.plain import encode
 
 _AT_FDCWD = -100
@@ -21,18 +23,19 @@ _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` under a temporary name in the same folder, flush it to the disk, and rename it to `path`."""
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(final)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(final.parent)
+    with writing(final, len(data)):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(final.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -66,16 +69,36 @@ def replace_dir(temporary: str | Path, final: str | Path, exchange: Callable[[Pa
     `.<name>.old`; a death between the two renames leaves it there, and `settle_dir` brings it back.
     """
     new, old = Path(temporary), Path(final)
-    old.parent.mkdir(parents=True, exist_ok=True)
-    sync_tree(new)
-    if not old.exists():
-        new.rename(old)
-    elif exchange(new, old):
+    with writing(old):
+        old.parent.mkdir(parents=True, exist_ok=True)
+        sync_tree(new)
+        if not old.exists():
+            new.rename(old)
+        elif exchange(new, old):
+            sync_folder(old.parent)
+            shutil.rmtree(new, ignore_errors=True)
+        else:
+            _swap_by_two_renames(new, old)
         sync_folder(old.parent)
-        shutil.rmtree(new, ignore_errors=True)
-    else:
-        _swap_by_two_renames(new, old)
-    sync_folder(old.parent)
+
+
+@contextmanager
+def whole_dir(final: str | Path) -> Iterator[Path]:
+    """Yield a new folder beside `final`, which takes its place at the end; it is removed if anything fails.
+
+    One process at a time writes `final`.
+    """
+    place = Path(final)
+    temporary = place.with_name(f".{place.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by one that was killed
+    try:
+        with writing(place):
+            temporary.mkdir(parents=True)
+            yield temporary
+            replace_dir(temporary, place)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def settle_dir(final: str | Path) -> None:

@@ -8,17 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raytl.disk import writing
 from raytl.errors import RunError
 from raytl.run.plain import encode
 
 
 def append(path: str | Path, record: Mapping[str, Any]) -> None:
     """Add `record` as one line and flush it to the disk; a torn line left by an earlier death is cut off first."""
+    append_lines(path, encode(record) + b"\n")
+
+
+def append_lines(path: str | Path, lines: bytes) -> None:
+    """Add whole `lines` as `append` adds a record: all of them, or none where the disk refuses."""
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("a+b", buffering=0) as file:
-        file.write(_mended(file) + encode(record) + b"\n")
-        os.fsync(file.fileno())
+    with writing(target, len(lines)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("a+b", buffering=0) as file:
+            _add(file, _mended(file) + lines)
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
@@ -50,6 +56,19 @@ def _is_object(line: bytes) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return False
+
+
+def _add(file: Any, content: bytes) -> None:
+    """Write to the end of an unbuffered file, whose `write` may take a part only, and flush it to the disk."""
+    end = file.seek(0, os.SEEK_END)
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(end)
+        raise
 
 
 def _mended(file: Any) -> bytes:

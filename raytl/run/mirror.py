@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from raytl.disk import writing
 from raytl.errors import Conflict, NotFound, RunError, Unavailable
 from raytl.run.atomic import replace_dir, write_json
 from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
@@ -329,7 +330,8 @@ def _clean(store: ObjectStore, name: str, token: str) -> None:
 
 def held_as(folder: Path, held: Path) -> None:
     """Have the files of `folder`, as they are now, under another name too: they stay when the folder is replaced."""
-    shutil.copytree(folder, held, copy_function=_linked)
+    with writing(held):
+        shutil.copytree(folder, held, copy_function=_linked)
 
 
 def identity_of(folder: Path) -> list[int]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import json
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from raytl.config.schema import SearchConfig
 from raytl.errors import ConfigError
+from raytl.run.journal import append_lines
 
 
 def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
@@ -22,7 +24,7 @@ def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
     """
     if search.storage == "journal":
         path = str(folder / "study.log")
-        return JournalStorage(JournalFileBackend(path, lock_obj=_KernelLock(f"{path}.lock")))
+        return JournalStorage(_WholeLines(path, lock_obj=_KernelLock(f"{path}.lock")))
     url = f"sqlite:///{folder / 'study.db'}" if search.storage == "sqlite" else search.storage
     try:
         return RDBStorage(url)
@@ -32,6 +34,16 @@ def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
             f"search.storage: {search.storage} cannot be opened: {reason}\n"
             "  Expected journal, sqlite, or the URL of a database that is there, such as mysql+pymysql://user@host/db."
         ) from error
+
+
+class _WholeLines(JournalFileBackend):
+    """Optuna's journal, but a line that a full disk or a death cut short is taken out before the next one is added."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add the logs, one a line: all of them or none."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with get_lock_file(self._lock):
+            append_lines(self._file_path, lines.encode())
 
 
 class _KernelLock(BaseJournalFileLock):

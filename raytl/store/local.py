@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytl.errors import Conflict, Denied, NotFound, StoreError
+from raytl.disk import disk_error
+from raytl.errors import Conflict, Denied, DiskError, NotFound, StoreError
 from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.files import PARTIAL, written_whole
 
@@ -113,8 +114,10 @@ class LocalStore:
             raise NotFound(f"{self.root}: there is no {key!r} ({exc.filename or exc} does not exist)") from exc
         except PermissionError as exc:
             raise Denied(f"{self.root}: {key!r}: not allowed ({exc})") from exc
+        except DiskError:
+            raise
         except OSError as exc:
-            raise StoreError(f"{self.root}: {key!r}: {exc}") from exc
+            raise disk_error(exc) or StoreError(f"{self.root}: {key!r}: {exc}") from exc
 
 
 def _info(key: str, status: os.stat_result) -> ObjectInfo:

@@ -8,7 +8,6 @@ not saved.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,13 +15,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from raytl.errors import RunError
+from raytl.models.tensors import save_tensors
 from raytl.run import journal
-from raytl.run.atomic import replace_dir, settle_dir, write_bytes, write_json
+from raytl.run.atomic import settle_dir, whole_dir, write_bytes, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.plain import encode
 
@@ -101,21 +101,18 @@ def _placed(value: Tensor, parameter: nn.Parameter) -> Tensor:
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write `checkpoint` to `folder` in the place of the one before it."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     tensors, scalars = _flatten(checkpoint.optimizer)
-    _save_tensors(checkpoint.model, temporary / "model.safetensors")
-    _save_tensors(checkpoint.average, temporary / "average.safetensors")
-    _save_tensors(tensors, temporary / "optimizer.safetensors")
     state = {
         "format": _FORMAT,
         "progress": asdict(checkpoint.progress),
         "optimizer": scalars,
         "scaler": checkpoint.scaler,
     }
-    write_json(temporary / "state.json", state)
-    replace_dir(temporary, folder)
+    with whole_dir(folder) as temporary:
+        save_tensors(checkpoint.model, temporary / "model.safetensors")
+        save_tensors(checkpoint.average, temporary / "average.safetensors")
+        save_tensors(tensors, temporary / "optimizer.safetensors")
+        write_json(temporary / "state.json", state)
 
 
 def load(folder: Path) -> Checkpoint | None:
@@ -172,10 +169,6 @@ def forget_after(folder: RunFolder) -> None:
 
 def _best(value: Mapping[str, Any] | None) -> Best | None:
     return None if value is None else Best(value["epoch"], dict(value["metrics"]))
-
-
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
 
 
 def _flatten(states: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:

@@ -31,7 +31,7 @@ from raytl.models.bundle import Card, save_bundle
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.heads import inherit
 from raytl.run import journal
-from raytl.run.atomic import replace_dir, write_json
+from raytl.run.atomic import whole_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.home import Home
 from raytl.run.uploader import Uploader
@@ -46,6 +46,7 @@ from raytl.training.checkpoint import forget_after
 from raytl.training.head import solve_head
 from raytl.training.loop import Outcome, Sink, epochs
 from raytl.training.plan import depth_of
+from raytl.training.scalars import write_scalars
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import PauseAsked, Setting, TrainBatches
 from raytl.training.validate import EvalBatches, Validation
@@ -334,20 +335,13 @@ def _sink(
 
 
 def _best(folder: RunFolder, card: Card, module: torch.nn.Module, result: Validation, epoch: int) -> None:
-    temporary = folder.best.with_name(f".{folder.best.name}.tmp")
-    save_bundle(temporary, module, card)
     score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": result.confusion.tolist()}
-    write_json(temporary / BEST_SCORE, score)
-    replace_dir(temporary, folder.best)
+    with whole_dir(folder.best) as temporary:
+        save_bundle(temporary, module, card)
+        write_json(temporary / BEST_SCORE, score)
 
 
 def _record(folder: RunFolder, record: Mapping[str, float | str]) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
     journal.append(folder.metrics, record)
-    epoch = int(record["epoch"])
-    writer = SummaryWriter(str(folder.tensorboard), purge_step=epoch)
-    for name, value in record.items():
-        if isinstance(value, float):
-            writer.add_scalar(name, value, epoch)
-    writer.close()
+    scores = {name: value for name, value in record.items() if isinstance(value, float)}
+    write_scalars(folder.tensorboard, scores, int(record["epoch"]))
