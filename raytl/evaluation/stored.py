@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from raytl.errors import RunError
 from raytl.evaluation.report import Evaluation, Mistake, Subject
+from raytl.metrics.confusion import matrix_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import REPORT, LedgerEntry
 
@@ -37,14 +36,12 @@ def _evaluation(report: Mapping[str, Any], folder: str) -> Evaluation:
     classes = report["classes"]
     if report["confusion"]["classes"] != list(classes):
         raise ValueError("the confusion matrix is of other classes")
-    matrix = np.array(report["confusion"]["rows_are_true"], dtype=np.int64)
-    if matrix.shape != (len(classes), len(classes)):
-        raise ValueError(f"the confusion matrix is {matrix.shape}, and there are {len(classes)} classes")
+    counts = report["confusion"].get("cells", report["confusion"].get("rows_are_true"))
     return Evaluation(
         subject=Subject(**{name: report[name] for name in _SUBJECT}),
         classes=tuple(classes),
         estimates=_estimates(report["metrics"], list(classes.values())),
-        matrix=matrix,
+        matrix=matrix_of(counts, len(classes)),
         mistakes=tuple(Mistake(**each) for each in report["mistakes"]),
         look=report["look"],
         looks=tuple(LedgerEntry(**each) for each in report["looks"]),

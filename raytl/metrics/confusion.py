@@ -5,6 +5,7 @@ Every function takes any number of leading axes, so the same formula reads one s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,44 @@ def confusion_matrix(targets: Ints, predicted: Ints, classes: int) -> Ints:
     """Counts `(classes, classes) int64`: row = true class, column = predicted class."""
     cells = np.bincount(targets * classes + predicted, minlength=classes * classes)
     return cells.reshape(classes, classes).astype(np.int64)
+
+
+def cells_of(matrix: Ints) -> dict[str, list[int]]:
+    """Return the cells that are not zero as three lists: the places of the `true` and `predicted` classes, and `images`.
+
+    A set of n images has n such cells at most, whatever the number of classes.
+    """
+    rows, columns = np.nonzero(matrix)
+    return {"true": rows.tolist(), "predicted": columns.tolist(), "images": matrix[rows, columns].tolist()}
+
+
+def matrix_of(stored: object, classes: int) -> Ints:
+    """Return the matrix that a file holds: what `cells_of` gave, or all rows as files of raytl 0.1.0 have them.
+
+    Raises:
+        ValueError: it is of other classes, or holds what no counts are.
+    """
+    if isinstance(stored, Mapping):
+        rows, columns, images = (_counts(stored[name], 1) for name in ("true", "predicted", "images"))
+        if not len(rows) == len(columns) == len(images):
+            raise ValueError("the lists of the confusion matrix are of several lengths")
+        if len(rows) and max(rows.max(), columns.max()) >= classes:
+            raise ValueError(f"the confusion matrix speaks of a class beyond the {classes} that there are")
+        matrix = np.zeros((classes, classes), dtype=np.int64)
+        np.add.at(matrix, (rows, columns), images)
+        return matrix
+    dense = _counts(stored, 2)
+    if dense.shape != (classes, classes):
+        raise ValueError(f"the confusion matrix is {dense.shape}, and there are {classes} classes")
+    return dense
+
+
+def _counts(values: object, axes: int) -> Ints:
+    """Return whole numbers from 0 on as an array with so many axes; a list of none is one too."""
+    found = np.asarray(values)
+    if found.ndim != axes or (found.size and (found.dtype.kind not in "iu" or int(found.min()) < 0)):
+        raise ValueError("the confusion matrix holds other things than counts")
+    return found.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

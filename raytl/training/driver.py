@@ -7,8 +7,6 @@ import shutil
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import numpy as np
-
 from raytl.cluster.gang import run_group
 from raytl.cluster.metrics import metered
 from raytl.config.dump import to_yaml
@@ -19,6 +17,7 @@ from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
 from raytl.events import Message, OnEvent, ignore
+from raytl.metrics.confusion import matrix_of
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
 from raytl.run.folder import RunFolder, is_remote
@@ -172,7 +171,7 @@ def _finish(folder: RunFolder) -> None:
     records = journal.read(folder.metrics)
     classes = json.loads(folder.classes.read_bytes())
     plots.curves(records, folder.curves)
-    plots.confusion(np.array(score["confusion"]), classes, folder.confusion)
+    plots.confusion(matrix_of(score["confusion"], len(classes)), classes, folder.confusion)
     summary = {"best_epoch": score["epoch"], "epochs": len(records), "metrics": score["metrics"]}
     folder.write_manifest(summary)
 

@@ -25,6 +25,7 @@ from raytl.data.mix import mix
 from raytl.data.relocate import on_this_node
 from raytl.data.shard import class_weights
 from raytl.events import Message, OnEvent, ignore
+from raytl.metrics.confusion import cells_of
 from raytl.models import probe
 from raytl.models.backbone import Backbone, build
 from raytl.models.bundle import Card, save_bundle
@@ -335,7 +336,7 @@ def _sink(
 
 
 def _best(folder: RunFolder, card: Card, module: torch.nn.Module, result: Validation, epoch: int) -> None:
-    score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": result.confusion.tolist()}
+    score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": cells_of(result.confusion)}
     with whole_dir(folder.best) as temporary:
         save_bundle(temporary, module, card)
         write_json(temporary / BEST_SCORE, score)
