@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 from raytl.data.names import nearly_equal, nfc
@@ -65,12 +66,12 @@ def manifest_of(
     Raises:
         DataError: there is no sample, all are of one class, or two have one name.
     """
-    ordered = tuple(sorted(map(_composed, samples), key=lambda sample: (sample.key, sample.path)))
+    ordered = tuple(sorted(map(composed, samples), key=attrgetter("key")))
     twice = {one.key: (one, other) for one, other in pairwise(ordered) if one.key == other.key}
     if twice:
         raise DataError(
             f"{root}: {len(twice)} images are there twice under one name:\n"
-            f"{listed([_pair(*pair) for pair in twice.values()])}\nRename one of each."
+            f"{listed([_pair(*sorted(pair, key=attrgetter('path'))) for pair in twice.values()])}\nRename one of each."
         )
     classes = tuple(sorted({sample.label for sample in ordered}))
     if not ordered:
@@ -84,7 +85,8 @@ def manifest_of(
     return Manifest(root, ordered, classes, tuple(sorted(ignored)), notes)
 
 
-def _composed(sample: Sample) -> Sample:
+def composed(sample: Sample) -> Sample:
+    """Return the sample with its key and label in NFC."""
     if sample.key.isascii() and sample.label.isascii():
         return sample
     return replace(sample, key=nfc(sample.key), label=nfc(sample.label))
@@ -111,9 +113,9 @@ def snapshot_id(digest: str) -> str:
     return digest[:16]
 
 
-def listed(items: Sequence[str], most: int = 10) -> str:
-    """The first items, one on a line, and how many more there are."""
+def listed(items: Sequence[str], most: int = 10, total: int | None = None) -> str:
+    """Return the first items, one on a line, and how many more there are; `total` counts those left out of `items` too."""
     lines = [f"  {item}" for item in items[:most]]
-    if len(items) > most:
-        lines.append(f"  ... and {len(items) - most} more")
+    if (more := (len(items) if total is None else total) - len(lines)) > 0:
+        lines.append(f"  ... and {more} more")
     return "\n".join(lines)

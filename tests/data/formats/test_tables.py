@@ -149,7 +149,14 @@ def test_a_file_by_a_name_in_other_capitals_is_missing_and_named(folder: Path) -
 
 def test_a_path_too_long_for_any_file_is_a_missing_file(folder: Path) -> None:
     with pytest.raises(DataError, match="1 paths at which there is no file"):
-        scan(str(table(folder, f"path,label\n{'x' * 5000}.jpg,cat\na.jpg,dog\n")))
+        scan(str(table(folder, f"path,label\n{'x' * 4000}.jpg,cat\na.jpg,dog\n")))
+
+
+@pytest.mark.parametrize("row", [f"{'x' * 5000}.jpg,cat", f"a.jpg,{'c' * 5000}"])
+def test_a_path_or_a_label_without_end_is_refused_and_not_shown_whole(folder: Path, row: str) -> None:
+    with pytest.raises(DataError, match="1 rows with a path or a label of more than 4096 characters") as refused:
+        scan(str(table(folder, f"path,label\n{row}\nb.jpg,dog\n")))
+    assert len(str(refused.value)) < 1000
 
 
 def test_paths_in_a_folder_of_parts_are_relative_to_what_the_folder_lies_in(folder: Path) -> None:
