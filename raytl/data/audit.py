@@ -81,7 +81,7 @@ def audit(
 
 def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, Finding], config: DataConfig) -> Audited:
     bad = tuple(Bad(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
-    good = [replace(s, digest=findings[s.path].digest) for s in samples if not findings[s.path].reason]
+    good = [s.known_by(findings[s.path].digest) for s in samples if not findings[s.path].reason]
     copies = cross_split(good)
     problems = _problems(bad, copies, len(samples), config)
     if problems:
@@ -94,8 +94,9 @@ def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, F
 
 
 def _depth(kept: Sequence[Sample], findings: Mapping[str, Finding], config: DataConfig) -> SetDepth:
-    train = [findings[sample.path].levels for sample in kept if sample.split == "train"]
-    held_out = [findings[sample.path].levels for sample in kept if sample.split != "train"]
+    deep = [sample for sample in kept if findings[sample.path].top]
+    train = [findings[sample.path].levels for sample in deep if sample.split == "train"]
+    held_out = [findings[sample.path].levels for sample in deep if sample.split != "train"]
     return set_depth(config.bit_depth, train, held_out)
 
 
@@ -145,7 +146,7 @@ def _findings(
     except BaseException:
         reading.abort()
         raise
-    findings = {**held, **read_now}
+    findings = held | read_now if read_now else held
     if findings != known:
         remember(samples, config.max_pixels, findings)
     return findings, reading.writer
@@ -153,7 +154,7 @@ def _findings(
 
 def _holds(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bool:
     try:
-        return finding.holds(objects[path] if path in objects else Path(path).stat())
+        return finding.holds(objects[path] if path in objects else os.stat(path))  # noqa: PTH116 - a million of them
     except OSError:
         return False
 

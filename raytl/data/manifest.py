@@ -15,6 +15,9 @@ from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
 
 SPLITS = ("train", "val", "test")
+_MOST_CHARS = 8192
+_SHOWN_CHARS = 80
+_DIGESTED = 4096
 _SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
@@ -40,8 +43,46 @@ class Sample:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Sample:
-        """The sample that `record()` wrote."""
-        return cls(record["key"], record["path"], record["label"], record["split"], record["digest"])
+        """Return the sample that `record()` wrote.
+
+        Raises:
+            ValueError: a field is missing, or is not what it has to be; with its name.
+        """
+        key, path, label, split, digest = (record.get(name) for name in ("key", "path", "label", "split", "digest"))
+        for name, value, least in (("key", key, 1), ("path", path, 0), ("label", label, 1), ("digest", digest, 0)):
+            if type(value) is not str or not least <= len(value) <= _MOST_CHARS:
+                raise ValueError(f"found {name} {_shown(value)}, expected text of {least} to {_MOST_CHARS} characters")
+        if split is not None and split not in SPLITS:
+            raise ValueError(f"found split {_shown(split)}, expected one of {', '.join(SPLITS)}, or null")
+        return cls(key, path, label, split, digest)  # type: ignore[arg-type]  # looked at above
+
+    def on(self, split: str) -> Sample:
+        """Return the sample on this side of the split; itself where it is there already."""
+        return self if self.split == split else Sample(self.key, self.path, self.label, split, self.digest)
+
+    def known_by(self, digest: str) -> Sample:
+        """Return the sample with the digest of its file's bytes."""
+        return self if self.digest == digest else Sample(self.key, self.path, self.label, self.split, digest)
+
+
+def samples_of(records: Iterable[Mapping[str, Any]], where: object) -> tuple[Sample, ...]:
+    """Return the samples of a file's records, one a line.
+
+    Raises:
+        DataError: a record is none of a sample; with its line and field.
+    """
+    samples = []
+    for line, record in enumerate(records, start=1):
+        try:
+            samples.append(Sample.of(record))
+        except ValueError as exc:
+            raise DataError(f"{where}:{line}: {exc}. The file was edited or damaged: restore it.") from exc
+    return tuple(samples)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]} ..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +145,19 @@ def split_name(text: str) -> str | None:
 
 def dataset_digest(samples: Sequence[Sample]) -> str:
     """sha256 (hex) over every sample's key, label, split and content: the dataset's fingerprint, in any order."""
-    rows = sorted((sample.key, sample.label, sample.split or "", sample.digest) for sample in samples)
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    digest, between = hashlib.sha256(b"["), ""
+    ordered = sorted(samples, key=attrgetter("key"))
+    if any(one.key == other.key for one, other in pairwise(ordered)):
+        ordered.sort(key=_row)
+    for start in range(0, len(ordered), _DIGESTED):  # in parts, as the text of a million rows takes 300 MB
+        digest.update((between + json.dumps([_row(s) for s in ordered[start : start + _DIGESTED]])[1:-1]).encode())
+        between = ", "
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
+def _row(sample: Sample) -> tuple[str, str, str, str]:
+    return sample.key, sample.label, sample.split or "", sample.digest
 
 
 def snapshot_id(digest: str) -> str:

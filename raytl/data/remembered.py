@@ -7,8 +7,9 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 
 from raytl.data import heif
@@ -47,15 +48,32 @@ class Finding:
         return (self.size, self.mtime_ns, self.ctime_ns) == now
 
 
+_TYPES = [int, int, int, str, str, str, int, int]
+_fields = attrgetter(*(field.name for field in fields(Finding)))
+
+
 def recall(samples: Sequence[Sample], max_pixels: int) -> dict[str, Finding]:
-    """Earlier findings by path; those of files that changed since are among them, so ask `holds`."""
+    """Earlier findings of the samples by path; those of files that changed since are among them, so ask `holds`."""
+    doubted = _doubted()
+    own = {sample.path: sample.path for sample in samples if sample.path not in doubted}
     try:
-        noted = json.loads(_place(samples).read_text())
-        rows = noted["files"] if noted["judge"] == _judge(max_pixels) else {}
-        doubted = _doubted()
-        return {path: Finding(*row) for path, row in rows.items() if path not in doubted}
-    except (OSError, ValueError, KeyError, TypeError):
+        with _place(samples).open(encoding="utf-8") as file:
+            if json.loads(file.readline()) != _judge(max_pixels):
+                return {}
+            read = map(_read, file)
+            return {
+                own[path]: finding for path, finding in read if path in own
+            }  # one text for each path: a million of them
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
+
+
+def _read(line: str) -> tuple[str, Finding]:
+    """Return the path and finding of a line; ValueError where it is none."""
+    path, *fields = json.loads(line)
+    if type(path) is not str or list(map(type, fields)) != _TYPES:
+        raise ValueError("this line is no finding")
+    return path, Finding(*fields)
 
 
 def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, Finding]) -> None:
@@ -65,10 +83,11 @@ def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, 
     change again without a change of their time stamp.
     """
     settled = time.time_ns() - _RACY_NS
-    files = {path: astuple(f) for path, f in findings.items() if f.digest and max(f.mtime_ns, f.ctime_ns) < settled}
+    files = {path: f for path, f in findings.items() if f.digest and max(f.mtime_ns, f.ctime_ns) < settled}
     try:
-        with written_whole(_place(samples)) as part:
-            part.write_text(json.dumps({"judge": _judge(max_pixels), "files": files}))
+        with written_whole(_place(samples)) as part, part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(_judge(max_pixels)) + "\n")
+            file.writelines(json.dumps((path, *_fields(finding))) + "\n" for path, finding in files.items())
         if doubted := _doubted():
             with written_whole(_doubts()) as part:
                 part.write_text("".join(json.dumps(path) + "\n" for path in sorted(doubted - files.keys())))
@@ -99,7 +118,7 @@ def _doubts() -> Path:
 
 def _judge(max_pixels: int) -> list[str | int | None]:
     """What decides whether bytes are an image, besides the bytes."""
-    return ["audit/2", version("pillow"), heif.version(), max_pixels]
+    return ["audit/3", version("pillow"), heif.version(), max_pixels]
 
 
 def _place(samples: Sequence[Sample]) -> Path:
@@ -108,4 +127,4 @@ def _place(samples: Sequence[Sample]) -> Path:
     except ValueError:  # objects and files together
         folder = samples[0].path
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]
-    return cache_root() / "audits" / f"{name}.json"
+    return cache_root() / "audits" / f"{name}.jsonl"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from raytl.data.manifest import Sample, listed
+from raytl.data.manifest import Sample, listed, samples_of
 from raytl.data.relocate import relocated
 from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work
@@ -27,9 +27,10 @@ def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
     records = journal.read(folder.samples)
     if not records:
         raise RunError(f"{folder.samples}: no samples recorded; `raytl train` writes them when the run begins")
-    found = tuple(Sample.of(record) for record in records if record["split"] == split)
+    samples = samples_of(records, folder.samples)
+    found = tuple(sample for sample in samples if sample.split == split)
     if not found:
-        there = sorted({str(record["split"]) for record in records})
+        there = sorted({str(sample.split) for sample in samples})
         raise RunError(
             f"{folder.root}: the run has no images in its {split} split (it has {', '.join(there)}); "
             "evaluate another split, or train with data.test_fraction above 0"

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from raytl.config.schema import Experiment
-from raytl.data.manifest import Sample
+from raytl.data.manifest import Sample, samples_of
 from raytl.errors import ModelError
 from raytl.events import Message, OnEvent
 from raytl.models.card import read_card
@@ -65,7 +65,7 @@ def published(
 
 def recorded_samples(folder: Path) -> tuple[Sample, ...]:
     """Every sample that the version was made from."""
-    return tuple(Sample.of(row) for row in journal.read(folder / "samples.jsonl"))
+    return samples_of(journal.read(folder / "samples.jsonl"), folder / "samples.jsonl")
 
 
 def _write_reference(run: RunFolder, stage: RunFolder, experiment: Experiment, on_event: OnEvent) -> None:

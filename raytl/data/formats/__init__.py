@@ -157,7 +157,7 @@ def names_objects(uri: str) -> bool:
     if in_bucket(uri):
         return True
     path = Path(uri).expanduser()
-    return "://" not in uri and tables.is_table(path) and bool(tables.uris_in(tables.read(path)))
+    return "://" not in uri and tables.is_table(path) and bool(tables.uris_in(tables.read(path, labelled=False)))
 
 
 def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:
