@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from typing import Any
 
 import pytest
 
-from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, manifest_of, split_name
+from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, manifest_of, samples_of, split_name
 from raytl.errors import DataError
 
 
@@ -74,3 +76,46 @@ def test_the_dataset_digest_tells_labels_splits_and_content_apart_but_not_order(
 
 def test_long_lists_are_cut() -> None:
     assert listed(["a", "b", "c"], 2) == "  a\n  b\n  ... and 1 more"
+
+
+@pytest.mark.parametrize("count", [0, 1, 4096, 9000])
+def test_the_digest_of_a_set_is_that_of_all_its_rows_as_one_json_text(count: int) -> None:
+    samples = [
+        Sample(f"é{number:05d}", "", "a", "val" if number % 2 else None, f"{number:x}") for number in range(count)
+    ]
+    rows = sorted([s.key, s.label, s.split or "", s.digest] for s in samples)
+    assert dataset_digest(samples[::-1]) == hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def test_the_digest_of_samples_of_one_key_is_the_same_in_any_order() -> None:
+    samples = [Sample("a", "", label, None, digest) for label in ("x", "y") for digest in ("2", "1")]
+    assert dataset_digest(samples) == dataset_digest(samples[::-1])
+
+
+GOOD: dict[str, Any] = {"key": "a/1.jpg", "path": "/a/1.jpg", "label": "a", "split": "val", "digest": "ab"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"key": ""}, "found key '', expected text of 1 to 8192 characters"),
+        ({"key": None}, "found key None"),
+        ({"path": 7}, "found path 7"),
+        ({"label": ["a"]}, r"found label \['a'\]"),
+        ({"label": "x" * 9000}, "found label 'x+ \\.\\.\\., expected text"),
+        ({"split": "hold"}, "found split 'hold', expected one of train, val, test, or null"),
+        ({"split": {}}, "found split {}"),
+        ({"digest": 1.5}, "found digest 1.5"),
+    ],
+)
+def test_a_record_that_is_none_of_a_sample_is_named_by_its_line_and_field(wrong: dict[str, Any], message: str) -> None:
+    assert samples_of([GOOD], "s.jsonl") == (Sample("a/1.jpg", "/a/1.jpg", "a", "val", "ab"),)
+    with pytest.raises(DataError, match=rf"^s\.jsonl:2: {message}"):
+        samples_of([GOOD, GOOD | wrong], "s.jsonl")
+
+
+@pytest.mark.parametrize("field", GOOD)
+def test_a_record_that_lacks_a_field_is_named_by_its_line(field: str) -> None:
+    if field != "split":
+        with pytest.raises(DataError, match=rf"s\.jsonl:1: found {field} None"):
+            samples_of([{name: value for name, value in GOOD.items() if name != field}], "s.jsonl")
