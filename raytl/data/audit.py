@@ -17,6 +17,7 @@ from time import monotonic
 from raytl.config.schema import DataConfig
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, begin_set
+from raytl.data.collector import collector_off
 from raytl.data.decode import BadImage, load, read, refuse_swollen
 from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
 from raytl.data.formats.skipped import left_out
@@ -79,6 +80,7 @@ def audit(
     return audited
 
 
+@collector_off()
 def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, Finding], config: DataConfig) -> Audited:
     bad = tuple(Bad(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
     good = [s.known_by(findings[s.path].digest) for s in samples if not findings[s.path].reason]
@@ -87,7 +89,7 @@ def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, F
     if problems:
         raise DataError(f"{manifest.root}: " + "\n".join(problems))
     dropped = {copy.dropped.key for copy in copies}
-    kept = tuple(sample for sample in good if sample.key not in dropped)
+    kept = tuple(sample for sample in good if sample.key not in dropped) if dropped else tuple(good)
     depth = _depth(kept, findings, config)
     notes = (*manifest.warnings, *_notes(manifest, bad, copies), *same_side_warnings(kept), *depth.warnings)
     return Audited(kept, bad, copies, notes, depth)
@@ -137,8 +139,9 @@ def _findings(
 ) -> tuple[dict[str, Finding], SetWriter | None]:
     """What each path holds, from memory or by reading; the writer has the decoded images of what was read."""
     samples, objects = manifest.samples, manifest.objects
-    known = recall(samples, config.max_pixels)
-    held = {s.path: known[s.path] for s in samples if s.path in known and _holds(known[s.path], s.path, objects)}
+    held = recall(samples, config.max_pixels)
+    for path in [path for path, finding in held.items() if not _holds(finding, path, objects)]:
+        del held[path]
     fresh = [sample for sample in samples if sample.path not in held]
     reading = _Reading(fresh, objects, preprocess, config)
     try:
@@ -147,7 +150,7 @@ def _findings(
         reading.abort()
         raise
     findings = held | read_now if read_now else held
-    if findings != known:
+    if fresh:
         remember(samples, config.max_pixels, findings)
     return findings, reading.writer
 

@@ -31,3 +31,12 @@ def test_a_damaged_memory_is_none(own_cache: Path, line: str) -> None:
     (file,) = (own_cache / "audits").glob("*.jsonl")
     file.write_text(file.read_text() + line + "\n")
     assert recall(SAMPLES, 100) == {}
+
+
+def test_the_memory_of_a_set_is_found_by_the_folder_that_all_its_files_share(own_cache: Path) -> None:
+    samples = [Sample(path, path, "x") for path in ("/d/a-b/1.jpg", "/d/a/1.jpg", "/d/a/2.jpg")]
+    remember(samples, 100, {samples[0].path: FOUND["/d/a.jpg"]})
+    remember(samples[1:], 100, {samples[1].path: FOUND["/d/a.jpg"]})
+    assert set(recall(samples, 100)) == {samples[0].path}
+    assert set(recall(samples[::-1], 100)) == {samples[0].path}
+    assert set(recall(samples[1:], 100)) == {samples[1].path}

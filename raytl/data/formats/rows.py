@@ -152,12 +152,12 @@ def _add_file(
     read = _READERS[file.suffix.lower()]
     rows.begin(f"{prefix}{'row' if read is _parquet_cells else 'line'} ")
     labels, splits = _Classes(partition.get("label", "")), _Classes(partition.get("split", ""))
-    tell = throttled(on_event)
+    tell, size = throttled(on_event), file.stat().st_size
     for cells in read(file, frozenset(partition), labelled):
         _add(rows, cells, labels, splits)
         if len(rows) > MOST_ROWS:
             raise DataError(f"{file}: the table has more than {MOST_ROWS:,} rows; expected at most so many. Split it.")
-        tell(Work(f"reading {file.name}", int(100 * cells.share), 100, "%"))
+        tell(Work(f"reading {file.name}", int(cells.share * size), size, "bytes"))
 
 
 def _add(rows: Rows, cells: _Cells, labels: _Classes, splits: _Classes) -> None:

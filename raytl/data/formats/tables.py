@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from raytl.data.collector import collector_off
 from raytl.data.formats.listings import Folders, is_file
 from raytl.data.formats.rows import Rows, is_table_name, parts_among, parts_in, read_rows
 from raytl.data.manifest import SPLITS, Manifest, Sample, composed, listed, manifest_of, split_name
@@ -51,6 +52,7 @@ def is_table(place: Path) -> bool:
     return is_table_name(place) and (place.is_file() or bool(parts_in(place)))
 
 
+@collector_off()
 def read(
     place: Path, parts: Sequence[str] | None = None, *, labelled: bool = True, on_event: OnEvent = ignore
 ) -> Table:
@@ -62,6 +64,7 @@ def read(
     return Table(place, read_rows(place, parts_in(place) if parts is None else parts, labelled, on_event))
 
 
+@collector_off()
 def scan(
     table: Table,
     uri: str,
