@@ -10,6 +10,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
+from raytl.data.collector import collector_off
 from raytl.data.names import nearly_equal, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
@@ -143,6 +144,7 @@ def split_name(text: str) -> str | None:
     return _SPLIT_NAMES.get(text.strip().lower())
 
 
+@collector_off()
 def dataset_digest(samples: Sequence[Sample]) -> str:
     """sha256 (hex) over every sample's key, label, split and content: the dataset's fingerprint, in any order."""
     digest, between = hashlib.sha256(b"["), ""

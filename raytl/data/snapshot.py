@@ -14,6 +14,7 @@ from pathlib import Path
 
 from raytl.config.schema import DataConfig
 from raytl.data.audit import Audited, Bad, audit
+from raytl.data.collector import collector_off
 from raytl.data.formats import scan
 from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, samples_of, snapshot_id
 from raytl.errors import DataError
@@ -100,6 +101,7 @@ def _place(id_: str) -> Path:
     return cache_root() / "snapshots" / f"{id_}.jsonl"
 
 
+@collector_off()
 def note(id_: str, samples: Iterable[Sample]) -> None:
     """Keep what the id stands for; a cache that cannot be written is no reason to stop."""
     if _place(id_).exists():
