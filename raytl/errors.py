@@ -14,7 +14,8 @@
     |  |- Archived        (exit 2)  403: in an archive, and not restored
     |  |- TooLarge        (exit 2)  more bytes than were listed, or than the caller allows
     |  |- Unavailable               throttling, 5xx, timeouts, resets: the only ones worth a retry
-    |  `- Conflict                  412: somebody else wrote there first
+    |  |- Conflict                  412: somebody else wrote there first
+    |  `- DiskError                 this machine's disk is full, read-only, or not this user's
     `- TrainingError      (exit 1)  training stopped
        |- NonFiniteLoss             the loss became NaN or infinite
        |- WorkersLost               workers died more often than the budget allows
@@ -110,6 +111,10 @@ class Unavailable(StoreError):
 
 class Conflict(StoreError):
     """Something is stored there already, or something else than what was to be replaced (412)."""
+
+
+class DiskError(StoreError, OSError):
+    """A disk of this machine refuses; also an OSError, for whoever does without what could not be written."""
 
 
 class TrainingError(RaytlError):

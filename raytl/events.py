@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 
 from raytl.shown import redacted
 
@@ -144,6 +145,20 @@ def once(on_event: OnEvent) -> OnEvent:
             on_event(event)
 
     return watch
+
+
+def throttled(on_event: OnEvent, first_s: float = 1.0, every_s: float = 0.1) -> OnEvent:
+    """Return a watcher that passes progress on: nothing of work of less than `first_s`, then one in `every_s`, and the end."""
+    due, is_told = monotonic() + first_s, False
+
+    def tell(event: Event) -> None:
+        nonlocal due, is_told
+        at_end = isinstance(event, Work) and event.done >= event.total
+        if is_told if at_end else monotonic() >= due:
+            due, is_told = monotonic() + every_s, True
+            on_event(event)
+
+    return tell
 
 
 @dataclass

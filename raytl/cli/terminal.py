@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import tempfile
 import traceback
@@ -17,14 +16,13 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from raytl.disk import disk_error
 from raytl.errors import RaytlError, first_line
 from raytl.run.plain import encode, for_people
 from raytl.shown import printable, redacted, redactor
 from raytl.store.cache import lend_home
 
 _PIPED_WIDTH = 140
-_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EMFILE, errno.ENFILE}
-"""Failures of the machine that say by themselves what has to be mended."""
 INTERRUPTED = 130
 
 
@@ -85,13 +83,9 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
     except BrokenPipeError as error:  # the reader of our output left, such as `head`
         raise typer.Exit(1) from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _MACHINE:
-            text = f"{error.filename or 'disk'}: {error.strerror}\n    -> mend that, and run the same command again"
-            _fail(terminal, "Machine", text, 1, error)
-        place = _write_traceback(log)
-        text = (
-            f"{type(error).__name__}: {first_line(error)[:300]}\nThis was not foreseen; the whole story is in {place}"
-        )
+        if refused := disk_error(error):
+            _fail(terminal, type(refused).__name__, str(refused), refused.exit_code, error)
+        text = f"{type(error).__name__}: {first_line(error)[:300]}\nThis was not foreseen; {_told(log)}"
         _fail(terminal, "Unexpected", text, 1, error)
 
 
@@ -138,6 +132,14 @@ def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseExcept
     terminal.say(error_text(text))
     terminal.result({"error": kind, "text": text})
     raise typer.Exit(code) from cause
+
+
+def _told(log: Path | None) -> str:
+    """Return where the traceback is, or why it is nowhere."""
+    try:
+        return f"the whole story is in {_write_traceback(log)}"
+    except OSError as error:
+        return f"its traceback could not be written ({error})"
 
 
 def _write_traceback(log: Path | None) -> Path:

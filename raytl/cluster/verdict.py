@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raytl.config.schema import ComputeConfig
+from raytl.disk import disk_error
 from raytl.errors import RaytlError, WorkerFailed, WorkersLost, first_line
 
 Cause = Literal["failure", "preemption", "resize"]
@@ -53,7 +54,7 @@ def verdict(attempts: Sequence[Ended], compute: ComputeConfig) -> Again | GiveUp
         if isinstance(error, RaytlError):
             return GiveUp(error)
     if last.cause == "failure" and (bug := next(filter(is_bug, last.errors), None)):
-        return GiveUp(_failed(bug, last.progress))
+        return GiveUp(disk_error(bug) or _failed(bug, last.progress))
     same = [each for each in attempts if each.cause == last.cause]
     budget = {"failure": compute.max_failures, "preemption": compute.max_preemptions}.get(last.cause)
     if budget is not None and len(same) > budget:

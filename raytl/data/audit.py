@@ -17,6 +17,7 @@ from time import monotonic
 from raytl.config.schema import DataConfig
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, begin_set
+from raytl.data.collector import collector_off
 from raytl.data.decode import BadImage, loaded, read, refuse_swollen
 from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
 from raytl.data.formats.skipped import left_out
@@ -79,23 +80,25 @@ def audit(
     return audited
 
 
+@collector_off()
 def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, Finding], config: DataConfig) -> Audited:
     bad = tuple(Bad(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
-    good = [replace(s, digest=findings[s.path].digest) for s in samples if not findings[s.path].reason]
+    good = [s.known_by(findings[s.path].digest) for s in samples if not findings[s.path].reason]
     copies = cross_split(good)
     problems = _problems(bad, copies, len(samples), config)
     if problems:
         raise DataError(f"{manifest.root}: " + "\n".join(problems))
     dropped = {copy.dropped.key for copy in copies}
-    kept = tuple(sample for sample in good if sample.key not in dropped)
+    kept = tuple(sample for sample in good if sample.key not in dropped) if dropped else tuple(good)
     depth = _depth(kept, findings, config)
     notes = (*manifest.warnings, *_notes(manifest, bad, copies), *same_side_warnings(kept), *depth.warnings)
     return Audited(kept, bad, copies, notes, depth)
 
 
 def _depth(kept: Sequence[Sample], findings: Mapping[str, Finding], config: DataConfig) -> SetDepth:
-    train = [findings[sample.path].levels for sample in kept if sample.split == "train"]
-    held_out = [findings[sample.path].levels for sample in kept if sample.split != "train"]
+    deep = [sample for sample in kept if findings[sample.path].top]
+    train = [findings[sample.path].levels for sample in deep if sample.split == "train"]
+    held_out = [findings[sample.path].levels for sample in deep if sample.split != "train"]
     return set_depth(config.bit_depth, train, held_out)
 
 
@@ -136,8 +139,9 @@ def _findings(
 ) -> tuple[dict[str, Finding], SetWriter | None]:
     """What each path holds, from memory or by reading; the writer has the decoded images of what was read."""
     samples, objects = manifest.samples, manifest.objects
-    known = recall(samples, config.max_pixels)
-    held = {s.path: known[s.path] for s in samples if s.path in known and _holds(known[s.path], s.path, objects)}
+    held = recall(samples, config.max_pixels)
+    for path in [path for path, finding in held.items() if not _holds(finding, path, objects)]:
+        del held[path]
     fresh = [sample for sample in samples if sample.path not in held]
     reading = _Reading(fresh, objects, preprocess, config)
     try:
@@ -145,15 +149,15 @@ def _findings(
     except BaseException:
         reading.abort()
         raise
-    findings = {**held, **read_now}
-    if findings != known:
+    findings = held | read_now if read_now else held
+    if fresh:
         remember(samples, config.max_pixels, findings)
     return findings, reading.writer
 
 
 def _holds(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bool:
     try:
-        return finding.holds(objects[path] if path in objects else Path(path).stat())
+        return finding.holds(objects[path] if path in objects else os.stat(path))  # noqa: PTH116 - a million of them
     except OSError:
         return False
 

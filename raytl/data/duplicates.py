@@ -48,10 +48,15 @@ def same_side_warnings(samples: Iterable[Sample]) -> tuple[str, ...]:
 
 
 def _groups(samples: Iterable[Sample]) -> list[Sequence[Sample]]:
+    everything = tuple(samples)
+    seen, twice = set[str](), set[str]()
+    for sample in everything:
+        (twice if sample.digest in seen else seen).add(sample.digest)
     by_content: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        by_content[sample.digest].append(sample)
-    return [group for group in by_content.values() if len(group) > 1]
+    for sample in everything if twice else ():
+        if sample.digest in twice:
+            by_content[sample.digest].append(sample)
+    return list(by_content.values())
 
 
 def _named(sample: Sample) -> str:

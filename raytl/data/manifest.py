@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from operator import attrgetter
 
+from raytl.data.collector import collector_off
 from raytl.data.names import nearly_equal, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
 
 SPLITS = ("train", "val", "test")
+_DIGESTED = 4096
 _SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
@@ -37,10 +39,13 @@ class Sample:
         """The sample as a JSON object, for a run's samples.jsonl."""
         return {"key": self.key, "path": self.path, "label": self.label, "split": self.split, "digest": self.digest}
 
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Sample:
-        """The sample that `record()` wrote."""
-        return cls(record["key"], record["path"], record["label"], record["split"], record["digest"])
+    def on(self, split: str) -> Sample:
+        """Return the sample on this side of the split; itself where it is there already."""
+        return self if self.split == split else Sample(self.key, self.path, self.label, split, self.digest)
+
+    def known_by(self, digest: str) -> Sample:
+        """Return the sample with the digest of its file's bytes."""
+        return self if self.digest == digest else Sample(self.key, self.path, self.label, self.split, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +70,12 @@ def manifest_of(
     Raises:
         DataError: there is no sample, all are of one class, or two have one name.
     """
-    ordered = tuple(sorted(map(_composed, samples), key=lambda sample: (sample.key, sample.path)))
+    ordered = tuple(sorted(map(composed, samples), key=attrgetter("key")))
     twice = {one.key: (one, other) for one, other in pairwise(ordered) if one.key == other.key}
     if twice:
         raise DataError(
             f"{root}: {len(twice)} images are there twice under one name:\n"
-            f"{listed([_pair(*pair) for pair in twice.values()])}\nRename one of each."
+            f"{listed([_pair(*sorted(pair, key=attrgetter('path'))) for pair in twice.values()])}\nRename one of each."
         )
     classes = tuple(sorted({sample.label for sample in ordered}))
     if not ordered:
@@ -84,7 +89,8 @@ def manifest_of(
     return Manifest(root, ordered, classes, tuple(sorted(ignored)), notes)
 
 
-def _composed(sample: Sample) -> Sample:
+def composed(sample: Sample) -> Sample:
+    """Return the sample with its key and label in NFC."""
     if sample.key.isascii() and sample.label.isascii():
         return sample
     return replace(sample, key=nfc(sample.key), label=nfc(sample.label))
@@ -100,10 +106,22 @@ def split_name(text: str) -> str | None:
     return _SPLIT_NAMES.get(text.strip().lower())
 
 
+@collector_off()
 def dataset_digest(samples: Sequence[Sample]) -> str:
     """sha256 (hex) over every sample's key, label, split and content: the dataset's fingerprint, in any order."""
-    rows = sorted((sample.key, sample.label, sample.split or "", sample.digest) for sample in samples)
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    digest, between = hashlib.sha256(b"["), ""
+    ordered = sorted(samples, key=attrgetter("key"))
+    if any(one.key == other.key for one, other in pairwise(ordered)):
+        ordered.sort(key=_row)
+    for start in range(0, len(ordered), _DIGESTED):  # in parts, as the text of a million rows takes 300 MB
+        digest.update((between + json.dumps([_row(s) for s in ordered[start : start + _DIGESTED]])[1:-1]).encode())
+        between = ", "
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
+def _row(sample: Sample) -> tuple[str, str, str, str]:
+    return sample.key, sample.label, sample.split or "", sample.digest
 
 
 def snapshot_id(digest: str) -> str:
@@ -111,9 +129,9 @@ def snapshot_id(digest: str) -> str:
     return digest[:16]
 
 
-def listed(items: Sequence[str], most: int = 10) -> str:
-    """The first items, one on a line, and how many more there are."""
+def listed(items: Sequence[str], most: int = 10, total: int | None = None) -> str:
+    """Return the first items, one on a line, and how many more there are; `total` counts those left out of `items` too."""
     lines = [f"  {item}" for item in items[:most]]
-    if len(items) > most:
-        lines.append(f"  ... and {len(items) - most} more")
+    if (more := (len(items) if total is None else total) - len(lines)) > 0:
+        lines.append(f"  ... and {more} more")
     return "\n".join(lines)

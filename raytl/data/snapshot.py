@@ -9,10 +9,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from raytl.config.schema import DataConfig
 from raytl.data.audit import Audited, Bad, audit
+from raytl.data.collector import collector_off
 from raytl.data.formats import scan
 from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, snapshot_id
 from raytl.data.samples import SAMPLE_FORMAT
@@ -45,10 +47,10 @@ def take(config: DataConfig, on_event: OnEvent = ignore) -> Snapshot:
     """
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
     audited = audit(manifest, config, None, on_event)
-    check(config, audited)
+    digest = check(config, audited)
     counts = Counter((sample.split or "train", sample.label) for sample in audited.samples)
     return Snapshot(
-        id=snapshot_id(dataset_digest(audited.samples)),
+        id=snapshot_id(digest),
         uri=config.uri,
         images={
             split: {label: counts[split, label] for label in manifest.classes if counts[split, label]}
@@ -66,8 +68,8 @@ def _size(manifest: Manifest, sample: Sample) -> int:
     return found.size if found else Path(sample.path).stat().st_size
 
 
-def check(config: DataConfig, audited: Audited) -> None:
-    """Note what the data is, and hold it against `data.snapshot`.
+def check(config: DataConfig, audited: Audited) -> str:
+    """Note what the data is, and hold it against `data.snapshot`; returns its digest.
 
     Raises:
         DataError: it is another one; with the keys that changed, went away or came.
@@ -76,7 +78,7 @@ def check(config: DataConfig, audited: Audited) -> None:
     now, wanted = snapshot_id(digest), config.snapshot
     note(now, audited.samples)
     if wanted is None or digest.startswith(wanted):
-        return
+        return digest
     raise DataError(
         f"data.snapshot: {wanted} is wanted, and {config.uri} is now {now}.\n{_difference(wanted, audited.samples)}\n"
         "  Put the data back, or set data.snapshot to what is there now (null = whatever is there)."
@@ -100,14 +102,15 @@ def _place(id_: str) -> Path:
     return cache_root() / "snapshots" / f"{id_}.jsonl"
 
 
+@collector_off()
 def note(id_: str, samples: Iterable[Sample]) -> None:
     """Keep what the id stands for; a cache that cannot be written is no reason to stop."""
     if _place(id_).exists():
         return
-    rows = sorted(samples, key=lambda sample: sample.key)
+    rows = sorted(samples, key=attrgetter("key"))
     try:
-        with written_whole(_place(id_)) as part:
-            part.write_text("".join(json.dumps({**row.record(), "path": ""}) + "\n" for row in rows), encoding="utf-8")
+        with written_whole(_place(id_)) as part, part.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps({**row.record(), "path": ""}) + "\n" for row in rows)
     except OSError:
         return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NoReturn, Protocol
 
 from raytl.config.schema import DataConfig
@@ -90,9 +90,10 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float)
         raise DataError(
             f"data.val_fraction {val:g} + data.test_fraction {test:g} leave nothing to train on; expected a sum below 1"
         )
-    drawn = [replace(s, split=_side(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
-    kept = _keepers(drawn, {index for index, s in enumerate(samples) if s.split in (None, "train")})
-    return tuple(replace(s, split="train") if index in kept else s for index, s in enumerate(drawn))
+    drawn = [s.on(_side(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
+    for index in _keepers(samples, drawn):
+        drawn[index] = drawn[index].on("train")
+    return tuple(drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +121,31 @@ def sided(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
     folder, _, name = config.sides.rpartition("/")
     content = retried(lambda: open_store(folder or ".").get_bytes(name))
     named = {nfc(row.key): row.split for row in SIDES_FORMAT.lines(content, f"data.sides: {config.sides}")}
-    found = tuple(replace(sample, split=named[sample.key]) for sample in samples if sample.key in named)
+    found = tuple(sample.on(named[sample.key]) for sample in samples if sample.key in named)
     if not found:
         raise DataError(f"data.sides: {config.sides} names none of the {len(samples)} images")
     return found
 
 
 def _side(key: str, val: float, test: float) -> str:
+    if not val and not test:
+        return "train"
     place = position(key)
     return "test" if place < test else "val" if place >= 1.0 - val else "train"
 
 
-def _keepers(samples: Sequence[Sample], movable: set[int]) -> set[int]:
-    """For each class with no training sample, the drawn one nearest to the middle."""
-    by_class: dict[str, list[int]] = defaultdict(list)
+def _keepers(samples: Sequence[Sample], drawn: Sequence[Sample]) -> list[int]:
+    """Return, for each class whose `drawn` samples all left train, the one of them that is nearest to the middle."""
+    movable = [index for index, sample in enumerate(samples) if sample.split in (None, "train")]
+    trained = {drawn[index].label for index in movable if drawn[index].split == "train"}
+    lacking: dict[str, list[int]] = defaultdict(list)
     for index in movable:
-        by_class[samples[index].label].append(index)
-    lacking = [rows for rows in by_class.values() if not any(samples[row].split == "train" for row in rows)]
-    return {min(rows, key=lambda row: (abs(position(samples[row].key) - 0.5), samples[row].key)) for rows in lacking}
+        if drawn[index].label not in trained:
+            lacking[drawn[index].label].append(index)
+    return [
+        min(rows, key=lambda row: (abs(position(samples[row].key) - 0.5), samples[row].key))
+        for rows in lacking.values()
+    ]
 
 
 def divide(samples: Sequence[Sample]) -> Splits:
@@ -162,8 +170,9 @@ def _problems(sides: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) ->
         found.append(f"train has {len(classes)} class(es) {list(classes)}; expected two or more: add training images")
     if not sides["val"]:
         found.append("val is empty, and the best checkpoint is chosen on it; raise data.val_fraction or add val images")
+    known = set(classes)
     for name in ("val", "test"):
-        strange = Counter(sample.label for sample in sides[name] if sample.label not in classes)
+        strange = Counter(sample.label for sample in sides[name] if sample.label not in known)
         if strange:
             lines = [f"{label!r} ({count} images)" for label, count in sorted(strange.items())]
             found.append(

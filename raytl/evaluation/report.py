@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.metrics.confusion import cells_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
@@ -95,7 +96,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "look": found.look,
         "metrics": {name: asdict(interval) for name, interval in each.overall.items()},
         "classes": per_class,
-        "confusion": {"classes": found.classes, "rows_are_true": found.matrix},
+        "confusion": {"classes": found.classes, "cells": cells_of(found.matrix)},
         "mistakes": [asdict(mistake) for mistake in found.mistakes],
         "looks": [asdict(look) for look in found.looks],
         "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": found.resamples},

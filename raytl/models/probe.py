@@ -22,9 +22,8 @@ from raytl.errors import DataError, ModelError, RunError
 from raytl.metrics.scores import scores as val_scores
 from raytl.models.backbone import Backbone
 from raytl.models.forward import BatchLike, forward, is_channels_last
-from raytl.models.tensor_file import save_tensors
-from raytl.run.atomic import replace_dir, settle_dir, write_json
-from raytl.store.drafts import drafted
+from raytl.models.tensors import save_tensors
+from raytl.run.atomic import settle_dir, whole_dir, write_json
 from raytl.stored import Format
 from raytl.stored.bounds import Name, Score, at_most, matching, within
 
@@ -354,10 +353,9 @@ def save(probe: Probe, folder: Path) -> None:
         "scores": {str(strength): values for strength, values in probe.scores.items()},
         "seconds": probe.seconds,
     }
-    with drafted(folder, folder=True) as draft:
+    with whole_dir(folder) as draft:
         save_tensors(tensors, draft / _TENSORS)
         write_json(draft / CARD, card)
-        replace_dir(draft, folder)
 
 
 def load(folder: Path) -> Probe:

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from raytl.errors import NotFound, RegistryError
+from raytl.errors import DiskError, NotFound, RegistryError
 from raytl.events import Event, Message, OnEvent, ignore, once
 from raytl.registry.creation import created
 from raytl.registry.record import (
@@ -166,21 +166,27 @@ class Registry:
         token = f"{datetime.now(UTC).strftime(_STAMP)}-{secrets.token_hex(6)}"
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): _entry(path) for path in paths}
-        with ThreadPoolExecutor(_THREADS) as pool:
-            list(
-                pool.map(
-                    lambda name: retried(lambda: self.store.put_file(folder / name, f"{FILES}{token}/{name}")), files
+        try:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                list(
+                    pool.map(
+                        lambda name: retried(lambda: self.store.put_file(folder / name, f"{FILES}{token}/{name}")),
+                        files,
+                    )
                 )
-            )
-        number = max(self.numbers(), default=0) + 1
-        while True:
-            if self.generation:
-                for newest in self._readable([number - 1] if number > 1 else [], _version, RECORD_FORMAT):
-                    self._refuse_later(newest.generation)
-            record = Record(number, token, about, files, self.generation)
-            if created(self.store, _version(number), record.encoded(), self._warn):
-                return record
-            number += 1
+            number = max(self.numbers(), default=0) + 1
+            while True:
+                if self.generation:
+                    for newest in self._readable([number - 1] if number > 1 else [], _version, RECORD_FORMAT):
+                        self._refuse_later(newest.generation)
+                record = Record(number, token, about, files, self.generation)
+                if created(self.store, _version(number), record.encoded(), self._warn):
+                    return record
+                number += 1
+        except DiskError:  # there is no record of them, and they take the space that is lacking
+            for name in files:
+                self.store.delete(f"{FILES}{token}/{name}")
+            raise
 
     def move(self, changes: Mapping[str, int | None], seen: State, who: str, why: str, when: str = "") -> Move:
         """Moves all the aliases of `changes` (None takes one away) at once, if they still name what they did in `seen`.

@@ -6,10 +6,12 @@ import ctypes
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from raytl.disk import writing
 from raytl.run.plain import encode
 from raytl.store.drafts import drafted
 
@@ -21,13 +23,13 @@ _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` under a temporary name in the same folder, flush it to the disk, and rename it to `path`."""
     final = Path(path)
-    with drafted(final) as draft:
+    with writing(final, len(data)), drafted(final) as draft:
         with draft.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(final)
-    sync_folder(final.parent)
+        sync_folder(final.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -61,16 +63,29 @@ def replace_dir(temporary: str | Path, final: str | Path, exchange: Callable[[Pa
     `.<name>.old`; a death between the two renames leaves it there, and `settle_dir` brings it back.
     """
     new, old = Path(temporary), Path(final)
-    old.parent.mkdir(parents=True, exist_ok=True)
-    sync_tree(new)
-    if not old.exists():
-        new.rename(old)
-    elif exchange(new, old):
+    with writing(old):
+        old.parent.mkdir(parents=True, exist_ok=True)
+        sync_tree(new)
+        if not old.exists():
+            new.rename(old)
+        elif exchange(new, old):
+            sync_folder(old.parent)
+            shutil.rmtree(new, ignore_errors=True)
+        else:
+            _swap_by_two_renames(new, old)
         sync_folder(old.parent)
-        shutil.rmtree(new, ignore_errors=True)
-    else:
-        _swap_by_two_renames(new, old)
-    sync_folder(old.parent)
+
+
+@contextmanager
+def whole_dir(final: str | Path) -> Iterator[Path]:
+    """Yield a new folder beside `final`, which takes its place at the end; it is removed if anything fails.
+
+    One process at a time writes `final`.
+    """
+    place = Path(final)
+    with writing(place), drafted(place, folder=True) as draft:
+        yield draft
+        replace_dir(draft, place)
 
 
 def settle_dir(final: str | Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from raytl.disk import writing
 from raytl.errors import RaytlError
 from raytl.events import OnEvent, ignore
 from raytl.run.plain import encode, for_people
@@ -25,15 +26,18 @@ def append(path: str | Path, record: Mapping[str, Any]) -> None:
     Secrets in its texts are starred.
 
     Raises:
-        OSError: the line is not there whole, for example as the disk is full.
+        DiskError: the line is not there whole, for example as the disk is full.
     """
+    append_lines(path, encode(for_people(record)) + b"\n")
+
+
+def append_lines(path: str | Path, lines: bytes) -> None:
+    """Add whole `lines` as `append` adds a record: all of them, or none where the disk refuses."""
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("a+b", buffering=0) as file:
-        rest = memoryview(_mended(file) + encode(for_people(record)) + b"\n")
-        while rest:  # of a disk that is nearly full, a write takes some bytes and raises nothing
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
+    with writing(target, len(lines)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("a+b", buffering=0) as file:
+            _add(file, _mended(file) + lines)
 
 
 @overload
@@ -66,6 +70,19 @@ def _is_object(line: bytes) -> bool:
     except RaytlError:
         return False
     return True
+
+
+def _add(file: Any, content: bytes) -> None:
+    """Write to the end of an unbuffered file, whose `write` may take a part only, and flush it to the disk."""
+    end = file.seek(0, os.SEEK_END)
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(end)
+        raise
 
 
 def _mended(file: Any) -> bytes:

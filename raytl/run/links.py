@@ -6,10 +6,13 @@ import os
 import shutil
 from pathlib import Path
 
+from raytl.disk import writing
+
 
 def held_as(folder: Path, held: Path) -> None:
     """Have the files of `folder`, as they are now, under another name too: they stay when the folder is replaced."""
-    shutil.copytree(folder, held, copy_function=_linked)
+    with writing(held):
+        shutil.copytree(folder, held, copy_function=_linked)
 
 
 def identity_of(folder: Path) -> list[int]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from raytl.disk import disk_error, writing
 from raytl.errors import ConfigError
 from raytl.events import EpochEnded, Event, OnEvent, Resumed, StageOpened, Step, TrialChanged, Work
 from raytl.run.plain import encode, for_people
@@ -34,7 +36,8 @@ def log_to(path: Path, run: str) -> Iterator[None]:
         ConfigError: RAYTL_LOG asks for lines of another kind than there are.
     """
     formatter = _formatter(run)
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    with writing(path):
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(formatter)
     loggers = [logging.getLogger(name) for name in ("raytl", "ray", "ray.train")]
     before = [(logger.propagate, logger.level, logger.handlers[:]) for logger in loggers]
@@ -67,6 +70,32 @@ def _formatter(run: str) -> logging.Formatter:
     if asked not in ("text", "json"):
         raise ConfigError(f"{VARIABLE}: found {asked!r}, expected text or json")
     return _Objects(run) if asked == "json" else _Lines("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+class _LogFile(logging.FileHandler):
+    """A log that lacks lines while its disk refuses them, and says so once; what cannot do without ends the run."""
+
+    _has_told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if error is None or not self._tell(error):
+            super().handleError(record)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:  # lines that were still to be written
+            if not self._tell(error):
+                raise
+
+    def _tell(self, error: BaseException) -> bool:
+        """Return whether a disk refused; the first time, say so."""
+        refused = disk_error(error, self.baseFilename)
+        if refused and not self._has_told:
+            self._has_told = True
+            sys.stderr.write(printable(f"warning: {refused} Until then the log lacks lines.\n"))
+        return refused is not None
 
 
 class _Lines(logging.Formatter):

@@ -11,7 +11,6 @@ Locks are flocks: the kernel takes them back when their holder dies, and the nex
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
@@ -25,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raytl.errors import RunError, TrainingError
+from raytl.disk import writing
+from raytl.errors import DiskError, RunError
 from raytl.run.atomic import write_json
 from raytl.store.cache import cache_root
 from raytl.stored import Format
@@ -106,7 +106,7 @@ def ensure(key: str, count: int, fill: Fill, limit_bytes: float) -> Rows:
     """The set called `key`, of `count` rows, built by `fill` where it is not there; by one process though many ask.
 
     Raises:
-        TrainingError: the disk is full.
+        DiskError: the disk is full.
     """
     root().mkdir(parents=True, exist_ok=True)
     lock = Lock(root() / f"{key}.lock")
@@ -147,16 +147,13 @@ def _build(key: str, count: int, fill: Fill, limit_bytes: float) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        with (folder / _ROWS).open("wb") as file:
+        with writing(folder), (folder / _ROWS).open("wb") as file:
             card = _write(file, count, fill, limit_bytes)
         write_json(folder / _CARD, card)
-    except OSError as error:
+    except DiskError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise TrainingError(
-            f"{root()}: the disk is full while activations were written.\n"
-            "  Make room, set RAYTL_CACHE to a larger disk, lower data.cache_limit_gb, or set search.share to off."
+        raise DiskError(
+            f"{error}\n  Or set RAYTL_CACHE to a larger disk, lower data.cache_limit_gb, or set search.share to off."
         ) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

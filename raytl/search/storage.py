@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from raytl.config.schema import SearchConfig
 from raytl.errors import ConfigError, RunError, first_line
+from raytl.run.journal import append_lines
 
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RecursionError)
 
@@ -26,7 +28,7 @@ def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
     """
     if search.storage == "journal":
         path = str(folder / "study.log")
-        return JournalStorage(JournalFileBackend(path, lock_obj=_KernelLock(f"{path}.lock")))
+        return JournalStorage(_WholeLines(path, lock_obj=_KernelLock(f"{path}.lock")))
     url = f"sqlite:///{folder / 'study.db'}" if search.storage == "sqlite" else search.storage
     try:
         return RDBStorage(url)
@@ -51,6 +53,16 @@ def read_as_study(folder: Path) -> Iterator[None]:
             f"{folder / 'study.log'}: cannot be read as a study ({type(error).__name__}: {str(error)[:200]}); expected what "
             f"Optuna wrote. Restore the file, or start over with --new (the old sweep is kept aside)."
         ) from error
+
+
+class _WholeLines(JournalFileBackend):
+    """Optuna's journal, but a line that a full disk or a death cut short is taken out before the next one is added."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add the logs, one a line: all of them or none."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with get_lock_file(self._lock):
+            append_lines(self._file_path, lines.encode())
 
 
 class _KernelLock(BaseJournalFileLock):

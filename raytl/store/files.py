@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from raytl.disk import writing
 from raytl.store.drafts import drafted
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A new name beside `path` to write to, renamed to `path` at the end and removed if anything went wrong."""
-    with drafted(path) as draft:
+    with writing(path), drafted(path) as draft:
         yield draft
         draft.replace(path)

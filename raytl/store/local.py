@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from raytl.errors import Conflict, Denied, NotFound, StoreError, TooLarge
+from raytl.disk import disk_error
+from raytl.errors import Conflict, Denied, DiskError, NotFound, StoreError, TooLarge
 from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo, resized, too_large
 from raytl.store.counted import ByteCount, Counted, TooManyBytes
 from raytl.store.drafts import is_draft, sweep
@@ -132,8 +133,10 @@ class LocalStore:
             raise NotFound(f"{self.root}: there is no {key!r} ({exc.filename or exc} does not exist)") from exc
         except PermissionError as exc:
             raise Denied(f"{self.root}: {key!r}: not allowed ({exc})") from exc
+        except DiskError:
+            raise
         except OSError as exc:
-            raise StoreError(f"{self.root}: {key!r}: {exc}") from exc
+            raise disk_error(exc) or StoreError(f"{self.root}: {key!r}: {exc}") from exc
 
 
 def _is_ours(name: str) -> bool:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as vendor
 
-from raytl.errors import Archived, Conflict, Denied, NotFound, StoreError, Unavailable
+from raytl.disk import disk_error
+from raytl.errors import Archived, Conflict, Denied, DiskError, NotFound, StoreError, Unavailable
 from raytl.store.archive import restore_advice
 
 _NOT_IMPLEMENTED = 501
@@ -55,8 +56,10 @@ def translated(where: str) -> Iterator[None]:
         raise kind(f"{where}: {exc}; {ADVICE[kind]}") from exc
     except (ConnectionError, TimeoutError) as exc:
         raise Unavailable(f"{where}: {exc}; {ADVICE[Unavailable]}") from exc
+    except DiskError:
+        raise
     except OSError as exc:
-        raise StoreError(f"{where}: {exc}") from exc
+        raise disk_error(exc) or StoreError(f"{where}: {exc}") from exc
     except _UNREADABLE as exc:
         raise StoreError(
             f"{where}: the store's answer cannot be read ({type(exc).__name__}: {str(exc)[:_MAX_SHOWN]}); expected S3's; "

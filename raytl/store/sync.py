@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Annotated
 
+from raytl.disk import writing
 from raytl.errors import Archived, NotFound, StoreError
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
@@ -224,7 +225,8 @@ def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_even
     """Brings what is missing, and writes each down as it is here whole."""
     _make_room(place, [info.key for info in missing])
     said, moved = 0.0, 0
-    with place.journal.open("a") as journal, closing(_arrivals(store, place, missing)) as arrivals:
+    arriving = closing(_arrivals(store, place, missing))
+    with writing(place.journal), place.journal.open("a") as journal, arriving as arrivals:
         for done, info in enumerate(arrivals, start=1):
             journal.write(_line(info))
             moved += info.size

@@ -19,13 +19,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from raytl.errors import RunError
-from raytl.models.tensor_file import save_tensors
+from raytl.models.tensors import save_tensors
 from raytl.run import journal
-from raytl.run.atomic import replace_dir, settle_dir, write_bytes, write_json
+from raytl.run.atomic import settle_dir, whole_dir, write_bytes, write_json
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
 from raytl.run.plain import encode
-from raytl.store.drafts import drafted
 from raytl.stored import Format
 from raytl.stored.bounds import Bound, Count, Name, Score
 from raytl.training.records import Epochs, Metrics
@@ -136,12 +135,11 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "optimizer": scalars,
         "scaler": checkpoint.scaler,
     }
-    with drafted(folder, folder=True) as draft:
-        save_tensors(checkpoint.model, draft / "model.safetensors")
-        save_tensors(checkpoint.average, draft / "average.safetensors")
-        save_tensors(tensors, draft / "optimizer.safetensors")
-        write_json(draft / "state.json", state)
-        replace_dir(draft, folder)
+    with whole_dir(folder) as temporary:
+        save_tensors(checkpoint.model, temporary / "model.safetensors")
+        save_tensors(checkpoint.average, temporary / "average.safetensors")
+        save_tensors(tensors, temporary / "optimizer.safetensors")
+        write_json(temporary / "state.json", state)
 
 
 def load(folder: Path) -> Checkpoint | None:

@@ -10,7 +10,7 @@ from raytl.data import snapshot
 from raytl.data.audit import Bad, audit, unread
 from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import is_packed, names_objects, scan
-from raytl.data.manifest import Sample, dataset_digest, snapshot_id
+from raytl.data.manifest import Sample, snapshot_id
 from raytl.data.split import Splits, divide, sided
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
@@ -53,14 +53,14 @@ def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) 
     refuse_archived(manifest.objects)
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess, on_event)
-    snapshot.check(config, audited)
+    digest = snapshot.check(config, audited)
     splits = divide(audited.samples)
     return Dataset(
         splits=splits,
         samples=audited.samples,
         skipped=audited.skipped,
         warnings=(*audited.warnings, *splits.warnings),
-        digest=dataset_digest(audited.samples),
+        digest=digest,
         depth=audited.depth,
     )
 

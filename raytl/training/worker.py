@@ -25,17 +25,17 @@ from raytl.data.mix import mix
 from raytl.data.relocate import on_this_node
 from raytl.data.shard import class_weights
 from raytl.events import Message, OnEvent, ignore
+from raytl.metrics.confusion import cells_of
 from raytl.models import probe
 from raytl.models.backbone import Backbone, build
 from raytl.models.bundle import Card, save_bundle
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.heads import inherit
 from raytl.run import journal
-from raytl.run.atomic import replace_dir, write_json
+from raytl.run.atomic import whole_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.home import Home
 from raytl.run.uploader import Uploader
-from raytl.store.drafts import drafted
 from raytl.store.lease import Right
 from raytl.store.reach import reach
 from raytl.tasks.classification import loss
@@ -47,6 +47,7 @@ from raytl.training.checkpoint import forget_after
 from raytl.training.head import solve_head
 from raytl.training.loop import Outcome, Sink, epochs
 from raytl.training.plan import depth_of
+from raytl.training.scalars import write_scalars
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import PauseAsked, Setting, TrainBatches
 from raytl.training.validate import EvalBatches, Validation
@@ -336,20 +337,13 @@ def _sink(
 
 
 def _best(folder: RunFolder, card: Card, module: torch.nn.Module, result: Validation, epoch: int) -> None:
-    score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": result.confusion.tolist()}
-    with drafted(folder.best, folder=True) as draft:
-        save_bundle(draft, module, card)
-        write_json(draft / BEST_SCORE, score)
-        replace_dir(draft, folder.best)
+    score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": cells_of(result.confusion)}
+    with whole_dir(folder.best) as temporary:
+        save_bundle(temporary, module, card)
+        write_json(temporary / BEST_SCORE, score)
 
 
 def _record(folder: RunFolder, record: Mapping[str, float | str]) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
     journal.append(folder.metrics, record)
-    epoch = int(record["epoch"])
-    writer = SummaryWriter(str(folder.tensorboard), purge_step=epoch)
-    for name, value in record.items():
-        if isinstance(value, float):
-            writer.add_scalar(name, value, epoch)
-    writer.close()
+    scores = {name: value for name, value in record.items() if isinstance(value, float)}
+    write_scalars(folder.tensorboard, scores, int(record["epoch"]))

@@ -64,8 +64,10 @@ def test_an_unforeseen_error_leaves_its_traceback_in_the_log(
 
 def test_a_full_disk_is_no_surprise(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail_with(OSError(28, "No space left on device", "runs/x/state.json")) == 1
-    expected = "error: runs/x/state.json: No space left on device\n    -> mend that, and run the same command again\n"
-    assert capsys.readouterr().err == expected
+    assert capsys.readouterr().err == (
+        "error: runs/x/state.json: the disk is full; expected enough space free. "
+        "Free some space and run the same command again.\n"
+    )
 
 
 def test_without_a_run_the_traceback_goes_to_a_file_of_its_own(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 
 from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, manifest_of, split_name
+from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError
 
 
 def test_a_sample_survives_its_record_whatever_its_name() -> None:
     sample = Sample("a 'b'\n\udcff é/1.jpg", "/data/a 'b'\n\udcff é/1.jpg", "é", "val", "ab")
-    assert Sample.of(json.loads(json.dumps(sample.record()))) == sample
+    assert SAMPLE_FORMAT.read(json.dumps(sample.record()).encode(), "samples.jsonl") == sample
 
 
 def test_a_manifest_is_sorted_and_knows_its_classes() -> None:
@@ -74,3 +76,17 @@ def test_the_dataset_digest_tells_labels_splits_and_content_apart_but_not_order(
 
 def test_long_lists_are_cut() -> None:
     assert listed(["a", "b", "c"], 2) == "  a\n  b\n  ... and 1 more"
+
+
+@pytest.mark.parametrize("count", [0, 1, 4096, 9000])
+def test_the_digest_of_a_set_is_that_of_all_its_rows_as_one_json_text(count: int) -> None:
+    samples = [
+        Sample(f"é{number:05d}", "", "a", "val" if number % 2 else None, f"{number:x}") for number in range(count)
+    ]
+    rows = sorted([s.key, s.label, s.split or "", s.digest] for s in samples)
+    assert dataset_digest(samples[::-1]) == hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def test_the_digest_of_samples_of_one_key_is_the_same_in_any_order() -> None:
+    samples = [Sample("a", "", label, None, digest) for label in ("x", "y") for digest in ("2", "1")]
+    assert dataset_digest(samples) == dataset_digest(samples[::-1])

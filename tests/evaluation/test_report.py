@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown, shown, title
-from raytl.metrics.confusion import confusion_matrix
-from raytl.metrics.intervals import bootstrap
+from raytl.metrics.confusion import confusion_matrix, matrix_of
+from raytl.metrics.intervals import Estimates, Interval, bootstrap
 from raytl.run.ledger import LedgerEntry
+from raytl.run.plain import encode
 
 CLASSES = ("card|board", "glass_*", "metal\nbits", "never")
 FIRST = LedgerEntry(1, "ann", "2026-01-02T03:04:05+00:00", "f" * 64)
@@ -91,7 +92,7 @@ def test_the_json_is_strict_and_holds_the_scores() -> None:
     value = json.loads(json.dumps(as_json(_evaluation()), allow_nan=False))
     assert value["images"] == 60
     assert set(value["metrics"]["accuracy"]) == {"value", "low", "high"}
-    assert np.array(value["confusion"]["rows_are_true"]).sum() == 60
+    assert sum(value["confusion"]["cells"]["images"]) == 60
     assert value["looks"][0]["who"] == "ann"
 
 
@@ -115,3 +116,21 @@ def test_names_are_written_as_people_do() -> None:
     assert [title(name) for name in ("top_5_accuracy", "ece", "other_score")] == [
         "top-5 accuracy", "expected calibration error", "other score",
     ]  # fmt: skip
+
+
+def test_a_report_of_2000_classes_takes_as_much_as_its_images_and_classes_not_their_square() -> None:
+    classes, images = 2000, 10_000
+    rng = np.random.default_rng(0)
+    targets, called = rng.integers(0, classes, images), rng.integers(0, classes, images)
+    unknown = (Interval(0.5, 0.25, 0.75),) * classes
+    found = replace(
+        _evaluation(),
+        classes=tuple(f"class {number}" for number in range(classes)),
+        estimates=Estimates({"accuracy": unknown[0]}, unknown, unknown, unknown, (5,) * classes),
+        matrix=confusion_matrix(targets, called, classes),
+    )
+    content = encode(as_json(found), indent=2)
+    assert len(content) < 3_000_000
+    assert len(as_markdown(found)) < 300_000
+    cells = json.loads(content)["confusion"]["cells"]
+    assert matrix_of(cells, classes).tolist() == found.matrix.tolist()

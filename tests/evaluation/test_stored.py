@@ -23,7 +23,7 @@ REPORT: dict[str, Any] = {
         "кошка": {"support": 3, "precision": {"value": 1.0, "low": 1.0, "high": 1.0}, "recall": UNDEFINED, "f1": UNDEFINED},
         "dog": {"support": 0, "precision": UNDEFINED, "recall": UNDEFINED, "f1": UNDEFINED},
     },
-    "confusion": {"classes": ["кошка", "dog"], "rows_are_true": [[2, 1], [0, 0]]},
+    "confusion": {"classes": ["кошка", "dog"], "cells": {"true": [0, 0], "predicted": [0, 1], "images": [2, 1]}},
     "mistakes": [{"key": "a/b.jpg", "path": "/a/b.jpg", "true": "кошка", "predicted": "dog", "probability": 0.9}],
     "looks": [{"look": 1, "who": "ana", "when": "2026-03-01T12:30:00+00:00", "weights": "ab"}],
     "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": 20},
@@ -34,6 +34,12 @@ REPORT: dict[str, Any] = {
 def test_a_report_is_read_back_as_it_was_written_but_for_where_it_is_now(tmp_path: Path) -> None:
     write_json(tmp_path / "report.json", REPORT)
     assert as_json(stored(tmp_path)) == {**REPORT, "folder": str(tmp_path)}
+
+
+def test_a_report_of_0_1_0_with_all_cells_of_its_matrix_is_read_too(tmp_path: Path) -> None:
+    dense = {"classes": ["кошка", "dog"], "rows_are_true": [[2, 1], [0, 0]]}
+    write_json(tmp_path / "report.json", {**REPORT, "confusion": dense})
+    assert stored(tmp_path).matrix.tolist() == [[2, 1], [0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from raytl.config.schema import StorageConfig
-from raytl.data.manifest import Sample
+from raytl.data.samples import SAMPLE_FORMAT
 from raytl.evaluation.worker import Scored, Shard, score_shard
 from raytl.events import ignore
 from raytl.metrics.intervals import bootstrap
@@ -19,7 +19,7 @@ from raytl.world import World
 
 
 def _shard(run: RunFolder) -> Shard:
-    samples = tuple(Sample.of(record) for record in journal.read(run.samples) if record["split"] == "test")
+    samples = tuple(sample for sample in journal.read(run.samples, SAMPLE_FORMAT) if sample.split == "test")
     digest = read_card(run.best).digest
     return Shard(str(run.best), samples, "cpu", "fp32", 10**6, digest, str(run.root), "nowhere", StorageConfig())
 

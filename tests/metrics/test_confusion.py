@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from raytl.metrics.confusion import balanced_accuracy, confusion_matrix, f1, macro_f1, precision, recall, tally
+from raytl.metrics.confusion import (
+    balanced_accuracy,
+    cells_of,
+    confusion_matrix,
+    f1,
+    macro_f1,
+    matrix_of,
+    precision,
+    recall,
+    tally,
+)
 
 
 def _random(classes: int, n: int, seed: int, present: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,3 +47,32 @@ def test_a_class_that_does_not_occur_has_no_recall_and_one_never_called_no_preci
     assert np.isnan(recall(counts)).tolist() == [False, False, True, True]
     assert np.isnan(precision(counts)).tolist() == [False, True, False, True]
     assert np.isnan(f1(counts)).tolist() == [False, False, False, True]
+
+
+def test_a_matrix_is_stored_as_its_cells_that_are_not_zero_and_read_back() -> None:
+    matrix = np.array([[0, 2, 0], [0, 0, 0], [5, 0, 1]])
+    stored = cells_of(matrix)
+    assert stored == {"true": [0, 2, 2], "predicted": [1, 0, 2], "images": [2, 5, 1]}
+    assert matrix_of(stored, 3).tolist() == matrix.tolist()
+    assert matrix_of(matrix.tolist(), 3).tolist() == matrix.tolist()
+    assert matrix_of(cells_of(np.zeros((2, 2), dtype=np.int64)), 2).tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        [[1, 2]],
+        [[1, -1], [0, 0]],
+        [[1, 2], [3]],
+        {"true": [0], "predicted": [2], "images": [1]},
+        {"true": [0], "predicted": [-1], "images": [1]},
+        {"true": [0], "predicted": [1], "images": [1.5]},
+        {"true": [0], "predicted": [1], "images": [10**30]},
+        {"true": [0, 1], "predicted": [1], "images": [1]},
+        {"true": "ab", "predicted": [1], "images": [1]},
+    ],
+)
+def test_what_is_no_matrix_of_these_classes_is_refused(stored: object) -> None:
+    with pytest.raises(ValueError, match="confusion matrix|inhomogeneous"):
+        matrix_of(stored, 2)

@@ -131,3 +131,13 @@ def test_a_tick_tells_how_often_it_was_interrupted(interruptions: int, said: str
 
 def test_a_page_begins_as_a_document() -> None:
     assert page("t").startswith("<!doctype html><html")
+
+
+def test_of_thousands_of_classes_the_page_draws_those_that_moved_most() -> None:
+    assert TICK.contest is not None
+    slices = tuple(Slice(f"class {n}", 40, 0.5, 0.5 + (n % 7 == 0) / 4, 1, 1, 0.5) for n in range(2000))
+    text = tick_page(replace(TICK, contest=replace(TICK.contest, slices=slices)), "x", [], [])
+    assert "The 60 of 2000 that moved most." in text
+    assert "class 0 (40)" in text
+    assert "class 1 (40)" not in text
+    assert len(text) < 200_000

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.errors import TrainingError
+from raytl.errors import DiskError
 from raytl.search import features
 from raytl.search.features import ensure
 
@@ -119,6 +119,6 @@ def test_a_full_disk_leaves_nothing_half_and_says_so(monkeypatch: pytest.MonkeyP
         yield ROWS[:5]
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(TrainingError, match="the disk is full"):
+    with pytest.raises(DiskError, match="the disk is full.*\n.*search.share"):
         ensure("set", 10, full, 1e9)
     assert not (features.root() / "set").exists()

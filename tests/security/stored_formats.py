@@ -311,7 +311,7 @@ SWEEPS = [
            at("manifest.json", lambda folder: sync._known(sync._Place(folder))), "manifest.json", forgiving=True),
     Stored("store.sync:FETCHED_FORMAT", lines(PULLED, PULLED),
            at("journal.jsonl", lambda folder: sync._known(sync._Place(folder))), "journal.jsonl", forgiving=True),
-    Stored("data.remembered:AUDIT_FORMAT", encode({"judge": remembered._judge(10**6), "files": {"/photos/red/0.jpg": FOUND}}),
+    Stored("data.remembered:_read", lines(remembered._judge(10**6), ["/photos/red/0.jpg", *FOUND]),
            lambda content, folder: _in_cache(str(remembered._place(SAMPLES)), _recalled)(content, folder), "", forgiving=True),
     Stored("data.remembered:DOUBT_FORMAT", lines("/photos/red/0.jpg", "/x"),
            _in_cache("audits/doubted.jsonl", lambda _: remembered._doubted()), "doubted.jsonl", forgiving=True),

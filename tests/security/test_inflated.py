@@ -21,7 +21,7 @@ from PIL import Image
 
 from raytl.config.schema import DataConfig
 from raytl.data.decode import BadImage, decode
-from raytl.data.formats import archives, rows, scan
+from raytl.data.formats import archives, parquet, scan
 from raytl.errors import DataError, ModelError
 from raytl.models import pickled, weights
 from tests.conftest import MakePhotos
@@ -42,7 +42,7 @@ def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE) -> by
 @pytest.fixture
 def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A MB in the place of a GB."""
-    for module in (archives, rows, pickled):
+    for module in (archives, parquet, pickled):
         monkeypatch.setattr(module, "BOMB_BYTES", 1 << 20)
 
 

@@ -43,7 +43,7 @@ def declared() -> set[str]:
 
 
 def test_every_format_in_raytl_is_attacked_here() -> None:
-    assert declared() == {kind.name for kind in ALL}
+    assert declared() == {kind.name for kind in ALL if kind.name.endswith("_FORMAT")}
 
 
 @each_format

@@ -48,7 +48,7 @@ def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False, zip_encodin
 
 def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | None) -> Manifest:
     if tables.is_table(path):
-        return _scan_table(uri, tables.read(path.parent.resolve() / path.name), on_event)
+        return _scan_table(uri, tables.read(path.parent.resolve() / path.name, on_event=on_event), on_event)
     if path.is_dir():
         return _scan_folder(uri, path.resolve(), on_event)
     if not path.exists():
@@ -100,7 +100,7 @@ def _scan_table(uri: str, table: tables.Table, on_event: OnEvent) -> Manifest:
     for bucket, keys in _by_bucket(tables.uris_in(table)).items():
         folder = pull(bucket, on_event, only=keys)
         places |= {f"{bucket}/{key}": str(folder / key) for key in keys}
-    return tables.scan(table, uri, places)
+    return tables.scan(table, uri, places, on_event=on_event)
 
 
 def is_packed(uri: str) -> bool:
@@ -149,7 +149,7 @@ def _scan_streamed_table(uri: str, on_event: OnEvent) -> Manifest:
             objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys, on_event)}
     beside = {key: place for key in inside if (place := f"{folder}/{key}") in objects}
     places = beside | {named: named for named in elsewhere}
-    return tables.scan(table, uri, places, objects)
+    return tables.scan(table, uri, places, objects, on_event)
 
 
 def names_objects(uri: str) -> bool:
@@ -157,7 +157,7 @@ def names_objects(uri: str) -> bool:
     if in_bucket(uri):
         return True
     path = Path(uri).expanduser()
-    return "://" not in uri and tables.is_table(path) and bool(tables.uris_in(tables.read(path)))
+    return "://" not in uri and tables.is_table(path) and bool(tables.uris_in(tables.read(path, labelled=False)))
 
 
 def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:

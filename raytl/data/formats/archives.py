@@ -26,7 +26,8 @@ from raytl.data.formats.webdataset import Members, holds_label, label_text
 from raytl.data.formats.zip_names import encoding_note, zip_names
 from raytl.data.manifest import Manifest, Sample, manifest_of
 from raytl.data.names import Spellings, member_path
-from raytl.errors import DataError
+from raytl.disk import writing
+from raytl.errors import DataError, DiskError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.claims import claim
@@ -172,7 +173,7 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding:
                 _refuse(member, spellings.clash(member.name), count, target, uri)
                 path = target / member_path(member.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with member.open() as source, path.open("wb") as out:
+                with member.open() as source, writing(path, member.size), path.open("wb") as out:
                     shutil.copyfileobj(source, out, _CHUNK_BYTES)
                 done += 1
                 if done % 200 == 0:
@@ -181,6 +182,8 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding:
         raise DataError(f"{uri}: what is in {file.name} {_swollen()}; {_ADVICE}") from exc
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, lzma.LZMAError, zlib.error) as exc:
         raise DataError(f"{uri}: {file.name} is no whole archive ({exc}); fetch or make it again") from exc
+    except DiskError:
+        raise
     except OSError as exc:
         raise DataError(f"{uri}: {file.name} cannot be unpacked into {target.parent} ({exc.strerror or exc})") from exc
     on_event(Work(f"unpack {file.name}", done, done, "files"))

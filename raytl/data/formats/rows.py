@@ -5,17 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import re
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from contextlib import contextmanager
+from itertools import accumulate, compress, islice
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 from urllib.parse import unquote
 
+from raytl.data.formats.cells import CHUNK_ROWS, MOST_ROWS, Cells
 from raytl.data.formats.columns import columns_of, fitness
+from raytl.data.formats.parquet import parquet_cells
 from raytl.data.manifest import listed
 from raytl.errors import DataError
-from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, TooManyBytes
+from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.stored.document import parse_text
 from raytl.stored.fault import Fault
 
@@ -23,16 +30,16 @@ TOO_MANY_CELLS = "rows of too many cells (quote paths that hold the delimiter)"
 NOT_ONE_PATH = "paths that are lists or objects (expected one path a row)"
 NOT_ONE_LABEL = "labels that are lists or objects (expected one class a row)"
 
+TOO_LONG = "rows with a path or a label of more than 4096 characters"
+MOST_CHARS = 4096
 _DELIMITERS = ",;\t|"
 _HINT = re.compile(
     r'[\r\n]*"?sep=([^"\r\n])"?[ \t]*(\r\n|\r|\n|$)', re.IGNORECASE
 )  # Excel: the delimiter, above the header
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER_CHARS = 1 << 20
 _WHOLE = re.compile(r"[-+]?\d+\.0")
 _NOT_A_NUMBER = frozenset({"nan", "<na>"})
-_BATCH_ROWS = 1 << 16
-_CELL_BYTES = 64
-"""Of an empty cell in memory."""
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -46,14 +53,33 @@ class Row(NamedTuple):
     fault: str = ""
 
 
-class _Raw(NamedTuple):
-    """One row as its format has it."""
+class Rows:
+    """The rows of a table by column, as millions of objects would take gigabytes; `numbers` are their lines or rows."""
 
-    number: int
-    path: Any
-    label: Any
-    split: Any
-    surplus: bool = False
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.labels: list[str] = []
+        self.splits: list[str] = []
+        self.numbers = array("q")
+        self.faults: dict[int, str] = {}
+        """What is wrong with the cells of a row, by its index."""
+        self._units: list[tuple[int, str]] = []
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Row]:
+        for index, columns in enumerate(zip(self.paths, self.labels, self.splits, strict=True)):
+            yield Row(self.where(index), *columns, self.faults.get(index, ""))
+
+    def begin(self, unit: str) -> None:
+        """Call the places of the rows that follow `unit` and their number: `part-0.csv line 7`."""
+        self._units.append((len(self), unit))
+
+    def where(self, index: int) -> str:
+        """Return the place of the row at `index`."""
+        unit = self._units[bisect_right(self._units, index, key=itemgetter(0)) - 1][1]
+        return f"{unit}{self.numbers[index]}"
 
 
 def is_table_name(name: str | Path) -> bool:
@@ -89,40 +115,71 @@ def parts_in(table: Path) -> list[str]:
     return parts_among((path.relative_to(table).as_posix() for path in files), str(table))
 
 
-def read_rows(table: Path, parts: Sequence[str], labelled: bool) -> list[Row]:
+def read_rows(table: Path, parts: Sequence[str], labelled: bool, on_event: OnEvent = ignore) -> Rows:
     """Return the rows of a table: of the file, or of `parts` in the folder. Without `labelled` only paths are read.
 
     Raises:
-        DataError: a file cannot be read, is not of its format, or lacks a column.
+        DataError: a file cannot be read, is not of its format, lacks a column, or holds too many rows.
     """
-    rows: list[Row] = []
+    rows = Rows()
     try:
         for part in parts:
             if (file := table / part).stat().st_size:  # Spark leaves parts of no rows, and no header in them
-                rows += _rows_of(file, _partition(part), f"{part} ", labelled)
-        return rows if parts else list(_rows_of(table, {}, "", labelled))
+                _add_file(rows, file, _partition(part), f"{part} ", labelled, on_event)
+        if not parts:
+            _add_file(rows, table, {}, "", labelled, on_event)
     except OSError as exc:
         raise DataError(f"{table}: cannot be read ({exc.strerror or exc})") from exc
+    return rows
 
 
-def _rows_of(file: Path, partition: Mapping[str, str], prefix: str, labelled: bool) -> Iterator[Row]:
-    """The rows of one file; `partition` has the columns that the names of its folders hold."""
+def _add_file(
+    rows: Rows, file: Path, partition: Mapping[str, str], prefix: str, labelled: bool, on_event: OnEvent
+) -> None:
+    """Add the rows of one file; `partition` has the columns that the names of its folders hold."""
     read = _READERS[file.suffix.lower()]
-    unit = f"{prefix}{'row' if read is _parquet_rows else 'line'} "
-    own_label, own_split = partition.get("label", ""), partition.get("split", "")
-    for number, path, label, split, surplus in read(file, frozenset(partition), labelled):
-        fault = TOO_MANY_CELLS if surplus else ""
-        if isinstance(path, list | dict):
-            fault = NOT_ONE_PATH
-        elif isinstance(label, list | dict):
-            fault = NOT_ONE_LABEL
-        yield Row(
-            f"{unit}{number}",
-            _text(path),
-            _class(own_label if label is None else _text(label)),
-            _class(own_split if split is None else _text(split)),
-            fault,
-        )
+    rows.begin(f"{prefix}{'row' if read is parquet_cells else 'line'} ")
+    labels, splits = _Classes(partition.get("label", "")), _Classes(partition.get("split", ""))
+    tell, size = throttled(on_event), file.stat().st_size
+    for cells in read(file, frozenset(partition), labelled):
+        _add(rows, cells, labels, splits)
+        if len(rows) > MOST_ROWS:
+            raise DataError(f"{file}: the table has more than {MOST_ROWS:,} rows; expected at most so many. Split it.")
+        tell(Work(f"reading {file.name}", int(cells.share * size), size, "bytes"))
+
+
+def _add(rows: Rows, cells: Cells, labels: _Classes, splits: _Classes) -> None:
+    start = len(rows)
+    rows.numbers.extend(cells.numbers)
+    rows.paths += [path if type(path) is str else _text(path) for path in cells.paths]
+    for column, classes, found in ((rows.labels, labels, cells.labels), (rows.splits, splits, cells.splits)):
+        own = classes.own
+        column += [classes[cell if type(cell) is str else _text(cell)] if cell is not None else own for cell in found]
+    for index, (path, label) in enumerate(zip(cells.paths, cells.labels, strict=True), start):
+        if fault := _fault(path, label):
+            rows.faults[index] = fault
+    rows.faults.update((start + index, TOO_MANY_CELLS) for index in cells.surplus)
+
+
+def _fault(path: Any, label: Any) -> str:
+    """Return what is wrong with the cells of a row, or nothing."""
+    if type(path) is str and (label is None or type(label) is str):
+        return TOO_LONG if len(path) > MOST_CHARS or (label and len(label) > MOST_CHARS) else ""
+    if isinstance(path, list | dict):
+        return NOT_ONE_PATH
+    return NOT_ONE_LABEL if isinstance(label, list | dict) else ""
+
+
+class _Classes(dict[str, str]):
+    """Labels or splits by the text of a cell, each made once; `own` is that of rows without a cell."""
+
+    def __init__(self, own: str) -> None:
+        super().__init__()
+        self.own = _class(own)
+
+    def __missing__(self, cell: str) -> str:
+        name = self[cell] = _class(cell)
+        return name
 
 
 def _partition(part: str) -> dict[str, str]:
@@ -139,33 +196,88 @@ def _is_note(name: str) -> bool:
     return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
-def _csv_rows(file: Path, given: frozenset[str], labelled: bool) -> Iterator[_Raw]:
-    text = _decoded(file, labelled)
-    delimiter, start = _dialect(text)
-    above = len(re.findall(r"\r\n|\r|\n", text[:start]))
-    stream = io.StringIO(text, newline="")
-    stream.seek(start)
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+def _csv_cells(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Cells]:
+    with _opened(file, labelled) as stream:
+        delimiter, above = _dialect(stream.read(_HEADER_CHARS))
+    with _opened(file, labelled) as stream:
+        lines = islice(stream, above, None)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            header = next((row for row in reader if any(row)), [])
+            places = columns_of(file, header, given, labelled, delimiter=delimiter).places
+            before = reader.line_num
+            while rows := list(islice(reader, CHUNK_ROWS)):
+                numbers = _lines_of(rows, before + above, reader.line_num + above)
+                yield _csv_chunk(rows, numbers, places, len(header), _share(stream))
+                before = reader.line_num
+        except csv.Error as exc:
+            raise DataError(
+                f'{file}: line {reader.line_num + above} is not CSV ({exc}); quote cells with " and double it inside'
+            ) from exc
+
+
+def _lines_of(rows: Sequence[Sequence[str]], before: int, last: int) -> Sequence[int]:
+    """Return the line on which each row ends; a row is longer than a line where its quoted cells hold line ends."""
+    if last - before == len(rows):
+        return range(before + 1, last + 1)
+    return list(accumulate((1 + sum(len(_LINE_END.findall(cell)) for cell in row) for row in rows), initial=before))[1:]
+
+
+def _csv_chunk(
+    rows: Sequence[list[str]], numbers: Sequence[int], places: Sequence[int], width: int, share: float
+) -> Cells:
+    filled = [any(map(str.strip, row)) for row in rows]
+    full, lines = list(compress(rows, filled)), list(compress(numbers, filled))
+    if any(len(row) < width for row in full):
+        full = [[*row, *[""] * (width - len(row))] for row in full]
+    paths, labels, splits = ([row[place] for row in full] if place >= 0 else [None] * len(full) for place in places)
+    surplus = [index for index, row in enumerate(full) if len(row) > width]
+    return Cells(lines, paths, labels, splits, share, surplus)
+
+
+@contextmanager
+def _opened(file: Path, labelled: bool) -> Iterator[TextIO]:
+    """Yield the lines of a text file with their ends.
+
+    It is UTF-8, with or without a byte order mark, or Excel's UTF-16. Without labels, bytes that are not UTF-8 stay as
+    they are: they may be those of a file's name.
+
+    Raises:
+        DataError: it is not such text; with the line.
+    """
+    with file.open("rb") as data:
+        encoding = "utf-16" if data.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    kept = "strict" if labelled or encoding == "utf-16" else "surrogateescape"
     try:
-        header = next((row for row in reader if any(row)), [])
-        columns = columns_of(file, header, given, labelled, delimiter=delimiter)
-        path, label, split = columns.places
-        width = len(header)
-        for row in reader:
-            if any(map(str.strip, row)):
-                cells: list[str | None] = [*row, *[""] * (width - len(row)), None]  # the last is of a column not there
-                yield _Raw(reader.line_num + above, cells[path], cells[label], cells[split], len(row) > width)
-    except csv.Error as exc:
+        with file.open(encoding=encoding, errors=kept, newline="") as stream:
+            yield stream
+    except UnicodeDecodeError as exc:
         raise DataError(
-            f'{file}: line {reader.line_num + above} is not CSV ({exc}); quote cells with " and double it inside'
+            f"{file}: line {_broken_line(file, encoding)} is not {encoding.removesuffix('-sig').upper()} text; "
+            "save the table as UTF-8"
         ) from exc
 
 
+def _share(stream: TextIO) -> float:
+    """Return how much of an opened file is read."""
+    return stream.buffer.tell() / max(1, os.fstat(stream.fileno()).st_size)
+
+
+def _broken_line(file: Path, encoding: str) -> int:
+    """Return the number of the first line that cannot be decoded."""
+    data = file.read_bytes()
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as exc:
+        return data[: exc.start].count(b"\n") + 1
+    return 1
+
+
 def _dialect(text: str) -> tuple[str, int]:
-    """The delimiter, and where the header begins: what Excel's hint says, else that which finds most of the columns."""
+    """Return the delimiter, and how many lines are above the header: by Excel's hint, else that which finds most columns."""
     if hint := _HINT.match(text):
-        return hint[1], hint.end()
-    headers = {delimiter: _header(text[:_HEADER_CHARS], delimiter) for delimiter in _DELIMITERS}
+        return hint[1], len(_LINE_END.findall(hint[0])) + (not hint[2])
+    headers = {delimiter: _header(text, delimiter) for delimiter in _DELIMITERS}
     return max(_DELIMITERS, key=lambda delimiter: fitness(headers[delimiter])), 0
 
 
@@ -177,22 +289,27 @@ def _header(text: str, delimiter: str) -> list[str]:
         return []
 
 
-def _jsonl_rows(file: Path, given: frozenset[str], labelled: bool) -> Iterator[_Raw]:
-    broken = []
+def _jsonl_cells(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Cells]:
+    broken: list[str] = []
     known: dict[tuple[str, ...], tuple[int, ...]] = {}
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", _decoded(file, labelled)), start=1):
-        if not line.strip():
-            continue
-        record = _json_object(line)
-        if record is None:
-            broken.append(f"line {number}: {line.strip()[:80]!r}")
-            continue
-        keys = tuple(record)
-        if keys not in known:
-            known[keys] = columns_of(file, keys, given, labelled, where=f"line {number}").places
-        cells = [*record.values(), None]
-        path, label, split = known[keys]
-        yield _Raw(number, cells[path], cells[label], cells[split])
+    with _opened(file, labelled) as stream:
+        numbered = ((number, line) for number, line in enumerate(stream, start=1) if line.strip())
+        while some := list(islice(numbered, CHUNK_ROWS)):
+            rows = []
+            for number, line in some:
+                record = _json_object(line)
+                if record is None:
+                    broken.append(f"line {number}: {line.strip()[:80]!r}")
+                    continue
+                keys = tuple(record)
+                places = known.get(keys)
+                if places is None:
+                    places = known[keys] = columns_of(file, keys, given, labelled, where=f"line {number}").places
+                cells = [*record.values(), None]
+                rows.append((number, *(cells[place] for place in places)))
+            if rows:
+                numbers, paths, labels, splits = zip(*rows, strict=True)
+                yield Cells(numbers, paths, labels, splits, _share(stream))
     if broken:
         example = '{"path": ..., "label": ...}' if labelled else '{"path": ...}'
         raise DataError(f"{file}: expected one object a line, {example}; found\n{listed(broken)}")
@@ -206,71 +323,6 @@ def _json_object(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _parquet_rows(file: Path, given: frozenset[str], labelled: bool) -> Iterator[_Raw]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    count, number = ByteCount(max(BOMB_BYTES, BOMB_RATIO * file.stat().st_size)), 0
-    try:
-        with pq.ParquetFile(file) as opened:
-            names = opened.schema_arrow.names
-            places = columns_of(file, names, given, labelled).places
-            wanted = [names[place] for place in places if place >= 0]
-            texts = _texts_in(opened, wanted, count)
-        with pq.ParquetFile(
-            file, read_dictionary=texts
-        ) as opened:  # repeated cells are one in memory until they are counted
-            for batch in opened.iter_batches(_BATCH_ROWS, columns=wanted):
-                found = [batch.column(names[place]) if place >= 0 else None for place in places]
-                cells = [[None] * batch.num_rows if column is None else _cells(column, count) for column in found]
-                yield from map(_Raw, range(number + 1, number + batch.num_rows + 1), *cells)
-                number += batch.num_rows
-    except pa.ArrowException as exc:
-        raise DataError(f"{file}: not a Parquet file ({exc})") from exc
-    except TooManyBytes as exc:
-        raise DataError(
-            f"{file}: its rows take more than {BOMB_RATIO} times its size; expected one short path a row. Write the table again"
-        ) from exc
-
-
-def _texts_in(opened: Any, wanted: Sequence[str], count: ByteCount) -> list[str]:
-    """Return those of the columns that hold texts of any length; the bytes of others of a fixed length are counted."""
-    columns = [opened.schema.column(place) for place in range(len(opened.schema))]
-    columns = [column for column in columns if column.path in wanted]
-    count.add(sum(max(0, column.length) for column in columns) * opened.metadata.num_rows)
-    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-
-
-def _cells(column: Any, count: ByteCount) -> list[Any]:
-    """Return the cells of a column, once their bytes are counted, each as often as it is there."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    count.add(len(column) * _CELL_BYTES)
-    if not pa.types.is_dictionary(column.type):
-        count.add(column.nbytes)
-        return list(column.to_pylist())
-    lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
-    count.add(pc.sum(lengths).as_py() or 0)
-    return list(column.cast(column.type.value_type).to_pylist())
-
-
-def _decoded(file: Path, labelled: bool) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark, or of Excel's UTF-16.
-
-    Without labels, bytes that are not UTF-8 stay as they are: they may be those of a file's name.
-    """
-    data = file.read_bytes()
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return data.decode(encoding, "strict" if labelled or encoding == "utf-16" else "surrogateescape")
-    except UnicodeDecodeError as exc:
-        line = data[: exc.start].count(b"\n") + 1
-        raise DataError(
-            f"{file}: line {line} is not {encoding.removesuffix('-sig').upper()} text; save the table as UTF-8"
-        ) from exc
-
-
 def _text(value: Any) -> str:
     """A cell as CSV would show it; null and NaN are empty."""
     if isinstance(value, str):
@@ -282,7 +334,6 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
-@lru_cache(maxsize=4096)
 def _class(text: str) -> str:
     """A label without blanks around it; 1.0 is the class 1, as tables with gaps hold whole numbers as floats, and NaN is empty."""
     label = text.strip()
@@ -291,9 +342,9 @@ def _class(text: str) -> str:
     return label[:-2] if _WHOLE.fullmatch(label) else label
 
 
-_READERS: dict[str, Callable[[Path, frozenset[str], bool], Iterator[_Raw]]] = {
-    ".csv": _csv_rows,
-    ".tsv": _csv_rows,
-    ".parquet": _parquet_rows,
-    ".jsonl": _jsonl_rows,
+_READERS: dict[str, Callable[[Path, frozenset[str], bool], Iterator[Cells]]] = {
+    ".csv": _csv_cells,
+    ".tsv": _csv_cells,
+    ".parquet": parquet_cells,
+    ".jsonl": _jsonl_cells,
 }

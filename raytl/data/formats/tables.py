@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from raytl.data.formats.rows import Row, is_table_name, parts_among, parts_in, read_rows
-from raytl.data.manifest import SPLITS, Manifest, Sample, listed, manifest_of, split_name
-from raytl.data.names import Lookup, forms, nfc
+from raytl.data.collector import collector_off
+from raytl.data.formats.listings import Folders, is_file
+from raytl.data.formats.rows import Rows, is_table_name, parts_among, parts_in, read_rows
+from raytl.data.manifest import SPLITS, Manifest, Sample, composed, listed, manifest_of, split_name
+from raytl.data.names import Lookup, forms
 from raytl.errors import DataError
+from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.contract import ObjectInfo
 from raytl.store.open import in_bucket
 
@@ -21,6 +26,12 @@ _SHOWN = 10
 _NO_PATH = "rows with an empty path"
 _OF_NO_BUCKET = "paths that are URIs of no bucket (expected s3://bucket/key, or a path)"
 _NO_FILE = "paths at which there is no file"
+_NO_LABEL = "rows without a label (empty, null or NaN)"
+_NO_SPLIT = f"rows of an unknown split (expected {', '.join(SPLITS)} or nothing)"
+_OUTSIDE = "paths that lead out of the bucket's folder"
+_CONFLICT = "paths with two labels or two splits"
+_TOLD_EVERY = 1 << 12
+_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Table:
     """A table that was read: `place` is its file, or the folder of its parts."""
 
     place: Path
-    rows: Sequence[Row]
+    rows: Rows
 
     @property
     def folder(self) -> Path:
@@ -41,20 +52,25 @@ def is_table(place: Path) -> bool:
     return is_table_name(place) and (place.is_file() or bool(parts_in(place)))
 
 
-def read(place: Path, parts: Sequence[str] | None = None, *, labelled: bool = True) -> Table:
+@collector_off()
+def read(
+    place: Path, parts: Sequence[str] | None = None, *, labelled: bool = True, on_event: OnEvent = ignore
+) -> Table:
     """Return the table at `place`, each file of it read once; `parts` are those of a folder, by default all in it.
 
     Raises:
         DataError: a file cannot be read, is not of its format, or lacks a column: path and, if `labelled`, label.
     """
-    return Table(place, read_rows(place, parts_in(place) if parts is None else parts, labelled))
+    return Table(place, read_rows(place, parts_in(place) if parts is None else parts, labelled, on_event))
 
 
+@collector_off()
 def scan(
     table: Table,
     uri: str,
     elsewhere: Mapping[str, str] | None = None,
     objects: Mapping[str, ObjectInfo] | None = None,
+    on_event: OnEvent = ignore,
 ) -> Manifest:
     """The manifest of the table's rows; paths are relative to its folder, or absolute, or one of `elsewhere`, which says
     where that is: a file on this node, or one of `objects`, by URI. A table from a bucket names no file of this machine
@@ -63,15 +79,15 @@ def scan(
     Raises:
         DataError: missing files, empty labels, unknown splits, conflicting rows; all of them listed.
     """
-    rows = _Rows(table.folder, elsewhere or {}, objects or {}, is_ours=not in_bucket(uri))
-    for row in table.rows:
-        rows.take(row)
-    rows.check(uri)
-    notes = [f"{uri}: {rows.repeated} rows repeat another row and count once"] if rows.repeated else []
-    manifest = manifest_of(uri, rows.samples.values(), warnings=notes)
-    return replace(
-        manifest, objects={s.path: objects[s.path] for s in manifest.samples if objects and s.path in objects}
-    )
+    problems = _Problems()
+    found = _Found(table.rows, table.folder, elsewhere or {}, objects or {}, problems, is_ours=not in_bucket(uri))
+    found.take_all(on_event)
+    problems.refuse(uri, table.folder)
+    notes = [f"{uri}: {found.repeated} rows repeat another row and count once"] if found.repeated else []
+    manifest = manifest_of(uri, found.samples, warnings=notes)
+    if not objects:
+        return manifest
+    return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples if s.path in objects})
 
 
 def paths_in(table: Table) -> list[str]:
@@ -80,27 +96,26 @@ def paths_in(table: Table) -> list[str]:
     Raises:
         DataError: rows name no file; all of them listed.
     """
-    problems: dict[str, list[str]] = defaultdict(list)
-    paths, lookup = [], Lookup()
-    for row in table.rows:
-        if fault := row.fault or _path_fault(row.path):
-            problems[fault].append(f"{row.where}: {row.path!r}")
+    problems, paths, lookup = _Problems(), [], Lookup()
+    for index, path in enumerate(table.rows.paths):
+        if fault := table.rows.faults.get(index) or _path_fault(path):
+            problems.note(fault, partial(_line, table.rows, index, path))
         else:
-            paths.append(row.path.strip() if in_bucket(row.path.strip()) else _file(table.folder, row.path, lookup))
-    _refuse(problems, str(table.place), table.folder)
+            paths.append(path.strip() if in_bucket(path.strip()) else _file(table.folder, path, lookup))
+    problems.refuse(str(table.place), table.folder)
     return paths
 
 
 def keys_in(table: Table) -> list[str]:
     """The relative paths that the table names inside its own folder, each once, and in each spelling that it may have."""
-    named = {spelling for row in table.rows if "://" not in row.path for spelling in _spellings(row.path)}
+    named = {spelling for path in table.rows.paths if "://" not in path for spelling in _spellings(path)}
     inside = {form for path in named if path and not path.startswith("/") for form in forms(_named(path))}
     return sorted(key for key in inside if key != ".." and not key.startswith("../"))
 
 
 def uris_in(table: Table) -> list[str]:
     """The s3:// URIs that the table names, each once in each Unicode form."""
-    named = (row.path.strip() for row in table.rows)
+    named = (path.strip() for path in table.rows.paths if "s3://" in path)
     return sorted({form for path in named if path.startswith("s3://") for form in forms(path)})
 
 
@@ -138,11 +153,38 @@ def _in_other_capitals(path: str) -> str:
     return f"{folder}/{near}" if near else ""
 
 
-def _refuse(problems: Mapping[str, Sequence[str]], said: str, folder: Path) -> None:
-    """Raise a DataError that lists the problems, if there are any."""
-    parts = [f"{len(items)} {what}:\n{listed(items, _SHOWN)}" for what, items in problems.items()]
-    if parts:
-        raise DataError(f"{said}: mend the manifest, whose paths are relative to {folder}\n" + "\n".join(parts))
+class _Problems:
+    """What is wrong with rows, counted by kind; the first few of each are kept to be shown."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lines: dict[str, list[str]] = defaultdict(list)
+
+    def note(self, kind: str, line: Callable[[], str]) -> None:
+        """Count one more; `line` is what is shown of it."""
+        self._counts[kind] += 1
+        if self._counts[kind] <= _SHOWN:
+            self._lines[kind].append(line())
+
+    def refuse(self, said: str, folder: Path) -> None:
+        """Raise a DataError that lists the problems, if there are any."""
+        parts = [f"{count} {kind}:\n{listed(self._lines[kind], _SHOWN, count)}" for kind, count in self._counts.items()]
+        if parts:
+            raise DataError(f"{said}: mend the manifest, whose paths are relative to {folder}\n" + "\n".join(parts))
+
+
+class _Splits(dict[str, str | None]):
+    """The split that each word of a table means; empty for a word that means none, None where there is no word."""
+
+    def __missing__(self, word: str) -> str | None:
+        split = self[word] = (split_name(word) or "") if word else None
+        return split
+
+
+def _line(rows: Rows, index: int, cell: str) -> str:
+    """Return the line that tells of a cell of a row."""
+    shown = cell if len(cell) <= _SHOWN_CHARS else f"{cell[:_SHOWN_CHARS]} ..."
+    return f"{rows.where(index)}: {shown!r}"
 
 
 def _is_inside(path: str) -> bool:
@@ -157,40 +199,60 @@ def _named(path: str) -> str:
 
 
 @dataclass
-class _Rows:
+class _Found:
     """The samples of the good rows, and what is wrong with the others, by kind of problem."""
 
+    rows: Rows
     folder: Path
     elsewhere: Mapping[str, str]
     objects: Mapping[str, ObjectInfo]
+    problems: _Problems
     is_ours: bool = True
-    samples: dict[str, Sample] = field(default_factory=dict)
-    origin: dict[str, str] = field(default_factory=dict)
-    problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    samples: list[Sample] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+    """Where in `samples` each key is."""
+    origins: array[int] = field(default_factory=lambda: array("q"))
+    """The index of the row that each sample comes from."""
     repeated: int = 0
     lookup: Lookup = field(default_factory=Lookup)
 
-    def take(self, row: Row) -> None:
-        """Judge one row."""
-        split = split_name(row.split) if row.split else None
-        if row.fault:
-            self.problems[row.fault].append(f"{row.where}: {row.path!r}")
-        elif not row.path.strip():
-            self.problems[_NO_PATH].append(row.where)
-        elif not row.label:
-            self.problems["rows without a label (empty, null or NaN)"].append(f"{row.where}: {row.path!r}")
-        elif row.split and not split:
-            self.problems[f"rows of an unknown split (expected {', '.join(SPLITS)} or nothing)"].append(
-                f"{row.where}: {row.split!r}"
-            )
-        elif sample := self._elsewhere(row.path, row.label, split):
-            self._keep(row.where, sample)
-        elif "://" in row.path:
-            self.problems[_OF_NO_BUCKET].append(f"{row.where}: {row.path!r}")
-        elif not self.is_ours and not _is_inside(row.path):
-            self.problems["paths that lead out of the bucket's folder"].append(f"{row.where}: {row.path!r}")
+    def take_all(self, on_event: OnEvent) -> None:
+        """Judge every row."""
+        folders, splits, tell, total = Folders(self.folder), _Splits(), throttled(on_event), len(self.rows)
+        columns = zip(self.rows.paths, self.rows.labels, self.rows.splits, strict=True)
+        for index, (path, label, word) in enumerate(columns):
+            split = splits[word]
+            if index in self.rows.faults or not label or split == "" or not path or path.isspace():
+                self._refuse(index, path, label, word)
+            elif path in self.places and self._repeats(path, label, split):
+                self.repeated += 1
+            elif self.elsewhere and (sample := self._elsewhere(path, label, split)):
+                self._keep(index, sample, sample.path in self.objects or is_file(sample.path))
+            elif "://" in path:
+                self.problems.note(_OF_NO_BUCKET, partial(_line, self.rows, index, path))
+            elif not self.is_ours and not _is_inside(path):
+                self.problems.note(_OUTSIDE, partial(_line, self.rows, index, path))
+            else:
+                self._keep(index, *self._here(folders, path, label, split))
+            if not index % _TOLD_EVERY:
+                tell(Work("finding the files of the table", index, total, "rows"))
+        tell(Work("finding the files of the table", total, total, "rows"))
+
+    def _refuse(self, index: int, path: str, label: str, word: str) -> None:
+        """Note what is wrong with the cells of a row."""
+        if fault := self.rows.faults.get(index):
+            self.problems.note(fault, partial(_line, self.rows, index, path))
+        elif not path.strip():
+            self.problems.note(_NO_PATH, partial(self.rows.where, index))
+        elif not label:
+            self.problems.note(_NO_LABEL, partial(_line, self.rows, index, path))
         else:
-            self._keep(row.where, self._here(row.path, row.label, split))
+            self.problems.note(_NO_SPLIT, partial(_line, self.rows, index, word))
+
+    def _repeats(self, path: str, label: str, split: str | None) -> bool:
+        """Return whether a row with the path of a sample says what that one's row said, with the same letters."""
+        known = self.samples[self.places[path]]
+        return not self.elsewhere and path.isascii() and known.label == label and known.split == split
 
     def _elsewhere(self, path: str, label: str, split: str | None) -> Sample | None:
         """The sample where the row names a place of `elsewhere`."""
@@ -200,9 +262,18 @@ class _Rows:
                 return Sample(named.partition("://")[2] or named, place, label, split)
         return None
 
-    def _here(self, path: str, label: str, split: str | None) -> Sample:
+    def _here(self, folders: Folders, path: str, label: str, split: str | None) -> tuple[Sample, bool]:
+        """The sample of a file on this machine, and whether it is there: as it is spelt, or else in another form."""
+        above, slash, name = path.rpartition("/")
+        if name not in ("", ".", ".."):
+            folder = folders[above or slash]
+            is_there = folder.holds(name)
+            if is_there or (path.isascii() and len(_spellings(path)) == 1):
+                key = folder.prefix + name
+                return Sample(path if key == path else key, f"{folder.path}/{name}", label, split), is_there
         full = _file(self.folder, path, self.lookup)
-        return Sample(Path(os.path.relpath(full, self.folder)).as_posix(), full, label, split)
+        key = Path(os.path.relpath(full, self.folder)).as_posix()
+        return Sample(key, full, label, split), is_file(full)
 
     def _place(self, named: str) -> str | None:
         """Return where that is, in the Unicode form in which it is there; None for what lies in no bucket."""
@@ -210,27 +281,27 @@ class _Rows:
         there = (place for place in places if place in self.objects or Path(place).is_file())
         return next(there, places[0] if places else None)
 
-    def _keep(self, where: str, sample: Sample) -> None:
-        sample = replace(sample, key=nfc(sample.key), label=nfc(sample.label))
-        known = self.samples.get(sample.key)
-        if known is None:
-            self.samples[sample.key], self.origin[sample.key] = sample, where
-            if sample.path not in self.objects and not os.path.isfile(sample.path):  # noqa: PTH113 - False for names too long
-                self._miss(where, sample)
-        elif known == sample:
+    def _keep(self, index: int, sample: Sample, is_there: bool) -> None:
+        if not (sample.key.isascii() and sample.label.isascii()):
+            sample = composed(sample)
+        place = self.places.setdefault(sample.key, len(self.samples))
+        if place == len(self.samples):
+            self.samples.append(sample)
+            self.origins.append(index)
+            if not is_there:
+                self.problems.note(_NO_FILE, partial(self._missing, index, sample))
+        elif (known := self.samples[place]) == sample:
             self.repeated += 1
         else:
-            before = f"{self.origin[sample.key]} says {known.label!r} {known.split or ''}".rstrip()
-            here = f"{where} says {sample.label!r} {sample.split or ''}".rstrip()
-            self.problems["paths with two labels or two splits"].append(f"{sample.key!r}: {before}, {here}")
+            self.problems.note(_CONFLICT, partial(self._conflict, self.origins[place], known, index, sample))
 
-    def _miss(self, where: str, sample: Sample) -> None:
-        """Note that there is no file; of the first few, whether one is there by a name in other capitals."""
-        missing = self.problems[_NO_FILE]
-        near = "" if len(missing) >= _SHOWN or in_bucket(sample.path) else _in_other_capitals(sample.path)
+    def _conflict(self, first: int, known: Sample, index: int, sample: Sample) -> str:
+        before = f"{self.rows.where(first)} says {known.label!r} {known.split or ''}".rstrip()
+        here = f"{self.rows.where(index)} says {sample.label!r} {sample.split or ''}".rstrip()
+        return f"{sample.key!r}: {before}, {here}"
+
+    def _missing(self, index: int, sample: Sample) -> str:
+        """Return the line that tells of a missing file, and of one that is there by a name in other capitals."""
+        near = "" if in_bucket(sample.path) else _in_other_capitals(sample.path)
         hint = f" (there is {Path(os.path.relpath(near, self.folder)).as_posix()!r})" if near else ""
-        missing.append(f"{where}: {sample.key!r}{hint}")
-
-    def check(self, uri: str) -> None:
-        """Raise a DataError that lists every problem met."""
-        _refuse(self.problems, uri, self.folder)
+        return f"{self.rows.where(index)}: {sample.key!r}{hint}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raytl.retrain.changes import Changes
-from raytl.retrain.gate import Contest
+from raytl.retrain.gate import Contest, Slice
 from raytl.retrain.page.charts import shares
 from raytl.retrain.page.markup import Markup, Node, page, table, tag
 from raytl.retrain.policy import Search
@@ -20,6 +20,10 @@ TITLES = {
     "attention": "somebody should look",
     "failure": "the tick failed; the champion is as it was",
 }
+
+
+_MOST_SLICES = 60
+"""How many classes the chart shows; of more, those that the challenger changes most."""
 
 
 @dataclass(frozen=True)
@@ -158,14 +162,22 @@ def _contest(tick: Tick, found: Contest) -> Node:
             )
         )
     if found.slices:
+        drawn = found.slices if len(found.slices) <= _MOST_SLICES else _most_moved(found.slices)
+        note = f" The {len(drawn)} of {len(found.slices)} that moved most." if len(drawn) < len(found.slices) else ""
         parts += [
             tag("h2", "By class"),
-            tag("p", "Grey: champion, blue: challenger.", class_="soft"),
-            shares(found.slices),
+            tag("p", f"Grey: champion, blue: challenger.{note}", class_="soft"),
+            shares(drawn),
         ]
     if found.unknown:
         parts.append(tag("p", f"The champion does not know: {', '.join(found.unknown)}.", class_="soft"))
     return parts
+
+
+def _most_moved(slices: Sequence[Slice]) -> tuple[Slice, ...]:
+    """Return the slices that the challenger changes most, in the order they came in."""
+    ranked = sorted(range(len(slices)), key=lambda place: -abs(slices[place].drop))
+    return tuple(slices[place] for place in sorted(ranked[:_MOST_SLICES]))
 
 
 def _flips(title: str, flips: Sequence[Flip]) -> Node:

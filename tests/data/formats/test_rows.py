@@ -51,6 +51,26 @@ def test_the_delimiter_is_the_one_under_which_the_header_names_the_columns(
     assert rows(written(tmp_path, content)) == TWO
 
 
+def test_rows_are_placed_by_the_line_they_end_on_though_cells_hold_line_ends(tmp_path: Path) -> None:
+    text = 'path,label\n"a\n\r\nb.jpg",cat\n\nc.jpg,dog\n"d\re.jpg",cat\n'
+    assert [row.where for row in read_rows(written(tmp_path, text), [], True)] == ["line 4", "line 6", "line 8"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_table_of_more_rows_than_any_set_has_is_refused(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.data.formats.rows.MOST_ROWS", 3)
+    table = tmp_path / f"t.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table({"path": ["a.jpg"] * 4, "label": ["x"] * 4}), table)
+    else:
+        line = {"csv": "a.jpg,x\n", "jsonl": '{"path": "a.jpg", "label": "x"}\n'}[kind]
+        table.write_text("path,label\n" * (kind == "csv") + line * 4)
+    with pytest.raises(DataError, match="rows; expected at most"):
+        read_rows(table, [], True)
+
+
 def test_a_row_is_placed_by_its_line_in_the_file_also_below_a_hint(tmp_path: Path) -> None:
     text = 'sep=;\r\npath;label\r\n"a\r\nb.jpg";cat\r\n\r\nc.jpg;dog\r\n'
     assert [row.where for row in read_rows(written(tmp_path, text), [], True)] == ["line 4", "line 6"]

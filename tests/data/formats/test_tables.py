@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raytl.data.formats import scan
+from raytl.data.formats import listings, scan
 from raytl.data.formats.tables import keys_in, read
 from raytl.errors import DataError
+from raytl.events import Recorder, Work
 from raytl.store.open import fetched
 
 
@@ -149,7 +152,14 @@ def test_a_file_by_a_name_in_other_capitals_is_missing_and_named(folder: Path) -
 
 def test_a_path_too_long_for_any_file_is_a_missing_file(folder: Path) -> None:
     with pytest.raises(DataError, match="1 paths at which there is no file"):
-        scan(str(table(folder, f"path,label\n{'x' * 5000}.jpg,cat\na.jpg,dog\n")))
+        scan(str(table(folder, f"path,label\n{'x' * 4000}.jpg,cat\na.jpg,dog\n")))
+
+
+@pytest.mark.parametrize("row", [f"{'x' * 5000}.jpg,cat", f"a.jpg,{'c' * 5000}"])
+def test_a_path_or_a_label_without_end_is_refused_and_not_shown_whole(folder: Path, row: str) -> None:
+    with pytest.raises(DataError, match="1 rows with a path or a label of more than 4096 characters") as refused:
+        scan(str(table(folder, f"path,label\n{row}\nb.jpg,dog\n")))
+    assert len(str(refused.value)) < 1000
 
 
 def test_paths_in_a_folder_of_parts_are_relative_to_what_the_folder_lies_in(folder: Path) -> None:
@@ -245,3 +255,60 @@ def test_a_manifest_may_name_objects_of_several_buckets(bucket: str, s3_client: 
     table.write_text(table.read_text() + f"s3://{bucket}/gone.jpg,dog\n")
     with pytest.raises(DataError, match=r"1 paths at which there is no file:\n.*gone\.jpg"):
         scan(str(table))
+
+
+def many(tmp_path: Path, rows: int, per_folder: int) -> Path:
+    """A table of so many rows, each of a file of its own."""
+    lines = ["path,label,split\n"]
+    for number in range(rows):
+        path = tmp_path / f"photos/{number // per_folder:03d}/{number:06d}.jpg"
+        if number % per_folder == 0:
+            path.parent.mkdir(parents=True)
+        path.touch()
+        lines.append(f"{path.relative_to(tmp_path)},class {number % 50},train\n")
+    return table(tmp_path, "".join(lines))
+
+
+def test_a_folder_that_many_rows_name_is_listed_and_not_asked_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(listings, "is_file", lambda path: asked.append(path) or Path(path).is_file())
+    assert len(scan(str(many(tmp_path, 3000, 1000))).samples) == 3000
+    assert len(asked) < 100
+
+
+def test_a_missing_file_in_a_folder_that_was_listed_is_named(tmp_path: Path) -> None:
+    place = many(tmp_path, 300, 300)
+    (tmp_path / "photos/000/000250.jpg").unlink()
+    (tmp_path / "photos/000/000251.jpg").unlink()
+    (tmp_path / "photos/000/000251.jpg").mkdir()
+    (tmp_path / "photos/000/000252.jpg").unlink()
+    (tmp_path / "photos/000/000252.jpg").symlink_to(tmp_path / "photos/000/000253.jpg")
+    with pytest.raises(DataError, match=r"2 paths at which there is no file:\n  line 252: .*\n  line 253: .*"):
+        scan(str(place))
+
+
+def test_rows_that_repeat_one_of_another_class_are_refused_with_both_lines(folder: Path) -> None:
+    with pytest.raises(DataError, match="'a.jpg': line 2 says 'cat', line 4 says 'dog'"):
+        scan(str(table(folder, "path,label\na.jpg,cat\na.jpg,cat\na.jpg,dog\nb.jpg,dog\n")))
+
+
+def test_a_table_takes_few_bytes_a_row(tmp_path: Path) -> None:
+    place = many(tmp_path, 4000, 1000)
+    scan(str(place))  # imports
+    tracemalloc.start()
+    scan(str(place))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(f"{peak / 4000:.0f} bytes a row")
+    assert peak / 4000 < 700
+
+
+def test_a_table_that_takes_long_tells_how_far_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr("raytl.events.monotonic", lambda: float(next(clock)))
+    told = Recorder()
+    scan(str(table(folder, PLAIN)), told)
+    works = [event for event in told.events if isinstance(event, Work)]
+    assert works == [Work("finding the files of the table", done, 3, "rows") for done in (0, 3)]

@@ -1,0 +1,125 @@
+"""Seconds and memory of a manifest of many rows, each of a file of its own: read and resolved, and the whole `raytl check`.
+
+    python -m experiments.bench.manifest --rows 1000000 --folder /dev/shm/manifest
+
+The files are links to a thousand small images in a thousand folders. The check's images are known from an earlier one, as
+decoding them is not what is measured: each is asked for its size and times alone. Each figure is of a process of its own;
+its peak is of resident memory, of which Python and the libraries of a check (torch above all) take what an empty one shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from experiments.bench.measured import Measured, measured
+from raytl.config.schema import DataConfig
+from raytl.data.formats import scan
+from raytl.data.remembered import Finding, remember
+
+IMAGES = 1000
+KINDS = ("csv", "jsonl", "parquet")
+EXPERIMENT = """\
+name: manifest
+data: {{uri: {table}, cache: 'off', test_fraction: 0}}
+model: {{name: test_resnet, weights: none, preprocess: {{image_px: 32}}}}
+transfer: {{unfreeze: 0}}
+train: {{epochs: 1, batch_size: 256}}
+compute: {{cluster: none, device: cpu}}
+"""
+
+
+def images(folder: Path) -> list[Path]:
+    """Write the images; each has content of its own."""
+    draw = np.random.default_rng(0)
+    found = []
+    for number in range(IMAGES):
+        stream = io.BytesIO()
+        Image.fromarray(draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(stream, "JPEG")
+        found.append(folder / f"image-{number:04d}.jpg")
+        found[-1].write_bytes(stream.getvalue())
+    return found
+
+
+def rows_of(folder: Path, count: int) -> list[tuple[str, str, str]]:
+    """Link the images under `count` names; return path, label and split of each, the same image always on one side."""
+    originals, rows = images(folder), []
+    for number in range(count):
+        image, place = number * 7919 % IMAGES, number % IMAGES
+        path = f"photos/{place:04d}/{number:07d}.jpg"
+        if number < IMAGES:
+            (folder / path).parent.mkdir(parents=True)
+        os.link(originals[image], folder / path)
+        rows.append((path, f"class {image // 2 % 500}", "val" if image % 10 == 0 else "train"))
+    return rows
+
+
+def tables(folder: Path, rows: list[tuple[str, str, str]]) -> dict[str, Path]:
+    """Write the rows as a table of each kind."""
+    names = ("path", "label", "split")
+    found = {kind: folder / f"table.{kind}" for kind in KINDS}
+    with found["csv"].open("w") as csv, found["jsonl"].open("w") as lines:
+        csv.write(",".join(names) + "\n")
+        for row in rows:
+            csv.write(",".join(row) + "\n")
+            lines.write(json.dumps(dict(zip(names, row, strict=True))) + "\n")
+    pq.write_table(pa.table([list(column) for column in zip(*rows, strict=True)], names=list(names)), found["parquet"])
+    return found
+
+
+def remember_images(table: Path) -> None:
+    """Note of every file what reading it would show, as an earlier check would have."""
+    manifest = scan(str(table))
+    digests: dict[int, str] = {}
+    findings = {}
+    for sample in manifest.samples:
+        status = os.stat(sample.path)  # noqa: PTH116
+        if status.st_ino not in digests:
+            digests[status.st_ino] = hashlib.sha256(Path(sample.path).read_bytes()).hexdigest()
+        findings[sample.path] = Finding(
+            status.st_size, status.st_mtime_ns, status.st_ctime_ns, digests[status.st_ino], ""
+        )
+    remember(manifest.samples, DataConfig(uri=str(table)).max_pixels, findings)
+
+
+def show(what: str, found: Measured) -> None:
+    """Print a line of the result."""
+    print(f"{what:32} {found.seconds:7.1f} s {found.cpu_s:7.1f} s of CPU {found.peak_bytes / 1e6:7.0f} MB", flush=True)
+
+
+def main() -> None:
+    """Make the files, measure, and remove them."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--rows", type=int, default=1_000_000)
+    asked.add_argument("--folder", type=Path, required=True, help="a new folder, best on a disk in memory")
+    options = asked.parse_args()
+    folder: Path = options.folder.resolve()
+    folder.mkdir(parents=True)
+    os.environ["RAYTL_CACHE"] = str(folder / "cache")
+    try:
+        found = tables(folder, rows_of(folder, options.rows))
+        show("Python and pyarrow alone", measured([sys.executable, "-c", "import pyarrow.parquet"]))
+        for kind, table in found.items():
+            code = f"from raytl.data.formats import scan; print(len(scan({str(table)!r}).samples))"
+            show(f"{kind}: read and resolved", measured([sys.executable, "-c", code]))
+        show("a check's libraries alone", measured([sys.executable, "-c", "import raytl.training.plan"]))
+        remember_images(found["csv"])
+        (folder / "experiment.yaml").write_text(EXPERIMENT.format(table=found["csv"]))
+        show("csv: raytl check", measured([sys.executable, "-m", "raytl", "check", str(folder / "experiment.yaml")]))
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

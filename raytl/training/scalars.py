@@ -1,0 +1,43 @@
+"""An epoch's scores for TensorBoard: one small file an epoch, whole or not at all.
+
+torch's SummaryWriter writes from a thread of its own, which prints a traceback when the disk is full.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from raytl.run.atomic import write_bytes
+
+
+def write_scalars(folder: Path, scores: Mapping[str, float], epoch: int) -> None:
+    """Write the scores of `epoch` as an event file in `folder`; what was there of it and of later epochs is void.
+
+    Raises:
+        DiskError: the disk refuses.
+    """
+    name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{epoch:06d}"
+    write_bytes(folder / name, encoded(scores, epoch, time.time()))
+
+
+def encoded(scores: Mapping[str, float], epoch: int, now: float) -> bytes:
+    """Return the event file: its version, the step from which on older files are void, and the scores."""
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    values = [Summary.Value(tag=name, simple_value=value) for name, value in scores.items()]
+    file = io.BytesIO()
+    records = RecordWriter(file)
+    for event in (
+        Event(wall_time=now, file_version="brain.Event:2"),
+        Event(wall_time=now, step=epoch, session_log=SessionLog(status=SessionLog.START)),
+        Event(wall_time=now, step=epoch, summary=Summary(value=values)),
+    ):
+        records.write(event.SerializeToString())
+    return file.getvalue()
