@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all test-thorough test-lengthy test-faults test-store test-assets lint format bench clean venv lock dist audit
+.PHONY: help quickstart test test-all test-thorough test-lengthy test-faults test-store test-assets lint format bench clean venv lock dist audit docs
 
 # any Python from 3.11; `make PYTHON=/path/to/python3.11 ...` picks one
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
@@ -40,7 +40,8 @@ help:
 	@echo "make test-faults  faults at random moments on hosts of their own (root, iproute2); RAYTL_FAULT_ROUNDS=20 for the table"
 	@echo "make test-store   the same against OpenStack Swift run as itself: tests/servers/install-swift.sh installs it"
 	@echo "make test-assets  real weights on real photos: RAYTL_ASSETS, or ../shared/assets"
-	@echo "make lint         style, types, floors and doors"
+	@echo "make lint         style, types, floors and doors, spelling and retired words"
+	@echo "make docs         the documentation, in build/docs; a broken link or anchor fails"
 	@echo "make bench        images/s beside the ceiling and a common peer"
 	@echo "make dist         the wheel, the source archive and the list of what they are made of (SBOM)"
 	@echo "make audit        known vulnerabilities of the pinned packages"
@@ -91,6 +92,13 @@ dist: $(STAMP)
 	  --output-file dist/raytl.cdx.json $(VENV)/runtime.txt
 	@ls -l dist
 
+# the documentation; a broken link or anchor fails, as does a key, command or function that cannot be described
+docs: $(STAMP)
+	@$(UV_INSTALL) --quiet mkdocstrings-python zensical
+	@$(BIN)/python -m docs.generate
+	@$(BIN)/zensical build --strict --clean
+	@echo "built: build/docs/index.html"
+
 # known vulnerabilities of the pinned versions; fails where the advisories cannot be had
 audit: $(STAMP)
 	@$(UV_INSTALL) --quiet pip-audit
@@ -124,6 +132,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict raytl
+	@$(BIN)/codespell
 	@$(BIN)/python -m pytest -q tests/architecture
 
 format: $(STAMP)
@@ -134,5 +143,5 @@ bench: $(STAMP)
 	@$(BIN)/python -m experiments.bench.train $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache runs/quickstart
+	rm -rf $(VENV) build dist .cache .mypy_cache .pytest_cache .ruff_cache runs/quickstart
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,7 +20,7 @@ IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn", "m
 # errors that carry no text
 TEXTLESS = ("KeyboardInterrupt", "SystemExit", "StopIteration")
 
-FOLDERS = ("raytl", "tests", "experiments")
+FOLDERS = ("raytl", "tests", "experiments", "docs")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

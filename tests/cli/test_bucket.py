@@ -1,4 +1,4 @@
-"""README's lines about buckets, as they stand there, on a small experiment."""
+"""The commands of docs/object-storage.md, as they stand there, on a small experiment."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ compute: {cluster: none, device: cpu}
 search: {trials: 2, views: 2, replicates: {top: 1, seeds: 1}}
 """
 TWO_WORKERS = ("compute.cluster=local", "compute.workers=2", "compute.cpus_per_worker=1")
-README = (REPO / "README.md").read_text(encoding="utf-8").split("\n## Buckets\n")[1].split("\n## ")[0]
+PAGE = (REPO / "docs" / "object-storage.md").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Lines:
-    """README's lines on `bucket`, each as on a machine that has nothing yet; `is_guarded` where conditions hold there."""
+    """The page's commands on `bucket`, each as on a machine that has nothing yet; `is_guarded` where conditions hold there."""
 
     raytl: Raytl
     bucket: str
@@ -39,7 +39,7 @@ class Lines:
     monkeypatch: pytest.MonkeyPatch
 
     def __call__(self, verb: str, *settings: str) -> Ended:
-        [text] = re.findall(rf"^\.venv/bin/raytl ({verb} .*)$", README, re.MULTILINE)
+        [text] = re.findall(rf"^raytl ({verb} .*)$", PAGE, re.MULTILINE)
         text = text.replace("experiments/trash-mobilenetv2.yaml", "tiny.yaml").replace("trash-mobilenetv2", "tiny")
         words = shlex.split(text.replace("s3://bucket/", f"s3://{self.bucket}/"))
         self.monkeypatch.setenv("RAYTL_CACHE", next(self.machines))
@@ -71,7 +71,7 @@ def lines(
 
 
 def check_used(lines: Lines, trained: Ended, tmp_path: Path) -> None:
-    """The run is whole in the bucket, and README's other lines take it from there."""
+    """The run is whole in the bucket, and the page's other commands take it from there."""
     assert trained.err.count("does not hold puts to conditions") == (not lines.is_guarded)
     assert "tiny: test split" in lines("evaluate").out
     lines("predict")

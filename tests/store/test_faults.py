@@ -1,4 +1,4 @@
-"""What a bad day of the network or of the store ends in: every byte as it was, or one clear error. README has the table."""
+"""What a bad day of the network or of the store ends in: every byte as it was, or one clear error. docs/reliability.md has the table."""
 
 from __future__ import annotations
 

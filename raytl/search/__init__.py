@@ -1,0 +1,1 @@
+"""Sweeps: Optuna suggests trials, Ray Tune runs them, and the best one is repeated, retrained and reported."""

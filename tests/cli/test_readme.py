@@ -1,0 +1,47 @@
+"""The README's minute in the command line and in Python, as it stands there, on a small experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TINY, Raytl
+from tests.conftest import MakePhotos
+from tests.docs.pages import README, Block, blocks, commands
+
+SMALL = ("--set", "search.trials=2", "--set", "search.views=1", "--set", "search.replicates.top=0")
+
+
+def minute(what: str) -> list[Block]:
+    """Return the blocks of a section of the README."""
+    before, _, _ = README.read_text(encoding="utf-8").partition(f"\n## 60 seconds: {what}\n")
+    start = before.count("\n")
+    later = [block for block in blocks(README) if block.line > start]
+    return [block for block in later if block.language != "yaml"][:1]
+
+
+@pytest.mark.slow
+def test_the_minute_works(
+    raytl: Raytl, make_photos: MakePhotos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_photos(per_class=12)
+    (tmp_path / "trash.yaml").write_text(TINY.replace("name: tiny", "name: trash"))
+    [block] = minute("the command line")
+    for command in commands(block):
+        _, *words = command.words
+        done = raytl(*words, *(SMALL if words[0] == "tune" else ()))
+        assert done.code == 0, done.err
+    assert (tmp_path / "predictions.csv").exists()
+    assert (tmp_path / "runs" / "trash-sweep" / "report.html").exists()
+
+    [script] = minute("Python")
+    exec(compile(script.text, script.where, "exec"), {})
+    accuracy, predicted = capsys.readouterr().out.splitlines()
+    assert 0.0 <= float(accuracy.split(" ")[0]) <= 1.0
+    assert "blue" in predicted or "green" in predicted or "red" in predicted
+
+
+def test_the_minute_has_a_command_for_each_step() -> None:
+    [block] = minute("the command line")
+    assert [command.words[1] for command in commands(block)] == ["check", "train", "evaluate", "predict", "tune"]
