@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Annotated
 
 from raytl.disk import writing
+from raytl.disk import disk_error
 from raytl.errors import Archived, NotFound, StoreError
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
@@ -84,10 +85,8 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
         with _locked(place):
             _pull(store, place, only, on_event)
     except OSError as exc:
-        raise StoreError(
-            f"{store.uri}: cannot be kept in {place.root} ({exc.strerror or exc}); make room there, or set RAYTL_CACHE to a "
-            "larger disk: the same command goes on from what is here"
-        ) from exc
+        refused = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
+        raise StoreError(f"{store.uri}: {refused} RAYTL_CACHE may name a larger disk.") from exc
     return place.files
 
 
