@@ -16,8 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Annotated
 
-from raytl.disk import writing
-from raytl.disk import disk_error
+from raytl.disk import disk_error, writing
 from raytl.errors import Archived, NotFound, StoreError
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
