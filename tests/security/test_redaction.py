@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from raytl.kube.needs import Kind, Needs
@@ -246,6 +248,12 @@ def test_short_values_of_the_environment_are_no_secrets() -> None:
         secret_values({"X_TOKEN": "true", "Y_TOKEN": "1234567", "Z_PASSWORD": "", "OTHER": "long enough to count"})
         == ()
     )
+
+
+def test_the_folders_of_the_shell_and_the_paths_of_credentials_are_no_secrets(tmp_path: Path) -> None:
+    here = str(tmp_path)
+    assert secret_values({"PWD": here, "OLDPWD": f"{here}/gone-1", "GOOGLE_APPLICATION_CREDENTIALS": here}) == ()
+    assert secret_values({"MYSQL_PWD": f"{here}/gone-1"})
 
 
 def test_secrets_of_the_environment_are_starred_in_each_spelling() -> None:
