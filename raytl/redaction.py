@@ -25,7 +25,7 @@ _SECRET = re.compile(
 )
 _SECRET_IN_A_QUERY = re.compile(r"keys?|sig|sign|hmac|[ox]?auth|authorization|bearer|jwt|sas|(web)?hooks?")
 _NO_SECRET_BEFORE_KEY = {
-    "bucket", "cache", "foreign", "gpg", "object", "partition", "primary", "public", "sort", "ssl", "tls",
+    "bucket", "cache", "foreign", "gpg", "max", "object", "partition", "primary", "public", "sort", "ssl", "tls",
 }  # fmt: skip
 """`public_key`, `partition_key`, `ssl_key` (a file) and the like hold no secret."""
 _NO_SECRET_AT_THE_END = {

@@ -149,7 +149,7 @@ INNOCENT = [
     "user@host 12:30",
     "2026-11-28T12:30:00 me@host",
     "expected http(s)://head:8265, such as http://head:8265",
-    "https://h/?tokenizer=bert&author=me&keyword=x&partition_key=2&monkey=1&design=2&compass=n",
+    "https://h/?tokenizer=bert&author=me&keyword=x&partition_key=2&max-keys=1&monkey=1&design=2&compass=n",
     "mongodb://h/?authSource=admin&authMechanism=SCRAM",
     "access denied for me (using password: YES)",
     "train.token == 3, transfer.unfreeze=2",
