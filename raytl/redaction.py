@@ -6,6 +6,7 @@ counts: too many stars are a nuisance, too few are a leak.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -24,7 +25,7 @@ _SECRET = re.compile(
 )
 _SECRET_IN_A_QUERY = re.compile(r"keys?|sig|sign|hmac|[ox]?auth|authorization|bearer|jwt|sas|(web)?hooks?")
 _NO_SECRET_BEFORE_KEY = {
-    "bucket", "cache", "foreign", "gpg", "object", "partition", "primary", "public", "sort", "ssl", "tls",
+    "bucket", "cache", "foreign", "gpg", "max", "object", "partition", "primary", "public", "sort", "ssl", "tls",
 }  # fmt: skip
 """`public_key`, `partition_key`, `ssl_key` (a file) and the like hold no secret."""
 _NO_SECRET_AT_THE_END = {
@@ -32,6 +33,9 @@ _NO_SECRET_AT_THE_END = {
     "method", "mode", "path", "plugin", "size", "sock", "source", "ttl", "type", "version",
 }  # fmt: skip
 """`password_file`, `auth_mechanism` and the like say something about a secret, and are none."""
+
+_FOLDERS_OF_SHELLS = {"PWD", "OLDPWD"}
+"""Every shell exports them, and the folders may be gone; in an address, `PWD=` is a password."""
 
 _SCHEME = re.compile(r"([a-z][\w.+-]{0,63})://|(?:^|(?<=[\s'\"=(\[,]))//", re.IGNORECASE)
 _HARD_END = re.compile(r"[\s'\"<>`]")
@@ -110,11 +114,18 @@ def is_secret_name(name: str, in_a_query: bool = True) -> bool:
     return in_a_query and bool(found - ({"key", "keys"} if harmless_key else set()))
 
 
+def is_secret_variable(name: str, value: str) -> bool:
+    """Return whether a variable of the environment holds a secret; the path of a file here names one, and is none."""
+    if not value or name in _FOLDERS_OF_SHELLS:
+        return False
+    return is_secret_name(name) and not os.path.lexists(value)
+
+
 def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what is to be starred of an environment: the values of variables with secret names, and the secrets in others."""
+    """Return what is to be starred of an environment: the values of its secret variables, and the secrets in others."""
     found: set[str] = set()
     for name, value in environment.items():
-        found |= {value} if is_secret_name(name) else {value[start:end] for start, end in _spans(value)}
+        found |= {value} if is_secret_variable(name, value) else {value[start:end] for start, end in _spans(value)}
     long = [part for value in found for part in (value, *value.splitlines()) if len(part.strip()) >= _SHORTEST]
     return tuple({spelling for part in long for spelling in _spellings(part)})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from raytl.config.environment import variables
 from raytl.config.source import Path, dotted
-from raytl.redaction import is_secret_name, secret_values, starred
+from raytl.redaction import is_secret_variable, secret_values, starred
 
 _OWN_ADVICE = {
     "search.storage": "give a database's password by PGPASSWORD, ~/.pgpass or a file that ?read_default_file= names",
@@ -40,7 +40,7 @@ def first_fault(text: str, environment: Mapping[str, str]) -> str:
 def by_reference(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     """Yield the path and the fault of each text in `raw` in which `${VAR}` stands for a secret of `environment`."""
     for path, text in _texts(raw, ()):
-        names = [name for name in variables(text) if is_secret_name(name) and environment.get(name)]
+        names = [name for name in variables(text) if is_secret_variable(name, environment.get(name, ""))]
         if names:
             yield path, _fault(f"${{{names[0]}}}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from raytl.kube.needs import Kind, Needs
@@ -147,7 +149,7 @@ INNOCENT = [
     "user@host 12:30",
     "2026-11-28T12:30:00 me@host",
     "expected http(s)://head:8265, such as http://head:8265",
-    "https://h/?tokenizer=bert&author=me&keyword=x&partition_key=2&monkey=1&design=2&compass=n",
+    "https://h/?tokenizer=bert&author=me&keyword=x&partition_key=2&max-keys=1&monkey=1&design=2&compass=n",
     "mongodb://h/?authSource=admin&authMechanism=SCRAM",
     "access denied for me (using password: YES)",
     "train.token == 3, transfer.unfreeze=2",
@@ -246,6 +248,12 @@ def test_short_values_of_the_environment_are_no_secrets() -> None:
         secret_values({"X_TOKEN": "true", "Y_TOKEN": "1234567", "Z_PASSWORD": "", "OTHER": "long enough to count"})
         == ()
     )
+
+
+def test_the_folders_of_the_shell_and_the_paths_of_credentials_are_no_secrets(tmp_path: Path) -> None:
+    here = str(tmp_path)
+    assert secret_values({"PWD": here, "OLDPWD": f"{here}/gone-1", "GOOGLE_APPLICATION_CREDENTIALS": here}) == ()
+    assert secret_values({"MYSQL_PWD": f"{here}/gone-1"})
 
 
 def test_secrets_of_the_environment_are_starred_in_each_spelling() -> None:

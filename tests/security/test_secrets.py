@@ -282,3 +282,15 @@ def test_a_wrong_command_line_is_refused_without_its_secrets(words: tuple[str, .
     done = raytl(*words)
     assert done.code == 2
     assert MARK not in done.out + done.err and "\x1b[2J" not in done.err
+
+
+def test_data_below_the_working_folder_is_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_photos: MakePhotos
+) -> None:
+    """Each shell exports PWD, which as a key in an address is a password."""
+    photos, file = make_photos(), tmp_path / "e.yaml"
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("OLDPWD", str(tmp_path))
+    for uri in (str(photos), "${PWD}/photos"):
+        file.write_text(f"name: e\ndata: {{uri: '{uri}'}}\nmodel: {{name: mobilenetv2_100}}\n")
+        assert load_experiment(file).data.uri == str(photos)
