@@ -6,6 +6,7 @@ counts: too many stars are a nuisance, too few are a leak.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -14,6 +15,8 @@ from urllib.parse import quote, unquote
 STARS = "***"
 _SHORTEST = 8
 """Shorter values of the environment are not starred: `true` and `1` are everywhere."""
+_FOLDERS_OF_SHELLS = {"PWD", "OLDPWD"}
+"""Every shell sets these to folders. In a connection string, `PWD` is a password."""
 Span = tuple[int, int]
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -111,9 +114,14 @@ def is_secret_name(name: str, in_a_query: bool = True) -> bool:
 
 
 def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what is to be starred of an environment: the values of variables with secret names, and the secrets in others."""
+    """Return what is to be starred of an environment: the values of variables with secret names, and the secrets in others.
+
+    A value that is the path of a file or folder here names the secret, and is none.
+    """
     found: set[str] = set()
     for name, value in environment.items():
+        if name in _FOLDERS_OF_SHELLS or os.path.lexists(value):
+            continue
         found |= {value} if is_secret_name(name) else {value[start:end] for start, end in _spans(value)}
     long = [part for value in found for part in (value, *value.splitlines()) if len(part.strip()) >= _SHORTEST]
     return tuple({spelling for part in long for spelling in _spellings(part)})

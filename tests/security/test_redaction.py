@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from raytl.kube.needs import Kind, Needs
@@ -267,3 +269,10 @@ def test_a_long_text_costs_time_in_proportion(part: str) -> None:
     """With a rule of quadratic cost, this takes minutes."""
     text = "//=@" + part * (400_000 // len(part))
     assert len(starred(text)) <= len(text) + len(text) // 2
+
+
+def test_folders_of_the_shell_and_paths_that_are_here_are_no_secrets(tmp_path: Path) -> None:
+    key = tmp_path / "key-of-2026.json"
+    key.touch()
+    environment = {"OLDPWD": "/gone/project-2026", "PWD": "/elsewhere/project-2026", "SERVICE_CREDENTIALS": str(key)}
+    assert secret_values(environment) == ()

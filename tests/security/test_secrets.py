@@ -160,6 +160,15 @@ def test_a_secret_that_the_shell_put_in_is_refused(tmp_path: Path) -> None:
         load_experiment(path, [f"data.uri=s3://b/{MARK}-HF_TOKEN/x"])
 
 
+def test_the_folder_that_one_works_in_is_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name has letters and digits, as a password has, and in a connection string PWD is one."""
+    for name in ("PWD", "OLDPWD"):
+        monkeypatch.setenv(name, f"/projects/{name}-flowers-2026")
+        path = tmp_path / "e.yaml"
+        path.write_text(f"name: x\ndata: {{uri: /projects/{name}-flowers-2026/photos}}\nmodel: {{name: test_resnet}}\n")
+        assert load_experiment(path).data.uri == f"/projects/{name}-flowers-2026/photos"
+
+
 def test_a_name_that_is_also_a_password_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")
     path = tmp_path / "e.yaml"
