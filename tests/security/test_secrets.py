@@ -291,3 +291,11 @@ def test_a_wrong_command_line_is_refused_without_its_secrets(words: tuple[str, .
     done = raytl(*words)
     assert done.code == 2
     assert MARK not in done.out + done.err and "\x1b[2J" not in done.err
+
+
+@pytest.mark.parametrize("uri", [f"s3://k:{MARK}@b/x", f"s3://k:{MARK}/x@b/x", f"s3://{MARK}@b/x"])
+@pytest.mark.parametrize("verb", [("evaluate",), ("models", "list"), ("check",), ("sync",)])
+def test_no_command_shows_the_secret_of_a_bucket_s_address(verb: tuple[str, ...], uri: str, raytl: Raytl) -> None:  # noqa: F811
+    result = raytl(*verb, uri)
+    output = result.out + result.err
+    assert result.code in (1, 2) and MARK not in output and "***@b" in output
