@@ -37,7 +37,12 @@ _NO_SECRET_AT_THE_END = {
 _FOLDERS_OF_SHELLS = {"PWD", "OLDPWD"}
 """Every shell exports them, and the folders may be gone; in an address, `PWD=` is a password."""
 
-_SCHEME = re.compile(r"([a-z][\w.+-]{0,63})://|(?:^|(?<=[\s'\"=(\[,]))//", re.IGNORECASE)
+_SCHEME = re.compile(
+    r"([a-z][\w.+-]{0,63})://|(?:^|(?<=[\s'\"=(\[,]))//"
+    r"|(?<![\w.+-])(s3|gs|https?|ftps?|wss?|ray|redis|mongodb|mysql|postgresql):[/\\]{1,8}",
+    re.IGNORECASE,
+)
+"""Of some schemes with one slash or backslashes too: a path joins two slashes, and people mistype them."""
 _HARD_END = re.compile(r"[\s'\"<>`]")
 _PORTED = re.compile(r"[^:\[\]]*(:\d{0,5})?|\[[^\]]*\](:\d{0,5})?")
 _HOST_BEHIND = re.compile(r"(\[[\da-f:.]+\]|[\w.-]+):\d+([/?#]|$)|localhost\b|(\d{1,3}\.){3}\d{1,3}\b", re.IGNORECASE)
@@ -68,6 +73,14 @@ _PLACEHOLDER = re.compile(r"%s|\$\{\w+\}?|\{+[\w. ]*\}*")
 _HEADER = re.compile(
     r"(?i:authorization)['\"]?\s{0,8}[:=]\s{0,8}['\"]?(?:\w+\s+)?([^\s'\"]+)|(?i:bearer)\s+(?=\D{0,512}\d)([\w.~+/=-]{8,})"
 )
+
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9-])(?:gh[opsur]_[A-Za-z0-9]{36,255}|github_pat_\w{36,255}|glpat-[\w-]{20,255}|hf_[A-Za-z0-9]{30,255}"
+    r"|xox[a-z]-[\w-]{20,255}|sk-(?:ant-|proj-)[\w-]{20,512}|AIza[\w-]{35}(?![\w-])"
+    r"|eyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]{8,4096})"
+    r"|(?<=PRIVATE KEY-----)(?s:.+?)(?=-----END|\Z)"
+)
+"""Tokens that their issuers made to be recognised, JSON web tokens, and private keys."""
 
 _ID = r"([^\s'\"<>?#&)\]},]+)"
 _WEBHOOK = re.compile(
@@ -162,13 +175,14 @@ def _any_of(values: tuple[str, ...]) -> re.Pattern[str]:
 
 def _spans(text: str, nested: bool = True) -> Iterator[Span]:
     """Yield where `text` has the shape of a secret."""
-    if "//" in text:
+    if "//" in text or ":/" in text or ":\\" in text:
         for match in _SCHEME.finditer(text):
-            yield from _userinfo((match[1] or "").lower(), text, match.end())
+            yield from _userinfo((match[1] or match[2] or "").lower(), text, match.end())
     if "@" in text:
         yield from (match.span(1) for match in _WITHOUT_SCHEME.finditer(text))
     if "=" in text or ":" in text:
         yield from _pairs(text, nested)
+    yield from (match.span() for match in _TOKEN.finditer(text))
     if _MAY_BE_WEBHOOK.search(text):
         yield from (match.span(1) for match in _WEBHOOK.finditer(text))
 

@@ -11,6 +11,7 @@ from raytl.store.contract import MOST_BYTES, ObjectStore
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
 
+_BUCKET = re.compile(r"[\w.-]{1,255}|arn:aws[\w:./-]{1,512}", re.ASCII)
 _PART = re.compile(r"#bytes=(\d+)\+(\d+)$")
 
 
@@ -32,7 +33,7 @@ def fetched(uri: str, most: int = MOST_BYTES) -> bytes:
     """
     part = _PART.search(uri)
     bucket, _, key = (uri[: part.start()] if part else uri).removeprefix("s3://").partition("/")
-    store = open_store(f"s3://{bucket}")
+    store = open_store(f"s3://{bucket}" if _BUCKET.fullmatch(bucket) else uri)
     if part is None:
         return store.get_bytes(key, most=most)
     content = store.get_bytes(key, int(part[1]), int(part[2]))
@@ -57,6 +58,8 @@ def open_store(uri: str) -> ObjectStore:
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
         raise StoreError(f"{uri!r} names no store; expected s3://bucket/prefix, file:///folder or a path")
+    if not _BUCKET.fullmatch(bucket):
+        raise StoreError(f"{uri!r} names no bucket; expected s3://bucket/prefix, and credentials in the environment")
     from raytl.store.s3 import S3Store  # boto3 takes its time to import
 
     return S3Store(bucket, prefix.strip("/"))

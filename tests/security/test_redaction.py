@@ -269,9 +269,61 @@ def test_the_longest_secret_is_starred_where_one_begins_like_another() -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["//", "a://b:c ", "?a=b", "a:b@,", "='", "https://x/hook", "'a':'b", "&#;", "a.b-", "Bearer 1", ";", 'a="b '],
+    [
+        "//",
+        "a://b:c ",
+        "?a=b",
+        "a:b@,",
+        "='",
+        "https://x/hook",
+        "'a':'b",
+        "&#;",
+        "a.b-",
+        "Bearer 1",
+        ";",
+        'a="b ',
+        "http:/",
+        "PRIVATE KEY-----",
+        "-eyJ",
+        "eyJaaaaaaaaa.",
+        "hf_a",
+        " xoxb-",
+    ],
 )
 def test_a_long_text_costs_time_in_proportion(part: str) -> None:
     """With a rule of quadratic cost, this takes minutes."""
     text = "//=@" + part * (400_000 // len(part))
     assert len(starred(text)) <= len(text) + len(text) // 2
+
+
+def test_folders_of_the_shell_and_paths_that_are_here_are_no_secrets(tmp_path: Path) -> None:
+    key = tmp_path / "key-of-2026.json"
+    key.touch()
+    environment = {"OLDPWD": "/gone/project-2026", "PWD": "/elsewhere/project-2026", "SERVICE_CREDENTIALS": str(key)}
+    assert secret_values(environment) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"s3:/key:{S}@bucket/photos",
+        f"error: http:/me:{S}@host:9000: no such file",
+        f"http:\\\\me:{S}@host",
+        f'{{"url": "https:\\/\\/me:{S}@host"}}',
+        f"ghp_{S * 6}",
+        f"token of hf_{S * 6}, refused",
+        f"xoxb-1234567890-{S * 3}",
+        f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.{S * 6}",
+        f"-----BEGIN PRIVATE KEY-----\n{S}\n{S}\n-----END PRIVATE KEY-----",
+    ],
+)
+def test_mistyped_addresses_and_issued_tokens_are_starred(text: str) -> None:
+    assert S not in starred(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["s3:/bucket/me@home/x", "https:/host:9000/me@home", "C:\\me@work", "hf_hub", "hf_resnet50_flowers_2026", "ghp_x"],
+)
+def test_what_looks_like_them_is_left(text: str) -> None:
+    assert starred(text) == text

@@ -160,6 +160,15 @@ def test_a_secret_that_the_shell_put_in_is_refused(tmp_path: Path) -> None:
         load_experiment(path, [f"data.uri=s3://b/{MARK}-HF_TOKEN/x"])
 
 
+def test_the_folder_that_one_works_in_is_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name has letters and digits, as a password has, and in a connection string PWD is one."""
+    for name in ("PWD", "OLDPWD"):
+        monkeypatch.setenv(name, f"/projects/{name}-flowers-2026")
+        path = tmp_path / "e.yaml"
+        path.write_text(f"name: x\ndata: {{uri: /projects/{name}-flowers-2026/photos}}\nmodel: {{name: test_resnet}}\n")
+        assert load_experiment(path).data.uri == f"/projects/{name}-flowers-2026/photos"
+
+
 def test_a_name_that_is_also_a_password_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")
     path = tmp_path / "e.yaml"
@@ -294,3 +303,11 @@ def test_data_below_the_working_folder_is_no_secret(
     for uri in (str(photos), "${PWD}/photos"):
         file.write_text(f"name: e\ndata: {{uri: '{uri}'}}\nmodel: {{name: mobilenetv2_100}}\n")
         assert load_experiment(file).data.uri == str(photos)
+
+
+@pytest.mark.parametrize("uri", [f"s3://k:{MARK}@b/x", f"s3://k:{MARK}/x@b/x", f"s3://{MARK}@b/x"])
+@pytest.mark.parametrize("verb", [("evaluate",), ("models", "list"), ("check",), ("sync",)])
+def test_no_command_shows_the_secret_of_a_bucket_s_address(verb: tuple[str, ...], uri: str, raytl: Raytl) -> None:  # noqa: F811
+    result = raytl(*verb, uri)
+    output = result.out + result.err
+    assert result.code in (1, 2) and MARK not in output and "***@b" in output
