@@ -44,6 +44,7 @@ CONNECTIONS = 32
 PAGE_KEYS = 1000
 """Objects on one page of a listing."""
 _COPY_BYTES = 1 << 30
+_KEY_BYTES = 1024
 _NO_ETAG = "0" * 32
 _LISTERS = 16
 _MD5 = re.compile("[0-9a-fA-F]{32}")
@@ -91,7 +92,7 @@ class S3Store:
         found, folders = [], []
         for page in pages:
             found += self._infos(page)
-            folders += [folder["Prefix"] for folder in page.get("CommonPrefixes", ())]
+            folders += [_inner(folder["Prefix"], full) for folder in page.get("CommonPrefixes", ())]
         with ThreadPoolExecutor(min(_LISTERS, max(1, len(folders)))) as pool:
             for below in pool.map(self._below, folders):
                 found += below
@@ -249,6 +250,13 @@ class S3Store:
 
     def _name(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._full(key)}"
+
+
+def _inner(folder: str, full: str) -> str:
+    """Return a folder listed below `full`; a ValueError for one that would have the listing go on for ever."""
+    if len(folder) <= len(full) or not folder.startswith(full) or len(folder.encode(errors="replace")) > _KEY_BYTES:
+        raise ValueError(f"a folder {folder[-40:]!r} below {full[-40:]!r}")
+    return folder
 
 
 def _without_markers(found: list[ObjectInfo]) -> list[ObjectInfo]:

@@ -110,3 +110,14 @@ def test_a_date_that_is_none_is_named(hostile: _Answering) -> None:
     hostile.headers = (("ETag", '"x"'), ("Last-Modified", "yesterday"))
     with pytest.raises(StoreError, match=r"s3://bucket/a: "):
         S3Store("bucket").stat("a")
+
+
+@pytest.mark.parametrize("folder", ["p/", "", "other/", "p/" + "d/" * 600])
+def test_a_folder_that_is_not_below_the_listed_one_ends_the_listing(hostile: _Answering, folder: str) -> None:
+    """The listing would ask for it again and again, each time from one more thread."""
+    inside = (
+        f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes><NextContinuationToken>1</NextContinuationToken>"
+    )
+    hostile.body = page(inside, truncated="<IsTruncated>true</IsTruncated>")
+    with pytest.raises(StoreError, match="the store's answer cannot be read .*a folder"):
+        list(S3Store("b", "p").list(""))
