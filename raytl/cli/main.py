@@ -29,7 +29,7 @@ from raytl.shown import printable, redacted
 
 
 class _Group(TyperGroup):
-    """The verbs; what is wrong with a command line is told without its secrets, and steers no terminal."""
+    """Run the verbs; errors of a command line are shown without secrets and control characters."""
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         """Read the command line up to the verb."""

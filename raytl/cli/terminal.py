@@ -85,7 +85,7 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
     except Exception as error:
         if refused := disk_error(error):
             _fail(terminal, type(refused).__name__, str(refused), refused.exit_code, error)
-        text = f"{type(error).__name__}: {first_line(error)[:300]}\nThis was not foreseen; {_told(log)}"
+        text = f"{type(error).__name__}: {first_line(error)[:300]}\nUnexpected error; {_told(log)}"
         _fail(terminal, "Unexpected", text, 1, error)
 
 
@@ -137,7 +137,7 @@ def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseExcept
 def _told(log: Path | None) -> str:
     """Return where the traceback is, or why it is nowhere."""
     try:
-        return f"the whole story is in {_write_traceback(log)}"
+        return f"see the full traceback in {_write_traceback(log)}"
     except OSError as error:
         return f"its traceback could not be written ({error})"
 

@@ -69,7 +69,7 @@ class NotifyConfig(Section):
     """Who is told. The address is a secret: it stays in the environment."""
 
     webhook_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    """The name of the environment variable that holds the webhook's URL (https, or http on this machine), which is sent Slack-shaped JSON; null = nobody is told."""
+    """The name of the environment variable that holds the webhook's URL (https, or http on this machine), which is sent Slack-shaped JSON; null = no message is sent."""
     on: Annotated[tuple[Outcome, ...], Field(min_length=1)] = ("promote", "reject", "attention", "failure")
     """Which outcomes are told; attention = a tick that waits for somebody to look, such as for a class without images."""
     mlflow_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None

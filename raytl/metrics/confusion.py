@@ -41,7 +41,7 @@ def matrix_of(stored: object, classes: int) -> Ints:
         if not len(rows) == len(columns) == len(images):
             raise ValueError("the lists of the confusion matrix are of several lengths")
         if len(rows) and max(rows.max(), columns.max()) >= classes:
-            raise ValueError(f"the confusion matrix speaks of a class beyond the {classes} that there are")
+            raise ValueError(f"the confusion matrix names a class beyond the {classes} of the model")
         matrix = np.zeros((classes, classes), dtype=np.int64)
         np.add.at(matrix, (rows, columns), images)
         return matrix

@@ -81,7 +81,7 @@ class Registry:
         return self.store.uri
 
     def numbers(self) -> list[int]:
-        """The versions that there are, oldest first; those whose records cannot be read too."""
+        """Return the numbers of all versions, oldest first, also of those whose records cannot be read."""
         return self._listed(VERSIONS, _version)[0]
 
     def record(self, number: int) -> Record:

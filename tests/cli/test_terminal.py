@@ -56,7 +56,7 @@ def test_an_unforeseen_error_leaves_its_traceback_in_the_log(
     log = tmp_path / "raytl.log"
     assert fail_with(ZeroDivisionError("division\nby zero"), log=log) == 1
     err = capsys.readouterr().err
-    assert err.startswith("error: ZeroDivisionError: division\nThis was not foreseen; the whole story is in ")
+    assert err.startswith("error: ZeroDivisionError: division\nUnexpected error; see the full traceback in ")
     assert err.rstrip().endswith(str(log))
     assert "Traceback" not in err
     assert "Traceback (most recent call last)" in log.read_text()

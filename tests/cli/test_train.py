@@ -81,7 +81,7 @@ def test_a_bug_leaves_its_traceback_in_the_run(raytl: Raytl, tiny: Path, monkeyp
     done = raytl("train", tiny)
     assert done.code == 1
     assert "error: ZeroDivisionError: division by zero\n" in done.err
-    assert "the whole story is in runs/tiny/raytl.log" in done.err
+    assert "see the full traceback in runs/tiny/raytl.log" in done.err
     assert "Traceback" in Path("runs/tiny/raytl.log").read_text()
 
 

@@ -294,4 +294,4 @@ def test_an_unforeseen_error_is_told_though_its_traceback_finds_no_space(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/dev/null/none")
     assert fail_with(ValueError("odd")) == 1
-    assert "ValueError: odd\nThis was not foreseen; its traceback could not be written" in capsys.readouterr().err
+    assert "ValueError: odd\nUnexpected error; its traceback could not be written" in capsys.readouterr().err
