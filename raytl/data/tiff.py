@@ -20,7 +20,7 @@ _PLACES = (273, 324)
 """StripOffsets and TileOffsets."""
 _MOST_TAGS = 4096
 _MOST_PARTS = 1 << 18
-"""Tiles of 16 x 16 pixels, the smallest that there are, of 64 megapixels."""
+"""Tiles of 16 x 16 pixels, the smallest size, of an image of 64 megapixels."""
 _LARGEST = (281, 341)
 """MaxSampleValue and SMaxSampleValue."""
 _WORDS = {1: "{}bits", 2: "signed {}bit integers", 3: "{}bit floats"}

@@ -88,7 +88,7 @@ class Registry:
         """What version `number` is.
 
         Raises:
-            RegistryError: there is none, with those that there are; or its record cannot be read.
+            RegistryError: there is no such version (the error lists those that exist), or its record cannot be read.
         """
         try:
             return self._read(_version(number), RECORD_FORMAT, number)

@@ -55,7 +55,7 @@ def notify(
         return False
     fault = _fault(config.webhook_env, json.dumps(told(tick, name, registry)).encode(), deadline_s)
     if fault:
-        on_event(Message(f"nobody was told: {fault}", "warning"))
+        on_event(Message(f"no message was sent: {fault}", "warning"))
     return not fault
 
 

@@ -1,7 +1,7 @@
 """Plain values as the type that a format declares: dataclasses, mappings, tuples, unions and numbers, each within bounds.
 
 A field's type says what is read, `Annotated[...]` with a bound from `raytl.stored.bounds` how far it may go; without one, the
-defaults here hold. A union of dataclasses is told apart by the key `kind`, which has the class's name in lower case.
+defaults here hold. The key `kind` has the class's name in lower case and says which dataclass of a union it is.
 """
 
 from __future__ import annotations

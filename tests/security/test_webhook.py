@@ -105,7 +105,7 @@ def test_a_webhook_that_is_slow_is_cut_off_at_the_deadline(
     monkeypatch.setenv("HOOK", f"http://127.0.0.1:{serve(talk)}/s3cret")
     watcher = Recorder()
     assert not notify(TICK, "toy", "s3://b/m", CONFIG, watcher, deadline_s=DEADLINE_S)
-    assert watcher.events == [Message("nobody was told: the webhook of HOOK was not done within 0.5 s", "warning")]
+    assert watcher.events == [Message("no message was sent: the webhook of HOOK was not done within 0.5 s", "warning")]
 
 
 def test_a_webhook_whose_tls_handshake_stalls_is_cut_off_at_the_deadline(serve: Serve) -> None:
@@ -184,7 +184,7 @@ def test_a_redirect_is_not_followed(status: int, serve: Serve, monkeypatch: pyte
     monkeypatch.setenv("HOOK", f"http://127.0.0.1:{serve(talk)}/s3cret")
     watcher = Recorder()
     assert not notify(TICK, "toy", "s3://b/m", CONFIG, watcher)
-    assert watcher.events == [Message(f"nobody was told: the webhook of HOOK answered {status}", "warning")]
+    assert watcher.events == [Message(f"no message was sent: the webhook of HOOK answered {status}", "warning")]
     assert elsewhere == []
 
 
@@ -207,7 +207,7 @@ def test_a_webhook_in_clear_elsewhere_is_refused(url: str, monkeypatch: pytest.M
     [event] = watcher.events
     assert isinstance(event, Message)
     assert event.text == (
-        "nobody was told: HOOK holds an http:// URL, which sends its secret in clear; expected https://, or a host on this "
+        "no message was sent: HOOK holds an http:// URL, which sends its secret in clear; expected https://, or a host on this "
         "machine"
     )
 
