@@ -31,7 +31,7 @@ with DAG(
 ):
     BashOperator(
         task_id="tick",
-        bash_command=f"exec {RAYTL} submit retrain {EXPERIMENT} --raytl image --wait",
+        bash_command=f"exec {RAYTL} submit retrain {EXPERIMENT} --code image --wait",
         env={
             "RAY_API_SERVER_ADDRESS": "{{ conn.raytl.host }}",
             "RAY_AUTH_MODE": "token",

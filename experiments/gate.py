@@ -20,7 +20,7 @@ from scipy.stats import binom, norm
 from raytl.config.retrain import GateConfig
 from raytl.metrics.paired import paired
 from raytl.retrain.compare import slices_of
-from raytl.retrain.gate import Contest, Promote, judge
+from raytl.retrain.gate import Comparison, Promote, judge
 
 CLASSES = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 SHARES = np.array([0.16, 0.2, 0.16, 0.23, 0.19, 0.06])
@@ -52,7 +52,7 @@ class World:
 
     def promotes(self, champion: Floats, challenger: Floats, gate: GateConfig) -> bool:
         """What the gate says, as in a tick."""
-        contest = Contest(
+        contest = Comparison(
             evaluation="simulated", images=self.images, looks=0, champion=1, challenger=2, same_weights=False, metrics={},
             champion_metrics={}, latency_ms=0.0, champion_latency_ms=0.0, size_bytes=0,
             paired=paired(

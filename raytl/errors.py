@@ -27,7 +27,7 @@ text alone, so it survives the pickling that Ray puts errors through. Secrets in
 
 from __future__ import annotations
 
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 
 
 class RaytlError(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,6 @@ class World:
         return cls(rank=0, size=1, local_rank=0)
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """True on the one rank that writes files and speaks."""
         return self.rank == 0

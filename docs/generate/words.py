@@ -37,7 +37,7 @@ EXAMPLES: dict[str, Any] = {
     "name": "trash-mobilenetv2",
     "data.uri": "s3://bucket/trash/",
     "data.snapshot": "3f9c2b1a8d7e6f50",
-    "data.sides": "runs/trash/sides.jsonl",
+    "data.split_file": "runs/trash/sides.jsonl",
     "data.bit_depth": 12,
     "data.zip_encoding": "cp932",
     "data.loader_workers": 4,

@@ -77,17 +77,17 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
 def on_ray(file: str) -> None:
     """`raytl train FILE`."""
     born = psutil.Process().create_time()
-    from raytl.cluster import gang
+    from raytl.cluster import worker_group
     from raytl.config.load import load_experiment
-    from raytl.run.home import Home
+    from raytl.run.run_store import RunStore
     from raytl.training import driver
 
     experiment = load_experiment(file)
-    root = Home.of(experiment).folder.root.resolve()
+    root = RunStore.of(experiment).folder.root.resolve()
     root.mkdir(parents=True, exist_ok=True)
     mark(root, "driver", at=born)
     mark(root, "imported")
-    plan, session = driver.plan, gang.session
+    plan, session = driver.plan, worker_group.session
 
     def planned(*given: Any) -> Any:
         made = plan(*given)
@@ -104,7 +104,7 @@ def on_ray(file: str) -> None:
             network.GroupConfig = partial(TimedGroup, root=str(root))  # type: ignore[misc, assignment]
             yield
 
-    driver.plan, gang.session = planned, connected
+    driver.plan, worker_group.session = planned, connected
     driver.train_worker = train_worker
     driver.train(experiment)
     mark(root, "done")

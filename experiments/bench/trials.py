@@ -24,12 +24,12 @@ from raytl.cluster.session import session
 from raytl.config.schema import Experiment
 from raytl.config.space import space_of
 from raytl.events import Event, TrialChanged
-from raytl.search.board import Board
-from raytl.search.budget import Meter
-from raytl.search.execute import Engine, Run, run_on_tune
+from raytl.search.budget import BudgetTracker
+from raytl.search.executor import Run, TrialExecutor, run_on_tune
 from raytl.search.plan import TrialShape
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.study import Study
+from raytl.search.sweep_state import SweepState
 from raytl.search.trial import Task
 
 ROOT = Path("runs/bench/trials")
@@ -114,8 +114,8 @@ def run(sampler: str, trials: int, block: int) -> Curve:
     shape = TrialShape(1, 1, 0.0)
     print(f"\n{sampler}, {LIMIT} at a time\ntrials  ms wall   ms CPU       MB")
     curve = Curve(block)
-    board = Board(study, config, Meter(config, shape), EPOCHS, trials, curve.hear)
-    engine = Engine("local", shape, LIMIT)
+    board = SweepState(study, config, BudgetTracker(config, shape), EPOCHS, trials, curve.hear)
+    engine = TrialExecutor("local", shape, LIMIT)
     run_on_tune(
         StudySearcher(board, LIMIT, max_failures=0),
         StudyScheduler(board),

@@ -37,7 +37,7 @@ NEAR = 0.005
 """Scores within half a point of each other are the same."""
 SIDES = ("nested", "plain", "raytl")
 ABLATION: dict[str, dict[str, Any]] = {
-    "no shared prefixes": {"search.share": "off"},
+    "no shared prefixes": {"search.feature_cache": "off"},
     "no solved head": {"search.linear_probe": False},
     "no recipes": {"search.recipes": False},
     "no pruning": {"search.scheduler": "none"},

@@ -11,7 +11,7 @@ from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.fingerprint import fingerprint
 from raytl.config.load import load_experiment
-from raytl.shown import command
+from raytl.sanitize import command
 
 if TYPE_CHECKING:
     from raytl.training.plan import Plan

@@ -12,7 +12,7 @@ from raytl.cli.progress import watching
 from raytl.cli.tables import evaluation_tables
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
-from raytl.run.home import Home
+from raytl.run.run_store import RunStore
 from raytl.store.reach import reach
 
 
@@ -43,7 +43,7 @@ def evaluate(
     with guarded(terminal):
         machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
         reach(machine.storage)
-        folder = Home.open(run).folder
+        folder = RunStore.open(run).folder
     with guarded(terminal, folder.log, "interrupted; nothing was reported"):
         with watching(terminal.err) as on_event:
             from raytl.evaluation.evaluate import evaluate as evaluate_run

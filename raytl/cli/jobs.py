@@ -15,7 +15,7 @@ from raytl.cli.numbers import duration
 from raytl.cli.options import Json
 from raytl.cli.tables import facts, table
 from raytl.cli.terminal import Terminal, guarded
-from raytl.shown import command
+from raytl.sanitize import command
 
 if TYPE_CHECKING:
     from raytl.jobs.client import Jobs, JobState

@@ -25,7 +25,7 @@ from raytl.cli.sync import sync
 from raytl.cli.train import train
 from raytl.cli.tune import tune
 from raytl.run.provenance import version
-from raytl.shown import printable, redacted
+from raytl.sanitize import printable, redacted
 
 
 class _Group(TyperGroup):

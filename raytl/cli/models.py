@@ -23,7 +23,7 @@ from raytl.registry.record import CHAMPION, Move, Record, State
 from raytl.registry.reference import registry_uri
 from raytl.registry.registry import Registry, Survey
 from raytl.run.provenance import user
-from raytl.shown import command, printable
+from raytl.sanitize import command, printable
 from raytl.store.reach import reach
 
 if TYPE_CHECKING:

@@ -101,9 +101,9 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
         if 0 < train.early_stop < train.epochs
         else ""
     )
-    workers = plural(experiment.compute.most, "worker")
-    if experiment.compute.fewest < experiment.compute.most:
-        workers = f"{experiment.compute.fewest} to {workers}"
+    workers = plural(experiment.compute.max_workers, "worker")
+    if experiment.compute.min_workers < experiment.compute.max_workers:
+        workers = f"{experiment.compute.min_workers} to {workers}"
     return [
         ("snapshot", plan.dataset.snapshot or "known once the images are here"),
         ("weights", f"{experiment.model.weights} ({plan.weights_digest[:12]})"),

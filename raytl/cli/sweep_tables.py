@@ -12,7 +12,7 @@ from raytl.cli.numbers import count, duration
 from raytl.cli.tables import facts, table, titled
 
 if TYPE_CHECKING:
-    from raytl.search.plan import Spread, SweepPlan
+    from raytl.search.plan import CostEstimate, SweepPlan
     from raytl.search.summary import SweepResult
 
 _GB = 1e9
@@ -43,16 +43,18 @@ def plan_tables(plan: SweepPlan) -> list[RenderableType]:
         ("sampler", f"{plan.sampler}, scheduler {plan.scheduler}"),
         ("cluster", plan.arithmetic),
         ("cache", f"up to {plan.cache_bytes / _GB:.1f} GB of activations"),
-        ("wall time", _spread(plan.wall_s, duration)),
-        ("GPU-hours", _spread(plan.gpu_hours, lambda hours: f"{hours:.2g}")) if plan.cluster_gpus else ("GPUs", "none"),
+        ("wall time", _cost_estimate(plan.wall_s, duration)),
+        ("GPU-hours", _cost_estimate(plan.gpu_hours, lambda hours: f"{hours:.2g}"))
+        if plan.cluster_gpus
+        else ("GPUs", "none"),
         ("sweep", plan.folder),
     ]
     notes: list[RenderableType] = [Text(f"warning: {line}", style="yellow") for line in plan.warnings]
     return [titled("space", space), titled("cost by depth, measured by a few steps", depths), facts(lines), *notes]
 
 
-def _spread(spread: Spread, shown: object) -> str:
-    low, likely, high = (shown(value) for value in (spread.low, spread.likely, spread.high))  # type: ignore[operator]
+def _cost_estimate(cost_estimate: CostEstimate, shown: object) -> str:
+    low, likely, high = (shown(value) for value in (cost_estimate.low, cost_estimate.likely, cost_estimate.high))  # type: ignore[operator]
     return f"about {likely} ({low} to {high})"
 
 

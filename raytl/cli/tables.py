@@ -15,7 +15,7 @@ from rich.text import Text
 from raytl.cli.numbers import metric, plural, score
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.ledger import looks
-from raytl.shown import command
+from raytl.sanitize import command
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment

@@ -19,7 +19,7 @@ from rich.text import Text
 from raytl.disk import disk_error
 from raytl.errors import RaytlError, first_line
 from raytl.run.plain import encode, for_people
-from raytl.shown import printable, redacted, redactor
+from raytl.sanitize import printable, redacted, redactor
 from raytl.store.cache import lend_home
 
 _PIPED_WIDTH = 140

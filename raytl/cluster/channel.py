@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raytl.cluster import pulse
-from raytl.cluster.beat import Ask, Beat
+from raytl.cluster.heartbeat import Ask, Heartbeat
 from raytl.events import Event, OnEvent
 
 _POLL_S = 0.5
 
 
-class _Board:
+class _HeartbeatBoard:
     def __init__(self) -> None:
         self._events: list[Event] = []
         self._attempt = 0
         self._ask: Ask | None = None
-        self._beats: dict[int, tuple[Beat, float]] = {}
+        self._heartbeats: dict[int, tuple[Heartbeat, float]] = {}
 
     def push(self, event: Event) -> None:
         self._events.append(event)
@@ -34,20 +34,20 @@ class _Board:
         return events
 
     def begin(self, attempt: int) -> None:
-        self._attempt, self._ask, self._beats = attempt, None, {}
+        self._attempt, self._ask, self._heartbeats = attempt, None, {}
 
     def ask(self, ask: Ask) -> None:
         self._ask = ask
 
-    def beat(self, attempt: int, beat: Beat) -> Ask | None:
+    def heartbeat(self, attempt: int, heartbeat: Heartbeat) -> Ask | None:
         if attempt != self._attempt:
             return Ask("end", "another group of workers has taken over")
-        self._beats[beat.rank] = (beat, time.monotonic())
+        self._heartbeats[heartbeat.rank] = (heartbeat, time.monotonic())
         return self._ask
 
-    def beats(self) -> list[Beat]:
+    def heartbeats(self) -> list[Heartbeat]:
         now = time.monotonic()
-        return [replace(beat, silent_s=now - told) for beat, told in self._beats.values()]
+        return [replace(heartbeat, silent_s=now - told) for heartbeat, told in self._heartbeats.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ class Channel:
         """Ask all workers for something; they hear it with their next beat."""
         self._board.ask.remote(ask)
 
-    def beats(self) -> list[Beat]:
+    def heartbeats(self) -> list[Heartbeat]:
         """The last beat of each worker that has beaten, with how long ago that was."""
         import ray
 
-        beats: list[Beat] = ray.get(self._board.beats.remote())
-        return beats
+        heartbeats: list[Heartbeat] = ray.get(self._board.heartbeats.remote())
+        return heartbeats
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def channel(on_event: OnEvent) -> Iterator[Channel]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board: Any = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    board: Any = ray.remote(_HeartbeatBoard).options(num_cpus=0, scheduling_strategy=here).remote()
     stop = threading.Event()
 
     def forward() -> None:

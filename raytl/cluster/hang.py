@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raytl.cluster.beat import Beat
+from raytl.cluster.heartbeat import Heartbeat
 
 _SILENT_S = 15.0
 
 
-def hang(beats: Sequence[Beat], workers: int, since_s: float, timeout_s: float) -> str | None:
+def hang(heartbeats: Sequence[Heartbeat], workers: int, since_s: float, timeout_s: float) -> str | None:
     """Who hangs in what, when no worker has got on for `timeout_s`; None while one has.
 
     `since_s` is how long ago the first of them beat: one that never did has been silent for so long. Until then they
     start, for which Ray and torch have limits of their own.
     """
-    known = {beat.rank for beat in beats}
+    known = {heartbeat.rank for heartbeat in heartbeats}
     missing = [rank for rank in range(workers) if rank not in known]
-    still = [beat.still_s + beat.silent_s for beat in beats] + [since_s for _ in missing]
-    if not beats or min(still) < timeout_s:
+    still = [heartbeat.still_s + heartbeat.silent_s for heartbeat in heartbeats] + [since_s for _ in missing]
+    if not heartbeats or min(still) < timeout_s:
         return None
-    silent = [beat for beat in beats if beat.silent_s > min(_SILENT_S, timeout_s * 0.75)]
-    awake = [beat for beat in beats if beat not in silent]
+    silent = [heartbeat for heartbeat in heartbeats if heartbeat.silent_s > min(_SILENT_S, timeout_s * 0.75)]
+    awake = [heartbeat for heartbeat in heartbeats if heartbeat not in silent]
     waiting, busy = [b for b in awake if b.waits], [b for b in awake if not b.waits]
-    told = [f"{_who(beat)} has not been heard of for {beat.silent_s:.0f} s; it was in {beat.doing}" for beat in silent]
+    told = [
+        f"{_who(heartbeat)} has not been heard of for {heartbeat.silent_s:.0f} s; it was in {heartbeat.doing}"
+        for heartbeat in silent
+    ]
     told += [f"rank {rank} never said a word" for rank in missing]
-    told += [f"{_who(beat)} is in {beat.doing}{_at(beat)} for {beat.still_s:.0f} s" for beat in busy]
+    told += [
+        f"{_who(heartbeat)} is in {heartbeat.doing}{_at(heartbeat)} for {heartbeat.still_s:.0f} s" for heartbeat in busy
+    ]
     told += _waits(waiting)
     if len(waiting) == workers > 1:
         told.append(
@@ -34,11 +39,11 @@ def hang(beats: Sequence[Beat], workers: int, since_s: float, timeout_s: float) 
     return f"no worker got on for {timeout_s:g} s: " + "; ".join(told)
 
 
-def _waits(beats: Sequence[Beat]) -> list[str]:
+def _waits(heartbeats: Sequence[Heartbeat]) -> list[str]:
     """Which ranks wait in which collective, those of one together."""
     by_place: dict[str, list[int]] = {}
-    for beat in sorted(beats, key=lambda beat: beat.rank):
-        by_place.setdefault(beat.doing, []).append(beat.rank)
+    for heartbeat in sorted(heartbeats, key=lambda heartbeat: heartbeat.rank):
+        by_place.setdefault(heartbeat.doing, []).append(heartbeat.rank)
     return [
         f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks[:16]))}{' ...' if len(ranks) > 16 else ''} "
         f"wait{'' if len(ranks) > 1 else 's'} in {place}"
@@ -46,9 +51,9 @@ def _waits(beats: Sequence[Beat]) -> list[str]:
     ]
 
 
-def _who(beat: Beat) -> str:
-    return f"rank {beat.rank} (host {beat.host}, pid {beat.pid})"
+def _who(heartbeat: Heartbeat) -> str:
+    return f"rank {heartbeat.rank} (host {heartbeat.host}, pid {heartbeat.pid})"
 
 
-def _at(beat: Beat) -> str:
-    return f" ({beat.line})" if beat.line else ""
+def _at(heartbeat: Heartbeat) -> str:
+    return f" ({heartbeat.line})" if heartbeat.line else ""

@@ -32,14 +32,14 @@ def place(compute: ComputeConfig, machines: Sequence[Size], free: Sequence[Size]
     Raises:
         ConfigError: there is no room for the fewest; with how many there is room for.
     """
-    wanted = wish(compute, machines)
+    wanted = min_resources(compute, machines)
     held = sum(_slots(size, wanted.resources) for size in (machines if free is None else free))
-    if held >= compute.fewest:
-        return Place(min(held, compute.most), wanted.resources)
+    if held >= compute.min_workers:
+        return Place(min(held, compute.max_workers), wanted.resources)
     gpus = sum(size[1] for size in machines)
-    if "GPU" in wanted.resources and gpus < compute.fewest:
+    if "GPU" in wanted.resources and gpus < compute.min_workers:
         raise ConfigError(
-            f"compute.workers: {compute.fewest} workers need one GPU each; the cluster has {gpus:g}.\n"
+            f"compute.workers: {compute.min_workers} workers need one GPU each; the cluster has {gpus:g}.\n"
             f"  Set compute.workers to {max(int(gpus), 1)} at most, or compute.device: cpu."
         )
     raise ConfigError(
@@ -48,18 +48,18 @@ def place(compute: ComputeConfig, machines: Sequence[Size], free: Sequence[Size]
     )
 
 
-def wish(compute: ComputeConfig, machines: Sequence[Size]) -> Place:
+def min_resources(compute: ComputeConfig, machines: Sequence[Size]) -> Place:
     """The fewest workers of `compute`, whether there is room for them or not: a GPU for each where there are some, and
     the CPUs asked for; `auto` = as many as all can have."""
     each = 1.0 if compute.device == "cuda" or (compute.device == "auto" and any(size[1] for size in machines)) else 0.0
     cpus = _auto_cpus(compute, machines, each) if compute.cpus_per_worker == "auto" else compute.cpus_per_worker
-    return Place(compute.fewest, {"CPU": cpus, **({"GPU": each} if each else {})})
+    return Place(compute.min_workers, {"CPU": cpus, **({"GPU": each} if each else {})})
 
 
 def _auto_cpus(compute: ComputeConfig, machines: Sequence[Size], gpus: float) -> float:
     """The share of each worker; for a number of workers that is not fixed, that of a GPU, or one CPU."""
-    if compute.fewest == compute.most:
-        return most_cpus(machines, compute.most, gpus)
+    if compute.min_workers == compute.max_workers:
+        return most_cpus(machines, compute.max_workers, gpus)
     shares = [math.floor(size[0] / size[1]) for size in machines if size[1]] if gpus else []
     return float(max(1, min(shares, default=1)))
 

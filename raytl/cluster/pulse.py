@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from raytl.cluster.beat import Ask, Beat
+from raytl.cluster.heartbeat import Ask, Heartbeat
 from raytl.world import World
 
 _LEAD_S, _OTHERS_S = 1.0, 4.0
@@ -67,9 +67,9 @@ def beating(world: World, board: Any, attempt: int) -> Iterator[None]:
     _pulse.begin()
     _pulse.heard = time.monotonic()
     stop, thread = threading.Event(), threading.get_ident()
-    every = _LEAD_S if world.leads else _OTHERS_S
-    beats = threading.Thread(target=_beat, args=(world, board, attempt, thread, every, stop), daemon=True)
-    beats.start()
+    every = _LEAD_S if world.is_main else _OTHERS_S
+    heartbeats = threading.Thread(target=_heartbeat, args=(world, board, attempt, thread, every, stop), daemon=True)
+    heartbeats.start()
     try:
         yield
     finally:
@@ -77,14 +77,14 @@ def beating(world: World, board: Any, attempt: int) -> Iterator[None]:
         _pulse.heard = None
 
 
-def _beat(world: World, board: Any, attempt: int, thread: int, every: float, stop: threading.Event) -> None:
+def _heartbeat(world: World, board: Any, attempt: int, thread: int, every: float, stop: threading.Event) -> None:
     import ray
 
     host, node = ray.util.get_node_ip_address(), ray.get_runtime_context().get_node_id()
     while not stop.is_set():
         with contextlib.suppress(ray.exceptions.RayError):
             sent = time.monotonic()
-            answer = ray.get(board.beat.remote(attempt, _now(world, host, node, thread)), timeout=every * 5)
+            answer = ray.get(board.heartbeat.remote(attempt, _now(world, host, node, thread)), timeout=every * 5)
             if stop.is_set():
                 break
             _pulse.asked, _pulse.heard = answer, sent
@@ -93,10 +93,10 @@ def _beat(world: World, board: Any, attempt: int, thread: int, every: float, sto
         stop.wait(every)
 
 
-def _now(world: World, host: str, node: str, thread: int) -> Beat:
+def _now(world: World, host: str, node: str, thread: int) -> Heartbeat:
     still = time.monotonic() - _pulse.since
     line = _line(thread) if still > _OTHERS_S else ""
-    return Beat(world.rank, host, node, os.getpid(), _pulse.doing, _pulse.waits, still, line)
+    return Heartbeat(world.rank, host, node, os.getpid(), _pulse.doing, _pulse.waits, still, line)
 
 
 def _line(thread: int) -> str:

@@ -53,15 +53,18 @@ def base(others: Sequence[str] = _SHORT) -> Path:
     """
     wanted = tempfile.gettempdir()
     chosen = next((place for place in (wanted, *others) if _fits(place) and os.access(place, os.W_OK | os.X_OK)), None)
-    room = _SOCKET_BYTES - len(_LONGEST)
+    reservation = _SOCKET_BYTES - len(_LONGEST)
     if chosen is None:
         raise UserError(
             f"TMPDIR: {wanted} is too long for Ray's sockets, or not writable, and so are {', '.join(others)}; expected a "
-            f"writable folder whose path has at most {room} bytes. Set TMPDIR to one."
+            f"writable folder whose path has at most {reservation} bytes. Set TMPDIR to one."
         )
     if chosen != wanted:
         logging.getLogger("raytl").info(
-            "TMPDIR %s is too long for Ray's sockets (at most %d bytes); Ray's files go to %s", wanted, room, chosen
+            "TMPDIR %s is too long for Ray's sockets (at most %d bytes); Ray's files go to %s",
+            wanted,
+            reservation,
+            chosen,
         )
     return Path(chosen)
 

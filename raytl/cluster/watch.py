@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from raytl.cluster.beat import Ask, Beat
 from raytl.cluster.channel import Channel
 from raytl.cluster.hang import hang
+from raytl.cluster.heartbeat import Ask, Heartbeat
 from raytl.cluster.machines import Machine, machines
 from raytl.cluster.placement import Place
-from raytl.cluster.room import forget, fulfilled, wishes
+from raytl.cluster.reservation import forget, fulfilled, wishes
 from raytl.config.schema import ComputeConfig
 
 _LOOK_S = 1.0
@@ -29,9 +29,9 @@ class Watch:
         self.asked: Ask | None = None
         self._hosts: dict[str, str] = {}
 
-    def saw(self, beats: Sequence[Beat]) -> None:
+    def saw(self, heartbeats: Sequence[Heartbeat]) -> None:
         """Note where the workers are."""
-        self._hosts = {beat.node: beat.host for beat in beats}
+        self._hosts = {heartbeat.node: heartbeat.host for heartbeat in heartbeats}
 
     def lost(self) -> list[str]:
         """The hosts of workers that leave, or that nothing is heard of."""
@@ -51,16 +51,16 @@ def watching(channel: Channel, here: Place, compute: ComputeConfig) -> Iterator[
 
     def look() -> Ask | None:
         nonlocal room_since, extra, began
-        beats = channel.beats()
-        if beats and math.isinf(began):
+        heartbeats = channel.heartbeats()
+        if heartbeats and math.isinf(began):
             began = time.monotonic()
             wished.extend(wishes(here, compute))  # not before the workers have taken the room that is theirs
-        watch.saw(beats)
+        watch.saw(heartbeats)
         if (count := fulfilled(wished)) != extra:
             extra, room_since = count, time.monotonic()
         settled = extra if time.monotonic() - room_since > _SETTLE_S else 0
-        stuck = hang(beats, here.workers, time.monotonic() - began, compute.timeout_s)
-        return wanted(machines(), beats, here.workers, settled, stuck)
+        stuck = hang(heartbeats, here.workers, time.monotonic() - began, compute.timeout_s)
+        return wanted(machines(), heartbeats, here.workers, settled, stuck)
 
     def loop() -> None:
         while not stop.wait(_LOOK_S):
@@ -79,13 +79,15 @@ def watching(channel: Channel, here: Place, compute: ComputeConfig) -> Iterator[
         forget(wished)
 
 
-def wanted(found: Sequence[Machine], beats: Sequence[Beat], workers: int, room: int, stuck: str | None) -> Ask | None:
+def wanted(
+    found: Sequence[Machine], heartbeats: Sequence[Heartbeat], workers: int, reservation: int, stuck: str | None
+) -> Ask | None:
     """What to ask of the workers, the most urgent first."""
     leaving = {machine.id for machine in found if machine.leaves}
     if stuck is not None:
         return Ask("end", stuck, "failure")
-    if going := sorted({beat.host for beat in beats if beat.node in leaving}):
+    if going := sorted({heartbeat.host for heartbeat in heartbeats if heartbeat.node in leaving}):
         return Ask("pause", f"{', '.join(going)} is taken away", "preemption")
-    if room:
-        return Ask("pause", f"there is room for {workers + room} workers", "resize")
+    if reservation:
+        return Ask("pause", f"there is room for {workers + reservation} workers", "resize")
     return None

@@ -14,7 +14,7 @@ from raytl.config.section import Section
 _NOT_DECISIVE = (
     "name",
     "data.snapshot",  # the data itself decides, by its digest
-    "data.sides",
+    "data.split_file",
     "data.zip_encoding",  # the class names that it gives are in the data's digest
     "train.checkpoint_every_s",
 )

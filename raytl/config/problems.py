@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raytl.errors import ConfigError
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 
 
 @dataclass(frozen=True, slots=True)

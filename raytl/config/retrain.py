@@ -44,7 +44,7 @@ class HowConfig(Section):
     """Whose model, transfer, augment, optim and train sections count: those that the champion was trained with, or those of this file."""
     search_again: SearchAgainConfig | None = None
     """Search the recipe again every now and then; null = never."""
-    vanished_classes: Literal["wait", "drop"] = "wait"
+    removed_classes: Literal["wait", "drop"] = "wait"
     """What to do when a class of the champion's has no training images any more: nothing, and say so, or train without it."""
 
 

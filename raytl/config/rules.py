@@ -197,7 +197,11 @@ def _schedule(recipe: Recipe) -> Iterator[Conflict]:
 
 
 def _batches(experiment: Experiment) -> Iterator[Conflict]:
-    batch, accumulate, workers = experiment.train.batch_size, experiment.train.accumulate, experiment.compute.most
+    batch, accumulate, workers = (
+        experiment.train.batch_size,
+        experiment.train.accumulate,
+        experiment.compute.max_workers,
+    )
     if accumulate > batch:
         yield Conflict(
             ("train.accumulate", "train.batch_size"),
@@ -238,17 +242,17 @@ def _losses(recipe: Recipe) -> Iterator[Conflict]:
 
 def _machines(experiment: Experiment) -> Iterator[Conflict]:
     compute, precision = experiment.compute, experiment.train.precision
-    if compute.cluster == "none" and compute.most > 1:
+    if compute.cluster == "none" and compute.max_workers > 1:
         yield Conflict(
             ("compute.workers", "compute.cluster"),
-            f"found {compute.most}, and compute.cluster is none: this process alone is 1 worker",
+            f"found {compute.max_workers}, and compute.cluster is none: this process alone is 1 worker",
             "set compute.cluster to local (an embedded Ray), or compute.workers to 1",
         )
-    if compute.fewest > compute.most:
+    if compute.min_workers > compute.max_workers:
         yield Conflict(
             ("compute.workers",),
-            f"found a min of {compute.fewest} and a max of {compute.most}",
-            f"exchange them: {{min: {compute.most}, max: {compute.fewest}}}",
+            f"found a min of {compute.min_workers} and a max of {compute.max_workers}",
+            f"exchange them: {{min: {compute.max_workers}, max: {compute.min_workers}}}",
         )
     if precision == "fp16" and compute.device == "cpu":
         yield Conflict(

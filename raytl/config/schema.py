@@ -20,7 +20,7 @@ class DataIdentity(Section):
     """A folder or s3:// prefix of class folders (flat, or under train/ val/ test/) or WebDataset shards, a .zip or .tar of class folders, or a CSV, Parquet or JSONL manifest (path,label[,split])."""
     snapshot: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
     """Train on exactly this data, or fail naming what changed: an id that `raytl sync` or `raytl check` shows; null = whatever is there."""
-    sides: str | None = None
+    split_file: str | None = None
     """A JSONL file of `key` and `split`, which `raytl retrain` writes: who trains and who is held out, whatever the data and the fractions say; images that it does not name are left out."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     """Share of the samples for validation where the data brings no val split."""
@@ -220,12 +220,12 @@ class ComputeConfig(Section):
     """How long a cluster may take to make room for the workers (an autoscaler starts machines, other work ends)."""
 
     @property
-    def fewest(self) -> int:
+    def min_workers(self) -> int:
         """Workers without which nothing starts."""
         return self.workers if isinstance(self.workers, int) else self.workers.min
 
     @property
-    def most(self) -> int:
+    def max_workers(self) -> int:
         """Workers that are used where there is room for them."""
         return self.workers if isinstance(self.workers, int) else self.workers.max
 
@@ -305,7 +305,7 @@ class SearchConfig(Section):
     """Where Optuna keeps the study: journal (a file in the sweep's folder), sqlite (the same), or the URL of a database, without its password: PGPASSWORD, ~/.pgpass or the file that ?read_default_file= names gives that."""
     recipes: bool = True
     """Begin with the recipes of the literature (linear probe, upper half, last stage, all with decay) and the experiment as it is."""
-    share: Literal["auto", "off"] = "auto"
+    feature_cache: Literal["auto", "off"] = "auto"
     """Compute what stays frozen once for all trials; auto = where reading is cheaper than computing."""
     views: Annotated[int, Field(ge=1)] = 4
     """Augmented views of each training image that trials share, for each strength."""

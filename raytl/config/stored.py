@@ -25,7 +25,7 @@ from raytl.config.schema import Recipe
 from raytl.config.section import Section
 from raytl.config.source import dotted
 from raytl.errors import ConfigError
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 
 MOST_BYTES = 1 << 20
 """The size of a stored experiment at most; one with a weight for each of 10,000 classes has a third of it."""

@@ -23,7 +23,7 @@ from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
 from raytl.data.formats.skipped import left_out
 from raytl.data.manifest import Manifest, Sample, listed
 from raytl.data.remembered import Finding, recall, remember
-from raytl.data.split import sided
+from raytl.data.split import apply_splits
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
 from raytl.events import OnEvent, Work, ignore
@@ -68,7 +68,7 @@ def audit(
         DataError: files that cannot be decoded (`on_bad_image: error`), or the same content on two sides of the
             split (`on_duplicate: error`), all of them listed.
     """
-    samples = sided(manifest.samples, config)
+    samples = apply_splits(manifest.samples, config)
     findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event)
     try:
         audited = _judged(manifest, samples, findings, config)

@@ -15,8 +15,8 @@ from raytl.data.names import nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
-from raytl.store.claims import claim_those
 from raytl.store.open import in_bucket
+from raytl.store.pins import pin_paths
 
 _LOOKS = 8
 
@@ -30,7 +30,7 @@ def on_this_node(
         return tuple(samples)  # streamed from there, on every node
     few = [*samples[:: max(1, len(samples) // _LOOKS)], *samples[-1:]]
     with _alone(uri):
-        claim_those(each.path for each in few)
+        pin_paths(each.path for each in few)
         if all(Path(each.path).is_file() for each in few):
             return tuple(samples)
         return relocated(samples, uri, on_event, zip_encoding)

@@ -56,7 +56,7 @@ _TYPES = [int, int, int, str, str, str, int, int]
 _fields = attrgetter(*(field.name for field in fields(Finding)))
 _MOST_LEVEL = (1 << 16) - 1
 _ADVICE = "Delete the file, and the images are read again."
-DOUBT_FORMAT = Format[str](str, "the path of a file to read again", _ADVICE, DataError, max_bytes=1 << 17)
+INVALIDATED_FORMAT = Format[str](str, "the path of a file to read again", _ADVICE, DataError, max_bytes=1 << 17)
 
 
 @collector_off()
@@ -125,7 +125,7 @@ def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, 
         return
 
 
-def doubt(path: str) -> None:
+def invalidate(path: str) -> None:
     """What was found at `path` is no longer believed: the next audit reads it again, whatever its size and time say."""
     try:
         _doubts().parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,11 @@ def doubt(path: str) -> None:
 def _doubted() -> set[str]:
     path = _doubts()
     try:
-        return set(DOUBT_FORMAT.lines(DOUBT_FORMAT.content(path, lines=True), str(path))) if path.exists() else set()
+        return (
+            set(INVALIDATED_FORMAT.lines(INVALIDATED_FORMAT.content(path, lines=True), str(path)))
+            if path.exists()
+            else set()
+        )
     except DataError:
         return set()
 

@@ -17,7 +17,7 @@ from raytl.store.retry import retried
 from raytl.stored import Format
 
 
-class Look(Protocol):
+class TestSetAccess(Protocol):
     """Proof that a look at the test split was written down; `look` is its one-based number."""
 
     @property
@@ -27,7 +27,7 @@ class Look(Protocol):
 
 
 class LockedSplit:
-    """The test samples, out of sight: counted and named by a digest, given only to who shows a `Look`.
+    """The test samples, out of sight: counted and named by a digest, given only to who shows a `TestSetAccess`.
 
     It refuses to be pickled, so it cannot travel to the workers that train.
     """
@@ -39,7 +39,7 @@ class LockedSplit:
         self.count = len(self.__samples)
         self.digest = dataset_digest(self.__samples)
 
-    def unlock(self, entry: Look) -> tuple[Sample, ...]:
+    def unlock(self, entry: TestSetAccess) -> tuple[Sample, ...]:
         """The test samples, for an entry of the run's ledger."""
         assert entry.look >= 1, f"look {entry.look}: looks are counted from 1"
         return self.__samples
@@ -98,32 +98,34 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float)
 
 @dataclass(frozen=True, slots=True)
 class _SideRow:
-    """A line of `data.sides`."""
+    """A line of `data.split_file`."""
 
     key: str
     split: Literal["train", "val", "test"]
 
 
-SIDES_FORMAT = Format[_SideRow](
+SPLIT_FILE_FORMAT = Format[_SideRow](
     _SideRow, "a line of key and split", "`raytl retrain` writes such files.", DataError, max_bytes=1 << 18
 )
 
 
-def sided(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
-    """The samples with `split` set: as `data.sides` says, and only those that it names, else as `assign` does.
+def apply_splits(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
+    """The samples with `split` set: as `data.split_file` says, and only those that it names, else as `assign` does.
 
     Raises:
         DataError: the file cannot be read as sides, or names none of the samples.
         StoreError: it is not there.
     """
-    if config.sides is None:
+    if config.split_file is None:
         return assign(samples, config.val_fraction, config.test_fraction)
-    folder, _, name = config.sides.rpartition("/")
+    folder, _, name = config.split_file.rpartition("/")
     content = retried(lambda: open_store(folder or ".").get_bytes(name))
-    named = {nfc(row.key): row.split for row in SIDES_FORMAT.lines(content, f"data.sides: {config.sides}")}
+    named = {
+        nfc(row.key): row.split for row in SPLIT_FILE_FORMAT.lines(content, f"data.split_file: {config.split_file}")
+    }
     found = tuple(sample.on(named[sample.key]) for sample in samples if sample.key in named)
     if not found:
-        raise DataError(f"data.sides: {config.sides} names none of the {len(samples)} images")
+        raise DataError(f"data.split_file: {config.split_file} names none of the {len(samples)} images")
     return found
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from raytl.data.decode import BadImage, loaded, read
 from raytl.data.images import Images, Pixels, Texts
 from raytl.data.manifest import Sample
-from raytl.data.remembered import doubt
+from raytl.data.remembered import invalidate
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError
-from raytl.store.ahead import Ahead
+from raytl.store.prefetch import Prefetcher
 
 AHEAD = 256
 """Images that each loading process has on their way."""
@@ -29,7 +29,7 @@ class StreamedImages:
         self._digests = Texts(sample.digest for sample in samples)
         self._preprocess = preprocess
         self._max_pixels = max_pixels
-        self._ahead: tuple[int, Ahead[int]] | None = None
+        self._ahead: tuple[int, Prefetcher[int]] | None = None
 
     def __len__(self) -> int:
         return len(self._uris)
@@ -45,9 +45,9 @@ class StreamedImages:
         """Begins to fetch these, in this order, a bounded number of bytes ahead of their use."""
         self._fetcher().expect(ids)
 
-    def _fetcher(self) -> Ahead[int]:
+    def _fetcher(self) -> Prefetcher[int]:
         if self._ahead is None or self._ahead[0] != os.getpid():  # threads do not survive a fork
-            self._ahead = (os.getpid(), Ahead(self._fetched))
+            self._ahead = (os.getpid(), Prefetcher(self._fetched))
         return self._ahead[1]
 
     def _fetched(self, i: int) -> bytes:
@@ -57,7 +57,7 @@ class StreamedImages:
             content = read(uri, self._max_pixels)
             if not digest or hashlib.sha256(content).hexdigest() == digest:
                 return content
-        doubt(uri)
+        invalidate(uri)
         raise DataError(
             f"{uri}: its content changed since the data was checked (another sha256); "
             "put it back, or run the same command again to check the data anew"

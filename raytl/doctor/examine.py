@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from raytl.cluster.everywhere import Node, Silence, asked, everywhere
+from raytl.cluster.on_each_node import Node, Silence, asked, on_each_node
 from raytl.cluster.session import session
 from raytl.doctor import bucket, links, machine
 from raytl.doctor.bucket import Bucket, Reached
@@ -42,7 +42,7 @@ def _said(on_event: OnEvent, text: str, action: Any, *args: Any) -> Any:
 
 def _examined(buckets: Sequence[Bucket], on_event: OnEvent) -> Examination:
     silent: list[Silent] = []
-    with everywhere((machine,), each=2) as processes:
+    with on_each_node((machine,), each=2) as processes:
         nodes, twins = processes[::2], processes[1::2]
         on_event(Message(f"looking at {len(nodes)} machine(s)"))
         looks = asked(nodes, machine.look, [(node.name,) for node in nodes], LOOK_S)
@@ -64,7 +64,7 @@ def _examined(buckets: Sequence[Bucket], on_event: OnEvent) -> Examination:
             between = _links([up], "gloo")[0]
     if len(up) > 1 and nccl:
         on_event(Message(f"measuring the network between {len(up)} machines' GPUs"))
-        with everywhere(gpus=1.0) as others:
+        with on_each_node(gpus=1.0) as others:
             names = {node.name for node in up}
             between = _links([[node for node in others if node.name in names]], "nccl")[0]
     return Examination(tuple(machines), tuple(within), between, tuple(reached), tuple(silent))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raytl.cluster.gang import run_group
+from raytl.cluster.worker_group import run_group
 from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
@@ -27,8 +27,8 @@ from raytl.metrics.intervals import RESAMPLES, bootstrap
 from raytl.models.bundle import Card, digest, read_card
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir, write_json, write_text
-from raytl.run.home import Home
-from raytl.run.ledger import REPORT, LedgerEntry, looks, one_look_at_a_time, unlock
+from raytl.run.ledger import REPORT, LedgerEntry, exclusive_test_access, looks, unlock
+from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.world import World
 
@@ -59,42 +59,47 @@ def evaluate(
     """
     _check_options(split, again, workers)
     machine = in_force(machine, device, workers)
-    home = Home.open(str(run))
-    folder = home.folder
+    run_store = RunStore.open(str(run))
+    folder = run_store.folder
     _check_run(folder, split, on_event)
     told = stored_experiment(folder.experiment)
     tell_ignored(told, machine, workers, on_event)
     recipe = told.recipe
     card = _card(folder, on_event)
-    if split == "test" and not again and _is_stored(home) and (reported := _reported(folder, card.digest, on_event)):
+    if (
+        split == "test"
+        and not again
+        and _is_stored(run_store)
+        and (reported := _reported(folder, card.digest, on_event))
+    ):
         return reported  # to show it takes no right to write
-    with _alone(home, on_event) if split == "test" else nullcontext():
+    with _alone(run_store, on_event) if split == "test" else nullcontext():
         if split == "test" and not again and (reported := _reported(folder, card.digest, on_event)):
-            home.push()  # in case the process that wrote the report died before it was stored
+            run_store.push()  # in case the process that wrote the report died before it was stored
             return reported
         data = recipe.data
         samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding)
         entry = _look(folder, card.digest, again, on_event) if split == "test" else None
-        home.push()
-        shard = _shard(home, recipe, machine, card, samples)
+        run_store.push()
+        shard = _shard(run_store, recipe, machine, card, samples)
         scored = _scored(shard, machine, workers, folder.root / ".ray", on_event)
         evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
         _write(evaluation, machine.max_pixels, card.preprocess.bit_depth)
-        home.push()
+        run_store.push()
     return evaluation
 
 
 @contextmanager
-def _alone(home: Home, on_event: OnEvent) -> Iterator[None]:
+def _alone(run_store: RunStore, on_event: OnEvent) -> Iterator[None]:
     """Inside, no other process looks at the test split, here or, if the run is in a bucket, on another machine."""
-    with one_look_at_a_time(home.folder), home.looked_at(on_event):
+    with exclusive_test_access(run_store.folder), run_store.looked_at(on_event):
         yield
 
 
-def _is_stored(home: Home) -> bool:
+def _is_stored(run_store: RunStore) -> bool:
     """Return whether the last look at the test split ended, with its report where the run is kept."""
-    last = next(iter(reversed(looks(home.folder))), None)
-    return last is not None and home.has_stored(last.report_folder(home.folder) / REPORT)
+    last = next(iter(reversed(looks(run_store.folder))), None)
+    return last is not None and run_store.has_stored(last.report_folder(run_store.folder) / REPORT)
 
 
 def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Evaluation | None:
@@ -124,16 +129,16 @@ def _look(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -> Le
     return entry
 
 
-def _shard(home: Home, recipe: Recipe, machine: Machine, card: Card, samples: tuple[Sample, ...]) -> Shard:
+def _shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, samples: tuple[Sample, ...]) -> Shard:
     data = recipe.data
     return Shard(
-        bundle=str(home.folder.best.absolute()),
+        bundle=str(run_store.folder.best.absolute()),
         samples=samples,
         device=machine.compute.device,
         precision=recipe.train.precision,
         max_pixels=machine.max_pixels,
         digest=card.digest,
-        run=home.uri,
+        run=run_store.uri,
         data=data.uri,
         storage=machine.storage,
         zip_encoding=data.zip_encoding,

@@ -23,8 +23,8 @@ from raytl.events import Message, OnEvent, Work, ignore
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.forward import pick_device, pick_precision
-from raytl.models.lanes import ordered_logits
-from raytl.run.home import Home
+from raytl.models.parallel import ordered_logits
+from raytl.run.run_store import RunStore
 
 _BATCH = {"cpu": 16, "cuda": 64}
 _EVENTS_EVERY_S = 0.1
@@ -98,7 +98,7 @@ def _bundle(run: str | Path, machine: Machine, on_event: OnEvent) -> tuple[Path,
     found = bundle_directory(run)
     if found == Path(run):
         return found, "auto"
-    folder = Home.open(str(run)).folder
+    folder = RunStore.open(str(run)).folder
     found = bundle_directory(folder.root)
     if found is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")

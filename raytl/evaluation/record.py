@@ -14,8 +14,8 @@ from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work
 from raytl.run import RunFolder, journal
-from raytl.store.claims import claim_those
 from raytl.store.open import fetched, in_bucket
+from raytl.store.pins import pin_paths
 from raytl.store.retry import retried
 
 
@@ -48,7 +48,7 @@ def verified(
     Raises:
         DataError: files that changed or are gone; all of them counted, ten named.
     """
-    claim_those(sample.path for sample in samples)
+    pin_paths(sample.path for sample in samples)
     missing = any(not in_bucket(sample.path) and not Path(sample.path).is_file() for sample in samples)
     present = relocated(samples, uri, on_event, zip_encoding) if missing else tuple(samples)
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:

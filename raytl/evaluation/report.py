@@ -13,7 +13,7 @@ from raytl.metrics.confusion import cells_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
-from raytl.shown import printable
+from raytl.sanitize import printable
 
 _NAMES = {
     "accuracy": "accuracy",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from raytl.errors import UserError
 from raytl.run.atomic import write_bytes
-from raytl.shown import as_cell, csv_cell
+from raytl.sanitize import as_cell, csv_cell
 
 
 @dataclass(frozen=True, slots=True)

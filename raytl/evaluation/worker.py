@@ -26,8 +26,8 @@ from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import load_bundle, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
-from raytl.models.lanes import ordered_logits
-from raytl.run.home import Home
+from raytl.models.parallel import ordered_logits
+from raytl.run.run_store import RunStore
 from raytl.store.reach import reach
 from raytl.world import World
 
@@ -97,7 +97,7 @@ def _bundle(shard: Shard) -> Path:
     with suppress(ModelError):
         if read_card(here).digest == shard.digest:
             return here
-    return Home.open(shard.run).folder.best
+    return RunStore.open(shard.run).folder.best
 
 
 def _watched(batches: Iterable[Batch], total: int, world: World, emit: OnEvent) -> Iterator[Batch]:
@@ -106,7 +106,7 @@ def _watched(batches: Iterable[Batch], total: int, world: World, emit: OnEvent) 
     for batch in batches:
         yield batch
         done = min(total, done + len(batch.ids) * world.size)
-        if world.leads:
+        if world.is_main:
             emit(Work("scoring", done, total))
 
 

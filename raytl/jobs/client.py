@@ -17,7 +17,7 @@ from raytl.config.home import ray_token_file
 from raytl.errors import Conflict, Denied, NotFound, RaytlError, StoreError, Unavailable, first_line
 from raytl.jobs.pack import Pack
 from raytl.jobs.spec import JobSpec
-from raytl.shown import command
+from raytl.sanitize import command
 
 RUNNING = ("PENDING", "RUNNING")
 _STARTING_S = 60.0

@@ -238,5 +238,5 @@ def _then(needs: Needs) -> list[str]:
     return [
         f"  kubectl exec -n {space} svc/{name}-head-svc -c ray-head -- raytl cluster ask --gpus {needs.gpus}",
         f"  kubectl port-forward -n {space} svc/{name}-head-svc 8265",
-        "  raytl submit train experiments/trash-mobilenetv2.yaml --address http://127.0.0.1:8265 --raytl image --set ...",
+        "  raytl submit train experiments/trash-mobilenetv2.yaml --address http://127.0.0.1:8265 --code image --set ...",
     ]

@@ -75,7 +75,7 @@ def build(config: ModelConfig, classes: int) -> Backbone:
         digest = weights.state_digest(taken.tensors)
         notes += (f"model.weights: {source.name}: {taken.text}",) if taken.text else ()
         weights.fit(module, family.adapt(name, module, taken.tensors), layout.head, _where(config, source, taken))
-        _silence(module, layout.head)
+        zero_init_head(module, layout.head)
     full = f"{_library(config.name)}{name}"
     return Backbone(full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes)
 
@@ -90,7 +90,7 @@ def _where(config: ModelConfig, source: weights.Source, taken: Taken) -> str:
     return f"{config.weights} ({'; '.join(parts)})" if parts else config.weights
 
 
-def _silence(module: nn.Module, head: tuple[str, ...]) -> None:
+def zero_init_head(module: nn.Module, head: tuple[str, ...]) -> None:
     """Zero the head's linear layers: its first guesses are even, and its first gradients small.
 
     timm's and torchvision's own initialisations are meant for training from scratch: MobileNetV2's gives a loss of 6

@@ -28,7 +28,7 @@ class NotTraceable(ModelError):
 
 
 @dataclass(frozen=True)
-class Cut:
+class SplitModel:
     """`prefix(images) -> (batch, width)` and `suffix(flat) -> logits`; `tensors` cross from the one to the other."""
 
     prefix: nn.Module
@@ -50,7 +50,7 @@ class _Crossing:
         return math.prod(self.shape)
 
 
-def cut(backbone: Backbone, depth: int) -> Cut:
+def cut(backbone: Backbone, depth: int) -> SplitModel:
     """`backbone` cut below its top `depth` stages; `suffix(prefix(x))` is `module(x)` to the last bit.
 
     The network's modes are as they were. Costs two forward passes of a tiny batch.
@@ -64,7 +64,7 @@ def cut(backbone: Backbone, depth: int) -> Cut:
     prefix = _Prefix(fx.GraphModule(backbone.module, _prefix_graph(graph, edge.tensors)))
     suffix = fx.GraphModule(backbone.module, _suffix_graph(graph, edge))
     suffix.train(mode)
-    return Cut(prefix.eval(), suffix, sum(one.width for one in edge.tensors), len(edge.tensors))
+    return SplitModel(prefix.eval(), suffix, sum(one.width for one in edge.tensors), len(edge.tensors))
 
 
 def between(backbone: Backbone, deeper: int, depth: int) -> nn.Module:
@@ -113,7 +113,7 @@ def _edge(backbone: Backbone, graph: fx.Graph, depth: int) -> _Edge:
     return _Edge(learning, tensors, plain)
 
 
-def suffix_backbone(backbone: Backbone, made: Cut) -> Backbone:
+def suffix_backbone(backbone: Backbone, made: SplitModel) -> Backbone:
     """The top of `backbone` as a backbone of its own, that takes flat rows; its parameters are those of the whole."""
     parameters = {name for name, _ in made.suffix.named_parameters()}
     buffers = {name for name, _ in made.suffix.named_buffers()}

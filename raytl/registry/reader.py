@@ -15,8 +15,8 @@ from raytl.registry.record import Record
 from raytl.registry.reference import reference
 from raytl.registry.registry import FILES, Registry, digest_of
 from raytl.store.cache import cache_root
-from raytl.store.claims import claim
 from raytl.store.drafts import drafted
+from raytl.store.pins import pin
 from raytl.store.retry import retried
 
 _THREADS = 16
@@ -39,7 +39,7 @@ def folder_of(registry: Registry, record: Record) -> Path:
     """The folder on this node that holds the version's files, whole and checked."""
     name = hashlib.sha256(f"{registry.uri}\0{record.token}".encode()).hexdigest()[:24]
     place = cache_root() / "pulled" / f"model-{name}"
-    claim(place)
+    pin(place)
     with place.with_name(f".{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.is_dir() or _damaged(place, record):

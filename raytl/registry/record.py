@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from raytl.errors import RegistryError
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 from raytl.stored import Format
 from raytl.stored.bounds import Classes, Count, GitState, Inside, Moment, Name, Score, Token, at_most, within
 from raytl.stored.files import FileEntry

@@ -31,7 +31,7 @@ class Changes:
     removed: Mapping[str, Count] = field(default_factory=dict)
     relabelled: Mapping[str, Count] = field(default_factory=dict)
     new_classes: Mapping[str, Count] = field(default_factory=dict)
-    vanished: tuple[str, ...] = ()
+    removed_classes: tuple[str, ...] = ()
     balance: Mapping[str, tuple[Score, Score]] = field(default_factory=dict)
     unreadable: Count = 0
     left_out: Mapping[str, Count] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def changes(
         removed=_counts(old[digest] for digest in old.keys() - new.keys()),
         relabelled=dict(sorted(relabelled.items())),
         new_classes={name: every[name] for name in sorted(every) if classes and name not in classes},
-        vanished=tuple(name for name in classes if not trained[name]),
+        removed_classes=tuple(name for name in classes if not trained[name]),
         balance={
             name: (then[name] / max(1, len(before)), every[name] / max(1, len(now)))
             for name in sorted({**then, **every})

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raytl.cluster.gang import run_group
+from raytl.cluster.worker_group import run_group
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
 from raytl.evaluation.record import verified
@@ -23,7 +23,7 @@ from raytl.metrics.scores import facts, measure
 from raytl.models.bundle import load_bundle
 from raytl.models.card import WEIGHTS, read_card
 from raytl.models.forward import forward, is_channels_last, pick_device, pick_precision
-from raytl.retrain.gate import Contest, Slice
+from raytl.retrain.gate import Comparison, Slice
 from raytl.world import World
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
@@ -81,7 +81,7 @@ def compare(
     known: Collection[str],
     scratch: Path,
     on_event: OnEvent,
-) -> tuple[Contest, Rows]:
+) -> tuple[Comparison, Rows]:
     """Both models on the `evaluated` images; `known` are the digests of those that were there at the champion's training.
 
     Numbers of versions, looks and leaks are for the caller to fill in.
@@ -99,7 +99,7 @@ def compare(
     its, old = _scored(experiment, samples, champion, scratch, on_event)
     table = _in_order(old, its, classes)
     before, after = _timed(experiment, champion), _timed(experiment, challenger)
-    contest = Contest(
+    contest = Comparison(
         evaluation=evaluation_id(samples),
         images=len(samples),
         looks=0,
@@ -132,8 +132,8 @@ def evaluation_id(samples: Sequence[Sample]) -> str:
 
 def _alone(
     samples: Sequence[Sample], targets: NDArray[np.int64], new: NDArray[np.float64], experiment: Experiment, side: Side
-) -> Contest:
-    return Contest(
+) -> Comparison:
+    return Comparison(
         evaluation=evaluation_id(samples), images=len(samples), looks=0, champion=None, challenger=0, same_weights=False,
         metrics=_measured(targets, new), champion_metrics={}, paired=None, slices=(), latency_ms=_timed(experiment, side),
         champion_latency_ms=None, size_bytes=(side.bundle / WEIGHTS).stat().st_size,

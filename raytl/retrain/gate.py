@@ -44,7 +44,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     """Champion and challenger on the same evaluation images: `looks` such comparisons were made so far, this one included.
 
     `paired` and `champion` are None where there is no champion yet, and `metrics` are the challenger's. `leaked` are
@@ -95,7 +95,7 @@ class Reject:
 Verdict = Promote | Keep | Reject
 
 
-def judge(contest: Contest, gate: GateConfig) -> Verdict:
+def judge(contest: Comparison, gate: GateConfig) -> Verdict:
     """Who is the champion from now on, and why."""
     worse = tuple(part.text for part in sorted(contest.slices, key=lambda part: -part.drop) if part.drop > 0)
     against = _against(contest, gate)
@@ -113,7 +113,7 @@ def judge(contest: Contest, gate: GateConfig) -> Verdict:
     return Keep((f"not shown to be better: {told}{few}", *_but(worse)), worse)
 
 
-def _against(contest: Contest, gate: GateConfig) -> tuple[str, ...]:
+def _against(contest: Comparison, gate: GateConfig) -> tuple[str, ...]:
     found = []
     if contest.leaked:
         found.append(

@@ -13,8 +13,8 @@ from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.formats import scan
 from raytl.data.formats.rows import is_table_name
-from raytl.data.likeness import look_hashes
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
+from raytl.data.perceptual_hash import look_hashes
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.models.backbone import preprocess_of
@@ -24,9 +24,9 @@ from raytl.registry.registry import Registry
 from raytl.retrain import features
 from raytl.retrain.changes import LEAST, Changes, came, changes
 from raytl.retrain.publish import MEMORY, recorded_samples
-from raytl.retrain.sides import MEMORY_FORMAT, Memory, Sided, settled
-from raytl.store.claims import evict
+from raytl.retrain.split_file import MEMORY_FORMAT, Memory, Sided, settled
 from raytl.store.open import open_store
+from raytl.store.pins import evict
 from raytl.store.retry import retried
 
 
@@ -34,7 +34,7 @@ from raytl.store.retry import retried
 class Seen:
     """The data of a tick: its samples on their sides, and what changed. `digest` is of the samples that will be used."""
 
-    sided: Sided
+    apply_splits: Sided
     changes: Changes
     digest: str
 
@@ -72,21 +72,23 @@ def look(
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
     fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    sided = settled(audited.samples, look_hashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory)
-    digest = dataset_digest(sided.samples)
-    snapshot.note(snapshot_id(digest), sided.samples)
+    apply_splits = settled(
+        audited.samples, look_hashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory
+    )
+    digest = dataset_digest(apply_splits.samples)
+    snapshot.note(snapshot_id(digest), apply_splits.samples)
     found = changes(
         digest,
         None if trained is None else trained.number,
         before,
-        sided.samples,
+        apply_splits.samples,
         () if champion is None else champion.about.classes,
         len(audited.skipped),
-        sided.left_out,
+        apply_splits.left_out,
     )
     if champion is not None and found.any:
-        found = _measured(experiment, registry, champion, came(before, sided.samples), found, on_event)
-    return Seen(sided, found, digest)
+        found = _measured(experiment, registry, champion, came(before, apply_splits.samples), found, on_event)
+    return Seen(apply_splits, found, digest)
 
 
 def _remembered(path: Path) -> Memory:
@@ -94,7 +96,7 @@ def _remembered(path: Path) -> Memory:
 
 
 def frozen(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
-    """The samples of a tick that was begun, as `data.sides` and `data.snapshot` of its experiment have them.
+    """The samples of a tick that was begun, as `data.split_file` and `data.snapshot` of its experiment have them.
 
     Raises:
         DataError: they are no longer what they were; with the keys that differ.

@@ -55,12 +55,12 @@ def decide(known: Known, changes: Changes, now: datetime, policy: RetrainConfig)
         return _how(known, policy, ("there is no version yet",))
     if not changes.any:
         return Skip(("nothing changed since the last training",))
-    if changes.vanished and policy.how.vanished_classes == "wait":
-        names = ", ".join(map(repr, changes.vanished))
+    if changes.removed_classes and policy.how.removed_classes == "wait":
+        names = ", ".join(map(repr, changes.removed_classes))
         return Skip(
             (
                 f"no training images are left of {names}, which the champion knows; put them back, or set "
-                "retrain.how.vanished_classes to drop",
+                "retrain.how.removed_classes to drop",
             ),
             attention=True,
         )

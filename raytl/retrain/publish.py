@@ -16,8 +16,8 @@ from raytl.registry.record import About, Record
 from raytl.registry.registry import Registry
 from raytl.retrain.features import FILE as REFERENCE
 from raytl.retrain.features import seen, some
-from raytl.retrain.gate import Contest
-from raytl.retrain.sides import Memory
+from raytl.retrain.gate import Comparison
+from raytl.retrain.split_file import Memory
 from raytl.retrain.ticks import Tick
 from raytl.run import journal
 from raytl.run.atomic import write_bytes
@@ -40,7 +40,7 @@ _KEPT = (
 def published(
     registry: Registry,
     tick: Tick,
-    contest: Contest,
+    contest: Comparison,
     run: RunFolder,
     memory: Memory,
     experiment: Experiment,
@@ -78,7 +78,7 @@ def _write_reference(run: RunFolder, stage: RunFolder, experiment: Experiment, o
     write_bytes(stage.root / REFERENCE, found.encoded())
 
 
-def _about(tick: Tick, contest: Contest, run: RunFolder) -> About:
+def _about(tick: Tick, contest: Comparison, run: RunFolder) -> About:
     card = read_card(run.best)
     provenance = PROVENANCE_FORMAT.load(run.provenance)
     assert tick.changes is not None, "a tick that trained knows its data"

@@ -16,7 +16,7 @@ def challenger_experiment(
     *,
     name: str,
     start: str | None,
-    sides: str,
+    split_file: str,
     snapshot: str,
     turn: int,
 ) -> Experiment:
@@ -27,7 +27,7 @@ def challenger_experiment(
         taken = experiment.model_copy(update={section: getattr(champion, section) for section in _RECIPE})
     values: dict[str, Any] = {
         "name": name,
-        "data.sides": sides,
+        "data.split_file": split_file,
         "data.snapshot": snapshot,
         "train.seed": (experiment.train.seed + turn) % 2**31,
     }

@@ -26,12 +26,12 @@ from raytl.retrain.look import Seen, frozen, glance, look
 from raytl.retrain.policy import Known, Search, Skip, decide
 from raytl.retrain.publish import MEMORY, published, recorded_samples
 from raytl.retrain.recipe import challenger_experiment
-from raytl.retrain.sides import Memory, leaked
+from raytl.retrain.split_file import Memory, leaked
 from raytl.retrain.ticks import SKIPS, WORK, Outcome, Tick, begun, last_tick, write_tick
 from raytl.run.folder import RunFolder
-from raytl.run.home import Home
 from raytl.run.provenance import user
-from raytl.shown import command
+from raytl.run.run_store import RunStore
+from raytl.sanitize import command
 from raytl.store.lease import Lease, held
 from raytl.store.reach import reach
 from raytl.store.retry import retried
@@ -229,14 +229,14 @@ class _Ticking:
 
     def _freeze(self, tick: Tick, seen: Seen) -> None:
         """Write down which image is on which side in this tick, and what is to be remembered of all."""
-        if not seen.sided.side("test"):
+        if not seen.apply_splits.side("test"):
             raise DataError(
                 f"{self.experiment.data.uri}: no image is held out for evaluation, so no challenger could be compared; set "
                 "data.test_fraction above 0, or bring a test split"
             )
-        rows = [{"key": sample.key, "split": sample.split} for sample in seen.sided.samples]
+        rows = [{"key": sample.key, "split": sample.split} for sample in seen.apply_splits.samples]
         content = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        for name, value in (("sides.jsonl", content), (MEMORY, seen.sided.memory.encoded())):
+        for name, value in (("sides.jsonl", content), (MEMORY, seen.apply_splits.memory.encoded())):
             self._put(name, tick, value)
 
     def _carried_out(self, tick: Tick) -> Tick:
@@ -260,7 +260,7 @@ class _Ticking:
         return self._at(replace(tick, stage="trained", run=run))
 
     def _compared(self, tick: Tick) -> Tick:
-        experiment, home = self._experiment(tick), self._run(tick)
+        experiment, run_store = self._experiment(tick), self._run(tick)
         evaluated = tuple(s for s in frozen(experiment, self.on_event) if s.split == "test")
         champion = self._record(tick.champion)
         folder = None if champion is None else folder_of(self.registry, champion)
@@ -270,13 +270,16 @@ class _Ticking:
             None
             if folder is None
             else Side(folder / "checkpoints" / "best", f"models:{self.registry.uri}@{tick.champion}"),
-            Side(home.folder.best, home.uri),
+            Side(run_store.folder.best, run_store.uri),
             {sample.digest for sample in recorded_samples(folder)} if folder else (),
-            home.folder.root / ".ray",
+            run_store.folder.root / ".ray",
             self.on_event,
         )
         found = replace(
-            contest, looks=tick.looks + 1, champion=tick.champion, leaked=self._leaked(tick, home.folder, evaluated)
+            contest,
+            looks=tick.looks + 1,
+            champion=tick.champion,
+            leaked=self._leaked(tick, run_store.folder, evaluated),
         )
         self._put(EVALUATED, tick, rows.encoded())
         verdict = judge(found, self.experiment.retrain.gate)
@@ -348,17 +351,17 @@ class _Ticking:
             else stored_experiment(folder_of(self.registry, champion) / "experiment.yaml").recipe,
             name=self._name(tick),
             start=None if start is None else f"models:{self.registry.uri}@{start}",
-            sides=f"{self.registry.uri}/{WORK}{tick.id}/sides.jsonl",
+            split_file=f"{self.registry.uri}/{WORK}{tick.id}/sides.jsonl",
             snapshot=tick.changes.snapshot,
             turn=tick.trained or 0,
         )
         trials = tick.decision.trials if isinstance(tick.decision, Search) else made.search.trials
         return override(made, {"search.trials": trials})
 
-    def _run(self, tick: Tick) -> Home:
+    def _run(self, tick: Tick) -> RunStore:
         """The challenger's run, where this experiment puts it: `tick.run` comes from the registry, and is shown only."""
         named = override(self.experiment, {"name": self._name(tick)})
-        return Home.open(winner_uri(named) if isinstance(tick.decision, Search) else run_uri(named))
+        return RunStore.open(winner_uri(named) if isinstance(tick.decision, Search) else run_uri(named))
 
     def _name(self, tick: Tick) -> str:
         return f"{self.experiment.name}-{tick.id.lower()}"

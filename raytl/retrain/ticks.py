@@ -19,9 +19,9 @@ from raytl.errors import RegistryError
 from raytl.events import Message, OnEvent, ignore
 from raytl.registry.record import Number
 from raytl.retrain.changes import Changes
-from raytl.retrain.gate import Contest, Verdict
+from raytl.retrain.gate import Comparison, Verdict
 from raytl.retrain.policy import Decision, Search, Train
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 from raytl.store.contract import ObjectStore
 from raytl.store.fence import put_fenced
 from raytl.store.retry import retried
@@ -63,7 +63,7 @@ class Tick:
     evaluation: str = ""
     run: str = ""
     version: Number | None = None
-    contest: Contest | None = None
+    contest: Comparison | None = None
     verdict: Verdict | None = None
     interruptions: Count = 0
     generation: Count = 0

@@ -82,7 +82,7 @@ def looks(folder: RunFolder) -> list[LedgerEntry]:
 
 
 @contextmanager
-def one_look_at_a_time(folder: RunFolder) -> Iterator[None]:
+def exclusive_test_access(folder: RunFolder) -> Iterator[None]:
     """Hold the test split of a run on this machine: a look that is being taken is not one that died.
 
     Raises:

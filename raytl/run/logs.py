@@ -20,7 +20,7 @@ from raytl.disk import disk_error, writing
 from raytl.errors import ConfigError
 from raytl.events import EpochEnded, Event, OnEvent, Resumed, StageOpened, Step, TrialChanged, Work
 from raytl.run.plain import encode, for_people
-from raytl.shown import printable, redacted
+from raytl.sanitize import printable, redacted
 
 VARIABLE = "RAYTL_LOG"
 _OF_THE_FIRST = (StageOpened, EpochEnded, Resumed)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from raytl.shown import json_printable, redactor
+from raytl.sanitize import json_printable, redactor
 
 
 def plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 from raytl.stored import Format
 from raytl.stored.bounds import GitState, Name, within
 

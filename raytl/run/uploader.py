@@ -11,7 +11,7 @@ from raytl.errors import Conflict, RaytlError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.run.links import held_as, identity_of
 from raytl.run.mirror import BEST, LAST, Mirror
-from raytl.store.lease import Right, Watch
+from raytl.store.lease import Watch, WriteToken
 
 _PAUSE_S = 1.0
 """Before what could not be stored is tried again."""
@@ -25,9 +25,9 @@ class Uploader:
     holder is not heard of everything waits, and once another one has it nothing more is pushed.
     """
 
-    def __init__(self, mirror: Mirror, emit: OnEvent = ignore, right: Right | None = None) -> None:
+    def __init__(self, mirror: Mirror, emit: OnEvent = ignore, write_token: WriteToken | None = None) -> None:
         self._mirror, self._emit = mirror, emit
-        self._watch = Watch(right, mirror.store)
+        self._watch = Watch(write_token, mirror.store)
         mirror.generation = self._watch.generation
         self._waiting: dict[str, tuple[Path, list[int]]] = {}
         self._changed = threading.Condition()
@@ -56,7 +56,7 @@ class Uploader:
         if before is not None:
             shutil.rmtree(before[0], ignore_errors=True)
 
-    def catch_up(self) -> None:
+    def upload_pending(self) -> None:
         """Push what an earlier process of this node left unpushed, and wait until it is there.
 
         Raises:
@@ -65,9 +65,9 @@ class Uploader:
         for name in (BEST, LAST):
             if not self._mirror.is_pushed(name):
                 self.give(name)
-        self.settle()
+        self.flush()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until what was given is there.
 
         Raises:

@@ -13,7 +13,7 @@ from raytl.search.plan import SweepPlan, TrialShape
 
 
 @dataclass
-class Meter:
+class BudgetTracker:
     """Seconds and errors so far. `before_s` is the wall time, and `trial_s` the trials' time, of earlier starts."""
 
     search: SearchConfig

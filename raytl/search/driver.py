@@ -26,22 +26,22 @@ from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device, pick_precision
 from raytl.run.atomic import write_json, write_text
 from raytl.run.folder import is_remote
-from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
-from raytl.search.board import Board
-from raytl.search.budget import Meter, refuse_beyond
+from raytl.run.run_store import RunStore
+from raytl.search.budget import BudgetTracker, refuse_beyond
 from raytl.search.checkpoints import Checkpoints, others, remove
-from raytl.search.execute import Engine, opener, run_here, run_on_tune
+from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
 from raytl.search.outcome import report_on, result_of
-from raytl.search.plan import Spread, SweepPlan
+from raytl.search.plan import CostEstimate, SweepPlan
 from raytl.search.preflight import depth_costs, depths_of, projected, share_epochs
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import SUMMARY, TOTAL_FORMAT, SweepResult, ended, finished, wall_s
+from raytl.search.sweep_state import SweepState
 from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, trial_experiment
-from raytl.search.winner import crown
+from raytl.search.winner import select_winner
 from raytl.search.worker import Result
 from raytl.store.reach import reach
 from raytl.training.driver import plan
@@ -84,11 +84,11 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     """
     reach(experiment.storage)
     on_event = metered(on_event, experiment.name)
-    home = Home(sweep_uri(experiment), apart=TRIALS)
-    folder = home.folder.root
+    run_store = RunStore(sweep_uri(experiment), apart=TRIALS)
+    folder = run_store.folder.root
     if new:
-        home.set_aside(on_event)
-    home.fetch()
+        run_store.set_aside(on_event)
+    run_store.fetch()
     if not add and (folder / SUMMARY).exists() and experiment.search.trials <= ended(folder):
         return finished(folder, experiment)
     made = _made(experiment, on_event)
@@ -96,10 +96,10 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
 
     def store() -> None:
         dropped = checkpoints.taken()
-        home.push_all()
+        run_store.push_all()
         remove(dropped)
 
-    with home.owned(on_event), log_to(folder / "raytl.log", experiment.name), home.kept(on_event, store):
+    with run_store.owned(on_event), log_to(folder / "raytl.log", experiment.name), run_store.kept(on_event, store):
         on_event = logged(on_event)
         started = time.monotonic()
         with _cluster(experiment) as machines:
@@ -109,46 +109,48 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
                 refuse_beyond(experiment.search.budget, _plan(made, machines, add, study))
             shape = trial_shape(experiment.compute, machines)
             limit = fitting(shape, machines).concurrency
-            engine = Engine(experiment.compute.cluster, shape, limit, experiment.compute.max_failures)
+            executor = TrialExecutor(experiment.compute.cluster, shape, limit, experiment.compute.max_failures)
             write_text(folder / "experiment.yaml", to_yaml(experiment))
-            job = replace(_job(made, total), right=home.right)
+            job = replace(_job(made, total), write_token=run_store.write_token)
             if experiment.search.linear_probe:
-                job = _reachable(solved_head(job, folder, engine, on_event), home)
+                job = _reachable(solved_head(job, folder, executor, on_event), run_store)
             before_s = wall_s(folder)
-            meter = Meter(experiment.search, shape, before_s=before_s, trial_s=_spent(study))
-            board = Board(study, experiment.search, meter, epochs_of(experiment), total, on_event, checkpoints)
+            budget_tracker = BudgetTracker(experiment.search, shape, before_s=before_s, trial_s=_spent(study))
+            sweep_state = SweepState(
+                study, experiment.search, budget_tracker, epochs_of(experiment), total, on_event, checkpoints
+            )
             try:
-                _run(board, job, engine, folder)
+                _run(sweep_state, job, executor, folder)
             finally:
-                write_json(folder / "clock.json", {"wall_s": meter.wall_s})
-            _judge(board, folder)
-            winner = crown(study.records(), job, engine, folder, experiment, on_event, checkpoints)
-            if is_remote(home.uri):
+                write_json(folder / "clock.json", {"wall_s": budget_tracker.wall_s})
+            _judge(sweep_state, folder)
+            winner = select_winner(study.records(), job, executor, folder, experiment, on_event, checkpoints)
+            if is_remote(run_store.uri):
                 store()
-                remove(others(job.root, board.wanted()))
+                remove(others(job.root, sweep_state.wanted()))
         seconds = before_s + time.monotonic() - started
         files = report_on(folder, made.plan, experiment, made.space, study, winner, seconds)
-        status: Any = "stopped by budget" if meter.spent() else "finished"
-        values = _stored(result_of(folder, experiment, study, winner, files, seconds), home)
+        status: Any = "stopped by budget" if budget_tracker.spent() else "finished"
+        values = _stored(result_of(folder, experiment, study, winner, files, seconds), run_store)
         result = SweepResult(status=status, **values)
         write_json(folder / SUMMARY, asdict(result))
     return result
 
 
-def _stored(values: dict[str, Any], home: Home) -> dict[str, Any]:
+def _stored(values: dict[str, Any], run_store: RunStore) -> dict[str, Any]:
     """`values` with the places below the sweep's folder as they are where it is kept."""
-    if not is_remote(home.uri):
+    if not is_remote(run_store.uri):
         return values
-    here = str(home.folder.root)
-    return {k: v.replace(here, home.uri, 1) if isinstance(v, str) else v for k, v in values.items()}
+    here = str(run_store.folder.root)
+    return {k: v.replace(here, run_store.uri, 1) if isinstance(v, str) else v for k, v in values.items()}
 
 
-def _reachable(job: SweepJob, home: Home) -> SweepJob:
+def _reachable(job: SweepJob, run_store: RunStore) -> SweepJob:
     """`job` with the place of its solved head where every machine finds it."""
-    if not is_remote(home.uri):
+    if not is_remote(run_store.uri):
         return job
-    home.push()
-    return replace(job, probe=f"{home.uri}/{Path(job.probe).name}")
+    run_store.push()
+    return replace(job, probe=f"{run_store.uri}/{Path(job.probe).name}")
 
 
 def _trials_root(experiment: Experiment) -> str:
@@ -272,7 +274,7 @@ def _plan(made: _Made, machines: list[Node], add: int, study: Study | None = Non
         depths=costs,
         cache_bytes=cache,
         wall_s=wall,
-        gpu_hours=Spread(wall.low * held, wall.likely * held, wall.high * held),
+        gpu_hours=CostEstimate(wall.low * held, wall.likely * held, wall.high * held),
         warnings=(*made.plan.warnings, *_cache_warning(cache, experiment)),
     )
 
@@ -304,42 +306,42 @@ def _job(made: _Made, trials: int) -> SweepJob:
     )
 
 
-def _run(board: Board, job: SweepJob, engine: Engine, folder: Path) -> None:
-    opens = opener(job, engine.shape)
-    if engine.cluster != "none":
-        searcher = StudySearcher(board, engine.limit, engine.max_failures)
-        run_on_tune(searcher, StudyScheduler(board), lambda: board.over, opens, engine, folder / ".ray")
+def _run(sweep_state: SweepState, job: SweepJob, executor: TrialExecutor, folder: Path) -> None:
+    opens = trial_factory(job, executor.shape)
+    if executor.cluster != "none":
+        searcher = StudySearcher(sweep_state, executor.limit, executor.max_failures)
+        run_on_tune(searcher, StudyScheduler(sweep_state), lambda: sweep_state.over, opens, executor, folder / ".ray")
         return
 
     def ask() -> Task | None:
-        asked = board.ask()
+        asked = sweep_state.ask()
         return Task(asked.number, asked.overrides) if asked else None
 
     def take(task: Task, result: Result) -> bool:
         if "failed" in result:
-            board.tell(task.number, "failed", result)
+            sweep_state.tell(task.number, "failed", result)
             return True
-        stop = board.report(task.number, result["epoch"], result)
+        stop = sweep_state.report(task.number, result["epoch"], result)
         if result["done"]:
-            board.tell(task.number, "complete", result)
-        elif stop or board.over:
-            board.tell(task.number, "pruned", result)
-        return stop or board.over
+            sweep_state.tell(task.number, "complete", result)
+        elif stop or sweep_state.over:
+            sweep_state.tell(task.number, "pruned", result)
+        return stop or sweep_state.over
 
     run_here(ask, take, opens)
 
 
-def _judge(board: Board, folder: Path) -> None:
+def _judge(sweep_state: SweepState, folder: Path) -> None:
     """Say why the sweep stopped early, and stop where it has nothing to show."""
-    if (broken := board.meter.broken()) is not None:
+    if (broken := sweep_state.budget_tracker.broken()) is not None:
         raise TrainingError(
-            f"{folder}: the same error ended {board.search.max_errors} trials, so the sweep stopped:\n  {broken}\n"
+            f"{folder}: the same error ended {sweep_state.search.max_errors} trials, so the sweep stopped:\n  {broken}\n"
             "  Mend it and run the same command again to continue; what was told is kept."
         )
-    if not any(record.values for record in board.study.records()):
+    if not any(record.values for record in sweep_state.study.records()):
         raise TrainingError(f"{folder}: no trial came to a score; their reasons are in {folder / 'raytl.log'}")
-    if (spent := board.meter.spent()) is not None:
-        board.on_event(Message(f"{spent}; the sweep ends with what it has", "warning"))
+    if (spent := sweep_state.budget_tracker.spent()) is not None:
+        sweep_state.on_event(Message(f"{spent}; the sweep ends with what it has", "warning"))
 
 
 def _spent(study: Study) -> float:

@@ -11,21 +11,21 @@ from raytl.events import Message, OnEvent, ignore
 from raytl.models import probe
 from raytl.models.backbone import build
 from raytl.models.forward import pick_device
-from raytl.search.execute import Engine
+from raytl.search.executor import TrialExecutor
 from raytl.search.trial import SweepJob
 from raytl.training.allocator import keep_freed_memory
 from raytl.training.head import solve_head
 
 
-def solved_head(job: SweepJob, folder: Path, engine: Engine, on_event: OnEvent) -> SweepJob:
+def solved_head(job: SweepJob, folder: Path, executor: TrialExecutor, on_event: OnEvent) -> SweepJob:
     """`job` with its head solved and saved under `folder`, on a machine of the cluster; a head that is there is kept."""
     target = folder / "head"
     if not (target / probe.CARD).exists():
         on_event(Message("solving the head once for all trials"))
         here = (
-            engine.cluster in ("none", "local") and not engine.shape.gpus
+            executor.cluster in ("none", "local") and not executor.shape.gpus
         )  # with all its cores, and no process to start
-        solved = solve(job, on_event) if here else _on_cluster(job, engine)
+        solved = solve(job, on_event) if here else _on_cluster(job, executor)
         probe.save(solved, target)
         on_event(
             Message(f"linear probe: {_scores(solved, job.experiment.search.metrics[0])}, in {solved.seconds:.1f} s")
@@ -52,9 +52,9 @@ def _scores(solved: probe.Probe, metric: str) -> str:
     return ", ".join(f"{name} {found[name]:.4f}" for name in shown if name in found)
 
 
-def _on_cluster(job: SweepJob, engine: Engine) -> probe.Probe:
+def _on_cluster(job: SweepJob, executor: TrialExecutor) -> probe.Probe:
     import ray
 
-    solver = ray.remote(num_cpus=engine.shape.cpus, num_gpus=engine.shape.gpus)(solve)
+    solver = ray.remote(num_cpus=executor.shape.cpus, num_gpus=executor.shape.gpus)(solve)
     solved: probe.Probe = ray.get(solver.remote(job))
     return solved

@@ -11,12 +11,12 @@ from typing import Any
 from raytl.config.schema import Experiment
 from raytl.config.space import Space
 from raytl.run.atomic import write_text
+from raytl.sanitize import command, csv_cell
 from raytl.search.record import TrialRecord, best_first
 from raytl.search.report.page import Header, write_report
 from raytl.search.study import Study
 from raytl.search.summary import Finalist
 from raytl.search.winner import Winner
-from raytl.shown import command, csv_cell
 from raytl.training.plan import Plan
 
 

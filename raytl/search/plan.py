@@ -31,7 +31,7 @@ class DepthCost:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class CostEstimate:
     """A projection: `low` if pruning goes as it should, `high` if every trial runs to its end at the dearest depth."""
 
     low: float
@@ -64,6 +64,6 @@ class SweepPlan:
     arithmetic: str
     depths: tuple[DepthCost, ...]
     cache_bytes: int
-    wall_s: Spread
-    gpu_hours: Spread
+    wall_s: CostEstimate
+    gpu_hours: CostEstimate
     warnings: tuple[str, ...]

@@ -16,7 +16,7 @@ from raytl.config.space import Space
 from raytl.models.backbone import Backbone, build
 from raytl.models.freeze import apply_freeze
 from raytl.models.prefix import NotTraceable, cut, suffix_backbone
-from raytl.search.plan import DepthCost, Spread
+from raytl.search.plan import CostEstimate, DepthCost
 from raytl.search.trial import SweepJob
 from raytl.training.allocator import keep_freed_memory
 
@@ -126,7 +126,9 @@ def expected_epochs(search: SearchConfig, epochs: int) -> float:
     return total
 
 
-def projected(costs: Sequence[DepthCost], trials: int, concurrency: int, search: SearchConfig, epochs: int) -> Spread:
+def projected(
+    costs: Sequence[DepthCost], trials: int, concurrency: int, search: SearchConfig, epochs: int
+) -> CostEstimate:
     """Seconds of wall time for `trials` trials, their replicates and the refit, `concurrency` at a time."""
     mean = statistics.fmean(cost.epoch_s for cost in costs)
     least, most = min(cost.epoch_s for cost in costs), max(cost.epoch_s for cost in costs)
@@ -139,9 +141,11 @@ def projected(costs: Sequence[DepthCost], trials: int, concurrency: int, search:
         runs = math.ceil(trials / concurrency) * (each * epoch_s + _START_S / 10)
         return runs + math.ceil(again / concurrency) * epochs * epoch_s + epochs * mean + build + _START_S
 
-    return Spread(wall(min(mean, 2 * least), pruned), wall(mean, likely), wall(most, float(epochs)))
+    return CostEstimate(wall(min(mean, 2 * least), pruned), wall(mean, likely), wall(most, float(epochs)))
 
 
 def share_epochs(search: SearchConfig, epochs: int, trials: int, depths: int) -> int:
     """Epochs that all trials of one depth together are expected to read; 0 where nothing is to be shared."""
-    return 0 if search.share == "off" else max(1, round(expected_epochs(search, epochs) * trials / max(1, depths)))
+    return (
+        0 if search.feature_cache == "off" else max(1, round(expected_epochs(search, epochs) * trials / max(1, depths)))
+    )

@@ -137,7 +137,7 @@ def _why(best: Standing, standings: Sequence[Standing]) -> str:
 
 def _why_cheaper(best: Standing, winner: Standing, gap: _Gap) -> str:
     one, other = best.candidate, winner.candidate
-    spread = "one seed" if gap.half is None else f"\u00b1 {gap.half:.4f}"
+    cost_estimate = "one seed" if gap.half is None else f"\u00b1 {gap.half:.4f}"
     saved = (
         f"trains {other.trainable:,} parameters instead of {one.trainable:,}"
         if other.trainable < one.trainable
@@ -145,7 +145,7 @@ def _why_cheaper(best: Standing, winner: Standing, gap: _Gap) -> str:
     )
     return (
         f"trial {one.number} has the best mean ({best.mean:.4f}), trial {other.number} ({winner.mean:.4f}) is within noise of "
-        f"it (they differ by {abs(gap.mean):.4f}, {spread}) and {saved}"
+        f"it (they differ by {abs(gap.mean):.4f}, {cost_estimate}) and {saved}"
     )
 
 

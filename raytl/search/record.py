@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name
 

@@ -17,14 +17,14 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from raytl.cluster.session import nodes
-from raytl.search.execute import TOLD
-from raytl.search.study import Asked
+from raytl.search.executor import TOLD
+from raytl.search.study import Suggestion
 
 
-class Board(Protocol):
+class SweepState(Protocol):
     """Who is asked and told by trial number."""
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         """The next trial; None when there is none, or not yet."""
         ...
 
@@ -41,11 +41,11 @@ class StudySearcher(Searcher):
     """Suggests what the study asks, `limit` trials at a time, and tells it how each ended. A trial whose process is lost
     is suggested again, `max_failures` times."""
 
-    def __init__(self, board: Board, limit: int, max_failures: int) -> None:
+    def __init__(self, sweep_state: SweepState, limit: int, max_failures: int) -> None:
         super().__init__(metric=None, mode=None)
-        self._board, self._limit, self._max_failures = board, limit, max_failures
-        self._live: dict[str, Asked] = {}
-        self._lost: list[Asked] = []
+        self._sweep_state, self._limit, self._max_failures = sweep_state, limit, max_failures
+        self._live: dict[str, Suggestion] = {}
+        self._lost: list[Suggestion] = []
         self._losses: Counter[int] = Counter()
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
@@ -56,7 +56,7 @@ class StudySearcher(Searcher):
         """The next trial's configuration; None while enough of them run or wait, FINISHED when there are no more."""
         if len(self._live) >= self._limit:
             return None
-        asked = self._lost.pop(0) if self._lost else self._board.ask()
+        asked = self._lost.pop(0) if self._lost else self._sweep_state.ask()
         if asked is None:
             return None if self._live else Searcher.FINISHED  # one that is live may be lost, or let others go on
         self._live[trial_id] = asked
@@ -72,23 +72,23 @@ class StudySearcher(Searcher):
         elif result and TOLD in result:
             self._end(asked.number, json.loads(result[TOLD]))
 
-    def _lose(self, asked: Asked) -> None:
+    def _lose(self, asked: Suggestion) -> None:
         if not nodes():
             return  # the cluster went away, not the trial
         self._losses[asked.number] += 1
         if self._losses[asked.number] <= self._max_failures:
             self._lost.append(asked)
         else:
-            self._board.tell(asked.number, "failed", {"failed": "its process was lost too often"})
+            self._sweep_state.tell(asked.number, "failed", {"failed": "its process was lost too often"})
 
     def _end(self, number: int, told: dict[str, Any]) -> None:
         if "failed" in told:
-            self._board.tell(number, "failed", told)
+            self._sweep_state.tell(number, "failed", told)
         elif told["done"]:
-            self._board.report(number, told["epoch"], told)  # Tune shows the scheduler no last result
-            self._board.tell(number, "complete", told)
+            self._sweep_state.report(number, told["epoch"], told)  # Tune shows the scheduler no last result
+            self._sweep_state.tell(number, "complete", told)
         else:
-            self._board.tell(number, "pruned", told)
+            self._sweep_state.tell(number, "pruned", told)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: Optuna's storage is the only truth."""
@@ -103,9 +103,9 @@ class StudySearcher(Searcher):
 class StudyScheduler(FIFOScheduler):
     """Stops a trial when the study says that it fell behind."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, sweep_state: SweepState) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._board = board
+        self._sweep_state = sweep_state
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Return None, so that Tune gives the process of a trial that ended to the next trial that has none.
@@ -117,5 +117,5 @@ class StudyScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE, or STOP."""
         told = json.loads(result[TOLD])
-        stop = self._board.report(trial.config["number"], told["epoch"], told)
+        stop = self._sweep_state.report(trial.config["number"], told["epoch"], told)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)

@@ -30,7 +30,9 @@ class Soup:
     folder: str
 
 
-def cook(kind: Literal["uniform", "greedy"], records: Sequence[TrialRecord], score: Score, folder: Path) -> Soup | None:
+def average_weights(
+    kind: Literal["uniform", "greedy"], records: Sequence[TrialRecord], score: Score, folder: Path
+) -> Soup | None:
     """The soup of `records`, which come best first and have their best checkpoints on disk, saved in `folder`.
 
     `uniform` takes all; `greedy` takes each, in turn, with which the score does not fall. None with fewer than two.

@@ -44,7 +44,7 @@ _DRAWS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Suggestion:
     """A trial to run: Optuna's number, its values, and where they come from; `is_again` when it was under way before."""
 
     number: int
@@ -122,7 +122,7 @@ class Study:
             opened._take_stock()
         return opened
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         """The next trial; None when `trials` were asked, and none that waits can go on yet."""
         self._halve()
         while self._lost:
@@ -133,7 +133,7 @@ class Study:
                 self._over += 1
             elif "overrides" in attrs:
                 self._open[trial.number] = optuna.Trial(self.study, trial._trial_id)
-                return Asked(trial.number, self._record(trial).overrides, attrs["source"], is_again=True)
+                return Suggestion(trial.number, self._record(trial).overrides, attrs["source"], is_again=True)
             else:  # killed between its birth and its first value
                 self.study.tell(trial.number, state=TrialState.FAIL)
         return self._new() if len(self._asked) < self._most else None
@@ -315,7 +315,7 @@ class Study:
     def _at(self, number: int) -> optuna.Trial:
         return optuna.Trial(self.study, self._by_number(number)._trial_id)
 
-    def _new(self) -> Asked:
+    def _new(self) -> Suggestion:
         number = self._born
         for draw in range(_DRAWS):
             self.study.sampler = suggest.sampler(self.search.sampler, self._seed(number, draw), self.space)
@@ -333,7 +333,7 @@ class Study:
         self._asked.append(trial.number)
         self._seen.add(_key(overrides))
         self._open[trial.number] = trial
-        return Asked(trial.number, overrides, source)
+        return Suggestion(trial.number, overrides, source)
 
     def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
         return self.study._storage.get_trial(trial._trial_id)

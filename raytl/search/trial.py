@@ -17,8 +17,8 @@ from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.manifest import Sample
 from raytl.data.relocate import on_this_node
 from raytl.run.folder import working_copy
-from raytl.run.home import Home
-from raytl.store.lease import Right
+from raytl.run.run_store import RunStore
+from raytl.store.lease import WriteToken
 from raytl.store.reach import reach
 from raytl.training.worker import Job
 
@@ -55,21 +55,21 @@ class SweepJob:
     classes: tuple[str, ...]
     probe: str = ""
     share: int = 0
-    right: Right | None = None
+    write_token: WriteToken | None = None
     bit_depth: BitDepth = SIXTEEN_BITS
 
     def experiment_of(self, task: Task) -> Experiment:
         """The experiment that `task` trains."""
         return trial_experiment(self.experiment, task, probe=bool(self.probe), root=self.root)
 
-    def home_of(self, task: Task) -> Home:
+    def run_store_of(self, task: Task) -> RunStore:
         """Where `task` is kept, and where this process works on it."""
-        return Home(f"{self.root}/{task.folder}", right=self.right)
+        return RunStore(f"{self.root}/{task.folder}", write_token=self.write_token)
 
     def job_of(self, task: Task, experiment: Experiment) -> Job:
         """What the workers of `task`, as `experiment` trains it, are given."""
         root = f"{self.root}/{task.folder}"
-        return Job(experiment, root, self.train, self.val, self.classes, self.right, self.bit_depth)
+        return Job(experiment, root, self.train, self.val, self.classes, self.write_token, self.bit_depth)
 
     def on_this_node(self) -> SweepJob:
         """The same as this process sees it: buckets reached as it says, and the samples where this node has them."""

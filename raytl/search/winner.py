@@ -25,13 +25,13 @@ from raytl.models.card import Card, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision, predict_logits
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
-from raytl.run.home import Home
+from raytl.run.run_store import RunStore
 from raytl.search.checkpoints import Checkpoints
-from raytl.search.execute import Engine, opener, run_tasks
+from raytl.search.executor import TrialExecutor, run_tasks, trial_factory
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists, lower_is_better
 from raytl.search.replicas import Replicas
-from raytl.search.soup import Soup, cook
+from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import SweepJob, Task, winner_experiment
 from raytl.search.worker import Result
 from raytl.training.driver import train
@@ -52,10 +52,10 @@ class Winner:
     soup: Soup | None = None
 
 
-def crown(
+def select_winner(
     records: Sequence[TrialRecord],
     sweep: SweepJob,
-    engine: Engine,
+    executor: TrialExecutor,
     folder: Path,
     original: Experiment,
     on_event: OnEvent,
@@ -65,7 +65,7 @@ def crown(
     metric = original.search.metrics[0]
     best = _best_here(finalists(list(records), metric), max(1, original.search.replicates.top), on_event)
     own = {record.number: rescored(record, sweep, metric) for record in best}
-    others = _replicates(best, sweep, engine, folder, on_event, checkpoints)
+    others = _replicates(best, sweep, executor, folder, on_event, checkpoints)
     candidates = [_candidate(record, own[record.number], others) for record in best]
     ranking = rank(candidates, lower_is_better(metric))
     record = next(record for record in best if record.number == ranking.winner)
@@ -81,9 +81,9 @@ def crown(
 
 def brought(record: TrialRecord) -> TrialRecord:
     """The trial with its folder on this machine, whichever it was trained on."""
-    home = Home(record.folder)
-    home.fetch()
-    return replace(record, folder=str(home.folder.root))
+    run_store = RunStore(record.folder)
+    run_store.fetch()
+    return replace(record, folder=str(run_store.folder.root))
 
 
 def _best_here(records: Sequence[TrialRecord], count: int, on_event: OnEvent) -> list[TrialRecord]:
@@ -126,7 +126,9 @@ def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_even
     sign = -1.0 if lower_is_better(metric) else 1.0
     kept = [brought(each) for each in finalists(list(records), metric)[: max(search.keep, search.replicates.top)]]
     card = read_card(RunFolder(Path(kept[0].folder)).best)
-    made = cook(search.soup, kept, lambda module: sign * _score(module, card, sweep, metric), folder / "soup")
+    made = average_weights(
+        search.soup, kept, lambda module: sign * _score(module, card, sweep, metric), folder / "soup"
+    )
     if made is None:
         on_event(Message("no soup: fewer than two trials left a checkpoint", "warning"))
         return None
@@ -139,7 +141,7 @@ def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_even
 def _replicates(
     best: Sequence[TrialRecord],
     sweep: SweepJob,
-    engine: Engine,
+    executor: TrialExecutor,
     folder: Path,
     on_event: OnEvent,
     checkpoints: Checkpoints,
@@ -153,7 +155,7 @@ def _replicates(
     replicas = Replicas(tasks, folder / "replicates.jsonl", search.metrics[0])
     todo = list(iter(replicas.ask, None))
     done = len(tasks) - len(todo)
-    for task, results in run_tasks(todo, opener(sweep, engine.shape), engine):
+    for task, results in run_tasks(todo, trial_factory(sweep, executor.shape), executor):
         replicas.tell(task, _best(results, search.metrics[0]), results[-1])
         checkpoints.drop(f"{sweep.root}/{task.folder}")
         done += 1
@@ -182,7 +184,7 @@ def depth_number(depth: Any) -> int:
 
 def _is_another(experiment: Experiment) -> bool:
     """True when the place of the winner's run holds the run of another winner."""
-    home = Home.of(experiment)
-    home.fetch()
-    folder = home.folder
+    run_store = RunStore.of(experiment)
+    run_store.fetch()
+    folder = run_store.folder
     return folder.experiment.exists() and bool(differences(stored_experiment(folder.experiment).recipe, experiment))

@@ -20,9 +20,9 @@ from raytl.run import journal
 from raytl.run.atomic import write_text
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
-from raytl.run.home import Home
+from raytl.run.run_store import RunStore
+from raytl.search.feature_cache import sharing
 from raytl.search.halving import rungs
-from raytl.search.share import sharing
 from raytl.search.trial import SweepJob, Task, costs
 from raytl.training.checkpoint import Progress, forget_after
 from raytl.training.worker import Ready, prepare
@@ -37,7 +37,7 @@ class TrialRun:
 
     def __init__(self, sweep: SweepJob, task: Task, emit: OnEvent = ignore) -> None:
         self._sweep, self._task, self._emit = sweep, task, emit
-        self._home = sweep.home_of(task)
+        self._home = sweep.run_store_of(task)
         self.folder = self._home.folder
         self._ready: Ready | None = None
         self._epochs: Iterator[Progress] = iter(())
@@ -78,10 +78,10 @@ class TrialRun:
         opened = self._ready is None
         ready = self._ready or self._open()
         progress = next(self._epochs, None)
-        total = ready.setting.experiment.train.epochs
+        total = ready.context.experiment.train.epochs
         last = progress is None or progress.stopped or progress.epoch >= total
         if progress is None or last or may_stop_at(self._sweep.experiment.search, progress.epoch, total):
-            ready.settle()
+            ready.flush()
         records = journal.read(self.folder.metrics, EPOCH_FORMAT)
         where, shared = self._home.uri, ready.shared
         result = last_result(records, where, ready.trainable, last=last, features=shared, opened=opened)
@@ -121,9 +121,9 @@ def install_probe(sweep: SweepJob) -> Callable[[Backbone, int], None] | None:
         return None
 
     def start(backbone: Backbone, depth: int) -> None:
-        home = Home(sweep.probe)
-        home.fetch()
-        probe.install(backbone, probe.load(home.folder.root).start(depth))
+        run_store = RunStore(sweep.probe)
+        run_store.fetch()
+        probe.install(backbone, probe.load(run_store.folder.root).start(depth))
 
     return start
 

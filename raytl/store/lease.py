@@ -111,7 +111,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Right:
+class WriteToken:
     """The right to write below `uri` in the name of whoever took its lease with `token`, in its `generation`; to be handed to
     other processes."""
 
@@ -123,13 +123,15 @@ class Right:
 class Watch:
     """Another process's lease, looked at from here: whoever writes in its name asks before each write."""
 
-    def __init__(self, right: Right | None, store: ObjectStore, clock: Callable[[], float] = own_clock) -> None:
+    def __init__(
+        self, write_token: WriteToken | None, store: ObjectStore, clock: Callable[[], float] = own_clock
+    ) -> None:
         """Of the lease that `right` names; without one, of that which `store` has now, be it none."""
-        self._store, self._clock = (open_store(right.uri) if right else store), clock
+        self._store, self._clock = (open_store(write_token.uri) if write_token else store), clock
         self._etag, self._since = "", 0.0
-        holder = None if right else self._seen().holder
-        self.token = right.token if right else self._token(holder)
-        self.generation = right.generation if right else holder.generation if holder else 0
+        holder = None if write_token else self._seen().holder
+        self.token = write_token.token if write_token else self._token(holder)
+        self.generation = write_token.generation if write_token else holder.generation if holder else 0
 
     def check(self) -> None:
         """Return if it may be written.

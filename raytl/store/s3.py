@@ -34,8 +34,8 @@ from raytl.config.schema import StorageConfig
 from raytl.errors import Conflict, NotFound, Unavailable
 from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo
+from raytl.store.fetch_workers import Route, Wanted, brought, usable
 from raytl.store.files import written_whole
-from raytl.store.lanes import Route, Wanted, brought, usable
 from raytl.store.reach import reached
 from raytl.store.s3_body import body, body_to_file, bound_answers
 from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, size_of, translated

@@ -21,11 +21,11 @@ from raytl.errors import Archived, NotFound, StoreError
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
 from raytl.store.cache import cache_root
-from raytl.store.claims import claim
 from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.files import written_whole
 from raytl.store.keys import fault, files_and_markers, refuse_odd
 from raytl.store.open import open_store
+from raytl.store.pins import pin
 from raytl.store.retry import retried
 from raytl.stored import Format
 from raytl.stored.bounds import Bound
@@ -80,7 +80,7 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
     store = open_store(uri)
     place = _place(store.uri)
     try:
-        claim(place.root)
+        pin(place.root)
         with _locked(place):
             _pull(store, place, only, on_event)
     except OSError as exc:

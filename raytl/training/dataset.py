@@ -11,11 +11,11 @@ from raytl.data.audit import Bad, audit, unread
 from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample, snapshot_id
-from raytl.data.split import Splits, divide, sided
+from raytl.data.split import Splits, apply_splits, divide
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
-from raytl.store.claims import evict
 from raytl.store.contract import ObjectInfo
+from raytl.store.pins import evict
 from raytl.store.sync import not_here, refuse_archived
 
 
@@ -81,6 +81,6 @@ def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent
     if not to_fetch:
         return read_dataset(config, preprocess, on_event)
     refuse_archived(to_fetch)
-    samples = sided(manifest.samples, config)
+    samples = apply_splits(manifest.samples, config)
     splits = divide(samples)
     return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch=to_fetch)

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.cluster.gang import run_group
 from raytl.cluster.metrics import metered
+from raytl.cluster.worker_group import run_group
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
 from raytl.config.schema import Experiment
@@ -24,11 +24,11 @@ from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder, is_remote
-from raytl.run.home import Home
 from raytl.run.logs import log_to, logged
 from raytl.run.plain import encode
 from raytl.run.provenance import PROVENANCE_FORMAT, provenance
-from raytl.shown import command
+from raytl.run.run_store import RunStore
+from raytl.sanitize import command
 from raytl.store.drafts import sweep
 from raytl.store.reach import reach
 from raytl.training.checkpoint import forget_after, progress_of
@@ -70,18 +70,18 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
     """
     reach(experiment.storage)
     on_event = metered(on_event, experiment.name)
-    home = Home.of(experiment)
-    folder = home.folder
+    run_store = RunStore.of(experiment)
+    folder = run_store.folder
     if new:
-        home.set_aside(on_event)
-    home.fetch()
+        run_store.set_aside(on_event)
+    run_store.fetch()
     if folder.experiment.exists():
         _check_same(folder, experiment)
         if folder.finished:
             sweep(folder.root)
-            return _result(home, "already finished")
+            return _result(run_store, "already finished")
     made = plan(experiment, on_event)
-    with home.owned(on_event), log_to(folder.log, experiment.name):
+    with run_store.owned(on_event), log_to(folder.log, experiment.name):
         on_event = logged(on_event)
         for line in made.warnings:
             on_event(Message(line, "warning"))
@@ -89,26 +89,26 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
             on_event(Message(line))
         resumed = progress_of(folder.last) is not None
         _write_head(folder, experiment, made, resumed)
-        home.push()
+        run_store.push()
         run_group(
             train_worker,
-            _job(home, experiment, made),
+            _job(run_store, experiment, made),
             experiment.compute,
             scratch=folder.root / ".ray",
             on_event=on_event,
-            progress=lambda: _position(home),
+            progress=lambda: _position(run_store),
         )
-        home.fetch()
+        run_store.fetch()
         _finish(folder)
-        home.push()
-    return _result(home, "resumed" if resumed else "trained")
+        run_store.push()
+    return _result(run_store, "resumed" if resumed else "trained")
 
 
-def _job(home: Home, experiment: Experiment, made: Plan) -> Job:
+def _job(run_store: RunStore, experiment: Experiment, made: Plan) -> Job:
     splits = made.dataset.splits
-    root = home.uri if is_remote(home.uri) else str(home.folder.root.resolve())
+    root = run_store.uri if is_remote(run_store.uri) else str(run_store.folder.root.resolve())
     depth = made.dataset.depth.depth
-    return Job(experiment, root, splits.train, splits.val, splits.classes, bit_depth=depth, lease=home.right)
+    return Job(experiment, root, splits.train, splits.val, splits.classes, bit_depth=depth, lease=run_store.write_token)
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:
@@ -166,9 +166,9 @@ def _check_data(folder: RunFolder, made: Plan) -> None:
         )
 
 
-def _position(home: Home) -> int:
-    home.fetch()
-    progress = progress_of(home.folder.last)
+def _position(run_store: RunStore) -> int:
+    run_store.fetch()
+    progress = progress_of(run_store.folder.last)
     return progress.epoch * 10**9 + progress.step if progress else 0
 
 
@@ -192,9 +192,9 @@ def _matrix(folder: RunFolder, score: BestScore, classes: int) -> NDArray[np.int
         ) from error
 
 
-def _result(home: Home, status: Literal["trained", "resumed", "already finished"]) -> TrainResult:
-    summary = SUMMARY_FORMAT.typed(home.folder.summary(), f"{home.folder.manifest}: summary")
-    run = home.uri if is_remote(home.uri) else str(home.folder.root)
+def _result(run_store: RunStore, status: Literal["trained", "resumed", "already finished"]) -> TrainResult:
+    summary = SUMMARY_FORMAT.typed(run_store.folder.summary(), f"{run_store.folder.manifest}: summary")
+    run = run_store.uri if is_remote(run_store.uri) else str(run_store.folder.root)
     return TrainResult(
         run=run,
         status=status,

@@ -23,12 +23,12 @@ from raytl.tasks.classification import better
 from raytl.training.checkpoint import Best, Checkpoint, Progress, optimizer_state, restore_optimizer
 from raytl.training.phase import Phase, open_phase
 from raytl.training.stages import TrainStage, stage_at
-from raytl.training.steps import Setting, train_epoch
+from raytl.training.steps import TrainContext, train_epoch
 from raytl.training.validate import EvalBatches, Validation, validate
 
 
 @dataclass(frozen=True)
-class Sink:
+class RunWriter:
     """Where the loop puts what must outlive it; only the leading rank's are called.
 
     `record` takes the metrics of an epoch, `best` the network (evaluated weights inside) with its validation,
@@ -50,12 +50,12 @@ class Outcome:
 
 
 def epochs(
-    setting: Setting,
+    context: TrainContext,
     backbone: Backbone,
     stages: tuple[TrainStage, ...],
     validation: tuple[EvalBatches, NDArray[np.int64]],
     classes: int,
-    sink: Sink,
+    writer: RunWriter,
     resume: Checkpoint | None,
 ) -> Iterator[Progress]:
     """Train from `resume`, or from the start, to the last epoch or the early stop; the progress after each epoch.
@@ -67,16 +67,16 @@ def epochs(
         NonFiniteLoss: the loss became NaN or infinite.
         RunError: the checkpoint is of another plan.
     """
-    progress = _restore(setting, backbone, resume)
+    progress = _restore(context, backbone, resume)
     phase: Phase | None = None
-    while not over(setting.experiment, progress):
+    while not over(context.experiment, progress):
         stage = stage_at(stages, progress.epoch)
         if phase is None or phase.stage != stage:
-            phase = _open(setting, backbone, stage, stages, phase, resume if phase is None else None)
+            phase = _open(context, backbone, stage, stages, phase, resume if phase is None else None)
         progress = replace(progress, trainable=phase.trainable)
-        progress, rates = train_epoch(setting, phase, progress, _saver(setting, phase, sink))
-        progress = _end_epoch(setting, phase, validation, classes, sink, progress, rates)
-        _saver(setting, phase, sink)(progress)
+        progress, rates = train_epoch(context, phase, progress, _saver(context, phase, writer))
+        progress = _end_epoch(context, phase, validation, classes, writer, progress, rates)
+        _saver(context, phase, writer)(progress)
         yield progress
 
 
@@ -85,39 +85,39 @@ def over(experiment: Experiment, progress: Progress) -> bool:
     return progress.stopped or progress.epoch >= experiment.train.epochs
 
 
-def _restore(setting: Setting, backbone: Backbone, resume: Checkpoint | None) -> Progress:
+def _restore(context: TrainContext, backbone: Backbone, resume: Checkpoint | None) -> Progress:
     if resume is None:
         return Progress()
     backbone.module.load_state_dict(resume.model)
-    if setting.average is not None:
-        setting.average.shadow = {name: tensor.to(setting.device) for name, tensor in resume.average.items()}
+    if context.average is not None:
+        context.average.shadow = {name: tensor.to(context.device) for name, tensor in resume.average.items()}
     if resume.scaler:
-        setting.scaler.load_state_dict(resume.scaler)
-    _tell(setting, Resumed(epoch=resume.progress.epoch + 1, step=resume.progress.step))
+        context.scaler.load_state_dict(resume.scaler)
+    _tell(context, Resumed(epoch=resume.progress.epoch + 1, step=resume.progress.step))
     return resume.progress
 
 
 def _open(
-    setting: Setting,
+    context: TrainContext,
     backbone: Backbone,
     stage: TrainStage,
     stages: tuple[TrainStage, ...],
     before: Phase | None,
     resume: Checkpoint | None,
 ) -> Phase:
-    phase = open_phase(backbone, stage, stages, setting.experiment, setting.world, setting.device, before)
+    phase = open_phase(backbone, stage, stages, context.experiment, context.world, context.device, before)
     if resume is not None:
         if resume.progress.step and resume.progress.trainable != phase.trainable:
             raise RunError(
-                f"{setting.experiment.name}: the checkpoint was trained with other parameters learning than the plan "
+                f"{context.experiment.name}: the checkpoint was trained with other parameters learning than the plan "
                 f"says for epoch {resume.progress.epoch + 1}.\n  Run with --new to start over; the old run is kept aside."
             )
         restore_optimizer(phase.optimizer, resume.optimizer)
-    if setting.average is not None:
-        setting.average.follow(phase.followed())
+    if context.average is not None:
+        context.average.follow(phase.followed())
     parameters = list(phase.module.parameters())
     _tell(
-        setting,
+        context,
         StageOpened(
             epoch=stage.first + 1,
             name=stage.name,
@@ -131,25 +131,25 @@ def _open(
 
 
 def _end_epoch(
-    setting: Setting,
+    context: TrainContext,
     phase: Phase,
     validation: tuple[EvalBatches, NDArray[np.int64]],
     classes: int,
-    sink: Sink,
+    writer: RunWriter,
     progress: Progress,
     rates: dict[str, float],
 ) -> Progress:
     """Validate, keep the best, tell, and decide whether to stop; the progress at the next epoch's start."""
-    train, started = setting.experiment.train, time.monotonic()
-    result = validate(setting, phase, *validation, classes)
-    if setting.world.leads:
+    train, started = context.experiment.train, time.monotonic()
+    result = validate(context, phase, *validation, classes)
+    if context.world.is_main:
         pulse.wait_for_touch()
     best = progress.best
     is_best = better(result.metrics, best.metrics if best else None, train.metric)
     if is_best or best is None:
         best = Best(progress.epoch, result.metrics)
-        if setting.world.leads:
-            _keep_best(setting, phase, sink, result, progress.epoch)
+        if context.world.is_main:
+            _keep_best(context, phase, writer, result, progress.epoch)
     metrics = {
         "train/loss": progress.loss_sum / progress.seen,
         "train/images_per_s": progress.seen / progress.seconds,
@@ -158,9 +158,9 @@ def _end_epoch(
         "val/seconds": time.monotonic() - started,
         **{f"lr/{group}": rate for group, rate in rates.items()},
     }
-    if setting.world.leads:
-        sink.record({"epoch": progress.epoch + 1, "stage": phase.stage.name, "best": is_best, **metrics})
-    _tell(setting, EpochEnded(progress.epoch + 1, train.epochs, metrics, is_best, best.epoch + 1))
+    if context.world.is_main:
+        writer.record({"epoch": progress.epoch + 1, "stage": phase.stage.name, "best": is_best, **metrics})
+    _tell(context, EpochEnded(progress.epoch + 1, train.epochs, metrics, is_best, best.epoch + 1))
     return Progress(
         epoch=progress.epoch + 1,
         best=best,
@@ -174,32 +174,32 @@ def _enough(train: TrainConfig, stage: TrainStage, epoch: int, best: int) -> boo
     return 0 < train.early_stop <= epoch - max(best, stage.first) and stage.end == train.epochs
 
 
-def _keep_best(setting: Setting, phase: Phase, sink: Sink, result: Validation, epoch: int) -> None:
-    if setting.average is None:
-        sink.best(phase.module, result, epoch)
+def _keep_best(context: TrainContext, phase: Phase, writer: RunWriter, result: Validation, epoch: int) -> None:
+    if context.average is None:
+        writer.best(phase.module, result, epoch)
     else:
-        with setting.average.swapped_in(phase.module):
-            sink.best(phase.module, result, epoch)
+        with context.average.swapped_in(phase.module):
+            writer.best(phase.module, result, epoch)
 
 
-def _saver(setting: Setting, phase: Phase, sink: Sink) -> Callable[[Progress], None]:
+def _saver(context: TrainContext, phase: Phase, writer: RunWriter) -> Callable[[Progress], None]:
     def save(progress: Progress) -> None:
-        if setting.world.leads:
+        if context.world.is_main:
             pulse.doing(f"storing the checkpoint of epoch {progress.epoch + 1}, step {progress.step}")
             pulse.wait_for_touch()
-            sink.last(
+            writer.last(
                 Checkpoint(
                     progress=progress,
                     model=phase.module.state_dict(),
-                    average=setting.average.shadow if setting.average is not None else {},
+                    average=context.average.shadow if context.average is not None else {},
                     optimizer=optimizer_state(phase.optimizer),
-                    scaler=setting.scaler.state_dict(),
+                    scaler=context.scaler.state_dict(),
                 )
             )
 
     return save
 
 
-def _tell(setting: Setting, event: StageOpened | Resumed | EpochEnded) -> None:
-    if setting.world.leads:
-        setting.emit(event)
+def _tell(context: TrainContext, event: StageOpened | Resumed | EpochEnded) -> None:
+    if context.world.is_main:
+        context.emit(event)

@@ -104,7 +104,7 @@ def _collect(problems: list[RaytlError], make: Callable[[], T]) -> T | None:
 
 def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:
     """Every worker gets an image of every batch, and two where BatchNorm has to take their statistics."""
-    train, workers = experiment.train, experiment.compute.most
+    train, workers = experiment.train, experiment.compute.max_workers
     class_weights(train, dataset.splits.counts()["train"])
     images = len(dataset.splits.train)
     smallest = images // steps_per_epoch(images, train.batch_size)

@@ -31,7 +31,7 @@ EVENT_EVERY_S = 0.5
 _MAX_SEED = 2**63 - 1
 
 
-class PauseAsked(Exception):
+class PauseRequested(Exception):
     """Every rank leaves the loop here, after the step of which a checkpoint was stored."""
 
 
@@ -50,7 +50,7 @@ class TrainBatches(Protocol):
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainContext:
     """What stays the same from the first step of a run to its last."""
 
     experiment: Experiment
@@ -68,7 +68,7 @@ class Setting:
 
 
 def train_epoch(
-    setting: Setting, phase: Phase, progress: Progress, save: Callable[[Progress], None]
+    context: TrainContext, phase: Phase, progress: Progress, save: Callable[[Progress], None]
 ) -> tuple[Progress, dict[str, float]]:
     """Run the rest of the epoch that `progress` stands in; the progress at its end, and the last rates.
 
@@ -78,23 +78,23 @@ def train_epoch(
         NonFiniteLoss: a loss is NaN or infinite.
         PauseAsked: the machines are wanted back; the progress was saved.
     """
-    train, loader = setting.experiment.train, setting.loader
+    train, loader = context.experiment.train, context.loader
     phase.model.train()
-    clock, started = _Clock(setting, progress), time.monotonic()
+    clock, started = _Clock(context, progress), time.monotonic()
     before, saved, rates = progress.seconds, started, {}
     for step, (batch, count) in enumerate(loader.epoch(progress.epoch, progress.step), start=progress.step):
-        _seed_step(train.seed, progress.epoch, step, setting.world.rank)
+        _seed_step(train.seed, progress.epoch, step, context.world.rank)
         rates = phase.set_rates(
-            setting.experiment,
+            context.experiment,
             step=progress.epoch * loader.steps + step,
             total=train.epochs * loader.steps,
             steps=loader.steps,
         )
         place = f"epoch {progress.epoch + 1}, step {step + 1}"
-        pulse.doing(f"forward, backward and the all_reduce of gradients of {place}", waits=setting.world.size > 1)
-        loss, wants_save, pause = _agree(setting, _step(setting, phase, batch, count), saved, place)
+        pulse.doing(f"forward, backward and the all_reduce of gradients of {place}", waits=context.world.size > 1)
+        loss, wants_save, pause = _agree(context, _step(context, phase, batch, count), saved, place)
         if not math.isfinite(loss):
-            raise _non_finite(setting.experiment, progress.epoch, step, loss, rates)
+            raise _non_finite(context.experiment, progress.epoch, step, loss, rates)
         progress = replace(
             progress,
             step=step + 1,
@@ -107,42 +107,42 @@ def train_epoch(
             save(progress)
             saved = time.monotonic()
             if pause:
-                raise PauseAsked
+                raise PauseRequested
         pulse.doing(f"reading the batch after {place}")
     return progress, rates
 
 
-def _step(setting: Setting, phase: Phase, batch: Batch, count: int) -> Tensor:
+def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tensor:
     """One optimizer step; the summed loss of this rank's part of the batch, `()`."""
-    train, optim = setting.experiment.train, setting.experiment.optim
+    train, optim = context.experiment.train, context.experiment.optim
     micro = list(_micro_batches(batch, train.accumulate))
-    summed = torch.zeros((), device=setting.device)
+    summed = torch.zeros((), device=context.device)
     for index, (images, targets) in enumerate(micro):
         last = index == len(micro) - 1
         with torch.enable_grad() if last else phase.without_sync():
-            loss = _loss(setting, phase, images, targets)
+            loss = _loss(context, phase, images, targets)
             # DDP averages over ranks; the sum over all ranks, divided by the global batch, is what is wanted.
-            setting.scaler.scale(loss * (setting.world.size / count)).backward()
+            context.scaler.scale(loss * (context.world.size / count)).backward()
         summed += loss.detach()
-    setting.scaler.unscale_(phase.optimizer)
+    context.scaler.unscale_(phase.optimizer)
     if optim.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(phase.parameters(), optim.clip_norm)
-    setting.scaler.step(phase.optimizer)
-    setting.scaler.update()
+    context.scaler.step(phase.optimizer)
+    context.scaler.update()
     phase.optimizer.zero_grad(set_to_none=True)
-    if setting.average is not None:
-        setting.average.update(phase.followed())
+    if context.average is not None:
+        context.average.update(phase.followed())
     return summed
 
 
-def _loss(setting: Setting, phase: Phase, images: Tensor, targets: Tensor) -> Tensor:
-    inputs = to_input(images, setting.preprocess, setting.device, setting.channels_last)
-    targets = targets.to(setting.device, non_blocking=True)
-    if setting.mix is not None:
-        inputs, targets = setting.mix(inputs, targets)
-    with torch.autocast(setting.device.type, setting.precision, enabled=setting.precision != torch.float32):
+def _loss(context: TrainContext, phase: Phase, images: Tensor, targets: Tensor) -> Tensor:
+    inputs = to_input(images, context.preprocess, context.device, context.channels_last)
+    targets = targets.to(context.device, non_blocking=True)
+    if context.mix is not None:
+        inputs, targets = context.mix(inputs, targets)
+    with torch.autocast(context.device.type, context.precision, enabled=context.precision != torch.float32):
         logits = phase.model(inputs)
-    return setting.loss(logits, targets).sum()
+    return context.loss(logits, targets).sum()
 
 
 def _micro_batches(batch: Batch, accumulate: int) -> list[tuple[Tensor, Tensor]]:
@@ -150,11 +150,11 @@ def _micro_batches(batch: Batch, accumulate: int) -> list[tuple[Tensor, Tensor]]
     return list(zip(batch.images.tensor_split(pieces), batch.targets.tensor_split(pieces), strict=True))
 
 
-def _agree(setting: Setting, loss: Tensor, saved: float, place: str) -> tuple[float, bool, bool]:
+def _agree(context: TrainContext, loss: Tensor, saved: float, place: str) -> tuple[float, bool, bool]:
     """(summed loss of the global batch, whether rank 0's clock asks for a checkpoint, whether a pause is asked for)."""
-    due = setting.world.leads and time.monotonic() - saved >= setting.experiment.train.checkpoint_every_s
+    due = context.world.is_main and time.monotonic() - saved >= context.experiment.train.checkpoint_every_s
     mine = [float(loss), float(due), float(pulse.pause_asked())]
-    summed, wanted, pause = total(setting.world, mine, setting.device, f"the loss of {place}")
+    summed, wanted, pause = total(context.world, mine, context.device, f"the loss of {place}")
     return summed, wanted > 0, pause > 0
 
 
@@ -175,15 +175,15 @@ def _non_finite(experiment: Experiment, epoch: int, step: int, loss: float, rate
 class _Clock:
     """Tells the watcher of steps, a few times a second, from the leading rank."""
 
-    def __init__(self, setting: Setting, progress: Progress) -> None:
-        self._setting = setting
+    def __init__(self, context: TrainContext, progress: Progress) -> None:
+        self._setting = context
         self._told = 0.0
         self._seen, self._at = progress.seen, time.monotonic()
 
     def tell(self, progress: Progress, loss: float, rates: dict[str, float], phase: Phase) -> None:
         now, loader = time.monotonic(), self._setting.loader
         steps = loader.steps
-        if not self._setting.world.leads or (now - self._told < EVENT_EVERY_S and progress.step < steps):
+        if not self._setting.world.is_main or (now - self._told < EVENT_EVERY_S and progress.step < steps):
             return
         self._told = now
         self._setting.emit(

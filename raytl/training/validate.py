@@ -14,10 +14,10 @@ from raytl.data.loader import Batch
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import scores
-from raytl.models.lanes import ordered_logits
+from raytl.models.parallel import ordered_logits
 from raytl.training.agree import follow_lead
 from raytl.training.phase import Phase
-from raytl.training.steps import Setting
+from raytl.training.steps import TrainContext
 
 
 class EvalBatches(Protocol):
@@ -37,22 +37,22 @@ class Validation:
 
 
 def validate(
-    setting: Setting, phase: Phase, loader: EvalBatches, targets: NDArray[np.int64], classes: int
+    context: TrainContext, phase: Phase, loader: EvalBatches, targets: NDArray[np.int64], classes: int
 ) -> Validation:
     """Score the evaluated weights (the average where there is one); the same value on every rank.
 
     `targets (n,)` are those of the whole split.
     """
-    average, moving = setting.average, phase.moving_buffers()
+    average, moving = context.average, phase.moving_buffers()
     # Each rank has BatchNorm statistics of its own share. Rank 0's are taken, and not the mean: they are what a
     # checkpoint inside the epoch holds, so a resumed run ends with the same bits.
-    follow_lead(setting.world, list(moving.values()))
+    follow_lead(context.world, list(moving.values()))
     if average is not None:
-        follow_lead(setting.world, [average.shadow[name] for name in moving])
+        follow_lead(context.world, [average.shadow[name] for name in moving])
     phase.module.eval()
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
-        ids, logits = ordered_logits(phase.module, loader, setting.preprocess, setting.device, setting.precision)
-    _, (logits,) = gather_rows(setting.world, ids, logits, total=len(targets))
+        ids, logits = ordered_logits(phase.module, loader, context.preprocess, context.device, context.precision)
+    _, (logits,) = gather_rows(context.world, ids, logits, total=len(targets))
     return Validation(
         metrics={f"val/{name}": value for name, value in scores(targets, logits).items()},
         confusion=confusion_matrix(targets, logits.argmax(axis=1), classes),

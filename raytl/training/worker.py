@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raytl.cluster.gang import Paused
+from raytl.cluster.worker_group import Paused
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
@@ -34,9 +34,9 @@ from raytl.models.heads import inherit
 from raytl.run import journal
 from raytl.run.atomic import whole_dir, write_json
 from raytl.run.folder import RunFolder
-from raytl.run.home import Home
+from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
-from raytl.store.lease import Right
+from raytl.store.lease import WriteToken
 from raytl.store.reach import reach
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
@@ -45,11 +45,11 @@ from raytl.training.allocator import keep_freed_memory
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import forget_after
 from raytl.training.head import solve_head
-from raytl.training.loop import Outcome, Sink, epochs
+from raytl.training.loop import Outcome, RunWriter, epochs
 from raytl.training.plan import depth_of
 from raytl.training.scalars import write_scalars
 from raytl.training.stages import TrainStage, timeline
-from raytl.training.steps import PauseAsked, Setting, TrainBatches
+from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
 from raytl.training.validate import EvalBatches, Validation
 from raytl.world import World
 
@@ -66,9 +66,9 @@ class Job:
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
     classes: tuple[str, ...]
-    right: Right | None = None
+    write_token: WriteToken | None = None
     bit_depth: BitDepth = SIXTEEN_BITS
-    lease: Right | None = None
+    lease: WriteToken | None = None
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ class Ready:
     """A run made ready on this rank: everything that the loop needs. `shared` tells what it does not compute itself,
     `uploads` takes its checkpoints to the store where they are kept in one."""
 
-    setting: Setting
+    context: TrainContext
     backbone: Backbone
     stages: tuple[TrainStage, ...]
     validation: tuple[EvalBatches, NDArray[np.int64]]
     classes: int
-    sink: Sink
+    writer: RunWriter
     resume: checkpoint.Checkpoint | None
     shared: str = "none"
     uploads: Uploader | None = None
@@ -122,16 +122,16 @@ class Ready:
 
     def epochs(self) -> Iterator[checkpoint.Progress]:
         """Train an epoch at a time."""
-        return epochs(self.setting, self.backbone, self.stages, self.validation, self.classes, self.sink, self.resume)
+        return epochs(self.context, self.backbone, self.stages, self.validation, self.classes, self.writer, self.resume)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Waits until the checkpoints are stored as they are now.
 
         Raises:
             StoreError: they are not.
         """
         if self.uploads is not None:
-            self.uploads.settle()
+            self.uploads.flush()
 
     def close(self) -> None:
         """Ends the loader processes, and waits until the checkpoints are stored.
@@ -139,7 +139,7 @@ class Ready:
         Raises:
             StoreError: they are not.
         """
-        self.setting.loader.close()
+        self.context.loader.close()
         if self.uploads is not None:
             self.uploads.close()
 
@@ -149,7 +149,7 @@ def train_worker(world: World, job: Job, emit: OnEvent) -> Outcome | Paused:
     made = prepare(world, job, emit)
     try:
         return made.fit()
-    except PauseAsked:
+    except PauseRequested:
         return Paused()
     finally:
         made.close()
@@ -168,7 +168,7 @@ def prepare(
     finds what was computed before, `record` writes an epoch's metrics (the journal and TensorBoard by default)."""
     experiment = job.experiment
     reach(experiment.storage)
-    job = _on_this_node(job, emit if world.leads else ignore)
+    job = _on_this_node(job, emit if world.is_main else ignore)
     device = _device(experiment)
     if device.type == "cpu":
         keep_freed_memory()
@@ -179,45 +179,45 @@ def prepare(
         start(backbone, depth)
     layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-    home, uploads = _home(world, job, emit, device)
-    resume = checkpoint.load(home.folder.last)
-    if start is None and resume is None and experiment.transfer.head_start == "solved" and world.leads:
+    run_store, uploads = _home(world, job, emit, device)
+    resume = checkpoint.load(run_store.folder.last)
+    if start is None and resume is None and experiment.transfer.head_start == "solved" and world.is_main:
         # the others get it when DDP sends them rank 0's weights
         solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
         probe.install(backbone, solved.start(depth))
-    if start is None and resume is None and experiment.transfer.head_start == "weights" and world.leads:
+    if start is None and resume is None and experiment.transfer.head_start == "weights" and world.is_main:
         new = inherit(backbone, experiment.model.weights, job.classes)
         told = f"; new: {', '.join(new)}" if new else ""
         emit(Message(f"the head goes on from {experiment.model.weights}{told}"))
     precision = pick_precision(experiment.train.precision, device)
     shared = share(backbone, depth, precision) if share is not None else None
-    setting = _setting(world, job, backbone, device, emit, shared)
+    context = _setting(world, job, backbone, device, emit, shared)
     return Ready(
-        setting=setting,
+        context=context,
         backbone=shared.backbone if shared else backbone,
         stages=timeline(experiment.transfer, depth, experiment.train.epochs),
         validation=_validation(world, job, backbone, device, shared),
         classes=len(job.classes),
-        sink=_sink(home.folder, job, backbone, record or _record, uploads),
+        writer=_writer(run_store.folder, job, backbone, record or _record, uploads),
         uploads=uploads,
         resume=resume,
         shared=shared.told if shared else "none",
     )
 
 
-def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[Home, Uploader | None]:
+def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[RunStore, Uploader | None]:
     """The run's folder on this node, the same on all: rank 0 first stores what only its node has, then the others fetch."""
-    home, uploads = Home(job.root, right=job.right), None
-    if world.leads:
-        home.fetch()
-        uploads = home.uploader(emit, job.lease)
-        forget_after(home.folder)
+    run_store, uploads = RunStore(job.root, write_token=job.write_token), None
+    if world.is_main:
+        run_store.fetch()
+        uploads = run_store.uploader(emit, job.lease)
+        forget_after(run_store.folder)
         if uploads is not None:
-            uploads.catch_up()
+            uploads.upload_pending()
     total(world, [0.0], device, "having fetched the run's folder")
-    if not world.leads:
-        home.fetch()
-    return home, uploads
+    if not world.is_main:
+        run_store.fetch()
+    return run_store, uploads
 
 
 def _on_this_node(job: Job, emit: OnEvent) -> Job:
@@ -251,11 +251,11 @@ def _seed(experiment: Experiment) -> None:
 
 def _setting(
     world: World, job: Job, backbone: Backbone, device: torch.device, emit: OnEvent, shared: Shared | None
-) -> Setting:
+) -> TrainContext:
     experiment = job.experiment
     train = experiment.train
     precision = pick_precision(train.precision, device)
-    return Setting(
+    return TrainContext(
         experiment=experiment,
         world=world,
         device=device,
@@ -283,7 +283,7 @@ def _targets(job: Job, samples: tuple[Sample, ...]) -> list[int]:
 
 def _train_loader(world: World, job: Job, backbone: Backbone, device: torch.device, emit: OnEvent) -> TrainLoader:
     experiment, targets = job.experiment, _targets(job, job.train)
-    say = emit if world.leads else ignore
+    say = emit if world.is_main else ignore
     return TrainLoader(
         open_images(job.train, backbone.preprocess, experiment.data, say),
         targets,
@@ -311,13 +311,13 @@ def _validation(
     return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=world), targets
 
 
-def _sink(
+def _writer(
     folder: RunFolder,
     job: Job,
     backbone: Backbone,
     record: Callable[[RunFolder, Mapping[str, float | str]], None],
     uploads: Uploader | None,
-) -> Sink:
+) -> RunWriter:
     """What the loop writes; the best checkpoint is of the whole network, also where only its top is trained."""
     card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest)
 
@@ -333,7 +333,7 @@ def _sink(
         checkpoint.save(folder.last, state)
         stored(folder.last)
 
-    return Sink(record=lambda values: record(folder, values), best=best, last=last)
+    return RunWriter(record=lambda values: record(folder, values), best=best, last=last)
 
 
 def _best(folder: RunFolder, card: Card, module: torch.nn.Module, result: Validation, epoch: int) -> None:

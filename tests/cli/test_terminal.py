@@ -12,7 +12,7 @@ from rich.text import Text
 
 from raytl.cli.terminal import INTERRUPTED, Terminal, error_text, guarded
 from raytl.errors import ConfigError, RaytlError, Unavailable
-from raytl.shown import command
+from raytl.sanitize import command
 
 Fail = Callable[[], None]
 

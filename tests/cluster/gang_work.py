@@ -30,12 +30,12 @@ def add_ranks(world: World, orders: Orders, emit: OnEvent) -> tuple[int, int, fl
     if world.size > 1:
         dist.all_reduce(value)
     emit(Message(f"rank {world.rank} of {world.size}"))
-    if world.leads and orders.die_once and not Path(orders.die_once).exists():
+    if world.is_main and orders.die_once and not Path(orders.die_once).exists():
         Path(orders.die_once).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    if world.leads and orders.fail == "user":
+    if world.is_main and orders.fail == "user":
         raise NonFiniteLoss("the loss became nan in epoch 1")
-    if world.leads and orders.fail == "bug":
+    if world.is_main and orders.fail == "bug":
         raise ZeroDivisionError("a bug")
     if world.size > 1:
         dist.barrier()

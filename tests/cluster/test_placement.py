@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytl.cluster.placement import Place, most_cpus, place, wish
+from raytl.cluster.placement import Place, min_resources, most_cpus, place
 from raytl.config.schema import ComputeConfig, ElasticWorkers
 from raytl.errors import ConfigError
 
@@ -47,8 +47,8 @@ def test_a_number_that_may_vary_is_as_large_as_there_is_room_for() -> None:
 
 
 def test_what_is_wished_for_machines_that_are_not_there_yet_is_a_gpu_and_a_cpu_each() -> None:
-    assert wish(ComputeConfig(workers=4, device="cuda"), [(2, 0)]) == Place(4, {"CPU": 1.0, "GPU": 1.0})
-    assert wish(ComputeConfig(workers=TWO_TO_FOUR, device="cuda"), []) == Place(2, {"CPU": 1.0, "GPU": 1.0})
+    assert min_resources(ComputeConfig(workers=4, device="cuda"), [(2, 0)]) == Place(4, {"CPU": 1.0, "GPU": 1.0})
+    assert min_resources(ComputeConfig(workers=TWO_TO_FOUR, device="cuda"), []) == Place(2, {"CPU": 1.0, "GPU": 1.0})
 
 
 def test_workers_that_fit_on_no_machine_are_refused_with_the_machines() -> None:

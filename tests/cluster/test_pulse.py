@@ -24,8 +24,8 @@ def nobody_watches() -> Iterator[None]:
 
 def test_a_beat_says_what_is_done_for_how_long_and_where_in_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     pulse.doing("all_reduce of the loss", waits=True)
-    beat = _now(World(1, 2, 1), "10.0.0.2", "n", threading.get_ident())
-    assert (beat.rank, beat.host, beat.doing, beat.waits, beat.line) == (
+    heartbeat = _now(World(1, 2, 1), "10.0.0.2", "n", threading.get_ident())
+    assert (heartbeat.rank, heartbeat.host, heartbeat.doing, heartbeat.waits, heartbeat.line) == (
         1,
         "10.0.0.2",
         "all_reduce of the loss",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from raytl.cluster.beat import Ask, Beat
+from raytl.cluster.heartbeat import Ask, Heartbeat
 from raytl.cluster.machines import Machine
 from raytl.cluster.watch import wanted
 
 STAYS, LEAVES = Machine("a", (1, 0), (0, 0)), Machine("b", (1, 0), (0, 0), leaves=True)
-BEATS = [Beat(0, "10.0.0.1", "a", 1, "x", False, 0.0), Beat(1, "10.0.0.2", "b", 2, "x", False, 0.0)]
+BEATS = [Heartbeat(0, "10.0.0.1", "a", 1, "x", False, 0.0), Heartbeat(1, "10.0.0.2", "b", 2, "x", False, 0.0)]
 
 
 def test_nothing_is_asked_while_all_is_well() -> None:

@@ -108,7 +108,7 @@ BROKEN: list[tuple[rules.Rule, str, str, str]] = [
     (rules.retrains, CRON, "-m raytl retrain", "-m raytl train"),
     (rules.retrains, RAY_CRON, "experiment.yaml --set", "experiment.yaml --sett"),
     (rules.retrains, DAG, "submit retrain", "submit train"),
-    (rules.retrains, DAG, "--raytl image", "--raytl images"),
+    (rules.retrains, DAG, "--code image", "--code images"),
     (rules.retrains, SERVICE, "raytl retrain", "raytl tune"),
     (rules.retrains, CRONTAB, "raytl retrain /etc", "raytl retrain --new /etc"),
     (rules.ticks_do_not_pile_up, CRON, "concurrencyPolicy: Forbid", "concurrencyPolicy: Allow"),

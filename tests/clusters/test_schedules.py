@@ -164,5 +164,5 @@ def test_airflow_asks_the_cluster_and_waits() -> None:
     dag, task = schedules.airflow(text_of("airflow-retrain.py"))
     assert (dag["dag_id"], dag["schedule"], task["append_env"]) == ("retrain", "0 6 * * *", True)
     assert schedules.words("airflow-retrain.py", text_of("airflow-retrain.py")) == [
-        "submit", "retrain", "/etc/raytl/experiment.yaml", "--raytl", "image", "--wait"
+        "submit", "retrain", "/etc/raytl/experiment.yaml", "--code", "image", "--wait"
     ]  # fmt: skip

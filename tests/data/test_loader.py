@@ -105,8 +105,8 @@ def test_the_view_of_a_sample_does_not_depend_on_the_world(size: int) -> None:
         parts = [rank[step] for rank in ranks]
         assert [n for _, n in parts] == [count] * size
         assert sorted(i for b, _ in parts for i in b.ids.tolist()) == sorted(whole.ids.tolist())
-    everywhere = {k: v for rank in ranks for k, v in by_id(rank).items()}
-    assert all(torch.equal(image, everywhere[i]) for i, image in by_id(solo).items())
+    on_each_node = {k: v for rank in ranks for k, v in by_id(rank).items()}
+    assert all(torch.equal(image, on_each_node[i]) for i, image in by_id(solo).items())
 
 
 def test_each_epoch_shows_another_view() -> None:

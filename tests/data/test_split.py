@@ -12,7 +12,7 @@ import pytest
 
 from raytl.config.schema import DataConfig
 from raytl.data.manifest import Sample
-from raytl.data.split import LockedSplit, assign, divide, position, sided
+from raytl.data.split import LockedSplit, apply_splits, assign, divide, position
 from raytl.errors import DataError
 
 
@@ -149,13 +149,13 @@ def test_sides_that_were_written_down_count_for_more_than_the_hash(tmp_path: Pat
     ]
     path = tmp_path / "sides.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = sided(these, DataConfig(uri="x", sides=str(path)))
+    found = apply_splits(these, DataConfig(uri="x", split_file=str(path)))
     assert [(s.key, s.split) for s in found] == [("a/0.jpg", "test"), ("a/1.jpg", "val"), ("b/1.jpg", "train")]
     path.write_text(json.dumps({"key": "cafe\u0301/0.jpg", "split": "val"}))  # as macOS spells it
-    assert len(sided([Sample("caf\u00e9/0.jpg", "", "a")], DataConfig(uri="x", sides=str(path)))) == 1
+    assert len(apply_splits([Sample("caf\u00e9/0.jpg", "", "a")], DataConfig(uri="x", split_file=str(path)))) == 1
     path.write_text("a/0.jpg,test")
     with pytest.raises(DataError, match="cannot be read as a line of key and split"):
-        sided(these, DataConfig(uri="x", sides=str(path)))
+        apply_splits(these, DataConfig(uri="x", split_file=str(path)))
     path.write_text(json.dumps({"key": "c/0.jpg", "split": "test"}))
     with pytest.raises(DataError, match="names none of the 6 images"):
-        sided(these, DataConfig(uri="x", sides=str(path)))
+        apply_splits(these, DataConfig(uri="x", split_file=str(path)))

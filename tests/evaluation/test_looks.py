@@ -17,8 +17,8 @@ from raytl.events import Event, Message, Recorder, Work
 from raytl.registry.registry import Registry
 from raytl.run import RunFolder, atomic
 from raytl.run.atomic import replace_dir
-from raytl.run.home import Home
 from raytl.run.ledger import looks
+from raytl.run.run_store import RunStore
 from raytl.store.lease import held
 from raytl.store.memory import MemoryStore
 from raytl.store.open import open_store
@@ -44,7 +44,7 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, place: str, how: Callable[..., No
 @pytest.mark.parametrize(
     "place",
     [
-        "raytl.run.home.Home.push",
+        "raytl.run.run_store.Home.push",
         "raytl.evaluation.evaluate.score_shard",
         "raytl.evaluation.evaluate.bootstrap",
         "raytl.evaluation.evaluate.pictures",
@@ -92,36 +92,36 @@ def test_a_process_that_died_after_its_report_leaves_it_to_be_shown(
 
 
 @pytest.fixture
-def in_bucket(run: RunFolder, own_cache: Path) -> Home:
+def in_bucket(run: RunFolder, own_cache: Path) -> RunStore:
     """The run in a bucket."""
-    home = Home(f"memory://{own_cache}/runs/demo")
-    shutil.copytree(run.root, home.folder.root)
-    home.push_all()
-    return home
+    run_store = RunStore(f"memory://{own_cache}/runs/demo")
+    shutil.copytree(run.root, run_store.folder.root)
+    run_store.push_all()
+    return run_store
 
 
 @pytest.mark.parametrize("before", ["its report", "its report was stored"])
 def test_a_look_at_a_run_in_a_bucket_that_died_is_finished_by_another_machine(
-    in_bucket: Home, own_cache: Path, monkeypatch: pytest.MonkeyPatch, before: str
+    in_bucket: RunStore, own_cache: Path, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
-    home = in_bucket
-    push, calls = Home.push, iter((True, False))
+    run_store = in_bucket
+    push, calls = RunStore.push, iter((True, False))
 
-    def second_push_killed(self: Home) -> None:
+    def second_push_killed(self: RunStore) -> None:
         push(self) if next(calls) else _killed()
 
     place, how = {
         "its report": ("raytl.evaluation.evaluate.score_shard", _killed),
-        "its report was stored": ("raytl.run.home.Home.push", second_push_killed),
+        "its report was stored": ("raytl.run.run_store.Home.push", second_push_killed),
     }[before]
     with killed_in(monkeypatch, place, how), pytest.raises(Killed, match=r"^$"):
-        evaluate(home.uri, resamples=20)
+        evaluate(run_store.uri, resamples=20)
     shutil.rmtree(own_cache)
-    found = evaluate(home.uri, resamples=20)
-    assert (found.look, len(looks(home.folder))) == (1, 1)
+    found = evaluate(run_store.uri, resamples=20)
+    assert (found.look, len(looks(run_store.folder))) == (1, 1)
     shutil.rmtree(own_cache)
     monkeypatch.setattr("raytl.evaluation.evaluate.score_shard", _killed)
-    assert as_json(evaluate(home.uri, resamples=20)) == as_json(found)
+    assert as_json(evaluate(run_store.uri, resamples=20)) == as_json(found)
 
 
 def _disk_full(*_: object, **__: object) -> None:
@@ -155,7 +155,7 @@ def test_a_look_that_the_disk_has_no_room_to_record_is_not_taken(
 
 
 def test_a_disk_that_fills_after_a_look_was_stored_in_a_bucket_costs_no_look(
-    in_bucket: Home, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    in_bucket: RunStore, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, writes = atomic.write_bytes, iter((False, True))
 
@@ -178,7 +178,7 @@ def test_a_disk_that_fills_after_a_look_was_stored_in_a_bucket_costs_no_look(
 
 @pytest.mark.parametrize("before", ["no look", "an unfinished look"])
 def test_of_two_machines_that_look_at_a_run_in_a_bucket_at_once_the_second_is_told_who_does(
-    in_bucket: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+    in_bucket: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
     if before == "an unfinished look":
         with killed_in(monkeypatch, "raytl.evaluation.evaluate.score_shard"), pytest.raises(Killed, match=r"^$"):
@@ -239,7 +239,7 @@ def test_a_look_that_is_being_taken_is_not_one_that_died(run: RunFolder) -> None
 
 
 def test_a_stored_report_is_shown_to_whoever_may_only_read_the_bucket(
-    in_bucket: Home, monkeypatch: pytest.MonkeyPatch
+    in_bucket: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = evaluate(in_bucket.uri, resamples=20)
 

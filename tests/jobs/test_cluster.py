@@ -132,7 +132,7 @@ def experiment(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
 def test_a_tick_retrains_on_the_cluster_and_the_next_one_is_another_job(
     raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
 ) -> None:
-    words = ("submit", "retrain", experiment, "--raytl", "code", "--wait", "--json", "--set")
+    words = ("submit", "retrain", experiment, "--code", "code", "--wait", "--json", "--set")
     found = []
     for _ in range(2):
         code, out, err = raytl(*words, f"retrain.registry={tmp_path}/models")
@@ -148,7 +148,7 @@ def test_a_tick_retrains_on_the_cluster_and_the_next_one_is_another_job(
 def test_a_job_that_was_stopped_is_gone_on_with_and_the_same_again_attaches(
     raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
 ) -> None:
-    train = ("submit", "train", experiment, "--set", "train.epochs=40", "--raytl", "code")
+    train = ("submit", "train", experiment, "--set", "train.epochs=40", "--code", "code")
     code, out, err = raytl(*train, "--json")
     assert code == 0, err
     job, run = json.loads(out)["id"], tmp_path / "runs" / "tiny"
@@ -177,7 +177,7 @@ def test_a_job_that_was_stopped_is_gone_on_with_and_the_same_again_attaches(
     assert "is there already, succeeded" in err
     assert done["id"] in raytl("jobs")[1]
     assert "tiny: trained, resumed after an interruption" in raytl("logs", done["id"])[1]
-    code, out, err = raytl("submit", "evaluate", experiment, "--raytl", "code", "--wait")
+    code, out, err = raytl("submit", "evaluate", experiment, "--code", "code", "--wait")
     assert code == 0, err
     assert (run / "evaluation" / "test" / "report.md").exists()
 
@@ -186,7 +186,7 @@ def test_a_job_that_fails_says_why_and_ends_with_its_code(
     raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(tmp_path / "photos")
-    code, out, err = raytl("submit", "train", experiment, "--raytl", "code", "--wait")
+    code, out, err = raytl("submit", "train", experiment, "--code", "code", "--wait")
     assert code == 2
     assert "does not exist" in err and "exit code" in out
 
@@ -200,7 +200,7 @@ def test_without_the_token_nothing_is_told_and_nothing_is_taken(
         monkeypatch.setenv("RAY_AUTH_TOKEN", token)
         for words in (
             ("jobs",),
-            ("submit", "train", experiment, "--new", "--raytl", "code"),
+            ("submit", "train", experiment, "--new", "--code", "code"),
             ("stop", "x"),
             ("logs", "x"),
         ):

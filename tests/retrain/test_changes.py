@@ -23,7 +23,7 @@ def test_what_differs_is_counted_by_class() -> None:
     now = [replace(BEFORE[0], label="b"), *BEFORE[2:], Sample("c/1", "", "c", "train", "c1")]
     found = changes("s", 1, BEFORE, now, ("a", "b"), unreadable=2, left_out={"why": ("x",)})
     assert (found.added, found.removed, found.relabelled) == ({"c": 1}, {"a": 1}, {"a -> b": 1})
-    assert (found.new_classes, found.vanished, found.new_samples) == ({"c": 1}, (), 2)
+    assert (found.new_classes, found.removed_classes, found.new_samples) == ({"c": 1}, (), 2)
     assert found.balance == {"a": (0.5, 1 / 6), "b": (0.5, 4 / 6), "c": (0.0, 1 / 6)}
     assert (found.unreadable, found.left_out) == (2, {"why": 1})
     assert [each.digest for each in came(BEFORE, now)] == ["c1"]
@@ -32,5 +32,5 @@ def test_what_differs_is_counted_by_class() -> None:
 
 def test_a_class_without_training_images_has_vanished() -> None:
     now = [each for each in BEFORE if each.label == "b" or each.split == "test"]
-    assert changes("s", 1, BEFORE, now, ("a", "b")).vanished == ("a",)
+    assert changes("s", 1, BEFORE, now, ("a", "b")).removed_classes == ("a",)
     assert changes("s", None, (), now, ()).new_classes == {}

@@ -9,7 +9,7 @@ import pytest
 
 from raytl.config.retrain import GateConfig
 from raytl.metrics.paired import Paired
-from raytl.retrain.gate import Contest, Keep, Promote, Reject, Slice, Verdict, judge
+from raytl.retrain.gate import Comparison, Keep, Promote, Reject, Slice, Verdict, judge
 
 GATE = GateConfig(margin=0.0, confidence=0.95, max_class_drop=0.05, max_latency_ms=30, max_size_mb=20)
 
@@ -24,15 +24,15 @@ def part(name: str = "glass", before: float = 0.9, after: float = 0.9, p: float 
     return Slice(name, 80, before, after, 1, 9, p, is_class)
 
 
-def contest(**values: Any) -> Contest:
-    found = Contest(
+def contest(**values: Any) -> Comparison:
+    found = Comparison(
         evaluation="e", images=400, looks=3, champion=4, challenger=5, same_weights=False, metrics={}, champion_metrics={},
         paired=pair(), slices=(), latency_ms=10.0, champion_latency_ms=10.0, size_bytes=9_000_000,
     )  # fmt: skip
     return replace(found, **values)
 
 
-ROWS: list[tuple[str, Contest, type[Verdict], str]] = [
+ROWS: list[tuple[str, Comparison, type[Verdict], str]] = [
     ("the first", contest(champion=None, paired=None), Promote, "the first version; 400 evaluation images"),
     ("the first, too slow", contest(champion=None, paired=None, latency_ms=31), Reject, "an image takes 31.0 ms, at most 30"),
     ("better", contest(), Promote, "balanced accuracy 90.0 % -> 93.0 % (+3.0 points"),
@@ -54,7 +54,7 @@ ROWS: list[tuple[str, Contest, type[Verdict], str]] = [
 
 
 @pytest.mark.parametrize(("what", "found", "kind", "told"), ROWS, ids=[row[0] for row in ROWS])
-def test_the_rules(what: str, found: Contest, kind: type[Verdict], told: str) -> None:
+def test_the_rules(what: str, found: Comparison, kind: type[Verdict], told: str) -> None:
     verdict = judge(found, GATE)
     assert type(verdict) is kind
     assert told in "; ".join(verdict.reasons)

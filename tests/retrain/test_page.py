@@ -17,7 +17,7 @@ from raytl.metrics.drift import Drift, Sureness
 from raytl.metrics.paired import Paired
 from raytl.registry.record import CHAMPION, Move, Record
 from raytl.retrain.changes import Changes
-from raytl.retrain.gate import Contest, Promote, Slice
+from raytl.retrain.gate import Comparison, Promote, Slice
 from raytl.retrain.page.markup import Markup, page, table, tag
 from raytl.retrain.page.registry import registry_page
 from raytl.retrain.page.tick import Flip, tick_page
@@ -36,7 +36,7 @@ TICK = Tick(
         {"red": (0.5, 0.25)}, 3, {"looks like an evaluation image": 4}, Drift(100, 0.4, 0.7, 0.002, 0.1, 0.002),
         Sureness(0.9, 0.8, 0.01), {"red": (3, 4)},
     ),
-    contest=Contest(
+    contest=Comparison(
         evaluation="e" * 16, images=400, looks=7, champion=1, challenger=2, same_weights=False, metrics={"accuracy": 0.93},
         champion_metrics={"accuracy": 0.9}, latency_ms=9.0, champion_latency_ms=8.0, size_bytes=10**7, unknown=(EVIL,),
         paired=Paired("accuracy", 0.9, 0.93, 0.03, 0.01, 0.05, 0.012, 20, 8, 0.01, 0.99),

@@ -51,7 +51,7 @@ ROWS: list[tuple[str, Known, Changes, type[Decision], str]] = [
     ("drift by chance", known(), changed(added={"a": 40}, drift=drifted(0.3, 0.2)), Skip, "drift 0.30 (p 0.20) of 0.1"),
     ("a little drift", known(), changed(added={"a": 40}, drift=drifted(0.05, 0.01)), Skip, "drift 0.05"),
     ("due", known(days=30), changed(added={"a": 1}), Train, "the last training was 30 d ago, and 30 d is the longest"),
-    ("vanished", known(), changed(added={"a": 500}, vanished=("b",)), Skip, "no training images are left of 'b'"),
+    ("vanished", known(), changed(added={"a": 500}, removed_classes=("b",)), Skip, "no training images are left of 'b'"),
     ("a search is due", known(since_search=9), changed(added={"a": 500}), Search, "9 trainings since the last search"),
     ("no search yet", known(since_search=8), changed(added={"a": 500}), Train, "500 new"),
 ]  # fmt: skip
@@ -65,11 +65,11 @@ def test_the_rules(what: str, state: Known, changes: Changes, kind: type[Decisio
 
 
 def test_a_vanished_class_asks_for_attention_unless_it_may_go() -> None:
-    gone = changed(added={"a": 500}, vanished=("b",))
+    gone = changed(added={"a": 500}, removed_classes=("b",))
     found = decide(known(), gone, NOW, POLICY)
     assert isinstance(found, Skip)
     assert found.attention
-    drop = POLICY.model_copy(update={"how": POLICY.how.model_copy(update={"vanished_classes": "drop"})})
+    drop = POLICY.model_copy(update={"how": POLICY.how.model_copy(update={"removed_classes": "drop"})})
     assert isinstance(decide(known(), gone, NOW, drop), Train)
 
 

@@ -12,7 +12,7 @@ from raytl.errors import RunError, TestLockedError
 from raytl.run import ledger
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
-from raytl.run.ledger import LedgerEntry, looks, one_look_at_a_time, unlock
+from raytl.run.ledger import LedgerEntry, exclusive_test_access, looks, unlock
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
@@ -74,12 +74,12 @@ def test_many_looks_at_the_same_moment_are_recorded_as_one(folder: RunFolder) ->
 
 def test_one_process_at_a_time_looks(folder: RunFolder) -> None:
     with (
-        one_look_at_a_time(folder),
+        exclusive_test_access(folder),
         pytest.raises(RunError, match="another process is evaluating"),
-        one_look_at_a_time(folder),
+        exclusive_test_access(folder),
     ):
         pass
-    with one_look_at_a_time(folder):
+    with exclusive_test_access(folder):
         pass
 
 

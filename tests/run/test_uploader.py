@@ -12,7 +12,7 @@ from raytl.errors import Conflict, StoreError, Unavailable
 from raytl.events import Message, Recorder
 from raytl.run.mirror import BEST, LAST, Mirror
 from raytl.run.uploader import Uploader
-from raytl.store.lease import Right, take
+from raytl.store.lease import WriteToken, take
 from raytl.store.memory import MemoryStore
 
 FOLDERS = (BEST, LAST)
@@ -127,7 +127,7 @@ def test_what_an_earlier_process_left_unpushed_goes_up_first(mirror: Mirror, tmp
     for name in FOLDERS:
         write(mirror, name, f"{name} of one that was killed")
     uploader = Uploader(mirror)
-    uploader.catch_up()
+    uploader.upload_pending()
     assert [stored(mirror, tmp_path, name) for name in FOLDERS] == [
         f"{name} of one that was killed" for name in FOLDERS
     ]
@@ -160,12 +160,12 @@ def test_a_late_write_of_one_that_had_the_right_before_is_written_over(mirror: M
     sweep = MemoryStore(str(tmp_path / "sweep"))
     trial = MemoryStore(f"{sweep.name}/trials/one")
     ours, late = Mirror(trial, tmp_path / "ours"), Mirror(trial, tmp_path / "late")
-    uploader = Uploader(ours, right=Right(sweep.uri, take(sweep).holder.token, 1))
+    uploader = Uploader(ours, write_token=WriteToken(sweep.uri, take(sweep).holder.token, 1))
     write(late, LAST, "late")
     late.push_folder(LAST, late.root / LAST)
     write(ours, LAST, "ours")
     uploader.give(LAST)
-    uploader.settle()
+    uploader.flush()
     assert stored(ours, tmp_path, LAST) == "ours"
     write(late, LAST, "later")
     with pytest.raises(Conflict, match="another raytl took over"):
@@ -177,10 +177,10 @@ def test_checkpoints_wait_while_the_driver_is_not_heard_of(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = take(mirror.store)
-    uploader = Uploader(mirror, watcher := Recorder(), Right(mirror.store.uri, lease.holder.token, 1))
+    uploader = Uploader(mirror, watcher := Recorder(), WriteToken(mirror.store.uri, lease.holder.token, 1))
     write(mirror, LAST, "1")
     uploader.give(LAST)
-    uploader.settle()
+    uploader.flush()
     monkeypatch.setattr("raytl.store.lease.TERM_S", 0.0)
     write(mirror, LAST, "2")
     uploader.give(LAST)

@@ -8,7 +8,7 @@ import pytest
 
 from raytl.config.places import sweep_uri
 from raytl.events import Event, TrialChanged
-from raytl.run.home import Home
+from raytl.run.run_store import RunStore
 from raytl.search.driver import tune
 from raytl.store.open import open_store
 from tests.conftest import S3, SWIFT
@@ -43,7 +43,7 @@ def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
     assert outline(broken, "features") == outline(finished.experiment, "features")
     assert result.report == f"{sweep_uri(broken)}/report.html"
     assert open_store(sweep_uri(broken)).exists("report.html")
-    assert Home.open(result.run).folder.verify() == []
+    assert RunStore.open(result.run).folder.verify() == []
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "third machine"))
     assert tune(broken).status == "already finished"
     kept = [info.key for info in open_store(sweep_uri(broken)).list("trials/") if info.key.endswith("WHOLE.json")]

@@ -110,12 +110,12 @@ def test_sharing_gives_the_scores_of_not_sharing_also_from_activations_of_a_deep
         made.append((deeper, depth))
         return between(backbone, deeper, depth)
 
-    monkeypatch.setattr("raytl.search.share.between", spied)
+    monkeypatch.setattr("raytl.search.feature_cache.between", spied)
     changes = {"search.views": 2, "search.scheduler": "none", "search.replicates.top": 0, "search.recipes": False}
     changes |= {"search.sampler": "grid", "search.space": {"transfer.unfreeze": {"choice": [0, 1, 2, "all"]}}}
     rows = {}
     for share in ("auto", "off"):
-        experiment = make_sweep(changes | {"search.share": share, "storage.uri": str(tmp_path / share)})
+        experiment = make_sweep(changes | {"search.feature_cache": share, "storage.uri": str(tmp_path / share)})
         tune(experiment)
         rows[share] = outline(experiment)
     scores = {share: [(row["transfer.unfreeze"], row["value"]) for row in each] for share, each in rows.items()}

@@ -15,12 +15,12 @@ from raytl.cluster.session import session
 from raytl.config.schema import Experiment, SearchConfig
 from raytl.config.space import space_of
 from raytl.events import Recorder, TrialChanged
-from raytl.search.board import Board
-from raytl.search.budget import Meter
-from raytl.search.execute import Engine, Run, run_on_tune
+from raytl.search.budget import BudgetTracker
+from raytl.search.executor import Run, TrialExecutor, run_on_tune
 from raytl.search.plan import TrialShape
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.study import Study
+from raytl.search.sweep_state import SweepState
 from raytl.search.trial import Task
 
 COMPLETE, FAILS, DIES, NAN, BEHIND, DIES_ONCE, DIES_OPENED = range(7)
@@ -88,11 +88,11 @@ def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path)
     base = {"transfer.unfreeze": 2}
     study = Study.open(tmp_path, search, name="x", space=space, base=base, stages=5, epochs=EPOCHS, same={})
     shape, heard = TrialShape(1, 1, 0.0), Recorder()
-    board = Board(study, search, Meter(search, shape), EPOCHS, 7, heard)
+    sweep_state = SweepState(study, search, BudgetTracker(search, shape), EPOCHS, 7, heard)
     with session("local"):
         run_on_tune(
-            StudySearcher(board, 1, max_failures=1), StudyScheduler(board), lambda: board.over, partial(opens, tmp_path),
-            Engine("local", shape, 1), tmp_path / ".ray",
+            StudySearcher(sweep_state, 1, max_failures=1), StudyScheduler(sweep_state), lambda: sweep_state.over, partial(opens, tmp_path),
+            TrialExecutor("local", shape, 1), tmp_path / ".ray",
         )  # fmt: skip
     records = {record.number: record for record in study.records()}
     assert {number: record.state for number, record in records.items()} == {

@@ -15,7 +15,7 @@ from raytl.models.bundle import Card, load_bundle, save_bundle
 from raytl.run.folder import RunFolder
 from raytl.search.driver import tune
 from raytl.search.record import TrialRecord
-from raytl.search.soup import cook, mean
+from raytl.search.soup import average_weights, mean
 from tests.search.conftest import MakeSweep
 
 
@@ -62,7 +62,7 @@ def test_a_soup_is_the_mean_of_the_trials_that_are_in_it(
     tmp_path: Path,
 ) -> None:
     given = iter(scores)
-    soup = cook(kind, trials, lambda _: next(given), tmp_path / "soup")
+    soup = average_weights(kind, trials, lambda _: next(given), tmp_path / "soup")
     assert soup is not None
     assert (soup.trials, soup.score) == (chosen, score)
     expected = mean([weights_of(RunFolder(tmp_path / str(number)).best) for number in chosen])
@@ -71,7 +71,7 @@ def test_a_soup_is_the_mean_of_the_trials_that_are_in_it(
 
 
 def test_one_trial_makes_no_soup(trials: list[TrialRecord], tmp_path: Path) -> None:
-    assert cook("uniform", [trials[0], trials[2]], lambda _: 1.0, tmp_path / "soup") is None
+    assert average_weights("uniform", [trials[0], trials[2]], lambda _: 1.0, tmp_path / "soup") is None
 
 
 @pytest.mark.thorough

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from raytl.config.schema import Experiment, SearchConfig
 from raytl.config.space import Space, space_of
 from raytl.errors import ConfigError, RunError
-from raytl.search.study import Asked, Study
+from raytl.search.study import Study, Suggestion
 
 STAGES = 5
 EPOCHS = 9
@@ -35,11 +35,11 @@ def opened(folder: Path, *, space: Space | None = None, same: str = "one", **sea
     )
 
 
-def score(asked: Asked) -> float:
+def score(asked: Suggestion) -> float:
     return 0.5 + 0.05 * asked.overrides.get("transfer.unfreeze", 0) - abs(asked.overrides.get("optim.lr", 1e-3) - 1e-3)
 
 
-def run(study: Study, epochs: int = 3) -> list[Asked]:
+def run(study: Study, epochs: int = 3) -> list[Suggestion]:
     """Every trial that is left, one after the other."""
     found = []
     while (asked := study.ask()) is not None:
@@ -48,7 +48,7 @@ def run(study: Study, epochs: int = 3) -> list[Asked]:
     return found
 
 
-def finish(study: Study, asked: Asked, epochs: int = 3) -> None:
+def finish(study: Study, asked: Suggestion, epochs: int = 3) -> None:
     for epoch in range(1, epochs + 1):
         if study.report(asked.number, epoch, {"val/balanced_accuracy": score(asked) * epoch / epochs}):
             study.tell(asked.number, "pruned", seconds=1.0)
@@ -152,7 +152,7 @@ def test_a_cohort_stands_at_each_rung_and_its_best_go_on_together(tmp_path: Path
     records = study.records()
     assert {record.state for record in records} == {"pruned", "complete"}
     assert [record.state for record in records].count("pruned") == 8
-    assert ended == [max(records, key=lambda r: score(Asked(0, r.overrides, ""))).number]
+    assert ended == [max(records, key=lambda r: score(Suggestion(0, r.overrides, ""))).number]
 
 
 def test_a_killed_halving_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ from raytl.retrain.changes import Changes
 from raytl.retrain.page import write
 from raytl.retrain.page.registry import registry_page
 from raytl.retrain.policy import Search
-from raytl.retrain.sides import Memory
+from raytl.retrain.split_file import Memory
 from raytl.retrain.ticks import Tick, all_ticks, begun, last_tick
 from raytl.run import journal, ledger, whole
 from raytl.run.folder import RunFolder
 from raytl.run.mirror import Mirror
 from raytl.run.plain import encode
 from raytl.run.provenance import PROVENANCE_FORMAT, provenance
-from raytl.search import features, summary
+from raytl.search import feature_rows, summary
 from raytl.search.record import ATTRIBUTES_FORMAT
 from raytl.search.replicas import Replicas
 from raytl.store import holder, sync
@@ -222,7 +222,7 @@ def _tick(content: bytes, folder: Path) -> object:
 
 def _sided(content: bytes, folder: Path) -> object:
     (folder / "sides.jsonl").write_bytes(content)
-    return split.sided(SAMPLES, DataConfig(uri="x", sides=str(folder / "sides.jsonl")))
+    return split.apply_splits(SAMPLES, DataConfig(uri="x", split_file=str(folder / "sides.jsonl")))
 
 
 TICK = Tick(
@@ -306,7 +306,7 @@ SWEEPS = [
            encode({"overrides": {"optim.lr": 0.1}, "best": [0.5], "best_epoch": 1, "seconds": 1.5, "folder": "trials/x"}),
            by_path("study.log", ATTRIBUTES_FORMAT), "study.log"),
     Stored("search.features:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}),
-           by_path("card.json", features.ROWS_FORMAT), "card.json"),
+           by_path("card.json", feature_rows.ROWS_FORMAT), "card.json"),
     Stored("store.sync:PULLED_FORMAT", encode([PULLED, PULLED]),
            at("manifest.json", lambda folder: sync._known(sync._Place(folder))), "manifest.json", forgiving=True),
     Stored("store.sync:FETCHED_FORMAT", lines(PULLED, PULLED),

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from raytl.cluster.gang import run_group
+from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
 from raytl.events import ignore
 from tests.cluster.gang_work import meet_and_wait

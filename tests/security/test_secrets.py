@@ -65,7 +65,7 @@ def test_a_run_keeps_no_secret(
 
 
 def test_a_job_holds_no_secret(raytl: Raytl, tiny: Path, tmp_path: Path) -> None:  # noqa: F811
-    far = ("--set", "data.uri=s3://b/d", "--set", "storage.uri=s3://b/r", "--raytl", "code")
+    far = ("--set", "data.uri=s3://b/d", "--set", "storage.uri=s3://b/r", "--code", "code")
     for verb in ("train", "tune", "evaluate"):
         for more in ((), ("--json",)):
             done = raytl("submit", verb, tiny, *far, "--dry-run", *more)
@@ -80,7 +80,7 @@ WITH_SECRETS = [
     ("search.storage", f"host=db password={MARK} dbname=x"),
     ("data.uri", f"https://host/x?X-Amz-Signature={MARK}"),
     ("data.uri", f"https://storage.googleapis.com/b/x?X-Goog-Signature={MARK}"),
-    ("data.sides", f"s3://key:{MARK}@bucket/sides.jsonl"),
+    ("data.split_file", f"s3://key:{MARK}@bucket/sides.jsonl"),
     ("model.name", f"https://{MARK}@host/backbone"),
     ("model.weights", f"https://me:{MARK}@host/w.pth"),
     ("model.weights", f"models:s3://key:{MARK}@bucket/trash@champion"),

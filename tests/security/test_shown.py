@@ -27,12 +27,12 @@ from raytl.events import Message, Restarted, TrialChanged
 from raytl.run import plots
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import encode
+from raytl.sanitize import as_cell, command, csv_cell, printable, redacted
 from raytl.search.outcome import table
 from raytl.search.ranking import Candidate, rank
 from raytl.search.record import TrialRecord
 from raytl.search.report.page import Header, write_report
 from raytl.search.winner import Winner
-from raytl.shown import as_cell, command, csv_cell, printable, redacted
 from tests.cli.conftest import Raytl, raytl  # noqa: F401 - a fixture
 from tests.conftest import MakePhotos
 from tests.evaluation.test_report import evaluation_of_classes

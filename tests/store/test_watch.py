@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raytl.errors import Conflict, Unavailable
-from raytl.store.lease import TERM_S, Right, Watch, take
+from raytl.store.lease import TERM_S, Watch, WriteToken, take
 from raytl.store.memory import MemoryStore
 
 
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> MemoryStore:
 
 def test_a_lease_that_is_renewed_may_be_written_with(store: MemoryStore) -> None:
     lease, clock = take(store), Clock()
-    watch = Watch(Right(store.uri, lease.holder.token, 1), store, clock)
+    watch = Watch(WriteToken(store.uri, lease.holder.token, 1), store, clock)
     for _ in range(4):
         watch.check()
         clock.now += TERM_S / 2
@@ -36,7 +36,7 @@ def test_a_lease_that_is_renewed_may_be_written_with(store: MemoryStore) -> None
 
 def test_one_that_is_not_renewed_for_a_term_waits_and_goes_on_when_its_holder_is_back(store: MemoryStore) -> None:
     lease, clock = take(store), Clock()
-    watch = Watch(Right(store.uri, lease.holder.token, 1), store, clock)
+    watch = Watch(WriteToken(store.uri, lease.holder.token, 1), store, clock)
     watch.check()
     clock.now += TERM_S
     with pytest.raises(Unavailable, match="not heard of"):
@@ -48,7 +48,7 @@ def test_one_that_is_not_renewed_for_a_term_waits_and_goes_on_when_its_holder_is
 @pytest.mark.parametrize("successor", [True, False], ids=["taken over", "given back"])
 def test_one_that_is_lost_or_given_back_is_over(store: MemoryStore, successor: bool) -> None:
     lease = take(store)
-    watch = Watch(Right(store.uri, lease.holder.token, 1), store)
+    watch = Watch(WriteToken(store.uri, lease.holder.token, 1), store)
     lease.give_back()
     if successor:
         take(store)
@@ -59,7 +59,7 @@ def test_one_that_is_lost_or_given_back_is_over(store: MemoryStore, successor: b
 def test_the_lease_of_a_sweep_holds_for_the_trials_below_it(store: MemoryStore) -> None:
     lease = take(store)
     below = MemoryStore(f"{store.name}/trials/one")
-    watch = Watch(Right(store.uri, lease.holder.token, 1), below)
+    watch = Watch(WriteToken(store.uri, lease.holder.token, 1), below)
     watch.check()
     lease.give_back()
     with pytest.raises(Conflict, match="took over"):

@@ -21,10 +21,10 @@ from raytl.tasks.classification import loss
 from raytl.training import checkpoint
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Checkpoint, Progress
-from raytl.training.loop import Sink, epochs
+from raytl.training.loop import RunWriter, epochs
 from raytl.training.plan import depth_of
 from raytl.training.stages import timeline
-from raytl.training.steps import Setting
+from raytl.training.steps import TrainContext
 from raytl.training.validate import Validation
 from raytl.world import World
 
@@ -62,7 +62,7 @@ def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, 
     images, targets = squares(count, px)
     watcher = Recorder()
     found = Fitted(watcher.events)
-    setting = Setting(
+    context = TrainContext(
         experiment=experiment,
         world=World.solo(),
         device=_CPU,
@@ -85,7 +85,7 @@ def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, 
     )
     stages = timeline(experiment.transfer, depth_of(experiment, backbone), experiment.train.epochs)
     validation = EvalLoader(images, targets, backbone.preprocess, batch=8, world=World.solo()), targets
-    found.progress += epochs(setting, backbone, stages, validation, CLASSES, _sink(found, folder), resume)
+    found.progress += epochs(context, backbone, stages, validation, CLASSES, _writer(found, folder), resume)
     return found
 
 
@@ -100,7 +100,7 @@ def squares(
     return list(images.astype(np.uint8)), targets
 
 
-def _sink(found: Fitted, folder: Path) -> Sink:
+def _writer(found: Fitted, folder: Path) -> RunWriter:
     def record(values: Mapping[str, float | str]) -> None:
         clocks = ("seconds", "images_per_s")
         found.records.append({key: value for key, value in values.items() if not key.endswith(clocks)})
@@ -112,4 +112,4 @@ def _sink(found: Fitted, folder: Path) -> Sink:
         found.checkpoints.append(folder / f"{len(found.checkpoints):03d}")
         checkpoint.save(found.checkpoints[-1], state)
 
-    return Sink(record=record, best=best, last=last)
+    return RunWriter(record=record, best=best, last=last)

@@ -24,7 +24,7 @@ from raytl.evaluation.worker import Shard, score_shard
 from raytl.events import Event, Recorder, Resumed, Step, ignore
 from raytl.models.bundle import read_card
 from raytl.run import journal
-from raytl.run.home import Home
+from raytl.run.run_store import RunStore
 from raytl.store import s3
 from raytl.store.open import open_store
 from raytl.training.driver import TrainResult, train
@@ -114,18 +114,18 @@ def move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str) -> Any:
 def copied(stored: Stored, storage: str) -> Experiment:
     """A copy of the stored run, to be written to."""
     experiment = override(stored.experiment, {"storage.uri": storage})
-    source, target = open_store(stored.result.run), open_store(Home.of(experiment).uri)
+    source, target = open_store(stored.result.run), open_store(RunStore.of(experiment).uri)
     for info in source.list():
         target.put_bytes(info.key, source.get_bytes(info.key))
     return experiment
 
 
 def weights(experiment: Experiment) -> dict[str, torch.Tensor]:
-    return load_file(Home.of(experiment).folder.best / "model.safetensors")
+    return load_file(RunStore.of(experiment).folder.best / "model.safetensors")
 
 
 def scores(experiment: Experiment) -> list[tuple[float, float]]:
-    return [(row["train/loss"], row["val/accuracy"]) for row in journal.read(Home.of(experiment).folder.metrics)]
+    return [(row["train/loss"], row["val/accuracy"]) for row in journal.read(RunStore.of(experiment).folder.metrics)]
 
 
 @pytest.mark.usefixtures("storage")
@@ -136,7 +136,7 @@ def test_a_run_in_a_bucket_is_the_run_in_a_folder(whole: Experiment, stored: Sto
     assert scores(there) == scores(here)
     one, other = weights(here), weights(there)
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert Home.of(there).folder.verify() == []
+    assert RunStore.of(there).folder.verify() == []
 
 
 def test_a_run_goes_on_to_the_same_bits_on_another_machine(whole: Experiment, storage: str, move: Any) -> None:
@@ -155,7 +155,7 @@ def test_a_run_goes_on_to_the_same_bits_on_another_machine(whole: Experiment, st
 def test_scores_and_predictions_come_from_the_bucket_and_the_look_at_the_test_stays_there(
     copied: Experiment, move: Any, tmp_path: Path
 ) -> None:
-    run = Home.of(copied).uri
+    run = RunStore.of(copied).uri
     found = evaluate(run, resamples=20)
     assert open_store(run).exists("evaluation/test/report.md")
     move("third")
@@ -170,22 +170,22 @@ def test_scores_and_predictions_come_from_the_bucket_and_the_look_at_the_test_st
 def test_a_worker_on_another_machine_finds_the_model_and_the_images_of_a_run_in_a_bucket(
     stored: Stored, move: Any
 ) -> None:
-    home = Home.of(stored.experiment)
-    home.fetch()
+    run_store = RunStore.of(stored.experiment)
+    run_store.fetch()
     shard = Shard(
-        bundle=str(home.folder.best),
-        samples=recorded(home.folder, "test"),
+        bundle=str(run_store.folder.best),
+        samples=recorded(run_store.folder, "test"),
         device="cpu",
         precision="fp32",
         max_pixels=10**6,
-        digest=read_card(home.folder.best).digest,
-        run=home.uri,
+        digest=read_card(run_store.folder.best).digest,
+        run=run_store.uri,
         data=stored.experiment.data.uri,
         storage=stored.experiment.storage,
     )
     here = score_shard(World.solo(), shard, ignore)
     move("another")
-    shutil.rmtree(home.folder.root)
+    shutil.rmtree(run_store.folder.root)
     there = score_shard(World.solo(), shard, ignore)
     assert (here.probabilities == there.probabilities).all()
 
@@ -196,9 +196,9 @@ def test_a_second_run_to_the_same_place_is_refused(whole: Experiment, storage: s
 
     def second(event: Event) -> None:
         if isinstance(event, Step):
-            home = Home.of(experiment)
-            other = Home(home.uri)
-            other.folder = type(home.folder)(tmp_path / "elsewhere")
+            run_store = RunStore.of(experiment)
+            other = RunStore(run_store.uri)
+            other.folder = type(run_store.folder)(tmp_path / "elsewhere")
             with pytest.raises(RunError, match=said), other.owned():
                 pass
             raise KeyboardInterrupt
@@ -214,9 +214,9 @@ def test_new_keeps_the_run_before_it_aside(copied: Experiment, move: Any) -> Non
     result = train(other, new=True)
     assert result.status == "trained"
     move("another")
-    aside = Home.open(f"{result.run}.old-1")
+    aside = RunStore.open(f"{result.run}.old-1")
     assert aside.folder.verify() == []
-    assert Home.open(result.run).folder.verify() == []
+    assert RunStore.open(result.run).folder.verify() == []
 
 
 def test_a_run_that_is_not_there_is_said_so(storage: str) -> None:
@@ -227,7 +227,7 @@ def test_a_run_that_is_not_there_is_said_so(storage: str) -> None:
 def test_no_secret_is_written_anywhere(
     stored: Stored, copied: Experiment, storage: str, tmp_path: Path, own_cache: Path
 ) -> None:
-    evaluate(Home.of(copied).uri, resamples=20)
+    evaluate(RunStore.of(copied).uri, resamples=20)
     with pytest.raises(RunError, match="no run is there") as caught:
         evaluate(f"{storage}/none")
     copy = tmp_path / "copy"

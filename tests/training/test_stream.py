@@ -11,7 +11,7 @@ import pytest
 from raytl.config.override import override
 from raytl.evaluation.evaluate import evaluate
 from raytl.run import journal
-from raytl.run.home import Home
+from raytl.run.run_store import RunStore
 from raytl.training.driver import train
 from tests.training.conftest import Interrupt, MakeExperiment
 
@@ -33,9 +33,9 @@ def test_a_streamed_run_is_the_pulled_one_to_the_bit_also_where_it_goes_on(
     train(streamed)
     assert not list(own_cache.rglob("*.jpg"))
     train(pulled)
-    one, other = (journal.read(Home.of(run).folder.metrics) for run in (streamed, pulled))
+    one, other = (journal.read(RunStore.of(run).folder.metrics) for run in (streamed, pulled))
     assert [row["train/loss"] for row in one] == [row["train/loss"] for row in other]
     shutil.rmtree(own_cache / "pulled")
-    looks = [evaluate(Home.of(run).folder.root) for run in (streamed, pulled)]
+    looks = [evaluate(RunStore.of(run).folder.root) for run in (streamed, pulled)]
     assert repr(looks[0].estimates) == repr(looks[1].estimates)  # a class without images has nan
-    assert (Home.of(streamed).folder.evaluation / "test" / "worst.png").exists() == bool(looks[0].mistakes)
+    assert (RunStore.of(streamed).folder.evaluation / "test" / "worst.png").exists() == bool(looks[0].mistakes)

@@ -30,9 +30,9 @@ from raytl.disk import writing
 from raytl.errors import DataError, DiskError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
-from raytl.store.claims import claim
 from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, Counted, TooManyBytes
 from raytl.store.drafts import drafted
+from raytl.store.pins import pin
 from raytl.stored import Format
 
 SUFFIXES = shards_.ARCHIVES
@@ -139,7 +139,7 @@ def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None =
     status = file.stat()
     named = f"{_FORMAT}/{file.resolve()}/{status.st_size}/{status.st_mtime_ns}/{status.st_ino}/{zip_encoding or ''}"
     place = cache_root() / "unpacked" / hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    claim(place)
+    pin(place)
     with (place.with_name(f"{place.name}.lock")).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / _NOTES).exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from raytl.shown import redacted
+from raytl.sanitize import redacted
 
 _VOID = ("img", "meta", "br", "line", "circle", "rect", "path")
 _STYLE = """

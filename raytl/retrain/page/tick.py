@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raytl.retrain.changes import Changes
-from raytl.retrain.gate import Contest, Slice
+from raytl.retrain.gate import Comparison, Slice
 from raytl.retrain.page.charts import shares
 from raytl.retrain.page.markup import Markup, Node, page, table, tag
 from raytl.retrain.policy import Search
@@ -93,8 +93,10 @@ def _came(found: Changes) -> Node:
         tag("p", f"{since}; snapshot {found.snapshot[:16]}: " + _counted(found.images), class_="soft"),
     ]
     parts.append(table(("", "classes", "images"), rows, numbers=[2]) if rows else tag("p", "Nothing changed."))
-    if found.vanished:
-        parts.append(tag("p", f"No training images are left of: {', '.join(found.vanished)}", class_="attention"))
+    if found.removed_classes:
+        parts.append(
+            tag("p", f"No training images are left of: {', '.join(found.removed_classes)}", class_="attention")
+        )
     shifted = [
         (name, f"{100 * then:.1f} %", f"{100 * now:.1f} %")
         for name, (then, now) in found.balance.items()
@@ -132,7 +134,7 @@ def _drift(found: Changes) -> Node:
     ]
 
 
-def _contest(tick: Tick, found: Contest) -> Node:
+def _contest(tick: Tick, found: Comparison) -> Node:
     rows = [
         (name.replace("_", " "), _score(name, found.champion_metrics.get(name)), _score(name, value))
         for name, value in found.metrics.items()

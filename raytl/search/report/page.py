@@ -15,12 +15,12 @@ from plotly.offline import get_plotlyjs
 
 from raytl.config.space import Space
 from raytl.run.atomic import write_text
+from raytl.sanitize import command
 from raytl.search.ranking import Ranking
 from raytl.search.record import TrialRecord
 from raytl.search.report import charts, pictures
 from raytl.search.report.findings import findings
 from raytl.search.winner import Winner
-from raytl.shown import command
 
 _STYLE = """
 :root{--ink:#1f2328;--soft:#57606a;--line:#d8dee4;--paper:#fff;--card:#f6f8fa;--mark:#0072b2}

@@ -153,7 +153,7 @@ def _build(key: str, count: int, fill: Fill, limit_bytes: float) -> None:
     except DiskError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise DiskError(
-            f"{error}\n  Or set RAYTL_CACHE to a larger disk, lower data.cache_limit_gb, or set search.share to off."
+            f"{error}\n  Or set RAYTL_CACHE to a larger disk, lower data.cache_limit_gb, or set search.feature_cache to off."
         ) from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

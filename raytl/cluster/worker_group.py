@@ -20,7 +20,7 @@ from raytl.cluster import pulse
 from raytl.cluster.channel import channel
 from raytl.cluster.machines import machines
 from raytl.cluster.placement import Place, place
-from raytl.cluster.room import room
+from raytl.cluster.reservation import reservation
 from raytl.cluster.session import session
 from raytl.cluster.verdict import Ended, GiveUp, reason_of, verdict
 from raytl.cluster.watch import Watch, watching
@@ -127,7 +127,7 @@ def _place(compute: ComputeConfig, on_event: OnEvent) -> tuple[Place, tuple[str,
     """How many workers, and the machines that they go to (any, where none is named)."""
     if compute.cluster == "local":
         return place(compute, [machine.size for machine in machines()]), ()
-    with room(compute, on_event) as held:
+    with reservation(compute, on_event) as held:
         return held.place, held.nodes
 
 

@@ -9,11 +9,11 @@ import pytest
 from raytl.config.schema import Experiment, SearchConfig
 from raytl.config.space import space_of
 from raytl.events import Recorder, TrialChanged, ignore
-from raytl.search.board import Board
-from raytl.search.budget import Meter
+from raytl.search.budget import BudgetTracker
 from raytl.search.plan import TrialShape
 from raytl.search.record import finalists
 from raytl.search.study import Study
+from raytl.search.sweep_state import SweepState
 
 METRIC = "val/accuracy"
 
@@ -26,17 +26,17 @@ def test_the_finalists_keep_their_checkpoints_and_no_others_do(tmp_path: Path, e
     experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
     space = space_of(experiment).resolved(5)
     study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
-    board = Board(study, search, Meter(search, TrialShape(1, 1, 0.0)), 9, 3, ignore)
+    sweep_state = SweepState(study, search, BudgetTracker(search, TrialShape(1, 1, 0.0)), 9, 3, ignore)
     for number, state in enumerate(ends):
-        asked = board.ask()
+        asked = sweep_state.ask()
         assert asked is not None
         folder = tmp_path / "trials" / f"trial-{number}"
         for name in ("best", "last"):
             (folder / "checkpoints" / name).mkdir(parents=True)
         value = 0.5 if state == "complete" else 0.8 + number / 100
         result = {"epoch": 1, "metrics": {METRIC: value}, "folder": str(folder), "seconds": 1.0}
-        board.report(asked.number, 1, result)
-        board.tell(asked.number, state, result)
+        sweep_state.report(asked.number, 1, result)
+        sweep_state.tell(asked.number, state, result)
     (kept,) = [path.parents[1].name for path in tmp_path.glob("trials/trial-*/checkpoints/best")]
     first = finalists(study.records(), METRIC)[0]
     assert (kept, first.state) == (Path(first.folder).name, "complete" if "complete" in ends else "pruned")
@@ -48,14 +48,14 @@ def test_epochs_that_no_process_lived_to_tell_are_told_when_the_trial_goes_on(tm
     experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
     space = space_of(experiment).resolved(5)
 
-    def opened() -> Board:
+    def opened() -> SweepState:
         study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
-        return Board(study, search, Meter(search, TrialShape(1, 1, 0.0)), 9, 1, ignore)
+        return SweepState(study, search, BudgetTracker(search, TrialShape(1, 1, 0.0)), 9, 1, ignore)
 
-    board = opened()
-    asked = board.ask()
+    sweep_state = opened()
+    asked = sweep_state.ask()
     assert asked is not None
-    board.report(asked.number, 1, {"epoch": 1, "metrics": {METRIC: 0.5}, "folder": "", "seconds": 1.0})
+    sweep_state.report(asked.number, 1, {"epoch": 1, "metrics": {METRIC: 0.5}, "folder": "", "seconds": 1.0})
     again = opened()
     assert again.ask() is not None
     earlier = [(1, {METRIC: 0.5}), (2, {METRIC: 0.9}), (3, {METRIC: 0.6})]
@@ -71,12 +71,12 @@ def test_an_epoch_that_a_gang_repeats_at_its_end_is_told_once(tmp_path: Path) ->
     experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
     space, heard = space_of(experiment).resolved(5), Recorder()
     study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
-    board = Board(study, search, Meter(search, TrialShape(2, 1, 0.0)), 9, 1, heard)
-    asked = board.ask()
+    sweep_state = SweepState(study, search, BudgetTracker(search, TrialShape(2, 1, 0.0)), 9, 1, heard)
+    asked = sweep_state.ask()
     assert asked is not None
     last = {"epoch": 1, "metrics": {METRIC: 0.5}, "folder": "", "seconds": 1.0}
-    board.report(asked.number, 1, last)
-    board.report(asked.number, 1, last | {"repeats": True})
-    board.tell(asked.number, "complete", last)
+    sweep_state.report(asked.number, 1, last)
+    sweep_state.report(asked.number, 1, last | {"repeats": True})
+    sweep_state.tell(asked.number, "complete", last)
     told = [(event.epoch, event.state) for event in heard.events if isinstance(event, TrialChanged)]
     assert told == [(0, "running"), (1, "running"), (1, "complete")]

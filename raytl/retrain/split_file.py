@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from raytl.data.likeness import near
 from raytl.data.manifest import Sample
+from raytl.data.perceptual_hash import near
 from raytl.errors import RegistryError
 from raytl.stored import Format
 from raytl.stored.bounds import Name, matching

@@ -7,12 +7,12 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from raytl.cluster.gang import run_group
+from raytl.cluster.worker_group import run_group
 from raytl.events import EpochEnded, Event, OnEvent, TrialReady, ignore
 from raytl.run import journal
 from raytl.run.epochs import EPOCH_FORMAT
+from raytl.search.feature_cache import sharing
 from raytl.search.plan import TrialShape
-from raytl.search.share import sharing
 from raytl.search.trial import SweepJob, Task
 from raytl.search.worker import Result, begin, failure, install_probe, last_result, may_stop_at, record_epoch
 from raytl.training.worker import prepare
@@ -25,13 +25,13 @@ class _Call:
     task: Task
 
 
-class GangRun:
+class DistributedTrial:
     """As `TrialRun`, for `compute.workers` of 2 or more. The process that holds it holds no CPU that its workers need;
     when that process ends, so do they."""
 
     def __init__(self, sweep: SweepJob, task: Task, shape: TrialShape) -> None:
         self._sweep, self._task, self._shape = sweep, task, shape
-        self._home = sweep.home_of(task)
+        self._home = sweep.run_store_of(task)
         self._told: queue.SimpleQueue[EpochEnded | BaseException | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._records: list[dict[str, Any]] = []
@@ -80,25 +80,25 @@ class GangRun:
 
 def _work(world: World, call: _Call, emit: OnEvent) -> Any:
     sweep = call.sweep.on_this_node()
-    experiment, home = sweep.experiment_of(call.task), sweep.home_of(call.task)
-    if world.leads:
-        home.fetch()
-        begin(home.folder, experiment)
+    experiment, run_store = sweep.experiment_of(call.task), sweep.run_store_of(call.task)
+    if world.is_main:
+        run_store.fetch()
+        begin(run_store.folder, experiment)
     job = sweep.job_of(call.task, experiment)
-    share = sharing(sweep, job, world, emit if world.leads else ignore)
+    share = sharing(sweep, job, world, emit if world.is_main else ignore)
 
     def tell(event: Event) -> None:
         if isinstance(event, EpochEnded) and may_stop_at(experiment.search, event.epoch, event.epochs):
-            made.settle()
+            made.flush()
         emit(event)
 
     made = prepare(world, job, tell, start=install_probe(sweep), share=share, record=record_epoch)
-    if world.leads:
+    if world.is_main:
         emit(TrialReady(made.trainable, made.shared))
     try:
         done = made.fit()
     finally:
         made.close()
     if world.local_rank == 0:
-        home.leave()
+        run_store.leave()
     return done

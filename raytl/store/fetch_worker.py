@@ -116,20 +116,20 @@ class Arrival:
 class Connection:
     """A socket, connecting, asking or idle, and the job that is on it."""
 
-    def __init__(self, lane: Lane, job: Job) -> None:
-        self.lane, self.heard = lane, lane.now
+    def __init__(self, fetch_worker: FetchWorker, job: Job) -> None:
+        self.fetch_worker, self.heard = fetch_worker, fetch_worker.now
         self.job: Job | None = job
         self.arrival: Arrival | None = None
         self.head, self.fresh, self.open = bytearray(), True, False
-        self.address = lane.addresses[lane.made % len(lane.addresses)]
+        self.address = fetch_worker.addresses[fetch_worker.made % len(fetch_worker.addresses)]
         self.socket = socket.socket(*self.address[:3])
         self.socket.setblocking(False)
         self.socket.connect_ex(self.address[4])
-        lane.selector.register(self.socket, selectors.EVENT_WRITE, self)
+        fetch_worker.selector.register(self.socket, selectors.EVENT_WRITE, self)
 
     def ready(self, buffer: memoryview) -> None:
         """Go on with what can be gone on with."""
-        self.heard = self.lane.now
+        self.heard = self.fetch_worker.now
         if not self.open and not self._opened():
             return
         while True:
@@ -143,12 +143,12 @@ class Connection:
 
     def ask(self, job: Job) -> None:
         """Send the next request."""
-        self.job, self.heard = job, self.lane.now
+        self.job, self.heard = job, self.fetch_worker.now
         self.socket.sendall(job[1])
 
     def close(self) -> None:
         """End it, and remove what came of a job that is not done."""
-        self.lane.selector.unregister(self.socket)
+        self.fetch_worker.selector.unregister(self.socket)
         self.socket.close()
         if self.arrival is not None:
             self.arrival.drop()
@@ -157,27 +157,30 @@ class Connection:
         """True once requests can be sent; the first one then is."""
         self.socket.getpeername()  # an OSError where connecting failed
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.lane.tls is not None and not self._shook_hands():
+        if self.fetch_worker.tls is not None and not self._shook_hands():
             return False
         self.open = True
-        self.lane.selector.modify(self.socket, selectors.EVENT_READ, self)
+        self.fetch_worker.selector.modify(self.socket, selectors.EVENT_READ, self)
         assert self.job is not None
         self.ask(self.job)
         return True
 
     def _shook_hands(self) -> bool:
-        assert self.lane.tls is not None
+        assert self.fetch_worker.tls is not None
         if not isinstance(self.socket, ssl.SSLSocket):
-            self.socket = self.lane.tls.wrap_socket(
-                self.socket, server_hostname=self.lane.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            self.socket = self.fetch_worker.tls.wrap_socket(
+                self.socket,
+                server_hostname=self.fetch_worker.host,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=False,
             )
         try:
             self.socket.do_handshake()
         except ssl.SSLWantReadError:
-            self.lane.selector.modify(self.socket, selectors.EVENT_READ, self)
+            self.fetch_worker.selector.modify(self.socket, selectors.EVENT_READ, self)
             return False
         except ssl.SSLWantWriteError:
-            self.lane.selector.modify(self.socket, selectors.EVENT_WRITE, self)
+            self.fetch_worker.selector.modify(self.socket, selectors.EVENT_WRITE, self)
             return False
         return True
 
@@ -193,8 +196,8 @@ class Connection:
         self.arrival.add(came)
         if not self.arrival.left:
             self.arrival.finish()
-            self.lane.done.append((self.job[0], True))
-            self.lane.came += 1
+            self.fetch_worker.done.append((self.job[0], True))
+            self.fetch_worker.came += 1
             last, self.job, self.arrival, self.fresh = self.arrival.last, None, None, False
             if last:
                 raise Failed("the other side ends the connection after this answer")
@@ -214,7 +217,7 @@ class Connection:
         return came[end + 4 - before :]
 
 
-class Lane:
+class FetchWorker:
     """Up to `limit` connections to one host, opened as objects come, and the jobs that wait for them."""
 
     def __init__(self, host: str, port: int, cafile: str | None, limit: int, silence_s: float) -> None:
@@ -317,4 +320,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this, whose end ends it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(BrokenPipeError):
-        Lane(*receive(0)).run()
+        FetchWorker(*receive(0)).run()

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from raytl.errors import Unavailable
-from raytl.store.ahead import Ahead
+from raytl.store.prefetch import Prefetcher
 
 
 class Source:
@@ -27,7 +27,7 @@ class Source:
         return bytes([key]) * 10
 
 
-def settled(ahead: Ahead[int]) -> bool:
+def settled(ahead: Prefetcher[int]) -> bool:
     """True as soon as nothing is in flight."""
     with ahead._changed:
         return ahead._changed.wait_for(
@@ -37,7 +37,7 @@ def settled(ahead: Ahead[int]) -> bool:
 
 def test_what_is_expected_is_fetched_once_in_order_and_before_it_is_asked_for() -> None:
     source = Source()
-    ahead = Ahead(source, threads=1)
+    ahead = Prefetcher(source, threads=1)
     ahead.expect(range(5))
     assert settled(ahead)
     ahead.expect(range(8))
@@ -49,7 +49,7 @@ def test_what_is_expected_is_fetched_once_in_order_and_before_it_is_asked_for() 
 
 def test_no_more_is_begun_than_the_bound_and_taking_goes_on() -> None:
     source = Source()
-    ahead = Ahead(source, threads=1, most_bytes=30)
+    ahead = Prefetcher(source, threads=1, most_bytes=30)
     ahead.expect(range(9))
     assert settled(ahead)
     assert source.asked == [0, 1, 2]
@@ -60,19 +60,19 @@ def test_no_more_is_begun_than_the_bound_and_taking_goes_on() -> None:
 
 def test_another_order_than_expected_is_served_and_does_not_stand_still() -> None:
     source = Source()
-    ahead = Ahead(source, threads=2, most_bytes=30)
+    ahead = Prefetcher(source, threads=2, most_bytes=30)
     ahead.expect(range(20))
     assert [ahead.take(i) for i in reversed(range(20))] == [bytes([i]) * 10 for i in reversed(range(20))]
 
 
 def test_what_was_not_expected_is_fetched_there_and_then() -> None:
-    assert Ahead(Source()).take(7) == bytes([7]) * 10
+    assert Prefetcher(Source()).take(7) == bytes([7]) * 10
 
 
 def test_who_takes_what_is_on_its_way_waits_for_it() -> None:
     source = Source()
     source.gate.clear()
-    ahead = Ahead(source, threads=1)
+    ahead = Prefetcher(source, threads=1)
     ahead.expect([1])
     threading.Timer(0.1, source.gate.set).start()
     assert ahead.take(1) == bytes([1]) * 10
@@ -81,7 +81,7 @@ def test_who_takes_what_is_on_its_way_waits_for_it() -> None:
 
 def test_a_failure_is_for_who_takes_it_and_the_next_one_tries_again() -> None:
     source = Source()
-    ahead = Ahead(source, threads=1)
+    ahead = Prefetcher(source, threads=1)
     ahead.expect([-1, 3])
     assert ahead.take(3) == bytes([3]) * 10
     with pytest.raises(Unavailable, match="no -1"):
@@ -93,7 +93,7 @@ def test_a_failure_is_for_who_takes_it_and_the_next_one_tries_again() -> None:
 
 def test_what_is_expected_no_more_makes_room() -> None:
     source = Source()
-    ahead = Ahead(source, threads=1, most_bytes=30)
+    ahead = Prefetcher(source, threads=1, most_bytes=30)
     ahead.expect(range(9))
     assert settled(ahead)
     ahead.expect(range(20, 25))
@@ -104,7 +104,7 @@ def test_what_is_expected_no_more_makes_room() -> None:
 
 def test_draws_that_repeat_themselves_are_fetched_once_a_draw() -> None:
     source = Source()
-    ahead = Ahead(source, threads=4, most_bytes=200)
+    ahead = Prefetcher(source, threads=4, most_bytes=200)
     draw = random.Random(0)
     draws = [draw.randrange(30) for _ in range(300)]
     for place, key in enumerate(draws):
@@ -114,8 +114,8 @@ def test_draws_that_repeat_themselves_are_fetched_once_a_draw() -> None:
 
 
 def test_threads_that_nobody_needs_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raytl.store.ahead._IDLE_S", 0.05)
-    ahead = Ahead(Source(), threads=3)
+    monkeypatch.setattr("raytl.store.prefetch._IDLE_S", 0.05)
+    ahead = Prefetcher(Source(), threads=3)
     ahead.expect(range(6))
     assert [ahead.take(i) for i in range(6)] == [bytes([i]) * 10 for i in range(6)]
     with ahead._changed:

@@ -48,14 +48,14 @@ class Node:
 
 
 @contextlib.contextmanager
-def everywhere(by_value: Sequence[ModuleType] = (), each: int = 1, gpus: float = 0.0) -> Iterator[list[Node]]:
+def on_each_node(by_value: Sequence[ModuleType] = (), each: int = 1, gpus: float = 0.0) -> Iterator[list[Node]]:
     """Processes on every node that is alive, `each` one after the other, the driver's node first; they end with the block.
     Functions of the modules `by_value` travel with what is asked, the others have to be there. Each takes so many `gpus`."""
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    import raytl.cluster.everywhere as this
+    import raytl.cluster.on_each_node as this
 
     for module in (this, *by_value):
         cloudpickle.register_pickle_by_value(module)

@@ -18,9 +18,9 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from raytl.store import lane, s3
+from raytl.store import fetch_worker, s3
 from raytl.store.contract import ObjectInfo
-from raytl.store.lanes import Route, Wanted, brought, request, usable
+from raytl.store.fetch_workers import Route, Wanted, brought, request, usable
 from raytl.store.s3 import S3Store
 from tests.store import proxy as faults
 from tests.store.proxy import proxied
@@ -222,9 +222,9 @@ def test_a_lane_that_is_ended_as_it_opens_a_file_removes_it(
     objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program, out = tmp_path / "lane.py", tmp_path / "out"
-    program.write_text(ENDED_AS_A_FILE_OPENS.format(path=lane.__file__))
+    program.write_text(ENDED_AS_A_FILE_OPENS.format(path=fetch_worker.__file__))
     out.mkdir()
-    monkeypatch.setattr(lane, "__file__", str(program))
+    monkeypatch.setattr(fetch_worker, "__file__", str(program))
     with serving(objects) as route:
         assert len(list(brought(route, lambda: None, wanted(objects, out), 5.0))) < 60
     assert not [path for path in out.iterdir() if path.name.startswith(".")]

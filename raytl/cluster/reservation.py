@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raytl.cluster.machines import machines
-from raytl.cluster.placement import Place, place, sizes, wish
+from raytl.cluster.placement import Place, min_resources, place, sizes
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, WorkersLost
 from raytl.events import Message, OnEvent
@@ -22,7 +22,7 @@ _SETTLE_S = 3.0
 
 
 @dataclass(frozen=True)
-class Room:
+class Reservation:
     """A reserved place, and the machines that it lies on (ids, by worker)."""
 
     place: Place
@@ -30,7 +30,7 @@ class Room:
 
 
 @contextlib.contextmanager
-def room(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Room]:
+def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservation]:
     """Room for `compute.workers`, reserved inside. What waits here is what an autoscaler starts machines for.
 
     Raises:
@@ -54,7 +54,7 @@ def room(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Room]:
                 told = time.monotonic()
                 on_event(Message(f"waiting for room: {_told(wanted)}", "warning"))
             threading.Event().wait(_LOOK_S if waited < _SETTLE_S else _WAIT_S)
-        yield Room(wanted, _nodes(group))
+        yield Reservation(wanted, _nodes(group))
     finally:
         _release(group)
 
@@ -62,7 +62,7 @@ def room(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Room]:
 def wishes(reserved: Place, compute: ComputeConfig) -> list[Any]:
     """A reservation for each worker that `compute` allows beyond those of `reserved`: one that Ray can fulfil is room
     for another worker."""
-    return [_reserve(Place(1, reserved.resources)) for _ in range(compute.most - reserved.workers)]
+    return [_reserve(Place(1, reserved.resources)) for _ in range(compute.max_workers - reserved.workers)]
 
 
 def fulfilled(wished: list[Any]) -> int:
@@ -82,7 +82,7 @@ def _size(compute: ComputeConfig, settled: bool) -> Place:
     all_of = [machine.size for machine in found]
     with contextlib.suppress(ConfigError):
         return place(compute, all_of, [machine.free for machine in found] if settled else None)
-    return wish(compute, all_of)
+    return min_resources(compute, all_of)
 
 
 def _told(wanted: Place) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raytl.errors import first_line
-from raytl.search.gang import GangRun
+from raytl.search.distributed_trial import DistributedTrial
 from raytl.search.plan import TrialShape
 from raytl.search.trial import SweepJob, Task
 from raytl.search.worker import Result, TrialRun
@@ -35,7 +35,7 @@ _NO_CPU = {"node:__internal_head__": 0.001}
 
 
 @dataclass(frozen=True)
-class Engine:
+class TrialExecutor:
     """Where trials run: `cluster` none = in this process; else `limit` at a time, each as large as `shape`.
 
     A trial whose process is lost is started again `max_failures` times.
@@ -59,11 +59,11 @@ class Run(Protocol):
         ...
 
 
-Opener = Callable[[Task], Run]
+TrialFactory = Callable[[Task], Run]
 """Makes a trial ready to step; called in the process that runs it."""
 
 
-def opener(sweep: SweepJob, shape: TrialShape) -> Opener:
+def trial_factory(sweep: SweepJob, shape: TrialShape) -> TrialFactory:
     """What opens the trials of `sweep`."""
     return _Opens(sweep, shape)
 
@@ -77,12 +77,12 @@ class _Opens:
 
     def __call__(self, task: Task) -> Run:
         if self._shape.workers > 1:  # its workers find the data where they are
-            return GangRun(self._sweep, task, self._shape)
+            return DistributedTrial(self._sweep, task, self._shape)
         self._here = self._here or self._sweep.on_this_node()
         return TrialRun(self._here, task)
 
 
-def run_here(ask: Callable[[], Task | None], take: Callable[[Task, Result], bool], opens: Opener) -> None:
+def run_here(ask: Callable[[], Task | None], take: Callable[[Task, Result], bool], opens: TrialFactory) -> None:
     """One trial after the other. `take` hears each result and returns True to stop that trial."""
     while (task := ask()) is not None:
         run = opens(task)
@@ -94,20 +94,22 @@ def run_here(ask: Callable[[], Task | None], take: Callable[[Task, Result], bool
             run.close()
 
 
-def run_tasks(tasks: Sequence[Task], opens: Opener, engine: Engine) -> Iterator[tuple[Task, list[Result]]]:
+def run_tasks(
+    tasks: Sequence[Task], opens: TrialFactory, executor: TrialExecutor
+) -> Iterator[tuple[Task, list[Result]]]:
     """Every task trained to its end, `limit` at a time on a pool of processes that are used again; results as they end."""
-    if engine.cluster == "none":
+    if executor.cluster == "none":
         for task in tasks:
             yield task, _whole(opens(task))
         return
     import ray
 
-    alone = engine.shape.workers == 1
-    cpus = engine.shape.cpus if alone else 0
-    remote: Any = ray.remote(num_cpus=cpus, num_gpus=engine.shape.gpus if alone else 0)(_Runner)
+    alone = executor.shape.workers == 1
+    cpus = executor.shape.cpus if alone else 0
+    remote: Any = ray.remote(num_cpus=cpus, num_gpus=executor.shape.gpus if alone else 0)(_Runner)
     waiting = list(tasks)
     shared = ray.put(opens)
-    free: list[Any] = [remote.remote(shared) for _ in range(min(engine.limit, len(waiting)))]
+    free: list[Any] = [remote.remote(shared) for _ in range(min(executor.limit, len(waiting)))]
     busy: dict[Any, tuple[Any, Task]] = {}
     losses: Counter[str] = Counter()
     while waiting or busy:
@@ -122,7 +124,7 @@ def run_tasks(tasks: Sequence[Task], opens: Opener, engine: Engine) -> Iterator[
         except ray.exceptions.RayActorError as error:
             free.append(remote.remote(shared))
             losses[task.folder] += 1
-            if losses[task.folder] <= engine.max_failures:
+            if losses[task.folder] <= executor.max_failures:
                 waiting.insert(0, task)  # it goes on from its checkpoint
                 continue
             results = [{"failed": f"its process was lost: {first_line(error)}", "done": True}]
@@ -132,7 +134,7 @@ def run_tasks(tasks: Sequence[Task], opens: Opener, engine: Engine) -> Iterator[
 class _Runner:
     """A process that trains one task after the other."""
 
-    def __init__(self, opens: Opener) -> None:
+    def __init__(self, opens: TrialFactory) -> None:
         self._opens = opens
 
     def run(self, task: Task) -> list[Result]:
@@ -151,18 +153,18 @@ def _whole(run: Run) -> list[Result]:
 
 
 def run_on_tune(
-    searcher: Any, scheduler: Any, over: Callable[[], bool], opens: Opener, engine: Engine, scratch: Path
+    searcher: Any, scheduler: Any, over: Callable[[], bool], opens: TrialFactory, executor: TrialExecutor, scratch: Path
 ) -> None:
     """Let Tune run what `searcher` asks until it has no more or `over()`; a stopped trial's process takes the next one."""
-    for key, value in {**_TUNE, "TUNE_MAX_PENDING_TRIALS_PG": str(engine.limit)}.items():
+    for key, value in {**_TUNE, "TUNE_MAX_PENDING_TRIALS_PG": str(executor.limit)}.items():
         os.environ[key] = value
     from ray import tune
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told by the board
-    alone = engine.shape.workers == 1
-    bundle = {"CPU": engine.shape.cpus} if alone else dict(_NO_CPU)
-    if alone and engine.shape.gpus:
-        bundle["GPU"] = engine.shape.gpus
+    alone = executor.shape.workers == 1
+    bundle = {"CPU": executor.shape.cpus} if alone else dict(_NO_CPU)
+    if alone and executor.shape.gpus:
+        bundle["GPU"] = executor.shape.gpus
     trainable = tune.with_parameters(_trial_actor(), opens=opens)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
@@ -209,7 +211,7 @@ def _trial_actor() -> type:
     class TrialActor(tune.Trainable):
         """A process that runs one trial after the other; a trial costs its work, not Python's and torch's start."""
 
-        def setup(self, config: dict[str, Any], opens: Opener) -> None:  # type: ignore[override]
+        def setup(self, config: dict[str, Any], opens: TrialFactory) -> None:  # type: ignore[override]
             self._opens = opens
             self._run = opens(task_of(config))
 

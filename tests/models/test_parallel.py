@@ -11,7 +11,7 @@ from torch import nn
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
-from raytl.models.lanes import ordered_logits
+from raytl.models.parallel import ordered_logits
 
 SHAPE = Preprocess(8, 8, "center", "bilinear", (0.5,) * 3, (0.5,) * 3)
 CPU = torch.device("cpu")

@@ -29,8 +29,8 @@ from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
-from raytl.models.prefix import Cut, NotTraceable, between, cut, suffix_backbone
-from raytl.search.features import Rows, ensure, peek
+from raytl.models.prefix import NotTraceable, SplitModel, between, cut, suffix_backbone
+from raytl.search.feature_rows import Rows, ensure, peek
 from raytl.search.trial import SweepJob
 from raytl.training.agree import total
 from raytl.training.worker import Job, Share, Shared
@@ -75,7 +75,7 @@ class _Source:
     job: Job
     world: World
     backbone: Backbone
-    made: Cut
+    made: SplitModel
     depth: int
     precision: torch.dtype
     emit: OnEvent

@@ -20,10 +20,10 @@ from raytl.run.mirror import Mirror
 from raytl.run.owner import set_aside, sole_owner
 from raytl.run.uploader import Uploader
 from raytl.store.cache import cache_root
-from raytl.store.claims import claim, disclaim, sweep_out
 from raytl.store.contract import ObjectStore
-from raytl.store.lease import Lease, Right, held
+from raytl.store.lease import Lease, WriteToken, held
 from raytl.store.open import open_store
+from raytl.store.pins import pin, sweep_out, unpin
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
@@ -35,7 +35,7 @@ _GUESTS = "trials"
 """Where in a node's cache those work who write with another process's right."""
 
 
-class Home:
+class RunStore:
     """The run at `uri`. In a bucket, the node's folder is a working copy of it; elsewhere it is the folder itself, and
     fetching and pushing do nothing.
 
@@ -43,54 +43,54 @@ class Home:
     machine, has a working copy that nobody else has, until it leaves.
     """
 
-    def __init__(self, uri: str, *, right: Right | None = None, apart: str | None = None) -> None:
-        self.uri, self._right = uri, right
-        self._place = _guests_place(uri, right) if right and is_remote(uri) else None
+    def __init__(self, uri: str, *, write_token: WriteToken | None = None, apart: str | None = None) -> None:
+        self.uri, self._right = uri, write_token
+        self._place = _guests_place(uri, write_token) if write_token and is_remote(uri) else None
         self.folder = RunFolder(self._place / "run" if self._place else working_copy(uri))
-        generation = right.generation if right else 0
+        generation = write_token.generation if write_token else 0
         self._mirror = Mirror(open_store(uri), self.folder.root, apart, generation) if is_remote(uri) else None
         self._reports: Reports | None = None
         self._lease: Lease | None = None
 
     @classmethod
-    def of(cls, experiment: Experiment) -> Home:
+    def of(cls, experiment: Experiment) -> RunStore:
         """Where `experiment` runs: `<storage.uri>/<name>`."""
         return cls(run_uri(experiment))
 
     @classmethod
-    def open(cls, uri: str) -> Home:
+    def open(cls, uri: str) -> RunStore:
         """The run that is at `uri`, or that `models:...` names a version of, fetched; RunError with what is there instead if
         it is no run."""
         if is_reference(uri):
             return cls._published(uri)
-        home = cls(uri)
-        home.fetch()
-        if home._mirror is not None and not home.folder.experiment.exists():
+        run_store = cls(uri)
+        run_store.fetch()
+        if run_store._mirror is not None and not run_store.folder.experiment.exists():
             raise RunError(f"{uri}: no run is there, experiment.yaml is missing; `raytl train` makes one")
-        RunFolder.open(home.folder.root)
-        return home
+        RunFolder.open(run_store.folder.root)
+        return run_store
 
     @property
-    def right(self) -> Right | None:
+    def write_token(self) -> WriteToken | None:
         """The right to write here, for the processes that do so for its owner; None where this is a folder."""
         if self._mirror is None or self._lease is None:
             return None
-        return Right(self._mirror.store.uri, self._lease.holder.token, self._lease.holder.generation)
+        return WriteToken(self._mirror.store.uri, self._lease.holder.token, self._lease.holder.generation)
 
     @classmethod
-    def _published(cls, uri: str) -> Home:
+    def _published(cls, uri: str) -> RunStore:
         """A version as the run that it was made from; what is added to it is kept beside it in its registry."""
         registry, record, folder = fetched(uri)
-        home = cls(str(folder))
-        home.uri = uri  # where another node finds it
-        home._reports = Reports(registry, record.number, folder)
-        home.fetch()
-        return home
+        run_store = cls(str(folder))
+        run_store.uri = uri  # where another node finds it
+        run_store._reports = Reports(registry, record.number, folder)
+        run_store.fetch()
+        return run_store
 
     def fetch(self) -> None:
         """Bring the node's folder up to what is stored."""
         if self._place is not None:
-            claim(self._place)
+            pin(self._place)
             sweep_out(_GUESTS)
         if self._mirror is not None:
             self._mirror.fetch()
@@ -100,7 +100,7 @@ class Home:
     def leave(self) -> None:
         """Drop the working copy of one who writes with another's right; what was not stored by now is lost."""
         if self._place is not None:
-            disclaim(self._place)
+            unpin(self._place)
 
     def push(self) -> None:
         """Store what changed in the node's folder, but for the checkpoints."""
@@ -111,7 +111,7 @@ class Home:
         if self._reports is not None:
             self._reports.push()
 
-    def uploader(self, emit: OnEvent = ignore, lease: Right | None = None) -> Uploader | None:
+    def uploader(self, emit: OnEvent = ignore, lease: WriteToken | None = None) -> Uploader | None:
         """What pushes checkpoints while training goes on, by default with the run's lease as it is now; None where there is
         nothing to push."""
         return Uploader(self._mirror, emit, self._right or lease) if self._mirror is not None else None
@@ -210,7 +210,7 @@ class Home:
     @contextmanager
     def looked_at(self, on_event: OnEvent = ignore) -> Iterator[None]:
         """Inside, no other machine looks at the test split of this run or version, or writes to the run; the folder is up to
-        date. For a folder on this machine, `one_look_at_a_time` is enough.
+        date. For a folder on this machine, `exclusive_test_access` is enough.
 
         Raises:
             RunError: another one does.
@@ -236,6 +236,6 @@ class Home:
                 self._lease = None
 
 
-def _guests_place(uri: str, right: Right) -> Path:
-    digest = hashlib.sha256(f"{uri} {right.token}".encode()).hexdigest()[:24]
+def _guests_place(uri: str, write_token: WriteToken) -> Path:
+    digest = hashlib.sha256(f"{uri} {write_token.token}".encode()).hexdigest()[:24]
     return cache_root() / _GUESTS / digest

@@ -15,7 +15,7 @@ MOST_BYTES = 256 << 20
 _IDLE_S = 30.0
 
 
-class Ahead(Generic[K]):
+class Prefetcher(Generic[K]):
     """Fetches what is expected, in order, within a bound. Its threads are made when they are needed, and end when they are
     not, or with the process.
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from raytl.cluster.gang import run_group
 from raytl.cluster.session import session
+from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed
 from raytl.events import Message, Recorder, Restarted

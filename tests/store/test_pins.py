@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from raytl.store import claims
-from raytl.store.claims import claim, evict
+from raytl.store import pins
+from raytl.store.pins import evict, pin
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def test_the_least_recently_used_go_until_the_others_fit(places: list[Path]) -> 
 
 
 def test_what_this_process_or_another_uses_stays(places: list[Path]) -> None:
-    claim(places[0])
-    script = "import sys; from pathlib import Path; from raytl.store.claims import claim; claim(Path(sys.argv[1])); "
+    pin(places[0])
+    script = "import sys; from pathlib import Path; from raytl.store.pins import pin; pin(Path(sys.argv[1])); "
     script += "print('mine', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", script, str(places[1])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -47,13 +47,13 @@ def test_what_this_process_or_another_uses_stays(places: list[Path]) -> None:
         assert evict(0) == [places[2]]
         other.kill()
     assert evict(0) == [places[1]]
-    os.close(claims._claims.pop(places[0]))
+    os.close(pins._pins.pop(places[0]))
     assert evict(0) == [places[0]]
 
 
 def test_a_claim_makes_a_place_the_last_to_go(places: list[Path]) -> None:
-    claim(places[0])
-    os.close(claims._claims.pop(places[0]))
+    pin(places[0])
+    os.close(pins._pins.pop(places[0]))
     assert evict(1000) == [places[1], places[2]]
 
 
@@ -61,14 +61,14 @@ def test_the_places_of_processes_that_are_gone_are_swept_out(own_cache: Path) ->
     ours, theirs = own_cache / "trials" / "ours", own_cache / "trials" / "theirs"
     for place in (ours, theirs):
         place.mkdir(parents=True)
-    claim(ours)
-    claims.sweep_out("trials")
+    pin(ours)
+    pins.sweep_out("trials")
     assert ours.is_dir() and not theirs.exists()
-    claims.disclaim(ours)
+    pins.unpin(ours)
     assert [path.name for path in (own_cache / "trials").iterdir()] == []
 
 
 def test_the_first_claim_of_a_process_sweeps_what_killed_ones_left_half_written(own_cache: Path) -> None:
     (own_cache / "unpacked" / ".archive.0badcafe.tmp").mkdir(parents=True)
-    claim(own_cache / "unpacked" / "archive")
+    pin(own_cache / "unpacked" / "archive")
     assert [path.name for path in (own_cache / "unpacked").iterdir()] == ["archive.used"]

@@ -23,7 +23,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """One worker: who and where it is, and what it has been doing for `still_s` seconds without getting on.
 
     `waits` says that it is in a collective, so that others hold it up. `line` is where in the code it is when it has been

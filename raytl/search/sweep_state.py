@@ -10,24 +10,24 @@ from typing import Any
 from raytl.config.schema import SearchConfig
 from raytl.events import OnEvent, TrialChanged
 from raytl.run.mirror import BEST, LAST
-from raytl.search.budget import Meter
+from raytl.search.budget import BudgetTracker
 from raytl.search.checkpoints import Checkpoints
 from raytl.search.record import TrialRecord, best_first, finalists, lower_is_better
-from raytl.search.study import Asked, Study
+from raytl.search.study import Study, Suggestion
 
 
 @dataclass
-class Board:
+class SweepState:
     """The study with its costs. `ask`, `report` and `tell` are called by the searcher and by the loop without Ray."""
 
     study: Study
     search: SearchConfig
-    meter: Meter
+    budget_tracker: BudgetTracker
     epochs: int
     total: int
     on_event: OnEvent
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
-    _asked: dict[int, Asked] = field(default_factory=dict)
+    _asked: dict[int, Suggestion] = field(default_factory=dict)
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
     _kept: list[TrialRecord] = field(default_factory=list)
@@ -45,9 +45,9 @@ class Board:
     @property
     def over(self) -> bool:
         """True when nothing more may run."""
-        return self.meter.spent() is not None or self.meter.broken() is not None
+        return self.budget_tracker.spent() is not None or self.budget_tracker.broken() is not None
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         """The next trial; None when all were asked, or nothing more may run."""
         asked = None if self.over else self.study.ask()
         if asked is not None:
@@ -71,7 +71,7 @@ class Board:
         self._count(number, result)
         reason = str(result.get("failed", ""))
         if state == "failed":
-            self.meter.failed(reason)
+            self.budget_tracker.failed(reason)
         ended = self.study.tell(number, state, reason=reason, **_told(result))
         if ended:
             self._tidy(number, result)
@@ -85,7 +85,7 @@ class Board:
 
     def _count(self, number: int, result: Mapping[str, Any]) -> None:
         now = float(result.get("seconds", 0.0))
-        self.meter.trained(max(0.0, now - self._seconds.get(number, 0.0)))
+        self.budget_tracker.trained(max(0.0, now - self._seconds.get(number, 0.0)))
         self._seconds[number] = max(now, self._seconds.get(number, 0.0))
 
     def _note(self, number: int, value: float) -> None:

@@ -17,26 +17,26 @@ from raytl.store.cache import cache_root
 from raytl.store.drafts import drafted, sweep
 
 _KINDS = ("pulled", "unpacked")
-_claims: dict[Path, int] = {}
+_pins: dict[Path, int] = {}
 """Open locks, by place; the kernel lets go of them when the process ends."""
 
 
-def claim(place: Path) -> None:
+def pin(place: Path) -> None:
     """Keep `place` from being evicted while this process lives; to be called before looking at what is in it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep_once(place.parent)
-    while place not in _claims or not _used(place).exists():  # somebody may have emptied the cache
+    while place not in _pins or not _used(place).exists():  # somebody may have emptied the cache
         handle = os.open(_used(place), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
-        _claims[place] = handle
+        _pins[place] = handle
     os.utime(_used(place))
 
 
-def disclaim(place: Path) -> None:
+def unpin(place: Path) -> None:
     """Remove `place`, which only this process has a use for, and its claim."""
     shutil.rmtree(place, ignore_errors=True)
     _used(place).unlink(missing_ok=True)
-    if (handle := _claims.pop(place, None)) is not None:
+    if (handle := _pins.pop(place, None)) is not None:
         os.close(handle)
 
 
@@ -47,7 +47,7 @@ def sweep_out(kind: str) -> None:
             _used(place).unlink(missing_ok=True)
 
 
-def claim_those(paths: Iterable[str]) -> None:
+def pin_paths(paths: Iterable[str]) -> None:
     """Claim the places that these files lie in, where they lie in any."""
     kinds = [cache_root() / kind for kind in _KINDS]
     found = {
@@ -57,7 +57,7 @@ def claim_those(paths: Iterable[str]) -> None:
         if Path(path).is_relative_to(root)
     }
     for place in found:
-        claim(place)
+        pin(place)
 
 
 def evict(limit_bytes: int) -> list[Path]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from raytl.data.likeness import NEAR_BITS, look_hash, look_hashes, near
 from raytl.data.manifest import Sample
+from raytl.data.perceptual_hash import NEAR_BITS, look_hash, look_hashes, near
 
 
 def photo(seed: int) -> Image.Image:

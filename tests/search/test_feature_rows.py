@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from raytl.errors import DiskError
-from raytl.search import features
-from raytl.search.features import ensure
+from raytl.search import feature_rows
+from raytl.search.feature_rows import ensure
 
 ROWS = torch.arange(40, dtype=torch.float32).view(10, 4)
 
@@ -84,7 +84,7 @@ def test_who_waits_for_a_set_does_not_wait_for_those_who_use_it(tmp_path: Path) 
     processes = [fork.Process(target=hold, args=(path, began, all_have)) for _ in range(3)]
     for process in processes:
         process.start()
-    asking = features.root() / "set.build"
+    asking = feature_rows.root() / "set.build"
     while not (asking.exists() and waiting(processes)):
         pass
     began.set()
@@ -106,10 +106,10 @@ def test_the_set_used_longest_ago_makes_room_but_none_in_use() -> None:
     held = ensure("held", 10, fill, 1e9)
     for name in ("old", "new"):
         ensure(name, 10, fill, 1e9)
-    os.utime(features.root() / "held" / "card.json", (1, 1))
-    os.utime(features.root() / "old" / "card.json", (2, 2))
+    os.utime(feature_rows.root() / "held" / "card.json", (1, 1))
+    os.utime(feature_rows.root() / "old" / "card.json", (2, 2))
     ensure("more", 10, fill, 3 * 160)
-    there = {card.parent.name for card in features.root().glob("*/card.json")}
+    there = {card.parent.name for card in feature_rows.root().glob("*/card.json")}
     assert there == {"held", "new", "more"}
     assert torch.equal(held.take(np.array([0])), ROWS[[0]])
 
@@ -119,6 +119,6 @@ def test_a_full_disk_leaves_nothing_half_and_says_so(monkeypatch: pytest.MonkeyP
         yield ROWS[:5]
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(DiskError, match="the disk is full.*\n.*search.share"):
+    with pytest.raises(DiskError, match="the disk is full.*\n.*search.feature_cache"):
         ensure("set", 10, full, 1e9)
-    assert not (features.root() / "set").exists()
+    assert not (feature_rows.root() / "set").exists()

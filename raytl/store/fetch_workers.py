@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 from urllib.request import getproxies, proxy_bypass
 
-from raytl.store import lane
+from raytl.store import fetch_worker
 from raytl.store.contract import ObjectInfo
 
 CONNECTIONS = 128
@@ -136,7 +136,7 @@ def brought(
 
 def _started(count: int) -> list[subprocess.Popen[bytes]]:
     """Lanes, up to `count`; fewer where the system has no room for them."""
-    command = [sys.executable, "-I", "-S", lane.__file__]
+    command = [sys.executable, "-I", "-S", fetch_worker.__file__]
     processes = []
     for _ in range(count):
         with suppress(OSError):
@@ -166,14 +166,14 @@ class _Work:
         self._handing = threading.Lock()
         self._said: SimpleQueue[list[tuple[int, bool]] | None] = SimpleQueue()
 
-    def drive(self, process: subprocess.Popen[bytes], told: tuple[Any, ...], lanes: int) -> None:
+    def drive(self, process: subprocess.Popen[bytes], told: tuple[Any, ...], fetch_workers: int) -> None:
         """Keep one lane busy until nothing is left, or it ends."""
         assert process.stdin is not None and process.stdout is not None
         there, here = process.stdin.fileno(), process.stdout.fileno()
         try:
-            lane.send(there, told)
-            open_ = self._hand(there, min(2 * CONNECTIONS // lanes, -(-len(self._wanted) // lanes)))
-            while open_ and (said := lane.receive(here)) is not None:
+            fetch_worker.send(there, told)
+            open_ = self._hand(there, min(2 * CONNECTIONS // fetch_workers, -(-len(self._wanted) // fetch_workers)))
+            while open_ and (said := fetch_worker.receive(here)) is not None:
                 self._said.put(said)
                 open_ += self._hand(there, len(said)) - len(said)
         except OSError:  # it ended, or was ended
@@ -181,13 +181,13 @@ class _Work:
         finally:
             self._said.put(None)
 
-    def results(self, lanes: int) -> Iterator[ObjectInfo]:
+    def results(self, fetch_workers: int) -> Iterator[ObjectInfo]:
         """What came whole, until all lanes are done or too many objects were lost."""
         came = lost = 0
-        while lanes and not (lost >= _LOST and lost > came):
+        while fetch_workers and not (lost >= _LOST and lost > came):
             said = self._said.get()
             if said is None:
-                lanes -= 1
+                fetch_workers -= 1
                 continue
             for number, whole in said:
                 came, lost = came + whole, lost + (not whole)
@@ -200,10 +200,10 @@ class _Work:
             numbers = list(islice(self._left, count))
         if numbers:
             credentials, now = self._credentials(), time.time()
-            lane.send(there, [self._job(number, credentials, now) for number in numbers])
+            fetch_worker.send(there, [self._job(number, credentials, now) for number in numbers])
         return len(numbers)
 
-    def _job(self, number: int, credentials: Credentials | None, now: float) -> lane.Job:
+    def _job(self, number: int, credentials: Credentials | None, now: float) -> fetch_worker.Job:
         one = self._wanted[number]
         asked = request(self._route, credentials, one.key, now)
         return number, asked, one.path, one.info.size, one.info.etag
