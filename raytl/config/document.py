@@ -20,7 +20,7 @@ def document(text: str, name: str) -> Source:
         raise config_error(name, [Problem(place, "", error.fault, error.advice)]) from error
     if source.value is None:
         raise ConfigError(
-            f"{name}: the file is empty; expected an experiment with name, data.uri and model.name at least"
+            f"{name}: the file is empty; expected an experiment with name, data and model at least"
         )
     if not isinstance(source.value, dict):
         raise ConfigError(f"{name}:1: found {type(source.value).__name__}, expected keys such as `name: my-run`")
