@@ -183,7 +183,7 @@ def test_the_environment_and_the_home_directory_are_filled_in(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "the file is empty; expected an experiment with name, data.uri and model.name"),
+        (b"", "the file is empty; expected an experiment with name, data and model"),
         (b"- a\n", r"x.yaml:1: found list, expected keys such as `name: my-run`"),
         (b"\xff\xfe", r"not UTF-8 text \(byte 0\)"),
         (b"name: a\n\tdata: b\n", r"x.yaml:2: not YAML: .*\n    -> indent with spaces"),
