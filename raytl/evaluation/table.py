@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ class Predictions:
         cells = zip(self.paths, self.predicted, self.probabilities.tolist(), strict=True)
         return [dict(zip(header, (path, name, *row), strict=True)) for path, name, row in cells]
 
-    def write(self, out: str | Path) -> None:
+    def write(self, out: str | os.PathLike[str]) -> None:
         """Write the table to `out`, whole or not at all; its ending says how.
 
         Raises:
@@ -58,7 +59,7 @@ class Predictions:
         write_bytes(target, as_csv(self) if target.suffix.lower() == ".csv" else as_parquet(self))
 
 
-def check_ending(out: str | Path) -> Path:
+def check_ending(out: str | os.PathLike[str]) -> Path:
     """The path, when it ends in .csv or .parquet; a UserError otherwise."""
     target = Path(out)
     if target.suffix.lower() not in (".csv", ".parquet"):
