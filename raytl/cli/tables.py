@@ -19,7 +19,7 @@ from raytl.sanitize import command
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
-    from raytl.evaluation.report import Evaluation
+    from raytl.evaluation.report import Report
     from raytl.evaluation.table import Predictions
     from raytl.metrics.intervals import Interval
     from raytl.training.driver import TrainResult
@@ -73,7 +73,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
     return [titled(f"{experiment.name}: {names[result.status]}", kept), facts([*where, *_next(result.run, folder)])]
 
 
-def evaluation_tables(found: Evaluation) -> list[RenderableType]:
+def evaluation_tables(found: Report) -> list[RenderableType]:
     """Scores with intervals, the classes, and where the report is."""
     subject = found.subject
     marked = found.look is not None and found.look > 1
@@ -118,7 +118,7 @@ def _next(run: str, folder: RunFolder) -> list[tuple[str, str]]:
     ]
 
 
-def _classes(found: Evaluation) -> Group:
+def _classes(found: Report) -> Group:
     columns = ("class", "images", "precision", "recall", "F1")
     each = found.estimates
     order = sorted(range(len(found.classes)), key=lambda place: (each.f1[place].value, place))[:MOST_ROWS]

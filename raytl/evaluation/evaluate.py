@@ -17,7 +17,7 @@ from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, UserError
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.render import TILES, pictures
-from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown
+from raytl.evaluation.report import Mistake, Report, Subject, as_json, as_markdown
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.stored import stored
 from raytl.evaluation.worker import Scored, Shard, score_shard
@@ -43,7 +43,7 @@ def evaluate(
     resamples: int = RESAMPLES,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
-) -> Evaluation:
+) -> Report:
     """Score a run's best checkpoint on `split` and write `evaluation/<split>/` (`<split>-2/` on the second look).
 
     A look at the test split is recorded in the run's ledger before it is taken. Without `again`, the report of the last
@@ -102,7 +102,7 @@ def _is_stored(run_store: RunStore) -> bool:
     return last is not None and run_store.has_stored(last.report_folder(run_store.folder) / REPORT)
 
 
-def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Evaluation | None:
+def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Report | None:
     """Return the report of the last look at the test split; None without one, or where the look was at other weights."""
     last = next(iter(reversed(looks(folder))), None)
     if last is None or last.weights != weights or not last.is_reported(folder):
@@ -192,9 +192,9 @@ def _evaluation(
     scored: Scored,
     entry: LedgerEntry | None,
     resamples: int,
-) -> Evaluation:
+) -> Report:
     skipped = len(journal.read(folder.skipped))
-    return Evaluation(
+    return Report(
         subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped),
         classes=card.classes,
         estimates=bootstrap(scored.targets, scored.probabilities, resamples=resamples),
@@ -217,7 +217,7 @@ def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]
     )
 
 
-def _write(evaluation: Evaluation, max_pixels: int, depth: BitDepth) -> None:
+def _write(evaluation: Report, max_pixels: int, depth: BitDepth) -> None:
     """The evaluation's folder, whole or not at all."""
     final = Path(evaluation.folder)
     sweep(final.parent)

@@ -11,14 +11,14 @@ from PIL import Image
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.decode import BadImage, decode
 from raytl.errors import StoreError
-from raytl.evaluation.report import Evaluation, Mistake
+from raytl.evaluation.report import Mistake, Report
 from raytl.run.plots import Tile, confusion, contact_sheet
 
 TILES = 16
 _TILE_PX = 320
 
 
-def pictures(evaluation: Evaluation, folder: Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS) -> None:
+def pictures(evaluation: Report, folder: Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS) -> None:
     """Write confusion.png, and worst.png if there are mistakes, into `folder`."""
     confusion(evaluation.matrix, evaluation.classes, folder / "confusion.png")
     tiles = _tiles(evaluation.mistakes[:TILES], max_pixels, depth)

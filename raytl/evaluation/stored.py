@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from raytl.errors import RunError
-from raytl.evaluation.report import Evaluation, Mistake, Subject
+from raytl.evaluation.report import Mistake, Report, Subject
 from raytl.metrics.confusion import matrix_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import REPORT, LedgerEntry
@@ -82,7 +82,7 @@ REPORT_FORMAT = Format[_Report](
 )
 
 
-def stored(folder: Path) -> Evaluation:
+def stored(folder: Path) -> Report:
     """Return the evaluation whose report is in `folder`.
 
     Raises:
@@ -90,7 +90,7 @@ def stored(folder: Path) -> Evaluation:
     """
     path = folder / REPORT
     report = REPORT_FORMAT.load(path)
-    return Evaluation(
+    return Report(
         subject=Subject(report.run, report.model, report.split, report.weights, report.data, report.skipped),
         classes=tuple(report.classes),
         estimates=_estimates(report.metrics, list(report.classes.values())),
