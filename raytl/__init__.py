@@ -12,6 +12,7 @@ The map, from the top floor down; a module imports only from floors below its ow
     7  retrain                one tick: look, decide, train, compare, promote or keep
     6  search                 sweeps: Optuna's study, Tune's engine, shared prefixes, the winner and its report
     5  training   evaluation  the loop and its driver; the locked test, reports and predictions
+       starter                from images alone to an experiment, with the reason for each key
     4  tasks                  classification: loss, class imbalance, what is better
        models                 backbones, stages, freezing, rates, saved models
     3  data       metrics     layouts, splits, decoding, augmentation, batches; scores and intervals

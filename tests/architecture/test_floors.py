@@ -17,7 +17,7 @@ FLOORS = {
     "store": 2, "jobs": 2, "cluster": 2, "kube": 2, "registry": 2.3, "run": 2.5,
     "data": 3, "metrics": 3, "doctor": 3,
     "models": 4, "tasks": 4.5,
-    "training": 5, "evaluation": 5,
+    "training": 5, "evaluation": 5, "starter": 5,
     "search": 6, "export": 6,
     "retrain": 7,
     "cli": 8,
