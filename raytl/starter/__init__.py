@@ -7,6 +7,6 @@ source   an experiment file, or images that become one
 """
 
 from raytl.starter.draft import Choice, Draft
-from raytl.starter.source import DEFAULT_MODEL, draft_from, experiment_from
+from raytl.starter.source import DEFAULT_MODEL, draft_from, experiment_from, is_experiment_file
 
-__all__ = ["DEFAULT_MODEL", "Choice", "Draft", "draft_from", "experiment_from"]
+__all__ = ["DEFAULT_MODEL", "Choice", "Draft", "draft_from", "experiment_from", "is_experiment_file"]
