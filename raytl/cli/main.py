@@ -16,6 +16,7 @@ from raytl.cli.cluster import ask_for, render_file
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
+from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.predict import predict
 from raytl.cli.retrain import retrain
@@ -61,11 +62,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Begin with: raytl check experiment.yaml",
+    epilog="Start with: raytl init photos/ --out experiment.yaml",
 )
 EXAMPLES = {
+    "init": "raytl init photos/ --model resnet18.a1_in1k --out trash.yaml",
     "check": "raytl check experiments/trash.yaml --set transfer.unfreeze=3",
-    "train": "raytl train experiments/trash.yaml --set transfer.unfreeze=2 --set compute.workers=2",
+    "train": "raytl train photos/ --model mobilenetv2_100 --set transfer.unfreeze=2",
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
@@ -88,6 +90,7 @@ EXAMPLES = {
     "cluster ask": "raytl cluster ask --gpus 8",
 }
 VERBS: dict[str, Callable[..., None]] = {
+    "init": init,
     "check": check,
     "train": train,
     "tune": tune,

@@ -20,6 +20,18 @@ class DeviceName(StrEnum):
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The experiment, a YAML file.", show_default=False)
 ]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="An experiment file (.yaml), or images: a folder, an s3:// URI, an archive or a manifest.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The backbone: a timm name or torchvision:NAME. Replaces model.name."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the experiment; may be given again."),

@@ -25,8 +25,9 @@ NAMES = ("load_experiment", "load_machine")
 
 
 def may_load(module: Module) -> bool:
-    """True for the command line and the public face."""
-    return module.name in ("raytl", LOADER) or module.name.startswith(("raytl.cli", "raytl.api"))
+    """True for the command line, the public API, and what turns a user's images into an experiment for both."""
+    public = ("raytl", LOADER, "raytl.starter.source")
+    return module.name in public or module.name.startswith(("raytl.cli", "raytl.api"))
 
 
 def loading(module: Module, known: frozenset[str]) -> list[str]:
