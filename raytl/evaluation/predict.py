@@ -11,7 +11,7 @@ from raytl.config.machine import Machine
 from raytl.data.manifest import listed
 from raytl.errors import DataError, UserError
 from raytl.evaluation.inputs import photos
-from raytl.evaluation.predictor import load
+from raytl.evaluation.predictor import load, scores_of
 from raytl.evaluation.table import Predictions, Unreadable, check_ending
 from raytl.events import OnEvent, ignore
 
@@ -43,7 +43,7 @@ def predict(
     predictor = load(run, device=device, machine=machine, on_event=on_event)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
     paths = photos(sources, lambda path, reason: skipped[reason].update({path: None}))
-    scores = predictor.score(paths, batch_size)
+    scores = scores_of(predictor, paths, batch_size)
     unreadable = tuple(Unreadable(paths[position], reason) for position, reason in scores.unreadable)
     if not scores.positions:
         reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])

@@ -93,7 +93,7 @@ class Predictor:
         """
         is_one = isinstance(photo, str | os.PathLike | Image.Image | np.ndarray)
         photos = _expanded([photo] if is_one else _items(photo))
-        scores = self.score(photos, batch_size)
+        scores = scores_of(self, photos, batch_size)
         if scores.unreadable:
             reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in scores.unreadable])
             raise DataError(f"{len(scores.unreadable)} of {len(photos)} photos could not be read:\n{reasons}")
@@ -102,35 +102,6 @@ class Predictor:
             for each, row in zip(photos, scores.probabilities.tolist(), strict=True)
         ]
         return answers[0] if is_one and _is_single(photo, photos) else answers
-
-    def score(self, photos: Sequence[Photo], batch_size: int | None = None, on_event: OnEvent | None = None) -> Scores:
-        """Return the probabilities of all photos that can be read.
-
-        Raises:
-            UserError: `batch_size` is not 1 or more.
-        """
-        if batch_size is not None and batch_size < 1:
-            raise UserError(f"batch_size: found {batch_size}, expected 1 or more")
-        emit = on_event or self._on_event
-        device, preprocess = Device(self.device), self._card.preprocess
-        unreadable: list[tuple[int, str]] = []
-        deep: dict[str, Levels] = {}
-        read = batches(
-            photos,
-            preprocess,
-            batch_size or _BATCH[device.type],
-            self.max_pixels,
-            on_bad=lambda position, reason: unreadable.append((position, reason)),
-            on_done=_progress(len(photos), emit),
-            on_deep=lambda position, levels: deep.update({_name(photos[position], position): levels}),
-        )
-        with self._lock, closing(read):
-            precision = pick_precision(self._precision, device)
-            ids, logits = ordered_logits(self._module, read, preprocess, device, precision)
-        for line in mismatches(preprocess.bit_depth, deep):
-            emit(Message(line, "warning"))
-        probabilities = np.asarray(softmax(logits)) if len(ids) else np.zeros((0, len(self.classes)))
-        return Scores(tuple(ids.tolist()), probabilities, tuple(unreadable))
 
 
 def load(
@@ -163,6 +134,36 @@ def load(
         _precision=precision,
         _on_event=on_event,
     )
+
+
+def scores_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | None = None) -> Scores:
+    """Return the probabilities of all photos that the predictor can read.
+
+    Raises:
+        UserError: `batch_size` is not 1 or more.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UserError(f"batch_size: found {batch_size}, expected 1 or more")
+    emit = predictor._on_event
+    device, preprocess = Device(predictor.device), predictor._card.preprocess
+    unreadable: list[tuple[int, str]] = []
+    deep: dict[str, Levels] = {}
+    read = batches(
+        photos,
+        preprocess,
+        batch_size or _BATCH[device.type],
+        predictor.max_pixels,
+        on_bad=lambda position, reason: unreadable.append((position, reason)),
+        on_done=_progress(len(photos), emit),
+        on_deep=lambda position, levels: deep.update({_name(photos[position], position): levels}),
+    )
+    with predictor._lock, closing(read):
+        precision = pick_precision(predictor._precision, device)
+        ids, logits = ordered_logits(predictor._module, read, preprocess, device, precision)
+    for line in mismatches(preprocess.bit_depth, deep):
+        emit(Message(line, "warning"))
+    probabilities = np.asarray(softmax(logits)) if len(ids) else np.zeros((0, len(predictor.classes)))
+    return Scores(tuple(ids.tolist()), probabilities, tuple(unreadable))
 
 
 def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, str]:
