@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import pulled_table, tables
-from raytl.data.formats.skipped import left_out, skip_reason
+from raytl.data.formats.skip_rules import left_out, skip_reason
 from raytl.data.manifest import listed
 from raytl.errors import DataError
 from raytl.store.keys import files_and_markers

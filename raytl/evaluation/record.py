@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from raytl.data.local_paths import relocated
 from raytl.data.manifest import Sample, listed
-from raytl.data.relocate import relocated
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from raytl.config.schema import StorageConfig
 from raytl.data.cache import source_images
 from raytl.data.loader import Batch, EvalLoader, auto_workers
+from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
-from raytl.data.relocate import on_this_node
 from raytl.errors import ModelError
 from raytl.events import OnEvent, Work
 from raytl.metrics.gather import gather_rows

@@ -14,7 +14,7 @@ from raytl.data.audit import audit
 from raytl.data.formats import scan
 from raytl.data.formats.rows import is_table_name
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.data.perceptual_hash import look_hashes
+from raytl.data.perceptual_hash import phashes
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.models.backbone import preprocess_of
@@ -72,9 +72,7 @@ def look(
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
     fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    apply_splits = settled(
-        audited.samples, look_hashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory
-    )
+    apply_splits = settled(audited.samples, phashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory)
     digest = dataset_digest(apply_splits.samples)
     snapshot.note(snapshot_id(digest), apply_splits.samples)
     found = changes(

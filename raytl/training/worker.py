@@ -20,9 +20,9 @@ from raytl.data.augment import TrainAugment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
+from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.data.mix import mix
-from raytl.data.relocate import on_this_node
 from raytl.data.shard import class_weights
 from raytl.events import Message, OnEvent, ignore
 from raytl.metrics.confusion import cells_of

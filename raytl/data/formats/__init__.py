@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from raytl.data.formats import archives, folders, shards, tables
-from raytl.data.formats.keys import files_below
+from raytl.data.formats.key_tree import files_below
 from raytl.data.manifest import Manifest
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore

@@ -19,13 +19,13 @@ from typing import IO, cast
 
 from raytl.data.formats import folders
 from raytl.data.formats import shards as shards_
-from raytl.data.formats.keys import files_below
+from raytl.data.formats.key_tree import files_below
+from raytl.data.formats.safe_tar import Tar, fault_of, opened
 from raytl.data.formats.shard_labels import are_class_folders, read
-from raytl.data.formats.tars import Tar, fault_of, opened
 from raytl.data.formats.webdataset import Members, holds_label, label_text
 from raytl.data.formats.zip_names import encoding_note, zip_names
-from raytl.data.manifest import Manifest, Sample, manifest_of
-from raytl.data.names import Spellings, member_path
+from raytl.data.manifest import Manifest, Sample, build_manifest
+from raytl.data.unicode_names import Spellings, member_path
 from raytl.disk import writing
 from raytl.errors import DataError, DiskError
 from raytl.events import OnEvent, Work
@@ -98,7 +98,7 @@ def _labelled(uri: str, places: Mapping[str, Path], shards: Sequence[Members], b
         Sample(f"{one.shard}/{one.image}", str(places[one.shard] / one.image), one.label, one.split)
         for one in reading.samples
     ]
-    return manifest_of(uri, samples, [*reading.ignored, *beside], reading.warnings)
+    return build_manifest(uri, samples, [*reading.ignored, *beside], reading.warnings)
 
 
 def _members_in(folder: Path, shard: str) -> Members:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from unicodedata import normalize
 
 from raytl.data.decode import IMAGE_SUFFIXES
-from raytl.data.formats.keys import Folder, tree
+from raytl.data.formats.key_tree import Folder, tree
 from raytl.data.formats.shards import ARCHIVES
-from raytl.data.formats.splits import holds_classes, reading, split_folders, wrapped
-from raytl.data.manifest import Manifest, Sample, listed, manifest_of
+from raytl.data.formats.split_folders import holds_classes, reading, split_folders, wrapped
+from raytl.data.manifest import Manifest, Sample, build_manifest, listed
 from raytl.errors import DataError
 
 _SAME_FOLDERS = 0.75  # of all pairs of folder and name inside; more is no chance: splits, years, renderings
@@ -53,7 +53,7 @@ def scan(keys: Iterable[str], base: str, uri: str) -> Manifest:
         found.take(holder, split)
     loose = [key for key in root.below() if key not in found.samples] if len(found.samples) < root.total else []
     _check(found, uri, others, len(loose))
-    return manifest_of(uri, found.samples.values(), [*others, *loose], _dotted(found.samples.values()))
+    return build_manifest(uri, found.samples.values(), [*others, *loose], _dotted(found.samples.values()))
 
 
 def _laid_out(root: Folder, uri: str) -> tuple[Folder, dict[str, Folder]]:

@@ -14,11 +14,11 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import cast
 
+from raytl.data.formats.safe_tar import fault_of, opened
 from raytl.data.formats.shard_labels import read
-from raytl.data.formats.tars import fault_of, opened
 from raytl.data.formats.webdataset import Members, holds_label, is_image, is_skipped, label_text
-from raytl.data.manifest import Manifest, Sample, listed, manifest_of
-from raytl.data.names import Spellings, member_path
+from raytl.data.manifest import Manifest, Sample, build_manifest, listed
+from raytl.data.unicode_names import Spellings, member_path
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
@@ -78,7 +78,7 @@ def scan(
         path = part_of(f"{store.uri}/{info.key}", start, size)
         samples.append(Sample(f"{sample.shard}/{sample.image}", path, sample.label, sample.split, digest))
         objects[path] = replace(info, size=size)
-    return replace(manifest_of(uri, samples, [*reading.ignored, *beside], reading.warnings), objects=objects)
+    return replace(build_manifest(uri, samples, [*reading.ignored, *beside], reading.warnings), objects=objects)
 
 
 def _members(shard: str, index: _Index) -> Members:

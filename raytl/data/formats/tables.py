@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from raytl.data.collector import collector_off
-from raytl.data.formats.listings import Folders, is_file
+from raytl.data.formats.directory_listing import Folders, is_file
 from raytl.data.formats.rows import Rows, is_table_name, parts_among, parts_in, read_rows
-from raytl.data.manifest import SPLITS, Manifest, Sample, composed, listed, manifest_of, split_name
-from raytl.data.names import Lookup, forms
+from raytl.data.gc_pause import gc_paused
+from raytl.data.manifest import SPLITS, Manifest, Sample, build_manifest, listed, split_name, to_nfc
+from raytl.data.unicode_names import Lookup, forms
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.contract import ObjectInfo
@@ -52,7 +52,7 @@ def is_table(place: Path) -> bool:
     return is_table_name(place) and (place.is_file() or bool(parts_in(place)))
 
 
-@collector_off()
+@gc_paused()
 def read(
     place: Path, parts: Sequence[str] | None = None, *, labelled: bool = True, on_event: OnEvent = ignore
 ) -> Table:
@@ -64,7 +64,7 @@ def read(
     return Table(place, read_rows(place, parts_in(place) if parts is None else parts, labelled, on_event))
 
 
-@collector_off()
+@gc_paused()
 def scan(
     table: Table,
     uri: str,
@@ -84,7 +84,7 @@ def scan(
     found.take_all(on_event)
     problems.refuse(uri, table.folder)
     notes = [f"{uri}: {found.repeated} rows repeat another row and count once"] if found.repeated else []
-    manifest = manifest_of(uri, found.samples, warnings=notes)
+    manifest = build_manifest(uri, found.samples, warnings=notes)
     if not objects:
         return manifest
     return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples if s.path in objects})
@@ -283,7 +283,7 @@ class _Found:
 
     def _keep(self, index: int, sample: Sample, is_there: bool) -> None:
         if not (sample.key.isascii() and sample.label.isascii()):
-            sample = composed(sample)
+            sample = to_nfc(sample)
         place = self.places.setdefault(sample.key, len(self.samples))
         if place == len(self.samples):
             self.samples.append(sample)
