@@ -25,7 +25,7 @@ from raytl.data.stream import StreamedImages, prefetch
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import ImagesOpened, OnEvent, Work, ignore
-from raytl.store.open import in_bucket
+from raytl.uris import in_bucket
 
 _TYPICAL_ASPECT = 4 / 3
 _EVENTS_EVERY_S = 0.1

@@ -26,8 +26,9 @@ from raytl.data.pillow_pixel_limit import pixel_limit_lifted
 from raytl.data.pixel_memory import bytes_a_pixel, reserved
 from raytl.data.png import pixels_only
 from raytl.errors import TooLarge
-from raytl.store.open import fetched, in_bucket
+from raytl.store.open import fetched
 from raytl.store.retry import retried
+from raytl.uris import in_bucket
 
 __all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "draft", "load", "loaded", "read", "refuse_oversized"]
 

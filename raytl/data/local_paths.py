@@ -15,8 +15,8 @@ from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
-from raytl.store.open import in_bucket
 from raytl.store.pins import pin_paths
+from raytl.uris import in_bucket
 
 _LOOKS = 8
 

@@ -12,7 +12,7 @@ from raytl.data.formats.key_tree import files_below, tree
 from raytl.data.formats.skip_rules import by_reason, left_out
 from raytl.errors import DataError
 from raytl.evaluation.bucket_inputs import photos_at
-from raytl.store.open import in_bucket
+from raytl.uris import in_bucket
 
 
 def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None] = lambda *_: None) -> tuple[str, ...]:

@@ -14,9 +14,10 @@ from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work
 from raytl.run import RunFolder, journal
-from raytl.store.open import fetched, in_bucket
+from raytl.store.open import fetched
 from raytl.store.pins import pin_paths
 from raytl.store.retry import retried
+from raytl.uris import in_bucket
 
 
 def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:

@@ -29,8 +29,8 @@ from raytl.store.open import part_of
 from raytl.store.retry import retried
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Digest
+from raytl.uris import is_archive_name
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FORMAT = 3
 _MOST_PARTS = 64
 """Of a member's path: its folders and its name."""
@@ -161,7 +161,7 @@ def shards_among(keys: Iterable[str], uri: str) -> tuple[list[str], list[str]]:
     keys = list(keys)
     if any("/" in key and is_image(key) for key in keys):
         return [], []
-    packed = [key for key in keys if key.lower().endswith(ARCHIVES) and not is_skipped(key)]
+    packed = [key for key in keys if is_archive_name(key) and not is_skipped(key)]
     odd_ones = [key for key in packed if not key.lower().endswith(".tar")]
     if odd_ones:
         raise DataError(
