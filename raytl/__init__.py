@@ -18,7 +18,7 @@ The map, from the top floor down; a module imports only from floors below its ow
     2  cluster    run  store  Ray; the run folder; local and S3 objects
        registry               published versions, their aliases and history
     1  config                 the experiment file
-    0  errors, events, world
+    0  errors, events, world, worker_status
 
 Nothing here imports torch or ray until it is used.
 """

@@ -117,9 +117,9 @@ def ask_for(
     """
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="left; what was asked for still is: raytl cluster ask --gpus 0"):
-        from raytl.cluster.ask import ask
+        from raytl.cluster.autoscaler import request_gpus
 
-        found = ask(gpus, wait, terminal.say)
+        found = request_gpus(gpus, wait, terminal.say)
         terminal.show(f"{found} GPUs are there")
         terminal.result({"asked": gpus, "gpus": found})
 
