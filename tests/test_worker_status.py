@@ -10,12 +10,11 @@ from raytl.world import World
 
 
 def test_each_request_for_an_item_is_progress_in_the_tracked_activity() -> None:
-    status = WorkerStatus(activity="all_reduce", in_collective=True)
+    status = WorkerStatus(activity="all_reduce", in_collective=True, progressed_at=0.0)
     batches = status.track([1, 2], "scoring batches")
-    status.progressed_at -= 60
     assert next(batches) == 1
     assert (status.activity, status.in_collective) == ("scoring batches", False)
-    assert time.monotonic() - status.progressed_at < 30
+    assert status.progressed_at > 0
     assert list(batches) == [2]
 
 
