@@ -18,7 +18,7 @@ from raytl.data.decode import BadImage, Picture, loaded
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
 from raytl.errors import Archived, NotFound
-from raytl.store.open import in_bucket
+from raytl.uris import in_bucket
 
 Photo = str | Image.Image
 """A path, an s3:// URI, or an image in memory."""
