@@ -48,7 +48,7 @@ def submit(
     file: ExperimentFile,
     set_: Overrides = None,
     address: Address = None,
-    raytl: Annotated[
+    code: Annotated[
         Supply,
         typer.Option(
             help="Where the cluster's raytl comes from: its image; pip, at this version; the code of this checkout; "
@@ -75,7 +75,7 @@ def submit(
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="left; the job goes on: raytl jobs"):
         experiment = load_experiment(file, set_ or [])
-        spec, packed = specified(verb, experiment, raytl, cpus, new)
+        spec, packed = specified(verb, experiment, code, cpus, new)
         if dry_run:
             terminal.show(*spec_tables(spec, packed))
             terminal.result(asdict(spec))
