@@ -13,7 +13,7 @@ from raytl.data.remembered import invalidate
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError
 from raytl.store.prefetch import Prefetcher
-from raytl.store.s3_settings import S3Settings
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 AHEAD = 256
 """Images that each loading process has on their way."""
@@ -25,7 +25,9 @@ class StreamedImages:
     Every object is held against the sha256 that it had when the data was checked. Each forked process fetches for itself.
     """
 
-    def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
+    ) -> None:
         self._uris = Texts(sample.path for sample in samples)
         self._digests = Texts(sample.digest for sample in samples)
         self._preprocess = preprocess

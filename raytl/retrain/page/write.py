@@ -92,7 +92,7 @@ def _depth(registry: Registry, version: int | None) -> BitDepth:
     return DEPTH_FORMAT.typed(stored, f"{registry.uri}: version {version}: preprocess.bit_depth")
 
 
-def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth, s3: S3Settings) -> list[Flip]:
+def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth, s3: S3Settings = ENVIRONMENT) -> list[Flip]:
     """The ones that the challenger is surest of, with their pictures."""
     best = sorted(rows, key=lambda row: -row.confidence)[:_MOST]
     return [
@@ -107,7 +107,7 @@ def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth, s3: S3Setting
     ]
 
 
-def _picture(path: str, digest: str, max_pixels: int, depth: BitDepth, s3: S3Settings) -> str:
+def _picture(path: str, digest: str, max_pixels: int, depth: BitDepth, s3: S3Settings = ENVIRONMENT) -> str:
     """Return the image at `path` as a data URI; empty where the file is not the one with the digest that was compared on.
 
     Rows come from the registry: without the digest, one could name any photo of this machine and have it published.
