@@ -43,7 +43,7 @@ def test_what_is_wrong_comes_first_and_ends_with_one(raytl: Raytl, s3_client: An
 def test_overrides_want_an_experiment(raytl: Raytl) -> None:
     done = raytl("doctor", "--set", "compute.cluster=auto")
     assert done.code == 2
-    assert "name one, or use --address and --bucket" in done.err
+    assert "--set compute.cluster: expected storage.*, or an experiment file" in done.err
 
 
 @pytest.mark.ray
