@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
-from raytl.data.audit import BadFile, audit
+from raytl.data.audit import BadFile, audit, unaudited
 from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample, snapshot_id
