@@ -41,7 +41,7 @@ from tests.registry.conftest import about
 
 LIMIT = 200_000
 BIG = bytes(2 * LIMIT)
-TOO_LARGE = "the file is larger than this system allows"
+TOO_LARGE = "the file exceeds this system's size limit"
 
 
 @contextmanager
@@ -65,21 +65,21 @@ def names(folder: Path) -> list[str]:
         (errno.ENOSPC, "a/b: the disk is full; expected 1,024 bytes free. Free some space"),
         (
             errno.EDQUOT,
-            "a/b: the disk quota of this user is used up; expected 1,024 bytes left in it. Free some space, or ask for a "
+            "a/b: this user's disk quota is exhausted; expected 1,024 bytes left in the quota. Free some space, or request a "
             "larger quota",
         ),
         (
             errno.EFBIG,
-            "a/b: the file is larger than this system allows; expected a limit that leaves 1,024 bytes. Raise the limit "
-            "(`ulimit -f`), or use a file system that holds larger files",
+            "a/b: the file exceeds this system's size limit; expected a limit that allows 1,024 bytes. Raise the limit "
+            "(`ulimit -f`), or use a file system for larger files",
         ),
         (
             errno.EROFS,
-            "a/b: the file system is read-only; expected one that can be written. Name another folder, or mount it writable",
+            "a/b: the file system is read-only; expected a writable one. Use another folder, or mount it writable",
         ),
         (
             errno.EACCES,
-            "a/b: permission denied; expected a file that this user may read and write. Change its mode or its owner",
+            "a/b: permission denied; expected a file that this user can read and write. Change its permissions or owner",
         ),
     ],
 )
