@@ -52,7 +52,7 @@ _FAULTS = {
 }
 _NUMBER = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")
 """The error number in the texts of Rust's `std::io::Error` and Python's `shutil.Error`."""
-_WORDS = {
+_MESSAGES = {
     "database or disk is full": errno.ENOSPC,  # SQLite
     "No usable temporary directory found": errno.ENOSPC,  # tempfile, which tries to write in each
 }
@@ -94,8 +94,8 @@ def writing(where: str | PathLike[str], needed: int | None = None) -> Iterator[N
 def _number(error: BaseException) -> int:
     """Return the system's error number, or 0."""
     text = str(error)
-    if known := next((number for words, number in _WORDS.items() if words in text), 0):
-        return known
+    if number := next((known for message, known in _MESSAGES.items() if message in text), 0):
+        return number
     if isinstance(error, OSError) and error.errno:
         return error.errno
     match = _NUMBER.search(text)

@@ -218,8 +218,8 @@ def _userinfo(scheme: str, text: str, start: int) -> Iterator[Span]:
         yield start + len(user + colon), start + length
     elif length < 0 or not scheme or (_takes_roles(scheme) and _ROLE.fullmatch(user)):
         return
-    shown = _ROLE if _takes_roles(scheme) else _NAME
-    if not password or not shown.fullmatch(user):
+    public = _ROLE if _takes_roles(scheme) else _NAME
+    if not password or not public.fullmatch(user):
         yield start, start + len(user)
 
 
