@@ -12,9 +12,9 @@ from pathlib import Path
 from raytl.config.dump import to_yaml
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
+from raytl.uris import has_scheme, is_table_name
 
 EXPERIMENT = "experiment.yaml"
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MAX_BYTES = 50 * 2**20
 """Half of the request limit of Ray's job server."""
 _LISTED = 5
@@ -113,8 +113,8 @@ def refuse_local(experiment: Experiment) -> None:
 
 def is_local(uri: str) -> bool:
     """Return True for a relative path, which only this machine can resolve; an absolute one may be mounted everywhere."""
-    return "://" not in uri and not Path(uri).is_absolute()
+    return not has_scheme(uri) and not Path(uri).is_absolute()
 
 
 def _is_table(uri: str) -> bool:
-    return "://" not in uri and uri.rstrip("/").lower().endswith(TABLE_SUFFIXES)
+    return not has_scheme(uri) and is_table_name(uri)

@@ -25,7 +25,6 @@ from raytl.errors import TrainingError
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device, pick_precision
 from raytl.run.atomic import write_json, write_text
-from raytl.run.folder import is_remote
 from raytl.run.logs import log_to, logged
 from raytl.run.run_store import RunStore
 from raytl.search.budget import BudgetTracker, refuse_beyond
@@ -46,6 +45,7 @@ from raytl.search.worker import Result
 from raytl.store.reach import reach
 from raytl.training.driver import plan
 from raytl.training.plan import Plan
+from raytl.uris import is_remote
 
 _GB = 1e9
 

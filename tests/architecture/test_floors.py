@@ -11,20 +11,23 @@ import pytest
 
 from tests.architecture.sources import Module, imports, modules, read
 
-FLOORS = {
-    "errors": 0, "worker_status": 0, "world": 0, "events": 0, "sanitize": 0, "redaction": 0, "stored": 0, "disk": 0,
+FLOORS: dict[str, int] = {
+    "errors": 0, "uris": 0, "worker_status": 0, "world": 0, "events": 0, "sanitize": 0, "redaction": 0, "stored": 0, "disk": 0,
     "config": 1,
-    "store": 2, "jobs": 2, "cluster": 2, "kube": 2, "registry": 2.3, "run": 2.5,
-    "data": 3, "metrics": 3, "doctor": 3,
-    "models": 4, "tasks": 4.5,
-    "training": 5, "evaluation": 5,
-    "search": 6, "export": 6,
-    "retrain": 7,
-    "cli": 8,
+    "store": 2, "jobs": 2, "cluster": 2, "kube": 2,
+    "registry": 3,
+    "run": 4,
+    "data": 5, "metrics": 5, "doctor": 5,
+    "models": 6,
+    "tasks": 7,
+    "training": 8, "evaluation": 8,
+    "search": 9, "export": 9,
+    "retrain": 10,
+    "cli": 12,
 }  # fmt: skip
 """Floor of each part of raytl; the package's own `__init__` and `__main__` stand above all."""
 
-ROOF = 9
+ROOF = 13
 
 DOORS = {
     "boto3": ("raytl/store/s3.py", "raytl/store/s3_errors.py"),

@@ -36,7 +36,7 @@ def memory() -> Memory:
 def test_what_is_seen_first_is_taken_as_it_is(memory: Memory) -> None:
     found = settled(FIRST, HASHES, NONE)
     assert found.samples == tuple(FIRST)
-    assert (found.left_out, memory.split_file["three"]) == ({}, "test")
+    assert (found.left_out, memory.sides["three"]) == ({}, "test")
     assert Memory.decoded(memory.encoded(), "memory.jsonl") == memory
 
 
@@ -51,7 +51,7 @@ def test_an_image_that_is_moved_or_renamed_stays_on_its_side(memory: Memory) -> 
 def test_a_copy_of_an_evaluation_image_is_not_trained_on(memory: Memory) -> None:
     found = settled([*FIRST, sample("copy")], {"copy": HASHES["three"] ^ 1}, memory)
     assert found.left_out == {"looks like an evaluation image": ("a/copy.jpg",)}
-    assert "copy" not in found.memory.split_file
+    assert "copy" not in found.memory.sides
 
 
 def test_a_copy_of_a_training_image_is_not_evaluated_on(memory: Memory) -> None:

@@ -23,7 +23,7 @@ _lifting = _Lifting()
 
 
 @contextmanager
-def lifted() -> Iterator[None]:
+def pixel_limit_lifted() -> Iterator[None]:
     """Lift the bound for the block."""
     lifting = _lifting
     with lifting.lock:

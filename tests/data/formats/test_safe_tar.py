@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.data.formats.tars import opened
+from raytl.data.formats.safe_tar import opened
 from raytl.store.counted import ByteCount, TooManyBytes
 
 END = bytes(1024)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels
 from raytl.data.decode import BadImage, decode, load
-from raytl.data.deep import is_stretched
+from raytl.data.high_bit_depth import is_stretched
 from tests.data.files import chunk, png16, tiff
 
 BOUND = 10**6

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from raytl.data.formats import scan
 from raytl.data.manifest import Sample
-from raytl.data.names import nfc
+from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
-from raytl.store.open import in_bucket
 from raytl.store.pins import pin_paths
+from raytl.uris import in_bucket
 
 _LOOKS = 8
 

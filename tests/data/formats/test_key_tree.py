@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from raytl.data.formats import folders
-from raytl.data.formats.keys import files_below, tree
+from raytl.data.formats.key_tree import files_below, tree
 from raytl.errors import DataError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.data.names import Lookup, Spellings, forms, member_path, nearly_equal, nfc
+from raytl.data.unicode_names import Lookup, Spellings, forms, member_path, nearly_equal, nfc
 from raytl.errors import DataError
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"

@@ -48,7 +48,7 @@ class _Sizes:
 PACK_FORMAT = Format[_Sizes](_Sizes, "the sizes of a pack", "Delete its folder, and it is made again.", DataError)
 
 
-class Held:
+class SharedLock:
     """A shared lock on a file, until this object and its copies in forked processes are gone. Raises: OSError."""
 
     def __init__(self, path: Path) -> None:
@@ -66,14 +66,14 @@ class Pack:
 
     folder: Path
     index: Index
-    lock: Held = field(repr=False)
+    lock: SharedLock = field(repr=False)
 
     @property
     def pixels(self) -> Path:
         """The file that the index points into."""
         return self.folder / "pixels.bin"
 
-    def used(self) -> None:
+    def touch(self) -> None:
         """Notes that the pack was used just now."""
         with contextlib.suppress(OSError):  # a cache that another user owns is read all the same
             os.utime(self.folder / "pack.json")
@@ -84,17 +84,17 @@ def root() -> Path:
     return cache_root() / "decoded"
 
 
-def packs_of(preprocess_key: str) -> Iterator[Pack]:
+def complete_packs(preprocess_key: str) -> Iterator[Pack]:
     """The whole packs of one preprocessing, each locked for use as long as the caller keeps it."""
     for path in sorted((root() / preprocess_key).glob("*/pack.json")):
-        if (pack := _opened(path.parent)) is not None:
+        if (pack := _open(path.parent)) is not None:
             yield pack
 
 
-def _opened(folder: Path) -> Pack | None:
+def _open(folder: Path) -> Pack | None:
     """The pack locked for use, or None where it was evicted meanwhile or is damaged."""
     with contextlib.suppress(OSError, ValueError, DataError):  # evicted meanwhile, or cut short: as good as absent
-        lock = Held(folder / "pack.json")
+        lock = SharedLock(folder / "pack.json")
         sizes = PACK_FORMAT.load(folder / "pack.json")
         index = np.load(folder / "index.npy")
         if (folder / "pixels.bin").stat().st_size == sizes.bytes and len(index) == sizes.images:
@@ -103,7 +103,7 @@ def _opened(folder: Path) -> Pack | None:
 
 
 @contextlib.contextmanager
-def building(preprocess_key: str) -> Iterator[None]:
+def build_lock(preprocess_key: str) -> Iterator[None]:
     """Waits until no other process of the node builds packs of this preprocessing, then keeps them waiting."""
     folder = root() / preprocess_key
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def building(preprocess_key: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _guarded() -> Iterator[None]:
+def _store_lock() -> Iterator[None]:
     """One process at a time changes which packs there are."""
     root().mkdir(parents=True, exist_ok=True)
     with (root() / ".lock").open("wb") as lock:
@@ -121,22 +121,22 @@ def _guarded() -> Iterator[None]:
         yield
 
 
-def make_room(needed: int, limit: int) -> bool:
+def evict_for(needed: int, limit: int) -> bool:
     """Evicts the least recently used packs until `needed` more bytes fit in `limit` and on the disk; False if they cannot."""
-    with _guarded():
-        return _make_room(needed, limit)
+    with _store_lock():
+        return _evict_for(needed, limit)
 
 
-def _make_room(needed: int, limit: int) -> bool:
-    _sweep()
+def _evict_for(needed: int, limit: int) -> bool:
+    _remove_leftovers()
     sizes = {path.parent: _bytes(path.parent) for path in sorted(root().glob("*/*/pack.json"), key=_last_use)}
     total = sum(sizes.values())
     for folder, size in sizes.items():
-        if total + needed <= limit and _disk_has(needed):
+        if total + needed <= limit and _fits_on_disk(needed):
             break
         if _evict(folder):
             total -= size
-    return total + needed <= limit and _disk_has(needed)
+    return total + needed <= limit and _fits_on_disk(needed)
 
 
 def _last_use(marker: Path) -> float:
@@ -150,14 +150,14 @@ def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _disk_has(needed: int) -> bool:
+def _fits_on_disk(needed: int) -> bool:
     """A full disk breaks more than the cache: a twentieth of it stays free."""
     usage = shutil.disk_usage(root())
     return usage.free - needed > usage.total // 20
 
 
 def _evict(folder: Path) -> bool:
-    """Removes the pack unless somebody uses it."""
+    """Removes the pack unless a process uses it."""
     try:
         with (folder / "pack.json").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -168,7 +168,7 @@ def _evict(folder: Path) -> bool:
         return False
 
 
-def _sweep() -> None:
+def _remove_leftovers() -> None:
     """Removes what dead writers and broken removals left."""
     for pixels in root().glob(".new-*/pixels.bin"):
         with contextlib.suppress(OSError), pixels.open("rb") as lock:
@@ -183,7 +183,7 @@ class PackWriter:
     """A pack in the making: images come from any thread in any order; nothing is seen of it before `publish`."""
 
     def __init__(self) -> None:
-        with _guarded():
+        with _store_lock():
             self._folder = root() / f".new-{secrets.token_hex(4)}"
             self._folder.mkdir()
             self._file = (self._folder / "pixels.bin").open("wb")
@@ -207,16 +207,16 @@ class PackWriter:
         index = np.array([(digest.encode(), *place) for digest, place in sorted(places.items())], dtype=ROW)
         name = hashlib.sha256(index["digest"].tobytes()).hexdigest()[:32]
         np.save(self._folder / "index.npy", index)
-        _flushed(self._folder / "index.npy")
+        _fsync(self._folder / "index.npy")
         os.fsync(self._file.fileno())
         sizes = {"bytes": self.bytes, "images": len(index)}
-        with _guarded():
-            return _make_room(self.bytes, limit) and self._moved(root() / preprocess_key / name, json.dumps(sizes))
+        with _store_lock():
+            return _evict_for(self.bytes, limit) and self._move_to(root() / preprocess_key / name, json.dumps(sizes))
 
-    def _moved(self, final: Path, sizes: str) -> bool:
+    def _move_to(self, final: Path, sizes: str) -> bool:
         if not (final / "pack.json").exists():  # else another process was faster, with the same images
             (self._folder / "pack.json").write_text(sizes)
-            _flushed(self._folder / "pack.json")
+            _fsync(self._folder / "pack.json")
             final.parent.mkdir(parents=True, exist_ok=True)
             self._folder.rename(final)
         return True
@@ -227,6 +227,6 @@ class PackWriter:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _flushed(path: Path) -> None:
+def _fsync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytl.data.formats.skipped import HIDDEN, NOT_IMAGES, SYSTEM, left_out, skip_reason
+from raytl.data.formats.skip_rules import HIDDEN, NOT_IMAGES, SYSTEM, left_out, skip_reason
 
 
 @pytest.mark.parametrize(

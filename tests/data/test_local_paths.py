@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from raytl.data import relocate
+from raytl.data import local_paths
 from raytl.data.formats import scan
-from raytl.data.relocate import on_this_node
+from raytl.data.local_paths import on_this_node
 
 
 def test_samples_that_are_here_are_left_as_they_are(
     make_photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = scan(str(make_photos(4))).samples
-    monkeypatch.setattr(relocate, "scan", lambda *_: pytest.fail("nothing is missing"))
+    monkeypatch.setattr(local_paths, "scan", lambda *_: pytest.fail("nothing is missing"))
     assert on_this_node(samples, "s3://nowhere") == samples
     assert on_this_node((), "s3://nowhere") == ()
 
@@ -66,7 +66,7 @@ def test_of_the_workers_of_a_node_one_lists_and_pulls_and_the_others_wait_for_it
     samples = scan(store.uri).samples
     shutil.rmtree(Path(samples[0].path).parents[2])
     scans = []
-    monkeypatch.setattr(relocate, "scan", lambda *given: scans.append(given) or scan(*given))
+    monkeypatch.setattr(local_paths, "scan", lambda *given: scans.append(given) or scan(*given))
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: on_this_node(samples, store.uri), range(8)))
     assert all(each == samples for each in found)

@@ -6,10 +6,10 @@ import gc
 
 import pytest
 
-from raytl.data.collector import collector_off
+from raytl.data.gc_pause import gc_paused
 
 
-@collector_off()
+@gc_paused()
 def fail() -> None:
     assert not gc.isenabled()
     raise KeyError("x")
@@ -25,7 +25,7 @@ def test_the_search_for_cycles_is_on_again_afterwards_also_after_an_error() -> N
 def test_one_that_was_off_stays_off() -> None:
     gc.disable()
     try:
-        with collector_off():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     finally:

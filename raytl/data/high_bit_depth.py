@@ -17,7 +17,7 @@ from PIL.ImageFile import ImageFile
 from raytl.data import png, tiff
 from raytl.data.bad_image import BadImage
 from raytl.data.bit_depth import LEAST, MOST, BitDepth, Levels, top_value
-from raytl.data.upright import upright
+from raytl.data.exif_orientation import apply_orientation
 
 Samples = NDArray[np.uint16]
 _COLOUR_16 = re.compile(r"^(RGB|RGBA|RGBX);16([LBN])$")
@@ -25,7 +25,7 @@ _NATIVE = "L" if sys.byteorder == "little" else "B"
 
 
 @dataclass(frozen=True)
-class Deep:
+class HighBitDepthImage:
     """The samples of a file: `(height, width)` grey, or with a last axis of 2 (grey and alpha), 3 (RGB) or 4 (RGBA)."""
 
     samples: Samples
@@ -39,7 +39,9 @@ class Deep:
         return Image.frombytes(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
 
 
-def read_deep(image: ImageFile, data: bytes, opened: Callable[[bytes], ImageFile]) -> Deep | None:
+def read_high_bit_depth(
+    image: ImageFile, data: bytes, opened: Callable[[bytes], ImageFile]
+) -> HighBitDepthImage | None:
     """Return the samples of an opened file of more than 8 bits; None of one of 8 bits, whose pixels are not yet decoded.
 
     `opened` opens other bytes as an image.
@@ -57,7 +59,7 @@ def read_deep(image: ImageFile, data: bytes, opened: Callable[[bytes], ImageFile
         declared = MOST if is_stretched(colour, bits) else max(bits, LEAST)
     if top > top_value(declared):  # its own values disprove it
         declared = 0
-    return Deep(samples, Levels(max(top, 1), declared), white_is_zero)
+    return HighBitDepthImage(samples, Levels(max(top, 1), declared), white_is_zero)
 
 
 def is_stretched(samples: Samples, bits: int) -> bool:
@@ -88,17 +90,17 @@ def _samples(image: ImageFile, data: bytes, opened: Callable[[bytes], ImageFile]
     if image.mode.startswith("I"):
         return _grey(image)
     if png.is_grey_alpha_16(data):
-        return _joined(np.asarray(upright(opened(png.bytes_as_bands(data)))))
+        return _joined(np.asarray(apply_orientation(opened(png.bytes_as_bands(data)))))
     if image.mode in ("RGB", "RGBA") and image.tile and _COLOUR_16.match(_rawmode(image.tile[0].args)):
         low = opened(data)
         low.tile = [tile._replace(args=_other_byte(tile.args)) for tile in low.tile]
-        halves = [np.asarray(upright(half)) for half in (image, low)]
+        halves = [np.asarray(apply_orientation(half)) for half in (image, low)]
         return _joined(np.stack(halves, axis=-1).reshape(*halves[0].shape[:2], -1))
     return None
 
 
 def _grey(image: Image.Image) -> Samples:
-    values = np.asarray(upright(image))
+    values = np.asarray(apply_orientation(image))
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > top_value(MOST):
         found = tiff.tags_of(image)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raytl.data.formats.skipped import SYSTEM, is_system, skip_reason
+from raytl.data.formats.skip_rules import SYSTEM, is_system, skip_reason
 from raytl.errors import DataError
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from raytl.data import heif
 from raytl.data.bit_depth import Levels
-from raytl.data.collector import collector_off
+from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import Sample
 from raytl.errors import DataError
 from raytl.store.cache import cache_root
@@ -44,7 +44,7 @@ class Finding:
         """What its values say about its bit depth."""
         return Levels(self.top, self.declared)
 
-    def holds(self, found: os.stat_result | ObjectInfo) -> bool:
+    def is_current(self, found: os.stat_result | ObjectInfo) -> bool:
         """True if the file, or the object, is as it was when it was read."""
         if isinstance(found, ObjectInfo):
             return (self.size, self.etag) == (found.size, found.etag)
@@ -59,16 +59,16 @@ _ADVICE = "Delete the file, and the images are read again."
 INVALIDATED_FORMAT = Format[str](str, "the path of a file to read again", _ADVICE, DataError, max_bytes=1 << 17)
 
 
-@collector_off()
-def recall(samples: Sequence[Sample], max_pixels: int) -> dict[str, Finding]:
+@gc_paused()
+def load_findings(samples: Sequence[Sample], max_pixels: int) -> dict[str, Finding]:
     """Earlier findings of the samples by path; those of files that changed since are among them, so ask `holds`."""
-    doubted = _doubted()
+    invalidated = _invalidated()
     try:
-        with _place(samples).open(encoding="utf-8") as file:
-            if parse_text(file.readline()) != _judge(max_pixels):
+        with _file_of(samples).open(encoding="utf-8") as file:
+            if parse_text(file.readline()) != _fingerprint(max_pixels):
                 return {}
             found = _own(samples, map(_read, file))
-            return {path: finding for path, finding in found if path not in doubted}
+            return {path: finding for path, finding in found if path not in invalidated}
     except (OSError, ValueError, Fault):
         return {}
 
@@ -106,7 +106,7 @@ def _read(line: str) -> tuple[str, Finding]:
     return row[0], finding
 
 
-def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, Finding]) -> None:
+def save_findings(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, Finding]) -> None:
     """Notes the findings by path. A cache that cannot be written is no reason to stop.
 
     Left out are files of which no byte could be read, and those written in the last two seconds, which could
@@ -115,12 +115,12 @@ def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, 
     settled = time.time_ns() - _RACY_NS
     files = {path: f for path, f in findings.items() if f.digest and max(f.mtime_ns, f.ctime_ns) < settled}
     try:
-        with written_whole(_place(samples)) as part, part.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(_judge(max_pixels)) + "\n")
+        with written_whole(_file_of(samples)) as part, part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(_fingerprint(max_pixels)) + "\n")
             file.writelines(json.dumps((path, *_fields(finding))) + "\n" for path, finding in files.items())
-        if doubted := _doubted():
-            with written_whole(_doubts()) as part:
-                part.write_text("".join(json.dumps(path) + "\n" for path in sorted(doubted - files.keys())))
+        if invalidated := _invalidated():
+            with written_whole(_invalidated_file()) as part:
+                part.write_text("".join(json.dumps(path) + "\n" for path in sorted(invalidated - files.keys())))
     except OSError:
         return
 
@@ -128,15 +128,15 @@ def remember(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, 
 def invalidate(path: str) -> None:
     """What was found at `path` is no longer believed: the next audit reads it again, whatever its size and time say."""
     try:
-        _doubts().parent.mkdir(parents=True, exist_ok=True)
-        with _doubts().open("a") as file:
+        _invalidated_file().parent.mkdir(parents=True, exist_ok=True)
+        with _invalidated_file().open("a") as file:
             file.write(json.dumps(path) + "\n")
     except OSError:
         return
 
 
-def _doubted() -> set[str]:
-    path = _doubts()
+def _invalidated() -> set[str]:
+    path = _invalidated_file()
     try:
         return (
             set(INVALIDATED_FORMAT.lines(INVALIDATED_FORMAT.content(path, lines=True), str(path)))
@@ -147,16 +147,16 @@ def _doubted() -> set[str]:
         return set()
 
 
-def _doubts() -> Path:
+def _invalidated_file() -> Path:
     return cache_root() / "audits" / "doubted.jsonl"
 
 
-def _judge(max_pixels: int) -> list[str | int | None]:
+def _fingerprint(max_pixels: int) -> list[str | int | None]:
     """What decides whether bytes are an image, besides the bytes."""
     return ["audit/3", version("pillow"), heif.version(), max_pixels]
 
 
-def _place(samples: Sequence[Sample]) -> Path:
+def _file_of(samples: Sequence[Sample]) -> Path:
     ends = min(sample.path for sample in samples), max(sample.path for sample in samples)
     try:
         folder = os.path.commonpath(ends)  # what the first and the last share, all share

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raytl.data.formats.keys import Folder
+from raytl.data.formats.key_tree import Folder
 from raytl.data.manifest import listed, split_name
 from raytl.errors import DataError
 

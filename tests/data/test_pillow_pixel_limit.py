@@ -1,4 +1,4 @@
-"""Pillow's own bound is lifted for raytl's files, and stands for everybody else's."""
+"""Pillow's own bound is pixel_limit_lifted for raytl's files, and stands for everybody else's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from raytl.data.decode import decode
-from raytl.data.pillow_bound import lifted
+from raytl.data.pillow_pixel_limit import pixel_limit_lifted
 
 
 def test_the_bound_is_lifted_while_anybody_decodes_and_stands_again_behind() -> None:
@@ -19,14 +19,14 @@ def test_the_bound_is_lifted_while_anybody_decodes_and_stands_again_behind() -> 
     inside, leave = threading.Event(), threading.Event()
 
     def other() -> None:
-        with lifted():
+        with pixel_limit_lifted():
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=other)
     thread.start()
     assert inside.wait(10)
-    with lifted():
+    with pixel_limit_lifted():
         assert Image.MAX_IMAGE_PIXELS is None
     assert Image.MAX_IMAGE_PIXELS is None
     pid = os.fork()
