@@ -20,7 +20,7 @@ from raytl.stored.files import FileEntry
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
 
-_NOT_IN_MANIFEST = {"raytl.log", "tensorboard", "test_ledger.jsonl", "evaluation", "manifest.json"}
+_NOT_IN_MANIFEST = {"raytl.log", "tensorboard", "test_ledger.jsonl", "evaluation", "manifest.json", "failure.json"}
 _CHUNK_BYTES = 1 << 20
 REQUIRED = (
     "experiment.yaml",

@@ -29,6 +29,7 @@ from raytl.retrain.page.registry import registry_page
 from raytl.retrain.policy import Search
 from raytl.retrain.split_file import Memory
 from raytl.retrain.ticks import Tick, all_ticks, begun, last_tick
+from raytl.run import failure as failures
 from raytl.run import journal, ledger, whole
 from raytl.run.folder import RunFolder
 from raytl.run.mirror import Mirror
@@ -155,6 +156,8 @@ RUNS = [
     Stored("run.ledger:LOOK_FORMAT", lines(*(asdict(ledger.LedgerEntry(n, "me", "2026", ABC)) for n in (1, 2))),
            at("test_ledger.jsonl", lambda folder: encode([asdict(x) for x in ledger.looks(RunFolder(folder))])),
            "test_ledger.jsonl"),
+    Stored("run.failure:FAILURE_FORMAT", encode({"when": "2026", "error": "DataError", "text": "x"}, 2),
+           by_path("failure.json", failures.FAILURE_FORMAT), "failure.json"),
     Stored("run.journal:RECORD_FORMAT", lines({"epoch": 1}, {"epoch": 2}), at("journal.jsonl", _journal), "journal.jsonl"),
     Stored("run.epochs:EPOCH_FORMAT",
            lines(*({"epoch": n, "stage": "head", "best": n == 1, "train/seconds": 1.5, **METRICS} for n in (1, 2))),
