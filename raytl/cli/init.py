@@ -19,9 +19,7 @@ from raytl.starter import draft_from
 def init(
     images: Annotated[
         str,
-        typer.Argument(
-            metavar="IMAGES", help="A folder, an s3:// URI, an archive or a manifest.", show_default=False
-        ),
+        typer.Argument(metavar="IMAGES", help="A folder, an s3:// URI, an archive or a manifest.", show_default=False),
     ],
     model: Model = None,
     out: Annotated[

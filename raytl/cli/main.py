@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from raytl.cli import models
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
+from raytl.cli.compare import compare
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
@@ -20,6 +21,7 @@ from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.predict import predict
 from raytl.cli.retrain import retrain
+from raytl.cli.runs import runs
 from raytl.cli.schema import schema
 from raytl.cli.submit import submit
 from raytl.cli.sync import sync
@@ -71,6 +73,8 @@ EXAMPLES = {
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "runs": "raytl runs s3://bucket/runs",
+    "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
     "models list": "raytl models list s3://bucket/models/trash",
     "models show": "raytl models show s3://bucket/models/trash champion",
@@ -96,6 +100,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
+    "runs": runs,
+    "compare": compare,
     "retrain": retrain,
     "models list": models.list_,
     "models show": models.show,

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from raytl.config.schema import Experiment
 
 
-def named_experiment(
-    terminal: Terminal, source: str, model: str | None, overrides: Sequence[str] | None
-) -> Experiment:
+def named_experiment(terminal: Terminal, source: str, model: str | None, overrides: Sequence[str] | None) -> Experiment:
     """Return the experiment that `source` names, showing progress while images are looked at."""
     with watching(terminal.err) as on_event:
         return experiment_from(source, model, overrides or (), on_event)

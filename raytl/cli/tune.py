@@ -21,7 +21,9 @@ def tune(
     source: Source,
     model: Model = None,
     set_: Overrides = None,
-    new: Annotated[bool, typer.Option("--new", help="Start over; the earlier sweep is kept under another name.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start over; the earlier sweep is kept under another name.")
+    ] = False,
     add: Annotated[int, typer.Option("--add", metavar="N", help="Run N more trials than before.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run no trial.")] = False,
     json: Json = False,

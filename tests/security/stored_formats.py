@@ -20,6 +20,7 @@ from raytl.data.manifest import Sample, dataset_digest
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.data.transforms import Preprocess
 from raytl.evaluation import record, stored
+from raytl.evaluation.outcomes import OUTCOME_FORMAT
 from raytl.evaluation.report import as_json
 from raytl.models import card, probe
 from raytl.registry.registry import Registry
@@ -182,6 +183,9 @@ RUNS = [
            "classes.json"),
     Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2),
            at("report.json", lambda folder: encode(as_json(stored.stored(folder)))), "report.json"),
+    Stored("evaluation.outcomes:OUTCOME_FORMAT",
+           lines(*({"key": s.key, "true": "red", "predicted": "blue", "probability": 0.5} for s in SAMPLES)),
+           lambda content, _: list(OUTCOME_FORMAT.lines(content, "outcomes.jsonl")), "outcomes.jsonl"),
     Stored("data.samples:SAMPLE_FORMAT", lines(*(sample.record() for sample in SAMPLES)), at("samples.jsonl", _evaluated),
            "{folder}"),
 ]  # fmt: skip

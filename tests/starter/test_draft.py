@@ -14,7 +14,8 @@ HEAD = (Choice("name", "a"), Choice("data.uri", "photos"), Choice("model.name", 
 
 def test_sections_are_nested_and_reasons_stand_above_their_keys() -> None:
     draft = Draft(
-        (*HEAD, Choice("model.preprocess.image_px", 96, "Small."), Choice("data.stream", False, "Why not.")), ("A note.",)
+        (*HEAD, Choice("model.preprocess.image_px", 96, "Small."), Choice("data.stream", False, "Why not.")),
+        ("A note.",),
     )
     assert draft.text() == (
         "# A note.\nname: a\ndata:\n  uri: photos\n  # Why not.\n  stream: false\n"
@@ -28,7 +29,9 @@ def test_a_long_reason_is_wrapped() -> None:
     assert sum(line.startswith("# word") for line in lines) > 2
 
 
-@pytest.mark.parametrize("uri", ["on", "1e3", "a: b", "a #b", "'quoted'", "ünïcode/", "{x}", "-x", "a\tb", "*a", "null"])
+@pytest.mark.parametrize(
+    "uri", ["on", "1e3", "a: b", "a #b", "'quoted'", "ünïcode/", "{x}", "-x", "a\tb", "*a", "null"]
+)
 def test_any_name_reads_back_as_it_is(uri: str, tmp_path: Path) -> None:
     draft = Draft((Choice("name", "a"), Choice("data.uri", uri), Choice("model.name", "m")), ("line\nbreak\x1b[31m",))
     (tmp_path / "x.yaml").write_text(draft.text(), encoding="utf-8")

@@ -75,7 +75,9 @@ def test_grey_long_and_damaged_images_are_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.s3
-def test_images_in_a_bucket_are_looked_at_where_they_are(make_photos: MakePhotos, s3_client: object, bucket: str) -> None:
+def test_images_in_a_bucket_are_looked_at_where_they_are(
+    make_photos: MakePhotos, s3_client: object, bucket: str
+) -> None:
     photos = make_photos(per_class=12)
     for path in photos.rglob("*.jpg"):
         s3_client.upload_file(str(path), bucket, f"Trash photos/{path.relative_to(photos).as_posix()}")  # type: ignore[attr-defined]
@@ -86,7 +88,9 @@ def test_images_in_a_bucket_are_looked_at_where_they_are(make_photos: MakePhotos
 def test_a_run_is_no_data(make_photos: MakePhotos) -> None:
     Path("run").mkdir()
     Path("run/experiment.yaml").write_text("name: x\n")
-    with pytest.raises(ConfigError, match=r"run: found a run, expected an experiment file or images.*run/experiment\.yaml"):
+    with pytest.raises(
+        ConfigError, match=r"run: found a run, expected an experiment file or images.*run/experiment\.yaml"
+    ):
         experiment_from("run")
 
 
