@@ -10,8 +10,9 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from raytl.cli.completion import run_folders
 from raytl.cli.numbers import metric, plural, score
-from raytl.cli.options import Json, Settings
+from raytl.cli.options import Json, Run, Settings
 from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from raytl.metrics.paired import Paired
 
 _LISTED = 5
-_HELP = "A run: its folder, s3://..., or models:trash@champion"
 
 
 def compare(
-    before: Annotated[str, typer.Argument(metavar="RUN", help=_HELP, show_default=False)],
-    after: Annotated[str, typer.Argument(metavar="RUN", help="The run to compare with it.", show_default=False)],
+    before: Run,
+    after: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="The run to compare with it.", show_default=False, autocompletion=run_folders
+        ),
+    ],
     set_: Settings = None,
     json: Json = False,
 ) -> None:
