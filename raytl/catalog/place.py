@@ -11,11 +11,11 @@ from typing import TypeVar
 from raytl.errors import RunError
 from raytl.registry.reader import fetched
 from raytl.registry.reference import is_reference
-from raytl.run.folder import is_remote
 from raytl.store.contract import ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.stored import Format
+from raytl.uris import is_remote
 
 EXPERIMENT = "experiment.yaml"
 _DEPTH = 6
