@@ -19,6 +19,7 @@ from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.run_store import RunStore
 from raytl.sanitize import printable
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.template import embedded, render
 from raytl.training.records import SUMMARY_FORMAT
 
@@ -64,7 +65,7 @@ class Run:
             RunError: no run is there, or it is not finished.
         """
         name = os.fspath(uri)
-        folder = RunStore.open(name).folder
+        folder = RunStore.open(name, s3_of(machine)).folder
         summary = SUMMARY_FORMAT.typed(folder.summary(), f"{folder.manifest}: summary")
         recipe = stored_experiment(folder.experiment).recipe
         return cls(name, recipe, "already finished", summary.best_epoch, summary.epochs, summary.metrics, machine)
@@ -106,8 +107,11 @@ class Run:
 
     def _folder(self) -> RunFolder:
         """Return the run's folder, fetched if this machine has no copy."""
-        folder = RunFolder(working_copy(self.uri))
-        return folder if folder.manifest.exists() else RunStore.open(self.uri).folder
+        folder = self._local_copy()
+        return folder if folder.manifest.exists() else RunStore.open(self.uri, s3_of(self.machine)).folder
+
+    def _local_copy(self) -> RunFolder:
+        return RunFolder(working_copy(self.uri, s3_of(self.machine)))
 
     def __fspath__(self) -> str:
         return self.uri
@@ -118,7 +122,12 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return the metrics and the learning curves as HTML; notebooks call this."""
-        return render(_PAGE, run=self, curves=embedded(RunFolder(working_copy(self.uri)).curves))
+        return render(_PAGE, run=self, curves=embedded(self._local_copy().curves))
+
+
+def s3_of(machine: Machine | None) -> S3Settings:
+    """Return how buckets are reached; None is as the environment says."""
+    return ENVIRONMENT if machine is None else S3Settings.of(machine.storage)
 
 
 def machine_of(run: object, workers: int = 1) -> Machine | None:

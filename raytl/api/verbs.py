@@ -17,6 +17,7 @@ from raytl.config.schema import Experiment
 from raytl.events import OnEvent
 from raytl.run.folder import working_copy
 from raytl.starter import experiment_from
+from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from raytl.api.sweep import Sweep
@@ -108,7 +109,12 @@ def tune(
         done = driver.tune(experiment, new=new, add=add, on_event=emit)
     uri = sweep_uri(experiment)
     winner = Run.open(done.run, machine=Machine.of(experiment))
-    return sweep_of(done, uri, working_copy(uri) / "trials.csv", replace(winner, status="trained"))
+    return sweep_of(
+        done,
+        uri,
+        working_copy(uri, S3Settings.of(experiment.storage)) / "trials.csv",
+        replace(winner, status="trained"),
+    )
 
 
 def plan_sweep(

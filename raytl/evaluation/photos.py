@@ -18,6 +18,7 @@ from raytl.data.decode import BadImage, Picture, loaded
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
 from raytl.errors import Archived, NotFound
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 Photo = str | Image.Image
@@ -49,6 +50,7 @@ def batches(
     on_bad: Callable[[int, str], None],
     on_done: Callable[[int], None],
     on_deep: Callable[[int, Levels], None] = lambda position, levels: None,
+    s3: S3Settings = ENVIRONMENT,
 ) -> Generator[Batch, None, None]:
     """Yield the readable photos in batches of `batch`, with their positions in `photos` as `ids` and targets all 0.
 
@@ -56,7 +58,7 @@ def batches(
     handled so far, `on_deep` with the position and levels of each photo of more than 8 bits.
     """
     views: list[_View] = []
-    for position, read in enumerate(_prefetched(photos, preprocess, batch, max_pixels)):
+    for position, read in enumerate(_prefetched(photos, preprocess, batch, max_pixels, s3)):
         if isinstance(read, BadImage):
             on_bad(position, read.reason)
         else:
@@ -72,7 +74,7 @@ def batches(
 
 
 def _prefetched(
-    photos: Sequence[Photo], preprocess: Preprocess, batch: int, max_pixels: int
+    photos: Sequence[Photo], preprocess: Preprocess, batch: int, max_pixels: int, s3: S3Settings
 ) -> Iterator[_Read | BadImage]:
     """Yield the photos' views in order, with up to `_AHEAD` batches of them in progress."""
 
@@ -80,7 +82,7 @@ def _prefetched(
         try:
             if isinstance(photo, Image.Image):
                 return _viewed(_in_memory(photo, max_pixels), preprocess)
-            with loaded(photo, max_pixels) as picture:
+            with loaded(photo, max_pixels, s3) as picture:
                 return _viewed(picture, preprocess)
         except BadImage as bad:
             return bad

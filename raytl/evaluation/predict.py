@@ -12,8 +12,10 @@ from raytl.data.manifest import listed
 from raytl.errors import DataError, UserError
 from raytl.evaluation.inputs import photos
 from raytl.evaluation.predictor import load, scores_of
+from raytl.evaluation.settings import in_force
 from raytl.evaluation.table import Predictions, Unreadable, check_ending
 from raytl.events import OnEvent, ignore
+from raytl.store.s3_settings import S3Settings
 
 
 def predict(
@@ -40,9 +42,10 @@ def predict(
     """
     sources = [os.fspath(each) for each in ([inputs] if isinstance(inputs, str | os.PathLike) else inputs)]
     _check_out(out, sources)
-    predictor = load(run, device=device, machine=machine, on_event=on_event)
+    machine = in_force(machine, device)
+    predictor = load(run, machine=machine, on_event=on_event)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
-    paths = photos(sources, lambda path, reason: skipped[reason].update({path: None}))
+    paths = photos(sources, lambda path, reason: skipped[reason].update({path: None}), S3Settings.of(machine.storage))
     scores = scores_of(predictor, paths, batch_size)
     unreadable = tuple(Unreadable(paths[position], reason) for position, reason in scores.unreadable)
     if not scores.positions:

@@ -34,6 +34,7 @@ from raytl.models.card import Card
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import ordered_logits
 from raytl.run.run_store import RunStore
+from raytl.store.s3_settings import S3Settings
 
 _BATCH = {"cpu": 16, "cuda": 64}
 _EVENTS_EVERY_S = 0.1
@@ -63,6 +64,7 @@ class Predictor:
     weights: str
     device: str
     max_pixels: int
+    _s3: S3Settings = field(repr=False)
     _card: Card = field(repr=False)
     _module: nn.Module = field(repr=False)
     _precision: str = field(repr=False)
@@ -92,7 +94,7 @@ class Predictor:
             UserError: something else was passed, or an array of another shape or type.
         """
         is_one = isinstance(photo, str | os.PathLike | Image.Image | np.ndarray)
-        photos = _expanded([photo] if is_one else _items(photo))
+        photos = _expanded([photo] if is_one else _items(photo), self._s3)
         scores = scores_of(self, photos, batch_size)
         if scores.unreadable:
             reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in scores.unreadable])
@@ -129,6 +131,7 @@ def load(
         weights=card.digest,
         device=at.type,
         max_pixels=machine.max_pixels,
+        _s3=S3Settings.of(machine.storage),
         _card=card,
         _module=module.to(at),
         _precision=precision,
@@ -156,6 +159,7 @@ def scores_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | N
         on_bad=lambda position, reason: unreadable.append((position, reason)),
         on_done=_progress(len(photos), emit),
         on_deep=lambda position, levels: deep.update({_name(photos[position], position): levels}),
+        s3=predictor._s3,
     )
     with predictor._lock, closing(read):
         precision = pick_precision(predictor._precision, device)
@@ -171,7 +175,7 @@ def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, str]:
     saved = bundle_directory(run)
     if saved is not None and saved == Path(run):
         return saved, "auto"
-    folder = RunStore.open(run).folder
+    folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     if bundle_directory(folder.root) is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
     stored = stored_experiment(folder.experiment)
@@ -185,14 +189,14 @@ def _items(photos: Any) -> list[Any]:
     return list(photos)
 
 
-def _expanded(items: Sequence[Any]) -> list[Photo]:
+def _expanded(items: Sequence[Any], s3: S3Settings) -> list[Photo]:
     """Return every photo that the items name or are, in order, or raise all problems at once."""
     photos: list[Photo] = []
     problems: list[UserError] = []
     for position, item in enumerate(items):
         try:
             if isinstance(item, str | os.PathLike):
-                photos += photos_in([os.fspath(item)])
+                photos += photos_in([os.fspath(item)], s3=s3)
             else:
                 photos.append(_image(item, position))
         except UserError as error:

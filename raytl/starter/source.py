@@ -13,7 +13,8 @@ from raytl.config.machine import SETTINGS, assignment
 from raytl.config.override import assignments
 from raytl.errors import ConfigError
 from raytl.events import OnEvent, ignore
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
+from raytl.uris import ARCHIVE_SUFFIXES, TABLE_SUFFIXES, has_scheme
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "mobilenetv2_100"
 """3.5 million parameters, so that it trains on a CPU; docs/benchmarks.md has its results."""
 _EXPERIMENT = (".yaml", ".yml")
-_SUFFIXES = re.compile(r"(\.tar)?\.(zip|tar|tgz|gz|bz2|xz|csv|tsv|jsonl|parquet)$", re.IGNORECASE)
+_SUFFIXES = sorted((*ARCHIVE_SUFFIXES, *TABLE_SUFFIXES), key=len, reverse=True)
 _NAME_LENGTH = 60
 _STORAGE = frozenset(key for key in SETTINGS if key.startswith("storage."))
 
@@ -66,9 +67,9 @@ def draft_from(
     uri = str(source)
     _refuse_other_files(uri)
     values = assignments(overrides)
-    reach(load_machine({key: value for key, value in values.items() if key in _STORAGE}).storage)
+    s3 = S3Settings.of(load_machine({key: value for key, value in values.items() if key in _STORAGE}).storage)
     name = str(model or values.get("model.name") or DEFAULT_MODEL)
-    found = facts.look(uri, name, on_event)
+    found = facts.look(uri, name, on_event, s3)
     head = (Choice("name", run_name(uri)), Choice("data.uri", escape(uri)), Choice("model.name", name))
     return Draft((*head, *rules.choices(found)), tuple(rules.notes(found)))
 
@@ -78,14 +79,15 @@ def run_name(uri: str) -> str:
     last = uri.rstrip("/").rpartition("/")[2]
     if last in ("", ".", ".."):
         last = Path(uri).expanduser().resolve().name
-    words = re.sub(r"[^A-Za-z0-9._-]+", "-", _SUFFIXES.sub("", last)).strip("-._")
+    suffix = next((end for end in _SUFFIXES if last.lower().endswith(end)), "")
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", last[: len(last) - len(suffix)]).strip("-._")
     return words[:_NAME_LENGTH] or "images"
 
 
 def _refuse_other_files(uri: str) -> None:
     """Raise a ConfigError for a run's folder, which holds no images."""
     inner = Path(uri) / "experiment.yaml"
-    if "://" not in uri and inner.is_file():
+    if not has_scheme(uri) and inner.is_file():
         raise ConfigError(
             f"{uri}: found a run, expected an experiment file or images. To train its experiment again, name {inner}."
         )
