@@ -122,7 +122,7 @@ def test_what_is_no_photo_is_an_error_that_says_what_to_do(model: Predictor, pho
 
 
 def test_all_missing_and_unreadable_photos_are_named_at_once(model: Predictor, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone.jpg: nothing is there(.|\n)*lost.jpg: nothing is there"):
+    with pytest.raises(DataError, match=r"gone.jpg: no such file or folder(.|\n)*lost.jpg: no such file or folder"):
         model.predict([tmp_path / "gone.jpg", photos / "red" / "000.jpg", "lost.jpg"])
     (photos / "red" / "001.jpg").write_bytes(b"")
     cut = Image.open(photos / "red" / "002.jpg")
