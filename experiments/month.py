@@ -37,7 +37,7 @@ from raytl.events import ignore
 from raytl.metrics.paired import mcnemar
 from raytl.registry.reader import folder_of
 from raytl.registry.registry import Registry
-from raytl.retrain.after import following
+from raytl.retrain.after import after_tick
 from raytl.retrain.publish import recorded_samples
 from raytl.retrain.tick import Retraining, retrain
 from raytl.retrain.ticks import all_ticks, last_tick
@@ -96,7 +96,7 @@ class Diary:
         return f"day {number:>2}  {came:<52}  {told}  [{time.monotonic() - began:.0f} s]"
 
     def _tick(self, at: datetime) -> Retraining:
-        return retrain(self.experiment, now=at, after=following(self.experiment, ignore))
+        return retrain(self.experiment, now=at, after=after_tick(self.experiment, ignore))
 
     def _told(self, found: Retraining) -> str:
         if found.tick is None:
@@ -155,7 +155,7 @@ def _wait(done: Any) -> None:
 def checked(diary: Diary) -> None:
     """Every champion on the last frozen evaluation images: never significantly worse, and trained on none of them."""
     registry = diary.registry
-    ticks = [tick for tick in all_ticks(registry.store) if tick.contest is not None]
+    ticks = [tick for tick in all_ticks(registry.store) if tick.comparison is not None]
     content = registry.store.get_bytes(f"work/{ticks[-1].id}/evaluation.jsonl").decode()
     evaluated = [Sample.of(json.loads(line)) for line in content.splitlines()]
     labels, digests = np.array([sample.label for sample in evaluated]), {sample.digest for sample in evaluated}

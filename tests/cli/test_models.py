@@ -52,7 +52,7 @@ def test_what_cannot_be_read_and_what_is_no_part_of_it_is_listed_beside_the_rest
     words = " ".join(done.out.split())
     assert "versions/000001.json" in words
     assert "token: missing; expected a value" in words
-    assert "ignored, as no part of a registry: versions/README.md" in words
+    assert "ignored objects that are not part of a registry: versions/README.md" in words
     told = json.loads(raytl("models", "list", "./models/trash", "--json").out)
     assert [each["number"] for each in told["versions"]] == [2]
     assert ([each["key"] for each in told["unreadable"]], told["ignored"]) == (
@@ -65,7 +65,7 @@ def test_what_cannot_be_read_and_what_is_no_part_of_it_is_listed_beside_the_rest
 
 
 def test_an_empty_registry_says_what_fills_it(raytl: Raytl) -> None:
-    assert "no versions yet; `raytl retrain` makes them" in raytl("models", "list", "./none").out
+    assert "no versions yet; publish one with `raytl retrain`" in raytl("models", "list", "./none").out
 
 
 def test_a_version_is_shown_by_alias_or_number(raytl: Raytl, registry: Registry) -> None:
@@ -74,7 +74,7 @@ def test_a_version_is_shown_by_alias_or_number(raytl: Raytl, registry: Registry)
     assert "resnet; classes: blue, red" in raytl("models", "show", "./models/trash", "previous").out
     done = raytl("models", "show", "./models/trash", "9")
     assert (done.code, done.out) == (2, "")
-    assert "there is no version 9; the newest that there are: 1, 2" in done.err
+    assert "no version 9; the newest versions: 1, 2" in done.err
 
 
 def test_two_versions_differ_in_what_is_told(raytl: Raytl, registry: Registry) -> None:

@@ -14,7 +14,8 @@ from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent, ignore
 from raytl.registry.registry import Registry
-from raytl.retrain.tick import After, Retraining, retrain
+from raytl.retrain.context import AfterTick
+from raytl.retrain.tick import Retraining, retrain
 
 MakeDays = Callable[..., "Days"]
 START = datetime(2026, 11, 1, 6, tzinfo=UTC)
@@ -40,7 +41,7 @@ class Days:
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
 
-    def tick(self, on_event: OnEvent = ignore, after: After | None = None, dry_run: bool = False) -> Retraining:
+    def tick(self, on_event: OnEvent = ignore, after: AfterTick | None = None, dry_run: bool = False) -> Retraining:
         """One day later."""
         self.number += 1
         now = START + timedelta(days=self.number)

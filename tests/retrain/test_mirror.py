@@ -67,5 +67,5 @@ def test_nothing_is_mirrored_where_nobody_asks(registry: Registry, monkeypatch: 
     monkeypatch.delenv("TRACKING", raising=False)
     assert mirror(registry, TICK, "toy", CONFIG, watcher) is None
     assert [event.text for event in watcher.events if isinstance(event, Message)] == [
-        "not mirrored: TRACKING holds no tracking URI"
+        "not mirrored: TRACKING is not set; expected a tracking URI"
     ]

@@ -33,10 +33,10 @@ TICK = Tick(
     version=2, decision=Train(("200 new", EVIL), 1), verdict=Promote(("better",), (EVIL,)),
     changes=Changes(
         "5" * 64, 1, {"train": 100}, {EVIL: 200}, {"red": 1}, {"red -> blue": 2}, {EVIL: 30}, ("green",),
-        {"red": (0.5, 0.25)}, 3, {"looks like an evaluation image": 4}, Drift(100, 0.4, 0.7, 0.002, 0.1, 0.002),
+        {"red": (0.5, 0.25)}, 3, {"looks like a test image": 4}, Drift(100, 0.4, 0.7, 0.002, 0.1, 0.002),
         Sureness(0.9, 0.8, 0.01), {"red": (3, 4)},
     ),
-    contest=Comparison(
+    comparison=Comparison(
         evaluation="e" * 16, images=400, looks=7, champion=1, challenger=2, same_weights=False, metrics={"accuracy": 0.93},
         champion_metrics={"accuracy": 0.9}, latency_ms=9.0, champion_latency_ms=8.0, size_bytes=10**7, unknown=(EVIL,),
         paired=Paired("accuracy", 0.9, 0.93, 0.03, 0.01, 0.05, 0.012, 20, 8, 0.01, 0.99),
@@ -49,7 +49,7 @@ FLIP = Flip(f"red/{EVIL}.jpg", "red", "blue", "red", PIXEL)
 def pages() -> dict[str, str]:
     records = [Record(n, f"t{n}", about(tick=f"t{n}", metrics={"accuracy": 0.8 + n / 50}), {}) for n in (1, 2, 3)]
     moves = [Move(1, "2026-11-01T00:00:00+00:00", EVIL, EVIL, {CHAMPION: (None, 1)}, {CHAMPION: 1})]
-    skip = replace(TICK, outcome="skip", version=None, decision=Skip(("nothing",)), verdict=None, contest=None)
+    skip = replace(TICK, outcome="skip", version=None, decision=Skip(("nothing",)), verdict=None, comparison=None)
     return {
         "tick": tick_page(TICK, EVIL, [FLIP], [FLIP]),
         "failed": tick_page(Tick("x", "2026", "me", "failed", "failure", error=EVIL), "x", [], []),
@@ -134,9 +134,9 @@ def test_a_page_begins_as_a_document() -> None:
 
 
 def test_of_thousands_of_classes_the_page_draws_those_that_moved_most() -> None:
-    assert TICK.contest is not None
+    assert TICK.comparison is not None
     slices = tuple(Slice(f"class {n}", 40, 0.5, 0.5 + (n % 7 == 0) / 4, 1, 1, 0.5) for n in range(2000))
-    text = tick_page(replace(TICK, contest=replace(TICK.contest, slices=slices)), "x", [], [])
+    text = tick_page(replace(TICK, comparison=replace(TICK.comparison, slices=slices)), "x", [], [])
     assert "The 60 of 2000 that moved most." in text
     assert "class 0 (40)" in text
     assert "class 1 (40)" not in text

@@ -27,8 +27,8 @@ from raytl.retrain.changes import Changes
 from raytl.retrain.page import write
 from raytl.retrain.page.registry import registry_page
 from raytl.retrain.policy import Search
-from raytl.retrain.split_file import Memory
-from raytl.retrain.ticks import Tick, all_ticks, begun, last_tick
+from raytl.retrain.splits import Memory
+from raytl.retrain.ticks import Tick, all_ticks, last_tick, new_tick
 from raytl.run import journal, ledger, whole
 from raytl.run.folder import RunFolder
 from raytl.run.mirror import Mirror
@@ -213,7 +213,7 @@ def _tick(content: bytes, folder: Path) -> object:
     store = MemoryStore(f"memory://{folder}")
     store.put_bytes(f"ticks/{TICK.id}.json", content)
     last = last_tick(store)
-    begun(datetime(2026, 12, 1, tzinfo=UTC), "me", last)
+    new_tick(datetime(2026, 12, 1, tzinfo=UTC), "me", last)
     registry_page("x", [], {}, [], all_ticks(store)).encode("utf-8", "backslashreplace")
     from raytl.retrain.ticks import read_tick
 

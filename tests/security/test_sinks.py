@@ -24,7 +24,7 @@ from raytl.events import Message, Recorder, Restarted, TrialChanged
 from raytl.registry.record import Move
 from raytl.registry.registry import Registry
 from raytl.retrain.mirror import mirror
-from raytl.retrain.notify import told
+from raytl.retrain.notify import webhook_payload
 from raytl.retrain.page.tick import tick_page
 from raytl.retrain.ticks import Tick, last_tick, write_tick
 from raytl.run import journal
@@ -133,7 +133,7 @@ SINKS: dict[str, Callable[[str, Path, pytest.MonkeyPatch], str]] = {
     "the table of trials": lambda text, *_: _all_trials(text),
     "a stored tick": lambda text, path, _: _stored(text, path),
     "a tick's page": lambda text, *_: tick_page(_tick(text), text, [], []),
-    "the webhook's body": lambda text, *_: json.dumps(told(_tick(text), text, text)),
+    "the webhook's body": lambda text, *_: json.dumps(webhook_payload(_tick(text), text, text)),
     "the registry's journal": lambda text, *_: Move(1, "", "me", text, {}, {}).encoded().decode(),
     "MLflow": _mlflow,
 }

@@ -19,7 +19,8 @@ def registry_page(
     """The page, as HTML; pages of ticks are beside it in `pages/`."""
     outcomes = {tick.version: tick.outcome for tick in ticks if tick.version is not None}
     metric = next(
-        (t.contest.paired.metric for t in reversed(ticks) if t.contest and t.contest.paired), "balanced_accuracy"
+        (t.comparison.paired.metric for t in reversed(ticks) if t.comparison and t.comparison.paired),
+        "balanced_accuracy",
     )
     points = [
         Point(datetime.fromisoformat(r.about.created), value, outcomes.get(r.number, "keep"), str(r.number))

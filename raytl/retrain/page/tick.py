@@ -53,7 +53,7 @@ def tick_page(tick: Tick, name: str, gained: Sequence[Flip], lost: Sequence[Flip
         ),
         _decision(tick),
         _came(tick.changes) if tick.changes is not None else None,
-        _contest(tick, tick.contest) if tick.contest is not None else None,
+        _contest(tick, tick.comparison) if tick.comparison is not None else None,
         _flips("Right now, wrong before", gained),
         _flips("Wrong now, right before", lost),
     )

@@ -73,7 +73,7 @@ ROW_FORMAT = Format[_Row](
 
 
 def _rows(registry: Registry, tick: Tick) -> list[_Row]:
-    if tick.contest is None or tick.contest.paired is None:
+    if tick.comparison is None or tick.comparison.paired is None:
         return []
     key = f"{WORK}{tick.id}/{EVALUATED}"
     try:

@@ -1,4 +1,4 @@
-"""What the data is now: at the price of a listing, or read, settled on its sides and compared with the last training."""
+"""The data now: the digest of its listing, or the images read, assigned to their splits and compared with the last training."""
 
 from __future__ import annotations
 
@@ -22,41 +22,44 @@ from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
 from raytl.registry.registry import Registry
 from raytl.retrain import features
-from raytl.retrain.changes import LEAST, Changes, came, changes
+from raytl.retrain.changes import MIN_IMAGES, Changes, added_samples, changes_between
 from raytl.retrain.publish import MEMORY, recorded_samples
-from raytl.retrain.split_file import MEMORY_FORMAT, Memory, Sided, settled
+from raytl.retrain.splits import MEMORY_FORMAT, Memory, SplitSamples, assign_splits
 from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The data of a tick: its samples on their sides, and what changed. `digest` is of the samples that will be used."""
+class Observation:
+    """The data of a tick: its samples in their splits, what changed, and the digest of the samples that will be used."""
 
-    apply_splits: Sided
+    splits: SplitSamples
     changes: Changes
     digest: str
 
 
-def glance(config: DataConfig) -> str:
-    """A digest of the listing at `data.uri`: the same as long as nothing there changed; empty where a listing cannot tell."""
+def listing_digest(config: DataConfig) -> str:
+    """Return a digest of the listing at `data.uri`, which stays the same while nothing there changes.
+
+    Empty for a table or a single file, whose images may lie anywhere.
+    """
     uri = config.uri
     if is_table_name(uri):
-        return ""  # what it names may lie anywhere
+        return ""
     path = Path(uri).expanduser()
     if "://" not in uri and not path.is_dir():
         return ""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for info in retried(lambda: list(open_store(uri).list())):
-        found.update(json.dumps([info.key, info.size, info.etag]).encode() + b"\n")
-    return found.hexdigest()
+        digest.update(json.dumps([info.key, info.size, info.etag]).encode() + b"\n")
+    return digest.hexdigest()
 
 
-def look(
+def observe(
     experiment: Experiment, registry: Registry, trained: Record | None, champion: Record | None, on_event: OnEvent
-) -> Seen:
-    """The data as it is now beside that of version `trained`, and as the champion sees it.
+) -> Observation:
+    """Return the data as it is now, compared with that of version `trained`, and its drift as the champion sees it.
 
     Raises:
         DataError: see `raytl.data`.
@@ -66,40 +69,36 @@ def look(
     memory = Memory({}, {})
     if trained is not None:
         folder = folder_of(registry, trained)
-        before, memory = recorded_samples(folder), _remembered(folder / MEMORY)
+        before, memory = recorded_samples(folder), _memory(folder / MEMORY)
     config = experiment.data
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
-    fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    apply_splits = settled(
-        audited.samples, look_hashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory
-    )
-    digest = dataset_digest(apply_splits.samples)
-    snapshot.note(snapshot_id(digest), apply_splits.samples)
-    found = changes(
+    unhashed = [sample for sample in audited.samples if sample.digest not in memory.hashes]
+    hashes = look_hashes(unhashed, config.max_pixels, audited.depth.depth, on_event)
+    splits = assign_splits(audited.samples, hashes, memory)
+    digest = dataset_digest(splits.samples)
+    snapshot.note(snapshot_id(digest), splits.samples)
+    changes = changes_between(
         digest,
         None if trained is None else trained.number,
         before,
-        apply_splits.samples,
+        splits.samples,
         () if champion is None else champion.about.classes,
         len(audited.skipped),
-        apply_splits.left_out,
+        splits.left_out,
     )
-    if champion is not None and found.any:
-        found = _measured(experiment, registry, champion, came(before, apply_splits.samples), found, on_event)
-    return Seen(apply_splits, found, digest)
+    if champion is not None and changes.any:
+        new = added_samples(before, splits.samples)
+        changes = _with_drift(experiment, registry, champion, new, changes, on_event)
+    return Observation(splits, changes, digest)
 
 
-def _remembered(path: Path) -> Memory:
-    return Memory.decoded(MEMORY_FORMAT.content(path, lines=True), str(path))
-
-
-def frozen(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
-    """The samples of a tick that was begun, as `data.split_file` and `data.snapshot` of its experiment have them.
+def frozen_samples(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
+    """Return the samples of an unfinished tick, as `data.split_file` and `data.snapshot` of its experiment fix them.
 
     Raises:
-        DataError: they are no longer what they were; with the keys that differ.
+        DataError: the data no longer has them; lists the keys that differ.
     """
     config = experiment.data
     audited = audit(scan(config.uri, on_event, config.stream, config.zip_encoding), config, None, on_event)
@@ -107,26 +106,30 @@ def frozen(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
     return audited.samples
 
 
-def _measured(
+def _memory(path: Path) -> Memory:
+    return Memory.decoded(MEMORY_FORMAT.content(path, lines=True), str(path))
+
+
+def _with_drift(
     experiment: Experiment,
     registry: Registry,
     champion: Record,
     new: Sequence[Sample],
-    found: Changes,
+    changes: Changes,
     on_event: OnEvent,
 ) -> Changes:
-    """With the drift of the images that nobody was trained on yet, by the champion's own features."""
+    """Return the changes with the drift of the `new` images, measured in the champion's own features."""
     folder = folder_of(registry, champion)
-    if len(new) < LEAST or not (folder / features.FILE).exists():
-        return found
+    if len(new) < MIN_IMAGES or not (folder / features.FILE).exists():
+        return changes
     bundle, device = folder / "checkpoints" / "best", experiment.compute.device
     try:
-        now = features.seen(bundle, features.some(new), device, experiment.data.max_pixels, on_event)
+        now = features.extract(bundle, features.subset(new), device, experiment.data.max_pixels, on_event)
         path = folder / features.FILE
-        before = features.Seen.decoded(path.read_bytes(), str(path))
+        before = features.FeatureTable.decoded(path.read_bytes(), str(path))
         if (width := before.features.shape[1]) != (expected := now.features.shape[1]):
             raise RegistryError(f"{path}: found {width} features of each image; expected {expected}")
     except RaytlError as error:
         on_event(Message(f"drift was not measured: {error}", "warning"))
-        return found
-    return found.measured(*features.compared(before, now))
+        return changes
+    return changes.with_drift(*features.measure_drift(before, now))
