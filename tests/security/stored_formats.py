@@ -244,7 +244,7 @@ REGISTRIES = [
     Stored("registry.record:RECORD_FORMAT", encode(RECORD, 2), _version, "version"),
     Stored("registry.record:MOVE_FORMAT", encode(MOVE, 2), _moved, "moves"),
     Stored("retrain.ticks:TICK_FORMAT", encode(TICK.to_json(), 2), _tick, "ticks/"),
-    Stored("retrain.sides:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
+    Stored("retrain.splits:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
            lambda content, folder: Memory.decoded(content, f"{folder}/memory.jsonl").encoded(), "memory.jsonl"),
     Stored("retrain.page.write:ROW_FORMAT", lines(ROW, ROW),
            lambda content, folder: write._flips(list(write.ROW_FORMAT.lines(content, "rows.jsonl")), 10**6, write.BitDepth()),
