@@ -12,9 +12,8 @@ from raytl.config.schema import DataConfig, Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.formats import scan
-from raytl.data.formats.rows import is_table_name
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.data.perceptual_hash import look_hashes
+from raytl.data.perceptual_hash import phashes
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.models.backbone import preprocess_of
@@ -28,6 +27,7 @@ from raytl.retrain.splits import MEMORY_FORMAT, Memory, SplitSamples, assign_spl
 from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
+from raytl.uris import has_scheme, is_table_name
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def listing_digest(config: DataConfig) -> str:
     if is_table_name(uri):
         return ""
     path = Path(uri).expanduser()
-    if "://" not in uri and not path.is_dir():
+    if not has_scheme(uri) and not path.is_dir():
         return ""
     digest = hashlib.sha256()
     for info in retried(lambda: list(open_store(uri).list())):
@@ -75,7 +75,7 @@ def observe(
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
     unhashed = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    hashes = look_hashes(unhashed, config.max_pixels, audited.depth.depth, on_event)
+    hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event)
     splits = assign_splits(audited.samples, hashes, memory)
     digest = dataset_digest(splits.samples)
     snapshot.note(snapshot_id(digest), splits.samples)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from raytl.data.manifest import Sample
-from raytl.data.perceptual_hash import near
+from raytl.data.perceptual_hash import nearest
 from raytl.errors import RegistryError
 from raytl.stored import Format
 from raytl.stored.bounds import Name, matching
@@ -91,8 +91,8 @@ def assign_splits(samples: Sequence[Sample], hashes: Mapping[str, int], memory: 
         mine = [digest for digest in new if (wanted[digest] == _TEST) == is_test and digest in hashes]
         others = [digest for digest, split in splits.items() if (split == _TEST) != is_test]
         others = [digest for digest in others if digest in memory.hashes or digest in hashes]
-        nearest = near([hashes[d] for d in mine], [hashes.get(d, memory.hashes.get(d, 0)) for d in others])
-        out |= {digest: reason for digest, place in zip(mine, nearest, strict=True) if place is not None}
+        copies = nearest([hashes[d] for d in mine], [hashes.get(d, memory.hashes.get(d, 0)) for d in others])
+        out |= {digest: reason for digest, place in zip(mine, copies, strict=True) if place is not None}
         splits |= {digest: wanted[digest] for digest in mine if digest not in out}
     splits |= {digest: wanted[digest] for digest in new if digest not in hashes and digest not in out}
     return _split_samples(samples, splits, out, {**memory.hashes, **hashes})
@@ -117,13 +117,13 @@ def leaked(trained: Iterable[str], evaluated: Sequence[Sample], hashes: Mapping[
     """Return the keys of evaluation images that are among the `trained` digests or look like one of them."""
     digests = sorted(set(trained))
     known = set(digests)
-    nearest = near(
+    copies = nearest(
         [hashes.get(sample.digest, 0) for sample in evaluated],
         [hashes[digest] for digest in digests if digest in hashes],
     )
     return tuple(
         sample.key
-        for sample, place in zip(evaluated, nearest, strict=True)
+        for sample, place in zip(evaluated, copies, strict=True)
         if sample.digest in known or (place is not None and sample.digest in hashes)
     )
 

@@ -44,7 +44,7 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, place: str, how: Callable[..., No
 @pytest.mark.parametrize(
     "place",
     [
-        "raytl.run.run_store.Home.push",
+        "raytl.run.run_store.RunStore.push",
         "raytl.evaluation.evaluate.score_shard",
         "raytl.evaluation.evaluate.bootstrap",
         "raytl.evaluation.evaluate.pictures",
@@ -112,7 +112,7 @@ def test_a_look_at_a_run_in_a_bucket_that_died_is_finished_by_another_machine(
 
     place, how = {
         "its report": ("raytl.evaluation.evaluate.score_shard", _killed),
-        "its report was stored": ("raytl.run.run_store.Home.push", second_push_killed),
+        "its report was stored": ("raytl.run.run_store.RunStore.push", second_push_killed),
     }[before]
     with killed_in(monkeypatch, place, how), pytest.raises(Killed, match=r"^$"):
         evaluate(run_store.uri, resamples=20)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.schema import DataConfig, Experiment, ModelConfig
-from raytl.data import packs, remembered, snapshot, split
+from raytl.data import audit_cache, image_packs, snapshot, split
 from raytl.data.formats import archives, shards
 from raytl.data.manifest import Sample, dataset_digest
 from raytl.data.samples import SAMPLE_FORMAT
@@ -251,7 +251,7 @@ REGISTRIES = [
            "rows.jsonl"),
     Stored("retrain.page.write:DEPTH_FORMAT", encode({"bits": 12, "fixed": True}), by_path("d.json", write.DEPTH_FORMAT),
            "d.json"),
-    Stored("data.split:SIDES_FORMAT", lines(*({"key": s.key, "split": s.split} for s in SAMPLES)), _sided, "sides.jsonl"),
+    Stored("data.split:SPLIT_FILE_FORMAT", lines(*({"key": s.key, "split": s.split} for s in SAMPLES)), _sided, "sides.jsonl"),
 ]  # fmt: skip
 
 
@@ -273,13 +273,13 @@ def _replicas(folder: Path) -> object:
 
 
 def _recalled(folder: Path) -> object:
-    found = remembered.recall(SAMPLES, 10**6)
+    found = audit_cache.load_findings(SAMPLES, 10**6)
     return [finding.levels for finding in found.values()]
 
 
 def _in_cache(name: str, read: Callable[[Path], object]) -> Read:
     def reader(content: bytes, folder: Path) -> object:
-        return at(name, lambda _: read(folder))(content, remembered.cache_root())
+        return at(name, lambda _: read(folder))(content, audit_cache.cache_root())
 
     return reader
 
@@ -305,18 +305,18 @@ SWEEPS = [
     Stored("search.record:ATTRIBUTES_FORMAT",
            encode({"overrides": {"optim.lr": 0.1}, "best": [0.5], "best_epoch": 1, "seconds": 1.5, "folder": "trials/x"}),
            by_path("study.log", ATTRIBUTES_FORMAT), "study.log"),
-    Stored("search.features:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}),
+    Stored("search.feature_rows:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}),
            by_path("card.json", feature_rows.ROWS_FORMAT), "card.json"),
     Stored("store.sync:PULLED_FORMAT", encode([PULLED, PULLED]),
            at("manifest.json", lambda folder: sync._known(sync._Place(folder))), "manifest.json", forgiving=True),
     Stored("store.sync:FETCHED_FORMAT", lines(PULLED, PULLED),
            at("journal.jsonl", lambda folder: sync._known(sync._Place(folder))), "journal.jsonl", forgiving=True),
-    Stored("data.remembered:_read", lines(remembered._judge(10**6), ["/photos/red/0.jpg", *FOUND]),
-           lambda content, folder: _in_cache(str(remembered._place(SAMPLES)), _recalled)(content, folder), "", forgiving=True),
-    Stored("data.remembered:DOUBT_FORMAT", lines("/photos/red/0.jpg", "/x"),
-           _in_cache("audits/doubted.jsonl", lambda _: remembered._doubted()), "doubted.jsonl", forgiving=True),
-    Stored("data.packs:PACK_FORMAT", encode({"bytes": 3, "images": 1}),
-           at("pack.json", packs._opened), "pack.json", forgiving=True),
+    Stored("data.audit_cache:_read", lines(audit_cache._fingerprint(10**6), ["/photos/red/0.jpg", *FOUND]),
+           lambda content, folder: _in_cache(str(audit_cache._file_of(SAMPLES)), _recalled)(content, folder), "", forgiving=True),
+    Stored("data.audit_cache:INVALIDATED_FORMAT", lines("/photos/red/0.jpg", "/x"),
+           _in_cache("audits/doubted.jsonl", lambda _: audit_cache._invalidated()), "doubted.jsonl", forgiving=True),
+    Stored("data.image_packs:PACK_FORMAT", encode({"bytes": 3, "images": 1}),
+           at("pack.json", image_packs._open), "pack.json", forgiving=True),
     Stored("data.formats.archives:NOTES_FORMAT", encode(["a note"]), by_path("notes.json", archives.NOTES_FORMAT),
            "notes.json"),
     Stored("data.formats.shards:INDEX_FORMAT",
