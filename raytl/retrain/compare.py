@@ -81,11 +81,11 @@ def compare(
     evaluated: Sequence[Sample],
     champion: SavedModel | None,
     challenger: SavedModel,
-    known: Collection[str],
+    trained_on: Collection[str],
     scratch: Path,
     on_event: OnEvent,
 ) -> tuple[Comparison, Predictions]:
-    """Score both models on the `evaluated` images; `known` are the digests of the data that the champion was trained on.
+    """Score both models on the `evaluated` images; `trained_on` are the digests of the data that the champion was trained on.
 
     The caller fills in version numbers, the number of comparisons, and leaks.
 
@@ -96,7 +96,7 @@ def compare(
     on_event(Message(f"Comparing on {len(samples)} frozen evaluation images"))
     classes, new = _probabilities(experiment, samples, challenger, scratch, on_event)
     targets = encode_targets(samples, classes)
-    fresh = np.array([sample.digest not in known for sample in samples])
+    fresh = np.array([sample.digest not in trained_on for sample in samples])
     if champion is None:
         first = _first_comparison(samples, targets, new, experiment, challenger)
         return first, _predictions(classes, samples, targets, None, new)

@@ -40,8 +40,8 @@ def _mirrored(registry: Registry, record: Record, tick: Tick, name: str, uri: st
 
     client: Any = MlflowClient(tracking_uri=uri)
     about = record.about
-    known = client.get_experiment_by_name(name)
-    experiment = known.experiment_id if known else client.create_experiment(name)
+    existing = client.get_experiment_by_name(name)
+    experiment = existing.experiment_id if existing else client.create_experiment(name)
     tags = {"raytl.version": str(record.number), "raytl.tick": tick.id, "raytl.outcome": tick.outcome}
     tags |= {"raytl.snapshot": about.snapshot, "raytl.weights": about.weights, "raytl.registry": registry.uri}
     run = client.create_run(experiment, tags=for_people(tags), run_name=f"{name} {record.number}").info.run_id

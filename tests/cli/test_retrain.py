@@ -1,4 +1,4 @@
-"""`raytl retrain`: what a scheduler and a person see of a tick."""
+"""`raytl retrain`: the output and exit code of a tick."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_dry_run_prints_the_decision_and_writes_nothing(
     assert not (tmp_path / "models").exists()
 
 
-def test_a_tick_that_finds_another_one_leaves_with_0(raytl: Raytl, file: Path, tmp_path: Path) -> None:
+def test_a_tick_that_finds_another_one_exits_0(raytl: Raytl, file: Path, tmp_path: Path) -> None:
     with held(open_store(str(tmp_path / "models" / "tiny"))):
         done = raytl("retrain", file)
     assert done.code == 0
@@ -70,7 +70,7 @@ def test_a_tick_that_fails_ends_with_1_and_says_that_the_champion_is_unchanged(r
 
 
 def come(*times: datetime) -> Any:
-    """In place of `due_times`: these times, one after the other, and then somebody presses Ctrl-C."""
+    """Return a fake `due_times` that yields these times, then raises as Ctrl-C does."""
 
     def due_times(_: Any, announce: Callable[[datetime], None]) -> Iterator[datetime]:
         for due in times:
@@ -81,7 +81,7 @@ def come(*times: datetime) -> Any:
     return due_times
 
 
-def test_watch_ticks_whatever_becomes_of_a_tick_until_ctrl_c(
+def test_watch_runs_ticks_until_ctrl_c_even_if_one_fails(
     raytl: Raytl, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends: list[Exception | None] = [None, TickFailed("the bucket is away"), ZeroDivisionError("a bug"), None]
@@ -99,8 +99,13 @@ def test_watch_ticks_whatever_becomes_of_a_tick_until_ctrl_c(
     assert "the bucket is away" in done.err
     assert "ZeroDivisionError: a bug" in done.err
     assert "interrupted; the next tick resumes from here" in done.err
-    told = [json.loads(line) for line in done.out.splitlines()]
-    assert [line.get("held") or line["error"] for line in told] == ["somebody", "TickFailed", "Unexpected", "somebody"]
+    results = [json.loads(line) for line in done.out.splitlines()]
+    assert [line.get("held") or line["error"] for line in results] == [
+        "somebody",
+        "TickFailed",
+        "Unexpected",
+        "somebody",
+    ]
 
 
 def test_ctrl_c_in_a_tick_ends_the_watch_too(raytl: Raytl, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What `gc` takes and what it leaves, and that a move meanwhile wins."""
+"""The versions that `gc` removes and keeps; a concurrent move wins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An object is created once, also where the store takes no conditions."""
+"""An object is created once, even on a store that ignores conditional puts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.registry.conftest import Publish
 
 
 class Lax(MemoryStore):
-    """A store that looks before it puts, and no more."""
+    """A store that checks before it writes, but not atomically."""
 
     __slots__ = ()
 

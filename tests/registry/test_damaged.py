@@ -1,4 +1,4 @@
-"""One object that cannot be read does not stop a registry."""
+"""One unreadable object does not stop a registry."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_after_a_damaged_move_the_aliases_are_those_before_it_and_the_next_move_
     assert (trio.state().champion, trio.newest_state().champion) == (3, 3)
 
 
-def test_a_move_that_was_damaged_between_two_looks_is_passed_over(trio: Registry) -> None:
+def test_a_move_that_was_damaged_between_two_reads_is_skipped(trio: Registry) -> None:
     before = trio.state()
     trio.store.put_bytes("moves/00000003.json", b"{")
     assert trio.promote(3, before, "me", "again").number == 4
@@ -141,5 +141,5 @@ def test_keys_of_a_newer_raytl_are_ignored_and_listed(trio: Registry, seen: Reco
     record["about"]["licence"], record["signature"] = "MIT", "x"
     trio.store.put_bytes("versions/000002.json", json.dumps(record).encode())
     assert trio.record(2) == trio.record(2)
-    told = "ignored keys that this version of raytl does not know: about.licence, signature"
-    assert warnings(seen) == [f"{trio.uri}/versions/000002.json: {told}"]
+    ignored = "ignored keys that this version of raytl does not know: about.licence, signature"
+    assert warnings(seen) == [f"{trio.uri}/versions/000002.json: {ignored}"]

@@ -1,4 +1,4 @@
-"""A version by its name, on this node, with every byte as it was published."""
+"""A version is fetched by its reference, with every byte as published."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_a_reference_names_a_registry_and_a_version(
 
 
 @pytest.mark.parametrize("text", ["models:", "models:@champion", "models:trash@", "models:trash@a b"])
-def test_what_names_none_is_told(text: str) -> None:
+def test_a_malformed_reference_is_an_error(text: str) -> None:
     with pytest.raises(RegistryError, match="not a reference; expected"):
         reference(text)
 
 
-def test_a_bare_name_needs_to_be_told_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bare_name_needs_raytl_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAYTL_REGISTRY", raising=False)
     with pytest.raises(RegistryError, match="'trash' is a registry's bare name, but RAYTL_REGISTRY is not set"):
         reference("models:trash@champion")

@@ -1,4 +1,4 @@
-"""What added_samples, went and changed, by the content of the images."""
+"""Images added, removed and changed, by their content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_what_differs_is_counted_by_class() -> None:
     assert Format[Changes](Changes, "", "").read(json.dumps(found.to_json()).encode(), "") == found
 
 
-def test_a_class_without_training_images_has_vanished() -> None:
+def test_a_class_without_training_images_is_removed() -> None:
     now = [each for each in BEFORE if each.label == "b" or each.split == "test"]
     assert changes_between("s", 1, BEFORE, now, ("a", "b")).removed_classes == ("a",)
     assert changes_between("s", None, (), now, ()).new_classes == {}

@@ -1,4 +1,4 @@
-"""When the next tick is due."""
+"""The next due minute of cron expressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tick that cannot be read is told, and the next one goes on from the newest that can."""
+"""An unreadable tick is warned about, and the next tick follows the newest readable one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def key_of(store: MemoryStore, hour: int) -> str:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"null", b'{"id": "x"}', b'{"id": NaN}', b"\xff"])
-def test_the_next_tick_goes_on_from_the_newest_that_can_be_read(store: MemoryStore, content: bytes) -> None:
+def test_the_next_tick_follows_the_newest_readable_one(store: MemoryStore, content: bytes) -> None:
     seen = Recorder()
     key = key_of(store, 7)
     store.put_bytes(key, content)
@@ -101,7 +101,7 @@ def test_an_altered_tick_is_named_with_its_field(store: MemoryStore, change: dic
         read_tick(store, key)
 
 
-def test_a_tick_that_was_decided_is_gone_on_with(store: MemoryStore) -> None:
+def test_a_decided_tick_is_resumed(store: MemoryStore) -> None:
     open_tick = replace(
         tick(9), stage="decided", outcome="", decision=Train(("new images",), 1), changes=Changes("s", 1)
     )

@@ -1,4 +1,4 @@
-"""The features that a version brings are read back, or named where they are damaged."""
+"""The features of a version are read back, or named in an error if damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who becomes the champion: one row a rule, and no more often by chance than the confidence allows."""
+"""The gate's verdicts, one row per rule."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ ROWS: list[tuple[str, Comparison, type[Verdict], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "found", "kind", "told"), ROWS, ids=[row[0] for row in ROWS])
-def test_the_rules(what: str, found: Comparison, kind: type[Verdict], told: str) -> None:
+@pytest.mark.parametrize(("what", "found", "kind", "reason"), ROWS, ids=[row[0] for row in ROWS])
+def test_the_rules(what: str, found: Comparison, kind: type[Verdict], reason: str) -> None:
     verdict = judge(found, GATE)
     assert type(verdict) is kind
-    assert told in "; ".join(verdict.reasons)
+    assert reason in "; ".join(verdict.reasons)
 
 
 def test_a_margin_has_to_be_cleared() -> None:
@@ -67,7 +67,7 @@ def test_a_margin_has_to_be_cleared() -> None:
     assert "margin +2.0 points" in kept.reasons[0]
 
 
-def test_what_is_not_asked_for_is_no_reason() -> None:
+def test_a_limit_that_is_not_set_is_not_checked() -> None:
     lax = GATE.model_copy(update={"max_latency_ms": None, "max_size_mb": None, "max_class_drop": None})
     fell = (part(after=0.1, p=0.0),)
     assert isinstance(judge(comparison(latency_ms=99, size_bytes=10**9, slices=fell), lax), Promote)

@@ -1,4 +1,4 @@
-"""The pages: whole, escaped, and drawn by a real browser."""
+"""The pages are complete, escaped, and drawn by a real browser."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_browser_draws_the_page(name: str, tmp_path: Path) -> None:
         (3, "; the tick was interrupted 3 times."),
     ],
 )
-def test_a_tick_tells_how_often_it_was_interrupted(interruptions: int, said: str) -> None:
+def test_the_page_says_how_often_a_tick_was_interrupted(interruptions: int, said: str) -> None:
     assert said in tick_page(replace(TICK, interruptions=interruptions), "x", [], [])
 
 

@@ -1,4 +1,4 @@
-"""When a tick trains, searches or waits: one row a rule."""
+"""When a tick trains, searches or waits, one row per rule."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ ROWS: list[tuple[str, TrainingHistory, Changes, type[Decision], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "state", "changes", "kind", "told"), ROWS, ids=[row[0] for row in ROWS])
-def test_the_rules(what: str, state: TrainingHistory, changes: Changes, kind: type[Decision], told: str) -> None:
+@pytest.mark.parametrize(("what", "state", "changes", "kind", "reason"), ROWS, ids=[row[0] for row in ROWS])
+def test_the_rules(what: str, state: TrainingHistory, changes: Changes, kind: type[Decision], reason: str) -> None:
     found = decide(state, changes, NOW, POLICY)
     assert type(found) is kind
-    assert told in "; ".join(found.reasons)
+    assert reason in "; ".join(found.reasons)
 
 
 def test_a_removed_class_asks_for_attention_unless_it_may_go() -> None:

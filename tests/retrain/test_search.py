@@ -1,4 +1,4 @@
-"""A tick that searches the recipe anew, and ticks on several workers: the same as any other, but for who trains."""
+"""A tick that searches the recipe again, and ticks on several workers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_search_is_run_and_its_winner_is_the_challenger(
     assert record.about.run.startswith(days.experiment.storage.uri)
 
 
-def test_a_search_that_was_interrupted_is_gone_on_with(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_is_resumed(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
     days = searching(make_days())
     days.tick()
     days.add(10)

@@ -1,4 +1,4 @@
-"""An image stays on its side, whatever it is called, and copies of it never come to the other."""
+"""An image keeps its split, whatever its name, and its copies never cross into another split."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def memory() -> Memory:
     return assign_splits(FIRST, HASHES, NONE).memory
 
 
-def test_what_is_seen_first_is_taken_as_it_is(memory: Memory) -> None:
+def test_the_first_images_keep_the_splits_they_came_with(memory: Memory) -> None:
     found = assign_splits(FIRST, HASHES, NONE)
     assert found.samples == tuple(FIRST)
     assert (found.left_out, memory.splits["three"]) == ({}, "test")
     assert Memory.decoded(memory.encoded(), "memory.jsonl") == memory
 
 
-def test_an_image_that_is_moved_or_renamed_stays_on_its_side(memory: Memory) -> None:
+def test_an_image_that_is_moved_or_renamed_keeps_its_split(memory: Memory) -> None:
     moved = [
         replace(each, key=f"elsewhere/{each.digest}", split="train" if each.split == "test" else "test")
         for each in FIRST
@@ -66,7 +66,7 @@ def test_of_two_new_copies_the_evaluation_image_stays(memory: Memory) -> None:
     assert found.left_out == {"looks like a test image": ("a/x.jpg",)}
 
 
-def test_copies_on_one_side_stay(memory: Memory) -> None:
+def test_copies_within_one_split_stay(memory: Memory) -> None:
     assert assign_splits([*FIRST, sample("copy")], {"copy": HASHES["one"]}, memory).left_out == {}
 
 
@@ -80,7 +80,7 @@ def test_a_class_that_is_only_held_out_is_left_out(memory: Memory) -> None:
     assert found.left_out == {"class without training images": ("rare/z.jpg",)}
 
 
-def test_who_was_trained_on_an_evaluation_image_or_its_copy_is_found() -> None:
+def test_evaluation_images_that_leaked_into_training_are_found() -> None:
     evaluated = [sample("three", "test"), sample("five", "test")]
     hashes = {**HASHES, "five": FAR[4]}
     assert leaked(["one", "two"], evaluated, hashes) == ()

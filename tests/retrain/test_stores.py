@@ -1,4 +1,4 @@
-"""Ticks on moto's S3 and on Swift as itself, by real processes: overlap, a kill, a rollback, what nobody needs."""
+"""Ticks on moto's S3 and on Swift as itself, by real processes: overlap, a kill, a rollback, cleanup."""
 
 from __future__ import annotations
 

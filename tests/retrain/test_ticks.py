@@ -1,4 +1,4 @@
-"""What a tick writes down: in the generation of its lease, and never over what a later one wrote."""
+"""The record of a tick has the generation of its lease, and never replaces a later one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tick(generation: int, hour: int = 6, last: Tick | None = None) -> Tick:
     return replace(new_tick(NOW.replace(hour=hour), "me", last), generation=generation, **decided)  # type: ignore[arg-type]
 
 
-def test_a_tick_that_was_gone_on_with_by_a_later_generation_cannot_be_written_by_the_earlier_one(
+def test_a_tick_that_a_later_generation_resumed_cannot_be_written_by_the_earlier_one(
     store: MemoryStore,
 ) -> None:
     mine = tick(1)
@@ -42,7 +42,7 @@ def test_a_tick_that_was_gone_on_with_by_a_later_generation_cannot_be_written_by
     assert (found.generation, found.interruptions, found.stage) == (2, 1, "decided")
 
 
-def test_a_tick_that_was_begun_without_the_lease_is_not_the_last_one(store: MemoryStore) -> None:
+def test_a_tick_that_was_started_without_the_lease_is_ignored(store: MemoryStore) -> None:
     ours, late = tick(2, 6), tick(1, 7)
     write_tick(store, ours)
     write_tick(store, late)

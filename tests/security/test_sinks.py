@@ -17,7 +17,7 @@ from rich.text import Text
 from raytl.cli.lines import line
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal
-from raytl.cluster.metrics import Measured
+from raytl.cluster.metrics import EventMeasures
 from raytl.config.retrain import NotifyConfig
 from raytl.errors import StoreError, first_line
 from raytl.events import Message, Recorder, Restarted, TrialChanged
@@ -170,7 +170,7 @@ def test_a_value_that_is_the_path_of_a_file_is_shown(tmp_path: Path, monkeypatch
 
 
 def test_metrics_have_numbers_and_no_texts_of_events() -> None:
-    measured = Measured()
+    measured = EventMeasures()
     secret = f"https://me:{MARK}@host {os.environ['HF_TOKEN']}"
     trial = TrialChanged(1, "failed", 1, 2, 0.5, 0.5, 1, 1, 2, {"optim.name": secret}, secret, secret)
     found = [measure for event in (Restarted(1, secret), Message(secret), trial) for measure in measured.of(event)]

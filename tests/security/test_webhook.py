@@ -304,7 +304,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_the_lease_is_given_back_before_anybody_is_told(make_days: MakeDays) -> None:  # noqa: F811
+def test_the_lease_is_released_before_the_webhook_is_called(make_days: MakeDays) -> None:  # noqa: F811
     days = make_days()
     seen: list[bool] = []
     found = days.tick(
