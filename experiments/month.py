@@ -92,19 +92,19 @@ class Diary:
         elif number == OUTAGE:
             told = self._without_bucket(at)
         else:
-            told = self._told(self._tick(at))
+            told = self._outcome(self._tick(at))
         return f"day {number:>2}  {came:<52}  {told}  [{time.monotonic() - began:.0f} s]"
 
     def _tick(self, at: datetime) -> Retraining:
         return retrain(self.experiment, now=at, after=after_tick(self.experiment, ignore))
 
-    def _told(self, found: Retraining) -> str:
-        if found.tick is None:
-            return f"at work already: {found.held}"
-        tick = found.tick
-        again = f"(gone on with, {tick.interruptions} interruption) " if tick.interruptions else ""
+    def _outcome(self, result: Retraining) -> str:
+        if result.tick is None:
+            return f"another tick is running: {result.held}"
+        tick = result.tick
+        again = f"(resumed after {tick.interruptions} interruption) " if tick.interruptions else ""
         why = f" [{'; '.join(tick.decision.reasons)}]" if tick.verdict is not None and tick.decision is not None else ""
-        return f"{tick.outcome.upper():<8} v{found.champion}  {again}{'; '.join(tick.reasons)}{why}"
+        return f"{tick.outcome.upper():<8} v{result.champion}  {again}{'; '.join(tick.reasons)}{why}"
 
     def _started(self, at: datetime) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "raytl", "retrain", str(FILE), "--now", at.isoformat()]
@@ -123,10 +123,10 @@ class Diary:
     def _two(self, at: datetime) -> str:
         process = self._started(at)
         _wait(lambda: not getattr(last_tick(self.registry.store), "over", True))
-        second = self._told(self._tick(at))
+        second = self._outcome(self._tick(at))
         assert process.wait() == 0, "the first one goes on"
         first = last_tick(self.registry.store)
-        return self._told(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
+        return self._outcome(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
 
     def _without_bucket(self, at: datetime) -> str:
         os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
