@@ -52,7 +52,7 @@ def _filled(bucket: str, images: int) -> Experiment:
         registry.publish(Path(folder), about)
     registry.promote(1, registry.state(), "bench", "the first")
     tick = Tick(
-        "20261120T060000Z-0000", "2026-11-20T06:00:00+00:00", "bench", "done", "promote", listing=listing_digest(experiment.data),
+        "20261120T060000Z-0000", "2026-11-20T06:00:00+00:00", "bench", "done", "promote", listing=listing_digest(experiment),
         champion=1, trained=1, trained_at="2026-11-20T06:00:00+00:00", changes=Changes("5" * 64, 1),
     )  # fmt: skip
     write_tick(registry.store, tick)

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raytl.cli.numbers import metric, plural, score, size
-from raytl.cli.options import Json
+from raytl.cli.options import Json, Settings, s3_settings
 from raytl.cli.progress import PlainWatcher
 from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
@@ -24,7 +24,7 @@ from raytl.registry.reference import registry_uri
 from raytl.registry.registry import Registry, Survey
 from raytl.run.provenance import user
 from raytl.sanitize import command, printable
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from raytl.registry.cleaning import CleanupPlan
@@ -45,22 +45,21 @@ _MAX_FOREIGN = 10
 _METRICS = ("balanced_accuracy", "accuracy", "log_loss")
 
 
-def opened(place: str, on_event: OnEvent = ignore) -> Registry:
-    """Open the registry that `place` names."""
+def opened(place: str, overrides: list[str] | None, on_event: OnEvent = ignore) -> Registry:
+    """Open the registry that `place` names; `overrides` say how this machine reaches it."""
     if not place.endswith((".yaml", ".yml")):
-        return Registry.open(registry_uri(place), on_event)
-    experiment = load_experiment(Path(place))
+        return Registry.open(registry_uri(place), on_event, s3_settings(overrides))
+    experiment = load_experiment(Path(place), overrides or [])
     if experiment.retrain.registry is None:
         raise ConfigError(f"{place}: retrain.registry is not set; expected the folder or s3:// prefix of the versions")
-    reach(experiment.storage)
-    return Registry.open(experiment.retrain.registry, on_event)
+    return Registry.open(experiment.retrain.registry, on_event, S3Settings.of(experiment.storage))
 
 
-def list_(place: Place, json: Json = False) -> None:
+def list_(place: Place, set_: Settings = None, json: Json = False) -> None:
     """List the versions and the last moves of aliases."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         survey, state = registry.survey(), registry.state()
         terminal.show(*_listing(registry, survey.records, state, survey.history[-_MAX_MOVES:]), *_other_objects(survey))
         terminal.result(
@@ -75,11 +74,11 @@ def list_(place: Place, json: Json = False) -> None:
         )
 
 
-def show(place: Place, version: Which = CHAMPION, json: Json = False) -> None:
+def show(place: Place, version: Which = CHAMPION, set_: Settings = None, json: Json = False) -> None:
     """Show a version: its model, training data and scores."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         state = registry.state()
         record = registry.record(registry.resolve(version, state))
         terminal.show(*_version(registry, record, state))
@@ -90,6 +89,7 @@ def diff(
     place: Place,
     before: Annotated[str, typer.Argument(metavar="A", help="A number or an alias.", show_default=False)],
     after: Annotated[str, typer.Argument(metavar="B", help="A number or an alias.", show_default=False)],
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Show the differences from version A to version B: recipe, data, classes, scores."""
@@ -97,7 +97,7 @@ def diff(
     with guarded(terminal):
         from raytl.registry.difference import difference
 
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         state = registry.state()
         records = [registry.record(registry.resolve(which, state)) for which in (before, after)]
         differences = difference(registry, *records)
@@ -110,12 +110,13 @@ def promote(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="A number or an alias.", show_default=False)],
     alias: Annotated[str, typer.Option(metavar="NAME", help="The alias to move.")] = CHAMPION,
     why: Why = "by hand",
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Make a version the champion, or move another alias to it; the old champion becomes `previous`."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         seen = registry.state()
         number = registry.resolve(version, seen)
         if alias == CHAMPION:
@@ -126,17 +127,18 @@ def promote(
         _show_move(terminal, move)
 
 
-def rollback(place: Place, why: Why = "by hand", json: Json = False) -> None:
+def rollback(place: Place, why: Why = "by hand", set_: Settings = None, json: Json = False) -> None:
     """Roll back to the previous champion, in one atomic move; repeating it undoes it."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        _show_move(terminal, opened(place, PlainWatcher(terminal.err)).rollback(user(), why))
+        _show_move(terminal, opened(place, set_, PlainWatcher(terminal.err)).rollback(user(), why))
 
 
 def gc(
     place: Place,
     keep: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of newest versions to keep.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Remove versions that no alias, tick or recent move needs, and the files of failed publications."""
@@ -145,7 +147,7 @@ def gc(
         from raytl.registry.cleaning import clean, plan_cleanup
         from raytl.retrain.ticks import versions_in_use
 
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         plan = plan_cleanup(registry, keep or _keep(place), versions_in_use(registry.store))
         if not dry_run:
             clean(registry, plan)

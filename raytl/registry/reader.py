@@ -18,11 +18,12 @@ from raytl.store.cache import cache_root
 from raytl.store.drafts import drafted
 from raytl.store.pins import pin
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 _THREADS = 16
 
 
-def fetched(text: str, on_event: OnEvent = ignore) -> tuple[Registry, Record, Path]:
+def fetched(text: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> tuple[Registry, Record, Path]:
     """Return the registry, the version and its folder on this node (laid out as a run) for a `models:...` reference.
 
     Raises:
@@ -30,7 +31,7 @@ def fetched(text: str, on_event: OnEvent = ignore) -> tuple[Registry, Record, Pa
         StoreError: the store cannot be read, or returns bytes other than those published.
     """
     version = reference(text)
-    registry = Registry.open(version.uri, on_event)
+    registry = Registry.open(version.uri, on_event, s3)
     record = registry.record(registry.resolve(version.which))
     return registry, record, folder_of(registry, record)
 

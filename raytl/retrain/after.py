@@ -14,6 +14,7 @@ from raytl.retrain.mirror import mirror
 from raytl.retrain.notify import notify
 from raytl.retrain.page.write import write_pages
 from raytl.retrain.ticks import Tick
+from raytl.store.s3_settings import S3Settings
 
 
 def after_tick(experiment: Experiment, on_event: OnEvent) -> AfterTick:
@@ -29,7 +30,7 @@ def after_tick(experiment: Experiment, on_event: OnEvent) -> AfterTick:
 
     def write(registry: Registry, tick: Tick) -> None:
         try:
-            key = write_pages(registry, tick, name, experiment.data.max_pixels)
+            key = write_pages(registry, tick, name, experiment.data.max_pixels, S3Settings.of(experiment.storage))
             on_event(Message(f"page: {registry.uri}/{key}"))
         except RaytlError as error:
             on_event(Message(f"could not write the page of tick {tick.id}: {error}", "warning"))

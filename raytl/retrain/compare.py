@@ -25,6 +25,7 @@ from raytl.models.bundle import load_bundle
 from raytl.models.card import WEIGHTS, read_card
 from raytl.models.forward import forward, is_channels_last, pick_device, pick_precision
 from raytl.retrain.gate import Comparison, Slice
+from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
@@ -92,7 +93,8 @@ def compare(
     Raises:
         DataError: the bytes of an evaluation image have changed.
     """
-    samples = verified(evaluated, experiment.data.uri, on_event, experiment.data.zip_encoding)
+    s3 = S3Settings.of(experiment.storage)
+    samples = verified(evaluated, experiment.data.uri, on_event, experiment.data.zip_encoding, s3)
     on_event(Message(f"Comparing on {len(samples)} frozen evaluation images"))
     classes, new = _probabilities(experiment, samples, challenger, scratch, on_event)
     targets = encode_targets(samples, classes)
@@ -161,7 +163,7 @@ def _probabilities(
         digest=read_card(model.bundle).digest,
         run=model.run,
         data=experiment.data.uri,
-        storage=experiment.storage,
+        s3=S3Settings.of(experiment.storage),
         zip_encoding=experiment.data.zip_encoding,
     )
     if compute.workers == 1:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytl.config.schema import DataConfig, Experiment
+from raytl.config.schema import Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.formats import scan
@@ -27,6 +27,7 @@ from raytl.retrain.splits import MEMORY_FORMAT, Memory, SplitSamples, assign_spl
 from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
+from raytl.store.s3_settings import S3Settings
 from raytl.uris import has_scheme, is_table_name
 
 
@@ -39,19 +40,19 @@ class Observation:
     digest: str
 
 
-def listing_digest(config: DataConfig) -> str:
+def listing_digest(experiment: Experiment) -> str:
     """Return a digest of the listing at `data.uri`, which stays the same while nothing there changes.
 
     Empty for a table or a single file, whose images may lie anywhere.
     """
-    uri = config.uri
+    uri = experiment.data.uri
     if is_table_name(uri):
         return ""
     path = Path(uri).expanduser()
     if not has_scheme(uri) and not path.is_dir():
         return ""
     digest = hashlib.sha256()
-    for info in retried(lambda: list(open_store(uri).list())):
+    for info in retried(lambda: list(open_store(uri, S3Settings.of(experiment.storage)).list())):
         digest.update(json.dumps([info.key, info.size, info.etag]).encode() + b"\n")
     return digest.hexdigest()
 
@@ -70,12 +71,12 @@ def observe(
     if trained is not None:
         folder = folder_of(registry, trained)
         before, memory = recorded_samples(folder), _memory(folder / MEMORY)
-    config = experiment.data
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
+    config, s3 = experiment.data, S3Settings.of(experiment.storage)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
     evict(int(config.pull_limit_gb * 1e9))
-    audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
+    audited = audit(manifest, config, preprocess_of(experiment.model, s3), on_event, s3)
     unhashed = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event)
+    hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event, s3)
     splits = assign_splits(audited.samples, hashes, memory)
     digest = dataset_digest(splits.samples)
     snapshot.note(snapshot_id(digest), splits.samples)
@@ -100,8 +101,8 @@ def frozen_samples(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, .
     Raises:
         DataError: the data no longer has them; lists the keys that differ.
     """
-    config = experiment.data
-    audited = audit(scan(config.uri, on_event, config.stream, config.zip_encoding), config, None, on_event)
+    config, s3 = experiment.data, S3Settings.of(experiment.storage)
+    audited = audit(scan(config.uri, on_event, config.stream, config.zip_encoding, s3), config, None, on_event, s3)
     snapshot.check(config, audited)
     return audited.samples
 
@@ -124,7 +125,8 @@ def _with_drift(
         return changes
     bundle, device = folder / "checkpoints" / "best", experiment.compute.device
     try:
-        now = features.extract(bundle, features.subset(new), device, experiment.data.max_pixels, on_event)
+        s3 = S3Settings.of(experiment.storage)
+        now = features.extract(bundle, features.subset(new), device, experiment.data.max_pixels, on_event, s3)
         path = folder / features.FILE
         before = features.FeatureTable.decoded(path.read_bytes(), str(path))
         if (width := before.features.shape[1]) != (expected := now.features.shape[1]):

@@ -25,6 +25,7 @@ from raytl.retrain.ticks import WORK, Outcome, Stage, Tick
 from raytl.run.folder import RunFolder
 from raytl.run.provenance import user
 from raytl.run.run_store import RunStore
+from raytl.store.s3_settings import S3Settings
 from raytl.training.driver import train
 
 
@@ -151,7 +152,8 @@ def _challenger(context: TickContext, tick: Tick) -> Experiment:
 def _run(context: TickContext, tick: Tick) -> RunStore:
     """Return the challenger's run, where this experiment puts it: `tick.run` comes from the registry and is only displayed."""
     named = override(context.experiment, {"name": _name(context, tick)})
-    return RunStore.open(winner_uri(named) if isinstance(tick.decision, Search) else run_uri(named))
+    uri = winner_uri(named) if isinstance(tick.decision, Search) else run_uri(named)
+    return RunStore.open(uri, S3Settings.of(named.storage))
 
 
 def _version_uri(context: TickContext, number: int | None) -> str:

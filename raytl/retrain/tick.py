@@ -19,7 +19,7 @@ from raytl.retrain.steps import STEPS
 from raytl.retrain.ticks import SKIPS, Tick, new_tick, write_tick
 from raytl.run.provenance import user
 from raytl.store.lease import held
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 
 _TRANSIENT = (Unavailable, WorkersLost)
 """Errors that may be gone by the next tick, which resumes this one."""
@@ -61,8 +61,8 @@ def retrain(
         TickFailed: the tick failed, or a transient error interrupted it; the champion is unchanged.
     """
     uri = registry_uri(experiment)
-    reach(experiment.storage)
-    context = TickContext(experiment, Registry.open(uri, on_event), now or datetime.now(UTC), on_event)
+    registry = Registry.open(uri, on_event, S3Settings.of(experiment.storage))
+    context = TickContext(experiment, registry, now or datetime.now(UTC), on_event)
     try:
         return _preview(context) if dry_run else _run(context, after)
     except TickFailed:  # recorded and reported
