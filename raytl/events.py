@@ -99,10 +99,10 @@ class Restarted:
 
 @dataclass(frozen=True, slots=True)
 class TrialReady:
-    """The workers of a trial are about to train: how many parameters learn in the end, and what they need not compute."""
+    """The workers of a trial are about to train `trainable` parameters; `features` describes the cached features in use."""
 
     trainable: int
-    shared: str
+    features: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,20 +132,20 @@ def test_a_lower_confidence_makes_intervals_narrower_and_noise_smaller() -> None
         ),
         (
             [trial(1, STEADY, 100), trial(2, FAR, 10)],
-            "trial 1 has the best mean (0.9010 over 3 seeds), and none that is cheaper is within noise of it",
+            "trial 1 has the best mean (0.9010 over 3 seeds), and no cheaper one is within noise of it",
         ),
         (
             [trial(1, (0.9,)), trial(2, (0.8,))],
-            "trial 1 has the best score (0.9000); one seed tells nothing of noise",
+            "trial 1 has the best score (0.9000); the noise of one seed is unknown",
         ),
         (
             [trial(1, (0.9, NAN)), trial(2, (NAN, NAN))],
-            "trial 1 is the only one with a score (0.9000 over 1 seed); 1 of the 2 runs of trial 1 failed; trial 2 is left out, "
+            "trial 1 is the only one with a score (0.9000 over 1 seed); 1 of the 2 runs of trial 1 failed; trial 2 is excluded, "
             "as it has no score",
         ),
     ],
 )
-def test_the_reason_is_told_with_numbers(candidates: list[Candidate], reason: str) -> None:
+def test_the_reason_has_numbers(candidates: list[Candidate], reason: str) -> None:
     assert rank(candidates, lower_is_better=False).reason == reason
 
 

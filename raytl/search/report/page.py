@@ -140,7 +140,7 @@ def _replicates(ranking: Ranking) -> str:
             str(standing.candidate.number),
             f"{standing.mean:.4f}",
             "" if standing.low is None else f"{standing.low:.4f} to {standing.high:.4f}",
-            ", ".join(f"{score:.4f}" for score in standing.candidate.sound),
+            ", ".join(f"{score:.4f}" for score in standing.candidate.finite_scores),
             f"{standing.candidate.trainable:,}",
         ]
         for standing in ranking.order
@@ -186,7 +186,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _noise(ranking: Ranking) -> float | None:
-    spreads = [statistics.stdev(s.candidate.sound) for s in ranking.order if len(s.candidate.sound) > 1]
+    spreads = [statistics.stdev(s.candidate.finite_scores) for s in ranking.order if len(s.candidate.finite_scores) > 1]
     return statistics.fmean(spreads) if spreads else None
 
 
