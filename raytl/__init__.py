@@ -8,17 +8,19 @@
 
 The map, from the top floor down; a module imports only from floors below its own:
 
-    8  cli                    one file a verb
-    7  retrain                one tick: look, decide, train, compare, promote or keep
-    6  search                 sweeps: Optuna's study, Tune's engine, shared prefixes, the winner and its report
-    5  training   evaluation  the loop and its driver; the locked test, reports and predictions
-    4  tasks                  classification: loss, class imbalance, what is better
-       models                 backbones, stages, freezing, rates, saved models
-    3  data       metrics     layouts, splits, decoding, augmentation, batches; scores and intervals
-    2  cluster    run  store  Ray; the run folder; local and S3 objects
-       registry               published versions, their aliases and history
-    1  config                 the experiment file
-    0  errors, events, world
+    12  cli                    one file per verb
+    10  retrain                one tick: observe, decide, train, compare, promote or keep
+     9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+     8  training   evaluation  the loop and its driver; the locked test, reports and predictions
+     7  tasks                  classification: loss, class imbalance, which score is better
+     6  models                 backbones, stages, freezing, rates, saved models
+     5  data  metrics  doctor  layouts, splits, decoding, augmentation, batches; scores and intervals; diagnostics
+     4  run                    the run folder and its copy in a store
+     3  registry               published versions, their aliases and history
+     2  store  cluster         local and S3 objects; Ray
+        jobs   kube            submitted jobs; Kubernetes manifests
+     1  config                 the experiment file
+     0  errors  events  world  and worker_status, stored, sanitize, redaction, disk, uris
 
 Nothing here imports torch or ray until it is used.
 """

@@ -19,7 +19,7 @@ from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
 from raytl.config.schema import StorageConfig
 from raytl.errors import ConfigError
-from raytl.store.open import in_bucket
+from raytl.uris import in_bucket
 
 if TYPE_CHECKING:
     from raytl.doctor.bucket import Bucket

@@ -23,6 +23,7 @@ from raytl.models.state_dicts import take as _take
 from raytl.registry.reader import fetched as published
 from raytl.registry.reference import is_reference
 from raytl.store.sync import pull
+from raytl.uris import has_scheme
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 _SHOWN = 8
@@ -53,7 +54,7 @@ def read(path: str | Path) -> Source:
         ModelError: nothing is there, or it holds more than tensors.
         StoreError: the store behind the URI cannot be read.
     """
-    place = _fetched(path) if is_reference(path) or "://" in str(path) else Path(path)
+    place = _fetched(path) if is_reference(path) or has_scheme(str(path)) else Path(path)
     if place.is_dir():
         return _read_bundle(place)
     if not place.is_file():

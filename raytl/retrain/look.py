@@ -12,9 +12,8 @@ from raytl.config.schema import DataConfig, Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.formats import scan
-from raytl.data.formats.rows import is_table_name
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.data.perceptual_hash import look_hashes
+from raytl.data.perceptual_hash import phashes
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.models.backbone import preprocess_of
@@ -28,6 +27,7 @@ from raytl.retrain.split_file import MEMORY_FORMAT, Memory, Sided, settled
 from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
+from raytl.uris import has_scheme, is_table_name
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def glance(config: DataConfig) -> str:
     if is_table_name(uri):
         return ""  # what it names may lie anywhere
     path = Path(uri).expanduser()
-    if "://" not in uri and not path.is_dir():
+    if not has_scheme(uri) and not path.is_dir():
         return ""
     found = hashlib.sha256()
     for info in retried(lambda: list(open_store(uri).list())):
@@ -72,9 +72,7 @@ def look(
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
     fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    apply_splits = settled(
-        audited.samples, look_hashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory
-    )
+    apply_splits = settled(audited.samples, phashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory)
     digest = dataset_digest(apply_splits.samples)
     snapshot.note(snapshot_id(digest), apply_splits.samples)
     found = changes(

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from raytl.run.folder import is_remote
 from raytl.run.mirror import BEST, LAST, drop
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.uris import is_remote
 
 
 class Checkpoints:

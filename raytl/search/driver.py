@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from raytl.cluster.metrics import metered
+from raytl.cluster.metrics import exporting_metrics
 from raytl.cluster.session import nodes, session
 from raytl.config.dump import to_yaml
 from raytl.config.places import sweep_uri
@@ -22,7 +22,6 @@ from raytl.errors import TrainingError
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device
 from raytl.run.atomic import write_json, write_text
-from raytl.run.folder import is_remote
 from raytl.run.logs import log_to, logged
 from raytl.run.run_store import RunStore
 from raytl.search.budget import BudgetTracker, check_budget
@@ -42,6 +41,7 @@ from raytl.search.trial import epochs_of
 from raytl.search.winner import Winner, select_winner
 from raytl.store.reach import reach
 from raytl.training.job import TrainJob
+from raytl.uris import is_remote
 
 
 def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = ignore) -> SweepPlan:
@@ -65,7 +65,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         TrainingError: the same error ended `search.max_errors` trials.
     """
     reach(experiment.storage)
-    on_event = metered(on_event, experiment.name)
+    on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore(sweep_uri(experiment), apart=TRIALS)
     folder = run_store.folder.root
     if new:

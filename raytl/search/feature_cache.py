@@ -24,7 +24,8 @@ from raytl.data.cache import open_images
 from raytl.data.images import Images, Pixels
 from raytl.data.loader import Batch
 from raytl.data.manifest import Sample
-from raytl.data.stream import AHEAD, expect
+from raytl.data.stream import AHEAD, prefetch
+from raytl.data.targets import encode_targets
 from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models.backbone import Backbone
@@ -101,7 +102,7 @@ class _Source:
             batches = _Batches(images, pixels, _BUILD_BATCH, f"activations, view {number + 1}")
             return self._ensure(self.job.train, key, batches)
 
-        targets = np.array(self.job.targets(self.job.train), dtype=np.int64)
+        targets = encode_targets(self.job.train, self.job.classes)
         weights = (
             shard.class_weights(targets, len(self.job.classes)) if experiment.train.sampler == "balanced" else None
         )
@@ -113,8 +114,7 @@ class _Source:
         image_px, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
         batches = _Batches(images, lambda i: center_crop(images[i], image_px), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)
-        targets = np.array(self.job.targets(self.job.val), dtype=np.int64)
-        return EvalFeatures(rows, targets, batch, self.world)
+        return EvalFeatures(rows, encode_targets(self.job.val, self.job.classes), batch, self.world)
 
     @property
     def device(self) -> torch.device:
@@ -143,7 +143,7 @@ class _Source:
 
     def _from_pixels(self, batches: _Batches) -> Iterator[Tensor]:
         for ids in batches.ids():
-            expect(batches.images, range(ids.start, min(ids.stop + AHEAD, len(batches.images))))
+            prefetch(batches.images, range(ids.start, min(ids.stop + AHEAD, len(batches.images))))
             yield self._rows(np.stack([batches.pixels(i) for i in ids]))
             self.emit(batches.work(ids))
 

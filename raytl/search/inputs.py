@@ -13,7 +13,6 @@ from raytl.config.schema import Experiment
 from raytl.config.space import Space, space_of
 from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
-from raytl.run.folder import is_remote
 from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import TOTAL_FORMAT
@@ -22,6 +21,7 @@ from raytl.store.lease import WriteToken
 from raytl.training.driver import plan
 from raytl.training.job import TrainJob
 from raytl.training.plan import Plan
+from raytl.uris import is_remote
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
+from raytl.data.targets import encode_targets
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.scores import scores
 from raytl.models.bundle import load_bundle
@@ -112,7 +113,7 @@ def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
     images = open_images(sweep.val, card.preprocess, experiment.data)
-    targets = replace(sweep, classes=card.classes).targets(sweep.val)
+    targets = encode_targets(sweep.val, card.classes)
     loader = EvalLoader(images, targets, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)
     _, logits, seen_targets = predict_logits(module.to(device), loader, card.preprocess, device, precision)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
-from raytl.data.audit import Bad, audit, unread
+from raytl.data.audit import BadFile, audit, unaudited
 from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample, snapshot_id
@@ -28,7 +28,7 @@ class Dataset:
 
     splits: Splits
     samples: tuple[Sample, ...]
-    skipped: tuple[Bad, ...]
+    skipped: tuple[BadFile, ...]
     warnings: tuple[str, ...]
     digest: str
     depth: SetDepth = field(default_factory=SetDepth)
@@ -77,7 +77,7 @@ def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent
     if not names_objects(config.uri) or is_packed(config.uri):
         return read_dataset(config, preprocess, on_event)
     manifest = scan(config.uri, on_event, stream=True)
-    to_fetch = unread(manifest, config.max_pixels) if config.stream else not_here(manifest.objects)
+    to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_here(manifest.objects)
     if not to_fetch:
         return read_dataset(config, preprocess, on_event)
     refuse_archived(to_fetch)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
-from raytl.data.relocate import on_this_node
 from raytl.events import OnEvent, ignore
 from raytl.run.run_store import RunStore
 from raytl.store.lease import WriteToken
@@ -49,11 +48,6 @@ class TrainJob:
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding)
         return replace(self, train=local(self.train), val=local(self.val))
-
-    def targets(self, samples: Sequence[Sample]) -> list[int]:
-        """Return the class index of each of `samples`."""
-        index = {name: number for number, name in enumerate(self.classes)}
-        return [index[sample.label] for sample in samples]
 
     def class_counts(self) -> dict[str, int]:
         """Return the number of training samples of each class, in class order."""

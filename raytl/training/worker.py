@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raytl.cluster.worker_group import Paused
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
 from raytl.data.mix import mix
 from raytl.data.shard import class_weights
+from raytl.data.targets import encode_targets
 from raytl.events import Message, OnEvent, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone, build
@@ -40,6 +40,7 @@ from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
 from raytl.training.validate import EvalBatches
+from raytl.worker_status import Paused
 from raytl.world import World
 
 
@@ -257,7 +258,7 @@ def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
 
 def _train_loader(run: LoadedRun) -> TrainLoader:
     job, train, data = run.job, run.job.experiment.train, run.job.experiment.data
-    targets, preprocess = job.targets(job.train), run.backbone.preprocess
+    targets, preprocess = encode_targets(job.train, job.classes), run.backbone.preprocess
     return TrainLoader(
         open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore),
         targets,
@@ -277,7 +278,7 @@ def _loader_workers(experiment: Experiment, device: torch.device, world: World) 
 
 def _validation(run: LoadedRun, features: CachedFeatures | None) -> tuple[EvalBatches, NDArray[np.int64]]:
     job, preprocess = run.job, run.backbone.preprocess
-    targets = np.array(job.targets(job.val), dtype=np.int64)
+    targets = encode_targets(job.val, job.classes)
     if features is not None:
         return features.val, targets
     images = open_images(job.val, preprocess, job.experiment.data)
