@@ -39,7 +39,7 @@ from raytl.search.summary import SUMMARY, SweepResult, ended, finished, wall_s
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import epochs_of
 from raytl.search.winner import Winner, select_winner
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 from raytl.training.job import TrainJob
 from raytl.uris import is_remote
 
@@ -64,9 +64,8 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         UserError: the experiment, the data, the space or the budget has a problem; nothing was started.
         TrainingError: the same error ended `search.max_errors` trials.
     """
-    reach(experiment.storage)
     on_event = exporting_metrics(on_event, experiment.name)
-    run_store = RunStore(sweep_uri(experiment), apart=TRIALS)
+    run_store = RunStore(sweep_uri(experiment), apart=TRIALS, s3=S3Settings.of(experiment.storage))
     folder = run_store.folder.root
     if new:
         run_store.set_aside(on_event)
@@ -100,7 +99,7 @@ class _Sweep:
         """Upload what changed, then delete the checkpoints that the uploaded journal no longer needs."""
         dropped = self.checkpoints.taken()
         self.run_store.push_all()
-        remove(dropped)
+        remove(dropped, S3Settings.of(self.inputs.experiment.storage))
 
 
 def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
@@ -203,7 +202,7 @@ def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
     """Upload the sweep, and delete the checkpoints in its bucket that no trial needs."""
     if is_remote(sweep.run_store.uri):
         sweep.store()
-        remove(others(job.location, state.wanted()))
+        remove(others(job.location, state.wanted(), job.s3), job.s3)
 
 
 def _write_result(sweep: _Sweep, state: SweepState, winner: Winner, seconds: float) -> SweepResult:

@@ -91,7 +91,7 @@ class _Source:
     def train(self) -> FeatureBatches:
         """Return the training batches: one view of every image in each epoch."""
         experiment = self.job.experiment
-        images = open_images(self.job.train, self.backbone.preprocess, experiment.data)
+        images = open_images(self.job.train, self.backbone.preprocess, experiment.data, s3=self.job.s3)
         augment = TrainAugment(experiment.augment, self.backbone.preprocess)
 
         def view(number: int) -> Rows:
@@ -110,7 +110,7 @@ class _Source:
 
     def val(self) -> EvalFeatures:
         """Return the validation batches, of the same images as batches of pixels, so that the logits are the same."""
-        images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data)
+        images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data, s3=self.job.s3)
         image_px, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
         batches = _Batches(images, lambda i: center_crop(images[i], image_px), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)

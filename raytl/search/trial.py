@@ -12,6 +12,7 @@ from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.run.folder import working_copy
 from raytl.search.protocol import Suggestion
+from raytl.store.s3_settings import S3Settings
 from raytl.training.job import TrainJob
 
 
@@ -63,4 +64,4 @@ def costs(trainable: int, seconds: float) -> dict[str, float]:
 
 def sweep_root(experiment: Experiment) -> Path:
     """Return the working folder of the sweep of `experiment` on this node."""
-    return working_copy(sweep_uri(experiment))
+    return working_copy(sweep_uri(experiment), S3Settings.of(experiment.storage))

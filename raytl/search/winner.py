@@ -35,6 +35,7 @@ from raytl.search.record import TrialRecord, finalists, lower_is_better
 from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.driver import train
 from raytl.training.job import TrainJob
 from raytl.world import World
@@ -68,7 +69,8 @@ def select_winner(
 ) -> Winner:
     """Select the winner of `records`, write its experiment file into `folder`, and refit it in a run beside the sweep."""
     metric = original.search.metrics[0]
-    best = _with_checkpoints(finalists(list(records), metric), max(1, original.search.replicates.top), on_event)
+    finals = finalists(list(records), metric)
+    best = _with_checkpoints(finals, max(1, original.search.replicates.top), sweep.s3, on_event)
     own = {record.number: rescore(record, sweep, metric) for record in best}
     replicates = _replicates(best, sweep, executor, folder, on_event, checkpoints)
     ranking = rank([_candidate(record, own[record.number], replicates) for record in best], lower_is_better(metric))
@@ -83,17 +85,19 @@ def select_winner(
     return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run, soup)
 
 
-def fetched(record: TrialRecord) -> TrialRecord:
+def fetched(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
     """Return the trial with its folder on this machine, whichever trained it."""
-    run_store = RunStore(record.folder)
+    run_store = RunStore(record.folder, s3=s3)
     run_store.fetch()
     return replace(record, folder=str(run_store.folder.root))
 
 
-def _with_checkpoints(records: Sequence[TrialRecord], count: int, on_event: OnEvent) -> list[TrialRecord]:
+def _with_checkpoints(
+    records: Sequence[TrialRecord], count: int, s3: S3Settings, on_event: OnEvent
+) -> list[TrialRecord]:
     """Return the first `count` trials that have a checkpoint."""
     available: list[TrialRecord] = []
-    for record in map(fetched, records):
+    for record in (fetched(each, s3) for each in records):
         if RunFolder(Path(record.folder)).best.exists():
             available.append(record)
         else:
@@ -112,7 +116,7 @@ def rescore(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
 def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float:
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
-    images = open_images(sweep.val, card.preprocess, experiment.data)
+    images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
     targets = encode_targets(sweep.val, card.classes)
     loader = EvalLoader(images, targets, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)
@@ -127,7 +131,8 @@ def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_even
         return None
     metric = search.metrics[0]
     sign = -1.0 if lower_is_better(metric) else 1.0
-    best = [fetched(each) for each in finalists(list(records), metric)[: max(search.keep, search.replicates.top)]]
+    best = finalists(list(records), metric)[: max(search.keep, search.replicates.top)]
+    best = [fetched(each, sweep.s3) for each in best]
     card = read_card(RunFolder(Path(best[0].folder)).best)
 
     def score(module: nn.Module) -> float:

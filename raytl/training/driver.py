@@ -30,7 +30,6 @@ from raytl.run.provenance import PROVENANCE_FORMAT, provenance
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.drafts import sweep
-from raytl.store.reach import reach
 from raytl.training.checkpoint import forget_after, progress_of
 from raytl.training.dataset import Dataset
 from raytl.training.job import TrainJob
@@ -59,7 +58,6 @@ def plan(experiment: Experiment, on_event: OnEvent = ignore, fetch: bool = True)
     Raises:
         UserError: all problems of the model and of the data, at once.
     """
-    reach(experiment.storage)
     return make_plan(experiment, on_event, fetch)
 
 
@@ -72,7 +70,6 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         UserError: the data, the model or the run folder has a problem; nothing was changed.
         TrainingError: training stopped; its checkpoints are intact.
     """
-    reach(experiment.storage)
     on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore.of(experiment)
     folder = run_store.folder

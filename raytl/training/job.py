@@ -12,7 +12,7 @@ from raytl.data.manifest import Sample
 from raytl.events import OnEvent, ignore
 from raytl.run.run_store import RunStore
 from raytl.store.lease import WriteToken
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,19 @@ class TrainJob:
     feature_seed: int | None = None
     """Seed of the augmented views in the feature cache; None to train on pixels."""
 
+    @property
+    def s3(self) -> S3Settings:
+        """The settings for buckets, the same in every process."""
+        return S3Settings.of(self.experiment.storage)
+
     def run_store(self) -> RunStore:
         """Return the run, and this process's working copy of it."""
-        reach(self.experiment.storage)
-        return RunStore(self.location, write_token=self.write_token if self.is_guest else None)
+        return RunStore(self.location, write_token=self.write_token if self.is_guest else None, s3=self.s3)
 
     def on_this_node(self, emit: OnEvent = ignore) -> TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
-        reach(self.experiment.storage)
         data = self.experiment.data
-        local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding)
+        local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
         return replace(self, train=local(self.train), val=local(self.val))
 
     def class_counts(self) -> dict[str, int]:

@@ -148,14 +148,14 @@ def load_run(world: World, job: TrainJob, emit: OnEvent) -> LoadedRun:
     if device.type == "cpu":
         keep_freed_memory()
     _seed(experiment)
-    backbone = build(experiment.model, len(job.classes)).reading(job.bit_depth)
+    backbone = build(experiment.model, len(job.classes), job.s3).reading(job.bit_depth)
     depth = depth_of(experiment, backbone)
     layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     run_store, uploader = _open_run_store(world, job, emit, device)
     resume = checkpoint.load(run_store.folder.last)
     if job.probe:
-        _install_probe(job.probe, backbone, depth)
+        _install_probe(job, backbone, depth)
     elif resume is None and world.is_main:  # DDP broadcasts rank 0's weights to the others
         _start_head(job, backbone, depth, emit)
     precision = pick_precision(experiment.train.precision, device)
@@ -197,8 +197,8 @@ def _open_run_store(
     return run_store, uploader
 
 
-def _install_probe(uri: str, backbone: Backbone, depth: int) -> None:
-    run_store = RunStore(uri)
+def _install_probe(job: TrainJob, backbone: Backbone, depth: int) -> None:
+    run_store = RunStore(job.probe, s3=job.s3)
     run_store.fetch()
     probe.install(backbone, probe.load(run_store.folder.root).start(depth))
 
@@ -209,7 +209,7 @@ def _start_head(job: TrainJob, backbone: Backbone, depth: int, emit: OnEvent) ->
         solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
         probe.install(backbone, solved.start(depth))
     elif experiment.transfer.head_start == "weights":
-        new = inherit(backbone, experiment.model.weights, job.classes)
+        new = inherit(backbone, experiment.model.weights, job.classes, job.s3)
         suffix = f"; new: {', '.join(new)}" if new else ""
         emit(Message(f"the head continues from {experiment.model.weights}{suffix}"))
 
@@ -260,7 +260,7 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
     job, train, data = run.job, run.job.experiment.train, run.job.experiment.data
     targets, preprocess = encode_targets(job.train, job.classes), run.backbone.preprocess
     return TrainLoader(
-        open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore),
+        open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore, s3=job.s3),
         targets,
         TrainAugment(job.experiment.augment, preprocess),
         batch=train.batch_size,
@@ -281,5 +281,5 @@ def _validation(run: LoadedRun, features: CachedFeatures | None) -> tuple[EvalBa
     targets = encode_targets(job.val, job.classes)
     if features is not None:
         return features.val, targets
-    images = open_images(job.val, preprocess, job.experiment.data)
+    images = open_images(job.val, preprocess, job.experiment.data, s3=job.s3)
     return EvalLoader(images, targets, preprocess, batch=EVAL_BATCH[run.device.type], world=run.world), targets

@@ -144,7 +144,7 @@ def test_trials_that_fall_behind_are_stopped(tmp_path: Path) -> None:
     assert states == {"complete", "pruned"}
 
 
-def test_a_cohort_stands_at_each_rung_and_its_best_go_on_together(tmp_path: Path) -> None:
+def test_a_cohort_waits_at_each_rung_and_its_best_resume_together(tmp_path: Path) -> None:
     study = opened(tmp_path, trials=9, scheduler="halving", recipes=False, sampler="random", space=RATES)
     waited, ended = [], []
     while (suggestion := study.ask()) is not None:
@@ -166,7 +166,7 @@ def test_a_cohort_stands_at_each_rung_and_its_best_go_on_together(tmp_path: Path
     assert ended == [max(records, key=lambda r: score(Suggestion(0, r.overrides, ""))).number]
 
 
-def test_a_killed_halving_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
+def test_killed_halving_resumes_as_an_undisturbed_one(tmp_path: Path) -> None:
     given = {"trials": 11, "scheduler": "halving"}
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
@@ -189,7 +189,7 @@ def test_none_is_stopped_without_a_scheduler(tmp_path: Path) -> None:
     assert {record.state for record in study.records()} == {"complete"}
 
 
-def test_a_killed_sweep_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
+def test_a_killed_sweep_resumes_as_an_undisturbed_one(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     whole = opened(tmp_path / "whole", trials=14)
@@ -213,7 +213,7 @@ def test_a_killed_sweep_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
     ]
 
 
-def test_what_was_told_is_not_suggestion_again(tmp_path: Path) -> None:
+def test_trials_that_ended_are_not_suggested_again(tmp_path: Path) -> None:
     run(opened(tmp_path))
     assert opened(tmp_path).ask() is None
     assert len(run(opened(tmp_path, trials=10))) == 2
@@ -239,7 +239,7 @@ def test_sqlite_keeps_a_study_too(tmp_path: Path) -> None:
     assert len(found.trials) == 5
 
 
-def test_a_grid_is_suggestion_once_over(tmp_path: Path) -> None:
+def test_each_point_of_a_grid_is_suggested_once(tmp_path: Path) -> None:
     space = Space(tuple(d for d in default_space().dimensions if d.key in ("transfer.unfreeze", "augment.strength")))
     suggestion = run(opened(tmp_path, sampler="grid", trials=100, recipes=False, space=space))
     assert len({str(one.overrides) for one in suggestion}) == len(suggestion) == (STAGES + 1) * 5
@@ -250,7 +250,7 @@ def test_samplers_by_name(tmp_path: Path, sampler: str) -> None:
     assert len(run(opened(tmp_path, sampler=sampler, trials=5))) == 5
 
 
-def test_an_unknown_sampler_is_told_with_a_near_miss(tmp_path: Path) -> None:
+def test_an_unknown_sampler_is_refused_with_a_near_miss(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'random'"):
         opened(tmp_path, sampler="randem")
 
