@@ -86,7 +86,7 @@ def select_winner(
 
 
 def fetched(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
-    """Return the trial with its folder on this machine, whichever trained it."""
+    """Return the trial with its folder on this node; download it if another node trained it."""
     run_store = RunStore(record.folder, s3=s3)
     run_store.fetch()
     return replace(record, folder=str(run_store.folder.root))

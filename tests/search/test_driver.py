@@ -44,7 +44,7 @@ def test_a_sweep_ends_with_a_winner_a_report_and_a_run(finished: Finished) -> No
     assert [event.done for event in ended] == [1, 2, 3, 4]
 
 
-def test_the_test_split_stays_locked(finished: Finished) -> None:
+def test_a_sweep_never_reads_the_test_split(finished: Finished) -> None:
     assert not (Path(finished.result.run) / "test_ledger.jsonl").exists()
     assert not list(sweep_root(finished.experiment).rglob("test_ledger.jsonl"))
 
@@ -59,7 +59,7 @@ def test_only_the_best_checkpoints_stay_on_disk(make_sweep: MakeSweep) -> None:
     assert not list(trials.glob("trial-*-????????/checkpoints/last"))
 
 
-def test_a_finished_sweep_is_left_alone(finished: Finished) -> None:
+def test_a_finished_sweep_is_left_unchanged(finished: Finished) -> None:
     before = {path: path.stat().st_mtime_ns for path in sweep_root(finished.experiment).rglob("*")}
     again = tune(finished.experiment)
     assert (again.status, again.winner_number) == ("already finished", finished.result.winner_number)
@@ -75,7 +75,7 @@ def test_a_finished_sweep_can_be_extended(make_sweep: MakeSweep) -> None:
     assert outline(experiment)[:2] == before
 
 
-def test_another_experiment_of_that_name_says_what_differs(finished: Finished) -> None:
+def test_another_experiment_of_that_name_is_refused_with_the_differences(finished: Finished) -> None:
     with pytest.raises(RunError, match=r"optim\.schedule: cosine -> constant"):
         tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": 5}))
 
@@ -105,11 +105,11 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(finished: Finished, make_swee
 def test_cached_features_give_the_scores_of_pixels_also_those_made_of_a_deeper_split(
     make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With as many views as epochs, what is read is what would have been computed."""
-    made: list[tuple[int, int]] = []
+    """With as many views as epochs, cached rows equal those that pixels would give."""
+    computed: list[tuple[int, int]] = []
 
     def spied(backbone: Backbone, deeper: int, depth: int) -> Any:
-        made.append((deeper, depth))
+        computed.append((deeper, depth))
         return between(backbone, deeper, depth)
 
     monkeypatch.setattr("raytl.search.feature_cache.between", spied)
@@ -124,7 +124,7 @@ def test_cached_features_give_the_scores_of_pixels_also_those_made_of_a_deeper_s
     assert scores["auto"] == scores["off"]
     assert {row["features"] for row in rows["off"]} == {"none"}
     assert {row["features"] for row in rows["auto"]} > {"none"}
-    assert made and all(deeper > depth for deeper, depth in made)
+    assert computed and all(deeper > depth for deeper, depth in computed)
 
 
 def test_equal_errors_stop_the_sweep_with_that_error(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,18 +27,18 @@ EPOCHS = 3
 
 
 class Scripted:
-    """A trial that does what its number says, and leaves word of its life in `folder`."""
+    """A trial that behaves as its number says, and logs its life in `folder`."""
 
     def __init__(self, folder: Path, suggestion: Suggestion) -> None:
         self.folder, self.number = folder, suggestion.number
         self.epoch = len(list(folder.glob(f"{self.number}-epoch-*")))
-        if self.number == DIES_OPENED and not self._said("died"):
+        if self.number == DIES_OPENED and not self._has_logged("died"):
             self._die()
-        self._say("opened")
+        self._log("opened")
 
     def step(self) -> TrialResult:
         self.epoch += 1
-        if self.number == DIES or (self.number == DIES_ONCE and not self._said("died")):
+        if self.number == DIES or (self.number == DIES_ONCE and not self._has_logged("died")):
             self._die()
         (self.folder / f"{self.number}-epoch-{self.epoch}").touch()
         value = {NAN: math.nan, BEHIND: 0.1}.get(self.number, 0.5 + 0.1 * self.epoch)
@@ -48,22 +48,22 @@ class Scripted:
         return TrialResult("complete" if self.epoch == EPOCHS else "running", scores, seconds=1.0)
 
     def close(self) -> None:
-        self._say("closed")
+        self._log("closed")
 
     def _die(self) -> None:
-        self._say("died")
+        self._log("died")
         os._exit(1)
 
-    def _say(self, word: str) -> None:
+    def _log(self, word: str) -> None:
         with (self.folder / f"{self.number}.jsonl").open("a") as file:
             file.write(json.dumps([word, os.getpid()]) + "\n")
 
-    def _said(self, word: str) -> bool:
-        return any(said == word for said, _ in life(self.folder, self.number))
+    def _has_logged(self, word: str) -> bool:
+        return any(logged == word for logged, _ in events_of(self.folder, self.number))
 
 
-def life(folder: Path, number: int) -> list[tuple[str, int]]:
-    """What the trial left word of: (word, process)."""
+def events_of(folder: Path, number: int) -> list[tuple[str, int]]:
+    """Return the log of the trial: (event, process)."""
     file = folder / f"{number}.jsonl"
     return [tuple(json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -76,7 +76,7 @@ def factory(folder: Path, suggestion: Suggestion) -> Trial:
 @pytest.mark.thorough
 @pytest.mark.lengthy
 @pytest.mark.slow
-def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path) -> None:
+def test_every_state_reaches_optuna_and_processes_are_reused(tmp_path: Path) -> None:
     search = SearchConfig(
         trials=7, metric="val/accuracy", grace_epochs=1, reduction=2, recipes=False, sampler="random",
         space={"optim.lr": {"log": [1e-4, 1e-2]}}, max_errors=9,
@@ -105,8 +105,8 @@ def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path)
     assert records[NAN].values is None
     assert [e.number for e in heard.events if isinstance(e, TrialChanged) and e.state == "complete"] == [0, 5, 6]
 
-    lives = {number: life(tmp_path, number) for number in range(7)}
-    pids = {number: {pid for _, pid in told} for number, told in lives.items()}
+    lives = {number: events_of(tmp_path, number) for number in range(7)}
+    pids = {number: {pid for _, pid in life} for number, life in lives.items()}
     assert pids[COMPLETE] == pids[FAILS]
     assert pids[NAN] == pids[BEHIND] == {lives[NAN][0][1]}, "a stopped trial's process takes the next one"
     for number in (COMPLETE, FAILS, NAN, BEHIND):

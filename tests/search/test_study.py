@@ -45,12 +45,12 @@ def score(suggestion: Suggestion) -> float:
 
 
 def run(study: Study, epochs: int = 3) -> list[Suggestion]:
-    """Every trial that is left, one after the other."""
-    found = []
+    """Run every remaining trial, one after the other."""
+    suggestions = []
     while (suggestion := study.ask()) is not None:
-        found.append(suggestion)
+        suggestions.append(suggestion)
         finish(study, suggestion, epochs)
-    return found
+    return suggestions
 
 
 def finish(study: Study, suggestion: Suggestion, epochs: int = 3) -> None:
@@ -65,7 +65,7 @@ def after(epoch: int, metrics: dict[str, float]) -> TrialResult:
     return TrialResult("running", EpochScores(epoch, metrics))
 
 
-def optunas(folder: Path) -> optuna.Study:
+def reopened(folder: Path) -> optuna.Study:
     """The study as Optuna's own tools open it."""
     backend = optuna.storages.journal.JournalFileBackend(str(folder / "study.log"))
     return optuna.load_study(study_name="toy", storage=optuna.storages.JournalStorage(backend))
@@ -89,7 +89,7 @@ def test_a_trial_that_trained_to_its_end_is_complete_with_its_best_value(tmp_pat
     for epoch, value in ((1, 0.5), (2, 0.8), (3, 0.7)):
         study.report(suggestion.number, after(epoch, {"val/balanced_accuracy": value}))
     study.tell(suggestion.number, "complete", TrialResult("complete", seconds=2.0, trainable=10))
-    trial = optunas(tmp_path).trials[0]
+    trial = reopened(tmp_path).trials[0]
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.8)
     assert trial.intermediate_values == {1: 0.5, 2: 0.8, 3: 0.7}
     (record,) = study.records()
@@ -102,28 +102,28 @@ def test_a_trial_that_was_stopped_is_pruned_with_its_last_value(tmp_path: Path) 
     assert suggestion is not None
     study.report(suggestion.number, after(1, {"val/balanced_accuracy": 0.4}))
     study.tell(suggestion.number, "pruned", TrialResult("running"))
-    trial = optunas(tmp_path).trials[0]
+    trial = reopened(tmp_path).trials[0]
     assert (trial.state, trial.value) == (TrialState.PRUNED, 0.4)
 
 
-def test_a_failed_trial_is_fail_with_its_reason_and_no_value(tmp_path: Path) -> None:
+def test_a_failed_trial_has_a_reason_and_no_value(tmp_path: Path) -> None:
     study = opened(tmp_path)
     suggestion = study.ask()
     assert suggestion is not None
     study.report(suggestion.number, after(1, {"val/balanced_accuracy": 0.4}))
     study.tell(suggestion.number, "failed", TrialResult("failed", reason="the loss became nan"))
-    trial = optunas(tmp_path).trials[0]
+    trial = reopened(tmp_path).trials[0]
     assert (trial.state, trial.value) == (TrialState.FAIL, None)
     assert study.records()[0].reason == "the loss became nan"
     assert study.records()[0].values is None
 
 
-def test_a_value_that_is_not_finite_stops_the_trial_and_is_not_kept(tmp_path: Path) -> None:
+def test_a_value_that_is_not_finite_stops_the_trial_and_is_not_stored(tmp_path: Path) -> None:
     study = opened(tmp_path)
     suggestion = study.ask()
     assert suggestion is not None
     assert study.report(suggestion.number, after(1, {"val/balanced_accuracy": float("nan")}))
-    assert optunas(tmp_path).trials[0].intermediate_values == {}
+    assert reopened(tmp_path).trials[0].intermediate_values == {}
 
 
 def test_telling_and_reporting_twice_changes_nothing(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_telling_and_reporting_twice_changes_nothing(tmp_path: Path) -> None:
         study.report(suggestion.number, after(1, {"val/balanced_accuracy": 0.4}))
     study.tell(suggestion.number, "complete", TrialResult("complete"))
     study.tell(suggestion.number, "failed", TrialResult("failed"))
-    assert [trial.state for trial in optunas(tmp_path).trials if trial.user_attrs.get("best")] == [TrialState.COMPLETE]
+    assert [trial.state for trial in reopened(tmp_path).trials if trial.user_attrs.get("best")] == [TrialState.COMPLETE]
 
 
 def test_trials_that_fall_behind_are_stopped(tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def test_trials_that_fall_behind_are_stopped(tmp_path: Path) -> None:
 
 def test_a_cohort_waits_at_each_rung_and_its_best_resume_together(tmp_path: Path) -> None:
     study = opened(tmp_path, trials=9, scheduler="halving", recipes=False, sampler="random", space=RATES)
-    waited, ended = [], []
+    waited, complete = [], []
     while (suggestion := study.ask()) is not None:
-        stood = study.record(suggestion.number).epochs
-        for epoch in range(stood + 1, EPOCHS + 1):
+        last_rung = study.record(suggestion.number).epochs
+        for epoch in range(last_rung + 1, EPOCHS + 1):
             if study.report(
                 suggestion.number, after(epoch, {"val/balanced_accuracy": score(suggestion) * epoch / EPOCHS})
             ):
@@ -157,13 +157,13 @@ def test_a_cohort_waits_at_each_rung_and_its_best_resume_together(tmp_path: Path
                 assert not study.tell(suggestion.number, "pruned", TrialResult("running"))
                 break
         else:
-            ended.append(suggestion.number)
+            complete.append(suggestion.number)
             assert study.tell(suggestion.number, "complete", TrialResult("complete"))
     assert waited == [2] * 9 + [6] * 3
     records = study.records()
     assert {record.state for record in records} == {"pruned", "complete"}
     assert [record.state for record in records].count("pruned") == 8
-    assert ended == [max(records, key=lambda r: score(Suggestion(0, r.overrides, ""))).number]
+    assert complete == [max(records, key=lambda r: score(Suggestion(0, r.overrides, ""))).number]
 
 
 def test_killed_halving_resumes_as_an_undisturbed_one(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_killed_halving_resumes_as_an_undisturbed_one(tmp_path: Path) -> None:
     ]
 
 
-def test_none_is_stopped_without_a_scheduler(tmp_path: Path) -> None:
+def test_no_trial_is_stopped_without_a_scheduler(tmp_path: Path) -> None:
     study = opened(tmp_path, trials=6, scheduler="none")
     run(study, epochs=9)
     assert {record.state for record in study.records()} == {"complete"}
@@ -199,13 +199,13 @@ def test_a_killed_sweep_resumes_as_an_undisturbed_one(tmp_path: Path) -> None:
         suggestion = killed.ask()
         assert suggestion is not None
         finish(killed, suggestion)
-    under_way = killed.ask()
-    assert under_way is not None
-    killed.report(under_way.number, after(1, {"val/balanced_accuracy": score(under_way) / 3}))
+    running = killed.ask()
+    assert running is not None
+    killed.report(running.number, after(1, {"val/balanced_accuracy": score(running) / 3}))
     again = opened(tmp_path / "killed", trials=14)  # the driver was killed in the middle of a trial
     resumed = again.ask()
     assert resumed is not None
-    assert (resumed.number, resumed.overrides, resumed.is_resumed) == (under_way.number, under_way.overrides, True)
+    assert (resumed.number, resumed.overrides, resumed.is_resumed) == (running.number, running.overrides, True)
     finish(again, resumed)
     run(again)
     assert [(r.number, r.overrides, r.state, r.values) for r in again.records()] == [
@@ -219,7 +219,7 @@ def test_trials_that_ended_are_not_suggested_again(tmp_path: Path) -> None:
     assert len(run(opened(tmp_path, trials=10))) == 2
 
 
-def test_a_study_of_another_space_says_what_differs(tmp_path: Path) -> None:
+def test_a_study_of_another_space_is_refused_with_the_differences(tmp_path: Path) -> None:
     opened(tmp_path)
     smaller = Space(default_space().dimensions[:2])
     with pytest.raises(RunError, match=r"optim\.lr: log: 0\.0001 to 0\.01 \(log\) -> -"):
@@ -228,15 +228,15 @@ def test_a_study_of_another_space_says_what_differs(tmp_path: Path) -> None:
         opened(tmp_path, same="two")
 
 
-def test_a_database_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_database_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"search\.storage: .* cannot be opened"):
         opened(tmp_path, storage=f"sqlite:///{tmp_path}/nowhere/study.db")
 
 
-def test_sqlite_keeps_a_study_too(tmp_path: Path) -> None:
+def test_sqlite_stores_a_study_too(tmp_path: Path) -> None:
     run(opened(tmp_path, storage="sqlite", trials=5))
-    found = optuna.load_study(study_name="toy", storage=f"sqlite:///{tmp_path}/study.db")
-    assert len(found.trials) == 5
+    stored = optuna.load_study(study_name="toy", storage=f"sqlite:///{tmp_path}/study.db")
+    assert len(stored.trials) == 5
 
 
 def test_each_point_of_a_grid_is_suggested_once(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_no_two_trials_are_the_same(tmp_path: Path) -> None:
     assert len(set(seen)) >= 19
 
 
-def test_several_objectives_give_a_front(tmp_path: Path) -> None:
+def test_several_objectives_give_a_pareto_front(tmp_path: Path) -> None:
     study = opened(tmp_path, metric=["val/accuracy", "cost/trainable_parameters"], scheduler="none", trials=5)
     while (suggestion := study.ask()) is not None:
         depth = suggestion.overrides["transfer.unfreeze"]
