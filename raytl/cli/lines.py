@@ -30,7 +30,9 @@ def line(event: Event) -> Text:
         case TrialChanged():
             return trial(event)
         case TrialReady():
-            return Text(f"{event.trainable:,} parameters learn in the end; shared: {event.shared}", style="dim")
+            return Text(
+                f"{event.trainable:,} parameters learn in the end; cached features: {event.features}", style="dim"
+            )
         case Message():
             mark = "" if event.level == "info" else f"{event.level}: "
             return Text(mark + event.text, style=_STYLES.get(event.level, ""))

@@ -275,8 +275,7 @@ def _swept(folder: Path) -> object:
 
 
 def _replicas(folder: Path) -> object:
-    found = Replicas([], folder / "replicates.jsonl", "accuracy")
-    return found.scores(), found.seconds()
+    return Replicas([], folder / "replicates.jsonl").scores()
 
 
 def _recalled(folder: Path) -> object:

@@ -70,7 +70,7 @@ def _stored(text: str, tmp_path: Path) -> str:
 
 
 def _failed_trial(text: str) -> str:
-    return json.dumps(failure([], "f", ValueError(text), 1))
+    return failure([], "f", ValueError(text), 1).reason
 
 
 def _all_trials(text: str) -> str:

@@ -104,7 +104,7 @@ def _replicate_rows(ranking: Ranking) -> list[tuple[str, ...]]:
             str(standing.candidate.number),
             f"{standing.mean:.4f}",
             "" if standing.low is None else f"{standing.low:.4f} to {standing.high:.4f}",
-            ", ".join(f"{score:.4f}" for score in standing.candidate.sound),
+            ", ".join(f"{score:.4f}" for score in standing.candidate.finite_scores),
             f"{standing.candidate.trainable:,}",
         )
         for standing in ranking.order
@@ -132,7 +132,7 @@ def _trial_row(record: TrialRecord, space: Space) -> list[str]:
 
 def _noise(ranking: Ranking) -> float | None:
     """Return the mean standard deviation over seeds, if any trial was repeated."""
-    spreads = [statistics.stdev(s.candidate.sound) for s in ranking.order if len(s.candidate.sound) > 1]
+    spreads = [statistics.stdev(s.candidate.finite_scores) for s in ranking.order if len(s.candidate.finite_scores) > 1]
     return statistics.fmean(spreads) if spreads else None
 
 
