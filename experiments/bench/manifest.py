@@ -25,8 +25,8 @@ from PIL import Image
 
 from experiments.bench.measured import Measured, measured
 from raytl.config.schema import DataConfig
+from raytl.data.audit_cache import Finding, save_findings
 from raytl.data.formats import scan
-from raytl.data.remembered import Finding, remember
 
 IMAGES = 1000
 KINDS = ("csv", "jsonl", "parquet")
@@ -90,7 +90,7 @@ def remember_images(table: Path) -> None:
         findings[sample.path] = Finding(
             status.st_size, status.st_mtime_ns, status.st_ctime_ns, digests[status.st_ino], ""
         )
-    remember(manifest.samples, DataConfig(uri=str(table)).max_pixels, findings)
+    save_findings(manifest.samples, DataConfig(uri=str(table)).max_pixels, findings)
 
 
 def show(what: str, found: Measured) -> None:

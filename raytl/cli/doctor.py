@@ -17,8 +17,8 @@ from raytl.cli.progress import watching
 from raytl.cli.tables import table
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
-from raytl.store.open import in_bucket
 from raytl.store.s3_settings import S3Settings
+from raytl.uris import in_bucket
 
 if TYPE_CHECKING:
     from raytl.doctor.bucket import Bucket

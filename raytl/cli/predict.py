@@ -80,6 +80,6 @@ def unreadable_lines(found: Predictions) -> list[str]:
 
 def left_out_lines(found: Predictions) -> list[str]:
     """Return a line for each reason for which files in the input folders are left out, the first few by name."""
-    from raytl.data.formats.skipped import reason_lines
+    from raytl.data.formats.skip_rules import reason_lines
 
     return reason_lines(found.left_out)

@@ -19,6 +19,7 @@ from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
 from raytl.config.schema import DataConfig
 from raytl.store.s3_settings import S3Settings
+from raytl.uris import in_bucket
 
 if TYPE_CHECKING:
     from raytl.data.snapshot import Snapshot
@@ -65,7 +66,7 @@ def _tables(found: Snapshot) -> list[RenderableType]:
             [
                 ("snapshot", found.id),
                 ("images", f"{images:,}, {found.size_bytes / _MB:,.1f} MB"),
-                ("streamed from" if found.folder.startswith("s3://") else "on this node", found.folder),
+                ("streamed from" if in_bucket(found.folder) else "on this node", found.folder),
                 *([("left out", plural(len(found.skipped), "file"))] if found.skipped else []),
             ]
         ),

@@ -13,6 +13,7 @@ from raytl.config import credentials, space
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
+from raytl.uris import has_scheme, in_bucket, is_table_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,8 @@ def _splits(recipe: Recipe) -> Iterator[Conflict]:
 
 def _stream(experiment: Experiment) -> Iterator[Conflict]:
     uri = experiment.data.uri
-    table = "://" not in uri and uri.rstrip("/").lower().endswith((".csv", ".tsv", ".jsonl", ".parquet"))
-    if experiment.data.stream and not uri.startswith("s3://") and not table:
+    is_local_table = not has_scheme(uri) and is_table_name(uri)
+    if experiment.data.stream and not in_bucket(uri) and not is_local_table:
         yield Conflict(
             ("data.stream", "data.uri"),
             f"found true, and data.uri is {uri!r}, which is no bucket: there is nothing to stream from",
@@ -322,4 +323,4 @@ def _retrain(experiment: Experiment) -> Iterator[Conflict]:
 
 
 def _names_no_store(uri: str) -> bool:
-    return "://" in uri and not uri.startswith(("file://", "s3://", "memory://"))
+    return has_scheme(uri) and not uri.startswith(("file://", "s3://", "memory://"))

@@ -15,14 +15,14 @@ from pathlib import Path
 from time import monotonic
 
 from raytl.config.schema import DataConfig
+from raytl.data.audit_cache import Finding, load_findings, save_findings
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
-from raytl.data.cache import SetWriter, begin_set
-from raytl.data.collector import collector_off
-from raytl.data.decode import BadImage, loaded, read, refuse_swollen
+from raytl.data.cache import SetWriter, set_writer
+from raytl.data.decode import BadImage, loaded, read, refuse_oversized
 from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
-from raytl.data.formats.skipped import left_out
+from raytl.data.formats.skip_rules import left_out
+from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import Manifest, Sample, listed
-from raytl.data.remembered import Finding, recall, remember
 from raytl.data.split import apply_splits
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
@@ -36,7 +36,7 @@ _FETCHERS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class BadFile:
     """A file that cannot be used, and why."""
 
     key: str
@@ -48,11 +48,11 @@ class Bad:
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditResult:
     """The samples that can be used, with split and digest, and what was left out."""
 
     samples: tuple[Sample, ...]
-    skipped: tuple[Bad, ...] = ()
+    skipped: tuple[BadFile, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     warnings: tuple[str, ...] = ()
     depth: SetDepth = field(default_factory=SetDepth)
@@ -64,7 +64,7 @@ def audit(
     preprocess: Preprocess | None = None,
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
-) -> Audited:
+) -> AuditResult:
     """Assigns the splits, reads and decodes every file that is not remembered, and drops what cannot be used.
 
     With `preprocess`, decoded train and val images are cached on the way; test images never are.
@@ -85,10 +85,12 @@ def audit(
     return audited
 
 
-@collector_off()
-def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, Finding], config: DataConfig) -> Audited:
-    bad = tuple(Bad(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
-    good = [s.known_by(findings[s.path].digest) for s in samples if not findings[s.path].reason]
+@gc_paused()
+def _judged(
+    manifest: Manifest, samples: Sequence[Sample], findings: dict[str, Finding], config: DataConfig
+) -> AuditResult:
+    bad = tuple(BadFile(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
+    good = [s.with_digest(findings[s.path].digest) for s in samples if not findings[s.path].reason]
     copies = cross_split(good)
     problems = _problems(bad, copies, len(samples), config)
     if problems:
@@ -97,7 +99,7 @@ def _judged(manifest: Manifest, samples: Sequence[Sample], findings: dict[str, F
     kept = tuple(sample for sample in good if sample.key not in dropped) if dropped else tuple(good)
     depth = _depth(kept, findings, config)
     notes = (*manifest.warnings, *_notes(manifest, bad, copies), *same_side_warnings(kept), *depth.warnings)
-    return Audited(kept, bad, copies, notes, depth)
+    return AuditResult(kept, bad, copies, notes, depth)
 
 
 def _depth(kept: Sequence[Sample], findings: Mapping[str, Finding], config: DataConfig) -> SetDepth:
@@ -107,7 +109,7 @@ def _depth(kept: Sequence[Sample], findings: Mapping[str, Finding], config: Data
     return set_depth(config.bit_depth, train, held_out)
 
 
-def _problems(bad: Sequence[Bad], copies: Sequence[Duplicate], total: int, config: DataConfig) -> list[str]:
+def _problems(bad: Sequence[BadFile], copies: Sequence[Duplicate], total: int, config: DataConfig) -> list[str]:
     found = []
     if bad and (config.on_bad_image == "error" or len(bad) == total):
         found.append(
@@ -122,7 +124,7 @@ def _problems(bad: Sequence[Bad], copies: Sequence[Duplicate], total: int, confi
     return found
 
 
-def _notes(manifest: Manifest, bad: Sequence[Bad], copies: Sequence[Duplicate]) -> Iterator[str]:
+def _notes(manifest: Manifest, bad: Sequence[BadFile], copies: Sequence[Duplicate]) -> Iterator[str]:
     yield from left_out(manifest.ignored)
     if bad:
         yield f"{len(bad)} images cannot be decoded and are left out:\n{listed([str(item) for item in bad])}"
@@ -131,11 +133,13 @@ def _notes(manifest: Manifest, bad: Sequence[Bad], copies: Sequence[Duplicate]) 
         yield f"{len(copies)} images are on another side of the split too and are left out there:\n{shown}"
 
 
-def unread(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
+def unaudited(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
     """The objects that `audit` would have to fetch, as nobody on this node looked at them as they are now."""
-    known = recall(manifest.samples, max_pixels)
+    known = load_findings(manifest.samples, max_pixels)
     return {
-        path: found for path, found in manifest.objects.items() if path not in known or not known[path].holds(found)
+        path: found
+        for path, found in manifest.objects.items()
+        if path not in known or not known[path].is_current(found)
     }
 
 
@@ -144,7 +148,7 @@ def _findings(
 ) -> tuple[dict[str, Finding], SetWriter | None]:
     """What each path holds, from memory or by reading; the writer has the decoded images of what was read."""
     samples, objects = manifest.samples, manifest.objects
-    held = recall(samples, config.max_pixels)
+    held = load_findings(samples, config.max_pixels)
     for path in [path for path, finding in held.items() if not _holds(finding, path, objects)]:
         del held[path]
     fresh = [sample for sample in samples if sample.path not in held]
@@ -156,13 +160,13 @@ def _findings(
         raise
     findings = held | read_now if read_now else held
     if fresh:
-        remember(samples, config.max_pixels, findings)
+        save_findings(samples, config.max_pixels, findings)
     return findings, reading.writer
 
 
 def _holds(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bool:
     try:
-        return finding.holds(objects[path] if path in objects else os.stat(path))  # noqa: PTH116 - a million of them
+        return finding.is_current(objects[path] if path in objects else os.stat(path))  # noqa: PTH116 - a million of them
     except OSError:
         return False
 
@@ -203,7 +207,7 @@ class _Reading:
         self._preprocess = preprocess.at(self._fixed or SIXTEEN_BITS) if preprocess else None
         cached = [sample for sample in samples if sample.split != "test"]
         self._slots = {sample.key: slot for slot, sample in enumerate(cached)}
-        self.writer = begin_set(cached, self._preprocess, config) if self._preprocess and cached else None
+        self.writer = set_writer(cached, self._preprocess, config) if self._preprocess and cached else None
 
     def run(self) -> Iterator[tuple[str, Finding]]:
         """Each sample's path and finding, in order."""
@@ -227,7 +231,7 @@ class _Reading:
         try:  # what tells a change is asked for before the bytes, so that a change in between is seen next time
             if found := self._objects.get(sample.path):
                 size, etag = found.size, found.etag
-                refuse_swollen(size, self._max_pixels)
+                refuse_oversized(size, self._max_pixels)
             else:
                 status = Path(sample.path).stat()
                 size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
-from raytl.data import packs
+from raytl.data import image_packs
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.images import DecodedSet, FileImages, Images, Pixels
 from raytl.data.manifest import Sample
-from raytl.data.stream import StreamedImages, expect
+from raytl.data.stream import StreamedImages, prefetch
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import ImagesOpened, OnEvent, Work, ignore
-from raytl.store.open import in_bucket
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import in_bucket
 
 _TYPICAL_ASPECT = 4 / 3
 _EVENTS_EVERY_S = 0.1
@@ -61,7 +61,7 @@ def open_images(
         done = "fetching and decoding" if isinstance(files, StreamedImages) else "decoding"
         on_event(ImagesOpened(f"{done} {len(samples)} images anew each epoch: {exc}", "warning", misses=len(samples)))
         return files
-    text = f"{len(images)} decoded images ({_size(images.bytes)}) opened from {packs.root()}"
+    text = f"{len(images)} decoded images ({_size(images.bytes)}) opened from {image_packs.root()}"
     on_event(ImagesOpened(text, hits=len(images) - misses, misses=misses))
     return images
 
@@ -83,7 +83,7 @@ def _cached(
     found = _look_up(digests, preprocess)
     misses = len(found.missing)
     if not found.complete:
-        with packs.building(preprocess.key):
+        with image_packs.build_lock(preprocess.key):
             found = _look_up(digests, preprocess)
             if not found.complete:
                 _build(files, digests, found.missing, preprocess, config, on_event)
@@ -105,7 +105,7 @@ def _digests(samples: Sequence[Sample]) -> NDArray[np.bytes_]:
 class _Found:
     """Which of the wanted images lie where; `places` rows are (pack, offset, height, width), pack -1 where none has it."""
 
-    packs: Sequence[packs.Pack]
+    packs: Sequence[image_packs.Pack]
     places: NDArray[np.int64]
 
     @property
@@ -119,15 +119,15 @@ class _Found:
     def opened(self) -> DecodedSet:
         """The images as one set; every pack in it is noted as used."""
         for pack in self.packs:
-            pack.used()
+            pack.touch()
         return DecodedSet([pack.pixels for pack in self.packs], self.places, [pack.lock for pack in self.packs])
 
 
 def _look_up(digests: NDArray[np.bytes_], preprocess: Preprocess) -> _Found:
     """Finds images by their content in the packs of the preprocessing; packs without any are free to be evicted."""
     places = np.full((len(digests), 4), -1, dtype=np.int64)
-    used: list[packs.Pack] = []
-    for pack in packs.packs_of(preprocess.key):
+    used: list[image_packs.Pack] = []
+    for pack in image_packs.complete_packs(preprocess.key):
         row = np.searchsorted(pack.index["digest"], digests).clip(max=len(pack.index) - 1)
         hit = np.flatnonzero((pack.index["digest"][row] == digests) & (places[:, 0] < 0))
         if len(hit) == 0:
@@ -150,9 +150,9 @@ def _build(
     first = np.unique(digests[missing], return_index=True)[1]  # the same content twice is stored once
     wanted = missing[np.sort(first)].tolist()
     limit = _limit(config)
-    if not packs.make_room(needed := _estimate(len(wanted), preprocess), limit):
+    if not image_packs.evict_for(needed := _estimate(len(wanted), preprocess), limit):
         raise _NoCache(_too_large(len(wanted), needed, config))
-    writer = packs.PackWriter()
+    writer = image_packs.PackWriter()
     try:
         progress = _Progress("decoding", len(wanted), on_event)
 
@@ -163,7 +163,7 @@ def _build(
             progress.one_more()
             return digests[i].decode(), place
 
-        expect(files, wanted)
+        prefetch(files, wanted)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
             places = dict(threads.map(store, wanted))
         if not writer.publish(preprocess.key, places, limit):
@@ -196,7 +196,7 @@ class SetWriter:
         self._keys = [sample.key for sample in samples]
         self._preprocess, self._limit = preprocess, limit
         self._places: dict[str, tuple[int, int, int]] = {}
-        self._writer = packs.PackWriter()
+        self._writer = image_packs.PackWriter()
         self._failed = False
 
     def add(self, i: int, array: Pixels) -> None:
@@ -217,7 +217,7 @@ class SetWriter:
         """
         preprocess = self._preprocess.at(depth)
         try:
-            with packs.building(preprocess.key):
+            with image_packs.build_lock(preprocess.key):
                 return 0 if self._failed else self._publish([s for s in samples if s.key in self._places], preprocess)
         except OSError:
             return 0
@@ -236,7 +236,7 @@ class SetWriter:
         self._writer.discard()
 
 
-def begin_set(samples: Sequence[Sample], preprocess: Preprocess, config: DataConfig) -> SetWriter | None:
+def set_writer(samples: Sequence[Sample], preprocess: Preprocess, config: DataConfig) -> SetWriter | None:
     """A writer for the decoded images of train and val samples, digests not needed yet.
 
     None when the cache is off, they would not fit, or all of them (by digest, where known) are there already.
@@ -247,7 +247,7 @@ def begin_set(samples: Sequence[Sample], preprocess: Preprocess, config: DataCon
     try:
         if all(sample.digest for sample in samples) and _look_up(_digests(samples), preprocess).complete:
             return None
-        if not packs.make_room(_estimate(len(samples), preprocess), limit):
+        if not image_packs.evict_for(_estimate(len(samples), preprocess), limit):
             return None
         return SetWriter(samples, preprocess, limit)
     except OSError:
@@ -271,5 +271,5 @@ def _size(count: int) -> str:
 def _too_large(images: int, needed: int, config: DataConfig) -> str:
     return (
         f"{images} decoded images need about {_size(needed)}, which neither data.cache_limit_gb "
-        f"({config.cache_limit_gb:g}) nor the disk of {packs.root()} has to spare"
+        f"({config.cache_limit_gb:g}) nor the disk of {image_packs.root()} has to spare"
     )

@@ -18,19 +18,20 @@ from PIL.ImageFile import ImageFile
 from raytl.data import heif, tiff
 from raytl.data.bad_image import BadImage
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels
-from raytl.data.deep import Deep, read_deep
+from raytl.data.exif_orientation import apply_orientation
 from raytl.data.headers import refuse_costly, refuse_pixels
+from raytl.data.high_bit_depth import HighBitDepthImage, read_high_bit_depth
 from raytl.data.jpeg import markers, with_end
-from raytl.data.pillow_bound import lifted
+from raytl.data.pillow_pixel_limit import pixel_limit_lifted
 from raytl.data.pixel_memory import bytes_a_pixel, reserved
 from raytl.data.png import pixels_only
-from raytl.data.upright import upright
 from raytl.errors import TooLarge
-from raytl.store.open import fetched, in_bucket
+from raytl.store.open import fetched
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import in_bucket
 
-__all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "draft", "load", "loaded", "read", "refuse_swollen"]
+__all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "draft", "load", "loaded", "read", "refuse_oversized"]
 
 # EPS runs Ghostscript and many rare formats are parsed by code that few people test: only what photographs come in.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", heif.FORMAT)
@@ -51,7 +52,7 @@ class Picture:
     """A decoded file, upright: an `image` of 8 bits, or the samples of a `deep` one that a bit depth has to scale."""
 
     image: Image.Image | None
-    deep: Deep | None = None
+    deep: HighBitDepthImage | None = None
 
     @property
     def levels(self) -> Levels:
@@ -113,7 +114,7 @@ def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRON
 def _named(data: bytes) -> Iterator[None]:
     """Say what is wrong with a file that Pillow does not read; its own bound of pixels does not count."""
     try:
-        with lifted():
+        with pixel_limit_lifted():
             yield
     except (BadImage, MemoryError):
         raise
@@ -133,7 +134,7 @@ def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:
     if (found := markers(data)) is None:
         return None
     try:
-        with lifted():
+        with pixel_limit_lifted():
             image = _opened(data, max_pixels)
             if _ORIENTATION in image.getexif():
                 return None
@@ -163,13 +164,13 @@ def read(path: str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> byt
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise BadImage("not a regular file")
-        refuse_swollen(status.st_size, max_pixels)
+        refuse_oversized(status.st_size, max_pixels)
         return Path(path).read_bytes()
     except OSError as exc:
         raise BadImage(f"cannot be read ({exc.strerror or exc})") from exc
 
 
-def refuse_swollen(size: int, max_pixels: int) -> None:
+def refuse_oversized(size: int, max_pixels: int) -> None:
     """Raises a BadImage for files far larger than an image of `max_pixels` can be."""
     if size > _most_bytes(max_pixels):
         raise BadImage(_swollen(size, max_pixels))
@@ -187,7 +188,7 @@ def _loaded(image: ImageFile, data: bytes, max_pixels: int) -> Picture:
     found = tiff.tags_of(image)
     if found is not None and tiff.misread(found):
         raise BadImage(f"{tiff.kind(found)}; {tiff.READABLE}")
-    if deep := read_deep(image, data, lambda other: _opened(other, max_pixels)):
+    if deep := read_high_bit_depth(image, data, lambda other: _opened(other, max_pixels)):
         return Picture(None, deep)
     try:
         image.load()
@@ -196,7 +197,7 @@ def _loaded(image: ImageFile, data: bytes, max_pixels: int) -> Picture:
         if whole is None:
             raise
         image = _opened(whole, max_pixels)
-    return Picture(upright(_floats(image) if image.mode == "F" else image))
+    return Picture(apply_orientation(_floats(image) if image.mode == "F" else image))
 
 
 def _opened(data: bytes, max_pixels: int) -> ImageFile:

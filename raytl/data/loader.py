@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from raytl.data import shard
 from raytl.data.augment import TrainAugment, sample_rng
 from raytl.data.images import Images, Pixels
-from raytl.data.stream import AHEAD, StreamedImages, expect
+from raytl.data.stream import AHEAD, StreamedImages, prefetch
 from raytl.data.transforms import Preprocess, center_crop
 from raytl.errors import RaytlError, TrainingError
 from raytl.world import World
@@ -176,7 +176,7 @@ class _Views(Dataset[Any]):
 
     def __getitem__(self, request: Any) -> RaytlError | None:
         slot = self._slots[request.slot % len(self._slots)]
-        expect(self._images, np.concatenate([request.ids, *request.ahead]).tolist())
+        prefetch(self._images, np.concatenate([request.ids, *request.ahead]).tolist())
         try:
             for row, i in enumerate(request.ids.tolist()):
                 slot[row] = self._view(request.epoch, i)

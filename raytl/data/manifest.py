@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import attrgetter
 
-from raytl.data.collector import collector_off
-from raytl.data.names import nearly_equal, nfc
+from raytl.data.gc_pause import gc_paused
+from raytl.data.unicode_names import nearly_equal, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
 
@@ -39,11 +39,11 @@ class Sample:
         """The sample as a JSON object, for a run's samples.jsonl."""
         return {"key": self.key, "path": self.path, "label": self.label, "split": self.split, "digest": self.digest}
 
-    def on(self, split: str) -> Sample:
+    def with_split(self, split: str) -> Sample:
         """Return the sample on this side of the split; itself where it is there already."""
         return self if self.split == split else Sample(self.key, self.path, self.label, split, self.digest)
 
-    def known_by(self, digest: str) -> Sample:
+    def with_digest(self, digest: str) -> Sample:
         """Return the sample with the digest of its file's bytes."""
         return self if self.digest == digest else Sample(self.key, self.path, self.label, self.split, digest)
 
@@ -62,7 +62,7 @@ class Manifest:
     """What the store's listing says of the samples that stay there, by their path."""
 
 
-def manifest_of(
+def build_manifest(
     root: str, samples: Iterable[Sample], ignored: Iterable[str] = (), warnings: Iterable[str] = ()
 ) -> Manifest:
     """The manifest of at least two classes; keys and labels are in NFC, whatever form they are stored in.
@@ -70,7 +70,7 @@ def manifest_of(
     Raises:
         DataError: there is no sample, all are of one class, or two have one name.
     """
-    ordered = tuple(sorted(map(composed, samples), key=attrgetter("key")))
+    ordered = tuple(sorted(map(to_nfc, samples), key=attrgetter("key")))
     twice = {one.key: (one, other) for one, other in pairwise(ordered) if one.key == other.key}
     if twice:
         raise DataError(
@@ -89,7 +89,7 @@ def manifest_of(
     return Manifest(root, ordered, classes, tuple(sorted(ignored)), notes)
 
 
-def composed(sample: Sample) -> Sample:
+def to_nfc(sample: Sample) -> Sample:
     """Return the sample with its key and label in NFC."""
     if sample.key.isascii() and sample.label.isascii():
         return sample
@@ -106,7 +106,7 @@ def split_name(text: str) -> str | None:
     return _SPLIT_NAMES.get(text.strip().lower())
 
 
-@collector_off()
+@gc_paused()
 def dataset_digest(samples: Sequence[Sample]) -> str:
     """sha256 (hex) over every sample's key, label, split and content: the dataset's fingerprint, in any order."""
     digest, between = hashlib.sha256(b"["), ""

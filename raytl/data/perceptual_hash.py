@@ -29,14 +29,14 @@ _BLOCK = 4096
 Hashes = NDArray[np.uint64]
 
 
-def look_hash(image: Image.Image) -> int:
+def phash(image: Image.Image) -> int:
     """The hash of what the picture looks like."""
     grey = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), dtype=np.float64)
     low = dctn(grey, norm="ortho")[:_LOW, :_LOW].ravel()[1:]  # the first is the brightness
     return sum(1 << place for place in np.flatnonzero(low > np.median(low)).tolist())
 
 
-def look_hashes(
+def phashes(
     samples: Sequence[Sample],
     max_pixels: int,
     depth: BitDepth = SIXTEEN_BITS,
@@ -55,7 +55,7 @@ def look_hashes(
     return found
 
 
-def near(hashes: Sequence[int], known: Sequence[int], bits: int = NEAR_BITS) -> list[int | None]:
+def nearest(hashes: Sequence[int], known: Sequence[int], bits: int = NEAR_BITS) -> list[int | None]:
     """For each hash the place in `known` of the nearest one within `bits`; None where there is none."""
     return [place if distance <= bits else None for place, distance in _nearest(hashes, known)]
 
@@ -79,8 +79,8 @@ def _hash_at(path: str, max_pixels: int, depth: BitDepth, s3: S3Settings) -> int
     try:
         data = read(path, max_pixels, s3)
         if small := draft(data, max_pixels, 4 * _SIDE):
-            return look_hash(small)
+            return phash(small)
         with loaded(data, max_pixels, s3) as picture:
-            return look_hash(picture.rgb(depth))
+            return phash(picture.rgb(depth))
     except BadImage:
         return None

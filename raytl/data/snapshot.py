@@ -13,9 +13,9 @@ from operator import attrgetter
 from pathlib import Path
 
 from raytl.config.schema import DataConfig
-from raytl.data.audit import Audited, Bad, audit
-from raytl.data.collector import collector_off
+from raytl.data.audit import AuditResult, BadFile, audit
 from raytl.data.formats import scan
+from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, snapshot_id
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError, RunError
@@ -35,7 +35,7 @@ class Snapshot:
     images: dict[str, dict[str, int]]
     size_bytes: int
     folder: str
-    skipped: tuple[Bad, ...]
+    skipped: tuple[BadFile, ...]
     warnings: tuple[str, ...]
 
 
@@ -69,7 +69,7 @@ def _size(manifest: Manifest, sample: Sample) -> int:
     return found.size if found else Path(sample.path).stat().st_size
 
 
-def check(config: DataConfig, audited: Audited) -> str:
+def check(config: DataConfig, audited: AuditResult) -> str:
     """Note what the data is, and hold it against `data.snapshot`; returns its digest.
 
     Raises:
@@ -103,7 +103,7 @@ def _place(id_: str) -> Path:
     return cache_root() / "snapshots" / f"{id_}.jsonl"
 
 
-@collector_off()
+@gc_paused()
 def note(id_: str, samples: Iterable[Sample]) -> None:
     """Keep what the id stands for; a cache that cannot be written is no reason to stop."""
     if _place(id_).exists():

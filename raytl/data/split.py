@@ -10,7 +10,7 @@ from typing import Literal, NoReturn, Protocol
 
 from raytl.config.schema import DataConfig
 from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
-from raytl.data.names import nfc
+from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.store.open import open_store
 from raytl.store.retry import retried
@@ -91,9 +91,9 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float)
         raise DataError(
             f"data.val_fraction {val:g} + data.test_fraction {test:g} leave nothing to train on; expected a sum below 1"
         )
-    drawn = [s.on(_side(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
+    drawn = [s.with_split(_side(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
     for index in _keepers(samples, drawn):
-        drawn[index] = drawn[index].on("train")
+        drawn[index] = drawn[index].with_split("train")
     return tuple(drawn)
 
 
@@ -124,7 +124,7 @@ def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings =
     named = {
         nfc(row.key): row.split for row in SPLIT_FILE_FORMAT.lines(content, f"data.split_file: {config.split_file}")
     }
-    found = tuple(sample.on(named[sample.key]) for sample in samples if sample.key in named)
+    found = tuple(sample.with_split(named[sample.key]) for sample in samples if sample.key in named)
     if not found:
         raise DataError(f"data.split_file: {config.split_file} names none of the {len(samples)} images")
     return found

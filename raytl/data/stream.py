@@ -6,10 +6,10 @@ import hashlib
 import os
 from collections.abc import Sequence
 
+from raytl.data.audit_cache import invalidate
 from raytl.data.decode import BadImage, loaded, read
 from raytl.data.images import Images, Pixels, Texts
 from raytl.data.manifest import Sample
-from raytl.data.remembered import invalidate
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError
 from raytl.store.prefetch import Prefetcher
@@ -44,7 +44,7 @@ class StreamedImages:
         except BadImage as exc:
             raise DataError(f"{self._uris[i]}: {exc}; run the same command again to check the data anew") from exc
 
-    def expect(self, ids: Sequence[int]) -> None:
+    def prefetch(self, ids: Sequence[int]) -> None:
         """Begins to fetch these, in this order, a bounded number of bytes ahead of their use."""
         self._fetcher().expect(ids)
 
@@ -67,7 +67,7 @@ class StreamedImages:
         )
 
 
-def expect(images: Images, ids: Sequence[int]) -> None:
+def prefetch(images: Images, ids: Sequence[int]) -> None:
     """Says which of `images` will be asked for next, in order; those that are on this node need not know."""
     if isinstance(images, StreamedImages):
-        images.expect(ids)
+        images.prefetch(ids)

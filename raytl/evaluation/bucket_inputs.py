@@ -7,13 +7,14 @@ from pathlib import Path
 
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import pulled_table, tables
-from raytl.data.formats.skipped import left_out, skip_reason
+from raytl.data.formats.skip_rules import left_out, skip_reason
 from raytl.data.manifest import listed
 from raytl.errors import DataError
 from raytl.store.keys import files_and_markers
-from raytl.store.open import in_bucket, open_store
+from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import in_bucket, is_table_name
 
 
 def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings = ENVIRONMENT) -> list[str]:
@@ -26,7 +27,7 @@ def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings 
         StoreError: the bucket cannot be read.
     """
     root = uri.rstrip("/")
-    if tables.is_table_name(root):
+    if is_table_name(root):
         _, _, table = pulled_table(root, labelled=False, s3=s3)
         return _as_uris(root, table.folder, tables.paths_in(table))
     store = open_store(root, s3)

@@ -16,8 +16,8 @@ from raytl.data.decode import BadImage, loaded
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
 from raytl.errors import Archived, NotFound
-from raytl.store.open import in_bucket
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import in_bucket
 
 _AHEAD = 3
 """Batches that are decoded before the network asks for them; bounds the memory."""

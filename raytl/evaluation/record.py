@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from raytl.data.local_paths import relocated
 from raytl.data.manifest import Sample, listed
-from raytl.data.relocate import relocated
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work
 from raytl.run import RunFolder, journal
-from raytl.store.open import fetched, in_bucket
+from raytl.store.open import fetched
 from raytl.store.pins import pin_paths
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import in_bucket
 
 
 def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:

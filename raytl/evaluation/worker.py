@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from raytl.data.cache import source_images
 from raytl.data.loader import Batch, EvalLoader, auto_workers
+from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
-from raytl.data.relocate import on_this_node
+from raytl.data.targets import encode_targets
 from raytl.errors import ModelError
 from raytl.events import OnEvent, Work
 from raytl.metrics.gather import gather_rows
@@ -64,8 +65,7 @@ class Scored:
 def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
     """Score this worker's share; the merged rows of all workers, the same on every rank."""
     classes, found = probabilities(world, shard, emit)
-    place = {name: target for target, name in enumerate(classes)}
-    return Scored(np.array([place[sample.label] for sample in shard.samples], dtype=np.int64), found)
+    return Scored(encode_targets(shard.samples, classes), found)
 
 
 def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str, ...], NDArray[np.float64]]:
@@ -82,7 +82,7 @@ def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str,
         workers=_loader_workers(len(samples), device.type, world),
     )
     with closing(loader):
-        watched = _watched(loader, len(samples), world, emit)
+        watched = world.status.track(_watched(loader, len(samples), world, emit), "scoring batches")
         precision = pick_precision(shard.precision, device)
         ids, logits = ordered_logits(module.to(device), watched, card.preprocess, device, precision)
     _, (merged,) = gather_rows(world, ids, logits, total=len(samples))

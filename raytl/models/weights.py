@@ -24,6 +24,7 @@ from raytl.registry.reader import fetched as published
 from raytl.registry.reference import is_reference
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import pull
+from raytl.uris import has_scheme
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 _SHOWN = 8
@@ -54,7 +55,7 @@ def read(path: str | Path, s3: S3Settings = ENVIRONMENT) -> Source:
         ModelError: nothing is there, or it holds more than tensors.
         StoreError: the store behind the URI cannot be read.
     """
-    place = _fetched(path, s3) if is_reference(path) or "://" in str(path) else Path(path)
+    place = _fetched(path, s3) if is_reference(path) or has_scheme(str(path)) else Path(path)
     if place.is_dir():
         return _read_bundle(place)
     if not place.is_file():

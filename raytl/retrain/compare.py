@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
+from raytl.data.targets import encode_targets
 from raytl.evaluation.record import verified
 from raytl.evaluation.worker import Shard, probabilities
 from raytl.events import Message, OnEvent
@@ -95,7 +96,7 @@ def compare(
     )
     on_event(Message(f"comparing on {len(samples)} frozen evaluation images"))
     classes, new = _scored(experiment, samples, challenger, scratch, on_event)
-    targets = np.array([classes.index(sample.label) for sample in samples], dtype=np.int64)
+    targets = encode_targets(samples, classes)
     fresh = np.array([sample.digest not in known for sample in samples])
     if champion is None:
         return _alone(samples, targets, new, experiment, challenger), _rows(classes, samples, targets, None, new)

@@ -12,9 +12,8 @@ from raytl.config.schema import DataConfig, Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.formats import scan
-from raytl.data.formats.rows import is_table_name
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.data.perceptual_hash import look_hashes
+from raytl.data.perceptual_hash import phashes
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.models.backbone import preprocess_of
@@ -29,6 +28,7 @@ from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import has_scheme, is_table_name
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def glance(config: DataConfig, s3: S3Settings = ENVIRONMENT) -> str:
     if is_table_name(uri):
         return ""  # what it names may lie anywhere
     path = Path(uri).expanduser()
-    if "://" not in uri and not path.is_dir():
+    if not has_scheme(uri) and not path.is_dir():
         return ""
     found = hashlib.sha256()
     for info in retried(lambda: list(open_store(uri, s3).list())):
@@ -74,7 +74,7 @@ def look(
     audited = audit(manifest, config, preprocess_of(experiment.model, s3), on_event, s3)
     fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
     apply_splits = settled(
-        audited.samples, look_hashes(fresh, config.max_pixels, audited.depth.depth, on_event, s3), memory
+        audited.samples, phashes(fresh, config.max_pixels, audited.depth.depth, on_event, s3), memory
     )
     digest = dataset_digest(apply_splits.samples)
     snapshot.note(snapshot_id(digest), apply_splits.samples)

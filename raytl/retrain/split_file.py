@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from raytl.data.manifest import Sample
-from raytl.data.perceptual_hash import near
+from raytl.data.perceptual_hash import nearest
 from raytl.errors import RegistryError
 from raytl.stored import Format
 from raytl.stored.bounds import Name, matching
@@ -93,7 +93,7 @@ def settled(samples: Sequence[Sample], hashes: Mapping[str, int], memory: Memory
         ]
         others = [digest for digest, where in sides.items() if (where == _EVALUATED) != (side == _EVALUATED)]
         others = [digest for digest in others if digest in memory.hashes or digest in hashes]
-        found = near([hashes[d] for d in mine], [hashes.get(d, memory.hashes.get(d, 0)) for d in others])
+        found = nearest([hashes[d] for d in mine], [hashes.get(d, memory.hashes.get(d, 0)) for d in others])
         out |= {digest: reason for digest, place in zip(mine, found, strict=True) if place is not None}
         sides |= {digest: known[digest] for digest in mine if digest not in out}
     sides |= {digest: known[digest] for digest in fresh if digest not in hashes and digest not in out}
@@ -113,7 +113,7 @@ def leaked(trained: Iterable[str], evaluated: Sequence[Sample], hashes: Mapping[
     """The keys of the evaluation images that are among those trained on (by digest), or look like one of them."""
     digests = sorted(set(trained))
     seen = set(digests)
-    looks = near(
+    looks = nearest(
         [hashes.get(sample.digest, 0) for sample in evaluated],
         [hashes[digest] for digest in digests if digest in hashes],
     )

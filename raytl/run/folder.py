@@ -17,6 +17,7 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Inside, at_most
 from raytl.stored.files import FileEntry
+from raytl.uris import is_remote, local_path
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
@@ -200,15 +201,10 @@ class RunFolder:
                 yield path.relative_to(self.root).as_posix()
 
 
-def is_remote(uri: str) -> bool:
-    """True for what is not a folder that this node sees."""
-    return "://" in uri and not uri.startswith("file://")
-
-
 def working_copy(uri: str, s3: S3Settings = ENVIRONMENT) -> Path:
     """The folder itself; of what lies in a bucket, the folder in this node's cache that is worked in."""
     if not is_remote(uri):
-        return Path(uri.removeprefix("file://"))
+        return local_path(uri)
     digest = hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:16]
     return cache_root() / "runs" / digest / uri.rstrip("/").rsplit("/", 1)[-1]
 

@@ -15,7 +15,7 @@ from raytl.events import Message, OnEvent, ignore
 from raytl.registry.reader import fetched
 from raytl.registry.reference import is_reference
 from raytl.registry.reports import Reports
-from raytl.run.folder import RunFolder, is_remote, working_copy
+from raytl.run.folder import RunFolder, working_copy
 from raytl.run.mirror import Mirror
 from raytl.run.owner import set_aside, sole_owner
 from raytl.run.uploader import Uploader
@@ -25,6 +25,7 @@ from raytl.store.lease import Lease, WriteToken, held
 from raytl.store.open import open_store
 from raytl.store.pins import pin, sweep_out, unpin
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import is_remote
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment

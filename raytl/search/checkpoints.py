@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from raytl.run.folder import is_remote
 from raytl.run.mirror import BEST, LAST, drop
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import is_remote
 
 
 class Checkpoints:

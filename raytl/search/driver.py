@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raytl.cluster.metrics import metered
+from raytl.cluster.metrics import exporting_metrics
 from raytl.cluster.session import nodes, session
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import decisive
@@ -25,7 +25,6 @@ from raytl.errors import TrainingError
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device, pick_precision
 from raytl.run.atomic import write_json, write_text
-from raytl.run.folder import is_remote
 from raytl.run.logs import log_to, logged
 from raytl.run.run_store import RunStore
 from raytl.search.budget import BudgetTracker, refuse_beyond
@@ -46,6 +45,7 @@ from raytl.search.worker import Result
 from raytl.store.s3_settings import S3Settings
 from raytl.training.driver import plan
 from raytl.training.plan import Plan
+from raytl.uris import is_remote
 
 _GB = 1e9
 
@@ -83,7 +83,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         TrainingError: the same error ended `search.max_errors` trials.
     """
     s3 = S3Settings.of(experiment.storage)
-    on_event = metered(on_event, experiment.name)
+    on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore(sweep_uri(experiment), apart=TRIALS, s3=s3)
     folder = run_store.folder.root
     if new:

@@ -24,7 +24,8 @@ from raytl.data.cache import open_images
 from raytl.data.images import Images, Pixels
 from raytl.data.loader import Batch
 from raytl.data.manifest import Sample
-from raytl.data.stream import AHEAD, expect
+from raytl.data.stream import AHEAD, prefetch
+from raytl.data.targets import encode_targets
 from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work
 from raytl.models.backbone import Backbone
@@ -106,7 +107,7 @@ class _Source:
             batches = _Batches(images, pixels, _BUILD_BATCH, f"activations, view {number + 1}")
             return self._ensure(self.job.train, told, batches)
 
-        targets = _targets(self.job, self.job.train)
+        targets = encode_targets(self.job.train, self.job.classes)
         weights = (
             shard.class_weights(targets, len(self.job.classes)) if experiment.train.sampler == "balanced" else None
         )
@@ -118,7 +119,7 @@ class _Source:
         side, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
         batches = _Batches(images, _centred(images, side), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)
-        return EvalFeatures(rows, _targets(self.job, self.job.val), batch, self.world)
+        return EvalFeatures(rows, encode_targets(self.job.val, self.job.classes), batch, self.world)
 
     @property
     def device(self) -> torch.device:
@@ -144,7 +145,7 @@ class _Source:
 
     def _from_pixels(self, batches: _Batches) -> Iterator[Tensor]:
         for ids in batches.ids():
-            expect(batches.images, range(ids.start, min(ids.stop + AHEAD, len(batches.images))))
+            prefetch(batches.images, range(ids.start, min(ids.stop + AHEAD, len(batches.images))))
             yield self._rows(np.stack([batches.pixels(i) for i in ids]))
             self.emit(batches.work(ids))
 
@@ -259,8 +260,3 @@ def _batch(rows: Rows, targets: NDArray[np.int64], ids: NDArray[np.int64]) -> Ba
 
 def _centred(images: Images, side: int) -> Callable[[int], Pixels]:
     return lambda i: center_crop(images[i], side)
-
-
-def _targets(job: Job, samples: Sequence[Sample]) -> NDArray[np.int64]:
-    numbers = {name: number for number, name in enumerate(job.classes)}
-    return np.array([numbers[sample.label] for sample in samples], dtype=np.int64)

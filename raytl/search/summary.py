@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from raytl.config.places import winner_uri
 from raytl.config.schema import Experiment
-from raytl.run.folder import is_remote, working_copy
+from raytl.run.folder import working_copy
 from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_most, within
+from raytl.uris import is_remote
 
 SUMMARY = "summary.json"
 Trials = Annotated[int, within(0, 10**6)]

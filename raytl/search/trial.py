@@ -14,8 +14,8 @@ from raytl.config.override import override
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
-from raytl.data.relocate import on_this_node
 from raytl.run.folder import working_copy
 from raytl.run.run_store import RunStore
 from raytl.store.lease import WriteToken

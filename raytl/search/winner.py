@@ -18,6 +18,7 @@ from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
+from raytl.data.targets import encode_targets
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.scores import scores
 from raytl.models.bundle import load_bundle
@@ -109,8 +110,7 @@ def rescored(record: TrialRecord, sweep: SweepJob, metric: str) -> float:
 def _score(module: nn.Module, card: Card, sweep: SweepJob, metric: str) -> float:
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
-    numbers = {name: number for number, name in enumerate(card.classes)}
-    targets = [numbers[sample.label] for sample in sweep.val]
+    targets = encode_targets(sweep.val, card.classes)
     images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
     loader = EvalLoader(images, targets, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)

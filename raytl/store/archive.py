@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from shlex import quote
 from typing import Any
 
+from raytl.uris import bucket_and_key
+
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes whose objects have to be restored before they can be read; GLACIER_IR's are read at once."""
 
@@ -22,6 +24,6 @@ def archive_of(head: Mapping[str, Any]) -> str:
 
 def restore_advice(uri: str) -> str:
     """Return how to make the archived object at `uri` readable."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(uri)
     command = f"aws s3api restore-object --bucket {quote(bucket)} --key {quote(key)} --restore-request Days=7"
     return f"restore it first ({command}), or copy it to another storage class"

@@ -11,14 +11,10 @@ from raytl.store.contract import MOST_BYTES, ObjectStore
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.uris import bucket_and_key
 
 _BUCKET = re.compile(r"[\w.-]{1,255}|arn:aws[\w:./-]{1,512}", re.ASCII)
 _PART = re.compile(r"#bytes=(\d+)\+(\d+)$")
-
-
-def in_bucket(path: str | Path) -> bool:
-    """True for the URI of an object in a bucket, false for a file."""
-    return isinstance(path, str) and path.startswith("s3://")
 
 
 def part_of(uri: str, start: int, size: int) -> str:
@@ -33,7 +29,7 @@ def fetched(uri: str, most: int = MOST_BYTES, s3: S3Settings = ENVIRONMENT) -> b
         StoreError: it cannot be fetched, or has more than `most` bytes.
     """
     part = _PART.search(uri)
-    bucket, _, key = (uri[: part.start()] if part else uri).removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(uri[: part.start()] if part else uri)
     store = open_store(f"s3://{bucket}" if _BUCKET.fullmatch(bucket) else uri, s3)
     if part is None:
         return store.get_bytes(key, most=most)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raytl.config.schema import TrainConfig
-from raytl.data.names import nfc
+from raytl.data.unicode_names import nfc
 from raytl.errors import ConfigError
 
 _LOWER_IS_BETTER = {"val/log_loss"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
-from raytl.data.audit import Bad, audit, unread
+from raytl.data.audit import BadFile, audit, unaudited
 from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample, snapshot_id
@@ -29,7 +29,7 @@ class Dataset:
 
     splits: Splits
     samples: tuple[Sample, ...]
-    skipped: tuple[Bad, ...]
+    skipped: tuple[BadFile, ...]
     warnings: tuple[str, ...]
     digest: str
     depth: SetDepth = field(default_factory=SetDepth)
@@ -82,7 +82,7 @@ def listed_dataset(
     if not names_objects(config.uri) or is_packed(config.uri, s3):
         return read_dataset(config, preprocess, on_event, s3)
     manifest = scan(config.uri, on_event, stream=True, s3=s3)
-    to_fetch = unread(manifest, config.max_pixels) if config.stream else not_here(manifest.objects, s3)
+    to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_here(manifest.objects, s3)
     if not to_fetch:
         return read_dataset(config, preprocess, on_event, s3)
     refuse_archived(to_fetch, s3)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.cluster.metrics import metered
+from raytl.cluster.metrics import exporting_metrics
 from raytl.cluster.worker_group import run_group
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
@@ -23,7 +23,7 @@ from raytl.metrics.confusion import matrix_of
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
 from raytl.run.epochs import EPOCH_FORMAT
-from raytl.run.folder import RunFolder, is_remote
+from raytl.run.folder import RunFolder
 from raytl.run.logs import log_to, logged
 from raytl.run.plain import encode
 from raytl.run.provenance import PROVENANCE_FORMAT, provenance
@@ -34,6 +34,7 @@ from raytl.training.checkpoint import forget_after, progress_of
 from raytl.training.plan import Plan, make_plan
 from raytl.training.records import CLASSES_FORMAT, SCORE_FORMAT, SUMMARY_FORMAT, BestScore
 from raytl.training.worker import BEST_SCORE, Job, train_worker
+from raytl.uris import is_remote
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         UserError: something is wrong with the data, the model or the run folder; nothing was changed.
         TrainingError: training stopped; the checkpoints that it wrote are intact.
     """
-    on_event = metered(on_event, experiment.name)
+    on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore.of(experiment)
     folder = run_store.folder
     if new:

@@ -11,6 +11,7 @@ from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import Batch, EvalLoader
 from raytl.data.manifest import Sample
+from raytl.data.targets import encode_targets
 from raytl.events import OnEvent, Work, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone
@@ -69,7 +70,6 @@ def _loader(
     backbone: Backbone,
     device: torch.device,
 ) -> EvalLoader:
-    numbers = {name: number for number, name in enumerate(classes)}
     images = open_images(samples, backbone.preprocess, experiment.data, s3=S3Settings.of(experiment.storage))
-    targets = [numbers[sample.label] for sample in samples]
+    targets = encode_targets(samples, classes)
     return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raytl.cluster.worker_group import Paused
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
+from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.data.mix import mix
-from raytl.data.relocate import on_this_node
 from raytl.data.shard import class_weights
+from raytl.data.targets import encode_targets
 from raytl.events import Message, OnEvent, ignore
 from raytl.metrics.confusion import cells_of
 from raytl.models import probe
@@ -51,6 +51,7 @@ from raytl.training.scalars import write_scalars
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
 from raytl.training.validate import EvalBatches, Validation
+from raytl.worker_status import Paused
 from raytl.world import World
 
 BEST_SCORE = "validation.json"
@@ -276,13 +277,8 @@ def _counts(job: Job) -> dict[str, int]:
     return {name: labels.count(name) for name in job.classes}
 
 
-def _targets(job: Job, samples: tuple[Sample, ...]) -> list[int]:
-    numbers = {name: number for number, name in enumerate(job.classes)}
-    return [numbers[sample.label] for sample in samples]
-
-
 def _train_loader(world: World, job: Job, backbone: Backbone, device: torch.device, emit: OnEvent) -> TrainLoader:
-    experiment, targets = job.experiment, _targets(job, job.train)
+    experiment, targets = job.experiment, encode_targets(job.train, job.classes)
     say = emit if world.is_main else ignore
     return TrainLoader(
         open_images(job.train, backbone.preprocess, experiment.data, say, S3Settings.of(experiment.storage)),
@@ -304,7 +300,7 @@ def _loader_workers(experiment: Experiment, device: torch.device, world: World) 
 def _validation(
     world: World, job: Job, backbone: Backbone, device: torch.device, shared: Shared | None
 ) -> tuple[EvalBatches, NDArray[np.int64]]:
-    targets = np.array(_targets(job, job.val), dtype=np.int64)
+    targets = encode_targets(job.val, job.classes)
     if shared is not None:
         return shared.val, targets
     images = open_images(job.val, backbone.preprocess, job.experiment.data, s3=S3Settings.of(job.experiment.storage))

@@ -38,7 +38,7 @@ def photos(make_photos: MakePhotos) -> Path:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files just written count as settled."""
-    monkeypatch.setattr("raytl.data.remembered._RACY_NS", 0)
+    monkeypatch.setattr("raytl.data.audit_cache._RACY_NS", 0)
 
 
 def test_every_sample_gets_its_split_and_the_hash_of_its_bytes(photos: Path) -> None:

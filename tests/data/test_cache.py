@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from raytl.config.schema import DataConfig
-from raytl.data import packs
-from raytl.data.cache import begin_set, open_images
+from raytl.data import image_packs
+from raytl.data.cache import open_images, set_writer
 from raytl.data.images import DecodedSet, FileImages
 from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
@@ -62,7 +62,7 @@ def test_the_cache_gives_the_same_pixels_as_the_files_and_decodes_once(samples: 
     assert isinstance(images, DecodedSet)
     assert_same_pixels(images, samples)
     assert (decoded(first), decoded(again)) == (12, 0)
-    assert again.events == [ImagesOpened(f"12 decoded images (0.0 MB) opened from {packs.root()}", hits=12)]
+    assert again.events == [ImagesOpened(f"12 decoded images (0.0 MB) opened from {image_packs.root()}", hits=12)]
 
 
 def test_any_part_in_any_order_is_found_and_only_new_images_are_decoded(samples: list[Sample]) -> None:
@@ -88,8 +88,8 @@ def test_another_preprocessing_is_another_image(samples: list[Sample]) -> None:
 
 def test_off_reads_the_files_and_writes_nothing(samples: list[Sample]) -> None:
     assert isinstance(open_images(samples, PREPROCESS, config(cache="off")), FileImages)
-    assert begin_set(samples, PREPROCESS, config(cache="off")) is None
-    assert not packs.root().exists()
+    assert set_writer(samples, PREPROCESS, config(cache="off")) is None
+    assert not image_packs.root().exists()
 
 
 TINY_GB = 10 * IMAGE_BYTES / 1e9
@@ -103,7 +103,7 @@ def test_auto_reads_the_files_when_the_images_do_not_fit_and_says_so(samples: li
     assert isinstance(message, Message)
     assert message.level == "warning"
     assert "decoding 12 images anew each epoch: 12 decoded images need about" in message.text
-    assert begin_set(samples, PREPROCESS, config(cache_limit_gb=TINY_GB)) is None
+    assert set_writer(samples, PREPROCESS, config(cache_limit_gb=TINY_GB)) is None
 
 
 def test_on_is_an_error_when_the_images_do_not_fit(samples: list[Sample]) -> None:
@@ -127,14 +127,14 @@ def test_a_disk_that_cannot_be_written_only_costs_speed(samples: list[Sample], m
     assert_same_pixels(open_images(samples, PREPROCESS, config(), recorder), samples)
     assert "No space left on device" in str(recorder.events)
     assert left_overs() == []
-    writer = begin_set(samples, PREPROCESS, config())
+    writer = set_writer(samples, PREPROCESS, config())
     assert writer is not None
     writer.add(0, np.zeros((20, 20, 3), np.uint8))
     assert writer.commit(samples) == 0
 
 
 def left_overs() -> list[Path]:
-    return list(packs.root().glob(".new-*"))
+    return list(image_packs.root().glob(".new-*"))
 
 
 def room_for(images: int) -> float:
@@ -147,7 +147,7 @@ def test_the_least_recently_used_images_leave_first(samples: list[Sample]) -> No
     for part in (samples[:4], samples[4:8]):
         del part[4:]
         open_images(part, PREPROCESS, limit)
-    (oldest, newest) = sorted(packs.root().glob("*/*/pack.json"), key=lambda p: p.stat().st_mtime_ns)
+    (oldest, newest) = sorted(image_packs.root().glob("*/*/pack.json"), key=lambda p: p.stat().st_mtime_ns)
     os.utime(oldest, (1, 1))
     open_images(samples[8:], PREPROCESS, limit)
     assert not oldest.exists()
@@ -202,7 +202,7 @@ def test_a_builder_that_was_killed_leaves_no_lock_and_no_half_set(samples: list[
 def test_a_damaged_set_is_decoded_again(samples: list[Sample], name: str) -> None:
     del_me = open_images(samples, PREPROCESS, config())
     del del_me
-    (file,) = packs.root().glob(f"*/*/{name}")
+    (file,) = image_packs.root().glob(f"*/*/{name}")
     os.truncate(file, file.stat().st_size // 2)
     recorder = Recorder()
     assert_same_pixels(open_images(samples, PREPROCESS, config(), recorder), samples)
@@ -211,7 +211,7 @@ def test_a_damaged_set_is_decoded_again(samples: list[Sample], name: str) -> Non
 
 def test_what_the_audit_decoded_is_not_decoded_again(samples: list[Sample]) -> None:
     bare = [replace(sample, digest="") for sample in samples]
-    writer = begin_set(bare, PREPROCESS, config())
+    writer = set_writer(bare, PREPROCESS, config())
     assert writer is not None
     files = FileImages(samples, PREPROCESS, 10**6)
     with ThreadPoolExecutor(4) as threads:
@@ -222,11 +222,11 @@ def test_what_the_audit_decoded_is_not_decoded_again(samples: list[Sample]) -> N
     recorder = Recorder()
     assert_same_pixels(open_images(kept, PREPROCESS, config(), recorder), kept)
     assert decoded(recorder) == 0
-    assert begin_set(kept, PREPROCESS, config()) is None
+    assert set_writer(kept, PREPROCESS, config()) is None
 
 
 def test_a_test_image_is_never_stored(samples: list[Sample]) -> None:
-    writer = begin_set(samples, PREPROCESS, config())
+    writer = set_writer(samples, PREPROCESS, config())
     assert writer is not None
     writer.add(0, np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(AssertionError, match="test images are never stored"):
@@ -235,7 +235,7 @@ def test_a_test_image_is_never_stored(samples: list[Sample]) -> None:
 
 
 def test_an_aborted_set_leaves_nothing(samples: list[Sample]) -> None:
-    writer = begin_set(samples, PREPROCESS, config())
+    writer = set_writer(samples, PREPROCESS, config())
     assert writer is not None
     writer.add(0, np.zeros((20, 20, 3), np.uint8))
     writer.abort()

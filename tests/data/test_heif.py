@@ -11,7 +11,7 @@ from PIL import Image
 
 from raytl.data import heif
 from raytl.data.decode import IMAGE_SUFFIXES, BadImage, decode
-from raytl.data.formats.skipped import skip_reason
+from raytl.data.formats.skip_rules import skip_reason
 
 HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(40)
 RED = Image.new("RGB", (64, 48), (200, 30, 30))

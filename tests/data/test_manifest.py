@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, manifest_of, split_name
+from raytl.data.manifest import Manifest, Sample, build_manifest, dataset_digest, listed, split_name
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError
 
@@ -18,20 +18,22 @@ def test_a_sample_survives_its_record_whatever_its_name() -> None:
 
 
 def test_a_manifest_is_sorted_and_knows_its_classes() -> None:
-    made = manifest_of("x", [Sample("b/1", "", "b"), Sample("a/1", "", "a")], ["z", "y"])
+    made = build_manifest("x", [Sample("b/1", "", "b"), Sample("a/1", "", "a")], ["z", "y"])
     assert made == Manifest("x", (Sample("a/1", "", "a"), Sample("b/1", "", "b")), ("a", "b"), ("y", "z"))
 
 
 def test_no_images_and_one_class_are_refused() -> None:
     with pytest.raises(DataError, match="x: no images found; expected class folders"):
-        manifest_of("x", [])
+        build_manifest("x", [])
     with pytest.raises(DataError, match="all 2 images are of one class, 'a'; a classifier needs two or more"):
-        manifest_of("x", [Sample("a/1", "", "a"), Sample("a/2", "", "a")])
+        build_manifest("x", [Sample("a/1", "", "a"), Sample("a/2", "", "a")])
 
 
 def test_names_in_either_unicode_form_are_one_class_one_key_and_one_digest() -> None:
     composed, apart = (
-        manifest_of("x", [Sample(f"{name}/1", f"/{name}/1", name, digest="1"), Sample("b/1", "/b/1", "b", digest="2")])
+        build_manifest(
+            "x", [Sample(f"{name}/1", f"/{name}/1", name, digest="1"), Sample("b/1", "/b/1", "b", digest="2")]
+        )
         for name in ("caf\u00e9", "cafe\u0301")
     )
     assert composed.classes == apart.classes == ("b", "caf\u00e9")
@@ -42,11 +44,11 @@ def test_names_in_either_unicode_form_are_one_class_one_key_and_one_digest() -> 
 def test_two_files_of_one_name_in_two_unicode_forms_are_both_named() -> None:
     samples = [Sample(f"{name}/1", f"/{name}/1", "a") for name in ("caf\u00e9", "cafe\u0301")]
     with pytest.raises(DataError, match=r"under one name:\n  café/1: '/cafe\\u0301/1' and '/caf\\xe9/1'\nRename one"):
-        manifest_of("x", samples)
+        build_manifest("x", samples)
 
 
 def test_classes_that_differ_in_case_or_blanks_are_told_with_their_counts() -> None:
-    made = manifest_of("x", [Sample(str(number), "", label) for number, label in enumerate(("Cat", "cat", "cat "))])
+    made = build_manifest("x", [Sample(str(number), "", label) for number, label in enumerate(("Cat", "cat", "cat "))])
     assert made.classes == ("Cat", "cat", "cat ")
     assert made.warnings == (
         "3 class names are nearly the same: 'Cat' (1 images), 'cat' (1 images), 'cat ' (1 images); "

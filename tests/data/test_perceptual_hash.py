@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from raytl.data.manifest import Sample
-from raytl.data.perceptual_hash import NEAR_BITS, look_hash, look_hashes, near
+from raytl.data.perceptual_hash import NEAR_BITS, nearest, phash, phashes
 
 
 def photo(seed: int) -> Image.Image:
@@ -34,17 +34,17 @@ def test_a_copy_looks_the_same(change: str) -> None:
         stream = io.BytesIO()
         image.save(stream, change.upper(), quality=40)
         other = Image.open(stream).convert("RGB")
-    assert apart(look_hash(image), look_hash(other)) <= NEAR_BITS
+    assert apart(phash(image), phash(other)) <= NEAR_BITS
 
 
 def test_other_photos_look_different() -> None:
-    hashes = [look_hash(photo(seed)) for seed in range(30)]
+    hashes = [phash(photo(seed)) for seed in range(30)]
     assert min(apart(a, b) for i, a in enumerate(hashes) for b in hashes[:i]) > 2 * NEAR_BITS
 
 
 def test_the_nearest_of_those_that_are_known_is_named() -> None:
-    assert near([0b0111, 0b1111_0000, 1 << 62], [0b0001, 0b0011], bits=3) == [1, None, 0]
-    assert near([1, 2], []) == [None, None]
+    assert nearest([0b0111, 0b1111_0000, 1 << 62], [0b0001, 0b0011], bits=3) == [1, None, 0]
+    assert nearest([1, 2], []) == [None, None]
 
 
 def test_files_are_hashed_as_they_look_and_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
@@ -54,6 +54,6 @@ def test_files_are_hashed_as_they_look_and_what_cannot_be_read_is_left_out(tmp_p
     photo(1).rotate(90, expand=True).save(tmp_path / "turned.jpg", quality=95, exif=exif)
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 no")
     samples = [Sample(p.name, str(p), "x", None, p.name) for p in sorted(tmp_path.iterdir())]
-    found = look_hashes(samples, 10**7)
+    found = phashes(samples, 10**7)
     assert set(found) == {"a.jpg", "turned.jpg"}
     assert apart(found["a.jpg"], found["turned.jpg"]) <= NEAR_BITS

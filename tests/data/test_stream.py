@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from raytl.config.schema import AugmentConfig, DataConfig
-from raytl.data.audit import audit, unread
+from raytl.data.audit import audit, unaudited
 from raytl.data.augment import TrainAugment
 from raytl.data.cache import open_images
 from raytl.data.formats import scan
 from raytl.data.loader import EvalLoader, TrainLoader
+from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
-from raytl.data.relocate import on_this_node
 from raytl.data.snapshot import take
 from raytl.data.stream import StreamedImages
 from raytl.data.transforms import Preprocess
@@ -154,7 +154,7 @@ def test_an_object_that_went_away_is_named(photos: str, bucket: str, s3_client: 
     samples = audited(photos)
     s3_client.delete_object(Bucket=bucket, Key="set/blue/000.jpg")
     images = StreamedImages(samples, PREPROCESS, 10**6)
-    images.expect([0, 1])
+    images.prefetch([0, 1])
     with pytest.raises(StoreError, match=r"set/blue/000.jpg"):
         images[0]
     assert images[1].dtype == np.uint8
@@ -326,11 +326,11 @@ def test_what_was_found_to_have_changed_is_looked_at_again(photos: str, bucket: 
     wrong = replace(samples[0], digest="0" * 64)  # as if other bytes had come under this etag
     with pytest.raises(DataError, match="content changed since the data was checked"):
         StreamedImages([wrong], PREPROCESS, 10**6)[0]
-    assert [s.path for s in samples if s.path in unread(scan(photos, stream=True), config(photos).max_pixels)] == [
+    assert [s.path for s in samples if s.path in unaudited(scan(photos, stream=True), config(photos).max_pixels)] == [
         wrong.path
     ]
     audited(photos)
-    assert not unread(scan(photos, stream=True), config(photos).max_pixels)
+    assert not unaudited(scan(photos, stream=True), config(photos).max_pixels)
 
 
 def test_a_table_on_this_machine_may_name_objects(photos: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.schema import DataConfig, Experiment, ModelConfig
-from raytl.data import packs, remembered, snapshot, split
+from raytl.data import audit_cache, image_packs, snapshot, split
 from raytl.data.formats import archives, shards
 from raytl.data.manifest import Sample, dataset_digest
 from raytl.data.samples import SAMPLE_FORMAT
@@ -273,13 +273,13 @@ def _replicas(folder: Path) -> object:
 
 
 def _recalled(folder: Path) -> object:
-    found = remembered.recall(SAMPLES, 10**6)
+    found = audit_cache.load_findings(SAMPLES, 10**6)
     return [finding.levels for finding in found.values()]
 
 
 def _in_cache(name: str, read: Callable[[Path], object]) -> Read:
     def reader(content: bytes, folder: Path) -> object:
-        return at(name, lambda _: read(folder))(content, remembered.cache_root())
+        return at(name, lambda _: read(folder))(content, audit_cache.cache_root())
 
     return reader
 
@@ -311,12 +311,12 @@ SWEEPS = [
            at("manifest.json", lambda folder: sync._known(sync._Place(folder))), "manifest.json", forgiving=True),
     Stored("store.sync:FETCHED_FORMAT", lines(PULLED, PULLED),
            at("journal.jsonl", lambda folder: sync._known(sync._Place(folder))), "journal.jsonl", forgiving=True),
-    Stored("data.remembered:_read", lines(remembered._judge(10**6), ["/photos/red/0.jpg", *FOUND]),
-           lambda content, folder: _in_cache(str(remembered._place(SAMPLES)), _recalled)(content, folder), "", forgiving=True),
-    Stored("data.remembered:INVALIDATED_FORMAT", lines("/photos/red/0.jpg", "/x"),
-           _in_cache("audits/doubted.jsonl", lambda _: remembered._doubted()), "doubted.jsonl", forgiving=True),
-    Stored("data.packs:PACK_FORMAT", encode({"bytes": 3, "images": 1}),
-           at("pack.json", packs._opened), "pack.json", forgiving=True),
+    Stored("data.audit_cache:_read", lines(audit_cache._fingerprint(10**6), ["/photos/red/0.jpg", *FOUND]),
+           lambda content, folder: _in_cache(str(audit_cache._file_of(SAMPLES)), _recalled)(content, folder), "", forgiving=True),
+    Stored("data.audit_cache:INVALIDATED_FORMAT", lines("/photos/red/0.jpg", "/x"),
+           _in_cache("audits/doubted.jsonl", lambda _: audit_cache._invalidated()), "doubted.jsonl", forgiving=True),
+    Stored("data.image_packs:PACK_FORMAT", encode({"bytes": 3, "images": 1}),
+           at("pack.json", image_packs._open), "pack.json", forgiving=True),
     Stored("data.formats.archives:NOTES_FORMAT", encode(["a note"]), by_path("notes.json", archives.NOTES_FORMAT),
            "notes.json"),
     Stored("data.formats.shards:INDEX_FORMAT",

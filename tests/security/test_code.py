@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from raytl.config.load import load_experiment
-from raytl.data import packs
+from raytl.data import image_packs
 from raytl.data.formats import scan
 from raytl.errors import ConfigError, ModelError, RunError
 from raytl.models import weights
@@ -135,12 +135,12 @@ def test_a_checkpoint_that_makes_no_sense_is_refused(state: bytes, tmp_path: Pat
 
 
 def test_a_pickle_in_the_cache_of_decoded_images_is_not_opened(trap: Trap) -> None:
-    folder = packs.root() / "key" / "pack"
+    folder = image_packs.root() / "key" / "pack"
     folder.mkdir(parents=True)
     np.save(folder / "index.npy", np.array([trap], dtype=object), allow_pickle=True)
     (folder / "pixels.bin").touch()
     (folder / "pack.json").write_text(json.dumps({"bytes": 0, "images": 1}))
-    assert list(packs.packs_of("key")) == []
+    assert list(image_packs.complete_packs("key")) == []
 
 
 def test_a_study_s_pickled_optimizer_runs_nothing(trap: Trap) -> None:

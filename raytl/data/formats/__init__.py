@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from raytl.data.formats import archives, folders, shards, tables
-from raytl.data.formats.keys import files_below
+from raytl.data.formats.key_tree import files_below
 from raytl.data.manifest import Manifest
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.contract import ObjectInfo
-from raytl.store.open import in_bucket, open_store
+from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import listing, pull
+from raytl.uris import bucket_and_key, has_scheme, in_bucket, is_archive_name, is_table_name
 
 _LAYOUTS = (
     "a folder (or s3:// prefix) of class folders or of WebDataset shards (.tar), a .zip or .tar archive of class folders, "
@@ -60,7 +61,7 @@ def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | Non
         return _scan_folder(uri, path.resolve(), on_event)
     if not path.exists():
         raise DataError(f"data.uri {uri!r}: {path} does not exist; expected {_LAYOUTS}")
-    if archives.is_archive(path.name):
+    if is_archive_name(path.name):
         return archives.scan(path, uri, on_event, zip_encoding)
     raise DataError(f"data.uri {uri!r}: {path.name} is neither a folder nor a known manifest; expected {_LAYOUTS}")
 
@@ -75,9 +76,9 @@ def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
 def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None, s3: S3Settings) -> Manifest:
     """A prefix is pulled whole; of an archive's folder only that, of a manifest's that and the files that it names."""
     folder, _, name = uri.rpartition("/")
-    if archives.is_archive(name):
+    if is_archive_name(name):
         return archives.scan(pull(folder, on_event, only=[name], s3=s3) / name, uri, on_event, zip_encoding)
-    if not tables.is_table_name(uri):
+    if not is_table_name(uri):
         return _scan_folder(uri, pull(uri, on_event, s3=s3), on_event)
     folder, keys, table = pulled_table(uri, on_event, s3=s3)
     pull(folder, on_event, only=[*keys, *tables.keys_in(table)], s3=s3)
@@ -114,18 +115,18 @@ def _scan_table(uri: str, table: tables.Table, on_event: OnEvent, s3: S3Settings
 
 def is_packed(uri: str, s3: S3Settings = ENVIRONMENT) -> bool:
     """True where images lie in archives: in the one that `uri` names, or in shards below it."""
-    if archives.is_archive(uri):
+    if is_archive_name(uri):
         return True
-    if tables.is_table_name(uri):
+    if is_table_name(uri):
         return False
     return bool(shards.shards_among((info.key for info in listing(open_store(uri, s3))), uri)[0])
 
 
 def _scan_streamed(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifest:
     """The samples where they are, by their listing; of a manifest, its table alone is pulled."""
-    if tables.is_table_name(uri):
+    if is_table_name(uri):
         return _scan_streamed_table(uri, on_event, s3)
-    if archives.is_archive(uri):
+    if is_archive_name(uri):
         raise DataError(
             f"data.stream: {uri} is an archive, which is not streamed; expected class folders, shards or a manifest: "
             "unpack it there, or leave data.stream out"
@@ -166,13 +167,13 @@ def names_objects(uri: str) -> bool:
     if in_bucket(uri):
         return True
     path = Path(uri).expanduser()
-    return "://" not in uri and tables.is_table(path) and bool(tables.uris_in(tables.read(path, labelled=False)))
+    return not has_scheme(uri) and tables.is_table(path) and bool(tables.uris_in(tables.read(path, labelled=False)))
 
 
 def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:
     """The keys of these URIs by bucket, as s3://bucket."""
     keys: dict[str, list[str]] = {}
     for uri in uris:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        bucket, key = bucket_and_key(uri)
         keys.setdefault(f"s3://{bucket}", []).append(key)
     return keys

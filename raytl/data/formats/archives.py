@@ -19,13 +19,13 @@ from typing import IO, cast
 
 from raytl.data.formats import folders
 from raytl.data.formats import shards as shards_
-from raytl.data.formats.keys import files_below
+from raytl.data.formats.key_tree import files_below
+from raytl.data.formats.safe_tar import Tar, fault_of, opened
 from raytl.data.formats.shard_labels import are_class_folders, read
-from raytl.data.formats.tars import Tar, fault_of, opened
 from raytl.data.formats.webdataset import Members, holds_label, label_text
 from raytl.data.formats.zip_names import encoding_note, zip_names
-from raytl.data.manifest import Manifest, Sample, manifest_of
-from raytl.data.names import Spellings, member_path
+from raytl.data.manifest import Manifest, Sample, build_manifest
+from raytl.data.unicode_names import Spellings, member_path
 from raytl.disk import writing
 from raytl.errors import DataError, DiskError
 from raytl.events import OnEvent, Work
@@ -34,8 +34,8 @@ from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, Counted, TooM
 from raytl.store.drafts import drafted
 from raytl.store.pins import pin
 from raytl.stored import Format
+from raytl.uris import ARCHIVE_SUFFIXES, is_archive_name
 
-SUFFIXES = shards_.ARCHIVES
 _CHUNK_BYTES = 1 << 20
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ADVICE = (
@@ -45,14 +45,9 @@ _FORMAT = 2  # of an unpacked archive: its files, and beside them the notes, whi
 _FILES, _NOTES = "files", "notes.json"
 
 
-def is_archive(name: str) -> bool:
-    """True for names that end like archives'."""
-    return name.lower().endswith(SUFFIXES)
-
-
 def shards_in(folder: Path, uri: str) -> tuple[list[Path], list[str]]:
     """The tar shards in a folder, to any depth, and the keys of all other files; nothing where it holds class folders."""
-    if not any(path.name.lower().endswith(SUFFIXES) for pattern in ("*", "*/*") for path in folder.glob(pattern)):
+    if not any(is_archive_name(path.name) for pattern in ("*", "*/*") for path in folder.glob(pattern)):
         return [], []
     found, beside = shards_.shards_among(_files(folder), uri)
     return [folder / key for key in found], beside
@@ -98,7 +93,7 @@ def _labelled(uri: str, places: Mapping[str, Path], shards: Sequence[Members], b
         Sample(f"{one.shard}/{one.image}", str(places[one.shard] / one.image), one.label, one.split)
         for one in reading.samples
     ]
-    return manifest_of(uri, samples, [*reading.ignored, *beside], reading.warnings)
+    return build_manifest(uri, samples, [*reading.ignored, *beside], reading.warnings)
 
 
 def _members_in(folder: Path, shard: str) -> Members:
@@ -116,7 +111,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def _without_suffix(name: str) -> str:
-    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in ARCHIVE_SUFFIXES if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(suffix)]
 
 

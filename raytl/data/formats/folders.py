@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from unicodedata import normalize
 
 from raytl.data.decode import IMAGE_SUFFIXES
-from raytl.data.formats.keys import Folder, tree
-from raytl.data.formats.shards import ARCHIVES
-from raytl.data.formats.splits import holds_classes, reading, split_folders, wrapped
-from raytl.data.manifest import Manifest, Sample, listed, manifest_of
+from raytl.data.formats.key_tree import Folder, tree
+from raytl.data.formats.split_folders import holds_classes, reading, split_folders, wrapped
+from raytl.data.manifest import Manifest, Sample, build_manifest, listed
 from raytl.errors import DataError
+from raytl.uris import is_archive_name
 
 _SAME_FOLDERS = 0.75  # of all pairs of folder and name inside; more is no chance: splits, years, renderings
 
@@ -53,7 +53,7 @@ def scan(keys: Iterable[str], base: str, uri: str) -> Manifest:
         found.take(holder, split)
     loose = [key for key in root.below() if key not in found.samples] if len(found.samples) < root.total else []
     _check(found, uri, others, len(loose))
-    return manifest_of(uri, found.samples.values(), [*others, *loose], _dotted(found.samples.values()))
+    return build_manifest(uri, found.samples.values(), [*others, *loose], _dotted(found.samples.values()))
 
 
 def _laid_out(root: Folder, uri: str) -> tuple[Folder, dict[str, Folder]]:
@@ -131,7 +131,7 @@ def _choices(uri: str, key: str, is_split: bool) -> str:
     manifest = "a manifest (a table of path, label and split) that says which is which"
     if is_split:
         return f"Move the others away, or give {manifest}."
-    if uri.lower().endswith(ARCHIVES):
+    if is_archive_name(uri):
         return f"{names}; else unpack the archive and give one of these folders as data.uri, or {manifest}."
     return f"{names}; else give one of these folders, such as data.uri: {uri.rstrip('/')}/{key}, or {manifest}."
 
@@ -159,7 +159,7 @@ def _only_filled(top: Folder, uri: str) -> str:
     if len(top.filled) != 1 or not holds_classes(top.filled[0]) or not top.filled[0].filled:
         return ""
     key = top.filled[0].key
-    if uri.lower().endswith(ARCHIVES):
+    if is_archive_name(uri):
         return f" If the classes are in {key!r}, unpack the archive and give that folder as data.uri."
     return f" If the classes are in {key!r}, give data.uri: {uri.rstrip('/')}/{key}"
 

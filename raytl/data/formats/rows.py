@@ -82,11 +82,6 @@ class Rows:
         return f"{unit}{self.numbers[index]}"
 
 
-def is_table_name(name: str | Path) -> bool:
-    """Return whether a file, folder or URI of this name is a table by its ending."""
-    return PurePosixPath(str(name).rstrip("/")).suffix.lower() in _READERS
-
-
 def parts_among(keys: Iterable[str], table: str) -> list[str]:
     """Return those of `keys` in the folder `table` that are its parts, in order; none where it is no folder of parts.
 

@@ -23,7 +23,7 @@ from raytl.data.formats.webdataset import (
     split_of,
 )
 from raytl.data.manifest import listed
-from raytl.data.names import folded
+from raytl.data.unicode_names import folded
 from raytl.errors import DataError
 
 _ADVICE = "Write each sample's class into a .cls file, or give a manifest (a table of path and label)."

@@ -14,11 +14,11 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import cast
 
+from raytl.data.formats.safe_tar import fault_of, opened
 from raytl.data.formats.shard_labels import read
-from raytl.data.formats.tars import fault_of, opened
 from raytl.data.formats.webdataset import Members, holds_label, is_image, is_skipped, label_text
-from raytl.data.manifest import Manifest, Sample, listed, manifest_of
-from raytl.data.names import Spellings, member_path
+from raytl.data.manifest import Manifest, Sample, build_manifest, listed
+from raytl.data.unicode_names import Spellings, member_path
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
@@ -29,8 +29,8 @@ from raytl.store.open import part_of
 from raytl.store.retry import retried
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Digest
+from raytl.uris import is_archive_name
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FORMAT = 3
 _MOST_PARTS = 64
 """Of a member's path: its folders and its name."""
@@ -78,7 +78,7 @@ def scan(
         path = part_of(f"{store.uri}/{info.key}", start, size)
         samples.append(Sample(f"{sample.shard}/{sample.image}", path, sample.label, sample.split, digest))
         objects[path] = replace(info, size=size)
-    return replace(manifest_of(uri, samples, [*reading.ignored, *beside], reading.warnings), objects=objects)
+    return replace(build_manifest(uri, samples, [*reading.ignored, *beside], reading.warnings), objects=objects)
 
 
 def _members(shard: str, index: _Index) -> Members:
@@ -161,7 +161,7 @@ def shards_among(keys: Iterable[str], uri: str) -> tuple[list[str], list[str]]:
     keys = list(keys)
     if any("/" in key and is_image(key) for key in keys):
         return [], []
-    packed = [key for key in keys if key.lower().endswith(ARCHIVES) and not is_skipped(key)]
+    packed = [key for key in keys if is_archive_name(key) and not is_skipped(key)]
     odd_ones = [key for key in packed if not key.lower().endswith(".tar")]
     if odd_ones:
         raise DataError(

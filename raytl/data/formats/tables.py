@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from raytl.data.collector import collector_off
-from raytl.data.formats.listings import Folders, is_file
-from raytl.data.formats.rows import Rows, is_table_name, parts_among, parts_in, read_rows
-from raytl.data.manifest import SPLITS, Manifest, Sample, composed, listed, manifest_of, split_name
-from raytl.data.names import Lookup, forms
+from raytl.data.formats.directory_listing import Folders, is_file
+from raytl.data.formats.rows import Rows, parts_among, parts_in, read_rows
+from raytl.data.gc_pause import gc_paused
+from raytl.data.manifest import SPLITS, Manifest, Sample, build_manifest, listed, split_name, to_nfc
+from raytl.data.unicode_names import Lookup, forms
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.contract import ObjectInfo
-from raytl.store.open import in_bucket
+from raytl.uris import S3, has_scheme, in_bucket, is_table_name
 
-__all__ = ["Table", "is_table", "is_table_name", "keys_in", "parts_among", "paths_in", "read", "scan", "uris_in"]
+__all__ = ["Table", "is_table", "keys_in", "parts_among", "paths_in", "read", "scan", "uris_in"]
 
 _SHOWN = 10
 _NO_PATH = "rows with an empty path"
@@ -52,7 +52,7 @@ def is_table(place: Path) -> bool:
     return is_table_name(place) and (place.is_file() or bool(parts_in(place)))
 
 
-@collector_off()
+@gc_paused()
 def read(
     place: Path, parts: Sequence[str] | None = None, *, labelled: bool = True, on_event: OnEvent = ignore
 ) -> Table:
@@ -64,7 +64,7 @@ def read(
     return Table(place, read_rows(place, parts_in(place) if parts is None else parts, labelled, on_event))
 
 
-@collector_off()
+@gc_paused()
 def scan(
     table: Table,
     uri: str,
@@ -84,7 +84,7 @@ def scan(
     found.take_all(on_event)
     problems.refuse(uri, table.folder)
     notes = [f"{uri}: {found.repeated} rows repeat another row and count once"] if found.repeated else []
-    manifest = manifest_of(uri, found.samples, warnings=notes)
+    manifest = build_manifest(uri, found.samples, warnings=notes)
     if not objects:
         return manifest
     return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples if s.path in objects})
@@ -108,22 +108,22 @@ def paths_in(table: Table) -> list[str]:
 
 def keys_in(table: Table) -> list[str]:
     """The relative paths that the table names inside its own folder, each once, and in each spelling that it may have."""
-    named = {spelling for path in table.rows.paths if "://" not in path for spelling in _spellings(path)}
+    named = {spelling for path in table.rows.paths if not has_scheme(path) for spelling in _spellings(path)}
     inside = {form for path in named if path and not path.startswith("/") for form in forms(_named(path))}
     return sorted(key for key in inside if key != ".." and not key.startswith("../"))
 
 
 def uris_in(table: Table) -> list[str]:
     """The s3:// URIs that the table names, each once in each Unicode form."""
-    named = (path.strip() for path in table.rows.paths if "s3://" in path)
-    return sorted({form for path in named if path.startswith("s3://") for form in forms(path)})
+    named = (path.strip() for path in table.rows.paths if S3 in path)
+    return sorted({form for path in named if in_bucket(path) for form in forms(path)})
 
 
 def _path_fault(path: str) -> str:
     """What is wrong with a path before anybody looks for it, or nothing."""
     if not path.strip():
         return _NO_PATH
-    return _OF_NO_BUCKET if "://" in path and not in_bucket(path.strip()) else ""
+    return _OF_NO_BUCKET if has_scheme(path) and not in_bucket(path.strip()) else ""
 
 
 def _spellings(path: str) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ def _is_inside(path: str) -> bool:
 
 def _named(path: str) -> str:
     """What a row names: a URI as it is, or a path without detours."""
-    return path.strip() if "://" in path else os.path.normpath(path)
+    return path.strip() if has_scheme(path) else os.path.normpath(path)
 
 
 @dataclass
@@ -228,7 +228,7 @@ class _Found:
                 self.repeated += 1
             elif self.elsewhere and (sample := self._elsewhere(path, label, split)):
                 self._keep(index, sample, sample.path in self.objects or is_file(sample.path))
-            elif "://" in path:
+            elif has_scheme(path):
                 self.problems.note(_OF_NO_BUCKET, partial(_line, self.rows, index, path))
             elif not self.is_ours and not _is_inside(path):
                 self.problems.note(_OUTSIDE, partial(_line, self.rows, index, path))
@@ -283,7 +283,7 @@ class _Found:
 
     def _keep(self, index: int, sample: Sample, is_there: bool) -> None:
         if not (sample.key.isascii() and sample.label.isascii()):
-            sample = composed(sample)
+            sample = to_nfc(sample)
         place = self.places.setdefault(sample.key, len(self.samples))
         if place == len(self.samples):
             self.samples.append(sample)

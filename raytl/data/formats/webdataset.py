@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO
 
-from raytl.data.formats.skipped import HIDDEN, SYSTEM, skip_reason
+from raytl.data.formats.skip_rules import HIDDEN, SYSTEM, skip_reason
 from raytl.data.manifest import split_name
-from raytl.data.names import nfc
+from raytl.data.unicode_names import nfc
 from raytl.stored.document import parse
 from raytl.stored.fault import Fault
 

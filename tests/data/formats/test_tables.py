@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raytl.data.formats import listings, scan
+from raytl.data.formats import directory_listing, scan
 from raytl.data.formats.tables import keys_in, read
 from raytl.errors import DataError
 from raytl.events import Recorder, Work
@@ -273,7 +273,7 @@ def test_a_folder_that_many_rows_name_is_listed_and_not_asked_for_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(listings, "is_file", lambda path: asked.append(path) or Path(path).is_file())
+    monkeypatch.setattr(directory_listing, "is_file", lambda path: asked.append(path) or Path(path).is_file())
     assert len(scan(str(many(tmp_path, 3000, 1000))).samples) == 3000
     assert len(asked) < 100
 

@@ -1,0 +1,73 @@
+"""What was found on one node is found on another."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from raytl.data import local_paths
+from raytl.data.formats import scan
+from raytl.data.local_paths import on_this_node
+
+
+def test_samples_that_are_here_are_left_as_they_are(
+    make_photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = scan(str(make_photos(4))).samples
+    monkeypatch.setattr(local_paths, "scan", lambda *_: pytest.fail("nothing is missing"))
+    assert on_this_node(samples, "s3://nowhere") == samples
+    assert on_this_node((), "s3://nowhere") == ()
+
+
+def test_samples_of_another_node_are_looked_for_by_their_keys(make_photos: Callable[..., Path], tmp_path: Path) -> None:
+    here = make_photos(4)
+    samples = scan(str(here)).samples
+    moved = shutil.move(here, tmp_path / "moved")
+    found = on_this_node(samples, str(moved))
+    assert [sample.key for sample in found] == [sample.key for sample in samples]
+    assert all(Path(sample.path).is_file() for sample in found)
+
+
+def test_what_is_nowhere_keeps_its_place(make_photos: Callable[..., Path], tmp_path: Path) -> None:
+    samples = scan(str(make_photos(2))).samples
+    shutil.rmtree(tmp_path / "photos")
+    assert on_this_node(samples, str(tmp_path / "photos")) == samples
+
+
+@pytest.mark.s3
+def test_another_node_pulls_what_is_in_a_bucket(
+    make_photos: Callable[..., Path], bucket: str, s3_client: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raytl.store.open import open_store
+
+    source, store = make_photos(3), open_store(f"s3://{bucket}/photos")
+    for path in source.rglob("*.jpg"):
+        store.put_file(path, path.relative_to(source).as_posix())
+    samples = scan(store.uri).samples
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "another node"))
+    shutil.rmtree(Path(samples[0].path).parents[1])
+    found = on_this_node(samples, store.uri)
+    assert all(Path(sample.path).is_relative_to(tmp_path / "another node") for sample in found)
+
+
+@pytest.mark.s3
+def test_of_the_workers_of_a_node_one_lists_and_pulls_and_the_others_wait_for_it(
+    make_photos: Callable[..., Path], bucket: str, s3_client: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raytl.store.open import open_store
+
+    source, store = make_photos(3), open_store(f"s3://{bucket}/photos")
+    for path in source.rglob("*.jpg"):
+        store.put_file(path, path.relative_to(source).as_posix())
+    samples = scan(store.uri).samples
+    shutil.rmtree(Path(samples[0].path).parents[2])
+    scans = []
+    monkeypatch.setattr(local_paths, "scan", lambda *given: scans.append(given) or scan(*given))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: on_this_node(samples, store.uri), range(8)))
+    assert all(each == samples for each in found)
+    assert len(scans) == 1
