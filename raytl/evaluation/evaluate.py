@@ -15,6 +15,7 @@ from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import BitDepth
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, UserError
+from raytl.evaluation.outcomes import OUTCOMES, encoded
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.render import TILES, pictures
 from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown
@@ -26,7 +27,7 @@ from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import RESAMPLES, bootstrap
 from raytl.models.bundle import Card, digest, read_card
 from raytl.run import RunFolder, journal
-from raytl.run.atomic import replace_dir, write_json, write_text
+from raytl.run.atomic import replace_dir, write_bytes, write_json, write_text
 from raytl.run.ledger import REPORT, LedgerEntry, exclusive_test_access, looks, unlock
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
@@ -86,7 +87,8 @@ def evaluate(
         shard = _shard(run_store, recipe, machine, card, samples)
         scored = _scored(shard, machine, workers, folder.root / ".ray", on_event)
         evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
-        _write(evaluation, machine.max_pixels, card.preprocess.bit_depth, s3)
+        outcomes = encoded(samples, card.classes, scored.probabilities)
+        _write(evaluation, outcomes, machine.max_pixels, card.preprocess.bit_depth, s3)
         run_store.push()
     return evaluation
 
@@ -219,12 +221,13 @@ def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]
     )
 
 
-def _write(evaluation: Evaluation, max_pixels: int, depth: BitDepth, s3: S3Settings) -> None:
+def _write(evaluation: Evaluation, outcomes: bytes, max_pixels: int, depth: BitDepth, s3: S3Settings) -> None:
     """The evaluation's folder, whole or not at all."""
     final = Path(evaluation.folder)
     sweep(final.parent)
     with drafted(final, folder=True) as draft:
         pictures(evaluation, draft, max_pixels, depth, s3)
         write_text(draft / "report.md", as_markdown(evaluation))
+        write_bytes(draft / OUTCOMES, outcomes)
         write_json(draft / REPORT, as_json(evaluation))
         replace_dir(draft, final)

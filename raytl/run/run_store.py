@@ -15,6 +15,7 @@ from raytl.events import Message, OnEvent, ignore
 from raytl.registry.reader import fetched
 from raytl.registry.reference import is_reference
 from raytl.registry.reports import Reports
+from raytl.run.failure import failure_recorded
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.mirror import Mirror
 from raytl.run.owner import set_aside, sole_owner
@@ -202,14 +203,17 @@ class RunStore:
         Raises:
             RunError: another one does.
         """
-        with sole_owner(self.folder.root):
+        root = self.folder.root
+        with sole_owner(root):
             if self._mirror is None:
-                yield
+                with failure_recorded(root, self.push):
+                    yield
                 return
             with self._leased(self._mirror.store, on_event):
                 self._mirror.fetch()
                 self._mirror.take_over()
-                yield
+                with failure_recorded(root, self.push):
+                    yield
 
     def has_stored(self, path: Path) -> bool:
         """Return whether a file of the node's folder is where the run is kept, too."""
