@@ -8,9 +8,9 @@ import pytest
 from raytl.cluster.session import session
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
-from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed
-from raytl.events import Message, Recorder, Restarted
-from tests.cluster.group_work import Orders, add_ranks
+from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed, WorkersLost
+from raytl.events import Message, Recorder, Restarted, ignore
+from tests.cluster.group_work import Orders, add_ranks, hang_on_rank_1
 
 
 def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None:
@@ -71,3 +71,17 @@ def test_workers_that_do_not_fit_are_refused_with_the_arithmetic(tmp_path: Path)
     compute = ComputeConfig(workers=64, device="cpu", cpus_per_worker=4)
     with pytest.raises(ConfigError, match=r"64 worker\(s\) of 4 CPUs each, but the cluster has 1 machine"):
         run_group(add_ranks, Orders(), compute, scratch=tmp_path, on_event=Recorder())
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.usefixtures("one_ray")
+def test_hung_workers_are_ended_and_the_error_names_the_activity_of_each(tmp_path: Path) -> None:
+    compute = ComputeConfig(workers=2, device="cpu", timeout_s=8, max_failures=0)
+    with pytest.raises(
+        WorkersLost,
+        match=r"rank 1 \(host .*\) has been in reading the batch after epoch 1, step 1 \(.*group_work.py:\d+\) for \d+ s; "
+        "rank 0 waits in all_reduce of the loss of epoch 1, step 2",
+    ):
+        run_group(hang_on_rank_1, None, compute, scratch=tmp_path / "s", on_event=ignore)
