@@ -14,10 +14,10 @@ from tests.cluster.group_work import Orders, add_ranks, hang_on_rank_1
 
 
 def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None:
-    watcher = Recorder()
+    recorder = Recorder()
     compute = ComputeConfig(cluster="none")
-    assert run_group(add_ranks, Orders(), compute, scratch=tmp_path / "s", on_event=watcher) == (0, 1, 1.0)
-    assert watcher.events == [Message("rank 0 of 1")]
+    assert run_group(add_ranks, Orders(), compute, scratch=tmp_path / "s", on_event=recorder) == (0, 1, 1.0)
+    assert recorder.events == [Message("rank 0 of 1")]
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +33,14 @@ def one_ray() -> Iterator[None]:
 def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    watcher = Recorder()
+    recorder = Recorder()
     orders = Orders(die_once=str(tmp_path / "died"))
     compute = ComputeConfig(workers=2, device="cpu")
-    assert run_group(add_ranks, orders, compute, scratch=tmp_path / "s", on_event=watcher) == (0, 2, 3.0)
-    restarts = [event for event in watcher.events if isinstance(event, Restarted)]
+    assert run_group(add_ranks, orders, compute, scratch=tmp_path / "s", on_event=recorder) == (0, 2, 3.0)
+    restarts = [event for event in recorder.events if isinstance(event, Restarted)]
     assert [event.attempt for event in restarts] == [1]
-    said = {event.text for event in watcher.events if isinstance(event, Message)}
-    assert said == {"starting 2 worker(s) on an embedded Ray", "rank 0 of 2", "rank 1 of 2"}
+    messages = {event.text for event in recorder.events if isinstance(event, Message)}
+    assert messages == {"starting 2 worker(s) on an embedded Ray", "rank 0 of 2", "rank 1 of 2"}
     assert not (tmp_path / "s").exists()
     assert capfd.readouterr().out == ""
 
@@ -59,10 +59,10 @@ def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
 def test_an_error_of_the_work_reaches_the_user_and_is_not_retried(
     tmp_path: Path, fail: str, error: type[RaytlError], text: str
 ) -> None:
-    watcher = Recorder()
+    recorder = Recorder()
     with pytest.raises(error, match=text):
-        run_group(add_ranks, Orders(fail=fail), ComputeConfig(device="cpu"), scratch=tmp_path, on_event=watcher)
-    assert not any(isinstance(event, Restarted) for event in watcher.events)
+        run_group(add_ranks, Orders(fail=fail), ComputeConfig(device="cpu"), scratch=tmp_path, on_event=recorder)
+    assert not any(isinstance(event, Restarted) for event in recorder.events)
 
 
 @pytest.mark.ray
