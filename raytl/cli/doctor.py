@@ -12,13 +12,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raytl.cli.numbers import plural
-from raytl.cli.options import Json, Overrides
+from raytl.cli.options import Json, Overrides, s3_settings
 from raytl.cli.progress import watching
 from raytl.cli.tables import table
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
-from raytl.config.schema import StorageConfig
-from raytl.errors import ConfigError
+from raytl.store.s3_settings import S3Settings
 from raytl.uris import in_bucket
 
 if TYPE_CHECKING:
@@ -76,20 +75,14 @@ def _wanted(file: Path | None, overrides: list[str], address: str | None, uris: 
     """Return the cluster and the buckets to check."""
     from raytl.doctor.bucket import Bucket
 
-    named = [Bucket(uri.rstrip("/"), True, StorageConfig()) for uri in uris]
     if file is None:
-        if overrides:
-            raise ConfigError(
-                "--set: overrides the keys of an experiment file; name one, or use --address and --bucket"
-            )
-        return address or "local", named
+        s3 = s3_settings(overrides)
+        return address or "local", [Bucket(uri.rstrip("/"), True, s3) for uri in uris]
     experiment = load_experiment(file, overrides)
-    own = (
-        [Bucket(experiment.data.uri, write=False, storage=experiment.storage)] if in_bucket(experiment.data.uri) else []
-    )
-    if in_bucket(experiment.storage.uri):
-        own.append(Bucket(experiment.storage.uri, write=True, storage=experiment.storage))
-    return address or experiment.compute.cluster, [*own, *named]
+    s3 = S3Settings.of(experiment.storage)
+    own = [Bucket(experiment.data.uri, write=False, s3=s3), Bucket(experiment.storage.uri, write=True, s3=s3)]
+    named = [Bucket(uri.rstrip("/"), True, s3) for uri in uris]
+    return address or experiment.compute.cluster, [*(each for each in own if in_bucket(each.uri)), *named]
 
 
 def finding_tables(results: list[Finding]) -> list[RenderableType]:

@@ -7,11 +7,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from raytl.config.schema import StorageConfig
 from raytl.errors import Denied, RaytlError, StoreError, first_line
 from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.open import open_store
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 
 _READ_BYTES = 8 << 20
 _PROBE = "raytl-doctor-"
@@ -23,7 +22,7 @@ class Bucket:
 
     uri: str
     write: bool
-    storage: StorageConfig
+    s3: S3Settings
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,8 @@ class BucketProbe:
 
 def probe(bucket: Bucket, node: str) -> BucketProbe:
     """Probe the bucket from this machine, called `node`; store errors are part of the result."""
-    reach(bucket.storage)
     try:
-        return _probed(open_store(bucket.uri), bucket, node)
+        return _probed(open_store(bucket.uri, bucket.s3), bucket, node)
     except RaytlError as exc:
         return BucketProbe(node, bucket.uri, error=first_line(exc))
 

@@ -43,7 +43,7 @@ def test_errors_come_first_and_exit_with_1(raytl: Raytl, s3_client: Any) -> None
 def test_overrides_require_an_experiment(raytl: Raytl) -> None:
     done = raytl("doctor", "--set", "compute.cluster=auto")
     assert done.code == 2
-    assert "name one, or use --address and --bucket" in done.err
+    assert "--set compute.cluster: expected storage.*, or an experiment file" in done.err
 
 
 @pytest.mark.ray
