@@ -20,6 +20,7 @@ from raytl.metrics.paired import Paired, paired
 from raytl.run.folder import MANIFEST_FORMAT
 from raytl.run.ledger import REPORT
 from raytl.run.provenance import PROVENANCE_FORMAT
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.records import SUMMARY_FORMAT
 
 TESTED = ("accuracy", "balanced_accuracy")
@@ -57,14 +58,14 @@ class _Report:
     scores: Mapping[str, float]
 
 
-def compare(before: str, after: str) -> Comparison:
+def compare(before: str, after: str, s3: S3Settings = ENVIRONMENT) -> Comparison:
     """Return what differs between two runs: folders, s3:// URIs, or versions such as `models:trash@champion`.
 
     Raises:
         RunError: one of them is no run, or a file in it is damaged.
         StoreError: a bucket cannot be read.
     """
-    pair = _run_at(before), _run_at(after)
+    pair = _run_at(before, s3), _run_at(after, s3)
     recipes = [read_stored(each.content(EXPERIMENT, MOST_BYTES), f"{each.uri}/{EXPERIMENT}").recipe for each in pair]
     split, reports = _reports(*pair)
     tests, no_test = _tests(pair, reports)
@@ -81,8 +82,8 @@ def compare(before: str, after: str) -> Comparison:
     )
 
 
-def _run_at(run: str) -> Place:
-    place = place_of(run)
+def _run_at(run: str, s3: S3Settings) -> Place:
+    place = place_of(run, s3)
     if not place.has("samples.jsonl"):
         raise RunError(
             f"{run}: found a sweep or a trial, expected a run; name the sweep's winner, such as runs/NAME-winner"

@@ -22,13 +22,14 @@ from raytl.search.record import lower_is_better
 from raytl.search.summary import SUMMARY, SUMMARY_FORMAT, TOTAL_FORMAT
 from raytl.store.holder import decoded
 from raytl.store.lease import KEY as LEASE
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.records import SUMMARY_FORMAT as RUN_SUMMARY_FORMAT
 
 _METRICS, _MANIFEST, _PROVENANCE, _TOTAL = "metrics.jsonl", "manifest.json", "provenance.json", "trials.json"
 _THREADS = 16
 
 
-def list_runs(uri: str, now: datetime | None = None) -> list[Entry]:
+def list_runs(uri: str, now: datetime | None = None, s3: S3Settings = ENVIRONMENT) -> list[Entry]:
     """Return the runs and sweeps at or below `uri`, the last changed first; trials of sweeps are left out.
 
     One that cannot be read is listed with the reason.
@@ -37,7 +38,7 @@ def list_runs(uri: str, now: datetime | None = None) -> list[Entry]:
         RunError: `uri` is no folder.
         StoreError: the bucket cannot be read.
     """
-    found = list(places(uri))
+    found = list(places(uri, s3))
     with ThreadPoolExecutor(_THREADS) as pool:
         entries = list(pool.map(lambda place: _entry(place, now or datetime.now(UTC)), found))
     snapshots = {entry.uri: entry.snapshot for entry in entries}

@@ -14,6 +14,7 @@ from raytl.registry.reference import is_reference
 from raytl.store.contract import ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
 from raytl.uris import is_remote
 
@@ -61,14 +62,14 @@ class Place:
         return kind.read(self.content(name, kind.max_bytes), f"{self.uri}/{name}")
 
 
-def places(uri: str) -> Iterator[Place]:
+def places(uri: str, s3: S3Settings = ENVIRONMENT) -> Iterator[Place]:
     """Yield the outermost folders at or below `uri` that hold an experiment: runs and sweeps, and no trials.
 
     Raises:
         RunError: `uri` is no folder.
         StoreError: the bucket cannot be read.
     """
-    store = open_store(uri)
+    store = open_store(uri, s3)
     if is_remote(store.uri):
         yield from _among(uri, store, (info.key for info in retried(lambda: list(store.list()))))
         return
@@ -83,15 +84,15 @@ def places(uri: str) -> Iterator[Place]:
             below.clear()
 
 
-def place_of(run: str) -> Place:
+def place_of(run: str, s3: S3Settings = ENVIRONMENT) -> Place:
     """Return the run at a folder or URI, or the run that a version was made from (`models:trash@champion`).
 
     Raises:
         RunError: no run is there.
         StoreError: the bucket cannot be read.
     """
-    uri = str(fetched(run)[2]) if is_reference(run) else run
-    found = next((place for place in places(uri) if not place.key), None)
+    uri = str(fetched(run, s3=s3)[2]) if is_reference(run) else run
+    found = next((place for place in places(uri, s3) if not place.key), None)
     if found is None:
         raise RunError(
             f"{run}: no run is there, {EXPERIMENT} is missing; `raytl runs` lists the runs below a folder or URI"

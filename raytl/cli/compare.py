@@ -12,11 +12,9 @@ from rich.text import Text
 
 from raytl.cli.completion import run_folders
 from raytl.cli.numbers import metric, plural, score
-from raytl.cli.options import Json, Run, Settings
+from raytl.cli.options import Json, Run, Settings, s3_settings
 from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
-from raytl.config.load import load_machine
-from raytl.store.reach import reach
 
 if TYPE_CHECKING:
     from raytl.catalog import Comparison
@@ -44,10 +42,9 @@ def compare(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        reach(load_machine(set_ or []).storage)
         from raytl.catalog import compare as compare_runs
 
-        comparison = compare_runs(before, after)
+        comparison = compare_runs(before, after, s3=s3_settings(set_))
         terminal.show(*_tables(comparison))
         terminal.result(asdict(comparison))
 

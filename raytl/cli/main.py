@@ -19,6 +19,7 @@ from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
 from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
+from raytl.cli.options import with_s3_options
 from raytl.cli.predict import predict
 from raytl.cli.retrain import retrain
 from raytl.cli.runs import runs
@@ -126,7 +127,7 @@ groups = {
 }
 for _name, _verb in VERBS.items():
     _group, _, _own = _name.rpartition(" ")
-    groups.get(_group, app).command(_own, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(_verb)
+    groups.get(_group, app).command(_own, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(with_s3_options(_verb))
 for _name, _group_app in groups.items():
     app.add_typer(_group_app, name=_name)
 

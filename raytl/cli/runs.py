@@ -12,11 +12,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raytl.cli.numbers import age, metric, score
-from raytl.cli.options import Json, Settings
+from raytl.cli.options import Json, Settings, s3_settings
 from raytl.cli.tables import table
 from raytl.cli.terminal import Terminal, guarded
-from raytl.config.load import load_machine
-from raytl.store.reach import reach
 
 if TYPE_CHECKING:
     from raytl.catalog import Entry
@@ -36,10 +34,9 @@ def runs(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        reach(load_machine(set_ or []).storage)
         from raytl.catalog import list_runs
 
-        entries = list_runs(uri)
+        entries = list_runs(uri, s3=s3_settings(set_))
         terminal.show(*_tables(uri, entries, datetime.now(UTC)))
         terminal.result({"uri": uri, "runs": [asdict(entry) for entry in entries]})
 

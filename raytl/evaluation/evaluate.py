@@ -31,6 +31,7 @@ from raytl.run.atomic import replace_dir, write_bytes, write_json, write_text
 from raytl.run.ledger import REPORT, LedgerEntry, exclusive_test_access, looks, unlock
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
+from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
 
@@ -60,7 +61,8 @@ def evaluate(
     """
     _check_options(split, again, workers)
     machine = in_force(machine, device, workers)
-    run_store = RunStore.open(str(run))
+    s3 = S3Settings.of(machine.storage)
+    run_store = RunStore.open(str(run), s3)
     folder = run_store.folder
     _check_run(folder, split, on_event)
     told = stored_experiment(folder.experiment)
@@ -79,14 +81,14 @@ def evaluate(
             run_store.push()  # in case the process that wrote the report died before it was stored
             return reported
         data = recipe.data
-        samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding)
+        samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding, s3)
         entry = _look(folder, card.digest, again, on_event) if split == "test" else None
         run_store.push()
         shard = _shard(run_store, recipe, machine, card, samples)
         scored = _scored(shard, machine, workers, folder.root / ".ray", on_event)
         evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
         outcomes = encoded(samples, card.classes, scored.probabilities)
-        _write(evaluation, outcomes, machine.max_pixels, card.preprocess.bit_depth)
+        _write(evaluation, outcomes, machine.max_pixels, card.preprocess.bit_depth, s3)
         run_store.push()
     return evaluation
 
@@ -142,7 +144,7 @@ def _shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, sa
         digest=card.digest,
         run=run_store.uri,
         data=data.uri,
-        storage=machine.storage,
+        s3=S3Settings.of(machine.storage),
         zip_encoding=data.zip_encoding,
     )
 
@@ -219,12 +221,12 @@ def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]
     )
 
 
-def _write(evaluation: Evaluation, outcomes: bytes, max_pixels: int, depth: BitDepth) -> None:
+def _write(evaluation: Evaluation, outcomes: bytes, max_pixels: int, depth: BitDepth, s3: S3Settings) -> None:
     """The evaluation's folder, whole or not at all."""
     final = Path(evaluation.folder)
     sweep(final.parent)
     with drafted(final, folder=True) as draft:
-        pictures(evaluation, draft, max_pixels, depth)
+        pictures(evaluation, draft, max_pixels, depth, s3)
         write_text(draft / "report.md", as_markdown(evaluation))
         write_bytes(draft / OUTCOMES, outcomes)
         write_json(draft / REPORT, as_json(evaluation))

@@ -18,6 +18,7 @@ from raytl.data.manifest import SPLITS, Manifest, Sample
 from raytl.data.split import apply_splits
 from raytl.events import OnEvent, Work
 from raytl.models.backbone import preprocess_of
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 OPENED = 96
 """Training images that are opened, evenly spaced by key."""
@@ -63,7 +64,7 @@ class DataFacts:
         return sum(self.counts[split].values())
 
 
-def look(uri: str, model: str, on_event: OnEvent) -> DataFacts:
+def look(uri: str, model: str, on_event: OnEvent, s3: S3Settings = ENVIRONMENT) -> DataFacts:
     """Return the facts about the dataset at `uri` for a model.
 
     Raises:
@@ -72,7 +73,7 @@ def look(uri: str, model: str, on_event: OnEvent) -> DataFacts:
         StoreError: the bucket cannot be read.
     """
     preprocess = preprocess_of(ModelConfig(name=model, weights="none"))
-    manifest = _listed(uri, on_event)
+    manifest = _listed(uri, on_event, s3)
     samples = apply_splits(manifest.samples, DataConfig(uri=uri))
     train = [sample for sample in samples if sample.split == "train"]
     return DataFacts(
@@ -80,15 +81,15 @@ def look(uri: str, model: str, on_event: OnEvent) -> DataFacts:
         counts={split: _by_class(samples, split, manifest.classes) for split in SPLITS},
         brought=tuple(split for split in SPLITS if any(sample.split == split for sample in manifest.samples)),
         remote_bytes=sum(info.size for info in manifest.objects.values()),
-        images=_opened(_spaced(train), on_event),
+        images=_opened(_spaced(train), on_event, s3),
         model_px=preprocess.image_px,
         center_crop=preprocess.image_px / preprocess.resize_px if preprocess.crop_mode == "center" else None,
     )
 
 
-def _listed(uri: str, on_event: OnEvent) -> Manifest:
+def _listed(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifest:
     """List images in a bucket where they are; archives have to be fetched."""
-    return scan(uri, on_event, stream=names_objects(uri) and not is_packed(uri))
+    return scan(uri, on_event, stream=names_objects(uri) and not is_packed(uri, s3), s3=s3)
 
 
 def _by_class(samples: Sequence[Sample], split: str, classes: Sequence[str]) -> dict[str, int]:
@@ -101,11 +102,11 @@ def _spaced(samples: Sequence[Sample]) -> list[Sample]:
     return list(samples[::step])
 
 
-def _opened(samples: Sequence[Sample], on_event: OnEvent) -> ImageFacts:
+def _opened(samples: Sequence[Sample], on_event: OnEvent, s3: S3Settings) -> ImageFacts:
     max_pixels = DataConfig.model_fields["max_pixels"].default
     sizes, grey, unreadable = [], 0, 0
     with ThreadPoolExecutor(_THREADS) as pool:
-        opened = pool.map(lambda sample: _image(sample, max_pixels), samples)
+        opened = pool.map(lambda sample: _image(sample, max_pixels, s3), samples)
         for done, image in enumerate(opened, start=1):
             on_event(Work("looking at images", done, len(samples)))
             if image is None:
@@ -118,10 +119,10 @@ def _opened(samples: Sequence[Sample], on_event: OnEvent) -> ImageFacts:
     return ImageFacts(len(samples), grey, unreadable, round(short), float(aspect))
 
 
-def _image(sample: Sample, max_pixels: int) -> tuple[tuple[int, int], bool] | None:
+def _image(sample: Sample, max_pixels: int, s3: S3Settings) -> tuple[tuple[int, int], bool] | None:
     """Return the size of an image and whether it is grey; None if it cannot be decoded."""
     try:
-        image = decode(sample.path, max_pixels)
+        image = decode(sample.path, max_pixels, s3=s3)
     except BadImage:
         return None
     return image.size, _is_grey(image)

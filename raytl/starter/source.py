@@ -13,7 +13,7 @@ from raytl.config.machine import SETTINGS, assignment
 from raytl.config.override import assignments
 from raytl.errors import ConfigError
 from raytl.events import OnEvent, ignore
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 from raytl.uris import ARCHIVE_SUFFIXES, TABLE_SUFFIXES, has_scheme
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def draft_from(
     uri = str(source)
     _refuse_other_files(uri)
     values = assignments(overrides)
-    reach(load_machine({key: value for key, value in values.items() if key in _STORAGE}).storage)
+    s3 = S3Settings.of(load_machine({key: value for key, value in values.items() if key in _STORAGE}).storage)
     name = str(model or values.get("model.name") or DEFAULT_MODEL)
-    found = facts.look(uri, name, on_event)
+    found = facts.look(uri, name, on_event, s3)
     head = (Choice("name", run_name(uri)), Choice("data.uri", escape(uri)), Choice("model.name", name))
     return Draft((*head, *rules.choices(found)), tuple(rules.notes(found)))
 
