@@ -295,7 +295,10 @@ def test_a_pipe_among_the_images_of_a_run_is_not_waited_for(run: RunFolder) -> N
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"optim.lr": 1e-3, "storage.uri": "s3://else/where"}, r"storage\.uri: not a key of the search space; expected"),
+        (
+            {"optim.lr": 1e-3, "storage.uri": "s3://else/where"},
+            r"storage\.uri: not a key of the search space; expected",
+        ),
         ({"compute.cluster": "host:1"}, r"compute\.cluster: not a key of the search space"),
         ({"model.weights": "/etc/passwd"}, r"model\.weights: not a key of the search space"),
         ({"optim.lr": 1e3}, r"optim\.lr: found 1000\.0; expected 0\.0001 to 0\.01"),

@@ -204,7 +204,9 @@ def test_what_only_looks_like_a_secret_is_a_value(key: str, value: str, tmp_path
 def test_a_trial_s_override_with_a_secret_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
-    with pytest.raises(ConfigError, match=r"override optim\.name: found 'https://me:\*\*\*@h', which contains a secret"):
+    with pytest.raises(
+        ConfigError, match=r"override optim\.name: found 'https://me:\*\*\*@h', which contains a secret"
+    ):
         override(load_experiment(path), {"optim.name": f"https://me:{MARK}@h"})
 
 
