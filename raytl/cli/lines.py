@@ -31,7 +31,7 @@ def line(event: Event) -> Text:
             return trial(event)
         case TrialReady():
             return Text(
-                f"{event.trainable:,} trainable parameters at the end; cached features: {event.shared}", style="dim"
+                f"{event.trainable:,} trainable parameters at the end; cached features: {event.features}", style="dim"
             )
         case Message():
             mark = "" if event.level == "info" else f"{event.level}: "

@@ -24,8 +24,8 @@ from raytl.evaluation.predict import predict
 from raytl.events import Message, Recorder
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
-from raytl.retrain import tick as tick_module
-from raytl.retrain.after import following
+from raytl.retrain import context
+from raytl.retrain.after import after_tick
 from raytl.retrain.page.write import _picture
 from raytl.retrain.tick import TickFailed
 from raytl.retrain.ticks import Tick, write_tick
@@ -146,7 +146,7 @@ def test_a_version_that_names_a_secret_of_the_environment_does_not_get_it(
     days.add(10)
     watcher = Recorder()
     with pytest.raises(TickFailed, match=r"model\.name: found '\$\{AWS_SECRET_ACCESS_KEY\}'") as caught:
-        days.tick(watcher, after=following(days.experiment, watcher))
+        days.tick(watcher, after=after_tick(days.experiment, watcher))
     assert len(hook.requests) == 1
     diff = raytl("models", "diff", days.registry.uri, "1", "2")
     assert (diff.code, diff.out) == (2, "")
@@ -168,7 +168,7 @@ def test_a_tick_publishes_its_own_run_whatever_its_record_says(
         if tick.stage == "trained":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tick_module, "write_tick", elsewhere)
+    monkeypatch.setattr(context, "write_tick", elsewhere)
     with pytest.raises(KeyboardInterrupt):
         days.tick()
     monkeypatch.undo()
