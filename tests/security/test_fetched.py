@@ -217,7 +217,7 @@ def test_a_run_that_names_a_cluster_does_not_make_evaluate_connect_to_it(
         evaluate(run.root, split="val", workers=2, resamples=20, on_event=watcher)
     assert said == []
     assert _warnings(watcher) == [
-        f"the run was made with compute.cluster {address}; ignored, as a run sets nothing on this machine: "
+        f"the run was made with compute.cluster {address}; ignored, because a run changes no setting of this machine; "
         f"pass --set compute.cluster={address} to use it"
     ]
 
@@ -273,7 +273,7 @@ def test_predict_follows_no_limit_of_a_run(
     watcher = Recorder()
     assert len(predict(run.root, photo, on_event=watcher).paths) == 1
     assert _warnings(watcher) == [
-        "the run was made with data.max_pixels 1; ignored, as a run sets nothing on this machine: "
+        "the run was made with data.max_pixels 1; ignored, because a run changes no setting of this machine; "
         "pass --set data.max_pixels=1 to use it"
     ]
     done = raytl("predict", run.root, photo, "--set", "data.max_pixels=1")
@@ -295,9 +295,12 @@ def test_a_pipe_among_the_images_of_a_run_is_not_waited_for(run: RunFolder) -> N
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"optim.lr": 1e-3, "storage.uri": "s3://else/where"}, r"storage\.uri: no key of the search space; expected"),
-        ({"compute.cluster": "host:1"}, r"compute\.cluster: no key of the search space"),
-        ({"model.weights": "/etc/passwd"}, r"model\.weights: no key of the search space"),
+        (
+            {"optim.lr": 1e-3, "storage.uri": "s3://else/where"},
+            r"storage\.uri: not a key of the search space; expected",
+        ),
+        ({"compute.cluster": "host:1"}, r"compute\.cluster: not a key of the search space"),
+        ({"model.weights": "/etc/passwd"}, r"model\.weights: not a key of the search space"),
         ({"optim.lr": 1e3}, r"optim\.lr: found 1000\.0; expected 0\.0001 to 0\.01"),
         ({"optim.lr": "fast"}, r"optim\.lr: found 'fast'"),
         ({"augment.strength": True}, r"augment\.strength: found True; expected 0 \| 0\.25"),
