@@ -14,30 +14,17 @@ from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
 from raytl.events import OnEvent
+from raytl.pages import embedded, render
 from raytl.run import journal
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.run_store import RunStore
 from raytl.sanitize import printable
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.template import embedded, render
 from raytl.training.records import SUMMARY_FORMAT
 
 if TYPE_CHECKING:
     from raytl.evaluation.report import Report
-
-_PAGE = """
-<div class="raytl"><style>{{ style }}</style>
-<h3>{{ run.experiment.name }}</h3>
-<p class="soft">{{ run.uri }}: {{ run.status }}, best epoch {{ run.best_epoch }} of {{ run.epochs }}</p>
-<table><tr><th>metric</th><th>value</th></tr>
-{% for name, value in run.metrics.items() %}
-<tr><td>{{ name }}</td><td>{{ "%.4g" | format(value) }}</td></tr>
-{% endfor %}
-</table>
-{% if curves %}<img alt="Learning curves" src="{{ curves }}">{% endif %}
-</div>
-"""
 
 
 @dataclass(frozen=True)
@@ -122,7 +109,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return the metrics and the learning curves as HTML; notebooks call this."""
-        return render(_PAGE, run=self, curves=embedded(self._local_copy().curves))
+        return render("raytl.api", "run.html.j2", run=self, curves=embedded(self._local_copy().curves))
 
 
 def s3_of(machine: Machine | None) -> S3Settings:

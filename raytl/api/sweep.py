@@ -11,9 +11,9 @@ from typing import Any, Literal
 from raytl.api.run import Run
 from raytl.api.table import table
 from raytl.config.source import scalar
+from raytl.pages import render
 from raytl.sanitize import printable
 from raytl.search.summary import SweepResult
-from raytl.template import render
 
 _OWN = (
     "number",
@@ -29,24 +29,6 @@ _OWN = (
     "folder",
 )
 _MAX_ROWS = 20
-
-_PAGE = """
-<div class="raytl"><style>{{ style }}</style>
-<h3>{{ sweep.uri }}</h3>
-<p>Trial {{ sweep.best.number }} reached {{ sweep.metric }} {{ "%.4g" | format(sweep.best.value) }}. Winner:
-trial {{ sweep.winner_number }}, {{ sweep.reason }}.</p>
-<table><tr><th>trial</th><th>state</th><th>{{ sweep.metric }}</th><th>epochs</th>
-{% for key in keys %}<th>{{ key }}</th>{% endfor %}</tr>
-{% for trial in trials %}
-<tr><td>{{ trial.number }}</td><td>{{ trial.state }}</td>
-<td>{{ "–" if trial.value is none else "%.4g" | format(trial.value) }}</td><td>{{ trial.epochs }}</td>
-{% for key in keys %}<td>{{ trial.overrides.get(key, "") }}</td>{% endfor %}</tr>
-{% endfor %}
-</table>
-{% if hidden %}<p class="soft">{{ hidden }} more trials.</p>{% endif %}
-<p class="soft">Report: {{ sweep.report }}</p>
-</div>
-"""
 
 
 @dataclass(frozen=True)
@@ -100,7 +82,14 @@ class Sweep:
         lower = -1 if self.best.value == max((t.value for t in trials if t.value is not None), default=None) else 1
         trials.sort(key=lambda trial: (trial.value is None, lower * (trial.value or 0.0), trial.number))
         keys = sorted({key for trial in trials for key in trial.overrides})
-        return render(_PAGE, sweep=self, keys=keys, trials=trials[:_MAX_ROWS], hidden=max(0, len(trials) - _MAX_ROWS))
+        return render(
+            "raytl.api",
+            "sweep.html.j2",
+            sweep=self,
+            keys=keys,
+            trials=trials[:_MAX_ROWS],
+            hidden=max(0, len(trials) - _MAX_ROWS),
+        )
 
 
 def sweep_of(result: SweepResult, uri: str, trials_csv: Path, winner: Run) -> Sweep:
