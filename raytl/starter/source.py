@@ -71,7 +71,8 @@ def draft_from(
     name = str(model or values.get("model.name") or DEFAULT_MODEL)
     found = facts.look(uri, name, on_event, s3)
     head = (Choice("name", run_name(uri)), Choice("data.uri", escape(uri)), Choice("model.name", name))
-    return Draft((*head, *rules.choices(found)), tuple(rules.notes(found)))
+    storage = (Choice(key, value) for key, value in values.items() if key in _STORAGE)
+    return Draft((*head, *rules.choices(found), *storage), tuple(rules.notes(found)))
 
 
 def run_name(uri: str) -> str:

@@ -29,6 +29,7 @@ storage: {{uri: s3://{bucket}/runs}}
 retrain: {{registry: s3://{bucket}/models}}
 """
 ARGUMENTS = {
+    "init": (f"s3://{BUCKET}/data",),
     "check": ("tiny.yaml",),
     "train": ("tiny.yaml",),
     "tune": ("tiny.yaml", "--dry-run"),
@@ -41,11 +42,27 @@ ARGUMENTS = {
     "models promote": (f"s3://{BUCKET}/models", "1"),
     "models rollback": (f"s3://{BUCKET}/models",),
     "models gc": (f"s3://{BUCKET}/models",),
+    "runs": (f"s3://{BUCKET}/runs",),
+    "compare": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/runs/tiny"),
     "sync": (f"s3://{BUCKET}/data",),
     "doctor": ("--bucket", f"s3://{BUCKET}/data", "--address", "none"),
     "submit": ("train", "tiny.yaml", "--dry-run"),
 }
-REACHING = ("check", "sync", "doctor", "train", "tune", "evaluate", "predict", "models list", "models gc", "retrain")
+REACHING = (
+    "init",
+    "check",
+    "sync",
+    "doctor",
+    "train",
+    "tune",
+    "evaluate",
+    "predict",
+    "runs",
+    "compare",
+    "models list",
+    "models gc",
+    "retrain",
+)
 """Verbs that end well on a bucket with photos, in this order."""
 NO_URI = {"schema", "jobs", "status", "logs", "stop", "cluster render", "cluster ask"}
 
