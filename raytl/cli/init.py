@@ -22,11 +22,11 @@ def init(
         typer.Argument(metavar="IMAGES", help="A folder, an s3:// URI, an archive or a manifest.", show_default=False),
     ],
     model: Model = None,
+    set_: Settings = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write to this file instead of standard output.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE if it exists.")] = False,
-    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Write an experiment file for your images.
@@ -37,7 +37,7 @@ def init(
     terminal = Terminal.open(json)
     with guarded(terminal):
         _check(out, force)
-        s3_settings(set_)
+        s3_settings(set_)  # other keys cannot take effect
         with watching(terminal.err) as on_event:
             draft = draft_from(images, model, set_ or (), on_event)
         if out is None:

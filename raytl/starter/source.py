@@ -59,7 +59,7 @@ def draft_from(
 ) -> Draft:
     """Return the draft of an experiment on the images at `source`; see `experiment_from`.
 
-    Of `overrides`, those count that say how a bucket is reached, and model.name.
+    Of `overrides`, only model.name and storage.* count; the latter are written into the draft.
     """
     from raytl.starter import facts, rules  # torch and timm take their time to import
     from raytl.starter.draft import Choice, Draft

@@ -29,12 +29,14 @@ storage: {{uri: s3://{bucket}/runs}}
 retrain: {{registry: s3://{bucket}/models}}
 """
 ARGUMENTS = {
-    "init": (f"s3://{BUCKET}/data",),
+    "init": (f"s3://{BUCKET}/data", "--model", "test_resnet"),
     "check": ("tiny.yaml",),
     "train": ("tiny.yaml",),
     "tune": ("tiny.yaml", "--dry-run"),
     "evaluate": (f"s3://{BUCKET}/runs/tiny",),
     "predict": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red"),
+    "runs": (f"s3://{BUCKET}/runs",),
+    "compare": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/runs/tiny"),
     "retrain": ("tiny.yaml", "--dry-run"),
     "models list": (f"s3://{BUCKET}/models",),
     "models show": (f"s3://{BUCKET}/models",),
@@ -42,27 +44,14 @@ ARGUMENTS = {
     "models promote": (f"s3://{BUCKET}/models", "1"),
     "models rollback": (f"s3://{BUCKET}/models",),
     "models gc": (f"s3://{BUCKET}/models",),
-    "runs": (f"s3://{BUCKET}/runs",),
-    "compare": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/runs/tiny"),
     "sync": (f"s3://{BUCKET}/data",),
     "doctor": ("--bucket", f"s3://{BUCKET}/data", "--address", "none"),
     "submit": ("train", "tiny.yaml", "--dry-run"),
 }
 REACHING = (
-    "init",
-    "check",
-    "sync",
-    "doctor",
-    "train",
-    "tune",
-    "evaluate",
-    "predict",
-    "runs",
-    "compare",
-    "models list",
-    "models gc",
-    "retrain",
-)
+    "init", "check", "sync", "doctor", "train", "tune", "evaluate", "predict", "runs", "compare", "models list",
+    "models gc", "retrain",
+)  # fmt: skip
 """Verbs that end well on a bucket with photos, in this order."""
 NO_URI = {"schema", "jobs", "status", "logs", "stop", "cluster render", "cluster ask"}
 
