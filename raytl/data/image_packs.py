@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.errors import DataError
+from raytl.store import lru
 from raytl.store.cache import cache_root
 from raytl.stored import Format
 from raytl.stored.bounds import Count
@@ -129,17 +130,16 @@ def evict_for(needed: int, limit: int) -> bool:
 
 def _evict_for(needed: int, limit: int) -> bool:
     _remove_leftovers()
-    sizes = {path.parent: _bytes(path.parent) for path in sorted(root().glob("*/*/pack.json"), key=_last_use)}
-    total = sum(sizes.values())
-    for folder, size in sizes.items():
-        if total + needed <= limit and _fits_on_disk(needed):
-            break
-        if _evict(folder):
-            total -= size
-    return total + needed <= limit and _fits_on_disk(needed)
+    entries = [lru.Entry(path.parent, _bytes(path.parent), _last_used(path)) for path in root().glob("*/*/pack.json")]
+
+    def fits(total: int) -> bool:
+        return total + needed <= limit and _fits_on_disk(needed)
+
+    evicted = lru.evict(entries, fits, _evict)
+    return fits(sum(entry.size_bytes for entry in entries) - sum(entry.size_bytes for entry in evicted))
 
 
-def _last_use(marker: Path) -> float:
+def _last_used(marker: Path) -> float:
     try:
         return marker.stat().st_mtime
     except OSError:

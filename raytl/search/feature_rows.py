@@ -27,6 +27,7 @@ from torch import Tensor
 from raytl.disk import writing
 from raytl.errors import DiskError, RunError
 from raytl.run.atomic import write_json
+from raytl.store import lru
 from raytl.store.cache import cache_root
 from raytl.stored import Format
 from raytl.stored.bounds import within
@@ -177,14 +178,11 @@ def make_room(needed: float, limit_bytes: float) -> None:
     """Drop the sets that were used longest ago, but none in use, until `needed` bytes more stay within the bound."""
     guard = Lock(root() / ".lock")
     guard.alone()
-    cards = sorted(root().glob(f"*/{_CARD}"), key=lambda card: card.stat().st_mtime)
-    sizes = {card: (card.parent / _ROWS).stat().st_size for card in cards}
-    total = sum(sizes.values()) + needed
-    for card in cards:
-        if total <= limit_bytes:
-            return
-        if _evicted(card.parent):
-            total -= sizes[card]
+    entries = [
+        lru.Entry(card.parent, (card.parent / _ROWS).stat().st_size, card.stat().st_mtime)
+        for card in root().glob(f"*/{_CARD}")
+    ]
+    lru.evict(entries, lambda total: total + needed <= limit_bytes, _evicted)
 
 
 def _evicted(folder: Path) -> bool:
