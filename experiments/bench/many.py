@@ -31,7 +31,7 @@ RANKS = NODES * GPUS
 STEP_EVENTS_S = 2
 """Events a second that the leading rank tells (raytl.training.steps)."""
 BEAT_EVERY_S = 4
-"""Seconds between two beats of a rank, but for the leading one (raytl.cluster.pulse)."""
+"""Seconds between two heartbeats of a rank other than 0 (raytl.cluster.heartbeat_sender)."""
 MODEL_BYTES = 100e6
 """Weights of a network such as ResNet-50 in fp32; a last checkpoint has them three times (AdamW)."""
 S3_GETS_S, S3_PUTS_S, NODE_BYTES_S = 5500, 3500, 1.25e9
@@ -39,12 +39,13 @@ S3_GETS_S, S3_PUTS_S, NODE_BYTES_S = 5500, 3500, 1.25e9
 
 
 def channel(senders: int, each: int) -> dict[str, float]:
-    """Events/s that the channel's actor takes and hands on, from `senders` in a few processes, all at once."""
+    """Events/s that the coordinator actor receives and forwards, from `senders` in a few processes, all at once."""
     import ray
 
-    from raytl.cluster.channel import channel as opened
+    from raytl.cluster.coordinator import EventSender, coordinator
     from raytl.cluster.session import session
     from raytl.events import Event, Message
+    from raytl.worker_status import WorkerStatus
 
     heard: list[float] = []
 
@@ -57,8 +58,8 @@ def channel(senders: int, each: int) -> dict[str, float]:
 
     processes = 4
     with session("local"):
-        with opened(hear) as here:
-            sender = here.line
+        with coordinator(hear) as workers:
+            sender = EventSender(workers.actor, WorkerStatus())
             flooding = ray.remote(num_cpus=0.1)(flood)
             ray.get([flooding.remote(sender, 1) for _ in range(processes)])
             began = time.perf_counter()

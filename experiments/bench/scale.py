@@ -164,7 +164,7 @@ def started(nodes: Nodes, size: Size, number: int) -> dict[str, float]:
     name = f"startup-{number}"
     file, run = experiment(replace(size, epochs=50), 2, name, cluster="auto"), ROOT / "runs" / name
     packed, made = pack(load_experiment(file), Path("raytl").resolve())
-    spec = job_spec("train", made, packed, supply="code", version="bench", user="bench", commit="")
+    spec = job_spec("train", made, packed, code_source="checkout", version="bench", user="bench", commit="")
     spec = replace(
         spec, entrypoint=f"env RAYTL_CACHE={ROOT / 'cache'} python -m experiments.bench.scale_side ray {file}"
     )

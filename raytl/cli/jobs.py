@@ -1,4 +1,4 @@
-"""`raytl jobs`, `status`, `logs`, `stop`: what was submitted to a cluster."""
+"""`raytl jobs`, `status`, `logs`, `stop`: the jobs of a cluster."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="The cluster's job server, http(s)://head:8265; RAY_API_SERVER_ADDRESS where left out.",
+        help="The cluster's job server, http(s)://head:8265; default: RAY_API_SERVER_ADDRESS.",
         show_default=False,
     ),
 ]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job, as `raytl jobs` lists it.", show_default=False)]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, see `raytl jobs`.", show_default=False)]
 _LINES = 12
-_COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "STOPPED": "yellow", "RUNNING": "cyan", "PENDING": "dim"}
+_COLORS = {"SUCCEEDED": "green", "FAILED": "red", "STOPPED": "yellow", "RUNNING": "cyan", "PENDING": "dim"}
 
 
 def jobs(address: Address = None, json: Json = False) -> None:
-    """List what raytl submitted to a cluster, the newest first."""
+    """List the jobs that raytl submitted to a cluster, newest first."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        found = attached(address).all()
-        made = table(("job", "status", "started", "took", "run"), right=("took",))
-        for state in found:
-            made.add_row(
-                Text(state.id), _status(state), _started(state), _took(state), Text(state.metadata.get("run", ""))
+        states = connect(address).all()
+        rows = table(("job", "status", "started", "duration", "run"), right=("duration",))
+        for state in states:
+            rows.add_row(
+                Text(state.id), _status(state), _started(state), _duration(state), Text(state.metadata.get("run", ""))
             )
-        terminal.show(made if found else Text("no jobs"))
-        terminal.result({"jobs": [asdict(state) for state in found]})
+        terminal.show(rows if states else Text("no jobs"))
+        terminal.result({"jobs": [asdict(state) for state in states]})
 
 
 def status(job: JobId, address: Address = None, json: Json = False) -> None:
-    """Show one job: its state, and the last lines that it said."""
+    """Show the status of a job and the last lines of its log."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        cluster = attached(address)
+        cluster = connect(address)
         state = cluster.state(job)
         lines = cluster.logs(job).splitlines()[-_LINES:]
         terminal.show(*job_facts(state), Text("\n".join(lines)))
@@ -60,68 +60,68 @@ def status(job: JobId, address: Address = None, json: Json = False) -> None:
 
 def logs(
     job: JobId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the job ends.")] = False,
     address: Address = None,
     json: Json = False,
 ) -> None:
-    """Print what a job said; with --follow, what it says. Ctrl-C leaves, and the job goes on."""
+    """Print the log of a job. With --follow, Ctrl-C detaches and the job continues."""
     terminal = Terminal.open(json)
-    with guarded(terminal, interrupted=f"left; the job goes on: {command('raytl', 'logs', job, '--follow')}"):
-        cluster = attached(address)
-        said = cluster.follow(cluster.state(job).id) if follow else iter([cluster.logs(job)])
-        parts = []
-        for piece in said:
-            parts.append(piece)
-            terminal.text(piece)
-        terminal.result({"id": job, "log": "".join(parts)})
+    with guarded(terminal, interrupted=f"detached; the job continues: {command('raytl', 'logs', job, '--follow')}"):
+        cluster = connect(address)
+        chunks = cluster.follow(cluster.state(job).id) if follow else iter([cluster.logs(job)])
+        printed = []
+        for chunk in chunks:
+            printed.append(chunk)
+            terminal.text(chunk)
+        terminal.result({"id": job, "log": "".join(printed)})
 
 
 def stop(job: JobId, address: Address = None, json: Json = False) -> None:
-    """Stop a job. Its run keeps its last checkpoint, and the same submission goes on from there."""
+    """Stop a job. Its run keeps the last checkpoint; submit the same job again to resume."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        cluster = attached(address)
-        if cluster.state(job).alive:
+        cluster = connect(address)
+        if cluster.state(job).active:
             cluster.stop(job)
-        state = ended(cluster, job, _STOPPING_S)
+        state = wait_for_end(cluster, job, _STOP_TIMEOUT_S)
         terminal.show(*job_facts(state))
         terminal.result(asdict(state))
 
 
-_STOPPING_S = 30.0
+_STOP_TIMEOUT_S = 30.0
 
 
-def attached(address: str | None) -> Jobs:
-    """The cluster's jobs."""
+def connect(address: str | None) -> Jobs:
+    """Return a client of the cluster's job server."""
     from raytl.jobs.client import Jobs, find_token
 
     return Jobs(address, find_token())
 
 
-def followed(terminal: Terminal, cluster: Jobs, job: str) -> JobState:
-    """What the job says goes to standard error as it comes; the job once it has ended."""
-    for piece in cluster.follow(job):
-        terminal.err.print(Text(piece), end="", soft_wrap=True)
-    return ended(cluster, job, _STOPPING_S)
+def follow(terminal: Terminal, cluster: Jobs, job: str) -> JobState:
+    """Print the job's log to standard error until it ends; return its final state."""
+    for chunk in cluster.follow(job):
+        terminal.err.print(Text(chunk), end="", soft_wrap=True)
+    return wait_for_end(cluster, job, _STOP_TIMEOUT_S)
 
 
-def ended(cluster: Jobs, job: str, seconds: float) -> JobState:
-    """The job once it has ended, or as it is after so long."""
-    until = time.monotonic() + seconds
-    while (state := cluster.state(job)).alive and time.monotonic() < until:
+def wait_for_end(cluster: Jobs, job: str, timeout_s: float) -> JobState:
+    """Return the job's state once it has ended, or its current state after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    while (state := cluster.state(job)).active and time.monotonic() < deadline:
         time.sleep(0.5)
     return state
 
 
 def job_facts(state: JobState) -> list[RenderableType]:
-    """One job for people."""
+    """Return one job as a table."""
     rows = [("job", state.id), ("status", state.status.lower())]
-    if not state.alive and state.exit_code is not None:
+    if not state.active and state.exit_code is not None:
         rows.append(("exit code", str(state.exit_code)))
     if state.status == "FAILED" and state.message:
-        rows.append(("said", state.message.strip().splitlines()[0][:200]))
-    rows += [("started", _started(state)), ("took", _took(state)), ("run", state.metadata.get("run", ""))]
-    if state.alive:
+        rows.append(("error", state.message.strip().splitlines()[0][:200]))
+    rows += [("started", _started(state)), ("duration", _duration(state)), ("run", state.metadata.get("run", ""))]
+    if state.active:
         rows.append(
             ("next", f"{command('raytl', 'logs', state.id, '--follow')}    {command('raytl', 'stop', state.id)}")
         )
@@ -129,14 +129,14 @@ def job_facts(state: JobState) -> list[RenderableType]:
 
 
 def _status(state: JobState) -> Text:
-    return Text(state.status.lower(), style=_COLOURS.get(state.status, ""))
+    return Text(state.status.lower(), style=_COLORS.get(state.status, ""))
 
 
 def _started(state: JobState) -> str:
     return "" if state.started_s is None else datetime.fromtimestamp(state.started_s).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _took(state: JobState) -> str:
+def _duration(state: JobState) -> str:
     if state.started_s is None:
         return ""
     return duration((state.ended_s or time.time()) - state.started_s)

@@ -1,17 +1,21 @@
-"""Ray's door: a quiet session on an embedded or a running cluster, and a gang of workers in it.
+"""The only package that drives Ray: a quiet session and a group of workers in one torch process group.
 
-session     start or join Ray, silently, and leave it as it was found
-machines    what the cluster has now
-placement   (pure) how many workers there is room for, and what each reserves
-room        that reserved, or waited for while the cluster makes it
-channel     events from the workers to whoever watches on the driver, and what they are asked in return
-beat        (values) what a worker says of itself, and what it may be asked for
-pulse       the worker's end of that: what this process is doing, noted as it goes
-hang        (pure) who holds up whom, when no worker gets on
-watch       the driver's look at them: machines that leave or come, workers that hang
-interface   the network interface that has an address
-network     the process group on the right interface, closed to others on one machine
-trainer     Ray Train's trainer without the actors that are not needed
-gang        run one function on N workers in one process group, and replace them when they are lost
-verdict     (pure) what the end of an attempt means: again, or the end, and who pays for it
+session           start or join Ray without output; clean up at the end
+temp_dir          the temporary directory of an embedded Ray
+machines          the live machines of the cluster
+placement         (pure) the number of workers that fit and the resources of each
+reservation       placement groups for them; waits while the cluster scales up
+autoscaler        requests GPUs from Ray's autoscaler
+coordinator       an actor between workers and driver: events, heartbeats, requests
+heartbeat         (values) a worker's heartbeat and the driver's request
+heartbeat_sender  the thread that sends a worker's status as heartbeats
+hang              (pure) which worker hangs, when none makes progress
+watch             the driver's watch over draining nodes, new machines and hangs
+interface         the network interface of an address
+network           the torch process group on that interface, closed to other users
+trainer           Ray Train's trainer without unneeded actors
+worker_group      runs one function on N workers and replaces lost ones
+retry             (pure) retry or give up after an attempt, and which budget pays
+metrics           events as Prometheus metrics
+on_each_node      runs functions on every node, for diagnostics
 """

@@ -1,4 +1,4 @@
-"""What a worker says of itself every few seconds, and what it may be asked for in return; values."""
+"""The heartbeat of a worker and the request that the driver may answer with, as values."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """`pause`: store a checkpoint after this step and come back; `end`: leave at once, nothing more is to be written.
+class DriverRequest:
+    """`pause`: save a checkpoint after this step and return; `exit`: leave at once and write nothing more.
 
-    `cause` says what for: machines that go away (preemption), more of them (resize), or workers that hang (failure).
+    `cause` is preemption (nodes are draining), resize (room for more workers) or failure (workers hang).
     """
 
-    what: Literal["pause", "end"]
+    action: Literal["pause", "exit"]
     reason: str
     cause: Literal["preemption", "resize", "failure"] = "failure"
 
-    def goes_beyond(self, before: Ask | None) -> bool:
-        """True when this is to be asked after `before` was: once, but for the end of workers that do not pause."""
-        return before is None or (self.what, before.what) == ("end", "pause")
+    def supersedes(self, previous: DriverRequest | None) -> bool:
+        """True if this must be sent after `previous`: the first request, or an exit for workers that do not pause."""
+        return previous is None or (self.action, previous.action) == ("exit", "pause")
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """One worker: who and where it is, and what it has been doing for `still_s` seconds without getting on.
+    """One worker: its identity, its activity, and for how many seconds it has made no progress (`stalled_s`).
 
-    `waits` says that it is in a collective, so that others hold it up. `line` is where in the code it is when it has been
-    still for long. `silent_s` is the age of the beat itself.
+    `in_collective` is True while it waits for its peers. `location` is the current line of code once it stalls. `age_s` is
+    the age of the heartbeat itself.
     """
 
     rank: int
     host: str
     node: str
     pid: int
-    doing: str
-    waits: bool
-    still_s: float
-    line: str = ""
-    silent_s: float = 0.0
+    activity: str
+    in_collective: bool
+    stalled_s: float
+    location: str = ""
+    age_s: float = 0.0

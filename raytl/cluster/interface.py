@@ -1,4 +1,4 @@
-"""Which network interface has an address; apart from `network`, whose imports take seconds."""
+"""The network interface of an address; separate from `network`, whose imports take seconds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import psutil
 
 
 def interface_of(address: str) -> str | None:
-    """The network interface that has this address, such as `eth0`."""
-    found = psutil.net_if_addrs().items()
-    return next((name for name, has in found if any(each.address == address for each in has)), None)
+    """Return the network interface that has this address, such as `eth0`."""
+    interfaces = psutil.net_if_addrs().items()
+    return next((name for name, bound in interfaces if any(each.address == address for each in bound)), None)

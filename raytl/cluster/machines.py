@@ -1,4 +1,4 @@
-"""The machines of the current session's cluster, as Ray knows them now."""
+"""The live machines of the current session's cluster, as Ray reports them."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from dataclasses import dataclass
 
 from raytl.cluster.placement import Size
 
-_PATIENCE_S = 3.0
+_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One that Ray holds for alive: all that it has, and what of it is free; `leaves` says that Ray was told to drain it."""
+    """A machine that Ray considers alive: its total and its free resources, and whether Ray is draining it."""
 
     id: str
     size: Size
     free: Size
-    leaves: bool = False
+    draining: bool = False
     address: tuple[str, int] = ("", 0)
 
     def answers(self) -> bool:
-        """True when its raylet does; Ray itself takes some seconds to notice that it does not."""
-        with contextlib.suppress(OSError), socket.create_connection(self.address, timeout=_PATIENCE_S):
+        """True if its raylet accepts a connection; Ray takes some seconds to notice a dead one."""
+        with contextlib.suppress(OSError), socket.create_connection(self.address, timeout=_TIMEOUT_S):
             return True
         return False
 
 
 def machines() -> list[Machine]:
-    """Every machine that is alive."""
+    """Return every live machine."""
     import ray
     from ray._private.state import available_resources_per_node, state
 
-    draining, free = state.get_draining_nodes(), available_resources_per_node()
+    draining_ids, free = state.get_draining_nodes(), available_resources_per_node()
     return [
         Machine(
             id=node["NodeID"],
             size=_size(node["Resources"]),
             free=_size(free.get(node["NodeID"], {})),
-            leaves=node["NodeID"] in draining,
+            draining=node["NodeID"] in draining_ids,
             address=(node["NodeManagerAddress"], node["NodeManagerPort"]),
         )
         for node in ray.nodes()

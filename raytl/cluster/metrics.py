@@ -1,6 +1,6 @@
-"""A run's numbers for dashboards, through Ray's own Prometheus exporter: what its events tell, on the driver.
+"""Metrics of a run for dashboards: the driver's events, exported through Ray's Prometheus exporter.
 
-Names are exported with Ray's prefix (`ray_raytl_loss`). `clusters/grafana/raytl.json` shows them.
+Ray adds a prefix to the names (`ray_raytl_loss`). `clusters/grafana/raytl.json` displays them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, Literal
 
 from raytl.events import EpochEnded, Event, ImagesOpened, OnEvent, Restarted, Step, TrialChanged, Work
 
-_MOST_TRIALS = 200
-"""Trials beyond these have one series together: Prometheus keeps every series for weeks."""
-_made: dict[str, Any] = {}
-"""Ray's metrics by name: a process has each once, whatever number of runs it does."""
+_MAX_TRIAL_SERIES = 200
+"""Later trials share one series, because Prometheus keeps every series for weeks."""
+_ray_metrics: dict[str, Any] = {}
+"""Ray's metric objects by name: a process may create each once, for all its runs."""
 STATES = ("running", "waiting", "complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What a metric is: a gauge is as it is now, a counter grows. `tags` beside the run's name."""
+class Definition:
+    """A metric's kind, help text and tags; the run's name is a tag of every metric."""
 
     kind: Literal["gauge", "counter"]
     text: str
@@ -31,29 +31,29 @@ class Meaning:
 
 
 METRICS = {
-    "raytl_images_per_second": Meaning("gauge", "Training images a second, over all workers"),
-    "raytl_loss": Meaning("gauge", "Training loss of the last step"),
-    "raytl_epoch": Meaning("gauge", "Epoch that is trained, from 1"),
-    "raytl_step": Meaning("gauge", "Steps done in this epoch"),
-    "raytl_progress": Meaning("gauge", "Share of all epochs' steps that is done, 0 to 1"),
-    "raytl_loader_ready_batches": Meaning("gauge", "Batches that wait for training; 0 all the time = data is too slow"),
-    "raytl_validation": Meaning("gauge", "Validation after the last epoch", ("metric",)),
-    "raytl_epoch_seconds": Meaning("gauge", "What the last epoch took, without its validation"),
-    "raytl_cache_hits": Meaning("counter", "Images that were found decoded"),
-    "raytl_cache_misses": Meaning("counter", "Images that had to be decoded"),
-    "raytl_pulled_bytes": Meaning("counter", "Bytes pulled from buckets by the driver and by the first worker's node"),
-    "raytl_restarts": Meaning(
-        "counter", "Times that workers were replaced: after a failure, because machines left, or came", ("kind",)
+    "raytl_images_per_second": Definition("gauge", "Training images per second, all workers"),
+    "raytl_loss": Definition("gauge", "Training loss of the last step"),
+    "raytl_epoch": Definition("gauge", "Current epoch, from 1"),
+    "raytl_step": Definition("gauge", "Steps completed in the current epoch"),
+    "raytl_progress": Definition("gauge", "Completed fraction of all steps, 0 to 1"),
+    "raytl_loader_ready_batches": Definition(
+        "gauge", "Batches ready for training; constantly 0 means that loading is the bottleneck"
     ),
-    "raytl_trials": Meaning("gauge", "Trials of the sweep", ("state",)),
-    "raytl_trial_value": Meaning("gauge", "A trial's objective after its last epoch", ("trial",)),
-    "raytl_best_value": Meaning("gauge", "The sweep's best objective so far"),
+    "raytl_validation": Definition("gauge", "Validation metric after the last epoch", ("metric",)),
+    "raytl_epoch_seconds": Definition("gauge", "Duration of the last epoch, without validation"),
+    "raytl_cache_hits": Definition("counter", "Images found decoded in the cache"),
+    "raytl_cache_misses": Definition("counter", "Images decoded because the cache lacked them"),
+    "raytl_pulled_bytes": Definition("counter", "Bytes downloaded from buckets by the driver and by rank 0's node"),
+    "raytl_restarts": Definition("counter", "Worker restarts, by cause: failure, preemption or resize", ("kind",)),
+    "raytl_trials": Definition("gauge", "Trials of the sweep, by state", ("state",)),
+    "raytl_trial_value": Definition("gauge", "Objective of a trial after its last epoch", ("trial",)),
+    "raytl_best_value": Definition("gauge", "Best objective of the sweep so far"),
 }
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of a metric, and the values of its tags in their order."""
+    """A value of a metric, with the values of its tags in order."""
 
     name: str
     value: float
@@ -61,14 +61,14 @@ class Measure:
 
 
 @dataclass
-class Measured:
-    """Events as measures; remembers what counts are made of."""
+class EventMeasures:
+    """Convert events to measures; holds the state that counters and counts need."""
 
     _trials: dict[int, str] = field(default_factory=dict)
-    _pulled: dict[str, int] = field(default_factory=dict)
+    _downloaded: dict[str, int] = field(default_factory=dict)
 
     def of(self, event: Event) -> Iterator[Measure]:
-        """What the event tells."""
+        """Yield the measures of the event."""
         match event:
             case Step():
                 yield Measure("raytl_images_per_second", event.images_per_s)
@@ -84,9 +84,9 @@ class Measured:
                 yield Measure("raytl_cache_hits", event.hits)
                 yield Measure("raytl_cache_misses", event.misses)
             case Work() if event.bytes:
-                before = self._pulled.get(event.name, 0)
+                before = self._downloaded.get(event.name, 0)
                 yield Measure("raytl_pulled_bytes", event.bytes - before if event.bytes >= before else event.bytes)
-                self._pulled[event.name] = event.bytes
+                self._downloaded[event.name] = event.bytes
             case Restarted():
                 yield Measure("raytl_restarts", 1, (event.cause,))
             case TrialChanged():
@@ -98,7 +98,7 @@ class Measured:
         for state in STATES:
             yield Measure("raytl_trials", counts[state], (state,))
         if event.value is not None:
-            trial = str(event.number) if event.number < _MOST_TRIALS else "later"
+            trial = str(event.number) if event.number < _MAX_TRIAL_SERIES else "later"
             yield Measure("raytl_trial_value", event.value, (trial,))
         if event.best is not None:
             yield Measure("raytl_best_value", event.best)
@@ -113,50 +113,50 @@ def _epoch(event: EpochEnded) -> Iterator[Measure]:
 
 
 def ray_is_up() -> bool:
-    """True while this process has a Ray session."""
+    """Return True while this process has a Ray session."""
     ray: Any = sys.modules.get("ray")
     return ray is not None and bool(ray.is_initialized())
 
 
 def export_to_ray(run: str, measure: Measure) -> None:
-    """Set or raise Ray's metric of the measure's name, tagged with `run`."""
+    """Set or increment Ray's metric of the measure's name, tagged with `run`."""
     from ray.util.metrics import Counter as RayCounter
     from ray.util.metrics import Gauge as RayGauge
 
-    name, meaning = measure.name, METRICS[measure.name]
-    if name not in _made:
-        kind = RayCounter if meaning.kind == "counter" else RayGauge
-        _made[name] = kind(name, meaning.text, ("run", *meaning.tags))
-    tags = dict(zip(("run", *meaning.tags), (run, *measure.tags), strict=True))
-    if meaning.kind == "gauge":
-        _made[name].set(float(measure.value), tags=tags)
+    name, definition = measure.name, METRICS[measure.name]
+    if name not in _ray_metrics:
+        kind = RayCounter if definition.kind == "counter" else RayGauge
+        _ray_metrics[name] = kind(name, definition.text, ("run", *definition.tags))
+    tags = dict(zip(("run", *definition.tags), (run, *measure.tags), strict=True))
+    if definition.kind == "gauge":
+        _ray_metrics[name].set(float(measure.value), tags=tags)
     elif measure.value > 0:
-        _made[name].inc(float(measure.value), tags=tags)
+        _ray_metrics[name].inc(float(measure.value), tags=tags)
 
 
-def metered(
+def exporting_metrics(
     on_event: OnEvent,
     run: str,
     is_up: Callable[[], bool] = ray_is_up,
     export: Callable[[str, Measure], None] = export_to_ray,
 ) -> OnEvent:
-    """`on_event`, with what events tell exported as metrics of `run` while Ray is up. Never fails the work."""
-    measured, waiting = Measured(), _Waiting()
+    """Return a callback that exports events as metrics of `run` while Ray is up, then calls `on_event`. Never fails the work."""
+    measures, pending = EventMeasures(), _Pending()
 
-    def tell(event: Event) -> None:
+    def export_event(event: Event) -> None:
         with contextlib.suppress(Exception):
-            waiting.add(measured.of(event))
+            pending.add(measures.of(event))
             if is_up():
-                for measure in waiting.taken():
+                for measure in pending.drain():
                     export(run, measure)
         on_event(event)
 
-    return tell
+    return export_event
 
 
 @dataclass
-class _Waiting:
-    """Measures that are not exported yet: the last value of each gauge, the sum of each counter."""
+class _Pending:
+    """Measures not yet exported: the last value of each gauge, the sum of each counter."""
 
     _values: dict[tuple[str, tuple[str, ...]], float] = field(default_factory=dict)
 
@@ -166,7 +166,7 @@ class _Waiting:
             before = self._values.get((one.name, one.tags), 0.0) if counts else 0.0
             self._values[one.name, one.tags] = before + one.value
 
-    def taken(self) -> Iterator[Measure]:
+    def drain(self) -> Iterator[Measure]:
         while self._values:
             (name, tags), value = self._values.popitem()
             yield Measure(name, value, tags)

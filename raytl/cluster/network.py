@@ -1,4 +1,4 @@
-"""The process group: over the interface that Ray reaches its machines by, and unreachable for others on one machine."""
+"""The torch process group: it uses the interface of the node's Ray address; on one machine, no other user can reach it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 @dataclass
 class GroupConfig(TorchConfig):
-    """Ray Train's torch set-up, after each worker has chosen its interface."""
+    """Ray Train's torch config, set up after each worker has chosen its network interface."""
 
     @property
     def backend_cls(self) -> type[_TorchBackend]:
-        """What Ray Train sets the group up with."""
+        """Return the backend that sets up the process group."""
         return _GroupBackend
 
 
 class _GroupBackend(_TorchBackend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         worker_group.execute(choose_interface)
-        if (file := _meeting_file()) is None:
+        if (file := _rendezvous_file()) is None:
             super().on_start(worker_group, backend_config)
             return
         worker_group.execute(_set_torch_distributed_env_vars)
@@ -48,10 +48,10 @@ class _GroupBackend(_TorchBackend):
         ray.get([start(rank, _setup_torch_process_group, world_rank=rank, **group) for rank in ranks])
 
 
-def _meeting_file() -> Path | None:
-    """Return a new file for the ranks to find each other by, where all are on this machine; None where they may not be.
+def _rendezvous_file() -> Path | None:
+    """Return a new rendezvous file if all ranks are on this machine, else None.
 
-    Elsewhere they meet at a TCP port, which torch opens on every interface and which asks for no token.
+    Across machines they meet at a TCP port, which torch opens on every interface and without authentication.
     """
     node: Any = ray._private.worker._global_node
     if not ip_address(node.node_ip_address).is_loopback:
@@ -60,14 +60,13 @@ def _meeting_file() -> Path | None:
 
 
 def choose_interface() -> None:
-    """Name the interface of this node's Ray address to gloo and NCCL, unless the user has named one."""
+    """Set the interface of this node's Ray address for Gloo and NCCL, unless the user has set one."""
     name = interface_of(ray.util.get_node_ip_address())
     if name is not None:
         for variable in _VARIABLES:
             os.environ.setdefault(variable, name)
 
 
-def be_patient() -> None:
-    """Let collectives wait for a rank whose node still pulls images, now that the ranks have found each other; what
-    hangs, the driver finds out (`hang`)."""
+def extend_collective_timeout() -> None:
+    """Let collectives wait for a rank whose node is still downloading images; the driver detects hangs (`hang`)."""
     distributed_c10d._set_pg_timeout(timedelta(days=1))

@@ -1,4 +1,4 @@
-"""A process on each node of the cluster, to ask it things: beside whatever runs there, as it reserves nothing."""
+"""Run functions on each node of the cluster, in actors that reserve no CPU, so they start beside running work."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from raytl.errors import first_line
 
 
 @dataclass(frozen=True)
-class Silence:
-    """A node that gave no answer, and why."""
+class NoAnswer:
+    """The reason why a node returned no result."""
 
     reason: str
 
 
-class _Process:
-    """Lives on one node and does what it is asked; by value, so that it needs no raytl there."""
+class _NodeActor:
+    """Runs functions on one node; pickled by value, so that the node needs no raytl."""
 
-    def do(self, function: Callable[..., Any], *args: Any) -> Any:
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
 
     def address(self) -> str:
@@ -35,22 +35,24 @@ class _Process:
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the cluster, by the name that people know it by, with a process of ours on it."""
+    """A node of the cluster: its display name, its GPUs, and the actor that runs functions on it."""
 
     name: str
     gpus: float
-    process: Any
+    actor: Any
 
-    def address(self, timeout_s: float) -> str | Silence:
-        """Where the node can be reached, with a port that was free just now."""
-        found: str | Silence = gathered([self.process.address.remote()], timeout_s)[0]
-        return found
+    def address(self, timeout_s: float) -> str | NoAnswer:
+        """Return the node's host and a currently free port."""
+        address: str | NoAnswer = results_within([self.actor.address.remote()], timeout_s)[0]
+        return address
 
 
 @contextlib.contextmanager
 def on_each_node(by_value: Sequence[ModuleType] = (), each: int = 1, gpus: float = 0.0) -> Iterator[list[Node]]:
-    """Processes on every node that is alive, `each` one after the other, the driver's node first; they end with the block.
-    Functions of the modules `by_value` travel with what is asked, the others have to be there. Each takes so many `gpus`."""
+    """Start `each` actors on every live node, the driver's node first, and stop them at the end of the block.
+
+    Each actor reserves `gpus`. Functions of the modules `by_value` are pickled by value; others must be installed there.
+    """
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -59,43 +61,43 @@ def on_each_node(by_value: Sequence[ModuleType] = (), each: int = 1, gpus: float
 
     for module in (this, *by_value):
         cloudpickle.register_pickle_by_value(module)
-    made: list[Node] = []
+    nodes: list[Node] = []
     remote: Any = ray.remote
     try:
         own = ray.get_runtime_context().get_node_id()
-        alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own)
-        for number, node in enumerate(alive):
-            pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            kind = remote(num_cpus=0, num_gpus=gpus, scheduling_strategy=pinned)(_Process)
-            name = f"{_name(node, alive)}{'' if number else ', here'}"
-            has = float(node["Resources"].get("GPU", 0))
-            made += [Node(name, has, kind.remote()) for _ in range(each)]
-        yield made
+        alive = sorted((info for info in ray.nodes() if info["Alive"]), key=lambda info: info["NodeID"] != own)
+        for number, info in enumerate(alive):
+            pinned = NodeAffinitySchedulingStrategy(info["NodeID"], soft=False)
+            actor_class = remote(num_cpus=0, num_gpus=gpus, scheduling_strategy=pinned)(_NodeActor)
+            name = f"{_name(info, alive)}{'' if number else ', here'}"
+            gpu_count = float(info["Resources"].get("GPU", 0))
+            nodes += [Node(name, gpu_count, actor_class.remote()) for _ in range(each)]
+        yield nodes
     finally:
-        for one in made:
+        for node in nodes:
             with contextlib.suppress(Exception):
-                ray.kill(one.process)
+                ray.kill(node.actor)
         for module in (this, *by_value):
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _name(node: dict[str, Any], among: Sequence[dict[str, Any]]) -> str:
-    """Its address; with the beginning of its id where several nodes have one address."""
-    address: str = node["NodeManagerAddress"]
+def _name(info: dict[str, Any], among: Sequence[dict[str, Any]]) -> str:
+    """Return its address, with a prefix of its id if several nodes share the address."""
+    address: str = info["NodeManagerAddress"]
     shared = [other["NodeManagerAddress"] for other in among].count(address) > 1
-    return f"{address} ({node['NodeID'][:6]})" if shared else address
+    return f"{address} ({info['NodeID'][:6]})" if shared else address
 
 
-def asked(
+def run_on_nodes(
     nodes: Sequence[Node], function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], timeout_s: float
 ) -> list[Any]:
-    """What `function` returns on each node, for its own arguments, all at once; a `Silence` where it failed or took longer."""
-    calls = [node.process.do.remote(function, *each) for node, each in zip(nodes, arguments, strict=True)]
-    return gathered(calls, timeout_s)
+    """Run `function` on all nodes at once, each with its own arguments; a node that fails or times out gives `NoAnswer`."""
+    calls = [node.actor.run.remote(function, *each) for node, each in zip(nodes, arguments, strict=True)]
+    return results_within(calls, timeout_s)
 
 
-def gathered(calls: Sequence[Any], timeout_s: float) -> list[Any]:
-    """The results of the calls, with a `Silence` in the place of those that there is none of."""
+def results_within(calls: Sequence[Any], timeout_s: float) -> list[Any]:
+    """Return the results of the calls, with `NoAnswer` for each one that failed or timed out."""
     import ray
 
     ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
@@ -108,9 +110,9 @@ def _result(call: Any, timeout_s: float) -> Any:
     try:
         return ray.get(call, timeout=0.01)
     except ray.exceptions.GetTimeoutError:
-        return Silence(f"no answer within {timeout_s:g} s")
+        return NoAnswer(f"no answer within {timeout_s:g} s")
     except ray.exceptions.RayTaskError as exc:
         inner = exc.cause if isinstance(exc.cause, BaseException) else exc
-        return Silence(f"{type(inner).__name__}: {first_line(inner)}")
+        return NoAnswer(f"{type(inner).__name__}: {first_line(inner)}")
     except ray.exceptions.RayError as exc:
-        return Silence(f"{type(exc).__name__}: {first_line(exc)}")
+        return NoAnswer(f"{type(exc).__name__}: {first_line(exc)}")

@@ -1,4 +1,4 @@
-"""Room for the workers: reserved on as few machines as can hold them, waited for where a cluster has to make it first."""
+"""Placement groups for the workers: packed on as few machines as possible, waited for while the cluster scales up."""
 
 from __future__ import annotations
 
@@ -10,99 +10,99 @@ from dataclasses import dataclass
 from typing import Any
 
 from raytl.cluster.machines import machines
-from raytl.cluster.placement import Place, min_resources, place, sizes
+from raytl.cluster.placement import Placement, min_resources, place, sizes
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, WorkersLost
 from raytl.events import Message, OnEvent
 
-_LOOK_S, _WAIT_S = 0.1, 1.0
-"""Between two looks: where there is room it is there at once; where machines have to come, the head is not to be pestered."""
-_TELL_S = 30.0
+_POLL_S, _SLOW_POLL_S = 0.1, 1.0
+"""Free resources are granted at once; while machines start, poll less often to spare the head."""
+_REPORT_EVERY_S = 30.0
 _SETTLE_S = 3.0
 
 
 @dataclass(frozen=True)
 class Reservation:
-    """A reserved place, and the machines that it lies on (ids, by worker)."""
+    """A reserved placement and the node id of each worker."""
 
-    place: Place
+    placement: Placement
     nodes: tuple[str, ...]
 
 
 @contextlib.contextmanager
 def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservation]:
-    """Room for `compute.workers`, reserved inside. What waits here is what an autoscaler starts machines for.
+    """Reserve resources for `compute.workers` while inside; a pending reservation makes an autoscaler start machines.
 
     Raises:
-        WorkersLost: the cluster made none within `compute.wait_s`.
+        WorkersLost: the cluster had no room within `compute.wait_s`.
     """
-    began, told = time.monotonic(), 0.0
-    wanted: Place | None = None
+    began, reported = time.monotonic(), 0.0
+    wanted: Placement | None = None
     group: Any = None
     try:
         while True:
             waited = time.monotonic() - began
-            better = _size(compute, settled=waited > _SETTLE_S)
-            if better != wanted:
-                _release(group)
-                wanted, group = better, _reserve(better)
-            if _is_made(group):
+            target = _target(compute, settled=waited > _SETTLE_S)
+            if target != wanted:
+                _remove(group)
+                wanted, group = target, _reserve(target)
+            if _is_ready(group):
                 break
             if waited > compute.wait_s:
-                raise WorkersLost(f"{_told(wanted)}; no room after {compute.wait_s:g} s (compute.wait_s)")
-            if waited > _SETTLE_S and time.monotonic() - told > _TELL_S:
-                told = time.monotonic()
-                on_event(Message(f"waiting for room: {_told(wanted)}", "warning"))
-            threading.Event().wait(_LOOK_S if waited < _SETTLE_S else _WAIT_S)
+                raise WorkersLost(f"{_describe(wanted)}; still no room after compute.wait_s ({compute.wait_s:g} s)")
+            if waited > _SETTLE_S and time.monotonic() - reported > _REPORT_EVERY_S:
+                reported = time.monotonic()
+                on_event(Message(f"waiting for resources: {_describe(wanted)}", "warning"))
+            threading.Event().wait(_POLL_S if waited < _SETTLE_S else _SLOW_POLL_S)
         yield Reservation(wanted, _nodes(group))
     finally:
-        _release(group)
+        _remove(group)
 
 
-def wishes(reserved: Place, compute: ComputeConfig) -> list[Any]:
-    """A reservation for each worker that `compute` allows beyond those of `reserved`: one that Ray can fulfil is room
+def reserve_extra(current: Placement, compute: ComputeConfig) -> list[Any]:
+    """Request one placement group for each worker that `compute` allows beyond `current`; each that becomes ready is room
     for another worker."""
-    return [_reserve(Place(1, reserved.resources)) for _ in range(compute.max_workers - reserved.workers)]
+    return [_reserve(Placement(1, current.resources)) for _ in range(compute.max_workers - current.workers)]
 
 
-def fulfilled(wished: list[Any]) -> int:
-    """How many of the wishes hold room by now."""
-    return sum(_is_made(group) for group in wished)
+def count_ready(groups: list[Any]) -> int:
+    """Return how many of the placement groups hold resources."""
+    return sum(_is_ready(group) for group in groups)
 
 
-def forget(wished: list[Any]) -> None:
-    """Give back what the wishes hold."""
-    for group in wished:
-        _release(group)
+def release(groups: list[Any]) -> None:
+    """Remove the placement groups."""
+    for group in groups:
+        _remove(group)
 
 
-def _size(compute: ComputeConfig, settled: bool) -> Place:
-    """What to ask for: all that is wanted, or once things have settled, what is free at the moment if that is enough."""
-    found = [machine for machine in machines() if not machine.leaves]
-    all_of = [machine.size for machine in found]
+def _target(compute: ComputeConfig, settled: bool) -> Placement:
+    """Return the placement on all machines; once settled, on the resources that are free now if those suffice."""
+    cluster = [machine for machine in machines() if not machine.draining]
+    totals = [machine.size for machine in cluster]
     with contextlib.suppress(ConfigError):
-        return place(compute, all_of, [machine.free for machine in found] if settled else None)
-    return min_resources(compute, all_of)
+        return place(compute, totals, [machine.free for machine in cluster] if settled else None)
+    return min_resources(compute, totals)
 
 
-def _told(wanted: Place) -> str:
-    return f"{wanted}; {sizes([machine.size for machine in machines() if not machine.leaves])}"
+def _describe(wanted: Placement) -> str:
+    return f"{wanted}; {sizes([machine.size for machine in machines() if not machine.draining])}"
 
 
-def _reserve(wanted: Place) -> Any:
+def _reserve(wanted: Placement) -> Any:
     from ray.util.placement_group import placement_group
 
     return placement_group([wanted.resources] * wanted.workers, strategy="PACK")
 
 
-def _is_made(group: Any) -> bool:
-    """True once Ray has reserved it; its own `wait` takes whole seconds only."""
+def _is_ready(group: Any) -> bool:
+    """True once Ray has reserved it; its own `wait` accepts whole seconds only."""
     from ray.util.placement_group import placement_group_table
 
     return bool(placement_group_table(group)["state"] == "CREATED")
 
 
-def _release(group: Any) -> None:
+def _remove(group: Any) -> None:
     from ray.util.placement_group import remove_placement_group
 
     if group is not None:

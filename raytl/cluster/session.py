@@ -1,4 +1,4 @@
-"""A Ray session that says nothing on the terminal and leaves the machine as it found it."""
+"""A Ray session that prints nothing and leaves no files, processes or environment variables behind."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from raytl.cluster.scratch import scratch
+from raytl.cluster.temp_dir import ray_temp_dir
 from raytl.config.home import ray_token_file
 from raytl.errors import Unavailable
 
-#: What workers need from the start of their process. Torch's threads sleep while they wait, as spinning ones take the
-#: cores from each other and from the loader (experiments/LOG.md: ten times the images/s on two shared cores). And
-#: jemalloc, which comes with Ray, told to keep what is freed: Ray trains in a thread, where glibc hands the memory of
-#: large tensors back in every step and faults it in again, page by page (up to a third of the images/s).
-_OF_WORKERS = {
+#: Set before a worker process starts. OpenMP threads sleep while they wait: spinning ones take cores from each other and
+#: from the loader (experiments/LOG.md: ten times the images/s on two shared cores). jemalloc, which ships with Ray, keeps
+#: freed memory: Ray trains in a thread, where glibc returns the memory of large tensors to the system in every step and
+#: faults it in again page by page (up to a third of the images/s).
+_WORKER_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_CONF": "oversize_threshold:1,dirty_decay_ms:-1,muzzy_decay_ms:-1,metadata_thp:auto",
     "RAY_LD_PRELOAD_ON_WORKERS": "1",
 }
-#: Why each: a short poll, or every report costs 2 s; a bounded start and bounded collectives, or a lost rank
-#: hangs the others for ever; no watcher of preemptions, as `watch` looks for them; no usage pings (Ray sends one even when told not to, hence the dead URL); workers of
-#: the priority that this process has (Ray gives them the least, and they starve beside anything else).
+#: A short poll, because otherwise every report costs 2 s; limits for start and collectives, because otherwise a lost rank
+#: hangs the others forever; no preemption watcher, because `watch` detects preemption; no usage reports (Ray sends one even
+#: when disabled, hence the dead URL); normal priority for workers (Ray's default niceness starves them).
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
@@ -44,22 +44,22 @@ _OBJECT_STORE_BYTES = 256 * 2**20
 
 @contextlib.contextmanager
 def session(cluster: str) -> Iterator[None]:
-    """Ray is up inside: embedded for `local`, else the running cluster at `cluster` (`auto` or host:port).
+    """Connect to Ray while inside: embedded for `local`, else the running cluster at `cluster` (`auto` or host:port).
 
-    A session that the caller already has is used as it is. One that was started here is shut down, and
-    the files of an embedded one are removed.
+    An existing session of the process is reused. A session that was started here is shut down at the end, and the files
+    of an embedded one are removed.
 
     Raises:
         Unavailable: no cluster answers at that address.
     """
-    for key, value in (_ENVIRONMENT | _OF_WORKERS).items():
+    for key, value in (_ENVIRONMENT | _WORKER_ENVIRONMENT).items():
         os.environ.setdefault(key, value)
     import ray
 
     if ray.is_initialized():
         yield
         return
-    _hush()
+    _redirect_raylet_output()
     with _authentication(cluster), _embedded() if cluster == "local" else contextlib.nullcontext() as temporary:
         _start(cluster, temporary)
         try:
@@ -70,24 +70,24 @@ def session(cluster: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _embedded() -> Iterator[Path]:
-    """The folder of a Ray that starts inside, with the address 127.0.0.1, so that each of its servers listens there only.
+    """Yield the temporary directory of an embedded Ray whose servers listen on 127.0.0.1 only.
 
-    Ray replaces a loopback address by that of a network interface, except where this constant is False, as it is on
-    systems whose firewall asks about each server (https://github.com/ray-project/ray/issues/18730).
+    Ray replaces a loopback address by that of a network interface unless this constant is False
+    (https://github.com/ray-project/ray/issues/18730).
     """
     from ray._private import ray_constants
 
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with scratch() as folder:
+        with ray_temp_dir() as folder:
             yield folder
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-def _hush() -> None:
-    """Send what Ray's raylets say (a worker died, ...) to the log: it has no switch, and would land on standard output."""
+def _redirect_raylet_output() -> None:
+    """Send raylet output (a worker died, ...) to the log; Ray prints it to standard output and has no option for it."""
     from ray._private import worker
 
     def log(data: Mapping[str, Any], *_: object, **__: object) -> None:
@@ -111,29 +111,30 @@ def _start(cluster: str, temporary: Path | None) -> None:
             _temp_dir=str(temporary),
             _node_ip_address="127.0.0.1",
         )
-        assert ip_address(ray.util.get_node_ip_address()).is_loopback, "other machines would reach it"
+        assert ip_address(ray.util.get_node_ip_address()).is_loopback, "other machines could connect"
         return
     try:
-        workers = {"env_vars": {key: os.environ[key] for key in _OF_WORKERS}}
+        workers = {"env_vars": {key: os.environ[key] for key in _WORKER_ENVIRONMENT}}
         ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR, runtime_env=workers)
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise Unavailable(
-            f"compute.cluster: no Ray cluster answers at {cluster!r} ({' '.join(str(exc).split())[:400]}).\n"
+            f"compute.cluster: no Ray cluster at {cluster!r} ({' '.join(str(exc).split())[:400]}).\n"
             "  Expected: local, none, auto, or the host:port of a running head."
         ) from exc
 
 
 @contextlib.contextmanager
 def _authentication(cluster: str) -> Iterator[None]:
-    """Inside, a token is shown to a cluster where there is one. An embedded Ray requires a token of its own, whatever is set
-    for others; it is only in the environment, as other users may be able to read a file.
+    """Authenticate with the cluster's token, if one is configured, while inside.
+
+    An embedded Ray gets a new token of its own, which stays in the environment: other users could read a file.
     """
     before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
     if cluster == "local":
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     elif _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-    _read_again()
+    _reload_authentication()
     try:
         yield
     finally:
@@ -141,16 +142,16 @@ def _authentication(cluster: str) -> Iterator[None]:
             os.environ.pop(key, None)
             if value is not None:
                 os.environ[key] = value
-        _read_again()
+        _reload_authentication()
 
 
-def _read_again() -> None:
-    """Ray reads how to authenticate when it is imported, which may have been long before, for another cluster."""
+def _reload_authentication() -> None:
+    """Make Ray read its authentication settings again; it reads them once, at import, perhaps for another cluster."""
     from ray import _raylet
 
-    inside: Any = _raylet  # without types
-    inside.Config.initialize("")
-    inside.AuthenticationTokenLoader.instance().reset_cache()
+    raylet: Any = _raylet  # untyped
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _has_token() -> bool:
@@ -161,8 +162,8 @@ def _has_token() -> bool:
 
 
 def nodes() -> list[tuple[float, float]]:
-    """(CPUs, GPUs) of each machine of the current session's cluster."""
+    """Return (CPUs, GPUs) of each live node of the current session's cluster."""
     import ray
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [(float(found.get("CPU", 0)), float(found.get("GPU", 0))) for found in alive]
+    return [(float(resources.get("CPU", 0)), float(resources.get("GPU", 0))) for resources in alive]

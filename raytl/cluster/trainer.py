@@ -1,5 +1,4 @@
-"""Ray Train's trainer without the actors that raytl has no use for: each costs a process, and some of them the wait for
-its end."""
+"""Ray Train's trainer without the actors that raytl does not need: each costs a process, and some delay the end of a run."""
 
 from __future__ import annotations
 
@@ -12,23 +11,24 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 
 class LeanTrainer(TorchTrainer):
-    """Without the manager of Ray datasets, as there are none; and, where there is no dashboard to ask, without the
-    cleaner of reservations: it asks for its controller there, and holds up each run's end by ten seconds. Without a
-    dashboard Ray is embedded here, and no autoscaler is asked for machines either."""
+    """A TorchTrainer without the datasets callback and, if Ray has no dashboard, without the placement group cleaner.
+
+    The cleaner looks up its controller in the dashboard and delays the end of each run by ten seconds. Without a dashboard
+    Ray is embedded, so no autoscaler is asked for machines either.
+    """
 
     def _create_default_callbacks(self) -> list[Any]:
-        left_out = (DatasetsCallback,) if _has_dashboard() else (DatasetsCallback, PlacementGroupCleanerCallback)
-        return [each for each in super()._create_default_callbacks() if not isinstance(each, left_out)]
+        unused = (DatasetsCallback,) if _has_dashboard() else (DatasetsCallback, PlacementGroupCleanerCallback)
+        return [each for each in super()._create_default_callbacks() if not isinstance(each, unused)]
 
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
         if not _has_dashboard():
-            parts["scaling_policy"] = _FixedHere(parts["scaling_policy"].scaling_config)
+            parts["scaling_policy"] = _NoAutoscaler(parts["scaling_policy"].scaling_config)
         return super()._initialize_and_run_controller(**parts)
 
 
-class _FixedHere(FixedScalingPolicy):
-    """So many workers, of which no autoscaler hears: the actor that would tell it is one process more to start and to
-    wait for."""
+class _NoAutoscaler(FixedScalingPolicy):
+    """A fixed number of workers without the autoscaler actor, which is one more process to start and wait for."""
 
     def after_controller_start(self, train_run_context: Any) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The driver's look at an attempt that runs: do machines leave, has room come for more workers, does it hang?"""
+"""The driver's watch over a running attempt: draining nodes, room for more workers, and hangs."""
 
 from __future__ import annotations
 
@@ -9,65 +9,68 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from raytl.cluster.channel import Channel
-from raytl.cluster.hang import hang
-from raytl.cluster.heartbeat import Ask, Heartbeat
+from raytl.cluster.coordinator import Coordinator
+from raytl.cluster.hang import describe_hang
+from raytl.cluster.heartbeat import DriverRequest, Heartbeat
 from raytl.cluster.machines import Machine, machines
-from raytl.cluster.placement import Place
-from raytl.cluster.reservation import forget, fulfilled, wishes
+from raytl.cluster.placement import Placement
+from raytl.cluster.reservation import count_ready, release, reserve_extra
 from raytl.config.schema import ComputeConfig
 
-_LOOK_S = 1.0
+_POLL_S = 1.0
 _SETTLE_S = 5.0
-"""Machines come one after another: more room is used once nothing was added for so long."""
+"""Machines join one after another: resize only after none has joined for so long."""
 
 
 class Watch:
-    """What was asked of an attempt's workers, and the machines that they were last seen on."""
+    """The request sent to an attempt's workers, and the hosts that they last reported from."""
 
     def __init__(self) -> None:
-        self.asked: Ask | None = None
+        self.request: DriverRequest | None = None
         self._hosts: dict[str, str] = {}
 
-    def saw(self, heartbeats: Sequence[Heartbeat]) -> None:
-        """Note where the workers are."""
+    def update(self, heartbeats: Sequence[Heartbeat]) -> None:
+        """Record the workers' hosts."""
         self._hosts = {heartbeat.node: heartbeat.host for heartbeat in heartbeats}
 
-    def lost(self) -> list[str]:
-        """The hosts of workers that leave, or that nothing is heard of."""
-        theirs = [machine for machine in machines() if machine.id in self._hosts and not machine.leaves]
-        there = {machine.id for machine in theirs if machine.answers()}
-        return sorted(host for node, host in self._hosts.items() if node not in there)
+    def lost_hosts(self) -> list[str]:
+        """Return the workers' hosts that are draining or do not answer."""
+        candidates = [machine for machine in machines() if machine.id in self._hosts and not machine.draining]
+        alive = {machine.id for machine in candidates if machine.answers()}
+        return sorted(host for node, host in self._hosts.items() if node not in alive)
 
 
 @contextlib.contextmanager
-def watching(channel: Channel, here: Place, compute: ComputeConfig) -> Iterator[Watch]:
-    """A thread looks at machines and workers while inside, and asks the workers for what is needed; workers that hang
-    are ended though they were asked to pause before."""
+def watching(coordinator: Coordinator, current: Placement, compute: ComputeConfig) -> Iterator[Watch]:
+    """Poll machines and workers on a thread while inside and send the workers what `choose_request` returns.
+
+    Hung workers are told to exit even after a pause request.
+    """
     import ray
 
-    watch, stop, wished = Watch(), threading.Event(), list[Any]()
-    room_since, extra, began = time.monotonic(), 0, math.inf
+    watch, stop, extra = Watch(), threading.Event(), list[Any]()
+    changed_at, ready, first_heartbeat = time.monotonic(), 0, math.inf
 
-    def look() -> Ask | None:
-        nonlocal room_since, extra, began
-        heartbeats = channel.heartbeats()
-        if heartbeats and math.isinf(began):
-            began = time.monotonic()
-            wished.extend(wishes(here, compute))  # not before the workers have taken the room that is theirs
-        watch.saw(heartbeats)
-        if (count := fulfilled(wished)) != extra:
-            extra, room_since = count, time.monotonic()
-        settled = extra if time.monotonic() - room_since > _SETTLE_S else 0
-        stuck = hang(heartbeats, here.workers, time.monotonic() - began, compute.timeout_s)
-        return wanted(machines(), heartbeats, here.workers, settled, stuck)
+    def poll() -> DriverRequest | None:
+        nonlocal changed_at, ready, first_heartbeat
+        heartbeats = coordinator.heartbeats()
+        if heartbeats and math.isinf(first_heartbeat):
+            first_heartbeat = time.monotonic()
+            extra.extend(reserve_extra(current, compute))  # only after the workers hold their own resources
+        watch.update(heartbeats)
+        if (count := count_ready(extra)) != ready:
+            ready, changed_at = count, time.monotonic()
+        settled = ready if time.monotonic() - changed_at > _SETTLE_S else 0
+        since_s = time.monotonic() - first_heartbeat
+        hang = describe_hang(heartbeats, current.workers, since_s, compute.timeout_s)
+        return choose_request(machines(), heartbeats, current.workers, settled, hang)
 
     def loop() -> None:
-        while not stop.wait(_LOOK_S):
+        while not stop.wait(_POLL_S):
             with contextlib.suppress(ray.exceptions.RayError):
-                if (ask := look()) is not None and ask.goes_beyond(watch.asked):
-                    watch.asked = ask
-                    channel.ask(ask)
+                if (request := poll()) is not None and request.supersedes(watch.request):
+                    watch.request = request
+                    coordinator.request(request)
 
     thread = threading.Thread(target=loop, name="raytl-watch", daemon=True)
     thread.start()
@@ -76,18 +79,18 @@ def watching(channel: Channel, here: Place, compute: ComputeConfig) -> Iterator[
     finally:
         stop.set()
         thread.join()
-        forget(wished)
+        release(extra)
 
 
-def wanted(
-    found: Sequence[Machine], heartbeats: Sequence[Heartbeat], workers: int, reservation: int, stuck: str | None
-) -> Ask | None:
-    """What to ask of the workers, the most urgent first."""
-    leaving = {machine.id for machine in found if machine.leaves}
-    if stuck is not None:
-        return Ask("end", stuck, "failure")
-    if going := sorted({heartbeat.host for heartbeat in heartbeats if heartbeat.node in leaving}):
-        return Ask("pause", f"{', '.join(going)} is taken away", "preemption")
-    if reservation:
-        return Ask("pause", f"there is room for {workers + reservation} workers", "resize")
+def choose_request(
+    cluster: Sequence[Machine], heartbeats: Sequence[Heartbeat], workers: int, extra: int, hang: str | None
+) -> DriverRequest | None:
+    """Return the most urgent request for the workers, if any."""
+    draining = {machine.id for machine in cluster if machine.draining}
+    if hang is not None:
+        return DriverRequest("exit", hang, "failure")
+    if hosts := sorted({heartbeat.host for heartbeat in heartbeats if heartbeat.node in draining}):
+        return DriverRequest("pause", f"{', '.join(hosts)} is being preempted", "preemption")
+    if extra:
+        return DriverRequest("pause", f"there is room for {workers + extra} workers", "resize")
     return None

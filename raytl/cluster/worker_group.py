@@ -1,7 +1,7 @@
 """Run one function on N workers of one torch process group, and replace them when they are lost.
 
-Ray Train places the workers, starts the group and watches it. Resuming is the function's own affair: it
-looks for its last whole checkpoint, so that a lost worker, a lost controller and a killed driver are one case.
+Ray Train places the workers and starts and monitors the group. The function itself resumes from its last complete
+checkpoint, so a lost worker, a lost controller and a killed driver are the same case.
 """
 
 from __future__ import annotations
@@ -16,46 +16,42 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from raytl.cluster import pulse
-from raytl.cluster.channel import channel
+from raytl.cluster.coordinator import EventSender, coordinator
+from raytl.cluster.heartbeat_sender import sending_heartbeats
 from raytl.cluster.machines import machines
-from raytl.cluster.placement import Place, place
+from raytl.cluster.placement import Placement, place
 from raytl.cluster.reservation import reservation
+from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
 from raytl.cluster.session import session
-from raytl.cluster.verdict import Ended, GiveUp, reason_of, verdict
 from raytl.cluster.watch import Watch, watching
 from raytl.config.schema import ComputeConfig
 from raytl.events import Message, OnEvent, Restarted
+from raytl.worker_status import Paused
 from raytl.world import World
 
 P = TypeVar("P", contravariant=True)
 R = TypeVar("R", covariant=True)
 
 _START_S = 120
-"""How long the workers of a group may take to find each other."""
+"""Time limit for the workers of a group to find each other."""
 
 
 class Work(Protocol[P, R]):
-    """What each worker runs: an importable function of its place, a picklable payload and a watcher.
+    """The function that each worker runs: importable, called with its world, a picklable payload and an event callback.
 
-    It may return `Paused` once `pulse.pause_asked()`, having stored a checkpoint: it is then called again on other workers.
+    Once `world.status.pause_requested`, it may save a checkpoint and return `Paused`; it is then called again on new workers.
     """
 
     def __call__(self, world: World, payload: P, emit: OnEvent, /) -> R | Paused: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
-    """The work stopped where it was asked to, and can go on from there."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Call:
-    """`work` is the function and its payload, pickled, as is what it returns: Ray Train's controller hands both on, and
-    would import torchvision and timm to unpack what it never uses."""
+    """`work` is the function and its payload, pickled, like the result: Ray Train's controller passes both on, and would
+    import torchvision and timm to unpickle values that it never uses."""
 
     work: bytes
-    line: Any
+    coordinator: Any
     attempt: int = 0
 
 
@@ -68,35 +64,35 @@ def run_group(
     on_event: OnEvent,
     progress: Callable[[], int] = lambda: 0,
 ) -> R:
-    """What `work` returned on rank 0, run as `compute` says: in this process, on embedded Ray, or on a cluster.
+    """Run `work` as `compute` says (in this process, on an embedded Ray or on a cluster) and return the result of rank 0.
 
-    `scratch` is a folder that all nodes see, for Ray Train's own notes; it is removed at the end.
-    `progress` says how far the work has come, to tell a bug from bad luck between two attempts.
+    `scratch` is a directory that all nodes see, for Ray Train's own state; it is removed at the end.
+    `progress` returns a number that grows with the work, so that repeated failures at one step are recognized.
 
     Raises:
         RaytlError: as raised by a worker.
         WorkerFailed: a bug in the work.
-        WorkersLost: more failures or preemptions than `compute` allows, or no room for the workers.
-        ConfigError: this machine cannot hold the workers.
+        WorkersLost: more failures or preemptions than `compute` allows, or no resources for the workers.
+        ConfigError: the workers do not fit on this machine.
     """
     if compute.cluster == "none":
-        alone = work(World.solo(), payload, on_event)
-        assert not isinstance(alone, Paused), "nobody asked for it"
-        return alone
-    with session(compute.cluster), _scratch(scratch), channel(on_event) as line:
-        call, attempts = _Call(_pickled(work, payload), line.line), list[Ended]()
+        result = work(World.solo(), payload, on_event)
+        assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
+        return result
+    with session(compute.cluster), _scratch(scratch), coordinator(on_event) as workers:
+        call, attempts = _Call(_pickled(work, payload), workers.actor), list[EndedAttempt]()
         while True:
-            line.begin(len(attempts))
-            here, nodes = _place(compute, on_event)
-            compute = _settled(compute, here)
-            on_event(Message(f"starting {here.workers} worker(s) on {_where(compute)}"))
-            trainer = _trainer(replace(call, attempt=len(attempts)), here, nodes, scratch)
-            with watching(line, here, compute) as watch:
+            workers.begin(len(attempts))
+            placement, nodes = _place(compute, on_event)
+            compute = _resolved(compute, placement)
+            on_event(Message(f"starting {placement.workers} worker(s) on {_where(compute)}"))
+            trainer = _trainer(replace(call, attempt=len(attempts)), placement, nodes, scratch)
+            with watching(workers, placement, compute) as watch:
                 outcome = _outcome(trainer, watch)
             if isinstance(outcome, _Returned):
                 return outcome.value  # type: ignore[no-any-return]
             attempts.append(replace(outcome, progress=progress()))
-            decision = verdict(attempts, compute)
+            decision = decide(attempts, compute)
             if isinstance(decision, GiveUp):
                 raise decision.error from (outcome.errors[0] if outcome.errors else None)
             on_event(Restarted(attempt=len(attempts), reason=decision.reason, cause=decision.cause))
@@ -123,48 +119,48 @@ def _pickled(work: Any, payload: Any) -> bytes:
     return content
 
 
-def _place(compute: ComputeConfig, on_event: OnEvent) -> tuple[Place, tuple[str, ...]]:
-    """How many workers, and the machines that they go to (any, where none is named)."""
+def _place(compute: ComputeConfig, on_event: OnEvent) -> tuple[Placement, tuple[str, ...]]:
+    """Return the placement and the node id of each worker (empty: any node)."""
     if compute.cluster == "local":
         return place(compute, [machine.size for machine in machines()]), ()
     with reservation(compute, on_event) as held:
-        return held.place, held.nodes
+        return held.placement, held.nodes
 
 
-def _settled(compute: ComputeConfig, here: Place) -> ComputeConfig:
-    """What was `auto` at the first placement stays what it was: a run that lost its GPUs waits for others."""
-    device = "cuda" if "GPU" in here.resources else "cpu"
-    return compute.model_copy(update={"cpus_per_worker": here.resources["CPU"], "device": device})
+def _resolved(compute: ComputeConfig, placement: Placement) -> ComputeConfig:
+    """Replace `auto` by the values of the first placement: a run that loses its GPUs waits for others."""
+    device = "cuda" if "GPU" in placement.resources else "cpu"
+    return compute.model_copy(update={"cpus_per_worker": placement.resources["CPU"], "device": device})
 
 
 def _where(compute: ComputeConfig) -> str:
     return "an embedded Ray" if compute.cluster == "local" else f"the Ray cluster at {compute.cluster}"
 
 
-def _outcome(trainer: Any, watch: Watch) -> _Returned | Ended:
+def _outcome(trainer: Any, watch: Watch) -> _Returned | EndedAttempt:
     import ray
     import ray.train
 
     try:
-        value = pickle.loads(trainer.fit().return_value)  # noqa: S301 - our own workers, over Ray, which pickles too
+        value = pickle.loads(trainer.fit().return_value)  # noqa: S301 - from our own workers, over Ray, which pickles too
     except ray.train.WorkerGroupError as exc:
         return _ended(tuple(_unwrap(error) for error in exc.worker_failures.values()) or (exc,), watch)
     except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as exc:
         return _ended((_unwrap(exc),), watch)
-    except SystemExit as exc:  # Ray's answer to Ctrl-C, after it has stopped the workers
+    except SystemExit as exc:  # Ray raises it on Ctrl-C after stopping the workers
         raise KeyboardInterrupt from exc
     if not isinstance(value, Paused):
         return _Returned(value)
-    assert watch.asked is not None, "workers pause when they are asked to"
-    return Ended(watch.asked.cause, watch.asked.reason, 0)
+    assert watch.request is not None, "workers pause only on request"
+    return EndedAttempt(watch.request.cause, watch.request.reason, 0)
 
 
-def _ended(errors: tuple[BaseException, ...], watch: Watch) -> Ended:
-    if watch.asked is not None and watch.asked.what == "end":
-        return Ended(watch.asked.cause, watch.asked.reason, 0, tuple(e for e in errors if not _is_ray(e)))
-    if gone := watch.lost():
-        return Ended("preemption", f"{', '.join(gone)} is gone", 0, errors)
-    return Ended("failure", reason_of(errors), 0, errors)
+def _ended(errors: tuple[BaseException, ...], watch: Watch) -> EndedAttempt:
+    if watch.request is not None and watch.request.action == "exit":
+        return EndedAttempt(watch.request.cause, watch.request.reason, 0, tuple(e for e in errors if not _is_ray(e)))
+    if lost := watch.lost_hosts():
+        return EndedAttempt("preemption", f"lost {', '.join(lost)}", 0, errors)
+    return EndedAttempt("failure", reason_of(errors), 0, errors)
 
 
 def _is_ray(error: BaseException) -> bool:
@@ -172,7 +168,7 @@ def _is_ray(error: BaseException) -> bool:
 
 
 def _unwrap(error: BaseException) -> BaseException:
-    """The exception that the worker raised, out of Ray's wrapping."""
+    """Return the exception that the worker raised, without Ray's wrappers."""
     for name in ("_base_exc", "controller_failure", "cause"):
         inner = getattr(error, name, None)
         if isinstance(inner, BaseException) and inner is not error:
@@ -180,23 +176,23 @@ def _unwrap(error: BaseException) -> BaseException:
     return error
 
 
-def _trainer(call: _Call, here: Place, nodes: tuple[str, ...], scratch: Path) -> Any:
-    # what ray.train and ray.train.torch give, with the types of Train v2
+def _trainer(call: _Call, placement: Placement, nodes: tuple[str, ...], scratch: Path) -> Any:
+    # the classes of ray.train and ray.train.torch, imported from Train v2 for their types
     from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
     from raytl.cluster.network import GroupConfig
     from raytl.cluster.trainer import LeanTrainer
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    use_gpu = "GPU" in here.resources
+    use_gpu = "GPU" in placement.resources
     return LeanTrainer(
         _on_worker,
         train_loop_config={"call": call},
         torch_config=GroupConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_START_S),
         scaling_config=ScalingConfig(
-            num_workers=here.workers,
+            num_workers=placement.workers,
             use_gpu=use_gpu,
-            resources_per_worker=here.resources,
+            resources_per_worker=placement.resources,
             label_selector={"ray.io/node-id": f"in({','.join(sorted(set(nodes)))})"} if nodes else None,
         ),
         run_config=RunConfig(
@@ -211,14 +207,15 @@ def _trainer(call: _Call, here: Place, nodes: tuple[str, ...], scratch: Path) ->
 def _on_worker(config: dict[str, Any]) -> bytes:
     import ray.train
 
-    from raytl.cluster.network import be_patient
+    from raytl.cluster.network import extend_collective_timeout
 
     context = ray.train.get_context()
     call: _Call = config["call"]
     world = World(
         context.get_world_rank(), context.get_world_size(), context.get_local_rank(), context.get_local_world_size()
     )
-    be_patient()
-    with pulse.beating(world, call.line.board, call.attempt):
+    extend_collective_timeout()
+    emit = EventSender(call.coordinator, world.status)
+    with sending_heartbeats(world, call.coordinator, call.attempt):
         work, payload = pickle.loads(call.work)  # noqa: S301 - from our own driver
-        return pickle.dumps(work(world, payload, call.line))
+        return pickle.dumps(work(world, payload, emit))

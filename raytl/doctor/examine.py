@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from raytl.cluster.on_each_node import Node, Silence, asked, on_each_node
+from raytl.cluster.on_each_node import NoAnswer, Node, on_each_node, run_on_nodes
 from raytl.cluster.session import session
 from raytl.doctor import bucket, links, machine
 from raytl.doctor.bucket import Bucket, Reached
@@ -45,14 +45,14 @@ def _examined(buckets: Sequence[Bucket], on_event: OnEvent) -> Examination:
     with on_each_node((machine,), each=2) as processes:
         nodes, twins = processes[::2], processes[1::2]
         on_event(Message(f"looking at {len(nodes)} machine(s)"))
-        looks = asked(nodes, machine.look, [(node.name,) for node in nodes], LOOK_S)
+        looks = run_on_nodes(nodes, machine.look, [(node.name,) for node in nodes], LOOK_S)
         silent += _silences("machine", nodes, looks)
         up = [node for node, look in zip(nodes, looks, strict=True) if isinstance(look, Machine)]
         machines = [_timed(node, look) for node, look in zip(nodes, looks, strict=True) if isinstance(look, Machine)]
         reached: list[Reached] = []
         for each in buckets:
             on_event(Message(f"reaching {each.uri} from {len(up)} machine(s)"))
-            found = asked(up, bucket.probe, [(each, node.name) for node in up], BUCKET_S)
+            found = run_on_nodes(up, bucket.probe, [(each, node.name) for node in up], BUCKET_S)
             silent += _silences(each.uri, up, found)
             reached += [one for one in found if isinstance(one, Reached)]
         pairs = [(node, twin) for node, twin in zip(nodes, twins, strict=True) if node in up]
@@ -72,7 +72,7 @@ def _examined(buckets: Sequence[Bucket], on_event: OnEvent) -> Examination:
 
 def _silences(what: str, nodes: Sequence[Node], answers: Sequence[Any]) -> list[Silent]:
     pairs = zip(nodes, answers, strict=True)
-    return [Silent(what, node.name, answer.reason) for node, answer in pairs if isinstance(answer, Silence)]
+    return [Silent(what, node.name, answer.reason) for node, answer in pairs if isinstance(answer, NoAnswer)]
 
 
 def _timed(node: Node, found: Machine) -> Machine:
@@ -80,9 +80,9 @@ def _timed(node: Node, found: Machine) -> Machine:
     best = (0.0, float("inf"))
     for _ in range(_CLOCK_ROUNDS):
         before = time.time()
-        (there,) = asked([node], machine.clock, [()], LOOK_S)
+        (there,) = run_on_nodes([node], machine.clock, [()], LOOK_S)
         after = time.time()
-        if not isinstance(there, Silence):
+        if not isinstance(there, NoAnswer):
             best = min(best, (there - (before + after) / 2, (after - before) / 2), key=lambda pair: pair[1])
     return replace(found, skew_s=best[0], skew_error_s=best[1])
 
@@ -94,15 +94,15 @@ def _links(groups: Sequence[Sequence[Node]], backend: str) -> list[Link]:
         (node, (rank, len(group), address, backend))
         for group, address in zip(groups, addresses, strict=True)
         for rank, node in enumerate(group)
-        if not isinstance(address, Silence)
+        if not isinstance(address, NoAnswer)
     ]
-    answers = iter(asked([node for node, _ in asking], links.take_part, [call for _, call in asking], LINK_S))
+    answers = iter(run_on_nodes([node for node, _ in asking], links.take_part, [call for _, call in asking], LINK_S))
     return [_link(group, backend, address, answers) for group, address in zip(groups, addresses, strict=True)]
 
 
-def _link(group: Sequence[Node], backend: str, address: str | Silence, answers: Iterator[Any]) -> Link:
+def _link(group: Sequence[Node], backend: str, address: str | NoAnswer, answers: Iterator[Any]) -> Link:
     """The network of one group, whose answers come next where it had an address to meet at."""
     names = tuple(node.name for node in group)
-    found: list[Any] = [address] if isinstance(address, Silence) else [next(answers) for _ in group]
-    failed = [f"{name}: {one.reason}" for name, one in zip(names, found, strict=False) if isinstance(one, Silence)]
+    found: list[Any] = [address] if isinstance(address, NoAnswer) else [next(answers) for _ in group]
+    failed = [f"{name}: {one.reason}" for name, one in zip(names, found, strict=False) if isinstance(one, NoAnswer)]
     return Link(names, backend, error=failed[0]) if failed else links.measured(names, backend, found)

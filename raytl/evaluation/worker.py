@@ -84,7 +84,7 @@ def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str,
         workers=_loader_workers(len(samples), device.type, world),
     )
     with closing(loader):
-        watched = _watched(loader, len(samples), world, emit)
+        watched = world.status.track(_watched(loader, len(samples), world, emit), "scoring batches")
         precision = pick_precision(shard.precision, device)
         ids, logits = ordered_logits(module.to(device), watched, card.preprocess, device, precision)
     _, (merged,) = gather_rows(world, ids, logits, total=len(samples))

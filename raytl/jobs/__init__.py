@@ -1,1 +1,1 @@
-"""The same words, sent to a cluster: `pack` and `spec` say as values what would be submitted, `client` does it by Ray Jobs."""
+"""Commands as jobs of a cluster: `pack` and `spec` describe a submission as values, `client` sends it with Ray Jobs."""

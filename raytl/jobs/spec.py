@@ -1,4 +1,4 @@
-"""What is submitted, as a value: `raytl submit --dry-run` prints exactly this, and the client sends exactly this."""
+"""The submission as a value: `raytl submit --dry-run` prints it and the client sends it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from raytl.config.machine import as_assignments
 from raytl.config.places import run_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
-from raytl.jobs.pack import EXPERIMENT, Pack, is_here
+from raytl.jobs.pack import EXPERIMENT, Pack, is_local
 
 Verb = Literal["train", "tune", "evaluate", "retrain"]
-Supply = Literal["image", "pip", "code"]
-"""Where the cluster's raytl comes from: its image, the package index at this version, or this machine's checkout."""
+CodeSource = Literal["image", "pip", "checkout"]
+"""The source of the cluster's raytl: its image, the package index at this version, or this machine's checkout."""
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One job: the same verb, experiment and code have the same `id`, up to the attempt behind its last dash."""
+    """One job: equal verb, experiment and code give an equal `id`, up to the attempt number after its last dash."""
 
     id: str
     entrypoint: str
@@ -32,7 +32,7 @@ class JobSpec:
     cpus: float = 0.0
     gpus: float = 0.0
     files: dict[str, int] = field(default_factory=dict)
-    """What travels with it, by name, with sizes in bytes; the runtime environment names it by its digest."""
+    """The packaged files and their sizes in bytes; the runtime environment refers to the package by its digest."""
 
 
 def job_spec(
@@ -40,7 +40,7 @@ def job_spec(
     experiment: Experiment,
     packed: Pack,
     *,
-    supply: Supply,
+    code_source: CodeSource,
     version: str,
     user: str,
     commit: str,
@@ -48,10 +48,10 @@ def job_spec(
     new: bool = False,
     cpus: float = 0.0,
 ) -> JobSpec:
-    """The job that does `verb` with `experiment`; its `attempt` counts what was submitted before under the same id.
+    """Return the job that runs `verb` on `experiment`; `attempt` counts the submissions under the same id.
 
-    With `new` the run starts over; a tick of retraining has none, and is another one. No secret goes into it: what the
-    cluster needs to reach buckets is the cluster's.
+    With `new` the run starts over; a retraining tick ignores it. The job holds no secrets: the cluster uses its own
+    credentials.
     """
     words = ["python", "-m", "raytl", verb]
     if verb == "evaluate":
@@ -63,14 +63,14 @@ def job_spec(
     return JobSpec(
         id=f"{base_id(verb, experiment, packed)}-{attempt}",
         entrypoint=shlex.join(words),
-        runtime_env=_environment(packed, supply, version),
+        runtime_env=_runtime_env(packed, code_source, version),
         metadata={
             "raytl": version,
             "verb": verb,
             "experiment": experiment.name,
             "fingerprint": fingerprint(experiment),
             "snapshot": experiment.data.snapshot or "",
-            "run": _made(verb, experiment),
+            "run": _output_uri(verb, experiment),
             "user": user,
             "commit": commit,
         },
@@ -79,43 +79,43 @@ def job_spec(
     )
 
 
-def _made(verb: Verb, experiment: Experiment) -> str:
-    """Where what it makes will lie."""
+def _output_uri(verb: Verb, experiment: Experiment) -> str:
+    """Return where the job writes its result."""
     if verb == "retrain":
         return registry_of(experiment)
     return winner_uri(experiment) if verb == "tune" else run_uri(experiment)
 
 
 def base_id(verb: Verb, experiment: Experiment, packed: Pack) -> str:
-    """`raytl-<verb>-<name>-<digest>`: of what is done, and with which code."""
+    """Return `raytl-<verb>-<name>-<digest>`, with the digest of the verb and the package."""
     digest = hashlib.sha256(json.dumps([verb, packed.digest]).encode()).hexdigest()[:10]
     name = re.sub(r"[^a-z0-9]+", "-", experiment.name.lower()).strip("-")[:40]
     return f"raytl-{verb}-{name}-{digest}"
 
 
 def registry_of(experiment: Experiment) -> str:
-    """Where the versions of a model that is retrained elsewhere go.
+    """Return the registry of a model that is retrained on a cluster.
 
     Raises:
         ConfigError: it is not set, or on this machine only.
     """
-    found = experiment.retrain.registry
-    if found is None or is_here(found):
-        told = "nothing" if found is None else repr(found)
+    registry = experiment.retrain.registry
+    if registry is None or is_local(registry):
+        value = "nothing" if registry is None else repr(registry)
         raise ConfigError(
-            f"retrain.registry: found {told}; expected s3://bucket/prefix, or the full path of a folder on every node"
+            f"retrain.registry: found {value}; expected s3://bucket/prefix, or an absolute path that exists on every node"
         )
-    return found
+    return registry
 
 
 def cluster_of(experiment: Experiment) -> str:
-    """Where the verb runs once it is there: on that cluster, but for an experiment that asks for no Ray at all."""
+    """Return compute.cluster for the job: that cluster, unless the experiment disables Ray."""
     return "none" if experiment.compute.cluster == "none" else "auto"
 
 
-def _environment(packed: Pack, supply: Supply, version: str) -> dict[str, Any]:
-    """Ray's runtime environment; the working folder is named by its content and uploaded by the client."""
-    made: dict[str, Any] = {"working_dir": f"pack:{packed.digest[:16]}"}
-    if supply == "pip":
-        made["pip"] = [f"raytl=={version}"]
-    return made
+def _runtime_env(packed: Pack, code_source: CodeSource, version: str) -> dict[str, Any]:
+    """Return Ray's runtime environment; the working directory is named by its content and uploaded by the client."""
+    runtime_env: dict[str, Any] = {"working_dir": f"pack:{packed.digest[:16]}"}
+    if code_source == "pip":
+        runtime_env["pip"] = [f"raytl=={version}"]
+    return runtime_env

@@ -1,8 +1,8 @@
-"""A Ray cluster on Kubernetes, as the file that KubeRay starts it from.
+"""A Ray cluster on Kubernetes, as the manifest file for KubeRay.
 
-needs    what is wanted, as a value; every need that makes no sense, at once
-pods     the head's and the workers' pods: where they may lie, what they may do, how they leave
-render   the whole file, a pure function of the needs
-schedule what makes a RayJob again and again: a CronJob, a RayCronJob
-written  values, each with its reason, as YAML text
+cluster_spec    the requested cluster as a value, validated as a whole
+pods            the pods of head and workers: placement, permissions, draining
+render          the whole file, a pure function of the cluster spec
+schedule        scheduled RayJobs: a CronJob or a RayCronJob
+commented_yaml  YAML text whose values carry comments
 """

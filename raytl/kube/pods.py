@@ -1,19 +1,19 @@
-"""The pods of head and workers: where they may lie, what they may do, and how a worker leaves that is taken away."""
+"""The pods of head and workers: scheduling, permissions, and the drain of a preempted worker."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from raytl.kube.needs import Needs, binary_bytes, quantity
-from raytl.kube.written import Why
+from raytl.kube.cluster_spec import ClusterSpec, binary_bytes, quantity
+from raytl.kube.commented_yaml import Commented
 
 EXPERIMENT_FOLDER = "/etc/raytl"
 RUNS_FOLDER = "/mnt/runs"
 TOKEN_SECRET = "raytl-token"  # noqa: S105 - the name of a Secret
 BUCKET_SECRET = "raytl-bucket"  # noqa: S105 - the name of a Secret
 
-HEAD_CPUS, HEAD_MEMORY, SCRATCH = 4, "16Gi", "20Gi"
+HEAD_CPUS, HEAD_MEMORY, RAY_DISK = 4, "16Gi", "20Gi"
 _SPOT_LABELS = {
     "karpenter.sh/capacity-type": "spot",
     "eks.amazonaws.com/capacityType": "SPOT",
@@ -26,47 +26,47 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
     "RAY_LD_PRELOAD_ON_WORKERS": "1",
     "RAY_worker_niceness": "0",
-    # preStop has drained the node before it is told to end
+    # preStop has drained the node before it receives SIGTERM
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAYTL_CACHE": "/cache",
     "HF_HOME": "/cache/huggingface",
 }
-"""Before `ray start`: raylets hand it on. Why each: raytl/cluster/session.py."""
+"""Set before `ray start`, because raylets pass it on; reasons: raytl/cluster/session.py."""
 
-_STAYS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+_DO_NOT_DISRUPT = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
 
-OF_TICK = "-tick"
-"""Behind the name of a CronJob's job that of its RayJob: KubeRay makes a job of the RayJob's own name."""
+TICK_SUFFIX = "-tick"
+"""Appended to the name of a CronJob's job for its RayJob, because KubeRay creates a job with the RayJob's name."""
 START = r"""set -euo pipefail
 jobs=$API/apis/ray.io/v1/namespaces/$NAMESPACE/rayjobs rayjob=$JOB_NAME-tick
-ask() { # the token is read each time, as Kubernetes renews it
+request() { # read the token each time, because Kubernetes rotates it
   curl --silent --show-error --max-time 60 --retry 8 --retry-connrefused --cacert "$ACCOUNT/ca.crt" \
     --header @<(printf 'Authorization: Bearer %s' "$(< "$ACCOUNT/token")") "$@"
 }
 answer=$(mktemp)
 code=$(sed "s/JOB-NAME/$JOB_NAME/; s/JOB-UID/$JOB_UID/" "$MANIFEST" |
-  ask --output "$answer" --write-out '%{http_code}' --header 'Content-Type: application/yaml' --data-binary @- "$jobs")
+  request --output "$answer" --write-out '%{http_code}' --header 'Content-Type: application/yaml' --data-binary @- "$jobs")
 case $code in
-  201) echo "rayjob/$rayjob is made" ;;
-  409) echo "rayjob/$rayjob is there: another pod of this job made it" ;;
+  201) echo "rayjob/$rayjob created" ;;
+  409) echo "rayjob/$rayjob exists: another pod of this job created it" ;;
   *) cat "$answer" >&2 && exit 1 ;;
 esac
-look='import json, sys; s = json.load(sys.stdin).get("status", {}); print(s.get("jobDeploymentStatus"), s.get("jobStatus"))'
-said=
+parse='import json, sys; s = json.load(sys.stdin).get("status", {}); print(s.get("jobDeploymentStatus"), s.get("jobStatus"))'
+last=
 while true; do
-  status=$(ask --fail "$jobs/$rayjob" | python -c "$look")
-  [ "$status" = "$said" ] || echo "rayjob/$rayjob: $status"
-  said=$status
+  status=$(request --fail "$jobs/$rayjob" | python -c "$parse")
+  [ "$status" = "$last" ] || echo "rayjob/$rayjob: $status"
+  last=$status
   case $status in
     "Complete SUCCEEDED") exit 0 ;;
     Complete* | *Failed*) exit 1 ;;
   esac
-  sleep "$EVERY_S"
+  sleep "$POLL_S"
 done
 """
-"""Makes a RayJob by Kubernetes' API, waits for its end, and ends as it does."""
+"""Create a RayJob through the Kubernetes API, wait for it, and exit with its result."""
 
-LOCKED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 UNPRIVILEGED = {
     "runAsNonRoot": True,
     "runAsUser": 1000,
@@ -76,76 +76,76 @@ UNPRIVILEGED = {
 }
 
 
-def labels(needs: Needs) -> dict[str, str]:
-    """The labels by which the network policy knows the pods of this cluster."""
-    return {"app.kubernetes.io/name": "raytl", "app.kubernetes.io/instance": needs.name}
+def labels(cluster: ClusterSpec) -> dict[str, str]:
+    """Return the labels by which the network policy selects the pods of this cluster."""
+    return {"app.kubernetes.io/name": "raytl", "app.kubernetes.io/instance": cluster.name}
 
 
-def metadata(needs: Needs) -> dict[str, Any]:
-    """The name, namespace and labels of what belongs to this cluster."""
-    return {"name": needs.name, "namespace": needs.namespace, "labels": labels(needs)}
+def metadata(cluster: ClusterSpec) -> dict[str, Any]:
+    """Return the name, namespace and labels of an object of this cluster."""
+    return {"name": cluster.name, "namespace": cluster.namespace, "labels": labels(cluster)}
 
 
-def equal(resources: Mapping[str, Any]) -> dict[str, Any]:
-    """Requests that equal their limits: such a pod is the last that a node under pressure evicts."""
+def guaranteed(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return requests equal to limits: Kubernetes evicts such pods (QoS class Guaranteed) last."""
     return {"requests": dict(resources), "limits": dict(resources)}
 
 
-def head_pod(needs: Needs) -> dict[str, Any]:
-    """The head, on demand: it holds the job, and no trial or worker."""
-    resources = {"cpu": str(HEAD_CPUS), "memory": HEAD_MEMORY, **_disk(needs)}
-    container = _container(needs, "ray-head", resources)
+def head_pod(cluster: ClusterSpec) -> dict[str, Any]:
+    """Return the head, on demand: it runs the job's driver and no trials or workers."""
+    resources = {"cpu": str(HEAD_CPUS), "memory": HEAD_MEMORY, **_disk(cluster)}
+    container = _container(cluster, "ray-head", resources)
     container["ports"] = [
         {"containerPort": 6379, "name": "gcs-server"},
         {"containerPort": 8265, "name": "dashboard"},
     ]
-    spec = _spec(needs, container, HEAD_MEMORY)
-    # with an autoscaler beside it, KubeRay lets the head ask Kubernetes for pods
-    spec["automountServiceAccountToken"] = needs.kind == "raycluster"
-    spec["affinity"] = Why("never on a machine that can be taken away: the cluster is gone with its head", _on_demand())
+    spec = _spec(cluster, container, HEAD_MEMORY)
+    # the autoscaler beside the head requests pods from Kubernetes
+    spec["automountServiceAccountToken"] = cluster.kind == "raycluster"
+    spec["affinity"] = Commented("on demand only: losing the head means losing the cluster", _on_demand())
     spec["terminationGracePeriodSeconds"] = 30
-    if needs.kind != "raycluster":
+    if cluster.kind != "raycluster":
         container["volumeMounts"].append({"name": "experiment", "mountPath": EXPERIMENT_FOLDER, "readOnly": True})
-        spec["volumes"].append({"name": "experiment", "configMap": {"name": f"{needs.name}-experiment"}})
-    return _template(needs, spec, stays=True)
+        spec["volumes"].append({"name": "experiment", "configMap": {"name": f"{cluster.name}-experiment"}})
+    return _template(cluster, spec, do_not_disrupt=True)
 
 
-def worker_pod(needs: Needs) -> dict[str, Any]:
-    """A worker: a whole node's GPUs, on a machine that may be taken away if that is wanted."""
-    memory = quantity(binary_bytes(needs.memory_per_gpu) * needs.gpus_per_node)
+def worker_pod(cluster: ClusterSpec) -> dict[str, Any]:
+    """Return a worker with all GPUs of a node, on a spot machine if requested."""
+    memory = quantity(binary_bytes(cluster.memory_per_gpu) * cluster.gpus_per_node)
     resources = {
-        "cpu": str(needs.cpus_per_gpu * needs.gpus_per_node),
+        "cpu": str(cluster.cpus_per_gpu * cluster.gpus_per_node),
         "memory": memory,
-        "nvidia.com/gpu": str(needs.gpus_per_node),
-        **_disk(needs),
+        "nvidia.com/gpu": str(cluster.gpus_per_node),
+        **_disk(cluster),
     }
-    container = _container(needs, "ray-worker", resources)
+    container = _container(cluster, "ray-worker", resources)
     container["lifecycle"] = {
-        "preStop": Why(
-            "Kubernetes says first that the pod goes: Ray tells training, which moves away. What is idle then ends by itself.",
-            {"exec": {"command": ["/bin/bash", "-c", _drain(needs)]}},
+        "preStop": Commented(
+            "On eviction, drain the Ray node first: training saves a checkpoint and moves. An idle node then stops by itself.",
+            {"exec": {"command": ["/bin/bash", "-c", _drain(cluster)]}},
         )
     }
-    spec = _spec(needs, container, memory)
+    spec = _spec(cluster, container, memory)
     spec["automountServiceAccountToken"] = False
-    spec["affinity"] = _spot() if needs.spot else _on_demand()
-    spec["tolerations"] = _tolerations(needs)
-    spec["terminationGracePeriodSeconds"] = Why(
-        f"{needs.drain_s} s for the checkpoint, the rest for Ray to end. Spot machines give 120 s on AWS, 30 s on Azure, and\n"
-        "15 s or so on Google Cloud: raytl cluster render kuberay --grace says it.",
-        needs.grace_s,
+    spec["affinity"] = _spot() if cluster.spot else _on_demand()
+    spec["tolerations"] = _tolerations(cluster)
+    spec["terminationGracePeriodSeconds"] = Commented(
+        f"{cluster.drain_s} s for the checkpoint, the rest for Ray to shut down. Spot notice: 120 s on AWS, 30 s on Azure, about\n"
+        "15 s on Google Cloud; set it with raytl cluster render kuberay --grace.",
+        cluster.grace_s,
     )
-    return _template(needs, spec, stays=not needs.spot)
+    return _template(cluster, spec, do_not_disrupt=not cluster.spot)
 
 
-def submitter_pod(needs: Needs) -> dict[str, Any]:
-    """The pod that submits a RayJob's entrypoint, and shows what it says."""
+def submitter_pod(cluster: ClusterSpec) -> dict[str, Any]:
+    """Return the pod that submits a RayJob's entrypoint and prints its output."""
     container = {
         "name": "ray-job-submitter",
-        "image": needs.image,
+        "image": cluster.image,
         "env": [{"name": "RAY_AUTH_MODE", "value": "token"}, _token()],
-        "resources": equal({"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "1Gi"}),
-        "securityContext": LOCKED,
+        "resources": guaranteed({"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "1Gi"}),
+        "securityContext": RESTRICTED,
     }
     spec = {
         "restartPolicy": "Never",
@@ -154,32 +154,32 @@ def submitter_pod(needs: Needs) -> dict[str, Any]:
         "affinity": _on_demand(),
         "containers": [container],
     }
-    return _template(needs, spec, stays=True)
+    return _template(cluster, spec, do_not_disrupt=True)
 
 
-def starter_pod(needs: Needs, account: str, config: str, manifest: str) -> dict[str, Any]:
-    """The pod that makes the RayJob which `manifest` of the ConfigMap `config` describes, and ends as it does."""
-    of_job = {"JOB_NAME": "batch.kubernetes.io/job-name", "JOB_UID": "batch.kubernetes.io/controller-uid"}
-    given = {
+def starter_pod(cluster: ClusterSpec, account: str, config: str, manifest: str) -> dict[str, Any]:
+    """Return the pod that creates the RayJob in `manifest` of the ConfigMap `config` and exits with its result."""
+    from_labels = {"JOB_NAME": "batch.kubernetes.io/job-name", "JOB_UID": "batch.kubernetes.io/controller-uid"}
+    variables = {
         "API": "https://kubernetes.default.svc",
         "ACCOUNT": "/var/run/secrets/kubernetes.io/serviceaccount",
-        "NAMESPACE": needs.namespace,
+        "NAMESPACE": cluster.namespace,
         "MANIFEST": f"{EXPERIMENT_FOLDER}/{manifest}",
-        "EVERY_S": "15",
+        "POLL_S": "15",
     }
     container = {
         "name": "starter",
-        "image": needs.image,
+        "image": cluster.image,
         "command": ["/bin/bash", "-c", START],
         "env": [
-            *({"name": key, "value": value} for key, value in given.items()),
+            *({"name": key, "value": value} for key, value in variables.items()),
             *(
                 {"name": key, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{label}']"}}}
-                for key, label in of_job.items()
+                for key, label in from_labels.items()
             ),
         ],
-        "resources": equal({"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "100Mi"}),
-        "securityContext": LOCKED,
+        "resources": guaranteed({"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "100Mi"}),
+        "securityContext": RESTRICTED,
         "volumeMounts": [{"name": "manifest", "mountPath": EXPERIMENT_FOLDER, "readOnly": True}],
     }
     spec = {
@@ -190,47 +190,50 @@ def starter_pod(needs: Needs, account: str, config: str, manifest: str) -> dict[
         "containers": [container],
         "volumes": [{"name": "manifest", "configMap": {"name": config}}],
     }
-    return _template(needs, spec, stays=True)
+    return _template(cluster, spec, do_not_disrupt=True)
 
 
-def _template(needs: Needs, spec: dict[str, Any], stays: bool) -> dict[str, Any]:
-    """`stays` keeps autoscalers from moving it for a fuller node; on spot machines that would delay its drain too."""
-    metadata: dict[str, Any] = {"labels": labels(needs)}
-    if stays:
-        metadata["annotations"] = _STAYS
+def _template(cluster: ClusterSpec, spec: dict[str, Any], do_not_disrupt: bool) -> dict[str, Any]:
+    """Return the pod template; `do_not_disrupt` keeps autoscalers from consolidating it, but delays a spot machine's drain."""
+    metadata: dict[str, Any] = {"labels": labels(cluster)}
+    if do_not_disrupt:
+        metadata["annotations"] = _DO_NOT_DISRUPT
     return {"metadata": metadata, "spec": spec}
 
 
-def _container(needs: Needs, name: str, resources: dict[str, str]) -> dict[str, Any]:
-    shm = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - of the pod alone
+def _container(cluster: ClusterSpec, name: str, resources: dict[str, str]) -> dict[str, Any]:
+    shm = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - private to the pod
     mounts = [shm, {"name": "cache", "mountPath": "/cache"}]
-    if needs.runs_claim:
+    if cluster.runs_claim:
         mounts.append({"name": "runs", "mountPath": RUNS_FOLDER})
     return {
         "name": name,
-        "image": needs.image,
+        "image": cluster.image,
         "env": [*({"name": key, "value": value} for key, value in _ENVIRONMENT.items()), _token()],
-        "envFrom": Why(
-            "Keys of the bucket (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL), where\n"
-            "the service account brings no role.",
+        "envFrom": Commented(
+            "Bucket credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL), if the\n"
+            "service account has no role.",
             [{"secretRef": {"name": BUCKET_SECRET, "optional": True}}],
         ),
-        "resources": equal(resources),
-        "securityContext": LOCKED,
+        "resources": guaranteed(resources),
+        "securityContext": RESTRICTED,
         "volumeMounts": mounts,
     }
 
 
-def _spec(needs: Needs, container: dict[str, Any], memory: str) -> dict[str, Any]:
+def _spec(cluster: ClusterSpec, container: dict[str, Any], memory: str) -> dict[str, Any]:
     shared = quantity(binary_bytes(memory) // 4)
     volumes = [
-        {"name": "shm", "emptyDir": Why("counts as the pod's memory", {"medium": "Memory", "sizeLimit": shared})},
-        {"name": "cache", **_cache(needs)},
+        {
+            "name": "shm",
+            "emptyDir": Commented("counts toward the pod's memory", {"medium": "Memory", "sizeLimit": shared}),
+        },
+        {"name": "cache", **_cache(cluster)},
     ]
-    if needs.runs_claim:
-        volumes.append({"name": "runs", "persistentVolumeClaim": {"claimName": needs.runs_claim}})
+    if cluster.runs_claim:
+        volumes.append({"name": "runs", "persistentVolumeClaim": {"claimName": cluster.runs_claim}})
     return {
-        "serviceAccountName": needs.name,
+        "serviceAccountName": cluster.name,
         "securityContext": UNPRIVILEGED,
         "containers": [container],
         "volumes": volumes,
@@ -241,33 +244,33 @@ def _token() -> dict[str, Any]:
     return {"name": "RAY_AUTH_TOKEN", "valueFrom": {"secretKeyRef": {"name": TOKEN_SECRET, "key": "auth_token"}}}
 
 
-def _cache(needs: Needs) -> dict[str, Any]:
-    """The node-local disk, gone with the pod."""
-    if not needs.cache_class:
+def _cache(cluster: ClusterSpec) -> dict[str, Any]:
+    """Return the node-local disk, which is deleted with the pod."""
+    if not cluster.cache_class:
         reason = (
-            "The node's ephemeral storage, which has to be its NVMe: instanceStorePolicy: RAID0 on EKS,\n"
-            "--ephemeral-storage-local-ssd on GKE; or --cache-class names a storage class of local disks."
+            "The node's ephemeral storage, which must be its NVMe: instanceStorePolicy: RAID0 on EKS,\n"
+            "--ephemeral-storage-local-ssd on GKE. Or use --cache-class with a storage class of local disks."
         )
-        return {"emptyDir": Why(reason, {"sizeLimit": needs.cache})}
+        return {"emptyDir": Commented(reason, {"sizeLimit": cluster.cache})}
     claim = {
         "accessModes": ["ReadWriteOnce"],
-        "storageClassName": needs.cache_class,
-        "resources": {"requests": {"storage": needs.cache}},
+        "storageClassName": cluster.cache_class,
+        "resources": {"requests": {"storage": cluster.cache}},
     }
     return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
 
 
-def _disk(needs: Needs) -> dict[str, str]:
-    """What the pod takes of the node's ephemeral storage: Ray's logs and spills, and the cache where it lies there."""
-    cache = 0 if needs.cache_class else binary_bytes(needs.cache)
-    return {"ephemeral-storage": quantity(cache + binary_bytes(SCRATCH))}
+def _disk(cluster: ClusterSpec) -> dict[str, str]:
+    """Return the pod's ephemeral storage: Ray's logs and spilled objects, and the cache unless it has a storage class."""
+    cache = 0 if cluster.cache_class else binary_bytes(cluster.cache)
+    return {"ephemeral-storage": quantity(cache + binary_bytes(RAY_DISK))}
 
 
-def _drain(needs: Needs) -> str:
+def _drain(cluster: ClusterSpec) -> str:
     return (
-        "ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message 'the pod is taken away'"
-        f" --deadline-remaining-seconds {needs.drain_s}\n"
-        f"while pgrep -x raylet >/dev/null && (( SECONDS < {needs.drain_s} )); do sleep 1; done\n"
+        "ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message 'the pod is being evicted'"
+        f" --deadline-remaining-seconds {cluster.drain_s}\n"
+        f"while pgrep -x raylet >/dev/null && (( SECONDS < {cluster.drain_s} )); do sleep 1; done\n"
     )
 
 
@@ -278,13 +281,13 @@ def _on_demand() -> dict[str, Any]:
 
 
 def _spot() -> dict[str, Any]:
-    liked = [
+    preferred = [
         {"weight": 100, "preference": {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}}
         for key, value in _SPOT_LABELS.items()
     ]
-    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": liked}}
+    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _tolerations(needs: Needs) -> list[dict[str, str]]:
-    keys = ["nvidia.com/gpu", *(_SPOT_LABELS if needs.spot else ())]
+def _tolerations(cluster: ClusterSpec) -> list[dict[str, str]]:
+    keys = ["nvidia.com/gpu", *(_SPOT_LABELS if cluster.spot else ())]
     return [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in keys]

@@ -1,4 +1,4 @@
-"""The file that KubeRay starts a cluster from, as a pure function of what is needed."""
+"""The manifest file for KubeRay, as a pure function of the cluster spec."""
 
 from __future__ import annotations
 
@@ -6,169 +6,177 @@ import shlex
 from dataclasses import fields
 from typing import Any
 
-from raytl.kube.needs import Needs, binary_bytes, checked
+from raytl.kube.cluster_spec import ClusterSpec, binary_bytes, validate
+from raytl.kube.commented_yaml import Commented, commented_yaml
 from raytl.kube.pods import (
     BUCKET_SECRET,
     EXPERIMENT_FOLDER,
     HEAD_MEMORY,
-    LOCKED,
+    RESTRICTED,
     RUNS_FOLDER,
     TOKEN_SECRET,
-    equal,
+    guaranteed,
     head_pod,
     labels,
     metadata,
     submitter_pod,
     worker_pod,
 )
-from raytl.kube.schedule import cron_job, manifest, ray_cron_job, starters_rights
-from raytl.kube.written import Why, written
+from raytl.kube.schedule import cron_job, manifest, ray_cron_job, starter_permissions
 
 RAY_VERSION = "2.60.0"
 EXPERIMENT_KEY = "experiment.yaml"
-_KEPT_S = 600
-"""How long an ended RayJob can still be looked at."""
-_KEPT_TICK_S = 60
-"""The same of what comes again and again, as its machines stay for so long."""
+_TTL_S = 600
+"""How long a finished RayJob is kept for inspection."""
+_TICK_TTL_S = 60
+"""The same for a scheduled RayJob, shorter because its machines stay for so long."""
 _OPERATOR = {"app.kubernetes.io/name": "kuberay-operator"}
 
 
-def render(needs: Needs) -> str:
-    """The whole file: how to use it, and then the objects.
+def render(cluster: ClusterSpec) -> str:
+    """Return the whole file: a header with instructions, then the objects.
 
     Raises:
-        UserError: what is wrong with the needs, all of it.
+        UserError: the spec is invalid; the text lists all problems.
     """
-    checked(needs)
-    documents = [_account(needs), _policy(needs), *([_experiment(needs)] if needs.experiment else []), *_main(needs)]
-    return _header(needs) + "---\n".join(map(written, documents))
+    validate(cluster)
+    documents = [
+        _account(cluster),
+        _policy(cluster),
+        *([_experiment(cluster)] if cluster.experiment else []),
+        *_main(cluster),
+    ]
+    return _header(cluster) + "---\n".join(map(commented_yaml, documents))
 
 
-def entrypoint(needs: Needs) -> str:
-    """What the RayJob runs on its head: the words of a laptop."""
+def entrypoint(cluster: ClusterSpec) -> str:
+    """Return the command that the RayJob runs on its head, the same as on a laptop."""
     words = [
         "python",
         "-m",
         "raytl",
-        "retrain" if needs.scheduled else needs.verb,
+        "retrain" if cluster.scheduled else cluster.verb,
         f"{EXPERIMENT_FOLDER}/{EXPERIMENT_KEY}",
         "--set",
         "compute.cluster=auto",
     ]
-    if not needs.experiment:
-        registry = [f"retrain.registry=s3://{needs.bucket}/models/{needs.name}"] if needs.scheduled else []
-        for one in settings(needs, f"data.uri=s3://{needs.bucket}/data", *registry):
-            words += ["--set", one]
+    if not cluster.experiment:
+        registry = [f"retrain.registry=s3://{cluster.bucket}/models/{cluster.name}"] if cluster.scheduled else []
+        for override in settings(cluster, f"data.uri=s3://{cluster.bucket}/data", *registry):
+            words += ["--set", override]
     return shlex.join(words)
 
 
-def settings(needs: Needs, *more: str) -> list[str]:
-    """The overrides of the experiment: where runs are kept, a worker for each GPU, `more`; those that were given win."""
-    runs = RUNS_FOLDER if needs.runs_claim else f"s3://{needs.bucket}/runs"
-    made = [*more, f"storage.uri={runs}", *([f"compute.workers={needs.gpus}"] if needs.verb == "train" else [])]
-    given = {one.partition("=")[0] for one in needs.overrides}
-    return [*(one for one in made if one.partition("=")[0] not in given), *needs.overrides]
+def settings(cluster: ClusterSpec, *more: str) -> list[str]:
+    """Return the experiment's overrides: the runs' location, a worker per GPU, and `more`; explicit overrides win."""
+    runs = RUNS_FOLDER if cluster.runs_claim else f"s3://{cluster.bucket}/runs"
+    defaults = [*more, f"storage.uri={runs}", *([f"compute.workers={cluster.gpus}"] if cluster.verb == "train" else [])]
+    explicit = {override.partition("=")[0] for override in cluster.overrides}
+    return [*(default for default in defaults if default.partition("=")[0] not in explicit), *cluster.overrides]
 
 
-def _main(needs: Needs) -> list[dict[str, Any]]:
-    """What runs, with what it takes to start it."""
-    if needs.kind == "raycluster":
-        return [_cluster(needs)]
-    job = _job_spec(needs)
-    if needs.kind == "cronjob":
-        return [*starters_rights(needs), manifest(needs, job), cron_job(needs)]
-    if needs.kind == "raycronjob":
-        return [ray_cron_job(needs, job)]
-    return [{"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata(needs), "spec": job}]
+def _main(cluster: ClusterSpec) -> list[dict[str, Any]]:
+    """Return the main object and the objects that start it."""
+    if cluster.kind == "raycluster":
+        return [_cluster(cluster)]
+    job = _job_spec(cluster)
+    if cluster.kind == "cronjob":
+        return [*starter_permissions(cluster), manifest(cluster, job), cron_job(cluster)]
+    if cluster.kind == "raycronjob":
+        return [ray_cron_job(cluster, job)]
+    return [{"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata(cluster), "spec": job}]
 
 
-def _job_spec(needs: Needs) -> dict[str, Any]:
-    tries = Why("a lost head costs a new cluster, where the same words go on from the last checkpoint", 2)
-    if needs.scheduled:
-        tries = Why("a tick that fails is not tried again: the next one goes on from where it stopped", 0)
+def _job_spec(cluster: ClusterSpec) -> dict[str, Any]:
+    retries = Commented("if the head is lost, a new cluster resumes from the last checkpoint", 2)
+    if cluster.scheduled:
+        retries = Commented("a failed tick is not retried: the next one resumes it", 0)
     return {
-        "entrypoint": entrypoint(needs),
+        "entrypoint": entrypoint(cluster),
         "submissionMode": "K8sJobMode",
         "shutdownAfterJobFinishes": True,
-        "ttlSecondsAfterFinished": _KEPT_TICK_S if needs.scheduled else _KEPT_S,
-        "activeDeadlineSeconds": Why("the whole of it, waiting for machines too", needs.deadline_s),
-        "backoffLimit": tries,
-        "submitterPodTemplate": submitter_pod(needs),
-        "rayClusterSpec": _spec(needs),
+        "ttlSecondsAfterFinished": _TICK_TTL_S if cluster.scheduled else _TTL_S,
+        "activeDeadlineSeconds": Commented("total time, including waiting for machines", cluster.deadline_s),
+        "backoffLimit": retries,
+        "submitterPodTemplate": submitter_pod(cluster),
+        "rayClusterSpec": _spec(cluster),
     }
 
 
-def _cluster(needs: Needs) -> dict[str, Any]:
-    return {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": metadata(needs), "spec": _spec(needs)}
+def _cluster(cluster: ClusterSpec) -> dict[str, Any]:
+    return {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": metadata(cluster), "spec": _spec(cluster)}
 
 
-def _spec(needs: Needs) -> dict[str, Any]:
-    grows = needs.kind == "raycluster"
+def _spec(cluster: ClusterSpec) -> dict[str, Any]:
+    autoscaled = cluster.kind == "raycluster"
     scaling = {
         "enableInTreeAutoscaling": True,
         "autoscalerOptions": {
             "version": "v2",
             "idleTimeoutSeconds": 300,
-            "resources": equal({"cpu": "500m", "memory": "1Gi"}),
-            "securityContext": LOCKED,
+            "resources": guaranteed({"cpu": "500m", "memory": "1Gi"}),
+            "securityContext": RESTRICTED,
         },
     }
     head = {
-        "serviceType": Why("inside the cluster only: kubectl port-forward reaches it", "ClusterIP"),
+        "serviceType": Commented(
+            "reachable inside the cluster only; from outside use kubectl port-forward", "ClusterIP"
+        ),
         "enableIngress": False,
-        "rayStartParams": {"num-cpus": "0", **_store(HEAD_MEMORY)},
-        "template": head_pod(needs),
+        "rayStartParams": {"num-cpus": "0", **_object_store(HEAD_MEMORY)},
+        "template": head_pod(cluster),
     }
     worker = {
         "groupName": "gpus",
-        "replicas": 0 if grows else needs.nodes,
-        "minReplicas": 0 if grows else needs.nodes,
-        "maxReplicas": needs.nodes,
-        "rayStartParams": _store(needs.memory_per_gpu),
-        "template": worker_pod(needs),
+        "replicas": 0 if autoscaled else cluster.nodes,
+        "minReplicas": 0 if autoscaled else cluster.nodes,
+        "maxReplicas": cluster.nodes,
+        "rayStartParams": _object_store(cluster.memory_per_gpu),
+        "template": worker_pod(cluster),
     }
     return {
         "rayVersion": RAY_VERSION,
         "authOptions": {"mode": "token", "secretName": TOKEN_SECRET},
-        **(scaling if grows else {}),
+        **(scaling if autoscaled else {}),
         "headGroupSpec": head,
         "workerGroupSpecs": [worker],
     }
 
 
-def _store(memory: str) -> dict[str, str]:
-    """Ray's object store in /dev/shm, which raytl puts little into: loaders share the rest of it."""
+def _object_store(memory: str) -> dict[str, str]:
+    """Return the size of Ray's object store in /dev/shm, small because raytl stores little; data loaders use the rest."""
     return {"object-store-memory": str(min(binary_bytes(memory) // 8, 2 * 2**30))}
 
 
-def _account(needs: Needs) -> dict[str, Any]:
-    role = (
-        "The role that may use the bucket, and nothing else (clusters/aws-iam.yaml, clusters/gcp-iam.sh):\n"
+def _account(cluster: ClusterSpec) -> dict[str, Any]:
+    comment = (
+        "A role with access to the bucket only (clusters/aws-iam.yaml, clusters/gcp-iam.sh):\n"
         "eks.amazonaws.com/role-arn: arn:aws:iam::ACCOUNT:role/raytl-worker"
     )
-    about = {**metadata(needs), "annotations": Why(role, {})}
+    about = {**metadata(cluster), "annotations": Commented(comment, {})}
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": about}
 
 
-def _policy(needs: Needs) -> dict[str, Any]:
-    """Only the cluster's own pods reach them, and the operator the job server; outwards all is open, for buckets and weights."""
-    own = {"podSelector": {"matchLabels": labels(needs)}}
+def _policy(cluster: ClusterSpec) -> dict[str, Any]:
+    """Return the network policy: ingress only from the cluster's pods, and from the operator to the job server; egress is open
+    for buckets and weights."""
+    own = {"podSelector": {"matchLabels": labels(cluster)}}
     operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": _OPERATOR}}
     rules = [{"from": [own]}, {"from": [operator], "ports": [{"port": 8265, "protocol": "TCP"}]}]
-    spec = {"podSelector": {"matchLabels": labels(needs)}, "policyTypes": ["Ingress"], "ingress": rules}
-    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(needs), "spec": spec}
+    spec = {"podSelector": {"matchLabels": labels(cluster)}, "policyTypes": ["Ingress"], "ingress": rules}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(cluster), "spec": spec}
 
 
-def _experiment(needs: Needs) -> dict[str, Any]:
-    about = {**metadata(needs), "name": f"{needs.name}-experiment"}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {EXPERIMENT_KEY: needs.experiment}}
+def _experiment(cluster: ClusterSpec) -> dict[str, Any]:
+    about = {**metadata(cluster), "name": f"{cluster.name}-experiment"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {EXPERIMENT_KEY: cluster.experiment}}
 
 
-def command(needs: Needs) -> str:
-    """The command that writes the file of these needs."""
+def command(cluster: ClusterSpec) -> str:
+    """Return the command that renders this file."""
     words = ["raytl", "cluster", "render", "kuberay"]
-    for field in fields(needs):
-        value = getattr(needs, field.name)
+    for field in fields(cluster):
+        value = getattr(cluster, field.name)
         if value == field.default:
             continue
         if field.name == "spot":
@@ -181,62 +189,62 @@ def command(needs: Needs) -> str:
     return shlex.join(words)
 
 
-def _header(needs: Needs) -> str:
-    name, space = needs.name, needs.namespace
-    file = f"clusters/kuberay-{needs.kind}.yaml" if needs == Needs(kind=needs.kind) else "FILE"
-    machines = f"{needs.nodes} worker{'s' if needs.nodes > 1 else ''} with {needs.gpus_per_node} GPUs each"
+def _header(cluster: ClusterSpec) -> str:
+    name, space = cluster.name, cluster.namespace
+    file = f"clusters/kuberay-{cluster.kind}.yaml" if cluster == ClusterSpec(kind=cluster.kind) else "FILE"
+    machines = f"{cluster.nodes} worker{'s' if cluster.nodes > 1 else ''} with {cluster.gpus_per_node} GPUs each"
     lines = [
-        f"{'A tick of retraining whenever it is due, on ' if needs.scheduled else ''}{machines}, "
-        f"{'spot' if needs.spot else 'on demand'}, for KubeRay 1.6 or newer. To use it:",
+        f"{'Scheduled retraining on ' if cluster.scheduled else ''}{machines}, "
+        f"{'spot' if cluster.spot else 'on demand'}, for KubeRay 1.6 or newer. Usage:",
         "",
         f"  kubectl create namespace {space}",
         "  ray get-auth-token --generate | tr -d '\\n' | kubectl create secret generic "
         f"{TOKEN_SECRET} -n {space} --from-file=auth_token=/dev/stdin",
     ]
-    if needs.kind != "raycluster" and not needs.experiment:
+    if cluster.kind != "raycluster" and not cluster.experiment:
         lines.append(
             f"  kubectl create configmap {name}-experiment -n {space} --from-file={EXPERIMENT_KEY}=experiments/trash-mobilenetv2.yaml"
         )
     lines += [
         f"  kubectl apply -f {file}",
-        *_then(needs),
+        *_next_steps(cluster),
         "",
-        f"To change: {'schedule, ' if needs.scheduled else ''}image, bucket and the service account's role, or instead of the "
-        f"role a Secret {BUCKET_SECRET} with the bucket's keys.",
-        "The token and keys are in Secrets and never in this file. Other needs are another file; this one was written by:",
+        f"To change: {'schedule, ' if cluster.scheduled else ''}image, bucket and the service account's role; instead of a role, a "
+        f"Secret {BUCKET_SECRET} may hold the bucket's credentials.",
+        "The token and credentials belong in Secrets, never in this file. For another cluster, change the options of:",
         "",
-        f"  {command(needs)}",
+        f"  {command(cluster)}",
     ]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines)
 
 
-def _then(needs: Needs) -> list[str]:
-    """What is done with it once it is there, and what to know of it."""
-    name, space = needs.name, needs.namespace
-    ends = [
+def _next_steps(cluster: ClusterSpec) -> list[str]:
+    """Return the commands and notes for after the file is applied."""
+    name, space = cluster.name, cluster.namespace
+    notes = [
         "",
-        "A tick ends with 0 if it promoted, kept, rejected or skipped, and if it found another one at work; with 1 if it failed,",
-        "and the champion is then as it was. Each starts all of its machines, also where it then skips.",
+        "A tick exits with 0 if it promoted, kept, rejected or skipped, or if another one runs; with 1 if it failed, which leaves",
+        "the champion unchanged. Each tick starts all its machines, even if it then skips.",
     ]
-    if needs.kind == "rayjob":
+    if cluster.kind == "rayjob":
         return [f"  kubectl logs -n {space} -l job-name={name} --follow"]
-    if needs.kind == "cronjob":
+    if cluster.kind == "cronjob":
         return [
             f"  kubectl create job -n {space} --from=cronjob/{name} {name}-now",
             f"  kubectl logs -n {space} job/{name}-now --follow",
             f"  kubectl logs -n {space} -l job-name={name}-now-tick --follow",
-            *ends,
-            "The CronJob's job ends as its RayJob does, so failed ticks are failed jobs.",
+            *notes,
+            "The CronJob's job has the result of its RayJob, so failed ticks are failed jobs.",
         ]
-    if needs.kind == "raycronjob":
+    if cluster.kind == "raycronjob":
         return [
             f"  kubectl get rayjobs -n {space}",
-            *ends,
-            "RayCronJob is alpha: the operator has to run with --feature-gates=RayCronJob=true. It lets ticks overlap, of which the",
-            "second leaves, and keeps every RayJob until somebody deletes it; kuberay-cronjob.yaml does neither.",
+            *notes,
+            "RayCronJob is alpha: run the operator with --feature-gates=RayCronJob=true. Ticks may overlap (the second one exits), and",
+            "every RayJob stays until it is deleted by hand; kuberay-cronjob.yaml avoids both.",
         ]
     return [
-        f"  kubectl exec -n {space} svc/{name}-head-svc -c ray-head -- raytl cluster ask --gpus {needs.gpus}",
+        f"  kubectl exec -n {space} svc/{name}-head-svc -c ray-head -- raytl cluster ask --gpus {cluster.gpus}",
         f"  kubectl port-forward -n {space} svc/{name}-head-svc 8265",
         "  raytl submit train experiments/trash-mobilenetv2.yaml --address http://127.0.0.1:8265 --code image --set ...",
     ]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.cluster import pulse
 from raytl.metrics.confusion import Ints
 from raytl.world import World
 
@@ -35,9 +34,9 @@ def gather_rows(world: World, ids: Ints, *rows: Rows, total: int | None = None) 
 def _all_parts(world: World, mine: tuple[Rows, ...]) -> list[tuple[Rows, ...]]:
     if world.size == 1:
         return [mine]
-    pulse.doing("all_gather of the scored rows", waits=True)
+    world.status.begin("all_gather of the scored rows", in_collective=True)
     contents = _all_contents(world, _encoded(mine))
-    pulse.doing("scoring the gathered rows")
+    world.status.begin("scoring the gathered rows")
     return [_decoded(content) for content in contents]
 
 

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from raytl.cluster import pulse
 from raytl.data.transforms import Preprocess
 from raytl.models.forward import BatchLike, predict_logits
 
@@ -62,7 +61,6 @@ class _Shared:
 
     def __iter__(self) -> Iterator[BatchLike]:
         while not self.stopped.is_set():
-            pulse.doing("scoring batches")
             with self._lock:
                 item = next(self._items, None)
             if item is None:

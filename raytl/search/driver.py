@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raytl.cluster.metrics import metered
+from raytl.cluster.metrics import exporting_metrics
 from raytl.cluster.session import nodes, session
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import decisive
@@ -83,7 +83,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         TrainingError: the same error ended `search.max_errors` trials.
     """
     reach(experiment.storage)
-    on_event = metered(on_event, experiment.name)
+    on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore(sweep_uri(experiment), apart=TRIALS)
     folder = run_store.folder.root
     if new:

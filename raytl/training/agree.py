@@ -8,7 +8,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from raytl.cluster import pulse
 from raytl.world import World
 
 
@@ -17,17 +16,17 @@ def total(world: World, values: Sequence[float], device: torch.device, of: str) 
     if world.size == 1:
         return list(values)
     tensor = torch.tensor(values, dtype=torch.float64, device=device)
-    pulse.doing(f"all_reduce of {of}", waits=True)
+    world.status.begin(f"all_reduce of {of}", in_collective=True)
     dist.all_reduce(tensor)
     summed = [float(value) for value in tensor.tolist()]
-    pulse.doing(f"what follows the all_reduce of {of}")
+    world.status.begin(f"the step after the all_reduce of {of}")
     return summed
 
 
 def follow_lead(world: World, tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by rank 0's."""
     if world.size > 1:
-        pulse.doing("broadcast of rank 0's BatchNorm statistics", waits=True)
+        world.status.begin("broadcast of rank 0's BatchNorm statistics", in_collective=True)
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
-        pulse.doing("what follows the broadcast of rank 0's BatchNorm statistics")
+        world.status.begin("the step after the broadcast of rank 0's BatchNorm statistics")

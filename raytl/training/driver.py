@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.cluster.metrics import metered
+from raytl.cluster.metrics import exporting_metrics
 from raytl.cluster.worker_group import run_group
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
@@ -70,7 +70,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         TrainingError: training stopped; the checkpoints that it wrote are intact.
     """
     reach(experiment.storage)
-    on_event = metered(on_event, experiment.name)
+    on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore.of(experiment)
     folder = run_store.folder
     if new:

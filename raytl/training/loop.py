@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raytl.cluster import pulse
 from raytl.config.schema import Experiment, TrainConfig
 from raytl.errors import RunError
 from raytl.events import EpochEnded, Resumed, StageOpened
@@ -143,7 +142,7 @@ def _end_epoch(
     train, started = context.experiment.train, time.monotonic()
     result = validate(context, phase, *validation, classes)
     if context.world.is_main:
-        pulse.wait_for_touch()
+        context.world.status.wait_for_driver()
     best = progress.best
     is_best = better(result.metrics, best.metrics if best else None, train.metric)
     if is_best or best is None:
@@ -185,8 +184,8 @@ def _keep_best(context: TrainContext, phase: Phase, writer: RunWriter, result: V
 def _saver(context: TrainContext, phase: Phase, writer: RunWriter) -> Callable[[Progress], None]:
     def save(progress: Progress) -> None:
         if context.world.is_main:
-            pulse.doing(f"storing the checkpoint of epoch {progress.epoch + 1}, step {progress.step}")
-            pulse.wait_for_touch()
+            context.world.status.begin(f"saving the checkpoint of epoch {progress.epoch + 1}, step {progress.step}")
+            context.world.status.wait_for_driver()
             writer.last(
                 Checkpoint(
                     progress=progress,

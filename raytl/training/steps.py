@@ -11,7 +11,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from raytl.cluster import pulse
 from raytl.config.schema import Experiment
 from raytl.data.loader import Batch, TrainLoader
 from raytl.data.mix import Mix
@@ -78,7 +77,7 @@ def train_epoch(
         NonFiniteLoss: a loss is NaN or infinite.
         PauseAsked: the machines are wanted back; the progress was saved.
     """
-    train, loader = context.experiment.train, context.loader
+    train, loader, status = context.experiment.train, context.loader, context.world.status
     phase.model.train()
     clock, started = _Clock(context, progress), time.monotonic()
     before, saved, rates = progress.seconds, started, {}
@@ -91,7 +90,8 @@ def train_epoch(
             steps=loader.steps,
         )
         place = f"epoch {progress.epoch + 1}, step {step + 1}"
-        pulse.doing(f"forward, backward and the all_reduce of gradients of {place}", waits=context.world.size > 1)
+        activity = f"forward, backward and the all_reduce of gradients of {place}"
+        status.begin(activity, in_collective=context.world.size > 1)
         loss, wants_save, pause = _agree(context, _step(context, phase, batch, count), saved, place)
         if not math.isfinite(loss):
             raise _non_finite(context.experiment, progress.epoch, step, loss, rates)
@@ -108,7 +108,7 @@ def train_epoch(
             saved = time.monotonic()
             if pause:
                 raise PauseRequested
-        pulse.doing(f"reading the batch after {place}")
+        status.begin(f"reading the batch after {place}")
     return progress, rates
 
 
@@ -153,7 +153,7 @@ def _micro_batches(batch: Batch, accumulate: int) -> list[tuple[Tensor, Tensor]]
 def _agree(context: TrainContext, loss: Tensor, saved: float, place: str) -> tuple[float, bool, bool]:
     """(summed loss of the global batch, whether rank 0's clock asks for a checkpoint, whether a pause is asked for)."""
     due = context.world.is_main and time.monotonic() - saved >= context.experiment.train.checkpoint_every_s
-    mine = [float(loss), float(due), float(pulse.pause_asked())]
+    mine = [float(loss), float(due), float(context.world.status.pause_requested)]
     summed, wanted, pause = total(context.world, mine, context.device, f"the loss of {place}")
     return summed, wanted > 0, pause > 0
 

@@ -51,7 +51,8 @@ def validate(
         follow_lead(context.world, [average.shadow[name] for name in moving])
     phase.module.eval()
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
-        ids, logits = ordered_logits(phase.module, loader, context.preprocess, context.device, context.precision)
+        batches = context.world.status.track(loader, "scoring batches")
+        ids, logits = ordered_logits(phase.module, batches, context.preprocess, context.device, context.precision)
     _, (logits,) = gather_rows(context.world, ids, logits, total=len(targets))
     return Validation(
         metrics={f"val/{name}": value for name, value in scores(targets, logits).items()},

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raytl.cluster.worker_group import Paused
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
@@ -52,6 +51,7 @@ from raytl.training.scalars import write_scalars
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
 from raytl.training.validate import EvalBatches, Validation
+from raytl.worker_status import Paused
 from raytl.world import World
 
 BEST_SCORE = "validation.json"

@@ -7,38 +7,42 @@ from pathlib import Path
 
 import yaml
 
-from raytl.kube.needs import Needs
+from raytl.kube.cluster_spec import ClusterSpec
 from raytl.kube.render import render
 from tests.cli.conftest import Raytl
 
 EXPERIMENT = "name: crops\ndata: {uri: 's3://crops/data'}\nmodel: {name: resnet18}\n"
 
 
-def test_a_file_is_printed(raytl: Raytl) -> None:
+def test_the_manifest_is_printed(raytl: Raytl) -> None:
     done = raytl("cluster", "render", "kuberay", "--gpus", "8")
-    assert (done.code, done.out, done.err) == (0, render(Needs()), "")
+    assert (done.code, done.out, done.err) == (0, render(ClusterSpec()), "")
 
 
-def test_a_file_is_written_for_other_needs(raytl: Raytl) -> None:
+def test_the_manifest_of_another_cluster_is_written_to_a_file(raytl: Raytl) -> None:
     done = raytl("cluster", "render", "kuberay", "--kind", "raycluster", "--on-demand", "--out", "x.yaml", "--json")
-    needs = Needs(kind="raycluster", spot=False)
-    assert Path("x.yaml").read_text() == render(needs)
-    assert json.loads(done.out)["needs"]["spot"] is False
-    assert "written to x.yaml" in done.err
+    cluster = ClusterSpec(kind="raycluster", spot=False)
+    assert Path("x.yaml").read_text() == render(cluster)
+    assert json.loads(done.out)["cluster"]["spot"] is False
+    assert "wrote x.yaml" in done.err
 
 
-def test_the_experiment_travels_resolved(raytl: Raytl) -> None:
+def test_the_resolved_experiment_is_embedded(raytl: Raytl) -> None:
     Path("crops.yaml").write_text(EXPERIMENT)
     done = raytl(
         "cluster", "render", "kuberay", "--experiment", "crops.yaml", "--bucket", "crops", "--set", "train.epochs=3"
     )
     assert done.code == 0
     config = next(one for one in yaml.safe_load_all(done.out) if one["kind"] == "ConfigMap")
-    held = yaml.safe_load(config["data"]["experiment.yaml"])
-    assert (held["train"]["epochs"], held["storage"]["uri"], held["compute"]["workers"]) == (3, "s3://crops/runs", 8)
+    embedded = yaml.safe_load(config["data"]["experiment.yaml"])
+    assert (embedded["train"]["epochs"], embedded["storage"]["uri"], embedded["compute"]["workers"]) == (
+        3,
+        "s3://crops/runs",
+        8,
+    )
 
 
-def test_an_experiment_that_is_retrained_names_its_registry(raytl: Raytl) -> None:
+def test_scheduled_retraining_requires_a_registry(raytl: Raytl) -> None:
     Path("crops.yaml").write_text(EXPERIMENT)
     words = ("cluster", "render", "kuberay", "--kind", "cronjob", "--experiment", "crops.yaml", "--schedule", "@daily")
     done = raytl(*words)
@@ -47,7 +51,7 @@ def test_an_experiment_that_is_retrained_names_its_registry(raytl: Raytl) -> Non
     assert done.code == 0 and list(yaml.safe_load_all(done.out))[-1]["spec"]["schedule"] == "@daily"
 
 
-def test_all_that_is_wrong_is_told_with_exit_code_2(raytl: Raytl) -> None:
+def test_all_problems_are_listed_with_exit_code_2(raytl: Raytl) -> None:
     done = raytl("cluster", "render", "kuberay", "--gpus", "0", "--name", "A", "--memory-per-gpu", "x")
     assert (done.code, done.out) == (2, "")
     assert "the rayjob: 3 problems" in done.err

@@ -1,4 +1,4 @@
-"""Events as metrics, and an exporter that never fails the work."""
+"""Events become metrics, and a failing exporter never fails the work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raytl.cluster.metrics import METRICS, Measure, Measured, metered
+from raytl.cluster.metrics import METRICS, EventMeasures, Measure, exporting_metrics
 from raytl.events import (
     EpochEnded,
     Event,
@@ -28,14 +28,14 @@ def trial(number: int, state: str, value: float | None = None) -> TrialChanged:
     return TrialChanged(number, state, 1, 2, value, value, number, 0, 4, {})
 
 
-def told(*events: Event) -> dict[tuple[str, ...], float]:
+def series(*events: Event) -> dict[tuple[str, ...], float]:
     """The last value of each series."""
-    measured = Measured()
-    return {(one.name, *one.tags): one.value for event in events for one in measured.of(event)}
+    measures = EventMeasures()
+    return {(one.name, *one.tags): one.value for event in events for one in measures.of(event)}
 
 
 @pytest.mark.parametrize(
-    ("events", "found"),
+    ("events", "expected"),
     [
         ([STEP], {("raytl_progress",): 0.375, ("raytl_loss",): 0.5, ("raytl_loader_ready_batches",): 3}),
         ([ImagesOpened("x", hits=7, misses=2)], {("raytl_cache_hits",): 7, ("raytl_cache_misses",): 2}),
@@ -52,45 +52,45 @@ def told(*events: Event) -> dict[tuple[str, ...], float]:
         ([Message("x"), Work("reading images", 1, 2)], {}),
     ],
 )
-def test_what_an_event_tells(events: list[Event], found: dict[tuple[str, ...], float]) -> None:
-    got = told(*events)
-    assert found.items() <= got.items()
-    assert bool(got) == bool(found)
+def test_the_measures_of_an_event(events: list[Event], expected: dict[tuple[str, ...], float]) -> None:
+    got = series(*events)
+    assert expected.items() <= got.items()
+    assert bool(got) == bool(expected)
 
 
-def test_pulled_bytes_are_what_came_since_the_last_event() -> None:
-    measured = Measured()
+def test_downloaded_bytes_are_counted_since_the_last_event() -> None:
+    measures = EventMeasures()
     events = [Work("a", 1, 3, bytes=10), Work("a", 2, 3, bytes=25), Work("b", 1, 1, bytes=5), Work("a", 1, 3, bytes=4)]
-    assert [one.value for event in events for one in measured.of(event)] == [10, 15, 5, 4]
+    assert [one.value for event in events for one in measures.of(event)] == [10, 15, 5, 4]
 
 
 def test_every_measure_is_of_a_metric_with_its_tags() -> None:
     events = [STEP, EpochEnded(1, 2, {"val/x": 1.0}, True, 1), Restarted(1, "x"), trial(1, "failed", 0.1)]
-    assert all(len(METRICS[name].tags) == len(tags) for name, *tags in told(*events))
+    assert all(len(METRICS[name].tags) == len(tags) for name, *tags in series(*events))
 
 
 class _Ray:
-    """Stands for Ray's metrics."""
+    """A fake of Ray's metrics."""
 
     def __init__(self, up: bool) -> None:
         self.up, self.seen = up, list[tuple[str, float]]()
 
-    def metered(self, run: str) -> OnEvent:
+    def callback(self, run: str) -> OnEvent:
         def export(_: str, measure: Measure) -> None:
             self.seen.append((measure.name, measure.value))
 
-        return metered(ignore, run, lambda: self.up, export)
+        return exporting_metrics(ignore, run, lambda: self.up, export)
 
 
-def test_what_came_before_ray_was_up_is_exported_then() -> None:
+def test_measures_from_before_ray_started_are_exported_once_it_runs() -> None:
     ray = _Ray(up=False)
-    tell = ray.metered("r")
-    tell(ImagesOpened("x", hits=3))
-    tell(ImagesOpened("x", hits=4))
-    tell(STEP)
+    on_event = ray.callback("r")
+    on_event(ImagesOpened("x", hits=3))
+    on_event(ImagesOpened("x", hits=4))
+    on_event(STEP)
     assert ray.seen == []
     ray.up = True
-    tell(STEP)
+    on_event(STEP)
     assert ("raytl_cache_hits", 7.0) in ray.seen
     assert [name for name, _ in ray.seen].count("raytl_loss") == 1
 
@@ -99,15 +99,15 @@ def test_metrics_that_fail_do_not_fail_the_work() -> None:
     def broken(*_: Any) -> Any:
         raise RuntimeError("no exporter")
 
-    heard = Recorder()
-    metered(heard, "r", broken)(STEP)
-    metered(heard, "r", lambda: True, broken)(STEP)
-    assert heard.events == [STEP, STEP]
+    recorder = Recorder()
+    exporting_metrics(recorder, "r", broken)(STEP)
+    exporting_metrics(recorder, "r", lambda: True, broken)(STEP)
+    assert recorder.events == [STEP, STEP]
 
 
-def test_an_event_costs_an_export_of_each_of_its_numbers_and_no_more() -> None:
+def test_an_event_exports_each_of_its_numbers_once() -> None:
     ray = _Ray(up=True)
-    tell, numbers = ray.metered("r"), len(told(STEP))
+    on_event, numbers = ray.callback("r"), len(series(STEP))
     for steps in range(1, 4):
-        tell(STEP)
+        on_event(STEP)
         assert len(ray.seen) == steps * numbers

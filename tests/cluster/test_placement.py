@@ -1,10 +1,10 @@
-"""Workers fit on machines, or it is said why not."""
+"""Workers are placed on machines, or the error says why they do not fit."""
 
 from __future__ import annotations
 
 import pytest
 
-from raytl.cluster.placement import Place, min_resources, most_cpus, place
+from raytl.cluster.placement import Placement, min_resources, most_cpus, place
 from raytl.config.schema import ComputeConfig, ElasticWorkers
 from raytl.errors import ConfigError
 
@@ -25,38 +25,40 @@ TWO_TO_FOUR = ElasticWorkers(min=2, max=4)
         ([(4, 0), (16, 2)], 2, 1, 8),
     ],
 )
-def test_the_share_is_the_largest_with_which_all_fit(
+def test_the_cpus_per_worker_are_the_most_with_which_all_fit(
     machines: list[tuple[float, float]], workers: int, gpus: float, share: float
 ) -> None:
     assert most_cpus(machines, workers, gpus) == share
 
 
-def test_a_worker_reserves_a_gpu_where_there_are_some() -> None:
-    assert place(ComputeConfig(workers=2), [(8, 2)]) == Place(2, {"CPU": 4.0, "GPU": 1.0})
-    assert place(ComputeConfig(workers=2, device="cpu"), [(8, 2)]) == Place(2, {"CPU": 4.0})
+def test_a_worker_reserves_a_gpu_if_the_cluster_has_any() -> None:
+    assert place(ComputeConfig(workers=2), [(8, 2)]) == Placement(2, {"CPU": 4.0, "GPU": 1.0})
+    assert place(ComputeConfig(workers=2, device="cpu"), [(8, 2)]) == Placement(2, {"CPU": 4.0})
 
 
-def test_a_number_that_may_vary_is_as_large_as_there_is_room_for() -> None:
+def test_an_elastic_number_of_workers_is_as_large_as_fits() -> None:
     compute = ComputeConfig(workers=TWO_TO_FOUR)
-    assert place(compute, [(1, 0), (2, 0)]) == Place(3, {"CPU": 1.0})
-    assert place(compute, [(16, 0)]) == Place(4, {"CPU": 1.0})
-    assert place(compute, [(4, 0), (4, 0)], free=[(0, 0), (2, 0)]) == Place(2, {"CPU": 1.0})
-    assert place(compute, [(32, 4), (24, 4)]) == Place(4, {"CPU": 6.0, "GPU": 1.0})
-    with pytest.raises(ConfigError, match=r"2 worker\(s\) of 1 CPUs each; .*which hold 1"):
+    assert place(compute, [(1, 0), (2, 0)]) == Placement(3, {"CPU": 1.0})
+    assert place(compute, [(16, 0)]) == Placement(4, {"CPU": 1.0})
+    assert place(compute, [(4, 0), (4, 0)], free=[(0, 0), (2, 0)]) == Placement(2, {"CPU": 1.0})
+    assert place(compute, [(32, 4), (24, 4)]) == Placement(4, {"CPU": 6.0, "GPU": 1.0})
+    with pytest.raises(ConfigError, match=r"2 worker\(s\) of 1 CPUs each, but .*; 1 worker\(s\) fit"):
         place(compute, [(8, 0)], free=[(1, 0)])
 
 
-def test_what_is_wished_for_machines_that_are_not_there_yet_is_a_gpu_and_a_cpu_each() -> None:
-    assert min_resources(ComputeConfig(workers=4, device="cuda"), [(2, 0)]) == Place(4, {"CPU": 1.0, "GPU": 1.0})
-    assert min_resources(ComputeConfig(workers=TWO_TO_FOUR, device="cuda"), []) == Place(2, {"CPU": 1.0, "GPU": 1.0})
+def test_workers_for_machines_that_have_not_joined_request_a_gpu_and_a_cpu_each() -> None:
+    assert min_resources(ComputeConfig(workers=4, device="cuda"), [(2, 0)]) == Placement(4, {"CPU": 1.0, "GPU": 1.0})
+    assert min_resources(ComputeConfig(workers=TWO_TO_FOUR, device="cuda"), []) == Placement(
+        2, {"CPU": 1.0, "GPU": 1.0}
+    )
 
 
 def test_workers_that_fit_on_no_machine_are_refused_with_the_machines() -> None:
-    asked = ComputeConfig(workers=2, cpus_per_worker=3)
+    compute = ComputeConfig(workers=2, cpus_per_worker=3)
     with pytest.raises(
         ConfigError,
-        match=r"2 worker\(s\) of 3 CPUs each; the cluster has 2 machine\(s\) of 4 CPUs, 2 CPUs, which hold 1",
+        match=r"2 worker\(s\) of 3 CPUs each, but the cluster has 2 machine\(s\) of 4 CPUs, 2 CPUs; 1 worker\(s\) fit",
     ):
-        place(asked, [(4, 0), (2, 0)])
-    with pytest.raises(ConfigError, match="3 workers need one GPU each; the cluster has 2"):
+        place(compute, [(4, 0), (2, 0)])
+    with pytest.raises(ConfigError, match="3 workers need one GPU each, but the cluster has 2"):
         place(ComputeConfig(workers=3, device="cuda"), [(8, 2)])

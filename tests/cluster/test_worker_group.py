@@ -10,7 +10,7 @@ from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed
 from raytl.events import Message, Recorder, Restarted
-from tests.cluster.gang_work import Orders, add_ranks
+from tests.cluster.group_work import Orders, add_ranks
 
 
 def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_an_error_of_the_work_reaches_the_user_and_is_not_retried(
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("one_ray")
-def test_what_the_cluster_cannot_hold_is_refused_with_the_arithmetic(tmp_path: Path) -> None:
+def test_workers_that_do_not_fit_are_refused_with_the_arithmetic(tmp_path: Path) -> None:
     compute = ComputeConfig(workers=64, device="cpu", cpus_per_worker=4)
-    with pytest.raises(ConfigError, match=r"64 worker\(s\) of 4 CPUs each; the cluster has 1 machine"):
+    with pytest.raises(ConfigError, match=r"64 worker\(s\) of 4 CPUs each, but the cluster has 1 machine"):
         run_group(add_ranks, Orders(), compute, scratch=tmp_path, on_event=Recorder())

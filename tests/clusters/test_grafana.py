@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.cluster.metrics import METRICS, metered
+from raytl.cluster.metrics import METRICS, exporting_metrics
 from raytl.events import EpochEnded, Event, ImagesOpened, Restarted, Step, TrialChanged, Work
 from tests.conftest import REPO, MakePhotos
 from tests.jobs.test_cluster import TOKEN, free_port, two_nodes
@@ -105,7 +105,7 @@ def test_ray_s_exporter_has_every_metric_under_the_name_that_the_dashboard_asks_
     scrape = _Scrape(port)
     try:
         scrape.start()
-        tell = metered(lambda _: None, "seen")
+        tell = exporting_metrics(lambda _: None, "seen")
         for _ in range(60):
             for event in EVENTS:
                 tell(event)

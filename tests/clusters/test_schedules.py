@@ -82,7 +82,7 @@ def start(address: str, folder: Path) -> subprocess.CompletedProcess[str]:
     (folder / "ca.crt").touch()
     given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
     assert given["MANIFEST"].endswith("/rayjob.yaml")
-    given |= {"API": address, "ACCOUNT": str(folder), "MANIFEST": str(folder / "rayjob.yaml"), "EVERY_S": "0.01"}
+    given |= {"API": address, "ACCOUNT": str(folder), "MANIFEST": str(folder / "rayjob.yaml"), "POLL_S": "0.01"}
     given |= {"JOB_NAME": "raytl-29384640", "JOB_UID": "0a1b-2c", "PATH": os.environ["PATH"]}
     return subprocess.run(container["command"], env=given, capture_output=True, text=True, timeout=30, check=False)
 
@@ -97,7 +97,7 @@ def test_a_tick_is_a_rayjob_that_belongs_to_its_job_and_ends_as_it_does(tmp_path
     assert about["ownerReferences"] == [
         {"apiVersion": "batch/v1", "kind": "Job", "name": "raytl-29384640", "uid": "0a1b-2c"}
     ]
-    assert ended.stdout.splitlines()[0] == "rayjob/raytl-29384640-tick is made"
+    assert ended.stdout.splitlines()[0] == "rayjob/raytl-29384640-tick created"
     assert ended.stdout.splitlines()[-1] == "rayjob/raytl-29384640-tick: Complete SUCCEEDED"
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.cluster.verdict import Ended, GiveUp, verdict
+from raytl.cluster.retry import EndedAttempt, GiveUp, decide
 from raytl.config.schema import ComputeConfig, SearchConfig
 from raytl.data.formats import archives
 from raytl.disk import disk_error, writing
@@ -274,7 +274,7 @@ def test_a_log_that_finds_no_space_says_so_once_and_ends_nothing(capsys: pytest.
 
 def test_a_worker_whose_disk_is_full_ends_the_run_with_that_sentence() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "/data/x")
-    found = verdict([Ended("failure", "x", 1, (error,))], ComputeConfig())
+    found = decide([EndedAttempt("failure", "x", 1, (error,))], ComputeConfig())
     assert isinstance(found, GiveUp)
     assert isinstance(found.error, DiskError)
     assert str(found.error).startswith("/data/x: the disk is full")

@@ -156,7 +156,7 @@ def drain_a_node(nodes: RayNodes, run: Run, rng: random.Random) -> None:
     number, before = rng.choice((1, 2)), len(run.resumptions())
     gone = nodes.hosts.add(number)
     nodes.drain(number, rng.randint(15, 30))
-    until(lambda: any(f"{gone} is taken away" in line for line in run.lines[-6:]) or run.finished, "the pause", 30)
+    until(lambda: any(f"{gone} is being preempted" in line for line in run.lines[-6:]) or run.finished, "the pause", 30)
     paused = run.stored()
     nodes.stop(number)
     nodes.supervise(number)

@@ -1,4 +1,4 @@
-"""A cluster of two nodes that asks for a token: submit, look, follow, stop, go on."""
+"""A cluster of two nodes with a token: submit, status, logs, stop, resume."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def ray_start(*words: str, more: Mapping[str, str] | None = None) -> subprocess.
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
         "RAY_LD_PRELOAD_ON_WORKERS": "1",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",  # jobs begin with `python`
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",  # entrypoints start with `python`
         **(more or {}),
     }
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", *words, "--num-cpus", "1", "--block"]
-    command += ["--min-worker-port", "0", "--max-worker-port", "0"]  # any that is free: other Rays run on this machine
+    command += ["--min-worker-port", "0", "--max-worker-port", "0"]  # any free one: other Rays run on this machine
     for option in ("--dashboard-agent-listen-port", "--dashboard-agent-grpc-port", "--metrics-export-port"):
         command += [] if option in words else [option, str(free_port())]
     if "--head" in words:
@@ -55,25 +55,25 @@ def ray_start(*words: str, more: Mapping[str, str] | None = None) -> subprocess.
 
 
 def answers(url: str, done: Callable[[bytes], bool]) -> None:
-    """Wait until the server says what it should."""
-    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+    """Wait until `done` accepts the server's answer."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
     for _ in range(240):
         try:
-            with urllib.request.urlopen(asked, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 if done(answer.read()):
                     return
         except OSError:
             pass
         threading.Event().wait(0.5)
-    pytest.fail(f"{url} does not answer as it should")
+    pytest.fail(f"{url} does not answer as expected")
 
 
 @contextmanager
 def two_nodes(more: Mapping[str, str] | None = None, *words: str) -> Iterator[tuple[str, str]]:
-    """The URL of the job server, and the address, of two nodes with one CPU each: with `more` in their environment, and
-    the head started with `words` too."""
+    """Yield the job server's URL and the address of two nodes with one CPU each; `more` is added to their environment,
+    `words` to the head's command."""
     gcs, board = free_port(), free_port()
-    # Short paths, for sockets; a folder each: in a shared one the second unpacks a job's code anew under who runs it.
+    # Short paths for sockets; one directory each: in a shared one, the second node unpacks a job's code over the running job.
     scratch, other = (tempfile.mkdtemp(prefix="raytl-") for _ in range(2))
     head = ["--head", "--port", str(gcs), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(board)]
     nodes = [ray_start(*head, *words, "--temp-dir", scratch, "--disable-usage-stats", more=more)]
@@ -84,7 +84,7 @@ def two_nodes(more: Mapping[str, str] | None = None, *words: str) -> Iterator[tu
         answers(f"{url}/nodes?view=summary", lambda body: body.count(b'"ALIVE"') >= 2)
         yield url, f"127.0.0.1:{gcs}"
     finally:
-        # at once, as what they write goes with them: asked to end, a raylet takes up to twenty seconds
+        # killed, because their files are removed anyway: a raylet takes up to twenty seconds to terminate
         for node in reversed(nodes):
             for process in [*psutil.Process(node.pid).children(recursive=True), node]:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -103,7 +103,7 @@ def cluster() -> Iterator[str]:
 
 @pytest.fixture
 def raytl(cluster: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Runs `raytl WORDS...` beside the cluster, with its token."""
+    """Return a function that runs `raytl WORDS...` against the cluster, with its token."""
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster)
 
@@ -116,7 +116,7 @@ def raytl(cluster: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
 
 @pytest.fixture
 def experiment(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
-    """A small experiment on folders that every node sees."""
+    """Return a small experiment on directories that every node sees."""
     path = tmp_path / "tiny.yaml"
     path.write_text(
         f"name: tiny\ndata: {{uri: {make_photos(12)}, cache: off}}\n"
@@ -132,7 +132,7 @@ def experiment(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
 def test_a_tick_retrains_on_the_cluster_and_the_next_one_is_another_job(
     raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
 ) -> None:
-    words = ("submit", "retrain", experiment, "--code", "code", "--wait", "--json", "--set")
+    words = ("submit", "retrain", experiment, "--code", "checkout", "--wait", "--json", "--set")
     found = []
     for _ in range(2):
         code, out, err = raytl(*words, f"retrain.registry={tmp_path}/models")
@@ -145,10 +145,10 @@ def test_a_tick_retrains_on_the_cluster_and_the_next_one_is_another_job(
     assert (code, json.loads(out)["status"]) == (1, "FAILED")
 
 
-def test_a_job_that_was_stopped_is_gone_on_with_and_the_same_again_attaches(
+def test_a_stopped_job_is_resumed_and_the_same_submission_attaches(
     raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
 ) -> None:
-    train = ("submit", "train", experiment, "--set", "train.epochs=40", "--code", "code")
+    train = ("submit", "train", experiment, "--set", "train.epochs=40", "--code", "checkout")
     code, out, err = raytl(*train, "--json")
     assert code == 0, err
     job, run = json.loads(out)["id"], tmp_path / "runs" / "tiny"
@@ -174,24 +174,24 @@ def test_a_job_that_was_stopped_is_gone_on_with_and_the_same_again_attaches(
 
     code, out, err = raytl(*train, "--json")
     assert (code, json.loads(out)["id"]) == (0, done["id"])
-    assert "is there already, succeeded" in err
+    assert "has already succeeded" in err
     assert done["id"] in raytl("jobs")[1]
     assert "tiny: trained, resumed after an interruption" in raytl("logs", done["id"])[1]
-    code, out, err = raytl("submit", "evaluate", experiment, "--code", "code", "--wait")
+    code, out, err = raytl("submit", "evaluate", experiment, "--code", "checkout", "--wait")
     assert code == 0, err
     assert (run / "evaluation" / "test" / "report.md").exists()
 
 
-def test_a_job_that_fails_says_why_and_ends_with_its_code(
+def test_a_failed_job_reports_its_error_and_exit_code(
     raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(tmp_path / "photos")
-    code, out, err = raytl("submit", "train", experiment, "--code", "code", "--wait")
+    code, out, err = raytl("submit", "train", experiment, "--code", "checkout", "--wait")
     assert code == 2
     assert "does not exist" in err and "exit code" in out
 
 
-def test_without_the_token_nothing_is_told_and_nothing_is_taken(
+def test_the_job_server_rejects_unauthenticated_requests(
     raytl: Callable[..., tuple[int, str, str]], experiment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     before = raytl("jobs", "--json")[1]
@@ -200,7 +200,7 @@ def test_without_the_token_nothing_is_told_and_nothing_is_taken(
         monkeypatch.setenv("RAY_AUTH_TOKEN", token)
         for words in (
             ("jobs",),
-            ("submit", "train", experiment, "--new", "--code", "code"),
+            ("submit", "train", experiment, "--new", "--code", "checkout"),
             ("stop", "x"),
             ("logs", "x"),
         ):
@@ -211,7 +211,7 @@ def test_without_the_token_nothing_is_told_and_nothing_is_taken(
     assert raytl("jobs", "--json")[1] == before
 
 
-def test_a_cluster_or_a_job_that_is_not_there_is_said_so(raytl: Callable[..., tuple[int, str, str]]) -> None:
+def test_a_missing_cluster_or_job_is_an_error(raytl: Callable[..., tuple[int, str, str]]) -> None:
     code, _, err = raytl("jobs", "--address", "http://127.0.0.1:9")
     assert (code, "no job server answers" in err) == (1, True)
     code, _, err = raytl("status", "nothing")

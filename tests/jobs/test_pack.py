@@ -1,4 +1,4 @@
-"""What travels with a job: the experiment as it was resolved, code where it is wanted, and never data."""
+"""A job's package holds the resolved experiment, the code if requested, and never data."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def names(packed: Pack) -> list[str]:
     return zipfile.ZipFile(io.BytesIO(packed.content)).namelist()
 
 
-def test_the_resolved_experiment_travels_and_nothing_else_where_the_image_has_raytl() -> None:
-    packed, there = pack(FAR, None)
+def test_only_the_resolved_experiment_is_packaged_if_the_image_has_raytl() -> None:
+    packed, remote = pack(FAR, None)
     assert names(packed) == ["experiment.yaml"]
     text = zipfile.ZipFile(io.BytesIO(packed.content)).read("experiment.yaml")
-    assert Experiment.model_validate(yaml.safe_load(text)) == there == FAR
+    assert Experiment.model_validate(yaml.safe_load(text)) == remote == FAR
 
 
-def test_the_same_files_are_the_same_bytes_and_another_has_another_digest(tmp_path: Path) -> None:
+def test_equal_files_give_equal_bytes_and_changed_ones_another_digest(tmp_path: Path) -> None:
     (tmp_path / "raytl" / "__pycache__").mkdir(parents=True)
     (tmp_path / "raytl" / "a.py").write_text("1")
     (tmp_path / "raytl" / "__pycache__" / "a.pyc").write_text("1")
@@ -48,23 +48,23 @@ def test_the_same_files_are_the_same_bytes_and_another_has_another_digest(tmp_pa
     assert pack(FAR, tmp_path / "raytl")[0].digest != one.digest
 
 
-def test_a_manifest_on_this_machine_goes_along(tmp_path: Path) -> None:
+def test_a_local_manifest_is_packaged(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("path,label\ns3://b/1.jpg,a\n")
-    packed, there = pack(override(FAR, {"data.uri": str(tmp_path / "rows.csv")}), None)
+    packed, remote = pack(override(FAR, {"data.uri": str(tmp_path / "rows.csv")}), None)
     assert names(packed) == ["experiment.yaml", "rows.csv"]
-    assert there.data.uri == "rows.csv"
+    assert remote.data.uri == "rows.csv"
 
 
-def test_a_manifest_of_parts_goes_along_in_its_folder(tmp_path: Path) -> None:
+def test_a_manifest_of_parts_is_packaged_in_its_directory(tmp_path: Path) -> None:
     for name in ("a=1/part-0.csv", "part-1.csv", "_SUCCESS"):
         (tmp_path / "rows.csv" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "rows.csv" / name).write_text("path,label\ns3://b/1.jpg,a\n")
-    packed, there = pack(override(FAR, {"data.uri": f"{tmp_path}/rows.csv/"}), None)
+    packed, remote = pack(override(FAR, {"data.uri": f"{tmp_path}/rows.csv/"}), None)
     assert names(packed) == ["experiment.yaml", "rows.csv/a=1/part-0.csv", "rows.csv/part-1.csv"]
-    assert there.data.uri == "rows.csv"
+    assert remote.data.uri == "rows.csv"
 
 
-def test_what_lies_on_this_machine_only_is_refused_all_at_once() -> None:
+def test_all_local_paths_are_refused_at_once() -> None:
     here = override(FAR, {"data.uri": "photos", "storage.uri": "runs/", "model.weights": "runs/old/"})
     with pytest.raises(
         ConfigError, match=r"(?s)data.uri: found 'photos'.*storage.uri: found 'runs/'.*model.weights: found"
@@ -72,12 +72,12 @@ def test_what_lies_on_this_machine_only_is_refused_all_at_once() -> None:
         pack(here, None)
 
 
-def test_full_paths_may_be_mounted_everywhere() -> None:
+def test_absolute_paths_may_be_mounted_everywhere() -> None:
     pack(override(FAR, {"data.uri": "/mnt/photos", "storage.uri": "/mnt/runs"}), None)
 
 
-def test_a_job_that_carries_too_much_names_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "MOST_BYTES", 100)
+def test_a_package_that_is_too_large_lists_its_largest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MAX_BYTES", 100)
     (tmp_path / "rows.csv").write_bytes(bytes(range(256)) * 400)
-    with pytest.raises(ConfigError, match=r"(?s)at most 0 MB travel with a job; the largest:\n +0.1 MB  rows.csv"):
+    with pytest.raises(ConfigError, match=r"(?s)expected at most 0 MB. Largest files:\n +0.1 MB  rows.csv"):
         pack(override(FAR, {"data.uri": str(tmp_path / "rows.csv")}), None)

@@ -1,4 +1,4 @@
-"""A job is a value: the same words have the same id, and nothing secret is in it."""
+"""A job is a value: equal commands have equal ids, and it holds no secret."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ STORED = {"retrain.registry": "s3://bucket/models/far"}
 
 def spec(verb: Verb = "train", changes: dict[str, Any] | None = None, **more: Any) -> JobSpec:
     packed, experiment = pack(override(FAR, changes or {}), None)
-    given = {"supply": "image", "version": "1.2", "user": "me", "commit": "abc", **more}
-    return job_spec(verb, experiment, packed, **given)
+    arguments = {"code_source": "image", "version": "1.2", "user": "me", "commit": "abc", **more}
+    return job_spec(verb, experiment, packed, **arguments)
 
 
 def state(job: JobSpec, status: str, attempt: int = 1) -> JobState:
@@ -29,13 +29,13 @@ def state(job: JobSpec, status: str, attempt: int = 1) -> JobState:
     return JobState(name, status, "", job.entrypoint, job.metadata, 1.0, None, None)
 
 
-def test_a_job_is_its_verb_its_experiment_and_its_code() -> None:
+def test_a_jobs_id_depends_on_verb_experiment_and_code() -> None:
     assert spec().id == spec().id == spec(user="you").id
     assert spec().id.startswith("raytl-train-far-") and spec().id.endswith("-1")
     assert len({spec().id, spec("tune").id, spec(changes={"optim.lr": 0.1}).id}) == 3
 
 
-def test_what_runs_there_is_what_would_run_here() -> None:
+def test_the_entrypoint_is_the_local_command() -> None:
     assert spec().entrypoint == "python -m raytl train experiment.yaml --set compute.cluster=auto"
     assert spec("tune", new=True).entrypoint.endswith("tune experiment.yaml --set compute.cluster=auto --new")
     assert spec("evaluate").entrypoint == "python -m raytl evaluate s3://bucket/runs/far"
@@ -43,26 +43,26 @@ def test_what_runs_there_is_what_would_run_here() -> None:
     assert "compute.cluster=none" in spec(changes={"compute.cluster": "none"}).entrypoint
 
 
-def test_an_evaluation_there_has_the_settings_of_the_users_file() -> None:
+def test_an_evaluation_job_keeps_the_machine_settings_of_the_users_file() -> None:
     changes = {"storage.endpoint_url": "http://store:9000", "compute.device": "cuda", "compute.timeout_s": 5}
     assert spec("evaluate", changes).entrypoint == (
         "python -m raytl evaluate s3://bucket/runs/far --set storage.endpoint_url=http://store:9000 --set compute.device=cuda"
     )
 
 
-def test_raytl_comes_from_the_image_the_index_or_here() -> None:
-    assert "pip" not in spec().runtime_env and "pip" not in spec(supply="code").runtime_env
-    assert spec(supply="pip").runtime_env["pip"] == ["raytl==1.2"]
+def test_raytl_comes_from_the_image_the_package_index_or_the_checkout() -> None:
+    assert "pip" not in spec().runtime_env and "pip" not in spec(code_source="checkout").runtime_env
+    assert spec(code_source="pip").runtime_env["pip"] == ["raytl==1.2"]
 
 
-def test_no_secret_is_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "canary-token")
     assert "canary" not in json.dumps(asdict(spec()))
 
 
 @pytest.mark.parametrize(
-    ("before", "new", "found"),
+    ("before", "new", "expected"),
     [
         ([], False, "1"),
         (["RUNNING"], False, "attach 1"),
@@ -76,17 +76,17 @@ def test_no_secret_is_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
         (["SUCCEEDED"], True, "2"),
     ],
 )
-def test_the_same_submission_attaches_goes_on_or_begins(before: list[str], new: bool, found: str) -> None:
+def test_the_same_submission_attaches_resumes_or_starts(before: list[str], new: bool, expected: str) -> None:
     job = spec()
     states = [state(job, status, number) for number, status in enumerate(before, start=1)]
     decided = next_attempt(job, states, new)
     attempt = decided.id.rpartition("-")[2]
-    assert (f"attach {attempt}" if isinstance(decided, JobState) else attempt) == found
+    assert (f"attach {attempt}" if isinstance(decided, JobState) else attempt) == expected
     assert decided.id.rpartition("-")[0] == job.id.rpartition("-")[0]
 
 
 @pytest.mark.parametrize(
-    ("before", "found"),
+    ("before", "expected"),
     [
         (["SUCCEEDED"], "2"),
         (["FAILED"], "2"),
@@ -95,26 +95,28 @@ def test_the_same_submission_attaches_goes_on_or_begins(before: list[str], new: 
         (["SUCCEEDED", "PENDING"], "attach 2"),
     ],
 )
-def test_a_tick_is_attached_to_while_it_runs_and_tomorrow_is_another(before: list[str], found: str) -> None:
+def test_a_tick_is_attached_to_only_while_it_runs(before: list[str], expected: str) -> None:
     job = spec("retrain", STORED)
     decided = next_attempt(job, [state(job, status, number) for number, status in enumerate(before, start=1)], False)
     attempt = decided.id.rpartition("-")[2]
-    assert (f"attach {attempt}" if isinstance(decided, JobState) else attempt) == found
+    assert (f"attach {attempt}" if isinstance(decided, JobState) else attempt) == expected
 
 
-def test_a_job_says_where_its_work_will_lie() -> None:
+def test_a_job_names_its_output() -> None:
     assert spec().metadata["run"] == spec("evaluate").metadata["run"] == "s3://bucket/runs/far"
     assert spec("tune").metadata["run"] == "s3://bucket/runs/far-winner"
     assert spec("retrain", STORED).metadata["run"] == "s3://bucket/models/far"
 
 
-@pytest.mark.parametrize(("changes", "found"), [({}, "nothing"), ({"retrain.registry": "models/far"}, "'models/far'")])
-def test_a_registry_that_the_cluster_cannot_see_is_refused(changes: dict[str, Any], found: str) -> None:
-    with pytest.raises(ConfigError, match=f"retrain.registry: found {found}; expected s3://bucket/prefix"):
+@pytest.mark.parametrize(
+    ("changes", "expected"), [({}, "nothing"), ({"retrain.registry": "models/far"}, "'models/far'")]
+)
+def test_a_registry_that_the_cluster_cannot_see_is_refused(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=f"retrain.registry: found {expected}; expected s3://bucket/prefix"):
         spec("retrain", changes)
 
 
-def test_the_attempt_changes_nothing_but_the_id() -> None:
+def test_the_attempt_changes_only_the_id() -> None:
     job = spec()
     decided = next_attempt(job, [state(job, "FAILED")], False)
     assert isinstance(decided, JobSpec) and replace(decided, id=job.id) == job

@@ -1,6 +1,6 @@
-"""The file that KubeRay starts a cluster from: those in clusters/ are what is written for the defaults.
+"""The manifest file for KubeRay; those in clusters/ are rendered from the defaults.
 
-python -m tests.kube.test_render     accepts a change: writes clusters/kuberay-*.yaml and the golden file anew
+python -m tests.kube.test_render     accepts a change: rewrites clusters/kuberay-*.yaml and the golden file
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ import pytest
 import yaml
 
 from raytl.errors import UserError
-from raytl.kube.needs import Needs
+from raytl.kube.cluster_spec import ClusterSpec
 from raytl.kube.render import RAY_VERSION, command, entrypoint, render
 from tests.clusters import crds, kubernetes_types, rules
 from tests.clusters.files import ray_object
 from tests.clusters.test_rules import APPLIES
 
 REPO = Path(__file__).resolve().parents[2]
-MANY = Needs(
+MANY = ClusterSpec(
     name="crops", namespace="vision", image="ghcr.io/x/raytl:0.1.0", gpus=16, gpus_per_node=8, cpus_per_gpu=12,
     memory_per_gpu="48Gi", cache="1Ti", cache_class="local-nvme", bucket="crops", runs_claim="runs", spot=False, verb="tune",
     experiment="name: crops\ndata: {uri: 's3://crops/data'}\n", grace_s=25, deadline_s=7200,
 )  # fmt: skip
 GOLDEN = {
-    REPO / "clusters" / "kuberay-rayjob.yaml": Needs(),
-    REPO / "clusters" / "kuberay-raycluster.yaml": Needs(kind="raycluster"),
-    REPO / "clusters" / "kuberay-cronjob.yaml": Needs(kind="cronjob"),
-    REPO / "clusters" / "kuberay-raycronjob.yaml": Needs(kind="raycronjob"),
+    REPO / "clusters" / "kuberay-rayjob.yaml": ClusterSpec(),
+    REPO / "clusters" / "kuberay-raycluster.yaml": ClusterSpec(kind="raycluster"),
+    REPO / "clusters" / "kuberay-cronjob.yaml": ClusterSpec(kind="cronjob"),
+    REPO / "clusters" / "kuberay-raycronjob.yaml": ClusterSpec(kind="raycronjob"),
     Path(__file__).parent / "golden" / "many.yaml": MANY,
 }
 VARIANTS = [
     MANY,
-    Needs(gpus=1, gpus_per_node=1),
-    Needs(kind="raycluster", spot=False, cache_class="nvme", runs_claim="runs"),
-    Needs(overrides=("data.uri=s3://x/y z", "train.epochs=3"), grace_s=25),
-    Needs(
+    ClusterSpec(gpus=1, gpus_per_node=1),
+    ClusterSpec(kind="raycluster", spot=False, cache_class="nvme", runs_claim="runs"),
+    ClusterSpec(overrides=("data.uri=s3://x/y z", "train.epochs=3"), grace_s=25),
+    ClusterSpec(
         kind="cronjob", name="crops", namespace="vision", experiment=MANY.experiment, schedule="@daily", deadline_s=7200
     ),
-    Needs(kind="raycronjob", gpus=1, gpus_per_node=1, spot=False, cache_class="nvme", runs_claim="runs"),
+    ClusterSpec(kind="raycronjob", gpus=1, gpus_per_node=1, spot=False, cache_class="nvme", runs_claim="runs"),
 ]
 
 
-def main_of(needs: Needs) -> dict[str, Any]:
-    return dict(list(yaml.safe_load_all(render(needs)))[-1])
+def main_of(cluster: ClusterSpec) -> dict[str, Any]:
+    return dict(list(yaml.safe_load_all(render(cluster)))[-1])
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in GOLDEN])
@@ -53,68 +53,68 @@ def test_the_file_is_the_golden_one(path: Path) -> None:
     assert render(GOLDEN[path]) == path.read_text(), "accept it: python -m tests.kube.test_render"
 
 
-@pytest.mark.parametrize("needs", VARIANTS)
-def test_other_needs_keep_the_rules_too(needs: Needs) -> None:
-    text = render(needs)
+@pytest.mark.parametrize("cluster", VARIANTS)
+def test_other_clusters_follow_the_rules_too(cluster: ClusterSpec) -> None:
+    text = render(cluster)
     *others, main = yaml.safe_load_all(text)
     assert [
         problem for one in (main, ray_object(text)) if one["kind"] != "CronJob" for problem in crds.problems(one)
     ] == []
     others += [main] if main["kind"] == "CronJob" else []
     assert [problem for document in others for problem in kubernetes_types.problems(document)] == []
-    name = f"kuberay-{needs.kind}.yaml"
-    exempt = {rules.says_how} | (set() if needs.spot else {rules.heads_stay})
+    name = f"kuberay-{cluster.kind}.yaml"
+    exempt = {rules.says_how} | (set() if cluster.spot else {rules.heads_stay})
     for rule, names in APPLIES.items():
         if name in names and rule not in exempt:
             assert list(rule(name, text)) == []
 
 
 @pytest.mark.parametrize(
-    ("needs", "words"),
+    ("cluster", "words"),
     [
-        (Needs(), "train /etc/raytl/experiment.yaml --set compute.cluster=auto --set data.uri=s3://my-bucket/data "
+        (ClusterSpec(), "train /etc/raytl/experiment.yaml --set compute.cluster=auto --set data.uri=s3://my-bucket/data "
                   "--set storage.uri=s3://my-bucket/runs --set compute.workers=8"),
-        (Needs(verb="tune", runs_claim="runs"), "tune /etc/raytl/experiment.yaml --set compute.cluster=auto "
+        (ClusterSpec(verb="tune", runs_claim="runs"), "tune /etc/raytl/experiment.yaml --set compute.cluster=auto "
                                                 "--set data.uri=s3://my-bucket/data --set storage.uri=/mnt/runs"),
-        (Needs(overrides=("compute.workers=4", "name=it's")), "train /etc/raytl/experiment.yaml --set compute.cluster=auto "
+        (ClusterSpec(overrides=("compute.workers=4", "name=it's")), "train /etc/raytl/experiment.yaml --set compute.cluster=auto "
          "--set data.uri=s3://my-bucket/data --set storage.uri=s3://my-bucket/runs --set compute.workers=4 --set \"name=it's\""),
-        (Needs(kind="cronjob"), "retrain /etc/raytl/experiment.yaml --set compute.cluster=auto --set data.uri=s3://my-bucket/data "
+        (ClusterSpec(kind="cronjob"), "retrain /etc/raytl/experiment.yaml --set compute.cluster=auto --set data.uri=s3://my-bucket/data "
          "--set retrain.registry=s3://my-bucket/models/raytl --set storage.uri=s3://my-bucket/runs --set compute.workers=8"),
         (MANY, "tune /etc/raytl/experiment.yaml --set compute.cluster=auto"),
     ],
 )  # fmt: skip
-def test_the_job_runs_the_words_of_a_laptop(needs: Needs, words: str) -> None:
-    assert shlex.split(entrypoint(needs)) == ["python", "-m", "raytl", *shlex.split(words)]
+def test_the_job_runs_the_command_of_a_laptop(cluster: ClusterSpec, words: str) -> None:
+    assert shlex.split(entrypoint(cluster)) == ["python", "-m", "raytl", *shlex.split(words)]
 
 
-def test_a_job_has_all_its_machines_and_a_cluster_grows_from_none() -> None:
-    for needs, counts in ((Needs(), (2, 2, 2)), (Needs(kind="raycluster"), (0, 0, 2))):
-        spec = main_of(needs)["spec"]
+def test_a_job_starts_with_all_machines_and_a_raycluster_with_none() -> None:
+    for cluster, counts in ((ClusterSpec(), (2, 2, 2)), (ClusterSpec(kind="raycluster"), (0, 0, 2))):
+        spec = main_of(cluster)["spec"]
         group = spec.get("rayClusterSpec", spec)["workerGroupSpecs"][0]
         assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == counts
 
 
-def test_the_file_names_the_command_that_writes_it() -> None:
-    assert command(Needs()) == "raytl cluster render kuberay"
-    needs = Needs(kind="raycluster", spot=False, grace_s=25)
-    assert f"#   {command(needs)}\n" in render(needs)
-    assert command(needs) == "raytl cluster render kuberay --kind raycluster --on-demand --grace 25"
+def test_the_file_names_the_command_that_renders_it() -> None:
+    assert command(ClusterSpec()) == "raytl cluster render kuberay"
+    cluster = ClusterSpec(kind="raycluster", spot=False, grace_s=25)
+    assert f"#   {command(cluster)}\n" in render(cluster)
+    assert command(cluster) == "raytl cluster render kuberay --kind raycluster --on-demand --grace 25"
 
 
-def test_a_cron_job_and_a_raycronjob_run_the_very_job() -> None:
-    texts = {kind: render(Needs(kind=kind)) for kind in ("rayjob", "cronjob", "raycronjob")}
-    found = {kind: dict(ray_object(text)["spec"]) for kind, text in texts.items()}
-    assert found["cronjob"] == found["raycronjob"]
-    differs = {key for key, value in found["rayjob"].items() if found["cronjob"][key] != value}
+def test_a_cronjob_and_a_raycronjob_run_the_same_job() -> None:
+    texts = {kind: render(ClusterSpec(kind=kind)) for kind in ("rayjob", "cronjob", "raycronjob")}
+    specs = {kind: dict(ray_object(text)["spec"]) for kind, text in texts.items()}
+    assert specs["cronjob"] == specs["raycronjob"]
+    differs = {key for key, value in specs["rayjob"].items() if specs["cronjob"][key] != value}
     assert differs == {"entrypoint", "backoffLimit", "ttlSecondsAfterFinished"}
 
 
-def test_wrong_needs_are_refused() -> None:
+def test_an_invalid_cluster_is_refused() -> None:
     with pytest.raises(UserError, match="--gpus: found 0"):
-        render(Needs(gpus=0))
+        render(ClusterSpec(gpus=0))
 
 
-def test_the_version_of_ray_is_the_one_that_is_pinned() -> None:
+def test_the_version_of_ray_is_the_pinned_one() -> None:
     assert f"\nray=={RAY_VERSION} \\\n" in (REPO / "constraints.txt").read_text()
 
 

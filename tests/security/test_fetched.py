@@ -344,7 +344,7 @@ def test_a_token_goes_only_to_a_job_server_that_was_named(
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_MODE"):
         monkeypatch.delenv(name, raising=False)
     canary = make_canary()
-    monkeypatch.setattr("raytl.jobs.client.HERE", canary.url)
+    monkeypatch.setattr("raytl.jobs.client.LOCAL", canary.url)
     with pytest.raises((NotFound, Unavailable, RuntimeError), match=r"."):
         Jobs(None, MARK)
     assert canary.requests

@@ -22,7 +22,7 @@ import pytest
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
 from raytl.events import ignore
-from tests.cluster.gang_work import meet_and_wait
+from tests.cluster.group_work import meet_and_wait
 from tests.security import intruder
 
 _NOBODY = 65534

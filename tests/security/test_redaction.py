@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.kube.needs import Kind, Needs
+from raytl.kube.cluster_spec import ClusterSpec, Kind
 from raytl.kube.render import render
 from raytl.redaction import is_secret_name, secret_values, starred
 
@@ -175,7 +175,7 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 @pytest.mark.parametrize("kind", ["rayjob", "raycluster", "cronjob", "raycronjob"])
 def test_a_cluster_s_file_stays(kind: Kind) -> None:
-    text = render(Needs(kind=kind))
+    text = render(ClusterSpec(kind=kind))
     assert starred(text) == text
 
 

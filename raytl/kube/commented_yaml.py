@@ -1,4 +1,4 @@
-"""Values as YAML text in which a value's reason stands above it, as people read these files and change them."""
+"""YAML text with comments above values, because people read and edit these files."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from typing import Any
 
 import yaml
 
-# other readers than PyYAML take more for numbers and booleans (1e3, y): those begin with a digit or are short
+# other parsers read more texts as numbers or booleans than PyYAML (1e3, y): quote what starts with a digit or is short
 _PLAIN = re.compile(r"[A-Za-z/][\w./@=: -]+")
 
 
 @dataclass(frozen=True)
-class Why:
-    """A value with the reason that is written above it."""
+class Commented:
+    """A value with the comment above it."""
 
-    reason: str
+    comment: str
     value: Any
 
 
-def written(document: Mapping[str, Any]) -> str:
-    """The YAML text of one document: mappings, lists, texts, numbers, and any of them with a reason."""
+def commented_yaml(document: Mapping[str, Any]) -> str:
+    """Return the YAML text of one document of mappings, lists, strings and numbers, any of them `Commented`."""
     return "\n".join(_lines(document)) + "\n"
 
 
 def _lines(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
-        for key, held in value.items():
-            yield from _entry(f"{key}:", held)
+        for key, child in value.items():
+            yield from _entry(f"{key}:", child)
     else:
         for item in value:
             yield from _item(item)
 
 
 def _entry(head: str, value: Any) -> Iterator[str]:
-    if isinstance(value, Why):
-        yield from (f"# {line}" for line in value.reason.splitlines())
+    if isinstance(value, Commented):
+        yield from (f"# {line}" for line in value.comment.splitlines())
         value = value.value
     if isinstance(value, str) and _is_block(value):
         yield f"{head} |" if value.endswith("\n") else f"{head} |-"
@@ -51,8 +51,8 @@ def _entry(head: str, value: Any) -> Iterator[str]:
 
 
 def _item(value: Any) -> Iterator[str]:
-    if isinstance(value, Why):
-        yield from (f"# {line}" for line in value.reason.splitlines())
+    if isinstance(value, Commented):
+        yield from (f"# {line}" for line in value.comment.splitlines())
         value = value.value
     if not _is_nested(value):
         yield from _entry("-", value)
@@ -63,7 +63,7 @@ def _item(value: Any) -> Iterator[str]:
 
 
 def _is_block(text: str) -> bool:
-    """Lines that YAML keeps as they are; an indented first line or empty last ones it would not."""
+    """Return True for text that a YAML block preserves: no indented first line and no empty last lines."""
     return "\n" in text and not text[0].isspace() and not text.endswith("\n\n") and text.replace("\n", "").isprintable()
 
 

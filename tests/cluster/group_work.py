@@ -1,4 +1,4 @@
-"""What the gang's tests run on workers; an importable module, as Ray sends functions by name."""
+"""Functions that the worker group's tests run; importable, because Ray sends functions by name."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from raytl.world import World
 
 @dataclass(frozen=True)
 class Orders:
-    """What to do: `die_once` names a file whose absence makes rank 0 kill itself."""
+    """Instructions: `die_once` is a file without which rank 0 kills itself; `fail` selects an error."""
 
     die_once: str = ""
     fail: str = ""
 
 
 def add_ranks(world: World, orders: Orders, emit: OnEvent) -> tuple[int, int, float]:
-    """(rank, world size, sum of rank + 1 over the ranks)."""
+    """Return (rank, world size, sum of rank + 1 over the ranks)."""
     value = torch.tensor([float(world.rank + 1)])
     if world.size > 1:
         dist.all_reduce(value)
@@ -43,7 +43,7 @@ def add_ranks(world: World, orders: Orders, emit: OnEvent) -> tuple[int, int, fl
 
 
 def meet_and_wait(world: World, folder: str, emit: OnEvent) -> None:
-    """Meet the other ranks, say so by a file `met` in `folder`, and return once there is one called `end`."""
+    """Meet the other ranks, create the file `met` in `folder`, and return once there is one called `end`."""
     dist.barrier()
     (Path(folder) / "met").touch()
     while not (Path(folder) / "end").exists():
