@@ -27,7 +27,7 @@ def photos_at(uri: str, on_left_out: Callable[[str, str], None]) -> list[str]:
     """
     root = uri.rstrip("/")
     if is_table_name(root):
-        _, _, table = pulled_table(root, labelled=False)
+        _, _, table = pulled_table(root, labeled=False)
         return _as_uris(root, table.folder, tables.paths_in(table))
     store = open_store(root)
     found, markers = files_and_markers(retried(lambda: list(store.list(markers=True))))

@@ -72,7 +72,7 @@ def _photos_below(folder: Path, said: str, on_left_out: Callable[[str, str], Non
 
 
 def _listed(place: Path) -> list[str]:
-    named = tables.paths_in(tables.read(place, labelled=False))
+    named = tables.paths_in(tables.read(place, labeled=False))
     if not named:
         raise DataError(f"{place}: the manifest names no photos; expected one in each row's `path`")
     return named
