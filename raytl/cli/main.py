@@ -1,4 +1,4 @@
-"""`raytl`: its verbs put together. Nothing heavy is imported before a verb has checked its input."""
+"""The `raytl` command: all verbs. Nothing heavy is imported before a verb has checked its input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from typer.core import TyperGroup
 from raytl.cli import models
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
+from raytl.cli.compare import compare
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
+from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
+from raytl.cli.options import with_s3_options
 from raytl.cli.predict import predict
 from raytl.cli.retrain import retrain
+from raytl.cli.runs import runs
 from raytl.cli.schema import schema
 from raytl.cli.submit import submit
 from raytl.cli.sync import sync
@@ -29,25 +33,25 @@ from raytl.sanitize import printable, redacted
 
 
 class _Group(TyperGroup):
-    """Run the verbs; errors of a command line are shown without secrets and control characters."""
+    """Run the verbs; show usage errors without secrets and control characters."""
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
-        """Read the command line up to the verb."""
-        with _shown():
+        """Parse the command line up to the verb."""
+        with _sanitized():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Read the rest of it, and run the verb."""
-        with _shown():
+        """Parse the rest of the command line, and run the verb."""
+        with _sanitized():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _shown() -> Iterator[None]:
+def _sanitized() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if hasattr(error, "format_message"):  # click's, of which typer has a copy of its own
+        if hasattr(error, "format_message"):  # an error of click, of which typer bundles a copy
             vars(error)["message"] = printable(redacted(str(vars(error)["message"])))
         raise
 
@@ -55,25 +59,28 @@ def _shown() -> Iterator[None]:
 app = typer.Typer(
     name="raytl",
     cls=_Group,
-    help="Fine-tune pretrained vision models on your own images, on Ray.",
+    help="Fine-tune a pretrained vision model on your own images, on Ray.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Begin with: raytl check experiment.yaml",
+    epilog="Start with: raytl init photos/ --out experiment.yaml",
 )
 EXAMPLES = {
+    "init": "raytl init photos/ --model resnet18.a1_in1k --out trash.yaml",
     "check": "raytl check experiments/trash.yaml --set transfer.unfreeze=3",
-    "train": "raytl train experiments/trash.yaml --set transfer.unfreeze=2 --set compute.workers=2",
+    "train": "raytl train photos/ --model mobilenetv2_100 --set transfer.unfreeze=2",
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "runs": "raytl runs s3://bucket/runs",
+    "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
     "models list": "raytl models list s3://bucket/models/trash",
     "models show": "raytl models show s3://bucket/models/trash champion",
     "models diff": "raytl models diff s3://bucket/models/trash previous champion",
-    "models promote": "raytl models promote s3://bucket/models/trash 7 --why 'the night shift asked for it'",
+    "models promote": "raytl models promote s3://bucket/models/trash 7 --why 'requested by the night shift'",
     "models rollback": "raytl models rollback s3://bucket/models/trash --why 'misses wet cardboard'",
     "models gc": "raytl models gc s3://bucket/models/trash --keep 5 --dry-run",
     "sync": "raytl sync s3://bucket/trash/",
@@ -88,11 +95,14 @@ EXAMPLES = {
     "cluster ask": "raytl cluster ask --gpus 8",
 }
 VERBS: dict[str, Callable[..., None]] = {
+    "init": init,
     "check": check,
     "train": train,
     "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
+    "runs": runs,
+    "compare": compare,
     "retrain": retrain,
     "models list": models.list_,
     "models show": models.show,
@@ -112,18 +122,18 @@ VERBS: dict[str, Callable[..., None]] = {
     "cluster ask": ask_for,
 }
 groups = {
-    "cluster": typer.Typer(no_args_is_help=True, help="Write the files that clusters start from; ask for machines."),
+    "cluster": typer.Typer(no_args_is_help=True, help="Write configuration files for clusters; request machines."),
     "models": typer.Typer(no_args_is_help=True, help="Published versions: list, show, diff, promote, rollback, gc."),
 }
 for _name, _verb in VERBS.items():
     _group, _, _own = _name.rpartition(" ")
-    groups.get(_group, app).command(_own, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(_verb)
+    groups.get(_group, app).command(_own, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(with_s3_options(_verb))
 for _name, _group_app in groups.items():
     app.add_typer(_group_app, name=_name)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"raytl {version('raytl') or '(not installed)'}")
         raise typer.Exit
 
@@ -131,14 +141,14 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _raytl(
     _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Fine-tune pretrained vision models on your own images, on Ray."""
+    """Fine-tune a pretrained vision model on your own images, on Ray."""
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0, 2 where the user can mend it, 130 when interrupted, else 1."""
+    """Run the command line. The exit code is 0 for success, 2 for wrong input, 130 after Ctrl-C, else 1."""
     never_fail()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; why: raytl.cluster.session
     app(prog_name="raytl")

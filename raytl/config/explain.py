@@ -1,4 +1,4 @@
-"""pydantic's errors in raytl's words: where, what was found, what was expected, and what was probably meant."""
+"""Translate pydantic's errors: the place, the value found, what was expected, and the likely intention."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pydantic import ValidationError
 
 from raytl.config import shape
 from raytl.config.problems import Problem, near_miss
+from raytl.config.renamed import RENAMED
 from raytl.config.source import Path
 
 Where = Callable[[Path], str]
 
 
 def explained(error: ValidationError, raw: Mapping[str, Any], where: Where) -> list[Problem]:
-    """One problem for each key that is wrong, in the order of the file."""
+    """Return one problem for each wrong key, in the order of the file."""
     kinds: dict[Path, str] = {}
     for detail in error.errors(include_url=False, include_context=False):
         kinds.setdefault(_path(detail["loc"], raw, detail["type"]), detail["type"])
@@ -24,7 +25,7 @@ def explained(error: ValidationError, raw: Mapping[str, Any], where: Where) -> l
 
 
 def stray_switches(raw: Mapping[str, Any], where: Where) -> list[Problem]:
-    """Problems of true and false where a number is expected; pydantic would take them for 1 and 0."""
+    """Return the problems of true and false in place of a number, which pydantic would read as 1 and 0."""
     return [
         Problem(where(path), _dotted(path), *_mismatch(path, value))
         for path, value in _values(raw, ())
@@ -33,7 +34,7 @@ def stray_switches(raw: Mapping[str, Any], where: Where) -> list[Problem]:
 
 
 def found(value: Any) -> str:
-    """A value as the user wrote it, in words."""
+    """Return a value as the user wrote it, in words."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):
@@ -46,7 +47,7 @@ def found(value: Any) -> str:
 
 
 def _path(location: tuple[str | int, ...], raw: Any, kind: str) -> Path:
-    """pydantic's location without the names of union members, which are no keys."""
+    """Return pydantic's location without the names of union members, which are not keys."""
     path: list[str | int] = []
     for number, part in enumerate(location):
         last_missing = kind == "missing" and number == len(location) - 1
@@ -70,6 +71,8 @@ def _problem(path: Path, kind: str, raw: Mapping[str, Any], where: Where) -> Pro
 
 
 def _unknown(path: Path) -> tuple[str, str]:
+    if new := RENAMED.get(_dotted(path)):
+        return f"renamed to {new}", f"write {new} instead"
     section = f"in {_dotted(path[:-1])}" if len(path) > 1 else "at the top level"
     known = ", ".join(shape.known_keys(path[:-1]))
     advice = shape.right_key(path) or "remove it"
@@ -107,7 +110,7 @@ def _number_tip(path: Path, value: float) -> str | None:
     if shape.accepts_type(path, "string"):
         return f"put it in quotes: '{value}'"
     share = shape.most(path) == 1 and 2 <= value <= 100
-    return f"did you mean {value / 100:g}? It is a share, not a percentage" if share else None
+    return f"did you mean {value / 100:g}? It is a fraction, not a percentage" if share else None
 
 
 def _values(raw: Any, path: Path) -> Iterator[tuple[Path, Any]]:

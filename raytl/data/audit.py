@@ -27,6 +27,7 @@ from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
 from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.contract import ObjectInfo
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 _IN_FLIGHT = 4096
 _FETCHERS = 32
@@ -56,7 +57,11 @@ class AuditResult:
 
 
 def audit(
-    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None = None, on_event: OnEvent = ignore
+    manifest: Manifest,
+    config: DataConfig,
+    preprocess: Preprocess | None = None,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
 ) -> AuditResult:
     """Assign the splits, read and decode every file that has no cached finding, and drop unusable samples.
 
@@ -66,8 +71,8 @@ def audit(
         DataError: files cannot be decoded (`on_bad_image: error`), or two splits hold the same content
             (`on_duplicate: error`); all of them are listed.
     """
-    samples = apply_splits(manifest.samples, config)
-    findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event)
+    samples = apply_splits(manifest.samples, config, s3)
+    findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event, s3)
     try:
         result = _result(manifest, samples, findings, config)
         if writer:
@@ -140,7 +145,7 @@ def unaudited(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
 
 
 def _findings(
-    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent
+    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent, s3: S3Settings
 ) -> tuple[dict[str, Finding], SetWriter | None]:
     """Return the finding of each path, cached or fresh, and the writer that holds the images decoded on the way."""
     samples, objects = manifest.samples, manifest.objects
@@ -148,7 +153,7 @@ def _findings(
     for path in [path for path, finding in cached.items() if not _is_current(finding, path, objects)]:
         del cached[path]
     unread = [sample for sample in samples if sample.path not in cached]
-    reading = _Reading(unread, objects, preprocess, config)
+    reading = _Reading(unread, objects, preprocess, config, s3)
     try:
         new = dict(_progress(reading.run(), len(unread), on_event))
     except BaseException:
@@ -175,10 +180,10 @@ def _progress(findings: Iterator[tuple[str, Finding]], total: int, on_event: OnE
         yield item
 
 
-def _read_as_listed(sample: Sample, max_pixels: int) -> bytes:
+def _read_as_listed(sample: Sample, max_pixels: int, s3: S3Settings) -> bytes:
     """Return the bytes of the sample; if its SHA-256 is known (a part of a shard), only bytes that match."""
     for _ in range(2):
-        data = read(sample.path, max_pixels)
+        data = read(sample.path, max_pixels, s3)
         if not sample.digest or hashlib.sha256(data).hexdigest() == sample.digest:
             return data
     raise StoreError(f"{sample.path}: its content changed since it was listed; run again")
@@ -193,9 +198,10 @@ class _Reading:
         objects: Mapping[str, ObjectInfo],
         preprocess: Preprocess | None,
         config: DataConfig,
+        s3: S3Settings,
     ) -> None:
         self._samples, self._objects = samples, objects
-        self._max_pixels = config.max_pixels
+        self._max_pixels, self._s3 = config.max_pixels, s3
         self._fixed = None if config.bit_depth == "auto" else BitDepth(config.bit_depth, fixed=True)
         self._preprocess = preprocess.at(self._fixed or SIXTEEN_BITS) if preprocess else None
         cached = [sample for sample in samples if sample.split != "test"]
@@ -228,7 +234,7 @@ class _Reading:
             else:
                 status = Path(sample.path).stat()
                 size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-            data = _read_as_listed(sample, self._max_pixels)
+            data = _read_as_listed(sample, self._max_pixels, self._s3)
             digest = hashlib.sha256(data).hexdigest()
             levels = self._decode(sample, data)
         except OSError as exc:
@@ -238,7 +244,7 @@ class _Reading:
         return Finding(size, mtime_ns, ctime_ns, digest, "", etag, levels.top, levels.declared)
 
     def _decode(self, sample: Sample, data: bytes) -> Levels:
-        with loaded(data, self._max_pixels) as picture:
+        with loaded(data, self._max_pixels, self._s3) as picture:
             if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture.levels):
                 image = picture.rgb(self._preprocess.bit_depth)
                 self.writer.add(self._slots[sample.key], prepare(image, self._preprocess))

@@ -24,6 +24,7 @@ from raytl.data.stream import StreamedImages, prefetch
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import ImagesOpened, OnEvent, Work, ignore, throttled
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 _TYPICAL_ASPECT = 4 / 3
@@ -34,7 +35,11 @@ class _NoCache(Exception):
 
 
 def open_images(
-    samples: Sequence[Sample], preprocess: Preprocess, config: DataConfig, on_event: OnEvent = ignore
+    samples: Sequence[Sample],
+    preprocess: Preprocess,
+    config: DataConfig,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
 ) -> Images:
     """Return the prepared images of the samples, in order: from the cache, adding missing ones, or from the files.
 
@@ -43,7 +48,7 @@ def open_images(
     Raises:
         DataError: they do not fit and `data.cache` is on, or a file became unreadable.
     """
-    files = source_images(samples, preprocess, config.max_pixels)
+    files = source_images(samples, preprocess, config.max_pixels, s3)
     if config.cache == "off" or not samples:
         return files
     try:
@@ -63,10 +68,13 @@ def open_images(
     return images
 
 
-def source_images(samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> FileImages | StreamedImages:
+def source_images(
+    samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
+) -> FileImages | StreamedImages:
     """Return the prepared images of the samples, decoded on every access, from their files or their bucket."""
-    in_buckets = any(in_bucket(sample.path) for sample in samples)
-    return (StreamedImages if in_buckets else FileImages)(samples, preprocess, max_pixels)
+    if any(in_bucket(sample.path) for sample in samples):
+        return StreamedImages(samples, preprocess, max_pixels, s3)
+    return FileImages(samples, preprocess, max_pixels)
 
 
 def _cached(

@@ -16,13 +16,18 @@ from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
 from raytl.store.pins import pin_paths
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 _CHECKED = 8
 
 
 def on_this_node(
-    samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore, zip_encoding: str | None = None
+    samples: Sequence[Sample],
+    uri: str,
+    on_event: OnEvent = ignore,
+    zip_encoding: str | None = None,
+    s3: S3Settings = ENVIRONMENT,
 ) -> tuple[Sample, ...]:
     """Return `samples` with their paths on this node. A node has all of a dataset or nothing, so only a few are checked; if
     they are missing, the first process of the node pulls the data from the bucket while the others wait and check again."""
@@ -33,15 +38,19 @@ def on_this_node(
         pin_paths(each.path for each in checked)
         if all(Path(each.path).is_file() for each in checked):
             return tuple(samples)
-        return relocated(samples, uri, on_event, zip_encoding)
+        return relocated(samples, uri, on_event, zip_encoding, s3)
 
 
 def relocated(
-    samples: Sequence[Sample], uri: str, on_event: OnEvent = ignore, zip_encoding: str | None = None
+    samples: Sequence[Sample],
+    uri: str,
+    on_event: OnEvent = ignore,
+    zip_encoding: str | None = None,
+    s3: S3Settings = ENVIRONMENT,
 ) -> tuple[Sample, ...]:
     """Return `samples` with the paths from a scan of `uri`; samples it does not find keep their path."""
     try:
-        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding).samples}
+        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3).samples}
     except DataError:  # missing files are reported when they are opened
         return tuple(samples)
     return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)

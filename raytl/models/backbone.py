@@ -17,6 +17,7 @@ from raytl.models.card import PREPROCESS_FORMAT
 from raytl.models.family import Family
 from raytl.models.stages import Stage
 from raytl.models.state_dicts import Candidate, Taken
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 __all__ = ["Backbone", "Stage", "build", "preprocess_of"]
 
@@ -53,7 +54,7 @@ class Backbone:
         return {**stages, "head": sum(counts.get(n, 0) for n in self.head)}
 
 
-def build(config: ModelConfig, classes: int) -> Backbone:
+def build(config: ModelConfig, classes: int, s3: S3Settings = ENVIRONMENT) -> Backbone:
     """The model of `config` with a new head of `classes` outputs.
 
     The weights' own head is always dropped, also where its size would fit: fine-tuning starts a new one, at zero.
@@ -63,7 +64,7 @@ def build(config: ModelConfig, classes: int) -> Backbone:
         ModelError: an unknown name, weights that cannot be had or do not fit, an option the model does not take.
     """
     family, name = _family(config.name)
-    source = weights.read(config.weights) if config.weights not in ("none", "pretrained") else None
+    source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
     found = source.preprocess if source and source.preprocess else family.preprocess(name)
     preprocess = overridden(found, config.preprocess)
     module = family.create(name, config, classes, preprocess.image_px)
@@ -102,14 +103,14 @@ def zero_init_head(module: nn.Module, head: tuple[str, ...]) -> None:
                 nn.init.zeros_(parameter)
 
 
-def preprocess_of(config: ModelConfig) -> Preprocess:
+def preprocess_of(config: ModelConfig, s3: S3Settings = ENVIRONMENT) -> Preprocess:
     """The preprocessing that `build(config, ...)` will have, without building the model.
 
     Raises:
         ModelError: an unknown name, or weights that are not there.
     """
     family, name = _family(config.name)
-    source = weights.read(config.weights) if config.weights not in ("none", "pretrained") else None
+    source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
     found = source.preprocess if source and source.preprocess else family.preprocess(name)
     return overridden(found, config.preprocess)
 

@@ -11,9 +11,10 @@ from raytl.errors import ModelError
 from raytl.models import weights
 from raytl.models.backbone import Backbone
 from raytl.models.probe import head_layer
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 
-def inherit(backbone: Backbone, source: str, classes: Sequence[str]) -> tuple[str, ...]:
+def inherit(backbone: Backbone, source: str, classes: Sequence[str], s3: S3Settings = ENVIRONMENT) -> tuple[str, ...]:
     """Put the head of the saved model at `source` into the network, whose outputs are `classes`; those that it did not know.
 
     Their rows start at zero, with the mean of the known biases: as likely as the others where nothing speaks for any.
@@ -21,7 +22,7 @@ def inherit(backbone: Backbone, source: str, classes: Sequence[str]) -> tuple[st
     Raises:
         ModelError: there is no saved model with classes at `source`, or its head is another one.
     """
-    read = weights.read(source)
+    read = weights.read(source, s3)
     if not read.classes:
         raise ModelError(
             f"model.weights: {source} does not say its classes, and transfer.head_start is weights; expected a raytl run or "

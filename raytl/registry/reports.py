@@ -1,4 +1,4 @@
-"""What is added to a version after it was published: looks at its test split, and the evaluations, kept beside it."""
+"""Reports added to a published version, stored beside it: the ledger of its test set, and evaluations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from raytl.registry.registry import Registry
 from raytl.store.contract import ABSENT, ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 LEDGER, EVALUATIONS = "test_ledger.jsonl", "evaluation"
 _REPORT_KEY = re.compile(rf"{EVALUATIONS}/\w[\w-]*/\w[\w.-]*", re.ASCII)
@@ -18,24 +19,25 @@ _REPORT_KEY = re.compile(rf"{EVALUATIONS}/\w[\w-]*/\w[\w.-]*", re.ASCII)
 
 @dataclass
 class Reports:
-    """The reports of version `number`, and the folder on this node that they are worked on in."""
+    """The reports of version `number`, with a working folder on this node."""
 
     registry: Registry
     number: int
     folder: Path
+    s3: S3Settings = ENVIRONMENT
     _ledger: str = field(default=ABSENT, init=False)
 
     @property
     def store(self) -> ObjectStore:
-        """Where they are kept, with a lease of their own: a look at a version's test split keeps no tick waiting."""
-        return open_store(f"{self.registry.uri}/{self._prefix}".rstrip("/"))
+        """The store of the reports, with its own lease: an evaluation on the test set does not block a tick."""
+        return open_store(f"{self.registry.uri}/{self._prefix}".rstrip("/"), self.s3)
 
     @property
     def _prefix(self) -> str:
         return f"reports/{self.number:06d}/"
 
     def fetch(self) -> None:
-        """Bring the ledger and the evaluations here, so that every look counts wherever it was taken."""
+        """Download the ledger and the evaluations, so that test set accesses from every machine count."""
         store = self.registry.store
         (self.folder / LEDGER).unlink(missing_ok=True)
         self._ledger = ABSENT
@@ -48,10 +50,10 @@ class Reports:
                 self._ledger = info.etag
 
     def push(self) -> None:
-        """Store the ledger, in place of what was fetched, and the evaluations.
+        """Upload the ledger, replacing the one that was fetched, and the evaluations.
 
         Raises:
-            RegistryError: somebody else looked at the test split meanwhile.
+            RegistryError: another process accessed the test set meanwhile.
         """
         store, ledger = self.registry.store, self.folder / LEDGER
         if ledger.exists():
@@ -61,8 +63,8 @@ class Reports:
                 ).etag
             except Conflict as exc:
                 raise RegistryError(
-                    f"{self.registry.uri}: somebody else looked at the test split of version {self.number} in this moment; "
-                    "run again, with --again"
+                    f"{self.registry.uri}: another process just accessed the test set of version {self.number}; run again with "
+                    "--again"
                 ) from exc
         for path in sorted((self.folder / EVALUATIONS).rglob("*")):
             if path.is_file():

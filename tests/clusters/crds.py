@@ -1,8 +1,8 @@
 """KubeRay's resource definitions as a strict validator.
 
-    python -m tests.clusters.crds FOLDER     takes the definitions anew, from ray.io_*.yaml of KubeRay's helm chart
+    python -m tests.clusters.crds FOLDER     updates the definitions from ray.io_*.yaml of KubeRay's helm chart
 
-A server prunes what it does not know; here an unknown field is refused. Rules in CEL (x-kubernetes-validations) are not run.
+An API server prunes unknown fields; this validator refuses them. CEL rules (x-kubernetes-validations) are not evaluated.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _SHARED_FROM = 200
 
 
 def problems(document: dict[str, Any]) -> list[str]:
-    """What the definition of its kind has against a document."""
-    found = _validator(document["kind"]).iter_errors(document)
-    return sorted(f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found)
+    """Return the problems of a document against the definition of its kind."""
+    errors = _validator(document["kind"]).iter_errors(document)
+    return sorted(f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in errors)
 
 
 @cache
@@ -35,28 +35,28 @@ def _validator(kind: str) -> Draft202012Validator:
 
 
 def _strict(schema: Any) -> Any:
-    """OpenAPI's dialect as JSON Schema: fields that are not named are refused, and null only where it may be."""
+    """Convert OpenAPI to JSON Schema that refuses unknown fields, and null unless nullable."""
     if isinstance(schema, list):
         return [_strict(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: _strict(value) for key, value in schema.items()}
-    if isinstance(made.get("properties"), dict) and "additionalProperties" not in made:
-        made["additionalProperties"] = bool(made.get("x-kubernetes-preserve-unknown-fields"))
-    if made.get("nullable") is True and isinstance(made.get("type"), str):
-        made["type"] = [made["type"], "null"]
-    return made
+    converted = {key: _strict(value) for key, value in schema.items()}
+    if isinstance(converted.get("properties"), dict) and "additionalProperties" not in converted:
+        converted["additionalProperties"] = bool(converted.get("x-kubernetes-preserve-unknown-fields"))
+    if converted.get("nullable") is True and isinstance(converted.get("type"), str):
+        converted["type"] = [converted["type"], "null"]
+    return converted
 
 
 def compact(schemas: dict[str, Any]) -> dict[str, Any]:
-    """The same schemas without descriptions; what several of them hold is held once, under $defs."""
+    """Return the schemas without descriptions, with shared parts stored once under $defs."""
     bare = {kind: _bare(schema) for kind, schema in schemas.items()}
     seen: Counter[str] = Counter()
     for schema in bare.values():
         _count(schema, seen)
     shared: dict[str, Any] = {}
-    made = {kind: _share(schema, seen, shared) for kind, schema in bare.items()}
-    return {"$defs": dict(sorted(shared.items())), **made}
+    converted = {kind: _share(schema, seen, shared) for kind, schema in bare.items()}
+    return {"$defs": dict(sorted(shared.items())), **converted}
 
 
 def _bare(schema: Any) -> Any:
@@ -81,12 +81,12 @@ def _share(schema: Any, seen: Counter[str], shared: dict[str, Any]) -> Any:
         return [_share(one, seen, shared) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: _share(value, seen, shared) for key, value in schema.items()}
+    converted = {key: _share(value, seen, shared) for key, value in schema.items()}
     text = _text(schema)
     if not _is_schema(schema) or seen[text] < 2 or len(text) < _SHARED_FROM:
-        return made
+        return converted
     name = hashlib.sha256(text.encode()).hexdigest()[:10]
-    shared[name] = made
+    shared[name] = converted
     return {"$ref": f"#/$defs/{name}"}
 
 

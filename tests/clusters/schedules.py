@@ -1,4 +1,4 @@
-"""What the files of clusters/ that retrain on a schedule say, each read as what runs it reads it."""
+"""Parsers for the schedule files of clusters/, each read the way its scheduler reads it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.clusters.files import ray_object
 
 
 def words(name: str, text: str) -> list[str]:
-    """raytl's command in a file, from the verb on."""
+    """Return raytl's command in a file, from the verb on."""
     if name.endswith(".yaml"):
         line = ray_object(text)["spec"]["entrypoint"]
     elif name.endswith(".py"):
@@ -23,37 +23,37 @@ def words(name: str, text: str) -> list[str]:
         line = unit(text)["Service"]["ExecStart"]
     else:
         line = re.split(r" 2>&1\)", crontab(text)[2])[0]
-    found = shlex.split(line)
-    return found[next(i for i, word in enumerate(found) if re.fullmatch(r"(.*/)?raytl", word)) + 1 :]
+    words = shlex.split(line)
+    return words[next(i for i, word in enumerate(words) if re.fullmatch(r"(.*/)?raytl", word)) + 1 :]
 
 
 def airflow(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the file gives to the DAG and to its one task."""
-    told: dict[str, list[dict[str, Any]]] = {"DAG": [], "BashOperator": []}
+    """Return the arguments of the DAG and of its task."""
+    arguments: dict[str, list[dict[str, Any]]] = {"DAG": [], "BashOperator": []}
 
     class Dag:
-        def __init__(self, dag_id: str, **given: Any) -> None:
-            told["DAG"].append({"dag_id": dag_id, **given})
+        def __init__(self, dag_id: str, **keywords: Any) -> None:
+            arguments["DAG"].append({"dag_id": dag_id, **keywords})
 
         def __enter__(self) -> None: ...
 
         def __exit__(self, *_: object) -> None: ...
 
-    made: dict[str, Any] = {"airflow": ModuleType("airflow"), "airflow.sdk": ModuleType("airflow.sdk")}
-    made["airflow.sdk"].DAG = Dag
+    stubs: dict[str, Any] = {"airflow": ModuleType("airflow"), "airflow.sdk": ModuleType("airflow.sdk")}
+    stubs["airflow.sdk"].DAG = Dag
     package = "airflow"
     for part in ("providers", "standard", "operators", "bash"):
         package += f".{part}"
-        made[package] = ModuleType(package)
-    made[package].BashOperator = lambda **given: told["BashOperator"].append(given)
-    with patch.dict(sys.modules, made):
+        stubs[package] = ModuleType(package)
+    stubs[package].BashOperator = lambda **keywords: arguments["BashOperator"].append(keywords)
+    with patch.dict(sys.modules, stubs):
         exec(compile(text, "airflow-retrain.py", "exec"), {})
-    (dag,), (task,) = told.values()
+    (dag,), (task,) = arguments.values()
     return dag, task
 
 
 def unit(text: str) -> dict[str, dict[str, str]]:
-    """The sections of a unit of systemd."""
+    """Return the sections of a systemd unit."""
     parser = configparser.RawConfigParser(comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(text)
@@ -61,7 +61,7 @@ def unit(text: str) -> dict[str, dict[str, str]]:
 
 
 def crontab(text: str) -> tuple[str, str, str]:
-    """When, as whom and what the one line of a crontab runs."""
+    """Return the schedule, user and command of a crontab's only line."""
     lines = [line for line in text.splitlines() if line and not re.match(r"#|[A-Z]+=", line)]
     (line,) = lines
     *when, user, command = line.split(" ", 6)

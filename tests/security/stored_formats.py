@@ -20,6 +20,7 @@ from raytl.data.manifest import Sample, dataset_digest
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.data.transforms import Preprocess
 from raytl.evaluation import record, stored
+from raytl.evaluation.outcomes import OUTCOME_FORMAT
 from raytl.evaluation.report import as_json
 from raytl.models import card, probe
 from raytl.registry.registry import Registry
@@ -27,8 +28,9 @@ from raytl.retrain.changes import Changes
 from raytl.retrain.page import write
 from raytl.retrain.page.registry import registry_page
 from raytl.retrain.policy import Search
-from raytl.retrain.split_file import Memory
-from raytl.retrain.ticks import Tick, all_ticks, begun, last_tick
+from raytl.retrain.splits import Memory
+from raytl.retrain.ticks import Tick, all_ticks, last_tick, new_tick
+from raytl.run import failure as failures
 from raytl.run import journal, ledger, whole
 from raytl.run.folder import RunFolder
 from raytl.run.mirror import Mirror
@@ -155,6 +157,8 @@ RUNS = [
     Stored("run.ledger:LOOK_FORMAT", lines(*(asdict(ledger.LedgerEntry(n, "me", "2026", ABC)) for n in (1, 2))),
            at("test_ledger.jsonl", lambda folder: encode([asdict(x) for x in ledger.looks(RunFolder(folder))])),
            "test_ledger.jsonl"),
+    Stored("run.failure:FAILURE_FORMAT", encode({"when": "2026", "error": "DataError", "text": "x"}, 2),
+           by_path("failure.json", failures.FAILURE_FORMAT), "failure.json"),
     Stored("run.journal:RECORD_FORMAT", lines({"epoch": 1}, {"epoch": 2}), at("journal.jsonl", _journal), "journal.jsonl"),
     Stored("run.epochs:EPOCH_FORMAT",
            lines(*({"epoch": n, "stage": "head", "best": n == 1, "train/seconds": 1.5, **METRICS} for n in (1, 2))),
@@ -179,6 +183,9 @@ RUNS = [
            "classes.json"),
     Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2),
            at("report.json", lambda folder: encode(as_json(stored.stored(folder)))), "report.json"),
+    Stored("evaluation.outcomes:OUTCOME_FORMAT",
+           lines(*({"key": s.key, "true": "red", "predicted": "blue", "probability": 0.5} for s in SAMPLES)),
+           lambda content, _: list(OUTCOME_FORMAT.lines(content, "outcomes.jsonl")), "outcomes.jsonl"),
     Stored("data.samples:SAMPLE_FORMAT", lines(*(sample.record() for sample in SAMPLES)), at("samples.jsonl", _evaluated),
            "{folder}"),
 ]  # fmt: skip
@@ -213,7 +220,7 @@ def _tick(content: bytes, folder: Path) -> object:
     store = MemoryStore(f"memory://{folder}")
     store.put_bytes(f"ticks/{TICK.id}.json", content)
     last = last_tick(store)
-    begun(datetime(2026, 12, 1, tzinfo=UTC), "me", last)
+    new_tick(datetime(2026, 12, 1, tzinfo=UTC), "me", last)
     registry_page("x", [], {}, [], all_ticks(store)).encode("utf-8", "backslashreplace")
     from raytl.retrain.ticks import read_tick
 
@@ -244,7 +251,7 @@ REGISTRIES = [
     Stored("registry.record:RECORD_FORMAT", encode(RECORD, 2), _version, "version"),
     Stored("registry.record:MOVE_FORMAT", encode(MOVE, 2), _moved, "moves"),
     Stored("retrain.ticks:TICK_FORMAT", encode(TICK.to_json(), 2), _tick, "ticks/"),
-    Stored("retrain.split_file:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
+    Stored("retrain.splits:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
            lambda content, folder: Memory.decoded(content, f"{folder}/memory.jsonl").encoded(), "memory.jsonl"),
     Stored("retrain.page.write:ROW_FORMAT", lines(ROW, ROW),
            lambda content, folder: write._flips(list(write.ROW_FORMAT.lines(content, "rows.jsonl")), 10**6, write.BitDepth()),
@@ -268,8 +275,7 @@ def _swept(folder: Path) -> object:
 
 
 def _replicas(folder: Path) -> object:
-    found = Replicas([], folder / "replicates.jsonl", "accuracy")
-    return found.scores(), found.seconds()
+    return Replicas([], folder / "replicates.jsonl").scores()
 
 
 def _recalled(folder: Path) -> object:
