@@ -30,7 +30,7 @@ from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
-from raytl.models.prefix import NotTraceable, SplitModel, between, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, SplitModel, between, split_model, suffix_backbone
 from raytl.search.feature_rows import Rows, ensure, peek
 from raytl.search.trial import SweepJob
 from raytl.training.agree import total
@@ -56,7 +56,7 @@ def sharing(sweep: SweepJob, job: Job, world: World, emit: OnEvent) -> Share | N
         if depth >= len(backbone.stages) or backbone.weights_digest == "none":
             return None
         try:
-            made = cut(backbone, depth)
+            made = split_model(backbone, depth)
         except NotTraceable as reason:
             emit(Message(f"nothing is shared at depth {depth}: {reason}", "warning"))
             return None

@@ -15,7 +15,7 @@ from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.models.backbone import Backbone, build
 from raytl.models.freeze import apply_freeze
-from raytl.models.prefix import NotTraceable, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, split_model, suffix_backbone
 from raytl.search.plan import CostEstimate, DepthCost
 from raytl.search.trial import SweepJob
 from raytl.training.allocator import keep_freed_memory
@@ -53,7 +53,7 @@ def _cost(
     network, inputs, cache_bytes, build_s, val_s = backbone.module, images, 0, 0.0, forward_s
     if job.share and depth < len(backbone.stages):
         try:
-            made = cut(backbone, depth)
+            made = split_model(backbone, depth)
         except NotTraceable:
             made = None
         if made is not None:

@@ -72,7 +72,7 @@ def test_other_tensors_than_the_cards_are_refused(tmp_path: Path) -> None:
     state = load_file(tmp_path / "model.safetensors")
     state["fc.bias"] += 1
     save_file(state, tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match=r"model.safetensors is not the file that model.json tells of"):
+    with pytest.raises(ModelError, match=r"model.safetensors does not match the digest in model.json"):
         load_bundle(tmp_path)
 
 

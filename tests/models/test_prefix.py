@@ -9,7 +9,7 @@ from raytl.config.schema import ModelConfig, OptimConfig, PreprocessOverride, Tr
 from raytl.models.backbone import Backbone, build
 from raytl.models.freeze import apply_freeze
 from raytl.models.groups import parameter_groups
-from raytl.models.prefix import NotTraceable, between, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, between, split_model, suffix_backbone
 
 MODELS = {
     "resnet18": 64,
@@ -39,7 +39,7 @@ def test_the_halves_give_the_logits_of_the_whole(name: str, px: int) -> None:
     with torch.no_grad():
         wanted = backbone.module(images)
         for depth in (0, 1, len(backbone.stages) // 2, len(backbone.stages) - 1):
-            halves = cut(backbone, depth)
+            halves = split_model(backbone, depth)
             rows = halves.prefix(images)
             assert rows.shape == (3, halves.width)
             assert torch.equal(halves.suffix(rows), wanted), f"depth {depth}"
@@ -53,15 +53,15 @@ def test_rows_of_a_deeper_cut_go_on_to_those_of_a_shallower_one(name: str, px: i
     with torch.no_grad():
         for start, end in ((most, deeper), (deeper, 1), (deeper, 0), (most, most - 1)):
             if start > end:
-                rows = between(backbone, start, end)(cut(backbone, start).prefix(images))
-                assert torch.equal(rows, cut(backbone, end).prefix(images)), (start, end)
+                rows = between(backbone, start, end)(split_model(backbone, start).prefix(images))
+                assert torch.equal(rows, split_model(backbone, end).prefix(images)), (start, end)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
 def test_the_halves_in_bfloat16_give_the_logits_of_the_whole(name: str) -> None:
     backbone, images = made(name, MODELS[name])
     backbone.module.eval()
-    halves = cut(backbone, 2)
+    halves = split_model(backbone, 2)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(halves.suffix(halves.prefix(images)), backbone.module(images))
 
@@ -75,7 +75,7 @@ def test_training_the_top_alone_gives_the_gradients_of_the_whole(name: str) -> N
     wanted = {n: p.grad.clone() for n, p in backbone.module.named_parameters() if p.grad is not None}
     again, _ = made(name, MODELS[name])
     apply_freeze(again, 1)
-    halves = cut(again, 1)
+    halves = split_model(again, 1)
     top = suffix_backbone(again, halves)
     top.module.train()
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_training_the_top_alone_gives_the_gradients_of_the_whole(name: str) -> N
 
 def test_the_top_shares_its_parameters_with_the_whole_and_can_be_frozen_and_grouped() -> None:
     backbone, _ = made("resnet18", 64)
-    top = suffix_backbone(backbone, cut(backbone, 2))
+    top = suffix_backbone(backbone, split_model(backbone, 2))
     whole = dict(backbone.module.named_parameters())
     assert len(top.stages) == 2
     assert all(whole[name] is parameter for name, parameter in top.module.named_parameters())
@@ -102,7 +102,7 @@ def test_the_top_shares_its_parameters_with_the_whole_and_can_be_frozen_and_grou
 def test_going_on_from_a_deeper_cut_in_training_leaves_what_is_frozen_in_evaluation() -> None:
     backbone, images = made("resnet18", 64)
     backbone.module.train()
-    halves = cut(backbone, 1)
+    halves = split_model(backbone, 1)
     with torch.no_grad():
         before = halves.prefix(images)
         between(backbone, 3, 1)
@@ -115,17 +115,17 @@ def test_cutting_leaves_the_modes_as_they_were() -> None:
     apply_freeze(backbone, 1)
     backbone.module.train()
     before = {name: part.training for name, part in backbone.module.named_modules()}
-    cut(backbone, 1)
+    split_model(backbone, 1)
     assert {name: part.training for name, part in backbone.module.named_modules()} == before
 
 
 def test_pools_before_the_head_are_computed_below_the_cut() -> None:
     backbone, _ = made("resnet18", 64)
-    assert cut(backbone, 0).width == 512
+    assert split_model(backbone, 0).width == 512
 
 
 def test_a_network_that_cannot_be_traced_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone, _ = made("resnet18", 64)
     monkeypatch.setattr(type(backbone.module), "forward", lambda self, x: x if x.sum() > 0 else -x)
     with pytest.raises(NotTraceable, match="resnet18 cannot be traced"):
-        cut(backbone, 1)
+        split_model(backbone, 1)

@@ -167,7 +167,7 @@ def test_features_that_are_not_finite_are_an_error(value: float) -> None:
     given = draw()
     given.train[3, 2] = value
     with pytest.raises(
-        ModelError, match=r"features of 1 of 120 training images are not finite; expected numbers: .* .fp16 overflows"
+        ModelError, match=r"features of 1 of 120 training images are not finite; expected numbers. .* .fp16 overflows"
     ):
         given.solve()
 
@@ -302,13 +302,15 @@ def test_a_head_without_a_linear_layer_is_an_error(head: nn.Module) -> None:
 
 
 def test_no_images_are_an_error() -> None:
-    with pytest.raises(DataError, match="no images to solve the head on"):
+    with pytest.raises(DataError, match="found no images; expected some in train and in val"):
         probe.head_inputs(small(), [], CPU, torch.float32)
 
 
 def test_a_head_of_other_classes_is_an_error() -> None:
     solved = solved_for(small())
-    with pytest.raises(ModelError, match=r"the solved head is 3 x 96, and the network's 5 x 96 \(classes x features\)"):
+    with pytest.raises(
+        ModelError, match=r"the solved head is 3 x 96, but the network needs 5 x 96 \(classes x features\)"
+    ):
         probe.install(small(classes=5), solved.best)
 
 
@@ -332,10 +334,10 @@ def test_a_saved_probe_is_read_as_it_was(strengths: tuple[float, ...], tmp_path:
 
 def test_a_probe_that_is_not_there_or_cut_short_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "head"
-    with pytest.raises(RunError, match="no solved head can be read there .* the sweep solves it again"):
+    with pytest.raises(RunError, match="cannot read a solved head .* the sweep solves it again"):
         probe.load(folder)
     probe.save(draw().solve(), folder)
     tensors = folder / "probe.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:40])
-    with pytest.raises(RunError, match="no solved head can be read there"):
+    with pytest.raises(RunError, match="cannot read a solved head"):
         probe.load(folder)

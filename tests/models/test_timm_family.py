@@ -105,7 +105,7 @@ def test_a_tag_that_is_asked_for_goes_before_the_old_names() -> None:
 
 def test_an_old_name_without_a_replacement_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm_family, "get_deprecated_models", lambda: {"gone": None})
-    with pytest.raises(ModelError, match=r"model.name: timm removed 'gone' and names no replacement"):
+    with pytest.raises(ModelError, match=r"model.name: timm removed 'gone' without a replacement"):
         timm_family.current_name("gone")
 
 
@@ -126,12 +126,12 @@ def test_another_image_size_resizes_a_vit() -> None:
 
 
 def test_weights_that_cannot_be_fetched_say_what_to_do() -> None:
-    with pytest.raises(ModelError, match=r"pretrained weights of test_vit could not be fetched .* or write none"):
+    with pytest.raises(ModelError, match=r"pretrained weights of test_vit could not be downloaded .* or to none"):
         timm_family.pretrained("test_vit", 160)
 
 
 def test_a_model_that_has_no_weights_says_so() -> None:
-    with pytest.raises(ModelError, match=r"could not be fetched .RuntimeError: No pretrained weights exist"):
+    with pytest.raises(ModelError, match=r"could not be downloaded .RuntimeError: No pretrained weights exist"):
         timm_family.pretrained("vit_small_patch16_36x1_224", 224)
 
 

@@ -46,7 +46,7 @@ def test_dropout_is_the_one_before_the_head() -> None:
 
 
 def test_dropout_without_a_place_for_it_is_an_error() -> None:
-    with pytest.raises(ModelError, match="torchvision:resnet18 has no dropout before its head; leave the key out"):
+    with pytest.raises(ModelError, match="torchvision:resnet18 has no dropout before its head; remove the key"):
         create("resnet18", dropout=0.1)
 
 
@@ -58,7 +58,7 @@ def test_drop_path_grows_up_to_its_rate() -> None:
 
 
 def test_drop_path_without_a_place_for_it_is_an_error() -> None:
-    with pytest.raises(ModelError, match="torchvision:resnet18 has no stochastic depth; leave the key out"):
+    with pytest.raises(ModelError, match="torchvision:resnet18 has no stochastic depth; remove the key"):
         create("resnet18", drop_path=0.1)
 
 
@@ -78,5 +78,5 @@ def test_a_size_that_the_model_cannot_have_is_refused() -> None:
 def test_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
-    with pytest.raises(ModelError, match="pretrained weights of torchvision:resnet18 could not be fetched"):
+    with pytest.raises(ModelError, match="pretrained weights of torchvision:resnet18 could not be downloaded"):
         torchvision_family.pretrained("resnet18", 224)
