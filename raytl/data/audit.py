@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from time import monotonic
 
 from raytl.config.schema import DataConfig
 from raytl.data.audit_cache import Finding, load_findings, save_findings
@@ -28,6 +27,7 @@ from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
 from raytl.events import OnEvent, Work, ignore
 from raytl.store.contract import ObjectInfo
+from raytl.throttle import Throttle
 
 _EVENT_EVERY_S = 0.1
 _IN_FLIGHT = 4096
@@ -167,11 +167,10 @@ def _holds(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bo
 
 
 def _progress(findings: Iterator[tuple[str, Finding]], total: int, on_event: OnEvent) -> Iterator[tuple[str, Finding]]:
-    """Passes the findings on and tells the watcher at most ten times a second."""
-    said = 0.0
+    """Yield the findings and report progress, at most ten times a second."""
+    throttle = Throttle(_EVENT_EVERY_S)
     for done, item in enumerate(findings, start=1):
-        if monotonic() - said >= _EVENT_EVERY_S or done == total:
-            said = monotonic()
+        if throttle.is_due() or done == total:
             on_event(Work("reading images", done, total))
         yield item
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from raytl.data.stream import StreamedImages, prefetch
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import ImagesOpened, OnEvent, Work, ignore
+from raytl.throttle import Throttle
 from raytl.uris import in_bucket
 
 _TYPICAL_ASPECT = 4 / 3
@@ -165,19 +165,17 @@ def _build(
 
 
 class _Progress:
-    """Counts from several threads, and tells the watcher at most ten times a second."""
+    """Count images from several threads, and report progress at most ten times a second."""
 
     def __init__(self, name: str, total: int, on_event: OnEvent) -> None:
         self._name, self._total, self._on_event = name, total, on_event
         self._lock = threading.Lock()
-        self._done, self._last = 0, 0.0
+        self._done, self._throttle = 0, Throttle(_EVENTS_EVERY_S)
 
     def one_more(self) -> None:
         with self._lock:
             self._done += 1
-            now = time.monotonic()
-            if self._done == self._total or now - self._last >= _EVENTS_EVERY_S:
-                self._last = now
+            if self._done == self._total or self._throttle.is_due():
                 self._on_event(Work(self._name, self._done, self._total))
 
 
