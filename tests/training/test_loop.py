@@ -61,7 +61,10 @@ def test_a_run_resumes_from_each_of_its_checkpoints_to_the_same_bits(extra: dict
 
 def test_a_checkpoint_of_a_plan_in_which_other_parameters_learn_is_refused(tmp_path: Path) -> None:
     whole = fit(experiment(tmp_path, {"train.checkpoint_every_s": 1e-9}), tmp_path / "whole")
-    with pytest.raises(RunError, match=r"other parameters learning than the plan says for epoch 2.\n.*--new"):
+    with pytest.raises(
+        RunError,
+        match=r"trainable parameters of the checkpoint differ from those that the plan has for epoch 2.\n.*--new",
+    ):
         fit(experiment(tmp_path, {"transfer.unfreeze": 1}), tmp_path / "again", loaded(whole.checkpoints[3]))
 
 
