@@ -1,17 +1,17 @@
-# A tick of retraining each morning, by Airflow 3 with its standard provider, on a Ray cluster that is there. To use it:
+# A retraining tick every morning on an existing Ray cluster, started by Airflow 3 with its standard provider. Usage:
 #
 #   airflow connections import raytl.json    # {"raytl": {"conn_type": "generic", "host": "http://head:8265", "password": "TOKEN"}}
 #   cp clusters/airflow-retrain.py "$AIRFLOW_HOME/dags/"
 #   airflow dags test retrain
 #
-# To change: the schedule, and what is written in capitals: raytl of a virtual environment of its own, the experiment, which
-# names its registry (retrain.registry) and where data and runs lie, all as the cluster sees them. The address and the token
-# are in the connection `raytl`, or in a secrets backend under that name; keys of buckets and webhooks are the cluster's.
+# To change: the schedule and the constants in capitals: raytl from its own virtual environment, and the experiment, which sets
+# the registry (retrain.registry), data and runs as the cluster sees them. The address and the token are in the connection
+# `raytl`, or in a secrets backend under that name; the credentials of buckets and webhooks are on the cluster.
 #
-# A tick that promotes, keeps, rejects or skips ends with 0, as does one that finds another at work: the task is green. One
-# that failed ends with 1, and the champion is as it was. A retry attaches to a tick that still runs (Airflow's worker was lost),
-# and else begins one that goes on from where the last stopped.
-"""The DAG `retrain`: one task, a tick."""
+# A tick that promotes, keeps, rejects or skips exits with 0, as does one that finds another tick running: the task succeeds. A
+# failed tick exits with 1 and leaves the champion unchanged. A retry attaches to a tick that still runs (if Airflow's worker was
+# lost), or else starts one that resumes the failed one.
+"""The DAG `retrain`, with one task: a retraining tick."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ with DAG(
     "retrain",
     schedule="0 6 * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,  # a tick takes all that came since the last one
+    catchup=False,  # a tick includes all data since the previous one
     max_active_runs=1,
     tags=["raytl"],
 ):

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Drain this Ray node when the cloud says that it takes the spot machine away: training takes a checkpoint and moves.
+# Drain this Ray node on a spot interruption notice, so that training saves a checkpoint and moves.
 #
 #   drain-on-notice aws      # or gcp; clusters/aws.yaml and gcp.yaml start it on every worker
 #
-# To change: nothing. METADATA is where the machine asks about itself.
+# To change: nothing. METADATA overrides the URL of the instance metadata service.
 set -euo pipefail
 
 cloud=${1:?aws or gcp}
@@ -28,7 +28,7 @@ noticed() {
   esac
 }
 
-# what is left of the 120 s and 30 s of notice once it was seen and Ray was told
+# what remains of the notice (120 s, 30 s) after polling and reporting to Ray
 case $cloud in
   aws) deadline=100 ;;
   *) deadline=20 ;;
@@ -36,5 +36,5 @@ esac
 until noticed; do
   sleep 2
 done
-exec ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message "$cloud takes the machine away" \
+exec ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message "spot interruption notice from $cloud" \
   --deadline-remaining-seconds "$deadline"

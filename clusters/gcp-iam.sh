@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# What machines of clusters/gcp.yaml may do: read the key of one bucket, and pull one image.
+# Permissions of the machines of clusters/gcp.yaml: read the key of one bucket, and pull one image.
 #
 #   clusters/gcp-iam.sh my-project my-bucket
 #
-# To change: the two words; the region, if the image is elsewhere. Once for a project; the key goes from one Google service
-# to the other and is shown nowhere.
+# To change: the two arguments; the region, if the image is elsewhere. Run it once per project; the key passes from one Google
+# service to the other and is never displayed.
 set -euo pipefail
 
 project=${1:?the project}
-bucket=${2:?the bucket of data and runs}
+bucket=${2:?the bucket for data and runs}
 region=us-central1
 
 account() {
@@ -16,9 +16,9 @@ account() {
     gcloud iam service-accounts create "$1" --project "$project"
 }
 
-account raytl-bucket         # whose key the machines have: it may use the bucket, and nothing else
-account raytl-worker         # the workers' own
-account ray-autoscaler-sa-v1 # the head's; `ray up` gives it its roles
+account raytl-bucket         # its key is on the machines; it can access only the bucket
+account raytl-worker         # the account of the workers
+account ray-autoscaler-sa-v1 # the account of the head; `ray up` grants its roles
 
 gcloud storage buckets add-iam-policy-binding "gs://$bucket" --role roles/storage.objectUser \
   --member "serviceAccount:raytl-bucket@$project.iam.gserviceaccount.com"

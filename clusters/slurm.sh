@@ -1,12 +1,12 @@
 #!/bin/bash
-# One raytl command on a Ray cluster of its own, as a Slurm job.
+# Run one raytl command on its own Ray cluster, as a Slurm job.
 #
 #   sbatch --nodes=4 clusters/slurm.sh train experiments/trash-mobilenetv2.yaml --set compute.workers=4 \
 #     --set storage.uri=/shared/runs
 #
-# To change: the #SBATCH lines, CACHE (local disk of a node), and how `raytl` comes into PATH. Data and runs lie in a bucket,
-# or in a folder that all nodes mount. Before its time is over, or when it is preempted, the job goes back into the queue, and
-# then on from its last checkpoint. The token is made for the job, and is a file that only you can read.
+# To change: the #SBATCH lines, CACHE (local disk of a node), and how `raytl` gets into PATH. Data and runs must be in a bucket
+# or in a directory that all nodes mount. Before its time limit, or when it is preempted, the job requeues itself and later
+# resumes from its last checkpoint. The job creates its own token, in a file that only you can read.
 #SBATCH --job-name=raytl
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -22,9 +22,9 @@ set -euo pipefail
 export RAYTL_CACHE=${CACHE:-${TMPDIR:-/tmp}/raytl-cache-$USER}
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/.raytl-slurm/$SLURM_JOB_ID.token
 export RAY_USAGE_STATS_ENABLED=0 RAY_USAGE_STATS_REPORT_URL=http://127.0.0.1:9 RAY_LD_PRELOAD_ON_WORKERS=1 RAY_worker_niceness=0
-export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # all nodes end at once, and there is nowhere to move to
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # all nodes stop together, so draining is useless
 
-# Ports of this job: others may share its nodes. Ray's own files go to a short path, as sockets lie there.
+# This job's own ports, because other jobs may share its nodes; a short path for Ray's files, because it holds sockets.
 port=$((20000 + SLURM_JOB_ID % 600 * 20))
 scratch=/tmp/ray-$SLURM_JOB_ID
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
@@ -42,7 +42,7 @@ trap finish EXIT
 
 requeue() {
   trap '' USR1
-  echo "slurm.sh: Slurm takes the nodes; back into the queue, to go on from the last checkpoint"
+  echo "slurm.sh: preempted or out of time; requeueing to resume from the last checkpoint"
   if [ -n "$command" ]; then
     kill "$command" && wait "$command" || true
   fi
@@ -54,7 +54,7 @@ trap requeue USR1
 mkdir -p "${RAY_AUTH_TOKEN_PATH%/*}"
 (umask 077 && python -c 'import secrets; print(secrets.token_hex(32), end="")' > "$RAY_AUTH_TOKEN_PATH")
 
-# Ray on one node, until the step ends. The first word is its number, which keeps ports apart where nodes are one machine.
+# Start Ray on one node for the duration of the step. The node's number separates the ports of nodes on one machine.
 start() {
   local number=$1 node=$2
   shift 2
@@ -69,7 +69,7 @@ address=$(srun --nodes=1 --ntasks=1 --overlap --nodelist="${nodes[0]}" hostname 
 start 0 "${nodes[0]}" --head --port="$port" --dashboard-host=127.0.0.1 --dashboard-port=$((port + 1)) \
   --ray-client-server-port=$((port + 2)) --temp-dir="$scratch" --disable-usage-stats
 until ray health-check --address "$address" > /dev/null 2>&1; do
-  kill -0 "${steps[0]}" || { echo "slurm.sh: the head ended" >&2 && exit 1; }
+  kill -0 "${steps[0]}" || { echo "slurm.sh: the head exited" >&2 && exit 1; }
   sleep 1
 done
 
@@ -77,7 +77,7 @@ for ((number = 1; number < ${#nodes[@]}; number++)); do
   start "$number" "${nodes[number]}" --address="$address"
 done
 
-# raytl plans with the nodes that are there
+# wait for all nodes, because raytl plans with the nodes that exist
 export RAY_ADDRESS=$address
 python - "${#nodes[@]}" << 'PYTHON'
 import logging
@@ -87,9 +87,9 @@ import time
 import ray
 
 ray.init(log_to_driver=False, logging_level=logging.ERROR)
-until = time.monotonic() + 300
+deadline = time.monotonic() + 300
 while (alive := sum(node["Alive"] for node in ray.nodes())) < int(sys.argv[1]):
-    if time.monotonic() > until:
+    if time.monotonic() > deadline:
         sys.exit(f"slurm.sh: {alive} of {sys.argv[1]} nodes joined the cluster in 300 s")
     time.sleep(1)
 PYTHON

@@ -9,6 +9,7 @@
 The map, from the top floor down; a module imports only from floors below its own:
 
     12  cli                    one file per verb
+    11  starter  catalog       from images alone to an experiment; the runs below a URI, and how two of them differ
     10  retrain                one tick: observe, decide, train, compare, promote or keep
      9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions

@@ -1,28 +1,28 @@
-"""The error tree: what can go wrong, and whose turn it is.
+"""The error tree and its exit codes.
 
-    RaytlError                      every error meant for a user; exit code 1 unless its class says otherwise
-    |- UserError          (exit 2)  the input is wrong: the user mends it, a retry cannot
-    |  |- ConfigError               the experiment file or an override; lists every problem at once
+    RaytlError                      every error for a user; exit code 1 unless its class overrides it
+    |- UserError          (exit 2)  the input is wrong: the user must fix it; a retry does not help
+    |  |- ConfigError               the experiment file or an override; lists all problems at once
     |  |- DataError                 the images, labels or splits
     |  |- ModelError                the backbone's name, its stages or its weights
-    |  |- RunError                  the run folder: missing, of another experiment, locked
-    |  |- RegistryError             the registry of models: no such version or alias, a move that somebody else made first
-    |  `- TestLockedError           the test split was looked at already
+    |  |- RunError                  the run folder: missing, of another experiment, or locked
+    |  |- RegistryError             the model registry: no such version or alias, or a concurrent change
+    |  `- TestLockedError           the test split was already evaluated
     |- StoreError         (exit 1)  a file system or an object store
-    |  |- NotFound        (exit 2)  404: nothing is there
-    |  |- Denied          (exit 2)  403: not allowed
-    |  |- Archived        (exit 2)  403: in an archive, and not restored
-    |  |- TooLarge        (exit 2)  more bytes than were listed, or than the caller allows
-    |  |- Unavailable               throttling, 5xx, timeouts, resets: the only ones worth a retry
-    |  |- Conflict                  412: somebody else wrote there first
-    |  `- DiskError                 this machine's disk is full, read-only, or not this user's
+    |  |- NotFound        (exit 2)  404: the object does not exist
+    |  |- Denied          (exit 2)  403: access denied
+    |  |- Archived        (exit 2)  403: archived and not restored
+    |  |- TooLarge        (exit 2)  more bytes than listed, or than the caller allows
+    |  |- Unavailable               throttling, 5xx, timeouts, resets: the only ones that are retried
+    |  |- Conflict                  412: another writer was first
+    |  `- DiskError                 this machine's disk is full, read-only, or not accessible to this user
     `- TrainingError      (exit 1)  training stopped
        |- NonFiniteLoss             the loss became NaN or infinite
        |- WorkersLost               workers died more often than the budget allows
-       `- WorkerFailed              a bug: an error that was not meant for a user
+       `- WorkerFailed              a bug: an error that is not for users
 
-The text of an error says where, what was found, what was expected and what to do. Every error holds its
-text alone, so it survives the pickling that Ray puts errors through. Secrets in the text are starred.
+The text of an error states where, what was found, what was expected and what to do. An error holds only
+its text, so it survives pickling by Ray. Secrets in the text are masked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from raytl.sanitize import redacted
 
 
 class RaytlError(Exception):
-    """An error meant for a user: its text is the whole message, its class the exit code."""
+    """An error for a user: its text is the whole message, its class sets the exit code."""
 
     exit_code = 1
 
@@ -40,13 +40,13 @@ class RaytlError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of any error's text that says something, with secrets starred; else the name of its class."""
+    """Return the first non-empty line of an error's text, with secrets masked, or the name of its class."""
     lines = (line.strip() for line in str(error).splitlines() if line.strip())
     return redacted(next(lines, type(error).__name__))
 
 
 class UserError(RaytlError):
-    """The input is wrong; the user can mend it and a retry cannot."""
+    """The input is wrong; the user must fix it, a retry does not help."""
 
     exit_code = 2
 
@@ -68,11 +68,11 @@ class RunError(UserError):
 
 
 class RegistryError(UserError):
-    """The registry of models has no such version or alias, or it moved meanwhile."""
+    """The model registry has no such version or alias, or it changed concurrently."""
 
 
 class TestLockedError(UserError):
-    """The test split of a run was looked at already."""
+    """The test split of a run was already evaluated."""
 
     __test__ = False  # pytest: not a test class
 
@@ -82,39 +82,39 @@ class StoreError(RaytlError):
 
 
 class NotFound(StoreError):
-    """Nothing is stored there (404)."""
+    """The object does not exist (404)."""
 
     exit_code = 2
 
 
 class Denied(StoreError):
-    """The store refuses (403)."""
+    """The store denies access (403)."""
 
     exit_code = 2
 
 
 class Archived(StoreError):
-    """The object is in an archive, and has to be restored before it can be read."""
+    """The object is archived and must be restored before it can be read."""
 
     exit_code = 2
 
 
 class TooLarge(StoreError):
-    """The object has more bytes than were listed, or than the caller allows."""
+    """The object has more bytes than listed, or than the caller allows."""
 
     exit_code = 2
 
 
 class Unavailable(StoreError):
-    """The store does not answer now (throttling, 5xx, timeout, reset); worth a retry."""
+    """The store does not answer now (throttling, 5xx, timeout, reset); the request may be retried."""
 
 
 class Conflict(StoreError):
-    """Something is stored there already, or something else than what was to be replaced (412)."""
+    """The object exists, or differs from the one to be replaced (412)."""
 
 
 class DiskError(StoreError, OSError):
-    """A disk of this machine refuses; also an OSError, for whoever does without what could not be written."""
+    """A disk of this machine failed; also an OSError, for callers that can continue without the write."""
 
 
 class TrainingError(RaytlError):
@@ -130,4 +130,4 @@ class WorkersLost(TrainingError):
 
 
 class WorkerFailed(TrainingError):
-    """A worker failed with an error that is not meant for a user: a bug, which is not tried again."""
+    """A worker failed with an error that is not for users: a bug, which is not retried."""

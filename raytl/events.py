@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it, as values; the terminal and the log are two readers of the same events."""
+"""The events of a run, as values; the terminal and the log subscribe to the same events."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Message:
     level: str = "info"
 
     def __post_init__(self) -> None:
-        """Star the secrets in the text."""
+        """Mask the secrets in the text."""
         object.__setattr__(self, "text", redacted(self.text))
 
 
 @dataclass(frozen=True, slots=True)
 class ImagesOpened(Message):
-    """Images are ready to be trained on: `hits` of them were decoded before, `misses` had to be, or have to be."""
+    """Images are ready for training: `hits` of them were in the decode cache, `misses` were not."""
 
     hits: int = 0
     misses: int = 0
@@ -31,7 +31,7 @@ class ImagesOpened(Message):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Progress of a countable piece of work (`done` of `total` `unit`s), such as reading images; `bytes` were moved for it."""
+    """Progress of countable work (`done` of `total` `unit`s), such as reading images; `bytes` were downloaded for it."""
 
     name: str
     done: int
@@ -42,7 +42,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class StageOpened:
-    """A stage of training began at `epoch`: these parts of the network learn now, at these rates."""
+    """A stage of training began at `epoch`: these parts of the network are trainable now, at these learning rates."""
 
     epoch: int
     name: str
@@ -54,8 +54,8 @@ class StageOpened:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One training step was done; counts are one-based, `images_per_s` is over all workers, `ready` batches wait for the
-    next (None where that is not known)."""
+    """A training step is done; counts are one-based, `images_per_s` is over all workers, and `ready` batches are
+    prefetched (None if unknown)."""
 
     epoch: int
     epochs: int
@@ -70,7 +70,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
-    """An epoch and its validation are over; `metrics` has keys such as `train/loss` and `val/accuracy`."""
+    """An epoch and its validation are done; `metrics` has keys such as `train/loss` and `val/accuracy`."""
 
     epoch: int
     epochs: int
@@ -81,7 +81,7 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Training goes on from a checkpoint."""
+    """Training resumes from a checkpoint."""
 
     epoch: int
     step: int
@@ -89,8 +89,8 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """Workers are being replaced; `attempt` is one-based. `cause` is failure (they died or hung), preemption (machines are
-    taken away) or resize (there is room for more)."""
+    """Workers are restarted; `attempt` is one-based. `cause` is failure (they died or hung), preemption (their machines
+    leave) or resize (there is room for more)."""
 
     attempt: int
     reason: str
@@ -99,7 +99,7 @@ class Restarted:
 
 @dataclass(frozen=True, slots=True)
 class TrialReady:
-    """The workers of a trial are about to train: how many parameters learn in the end, and what they need not compute."""
+    """A trial is about to train: its number of trainable parameters in the last stage, and its shared features."""
 
     trainable: int
     shared: str
@@ -107,10 +107,10 @@ class TrialReady:
 
 @dataclass(frozen=True, slots=True)
 class TrialChanged:
-    """A trial of a sweep started, ended an epoch, or ended; `state` is running, complete, pruned or failed.
+    """A trial of a sweep started, finished an epoch, or ended; `state` is running, complete, pruned or failed.
 
-    `value` is its objective after `epoch` epochs, `best` the sweep's best so far (and of trial `best_number`); `done` of
-    `trials` have ended. `features` tells what it shares with other trials.
+    `value` is its objective after `epoch` epochs, `best` the sweep's best so far (of trial `best_number`); `done` of
+    `trials` have ended. `features` describes the features it shares with other trials.
     """
 
     number: int
@@ -132,19 +132,19 @@ OnEvent = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The watcher that looks away."""
+    """Discard the event."""
 
 
 def once(on_event: OnEvent) -> OnEvent:
-    """Return a watcher that passes each event on the first time only."""
-    passed: list[Event] = []
+    """Return a callback that forwards each distinct event once."""
+    seen: list[Event] = []
 
-    def watch(event: Event) -> None:
-        if event not in passed:
-            passed.append(event)
+    def forward(event: Event) -> None:
+        if event not in seen:
+            seen.append(event)
             on_event(event)
 
-    return watch
+    return forward
 
 
 def throttled(on_event: OnEvent, first_s: float = 1.0, every_s: float = 0.1) -> OnEvent:
@@ -163,7 +163,7 @@ def throttled(on_event: OnEvent, first_s: float = 1.0, every_s: float = 0.1) -> 
 
 @dataclass
 class Recorder:
-    """A watcher that keeps every event, for tests and notebooks."""
+    """A callback that keeps every event, for tests and notebooks."""
 
     events: list[Event] = field(default_factory=list)
 

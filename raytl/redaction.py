@@ -1,7 +1,7 @@
-"""Secrets in text, recognised by their shape: in addresses, in key=value pairs, and in the paths of webhooks.
+"""Detect secrets in text by their shape: in URLs, in key=value pairs, and in the paths of webhooks.
 
-Each rule yields spans of the text; `starred` puts `***` in their place. Where a text can be read in two ways, the longer span
-counts: too many stars are a nuisance, too few are a leak.
+Each rule yields spans of the text, which `masked` replaces by `***`. Overlapping spans are merged: masking too much is a
+nuisance, masking too little is a leak.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
-STARS = "***"
-_SHORTEST = 8
-"""Shorter values of the environment are not starred: `true` and `1` are everywhere."""
+MASK = "***"
+_MIN_LENGTH = 8
+"""Shorter environment values are not masked: `true` and `1` are everywhere."""
 Span = tuple[int, int]
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -24,41 +24,41 @@ _SECRET = re.compile(
     r"|(api|access|secret|private|account|auth|client|shared|master|service|signing|encryption|webhook)+keys?"
 )
 _SECRET_IN_A_QUERY = re.compile(r"keys?|sig|sign|hmac|[ox]?auth|authorization|bearer|jwt|sas|(web)?hooks?")
-_NO_SECRET_BEFORE_KEY = {
+_HARMLESS_BEFORE_KEY = {
     "bucket", "cache", "foreign", "gpg", "max", "object", "partition", "primary", "public", "sort", "ssl", "tls",
 }  # fmt: skip
-"""`public_key`, `partition_key`, `ssl_key` (a file) and the like hold no secret."""
-_NO_SECRET_AT_THE_END = {
+"""`public_key`, `partition_key`, `ssl_key` (a file) and similar names hold no secret."""
+_HARMLESS_SUFFIXES = {
     "algorithm", "count", "dir", "directory", "endpoint", "expires", "expiry", "file", "host", "length", "limit", "mechanism",
     "method", "mode", "path", "plugin", "size", "sock", "source", "ttl", "type", "version",
 }  # fmt: skip
-"""`password_file`, `auth_mechanism` and the like say something about a secret, and are none."""
+"""`password_file`, `auth_mechanism` and similar names describe a secret without holding it."""
 
-_FOLDERS_OF_SHELLS = {"PWD", "OLDPWD"}
-"""Every shell exports them, and the folders may be gone; in an address, `PWD=` is a password."""
+_SHELL_DIRECTORIES = {"PWD", "OLDPWD"}
+"""Every shell exports them, and the directories may no longer exist; in a URL, `PWD=` is a password."""
 
 _SCHEME = re.compile(
     r"([a-z][\w.+-]{0,63})://|(?:^|(?<=[\s'\"=(\[,]))//"
     r"|(?<![\w.+-])(s3|gs|https?|ftps?|wss?|ray|redis|mongodb|mysql|postgresql):[/\\]{1,8}",
     re.IGNORECASE,
 )
-"""Of some schemes with one slash or backslashes too: a path joins two slashes, and people mistype them."""
+"""Some schemes also with one slash or with backslashes: path joins collapse slashes, and people mistype them."""
 _HARD_END = re.compile(r"[\s'\"<>`]")
 _PORTED = re.compile(r"[^:\[\]]*(:\d{0,5})?|\[[^\]]*\](:\d{0,5})?")
 _HOST_BEHIND = re.compile(r"(\[[\da-f:.]+\]|[\w.-]+):\d+([/?#]|$)|localhost\b|(\d{1,3}\.){3}\d{1,3}\b", re.IGNORECASE)
-_WITH_PORTS = {"http", "https", "ws", "wss", "ftp", "ftps", "ray"}
-_FOR_ROLES = {
+_PORT_SCHEMES = {"http", "https", "ws", "wss", "ftp", "ftps", "ray"}
+_ROLE_SCHEMES = {
     "abfs", "abfss", "cockroachdb", "git", "hdfs", "mariadb", "mssql", "mysql", "oracle", "postgres", "postgresql", "rsync",
     "scp", "sftp", "ssh", "wasb", "wasbs",
 }  # fmt: skip
-"""Schemes in which a name before the `@` is a role or a container; elsewhere it may be a token."""
+"""Schemes whose name before the `@` is a role or a container; in others it may be a token."""
 _ROLE = re.compile(r"[a-z][\w.$-]{0,31}", re.IGNORECASE)
 _NAME = re.compile(r"[a-z][a-z.-]{0,15}", re.IGNORECASE)
 _WITHOUT_SCHEME = re.compile(
     r"(?<![\w/@:.+-])(?!models:)[\w.+-]{1,64}:(?!//)(\S{1,512})@(?!sha\d+:)(?=([\w.-]+|\[[\da-fA-F:.]+\]):\d)"
 )
-_FARTHEST = 2048
-"""How far a rule looks for the end of a userinfo, so that the time is linear in the length of the text."""
+_MAX_USERINFO = 2048
+"""The maximum search length for the end of a userinfo, so that time is linear in the length of the text."""
 
 _KEY = r"(?P<key>[\w.%\[\]-]{1,64})"
 _VALUE = (
@@ -69,7 +69,7 @@ _QUERY = re.compile(r"(?:[?&;#]|\\u0026)" + _KEY + "=" + _VALUE)
 _PAIR = re.compile(r"(?:^|(?<=[\s'\"`(\[{,;|]))-{0,2}" + _KEY + r"\s{0,8}=\s{0,8}(?!=)" + _VALUE)
 _MEMBER = re.compile(r"(['\"])" + _KEY + r"\1\s{0,8}:\s{0,8}b?" + _VALUE)
 _PLACEHOLDER = re.compile(r"%s|\$\{\w+\}?|\{+[\w. ]*\}*")
-"""What stands for a value that is filled in later."""
+"""Template placeholders."""
 _HEADER = re.compile(
     r"(?i:authorization)['\"]?\s{0,8}[:=]\s{0,8}['\"]?(?:\w+\s+)?([^\s'\"]+)|(?i:bearer)\s+(?=\D{0,512}\d)([\w.~+/=-]{8,})"
 )
@@ -80,7 +80,7 @@ _TOKEN = re.compile(
     r"|eyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]{8,4096})"
     r"|(?<=PRIVATE KEY-----)(?s:.+?)(?=-----END|\Z)"
 )
-"""Tokens that their issuers made to be recognised, JSON web tokens, and private keys."""
+"""Tokens with a recognizable prefix, JSON web tokens, and private keys."""
 
 _ID = r"([^\s'\"<>?#&)\]},]+)"
 _WEBHOOK = re.compile(
@@ -98,48 +98,48 @@ _WEBHOOK = re.compile(
     r")|/services/(?=(?-i:T[A-Z\d]{1,64}/B[A-Z\d]{1,64}/\w))|/bot(?=\d{5,20}:[\w-]{16}))" + _ID,
     re.IGNORECASE,
 )
-"""Webhooks, whose path is the secret: those of known services, and any path that is built like theirs."""
+"""Webhooks, whose path is the secret: those of known services, and paths of the same form."""
 _MAY_BE_WEBHOOK = re.compile(r"hook|/services/|/workflows/|/bot|/with/|/integration/", re.IGNORECASE)
-"""What a text without a webhook mostly lacks; quicker to look for."""
+"""A fast pre-check: most texts without a webhook lack these words."""
 
 
-def starred(text: str, values: Iterable[str] = ()) -> str:
-    """Return `text` with `***` in the place of every secret in it: those that have the shape of one, and `values`."""
+def masked(text: str, values: Iterable[str] = ()) -> str:
+    """Return `text` with every secret replaced by `***`: those detected by shape, and `values`."""
     result, last = [], 0
     for start, end in _merged([*_spans(text), *_occurrences(text, tuple(values))]):
-        result += [text[last:start], STARS]
+        result += [text[last:start], MASK]
         last = end
     return "".join([*result, text[last:]])
 
 
 def is_secret_name(name: str, in_a_query: bool = True) -> bool:
-    """Return whether a query key, a variable or a setting of this name holds a secret: `X-Goog-Signature`, `access_token`.
+    """Return True if a query key, variable or setting of this name holds a secret: `X-Goog-Signature`, `access_token`.
 
-    Words that are harmless in other places, such as `key`, count only with `in_a_query`.
+    Ambiguous words such as `key` count only with `in_a_query`.
     """
     words = [word.lower() for word in _PARTS.findall(unquote(name))]
-    if not words or words[-1] in _NO_SECRET_AT_THE_END:
+    if not words or words[-1] in _HARMLESS_SUFFIXES:
         return False
     if any(_SECRET.fullmatch(word) or _SECRET.fullmatch(pair) for word, pair in _with_next(words)):
         return True
-    harmless_key = any(word in _NO_SECRET_BEFORE_KEY for word in words)
-    found = {word for word in words if _SECRET_IN_A_QUERY.fullmatch(word)}
-    return in_a_query and bool(found - ({"key", "keys"} if harmless_key else set()))
+    harmless_key = any(word in _HARMLESS_BEFORE_KEY for word in words)
+    secret_words = {word for word in words if _SECRET_IN_A_QUERY.fullmatch(word)}
+    return in_a_query and bool(secret_words - ({"key", "keys"} if harmless_key else set()))
 
 
 def is_secret_variable(name: str, value: str) -> bool:
-    """Return whether a variable of the environment holds a secret; the path of a file here names one, and is none."""
-    if not value or name in _FOLDERS_OF_SHELLS:
+    """Return True if an environment variable holds a secret; the path of an existing file does not."""
+    if not value or name in _SHELL_DIRECTORIES:
         return False
     return is_secret_name(name) and not os.path.lexists(value)
 
 
 def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what is to be starred of an environment: the values of its secret variables, and the secrets in others."""
-    found: set[str] = set()
+    """Return the texts to mask of an environment: the values of its secret variables, and the secrets in others."""
+    secrets: set[str] = set()
     for name, value in environment.items():
-        found |= {value} if is_secret_variable(name, value) else {value[start:end] for start, end in _spans(value)}
-    long = [part for value in found for part in (value, *value.splitlines()) if len(part.strip()) >= _SHORTEST]
+        secrets |= {value} if is_secret_variable(name, value) else {value[start:end] for start, end in _spans(value)}
+    long = [part for value in secrets for part in (value, *value.splitlines()) if len(part.strip()) >= _MIN_LENGTH]
     return tuple({spelling for part in long for spelling in _spellings(part)})
 
 
@@ -148,7 +148,7 @@ def _spellings(value: str) -> Iterator[str]:
 
 
 def _with_next(words: list[str]) -> Iterator[tuple[str, str]]:
-    """Each word, and the word together with the next one: `api`, `apikey`."""
+    """Return each word, alone and joined with the next one: `api`, `apikey`."""
     return ((word, word + after) for word, after in zip(words, [*words[1:], ""], strict=True))
 
 
@@ -174,7 +174,7 @@ def _any_of(values: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _spans(text: str, nested: bool = True) -> Iterator[Span]:
-    """Yield where `text` has the shape of a secret."""
+    """Yield the spans of `text` that have the shape of a secret."""
     if "//" in text or ":/" in text or ":\\" in text:
         for match in _SCHEME.finditer(text):
             yield from _userinfo((match[1] or match[2] or "").lower(), text, match.end())
@@ -203,8 +203,8 @@ def _pairs(text: str, nested: bool) -> Iterator[Span]:
 
 
 def _userinfo(scheme: str, text: str, start: int) -> Iterator[Span]:
-    """Yield the secret parts of what stands before the host of the URI whose authority begins at `start`."""
-    line = text[start : start + _FARTHEST].split("\n", maxsplit=1)[0]
+    """Yield the secret parts of the userinfo of the URI whose authority begins at `start`."""
+    line = text[start : start + _MAX_USERINFO].split("\n", maxsplit=1)[0]
     word = _HARD_END.split(line, maxsplit=1)[0]
     head = re.split(r"[/?#]", word, maxsplit=1)[0]
     if "@" in head:
@@ -218,15 +218,15 @@ def _userinfo(scheme: str, text: str, start: int) -> Iterator[Span]:
         yield start + len(user + colon), start + length
     elif length < 0 or not scheme or (_takes_roles(scheme) and _ROLE.fullmatch(user)):
         return
-    shown = _ROLE if _takes_roles(scheme) else _NAME
-    if not password or not shown.fullmatch(user):
+    public = _ROLE if _takes_roles(scheme) else _NAME
+    if not password or not public.fullmatch(user):
         yield start, start + len(user)
 
 
 def _length_of_odd_userinfo(scheme: str, head: str, word: str, line: str) -> int:
-    """Return the length of a userinfo whose password holds `/`, `?`, `#`, quotes or spaces as they are; -1 where none is.
+    """Return the length of a userinfo whose password holds unescaped `/`, `?`, `#`, quotes or spaces; -1 if there is none.
 
-    Such an authority, cut at the first `/`, is no host: what follows its colon is no port.
+    Such an authority, cut at the first `/`, is not a host: no port follows its colon.
     """
     if ":" not in head:
         return -1
@@ -235,12 +235,12 @@ def _length_of_odd_userinfo(scheme: str, head: str, word: str, line: str) -> int
         return next((place for part in (word, run, line) if (place := part.rfind("@")) >= 0), -1)
     place = word.rfind("@")
     is_path = scheme == "file" or (
-        scheme in _WITH_PORTS and not head.endswith(":") and not _HOST_BEHIND.match(word[place + 1 :])
+        scheme in _PORT_SCHEMES and not head.endswith(":") and not _HOST_BEHIND.match(word[place + 1 :])
     )
     return -1 if is_path else place
 
 
 def _takes_roles(scheme: str) -> bool:
     return scheme.endswith("+ssh") or (
-        scheme.partition("+")[0] in _FOR_ROLES and not scheme.endswith(("http", "https"))
+        scheme.partition("+")[0] in _ROLE_SCHEMES and not scheme.endswith(("http", "https"))
     )

@@ -1,43 +1,45 @@
-"""`raytl check`: what would happen, and every problem of config, data and model, before anything does."""
+"""`raytl check`: the plan of a run, or every problem of its config, data and model."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from raytl.cli.options import ExperimentFile, Json, Overrides
+from raytl.cli.options import Json, Model, Overrides, Source
 from raytl.cli.plan_tables import plan_tables
 from raytl.cli.progress import watching
+from raytl.cli.sources import as_words, named_experiment
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.fingerprint import fingerprint
-from raytl.config.load import load_experiment
 from raytl.sanitize import command
+from raytl.starter import is_experiment_file
 
 if TYPE_CHECKING:
     from raytl.training.plan import Plan
 
 
-def check(file: ExperimentFile, set_: Overrides = None, json: Json = False) -> None:
-    """Look through an experiment: its file first, then its data and model. Trains nothing.
+def check(source: Source, model: Model = None, set_: Overrides = None, json: Json = False) -> None:
+    """Check an experiment, its data and its model. Trains nothing.
 
-    Prints the data, what learns at which rate, the preprocessing and the steps; or every problem at once. Of a bucket it
-    lists what would be pulled, and looks through the images once they are here; archives and shards it fetches.
+    Prints the images by split and class, the learning rate of each stage, the preprocessing and the number of steps; or
+    every problem at once. Of a bucket it lists the objects to download; archives and shards it downloads.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        experiment = load_experiment(file, set_ or [])
+        experiment = named_experiment(terminal, source, model, set_)
         with watching(terminal.err) as on_event:
             from raytl.training.driver import plan
 
-            found = plan(experiment, on_event, fetch=False)
-        verb = "sync" if found.dataset.to_fetch and not experiment.data.stream else "train"
-        settings = (word for text in set_ or [] for word in ("--set", text))
-        terminal.show(*plan_tables(found, command("raytl", verb, file, *settings)))
-        terminal.result(plan_json(found))
+            result = plan(experiment, on_event, fetch=False)
+        to_download = bool(result.dataset.to_fetch) and not experiment.data.stream
+        words = ["sync", source] if to_download and not is_experiment_file(source) else None
+        words = words or ["sync" if to_download else "train", *as_words(source, model, set_)]
+        terminal.show(*plan_tables(result, command("raytl", *words)))
+        terminal.result(plan_json(result))
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON's own types."""
+    """Return the plan as plain JSON values."""
     return {
         "name": plan.experiment.name,
         "fingerprint": fingerprint(plan.experiment),

@@ -129,7 +129,7 @@ def ask_for(
 
         available = request_gpus(gpus, wait, terminal.say)
         terminal.show(f"{available} GPUs available")
-        terminal.result({"asked": gpus, "gpus": available})
+        terminal.result({"requested": gpus, "gpus": available})
 
 
 def _resolved(path: Path, cluster: ClusterSpec) -> str:

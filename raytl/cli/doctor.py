@@ -1,4 +1,4 @@
-"""`raytl doctor`: what is wrong with the machines, the cluster and the buckets, in one screen."""
+"""`raytl doctor`: diagnose the machines, the cluster and the buckets."""
 
 from __future__ import annotations
 
@@ -12,95 +12,90 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raytl.cli.numbers import plural
-from raytl.cli.options import Json, Overrides
+from raytl.cli.options import Json, Overrides, s3_settings
 from raytl.cli.progress import watching
 from raytl.cli.tables import table
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
-from raytl.config.schema import StorageConfig
-from raytl.errors import ConfigError
+from raytl.store.s3_settings import S3Settings
 from raytl.uris import in_bucket
 
 if TYPE_CHECKING:
     from raytl.doctor.bucket import Bucket
     from raytl.doctor.finding import Finding, Level
 
-_WRONG: tuple[Level, ...] = ("error", "warn")
+_FAILING: tuple[Level, ...] = ("error", "warn")
 _MARKS = {"ok": ("ok", "green"), "warn": ("warning", "yellow"), "error": ("error", "bold red")}
 
 
 def doctor(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="An experiment: its cluster and its buckets.", show_default=False),
+        typer.Argument(metavar="[FILE]", help="An experiment whose cluster and buckets to check.", show_default=False),
     ] = None,
     set_: Overrides = None,
     address: Annotated[
         str | None,
         typer.Option(
             metavar="WHERE",
-            help="The cluster: auto, host:port, local (an embedded Ray) or none; compute.cluster where left out.",
+            help="The cluster: auto, host:port, local (an embedded Ray) or none; default: compute.cluster.",
             show_default=False,
         ),
     ] = None,
     buckets: Annotated[
         list[str] | None,
-        typer.Option("--bucket", metavar="URI", help="Reach for this too, writing a small object; may be given again."),
+        typer.Option(
+            "--bucket", metavar="URI", help="Also check this bucket, writing a small object; may be repeated."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Look for what is wrong before a run finds it.
+    """Check the machines, the network and the buckets before a run.
 
-    On every machine of the cluster: versions, GPUs, disks, limits and clocks; how fast the machines reach each other, and
-    each of them the buckets. Data is only read; where runs are kept, a small object is written and removed. Ends with 1
-    where there is an error.
+    On every machine of the cluster: versions, GPUs, disks, limits and clocks. Between the machines: the network. From each
+    machine: the buckets. Data is only read; where runs are stored, a small object is written and deleted. Exits with 1 if
+    there is an error.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
         cluster, wanted = _wanted(file, set_ or [], address, buckets or [])
         with watching(terminal.err) as on_event:
+            from raytl.doctor.diagnosis import findings
             from raytl.doctor.examine import examine
-            from raytl.doctor.verdict import findings
 
-            found = findings(examine(cluster, wanted, on_event))
-        terminal.show(*finding_tables(found))
-        levels = Counter(finding.level for finding in found)
-        terminal.result({"findings": [asdict(finding) for finding in found], "errors": levels["error"]})
+            results = findings(examine(cluster, wanted, on_event))
+        terminal.show(*finding_tables(results))
+        levels = Counter(finding.level for finding in results)
+        terminal.result({"findings": [asdict(finding) for finding in results], "errors": levels["error"]})
         if levels["error"]:
             raise typer.Exit(1)
 
 
 def _wanted(file: Path | None, overrides: list[str], address: str | None, uris: list[str]) -> tuple[str, list[Bucket]]:
-    """The cluster and the buckets to look at."""
+    """Return the cluster and the buckets to check."""
     from raytl.doctor.bucket import Bucket
 
-    named = [Bucket(uri.rstrip("/"), True, StorageConfig()) for uri in uris]
     if file is None:
-        if overrides:
-            raise ConfigError(
-                "--set: overrides the keys of an experiment file; name one, or use --address and --bucket"
-            )
-        return address or "local", named
+        s3 = s3_settings(overrides)
+        return address or "local", [Bucket(uri.rstrip("/"), True, s3) for uri in uris]
     experiment = load_experiment(file, overrides)
-    own = (
-        [Bucket(experiment.data.uri, write=False, storage=experiment.storage)] if in_bucket(experiment.data.uri) else []
-    )
-    if in_bucket(experiment.storage.uri):
-        own.append(Bucket(experiment.storage.uri, write=True, storage=experiment.storage))
-    return address or experiment.compute.cluster, [*own, *named]
+    s3 = S3Settings.of(experiment.storage)
+    own = [Bucket(experiment.data.uri, write=False, s3=s3), Bucket(experiment.storage.uri, write=True, s3=s3)]
+    named = [Bucket(uri.rstrip("/"), True, s3) for uri in uris]
+    return address or experiment.compute.cluster, [*(each for each in own if in_bucket(each.uri)), *named]
 
 
-def finding_tables(found: list[Finding]) -> list[RenderableType]:
-    """The findings for people, what is wrong first; then how many are."""
-    made = table(("", "what", "found"))
-    for finding in found:
+def finding_tables(results: list[Finding]) -> list[RenderableType]:
+    """Return the findings as a table, errors first, with a line that counts errors and warnings."""
+    rows = table(("", "check", "found"))
+    for finding in results:
         word, style = _MARKS[finding.level]
-        told = Text(finding.found)
+        cell = Text(finding.found)
         if finding.expected:
-            told.append(f"\nexpected {finding.expected}", style="dim")
+            cell.append(f"\nexpected {finding.expected}", style="dim")
         if finding.advice:
-            told.append(f"\n-> {finding.advice}", style="cyan")
-        made.add_row(Text(word, style=style), Text(finding.what), told)
-    levels = Counter(finding.level for finding in found)
-    sums = [plural(levels[level], _MARKS[level][0]) for level in _WRONG if levels[level]]
-    return [made, Text(" and ".join(sums) or "nothing is wrong", style="bold")]
+            cell.append(f"\n-> {finding.advice}", style="cyan")
+        rows.add_row(Text(word, style=style), Text(finding.check), cell)
+    levels = Counter(finding.level for finding in results)
+    counts = [plural(levels[level], _MARKS[level][0]) for level in _FAILING if levels[level]]
+    return [rows, Text(" and ".join(counts) or "no problems found", style="bold")]

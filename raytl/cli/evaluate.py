@@ -13,7 +13,7 @@ from raytl.cli.tables import evaluation_tables
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.run.run_store import RunStore
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 
 
 class Split(StrEnum):
@@ -42,8 +42,7 @@ def evaluate(
     terminal = Terminal.open(json)
     with guarded(terminal):
         machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
-        reach(machine.storage)
-        folder = RunStore.open(run).folder
+        folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     with guarded(terminal, folder.log, "interrupted; nothing was reported"):
         with watching(terminal.err) as on_event:
             from raytl.evaluation.evaluate import evaluate as evaluate_run

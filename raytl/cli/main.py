@@ -13,12 +13,16 @@ from typer.core import TyperGroup
 from raytl.cli import models
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
+from raytl.cli.compare import compare
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
+from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
+from raytl.cli.options import with_s3_options
 from raytl.cli.predict import predict
 from raytl.cli.retrain import retrain
+from raytl.cli.runs import runs
 from raytl.cli.schema import schema
 from raytl.cli.submit import submit
 from raytl.cli.sync import sync
@@ -57,18 +61,21 @@ app = typer.Typer(
     cls=_Group,
     help="Fine-tune pretrained vision models on your own images, on Ray.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Begin with: raytl check experiment.yaml",
+    epilog="Start with: raytl init photos/ --out experiment.yaml",
 )
 EXAMPLES = {
+    "init": "raytl init photos/ --model resnet18.a1_in1k --out trash.yaml",
     "check": "raytl check experiments/trash.yaml --set transfer.unfreeze=3",
-    "train": "raytl train experiments/trash.yaml --set transfer.unfreeze=2 --set compute.workers=2",
+    "train": "raytl train photos/ --model mobilenetv2_100 --set transfer.unfreeze=2",
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "runs": "raytl runs s3://bucket/runs",
+    "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
     "models list": "raytl models list s3://bucket/models/trash",
     "models show": "raytl models show s3://bucket/models/trash champion",
@@ -88,11 +95,14 @@ EXAMPLES = {
     "cluster ask": "raytl cluster ask --gpus 8",
 }
 VERBS: dict[str, Callable[..., None]] = {
+    "init": init,
     "check": check,
     "train": train,
     "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
+    "runs": runs,
+    "compare": compare,
     "retrain": retrain,
     "models list": models.list_,
     "models show": models.show,
@@ -117,7 +127,7 @@ groups = {
 }
 for _name, _verb in VERBS.items():
     _group, _, _own = _name.rpartition(" ")
-    groups.get(_group, app).command(_own, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(_verb)
+    groups.get(_group, app).command(_own, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(with_s3_options(_verb))
 for _name, _group_app in groups.items():
     app.add_typer(_group_app, name=_name)
 

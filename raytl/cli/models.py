@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raytl.cli.numbers import metric, plural, score, size
-from raytl.cli.options import Json
+from raytl.cli.options import Json, Settings, s3_settings
 from raytl.cli.progress import PlainWatcher
 from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
@@ -24,7 +24,7 @@ from raytl.registry.reference import registry_uri
 from raytl.registry.registry import Registry, Survey
 from raytl.run.provenance import user
 from raytl.sanitize import command, printable
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from raytl.registry.cleaning import Cleaning
@@ -45,24 +45,23 @@ _MOST_STRAYS = 10
 _SHOWN = ("balanced_accuracy", "accuracy", "log_loss")
 
 
-def opened(place: str, on_event: OnEvent = ignore) -> Registry:
-    """The registry that `place` names."""
+def opened(place: str, overrides: list[str] | None, on_event: OnEvent = ignore) -> Registry:
+    """Open the registry that `place` names; `overrides` say how this machine reaches it."""
     if not place.endswith((".yaml", ".yml")):
-        return Registry.open(registry_uri(place), on_event)
-    experiment = load_experiment(Path(place))
+        return Registry.open(registry_uri(place), on_event, s3_settings(overrides))
+    experiment = load_experiment(Path(place), overrides or [])
     if experiment.retrain.registry is None:
         raise ConfigError(
             f"{place}: retrain.registry is not set; name the folder or s3:// prefix of the versions there"
         )
-    reach(experiment.storage)
-    return Registry.open(experiment.retrain.registry, on_event)
+    return Registry.open(experiment.retrain.registry, on_event, S3Settings.of(experiment.storage))
 
 
-def list_(place: Place, json: Json = False) -> None:
+def list_(place: Place, set_: Settings = None, json: Json = False) -> None:
     """List the versions and the last moves of aliases."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         found, state = registry.survey(), registry.state()
         terminal.show(*_listing(registry, found.records, state, found.history[-_MOVES:]), *_beside(found))
         terminal.result(
@@ -77,11 +76,11 @@ def list_(place: Place, json: Json = False) -> None:
         )
 
 
-def show(place: Place, version: Which = CHAMPION, json: Json = False) -> None:
+def show(place: Place, version: Which = CHAMPION, set_: Settings = None, json: Json = False) -> None:
     """Show a version: what it is, what it was trained on, and its scores."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         state = registry.state()
         record = registry.record(registry.resolve(version, state))
         terminal.show(*_version(registry, record, state))
@@ -92,6 +91,7 @@ def diff(
     place: Place,
     before: Annotated[str, typer.Argument(metavar="A", help="A number or an alias.", show_default=False)],
     after: Annotated[str, typer.Argument(metavar="B", help="A number or an alias.", show_default=False)],
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Show what differs from version A to version B: recipe, data, classes, scores."""
@@ -99,7 +99,7 @@ def diff(
     with guarded(terminal):
         from raytl.registry.difference import difference
 
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         state = registry.state()
         records = [registry.record(registry.resolve(which, state)) for which in (before, after)]
         found = difference(registry, *records)
@@ -112,12 +112,13 @@ def promote(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="A number or an alias.", show_default=False)],
     alias: Annotated[str, typer.Option(metavar="NAME", help="The alias that is to name it.")] = CHAMPION,
     why: Why = "by hand",
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Make a version the champion, or have another alias name it; the champion before it becomes the previous one."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         seen = registry.state()
         number = registry.resolve(version, seen)
         if alias == CHAMPION:
@@ -128,17 +129,18 @@ def promote(
         _told(terminal, move)
 
 
-def rollback(place: Place, why: Why = "by hand", json: Json = False) -> None:
+def rollback(place: Place, why: Why = "by hand", set_: Settings = None, json: Json = False) -> None:
     """Go back to the previous champion, in one move; the same again undoes it."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        _told(terminal, opened(place, PlainWatcher(terminal.err)).rollback(user(), why))
+        _told(terminal, opened(place, set_, PlainWatcher(terminal.err)).rollback(user(), why))
 
 
 def gc(
     place: Place,
     keep: Annotated[int | None, typer.Option(min=1, metavar="N", help="The newest versions that stay.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Remove the versions that no alias, no tick and none of the last moves needs, and what broken publications left."""
@@ -147,7 +149,7 @@ def gc(
         from raytl.registry.cleaning import clean, planned
         from raytl.retrain.ticks import needed
 
-        registry = opened(place, PlainWatcher(terminal.err))
+        registry = opened(place, set_, PlainWatcher(terminal.err))
         found = planned(registry, keep or _kept_by(place), needed(registry.store))
         if not dry_run:
             clean(registry, found)

@@ -46,6 +46,14 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
+def age(seconds: float) -> str:
+    """A length of time in its largest unit: `45` as `45 s`, `7200` as `2 h`, `400000` as `4 d`."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def size(count: int) -> str:
     """Bytes: `15360` as `15.4 kB`, `42100000` as `42.1 MB`."""
     for unit, bound in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):

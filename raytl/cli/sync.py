@@ -11,15 +11,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raytl.cli.numbers import plural
-from raytl.cli.options import Json, Overrides
+from raytl.cli.options import Json, Overrides, s3_settings
 from raytl.cli.plan_tables import data_table
 from raytl.cli.progress import watching
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
 from raytl.config.schema import DataConfig
-from raytl.errors import ConfigError
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 from raytl.uris import in_bucket
 
 if TYPE_CHECKING:
@@ -42,23 +41,20 @@ def sync(
     """
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="interrupted; run the same command again to go on from what is here"):
-        config = _config(target, set_ or [])
+        config, s3 = _config(target, set_ or [])
         with watching(terminal.err) as on_event:
             from raytl.data.snapshot import take
 
-            found = take(config, on_event)
+            found = take(config, on_event, s3)
         terminal.show(*_tables(found))
         terminal.result(asdict(found))
 
 
-def _config(target: str, overrides: list[str]) -> DataConfig:
+def _config(target: str, overrides: list[str]) -> tuple[DataConfig, S3Settings]:
     if target.endswith((".yaml", ".yml")):
         experiment = load_experiment(Path(target), overrides)
-        reach(experiment.storage)
-        return experiment.data
-    if overrides:
-        raise ConfigError("--set: overrides the keys of an experiment file; expected one as the argument, found a URI")
-    return DataConfig(uri=target)
+        return experiment.data, S3Settings.of(experiment.storage)
+    return DataConfig(uri=target), s3_settings(overrides)
 
 
 def _tables(found: Snapshot) -> list[RenderableType]:

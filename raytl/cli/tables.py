@@ -16,6 +16,7 @@ from raytl.cli.numbers import metric, plural, score
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.ledger import looks
 from raytl.sanitize import command
+from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
@@ -52,7 +53,7 @@ def facts(rows: Sequence[tuple[str, str]]) -> Table:
 
 def train_tables(result: TrainResult, experiment: Experiment) -> list[RenderableType]:
     """How training ended: the best epoch's metrics, where everything is, what to do next."""
-    folder = RunFolder(working_copy(result.run))
+    folder = RunFolder(working_copy(result.run, S3Settings.of(experiment.storage)))
     names = {
         "trained": "trained",
         "resumed": "trained, resumed after an interruption",

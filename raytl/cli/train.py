@@ -1,4 +1,4 @@
-"""`raytl train`: fine-tune, or go on where an interrupted run stopped."""
+"""`raytl train`: fine-tune, or resume an interrupted run."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from typing import Annotated
 
 import typer
 
-from raytl.cli.options import ExperimentFile, Json, Overrides
+from raytl.cli.options import Json, Model, Overrides, Source
 from raytl.cli.progress import watching
+from raytl.cli.sources import named_experiment
 from raytl.cli.tables import train_tables
 from raytl.cli.terminal import Terminal, guarded
-from raytl.config.load import load_experiment
 from raytl.run.folder import RunFolder
 
-_INTERRUPTED = "interrupted; run the same command again to continue"
+_INTERRUPTED = "interrupted; run the same command again to resume"
 
 
 def train(
-    file: ExperimentFile,
+    source: Source,
+    model: Model = None,
     set_: Overrides = None,
-    new: Annotated[bool, typer.Option("--new", help="Start over; the earlier run is kept aside.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Start over; the earlier run is kept under another name.")] = False,
     json: Json = False,
 ) -> None:
-    """Fine-tune as an experiment file says.
+    """Fine-tune a pretrained model.
 
-    The same command goes on with an interrupted run, and leaves a finished one alone.
+    SOURCE is an experiment file, or images with the defaults that `raytl init` writes. Run the same command again to resume
+    an interrupted run. A finished run is left alone.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        experiment = load_experiment(file, set_ or [])
+        experiment = named_experiment(terminal, source, model, set_)
     folder = RunFolder.of(experiment)
     with guarded(terminal, folder.log, _INTERRUPTED):
         with watching(terminal.err) as on_event:

@@ -1,4 +1,4 @@
-"""`raytl tune`: search for the best way to transfer on this data, or go on where an interrupted sweep stopped."""
+"""`raytl tune`: search for the best way to transfer on this data, or resume an interrupted sweep."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ from typing import Annotated
 
 import typer
 
-from raytl.cli.options import ExperimentFile, Json, Overrides
+from raytl.cli.options import Json, Model, Overrides, Source
+from raytl.cli.sources import named_experiment
 from raytl.cli.sweep_tables import plan_tables, result_tables
 from raytl.cli.sweep_view import watching_sweep
 from raytl.cli.terminal import Terminal, guarded
-from raytl.config.load import load_experiment
 from raytl.errors import ConfigError
 
-_INTERRUPTED = "interrupted; run the same command again to continue, with --add N for more trials"
+_INTERRUPTED = "interrupted; run the same command again to resume (--add N for more trials)"
 
 
 def tune(
-    file: ExperimentFile,
+    source: Source,
+    model: Model = None,
     set_: Overrides = None,
-    new: Annotated[bool, typer.Option("--new", help="Start over; the earlier sweep is kept aside.")] = False,
-    add: Annotated[int, typer.Option("--add", help="Run so many trials more than before.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen and what it costs.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start over; the earlier sweep is kept under another name.")
+    ] = False,
+    add: Annotated[int, typer.Option("--add", metavar="N", help="Run N more trials than before.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run no trial.")] = False,
     json: Json = False,
 ) -> None:
-    """Search unfreeze depth, rates, decay and augmentation, as an experiment file's `search` section says.
+    """Search unfreeze depth, learning rates and augmentation.
 
-    The same command goes on with an interrupted sweep, and leaves a finished one alone. The test split is not touched.
+    The experiment's `search` section sets the space and the budget. Run the same command again to resume an interrupted
+    sweep. A finished sweep is left alone. The test split is not used.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
         _check(new, add, dry_run)
-        experiment = load_experiment(file, set_ or [])
+        experiment = named_experiment(terminal, source, model, set_)
     with guarded(terminal, None, _INTERRUPTED):
         with watching_sweep(terminal.err) as on_event:
             from raytl.search import driver
@@ -50,8 +54,8 @@ def tune(
 
 
 def _check(new: bool, add: int, dry_run: bool) -> None:
-    """Options that contradict each other."""
+    """Raise a ConfigError for options that contradict each other."""
     if add < 0:
         raise ConfigError(f"--add: found {add}, expected 1 or more trials")
     if new and (add or dry_run):
-        raise ConfigError(f"--new starts over; it cannot stand with {'--add' if add else '--dry-run'}")
+        raise ConfigError(f"--new starts over; it cannot be combined with {'--add' if add else '--dry-run'}")

@@ -69,7 +69,7 @@ class Coordinator:
         self.actor = actor
 
     def begin(self, attempt: int) -> None:
-        """Accept only workers of this attempt; workers of earlier ones are told to exit."""
+        """Accept only workers of this attempt; workers of earlier ones receive an exit request."""
         import ray
 
         ray.get(self.actor.begin.remote(attempt))
@@ -92,8 +92,8 @@ def coordinator(on_event: OnEvent) -> Iterator[Coordinator]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor: Any = ray.remote(_CoordinatorActor).options(num_cpus=0, scheduling_strategy=here).remote()
+    this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(_CoordinatorActor).options(num_cpus=0, scheduling_strategy=this_node).remote()
     stop = threading.Event()
 
     def forward() -> None:

@@ -61,18 +61,18 @@ def min_resources(compute: ComputeConfig, machines: Sequence[Size]) -> Placement
 def _auto_cpus(compute: ComputeConfig, machines: Sequence[Size], gpus: float) -> float:
     """Return the CPUs of each worker; if the number of workers may vary, the CPUs per GPU, or one CPU."""
     if compute.min_workers == compute.max_workers:
-        return most_cpus(machines, compute.max_workers, gpus)
-    shares = [math.floor(size[0] / size[1]) for size in machines if size[1]] if gpus else []
-    return float(max(1, min(shares, default=1)))
+        return max_cpus_per_worker(machines, compute.max_workers, gpus)
+    per_gpu = [math.floor(size[0] / size[1]) for size in machines if size[1]] if gpus else []
+    return float(max(1, min(per_gpu, default=1)))
 
 
-def most_cpus(machines: Sequence[Size], workers: int, gpus: float) -> float:
+def max_cpus_per_worker(machines: Sequence[Size], workers: int, gpus: float) -> float:
     """Return the most CPUs per worker, whole numbers from 1 up, with which `workers` fit on the machines."""
     each = {"GPU": gpus} if gpus else {}
-    shares = {math.floor(machine[0] / count) for machine in machines for count in range(1, workers + 1)}
-    for share in sorted((share for share in shares if share >= 1), reverse=True):
-        if sum(_slots(machine, {"CPU": share, **each}) for machine in machines) >= workers:
-            return float(share)
+    candidates = {math.floor(machine[0] / count) for machine in machines for count in range(1, workers + 1)}
+    for cpus in sorted((count for count in candidates if count >= 1), reverse=True):
+        if sum(_slots(machine, {"CPU": cpus, **each}) for machine in machines) >= workers:
+            return float(cpus)
     if gpus and sum(machine[1] for machine in machines) < workers:
         return 1.0  # the machines have not joined yet
     return max(0.01, round(sum(machine[0] for machine in machines) / workers - 0.005, 2))

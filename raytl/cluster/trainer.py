@@ -14,7 +14,7 @@ class LeanTrainer(TorchTrainer):
     """A TorchTrainer without the datasets callback and, if Ray has no dashboard, without the placement group cleaner.
 
     The cleaner looks up its controller in the dashboard and delays the end of each run by ten seconds. Without a dashboard
-    Ray is embedded, so no autoscaler is asked for machines either.
+    Ray is embedded, so there is no autoscaler to request machines from either.
     """
 
     def _create_default_callbacks(self) -> list[Any]:

@@ -44,7 +44,7 @@ class Watch:
 def watching(coordinator: Coordinator, current: Placement, compute: ComputeConfig) -> Iterator[Watch]:
     """Poll machines and workers on a thread while inside and send the workers what `choose_request` returns.
 
-    Hung workers are told to exit even after a pause request.
+    Hung workers receive an exit request even after a pause request.
     """
     import ray
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from raytl.config.environment import variables
 from raytl.config.source import Path, dotted
-from raytl.redaction import is_secret_variable, secret_values, starred
+from raytl.redaction import is_secret_variable, masked, secret_values
 
 _OWN_ADVICE = {
     "search.storage": "give a database's password by PGPASSWORD, ~/.pgpass or a file that ?read_default_file= names",
@@ -28,7 +28,7 @@ def in_values(value: Any) -> Iterator[tuple[Path, str]]:
     """Yield the path and the fault of each text in `value`, keys of mappings too, that has the shape of a secret."""
     for path, text in _texts(value, ()):
         start = "//" if dotted(path) in _HOSTS and "//" not in text else ""
-        if (shown := starred(start + text)) != start + text:
+        if (shown := masked(start + text)) != start + text:
             yield path, _fault(shown.removeprefix(start))
 
 
@@ -49,7 +49,7 @@ def of_environment(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[P
     """Yield the path and the fault of each text in `raw` that holds the value of a secret of `environment`."""
     values = [value for value in secret_values(environment) if _RANDOM.fullmatch(value)]
     for path, text in _texts(raw, ()):
-        if (shown := starred(text, values)) != starred(text):
+        if (shown := masked(text, values)) != masked(text):
             yield path, _fault(shown)
 
 

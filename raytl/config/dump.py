@@ -21,6 +21,12 @@ def to_yaml(experiment: Experiment) -> str:
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
+def yaml_value(value: Any) -> str:
+    """Return a value as one line of YAML that `source.scalar` and YAML's flow style read back as the same value."""
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.removesuffix("...\n").strip()
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that `source.scalar` would read as something else, and escapes `${`."""
 

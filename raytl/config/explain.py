@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from raytl.config import shape
 from raytl.config.problems import Problem, near_miss
+from raytl.config.renamed import RENAMED
 from raytl.config.source import Path
 
 Where = Callable[[Path], str]
@@ -70,6 +71,8 @@ def _problem(path: Path, kind: str, raw: Mapping[str, Any], where: Where) -> Pro
 
 
 def _unknown(path: Path) -> tuple[str, str]:
+    if new := RENAMED.get(_dotted(path)):
+        return f"renamed to {new}", f"write {new} instead"
     section = f"in {_dotted(path[:-1])}" if len(path) > 1 else "at the top level"
     known = ", ".join(shape.known_keys(path[:-1]))
     advice = shape.right_key(path) or "remove it"

@@ -7,6 +7,7 @@ Paths inside are relative to the current directory, `~` is the home directory, `
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,18 @@ def load_experiment(path: str | Path, overrides: Sequence[str] | Mapping[str, An
     """
     values = assignments(overrides)
     return _resolved(document(_text(Path(path)), str(path)), str(path), values, _label(overrides))
+
+
+def experiment_of(
+    values: Mapping[str, Any], name: str, overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> Experiment:
+    """Return the experiment in plain `values` by section and key, which errors call `name`, with `overrides` set.
+
+    Raises:
+        ConfigError: with every problem at once.
+    """
+    source = Source(copy.deepcopy(dict(values)), {}, ())
+    return _resolved(source, name, assignments(overrides), _label(overrides))
 
 
 def load_machine(overrides: Sequence[str] | Mapping[str, Any] = ()) -> Machine:

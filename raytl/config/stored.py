@@ -21,6 +21,7 @@ from raytl.config.environment import literal
 from raytl.config.explain import explained, stray_switches
 from raytl.config.machine import Machine, assignment, default
 from raytl.config.problems import Problem, config_error
+from raytl.config.renamed import translated
 from raytl.config.schema import Recipe
 from raytl.config.section import Section
 from raytl.config.source import dotted
@@ -84,7 +85,7 @@ def read_stored(content: bytes, name: str) -> StoredExperiment:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: not UTF-8 text (byte {error.start}); expected a stored experiment") from error
     source = document(text, name)
-    recipe, settings, unknown = _sorted(source.value)
+    recipe, settings, unknown = _sorted(translated(source.value))
     origin = Origin(name, source.lines)
     problems = [repeated(name, *found) for found in source.repeated]
     problems += [

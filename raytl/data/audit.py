@@ -27,6 +27,7 @@ from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
 from raytl.events import OnEvent, Work, ignore
 from raytl.store.contract import ObjectInfo
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.throttle import Throttle
 
 _EVENT_EVERY_S = 0.1
@@ -58,7 +59,11 @@ class AuditResult:
 
 
 def audit(
-    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None = None, on_event: OnEvent = ignore
+    manifest: Manifest,
+    config: DataConfig,
+    preprocess: Preprocess | None = None,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
 ) -> AuditResult:
     """Assigns the splits, reads and decodes every file that is not remembered, and drops what cannot be used.
 
@@ -68,8 +73,8 @@ def audit(
         DataError: files that cannot be decoded (`on_bad_image: error`), or the same content on two sides of the
             split (`on_duplicate: error`), all of them listed.
     """
-    samples = apply_splits(manifest.samples, config)
-    findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event)
+    samples = apply_splits(manifest.samples, config, s3)
+    findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event, s3)
     try:
         audited = _judged(manifest, samples, findings, config)
         if writer:
@@ -139,7 +144,7 @@ def unaudited(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
 
 
 def _findings(
-    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent
+    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent, s3: S3Settings
 ) -> tuple[dict[str, Finding], SetWriter | None]:
     """What each path holds, from memory or by reading; the writer has the decoded images of what was read."""
     samples, objects = manifest.samples, manifest.objects
@@ -147,7 +152,7 @@ def _findings(
     for path in [path for path, finding in held.items() if not _holds(finding, path, objects)]:
         del held[path]
     fresh = [sample for sample in samples if sample.path not in held]
-    reading = _Reading(fresh, objects, preprocess, config)
+    reading = _Reading(fresh, objects, preprocess, config, s3)
     try:
         read_now = dict(_progress(reading.run(), len(fresh), on_event))
     except BaseException:
@@ -175,10 +180,10 @@ def _progress(findings: Iterator[tuple[str, Finding]], total: int, on_event: OnE
         yield item
 
 
-def _read_as_listed(sample: Sample, max_pixels: int) -> bytes:
+def _read_as_listed(sample: Sample, max_pixels: int, s3: S3Settings) -> bytes:
     """The sample's bytes; of a part of a shard, whose sha256 is known already, those that have it."""
     for _ in range(2):
-        data = read(sample.path, max_pixels)
+        data = read(sample.path, max_pixels, s3)
         if not sample.digest or hashlib.sha256(data).hexdigest() == sample.digest:
             return data
     raise StoreError(f"{sample.path}: other bytes came than were there when it was listed; run again")
@@ -193,9 +198,10 @@ class _Reading:
         objects: Mapping[str, ObjectInfo],
         preprocess: Preprocess | None,
         config: DataConfig,
+        s3: S3Settings,
     ) -> None:
         self._samples, self._objects = samples, objects
-        self._max_pixels = config.max_pixels
+        self._max_pixels, self._s3 = config.max_pixels, s3
         self._fixed = None if config.bit_depth == "auto" else BitDepth(config.bit_depth, fixed=True)
         self._preprocess = preprocess.at(self._fixed or SIXTEEN_BITS) if preprocess else None
         cached = [sample for sample in samples if sample.split != "test"]
@@ -228,7 +234,7 @@ class _Reading:
             else:
                 status = Path(sample.path).stat()
                 size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-            data = _read_as_listed(sample, self._max_pixels)
+            data = _read_as_listed(sample, self._max_pixels, self._s3)
             digest = hashlib.sha256(data).hexdigest()
             levels = self._keep(sample, data)
         except OSError as exc:
@@ -238,7 +244,7 @@ class _Reading:
         return Finding(size, mtime_ns, ctime_ns, digest, "", etag, levels.top, levels.declared)
 
     def _keep(self, sample: Sample, data: bytes) -> Levels:
-        with loaded(data, self._max_pixels) as picture:
+        with loaded(data, self._max_pixels, self._s3) as picture:
             if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture.levels):
                 image = picture.rgb(self._preprocess.bit_depth)
                 self.writer.add(self._slots[sample.key], prepare(image, self._preprocess))

@@ -24,6 +24,7 @@ from raytl.data.stream import StreamedImages, prefetch
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import ImagesOpened, OnEvent, Work, ignore
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.throttle import Throttle
 from raytl.uris import in_bucket
 
@@ -36,7 +37,11 @@ class _NoCache(Exception):
 
 
 def open_images(
-    samples: Sequence[Sample], preprocess: Preprocess, config: DataConfig, on_event: OnEvent = ignore
+    samples: Sequence[Sample],
+    preprocess: Preprocess,
+    config: DataConfig,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
 ) -> Images:
     """The samples' prepared images, in their order: from the cache, decoding what it lacks, or from the files.
 
@@ -45,7 +50,7 @@ def open_images(
     Raises:
         DataError: `data.cache: on` and there is no room for them; or a file that was readable no longer is.
     """
-    files = source_images(samples, preprocess, config.max_pixels)
+    files = source_images(samples, preprocess, config.max_pixels, s3)
     if config.cache == "off" or not samples:
         return files
     try:
@@ -61,10 +66,13 @@ def open_images(
     return images
 
 
-def source_images(samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> FileImages | StreamedImages:
+def source_images(
+    samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
+) -> FileImages | StreamedImages:
     """The samples' prepared images, made anew each time they are asked for: from their files, or from their bucket."""
-    in_buckets = any(in_bucket(sample.path) for sample in samples)
-    return (StreamedImages if in_buckets else FileImages)(samples, preprocess, max_pixels)
+    if any(in_bucket(sample.path) for sample in samples):
+        return StreamedImages(samples, preprocess, max_pixels, s3)
+    return FileImages(samples, preprocess, max_pixels)
 
 
 def _cached(

@@ -28,6 +28,7 @@ from raytl.data.png import pixels_only
 from raytl.errors import TooLarge
 from raytl.store.open import fetched
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 __all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "draft", "load", "loaded", "read", "refuse_oversized"]
@@ -65,13 +66,15 @@ class Picture:
         return _rgb(image)
 
 
-def decode(source: bytes | str | Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS) -> Image.Image:
+def decode(
+    source: bytes | str | Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS, s3: S3Settings = ENVIRONMENT
+) -> Image.Image:
     """The picture as RGB: turned upright (EXIF), scaled to 8 bits, alpha laid on white, first frame of several.
 
     Raises:
         BadImage: empty, truncated, not an image, or of more than `max_pixels` pixels.
     """
-    with loaded(source, max_pixels) as picture:
+    with loaded(source, max_pixels, s3) as picture:
         return picture.rgb(depth)
 
 
@@ -86,14 +89,14 @@ def load(source: bytes | str | Path, max_pixels: int) -> Picture:
 
 
 @contextmanager
-def loaded(source: bytes | str | Path, max_pixels: int) -> Iterator[Picture]:
+def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> Iterator[Picture]:
     """Lend the picture before its bit depth is decided. Threads that work on pictures do so inside, one each: the memory that
     they need together is bounded, and some wait.
 
     Raises:
         BadImage: as `decode`.
     """
-    data = source if isinstance(source, bytes) else read(source, max_pixels)
+    data = source if isinstance(source, bytes) else read(source, max_pixels, s3)
     if not data:
         raise BadImage("empty file (0 bytes)")
     with _named(data):
@@ -145,7 +148,7 @@ def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:
     return image
 
 
-def read(path: str | Path, max_pixels: int) -> bytes:
+def read(path: str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> bytes:
     """The bytes of the file, or of the object where `path` is an s3:// URI.
 
     Raises:
@@ -154,7 +157,7 @@ def read(path: str | Path, max_pixels: int) -> bytes:
     """
     if in_bucket(path):
         try:
-            return retried(lambda: fetched(str(path), _most_bytes(max_pixels)))
+            return retried(lambda: fetched(str(path), _most_bytes(max_pixels), s3))
         except TooLarge as exc:
             raise BadImage(_swollen(_most_bytes(max_pixels) + 1, max_pixels)) from exc
     try:

@@ -19,6 +19,7 @@ from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.decode import BadImage, draft, loaded, read
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent, Work, ignore
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 NEAR_BITS = 4
 """Hashes that differ in at most so many bits are of the same picture."""
@@ -36,12 +37,16 @@ def phash(image: Image.Image) -> int:
 
 
 def phashes(
-    samples: Sequence[Sample], max_pixels: int, depth: BitDepth = SIXTEEN_BITS, on_event: OnEvent = ignore
+    samples: Sequence[Sample],
+    max_pixels: int,
+    depth: BitDepth = SIXTEEN_BITS,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
 ) -> dict[str, int]:
     """The hash of each sample's picture, by the digest of its bytes; without those that cannot be read any more."""
     found: dict[str, int] = {}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        hashes = pool.map(lambda sample: _hash_at(sample.path, max_pixels, depth), samples)
+        hashes = pool.map(lambda sample: _hash_at(sample.path, max_pixels, depth, s3), samples)
         for done, (sample, value) in enumerate(zip(samples, hashes, strict=True), start=1):
             if value is not None:
                 found[sample.digest] = value
@@ -70,12 +75,12 @@ def _nearest(hashes: Sequence[int], known: Sequence[int]) -> Iterator[tuple[int,
         yield at, best
 
 
-def _hash_at(path: str, max_pixels: int, depth: BitDepth) -> int | None:
+def _hash_at(path: str, max_pixels: int, depth: BitDepth, s3: S3Settings) -> int | None:
     try:
-        data = read(path, max_pixels)
+        data = read(path, max_pixels, s3)
         if small := draft(data, max_pixels, 4 * _SIDE):
             return phash(small)
-        with loaded(data, max_pixels) as picture:
+        with loaded(data, max_pixels, s3) as picture:
             return phash(picture.rgb(depth))
     except BadImage:
         return None

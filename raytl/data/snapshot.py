@@ -22,6 +22,7 @@ from raytl.errors import DataError, RunError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
 from raytl.store.files import written_whole
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class Snapshot:
     warnings: tuple[str, ...]
 
 
-def take(config: DataConfig, on_event: OnEvent = ignore) -> Snapshot:
+def take(config: DataConfig, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> Snapshot:
     """The snapshot of the data at `data.uri`, which is pulled or refreshed first where it is in a bucket.
 
     Raises:
         DataError: see `raytl.data`; also where `data.snapshot` names another one, with what differs.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
-    audited = audit(manifest, config, None, on_event)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
+    audited = audit(manifest, config, None, on_event, s3)
     digest = check(config, audited)
     counts = Counter((sample.split or "train", sample.label) for sample in audited.samples)
     return Snapshot(

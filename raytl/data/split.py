@@ -14,6 +14,7 @@ from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
 
 
@@ -109,7 +110,7 @@ SPLIT_FILE_FORMAT = Format[_SideRow](
 )
 
 
-def apply_splits(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample, ...]:
+def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings = ENVIRONMENT) -> tuple[Sample, ...]:
     """The samples with `split` set: as `data.split_file` says, and only those that it names, else as `assign` does.
 
     Raises:
@@ -119,7 +120,7 @@ def apply_splits(samples: Sequence[Sample], config: DataConfig) -> tuple[Sample,
     if config.split_file is None:
         return assign(samples, config.val_fraction, config.test_fraction)
     folder, _, name = config.split_file.rpartition("/")
-    content = retried(lambda: open_store(folder or ".").get_bytes(name))
+    content = retried(lambda: open_store(folder or ".", s3).get_bytes(name))
     named = {
         nfc(row.key): row.split for row in SPLIT_FILE_FORMAT.lines(content, f"data.split_file: {config.split_file}")
     }

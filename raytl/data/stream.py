@@ -13,6 +13,7 @@ from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError
 from raytl.store.prefetch import Prefetcher
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 AHEAD = 256
 """Images that each loading process has on their way."""
@@ -24,11 +25,13 @@ class StreamedImages:
     Every object is held against the sha256 that it had when the data was checked. Each forked process fetches for itself.
     """
 
-    def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
+    ) -> None:
         self._uris = Texts(sample.path for sample in samples)
         self._digests = Texts(sample.digest for sample in samples)
         self._preprocess = preprocess
-        self._max_pixels = max_pixels
+        self._max_pixels, self._s3 = max_pixels, s3
         self._ahead: tuple[int, Prefetcher[int]] | None = None
 
     def __len__(self) -> int:
@@ -36,7 +39,7 @@ class StreamedImages:
 
     def __getitem__(self, i: int, /) -> Pixels:
         try:
-            with loaded(self._fetcher().take(i), self._max_pixels) as picture:
+            with loaded(self._fetcher().take(i), self._max_pixels, self._s3) as picture:
                 return prepare(picture.rgb(self._preprocess.bit_depth), self._preprocess)
         except BadImage as exc:
             raise DataError(f"{self._uris[i]}: {exc}; run the same command again to check the data anew") from exc
@@ -54,7 +57,7 @@ class StreamedImages:
         """The object's bytes as they were when the data was checked; other bytes are fetched once more."""
         uri, digest = self._uris[i], self._digests[i]
         for _ in range(2):
-            content = read(uri, self._max_pixels)
+            content = read(uri, self._max_pixels, self._s3)
             if not digest or hashlib.sha256(content).hexdigest() == digest:
                 return content
         invalidate(uri)

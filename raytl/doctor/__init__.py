@@ -1,1 +1,1 @@
-"""What is wrong with the machines, the cluster and the buckets of a run: looked at on each node, judged by pure functions."""
+"""Diagnostics of the machines, the cluster and the buckets of a run: measured on each node, judged by pure functions."""

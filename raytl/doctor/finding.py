@@ -1,11 +1,11 @@
-"""What was found, as values."""
+"""The measurements and the findings of `raytl doctor`, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from raytl.doctor.bucket import Reached
+from raytl.doctor.bucket import BucketProbe
 from raytl.doctor.links import Link
 from raytl.doctor.machine import Machine
 
@@ -14,31 +14,30 @@ Level = Literal["ok", "warn", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found and, where that is not as it should be, what was expected and what to
-    do."""
+    """The result of one check; if it failed, with the expected value and advice."""
 
     level: Level
-    what: str
+    check: str
     found: str
     expected: str = ""
     advice: str = ""
 
 
 @dataclass(frozen=True)
-class Silent:
-    """A look that gave nothing: at what, where, and why."""
+class FailedCheck:
+    """A check that could not run on a node, and why."""
 
-    what: str
+    check: str
     node: str
     reason: str
 
 
 @dataclass(frozen=True)
 class Examination:
-    """All that was looked at; the machine that asked comes first."""
+    """All measurements; the machine that runs `raytl doctor` comes first."""
 
     machines: tuple[Machine, ...]
     within: tuple[Link, ...] = ()
     between: Link | None = None
-    reached: tuple[Reached, ...] = ()
-    silent: tuple[Silent, ...] = ()
+    probes: tuple[BucketProbe, ...] = ()
+    failed: tuple[FailedCheck, ...] = ()

@@ -1,4 +1,4 @@
-"""How fast machines reach each other as training does: torch's own group, one process a machine, gradients' worth of bytes."""
+"""Network bandwidth as training sees it: an all_reduce of gradient size in a torch process group, one process per machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ GROUP_S = 30
 
 @dataclass(frozen=True)
 class Link:
-    """What an all_reduce of `bytes` over these nodes took; `bytes_per_s` is what each node's link carried. `error` says why
-    there was none."""
+    """The duration of an all_reduce of `bytes` over these nodes, or the `error` that prevented it."""
 
     nodes: tuple[str, ...]
     backend: str
@@ -30,16 +29,18 @@ class Link:
 
     @property
     def bytes_per_s(self) -> float:
-        """A ring moves 2 (n - 1) / n of the bytes over each link."""
+        """Bandwidth per link: a ring moves 2 (n - 1) / n of the bytes over each."""
         count = max(len(self.nodes), 2)
         return 2 * (count - 1) / count * self.bytes / self.seconds if self.seconds else 0.0
 
 
-def take_part(rank: int, size: int, address: str, backend: str) -> float:
-    """Seconds of the fastest of some all_reduces over `size` processes that meet at `address` (host:port); each of them calls this.
+def time_all_reduce(rank: int, size: int, address: str, backend: str) -> float:
+    """Return the seconds of the fastest all_reduce over `size` processes that meet at `address` (host:port).
+
+    Every process must call this.
 
     Raises:
-        RaytlError: they do not meet, or one of them leaves.
+        RaytlError: the processes do not meet, or one of them leaves.
     """
     import torch
     import torch.distributed as dist
@@ -64,20 +65,20 @@ def take_part(rank: int, size: int, address: str, backend: str) -> float:
 
 
 def _store(rank: int, size: int, address: str) -> Any:
-    """Return where the processes meet. Torch listens at every address of rank 0's machine, which is for a cluster only."""
+    """Return the rendezvous store; unless the address is a loopback, torch listens on every address of rank 0's machine."""
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # not in __all__
 
     host, _, port = address.rpartition(":")
-    patience = timedelta(seconds=GROUP_S)
+    timeout = timedelta(seconds=GROUP_S)
     if rank:
-        return TCPStore(host, int(port), size, False, patience)
+        return TCPStore(host, int(port), size, False, timeout)
     listening = socket.create_server((host if ip_address(host).is_loopback else "", int(port)))
-    # The store closes what it listens at.
-    return TCPStore(host, int(port), size, True, patience, master_listen_fd=listening.detach())
+    # the store closes this socket
+    return TCPStore(host, int(port), size, True, timeout, master_listen_fd=listening.detach())
 
 
 def _seconds(content: Any) -> float:
-    """What one all_reduce takes."""
+    """Return the seconds of one all_reduce."""
     import torch
     import torch.distributed as dist
 
@@ -88,6 +89,6 @@ def _seconds(content: Any) -> float:
     return time.monotonic() - began
 
 
-def measured(nodes: tuple[str, ...], backend: str, seconds: list[float]) -> Link:
-    """The link by the slowest process."""
+def link(nodes: tuple[str, ...], backend: str, seconds: list[float]) -> Link:
+    """Return the link as measured by the slowest process."""
     return Link(nodes, backend, _BYTES, max(seconds))

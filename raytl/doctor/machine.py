@@ -1,4 +1,4 @@
-"""What one machine tells of itself. The standard library alone, so that it can be asked where raytl is not installed."""
+"""The facts of one machine. Uses only the standard library, so that it runs where raytl is not installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 PACKAGES = ("raytl", "ray", "torch", "torchvision", "timm")
-"""What has to be the same everywhere, beside Python."""
+"""Packages whose versions must be equal on all machines, in addition to Python."""
 _QUERY = (
     "name",
     "memory.total",
@@ -30,18 +30,18 @@ _SMI_S = 10
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU as nvidia-smi tells of it; `ecc_errors` uncorrected since the last reset, None where it does not say."""
+    """A GPU as reported by nvidia-smi; `ecc_errors` are uncorrected ones since the last reset, None if not reported."""
 
     name: str
     memory_mib: int
     driver: str
     ecc_errors: int | None
-    slowed: bool
+    throttled: bool
 
 
 @dataclass(frozen=True)
 class Disk:
-    """The file system that a path of ours lies on."""
+    """The file system of a path that raytl uses."""
 
     use: str
     path: str
@@ -51,8 +51,10 @@ class Disk:
 
 @dataclass(frozen=True)
 class Machine:
-    """A node: its versions by package (None = not installed), hardware, disks and limits. `skew_s` is its clock against
-    the clock of who asked, known up to `skew_error_s`."""
+    """A node's package versions (None = not installed), hardware, disks and limits.
+
+    `skew_s` is its clock minus the clock of the machine that runs `raytl doctor`, accurate to `skew_error_s`.
+    """
 
     name: str
     versions: dict[str, str | None]
@@ -65,8 +67,8 @@ class Machine:
     skew_error_s: float = 0.0
 
 
-def look(name: str) -> Machine:
-    """This machine, called `name`."""
+def inspect(name: str) -> Machine:
+    """Return the facts of this machine, called `name`."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     versions |= {package: _version(package) for package in PACKAGES}
     if (cuda := _cuda()) is not None:
@@ -77,57 +79,57 @@ def look(name: str) -> Machine:
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         gpus=_gpus(),
-        disks=tuple(_disk(use, path) for use, path in _places().items()),
+        disks=tuple(_disk(use, path) for use, path in _paths().items()),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     )
 
 
 def clock() -> float:
-    """This machine's time, in seconds since 1970."""
+    """Return this machine's time in Unix seconds."""
     return time.time()
 
 
 def _version(package: str) -> str | None:
     try:
-        found = metadata.version(package)
+        installed: str | None = metadata.version(package)
     except metadata.PackageNotFoundError:
-        found = None
+        installed = None
     if package != "raytl":
-        return found
+        return installed
     place = util.find_spec(package)
     if place is None or place.origin is None:
         return None
-    return f"{found or 'not installed'} (code {_digest(Path(place.origin).parent)})"
+    return f"{installed or 'not installed'} (code {_digest(Path(place.origin).parent)})"
 
 
 def _cuda() -> str | None:
-    """What torch was built for; it is not imported to be asked, as that takes seconds and half a gigabyte."""
+    """Return torch's CUDA version without importing torch, which takes seconds and half a gigabyte."""
     place = util.find_spec("torch")
     if place is None or place.origin is None:
         return None
-    found = re.search(r"^cuda\b[^=]*= '([^']+)'", (Path(place.origin).parent / "version.py").read_text(), re.MULTILINE)
-    return found and found[1]
+    match = re.search(r"^cuda\b[^=]*= '([^']+)'", (Path(place.origin).parent / "version.py").read_text(), re.MULTILINE)
+    return match and match[1]
 
 
 def _digest(folder: Path) -> str:
-    """Checkouts of one version differ; their code tells."""
-    found = hashlib.sha256()
+    """Return a digest of the code, because checkouts of one version differ."""
+    digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()[:8]
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
-def _places() -> dict[str, Path]:
+def _paths() -> dict[str, Path]:
     return {
-        "cache": Path(os.environ.get("RAYTL_CACHE") or os.path.expanduser("~/.cache/raytl")),  # noqa: PTH111 - never fails
+        "cache": Path(os.environ.get("RAYTL_CACHE") or os.path.expanduser("~/.cache/raytl")),  # noqa: PTH111 - never raises
         "temporary files": Path(tempfile.gettempdir()),
-        "shared memory": Path("/dev/shm"),  # noqa: S108 - its room is looked at
+        "shared memory": Path("/dev/shm"),  # noqa: S108 - only its free space is read
     }
 
 
 def _disk(use: str, path: Path) -> Disk:
-    there = next((parent for parent in (path, *path.parents) if parent.exists()), Path("/"))
-    usage = shutil.disk_usage(there)
+    existing = next((parent for parent in (path, *path.parents) if parent.exists()), Path("/"))
+    usage = shutil.disk_usage(existing)
     return Disk(use, str(path), usage.free, usage.total)
 
 
@@ -145,12 +147,12 @@ def _gpus() -> tuple[Gpu, ...]:
 
 
 def gpu_of(row: list[str]) -> Gpu:
-    """The GPU of a row of nvidia-smi, whose cells may be [N/A]."""
-    name, memory, driver, errors, slowed = row
+    """Return the GPU of a row of nvidia-smi output, whose cells may be [N/A]."""
+    name, memory, driver, errors, throttled = row
     return Gpu(
         name=name,
         memory_mib=int(memory) if memory.isdigit() else 0,
         driver=driver,
         ecc_errors=int(errors) if errors.isdigit() else None,
-        slowed=slowed == "Active",
+        throttled=throttled == "Active",
     )

@@ -13,10 +13,11 @@ from raytl.errors import DataError
 from raytl.store.keys import files_and_markers
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket, is_table_name
 
 
-def photos_at(uri: str, on_left_out: Callable[[str, str], None]) -> list[str]:
+def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings = ENVIRONMENT) -> list[str]:
     """Return the URIs of the photos that `uri` names, which stay in the bucket; of a manifest, the table is fetched.
 
     `on_left_out` is given the URI of each other object and the reason.
@@ -27,12 +28,12 @@ def photos_at(uri: str, on_left_out: Callable[[str, str], None]) -> list[str]:
     """
     root = uri.rstrip("/")
     if is_table_name(root):
-        _, _, table = pulled_table(root, labelled=False)
+        _, _, table = pulled_table(root, labelled=False, s3=s3)
         return _as_uris(root, table.folder, tables.paths_in(table))
-    store = open_store(root)
+    store = open_store(root, s3)
     found, markers = files_and_markers(retried(lambda: list(store.list(markers=True))))
     if not found:
-        return [_one(root)]
+        return [_one(root, s3)]
     for key in markers:
         on_left_out(f"{root}/{key}", "folder markers")
     keys = [info.key for info in found]
@@ -45,10 +46,10 @@ def photos_at(uri: str, on_left_out: Callable[[str, str], None]) -> list[str]:
     return [f"{root}/{key}" for key in keys if not skip_reason(key)]
 
 
-def _one(uri: str) -> str:
+def _one(uri: str, s3: S3Settings) -> str:
     """Return `uri` if an object is there."""
     folder, _, name = uri.rpartition("/")
-    if not in_bucket(folder) or not open_store(folder).exists(name):
+    if not in_bucket(folder) or not open_store(folder, s3).exists(name):
         raise DataError(f"{uri}: nothing is there; expected a prefix, a manifest or a photo in the bucket")
     return uri
 

@@ -15,6 +15,7 @@ from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import BitDepth
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, UserError
+from raytl.evaluation.outcomes import OUTCOMES, encoded
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.render import TILES, pictures
 from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown
@@ -26,10 +27,11 @@ from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import RESAMPLES, bootstrap
 from raytl.models.bundle import Card, digest, read_card
 from raytl.run import RunFolder, journal
-from raytl.run.atomic import replace_dir, write_json, write_text
+from raytl.run.atomic import replace_dir, write_bytes, write_json, write_text
 from raytl.run.ledger import REPORT, LedgerEntry, exclusive_test_access, looks, unlock
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
+from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
 
@@ -59,7 +61,8 @@ def evaluate(
     """
     _check_options(split, again, workers)
     machine = in_force(machine, device, workers)
-    run_store = RunStore.open(str(run))
+    s3 = S3Settings.of(machine.storage)
+    run_store = RunStore.open(str(run), s3)
     folder = run_store.folder
     _check_run(folder, split, on_event)
     told = stored_experiment(folder.experiment)
@@ -78,13 +81,14 @@ def evaluate(
             run_store.push()  # in case the process that wrote the report died before it was stored
             return reported
         data = recipe.data
-        samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding)
+        samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding, s3)
         entry = _look(folder, card.digest, again, on_event) if split == "test" else None
         run_store.push()
         shard = _shard(run_store, recipe, machine, card, samples)
         scored = _scored(shard, machine, workers, folder.root / ".ray", on_event)
         evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
-        _write(evaluation, machine.max_pixels, card.preprocess.bit_depth)
+        outcomes = encoded(samples, card.classes, scored.probabilities)
+        _write(evaluation, outcomes, machine.max_pixels, card.preprocess.bit_depth, s3)
         run_store.push()
     return evaluation
 
@@ -140,7 +144,7 @@ def _shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, sa
         digest=card.digest,
         run=run_store.uri,
         data=data.uri,
-        storage=machine.storage,
+        s3=S3Settings.of(machine.storage),
         zip_encoding=data.zip_encoding,
     )
 
@@ -217,12 +221,13 @@ def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]
     )
 
 
-def _write(evaluation: Evaluation, max_pixels: int, depth: BitDepth) -> None:
+def _write(evaluation: Evaluation, outcomes: bytes, max_pixels: int, depth: BitDepth, s3: S3Settings) -> None:
     """The evaluation's folder, whole or not at all."""
     final = Path(evaluation.folder)
     sweep(final.parent)
     with drafted(final, folder=True) as draft:
-        pictures(evaluation, draft, max_pixels, depth)
+        pictures(evaluation, draft, max_pixels, depth, s3)
         write_text(draft / "report.md", as_markdown(evaluation))
+        write_bytes(draft / OUTCOMES, outcomes)
         write_json(draft / REPORT, as_json(evaluation))
         replace_dir(draft, final)

@@ -12,10 +12,15 @@ from raytl.data.formats.key_tree import files_below, tree
 from raytl.data.formats.skip_rules import by_reason, left_out
 from raytl.errors import DataError
 from raytl.evaluation.bucket_inputs import photos_at
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 
-def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None] = lambda *_: None) -> tuple[str, ...]:
+def photos(
+    inputs: Sequence[str | Path],
+    on_left_out: Callable[[str, str], None] = lambda *_: None,
+    s3: S3Settings = ENVIRONMENT,
+) -> tuple[str, ...]:
     """The paths of all photos, or their s3:// URIs: folders are searched to any depth by extension, as training searches them.
 
     A .csv, .tsv, .parquet or .jsonl file is a manifest whose `path` column counts, relative to its folder. Any other
@@ -30,7 +35,7 @@ def photos(inputs: Sequence[str | Path], on_left_out: Callable[[str, str], None]
     for each in inputs:
         try:
             named = (
-                photos_at(str(each), on_left_out)
+                photos_at(str(each), on_left_out, s3)
                 if in_bucket(each)
                 else _photos_in(expanded(each), str(each), on_left_out)
             )

@@ -16,6 +16,7 @@ from raytl.data.decode import BadImage, loaded
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
 from raytl.errors import Archived, NotFound
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 _AHEAD = 3
@@ -44,6 +45,7 @@ def batches(
     on_bad: Callable[[str, str], None],
     on_done: Callable[[int], None],
     on_deep: Callable[[str, Levels], None] = lambda path, levels: None,
+    s3: S3Settings = ENVIRONMENT,
 ) -> Generator[Batch, None, None]:
     """The readable photos in batches of `batch`, `ids` their positions in `paths`, targets all 0.
 
@@ -51,7 +53,7 @@ def batches(
     path and levels of each photo of more than 8 bits.
     """
     kept: list[_View] = []
-    for place, view in enumerate(_ahead(paths, preprocess, batch, max_pixels)):
+    for place, view in enumerate(_ahead(paths, preprocess, batch, max_pixels, s3)):
         if isinstance(view, BadImage):
             on_bad(paths[place], view.reason)
         else:
@@ -66,12 +68,14 @@ def batches(
         yield _stacked(kept)
 
 
-def _ahead(paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels: int) -> Iterator[_Read | BadImage]:
+def _ahead(
+    paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels: int, s3: S3Settings
+) -> Iterator[_Read | BadImage]:
     """The photos' views in order, `_AHEAD` batches of them in work."""
 
     def view(path: str) -> _Read | BadImage:
         try:
-            with loaded(path, max_pixels) as picture:
+            with loaded(path, max_pixels, s3) as picture:
                 prepared = prepare(picture.rgb(preprocess.bit_depth), preprocess)
                 return _Read(eval_view(prepared, preprocess), picture.levels)
         except BadImage as bad:

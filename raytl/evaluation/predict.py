@@ -25,6 +25,7 @@ from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import ordered_logits
 from raytl.run.run_store import RunStore
+from raytl.store.s3_settings import S3Settings
 
 _BATCH = {"cpu": 16, "cuda": 64}
 _EVENTS_EVERY_S = 0.1
@@ -55,9 +56,10 @@ def predict(
     several = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     _check_out(out, several)
     machine = in_force(machine, device)
+    s3 = S3Settings.of(machine.storage)
     bundle, precision = _bundle(run, machine, on_event)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
-    paths = photos(several, lambda path, reason: skipped[reason].update({path: None}))
+    paths = photos(several, lambda path, reason: skipped[reason].update({path: None}), s3)
     module, card = load_bundle(bundle, on_event)
     at = pick_device(machine.compute.device)
     unreadable: list[Unreadable] = []
@@ -70,6 +72,7 @@ def predict(
         on_bad=lambda path, reason: unreadable.append(Unreadable(path, reason)),
         on_done=_progress(len(paths), on_event),
         on_deep=deep.__setitem__,
+        s3=s3,
     )
     with closing(read):
         ids, logits = ordered_logits(module.to(at), read, card.preprocess, at, pick_precision(precision, at))
@@ -98,7 +101,7 @@ def _bundle(run: str | Path, machine: Machine, on_event: OnEvent) -> tuple[Path,
     found = bundle_directory(run)
     if found == Path(run):
         return found, "auto"
-    folder = RunStore.open(str(run)).folder
+    folder = RunStore.open(str(run), S3Settings.of(machine.storage)).folder
     found = bundle_directory(folder.root)
     if found is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")

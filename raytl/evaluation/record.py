@@ -17,6 +17,7 @@ from raytl.run import RunFolder, journal
 from raytl.store.open import fetched
 from raytl.store.pins import pin_paths
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 
@@ -40,7 +41,11 @@ def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
 
 
 def verified(
-    samples: Sequence[Sample], uri: str, on_event: OnEvent, zip_encoding: str | None = None
+    samples: Sequence[Sample],
+    uri: str,
+    on_event: OnEvent,
+    zip_encoding: str | None = None,
+    s3: S3Settings = ENVIRONMENT,
 ) -> tuple[Sample, ...]:
     """The samples at the places where their files are now, every file's sha256 as recorded.
 
@@ -51,10 +56,12 @@ def verified(
     """
     pin_paths(sample.path for sample in samples)
     missing = any(not in_bucket(sample.path) and not Path(sample.path).is_file() for sample in samples)
-    present = relocated(samples, uri, on_event, zip_encoding) if missing else tuple(samples)
+    present = relocated(samples, uri, on_event, zip_encoding, s3) if missing else tuple(samples)
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
         problems = []
-        for done, (sample, problem) in enumerate(zip(present, pool.map(_problem, present), strict=True), start=1):
+        for done, (sample, problem) in enumerate(
+            zip(present, pool.map(lambda sample: _problem(sample, s3), present), strict=True), start=1
+        ):
             if problem:
                 problems.append(f"{sample.key!r}: {problem}")
             if done % 100 == 0 or done == len(present):
@@ -68,10 +75,10 @@ def verified(
     return present
 
 
-def _problem(sample: Sample) -> str:
+def _problem(sample: Sample, s3: S3Settings) -> str:
     try:
         if in_bucket(sample.path):
-            digest = hashlib.sha256(retried(lambda: fetched(sample.path))).hexdigest()
+            digest = hashlib.sha256(retried(lambda: fetched(sample.path, s3=s3))).hexdigest()
         elif (path := Path(sample.path)).exists() and not path.is_file():
             return "is no regular file"  # reading a pipe or a device would not end
         else:

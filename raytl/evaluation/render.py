@@ -13,26 +13,33 @@ from raytl.data.decode import BadImage, decode
 from raytl.errors import StoreError
 from raytl.evaluation.report import Evaluation, Mistake
 from raytl.run.plots import Tile, confusion, contact_sheet
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 TILES = 16
 _TILE_PX = 320
 
 
-def pictures(evaluation: Evaluation, folder: Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS) -> None:
+def pictures(
+    evaluation: Evaluation,
+    folder: Path,
+    max_pixels: int,
+    depth: BitDepth = SIXTEEN_BITS,
+    s3: S3Settings = ENVIRONMENT,
+) -> None:
     """Write confusion.png, and worst.png if there are mistakes, into `folder`."""
     confusion(evaluation.matrix, evaluation.classes, folder / "confusion.png")
-    tiles = _tiles(evaluation.mistakes[:TILES], max_pixels, depth)
+    tiles = _tiles(evaluation.mistakes[:TILES], max_pixels, depth, s3)
     if tiles:
         wrong = evaluation.images - int(np.trace(evaluation.matrix))
         shown = f"{len(tiles)} worst of {wrong} mistakes" if len(tiles) < wrong else f"All {wrong} mistakes"
         contact_sheet(tiles, folder / "worst.png", f"{shown}, {evaluation.subject.split} split")
 
 
-def _tiles(mistakes: Sequence[Mistake], max_pixels: int, depth: BitDepth) -> list[Tile]:
+def _tiles(mistakes: Sequence[Mistake], max_pixels: int, depth: BitDepth, s3: S3Settings) -> list[Tile]:
     tiles = []
     for each in mistakes:
         try:
-            photo = decode(each.path, max_pixels, depth)
+            photo = decode(each.path, max_pixels, depth, s3)
         except (BadImage, StoreError):  # gone since it was scored a moment ago: the report names it all the same
             continue
         photo.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)

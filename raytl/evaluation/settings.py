@@ -6,23 +6,19 @@ from raytl.config.machine import ALONE, SETTINGS, Machine
 from raytl.config.stored import StoredExperiment
 from raytl.data.manifest import listed
 from raytl.events import Message, OnEvent
-from raytl.store.reach import reach, reached
 
 
 def in_force(machine: Machine | None, device: str | None = None, workers: int = 1) -> Machine:
-    """Return `machine` with `device` in the place of its own, and reach buckets as it says from now on.
-
-    None is a machine of defaults that reaches buckets as this process did last.
+    """Return `machine` with `device` in the place of its own; None is a machine of defaults.
 
     Raises:
         ConfigError: a setting cannot take effect with so many workers.
     """
-    found = Machine(storage=reached()) if machine is None else machine
+    found = Machine() if machine is None else machine
     if device is not None:
         found = found.model_copy(update={"compute": found.compute.model_copy(update={"device": device})})
     if workers == 1:
         found.check_alone()
-    reach(found.storage)
     return found
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.config.schema import StorageConfig
 from raytl.data.cache import source_images
 from raytl.data.loader import Batch, EvalLoader, auto_workers
 from raytl.data.local_paths import on_this_node
@@ -29,7 +28,7 @@ from raytl.models.bundle import load_bundle, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.parallel import ordered_logits
 from raytl.run.run_store import RunStore
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
 _SMALL = 64
@@ -51,7 +50,7 @@ class Shard:
     digest: str
     run: str
     data: str
-    storage: StorageConfig
+    s3: S3Settings
     zip_encoding: str | None = None
 
 
@@ -71,12 +70,11 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
 
 def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """The model's classes, and their probabilities for every sample of the split in its order, whatever their labels are."""
-    reach(shard.storage)
     module, card = load_bundle(_bundle(shard))
-    samples = on_this_node(shard.samples, shard.data, zip_encoding=shard.zip_encoding)
+    samples = on_this_node(shard.samples, shard.data, zip_encoding=shard.zip_encoding, s3=shard.s3)
     device = pick_device(shard.device)
     loader = EvalLoader(
-        source_images(samples, card.preprocess, shard.max_pixels),
+        source_images(samples, card.preprocess, shard.max_pixels, shard.s3),
         np.zeros(len(samples), dtype=np.int64),
         card.preprocess,
         batch=EVAL_BATCH[device.type],
@@ -97,7 +95,7 @@ def _bundle(shard: Shard) -> Path:
     with suppress(ModelError):
         if read_card(here).digest == shard.digest:
             return here
-    return RunStore.open(shard.run).folder.best
+    return RunStore.open(shard.run, shard.s3).folder.best
 
 
 def _watched(batches: Iterable[Batch], total: int, world: World, emit: OnEvent) -> Iterator[Batch]:

@@ -17,6 +17,7 @@ from raytl.models.card import PREPROCESS_FORMAT
 from raytl.models.family import Family
 from raytl.models.stages import Stage
 from raytl.models.state_dicts import Candidate, Taken
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 __all__ = ["Backbone", "Stage", "build", "preprocess_of"]
 
@@ -53,7 +54,7 @@ class Backbone:
         return {**stages, "head": sum(counts.get(n, 0) for n in self.head)}
 
 
-def build(config: ModelConfig, classes: int) -> Backbone:
+def build(config: ModelConfig, classes: int, s3: S3Settings = ENVIRONMENT) -> Backbone:
     """Build the model of `config` with a new head of `classes` outputs.
 
     Always drop the head of the weights, even if its size matches: fine-tuning starts with a new, zero-initialized head.
@@ -63,7 +64,7 @@ def build(config: ModelConfig, classes: int) -> Backbone:
         ModelError: the name is unknown, the weights are unavailable or do not match, or the model rejects an option.
     """
     family, name = _family(config.name)
-    source = weights.read(config.weights) if config.weights not in ("none", "pretrained") else None
+    source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
     default = source.preprocess if source and source.preprocess else family.preprocess(name)
     preprocess = overridden(default, config.preprocess)
     module = family.create(name, config, classes, preprocess.image_px)
@@ -102,14 +103,14 @@ def zero_init_head(module: nn.Module, head: tuple[str, ...]) -> None:
                 nn.init.zeros_(parameter)
 
 
-def preprocess_of(config: ModelConfig) -> Preprocess:
+def preprocess_of(config: ModelConfig, s3: S3Settings = ENVIRONMENT) -> Preprocess:
     """Return the preprocessing of `build(config, ...)` without building the model.
 
     Raises:
         ModelError: the name is unknown or the weights are missing.
     """
     family, name = _family(config.name)
-    source = weights.read(config.weights) if config.weights not in ("none", "pretrained") else None
+    source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
     default = source.preprocess if source and source.preprocess else family.preprocess(name)
     return overridden(default, config.preprocess)
 

@@ -11,9 +11,10 @@ from raytl.errors import ModelError
 from raytl.models import weights
 from raytl.models.backbone import Backbone
 from raytl.models.probe import head_layer
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 
-def inherit(backbone: Backbone, source: str, classes: Sequence[str]) -> tuple[str, ...]:
+def inherit(backbone: Backbone, source: str, classes: Sequence[str], s3: S3Settings = ENVIRONMENT) -> tuple[str, ...]:
     """Copy the head of the saved model at `source` into a network with outputs `classes`; return the classes new to it.
 
     The rows of new classes start at zero, with the mean of the saved biases.
@@ -21,7 +22,7 @@ def inherit(backbone: Backbone, source: str, classes: Sequence[str]) -> tuple[st
     Raises:
         ModelError: there is no saved model with classes at `source`, or its head has another shape.
     """
-    read = weights.read(source)
+    read = weights.read(source, s3)
     if not read.classes:
         raise ModelError(
             f"model.weights: {source} does not list its classes, which transfer.head_start: weights needs; expected a raytl run "

@@ -22,6 +22,7 @@ from raytl.models.state_dicts import Candidate, State, Taken, candidates_in
 from raytl.models.state_dicts import take as _take
 from raytl.registry.reader import fetched as published
 from raytl.registry.reference import is_reference
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import pull
 from raytl.uris import has_scheme
 
@@ -47,14 +48,14 @@ class Source:
         return self.candidates[0].tensors
 
 
-def read(path: str | Path) -> Source:
+def read(path: str | Path, s3: S3Settings = ENVIRONMENT) -> Source:
     """Read a .safetensors or .pth file, a saved model or a run's best checkpoint (a path or a URI), or a model version.
 
     Raises:
         ModelError: the file is missing, or holds more than tensors.
         StoreError: the store of the URI cannot be read.
     """
-    place = _fetched(path) if is_reference(path) or has_scheme(str(path)) else Path(path)
+    place = _fetched(path, s3) if is_reference(path) or has_scheme(str(path)) else Path(path)
     if place.is_dir():
         return _read_bundle(place)
     if not place.is_file():
@@ -120,15 +121,15 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _fetched(uri: str | Path) -> Path:
+def _fetched(uri: str | Path, s3: S3Settings) -> Path:
     """Return the file, or the folder of the saved model, in the cache of this node."""
     if is_reference(uri):
-        return published(str(uri))[2]
+        return published(str(uri), s3=s3)[2]
     above, _, name = str(uri).rstrip("/").rpartition("/")
     if Path(name).suffix in _SUFFIXES:
-        return pull(above, only={name}) / name
+        return pull(above, only={name}, s3=s3) / name
     saved = {f"{folder}{file}" for folder in ("", "checkpoints/best/") for file in (CARD, WEIGHTS)}
-    return pull(str(uri), only=saved)
+    return pull(str(uri), only=saved, s3=s3)
 
 
 def _read_bundle(folder: Path) -> Source:

@@ -18,11 +18,12 @@ from raytl.store.cache import cache_root
 from raytl.store.drafts import drafted
 from raytl.store.pins import pin
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 _THREADS = 16
 
 
-def fetched(text: str, on_event: OnEvent = ignore) -> tuple[Registry, Record, Path]:
+def fetched(text: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> tuple[Registry, Record, Path]:
     """The registry, the version and the folder on this node of what `models:...` names; the folder is laid out as a run's.
 
     Raises:
@@ -30,7 +31,7 @@ def fetched(text: str, on_event: OnEvent = ignore) -> tuple[Registry, Record, Pa
         StoreError: the store cannot be read, or gives other bytes than were published.
     """
     named = reference(text)
-    registry = Registry.open(named.uri, on_event)
+    registry = Registry.open(named.uri, on_event, s3)
     record = registry.record(registry.resolve(named.which))
     return registry, record, folder_of(registry, record)
 

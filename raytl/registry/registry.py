@@ -42,6 +42,7 @@ from raytl.registry.record import (
 from raytl.store.contract import ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format, Unread
 from raytl.stored.files import FileEntry
 
@@ -71,9 +72,9 @@ class Registry:
         self._note = once(on_event)
 
     @classmethod
-    def open(cls, uri: str, on_event: OnEvent = ignore) -> Registry:
+    def open(cls, uri: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> Registry:
         """The registry at `uri`, which need not exist yet."""
-        return cls(open_store(uri.rstrip("/")), on_event)
+        return cls(open_store(uri.rstrip("/"), s3), on_event)
 
     @property
     def uri(self) -> str:

@@ -11,6 +11,7 @@ from raytl.registry.registry import Registry
 from raytl.store.contract import ABSENT, ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 LEDGER, EVALUATIONS = "test_ledger.jsonl", "evaluation"
 _REPORT_KEY = re.compile(rf"{EVALUATIONS}/\w[\w-]*/\w[\w.-]*", re.ASCII)
@@ -23,12 +24,13 @@ class Reports:
     registry: Registry
     number: int
     folder: Path
+    s3: S3Settings = ENVIRONMENT
     _ledger: str = field(default=ABSENT, init=False)
 
     @property
     def store(self) -> ObjectStore:
         """Where they are kept, with a lease of their own: a look at a version's test split keeps no tick waiting."""
-        return open_store(f"{self.registry.uri}/{self._prefix}".rstrip("/"))
+        return open_store(f"{self.registry.uri}/{self._prefix}".rstrip("/"), self.s3)
 
     @property
     def _prefix(self) -> str:

@@ -14,6 +14,7 @@ from raytl.retrain.notify import notify
 from raytl.retrain.page.write import write_pages
 from raytl.retrain.tick import After
 from raytl.retrain.ticks import Tick
+from raytl.store.s3_settings import S3Settings
 
 
 def following(experiment: Experiment, on_event: OnEvent) -> After:
@@ -29,7 +30,7 @@ def following(experiment: Experiment, on_event: OnEvent) -> After:
 
     def show(registry: Registry, tick: Tick) -> None:
         try:
-            key = write_pages(registry, tick, name, experiment.data.max_pixels)
+            key = write_pages(registry, tick, name, experiment.data.max_pixels, S3Settings.of(experiment.storage))
             on_event(Message(f"page: {registry.uri}/{key}"))
         except RaytlError as error:
             on_event(Message(f"the page of tick {tick.id} could not be written: {error}", "warning"))

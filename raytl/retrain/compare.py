@@ -25,6 +25,7 @@ from raytl.models.bundle import load_bundle
 from raytl.models.card import WEIGHTS, read_card
 from raytl.models.forward import forward, is_channels_last, pick_device, pick_precision
 from raytl.retrain.gate import Comparison, Slice
+from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
@@ -90,7 +91,9 @@ def compare(
     Raises:
         DataError: an evaluation image has other bytes than were frozen.
     """
-    samples = verified(evaluated, experiment.data.uri, on_event, experiment.data.zip_encoding)
+    samples = verified(
+        evaluated, experiment.data.uri, on_event, experiment.data.zip_encoding, S3Settings.of(experiment.storage)
+    )
     on_event(Message(f"comparing on {len(samples)} frozen evaluation images"))
     classes, new = _scored(experiment, samples, challenger, scratch, on_event)
     targets = encode_targets(samples, classes)
@@ -154,7 +157,7 @@ def _scored(
         digest=read_card(side.bundle).digest,
         run=side.run,
         data=experiment.data.uri,
-        storage=experiment.storage,
+        s3=S3Settings.of(experiment.storage),
         zip_encoding=experiment.data.zip_encoding,
     )
     if compute.workers == 1:

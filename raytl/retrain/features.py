@@ -29,6 +29,7 @@ from raytl.models.forward import EVAL_BATCH, pick_device
 from raytl.models.heads import inherit
 from raytl.models.probe import head_inputs, head_layer
 from raytl.retrain.changes import LEAST
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.world import World
 
 MOST = 400
@@ -82,7 +83,14 @@ class Seen:
             ) from error
 
 
-def seen(bundle: Path, samples: Sequence[Sample], device: str, max_pixels: int, on_event: OnEvent) -> Seen:
+def seen(
+    bundle: Path,
+    samples: Sequence[Sample],
+    device: str,
+    max_pixels: int,
+    on_event: OnEvent,
+    s3: S3Settings = ENVIRONMENT,
+) -> Seen:
     """The samples as the model in `bundle` sees them.
 
     Raises:
@@ -92,7 +100,7 @@ def seen(bundle: Path, samples: Sequence[Sample], device: str, max_pixels: int, 
     backbone = build(ModelConfig(name=card.model, weights=str(bundle)), len(card.classes))
     inherit(backbone, str(bundle), card.classes)
     backbone.module.to(at)
-    images = source_images(samples, card.preprocess, max_pixels)
+    images = source_images(samples, card.preprocess, max_pixels, s3)
     loader = EvalLoader(
         images, np.zeros(len(samples), int), card.preprocess, batch=EVAL_BATCH[at.type], world=World.solo()
     )

@@ -27,6 +27,7 @@ from raytl.retrain.split_file import MEMORY_FORMAT, Memory, Sided, settled
 from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import has_scheme, is_table_name
 
 
@@ -39,7 +40,7 @@ class Seen:
     digest: str
 
 
-def glance(config: DataConfig) -> str:
+def glance(config: DataConfig, s3: S3Settings = ENVIRONMENT) -> str:
     """A digest of the listing at `data.uri`: the same as long as nothing there changed; empty where a listing cannot tell."""
     uri = config.uri
     if is_table_name(uri):
@@ -48,7 +49,7 @@ def glance(config: DataConfig) -> str:
     if not has_scheme(uri) and not path.is_dir():
         return ""
     found = hashlib.sha256()
-    for info in retried(lambda: list(open_store(uri).list())):
+    for info in retried(lambda: list(open_store(uri, s3).list())):
         found.update(json.dumps([info.key, info.size, info.etag]).encode() + b"\n")
     return found.hexdigest()
 
@@ -67,12 +68,14 @@ def look(
     if trained is not None:
         folder = folder_of(registry, trained)
         before, memory = recorded_samples(folder), _remembered(folder / MEMORY)
-    config = experiment.data
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
+    config, s3 = experiment.data, S3Settings.of(experiment.storage)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
     evict(int(config.pull_limit_gb * 1e9))
-    audited = audit(manifest, config, preprocess_of(experiment.model), on_event)
+    audited = audit(manifest, config, preprocess_of(experiment.model, s3), on_event, s3)
     fresh = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    apply_splits = settled(audited.samples, phashes(fresh, config.max_pixels, audited.depth.depth, on_event), memory)
+    apply_splits = settled(
+        audited.samples, phashes(fresh, config.max_pixels, audited.depth.depth, on_event, s3), memory
+    )
     digest = dataset_digest(apply_splits.samples)
     snapshot.note(snapshot_id(digest), apply_splits.samples)
     found = changes(
@@ -99,8 +102,8 @@ def frozen(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
     Raises:
         DataError: they are no longer what they were; with the keys that differ.
     """
-    config = experiment.data
-    audited = audit(scan(config.uri, on_event, config.stream, config.zip_encoding), config, None, on_event)
+    config, s3 = experiment.data, S3Settings.of(experiment.storage)
+    audited = audit(scan(config.uri, on_event, config.stream, config.zip_encoding, s3), config, None, on_event, s3)
     snapshot.check(config, audited)
     return audited.samples
 
@@ -119,7 +122,9 @@ def _measured(
         return found
     bundle, device = folder / "checkpoints" / "best", experiment.compute.device
     try:
-        now = features.seen(bundle, features.some(new), device, experiment.data.max_pixels, on_event)
+        now = features.seen(
+            bundle, features.some(new), device, experiment.data.max_pixels, on_event, S3Settings.of(experiment.storage)
+        )
         path = folder / features.FILE
         before = features.Seen.decoded(path.read_bytes(), str(path))
         if (width := before.features.shape[1]) != (expected := now.features.shape[1]):

@@ -23,6 +23,7 @@ from raytl.run import journal
 from raytl.run.atomic import write_bytes
 from raytl.run.folder import RunFolder
 from raytl.run.provenance import PROVENANCE_FORMAT, user
+from raytl.store.s3_settings import S3Settings
 
 MEMORY = "memory.jsonl"
 _KEPT = (
@@ -71,7 +72,8 @@ def _write_reference(run: RunFolder, stage: RunFolder, experiment: Experiment, o
     """Keep what the model sees of the images that it was not trained on: new ones are held against them."""
     held_out = some([sample for sample in recorded_samples(run.root) if sample.split != "train"])
     try:
-        found = seen(run.best, held_out, experiment.compute.device, experiment.data.max_pixels, on_event)
+        s3 = S3Settings.of(experiment.storage)
+        found = seen(run.best, held_out, experiment.compute.device, experiment.data.max_pixels, on_event, s3)
     except ModelError as error:
         on_event(Message(f"drift will not be measured against this version: {error}", "warning"))
         return

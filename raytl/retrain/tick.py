@@ -33,8 +33,8 @@ from raytl.run.provenance import user
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.lease import Lease, held
-from raytl.store.reach import reach
 from raytl.store.retry import retried
+from raytl.store.s3_settings import S3Settings
 from raytl.training.driver import train
 
 _MOST_INTERRUPTIONS = 5
@@ -79,8 +79,8 @@ def retrain(
         TickFailed: the tick failed, or was interrupted by what may be over soon; the champion is as it was.
     """
     uri = registry_uri(experiment)
-    reach(experiment.storage)
-    ticking = _Ticking(experiment, Registry.open(uri, on_event), now or datetime.now(UTC), on_event, after)
+    s3 = S3Settings.of(experiment.storage)
+    ticking = _Ticking(experiment, Registry.open(uri, on_event, s3), now or datetime.now(UTC), on_event, after)
     try:
         return ticking.dry() if dry_run else ticking.run()
     except TickFailed:  # and told
@@ -155,7 +155,7 @@ class _Ticking:
 
     def _glanced(self, last: Tick | None) -> tuple[Tick | None, str]:
         """The tick of data that is as it was, where its changes are no reason to train; and the listing."""
-        listing = glance(self.experiment.data)
+        listing = glance(self.experiment.data, S3Settings.of(self.experiment.storage))
         if last is None or last.changes is None or not listing or listing != last.listing:
             return None, listing
         tick = replace(begun(self.now, user(), last), champion=self.registry.state().champion)
@@ -196,7 +196,7 @@ class _Ticking:
 
     def _begun(self, last: Tick | None) -> Tick:
         self.tick = replace(begun(self.now, user(), last), champion=self.registry.state().champion)
-        tick, seen = self._decided(self.tick, glance(self.experiment.data))
+        tick, seen = self._decided(self.tick, glance(self.experiment.data, S3Settings.of(self.experiment.storage)))
         if isinstance(tick.decision, Skip):
             tick = self._at(self._skipped(tick, tick.decision))
             if tick.outcome == "attention":
@@ -361,7 +361,8 @@ class _Ticking:
     def _run(self, tick: Tick) -> RunStore:
         """The challenger's run, where this experiment puts it: `tick.run` comes from the registry, and is shown only."""
         named = override(self.experiment, {"name": self._name(tick)})
-        return RunStore.open(winner_uri(named) if isinstance(tick.decision, Search) else run_uri(named))
+        uri = winner_uri(named) if isinstance(tick.decision, Search) else run_uri(named)
+        return RunStore.open(uri, S3Settings.of(named.storage))
 
     def _name(self, tick: Tick) -> str:
         return f"{self.experiment.name}-{tick.id.lower()}"

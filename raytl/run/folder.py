@@ -13,6 +13,7 @@ from raytl.errors import RunError
 from raytl.events import OnEvent, ignore
 from raytl.run.atomic import settle_dir, write_json
 from raytl.store.cache import cache_root
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Inside, at_most
 from raytl.stored.files import FileEntry
@@ -21,7 +22,7 @@ from raytl.uris import is_remote, local_path
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
 
-_NOT_IN_MANIFEST = {"raytl.log", "tensorboard", "test_ledger.jsonl", "evaluation", "manifest.json"}
+_NOT_IN_MANIFEST = {"raytl.log", "tensorboard", "test_ledger.jsonl", "evaluation", "manifest.json", "failure.json"}
 _CHUNK_BYTES = 1 << 20
 REQUIRED = (
     "experiment.yaml",
@@ -60,7 +61,7 @@ class RunFolder:
     @classmethod
     def of(cls, experiment: Experiment) -> RunFolder:
         """The folder on this node that `experiment` runs in: `<storage.uri>/<name>`, or its working copy."""
-        return cls(working_copy(run_uri(experiment)))
+        return cls(working_copy(run_uri(experiment), S3Settings.of(experiment.storage)))
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -200,11 +201,11 @@ class RunFolder:
                 yield path.relative_to(self.root).as_posix()
 
 
-def working_copy(uri: str) -> Path:
+def working_copy(uri: str, s3: S3Settings = ENVIRONMENT) -> Path:
     """The folder itself; of what lies in a bucket, the folder in this node's cache that is worked in."""
     if not is_remote(uri):
         return local_path(uri)
-    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:16]
     return cache_root() / "runs" / digest / uri.rstrip("/").rsplit("/", 1)[-1]
 
 

@@ -15,6 +15,7 @@ from raytl.events import Message, OnEvent, ignore
 from raytl.registry.reader import fetched
 from raytl.registry.reference import is_reference
 from raytl.registry.reports import Reports
+from raytl.run.failure import failure_recorded
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.mirror import Mirror
 from raytl.run.owner import set_aside, sole_owner
@@ -24,6 +25,7 @@ from raytl.store.contract import ObjectStore
 from raytl.store.lease import Lease, WriteToken, held
 from raytl.store.open import open_store
 from raytl.store.pins import pin, sweep_out, unpin
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import is_remote
 
 if TYPE_CHECKING:
@@ -44,27 +46,34 @@ class RunStore:
     machine, has a working copy that nobody else has, until it leaves.
     """
 
-    def __init__(self, uri: str, *, write_token: WriteToken | None = None, apart: str | None = None) -> None:
-        self.uri, self._right = uri, write_token
+    def __init__(
+        self,
+        uri: str,
+        *,
+        write_token: WriteToken | None = None,
+        apart: str | None = None,
+        s3: S3Settings = ENVIRONMENT,
+    ) -> None:
+        self.uri, self._right, self._s3 = uri, write_token, s3
         self._place = _guests_place(uri, write_token) if write_token and is_remote(uri) else None
-        self.folder = RunFolder(self._place / "run" if self._place else working_copy(uri))
+        self.folder = RunFolder(self._place / "run" if self._place else working_copy(uri, s3))
         generation = write_token.generation if write_token else 0
-        self._mirror = Mirror(open_store(uri), self.folder.root, apart, generation) if is_remote(uri) else None
+        self._mirror = Mirror(open_store(uri, s3), self.folder.root, apart, generation) if is_remote(uri) else None
         self._reports: Reports | None = None
         self._lease: Lease | None = None
 
     @classmethod
     def of(cls, experiment: Experiment) -> RunStore:
         """Where `experiment` runs: `<storage.uri>/<name>`."""
-        return cls(run_uri(experiment))
+        return cls(run_uri(experiment), s3=S3Settings.of(experiment.storage))
 
     @classmethod
-    def open(cls, uri: str) -> RunStore:
+    def open(cls, uri: str, s3: S3Settings = ENVIRONMENT) -> RunStore:
         """The run that is at `uri`, or that `models:...` names a version of, fetched; RunError with what is there instead if
         it is no run."""
         if is_reference(uri):
-            return cls._published(uri)
-        run_store = cls(uri)
+            return cls._published(uri, s3)
+        run_store = cls(uri, s3=s3)
         run_store.fetch()
         if run_store._mirror is not None and not run_store.folder.experiment.exists():
             raise RunError(f"{uri}: no run is there, experiment.yaml is missing; `raytl train` makes one")
@@ -79,12 +88,12 @@ class RunStore:
         return WriteToken(self._mirror.store.uri, self._lease.holder.token, self._lease.holder.generation)
 
     @classmethod
-    def _published(cls, uri: str) -> RunStore:
+    def _published(cls, uri: str, s3: S3Settings) -> RunStore:
         """A version as the run that it was made from; what is added to it is kept beside it in its registry."""
-        registry, record, folder = fetched(uri)
+        registry, record, folder = fetched(uri, s3=s3)
         run_store = cls(str(folder))
         run_store.uri = uri  # where another node finds it
-        run_store._reports = Reports(registry, record.number, folder)
+        run_store._reports = Reports(registry, record.number, folder, s3)
         run_store.fetch()
         return run_store
 
@@ -115,7 +124,7 @@ class RunStore:
     def uploader(self, emit: OnEvent = ignore, lease: WriteToken | None = None) -> Uploader | None:
         """What pushes checkpoints while training goes on, by default with the run's lease as it is now; None where there is
         nothing to push."""
-        return Uploader(self._mirror, emit, self._right or lease) if self._mirror is not None else None
+        return Uploader(self._mirror, emit, self._right or lease, self._s3) if self._mirror is not None else None
 
     def set_aside(self, on_event: OnEvent) -> None:
         """Give the run that is there another name, if there is one, and say which.
@@ -131,7 +140,7 @@ class RunStore:
             if self._mirror.is_empty:
                 return
             number = 1
-            while next((aside := open_store(f"{self.uri}.old-{number}")).list(), None) is not None:
+            while next((aside := open_store(f"{self.uri}.old-{number}", self._s3)).list(), None) is not None:
                 number += 1
             self._mirror.set_aside(aside)
         on_event(Message(f"the run that was in {self.uri} is now in {aside.uri}"))
@@ -194,14 +203,17 @@ class RunStore:
         Raises:
             RunError: another one does.
         """
-        with sole_owner(self.folder.root):
+        root = self.folder.root
+        with sole_owner(root):
             if self._mirror is None:
-                yield
+                with failure_recorded(root, self.push):
+                    yield
                 return
             with self._leased(self._mirror.store, on_event):
                 self._mirror.fetch()
                 self._mirror.take_over()
-                yield
+                with failure_recorded(root, self.push):
+                    yield
 
     def has_stored(self, path: Path) -> bool:
         """Return whether a file of the node's folder is where the run is kept, too."""

@@ -12,6 +12,7 @@ from raytl.events import Message, OnEvent, ignore
 from raytl.run.links import held_as, identity_of
 from raytl.run.mirror import BEST, LAST, Mirror
 from raytl.store.lease import Watch, WriteToken
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 _PAUSE_S = 1.0
 """Before what could not be stored is tried again."""
@@ -25,9 +26,15 @@ class Uploader:
     holder is not heard of everything waits, and once another one has it nothing more is pushed.
     """
 
-    def __init__(self, mirror: Mirror, emit: OnEvent = ignore, write_token: WriteToken | None = None) -> None:
+    def __init__(
+        self,
+        mirror: Mirror,
+        emit: OnEvent = ignore,
+        write_token: WriteToken | None = None,
+        s3: S3Settings = ENVIRONMENT,
+    ) -> None:
         self._mirror, self._emit = mirror, emit
-        self._watch = Watch(write_token, mirror.store)
+        self._watch = Watch(write_token, mirror.store, s3=s3)
         mirror.generation = self._watch.generation
         self._waiting: dict[str, tuple[Path, list[int]]] = {}
         self._changed = threading.Condition()

@@ -9,6 +9,7 @@ from pathlib import Path
 from raytl.run.mirror import BEST, LAST, drop
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import is_remote
 
 
@@ -35,21 +36,21 @@ class Checkpoints:
         return taken
 
 
-def remove(dropped: Iterable[tuple[str, str]]) -> None:
+def remove(dropped: Iterable[tuple[str, str]], s3: S3Settings = ENVIRONMENT) -> None:
     """Remove these checkpoints from their buckets.
 
     Raises:
         StoreError: the store failed.
     """
     for trial, name in dropped:
-        drop(open_store(trial), name)
+        drop(open_store(trial, s3), name)
 
 
-def others(root: str, wanted: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+def others(root: str, wanted: Collection[tuple[str, str]], s3: S3Settings = ENVIRONMENT) -> list[tuple[str, str]]:
     """The checkpoints below `root`, a prefix in a bucket, but those `wanted`: of trials that were stopped as they wrote, or
     asked by a driver that died before its journal was stored."""
     found = set()
-    for info in retried(lambda: list(open_store(root).list())):
+    for info in retried(lambda: list(open_store(root, s3).list())):
         trial, _, inner = info.key.partition("/")
         name = "/".join(inner.split("/")[:2])
         if name in (BEST, LAST):

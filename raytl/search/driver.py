@@ -42,7 +42,7 @@ from raytl.search.sweep_state import SweepState
 from raytl.search.trial import SweepJob, Task, epochs_of, sweep_root, trial_experiment
 from raytl.search.winner import select_winner
 from raytl.search.worker import Result
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 from raytl.training.driver import plan
 from raytl.training.plan import Plan
 from raytl.uris import is_remote
@@ -82,9 +82,9 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         UserError: something is wrong with the experiment, the data, the space or the budget; nothing was started.
         TrainingError: the same error ended `search.max_errors` trials.
     """
-    reach(experiment.storage)
+    s3 = S3Settings.of(experiment.storage)
     on_event = exporting_metrics(on_event, experiment.name)
-    run_store = RunStore(sweep_uri(experiment), apart=TRIALS)
+    run_store = RunStore(sweep_uri(experiment), apart=TRIALS, s3=s3)
     folder = run_store.folder.root
     if new:
         run_store.set_aside(on_event)
@@ -97,7 +97,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     def store() -> None:
         dropped = checkpoints.taken()
         run_store.push_all()
-        remove(dropped)
+        remove(dropped, s3)
 
     with run_store.owned(on_event), log_to(folder / "raytl.log", experiment.name), run_store.kept(on_event, store):
         on_event = logged(on_event)
@@ -127,7 +127,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
             winner = select_winner(study.records(), job, executor, folder, experiment, on_event, checkpoints)
             if is_remote(run_store.uri):
                 store()
-                remove(others(job.root, sweep_state.wanted()))
+                remove(others(job.root, sweep_state.wanted(), s3), s3)
         seconds = before_s + time.monotonic() - started
         files = report_on(folder, made.plan, experiment, made.space, study, winner, seconds)
         status: Any = "stopped by budget" if budget_tracker.spent() else "finished"

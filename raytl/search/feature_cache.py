@@ -95,7 +95,7 @@ class _Source:
     def train(self) -> FeatureBatches:
         """The training batches, a view of every image for each epoch."""
         experiment = self.job.experiment
-        images = open_images(self.job.train, self.backbone.preprocess, experiment.data)
+        images = open_images(self.job.train, self.backbone.preprocess, experiment.data, s3=self.sweep.s3)
         augment = TrainAugment(experiment.augment, self.backbone.preprocess)
         seed = self.sweep.experiment.train.seed
 
@@ -115,7 +115,7 @@ class _Source:
 
     def val(self) -> EvalFeatures:
         """The validation batches, cut as from pixels, so that the logits are the same."""
-        images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data)
+        images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data, s3=self.sweep.s3)
         side, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
         batches = _Batches(images, _centred(images, side), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)

@@ -40,7 +40,7 @@ def solve(job: SweepJob, on_event: OnEvent = ignore) -> probe.Probe:
     device = pick_device(experiment.compute.device)
     if device.type == "cpu":
         keep_freed_memory()
-    backbone = build(experiment.model, len(job.classes)).reading(job.bit_depth)
+    backbone = build(experiment.model, len(job.classes), job.s3).reading(job.bit_depth)
     layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     return solve_head(experiment, backbone, job.train, job.val, job.classes, on_event)

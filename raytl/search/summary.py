@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from raytl.config.places import winner_uri
 from raytl.config.schema import Experiment
 from raytl.run.folder import working_copy
+from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_most, within
 from raytl.uris import is_remote
@@ -88,6 +89,6 @@ def ended(folder: Path) -> int:
 def finished(folder: Path, experiment: Experiment) -> SweepResult:
     """Return the result of a finished sweep; the run is where `experiment` puts it, as a summary may come from anywhere."""
     uri = winner_uri(experiment)
-    run = uri if is_remote(uri) else str(working_copy(uri))
+    run = uri if is_remote(uri) else str(working_copy(uri, S3Settings.of(experiment.storage)))
     stored = SUMMARY_FORMAT.load(folder / SUMMARY)
     return replace(stored, status="already finished", run=run, next=f"raytl evaluate {run}")

@@ -19,7 +19,7 @@ from raytl.data.manifest import Sample
 from raytl.run.folder import working_copy
 from raytl.run.run_store import RunStore
 from raytl.store.lease import WriteToken
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 from raytl.training.worker import Job
 
 
@@ -58,13 +58,18 @@ class SweepJob:
     write_token: WriteToken | None = None
     bit_depth: BitDepth = SIXTEEN_BITS
 
+    @property
+    def s3(self) -> S3Settings:
+        """How every process reaches its buckets."""
+        return S3Settings.of(self.experiment.storage)
+
     def experiment_of(self, task: Task) -> Experiment:
         """The experiment that `task` trains."""
         return trial_experiment(self.experiment, task, probe=bool(self.probe), root=self.root)
 
     def run_store_of(self, task: Task) -> RunStore:
         """Where `task` is kept, and where this process works on it."""
-        return RunStore(f"{self.root}/{task.folder}", write_token=self.write_token)
+        return RunStore(f"{self.root}/{task.folder}", write_token=self.write_token, s3=self.s3)
 
     def job_of(self, task: Task, experiment: Experiment) -> Job:
         """What the workers of `task`, as `experiment` trains it, are given."""
@@ -72,10 +77,9 @@ class SweepJob:
         return Job(experiment, root, self.train, self.val, self.classes, self.write_token, self.bit_depth)
 
     def on_this_node(self) -> SweepJob:
-        """The same as this process sees it: buckets reached as it says, and the samples where this node has them."""
-        reach(self.experiment.storage)
+        """Return the same job with the samples where this node has them."""
         data = self.experiment.data
-        here = partial(on_this_node, uri=data.uri, zip_encoding=data.zip_encoding)
+        here = partial(on_this_node, uri=data.uri, zip_encoding=data.zip_encoding, s3=self.s3)
         return replace(self, train=here(self.train), val=here(self.val))
 
 
@@ -119,4 +123,4 @@ def costs(trainable: int, seconds: float) -> dict[str, float]:
 
 def sweep_root(experiment: Experiment) -> Path:
     """The folder on this node that the sweep of `experiment` works in."""
-    return working_copy(sweep_uri(experiment))
+    return working_copy(sweep_uri(experiment), S3Settings.of(experiment.storage))

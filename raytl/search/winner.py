@@ -35,6 +35,7 @@ from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import SweepJob, Task, winner_experiment
 from raytl.search.worker import Result
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.driver import train
 from raytl.world import World
 
@@ -64,7 +65,7 @@ def select_winner(
 ) -> Winner:
     """The winner among `records`, with its experiment file in `folder` and its refitted run beside the sweep."""
     metric = original.search.metrics[0]
-    best = _best_here(finalists(list(records), metric), max(1, original.search.replicates.top), on_event)
+    best = _best_here(finalists(list(records), metric), max(1, original.search.replicates.top), sweep.s3, on_event)
     own = {record.number: rescored(record, sweep, metric) for record in best}
     others = _replicates(best, sweep, executor, folder, on_event, checkpoints)
     candidates = [_candidate(record, own[record.number], others) for record in best]
@@ -80,17 +81,17 @@ def select_winner(
     return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run, soup)
 
 
-def brought(record: TrialRecord) -> TrialRecord:
+def brought(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
     """The trial with its folder on this machine, whichever it was trained on."""
-    run_store = RunStore(record.folder)
+    run_store = RunStore(record.folder, s3=s3)
     run_store.fetch()
     return replace(record, folder=str(run_store.folder.root))
 
 
-def _best_here(records: Sequence[TrialRecord], count: int, on_event: OnEvent) -> list[TrialRecord]:
+def _best_here(records: Sequence[TrialRecord], count: int, s3: S3Settings, on_event: OnEvent) -> list[TrialRecord]:
     """The first `count` that left a checkpoint."""
     found: list[TrialRecord] = []
-    for record in map(brought, records):
+    for record in (brought(each, s3) for each in records):
         if RunFolder(Path(record.folder)).best.exists():
             found.append(record)
         else:
@@ -110,7 +111,7 @@ def _score(module: nn.Module, card: Card, sweep: SweepJob, metric: str) -> float
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
     targets = encode_targets(sweep.val, card.classes)
-    images = open_images(sweep.val, card.preprocess, experiment.data)
+    images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
     loader = EvalLoader(images, targets, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)
     _, logits, found = predict_logits(module.to(device), loader, card.preprocess, device, precision)
@@ -124,7 +125,9 @@ def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_even
         return None
     metric = search.metrics[0]
     sign = -1.0 if lower_is_better(metric) else 1.0
-    kept = [brought(each) for each in finalists(list(records), metric)[: max(search.keep, search.replicates.top)]]
+    kept = [
+        brought(each, sweep.s3) for each in finalists(list(records), metric)[: max(search.keep, search.replicates.top)]
+    ]
     card = read_card(RunFolder(Path(kept[0].folder)).best)
     made = average_weights(
         search.soup, kept, lambda module: sign * _score(module, card, sweep, metric), folder / "soup"

@@ -121,7 +121,7 @@ def install_probe(sweep: SweepJob) -> Callable[[Backbone, int], None] | None:
         return None
 
     def start(backbone: Backbone, depth: int) -> None:
-        run_store = RunStore(sweep.probe)
+        run_store = RunStore(sweep.probe, s3=sweep.s3)
         run_store.fetch()
         probe.install(backbone, probe.load(run_store.folder.root).start(depth))
 

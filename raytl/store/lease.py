@@ -27,6 +27,7 @@ from raytl.store.contract import ABSENT, ObjectStore
 from raytl.store.holder import MOST_BYTES, Holder, Process, decoded, is_alive, this_process
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 KEY = "lease.json"
 TERM_S = 60.0
@@ -124,10 +125,14 @@ class Watch:
     """Another process's lease, looked at from here: whoever writes in its name asks before each write."""
 
     def __init__(
-        self, write_token: WriteToken | None, store: ObjectStore, clock: Callable[[], float] = own_clock
+        self,
+        write_token: WriteToken | None,
+        store: ObjectStore,
+        clock: Callable[[], float] = own_clock,
+        s3: S3Settings = ENVIRONMENT,
     ) -> None:
         """Of the lease that `right` names; without one, of that which `store` has now, be it none."""
-        self._store, self._clock = (open_store(write_token.uri) if write_token else store), clock
+        self._store, self._clock = (open_store(write_token.uri, s3) if write_token else store), clock
         self._etag, self._since = "", 0.0
         holder = None if write_token else self._seen().holder
         self.token = write_token.token if write_token else self._token(holder)

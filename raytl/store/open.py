@@ -10,6 +10,7 @@ from raytl.errors import StoreError, Unavailable
 from raytl.store.contract import MOST_BYTES, ObjectStore
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import bucket_and_key
 
 _BUCKET = re.compile(r"[\w.-]{1,255}|arn:aws[\w:./-]{1,512}", re.ASCII)
@@ -21,7 +22,7 @@ def part_of(uri: str, start: int, size: int) -> str:
     return f"{uri}#bytes={start}+{size}"
 
 
-def fetched(uri: str, most: int = MOST_BYTES) -> bytes:
+def fetched(uri: str, most: int = MOST_BYTES, s3: S3Settings = ENVIRONMENT) -> bytes:
     """The bytes of the object, or of the part of one, that an s3:// URI names; one attempt.
 
     Raises:
@@ -29,7 +30,7 @@ def fetched(uri: str, most: int = MOST_BYTES) -> bytes:
     """
     part = _PART.search(uri)
     bucket, key = bucket_and_key(uri[: part.start()] if part else uri)
-    store = open_store(f"s3://{bucket}" if _BUCKET.fullmatch(bucket) else uri)
+    store = open_store(f"s3://{bucket}" if _BUCKET.fullmatch(bucket) else uri, s3)
     if part is None:
         return store.get_bytes(key, most=most)
     content = store.get_bytes(key, int(part[1]), int(part[2]))
@@ -38,8 +39,10 @@ def fetched(uri: str, most: int = MOST_BYTES) -> bytes:
     return content
 
 
-def open_store(uri: str) -> ObjectStore:
-    """The store that `uri` names: s3://bucket/prefix, file:///folder, memory://name, or a path. Nothing is contacted yet.
+def open_store(uri: str, s3: S3Settings = ENVIRONMENT) -> ObjectStore:
+    """Return the store that `uri` names: s3://bucket/prefix (reached by `s3`), file:///folder, memory://name, or a path.
+
+    Nothing is contacted yet.
 
     Raises:
         StoreError: another scheme, or no bucket.
@@ -58,4 +61,4 @@ def open_store(uri: str) -> ObjectStore:
         raise StoreError(f"{uri!r} names no bucket; expected s3://bucket/prefix, and credentials in the environment")
     from raytl.store.s3 import S3Store  # boto3 takes its time to import
 
-    return S3Store(bucket, prefix.strip("/"))
+    return S3Store(bucket, prefix.strip("/"), s3)

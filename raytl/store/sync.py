@@ -26,6 +26,7 @@ from raytl.store.keys import fault, files_and_markers, refuse_odd
 from raytl.store.open import open_store
 from raytl.store.pins import pin
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Bound
 from raytl.throttle import Throttle
@@ -66,7 +67,9 @@ PULLED_FORMAT = Format[list[ObjectInfo]](
 )
 
 
-def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = None) -> Path:
+def pull(
+    uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = None, s3: S3Settings = ENVIRONMENT
+) -> Path:
     """The folder on this node that holds what is below `uri` now; with `only`, those of its keys that there are.
 
     Files of the same size and ETag as last time are not fetched again, and files that went away there go away here.
@@ -77,30 +80,30 @@ def pull(uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = No
         DataError: a key cannot be a file name here.
         StoreError: the store cannot be read, or an object is archived.
     """
-    store = open_store(uri)
-    place = _place(store.uri)
+    store = open_store(uri, s3)
+    place = _place(store.uri, s3)
     try:
         pin(place.root)
         with _locked(place):
-            _pull(store, place, only, on_event)
+            _pull(store, place, only, on_event, s3)
     except OSError as exc:
         refused = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
         raise StoreError(f"{store.uri}: {refused} RAYTL_CACHE may name a larger disk.") from exc
     return place.files
 
 
-def _place(uri: str) -> _Place:
-    return _Place(cache_root() / "pulled" / hashlib.sha256(uri.encode()).hexdigest()[:24])
+def _place(uri: str, s3: S3Settings) -> _Place:
+    return _Place(cache_root() / "pulled" / hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:24])
 
 
-def not_here(objects: Mapping[str, ObjectInfo]) -> dict[str, ObjectInfo]:
+def not_here(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> dict[str, ObjectInfo]:
     """Those of the listed objects, by URI, that `pull` would have to fetch to this node."""
     here: dict[str, dict[str, ObjectInfo]] = {}
     missing = {}
     for uri, info in objects.items():
         root = uri.removesuffix(f"/{info.key}")
         if root not in here:
-            place = _place(root)
+            place = _place(root, s3)
             sizes = dict(_files(place.files)) if place.files.is_dir() else {}
             here[root] = {key: known for key, known in _known(place).items() if sizes.get(key) == known.size}
         if here[root].get(info.key) != info:
@@ -124,14 +127,14 @@ def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: O
     return found
 
 
-def refuse_archived(objects: Mapping[str, ObjectInfo]) -> None:
+def refuse_archived(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> None:
     """Raise an Archived error if objects that are to be read, by URI, have to be restored first.
 
     A listing does not tell which ones are restored, so some are asked for; a later read names any other.
     """
     archived = {uri: info.archive for uri, info in objects.items() if info.archive}
     asked = dict(islice(archived.items(), _ASKED))
-    waiting = [uri for uri in asked if _is_archived(uri)]
+    waiting = [uri for uri in asked if _is_archived(uri, s3)]
     if waiting:
         classes = ", ".join(sorted(set(archived.values())))
         count = f"{len(archived)}" if len(waiting) == len(asked) else f"at least {len(waiting)}"
@@ -142,17 +145,17 @@ def refuse_archived(objects: Mapping[str, ObjectInfo]) -> None:
         )
 
 
-def _is_archived(uri: str) -> bool:
+def _is_archived(uri: str, s3: S3Settings) -> bool:
     folder, _, name = uri.rpartition("/")
-    return bool(retried(lambda: open_store(folder).stat(name)).archive)
+    return bool(retried(lambda: open_store(folder, s3).stat(name)).archive)
 
 
-def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent) -> None:
+def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent, s3: S3Settings) -> None:
     wanted = listing(store, only, on_event)
     known = _known(place)
     here = dict(_files(place.files))
     missing = [info for info in wanted if known.get(info.key) != info or here.get(info.key) != info.size]
-    refuse_archived({f"{store.uri}/{info.key}": info for info in missing})
+    refuse_archived({f"{store.uri}/{info.key}": info for info in missing}, s3)
     stale = {info.key for info in missing}
     kept = {key: info for key, info in known.items() if key not in stale}
     if len(kept) < len(known):

@@ -16,6 +16,7 @@ from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.store.contract import ObjectInfo
 from raytl.store.pins import evict
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import not_here, refuse_archived
 
 
@@ -41,17 +42,19 @@ class Dataset:
         return snapshot_id(self.digest)
 
 
-def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) -> Dataset:
+def read_dataset(
+    config: DataConfig, preprocess: Preprocess, on_event: OnEvent, s3: S3Settings = ENVIRONMENT
+) -> Dataset:
     """Return the dataset at `data.uri`, with every image decoded once and its content hashed.
 
     Raises:
         DataError: see `raytl.data`: layouts, labels, splits, unreadable images, a snapshot that does not match.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding)
-    refuse_archived(manifest.objects)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
+    refuse_archived(manifest.objects, s3)
     evict(int(config.pull_limit_gb * 1e9))
-    audited = audit(manifest, config, preprocess, on_event)
+    audited = audit(manifest, config, preprocess, on_event, s3)
     digest = snapshot.check(config, audited)
     splits = divide(audited.samples)
     return Dataset(
@@ -64,7 +67,9 @@ def read_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) 
     )
 
 
-def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent) -> Dataset:
+def listed_dataset(
+    config: DataConfig, preprocess: Preprocess, on_event: OnEvent, s3: S3Settings = ENVIRONMENT
+) -> Dataset:
     """Return the dataset at `data.uri` from its listing alone if images are not on this node yet; else as `read_dataset`.
 
     Archives and shards are downloaded, because only their contents show the classes.
@@ -73,13 +78,13 @@ def listed_dataset(config: DataConfig, preprocess: Preprocess, on_event: OnEvent
         DataError: as `read_dataset`, except for problems that only decoding can show.
         StoreError: an object store failed.
     """
-    if not names_objects(config.uri) or is_packed(config.uri):
-        return read_dataset(config, preprocess, on_event)
-    manifest = scan(config.uri, on_event, stream=True)
-    to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_here(manifest.objects)
+    if not names_objects(config.uri) or is_packed(config.uri, s3):
+        return read_dataset(config, preprocess, on_event, s3)
+    manifest = scan(config.uri, on_event, stream=True, s3=s3)
+    to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_here(manifest.objects, s3)
     if not to_fetch:
-        return read_dataset(config, preprocess, on_event)
-    refuse_archived(to_fetch)
-    samples = apply_splits(manifest.samples, config)
+        return read_dataset(config, preprocess, on_event, s3)
+    refuse_archived(to_fetch, s3)
+    samples = apply_splits(manifest.samples, config, s3)
     splits = divide(samples)
     return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch=to_fetch)

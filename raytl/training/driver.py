@@ -30,7 +30,6 @@ from raytl.run.provenance import PROVENANCE_FORMAT, provenance
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.drafts import sweep
-from raytl.store.reach import reach
 from raytl.training.checkpoint import forget_after, progress_of
 from raytl.training.plan import Plan, make_plan
 from raytl.training.records import CLASSES_FORMAT, SCORE_FORMAT, SUMMARY_FORMAT, BestScore
@@ -56,7 +55,6 @@ def plan(experiment: Experiment, on_event: OnEvent = ignore, fetch: bool = True)
     Raises:
         UserError: with every problem of the model and of the data at once.
     """
-    reach(experiment.storage)
     return make_plan(experiment, on_event, fetch)
 
 
@@ -69,7 +67,6 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         UserError: something is wrong with the data, the model or the run folder; nothing was changed.
         TrainingError: training stopped; the checkpoints that it wrote are intact.
     """
-    reach(experiment.storage)
     on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore.of(experiment)
     folder = run_store.folder

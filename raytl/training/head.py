@@ -16,6 +16,7 @@ from raytl.events import OnEvent, Work, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, pick_precision
+from raytl.store.s3_settings import S3Settings
 from raytl.tasks.classification import class_weights
 from raytl.world import World
 
@@ -69,6 +70,6 @@ def _loader(
     backbone: Backbone,
     device: torch.device,
 ) -> EvalLoader:
-    images = open_images(samples, backbone.preprocess, experiment.data)
+    images = open_images(samples, backbone.preprocess, experiment.data, s3=S3Settings.of(experiment.storage))
     targets = encode_targets(samples, classes)
     return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())

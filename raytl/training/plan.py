@@ -18,6 +18,7 @@ from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
 from raytl.models.groups import rates
 from raytl.models.optimizer import check_optimizer
+from raytl.store.s3_settings import S3Settings
 from raytl.tasks.classification import class_weights
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
@@ -72,12 +73,13 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
         UserError: with every problem of the model and of the data at once.
     """
     problems: list[RaytlError] = []
-    preprocess = _collect(problems, lambda: preprocess_of(experiment.model))
+    s3 = S3Settings.of(experiment.storage)
+    preprocess = _collect(problems, lambda: preprocess_of(experiment.model, s3))
     looked = experiment.data if preprocess else experiment.data.model_copy(update={"cache": "off"})
     read = read_dataset if fetch else listed_dataset
-    dataset = _collect(problems, lambda: read(looked, preprocess or _STAND_IN, on_event))
+    dataset = _collect(problems, lambda: read(looked, preprocess or _STAND_IN, on_event, s3))
     classes = len(dataset.splits.classes) if dataset else 2
-    backbone = _collect(problems, lambda: build(experiment.model, classes)) if preprocess else None
+    backbone = _collect(problems, lambda: build(experiment.model, classes, s3)) if preprocess else None
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     if dataset:

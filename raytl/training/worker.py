@@ -37,7 +37,7 @@ from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
 from raytl.store.lease import WriteToken
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
 from raytl.training.agree import total
@@ -168,13 +168,13 @@ def prepare(
     """`job` made ready on rank `world.rank`: `start` puts a head into a new network, given how many stages learn; `share`
     finds what was computed before, `record` writes an epoch's metrics (the journal and TensorBoard by default)."""
     experiment = job.experiment
-    reach(experiment.storage)
+    s3 = S3Settings.of(experiment.storage)
     job = _on_this_node(job, emit if world.is_main else ignore)
     device = _device(experiment)
     if device.type == "cpu":
         keep_freed_memory()
     _seed(experiment)
-    backbone = build(experiment.model, len(job.classes)).reading(job.bit_depth)
+    backbone = build(experiment.model, len(job.classes), s3).reading(job.bit_depth)
     depth = depth_of(experiment, backbone)
     if start is not None:
         start(backbone, depth)
@@ -187,7 +187,7 @@ def prepare(
         solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
         probe.install(backbone, solved.start(depth))
     if start is None and resume is None and experiment.transfer.head_start == "weights" and world.is_main:
-        new = inherit(backbone, experiment.model.weights, job.classes)
+        new = inherit(backbone, experiment.model.weights, job.classes, s3)
         told = f"; new: {', '.join(new)}" if new else ""
         emit(Message(f"the head goes on from {experiment.model.weights}{told}"))
     precision = pick_precision(experiment.train.precision, device)
@@ -208,7 +208,7 @@ def prepare(
 
 def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[RunStore, Uploader | None]:
     """The run's folder on this node, the same on all: rank 0 first stores what only its node has, then the others fetch."""
-    run_store, uploads = RunStore(job.root, write_token=job.write_token), None
+    run_store, uploads = RunStore(job.root, write_token=job.write_token, s3=S3Settings.of(job.experiment.storage)), None
     if world.is_main:
         run_store.fetch()
         uploads = run_store.uploader(emit, job.lease)
@@ -222,8 +222,8 @@ def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[
 
 
 def _on_this_node(job: Job, emit: OnEvent) -> Job:
-    data = job.experiment.data
-    here = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding)
+    data, s3 = job.experiment.data, S3Settings.of(job.experiment.storage)
+    here = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=s3)
     return replace(job, train=here(job.train), val=here(job.val))
 
 
@@ -281,7 +281,7 @@ def _train_loader(world: World, job: Job, backbone: Backbone, device: torch.devi
     experiment, targets = job.experiment, encode_targets(job.train, job.classes)
     say = emit if world.is_main else ignore
     return TrainLoader(
-        open_images(job.train, backbone.preprocess, experiment.data, say),
+        open_images(job.train, backbone.preprocess, experiment.data, say, S3Settings.of(experiment.storage)),
         targets,
         TrainAugment(experiment.augment, backbone.preprocess),
         batch=experiment.train.batch_size,
@@ -303,7 +303,7 @@ def _validation(
     targets = encode_targets(job.val, job.classes)
     if shared is not None:
         return shared.val, targets
-    images = open_images(job.val, backbone.preprocess, job.experiment.data)
+    images = open_images(job.val, backbone.preprocess, job.experiment.data, s3=S3Settings.of(job.experiment.storage))
     return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=world), targets
 
 

@@ -23,6 +23,7 @@ FLOORS: dict[str, int] = {
     "training": 8, "evaluation": 8,
     "search": 9, "export": 9,
     "retrain": 10,
+    "starter": 11, "catalog": 11,
     "cli": 12,
 }  # fmt: skip
 """Floor of each part of raytl; the package's own `__init__` and `__main__` stand above all."""
@@ -30,8 +31,8 @@ FLOORS: dict[str, int] = {
 ROOF = 13
 
 DOORS = {
-    "boto3": ("raytl/store/s3.py", "raytl/store/s3_errors.py"),
-    "botocore": ("raytl/store/s3.py", "raytl/store/s3_body.py", "raytl/store/s3_errors.py"),
+    "boto3": ("raytl/store/s3.py", "raytl/store/s3_client.py", "raytl/store/s3_errors.py"),
+    "botocore": ("raytl/store/s3.py", "raytl/store/s3_body.py", "raytl/store/s3_client.py", "raytl/store/s3_errors.py"),
     "ray": (
         "raytl/cluster/*.py",
         "raytl/jobs/client.py",

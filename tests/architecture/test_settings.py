@@ -18,8 +18,8 @@ NAMES = ("load_experiment", "load_machine")
 
 
 def may_load(module: Module) -> bool:
-    """True for the command line and the public face."""
-    return module.name in ("raytl", LOADER) or module.name.startswith("raytl.cli")
+    """True for the command line, the public face, and what turns a user's images into an experiment for both."""
+    return module.name in ("raytl", LOADER, "raytl.starter.source") or module.name.startswith("raytl.cli")
 
 
 def loading(module: Module, known: frozenset[str]) -> list[str]:

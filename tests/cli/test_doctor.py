@@ -1,4 +1,4 @@
-"""`raytl doctor`: one screen, and an exit code that says whether something is wrong."""
+"""`raytl doctor`: one screen, and exit code 1 if there is an error."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from tests.conftest import REPO
 from tests.jobs.test_cluster import TOKEN, two_nodes
 
 
-def test_this_machine_alone_is_looked_at_without_ray(raytl: Raytl) -> None:
+def test_without_a_cluster_only_this_machine_is_inspected(raytl: Raytl) -> None:
     done = raytl("doctor", "--address", "none", "--json")
     found = json.loads(done.out)
-    assert {"versions", "GPUs"} <= {finding["what"] for finding in found["findings"]}
+    assert {"versions", "GPUs"} <= {finding["check"] for finding in found["findings"]}
     assert done.code == (1 if found["errors"] else 0)
     shown = raytl("doctor", "--address", "none")
     assert "python 3." in shown.out and "versions" in shown.out
 
 
 @pytest.mark.s3
-def test_the_buckets_of_an_experiment_are_reached(raytl: Raytl, tiny: Path, bucket: str, s3_client: Any) -> None:
+def test_the_buckets_of_an_experiment_are_probed(raytl: Raytl, tiny: Path, bucket: str, s3_client: Any) -> None:
     s3_client.put_object(Bucket=bucket, Key="data/x", Body=b"123")
     there = ("--set", f"data.uri=s3://{bucket}/data", "--set", f"storage.uri=s3://{bucket}/runs")
     done = raytl("doctor", tiny, *there)
-    assert f"reaching s3://{bucket}/data" in done.err
-    assert "1 objects" in done.out and "1 kB there and back" in done.out
+    assert f"probing s3://{bucket}/data" in done.err
+    assert "1 objects" in done.out and "1 kB written and read" in done.out
 
 
 @pytest.mark.s3
-def test_what_is_wrong_comes_first_and_ends_with_one(raytl: Raytl, s3_client: Any) -> None:
+def test_errors_come_first_and_exit_with_1(raytl: Raytl, s3_client: Any) -> None:
     done = raytl("doctor", "--address", "none", "--bucket", "s3://nowhere-to-be-found")
     assert done.code == 1
     first = done.out.splitlines()[2]
@@ -40,25 +40,25 @@ def test_what_is_wrong_comes_first_and_ends_with_one(raytl: Raytl, s3_client: An
     assert "-> check the URI" in done.out and "error" in done.out.splitlines()[-1]
 
 
-def test_overrides_want_an_experiment(raytl: Raytl) -> None:
+def test_overrides_require_an_experiment(raytl: Raytl) -> None:
     done = raytl("doctor", "--set", "compute.cluster=auto")
     assert done.code == 2
-    assert "name one, or use --address and --bucket" in done.err
+    assert "--set compute.cluster: expected storage.*, or an experiment file" in done.err
 
 
 @pytest.mark.ray
 @pytest.mark.thorough
-def test_an_embedded_ray_is_looked_at(raytl: Raytl) -> None:
+def test_an_embedded_ray_is_inspected(raytl: Raytl) -> None:
     found = json.loads(raytl("doctor", "--address", "local", "--json").out)
-    assert any(finding["what"].startswith("network within") for finding in found["findings"])
-    assert not [finding for finding in found["findings"] if finding["what"] == "machine"]
+    assert any(finding["check"].startswith("network within") for finding in found["findings"])
+    assert not [finding for finding in found["findings"] if finding["check"] == "machine"]
 
 
 @pytest.mark.ray
 @pytest.mark.s3
 @pytest.mark.thorough
 @pytest.mark.timeout(300)
-def test_both_nodes_of_a_cluster_are_looked_at(
+def test_both_nodes_of_a_cluster_are_inspected(
     raytl: Raytl, bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import subprocess
@@ -67,7 +67,7 @@ def test_both_nodes_of_a_cluster_are_looked_at(
     aws = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": s3_server}
     with two_nodes({"PYTHONPATH": str(REPO), **aws}) as (_, address):
         monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-        # a process of its own: Ray reads how to authenticate when it is imported
+        # its own process: Ray reads its authentication settings at import
         command = [
             sys.executable,
             "-m",
@@ -80,7 +80,7 @@ def test_both_nodes_of_a_cluster_are_looked_at(
             "--json",
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO, timeout=200)
-    found = {finding["what"]: finding for finding in json.loads(done.stdout)["findings"]}
+    found = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert found["versions"]["found"].endswith("on all 2 machines")
     assert found["network between 2 machines"]["level"] != "error"
     assert found[f"s3://{bucket}"]["found"].endswith("the slowest of 2 machines")

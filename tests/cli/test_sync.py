@@ -29,4 +29,4 @@ def test_wrong_words_are_told(raytl: Raytl, tmp_path: Path) -> None:
     assert ended.code == 2
     assert "does not exist" in ended.err
     ended = raytl("sync", tmp_path, "--set", "a.b=1")
-    assert (ended.code, "expected one as the argument" in ended.err) == (2, True)
+    assert (ended.code, "expected storage.*, or an experiment file as the argument" in ended.err) == (2, True)

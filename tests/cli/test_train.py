@@ -57,7 +57,7 @@ def test_ctrl_c_says_that_the_same_command_continues(raytl: Raytl, tiny: Path, m
     monkeypatch.setattr("raytl.training.driver.train", interrupted)
     done = raytl("train", tiny)
     assert done.code == 130
-    assert done.err == "interrupted; run the same command again to continue\n"
+    assert done.err == "interrupted; run the same command again to resume\n"
 
 
 def test_what_is_asked_for_reaches_training(raytl: Raytl, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

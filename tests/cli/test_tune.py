@@ -34,8 +34,8 @@ def test_a_sweep_from_its_plan_to_its_winner(raytl: Raytl, tiny: Path, make_phot
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--new", "--add", "2"), "it cannot stand with --add"),
-        (("--new", "--dry-run"), "it cannot stand with --dry-run"),
+        (("--new", "--add", "2"), "it cannot be combined with --add"),
+        (("--new", "--dry-run"), "it cannot be combined with --dry-run"),
         (("--add", "-1"), "expected 1 or more trials"),
         (("--set", "search.sampler=tpee"), "did you mean 'tpe'"),
         (("--set", "search.metric=val/accurracy"), "val/accuracy"),

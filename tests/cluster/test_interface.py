@@ -12,5 +12,5 @@ def test_the_interface_is_found_by_its_address() -> None:
         assert interface_of(addresses[0].address) == name
 
 
-def test_an_address_that_no_interface_has_leaves_the_choice_to_gloo_and_nccl() -> None:
+def test_an_unknown_address_has_no_interface() -> None:
     assert interface_of("192.0.2.77") is None

@@ -29,7 +29,7 @@ def trial(number: int, state: str, value: float | None = None) -> TrialChanged:
 
 
 def series(*events: Event) -> dict[tuple[str, ...], float]:
-    """The last value of each series."""
+    """Return the last value of each series."""
     measures = EventMeasures()
     return {(one.name, *one.tags): one.value for event in events for one in measures.of(event)}
 

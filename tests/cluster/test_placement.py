@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytl.cluster.placement import Placement, min_resources, most_cpus, place
+from raytl.cluster.placement import Placement, max_cpus_per_worker, min_resources, place
 from raytl.config.schema import ComputeConfig, ElasticWorkers
 from raytl.errors import ConfigError
 
@@ -12,7 +12,7 @@ TWO_TO_FOUR = ElasticWorkers(min=2, max=4)
 
 
 @pytest.mark.parametrize(
-    ("machines", "workers", "gpus", "share"),
+    ("machines", "workers", "gpus", "cpus"),
     [
         ([(2, 0)], 1, 0, 2),
         ([(2, 0)], 2, 0, 1),
@@ -26,9 +26,9 @@ TWO_TO_FOUR = ElasticWorkers(min=2, max=4)
     ],
 )
 def test_the_cpus_per_worker_are_the_most_with_which_all_fit(
-    machines: list[tuple[float, float]], workers: int, gpus: float, share: float
+    machines: list[tuple[float, float]], workers: int, gpus: float, cpus: float
 ) -> None:
-    assert most_cpus(machines, workers, gpus) == share
+    assert max_cpus_per_worker(machines, workers, gpus) == cpus
 
 
 def test_a_worker_reserves_a_gpu_if_the_cluster_has_any() -> None:

@@ -1,4 +1,4 @@
-"""A session leaves the process as it found it."""
+"""A session restores the environment of the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from raytl.cluster import session
 
 
 @pytest.mark.ray
-def test_the_token_of_one_cluster_is_not_asked_for_by_the_next_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_of_one_cluster_is_not_required_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
@@ -26,7 +26,7 @@ def test_the_token_of_one_cluster_is_not_asked_for_by_the_next_ray(monkeypatch: 
 
 @pytest.mark.ray
 @pytest.mark.parametrize("mode", ["disabled", "token", None])
-def test_an_embedded_ray_requires_a_new_token_whatever_is_set_for_clusters(
+def test_an_embedded_ray_requires_a_new_token_despite_the_settings_for_clusters(
     monkeypatch: pytest.MonkeyPatch, mode: str | None
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of-a-cluster")

@@ -1,8 +1,8 @@
 """KubeRay's resource definitions as a strict validator.
 
-    python -m tests.clusters.crds FOLDER     takes the definitions anew, from ray.io_*.yaml of KubeRay's helm chart
+    python -m tests.clusters.crds FOLDER     updates the definitions from ray.io_*.yaml of KubeRay's helm chart
 
-A server prunes what it does not know; here an unknown field is refused. Rules in CEL (x-kubernetes-validations) are not run.
+An API server prunes unknown fields; this validator refuses them. CEL rules (x-kubernetes-validations) are not evaluated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHARED_FROM = 200
 
 
 def problems(document: dict[str, Any]) -> list[str]:
-    """What the definition of its kind has against a document."""
+    """Return the problems of a document against the definition of its kind."""
     found = _validator(document["kind"]).iter_errors(document)
     return sorted(f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found)
 
@@ -35,7 +35,7 @@ def _validator(kind: str) -> Draft202012Validator:
 
 
 def _strict(schema: Any) -> Any:
-    """OpenAPI's dialect as JSON Schema: fields that are not named are refused, and null only where it may be."""
+    """Convert OpenAPI to JSON Schema that refuses unknown fields, and null unless nullable."""
     if isinstance(schema, list):
         return [_strict(one) for one in schema]
     if not isinstance(schema, dict):
@@ -49,7 +49,7 @@ def _strict(schema: Any) -> Any:
 
 
 def compact(schemas: dict[str, Any]) -> dict[str, Any]:
-    """The same schemas without descriptions; what several of them hold is held once, under $defs."""
+    """Return the schemas without descriptions, with shared parts stored once under $defs."""
     bare = {kind: _bare(schema) for kind, schema in schemas.items()}
     seen: Counter[str] = Counter()
     for schema in bare.values():

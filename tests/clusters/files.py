@@ -1,4 +1,4 @@
-"""The files of clusters/, and what is inside them."""
+"""The files of clusters/ and their parts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 
 def ray_object(text: str) -> dict[str, Any]:
-    """The RayJob or RayCluster of a file for KubeRay: as it stands there, or as its schedule makes it."""
+    """Return the RayJob or RayCluster of a KubeRay file, also if a schedule creates it."""
     *others, main = documents(text)
     if main["kind"] == "RayCronJob":
         return {**main, "kind": "RayJob", "spec": main["spec"]["jobTemplate"]}
@@ -44,7 +44,7 @@ def ray_object(text: str) -> dict[str, Any]:
 
 
 def ray_cluster(text: str) -> dict[str, Any]:
-    """The specification of the Ray cluster in a file for KubeRay."""
+    """Return the spec of the Ray cluster in a KubeRay file."""
     main = ray_object(text)["spec"]
     spec = main.get("rayClusterSpec", main)
     assert isinstance(spec, dict)
@@ -62,7 +62,7 @@ def worker_templates(text: str) -> list[dict[str, Any]]:
 
 
 def templates(text: str) -> list[dict[str, Any]]:
-    """Every pod that a file for KubeRay starts."""
+    """Return every pod that a KubeRay file starts."""
     submitter = ray_object(text)["spec"].get("submitterPodTemplate")
     main = documents(text)[-1]
     starter = main["spec"]["jobTemplate"]["spec"]["template"] if main["kind"] == "CronJob" else None
@@ -70,14 +70,14 @@ def templates(text: str) -> list[dict[str, Any]]:
 
 
 def containers(text: str) -> list[dict[str, Any]]:
-    """Every container of a file for KubeRay, its autoscaler too."""
+    """Return every container of a KubeRay file, including the autoscaler."""
     found = [container for template in templates(text) for container in template["spec"]["containers"]]
     options = ray_cluster(text).get("autoscalerOptions")
     return [*found, *([{"name": "autoscaler", **options}] if options else [])]
 
 
 def shells(name: str) -> Iterator[tuple[str, str]]:
-    """Each piece of shell in a file, with where it is."""
+    """Yield each shell script in a file, with its location."""
     text = text_of(name)
     if name in SCRIPTS:
         yield name, text

@@ -1,4 +1,4 @@
-"""Kubernetes' own API types, from its Python client, which here refuse what they do not know."""
+"""The API types of Kubernetes' Python client as a validator that refuses unknown fields."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ KINDS = {
 
 
 def problems(document: dict[str, Any]) -> list[str]:
-    """What the API type of its kind has against a document."""
+    """Return the problems of a document against the API type of its kind."""
     return misfits(document, KINDS[document["kind"]])
 
 
 def misfits(value: Any, type_name: str) -> list[str]:
-    """What the named type, such as V1PodTemplateSpec, has against a value."""
+    """Return the problems of a value against a named type, such as V1PodTemplateSpec."""
     try:
         getattr(models, type_name).model_validate(value, strict=True, extra="forbid")
     except ValidationError as error:

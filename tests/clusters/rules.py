@@ -1,4 +1,4 @@
-"""What has to be true of every cluster's file beyond its schema; each rule says what it finds."""
+"""Rules for the cluster files beyond their schemas; each rule yields the violations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CALM = {
 
 
 def environment(name: str, text: str) -> list[dict[str, Any]]:
-    """What each Ray process of the file finds around it; a value from a Secret is a mapping."""
+    """Return the environment of each Ray process of the file; a value from a Secret is a mapping."""
     if name in KUBERAY:
         pods = [head_template(text), *worker_templates(text)]
         return [
@@ -62,14 +62,14 @@ def environment(name: str, text: str) -> list[dict[str, Any]]:
     return [dict(word.split("=", 1) for word in exported)]
 
 
-def says_how(name: str, text: str) -> Iterator[str]:
-    """The file begins with the command that uses it, and what to change."""
+def has_usage(name: str, text: str) -> Iterator[str]:
+    """The file starts with its usage and with what to change."""
     lines = [line for line in text.splitlines() if not line.startswith(("#!", "# syntax="))]
     head = "\n".join(line for line in _until_code(lines))
     if f"clusters/{name}" not in head and name.removesuffix(".sh") not in head:
         yield "no command names the file"
     if "# To change:" not in head:
-        yield "it does not say what to change"
+        yield "no comment says what to change"
 
 
 def _until_code(lines: list[str]) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _until_code(lines: list[str]) -> Iterator[str]:
 
 
 def asks_for_a_token(name: str, text: str) -> Iterator[str]:
-    """Every Ray of the file asks for a token that comes from a Secret or from a file that one user can read."""
+    """Every Ray of the file requires a token from a Secret or from a file that only one user can read."""
     for found in environment(name, text):
         if found.get("RAY_AUTH_MODE") != "token":
             yield f"RAY_AUTH_MODE is {found.get('RAY_AUTH_MODE')!r}"
@@ -93,26 +93,26 @@ def asks_for_a_token(name: str, text: str) -> Iterator[str]:
         if name in (*LAUNCHER, "slurm.sh") and not found.get("RAY_AUTH_TOKEN_PATH"):
             yield "no RAY_AUTH_TOKEN_PATH"
     if name in KUBERAY and (ray_cluster(text).get("authOptions") or {}).get("mode") != "token":
-        yield "KubeRay does not know of the token"
+        yield "KubeRay does not use the token"
     if name in LAUNCHER and "~/.ray/auth_token" not in documents(text)[0]["file_mounts"]:
-        yield "the token's file does not travel"
+        yield "the token's file is not copied"
     if name in LAUNCHER and "chmod 600" not in text:
-        yield "the token's file is for everybody"
+        yield "the token's file is readable for all users"
     if name == "slurm.sh" and "umask 077" not in text:
-        yield "the token's file is for everybody"
+        yield "the token's file is readable for all users"
 
 
 def keeps_the_dashboard_in(name: str, text: str) -> Iterator[str]:
-    """Nobody outside reaches the dashboard and job server but through ssh or kubectl."""
+    """The dashboard and job server are reachable from outside only through ssh or kubectl."""
     if re.search(r"dashboard-host[=: '\"]+(?!127\.0\.0\.1)", text):
-        yield "the dashboard listens to others"
+        yield "the dashboard listens on a public address"
     if name not in KUBERAY:
         if "--dashboard-host=127.0.0.1" not in text:
-            yield "the dashboard's host is left to Ray"
+            yield "the dashboard's host is not set"
         return
     head = ray_cluster(text)["headGroupSpec"]
     if head.get("serviceType") != "ClusterIP" or head.get("enableIngress"):
-        yield "the head's service is reached from outside"
+        yield "the head's service is public"
     policies = [one["spec"] for one in documents(text) if one["kind"] == "NetworkPolicy"]
     for template in templates(text):
         labels = template["metadata"]["labels"].items()
@@ -121,11 +121,11 @@ def keeps_the_dashboard_in(name: str, text: str) -> Iterator[str]:
         ):
             yield "no network policy selects a pod"
     if any(not rule.get("from") for one in policies for rule in one["ingress"]):
-        yield "the network policy lets everybody in"
+        yield "the network policy allows all traffic"
 
 
 def holds_no_secret(name: str, text: str) -> Iterator[str]:
-    """Tokens, keys and passwords are elsewhere."""
+    """The file holds no tokens, keys or passwords."""
     yield from (f"looks like a secret: {found[0][:20]}" for pattern in _SECRETS if (found := re.search(pattern, text)))
     if name in AIRFLOW:
         yield from ("the token is in the file" for one in environment(name, text) if "{{" not in one["RAY_AUTH_TOKEN"])
@@ -134,17 +134,17 @@ def holds_no_secret(name: str, text: str) -> Iterator[str]:
         for found in environment(name, text):
             for key, value in found.items():
                 if re.search("TOKEN|SECRET|PASSWORD|ACCESS_KEY", key) and isinstance(value, str):
-                    yield f"{key} is a value"
+                    yield f"{key} is a literal value"
 
 
 def is_calm(name: str, text: str) -> Iterator[str]:
-    """No usage pings, and workers that keep their memory and do not give way to everything else."""
+    """Usage reports are off, and workers keep freed memory and normal priority."""
     for found in environment(name, text):
         yield from (f"{key} is {found.get(key)!r}" for key, value in _CALM.items() if found.get(key) != value)
 
 
 def caches_locally(name: str, text: str) -> Iterator[str]:
-    """The node's cache is on a disk of the node, which the container sees."""
+    """The cache is on a local disk of the node that is mounted in the container."""
     for found in environment(name, text):
         if not found.get("RAYTL_CACHE"):
             yield "no RAYTL_CACHE"
@@ -155,11 +155,11 @@ def caches_locally(name: str, text: str) -> Iterator[str]:
         mounted = {mount["mountPath"]: mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
         volume = next((one for one in spec["volumes"] if one["name"] == mounted.get("/cache")), {})
         if not {"emptyDir", "ephemeral"} & set(volume):
-            yield "the cache is no local volume"
+            yield "the cache is not a local volume"
 
 
 def asks_for_what_it_takes(_: str, text: str) -> Iterator[str]:
-    """Requests equal limits, and name CPU and memory."""
+    """Requests equal limits and include CPU and memory."""
     for container in containers(text):
         held = container.get("resources", {})
         if held.get("requests") != held.get("limits") or not {"cpu", "memory"} <= set(held.get("limits", {})):
@@ -167,25 +167,25 @@ def asks_for_what_it_takes(_: str, text: str) -> Iterator[str]:
 
 
 def leaves_in_order(_: str, text: str) -> Iterator[str]:
-    """A worker's pod drains first, and is killed only after the drain's deadline."""
+    """A worker's pod drains first and is killed only after the drain's deadline."""
     for template in worker_templates(text):
         spec = template["spec"]
         hook = spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [""])[-1]
         found = re.search(r"ray drain-node .*DRAIN_NODE_REASON_PREEMPTION.*--deadline-remaining-seconds (\d+)", hook)
         if not found:
-            yield "no drain before the end"
+            yield "no drain before termination"
         elif spec.get("terminationGracePeriodSeconds", 30) <= int(found[1]):
             yield "killed before the drain's deadline"
 
 
 def heads_stay(name: str, text: str) -> Iterator[str]:
-    """The head never lies on a spot machine, and workers may."""
+    """The head never runs on a spot machine; workers may."""
     if name in KUBERAY:
         affinity = head_template(text)["spec"].get("affinity", {}).get("nodeAffinity", {})
         terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
         rules = [rule for term in terms for rule in term["matchExpressions"]]
         if not any(rule["key"] == _SPOT and rule["operator"] == "NotIn" for rule in rules):
-            yield "the head may lie on a spot machine"
+            yield "the head may run on a spot machine"
         for template in worker_templates(text):
             if not any(one["key"] == _SPOT for one in template["spec"].get("tolerations", [])):
                 yield "workers do not tolerate spot machines"
@@ -196,11 +196,11 @@ def heads_stay(name: str, text: str) -> Iterator[str]:
         if ("spot" in found.lower()) is (key == config["head_node_type"]):
             yield f"{key}: {found}"
         if key != config["head_node_type"] and node["min_workers"] != 0:
-            yield f"{key}: machines are there that nobody asked for"
+            yield f"{key}: machines start without a request"
 
 
 def jobs_end(_: str, text: str) -> Iterator[str]:
-    """A job has a longest life, takes its cluster with it, and is forgotten after a while."""
+    """A job has a deadline, deletes its cluster at the end, and is deleted after a while."""
     spec = ray_object(text)["spec"]
     if not spec.get("activeDeadlineSeconds"):
         yield "no deadline"
@@ -209,7 +209,7 @@ def jobs_end(_: str, text: str) -> Iterator[str]:
 
 
 def shares_memory(_: str, text: str) -> Iterator[str]:
-    """/dev/shm is memory of a known size, below the pod's own."""
+    """/dev/shm is memory of a fixed size, smaller than the pod's."""
     for template in [head_template(text), *worker_templates(text)]:
         container = template["spec"]["containers"][0]
         mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
@@ -218,11 +218,11 @@ def shares_memory(_: str, text: str) -> Iterator[str]:
         if held.get("medium") != "Memory" or "sizeLimit" not in held:
             yield f"{container['name']}: {volume}"
         elif _mebibytes(held["sizeLimit"]) >= _mebibytes(container["resources"]["limits"]["memory"]):
-            yield f"{container['name']}: all its memory may go to /dev/shm"
+            yield f"{container['name']}: /dev/shm may take all its memory"
 
 
 def is_unprivileged(_: str, text: str) -> Iterator[str]:
-    """Kubernetes' restricted profile: no root, no privileges, no token of the API where none is needed."""
+    """Pods meet Kubernetes' restricted profile: no root, no privileges, no unneeded API token."""
     for template in templates(text):
         pod = template["spec"].get("securityContext", {})
         if pod.get("runAsNonRoot") is not True or pod.get("seccompProfile", {}).get("type") != "RuntimeDefault":
@@ -233,29 +233,29 @@ def is_unprivileged(_: str, text: str) -> Iterator[str]:
             yield f"{container['name']}: {held}"
     for template in worker_templates(text):
         if template["spec"].get("automountServiceAccountToken") is not False:
-            yield "workers hold a token of Kubernetes"
+            yield "workers hold a Kubernetes API token"
 
 
 def asks_little_of_kubernetes(_: str, text: str) -> Iterator[str]:
-    """Only the pod that starts RayJobs asks anything of Kubernetes, and may make and see RayJobs and nothing else."""
+    """Only the pod that starts RayJobs has API permissions: to create and read RayJobs."""
     *others, main = documents(text)
     allowed = [rule for one in others if one["kind"] == "Role" for rule in one["rules"]]
     if allowed != [{"apiGroups": ["ray.io"], "resources": ["rayjobs"], "verbs": ["create", "get"]}]:
-        yield f"allowed is {allowed}"
+        yield f"permissions: {allowed}"
     yield from (f"a {one['kind']} goes beyond the namespace" for one in others if one["kind"].startswith("Cluster"))
     bound = {subject["name"] for one in others if one["kind"] == "RoleBinding" for subject in one["subjects"]}
     if bound != {main["spec"]["jobTemplate"]["spec"]["template"]["spec"].get("serviceAccountName")}:
-        yield f"the rights are those of {bound}"
+        yield f"permissions are bound to {bound}"
     for template in [head_template(text), *worker_templates(text)]:
         if template["spec"].get("serviceAccountName") in bound:
-            yield "a node of Ray has the rights of the starter"
+            yield "a Ray node has the permissions of the starter"
 
 
 def retrains(name: str, text: str) -> Iterator[str]:
-    """It runs one tick, by words that raytl takes."""
+    """The file runs one tick with a valid raytl command."""
     words = schedules.words(name, text)
     if words[: words.index("retrain") + 1 if "retrain" in words else 0] not in (["retrain"], ["submit", "retrain"]):
-        yield f"it runs {words}"
+        yield f"command: {words}"
         return
     try:
         get_command(app).commands[words[0]].make_context(words[0], words[1:])  # type: ignore[attr-defined]
@@ -264,7 +264,7 @@ def retrains(name: str, text: str) -> Iterator[str]:
 
 
 def ticks_do_not_pile_up(name: str, text: str) -> Iterator[str]:
-    """One at a time, for so long and no longer; one that was missed is made up for at most once."""
+    """Ticks do not overlap, have a time limit, and are made up for at most once if missed."""
     if name.endswith(".yaml"):
         *_, main = documents(text)
         yield from _cron_job_problems(main["spec"], ray_object(text)) if main["kind"] == "CronJob" else ()
@@ -274,7 +274,7 @@ def ticks_do_not_pile_up(name: str, text: str) -> Iterator[str]:
             yield f"{dag}, {task.get('execution_timeout')}"
     elif name.endswith(".crontab"):
         if not re.search(r"timeout .*--kill-after=\w+ \d+h", schedules.crontab(text)[2]):
-            yield "a tick may hang for ever"
+            yield "a tick may hang forever"
     else:
         wanted = {"Type": "oneshot", "TimeoutStartSec": "23h"} if name.endswith(".service") else {"Persistent": "true"}
         held = schedules.unit(text)["Service" if name.endswith(".service") else "Timer"]
@@ -286,16 +286,16 @@ def _cron_job_problems(spec: dict[str, Any], ray_job: dict[str, Any]) -> Iterato
         yield "ticks may overlap"
     yield from (f"no {key}" for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit") if not spec.get(key))
     if spec["jobTemplate"]["spec"].get("activeDeadlineSeconds", 0) <= ray_job["spec"]["activeDeadlineSeconds"]:
-        yield "the job is over before its RayJob"
+        yield "the job's deadline is before its RayJob's"
     about = ray_job["metadata"]
     if [one["kind"] for one in about.get("ownerReferences", [])] != ["Job"]:
-        yield "the RayJob stays when its job is forgotten"
+        yield "the RayJob outlives its job"
     if about["name"] == about["ownerReferences"][0]["name"] if about.get("ownerReferences") else False:
-        yield "KubeRay would take the CronJob's job for its own, as it makes one of the RayJob's name"
+        yield "KubeRay would adopt the CronJob's job, because it creates one with the RayJob's name"
 
 
 def failures_are_told(name: str, text: str) -> Iterator[str]:
-    """A tick that failed is a failure of what ran it, and is not tried again on the spot."""
+    """A failed tick fails its job and is not retried immediately."""
     if name.endswith(".yaml"):
         *_, main = documents(text)
         tries = [ray_object(text)["spec"]]

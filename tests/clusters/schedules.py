@@ -1,4 +1,4 @@
-"""What the files of clusters/ that retrain on a schedule say, each read as what runs it reads it."""
+"""Parsers for the schedule files of clusters/, each read the way its scheduler reads it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.clusters.files import ray_object
 
 
 def words(name: str, text: str) -> list[str]:
-    """raytl's command in a file, from the verb on."""
+    """Return raytl's command in a file, from the verb on."""
     if name.endswith(".yaml"):
         line = ray_object(text)["spec"]["entrypoint"]
     elif name.endswith(".py"):
@@ -28,7 +28,7 @@ def words(name: str, text: str) -> list[str]:
 
 
 def airflow(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the file gives to the DAG and to its one task."""
+    """Return the arguments of the DAG and of its task."""
     told: dict[str, list[dict[str, Any]]] = {"DAG": [], "BashOperator": []}
 
     class Dag:
@@ -53,7 +53,7 @@ def airflow(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def unit(text: str) -> dict[str, dict[str, str]]:
-    """The sections of a unit of systemd."""
+    """Return the sections of a systemd unit."""
     parser = configparser.RawConfigParser(comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(text)
@@ -61,7 +61,7 @@ def unit(text: str) -> dict[str, dict[str, str]]:
 
 
 def crontab(text: str) -> tuple[str, str, str]:
-    """When, as whom and what the one line of a crontab runs."""
+    """Return the schedule, user and command of a crontab's only line."""
     lines = [line for line in text.splitlines() if line and not re.match(r"#|[A-Z]+=", line)]
     (line,) = lines
     *when, user, command = line.split(" ", 6)

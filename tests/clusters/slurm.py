@@ -1,4 +1,4 @@
-"""A Slurm of one machine: `srun` runs what it is told here, `scontrol` knows two nodes."""
+"""A fake Slurm on one machine: `srun` runs commands locally, `scontrol` lists two nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ esac
 
 
 def free_job() -> int:
-    """The number of a job whose ports, which slurm.sh takes from it, are free on this machine."""
+    """Return a job id whose ports, as slurm.sh derives them, are free on this machine."""
     for job in random.sample(range(10**6), 100):
         with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
             for port in range(first_port(job), first_port(job) + 20):
@@ -33,12 +33,12 @@ def free_job() -> int:
 
 
 def first_port(job: int) -> int:
-    """The first of the job's ports, as in slurm.sh."""
+    """Return the first of the job's ports, as slurm.sh computes it."""
     return 20000 + job % 600 * 20
 
 
 def environment(root: Path, job: int) -> dict[str, str]:
-    """What Slurm gives to the batch script of a job on two nodes, with its commands in PATH."""
+    """Return the environment of the batch script of a job on two nodes, with the fake commands in PATH."""
     commands = root / "bin"
     commands.mkdir(parents=True)
     for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):

@@ -1,4 +1,4 @@
-"""aws.yaml and aws-iam.yaml on an EC2 that is moto's: the roles are made, and Ray starts a head and a spot worker."""
+"""aws.yaml and aws-iam.yaml on moto's EC2: the roles are created, and Ray starts a head and a spot worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REGION = "us-east-1"
 
 @pytest.fixture
 def account(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An account with the roles of aws-iam.yaml, for the bucket `photos`."""
+    """Create an account with the roles of aws-iam.yaml, for the bucket `photos`."""
     monkeypatch.setenv("HOME", str(tmp_path))  # Ray writes a key pair there
     with mock_aws():
         boto3.client("cloudformation", REGION).create_stack(
@@ -35,12 +35,12 @@ def account(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def statements(policy: str) -> list[dict[str, Any]]:
-    """What a managed policy allows."""
+    """Return the statements of a managed policy."""
     iam = boto3.resource("iam")
     return list(iam.Policy(f"arn:aws:iam::123456789012:policy/{policy}").default_version.document["Statement"])
 
 
-def test_machines_may_use_one_bucket_and_only_the_head_may_start_others(account: None) -> None:
+def test_machines_can_access_one_bucket_and_only_the_head_can_start_others(account: None) -> None:
     bucket, start = statements("raytl-bucket"), statements("raytl-start-workers")
     assert {one["Resource"] for one in bucket if "s3:" in str(one["Action"])} == {
         "arn:aws:s3:::photos",
@@ -50,7 +50,7 @@ def test_machines_may_use_one_bucket_and_only_the_head_may_start_others(account:
     passed = [one["Resource"] for one in start if "iam:PassRole" in str(one["Action"])]
     assert len(passed) == 1 and passed[0].endswith(":role/raytl-worker")
     assert not any(one["Action"] == "*" or "s3:" in str(one["Action"]) for one in start)
-    # which role has which, moto does not say
+    # moto does not report which role has which policy
     attached = re.findall(r"RoleName: .*-(\w+)\"(?:\n.+)*?\n +ManagedPolicyArns: \[(.*)\]", text_of("aws-iam.yaml"))
     assert attached == [("worker", "!Ref UseBucket"), ("head", "!Ref UseBucket, !Ref StartWorkers")]
 
@@ -64,7 +64,7 @@ def test_ray_starts_an_on_demand_head_and_spot_workers(account: None) -> None:
         node = {
             **config["available_node_types"][name]["node_config"],
             "ImageId": "ami-12c6146b",
-        }  # moto has no parameters
+        }  # moto does not support parameters
         provider.create_node(node, {"ray-node-name": name}, 1)
         made = [
             instance

@@ -1,4 +1,4 @@
-"""drain-on-notice.sh: nothing before the cloud's notice, then one drain with the time that is left."""
+"""drain-on-notice.sh drains once, on the cloud's notice, with the remaining time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREEMPTED = "/computeMetadata/v1/instance/preempted"
 
 
 class Metadata(BaseHTTPRequestHandler):
-    """A machine's metadata service: its second answer is the notice."""
+    """Serve a machine's metadata; the second answer is the notice."""
 
     asked: list[str]
 
@@ -73,7 +73,7 @@ def test_a_node_is_drained_on_the_clouds_notice_and_not_before(
     assert done.stdout.split()[-2:] == ["--deadline-remaining-seconds", seconds]
 
 
-def test_another_cloud_is_an_error() -> None:
+def test_an_unknown_cloud_is_an_error() -> None:
     done = subprocess.run(
         ["bash", FOLDER / "drain-on-notice.sh", "azure"], capture_output=True, text=True, timeout=30, check=False
     )

@@ -1,4 +1,4 @@
-"""Every file of clusters/ against what reads it: Ray's launcher, KubeRay, Kubernetes, CloudFormation, a shell, Docker, raytl."""
+"""Every file of clusters/ is validated by its consumer: Ray's launcher, KubeRay, Kubernetes, CloudFormation, a shell, Docker, raytl."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def run(*words: str | Path, given: str = "") -> subprocess.CompletedProcess[str]
     return subprocess.run([str(word) for word in words], input=given, capture_output=True, text=True, check=False)
 
 
-def test_every_file_is_looked_at() -> None:
-    looked_at = {*SCRIPTS, *LAUNCHER, *KUBERAY, *SCHEDULES, "local.yaml", "aws-iam.yaml", "Dockerfile"}
-    assert {path.name for path in FOLDER.iterdir() if path.is_file()} == looked_at
+def test_every_file_is_tested() -> None:
+    tested = {*SCRIPTS, *LAUNCHER, *KUBERAY, *SCHEDULES, "local.yaml", "aws-iam.yaml", "Dockerfile"}
+    assert {path.name for path in FOLDER.iterdir() if path.is_file()} == tested
 
 
 def launcher_config(name: str) -> dict[str, Any]:
-    """The file as `ray up` reads it, before it asks the cloud."""
+    """Return the file as `ray up` reads it, before it contacts the cloud."""
     return dict(prepare_config(copy.deepcopy(documents(text_of(name))[0])))
 
 
 @pytest.mark.parametrize("name", LAUNCHER)
-def test_rays_launcher_takes_the_file(name: str) -> None:
+def test_rays_launcher_accepts_the_file(name: str) -> None:
     config = launcher_config(name)
     validate_config(config)
     assert config["available_node_types"]["head"]["max_workers"] == 0
     assert config["available_node_types"]["gpu-spot"]["max_workers"] == config["max_workers"]
-    # all of what Ray would set up by itself is said in the file: its own images, public dashboards and latest wheels are not
+    # the file overrides Ray's defaults: no images of Ray's, no public dashboard, no latest wheels
     commands = json.dumps([config[key] for key in config if key.endswith("_commands")])
     assert "wheels" not in commands
     assert fillout_defaults(config)["docker"]["image"].endswith("/raytl:0.1.0")
@@ -73,13 +73,13 @@ def test_rays_launcher_takes_the_file(name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("name", LAUNCHER)
-def test_rays_launcher_refuses_a_wrong_file(name: str, change: dict[str, Any], fault: str) -> None:
+def test_rays_launcher_refuses_an_invalid_file(name: str, change: dict[str, Any], fault: str) -> None:
     with pytest.raises(jsonschema.ValidationError, match=fault):
         validate_config({**launcher_config(name), **change})
 
 
 @pytest.mark.parametrize("name", KUBERAY)
-def test_kuberay_and_kubernetes_take_the_file(name: str) -> None:
+def test_kuberay_and_kubernetes_accept_the_file(name: str) -> None:
     *others, main = documents(text_of(name))
     made = ray_object(text_of(name))
     assert [problem for one in (main, made) if "ray.io" in one["apiVersion"] for problem in crds.problems(one)] == []
@@ -102,7 +102,7 @@ def test_kuberay_and_kubernetes_take_the_file(name: str) -> None:
         ('sizeLimit: "4Gi"', "sizeLimit: 4GiB", "does not match"),
     ],
 )
-def test_kuberay_refuses_a_wrong_file(old: str, new: str, fault: str) -> None:
+def test_kuberay_refuses_an_invalid_file(old: str, new: str, fault: str) -> None:
     text = text_of("kuberay-rayjob.yaml")
     assert old in text
     assert fault in "\n".join(crds.problems(documents(text.replace(old, new))[-1]))
@@ -116,7 +116,7 @@ def test_kuberay_refuses_a_wrong_file(old: str, new: str, fault: str) -> None:
         ("port: 8265", "port: 8265\n          ports: 1", "not permitted"),
     ],
 )
-def test_kubernetes_refuses_a_wrong_file(old: str, new: str, fault: str) -> None:
+def test_kubernetes_refuses_an_invalid_file(old: str, new: str, fault: str) -> None:
     text = text_of("kuberay-rayjob.yaml")
     assert old in text
     policy = next(one for one in documents(text.replace(old, new)) if one["kind"] == "NetworkPolicy")
@@ -131,7 +131,7 @@ def test_kubernetes_refuses_a_wrong_file(old: str, new: str, fault: str) -> None
         ("onPodConditions", "onPodCondition", "not permitted"),
     ],
 )
-def test_kubernetes_refuses_a_wrong_schedule(old: str, new: str, fault: str) -> None:
+def test_kubernetes_refuses_an_invalid_schedule(old: str, new: str, fault: str) -> None:
     text = text_of("kuberay-cronjob.yaml")
     assert old in text
     assert fault in "\n".join(kubernetes_types.problems(documents(text.replace(old, new))[-1]))
@@ -146,13 +146,13 @@ def test_kubernetes_refuses_a_wrong_schedule(old: str, new: str, fault: str) -> 
         ("mode: token", "mode: tokens", "is not one of"),
     ],
 )
-def test_kuberay_refuses_a_wrong_schedule(old: str, new: str, fault: str) -> None:
+def test_kuberay_refuses_an_invalid_schedule(old: str, new: str, fault: str) -> None:
     text = text_of("kuberay-raycronjob.yaml")
     assert old in text
     assert fault in "\n".join(crds.problems(documents(text.replace(old, new))[-1]))
 
 
-def test_kubernetes_refuses_a_wrong_pod() -> None:
+def test_kubernetes_refuses_an_invalid_pod() -> None:
     wrong: dict[str, Any] = {
         "spec": {"containers": [{"name": "x", "lifecycle": {"preStp": {}}}], "serviceAccountName": 1}
     }
@@ -163,30 +163,30 @@ def test_kubernetes_refuses_a_wrong_pod() -> None:
 
 
 @pytest.mark.parametrize("text", SHELLS)
-def test_every_shell_is_clean(text: str) -> None:
+def test_every_shell_script_passes_shellcheck(text: str) -> None:
     assert run("bash", "-n", given=text).stderr == ""
     checked = run(BIN / "shellcheck", "--severity=style", "-", given=text)
     assert checked.stdout + checked.stderr == ""
 
 
-def test_a_shell_that_is_not_clean_is_found() -> None:
+def test_a_faulty_shell_script_is_found() -> None:
     assert run("bash", "-n", given="if true; then").returncode
     assert "SC2086" in run(BIN / "shellcheck", "-", given="#!/bin/bash\nx=$1\nrm $x\n").stdout
 
 
-def test_docker_takes_the_image_and_copies_what_is_there() -> None:
+def test_the_dockerfile_is_valid_and_copies_existing_files() -> None:
     checked = run(BIN / "hadolint", "--no-color", FOLDER / "Dockerfile")
     assert checked.stdout + checked.stderr == ""
     for sources in re.findall(r"^COPY (?:--\S+ )*(.*) \S+$", text_of("Dockerfile"), re.M):
         assert all((FOLDER.parent / source).exists() for source in sources.split())
 
 
-def test_an_image_that_is_not_clean_is_found() -> None:
+def test_a_faulty_dockerfile_is_found() -> None:
     assert "DL3007" in run(BIN / "hadolint", "-", given="FROM python:latest\n").stdout
 
 
-@pytest.mark.thorough  # some six seconds
-def test_cloudformation_takes_the_roles(tmp_path: Path) -> None:
+@pytest.mark.thorough  # about six seconds
+def test_cloudformation_accepts_the_roles(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(text_of("aws-iam.yaml").replace("ManagedPolicyArns", "PolicyArns"))
     checked = run(BIN / "cfn-lint", "--format", "parseable", FOLDER / "aws-iam.yaml", wrong)

@@ -1,4 +1,4 @@
-"""Grafana's dashboard asks for metrics that are really exported."""
+"""Grafana's dashboard queries only metrics that are exported."""
 
 from __future__ import annotations
 
@@ -22,26 +22,30 @@ from tests.jobs.test_cluster import TOKEN, free_port, two_nodes
 
 DASHBOARD = json.loads((REPO / "clusters" / "grafana" / "raytl.json").read_text())
 _NAME = re.compile(r"ray_raytl_[a-z_]+")
-_NOT_IN_A_CALM_SWEEP = {"ray_raytl_restarts_total", "ray_raytl_pulled_bytes_total", "ray_raytl_cache_misses_total"}
+_NOT_IN_AN_UNDISTURBED_SWEEP = {
+    "ray_raytl_restarts_total",
+    "ray_raytl_pulled_bytes_total",
+    "ray_raytl_cache_misses_total",
+}
 """No worker dies, nothing is in a bucket, and trials, which tell no more than their results, decoded all images before
 the winner's run opens them."""
 
 
-def asked() -> set[str]:
-    """Every metric that a panel or a variable asks for."""
+def queried() -> set[str]:
+    """Return every metric that a panel or a variable queries."""
     return set(_NAME.findall(json.dumps(DASHBOARD)))
 
 
 def exported() -> set[str]:
-    """What METRICS are called where they are scraped."""
+    """Return the names of METRICS as they are scraped."""
     return {f"ray_{name}{'_total' if meaning.kind == 'counter' else ''}" for name, meaning in METRICS.items()}
 
 
 def test_every_metric_has_a_panel_and_every_panel_a_metric() -> None:
-    assert asked() == exported()
+    assert queried() == exported()
 
 
-def test_panels_lie_beside_each_other_and_filter_by_run() -> None:
+def test_panels_do_not_overlap_and_filter_by_run() -> None:
     places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
     assert len(set(places)) == len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
@@ -50,7 +54,7 @@ def test_panels_lie_beside_each_other_and_filter_by_run() -> None:
     assert {tag for query in queries for tag in query.rpartition(" by (")[2].rstrip(")").split(", ")} <= tags
 
 
-def test_it_can_be_copied_beside_ray_s_own() -> None:
+def test_it_can_be_copied_next_to_ray_s_own() -> None:
     from ray.dashboard.modules.metrics import dashboards
 
     own = [json.loads(path.read_text()) for path in Path(dashboards.__file__).parent.glob("*_base.json")]
@@ -59,7 +63,7 @@ def test_it_can_be_copied_beside_ray_s_own() -> None:
 
 
 class _Scrape(threading.Thread):
-    """Reads a metrics port every second until it is told to stop."""
+    """Scrape a metrics port every second until stopped."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
@@ -67,7 +71,7 @@ class _Scrape(threading.Thread):
 
     @property
     def names(self) -> set[str]:
-        """The metrics that were seen."""
+        """Return the metrics seen so far."""
         return {series.partition("{")[0] for series in list(self.series)}
 
     def run(self) -> None:
@@ -95,7 +99,7 @@ EVENTS: list[Event] = [
 
 @pytest.mark.ray
 @pytest.mark.thorough
-def test_ray_s_exporter_has_every_metric_under_the_name_that_the_dashboard_asks_for(tmp_path: Path) -> None:
+def test_ray_s_exporter_has_every_metric_under_the_name_in_the_dashboard(tmp_path: Path) -> None:
     import ray
 
     port, folder = free_port(), tempfile.mkdtemp(prefix="raytl-")  # a short path, for sockets
@@ -109,7 +113,7 @@ def test_ray_s_exporter_has_every_metric_under_the_name_that_the_dashboard_asks_
         for _ in range(60):
             for event in EVENTS:
                 tell(event)
-            if asked() <= scrape.names:
+            if queried() <= scrape.names:
                 break
             scrape.done.wait(1.0)
     finally:
@@ -117,7 +121,7 @@ def test_ray_s_exporter_has_every_metric_under_the_name_that_the_dashboard_asks_
         scrape.join()
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
-    assert asked() <= scrape.names, asked() - scrape.names
+    assert queried() <= scrape.names, queried() - scrape.names
     assert all('run="seen"' in series for series in scrape.series)
 
 
@@ -125,7 +129,7 @@ def test_ray_s_exporter_has_every_metric_under_the_name_that_the_dashboard_asks_
 @pytest.mark.thorough
 @pytest.mark.lengthy
 @pytest.mark.timeout(600)
-def test_a_sweep_and_its_winner_s_run_export_what_the_dashboard_asks_for(
+def test_a_sweep_and_its_winner_s_run_export_what_the_dashboard_queries(
     make_photos: MakePhotos, tmp_path: Path
 ) -> None:
     (tmp_path / "e.yaml").write_text(
@@ -155,7 +159,7 @@ def test_a_sweep_and_its_winner_s_run_export_what_the_dashboard_asks_for(
         assert done.returncode == 0, done.stderr[-3000:]
         scrape.done.set()
         scrape.join()
-    assert asked() - scrape.names <= _NOT_IN_A_CALM_SWEEP, sorted(scrape.series)
+    assert queried() - scrape.names <= _NOT_IN_AN_UNDISTURBED_SWEEP, sorted(scrape.series)
     assert any('run="seen-winner"' in series for series in scrape.series)
     hits = [value for series, value in scrape.series.items() if series.startswith("ray_raytl_cache_hits_total")]
     assert hits and all(value > 0 for value in hits)

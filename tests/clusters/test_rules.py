@@ -1,4 +1,4 @@
-"""What has to be true of every cluster's file; and that each rule sees a file in which it is not."""
+"""Every cluster file follows the rules, and each rule detects a violation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.clusters.files import KUBERAY, LAUNCHER, SCHEDULES, SCRIPTS, STARTERS
 
 ALL = (*LAUNCHER, *KUBERAY, *SCHEDULES[2:], *SCRIPTS, "local.yaml", "aws-iam.yaml", "Dockerfile")
 APPLIES: dict[rules.Rule, tuple[str, ...]] = {
-    rules.says_how: ALL,
+    rules.has_usage: ALL,
     rules.asks_for_a_token: (*STARTERS, *rules.AIRFLOW, "Dockerfile"),
     rules.keeps_the_dashboard_in: STARTERS,
     rules.holds_no_secret: ALL,
@@ -30,9 +30,9 @@ AWS, GCP, JOB, CLUSTER = "aws.yaml", "gcp.yaml", "kuberay-rayjob.yaml", "kuberay
 CRON, RAY_CRON = "kuberay-cronjob.yaml", "kuberay-raycronjob.yaml"
 DAG, SERVICE, TIMER, CRONTAB = "airflow-retrain.py", "retrain.service", "retrain.timer", "retrain.crontab"
 BROKEN: list[tuple[rules.Rule, str, str, str]] = [
-    (rules.says_how, AWS, "# To change:", "# Change:"),
-    (rules.says_how, JOB, "kubectl apply -f clusters/kuberay-rayjob.yaml", "kubectl apply"),
-    (rules.says_how, "slurm.sh", "clusters/slurm.sh train", "x.sh train"),
+    (rules.has_usage, AWS, "# To change:", "# Change:"),
+    (rules.has_usage, JOB, "kubectl apply -f clusters/kuberay-rayjob.yaml", "kubectl apply"),
+    (rules.has_usage, "slurm.sh", "clusters/slurm.sh train", "x.sh train"),
     (rules.asks_for_a_token, AWS, "RAY_AUTH_MODE=token", "RAY_AUTH_MODE=disabled"),
     (rules.asks_for_a_token, GCP, "~/.ray/auth_token: ~/.ray/auth_token", "~/x: ~/x"),
     (rules.asks_for_a_token, AWS, " && chmod 600 ~/.ray/auth_token", ""),
@@ -76,10 +76,10 @@ BROKEN: list[tuple[rules.Rule, str, str, str]] = [
     (rules.jobs_end, JOB, "activeDeadlineSeconds", "backoffLimitX"),
     (rules.jobs_end, JOB, "shutdownAfterJobFinishes: true", "shutdownAfterJobFinishes: false"),
     (rules.jobs_end, JOB, "ttlSecondsAfterFinished: 600", "ttlSecondsAfterFinished: 0"),
-    (rules.says_how, CRON, "kubectl apply -f clusters/kuberay-cronjob.yaml", "kubectl apply"),
-    (rules.says_how, DAG, "# To change:", "# Change:"),
-    (rules.says_how, TIMER, "# To change:", "# Change:"),
-    (rules.says_how, CRONTAB, "clusters/retrain.crontab", "x"),
+    (rules.has_usage, CRON, "kubectl apply -f clusters/kuberay-cronjob.yaml", "kubectl apply"),
+    (rules.has_usage, DAG, "# To change:", "# Change:"),
+    (rules.has_usage, TIMER, "# To change:", "# Change:"),
+    (rules.has_usage, CRONTAB, "clusters/retrain.crontab", "x"),
     (rules.asks_for_a_token, CRON, "mode: token", "mode: disabled"),
     (rules.asks_for_a_token, RAY_CRON, "secretKeyRef", "configMapKeyRef"),
     (rules.asks_for_a_token, DAG, '"RAY_AUTH_MODE": "token"', '"RAY_AUTH_MODE": "disabled"'),
@@ -136,7 +136,7 @@ BROKEN: list[tuple[rules.Rule, str, str, str]] = [
     ("rule", "name"),
     [pytest.param(rule, name, id=f"{rule.__name__}-{name}") for rule, names in APPLIES.items() for name in names],
 )
-def test_every_file_keeps_every_rule_that_is_for_it(rule: rules.Rule, name: str) -> None:
+def test_every_file_follows_its_rules(rule: rules.Rule, name: str) -> None:
     assert list(rule(name, text_of(name))) == []
 
 
@@ -144,11 +144,11 @@ def test_every_file_keeps_every_rule_that_is_for_it(rule: rules.Rule, name: str)
     ("rule", "name", "old", "new"),
     [pytest.param(*row, id=f"{row[0].__name__}-{row[1]}-{i}") for i, row in enumerate(BROKEN)],
 )
-def test_a_file_that_breaks_a_rule_is_found(rule: rules.Rule, name: str, old: str, new: str) -> None:
+def test_a_violation_is_found(rule: rules.Rule, name: str, old: str, new: str) -> None:
     text = text_of(name)
     assert old in text
     assert list(rule(name, text.replace(old, new)))
 
 
-def test_every_rule_is_seen_to_fail() -> None:
+def test_every_rule_has_a_violation() -> None:
     assert {row[0] for row in BROKEN} == set(APPLIES)

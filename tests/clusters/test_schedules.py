@@ -1,4 +1,4 @@
-"""The files that retrain on a schedule, run as far as they can be here: the starter of RayJobs, cron's line, systemd's units."""
+"""The schedule files, run as far as possible here: the starter of RayJobs, the crontab line, the systemd units."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RAYJOBS = "/apis/ray.io/v1/namespaces/raytl/rayjobs"
 
 
 class Kubernetes(BaseHTTPRequestHandler):
-    """Of Kubernetes' API what the starter asks for; `statuses` are those of the RayJob, one a look."""
+    """Serve the part of Kubernetes' API that the starter uses; `statuses` are the RayJob's, one per poll."""
 
     made: dict[str, dict[str, object]]
     statuses: list[dict[str, str]]
@@ -74,7 +74,7 @@ def kubernetes(*statuses: tuple[str, str], **more: object) -> Iterator[tuple[typ
 
 
 def start(address: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The starter's container as Kubernetes runs it."""
+    """Run the starter's container as Kubernetes does."""
     container = templates(CRON)[-1]["spec"]["containers"][0]
     config = next(one for one in documents(CRON) if one["kind"] == "ConfigMap")
     (folder / "rayjob.yaml").write_text(config["data"]["rayjob.yaml"])
@@ -87,7 +87,7 @@ def start(address: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(container["command"], env=given, capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_a_tick_is_a_rayjob_that_belongs_to_its_job_and_ends_as_it_does(tmp_path: Path) -> None:
+def test_a_tick_is_a_rayjob_owned_by_its_job_and_with_its_result(tmp_path: Path) -> None:
     with kubernetes(("Initializing", ""), ("Running", "RUNNING"), ("Complete", "SUCCEEDED")) as (cluster, address):
         ended = start(address, tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -104,19 +104,19 @@ def test_a_tick_is_a_rayjob_that_belongs_to_its_job_and_ends_as_it_does(tmp_path
 @pytest.mark.parametrize(
     "end", [("Failed", "FAILED"), ("ValidationFailed", ""), ("Complete", "STOPPED"), ("Failed", "")]
 )
-def test_a_tick_that_failed_fails_its_job(end: tuple[str, str], tmp_path: Path) -> None:
+def test_a_failed_tick_fails_its_job(end: tuple[str, str], tmp_path: Path) -> None:
     with kubernetes(("Running", "RUNNING"), end) as (_, address):
         ended = start(address, tmp_path)
     assert ended.returncode == 1 and end[0] in ended.stdout
 
 
-def test_a_pod_that_comes_in_the_place_of_another_makes_no_second_rayjob(tmp_path: Path) -> None:
+def test_a_replacement_pod_creates_no_second_rayjob(tmp_path: Path) -> None:
     with kubernetes(("Complete", "SUCCEEDED")) as (cluster, address):
         assert [start(address, tmp_path).returncode for _ in range(2)] == [0, 0]
         assert len(cluster.made) == 1
 
 
-def test_a_rayjob_that_is_refused_or_taken_away_fails_its_job(tmp_path: Path) -> None:
+def test_a_refused_or_deleted_rayjob_fails_its_job(tmp_path: Path) -> None:
     with kubernetes(("Running", "RUNNING"), refuses=403) as (_, address):
         ended = start(address, tmp_path)
     assert ended.returncode == 1 and '"no"' in ended.stderr
@@ -126,7 +126,7 @@ def test_a_rayjob_that_is_refused_or_taken_away_fails_its_job(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("code", "said"), [(0, ""), (1, "what it said\nand why\n"), (2, "what it said\nand why\n")])
-def test_cron_has_something_to_mail_when_a_tick_failed(code: int, said: str, tmp_path: Path) -> None:
+def test_cron_mails_the_output_of_a_failed_tick(code: int, said: str, tmp_path: Path) -> None:
     raytl = tmp_path / "raytl"
     raytl.write_text(f'#!/bin/bash\n[ "$KEY" = value ] || exit 99\necho what it said\necho and why >&2\nexit {code}\n')
     raytl.chmod(0o755)
@@ -141,7 +141,7 @@ def test_cron_has_something_to_mail_when_a_tick_failed(code: int, said: str, tmp
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
-def test_systemd_takes_the_units_and_finds_a_wrong_one(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units_and_refuses_an_invalid_one(tmp_path: Path) -> None:
     for name in ("retrain.service", "retrain.timer"):
         text = (FOLDER / name).read_text().replace("/opt/raytl/.venv/bin/raytl", "/bin/true")
         (tmp_path / name).write_text(text)
@@ -160,7 +160,7 @@ def verified(folder: Path, *names: str) -> str:
     return "\n".join(line for line in (ran.stdout + ran.stderr).decode().splitlines() if str(folder) in line)
 
 
-def test_airflow_asks_the_cluster_and_waits() -> None:
+def test_airflow_submits_to_the_cluster_and_waits() -> None:
     dag, task = schedules.airflow(text_of("airflow-retrain.py"))
     assert (dag["dag_id"], dag["schedule"], task["append_env"]) == ("retrain", "0 6 * * *", True)
     assert schedules.words("airflow-retrain.py", text_of("airflow-retrain.py")) == [

@@ -1,4 +1,4 @@
-"""slurm.sh as Slurm would run it, on one machine that stands for two nodes."""
+"""slurm.sh as Slurm would run it, on one machine that acts as two nodes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def left_over(job: int) -> list[str]:
 
 
 def submitted_without_token(url: str) -> int | None:
-    """What the job server answers to a job from somebody without the token; None as long as it does not answer."""
+    """Return the job server's answer to a job without the token; None while it does not answer."""
     try:
         with urllib.request.urlopen(url, data=b'{"entrypoint": "true"}', timeout=5) as answer:
             return int(answer.status)
@@ -56,7 +56,7 @@ def submitted_without_token(url: str) -> int | None:
         return None
 
 
-def test_a_job_trains_on_its_nodes_takes_nothing_without_its_token_and_leaves_nothing(
+def test_a_job_trains_on_its_nodes_rejects_unauthenticated_requests_and_cleans_up(
     make_photos: MakePhotos, tmp_path: Path
 ) -> None:
     number = slurm.free_job()
@@ -77,7 +77,7 @@ def test_a_job_trains_on_its_nodes_takes_nothing_without_its_token_and_leaves_no
 
 
 @pytest.mark.lengthy
-def test_a_job_whose_time_is_over_goes_back_into_the_queue_and_then_on(make_photos: MakePhotos, tmp_path: Path) -> None:
+def test_a_job_out_of_time_is_requeued_and_resumed(make_photos: MakePhotos, tmp_path: Path) -> None:
     file = experiment(tmp_path, make_photos(12), 400)
     first, second = slurm.free_job(), slurm.free_job()
     job = start(tmp_path / "a", file, first)

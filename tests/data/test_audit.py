@@ -84,7 +84,7 @@ def test_the_second_audit_reads_nothing_and_a_changed_file_is_read_again(
     first = audit(scan(str(photos)), config(photos), PREPROCESS)
     reads: list[str] = []
     real = audit_module.read
-    monkeypatch.setattr(audit_module, "read", lambda path, bound: reads.append(str(path)) or real(path, bound))
+    monkeypatch.setattr(audit_module, "read", lambda path, *rest: reads.append(str(path)) or real(path, *rest))
     assert audit(scan(str(photos)), config(photos), PREPROCESS) == first
     assert reads == []
     changed = photos / "red" / "003.jpg"

@@ -50,7 +50,7 @@ def test_a_bomb_is_told_not_decoded(tmp_path: Path) -> None:
 def test_an_object_that_is_not_there_is_told_as_a_missing_file_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(uri: str, most: int) -> bytes:
+    def missing(uri: str, *_: object) -> bytes:
         raise NotFound(f"{uri}: no such object")
 
     monkeypatch.setattr("raytl.data.decode.fetched", missing)

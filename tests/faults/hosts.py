@@ -1,10 +1,10 @@
-"""Hosts on one machine: network namespaces with addresses of their own on a bridge, whose links can be cut.
+"""Hosts on one machine: network namespaces with their own addresses on a bridge, whose links can be cut.
 
     bridge (10.x.y.1, this machine)
       |- host 0  10.x.y.10
       |- host 1  10.x.y.11 ...
 
-It takes root and `ip` (iproute2). All hosts see the same files, as machines with a shared folder do.
+Requires root and `ip` (iproute2). All hosts see the same files, like machines with a shared file system.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 
 
 def available() -> bool:
-    """True where namespaces can be made: as root, with iproute2."""
+    """Return True if namespaces can be created: as root, with iproute2."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         return False
     name = f"rtl{os.getpid() % 100000}t"
@@ -27,7 +27,7 @@ def available() -> bool:
 
 
 class Hosts:
-    """A bridge and the hosts on it; to be closed."""
+    """A bridge and its hosts; must be closed."""
 
     def __init__(self) -> None:
         number = os.getpid() % 60000
@@ -43,11 +43,11 @@ class Hosts:
 
     @property
     def here(self) -> str:
-        """The address of this machine on the bridge."""
+        """Return the address of this machine on the bridge."""
         return f"{self._net}.1"
 
     def add(self, number: int) -> str:
-        """A host of this number, when there is none yet; its address."""
+        """Create the host of this number if needed; return its address."""
         if number not in self._names:
             name, outer, inner = f"{self._tag}h{number}", self._cable(number), f"{self._tag}i{number}"
             _ip("netns", "add", name)
@@ -61,19 +61,19 @@ class Hosts:
         return f"{self._net}.{10 + number}"
 
     def inside(self, number: int) -> list[str]:
-        """The words before a command that is to run on the host."""
+        """Return the command prefix that runs a command on the host."""
         return ["ip", "netns", "exec", self._names[number]]
 
     def cut(self, number: int) -> None:
-        """Nothing comes to the host and nothing from it, until `heal`."""
+        """Drop all traffic of the host until `heal`."""
         _ip("link", "set", self._cable(number), "nomaster")
 
     def heal(self, number: int) -> None:
-        """The host is reached again."""
+        """Reconnect the host."""
         _ip("link", "set", self._cable(number), "master", self._bridge)
 
     def close(self) -> None:
-        """Remove all of it."""
+        """Remove the hosts and the bridge."""
         for number, name in self._names.items():
             with suppress(subprocess.CalledProcessError):
                 _ip("link", "del", self._cable(number))

@@ -1,4 +1,4 @@
-"""A Ray cluster with a token, one node a host; nodes are killed, drained, cut off and added."""
+"""A Ray cluster with a token, one node per host; nodes can be killed, drained, cut off and added."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
 
 def until(done: Callable[[], Any], what: str, seconds: float = 120) -> Any:
-    """What `done` gives once it gives something; an error that names `what` when it does not in time."""
+    """Return the first true result of `done`; fail with `what` after the timeout."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := done():
@@ -35,7 +35,7 @@ def until(done: Callable[[], Any], what: str, seconds: float = 120) -> Any:
 
 
 class RayNodes:
-    """Host 0 is the head, without CPUs to train on; the others have one each."""
+    """A cluster whose head is host 0, without CPUs; the other hosts have one each."""
 
     def __init__(self, hosts: Hosts, folder: Path) -> None:
         self.hosts, self._folder = hosts, folder
@@ -47,7 +47,7 @@ class RayNodes:
         return f"{self.hosts.add(0)}:{PORT}"
 
     def environment(self, number: int) -> dict[str, str]:
-        """What is set on the host: its own cache, and the token."""
+        """Return the host's environment: its own cache, and the token."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         return kept | {
             "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -62,13 +62,13 @@ class RayNodes:
         }
 
     def cache(self, number: int) -> Path:
-        """The host's own disk for data."""
+        """Return the host's own data directory."""
         place = self._folder / f"cache-{number}"
         place.mkdir(exist_ok=True)
         return place
 
     def start(self, number: int, cpus: int = 1) -> None:
-        """Start the host's Ray node; of host 0, a new cluster."""
+        """Start the host's Ray node; on host 0, a new cluster."""
         address = self.hosts.add(number)
         words = ["--node-ip-address", address, "--block", "--object-store-memory", "80000000"]
         if number == 0:
@@ -85,7 +85,7 @@ class RayNodes:
         until(lambda: self.raylet(number), f"the raylet of host {number}")
 
     def _inside(self, number: int) -> list[str]:
-        """The words before a command on the host, which has a folder of its own where the head has Ray's sockets."""
+        """Return the command prefix for the host, with its own directory in place of the head's Ray sockets."""
         if number == 0:
             return self.hosts.inside(0)
         own = self._folder / f"ray-{number}"
@@ -94,11 +94,11 @@ class RayNodes:
         return [*self.hosts.inside(number), "sh", "-c", mount, str(own), self._scratch]
 
     def raylet(self, number: int) -> psutil.Process | None:
-        """The node's main process."""
+        """Return the node's main process."""
         return next((p for p in self.processes(number) if Path((p.cmdline() or [""])[0]).name == "raylet"), None)
 
     def processes(self, number: int) -> list[psutil.Process]:
-        """Everything that runs on the host because of its Ray node."""
+        """Return all processes of the host's Ray node."""
         process = self._processes.get(number)
         if process is None:
             return []
@@ -108,19 +108,19 @@ class RayNodes:
         return []
 
     def workers(self) -> list[psutil.Process]:
-        """The train workers of all hosts, without their loader processes."""
+        """Return the train workers of all hosts, without their loader processes."""
         found = [p for number in list(self._processes) for p in self.processes(number) if _name(p) == "RayTrainWorker"]
         pids = {p.pid for p in found}
         return [p for p in found if p.ppid() not in pids]
 
     def kill_raylet(self, number: int) -> None:
-        """kill -9 of the node's main process, as when a machine goes; what is left of the node ends."""
+        """Kill the node's main process with SIGKILL, as if the machine failed; the rest of the node exits."""
         raylet: psutil.Process = until(lambda: self.raylet(number), f"the raylet of host {number}")
         raylet.kill()
         self.stop(number)
 
     def supervise(self, *numbers: int) -> None:
-        """See to it that these hosts are in the cluster, as systemd or a kubelet would: what ended is started again."""
+        """Keep these hosts in the cluster, as systemd or a kubelet would: restart exited nodes."""
 
         def there() -> bool:
             self.keep(*numbers)
@@ -129,7 +129,7 @@ class RayNodes:
         until(there, f"hosts {numbers} in the cluster", 180)
 
     def keep(self, *numbers: int) -> None:
-        """Start the nodes of these hosts again where they ended: one that was cut off hears late that it is given up."""
+        """Restart the exited nodes of these hosts: a node that was cut off learns late that it was declared dead."""
         for number in numbers:
             process = self._processes.get(number)
             if process is None or process.poll() is not None:
@@ -137,7 +137,7 @@ class RayNodes:
                 self.start(number)
 
     def stop(self, number: int) -> None:
-        """End the host's node and all that belongs to it."""
+        """Stop the host's node and all its processes."""
         process = self._processes.pop(number, None)
         if process is None:
             return
@@ -159,7 +159,7 @@ class RayNodes:
         return subprocess.Popen([*self._inside(number), *command], env=self.environment(number), **options)
 
     def ask(self, code: str) -> str:
-        """What Python `code` prints on the head, joined to the cluster as `ray`."""
+        """Run Python `code` on the head, connected to the cluster as `ray`; return its output."""
         program = (
             f"import ray, logging; ray.init({self.address!r}, logging_level=logging.ERROR, log_to_driver=False); {code}"
         )
@@ -175,11 +175,11 @@ class RayNodes:
         return done.stdout.strip()
 
     def alive(self) -> set[str]:
-        """The addresses of the nodes that the cluster has."""
+        """Return the addresses of the cluster's nodes."""
         return set(self.ask("print(*[n['NodeManagerAddress'] for n in ray.nodes() if n['Alive']])").split())
 
     def drain(self, number: int, seconds: int) -> None:
-        """Give notice that the node will be taken away."""
+        """Send a preemption notice for the node."""
         address = self.hosts.add(number)
         code = f"print(next(n['NodeID'] for n in ray.nodes() if n['Alive'] and n['NodeManagerAddress'] == {address!r}))"
         words = ["drain-node", "--address", self.address, "--node-id", self.ask(code)]
@@ -190,7 +190,7 @@ class RayNodes:
         assert done.returncode == 0, out.decode()
 
     def close(self) -> None:
-        """End all nodes."""
+        """Stop all nodes."""
         for number in sorted(self._processes, reverse=True):
             self.stop(number)
 
@@ -202,7 +202,7 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _name(process: psutil.Process) -> str:
-    """`RayTrainWorker` of `ray::RayTrainWorker.run`."""
+    """Return `RayTrainWorker` of `ray::RayTrainWorker.run`."""
     with suppress(psutil.NoSuchProcess):
         words = process.cmdline()
         return words[0].removeprefix("ray::").split(".")[0].split("(")[0] if words else ""

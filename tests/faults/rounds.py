@@ -1,4 +1,4 @@
-"""One run of `raytl train` on a cluster, watched from outside while faults come upon it."""
+"""One run of `raytl train` on a cluster, monitored from outside during injected faults."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.faults.ray_nodes import RayNodes, until
 
 STEPS = 16
 Position = tuple[int, int]
-"""Epoch (one-based) and steps of it that are done."""
+"""The epoch (one-based) and its completed steps."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """A fault and what came of it: where training stood, where it went on (None where it never stopped), and how long
-    it was until more was stored than before."""
+    """A fault and its outcome: the stored position, the resumed position (None if training never stopped), and the seconds
+    until the next checkpoint."""
 
     kind: str
     number: int
@@ -38,7 +38,7 @@ class Round:
     seconds: float
 
     def write(self, path: Path) -> None:
-        """Add the round to the log of all."""
+        """Append the round to the log."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             file.write(json.dumps(asdict(self)) + "\n")
@@ -46,7 +46,7 @@ class Round:
 
 @dataclass
 class Run:
-    """The command, run and run again until it ends."""
+    """The command, restarted until it finishes."""
 
     nodes: RayNodes
     experiment: Path
@@ -56,7 +56,7 @@ class Run:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Give the command, as the user would again."""
+        """Start the command, as the user would."""
         words = [f"--set={text}" for text in (f"compute.cluster={self.nodes.address}", *self.overrides)]
         command = [sys.executable, "-m", "raytl", "train", str(self.experiment), *words]
         self.process = self.nodes.on(0, *command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
@@ -70,17 +70,17 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """True when the command is not running."""
+        """Return True if the command is not running."""
         return self.process is None or self.process.poll() is not None
 
     @property
     def finished(self) -> bool:
-        """True when the run is whole."""
+        """Return True if the run is complete."""
         return self.folder.manifest.exists()
 
     def stored(self) -> Position:
-        """What the last checkpoint holds."""
-        for _ in range(50):  # it may be replaced while it is read
+        """Return the position of the last checkpoint."""
+        for _ in range(50):  # it may be replaced during the read
             try:
                 found = json.loads((self.folder.last / "state.json").read_bytes())["progress"]
                 return found["epoch"] + 1, found["step"]
@@ -89,13 +89,13 @@ class Run:
         return 1, 0
 
     def resumptions(self) -> list[Position]:
-        """Where training went on, each time that it did."""
+        """Return the positions from which training resumed."""
         pattern = re.compile(r"going on from the last checkpoint: epoch (\d+)(?:, step (\d+))?")
         found = [pattern.search(line) for line in list(self.lines)]
         return [(int(m[1]), int(m[2]) - 1 if m[2] else 0) for m in found if m]
 
     def moves_on(self, after: Position, seconds: float = 300) -> bool:
-        """Wait until more than `after` is stored, or the run is whole; the command is given again where it ended."""
+        """Wait for a checkpoint beyond `after`, or the end of the run; restart the command if it exited."""
 
         def on() -> bool:
             self.again()
@@ -105,25 +105,25 @@ class Run:
         return True
 
     def again(self) -> None:
-        """Give the command again where it ended before the run was whole, on the two nodes that it is to have."""
+        """Restart the command if it exited before the run was complete, on its two nodes."""
         self.nodes.keep(1, 2)
         if self.ended and not self.finished:
             self.start()
 
     def went_on(self, resumptions: int) -> bool:
-        """True once training went on more often than `resumptions` times, or is over."""
+        """Return True once training resumed more than `resumptions` times, or is done."""
         self.again()
         return self.finished or len(self.resumptions()) > resumptions
 
     def kill(self) -> None:
-        """kill -9 of the command."""
+        """Kill the command with SIGKILL."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
         self.process = None
 
     def end(self, seconds: float = 300) -> None:
-        """Wait for the end of the run, and of the command, which is given again where it was killed."""
+        """Wait for the end of the run and of the command, which is restarted if it was killed."""
         self.moves_on((10**6, 0), seconds)
         if self.process is None:
             self.start()
@@ -131,24 +131,24 @@ class Run:
         assert self.process.wait(60) == 0, self.lines[-8:]
 
     def close(self) -> None:
-        """Stop the command where it still runs."""
+        """Stop the command if it still runs."""
         if self.process is not None and self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
 def outcome(folder: RunFolder) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
-    """The run's metrics without clocks, and its best weights."""
+    """Return the run's metrics without durations, and its best weights."""
     keys = ("epoch", "stage", "best", "train/loss", "val/accuracy", "val/balanced_accuracy", "val/log_loss")
     rows = [{key: record[key] for key in keys} for record in journal.read(folder.metrics)]
     return rows, load_file(folder.best / "model.safetensors")
 
 
 def waited(seconds: float) -> None:
-    """Let so much time go by."""
+    """Wait for so many seconds."""
     threading.Event().wait(seconds)
 
 
 def clock() -> float:
-    """Seconds, for differences."""
+    """Return a monotonic time in seconds."""
     return time.monotonic()

@@ -1,4 +1,4 @@
-"""A disk that refuses: one sentence that names the file, and nothing half-written (issue 16, section 7)."""
+"""Disk errors: one sentence that names the file, and no partial files."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from tests.registry.conftest import about
 
 LIMIT = 200_000
 BIG = bytes(2 * LIMIT)
-TOO_LARGE = "the file is larger than this system allows"
+TOO_LARGE = "the file exceeds this system's size limit"
 
 
 @contextmanager
 def small_files(limit: int = LIMIT) -> Iterator[None]:
-    """Inside, no file of this process grows beyond `limit` bytes: the kernel refuses with EFBIG, in mid-write."""
+    """Limit the files of this process to `limit` bytes: the kernel fails a write with EFBIG midway."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -65,40 +65,40 @@ def names(folder: Path) -> list[str]:
         (errno.ENOSPC, "a/b: the disk is full; expected 1,024 bytes free. Free some space"),
         (
             errno.EDQUOT,
-            "a/b: the disk quota of this user is used up; expected 1,024 bytes left in it. Free some space, or ask for a "
+            "a/b: this user's disk quota is exhausted; expected 1,024 bytes left in the quota. Free some space, or request a "
             "larger quota",
         ),
         (
             errno.EFBIG,
-            "a/b: the file is larger than this system allows; expected a limit that leaves 1,024 bytes. Raise the limit "
-            "(`ulimit -f`), or use a file system that holds larger files",
+            "a/b: the file exceeds this system's size limit; expected a limit that allows 1,024 bytes. Raise the limit "
+            "(`ulimit -f`), or use a file system for larger files",
         ),
         (
             errno.EROFS,
-            "a/b: the file system is read-only; expected one that can be written. Name another folder, or mount it writable",
+            "a/b: the file system is read-only; expected a writable one. Use another folder, or mount it writable",
         ),
         (
             errno.EACCES,
-            "a/b: permission denied; expected a file that this user may read and write. Change its mode or its owner",
+            "a/b: permission denied; expected a file that this user can read and write. Change its permissions or owner",
         ),
     ],
 )
-def test_each_refusal_has_a_sentence_of_its_own(number: int, sentence: str) -> None:
-    said = disk_error(OSError(number, os.strerror(number)), "a/b", 1024)
-    assert str(said) == f"{sentence} and run the same command again."
-    assert isinstance(said, StoreError)
-    assert said.exit_code == 1
+def test_each_disk_fault_has_its_own_sentence(number: int, sentence: str) -> None:
+    error = disk_error(OSError(number, os.strerror(number)), "a/b", 1024)
+    assert str(error) == f"{sentence} and run the same command again."
+    assert isinstance(error, StoreError)
+    assert error.exit_code == 1
 
 
-def test_without_a_size_the_sentence_has_none() -> None:
-    said = disk_error(OSError(errno.ENOSPC, "x"), "a/b")
-    assert str(said).startswith("a/b: the disk is full; expected enough space free. ")
+def test_without_a_size_the_sentence_names_none() -> None:
+    error = disk_error(OSError(errno.ENOSPC, "x"), "a/b")
+    assert str(error).startswith("a/b: the disk is full; expected enough space free. ")
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        OSError("[Errno 28] Error writing bytes to file"),  # a number that is only in the text
+        OSError("[Errno 28] Error writing bytes to file"),  # the number is only in the text
         RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
         shutil.Error([("a/s", "b/t", "[Errno 28] No space left on device: 'a/s' -> 'b/t'")]),
         RuntimeError("(sqlite3.OperationalError) database or disk is full"),
@@ -106,11 +106,11 @@ def test_without_a_size_the_sentence_has_none() -> None:
     ],
     ids=["OSError", "Rust", "shutil", "SQLite", "tempfile"],
 )
-def test_a_full_disk_is_known_though_a_library_hides_the_number(error: Exception) -> None:
+def test_a_full_disk_is_recognized_without_an_error_number(error: Exception) -> None:
     assert "the disk is full" in str(disk_error(error))
 
 
-def test_of_a_copy_the_target_is_named_and_of_an_unreadable_source_the_source() -> None:
+def test_a_failed_copy_names_the_target_or_the_unreadable_source() -> None:
     full = OSError(errno.ENOSPC, "x", "source/a", None, "target/b")
     assert str(disk_error(full)).startswith("target/b: the disk is full")
     assert str(disk_error(full, "target/final")).startswith("target/final: the disk is full")
@@ -129,10 +129,10 @@ def test_other_errors_are_left_alone(error: Exception) -> None:
         raise error
 
 
-def test_the_error_survives_the_way_from_a_worker() -> None:
-    said = disk_error(OSError(errno.ENOSPC, "x"), "a/b")
-    again = pickle.loads(pickle.dumps(said))
-    assert (type(again), str(again)) == (DiskError, str(said))
+def test_the_error_survives_pickling_from_a_worker() -> None:
+    error = disk_error(OSError(errno.ENOSPC, "x"), "a/b")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (DiskError, str(error))
 
 
 def _checkpoint() -> Checkpoint:
@@ -192,13 +192,13 @@ WRITES: dict[str, tuple[Step, Step, list[str]]] = {
 
 
 def held_copy(source: Path, target: Path) -> None:
-    """`held_as` where the file system knows no links."""
+    """Run `held_as` on a file system without links."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "link", refuse_link)
         try:
             held_as(source, target)
         except DiskError:
-            shutil.rmtree(target)  # as the uploader does
+            shutil.rmtree(target)  # like the uploader
             raise
 
 
@@ -207,7 +207,7 @@ def refuse_link(*_: object) -> None:
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_a_write_that_the_disk_refuses_is_one_sentence_and_leaves_nothing(what: str, tmp_path: Path) -> None:
+def test_a_failed_write_is_one_sentence_and_leaves_no_partial_file(what: str, tmp_path: Path) -> None:
     prepare, write, left = WRITES[what]
     prepare(tmp_path)
     with pytest.raises(DiskError, match=f"^[^\n]*: {TOO_LARGE}; expected [^\n]*\\.$"), small_files():
@@ -216,7 +216,7 @@ def test_a_write_that_the_disk_refuses_is_one_sentence_and_leaves_nothing(what: 
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "report"])
-def test_the_old_one_stays_whole_where_the_new_one_finds_no_space(what: str, tmp_path: Path) -> None:
+def test_the_old_file_stays_intact_if_the_new_one_does_not_fit(what: str, tmp_path: Path) -> None:
     if what == "report":
         atomic.write_json(tmp_path / "report.json", {"a": 1})
     else:
@@ -233,7 +233,7 @@ def test_the_old_one_stays_whole_where_the_new_one_finds_no_space(what: str, tmp
         assert found.progress.step == 7
 
 
-def test_a_line_that_does_not_fit_is_taken_out_of_the_journal_and_never_lost_silently(tmp_path: Path) -> None:
+def test_a_line_that_does_not_fit_is_removed_from_the_journal_with_an_error(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     journal.append(path, {"epoch": 1})
     before = path.read_bytes()
@@ -244,7 +244,7 @@ def test_a_line_that_does_not_fit_is_taken_out_of_the_journal_and_never_lost_sil
     assert journal.read(path) == [{"epoch": 1}, {"epoch": 2}]
 
 
-def test_a_study_that_found_no_space_goes_on_from_its_last_whole_line(tmp_path: Path) -> None:
+def test_a_study_without_space_resumes_from_its_last_complete_line(tmp_path: Path) -> None:
     storage: Any = open_storage(tmp_path, SearchConfig())
     storage._backend.append_logs([{"op": 1}])
     with pytest.raises(DiskError, match=rf"study.log: {TOO_LARGE}"), small_files():
@@ -253,7 +253,7 @@ def test_a_study_that_found_no_space_goes_on_from_its_last_whole_line(tmp_path: 
     assert list(storage._backend.read_logs(0)) == [{"op": 1}, {"op": 2}]
 
 
-def test_a_study_whose_last_line_a_death_tore_goes_on(tmp_path: Path) -> None:
+def test_a_study_with_a_torn_last_line_resumes(tmp_path: Path) -> None:
     storage: Any = open_storage(tmp_path, SearchConfig())
     storage._backend.append_logs([{"op": 1}])
     with (tmp_path / "study.log").open("a") as file:
@@ -262,7 +262,7 @@ def test_a_study_whose_last_line_a_death_tore_goes_on(tmp_path: Path) -> None:
     assert list(storage._backend.read_logs(0)) == [{"op": 1}, {"op": 3}]
 
 
-def test_a_log_that_finds_no_space_says_so_once_and_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_without_space_warns_once_and_fails_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with log_to(Path("/dev/full"), "r"):
         for _ in range(3):
             logging.getLogger("raytl").info("a line")
@@ -272,7 +272,7 @@ def test_a_log_that_finds_no_space_says_so_once_and_ends_nothing(capsys: pytest.
     assert err.endswith("Until then the log lacks lines.\n")
 
 
-def test_a_worker_whose_disk_is_full_ends_the_run_with_that_sentence() -> None:
+def test_a_full_disk_of_a_worker_ends_the_run_with_that_sentence() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "/data/x")
     found = decide([EndedAttempt("failure", "x", 1, (error,))], ComputeConfig())
     assert isinstance(found, GiveUp)
@@ -280,7 +280,7 @@ def test_a_worker_whose_disk_is_full_ends_the_run_with_that_sentence() -> None:
     assert str(found.error).startswith("/data/x: the disk is full")
 
 
-def test_a_command_ends_with_the_sentence_of_an_error_that_got_through(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_ends_with_the_sentence_of_an_untranslated_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail_with(RuntimeError("I/O error: No space left on device (os error 28)")) == 1
     err = capsys.readouterr().err
     assert err == (
@@ -289,7 +289,7 @@ def test_a_command_ends_with_the_sentence_of_an_error_that_got_through(capsys: p
     )
 
 
-def test_an_unforeseen_error_is_told_though_its_traceback_finds_no_space(
+def test_an_unexpected_error_is_reported_even_if_its_traceback_does_not_fit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/dev/null/none")

@@ -1,7 +1,7 @@
-"""Faults at random moments, on hosts of their own: a run ends as an undisturbed one, whatever happens to it.
+"""Faults at random moments on separate hosts: every run ends like an undisturbed one.
 
 `RAYTL_FAULT_ROUNDS` faults of each kind (2 by default; 20 make the table of experiments/LOG.md), several in one run, at
-moments from a fixed seed. Each is added to build/faults/rounds.jsonl.
+moments from a fixed seed. Each is appended to build/faults/rounds.jsonl.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def nodes(folder: Path) -> Iterator[RayNodes]:
-    """A head without CPUs and two nodes with one each."""
+    """Start a head without CPUs and two nodes with one each."""
     net = hosts.Hosts()
     cluster = RayNodes(net, folder)
     try:
@@ -59,7 +59,7 @@ def nodes(folder: Path) -> Iterator[RayNodes]:
 
 @pytest.fixture(scope="module")
 def experiment(folder: Path) -> Path:
-    """Noisy squares of three colours, and a small network with BatchNorm, of which two stages learn."""
+    """Create noisy squares of three colors, and a small network with BatchNorm and two trainable stages."""
     rng = np.random.default_rng(0)
     for label in range(3):
         (folder / "photos" / f"c{label}").mkdir(parents=True)
@@ -80,7 +80,7 @@ def experiment(folder: Path) -> Path:
 
 
 class Bench:
-    """The cluster, its undisturbed runs, and the faulty ones of one kind after the other."""
+    """The cluster, its undisturbed runs, and the runs with faults."""
 
     def __init__(self, nodes: RayNodes, experiment: Path, folder: Path) -> None:
         self.nodes, self.experiment, self.folder = nodes, experiment, folder
@@ -107,7 +107,7 @@ Fault = Callable[[RayNodes, Run, random.Random], None]
 
 
 class RunOver(Exception):
-    """The run was whole before the fault came."""
+    """The run was complete before the fault occurred."""
 
 
 def a_worker(nodes: RayNodes, run: Run, rng: random.Random) -> psutil.Process:
@@ -173,7 +173,7 @@ def stop_a_worker_for_a_while(nodes: RayNodes, run: Run, rng: random.Random) -> 
     assert len(run.resumptions()) == before, "a slow worker is waited for"
 
 
-# Ray takes the head's node for a driver that can see the head's processes, as all of these hosts can: the host is named.
+# A driver that sees the head's processes, as on all these hosts, would join the head's node: name the host.
 FILL = """
 import logging, time, numpy, ray
 ray.init({address!r}, _node_ip_address={host!r}, logging_level=logging.ERROR, log_to_driver=False)
@@ -184,7 +184,7 @@ time.sleep(60)
 
 
 def fill_the_object_store(nodes: RayNodes, run: Run, rng: random.Random) -> None:
-    """1.3 GB of objects that are held, in a store of 80 MB, and a worker killed while it is so."""
+    """Fill a store of 80 MB with 1.3 GB of objects and kill a worker meanwhile."""
     number, before = rng.choice((1, 2)), len(run.resumptions())
     words = (sys.executable, "-c", FILL.format(address=nodes.address, host=nodes.hosts.add(number)))
     with nodes.on(number, *words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as filler:
@@ -201,7 +201,7 @@ def fill_the_object_store(nodes: RayNodes, run: Run, rng: random.Random) -> None
 
 
 def fill_the_cache_disk(nodes: RayNodes, run: Run, rng: random.Random) -> None:
-    """A node's cache lies on a disk of 4 MB that is full when the next worker there opens its images."""
+    """Put a node's cache on a disk of 4 MB that is full when the next worker opens its images."""
     number = rng.choice((1, 2))
     disk = nodes.cache(number)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
@@ -230,7 +230,7 @@ MAY_PASS = (stop_a_worker_for_a_while, cut_a_host_off)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_ends_as_an_undisturbed_one(bench: Bench, kind: str) -> None:
+def test_a_run_ends_like_an_undisturbed_one(bench: Bench, kind: str) -> None:
     fault, rng, done, runs = KINDS[kind], random.Random(kind), 0, 0
     whole = outcome(bench.undisturbed())
     while done < ROUNDS:
@@ -251,7 +251,7 @@ def test_a_run_ends_as_an_undisturbed_one(bench: Bench, kind: str) -> None:
 
 
 def strike(bench: Bench, run: Run, kind: str, fault: Fault, rng: random.Random, number: int) -> bool:
-    """One fault at a random moment, and the way back; False where the run was over before it came."""
+    """Inject one fault at a random moment and recover; return False if the run ended before."""
     waited(rng.uniform(0, 2))
     if run.finished:
         return False
@@ -270,7 +270,7 @@ def strike(bench: Bench, run: Run, kind: str, fault: Fault, rng: random.Random, 
 
 
 def assert_whole(bench: Bench, run: Run) -> None:
-    """Every epoch once, nothing half-written, no process and no reservation left."""
+    """Check that every epoch is there once, and no partial file, process or reservation is left."""
     assert [record["epoch"] for record in journal.read(run.folder.metrics)] == list(range(1, EPOCHS + 1))
     assert not run.folder.verify()
     left = [path.name for path in run.folder.root.iterdir() if path.name.startswith(".") and "tmp" in path.name]
@@ -281,8 +281,8 @@ def assert_whole(bench: Bench, run: Run) -> None:
     until(lambda: bench.nodes.ask(code) == "0", "no reservation left", 60)
 
 
-def test_a_node_that_is_added_is_used_and_one_that_leaves_is_left(bench: Bench) -> None:
-    """With the head alone learning, another number of workers gives the same sums in another order."""
+def test_an_added_node_is_used_and_a_drained_one_is_left(bench: Bench) -> None:
+    """Check that another number of workers gives the same sums in another order, with only the head trainable."""
     elastic = ("transfer.unfreeze=0", "compute.workers={min: 2, max: 3}", "train.epochs=200")
     reference, _ = outcome(bench.undisturbed("transfer.unfreeze=0", "train.epochs=200"))
     rng, done, runs = random.Random("elastic"), 0, 0
@@ -306,7 +306,7 @@ def test_a_node_that_is_added_is_used_and_one_that_leaves_is_left(bench: Bench) 
 
 
 def grow_and_shrink(bench: Bench, run: Run, rng: random.Random, number: int) -> bool:
-    """A node is added, and taken away again; False where the run was over before."""
+    """Add a node and drain it; return False if the run ended before."""
 
     def add() -> None:
         waited(rng.uniform(0, 2))
@@ -323,7 +323,7 @@ def grow_and_shrink(bench: Bench, run: Run, rng: random.Random, number: int) -> 
 
 
 def resized(bench: Bench, run: Run, kind: str, workers: int, fault: Callable[[], None], number: int) -> bool:
-    """The fault, after which training goes on with so many workers; False where the run was over before."""
+    """Inject the fault, after which training resumes with so many workers; return False if the run ended before."""
     stored, before, began = run.stored(), len(run.resumptions()), clock()
     fault()
     until(lambda: run.finished or len(run.resumptions()) > before, kind, 120)

@@ -96,7 +96,7 @@ def two_nodes(more: Mapping[str, str] | None = None, *words: str) -> Iterator[tu
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The URL of the job server of two nodes."""
+    """Yield the job server's URL of a cluster of two nodes."""
     with two_nodes() as (url, _):
         yield url
 

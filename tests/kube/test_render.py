@@ -63,7 +63,7 @@ def test_other_clusters_follow_the_rules_too(cluster: ClusterSpec) -> None:
     others += [main] if main["kind"] == "CronJob" else []
     assert [problem for document in others for problem in kubernetes_types.problems(document)] == []
     name = f"kuberay-{cluster.kind}.yaml"
-    exempt = {rules.says_how} | (set() if cluster.spot else {rules.heads_stay})
+    exempt = {rules.has_usage} | (set() if cluster.spot else {rules.heads_stay})
     for rule, names in APPLIES.items():
         if name in names and rule not in exempt:
             assert list(rule(name, text)) == []

@@ -20,6 +20,7 @@ from raytl.data.manifest import Sample, dataset_digest
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.data.transforms import Preprocess
 from raytl.evaluation import record, stored
+from raytl.evaluation.outcomes import OUTCOME_FORMAT
 from raytl.evaluation.report import as_json
 from raytl.models import card, probe
 from raytl.registry.registry import Registry
@@ -29,6 +30,7 @@ from raytl.retrain.page.registry import registry_page
 from raytl.retrain.policy import Search
 from raytl.retrain.split_file import Memory
 from raytl.retrain.ticks import Tick, all_ticks, begun, last_tick
+from raytl.run import failure as failures
 from raytl.run import journal, ledger, whole
 from raytl.run.folder import RunFolder
 from raytl.run.mirror import Mirror
@@ -155,6 +157,8 @@ RUNS = [
     Stored("run.ledger:LOOK_FORMAT", lines(*(asdict(ledger.LedgerEntry(n, "me", "2026", ABC)) for n in (1, 2))),
            at("test_ledger.jsonl", lambda folder: encode([asdict(x) for x in ledger.looks(RunFolder(folder))])),
            "test_ledger.jsonl"),
+    Stored("run.failure:FAILURE_FORMAT", encode({"when": "2026", "error": "DataError", "text": "x"}, 2),
+           by_path("failure.json", failures.FAILURE_FORMAT), "failure.json"),
     Stored("run.journal:RECORD_FORMAT", lines({"epoch": 1}, {"epoch": 2}), at("journal.jsonl", _journal), "journal.jsonl"),
     Stored("run.epochs:EPOCH_FORMAT",
            lines(*({"epoch": n, "stage": "head", "best": n == 1, "train/seconds": 1.5, **METRICS} for n in (1, 2))),
@@ -179,6 +183,9 @@ RUNS = [
            "classes.json"),
     Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2),
            at("report.json", lambda folder: encode(as_json(stored.stored(folder)))), "report.json"),
+    Stored("evaluation.outcomes:OUTCOME_FORMAT",
+           lines(*({"key": s.key, "true": "red", "predicted": "blue", "probability": 0.5} for s in SAMPLES)),
+           lambda content, _: list(OUTCOME_FORMAT.lines(content, "outcomes.jsonl")), "outcomes.jsonl"),
     Stored("data.samples:SAMPLE_FORMAT", lines(*(sample.record() for sample in SAMPLES)), at("samples.jsonl", _evaluated),
            "{folder}"),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from raytl.kube.cluster_spec import ClusterSpec, Kind
 from raytl.kube.render import render
-from raytl.redaction import is_secret_name, secret_values, starred
+from raytl.redaction import is_secret_name, masked, secret_values
 
 S = "S3cr3t"
 
@@ -161,22 +161,22 @@ INNOCENT = [
 @pytest.mark.parametrize("text", [*USERINFO, *ODD_PASSWORDS, *TOKENS_AS_USERS, *QUERIES, *PAIRS, *WEBHOOKS])
 @pytest.mark.parametrize("around", ["{}", "cannot reach '{}': refused", "({}, 3)", "a {} b", "first\n{}\nlast"])
 def test_a_secret_is_starred_wherever_it_stands(text: str, around: str) -> None:
-    found = starred(around.format(text))
+    found = masked(around.format(text))
     assert S not in found and "***" in found
-    assert starred(found) == found
+    assert masked(found) == found
     if around.startswith(("cannot", "first")):
         assert found.startswith(around.partition("{}")[0]) and found.endswith(around.partition("}")[2].lstrip("'"))
 
 
 @pytest.mark.parametrize("text", INNOCENT)
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert starred(text) == text
+    assert masked(text) == text
 
 
 @pytest.mark.parametrize("kind", ["rayjob", "raycluster", "cronjob", "raycronjob"])
 def test_a_cluster_s_file_stays(kind: Kind) -> None:
     text = render(ClusterSpec(kind=kind))
-    assert starred(text) == text
+    assert masked(text) == text
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_cluster_s_file_stays(kind: Kind) -> None:
     ],
 )
 def test_all_but_the_secret_is_still_told(text: str, found: str) -> None:
-    assert starred(text) == found
+    assert masked(text) == found
 
 
 @pytest.mark.parametrize(
@@ -260,11 +260,11 @@ def test_secrets_of_the_environment_are_starred_in_each_spelling() -> None:
     environment = {"A_TOKEN": "pass/wörd 1", "PROXY": "http://me:longenough1@proxy", "B_KEY": "-----\nMIIEvQIBADANBg\n"}
     values = secret_values(environment)
     text = "pass/wörd 1, pass%2Fw%C3%B6rd%201, longenough1, MIIEvQIBADANBg"
-    assert starred(text, values) == "***, ***, ***, ***"
+    assert masked(text, values) == "***, ***, ***, ***"
 
 
 def test_the_longest_secret_is_starred_where_one_begins_like_another() -> None:
-    assert starred("abcdefgh-ijkl", ("abcdefgh", "abcdefgh-ijkl")) == "***"
+    assert masked("abcdefgh-ijkl", ("abcdefgh", "abcdefgh-ijkl")) == "***"
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_the_longest_secret_is_starred_where_one_begins_like_another() -> None:
 def test_a_long_text_costs_time_in_proportion(part: str) -> None:
     """With a rule of quadratic cost, this takes minutes."""
     text = "//=@" + part * (400_000 // len(part))
-    assert len(starred(text)) <= len(text) + len(text) // 2
+    assert len(masked(text)) <= len(text) + len(text) // 2
 
 
 def test_folders_of_the_shell_and_paths_that_are_here_are_no_secrets(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_folders_of_the_shell_and_paths_that_are_here_are_no_secrets(tmp_path: P
     ],
 )
 def test_mistyped_addresses_and_issued_tokens_are_starred(text: str) -> None:
-    assert S not in starred(text)
+    assert S not in masked(text)
 
 
 @pytest.mark.parametrize(
@@ -326,4 +326,4 @@ def test_mistyped_addresses_and_issued_tokens_are_starred(text: str) -> None:
     ["s3:/bucket/me@home/x", "https:/host:9000/me@home", "C:\\me@work", "hf_hub", "hf_resnet50_flowers_2026", "ghp_x"],
 )
 def test_what_looks_like_them_is_left(text: str) -> None:
-    assert starred(text) == text
+    assert masked(text) == text

@@ -65,7 +65,7 @@ def test_a_run_keeps_no_secret(
 
 
 def test_a_job_holds_no_secret(raytl: Raytl, tiny: Path, tmp_path: Path) -> None:  # noqa: F811
-    far = ("--set", "data.uri=s3://b/d", "--set", "storage.uri=s3://b/r", "--code", "code")
+    far = ("--set", "data.uri=s3://b/d", "--set", "storage.uri=s3://b/r", "--code", "checkout")
     for verb in ("train", "tune", "evaluate"):
         for more in ((), ("--json",)):
             done = raytl("submit", verb, tiny, *far, "--dry-run", *more)

@@ -1,9 +1,9 @@
-"""OpenStack Swift with its S3 face, run as itself: every server a process, and memcached; one replica, in one folder.
+"""OpenStack Swift with its S3 API: one process per server, and memcached; one replica, in one directory.
 
-    python -m tests.servers.swift start FOLDER    prints what a shell needs to use it
+    python -m tests.servers.swift start FOLDER    prints the environment for a shell
     python -m tests.servers.swift stop FOLDER
 
-The packages come by `tests/servers/install-swift.sh`; their /etc/swift/swift.conf is used as it is.
+`tests/servers/install-swift.sh` installs the packages; their /etc/swift/swift.conf is used unchanged.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ pipeline = {name}-server
 [app:{name}-server]
 use = egg:swift#{name}
 """
-# The order of Swift's own sample, with s3api where its documentation puts it, and no rate limits.
+# The order of Swift's sample configuration, with s3api at its documented place and without rate limits.
 _PROXY = """\
 [pipeline:main]
 pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-logging proxy-server
@@ -80,19 +80,19 @@ _FILTERS = (
 
 
 class SwiftMissing(Exception):
-    """Swift cannot be run here; the text says why, and what to do."""
+    """Swift cannot run here; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Swift:
-    """A running Swift: where it is, and the processes it is made of."""
+    """A running Swift: its address and its processes."""
 
     endpoint: str
     pids: tuple[int, ...]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What boto3 needs to know."""
+        """Return the arguments for boto3."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": KEY,
@@ -102,7 +102,7 @@ class Swift:
 
 
 def missing() -> str:
-    """Why Swift cannot be run on this machine; empty where it can."""
+    """Return why Swift cannot run on this machine, or an empty text."""
     wanted = [f"swift-{name}-server" for name in _SERVERS] + ["swift-ring-builder"]
     absent = [name for name in [*wanted, "memcached"] if shutil.which(name) is None]
     if absent:
@@ -113,11 +113,11 @@ def missing() -> str:
 
 
 def start(folder: Path) -> Swift:
-    """Swift in `folder`, empty or of an earlier start, once it answers.
+    """Start Swift in `folder`, which is empty or from an earlier start, and wait until it answers.
 
     Raises:
         SwiftMissing: it is not installed, or the file system has no extended attributes.
-        RuntimeError: a server does not start; with the ends of their logs.
+        RuntimeError: a server does not start; the text has the ends of the logs.
     """
     if reason := missing():
         raise SwiftMissing(reason)
@@ -144,7 +144,7 @@ def start(folder: Path) -> Swift:
 
 
 def stop(folder: Path) -> None:
-    """End the servers that were started in `folder`, and no other process."""
+    """Stop the servers that were started in `folder`, and no other process."""
     kept = folder.absolute() / "pids"
     if not kept.exists():
         return
@@ -159,13 +159,13 @@ def stop(folder: Path) -> None:
         except TimeoutError:
             continue
     for pid in pids:
-        with suppress(ChildProcessError):  # those of another process are its own to take note of
+        with suppress(ChildProcessError):  # not a child of this process
             os.waitpid(pid, 0)
     kept.unlink()
 
 
 def _check_attributes(folder: Path) -> None:
-    """Swift keeps an object's metadata in extended attributes of its file."""
+    """Return True if the file system has extended attributes, in which Swift stores metadata."""
     try:
         os.setxattr(folder / "devices" / "d1", "user.swift.try", b"1")
     except OSError as error:
@@ -188,7 +188,7 @@ def _configure(folder: Path, name: str, ports: dict[str, int]) -> None:
 
 
 def _make_ring(folder: Path, name: str, port: int) -> None:
-    """A ring of 16 partitions, of which the one device has the one replica."""
+    """Build a ring of 16 partitions with one device and one replica."""
     builder = folder / f"{name}.builder"
     builder.unlink(missing_ok=True)
     for words in (["create", "4", "1", "0"], ["add", f"r1z1-127.0.0.1:{port}/d1", "1"], ["rebalance", "--force"]):
@@ -202,7 +202,7 @@ def _ran(words: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _words(folder: Path, name: str, ports: dict[str, int]) -> list[str]:
-    """The command of a part; each names the folder, by which `stop` knows it."""
+    """Return the command of a server; it includes the directory, by which `stop` identifies it."""
     if name == "memcached":
         pid = str(folder / "memcached.pid")
         return ["memcached", "-l", "127.0.0.1", "-p", str(ports[name]), "-u", getpass.getuser(), "-m", "64", "-P", pid]
@@ -210,7 +210,7 @@ def _words(folder: Path, name: str, ports: dict[str, int]) -> list[str]:
 
 
 def _launch(folder: Path, name: str, words: list[str]) -> int:
-    """A process that outlives this one; its id."""
+    """Start a process that outlives this one; return its id."""
     log = str(folder / "logs" / f"{name}.log")
     redirected = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -221,7 +221,7 @@ def _launch(folder: Path, name: str, words: list[str]) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Swift is of the system's Python: this one's paths would lead it astray."""
+    """Return the environment without this Python's paths, because Swift uses the system's Python."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
 
 
@@ -257,7 +257,7 @@ def _wait_until(done: Callable[[], bool], limit_s: float) -> None:
 
 
 def _is_ours(pid: int, folder: Path) -> bool:
-    """True while `pid` is a server of `folder`: numbers of processes that ended are given to others."""
+    """Return True while `pid` is a server of `folder`; process ids are reused."""
     try:
         return f"{folder}/".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -270,7 +270,7 @@ def _last_lines(folder: Path) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Start or stop, from a shell."""
+    """Start or stop Swift from a shell."""
     if len(words) != 2 or words[0] not in ("start", "stop"):
         print(__doc__, file=sys.stderr)
         return 2

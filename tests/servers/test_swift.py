@@ -1,4 +1,4 @@
-"""The set-up of Swift itself: it says what is missing, and leaves nothing running."""
+"""The setup of Swift reports what is missing and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.servers import swift
 
 
-def test_packages_that_are_missing_are_named_with_what_installs_them(
+def test_missing_packages_are_named_with_the_command_that_installs_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -18,7 +18,7 @@ def test_packages_that_are_missing_are_named_with_what_installs_them(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_system_without_extended_attributes_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_extended_attributes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
@@ -28,7 +28,7 @@ def test_a_file_system_without_extended_attributes_is_said_so(tmp_path: Path, mo
 
 
 @pytest.mark.real_store
-def test_what_was_started_is_stopped(tmp_path: Path) -> None:
+def test_started_servers_are_stopped(tmp_path: Path) -> None:
     try:
         running = swift.start(tmp_path / "swift")
     except swift.SwiftMissing as missing:

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from raytl.config.schema import StorageConfig
 from raytl.errors import Denied, NotFound, StoreError, Unavailable
 from raytl.run.mirror import BEST, Mirror
 from raytl.store import retry, s3
 from raytl.store.open import open_store
-from raytl.store.reach import reach
+from raytl.store.s3_settings import S3Settings
 from raytl.store.sync import pull
 from tests.store import proxy as faults
 from tests.store.conftest import fill
@@ -53,15 +52,9 @@ def between(s3_server: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> 
     s3.forget_client()
 
 
-@pytest.fixture
-def impatient(between: Proxy) -> Iterator[None]:
-    """A short silence ends an attempt. Only where silence is the fault: the proxy and moto are threads of this process,
-    in which many requests at once wait for each other too."""
-    reach(StorageConfig(read_timeout_s=SILENCE_S))
-    yield
-    reach(StorageConfig())
-
-
+IMPATIENT = S3Settings(read_timeout_s=SILENCE_S)
+"""A short silence ends an attempt. Only where silence is the fault: the proxy and moto are threads of this process, in
+which many requests at once wait for each other too."""
 PHOTOS = {f"class-{i % 3}/{i}.jpg": bytes([i]) * (500 + 97 * i) for i in range(COUNT)}
 
 
@@ -92,12 +85,11 @@ def test_what_passes_is_recovered_from(between: Proxy, photos: str, name: str, r
     assert between.done > 0 or rate < 0.1
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
 @pytest.mark.parametrize("name", SILENT)
 def test_silence_and_slowness_are_recovered_from(between: Proxy, photos: str, name: str, rate: float) -> None:
     between.do(SILENT[name], share(rate, seed=len(RECOVERED) + list(SILENT).index(name)))
-    assert tree(pull(photos)) == PHOTOS
+    assert tree(pull(photos, s3=IMPATIENT)) == PHOTOS
     assert between.done > 0 or rate < 0.1
 
 

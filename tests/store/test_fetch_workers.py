@@ -22,6 +22,7 @@ from raytl.store import fetch_worker, s3
 from raytl.store.contract import ObjectInfo
 from raytl.store.fetch_workers import Route, Wanted, brought, request, usable
 from raytl.store.s3 import S3Store
+from raytl.store.s3_settings import S3Settings
 from tests.store import proxy as faults
 from tests.store.proxy import proxied
 
@@ -255,7 +256,7 @@ def test_a_bucket_is_asked_by_lanes_as_boto3_listed_it(bucket: str, s3_client: A
     listed = list(store.list())
     assert sorted(info.key for info in store.get_files(listed, tmp_path)) == sorted(info.key for info in listed)
     assert all((tmp_path / info.key).read_bytes() == f"p/{info.key}".encode() for info in listed)
-    assert s3._known().routes[bucket].region == "us-east-1"
+    assert s3.known_client(S3Settings()).routes[bucket].region == "us-east-1"
 
 
 @pytest.mark.s3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import pytest
 from botocore import exceptions as vendor
 from botocore.stub import Stubber
 
-from raytl.config.schema import StorageConfig
 from raytl.errors import Archived, Denied, NotFound, StoreError, Unavailable
 from raytl.store import s3, s3_errors
-from raytl.store.reach import reach
+from raytl.store import s3_client as clients
 from raytl.store.s3 import S3Store
+from raytl.store.s3_settings import S3Settings
 
 pytestmark = pytest.mark.s3
 
@@ -107,6 +106,23 @@ def test_a_body_that_ends_early_is_unavailable_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_each_settings_have_a_client_of_their_own(s3_client: Any) -> None:
+    ours, others = S3Settings(), S3Settings(read_timeout_s=7.0)
+    first = s3.client(ours)
+    assert s3.client(others) is not first
+    assert s3.client(S3Settings()) is first
+
+
+def test_the_least_recently_used_clients_go_first(s3_client: Any) -> None:
+    first = s3.client()
+    for seconds in range(1, clients.MAX_CLIENTS):
+        s3.client(S3Settings(connect_timeout_s=float(seconds)))
+    assert s3.client() is first
+    s3.client(S3Settings(connect_timeout_s=100.0))
+    assert s3.client() is first
+    assert len(clients._clients) == clients.MAX_CLIENTS
+
+
 def test_another_process_makes_its_own_client(s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = s3.client()
     assert s3.client() is mine
@@ -114,21 +130,12 @@ def test_another_process_makes_its_own_client(s3_client: Any, monkeypatch: pytes
     assert s3.client() is not mine
 
 
-@pytest.fixture
-def chosen() -> Iterator[Callable[..., Any]]:
-    """The client that a `storage` section makes."""
-
-    def choose(**given: Any) -> Any:
-        reach(StorageConfig(**given))
-        return s3.client()
-
-    yield choose
-    reach(StorageConfig())
+def chosen(**given: Any) -> Any:
+    """The client that these settings make."""
+    return s3.client(S3Settings(**given))
 
 
-def test_the_storage_section_says_where_buckets_are(
-    chosen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_settings_say_where_buckets_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://environment:1")
     made = chosen(endpoint_url="http://file:2", region="eu-west-3", read_timeout_s=7, connect_timeout_s=3)
     assert (made.meta.endpoint_url, made.meta.region_name) == ("http://file:2", "eu-west-3")
@@ -138,29 +145,27 @@ def test_the_storage_section_says_where_buckets_are(
     assert chosen().meta.endpoint_url == "http://environment:1"
 
 
-def test_a_profile_that_is_not_there_is_said_so(chosen: Callable[..., Any], bucket: str) -> None:
+def test_a_profile_that_is_not_there_is_said_so(bucket: str) -> None:
     with pytest.raises(vendor.ProfileNotFound, match="nobody"):
         chosen(profile="nobody")
     with pytest.raises(Denied, match="nobody.*check the credentials"):
-        S3Store(bucket).exists("k")
+        S3Store(bucket, s3=S3Settings(profile="nobody")).exists("k")
 
 
-def test_public_data_needs_no_credentials(
-    chosen: Callable[..., Any], bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_public_data_needs_no_credentials(bucket: str) -> None:
     sent: list[Any] = []
     client = chosen(anonymous=True)
     client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.headers))
-    S3Store(bucket).exists("k")
+    S3Store(bucket, s3=S3Settings(anonymous=True)).exists("k")
     assert sent
     assert not any("Authorization" in headers for headers in sent)
 
 
-def test_whoever_pays_says_so_in_each_request(chosen: Callable[..., Any], bucket: str) -> None:
+def test_whoever_pays_says_so_in_each_request(bucket: str) -> None:
     sent: list[Any] = []
     client = chosen(request_payer=True)
     client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.headers))
-    store = S3Store(bucket)
+    store = S3Store(bucket, s3=S3Settings(request_payer=True))
     store.put_bytes("k", b"1")
     list(store.list())
     assert store.get_bytes("k") == b"1"

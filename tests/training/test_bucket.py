@@ -27,6 +27,7 @@ from raytl.run import journal
 from raytl.run.run_store import RunStore
 from raytl.store import s3
 from raytl.store.open import open_store
+from raytl.store.s3_settings import S3Settings
 from raytl.training.driver import TrainResult, train
 from raytl.world import World
 from tests.conftest import S3, SWIFT, write_photos
@@ -181,7 +182,7 @@ def test_a_worker_on_another_machine_finds_the_model_and_the_images_of_a_run_in_
         digest=read_card(run_store.folder.best).digest,
         run=run_store.uri,
         data=stored.experiment.data.uri,
-        storage=stored.experiment.storage,
+        s3=S3Settings.of(stored.experiment.storage),
     )
     here = score_shard(World.solo(), shard, ignore)
     move("another")

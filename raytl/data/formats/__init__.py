@@ -14,6 +14,7 @@ from raytl.events import OnEvent, ignore
 from raytl.store.contract import ObjectInfo
 from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import listing, pull
 from raytl.uris import bucket_and_key, has_scheme, in_bucket, is_archive_name, is_table_name
 
@@ -23,7 +24,13 @@ _LAYOUTS = (
 )
 
 
-def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False, zip_encoding: str | None = None) -> Manifest:
+def scan(
+    uri: str,
+    on_event: OnEvent = ignore,
+    stream: bool = False,
+    zip_encoding: str | None = None,
+    s3: S3Settings = ENVIRONMENT,
+) -> Manifest:
     """The samples that `uri` holds; an s3:// URI is first pulled into the node's cache, but for what is to `stream`.
     `zip_encoding` is that of a zip's names where the zip does not say.
 
@@ -37,19 +44,19 @@ def scan(uri: str, on_event: OnEvent = ignore, stream: bool = False, zip_encodin
             f"data.stream: {uri!r} is on this machine; expected an s3:// URI to stream from: set it to false"
         )
     if stream:
-        return _scan_streamed(uri, on_event)
+        return _scan_streamed(uri, on_event, s3)
     if not separator:
-        return _scan_local(uri, Path(uri).expanduser(), on_event, zip_encoding)
+        return _scan_local(uri, Path(uri).expanduser(), on_event, zip_encoding, s3)
     if scheme == "file":
-        return _scan_local(uri, Path(rest), on_event, zip_encoding)
+        return _scan_local(uri, Path(rest), on_event, zip_encoding, s3)
     if scheme == "s3":
-        return _scan_remote(uri, on_event, zip_encoding)
+        return _scan_remote(uri, on_event, zip_encoding, s3)
     raise DataError(f"data.uri {uri!r}: scheme {scheme}:// is not known; expected {_LAYOUTS}")
 
 
-def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | None) -> Manifest:
+def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | None, s3: S3Settings) -> Manifest:
     if tables.is_table(path):
-        return _scan_table(uri, tables.read(path.parent.resolve() / path.name, on_event=on_event), on_event)
+        return _scan_table(uri, tables.read(path.parent.resolve() / path.name, on_event=on_event), on_event, s3)
     if path.is_dir():
         return _scan_folder(uri, path.resolve(), on_event)
     if not path.exists():
@@ -66,19 +73,21 @@ def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
     return folders.scan(files_below(folder), str(folder), uri)
 
 
-def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None) -> Manifest:
+def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None, s3: S3Settings) -> Manifest:
     """A prefix is pulled whole; of an archive's folder only that, of a manifest's that and the files that it names."""
     folder, _, name = uri.rpartition("/")
     if is_archive_name(name):
-        return archives.scan(pull(folder, on_event, only=[name]) / name, uri, on_event, zip_encoding)
+        return archives.scan(pull(folder, on_event, only=[name], s3=s3) / name, uri, on_event, zip_encoding)
     if not is_table_name(uri):
-        return _scan_folder(uri, pull(uri, on_event), on_event)
-    folder, keys, table = pulled_table(uri, on_event)
-    pull(folder, on_event, only=[*keys, *tables.keys_in(table)])
-    return _scan_table(uri, table, on_event)
+        return _scan_folder(uri, pull(uri, on_event, s3=s3), on_event)
+    folder, keys, table = pulled_table(uri, on_event, s3=s3)
+    pull(folder, on_event, only=[*keys, *tables.keys_in(table)], s3=s3)
+    return _scan_table(uri, table, on_event, s3)
 
 
-def pulled_table(uri: str, on_event: OnEvent = ignore, *, labelled: bool = True) -> tuple[str, list[str], tables.Table]:
+def pulled_table(
+    uri: str, on_event: OnEvent = ignore, *, labelled: bool = True, s3: S3Settings = ENVIRONMENT
+) -> tuple[str, list[str], tables.Table]:
     """Return the URI of the table's folder, the table's keys there (one, or those of its parts), and the table, fetched.
 
     Raises:
@@ -86,43 +95,43 @@ def pulled_table(uri: str, on_event: OnEvent = ignore, *, labelled: bool = True)
         StoreError: the bucket cannot be read.
     """
     folder, _, name = uri.rstrip("/").rpartition("/")
-    store = open_store(folder)
+    store = open_store(folder, s3)
     there = [info.key for info in retried(lambda: list(store.list(name)))]
     prefix = f"{name}/"
     inside = [key.removeprefix(prefix) for key in there if key.startswith(prefix)]
     parts = [] if name in there else tables.parts_among(inside, uri)
     keys = [prefix + part for part in parts] or [name]
-    return folder, keys, tables.read(pull(folder, on_event, only=keys) / name, parts, labelled=labelled)
+    return folder, keys, tables.read(pull(folder, on_event, only=keys, s3=s3) / name, parts, labelled=labelled)
 
 
-def _scan_table(uri: str, table: tables.Table, on_event: OnEvent) -> Manifest:
+def _scan_table(uri: str, table: tables.Table, on_event: OnEvent, s3: S3Settings) -> Manifest:
     """A manifest may name objects of any bucket: those are pulled first."""
     places: dict[str, str] = {}
     for bucket, keys in _by_bucket(tables.uris_in(table)).items():
-        folder = pull(bucket, on_event, only=keys)
+        folder = pull(bucket, on_event, only=keys, s3=s3)
         places |= {f"{bucket}/{key}": str(folder / key) for key in keys}
     return tables.scan(table, uri, places, on_event=on_event)
 
 
-def is_packed(uri: str) -> bool:
+def is_packed(uri: str, s3: S3Settings = ENVIRONMENT) -> bool:
     """True where images lie in archives: in the one that `uri` names, or in shards below it."""
     if is_archive_name(uri):
         return True
     if is_table_name(uri):
         return False
-    return bool(shards.shards_among((info.key for info in listing(open_store(uri))), uri)[0])
+    return bool(shards.shards_among((info.key for info in listing(open_store(uri, s3))), uri)[0])
 
 
-def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
+def _scan_streamed(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifest:
     """The samples where they are, by their listing; of a manifest, its table alone is pulled."""
     if is_table_name(uri):
-        return _scan_streamed_table(uri, on_event)
+        return _scan_streamed_table(uri, on_event, s3)
     if is_archive_name(uri):
         raise DataError(
             f"data.stream: {uri} is an archive, which is not streamed; expected class folders, shards or a manifest: "
             "unpack it there, or leave data.stream out"
         )
-    store = open_store(uri)
+    store = open_store(uri, s3)
     found = listing(store, on_event=on_event)
     packed, beside = shards.shards_among((info.key for info in found), uri)
     if packed:
@@ -133,11 +142,11 @@ def _scan_streamed(uri: str, on_event: OnEvent) -> Manifest:
     return replace(made, objects={sample.path: objects[sample.path] for sample in made.samples})
 
 
-def _scan_streamed_table(uri: str, on_event: OnEvent) -> Manifest:
+def _scan_streamed_table(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifest:
     """A manifest in a bucket is pulled alone, and what it names beside it stays; one on this machine names objects by URI."""
     if in_bucket(uri):
-        place, _, table = pulled_table(uri, on_event)
-        folder, inside = open_store(place).uri, tables.keys_in(table)
+        place, _, table = pulled_table(uri, on_event, s3=s3)
+        folder, inside = open_store(place, s3).uri, tables.keys_in(table)
     else:
         path = Path(uri).expanduser().absolute()
         if not tables.is_table(path):
@@ -147,7 +156,7 @@ def _scan_streamed_table(uri: str, on_event: OnEvent) -> Manifest:
     objects: dict[str, ObjectInfo] = {}
     for root, keys in {folder: inside, **_by_bucket(elsewhere)}.items():
         if keys:
-            objects |= {f"{root}/{info.key}": info for info in listing(open_store(root), keys, on_event)}
+            objects |= {f"{root}/{info.key}": info for info in listing(open_store(root, s3), keys, on_event)}
     beside = {key: place for key in inside if (place := f"{folder}/{key}") in objects}
     places = beside | {named: named for named in elsewhere}
     return tables.scan(table, uri, places, objects, on_event)

@@ -19,6 +19,7 @@ from raytl.retrain.page.registry import registry_page
 from raytl.retrain.page.tick import Flip, tick_page
 from raytl.retrain.ticks import WORK, Tick, all_ticks
 from raytl.store.retry import retried
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import FilePath, Name, Score
 
@@ -28,13 +29,13 @@ _TILE_PX = 264
 DEPTH_FORMAT = Format[BitDepth](BitDepth, "a bit depth", "Restore the version's record.", RegistryError)
 
 
-def write_pages(registry: Registry, tick: Tick, name: str, max_pixels: int) -> str:
+def write_pages(registry: Registry, tick: Tick, name: str, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> str:
     """Store the page of `tick` and the registry's; the key of the former."""
     rows = _rows(registry, tick)
     gained = [row for row in rows if row.challenger == row.label != row.champion is not None]
     lost = [row for row in rows if row.champion == row.label != row.challenger]
     depth = _depth(registry, tick.version)
-    text = tick_page(tick, name, *(_flips(part, max_pixels, depth) for part in (gained, lost)))
+    text = tick_page(tick, name, *(_flips(part, max_pixels, depth, s3) for part in (gained, lost)))
     key = f"pages/{tick.id}.html"
     retried(lambda: registry.store.put_bytes(key, text.encode("utf-8", "backslashreplace")))
     write_index(registry, name)
@@ -91,7 +92,7 @@ def _depth(registry: Registry, version: int | None) -> BitDepth:
     return DEPTH_FORMAT.typed(stored, f"{registry.uri}: version {version}: preprocess.bit_depth")
 
 
-def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth) -> list[Flip]:
+def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth, s3: S3Settings = ENVIRONMENT) -> list[Flip]:
     """The ones that the challenger is surest of, with their pictures."""
     best = sorted(rows, key=lambda row: -row.confidence)[:_MOST]
     return [
@@ -100,22 +101,22 @@ def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth) -> list[Flip]
             row.label,
             row.champion or "",
             row.challenger or "",
-            _picture(row.path, row.digest, max_pixels, depth),
+            _picture(row.path, row.digest, max_pixels, depth, s3),
         )
         for row in best
     ]
 
 
-def _picture(path: str, digest: str, max_pixels: int, depth: BitDepth) -> str:
+def _picture(path: str, digest: str, max_pixels: int, depth: BitDepth, s3: S3Settings = ENVIRONMENT) -> str:
     """Return the image at `path` as a data URI; empty where the file is not the one with the digest that was compared on.
 
     Rows come from the registry: without the digest, one could name any photo of this machine and have it published.
     """
     try:
-        content = read(path, max_pixels)
+        content = read(path, max_pixels, s3)
         if hashlib.sha256(content).hexdigest() != digest:
             return ""
-        image = decode(content, max_pixels, depth)
+        image = decode(content, max_pixels, depth, s3)
     except (BadImage, StoreError):  # it went away since
         return ""
     image.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""What is wrong, from what was seen: tables of values."""
+"""Findings from measurements: tables of values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from raytl.doctor.bucket import Reached
-from raytl.doctor.finding import Examination, Finding, Silent
+from raytl.doctor.bucket import BucketProbe
+from raytl.doctor.diagnosis import findings
+from raytl.doctor.finding import Examination, FailedCheck, Finding
 from raytl.doctor.links import Link
 from raytl.doctor.machine import Disk, Gpu, Machine, gpu_of
-from raytl.doctor.verdict import findings
 
 GB = 10**9
 VERSIONS: dict[str, str | None] = {"python": "3.11.7", "raytl": "0.1.0 (code aa)", "ray": "2.60.0"}
@@ -23,37 +23,37 @@ A = Machine("10.0.0.1, here", VERSIONS, 8, 32 * GB, (), DISKS, 65536)
 B = replace(A, name="10.0.0.2")
 H200 = Gpu("H200", 143771, "570.1", 0, False)
 LINK = Link(("a", "b"), "gloo", 32 << 20, 0.03)
-REACHED = Reached("a", "s3://x", 0.1, 10, False, 0.1, "", 8 << 20, 0.1, 0.3)
+PROBE = BucketProbe("a", "s3://x", 0.1, 10, False, 0.1, "", 8 << 20, 0.1, 0.3)
 
 
-def wrong(seen: Examination) -> list[Finding]:
-    return [finding for finding in findings(seen) if finding.level != "ok"]
+def wrong(examination: Examination) -> list[Finding]:
+    return [finding for finding in findings(examination) if finding.level != "ok"]
 
 
 def disks(use: str, free_gb: float) -> tuple[Disk, ...]:
     return tuple(replace(disk, free_bytes=int(free_gb * GB)) if disk.use == use else disk for disk in DISKS)
 
 
-def test_where_nothing_is_wrong_everything_is_told_once() -> None:
-    seen = Examination((A, B), (LINK, LINK), LINK, (REACHED, replace(REACHED, node="b")))
-    assert not wrong(seen)
-    told = {finding.what: finding.found for finding in findings(seen)}
-    assert told["versions"] == "python 3.11.7, raytl 0.1.0 (code aa), ray 2.60.0, on all 2 machines"
-    assert told["GPUs"] == "none, so training is on CPUs (8, 8)"
-    assert told["s3://x"].endswith("read 84 MB/s (8.4 MB), the slowest of 2 machines")
-    assert len(findings(seen)) == 8
+def test_without_problems_each_check_is_one_line() -> None:
+    examination = Examination((A, B), (LINK, LINK), LINK, (PROBE, replace(PROBE, node="b")))
+    assert not wrong(examination)
+    found = {finding.check: finding.found for finding in findings(examination)}
+    assert found["versions"] == "python 3.11.7, raytl 0.1.0 (code aa), ray 2.60.0, on all 2 machines"
+    assert found["GPUs"] == "none; training runs on CPUs (8, 8)"
+    assert found["s3://x"].endswith("read 84 MB/s (8.4 MB), the slowest of 2 machines")
+    assert len(findings(examination)) == 8
 
 
-def test_sixty_four_machines_alike_are_one_screen() -> None:
+def test_sixty_four_equal_machines_fit_one_screen() -> None:
     many = tuple(replace(A, name=f"10.0.0.{number}") for number in range(64))
-    reached = tuple(replace(REACHED, node=each.name, error="s3://x: 403") for each in many)
-    seen = Examination(many, tuple(LINK for _ in many), LINK, reached)
-    assert len(findings(seen)) <= 10
-    assert "from 64 machines: s3://x: 403" in [finding.found for finding in wrong(seen)]
+    probes = tuple(replace(PROBE, node=each.name, error="s3://x: 403") for each in many)
+    examination = Examination(many, tuple(LINK for _ in many), LINK, probes)
+    assert len(findings(examination)) <= 10
+    assert "from 64 machines: s3://x: 403" in [finding.found for finding in wrong(examination)]
 
 
 @pytest.mark.parametrize(
-    ("seen", "level", "what", "found", "advice"),
+    ("examination", "level", "check", "found", "advice"),
     [
         pytest.param(
             Examination((A, replace(B, versions={**VERSIONS, "ray": "2.59.0"}))),
@@ -65,14 +65,14 @@ def test_sixty_four_machines_alike_are_one_screen() -> None:
         ),
         pytest.param(
             Examination((replace(A, versions={**VERSIONS, "ray": None}),)),
-            "error", "versions", "10.0.0.1, here lacks ray", "install raytl", id="no ray here",
+            "error", "versions", "10.0.0.1, here: missing ray", "reinstall raytl", id="no ray here",
         ),
         pytest.param(
-            Examination((A,), silent=(Silent("machine", "b", "no answer within 60 s"),)),
+            Examination((A,), failed=(FailedCheck("machine", "b", "no answer within 60 s"),)),
             "error", "machine", "b: no answer within 60 s", "ports", id="a silent machine",
         ),
         pytest.param(
-            Examination((A,), silent=(Silent("s3://x", "b", "ModuleNotFoundError: No module named 'boto3'"),)),
+            Examination((A,), failed=(FailedCheck("s3://x", "b", "ModuleNotFoundError: No module named 'boto3'"),)),
             "error", "s3://x", "b: ModuleNotFoundError", "install", id="a machine without packages",
         ),
         pytest.param(
@@ -80,8 +80,8 @@ def test_sixty_four_machines_alike_are_one_screen() -> None:
             "error", "GPUs", "10.0.0.1, here, GPU 0 (H200): 3 uncorrected", "drain", id="broken memory",
         ),
         pytest.param(
-            Examination((replace(A, gpus=(replace(H200, slowed=True),)),)),
-            "warn", "GPUs", "GPU 0 (H200): slowed", "cooling", id="a hot GPU",
+            Examination((replace(A, gpus=(replace(H200, throttled=True),)),)),
+            "warn", "GPUs", "GPU 0 (H200): throttled", "cooling", id="a hot GPU",
         ),
         pytest.param(
             Examination((replace(A, gpus=(H200,)), replace(B, gpus=(replace(H200, driver="535.2"),)))),
@@ -108,32 +108,32 @@ def test_sixty_four_machines_alike_are_one_screen() -> None:
             "error", "network within a", "a: no answer", "load", id="a machine that is too busy",
         ),
         pytest.param(
-            Examination((A,), reached=(replace(REACHED, error="s3://x: no such bucket"),)),
+            Examination((A,), probes=(replace(PROBE, error="s3://x: no such bucket"),)),
             "error", "s3://x", "from a: s3://x: no such bucket", "credentials", id="no bucket",
         ),
         pytest.param(
-            Examination((A,), reached=(replace(REACHED, refused="read only: 403", write_s=None),)),
-            "error", "s3://x", "from a: read only: 403", "s3:PutObject", id="read only",
+            Examination((A,), probes=(replace(PROBE, write_error="read-only: 403", write_s=None),)),
+            "error", "s3://x", "from a: read-only: 403", "s3:PutObject", id="read only",
         ),
         pytest.param(
-            Examination((A,), reached=(replace(REACHED, read_s=10.0),)),
+            Examination((A,), probes=(replace(PROBE, read_s=10.0),)),
             "warn", "s3://x", "read 1 MB/s", "region", id="a slow bucket",
         ),
         pytest.param(
-            Examination((A,), reached=(replace(REACHED, list_s=3.0),)),
+            Examination((A,), probes=(replace(PROBE, list_s=3.0),)),
             "warn", "s3://x", "listed in 3.00 s", "region", id="a slow listing",
         ),
         pytest.param(
-            Examination((A,), reached=(replace(REACHED, skew_s=-30.0),)),
-            "warn", "s3://x", "a's clock is -30 s from the store's", "chrony", id="a clock off the store's",
+            Examination((A,), probes=(replace(PROBE, skew_s=-30.0),)),
+            "warn", "s3://x", "a's clock is -30 s off the store's", "chrony", id="a clock off the store's",
         ),
         pytest.param(
-            Examination((A,), reached=(replace(REACHED, skew_s=400.0),)),
-            "error", "s3://x", "a's clock is +400 s from the store's", "chrony", id="a clock that stores refuse",
+            Examination((A,), probes=(replace(PROBE, skew_s=400.0),)),
+            "error", "s3://x", "a's clock is +400 s off the store's", "chrony", id="a clock that stores refuse",
         ),
         pytest.param(
             Examination((A, replace(B, skew_s=3.0, skew_error_s=0.1))),
-            "warn", "clocks", "10.0.0.2: +3.0 s from 10.0.0.1", "chrony", id="a clock off",
+            "warn", "clocks", "10.0.0.2: +3.0 s off 10.0.0.1", "chrony", id="a clock off",
         ),
         pytest.param(
             Examination((A, replace(B, skew_s=-600.0, skew_error_s=0.1))),
@@ -141,15 +141,15 @@ def test_sixty_four_machines_alike_are_one_screen() -> None:
         ),
         pytest.param(
             Examination((replace(A, disks=disks("cache", 12)),)),
-            "warn", "free room: cache", "12.0 GB free of 200.0 at /c", "RAYTL_CACHE", id="little room",
+            "warn", "free space: cache", "12.0 GB free of 200.0 at /c", "RAYTL_CACHE", id="little room",
         ),
         pytest.param(
             Examination((replace(A, disks=disks("cache", 1)),)),
-            "error", "free room: cache", "1.0 GB free", "RAYTL_CACHE", id="no room",
+            "error", "free space: cache", "1.0 GB free", "RAYTL_CACHE", id="no room",
         ),
         pytest.param(
             Examination((replace(A, disks=disks("shared memory", 0.064)),)),
-            "error", "free room: shared memory", "0.1 GB free", "--shm-size", id="a container's shared memory",
+            "error", "free space: shared memory", "0.1 GB free", "--shm-size", id="a container's shared memory",
         ),
         pytest.param(
             Examination((replace(A, open_files=4096),)),
@@ -161,29 +161,29 @@ def test_sixty_four_machines_alike_are_one_screen() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_with_what_to_do(
-    seen: Examination, level: str, what: str, found: str, advice: str
+def test_each_problem_is_a_finding_with_advice(
+    examination: Examination, level: str, check: str, found: str, advice: str
 ) -> None:
-    (one,) = wrong(seen)
-    assert (one.level, one.what) == (level, what)
+    (one,) = wrong(examination)
+    assert (one.level, one.check) == (level, check)
     assert found in one.found
     assert advice in one.advice
     assert one.expected
-    assert findings(seen)[0] == one, "what is wrong comes first"
+    assert findings(examination)[0] == one, "problems come first"
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "examination",
     [
         Examination((A, replace(B, skew_s=3.0, skew_error_s=2.5))),
-        Examination((A,), reached=(replace(REACHED, read_bytes=1000, read_s=1.0),)),
-        Examination((A,), reached=(replace(REACHED, skew_s=None, write_s=None),)),
+        Examination((A,), probes=(replace(PROBE, read_bytes=1000, read_s=1.0),)),
+        Examination((A,), probes=(replace(PROBE, skew_s=None, write_s=None),)),
         Examination((replace(A, gpus=(replace(H200, ecc_errors=None),)),)),
     ],
-    ids=["a clock that was asked slowly", "too little read to tell", "a store without a clock", "a GPU without ECC"],
+    ids=["a clock that was asked slowly", "too little read", "a store without a clock", "a GPU without ECC"],
 )
-def test_what_cannot_be_told_is_not_held_against_anybody(seen: Examination) -> None:
-    assert not wrong(seen)
+def test_an_inconclusive_measurement_is_no_finding(examination: Examination) -> None:
+    assert not wrong(examination)
 
 
 def test_a_link_carries_what_a_ring_moves() -> None:
@@ -196,7 +196,7 @@ def test_a_link_carries_what_a_ring_moves() -> None:
     ("row", "gpu"),
     [
         (["H200", "143771", "570.1", "0", "Not Active"], H200),
-        (["H200", "143771", "570.1", "7", "Active"], replace(H200, ecc_errors=7, slowed=True)),
+        (["H200", "143771", "570.1", "7", "Active"], replace(H200, ecc_errors=7, throttled=True)),
         (["T4", "15360", "535", "[N/A]", "[N/A]"], Gpu("T4", 15360, "535", None, False)),
         (["GH200", "[N/A]", "570", "[N/A]", "Not Active"], Gpu("GH200", 0, "570", None, False)),
     ],

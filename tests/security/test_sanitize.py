@@ -1,4 +1,4 @@
-"""Names that other people gave are shown, and obeyed by nothing: terminal, browser, Markdown, spreadsheet."""
+"""Untrusted text is sanitized for terminal, browser, Markdown and spreadsheet."""
 
 from __future__ import annotations
 

@@ -1,0 +1,65 @@
+"""A draft of an experiment: its keys with the reason for each, as nested values and as a commented file. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raytl.config.dump import yaml_value
+from raytl.sanitize import printable
+
+_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The `value` of a dotted `key`, and the reason for it."""
+
+    key: str
+    value: Any
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The choices for one dataset, and `notes` on facts that ask for no key of their own."""
+
+    choices: tuple[Choice, ...]
+    notes: tuple[str, ...] = ()
+
+    def values(self) -> dict[str, Any]:
+        """Return the keys as an experiment file nests them."""
+        nested: dict[str, Any] = {}
+        for choice in self.choices:
+            *sections, key = choice.key.split(".")
+            parent = nested
+            for section in sections:
+                parent = parent.setdefault(section, {})
+            parent[key] = choice.value
+        return nested
+
+    def text(self) -> str:
+        """Return the experiment file: YAML with the reason for each key above it."""
+        why = {choice.key: choice.why for choice in self.choices if choice.why}
+        return "".join([*(_comment(note, "") for note in self.notes), *_lines(self.values(), why, ())])
+
+
+def _lines(values: dict[str, Any], why: Mapping[str, str], path: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines of a section: its own keys, then its subsections."""
+    indent = "  " * len(path)
+    for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
+        dotted = ".".join((*path, key))
+        if isinstance(value, dict):
+            yield f"{indent}{key}:\n"
+            yield from _lines(value, why, (*path, key))
+            continue
+        if dotted in why:
+            yield _comment(why[dotted], indent)
+        yield f"{indent}{key}: {yaml_value(value)}\n"
+
+
+def _comment(text: str, indent: str) -> str:
+    lines = textwrap.wrap(printable(text), _WIDTH - len(indent))
+    return textwrap.indent("\n".join(lines), f"{indent}# ") + "\n"

@@ -1,0 +1,154 @@
+"""This process's boto3 clients: one for each `S3Settings`, and what is known of how it asks for each bucket.
+
+Endpoint, region, profile and credentials come from the standard AWS places (AWS_ENDPOINT_URL, AWS_PROFILE ...), except
+where the settings override them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+import boto3
+from botocore import UNSIGNED
+from botocore import exceptions as vendor
+from botocore.client import Config
+from botocore.compat import unquote_str
+from botocore.httpsession import where
+
+from raytl.store.fetch_workers import Route
+from raytl.store.s3_body import bound_answers
+from raytl.store.s3_errors import size_of
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+
+CONNECTIONS = 32
+MAX_CLIENTS = 8
+_clients: dict[tuple[int, S3Settings], S3Client] = {}
+"""By process and settings, the most recently used last."""
+_making = threading.Lock()
+
+
+def _begin_anew() -> None:
+    """In a forked process: whoever held the lock is not here, and sockets are the parent's."""
+    global _making
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Client:
+    """A client, its credentials, and how it was seen to ask for each bucket that it listed."""
+
+    client: Any
+    credentials: Any
+    routes: dict[str, Route]
+    pays: bool
+
+    def signed_with(self) -> Any:
+        """The credentials as they are now; None where there are none."""
+        try:
+            return self.credentials and self.credentials.get_frozen_credentials()
+        except vendor.BotoCoreError:
+            return None
+
+    def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
+        """Remember how a listing is about to be asked for; not where it is signed in a way of its own."""
+        bucket, url = request.context.get("input_params", {}).get("Bucket", ""), urlsplit(request.url)
+        base = {f"/{bucket}": f"/{bucket}/", "/": "/", "": "/"}.get(url.path)
+        if base is None or signature_version not in ("v4", "s3v4", UNSIGNED):
+            self.routes.pop(bucket, None)
+            return
+        region = None if signature_version is UNSIGNED else region_name
+        self.routes[bucket] = Route(
+            url.scheme, url.netloc, base, region, self.pays, os.environ.get("AWS_CA_BUNDLE") or where()
+        )
+
+
+def client(s3: S3Settings = ENVIRONMENT) -> Any:
+    """Return this process's client for `s3`; a forked worker makes its own, because sockets must not be shared."""
+    return known_client(s3).client
+
+
+def known_client(s3: S3Settings) -> S3Client:
+    """Return `client(s3)` with its credentials and routes."""
+    key = (os.getpid(), s3)
+    with _making:
+        known = _clients.pop(key) if key in _clients else _new_client(s3)
+        _clients[key] = known
+        if len(_clients) > MAX_CLIENTS:
+            del _clients[next(iter(_clients))]
+        return known
+
+
+def forget_client() -> None:
+    """Read the environment again at the next call."""
+    _clients.clear()
+
+
+def _new_client(s3: S3Settings) -> S3Client:
+    settings: dict[str, Any] = {
+        "retries": {"mode": "standard", "total_max_attempts": 5},
+        "max_pool_connections": CONNECTIONS,
+        "connect_timeout": s3.connect_timeout_s,
+        "read_timeout": s3.read_timeout_s,
+        # checksums beyond S3's first protocol are refused by many stores that are not Amazon's
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+    }
+    if s3.anonymous:
+        settings["signature_version"] = UNSIGNED
+    session = boto3.session.Session(profile_name=s3.profile, region_name=s3.region)
+
+    def made(style: str) -> Any:
+        config = Config(**settings, s3={"addressing_style": style})
+        return session.client("s3", endpoint_url=s3.endpoint_url, config=config)
+
+    client = made(s3.addressing)
+    if s3.addressing == "auto" and "amazonaws.com" not in client.meta.endpoint_url:
+        # http://bucket.my-minio:9000 resolves nowhere: stores on one host name want the bucket in the path
+        client.close()
+        client = made("path")
+    known = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
+    events = client.meta.events
+    if s3.request_payer:
+        events.register("before-parameter-build.s3", _pay)
+    events.register("before-sign.s3.ListObjectsV2", known.note)
+    bound_answers(client)
+    events.register_first("before-parse.*.*", _read_page)  # ahead of botocore's own, which parses the page twice
+    return known
+
+
+def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
+    if "RequestPayer" in model.input_shape.members:
+        params["RequestPayer"] = "requester"
+
+
+def _read_page(
+    operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
+    """Takes the objects out of a listing's page before boto3 reads it, which would take it ten times as long."""
+    if operation_model.name != "ListObjectsV2" or response_dict["status_code"] != 200:
+        return
+    try:
+        page = ElementTree.fromstring(response_dict["body"])  # noqa: S314 - expat bounds entities; boto3 reads it so too
+    except ElementTree.ParseError:  # boto3 knows what to say
+        return
+    before, brace, kind = page.tag.rpartition("}")
+    if kind != "ListBucketResult":
+        return
+    space = before + brace
+    decoded = unquote_str if page.findtext(f"{space}EncodingType") == "url" else str
+    found = page.findall(f"{space}Contents")
+    names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
+    rows = ([one.findtext(name, "") for name in names] for one in found)
+    customized_response_dict["Objects"] = [
+        (decoded(key), size_of(size), etag.strip('"'), storage) for key, size, etag, storage in rows
+    ]
+    for one in found:
+        page.remove(one)
+    response_dict["body"] = ElementTree.tostring(page)

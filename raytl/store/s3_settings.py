@@ -1,0 +1,40 @@
+"""How buckets are reached, as a value that each store holds: it pickles, travels to workers, and contains no secret."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from raytl.config.schema import StorageConfig
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """The keys of the `storage` section, except `storage.uri`. The environment and the AWS profile decide what is None."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    anonymous: bool = False
+    request_payer: bool = False
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+
+    @classmethod
+    def of(cls, storage: StorageConfig) -> S3Settings:
+        """Return the settings in a `storage` section."""
+        return cls(**{field.name: getattr(storage, field.name) for field in fields(cls)})
+
+    def cache_name(self, uri: str) -> str:
+        """Return a text that names `uri` on a node: buckets of the same name at two endpoints are two buckets."""
+        endpoint = self.endpoint_url or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
+        return f"{uri} {endpoint}" if endpoint and uri.startswith("s3://") else uri
+
+
+ENVIRONMENT = S3Settings()
+"""Buckets as the environment and the AWS profile alone say."""

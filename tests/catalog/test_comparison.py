@@ -1,0 +1,103 @@
+"""Two runs side by side, with a paired test on the same images or the reason why there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raytl.catalog import compare
+from raytl.errors import RunError
+from raytl.metrics.paired import mcnemar
+from tests.catalog.conftest import METRIC, put, put_report, put_run, samples
+
+OLD = {f"k{n:02d}": ("ab"[n % 2], "a") for n in range(20)}
+NEW = {key: (true, true) for key, (true, _) in OLD.items()}
+
+
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.s3)])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder, or a prefix in a bucket."""
+    return str(tmp_path / "runs") if request.param == "folder" else f"s3://{request.getfixturevalue('bucket')}/runs"
+
+
+def test_config_data_and_result_are_compared(root: str) -> None:
+    before = put_run(f"{root}/one")
+    after = put_run(f"{root}/two", (0.9,), experiment={"optim": {"lr": 0.1}}, samples=samples(("a/1", "a", "train")))
+    found = compare(before, after)
+    assert [(change.key, change.after) for change in found.config] == [("optim.lr", 0.1)]
+    assert (found.data.images, len(found.data.removed)) == ((4, 1), 3)
+    assert found.data.before != found.data.after
+    assert found.validation == {METRIC: (0.75, 0.9)}
+    assert (found.split, found.scores, found.tests) == ("", {}, ())
+    assert "no reports on the same split" in found.no_test
+
+
+def test_reports_on_the_same_images_are_tested_in_pairs(root: str) -> None:
+    before, after = put_run(f"{root}/one"), put_run(f"{root}/two")
+    put_report(before, OLD)
+    put_report(after, NEW)
+    found = compare(before, after)
+    accuracy, balanced = found.tests
+    assert (found.split, found.no_test) == ("test", "")
+    assert (accuracy.metric, accuracy.gained, accuracy.lost) == ("accuracy", 10, 0)
+    assert (accuracy.before, accuracy.after) == pytest.approx((0.5, 1.0))
+    assert accuracy.p_better == mcnemar(10, 0)[0]
+    assert balanced.metric == "balanced_accuracy"
+    assert balanced.gain == pytest.approx(0.5)
+    swapped = compare(after, before)
+    assert swapped.tests[0].p_worse == accuracy.p_better
+
+
+def test_the_last_report_on_a_split_counts(root: str) -> None:
+    before, after = put_run(f"{root}/one"), put_run(f"{root}/two")
+    put_report(before, OLD)
+    put_report(after, OLD)
+    put_report(after, NEW, split="test-2")
+    assert compare(before, after).tests[0].gained == 10
+
+
+def test_the_validation_split_serves_where_the_test_is_locked(root: str) -> None:
+    before, after = put_run(f"{root}/one"), put_run(f"{root}/two")
+    put_report(before, OLD)
+    for run in (before, after):
+        put_report(run, OLD, split="val")
+    assert compare(before, after).split == "val"
+
+
+def test_there_is_no_test_on_different_images_or_without_outcomes(root: str) -> None:
+    before, after = put_run(f"{root}/one"), put_run(f"{root}/two")
+    put_report(before, OLD)
+    put_report(after, OLD, data="f" * 64)
+    assert "on different images (0123456789ab and ffffffffffff)" in compare(before, after).no_test
+    put_report(after, {"other": ("a", "a")})
+    assert "different images" in compare(before, after).no_test
+    put_report(after, OLD)
+    put(f"{after}/evaluation/test", {"outcomes.jsonl": ""})
+    assert "no outcomes.jsonl" in compare(before, after).no_test
+
+
+def test_what_is_no_run_is_an_error(root: str) -> None:
+    run = put_run(f"{root}/one")
+    put(f"{root}/x-sweep", {"experiment.yaml": "name: x\ndata: {uri: x}\nmodel: {name: m}\n"})
+    with pytest.raises(RunError, match="found a sweep or a trial, expected a run"):
+        compare(run, f"{root}/x-sweep")
+    with pytest.raises(RunError, match=r"no run is there, experiment\.yaml is missing; `raytl runs`"):
+        compare(root, run)
+
+
+def test_a_damaged_file_is_an_error_that_names_it(root: str) -> None:
+    run = put_run(f"{root}/one")
+    bad = put_run(f"{root}/two", files={"samples.jsonl": b"{}\n"})
+    with pytest.raises(RunError, match=r"two/samples\.jsonl:1"):
+        compare(run, bad)
+
+
+def test_nothing_that_a_run_says_is_followed(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "m4rk3d")
+    run = put_run(f"{root}/one", experiment={"storage": {"endpoint_url": "http://127.0.0.1:9", "profile": "evil"}})
+    other = put_run(f"{root}/two", experiment={"model": {"name": "${KEY}"}})
+    assert compare(run, run).config == ()
+    with pytest.raises(Exception, match="reads nothing from the environment") as caught:
+        compare(run, other)
+    assert "m4rk3d" not in str(caught.value)

@@ -1,0 +1,102 @@
+"""Each key follows from the data, and its reason has the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from raytl.starter import rules
+from raytl.starter.facts import DataFacts, ImageFacts
+
+PLAIN = DataFacts(
+    uri="photos",
+    counts={"train": {"a": 500, "b": 500}, "val": {"a": 60, "b": 60}, "test": {"a": 60, "b": 60}},
+    brought=(),
+    remote_bytes=0,
+    images=ImageFacts(opened=96, grey=0, unreadable=0, short_px=300, aspect=1.3),
+    model_px=224,
+    center_crop=0.875,
+)
+
+
+def chosen(facts: DataFacts) -> dict[str, Any]:
+    return {choice.key: choice.value for choice in rules.choices(facts)}
+
+
+def reason(facts: DataFacts, key: str) -> str:
+    return next(choice.why for choice in rules.choices(facts) if choice.key == key)
+
+
+def with_train(**by_class: int) -> DataFacts:
+    return replace(PLAIN, counts={**PLAIN.counts, "train": by_class})
+
+
+def with_images(**changes: Any) -> DataFacts:
+    return replace(PLAIN, images=replace(PLAIN.images, **changes))
+
+
+def test_plain_data_asks_for_splits_and_a_depth_only() -> None:
+    assert chosen(PLAIN) == {"data.val_fraction": 0.15, "data.test_fraction": 0.15, "transfer.unfreeze": 2}
+    assert list(rules.notes(PLAIN)) == ["1,240 images of 2 classes, 1,000 of them for training."]
+
+
+@pytest.mark.parametrize(
+    ("images", "depth"), [(20, 0), (49, 0), (50, 1), (199, 1), (200, 2), (19_999, 2), (20_000, "all")]
+)
+def test_the_depth_follows_the_number_of_training_images(images: int, depth: int | str) -> None:
+    facts = with_train(a=images // 2, b=images - images // 2)
+    assert chosen(facts)["transfer.unfreeze"] == depth
+    assert f"{images:,}" in reason(facts, "transfer.unfreeze")
+
+
+def test_grey_images_are_far_from_photos_where_there_are_enough_to_learn_from() -> None:
+    assert chosen(with_images(grey=90))["transfer.unfreeze"] == "all"
+    assert any("90 of 96 opened images are grey" in note for note in rules.notes(with_images(grey=90)))
+    few = replace(with_images(grey=90), counts={**PLAIN.counts, "train": {"a": 50, "b": 50}})
+    assert chosen(few)["transfer.unfreeze"] == 1
+
+
+def test_few_images_get_small_batches_and_more_epochs() -> None:
+    facts = with_train(a=60, b=70)
+    assert (chosen(facts)["train.batch_size"], chosen(facts)["train.epochs"]) == (16, 20)
+    assert reason(facts, "train.batch_size") == "Few images: batches of 64 would give 2 steps an epoch."
+    assert chosen(with_train(a=300, b=300))["train.batch_size"] == 32
+    assert "train.batch_size" not in chosen(with_train(a=320, b=320))
+
+
+def test_imbalance_draws_classes_equally_often_and_names_the_classes() -> None:
+    facts = with_train(a=700, b=900, rare=100)
+    assert chosen(facts)["train.sampler"] == "balanced"
+    assert "900 training images of 'b', 100 of 'rare'" in reason(facts, "train.sampler")
+    assert "train.sampler" not in chosen(with_train(a=499, b=100))
+
+
+def test_splits_of_the_data_are_kept() -> None:
+    facts = replace(PLAIN, brought=("train", "val", "test"))
+    assert "data.val_fraction" not in chosen(facts)
+    assert "data.test_fraction" not in chosen(facts)
+    assert "Splits found in the data and kept: train 1,000, val 120, test 120." in rules.notes(facts)
+    assert "data.test_fraction" in chosen(replace(PLAIN, brought=("train", "val")))
+
+
+def test_long_images_keep_their_shorter_side_where_the_model_crops() -> None:
+    assert chosen(with_images(aspect=2.0))["model.preprocess.crop_fraction"] == 1.0
+    assert "aspect ratio is 2.0" in reason(with_images(aspect=2.0), "model.preprocess.crop_fraction")
+    for kept in (None, 1.0):
+        assert "model.preprocess.crop_fraction" not in chosen(replace(with_images(aspect=2.0), center_crop=kept))
+
+
+def test_data_beyond_the_disks_limit_is_streamed() -> None:
+    assert chosen(replace(PLAIN, remote_bytes=101 * 10**9))["data.stream"] is True
+    assert "data.stream" not in chosen(replace(PLAIN, remote_bytes=10**9))
+
+
+def test_small_and_unreadable_images_and_small_splits_are_noted() -> None:
+    [_, small] = rules.notes(with_images(short_px=64))
+    assert "median shorter side is 64 px and the model's input is 224 px" in small
+    [_, unreadable] = rules.notes(with_images(unreadable=3))
+    assert unreadable.startswith("3 of 96 opened images cannot be decoded")
+    [_, held_out] = rules.notes(replace(PLAIN, counts={**PLAIN.counts, "test": {"a": 5, "b": 4}}))
+    assert held_out == "Only 9 test images: expect wide confidence intervals."
