@@ -128,7 +128,7 @@ def requests() -> dict[str, dict[str, int]]:
                     (here.root / name / each).write_bytes(os.urandom(10))
             (here.root / "metrics.jsonl").write_bytes(os.urandom(10))
             for name in files:
-                uploader.give(name)
+                uploader.submit(name)
             uploader.flush()
 
         def asked(action: Callable[[], None]) -> dict[str, int]:

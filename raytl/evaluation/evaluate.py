@@ -96,7 +96,7 @@ def evaluate(
 @contextmanager
 def _alone(run_store: RunStore, on_event: OnEvent) -> Iterator[None]:
     """Inside, no other process looks at the test split, here or, if the run is in a bucket, on another machine."""
-    with exclusive_test_access(run_store.folder), run_store.looked_at(on_event):
+    with exclusive_test_access(run_store.folder), run_store.locked_test_split(on_event):
         yield
 
 

@@ -23,7 +23,7 @@ from raytl.metrics.scores import scores as val_scores
 from raytl.models.backbone import Backbone
 from raytl.models.forward import BatchLike, forward, is_channels_last
 from raytl.models.tensors import save_tensors
-from raytl.run.atomic import settle_dir, whole_dir, write_json
+from raytl.run.atomic import atomic_dir, recover_dir, write_json
 from raytl.stored import Format
 from raytl.stored.bounds import Name, Score, at_most, matching, within
 
@@ -353,7 +353,7 @@ def save(probe: Probe, folder: Path) -> None:
         "scores": {str(strength): values for strength, values in probe.scores.items()},
         "seconds": probe.seconds,
     }
-    with whole_dir(folder) as draft:
+    with atomic_dir(folder) as draft:
         save_tensors(tensors, draft / _TENSORS)
         write_json(draft / CARD, card)
 
@@ -364,7 +364,7 @@ def load(folder: Path) -> Probe:
     Raises:
         RunError: the probe is missing or unreadable.
     """
-    settle_dir(folder)
+    recover_dir(folder)
     try:
         tensors = load_file(folder / _TENSORS)
         card = PROBE_FORMAT.load(folder / CARD)

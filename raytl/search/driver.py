@@ -99,7 +99,11 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         run_store.push_all()
         remove(dropped, s3)
 
-    with run_store.owned(on_event), log_to(folder / "raytl.log", experiment.name), run_store.kept(on_event, store):
+    with (
+        run_store.owned(on_event),
+        log_to(folder / "raytl.log", experiment.name),
+        run_store.background_uploads(on_event, store),
+    ):
         on_event = logged(on_event)
         started = time.monotonic()
         with _cluster(experiment) as machines:

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from raytl.errors import RunError
 from raytl.models.tensors import save_tensors
 from raytl.run import journal
-from raytl.run.atomic import settle_dir, whole_dir, write_bytes, write_json
+from raytl.run.atomic import atomic_dir, recover_dir, write_bytes, write_json
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
 from raytl.run.plain import encode
@@ -134,7 +134,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "optimizer": scalars,
         "scaler": checkpoint.scaler,
     }
-    with whole_dir(folder) as temporary:
+    with atomic_dir(folder) as temporary:
         save_tensors(checkpoint.model, temporary / "model.safetensors")
         save_tensors(checkpoint.average, temporary / "average.safetensors")
         save_tensors(tensors, temporary / "optimizer.safetensors")
@@ -147,7 +147,7 @@ def load(folder: Path) -> Checkpoint | None:
     Raises:
         RunError: the checkpoint is damaged.
     """
-    settle_dir(folder)
+    recover_dir(folder)
     if not folder.exists():
         return None
     try:
@@ -180,7 +180,7 @@ def _damaged(folder: Path, exc: Exception) -> RunError:
 
 def forget_after(folder: RunFolder) -> None:
     """Remove the metrics of epochs after the last checkpoint, which will be trained again."""
-    settle_dir(folder.last)
+    recover_dir(folder.last)
     progress = progress_of(folder.last)
     done = progress.epoch if progress else 0
     records = [record for record in journal.read(folder.metrics, EPOCH_FORMAT) if record["epoch"] <= done]

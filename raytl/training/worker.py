@@ -32,7 +32,7 @@ from raytl.models.bundle import Card, save_bundle
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.heads import inherit
 from raytl.run import journal
-from raytl.run.atomic import whole_dir, write_json
+from raytl.run.atomic import atomic_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
@@ -319,7 +319,7 @@ def _writer(
 
     def stored(path: Path) -> None:
         if uploads is not None:
-            uploads.give(path.relative_to(folder.root).as_posix())
+            uploads.submit(path.relative_to(folder.root).as_posix())
 
     def best(_: torch.nn.Module, result: Validation, epoch: int) -> None:
         _best(folder, card, backbone.module, result, epoch)
@@ -334,7 +334,7 @@ def _writer(
 
 def _best(folder: RunFolder, card: Card, module: torch.nn.Module, result: Validation, epoch: int) -> None:
     score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": cells_of(result.confusion)}
-    with whole_dir(folder.best) as temporary:
+    with atomic_dir(folder.best) as temporary:
         save_bundle(temporary, module, card)
         write_json(temporary / BEST_SCORE, score)
 

@@ -221,7 +221,7 @@ def test_new_keeps_the_run_before_it_aside(copied: Experiment, move: Any) -> Non
 
 
 def test_a_run_that_is_not_there_is_said_so(storage: str) -> None:
-    with pytest.raises(RunError, match="no run is there"):
+    with pytest.raises(RunError, match="not a run, experiment.yaml is missing"):
         evaluate(f"{storage}/none")
 
 
@@ -229,7 +229,7 @@ def test_no_secret_is_written_anywhere(
     stored: Stored, copied: Experiment, storage: str, tmp_path: Path, own_cache: Path
 ) -> None:
     evaluate(RunStore.of(copied).uri, resamples=20)
-    with pytest.raises(RunError, match="no run is there") as caught:
+    with pytest.raises(RunError, match="not a run, experiment.yaml is missing") as caught:
         evaluate(f"{storage}/none")
     copy = tmp_path / "copy"
     store = open_store(storage)

@@ -31,7 +31,7 @@ COUNTS = {"a": 3, "b": 5, "c": 2}
 def test_a_size_that_a_model_cannot_be_trained_at_is_an_error(name: str, px: int, own: int, reason: str) -> None:
     asked = experiment(name, px)
     with pytest.raises(
-        ModelError, match=rf"^model.preprocess.image_px: {name} .* {px} px .*{reason}.* own size is {own} px"
+        ModelError, match=rf"^model.preprocess.image_px: {name} .* {px} px .*{reason}.* native size is {own} px"
     ):
         check_first_step(asked, build(asked.model, 3), 1, COUNTS)
 
