@@ -45,14 +45,14 @@ class World:
     def model(self, accuracy: float) -> Floats:
         """The probabilities of a model that has that share right of all images that there are."""
         luck = np.sqrt(SHARED) * self.difficulty + np.sqrt(1 - SHARED) * self.draw.normal(size=self.images)
-        right = luck < norm.ppf(accuracy)
+        correct = luck < norm.ppf(accuracy)
         other = (self.targets + self.draw.integers(1, len(CLASSES), self.images)) % len(CLASSES)
-        predicted = np.where(right, self.targets, other)
+        predicted = np.where(correct, self.targets, other)
         return np.asarray(0.02 + 0.88 * np.eye(len(CLASSES))[predicted])
 
     def promotes(self, champion: Floats, challenger: Floats, gate: GateConfig) -> bool:
         """What the gate says, as in a tick."""
-        contest = Comparison(
+        comparison = Comparison(
             evaluation="simulated", images=self.images, looks=0, champion=1, challenger=2, same_weights=False, metrics={},
             champion_metrics={}, latency_ms=0.0, champion_latency_ms=0.0, size_bytes=0,
             paired=paired(
@@ -61,13 +61,13 @@ class World:
             ),
             slices=slices_of(CLASSES, self.targets, champion, challenger, np.zeros(self.images, dtype=bool)),
         )  # fmt: skip
-        return isinstance(judge(contest, gate), Promote)
+        return isinstance(judge(comparison, gate), Promote)
 
 
 def null(sequences: int, images: int, gate: GateConfig, replace: bool) -> list[int]:
     """Promotions in each sequence of ticks in which all models are equally good; with `replace`, a winner is the next
     champion, on the same images."""
-    found = []
+    counts = []
     for seed in range(sequences):
         world = World(images, np.random.default_rng(seed))
         champion, promoted = world.model(0.85), 0
@@ -78,8 +78,8 @@ def null(sequences: int, images: int, gate: GateConfig, replace: bool) -> list[i
                 champion = challenger if replace else champion
             if not replace:
                 champion = world.model(0.85)
-        found.append(promoted)
-    return found
+        counts.append(promoted)
+    return counts
 
 
 def power(sequences: int, images: int, gain: float, gate: GateConfig) -> tuple[float, float]:

@@ -86,25 +86,25 @@ class Diary:
             self.registry.rollback("somebody", "it was none", at.isoformat())
             came = f"somebody rolls back to version {move.aliases['champion']}, and forth"
         if number == KILLED:
-            told = self._killed(at)
+            text = self._killed(at)
         elif number == OVERLAP:
-            told = self._two(at)
+            text = self._two(at)
         elif number == OUTAGE:
-            told = self._without_bucket(at)
+            text = self._without_bucket(at)
         else:
-            told = self._told(self._tick(at))
-        return f"day {number:>2}  {came:<52}  {told}  [{time.monotonic() - began:.0f} s]"
+            text = self._describe(self._tick(at))
+        return f"day {number:>2}  {came:<52}  {text}  [{time.monotonic() - began:.0f} s]"
 
     def _tick(self, at: datetime) -> Retraining:
         return retrain(self.experiment, now=at, after=following(self.experiment, ignore))
 
-    def _told(self, found: Retraining) -> str:
-        if found.tick is None:
-            return f"at work already: {found.held}"
-        tick = found.tick
+    def _describe(self, result: Retraining) -> str:
+        if result.tick is None:
+            return f"at work already: {result.held}"
+        tick = result.tick
         again = f"(gone on with, {tick.interruptions} interruption) " if tick.interruptions else ""
         why = f" [{'; '.join(tick.decision.reasons)}]" if tick.verdict is not None and tick.decision is not None else ""
-        return f"{tick.outcome.upper():<8} v{found.champion}  {again}{'; '.join(tick.reasons)}{why}"
+        return f"{tick.outcome.upper():<8} v{result.champion}  {again}{'; '.join(tick.reasons)}{why}"
 
     def _started(self, at: datetime) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "raytl", "retrain", str(FILE), "--now", at.isoformat()]
@@ -123,10 +123,10 @@ class Diary:
     def _two(self, at: datetime) -> str:
         process = self._started(at)
         _wait(lambda: not getattr(last_tick(self.registry.store), "over", True))
-        second = self._told(self._tick(at))
+        second = self._describe(self._tick(at))
         assert process.wait() == 0, "the first one goes on"
         first = last_tick(self.registry.store)
-        return self._told(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
+        return self._describe(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
 
     def _without_bucket(self, at: datetime) -> str:
         os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
@@ -171,16 +171,18 @@ def checked(diary: Diary) -> None:
     for number in champions:
         if before is not None and before[0] == number:
             continue
-        found = predict(f"models:{registry.uri}@{number}", [sample.path for sample in evaluated])
-        right = np.array(found.predicted) == labels
-        told = f"version {number:>2}: {100 * right.mean():.1f} % of the last {len(evaluated)} frozen evaluation images"
+        predictions = predict(f"models:{registry.uri}@{number}", [sample.path for sample in evaluated])
+        correct = np.array(predictions.predicted) == labels
+        text = (
+            f"version {number:>2}: {100 * correct.mean():.1f} % of the last {len(evaluated)} frozen evaluation images"
+        )
         if before is not None:
-            gained, lost = int((right & ~before[1]).sum()), int((before[1] & ~right).sum())
+            gained, lost = int((correct & ~before[1]).sum()), int((before[1] & ~correct).sum())
             worse = mcnemar(gained, lost)[1]
-            told += f"; against version {before[0]}: {gained} gained, {lost} lost, worse with p {worse:.3f}"
+            text += f"; against version {before[0]}: {gained} gained, {lost} lost, worse with p {worse:.3f}"
             assert worse > 0.05 or number < before[0], "a champion was significantly worse than the one before it"
-        print(told)
-        before = number, right
+        print(text)
+        before = number, correct
     index = registry.store.get_bytes("index.html").decode()
     pages = {info.key for info in registry.store.list("pages/")}
     assert all(f"pages/{tick.id}.html" in pages for tick in ticks), "every comparison has its page"
@@ -212,10 +214,10 @@ def main() -> None:
             print(diary.day(number), flush=True)
         checked(diary)
         print(f"{(time.monotonic() - began) / 60:.1f} minutes")
-        print(f"pages: {_kept(diary.registry, folder)}/index.html")
+        print(f"pages: {_copy_pages(diary.registry, folder)}/index.html")
 
 
-def _kept(registry: Registry, folder: Path) -> Path:
+def _copy_pages(registry: Registry, folder: Path) -> Path:
     """The pages, on this disk: the bucket goes with its server."""
     for info in registry.store.list():
         if info.key.endswith(".html"):

@@ -24,18 +24,18 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from experiments.bench.ingest_side import Ingest
+from experiments.bench.contenders import Setup
+from experiments.bench.ingest_process import Ingest
 from experiments.bench.photos import photos
 from experiments.bench.pull_listing import BUCKET
 from experiments.bench.pull_store import etag, served
-from experiments.bench.sides import Setting
-from experiments.bench.train import environment, side
+from experiments.bench.train import contender, environment
 
 ROOT = Path("build/bench/ingest")
 MODEL, UNFREEZE = "mobilenetv2_100", 0
 BATCH = 64
 WAYS = ("cold", "streamed", "pulled", "decoded")
-Found = dict[str, list[dict[str, float]]]
+Results = dict[str, list[dict[str, float]]]
 
 
 def in_bucket(source: Path, root: Path) -> int:
@@ -58,17 +58,17 @@ def ingest(way: str, uri: str, url: str, epochs: int, workers: int) -> dict[str,
         shutil.rmtree(cache, ignore_errors=True)
     decodes = way in ("cold", "decoded")
     data = {"uri": uri, "stream": way == "streamed", "cache": "on" if decodes else "off", "test_fraction": 0.0}
-    asked = Ingest(data, epochs, BATCH, workers)
+    job = Ingest(data, epochs, BATCH, workers)
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.bench.ingest_side", asked.to_json()],
+        [sys.executable, "-m", "experiments.bench.ingest_process", job.to_json()],
         env={**environment(1), **credentials(url), "RAYTL_CACHE": str(cache.resolve())},
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise SystemExit(f"{way} ended with {done.returncode}:\n{done.stderr[-4000:]}")
-    said = json.loads(done.stdout)
-    return {"first_batch_s": said["first_batch_s"], "images_per_s": statistics.median(said["images_per_s"])}
+    answer = json.loads(done.stdout)
+    return {"first_batch_s": answer["first_batch_s"], "images_per_s": statistics.median(answer["images_per_s"])}
 
 
 def credentials(url: str) -> dict[str, str]:
@@ -81,29 +81,29 @@ def credentials(url: str) -> dict[str, str]:
     }
 
 
-def rounds(count: int, url: str, epochs: int, seconds: float, workers: int) -> tuple[list[float], Found]:
+def rounds(count: int, url: str, epochs: int, seconds: float, workers: int) -> tuple[list[float], Results]:
     """The ceiling's images/s and what each way gave, by round."""
     threads = len(os.sched_getaffinity(0))
-    setting = Setting("ceiling", MODEL, UNFREEZE, "bf16", BATCH, 224, threads, 0, "")
+    setup = Setup("ceiling", MODEL, UNFREEZE, "bf16", BATCH, 224, threads, 0, "")
     ceilings: list[float] = []
-    found: Found = defaultdict(list)
+    results: Results = defaultdict(list)
     uri = f"s3://{BUCKET}/photos"
     ingest("streamed", uri, url, 1, workers)  # it looks through the images, once for all rounds
-    with side(setting) as ceiling:
+    with contender(setup) as ceiling:
         for number in range(count):
             block = ceiling.block(seconds)
             ceilings.append(block["images"] / block["seconds"])
             for way in WAYS:
-                found[way].append(ingest(way, uri, url, epochs, workers))
-            shown = ", ".join(f"{way} {found[way][-1]['images_per_s']:.0f}" for way in WAYS)
-            print(f"round {number + 1}: ceiling {ceilings[-1]:.0f}, {shown} images/s", file=sys.stderr, flush=True)
-    return ceilings, found
+                results[way].append(ingest(way, uri, url, epochs, workers))
+            rates = ", ".join(f"{way} {results[way][-1]['images_per_s']:.0f}" for way in WAYS)
+            print(f"round {number + 1}: ceiling {ceilings[-1]:.0f}, {rates} images/s", file=sys.stderr, flush=True)
+    return ceilings, results
 
 
-def table(ceilings: list[float], found: Found) -> str:
+def table(ceilings: list[float], results: Results) -> str:
     """Medians, and medians of each round's ratio, as Markdown."""
     lines = ["| | first batch after | images/s | over the ceiling |", "|---|---|---|---|"]
-    for way, runs in found.items():
+    for way, runs in results.items():
         ratio = statistics.median(run["images_per_s"] / bound for run, bound in zip(runs, ceilings, strict=True))
         first = statistics.median(run["first_batch_s"] for run in runs)
         rate = statistics.median(run["images_per_s"] for run in runs)
@@ -124,8 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
     source = photos(ROOT / "source", images)
     total = in_bucket(ROOT / "source", ROOT / "server")
     with served(ROOT / "server", {"photos": (total, 0)}) as bucket:
-        ceilings, found = rounds(count, bucket.near, epochs, seconds, given.workers)
-    print(table(ceilings, found))
+        ceilings, results = rounds(count, bucket.near, epochs, seconds, given.workers)
+    print(table(ceilings, results))
     print(
         f"\nmedians of {count} rounds; {total} {source}, 224 px; {given.workers} loader process beside client and server on "
         f"{len(os.sched_getaffinity(0))} cores; ceiling {statistics.median(ceilings):.0f} images/s: {MODEL}, unfreeze "

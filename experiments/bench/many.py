@@ -30,7 +30,7 @@ NODES, GPUS = 64, 8
 RANKS = NODES * GPUS
 STEP_EVENTS_S = 2
 """Events a second that the leading rank tells (raytl.training.steps)."""
-BEAT_EVERY_S = 4
+HEARTBEAT_EVERY_S = 4
 """Seconds between two heartbeats of a rank other than 0 (raytl.cluster.heartbeat_sender)."""
 MODEL_BYTES = 100e6
 """Weights of a network such as ResNet-50 in fp32; a last checkpoint has them three times (AdamW)."""
@@ -89,16 +89,16 @@ class Counted:
     """A store that counts what is asked of it."""
 
     def __init__(self, store: Any) -> None:
-        self._store, self.asked = store, Counter[str]()
+        self._store, self.calls = store, Counter[str]()
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._store, name)
-        if not callable(found):
-            return found
+        member = getattr(self._store, name)
+        if not callable(member):
+            return member
 
         def call(*given: Any, **named: Any) -> Any:
-            self.asked[name] += 1
-            return found(*given, **named)
+            self.calls[name] += 1
+            return member(*given, **named)
 
         return call
 
@@ -114,7 +114,7 @@ def requests() -> dict[str, dict[str, int]]:
         BEST: ("model.safetensors", "model.json", "validation.json"),
         LAST: ("model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json"),
     }
-    found = {}
+    counts = {}
     with TemporaryDirectory() as folder:
         store = Counted(MemoryStore(folder))
         take(MemoryStore(folder))
@@ -131,18 +131,18 @@ def requests() -> dict[str, dict[str, int]]:
                 uploader.submit(name)
             uploader.flush()
 
-        def asked(action: Callable[[], None]) -> dict[str, int]:
-            store.asked.clear()
+        def count_calls(action: Callable[[], None]) -> dict[str, int]:
+            store.calls.clear()
             action()
-            return dict(store.asked)
+            return dict(store.calls)
 
         stored()
-        found["a checkpoint (best and last)"] = asked(stored)
+        counts["a checkpoint (best and last)"] = count_calls(stored)
         there = Mirror(store, Path(folder, "there"))  # type: ignore[arg-type]
-        found["a node's first rank fetches the run"] = asked(there.fetch)
-        found["every other rank finds it there"] = asked(there.fetch)
+        counts["a node's first rank fetches the run"] = count_calls(there.fetch)
+        counts["every other rank finds it there"] = count_calls(there.fetch)
         uploader.close()
-    return found
+    return counts
 
 
 class _Tcp(ThreadingHTTPServer):
@@ -196,31 +196,31 @@ def snapshot(count: int) -> dict[str, float]:
     }
 
 
-def head_table(found: dict[str, Any]) -> str:
+def head_table(results: dict[str, Any]) -> str:
     """The head, from what one actor and one machine do."""
-    rate, start = found["channel"]["events_per_s"], found["channel"]["actor_start_s"]
-    all_tell, beats = RANKS * STEP_EVENTS_S, RANKS / BEAT_EVERY_S
+    rate, start = results["channel"]["events_per_s"], results["channel"]["actor_start_s"]
+    all_events, heartbeats = RANKS * STEP_EVENTS_S, RANKS / HEARTBEAT_EVERY_S
     return "\n".join(
         [
             "| the head | measured here | a run of 512 ranks asks | limit |",
             "|---|---|---|---|",
             f"| events to the channel's actor | {rate:,.0f} /s | {STEP_EVENTS_S} /s: only the leading rank tells "
-            f"| {rate / STEP_EVENTS_S:,.0f} runs at once; if all ranks told: {all_tell:,} /s, {rate / all_tell:.1f} runs |",
-            f"| beats to it | the same | {beats:,.0f} /s: each rank every {BEAT_EVERY_S:g} s "
-            f"| {rate / beats:.1f} times as many ranks |",
+            f"| {rate / STEP_EVENTS_S:,.0f} runs at once; if all ranks told: {all_events:,} /s, {rate / all_events:.1f} runs |",
+            f"| beats to it | the same | {heartbeats:,.0f} /s: each rank every {HEARTBEAT_EVERY_S:g} s "
+            f"| {rate / heartbeats:.1f} times as many ranks |",
             f"| actor starts | {start:.2f} s each on this machine | {GPUS} a node, on all nodes at once "
             f"| {start * GPUS:.1f} s on a node like this one; the head only places {RANKS} actors |",
         ]
     )
 
 
-def store_table(found: dict[str, Any]) -> str:
+def store_table(results: dict[str, Any]) -> str:
     """The store, from the requests of one rank, one node and one checkpoint."""
-    asked = {what: sum(kinds.values()) for what, kinds in found["requests"].items()}
-    first, other = asked["a node's first rank fetches the run"], asked["every other rank finds it there"]
+    calls = {what: sum(kinds.values()) for what, kinds in results["requests"].items()}
+    first, other = calls["a node's first rank fetches the run"], calls["every other rank finds it there"]
     start = NODES * first + (RANKS - NODES) * other
     fetched = NODES * 4 * MODEL_BYTES
-    each = asked["a checkpoint (best and last)"]
+    each = calls["a checkpoint (best and last)"]
     return "\n".join(
         [
             "| the store | measured: requests | 64 nodes x 8 | limit |",
@@ -237,13 +237,13 @@ def store_table(found: dict[str, Any]) -> str:
     )
 
 
-def data_table(found: dict[str, Any]) -> str:
+def data_table(results: dict[str, Any]) -> str:
     """Listing and snapshot, for a million and ten million images."""
-    costs, per_key = found["snapshot"], found["listing"]["s_per_key"]
+    costs, per_key = results["snapshot"], results["listing"]["s_per_key"]
     lines = ["| data, from costs a key | 1 M images | 10 M images |", "|---|---|---|"]
 
-    def row(what: str, told: Callable[[float], str]) -> None:
-        lines.append(f"| {what} | {told(1e6)} | {told(1e7)} |")
+    def row(what: str, render: Callable[[float], str]) -> None:
+        lines.append(f"| {what} | {render(1e6)} | {render(1e7)} |")
 
     row(f"listing, {per_key * 1e6:.1f} us a key: seconds on each node", lambda n: f"{n * per_key:.0f} s")
     row("LIST requests of 64 nodes, one rank each", lambda n: f"{NODES * n / 1000:,.0f}")
@@ -264,15 +264,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: few events and keys")
     quick = parser.parse_args().quick
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "requests": requests(),
         "snapshot": snapshot(20_000 if quick else 200_000),
         "listing": listing(f"{MILLION}/class-000" if quick else MILLION),
         "channel": channel(RANKS, 4 if quick else 40),
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    text = "\n\n".join(table(found) for table in (head_table, store_table, data_table)) + "\n"
+    RESULTS.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    text = "\n\n".join(table(results) for table in (head_table, store_table, data_table)) + "\n"
     RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -53,22 +53,22 @@ def run(command: list[str], environment: Mapping[str, str]) -> Ran:
 
 
 def _watch(pid: int, ended: threading.Event, peak: list[int]) -> None:
-    look = 0
+    tick = 0
     while not ended.wait(EVERY_S):
-        look += 1
+        tick += 1
         sizes = resident(pid)
-        now = (sum(sizes), 0 if look % PROPORTIONAL_EVERY else proportional(pid), max(sizes, default=0))
+        now = (sum(sizes), 0 if tick % PROPORTIONAL_EVERY else proportional(pid), max(sizes, default=0))
         peak[:] = map(max, peak, now)
 
 
 def resident(pid: int) -> list[int]:
     """Resident bytes of process `pid` and of all below it."""
-    return [_asked(process, "memory_info").get("rss", 0) for process in tree(pid)]
+    return [_read(process, "memory_info").get("rss", 0) for process in tree(pid)]
 
 
 def proportional(pid: int) -> int:
     """Bytes of process `pid` and of all below it, pages shared between them counted once (Linux's PSS)."""
-    return sum(_asked(process, "memory_full_info").get("pss", 0) for process in tree(pid))
+    return sum(_read(process, "memory_full_info").get("pss", 0) for process in tree(pid))
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -80,9 +80,9 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _asked(process: psutil.Process, question: str) -> dict[str, int]:
+def _read(process: psutil.Process, method: str) -> dict[str, int]:
     """The answer's fields; none from a process that is gone."""
     try:
-        return dict(getattr(process, question)()._asdict())
+        return dict(getattr(process, method)()._asdict())
     except psutil.Error:
         return {}

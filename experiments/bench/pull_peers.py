@@ -24,9 +24,9 @@ BUCKET = "bench"
 THREADS = 32
 
 
-def lacking(found: Iterable[tuple[str, int]], prefix: str, folder: Path) -> list[tuple[str, Path]]:
+def missing(objects: Iterable[tuple[str, int]], prefix: str, folder: Path) -> list[tuple[str, Path]]:
     """What is not in the folder in that size, with its place there."""
-    places = [(key, folder / key[len(prefix) + 1 :], size) for key, size in found]
+    places = [(key, folder / key[len(prefix) + 1 :], size) for key, size in objects]
     wanted = [(key, place) for key, place, size in places if not place.exists() or place.stat().st_size != size]
     for parent in {place.parent for _, place in wanted}:
         parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def boto3(url: str, prefix: str, folder: Path) -> None:
             shutil.copyfileobj(client.get_object(Bucket=BUCKET, Key=item[0])["Body"], file, 1 << 20)
 
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
-    wanted = lacking(((row["Key"], row["Size"]) for page in pages for row in page["Contents"]), prefix, folder)
+    wanted = missing(((row["Key"], row["Size"]) for page in pages for row in page["Contents"]), prefix, folder)
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(get, wanted))
 
@@ -68,9 +68,9 @@ def obstore(url: str, prefix: str, folder: Path) -> None:
                 for chunk in answer.stream(min_chunk_size=1 << 20):
                     file.write(chunk)
 
-    found = ((row["path"], row["size"]) for rows in obstore.list(store, f"{prefix}/") for row in rows)
+    objects = ((row["path"], row["size"]) for rows in obstore.list(store, f"{prefix}/") for row in rows)
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(get, lacking(found, prefix, folder)))
+        list(pool.map(get, missing(objects, prefix, folder)))
 
 
 def obstore_async(url: str, prefix: str, folder: Path) -> None:
@@ -81,8 +81,8 @@ def obstore_async(url: str, prefix: str, folder: Path) -> None:
     store = S3Store(
         BUCKET, endpoint=url, client_options={"allow_http": True, "timeout": "10m"}, virtual_hosted_style_request=False
     )
-    found = ((row["path"], row["size"]) for rows in obstore.list(store, f"{prefix}/") for row in rows)
-    wanted = iter(lacking(found, prefix, folder))
+    objects = ((row["path"], row["size"]) for rows in obstore.list(store, f"{prefix}/") for row in rows)
+    wanted = iter(missing(objects, prefix, folder))
 
     async def get() -> None:
         for key, place in wanted:
@@ -102,8 +102,8 @@ def s3fs(url: str, prefix: str, folder: Path) -> None:
     from s3fs import S3FileSystem
 
     files = S3FileSystem(endpoint_url=url)
-    found = files.find(f"{BUCKET}/{prefix}", detail=True)
-    wanted = lacking(((name[len(BUCKET) + 1 :], row["size"]) for name, row in found.items()), prefix, folder)
+    objects = files.find(f"{BUCKET}/{prefix}", detail=True)
+    wanted = missing(((name[len(BUCKET) + 1 :], row["size"]) for name, row in objects.items()), prefix, folder)
     if wanted:
         files.get([f"{BUCKET}/{key}" for key, _ in wanted], [str(place) for _, place in wanted])
 
@@ -157,17 +157,17 @@ def drain(url: str, keys: list[str], connections: int) -> None:
                 ask(sock)
 
 
-SIDES: dict[str, Callable[[str, str, Path], None]] = {
-    side.__name__: side for side in (boto3, obstore, obstore_async, s3fs, ceiling)
+CONTENDERS: dict[str, Callable[[str, str, Path], None]] = {
+    contender.__name__: contender for contender in (boto3, obstore, obstore_async, s3fs, ceiling)
 }
 
 
 def main() -> None:
-    """One side, once."""
+    """One contender, once."""
     name, url, prefix, folder = sys.argv[1:]
     importlib.import_module({"obstore_async": "obstore", "ceiling": "socket"}.get(name, name))
     began = time.perf_counter()
-    SIDES[name](url, prefix, Path(folder))
+    CONTENDERS[name](url, prefix, Path(folder))
     print(json.dumps({"seconds": time.perf_counter() - began}))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.bench.scale_side import mark
+from experiments.bench.scale_run import mark
 from raytl.cluster.network import GroupConfig, _GroupBackend
 
 

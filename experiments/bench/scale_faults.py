@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench.scale_nodes import Nodes, wait_for
-from experiments.bench.scale_side import _EVERY_STEP, marks
+from experiments.bench.scale_run import _EVERY_STEP, marks
 
 KINDS = ("worker killed", "node killed", "driver killed, resubmitted", "head killed, resubmitted", "node drained")
 _DRAIN_S = 20
@@ -44,11 +44,11 @@ class Trained:
 
     def marks(self, kind: str, after: float = 0.0) -> list[dict[str, Any]]:
         """The marks of that kind after that moment."""
-        return [found for found in marks(self.run) if found["kind"] == kind and found["t"] > after]
+        return [each for each in marks(self.run) if each["kind"] == kind and each["t"] > after]
 
     def worker(self) -> int:
         """The process of rank 1."""
-        return int(next(found["pid"] for found in reversed(self.marks("entered")) if found["rank"] == 1))
+        return int(next(each["pid"] for each in reversed(self.marks("entered")) if each["rank"] == 1))
 
     def node_of_worker(self) -> subprocess.Popen[bytes]:
         """The node of rank 1."""
@@ -60,17 +60,17 @@ class Trained:
     def new_step(self, fault: float) -> float:
         """Seconds from `fault` to the first step of workers that entered after it."""
 
-        def found() -> list[dict[str, Any]]:
+        def new_steps() -> list[dict[str, Any]]:
             entered = self.marks("entered", fault)
             return self.marks("step", entered[0]["t"]) if entered else []
 
-        wait_for(lambda: bool(found()), f"{self._name} to go on")
-        return float(found()[0]["t"]) - fault
+        wait_for(lambda: bool(new_steps()), f"{self._name} to go on")
+        return float(new_steps()[0]["t"]) - fault
 
     def _drive(self) -> subprocess.Popen[bytes]:
         file = self._file(self._name, self.nodes.address)
         log = (self.run.parent / f"{self._name}.log").open("ab")
-        words = [sys.executable, "-m", "experiments.bench.scale_side", "ray", str(file)]
+        words = [sys.executable, "-m", "experiments.bench.scale_run", "ray", str(file)]
         return subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
 
 
@@ -139,4 +139,4 @@ def _node_id(trained: Trained, node: subprocess.Popen[bytes]) -> str:
 def _is_below(pid: int, parent: int) -> bool:
     import psutil
 
-    return any(found.pid == parent for found in psutil.Process(pid).parents())
+    return any(each.pid == parent for each in psutil.Process(pid).parents())

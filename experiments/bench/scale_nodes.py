@@ -32,7 +32,7 @@ class Nodes:
 
     def __init__(self, head_cpus: int = 0) -> None:
         self._scratch = tempfile.mkdtemp(prefix="raytl-")  # a short path, for sockets
-        self.port, self.board = free_port(), free_port()
+        self.port, self.dashboard_port = free_port(), free_port()
         self.nodes: list[subprocess.Popen[bytes]] = []
         self._head(head_cpus)
 
@@ -44,7 +44,7 @@ class Nodes:
     @property
     def url(self) -> str:
         """The job server's."""
-        return f"http://127.0.0.1:{self.board}"
+        return f"http://127.0.0.1:{self.dashboard_port}"
 
     def add(self, cpus: int = 1) -> subprocess.Popen[bytes]:
         """One more node, which is there when this returns."""
@@ -74,7 +74,7 @@ class Nodes:
 
     def _head(self, cpus: int) -> None:
         words = ["--head", "--port", str(self.port), "--dashboard-host", "127.0.0.1", "--num-cpus", str(cpus)]
-        words += ["--dashboard-port", str(self.board), "--ray-client-server-port", str(free_port())]
+        words += ["--dashboard-port", str(self.dashboard_port), "--ray-client-server-port", str(free_port())]
         self.nodes.append(self._start(*words, "--temp-dir", self._scratch, "--disable-usage-stats"))
         wait_for(lambda: self._alive() > 0, "a head that answers")
 
@@ -93,9 +93,9 @@ class Nodes:
         )
 
     def _alive(self) -> int:
-        asked = urllib.request.Request(f"{self.url}/nodes?view=summary", headers={"Authorization": f"Bearer {TOKEN}"})
+        request = urllib.request.Request(f"{self.url}/nodes?view=summary", headers={"Authorization": f"Bearer {TOKEN}"})
         try:
-            with urllib.request.urlopen(asked, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 return int(answer.read().count(b'"ALIVE"'))
         except OSError:
             return 0

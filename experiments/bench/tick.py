@@ -75,21 +75,21 @@ def main() -> None:
 
 def _measured(bucket: str, images: int) -> str:
     """A line: requests by kind, and the median time."""
-    asked: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
     s3.client().meta.events.register(
-        "before-send.s3", lambda event_name, **_: asked.update([event_name.rpartition(".")[2]])
+        "before-send.s3", lambda event_name, **_: requests.update([event_name.rpartition(".")[2]])
     )
     experiment = _filled(bucket, images)
     took: list[float] = []
     for turn in range(_ROUNDS):
-        asked.clear()
+        requests.clear()
         began = time.monotonic()
-        found: Any = retrain(experiment, now=_NOW + timedelta(hours=turn))
+        result: Any = retrain(experiment, now=_NOW + timedelta(hours=turn))
         took.append(time.monotonic() - began)
-        assert found.tick.outcome == "skip"
+        assert result.tick.outcome == "skip"
     s3.forget_client()
-    told = ", ".join(f"{count} {what}" for what, count in sorted(asked.items()))
-    return f"{images:>7,} images: {sum(asked.values())} requests ({told}), {1000 * statistics.median(took):.0f} ms"
+    kinds = ", ".join(f"{count} {what}" for what, count in sorted(requests.items()))
+    return f"{images:>7,} images: {sum(requests.values())} requests ({kinds}), {1000 * statistics.median(took):.0f} ms"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`make bench`: images/s of `raytl train` beside the ceiling of the machine and a common peer, and its memory.
 
-Each side runs in its own process with the same number of threads, and the sides take turns, round by round, so that
+Each contender runs in its own process with the same number of threads, and the contenders take turns, round by round, so that
 a machine that slows down slows all of them: ceiling, raytl, peer (fp32), peer (bf16), and again. Medians are shown.
 
     python -m experiments.bench.train            # some 20 minutes on two cores
@@ -26,8 +26,8 @@ from typing import Any
 import yaml
 
 from experiments.bench import memory
+from experiments.bench.contenders import Setup
 from experiments.bench.photos import photos
-from experiments.bench.sides import Setting
 
 ROOT = Path("runs/bench")
 # a fair choice of precision: what raytl picks by itself on this machine
@@ -71,13 +71,13 @@ class Rates:
     cache_bytes: int = 0
 
 
-class Side:
-    """A process of `sides` that trains for a while each time it is asked."""
+class Contender:
+    """A process of `contenders` that trains for a while each time it is asked."""
 
-    def __init__(self, setting: Setting) -> None:
-        command = [sys.executable, "-m", "experiments.bench.sides", setting.to_json()]
+    def __init__(self, setup: Setup) -> None:
+        command = [sys.executable, "-m", "experiments.bench.contenders", setup.to_json()]
         self.process = subprocess.Popen(
-            command, env=environment(setting.threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, env=environment(setup.threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._read("ready")
 
@@ -99,14 +99,14 @@ class Side:
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         if not line or (expected and line != expected):
-            raise SystemExit(f"a side of the bench ended early (said {line!r}); its error is above")
+            raise SystemExit(f"a contender of the bench ended early (said {line!r}); its error is above")
         return line
 
 
 @contextmanager
-def side(setting: Setting) -> Iterator[Side]:
-    """A side's process for the time of the block."""
-    opened = Side(setting)
+def contender(setup: Setup) -> Iterator[Contender]:
+    """A contender's process for the time of the block."""
+    opened = Contender(setup)
     try:
         yield opened
     finally:
@@ -114,7 +114,7 @@ def side(setting: Setting) -> Iterator[Side]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of every side; threads that wait do so asleep, as raytl sets it, or they would starve loaders."""
+    """The environment of every contender; threads that wait do so asleep, as raytl sets it, or they would starve loaders."""
     return {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),
@@ -124,29 +124,29 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def bench(plan: Plan, model: str, unfreeze: int | str) -> Rates:
-    """All sides of one model at one depth, in turns."""
+    """All contenders of one model at one depth, in turns."""
     rates = Rates(model, unfreeze)
     shutil.rmtree(ROOT / "cache", ignore_errors=True)
     with ExitStack() as stack:
-        ceiling = stack.enter_context(side(setting(plan, "ceiling", model, unfreeze, plan.precision)))
-        peers = {p: stack.enter_context(side(setting(plan, "peer", model, unfreeze, p))) for p in ("fp32", "bf16")}
+        ceiling = stack.enter_context(contender(setup(plan, "ceiling", model, unfreeze, plan.precision)))
+        peers = {p: stack.enter_context(contender(setup(plan, "peer", model, unfreeze, p))) for p in ("fp32", "bf16")}
         for number in range(plan.rounds):
-            found = ceiling.block(plan.seconds)
-            rates.ceiling.append(found["images"] / found["seconds"])
+            block = ceiling.block(plan.seconds)
+            rates.ceiling.append(block["images"] / block["seconds"])
             raytl_round(plan, rates, number)
             for precision, into in (("fp32", rates.peer_fp32), ("bf16", rates.peer_bf16)):
-                found = peers[precision].block(plan.seconds)
-                into.append(found["images"] / found["seconds"])
-                rates.peer_bytes.append(found["bytes"])
+                block = peers[precision].block(plan.seconds)
+                into.append(block["images"] / block["seconds"])
+                rates.peer_bytes.append(block["bytes"])
             print(progress(rates), file=sys.stderr, flush=True)
     rates.cache_bytes = sum(file.stat().st_size for file in (ROOT / "cache").rglob("*") if file.is_file())
     return rates
 
 
-def setting(plan: Plan, name: str, model: str, unfreeze: int | str, precision: str) -> Setting:
-    """What a side is told."""
-    return Setting(
-        side=name,
+def setup(plan: Plan, name: str, model: str, unfreeze: int | str, precision: str) -> Setup:
+    """What a contender is told."""
+    return Setup(
+        contender=name,
         model=model,
         unfreeze=unfreeze,
         precision=precision,
@@ -178,7 +178,7 @@ def raytl_round(plan: Plan, rates: Rates, number: int) -> None:
 
 
 def experiment(plan: Plan, rates: Rates, epochs: int, number: int) -> dict[str, Any]:
-    """The experiment file: defaults, but for what the sides share; no stage opens late, and nothing stops early."""
+    """The experiment file: defaults, but for what the contenders share; no stage opens late, and nothing stops early."""
     transfer: dict[str, Any] = {"unfreeze": rates.unfreeze}
     if rates.unfreeze != 0:
         transfer["head_first"] = 0
@@ -196,18 +196,18 @@ def experiment(plan: Plan, rates: Rates, epochs: int, number: int) -> dict[str, 
 def progress(rates: Rates) -> str:
     """One line after a round."""
     last = {name: getattr(rates, name)[-1] for name in ("ceiling", "raytl", "peer_fp32", "peer_bf16")}
-    shown = ", ".join(f"{name} {value:.0f}" for name, value in last.items())
-    return f"{rates.model} unfreeze {rates.unfreeze}: {shown} images/s"
+    speeds = ", ".join(f"{name} {value:.0f}" for name, value in last.items())
+    return f"{rates.model} unfreeze {rates.unfreeze}: {speeds} images/s"
 
 
-def table(found: list[Rates]) -> str:
+def table(results: list[Rates]) -> str:
     """The figures as a Markdown table; ratios are medians of each round's."""
     head = (
         "| model | unfreeze | ceiling | raytl | first epoch | raytl / ceiling | peer fp32 | peer bf16 | raytl / better peer "
         "| peak PSS, all processes | peak RSS | largest process | peer's PSS |"
     )
     lines = [head, "|" + "---|" * (head.count("|") - 1)]
-    for rates in found:
+    for rates in results:
         of_ceiling = median([a / b for a, b in zip(rates.raytl, rates.ceiling, strict=True)])
         best = [max(pair) for pair in zip(rates.peer_fp32, rates.peer_bf16, strict=True)]
         of_peer = median([a / b for a, b in zip(rates.raytl, best, strict=True)])
@@ -228,10 +228,10 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def notes(plan: Plan, found: list[Rates], source: str, seconds: float) -> str:
+def notes(plan: Plan, results: list[Rates], source: str, seconds: float) -> str:
     """What the table's numbers mean, and what decoding once costs."""
-    spared = [rates.command_s[0] - min(rates.command_s[1:]) for rates in found if len(rates.command_s) > 1]
-    cache = max(rates.cache_bytes for rates in found)
+    spared = [rates.command_s[0] - min(rates.command_s[1:]) for rates in results if len(rates.command_s) > 1]
+    cache = max(rates.cache_bytes for rates in results)
     cost = f"; looking through and decoding the files once took {median(spared):.1f} s" if spared else ""
     return (
         f"images/s, medians of {plan.rounds} rounds; batch {plan.batch}, {plan.threads} threads, ceiling and raytl in "
@@ -276,10 +276,10 @@ def main() -> None:
     plan, started = chosen(), time.monotonic()
     source = photos(ROOT / "photos", plan.images)
     shutil.rmtree(ROOT / "runs", ignore_errors=True)
-    found = [bench(plan, model, unfreeze) for model in plan.models for unfreeze in plan.unfreezes]
-    text = f"{table(found)}\n\n{notes(plan, found, source, time.monotonic() - started)}\n"
+    results = [bench(plan, model, unfreeze) for model in plan.models for unfreeze in plan.unfreezes]
+    text = f"{table(results)}\n\n{notes(plan, results, source, time.monotonic() - started)}\n"
     (ROOT / "train.md").write_text(text, encoding="utf-8")
-    (ROOT / "train.json").write_text(json.dumps([vars(rates) for rates in found], indent=1), encoding="utf-8")
+    (ROOT / "train.json").write_text(json.dumps([vars(rates) for rates in results], indent=1), encoding="utf-8")
     print(text)
 
 

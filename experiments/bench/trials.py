@@ -114,14 +114,14 @@ def run(sampler: str, trials: int, block: int) -> Curve:
     shape = TrialShape(1, 1, 0.0)
     print(f"\n{sampler}, {LIMIT} at a time\ntrials  ms wall   ms CPU       MB")
     curve = Curve(block)
-    board = SweepState(study, config, BudgetTracker(config, shape), EPOCHS, trials, curve.hear)
-    engine = TrialExecutor("local", shape, LIMIT)
+    state = SweepState(study, config, BudgetTracker(config, shape), EPOCHS, trials, curve.hear)
+    executor = TrialExecutor("local", shape, LIMIT)
     run_on_tune(
-        StudySearcher(board, LIMIT, max_failures=0),
-        StudyScheduler(board),
+        StudySearcher(state, LIMIT, max_failures=0),
+        StudyScheduler(state),
         partial(bool, 0),
         formula,
-        engine,
+        executor,
         folder / ".ray",
     )
     assert len(study.records()) == trials
@@ -133,15 +133,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--sampler", action="append", choices=["random", "tpe"])
-    asked = parser.parse_args()
-    block = max(1, asked.trials // 10)
+    options = parser.parse_args()
+    block = max(1, options.trials // 10)
     with session("local"):
-        curves = {sampler: run(sampler, asked.trials, block) for sampler in asked.sampler or ["random", "tpe"]}
-    found = {
+        curves = {sampler: run(sampler, options.trials, block) for sampler in options.sampler or ["random", "tpe"]}
+    results = {
         name: {"block": curve.block, "wall_ms": curve.wall_ms, "cpu_ms": curve.cpu_ms, "memory_mb": curve.memory_mb}
         for name, curve in curves.items()
     }
-    (ROOT.parent / "trials.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (ROOT.parent / "trials.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

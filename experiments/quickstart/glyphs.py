@@ -113,13 +113,13 @@ def bent(ink: Image.Image, draw: Rng, cells: int = 3) -> Image.Image:
 def fitted(ink: Image.Image, draw: Rng) -> Image.Image:
     """The ink cut out and placed so that it fills most of the square, off its centre by a little."""
     box = ink.getbbox() or (0, 0, CANVAS, CANVAS)
-    cut = ink.crop(box)
+    cropped = ink.crop(box)
     height = draw.uniform(0.72, 1.0) * CANVAS
-    width = np.clip(height * cut.width / max(cut.height, 1) * draw.uniform(0.75, 1.25), 0.2 * CANVAS, CANVAS)
-    cut = cut.resize((max(1, round(width)), max(1, round(height))), Image.Resampling.BILINEAR)
+    width = np.clip(height * cropped.width / max(cropped.height, 1) * draw.uniform(0.75, 1.25), 0.2 * CANVAS, CANVAS)
+    cropped = cropped.resize((max(1, round(width)), max(1, round(height))), Image.Resampling.BILINEAR)
     page = Image.new("L", (CANVAS, CANVAS))
-    free = (CANVAS - cut.width, CANVAS - cut.height)
-    page.paste(cut, tuple(round(space * draw.uniform(0.3, 0.7)) for space in free))
+    free = (CANVAS - cropped.width, CANVAS - cropped.height)
+    page.paste(cropped, tuple(round(space * draw.uniform(0.3, 0.7)) for space in free))
     return page
 
 

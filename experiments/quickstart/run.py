@@ -67,8 +67,8 @@ def main() -> None:
             for drawn in letters:
                 drawn.result()
         run("source", console)
-        ways = [looked_at(run(name, console), title, console) for name, title in NICHE.items()]
-        ways += [looked_at(sweep(name, console), title, console) for name, title in SWEPT.items()]
+        ways = [evaluated(run(name, console), title, console) for name, title in NICHE.items()]
+        ways += [evaluated(sweep(name, console), title, console) for name, title in SWEPT.items()]
     out = Console()
     out.print(table(ways))
     out.print(f"{verdict(ways)} ({time.monotonic() - started:.0f} s in all)")
@@ -105,16 +105,16 @@ def sweep(name: str, console: Console) -> Path:
         return Path(raytl.tune(raytl.load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
 
 
-def looked_at(folder: Path, title: str, console: Console) -> Way:
+def evaluated(folder: Path, title: str, console: Console) -> Way:
     """The run in `folder`, its test split looked at."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     with watching(console) as on_event:
-        found = raytl.evaluate(folder, on_event=on_event)
+        report = raytl.evaluate(folder, on_event=on_event)
     return Way(
         title=title,
-        accuracy=found.estimates.overall["accuracy"],
+        accuracy=report.estimates.overall["accuracy"],
         trainable=trainable(folder),
-        images=found.images,
+        images=report.images,
         seconds=sum(record["train/seconds"] + record["val/seconds"] for record in records),
     )
 
@@ -144,15 +144,15 @@ def verdict(ways: list[Way]) -> str:
 def table(ways: list[Way]) -> Table:
     """The three ways side by side."""
     caption = f"{ways[0].images:,} held-out scans, {LABELS} labels a class, the same few epochs for all"
-    shown = Table(title="Handwritten digits, after letters", caption=caption)
+    rich_table = Table(title="Handwritten digits, after letters", caption=caption)
     for heading in ("", "test accuracy", "95 % interval", "learning", "training"):
-        shown.add_column(heading, justify="left" if not heading else "right")
+        rich_table.add_column(heading, justify="left" if not heading else "right")
     for way in ways:
         value, low, high = (100 * v for v in (way.accuracy.value, way.accuracy.low, way.accuracy.high))
-        shown.add_row(
+        rich_table.add_row(
             way.title, f"{value:.1f} %", f"{low:.1f} - {high:.1f} %", f"{way.trainable:,}", f"{way.seconds:.0f} s"
         )
-    return shown
+    return rich_table
 
 
 if __name__ == "__main__":

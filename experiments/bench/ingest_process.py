@@ -36,18 +36,18 @@ class Ingest:
         return json.dumps(asdict(self))
 
 
-def measured(asked: Ingest) -> dict[str, object]:
+def measured(job: Ingest) -> dict[str, object]:
     """Seconds from nothing to the first batch, and images/s of the first epoch and of the last."""
-    config = DataConfig.model_validate(asked.data)
+    config = DataConfig.model_validate(job.data)
     began = time.perf_counter()
     train = read_dataset(config, PREPROCESS, lambda _: None).splits.train
     images = open_images(train, PREPROCESS, config)
     augment = TrainAugment(AugmentConfig(), PREPROCESS)
     loader = TrainLoader(
-        images, [0] * len(train), augment, batch=asked.batch, seed=0, world=World.solo(), workers=asked.workers
+        images, [0] * len(train), augment, batch=job.batch, seed=0, world=World.solo(), workers=job.workers
     )
     firsts: list[float] = []
-    rates = [len(train) / epoch(loader, number, firsts.append) for number in range(asked.epochs)]
+    rates = [len(train) / epoch(loader, number, firsts.append) for number in range(job.epochs)]
     loader.close()
     return {"first_batch_s": firsts[0] - began, "images": len(train), "images_per_s": rates}
 

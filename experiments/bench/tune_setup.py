@@ -1,4 +1,4 @@
-"""What every side of the sweep bench has in common."""
+"""What every contender of the sweep bench has in common."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PARALLEL = 2
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One sweep of one side: class folders under `data`/train, val and test; `began` is when its command was started."""
+class Setup:
+    """One sweep of one contender: class folders under `data`/train, val and test; `began` is when its command was started."""
 
-    side: str
+    contender: str
     seed: int
     folder: str
     ray: str

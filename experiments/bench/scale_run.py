@@ -1,7 +1,7 @@
 """A training run that writes down when it came where: on Ray as `raytl train` does it, or the same loop under torchrun.
 
-    python -m experiments.bench.scale_side ray FILE
-    torchrun --nproc-per-node 2 -m experiments.bench.scale_side torchrun FILE
+    python -m experiments.bench.scale_run ray FILE
+    torchrun --nproc-per-node 2 -m experiments.bench.scale_run torchrun FILE
 
 Each mark is a line of `<run>/marks.jsonl`, appended by the process that is there, with the clock of this machine.
 """
@@ -37,7 +37,7 @@ def marks(root: str | Path) -> list[dict[str, Any]]:
     """What was written down so far, by time."""
     path = Path(root, MARKS)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return sorted((json.loads(line) for line in lines), key=lambda found: float(found["t"]))
+    return sorted((json.loads(line) for line in lines), key=lambda each: float(each["t"]))
 
 
 def train_worker(world: Any, job: Any, emit: Any) -> Any:
@@ -58,7 +58,7 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
         yield first
         yield from batches
 
-    def tell(event: Event) -> None:
+    def mark_event(event: Event) -> None:
         if isinstance(event, Step):
             mark(job.root, "step", epoch=event.epoch, step=event.step)
         elif isinstance(event, EpochEnded):
@@ -66,12 +66,12 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
         emit(event)
 
     TrainLoader.epoch = epoch  # type: ignore[method-assign]
-    made = worker.prepare(world, job, tell)
+    training = worker.prepare(world, job, mark_event)
     mark(job.root, "prepared", rank=world.rank)
     try:
-        return made.fit()
+        return training.fit()
     finally:
-        made.close()
+        training.close()
 
 
 def on_ray(file: str) -> None:
@@ -90,9 +90,9 @@ def on_ray(file: str) -> None:
     plan, session = driver.plan, worker_group.session
 
     def planned(*given: Any) -> Any:
-        made = plan(*given)
+        result = plan(*given)
         mark(root, "planned")
-        return made
+        return result
 
     @contextlib.contextmanager
     def connected(cluster: str) -> Iterator[None]:
@@ -143,14 +143,14 @@ class Epochs:
     @classmethod
     def of(cls, root: Path) -> Epochs:
         """Those of the run in `root`."""
-        ends = [found for found in marks(root) if found["kind"] == "epoch"]
-        times = [float(found["t"]) for found in ends]
-        rates = [float(found["images_per_s"]) for found in ends[1:]]
+        ends = [each for each in marks(root) if each["kind"] == "epoch"]
+        times = [float(each["t"]) for each in ends]
+        rates = [float(each["images_per_s"]) for each in ends[1:]]
         return cls([b - a for a, b in itertools.pairwise(times)], rates)
 
 
 if __name__ == "__main__":
     # under its own name, so that other processes find its functions
-    from experiments.bench import scale_side
+    from experiments.bench import scale_run
 
-    {"ray": scale_side.on_ray, "torchrun": scale_side.on_torchrun}[sys.argv[1]](sys.argv[2])
+    {"ray": scale_run.on_ray, "torchrun": scale_run.on_torchrun}[sys.argv[1]](sys.argv[2])
