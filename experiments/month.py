@@ -37,7 +37,7 @@ from raytl.events import ignore
 from raytl.metrics.paired import mcnemar
 from raytl.registry.reader import folder_of
 from raytl.registry.registry import Registry
-from raytl.retrain.after import following
+from raytl.retrain.after import after_tick
 from raytl.retrain.publish import recorded_samples
 from raytl.retrain.tick import Retraining, retrain
 from raytl.retrain.ticks import all_ticks, last_tick
@@ -92,17 +92,17 @@ class Diary:
         elif number == OUTAGE:
             text = self._without_bucket(at)
         else:
-            text = self._describe(self._tick(at))
+            text = self._outcome(self._tick(at))
         return f"day {number:>2}  {came:<52}  {text}  [{time.monotonic() - began:.0f} s]"
 
     def _tick(self, at: datetime) -> Retraining:
-        return retrain(self.experiment, now=at, after=following(self.experiment, ignore))
+        return retrain(self.experiment, now=at, after=after_tick(self.experiment, ignore))
 
-    def _describe(self, result: Retraining) -> str:
+    def _outcome(self, result: Retraining) -> str:
         if result.tick is None:
-            return f"at work already: {result.held}"
+            return f"another tick is running: {result.held}"
         tick = result.tick
-        again = f"(gone on with, {tick.interruptions} interruption) " if tick.interruptions else ""
+        again = f"(resumed after {tick.interruptions} interruption) " if tick.interruptions else ""
         why = f" [{'; '.join(tick.decision.reasons)}]" if tick.verdict is not None and tick.decision is not None else ""
         return f"{tick.outcome.upper():<8} v{result.champion}  {again}{'; '.join(tick.reasons)}{why}"
 
@@ -123,10 +123,10 @@ class Diary:
     def _two(self, at: datetime) -> str:
         process = self._started(at)
         _wait(lambda: not getattr(last_tick(self.registry.store), "over", True))
-        second = self._describe(self._tick(at))
+        second = self._outcome(self._tick(at))
         assert process.wait() == 0, "the first one goes on"
         first = last_tick(self.registry.store)
-        return self._describe(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
+        return self._outcome(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
 
     def _without_bucket(self, at: datetime) -> str:
         os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
@@ -155,7 +155,7 @@ def _wait(done: Any) -> None:
 def checked(diary: Diary) -> None:
     """Every champion on the last frozen evaluation images: never significantly worse, and trained on none of them."""
     registry = diary.registry
-    ticks = [tick for tick in all_ticks(registry.store) if tick.contest is not None]
+    ticks = [tick for tick in all_ticks(registry.store) if tick.comparison is not None]
     content = registry.store.get_bytes(f"work/{ticks[-1].id}/evaluation.jsonl").decode()
     evaluated = [Sample.of(json.loads(line)) for line in content.splitlines()]
     labels, digests = np.array([sample.label for sample in evaluated]), {sample.digest for sample in evaluated}
