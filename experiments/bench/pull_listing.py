@@ -1,6 +1,6 @@
-"""ListObjectsV2 for the bench of pulls: answers pages of sorted keys from memory, a page in half a millisecond.
+"""ListObjectsV2 for the pull bench: serve pages of sorted keys from memory, in half a millisecond per page.
 
-python -m experiments.bench.pull_listing SOCKET KEYS.json     # nginx passes it what asks for a listing
+python -m experiments.bench.pull_listing SOCKET KEYS.json     # nginx forwards listing requests to it
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from xml.sax.saxutils import escape
 
 BUCKET = "bench"
 MILLION = "million"
-"""The prefix of a million keys that nothing lies under: their listing alone is measured."""
+"""The prefix of a million keys without objects, for measuring their listing."""
 Row = tuple[str, int, str]
 
 
 class Million(Sequence[Row]):
-    """A million rows in a thousand folders, made when they are asked for."""
+    """A million rows in a thousand folders, computed on access."""
 
     def __len__(self) -> int:
         return 1_000_000
@@ -41,7 +41,7 @@ class Million(Sequence[Row]):
 
 
 def page(rows: Sequence[Row], query: dict[str, str]) -> bytes:
-    """The answer to one request for a listing."""
+    """Return the response to a listing request."""
     prefix, delimiter, limit = query.get("prefix", ""), query.get("delimiter", ""), int(query.get("max-keys", 1000))
     begin = query.get("continuation-token") or query.get("start-after", "")
     at = bisect_left(rows, max(prefix, begin + "\0" if begin else ""), key=lambda row: row[0])
@@ -86,7 +86,7 @@ def _xml(query: dict[str, str], contents: list[Row], folders: list[str], token: 
 
 
 class Listing(ThreadingMixIn, UnixStreamServer):
-    """Serves the rows on a socket that is a file."""
+    """Serve the rows on a Unix socket."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -117,11 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
         return "nginx"
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 def main() -> None:
-    """Serve until somebody ends it."""
+    """Serve until terminated."""
     socket, keys = Path(sys.argv[1]), Path(sys.argv[2])
     socket.unlink(missing_ok=True)
     rows: list[Row] = sorted((key, size, etag) for key, size, etag in json.loads(keys.read_bytes()))

@@ -1,8 +1,9 @@
-"""The other clients of the bench of pulls, each as its users would write it; run by each one's own Python.
+"""The other clients of the pull bench, each in idiomatic code, run by the Python of its own environment.
 
-    PYTHON pull_peers.py NAME URL PREFIX FOLDER      # downloads what differs in size, and prints {"seconds": ...} of it
+    PYTHON pull_peers.py NAME URL PREFIX FOLDER      # downloads files that differ in size, and prints {"seconds": ...}
 
-AWS_ENDPOINT_URL, the region and credentials are in the environment. Imports are inside, as each has its own environment.
+AWS_ENDPOINT_URL, the region and credentials come from the environment. Imports are local, because each client has its own
+environment.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ THREADS = 32
 
 
 def missing(objects: Iterable[tuple[str, int]], prefix: str, folder: Path) -> list[tuple[str, Path]]:
-    """What is not in the folder in that size, with its place there."""
+    """Return the keys missing in the folder, or of another size, with their paths."""
     places = [(key, folder / key[len(prefix) + 1 :], size) for key, size in objects]
     wanted = [(key, place) for key, place, size in places if not place.exists() or place.stat().st_size != size]
     for parent in {place.parent for _, place in wanted}:
@@ -34,7 +35,7 @@ def missing(objects: Iterable[tuple[str, int]], prefix: str, folder: Path) -> li
 
 
 def boto3(url: str, prefix: str, folder: Path) -> None:
-    """A pool of threads that call get_object."""
+    """Call get_object in a pool of threads."""
     import boto3
     from botocore.client import Config
 
@@ -51,7 +52,7 @@ def boto3(url: str, prefix: str, folder: Path) -> None:
 
 
 def obstore(url: str, prefix: str, folder: Path) -> None:
-    """Its synchronous calls, in a pool of threads; large objects as streams."""
+    """Use the synchronous API in a pool of threads; stream large objects."""
     import obstore
     from obstore.store import S3Store
 
@@ -74,7 +75,7 @@ def obstore(url: str, prefix: str, folder: Path) -> None:
 
 
 def obstore_async(url: str, prefix: str, folder: Path) -> None:
-    """Its asynchronous calls, so many at a time."""
+    """Use the asynchronous API with a fixed number of concurrent calls."""
     import obstore
     from obstore.store import S3Store
 
@@ -98,7 +99,7 @@ def obstore_async(url: str, prefix: str, folder: Path) -> None:
 
 
 def s3fs(url: str, prefix: str, folder: Path) -> None:
-    """`get` of the list of what is lacking."""
+    """Call `get` with the list of missing keys."""
     from s3fs import S3FileSystem
 
     files = S3FileSystem(endpoint_url=url)
@@ -109,8 +110,8 @@ def s3fs(url: str, prefix: str, folder: Path) -> None:
 
 
 def ceiling(url: str, prefix: str, folder: Path) -> None:
-    """The same bytes over keep-alive connections, asked for without a signature, and dropped: what server and sockets
-    give. One process a core."""
+    """Download and discard the same bytes over keep-alive connections without signatures: the limit of server and sockets.
+    One process per core."""
     rows = json.loads((folder / f"{prefix}.json").read_bytes())
     cores = os.cpu_count() or 1
     children = []
@@ -125,7 +126,7 @@ def ceiling(url: str, prefix: str, folder: Path) -> None:
 
 
 def drain(url: str, keys: list[str], connections: int) -> None:
-    """Ask for the keys and drop what comes."""
+    """Request the keys and discard the responses."""
     host, port = url.removeprefix("http://").split(":")
     todo, waiting, left = iter(keys), select.epoll(), {}
     buffer = memoryview(bytearray(1 << 18))
@@ -148,7 +149,7 @@ def drain(url: str, keys: list[str], connections: int) -> None:
         for number, _ in waiting.poll():
             sock, length = left[number]
             came = sock.recv_into(buffer)
-            if length < 0:  # the head comes in one piece, as it is small
+            if length < 0:  # the headers arrive in one piece, because they are small
                 head = bytes(buffer[: min(came, 2048)])
                 end = head.index(b"\r\n\r\n")
                 length = end + 4 + int(head[:end].lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -163,7 +164,7 @@ CONTENDERS: dict[str, Callable[[str, str, Path], None]] = {
 
 
 def main() -> None:
-    """One contender, once."""
+    """Run one contender once."""
     name, url, prefix, folder = sys.argv[1:]
     importlib.import_module({"obstore_async": "obstore", "ceiling": "socket"}.get(name, name))
     began = time.perf_counter()

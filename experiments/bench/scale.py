@@ -1,11 +1,11 @@
-"""What several workers give, what Ray costs beside torchrun, how long a start takes and how long a fault.
+"""Measure scaling over workers, the overhead of Ray compared with torchrun, start-up time and recovery time.
 
-    python -m experiments.bench.scale                              # all parts: about an hour on two cores, alone
+    python -m experiments.bench.scale                              # all parts: about an hour on two idle cores
     python -m experiments.bench.scale --parts weak overhead --rounds 5
-    python -m experiments.bench.scale --quick                      # does it run? (small, no meaning)
+    python -m experiments.bench.scale --quick                      # a smoke test
 
-Contenders take turns, round by round; medians are shown. Results are kept part by part in build/bench/scale.json, the tables
-in build/bench/scale.md. What a large cluster's head and store would carry is `experiments.bench.many`.
+Contenders take turns, round by round; tables show medians. Results are saved by part in build/bench/scale.json, the tables in
+build/bench/scale.md. `experiments.bench.many` estimates the load of a large cluster on its head and store.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WORKERS = (1, 2, 4)
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: `images` and `batch` for each worker, `rounds` runs of each contender."""
+    """The size of the bench: `images` and `batch` per worker, `rounds` runs of each contender."""
 
     model: str
     images: int
@@ -49,7 +49,7 @@ class Size:
 
 
 def weak(size: Size) -> dict[str, Any]:
-    """Images/s of 1, 2 and 4 workers, each with as many images and as large a part of the batch."""
+    """Measure the images/s of 1, 2 and 4 workers, with a constant number of images and batch size per worker."""
     results: dict[str, list[float]] = {str(workers): [] for workers in WORKERS}
     for number in range(size.rounds):
         for workers in WORKERS:
@@ -60,7 +60,7 @@ def weak(size: Size) -> dict[str, Any]:
 
 
 def overhead(size: Size) -> dict[str, Any]:
-    """Seconds of an epoch from end to end, on Ray and under torchrun: with a core to spare for Ray, and with none."""
+    """Measure the seconds per epoch, on Ray and under torchrun, with and without a spare core for Ray."""
     cores = len(os.sched_getaffinity(0))
     results: dict[str, dict[str, list[float]]] = {str(n): {"ray": [], "torchrun": []} for n in (cores // 2, cores)}
     for number in range(size.rounds):
@@ -69,13 +69,13 @@ def overhead(size: Size) -> dict[str, Any]:
                 epochs = ran(contender, size, int(workers), f"{contender}-{workers}-{number}")
                 contenders[contender].append(statistics.median(epochs.seconds))
                 say(
-                    f"overhead, round {number + 1}: {workers} workers, {contender} {contenders[contender][-1]:.3f} s an epoch"
+                    f"overhead, round {number + 1}: {workers} workers, {contender} {contenders[contender][-1]:.3f} s per epoch"
                 )
     return {"cores": cores, "epoch_s": results}
 
 
 def ran(contender: str, size: Size, workers: int, name: str) -> Epochs:
-    """A run of one contender in processes of its own, on decoded images."""
+    """Run one contender in its own processes, on decoded images."""
     file = experiment(size, workers, name)
     words = [sys.executable, "-m"]
     if contender == "torchrun":
@@ -94,7 +94,7 @@ def ran(contender: str, size: Size, workers: int, name: str) -> Epochs:
 
 
 def environment() -> dict[str, str]:
-    """One thread a worker, asleep while it waits, as raytl sets it on Ray."""
+    """Return the environment: one thread per worker, which sleeps while idle, as raytl configures it on Ray."""
     return {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -105,7 +105,7 @@ def environment() -> dict[str, str]:
 
 
 def experiment(size: Size, workers: int, name: str, cluster: str = "local", **train: Any) -> Path:
-    """An experiment file; the data set and the batch grow with the workers, and nothing stops early."""
+    """Write an experiment file; the dataset and the batch grow with the workers, and early stopping is off."""
     folder = ROOT / f"photos-{workers}"
     if not folder.exists():
         photos(folder, size.images * workers)
@@ -134,7 +134,7 @@ PARTS = (
     ("upload and submission", "submitted"),
     ("job start: Ray starts the driver's process", "driver"),
     ("interpreter and imports of the driver", "imported"),
-    ("plan: data looked through, model read", "planned"),
+    ("plan: data validated, model read", "planned"),
     ("connection to Ray", "connected"),
     ("workers: placed, started, imports", "placed"),
     ("process group", "process group"),
@@ -143,11 +143,11 @@ PARTS = (
     ("first batch", "first batch"),
     ("first step", "step"),
 )
-"""What a start is made of, and the mark that ends each."""
+"""The parts of a start, and the mark that ends each."""
 
 
 def startup(size: Size) -> dict[str, Any]:
-    """Seconds from `submit` to the first step on two workers, by part, on a cluster that is up."""
+    """Measure the seconds from `submit` to the first step on two workers, by part, on a running cluster."""
     os.environ.update(ENVIRONMENT)
     nodes = Nodes()
     try:
@@ -160,7 +160,7 @@ def startup(size: Size) -> dict[str, Any]:
 
 
 def started(nodes: Nodes, size: Size, number: int) -> dict[str, float]:
-    """One start, by part; ends the job when its first step is done."""
+    """Measure one start, by part; stop the job after its first step."""
     from dataclasses import replace
 
     from raytl.config.load import load_experiment
@@ -182,7 +182,7 @@ def started(nodes: Nodes, size: Size, number: int) -> dict[str, float]:
     try:
         wait_for(lambda: any(each["kind"] == "step" for each in marks(run)), f"the first step of {run}", 180)
     except SystemExit as late:
-        raise SystemExit(f"{late}; its job said:\n{jobs.logs(spec.id)[-3000:]}") from late
+        raise SystemExit(f"{late}; its job log:\n{jobs.logs(spec.id)[-3000:]}") from late
     jobs.stop(spec.id)
     for each in marks(run):
         if each.get("rank", 0) == 0:
@@ -193,7 +193,7 @@ def started(nodes: Nodes, size: Size, number: int) -> dict[str, float]:
 
 
 def recovery(size: Size) -> dict[str, Any]:
-    """Seconds from each fault to the first new step."""
+    """Measure the seconds from each fault to the first new step."""
     os.environ.update(ENVIRONMENT)
 
     def file(name: str, cluster: str) -> Path:
@@ -209,14 +209,14 @@ def recovery(size: Size) -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)
 
 
 def weak_table(results: dict[str, Any]) -> str:
-    """Efficiency against the share of the cores that the workers have."""
+    """Return the table of weak scaling, with efficiency relative to the cores available to the workers."""
     cores, one = results["cores"], statistics.median(results["images_per_s"]["1"])
-    lines = ["| workers | cores they have | images/s | of one worker's, times cores |", "|---|---|---|---|"]
+    lines = ["| workers | their cores | images/s | efficiency per core |", "|---|---|---|---|"]
     for workers in WORKERS:
         rate, usable = statistics.median(results["images_per_s"][str(workers)]), min(workers, cores)
         each = "" if workers <= cores else f" ({usable / workers:.2g} each)"
@@ -225,9 +225,9 @@ def weak_table(results: dict[str, Any]) -> str:
 
 
 def overhead_table(results: dict[str, Any]) -> str:
-    """An epoch on both contenders; the ratio is the median of the rounds' own."""
+    """Return the table of overhead; its ratio is the median over rounds."""
     lines = [
-        "| workers | cores | epoch on Ray | epoch under torchrun | Ray costs | rounds |",
+        "| workers | cores | epoch on Ray | epoch under torchrun | overhead of Ray | rounds |",
         "|---|---|---|---|---|---|",
     ]
     for workers, contenders in results["epoch_s"].items():
@@ -240,7 +240,7 @@ def overhead_table(results: dict[str, Any]) -> str:
 
 
 def startup_table(results: dict[str, Any]) -> str:
-    """Each part of a start, of the first job on a new cluster and of those after it."""
+    """Return the table of start-up by part, for the first job on a new cluster and later jobs."""
     later = results["later"]
     lines = ["| from submit to the first step | first job | later jobs |", "|---|---|---|"]
     for part, _ in PARTS:
@@ -250,7 +250,7 @@ def startup_table(results: dict[str, Any]) -> str:
 
 
 def recovery_table(results: dict[str, Any]) -> str:
-    """Each fault."""
+    """Return the table of recovery by fault."""
     lines = ["| fault | to the first new step | rounds |", "|---|---|---|"]
     for kind, seconds in results["seconds"].items():
         lines.append(f"| {kind} | {statistics.median(seconds):.1f} s | {', '.join(f'{s:.1f}' for s in seconds)} |")
@@ -259,15 +259,15 @@ def recovery_table(results: dict[str, Any]) -> str:
 
 Part = tuple[Callable[[Size], dict[str, Any]], Callable[[dict[str, Any]], str], str]
 MEASURED: dict[str, Part] = {
-    "weak": (weak, weak_table, "Weak scaling: as many images for each worker"),
-    "overhead": (overhead, overhead_table, "Ray beside torchrun: the same loop, data and checkpoints"),
-    "startup": (startup, startup_table, "A start by part"),
+    "weak": (weak, weak_table, "Weak scaling: constant images per worker"),
+    "overhead": (overhead, overhead_table, "Ray compared with torchrun: the same loop, data and checkpoints"),
+    "startup": (startup, startup_table, "Start-up by part"),
     "recovery": (recovery, recovery_table, "Recovery: from the fault to the first new step"),
 }
 
 
 def chosen(arguments: Sequence[str] | None = None) -> tuple[Size, list[str]]:
-    """What the command line asks for."""
+    """Return the size and the parts from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=list(MEASURED), default=list(MEASURED))
     parser.add_argument("--rounds", type=int, default=5)
@@ -279,8 +279,8 @@ def chosen(arguments: Sequence[str] | None = None) -> tuple[Size, list[str]]:
 
 
 def main() -> None:
-    """Measure, keep and print."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the clusters end with it
+    """Measure, save and print."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the clusters too
     size, parts = chosen()
     shutil.rmtree(ROOT, ignore_errors=True)
     ROOT.mkdir(parents=True)

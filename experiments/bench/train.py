@@ -1,10 +1,10 @@
-"""`make bench`: images/s of `raytl train` beside the ceiling of the machine and a common peer, and its memory.
+"""`make bench`: images/s and memory of `raytl train`, compared with the ceiling of the machine and a common peer.
 
-Each contender runs in its own process with the same number of threads, and the contenders take turns, round by round, so that
-a machine that slows down slows all of them: ceiling, raytl, peer (fp32), peer (bf16), and again. Medians are shown.
+Each contender runs in its own process with the same number of threads, and the contenders take turns, round by round, so
+that a slowdown of the machine affects all of them: ceiling, raytl, peer (fp32), peer (bf16). The table shows medians.
 
-    python -m experiments.bench.train            # some 20 minutes on two cores
-    python -m experiments.bench.train --quick    # does it run? (small models and pictures, no meaning)
+    python -m experiments.bench.train            # about 20 minutes on two cores
+    python -m experiments.bench.train --quick    # a smoke test: small models and images
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from experiments.bench.contenders import Setup
 from experiments.bench.photos import photos
 
 ROOT = Path("runs/bench")
-# a fair choice of precision: what raytl picks by itself on this machine
+# a fair choice of precision: raytl's default on this machine
 PRECISION = (
     "import torch; from raytl.models.forward import pick_precision; "
     "print(pick_precision('auto', torch.device('cpu')) == torch.bfloat16)"
@@ -39,7 +39,7 @@ PRECISION = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured and for how long: blocks of `seconds`, `rounds` times, on `images` photos."""
+    """The plan of the bench: `rounds` blocks of `seconds` on `images` photos."""
 
     models: tuple[str, ...]
     unfreezes: tuple[int | str, ...]
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass
 class Rates:
-    """Images/s of one model at one depth, a number for each round; memory in bytes."""
+    """Images/s of one model at one depth, by round; memory in bytes."""
 
     model: str
     unfreeze: int | str
@@ -72,7 +72,7 @@ class Rates:
 
 
 class Contender:
-    """A process of `contenders` that trains for a while each time it is asked."""
+    """A process of `contenders` that trains in blocks on request."""
 
     def __init__(self, setup: Setup) -> None:
         command = [sys.executable, "-m", "experiments.bench.contenders", setup.to_json()]
@@ -82,7 +82,7 @@ class Contender:
         self._read("ready")
 
     def block(self, seconds: float) -> dict[str, float]:
-        """Images, seconds and memory of a block of about `seconds`."""
+        """Return images, seconds and memory of a block of about `seconds`."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
@@ -90,7 +90,7 @@ class Contender:
         return answer
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
@@ -99,13 +99,13 @@ class Contender:
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         if not line or (expected and line != expected):
-            raise SystemExit(f"a contender of the bench ended early (said {line!r}); its error is above")
+            raise SystemExit(f"a contender of the bench ended early (printed {line!r}); see its error above")
         return line
 
 
 @contextmanager
 def contender(setup: Setup) -> Iterator[Contender]:
-    """A contender's process for the time of the block."""
+    """Run the process of a contender in the context."""
     opened = Contender(setup)
     try:
         yield opened
@@ -114,7 +114,7 @@ def contender(setup: Setup) -> Iterator[Contender]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of every contender; threads that wait do so asleep, as raytl sets it, or they would starve loaders."""
+    """Return the environment of all contenders; idle threads sleep, as in raytl, because spinning would starve loaders."""
     return {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),
@@ -124,7 +124,7 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def bench(plan: Plan, model: str, unfreeze: int | str) -> Rates:
-    """All contenders of one model at one depth, in turns."""
+    """Measure all contenders of one model at one depth, in turns."""
     rates = Rates(model, unfreeze)
     shutil.rmtree(ROOT / "cache", ignore_errors=True)
     with ExitStack() as stack:
@@ -144,7 +144,7 @@ def bench(plan: Plan, model: str, unfreeze: int | str) -> Rates:
 
 
 def setup(plan: Plan, name: str, model: str, unfreeze: int | str, precision: str) -> Setup:
-    """What a contender is told."""
+    """Return the setup of a contender."""
     return Setup(
         contender=name,
         model=model,
@@ -159,7 +159,7 @@ def setup(plan: Plan, name: str, model: str, unfreeze: int | str, precision: str
 
 
 def raytl_round(plan: Plan, rates: Rates, number: int) -> None:
-    """One `raytl train` from its command line; its rates are read from the run's metrics."""
+    """Run one `raytl train` command, and read its rates from the metrics of the run."""
     epochs = 1 + min(12, max(2, round(plan.seconds * rates.ceiling[-1] / plan.images)))
     path = ROOT / "experiment.yaml"
     path.write_text(yaml.safe_dump(experiment(plan, rates, epochs, number)), encoding="utf-8")
@@ -178,7 +178,7 @@ def raytl_round(plan: Plan, rates: Rates, number: int) -> None:
 
 
 def experiment(plan: Plan, rates: Rates, epochs: int, number: int) -> dict[str, Any]:
-    """The experiment file: defaults, but for what the contenders share; no stage opens late, and nothing stops early."""
+    """Return the experiment: defaults except for the common setup, without later stages or early stopping."""
     transfer: dict[str, Any] = {"unfreeze": rates.unfreeze}
     if rates.unfreeze != 0:
         transfer["head_first"] = 0
@@ -194,14 +194,14 @@ def experiment(plan: Plan, rates: Rates, epochs: int, number: int) -> dict[str, 
 
 
 def progress(rates: Rates) -> str:
-    """One line after a round."""
+    """Return one line after a round."""
     last = {name: getattr(rates, name)[-1] for name in ("ceiling", "raytl", "peer_fp32", "peer_bf16")}
     speeds = ", ".join(f"{name} {value:.0f}" for name, value in last.items())
     return f"{rates.model} unfreeze {rates.unfreeze}: {speeds} images/s"
 
 
 def table(results: list[Rates]) -> str:
-    """The figures as a Markdown table; ratios are medians of each round's."""
+    """Return a Markdown table; ratios are medians over rounds."""
     head = (
         "| model | unfreeze | ceiling | raytl | first epoch | raytl / ceiling | peer fp32 | peer bf16 | raytl / better peer "
         "| peak PSS, all processes | peak RSS | largest process | peer's PSS |"
@@ -224,15 +224,15 @@ def table(results: list[Rates]) -> str:
 
 
 def median(values: list[float]) -> float:
-    """The middle value."""
+    """Return the median."""
     return statistics.median(values)
 
 
 def notes(plan: Plan, results: list[Rates], source: str, seconds: float) -> str:
-    """What the table's numbers mean, and what decoding once costs."""
+    """Explain the numbers of the table, and report the cost of decoding once."""
     spared = [rates.command_s[0] - min(rates.command_s[1:]) for rates in results if len(rates.command_s) > 1]
     cache = max(rates.cache_bytes for rates in results)
-    cost = f"; looking through and decoding the files once took {median(spared):.1f} s" if spared else ""
+    cost = f"; validating and decoding the files once took {median(spared):.1f} s" if spared else ""
     return (
         f"images/s, medians of {plan.rounds} rounds; batch {plan.batch}, {plan.threads} threads, ceiling and raytl in "
         f"{plan.precision}, {plan.images} {source}. raytl decodes once: {cache / 1e6:.0f} MB of cache for "
@@ -242,7 +242,7 @@ def notes(plan: Plan, results: list[Rates], source: str, seconds: float) -> str:
 
 
 def chosen(arguments: list[str] | None = None) -> Plan:
-    """The plan that the command line asks for."""
+    """Return the plan from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: small models, one short round")
     parser.add_argument("--models", nargs="+", default=["mobilenetv2_100", "vit_tiny_patch16_224"])

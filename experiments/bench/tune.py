@@ -1,14 +1,14 @@
-"""A sweep beside the usual ways to search: wall time, the score against it, and what each part of `raytl tune` gives.
+"""Compare `raytl tune` with the usual ways to search: wall time, score over time, and an ablation.
 
     python -m experiments.bench.tune                          # three seeds, interleaved, and the ablation: about an hour
     python -m experiments.bench.tune --seeds 0 --no-ablation --no-refit
-    python -m experiments.bench.tune --trials 4 --epochs 2 --images 48 --seeds 0    # does it run?
+    python -m experiments.bench.tune --trials 4 --epochs 2 --images 48 --seeds 0    # a smoke test
 
 `nested` is the pattern of Ray's documentation (a TorchTrainer in each trial), `plain` the same without the nested
-trainer (tune_peer.py), `raytl` is `raytl tune`. All get the same photos, space, number of trials, epochs, halving and
-parallelism (two trials at a time, one core each), and take turns on the same machine, seed by seed. A sweep's time begins with its
-command. The ablation is raytl again, on the first seed, with one part off at a time. What is done is kept in
-runs/bench/tune.json: the same command goes on where it stopped.
+trainer (tune_peer.py), and `raytl` is `raytl tune`. All have the same photos, space, number of trials, epochs, halving
+and parallelism (two trials at a time, one core each), and take turns on the same machine, seed by seed. The time of a
+sweep includes the start of its command. The ablation repeats raytl on the first seed with one feature off at a time.
+Results are saved in runs/bench/tune.json; the same command resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from experiments.bench.tune_setup import METRIC, Setup
 ROOT = Path("runs/bench/tune")
 RESULTS = ROOT.with_suffix(".json")
 NEAR = 0.005
-"""Scores within half a point of each other are the same."""
+"""Scores within half a point count as equal."""
 CONTENDERS = ("nested", "plain", "raytl")
 ABLATION: dict[str, dict[str, Any]] = {
     "no shared prefixes": {"search.feature_cache": "off"},
@@ -48,7 +48,7 @@ ABLATION: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep: its seconds, the score after each epoch of any trial as (s, score), the winner's values and test score."""
+    """A sweep: its seconds, the score after each epoch of any trial as (s, score), the winner's overrides and test score."""
 
     seconds: float
     curve: list[tuple[float, float]]
@@ -58,16 +58,16 @@ class Sweep:
 
     @property
     def best(self) -> float:
-        """The best validation score."""
+        """Return the best validation score."""
         return max(score for _, score in self.curve)
 
     def seconds_to(self, score: float) -> float | None:
-        """Seconds until a trial had `score`; None where none did."""
+        """Return the seconds until a trial reached `score`, or None."""
         return next((s for s, value in self.curve if value >= score), None)
 
 
 def swept(setup: Setup, overrides: dict[str, Any]) -> Sweep:
-    """Run one contender's sweep in a process of its own, with caches of its own that are empty."""
+    """Run the sweep of one contender in its own process, with its own empty caches."""
     folder = Path(setup.folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -82,13 +82,13 @@ def swept(setup: Setup, overrides: dict[str, Any]) -> Sweep:
 
 
 def tested(setup: Setup, overrides: dict[str, Any]) -> float:
-    """The winner of a contender trained again by that contender's own code, and its balanced accuracy on the test photos."""
+    """Retrain the winner with the code of its contender, and return its balanced accuracy on the test photos."""
     run(setup, overrides, "refit")
     return float(json.loads((Path(setup.folder) / "test.json").read_bytes()))
 
 
 def run(setup: Setup, overrides: dict[str, Any], verb: str) -> None:
-    """One process of a contender."""
+    """Run one process of a contender."""
     given = json.dumps({"setup": asdict(setup), "overrides": overrides, "verb": verb})
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
     environment |= {"RAYTL_CACHE": str(Path(setup.folder, "cache").resolve()), "PYTHONPATH": str(Path.cwd())}
@@ -101,7 +101,7 @@ def run(setup: Setup, overrides: dict[str, Any], verb: str) -> None:
 
 
 def main() -> None:
-    """Run what is not yet there, and print the table."""
+    """Run what is missing, and print the table."""
     options = arguments()
     data = ROOT / "data"
     assets = Path(os.environ.get("RAYTL_ASSETS", "../shared/assets"))
@@ -139,17 +139,17 @@ def main() -> None:
 
 
 def keep(saved: dict[str, Any]) -> None:
-    """Write what is known."""
+    """Write the results."""
     RESULTS.write_text(json.dumps(saved), encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the command-line options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--images", type=int, default=240, help="photos to train on, and as many to validate on")
+    parser.add_argument("--images", type=int, default=240, help="training photos, and as many validation photos")
     parser.add_argument("--px", type=int, default=128, help="width of the network's input")
     parser.add_argument("--no-ablation", action="store_true")
     parser.add_argument("--no-refit", action="store_true")
@@ -157,7 +157,7 @@ def arguments() -> argparse.Namespace:
 
 
 def stages() -> int:
-    """Stages of the network."""
+    """Return the number of stages of the network."""
     from raytl.config.schema import ModelConfig
     from raytl.models.backbone import build
 
@@ -165,9 +165,9 @@ def stages() -> int:
 
 
 def table(sweeps: dict[str, Sweep], seeds: list[int]) -> str:
-    """Markdown: medians over seeds of the contenders, then the ablation beside raytl on the first seed."""
+    """Return Markdown tables: medians over seeds by contender, then the ablation on the first seed."""
     lines = [
-        f"| | wall s | trials/h | best {METRIC} | s to nested's best - 0.5 | share of nested's wall | of plain's | test |",
+        f"| | wall s | trials/h | best {METRIC} | s to nested's best - 0.5 | fraction of nested's wall | of plain's | test |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for contender in CONTENDERS:
@@ -185,12 +185,12 @@ def table(sweeps: dict[str, Sweep], seeds: list[int]) -> str:
 
 
 def target(sweeps: dict[str, Sweep], seed: int) -> float:
-    """The score to reach: half a point below what the documentation's pattern found with that seed."""
+    """Return the target score: half a point below the best of the documented pattern with that seed."""
     return sweeps[f"nested {seed}"].best - NEAR
 
 
 def row(contender: str, own: list[Sweep], sweeps: dict[str, Sweep], seeds: list[int]) -> str:
-    """A contender's line."""
+    """Return the line of a contender."""
     at = [one.seconds_to(target(sweeps, seed)) for seed, one in zip(seeds, own, strict=True)]
     ratios_by_peer = [
         [None if s is None else s / sweeps[f"{other} {seed}"].seconds for seed, s in zip(seeds, at, strict=True)]
@@ -210,7 +210,7 @@ def row(contender: str, own: list[Sweep], sweeps: dict[str, Sweep], seeds: list[
 
 
 def experiment_of(setup: Setup, overrides: dict[str, Any]) -> Path:
-    """raytl's experiment file of a setup."""
+    """Write the experiment file of a setup for raytl."""
     values: dict[str, Any] = {
         "name": "bench",
         "data": {"uri": setup.data},

@@ -1,4 +1,4 @@
-"""One process of the sweep bench: a contender's sweep, or its winner trained again and looked at on the test photos."""
+"""One process of the sweep bench: the sweep of a contender, or the refit of its winner and its test score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from experiments.bench.tune_setup import Setup
 
 
 def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
-    """`raytl tune`; its time ends with its last trial, as the others' does: the refit is counted with the tests."""
+    """Run `raytl tune`; its time ends with its last trial, as for the others, because the refit counts as part of the test."""
     from experiments.bench.tune import experiment_of
     from raytl import load_experiment
     from raytl.events import Event, Message, TrialChanged
@@ -40,7 +40,7 @@ def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
 
 
 def never_reuse() -> None:
-    """Tune with a new process for each trial."""
+    """Configure Ray Tune to start a new process for each trial."""
     from ray import tune
 
     usual = tune.TuneConfig
@@ -52,7 +52,7 @@ def never_reuse() -> None:
 
 
 def raytl_test(setup: Setup) -> float:
-    """The test score of the run that the sweep refitted."""
+    """Return the test score of the refitted winner."""
     from raytl import evaluate
 
     report = evaluate(str(Path(setup.folder, "bench-winner")))
@@ -60,7 +60,7 @@ def raytl_test(setup: Setup) -> float:
 
 
 def main() -> None:
-    """Do what the argument says."""
+    """Run the sweep or the refit that the argument names."""
     given = json.loads(sys.argv[1])
     setup, overrides = Setup(**given["setup"]), given["overrides"]
     folder = Path(setup.folder)

@@ -3,8 +3,8 @@
 `nested`  the pattern of Ray's documentation: each trial is a function that builds a TorchTrainer, whose worker trains.
 `plain`   the same without the nested trainer: each trial is the function that trains.
 
-The space, its conditions, the rates of the stages and the epochs are raytl's own, so that a trial means the same.
-What ends up in the log is a line for each epoch of each trial: the seconds since the command began, and the score.
+The space, its conditions, the learning rates of the stages and the epochs are raytl's own, so that trials are comparable.
+The log has one line for each epoch of each trial: the seconds since the start of the command, and the score.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Report = Callable[[dict[str, float]], None]
 
 
 def search(setup: Setup, nested: bool) -> dict[str, Any]:
-    """Run the sweep; the best trial's values, and how many trials there were."""
+    """Run the sweep; return the values of the best trial and the number of trials."""
     import ray
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    logical = PARALLEL + 1 if nested else PARALLEL  # the functions that hold the trainers find room beside the workers
+    logical = PARALLEL + 1 if nested else PARALLEL  # the functions that hold the trainers need room beside the workers
     ray.init(num_cpus=logical, log_to_driver=False, _temp_dir=setup.ray)
     trainable: Any = tune.with_parameters(_nested if nested else _plain, setup=asdict(setup))
     held = {"CPU": 0.01 if nested else 1}
@@ -54,7 +54,7 @@ def search(setup: Setup, nested: bool) -> dict[str, Any]:
 
 
 def _suggest(stages: int, trial: Any) -> None:
-    """raytl's default space, conditions and all, in Optuna's own words."""
+    """Define raytl's default space, with its conditions, in Optuna's API."""
     depth = trial.suggest_int("transfer.unfreeze", 0, stages)
     if depth > 1:
         trial.suggest_float("transfer.lr_decay", 0.3, 1.0)
@@ -96,7 +96,7 @@ def _worker(given: dict[str, Any]) -> None:
 
 
 def train(config: dict[str, Any], setup: Setup, report: Report, evaluate: bool = False) -> float:
-    """Fine-tune as `config` says; report the validation score after each epoch. The best, or its score on the test."""
+    """Fine-tune with `config` and report the validation score after each epoch; return the best score or its test score."""
     import torch
     from torch import nn
 
@@ -151,7 +151,7 @@ def _loaders(setup: Setup, strength: float) -> dict[str, Any]:
 
 
 def _model(config: dict[str, Any], setup: Setup, classes: int) -> tuple[Any, Any]:
-    """The pretrained network with requires_grad as the trial says, and AdamW with the trial's rates."""
+    """Return the pretrained network with requires_grad set for the trial, and AdamW with its learning rates."""
     import torch
 
     from raytl.config.schema import ModelConfig, OptimConfig, TransferConfig
@@ -171,7 +171,7 @@ def _model(config: dict[str, Any], setup: Setup, classes: int) -> tuple[Any, Any
 
 
 def _score(model: Any, forward: Callable[[Any], Any], loader: Any) -> float:
-    """Balanced accuracy."""
+    """Return the balanced accuracy."""
     import torch
 
     model.eval()
@@ -185,7 +185,7 @@ def _score(model: Any, forward: Callable[[Any], Any], loader: Any) -> float:
 
 
 def _transforms(strength: float, px: int) -> tuple[Any, Any]:
-    """torchvision's usual recipe; RandAugment's magnitude is the strength."""
+    """Return torchvision's usual transforms; the strength sets RandAugment's magnitude."""
     from torchvision import transforms as t
 
     last = [t.ToTensor(), t.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]

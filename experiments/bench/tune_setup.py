@@ -1,4 +1,4 @@
-"""What every contender of the sweep bench has in common."""
+"""The setup that all contenders of the sweep bench share."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 METRIC = "val/balanced_accuracy"
 PARALLEL = 2
-"""Trials at a time, each with one core."""
+"""Number of concurrent trials, each with one core."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """One sweep of one contender: class folders under `data`/train, val and test; `began` is when its command was started."""
+    """One sweep of one contender: class folders under `data`/train, val and test; `began` is the start of its command."""
 
     contender: str
     seed: int

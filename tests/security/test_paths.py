@@ -201,7 +201,7 @@ def test_a_checkpoint_s_list_that_names_files_outside_is_refused(name: str, tmp_
 def test_a_checkpoint_s_list_that_makes_no_sense_is_refused(content: bytes, tmp_path: Path) -> None:
     store = bucket_with({"checkpoints/best/WHOLE.json": content})
     with pytest.raises(
-        RunError, match=r"checkpoints/best/WHOLE\.json: .*expected .*restore it there, or start over with --new"
+        RunError, match=r"checkpoints/best/WHOLE\.json: .*expected .*Restore it in the store, or start over with --new"
     ):
         Mirror(store, tmp_path / "run").fetch()
 
