@@ -9,7 +9,6 @@ processes.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal

@@ -215,7 +215,7 @@ class Study:
         if fault:
             raise RunError(
                 f"{self.folder}: trial {trial.number}: {fault}. The study was edited or damaged; restore it, or start over "
-                "with --new (the old sweep is kept aside)."
+                "with --new (the old sweep is renamed, not deleted)."
             )
         return record
 
@@ -338,7 +338,7 @@ class Study:
             raise RunError(
                 f"{folder}: a sweep of another experiment; differences (there -> here):\n"
                 + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)
-                + "\n  Rename this experiment, or start over with --new (the old sweep is kept aside)."
+                + "\n  Rename this experiment, or start over with --new (the old sweep is renamed, not deleted)."
             )
 
 
