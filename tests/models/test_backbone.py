@@ -121,11 +121,11 @@ def test_an_unknown_library_is_an_error() -> None:
 
 def test_convolutional_networks_are_told_from_transformers() -> None:
     with torch.device("meta"):
-        found = {
+        digests = {
             n: build(config(n), 3).convolutional
             for n in ("test_resnet", "test_convnext", "test_vit", "mobilenetv2_100")
         }
-    assert found == {"test_resnet": True, "test_convnext": True, "test_vit": False, "mobilenetv2_100": True}
+    assert digests == {"test_resnet": True, "test_convnext": True, "test_vit": False, "mobilenetv2_100": True}
 
 
 def test_plain_layers_do_not_count_as_convolutional() -> None:
@@ -140,9 +140,9 @@ def test_an_old_name_builds_todays_model_and_says_so(old: str, name: str, tmp_pa
     assert built.name == name
     assert built.notes == (f"model.name: timm renamed {old!r} to {name!r}; using the new name",)
     assert built.preprocess == preprocess_of(config(name))
-    for kept in (old, name):  # as a run's card has it, from this version or an earlier one
-        save_bundle(tmp_path / kept, built.module, Card(kept, ("a", "b"), built.preprocess, "none"))
-        assert load_bundle(tmp_path / kept)[1].model == kept
+    for stored in (old, name):  # as a run's card has it, from this version or an earlier one
+        save_bundle(tmp_path / stored, built.module, Card(stored, ("a", "b"), built.preprocess, "none"))
+        assert load_bundle(tmp_path / stored)[1].model == stored
 
 
 def test_a_library_s_own_prefix_stays_in_the_name() -> None:

@@ -45,10 +45,10 @@ def small(name: str = "test_resnet", px: int = 32) -> torch.nn.Module:
 def test_the_input_is_normalised_as_torchvision_does() -> None:
     images = torch.arange(2 * 3 * 256, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(2, 3, 16, 16)
     wanted = tv.normalize(images.float() / 255, list(PREPROCESS.mean), list(PREPROCESS.std))
-    found = to_input(images, PREPROCESS, CPU, channels_last=False)
-    assert torch.allclose(found, wanted, atol=1e-5)
+    inputs = to_input(images, PREPROCESS, CPU, channels_last=False)
+    assert torch.allclose(inputs, wanted, atol=1e-5)
     turned = to_input(images, PREPROCESS, CPU, channels_last=True)
-    assert torch.equal(turned, found) and turned.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(turned, inputs) and turned.is_contiguous(memory_format=torch.channels_last)
     assert images.dtype == torch.uint8 and int(images.max()) == 255  # not written to
 
 

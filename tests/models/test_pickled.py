@@ -1,4 +1,4 @@
-"""What torch.save wrote is read without running, importing or calling anything of it."""
+"""Read torch.save files without running, importing or calling anything in them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Reduced:
 def trainer(monkeypatch: pytest.MonkeyPatch) -> type:
     """A type of somebody's package."""
     module = ModuleType("mypackage")
-    made = type("Trainer", (), {"__module__": "mypackage"})
-    module.Trainer = made  # type: ignore[attr-defined]
+    foreign = type("Trainer", (), {"__module__": "mypackage"})
+    module.Trainer = foreign  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mypackage", module)
-    return made
+    return foreign
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -70,16 +70,16 @@ def test_a_program_is_called_one(tmp_path: Path) -> None:
 def test_records_are_stand_ins_that_hold_nothing(tmp_path: Path) -> None:
     args = argparse.Namespace(lr=0.1)
     torch.save({"args": args, "path": PosixPath("x"), "n": np.float64(2)}, tmp_path / "w.pth")
-    found = read_pickle(tmp_path / "w.pth")
-    assert isinstance(found, dict)
-    assert {type(value) for value in found.values()}.isdisjoint({argparse.Namespace, PosixPath, np.float64, float})
-    assert all(not vars(value) for value in found.values())
+    content = read_pickle(tmp_path / "w.pth")
+    assert isinstance(content, dict)
+    assert {type(value) for value in content.values()}.isdisjoint({argparse.Namespace, PosixPath, np.float64, float})
+    assert all(not vars(value) for value in content.values())
 
 
 def test_what_mappings_hold_is_read(tmp_path: Path) -> None:
     torch.save({"state": defaultdict(list, {"a": torch.ones(2)})}, tmp_path / "w.pth")
-    found = read_pickle(tmp_path / "w.pth")
-    assert isinstance(found, dict) and torch.equal(found["state"]["a"], torch.ones(2))
+    content = read_pickle(tmp_path / "w.pth")
+    assert isinstance(content, dict) and torch.equal(content["state"]["a"], torch.ones(2))
 
 
 def test_the_types_of_a_trainer_that_is_not_installed_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

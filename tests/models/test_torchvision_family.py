@@ -19,8 +19,8 @@ def create(name: str, px: int = 224, **options: float) -> nn.Module:
 
 
 def test_preprocessing_is_the_default_weights() -> None:
-    found = torchvision_family.preprocess("resnet18")
-    assert (found.image_px, found.resize_px, found.interpolation) == (224, 256, "bilinear")
+    result = torchvision_family.preprocess("resnet18")
+    assert (result.image_px, result.resize_px, result.interpolation) == (224, 256, "bilinear")
     assert torchvision_family.preprocess("efficientnet_v2_s").image_px == 384
 
 
@@ -52,9 +52,9 @@ def test_dropout_without_a_place_for_it_is_an_error() -> None:
 
 def test_drop_path_grows_up_to_its_rate() -> None:
     module = create("efficientnet_b0", drop_path=0.4)
-    found = [m.p for m in module.modules() if isinstance(m, StochasticDepth)]
-    assert found == sorted(found)
-    assert found[-1] == pytest.approx(0.4)
+    result = [m.p for m in module.modules() if isinstance(m, StochasticDepth)]
+    assert result == sorted(result)
+    assert result[-1] == pytest.approx(0.4)
 
 
 def test_drop_path_without_a_place_for_it_is_an_error() -> None:

@@ -32,8 +32,8 @@ def test_half_precision_becomes_float32_and_integers_stay(tmp_path: Path) -> Non
     save_file(
         {"a": torch.ones(2, dtype=torch.float16), "b": torch.ones(2, dtype=torch.int64)}, tmp_path / "w.safetensors"
     )
-    found = take(read(tmp_path / "w.safetensors"), net(), ()).tensors
-    assert (found["a"].dtype, found["b"].dtype) == (torch.float32, torch.int64)
+    result = take(read(tmp_path / "w.safetensors"), net(), ()).tensors
+    assert (result["a"].dtype, result["b"].dtype) == (torch.float32, torch.int64)
 
 
 def trained() -> dict[str, Tensor]:
@@ -222,7 +222,7 @@ def test_the_digest_does_not_depend_on_the_wrapper(tmp_path: Path) -> None:
 
 
 class Trap:
-    """What a pickle can do when it is loaded with trust."""
+    """Code that runs if the pickle is loaded unsafely."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -261,9 +261,9 @@ def test_a_run_behind_a_uri_is_fetched(tmp_path: Path) -> None:
     best = tmp_path / "checkpoints" / "best"
     preprocess = Preprocess(32, 36, "center", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     save_bundle(best, net(), Card("net", ("a", "b"), preprocess, "none"))
-    found = read(f"file://{tmp_path}")
-    assert (found.preprocess, found.model) == (preprocess, "net")
-    assert found.state.keys() == net().state_dict().keys()
+    result = read(f"file://{tmp_path}")
+    assert (result.preprocess, result.model) == (preprocess, "net")
+    assert result.state.keys() == net().state_dict().keys()
 
 
 def test_a_missing_file_behind_a_uri_is_an_error(tmp_path: Path) -> None:

@@ -135,9 +135,9 @@ def test_a_manifest_that_leaves_out_what_every_run_holds_vouches_for_nothing(lef
 )
 def test_a_damaged_manifest_is_named_with_its_field(files: Any, problem: str, folder: RunFolder) -> None:
     folder.manifest.write_text(json.dumps({"format": 1, "summary": {}, "files": files}))
-    (found,) = folder.verify()
-    assert found.startswith(f"{folder.manifest}: {problem}")
-    assert found.endswith("Restore the file, or train again with --new.")
+    (line,) = folder.verify()
+    assert line.startswith(f"{folder.manifest}: {problem}")
+    assert line.endswith("Restore the file, or train again with --new.")
 
 
 def test_a_manifest_of_a_newer_raytl_is_refused_by_name(folder: RunFolder) -> None:

@@ -41,7 +41,7 @@ def write(mirror: Mirror, files: dict[str, str]) -> None:
 
 
 def read(mirror: Mirror) -> dict[str, str]:
-    """What a run is made of in the working copy."""
+    """Return the files of a run in the working copy."""
     paths = [path for path in mirror.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
     return {path.relative_to(mirror.root).as_posix(): path.read_text() for path in paths}
 
@@ -193,7 +193,7 @@ def test_whoever_takes_over_fences_off_the_one_before(copies: Copies) -> None:
 
 @pytest.fixture
 def generations(copies: Copies) -> tuple[Mirror, Mirror, Mirror]:
-    """Who wrote first, whoever took over then, and a reader."""
+    """Return the first writer, its successor, and a reader."""
     here, there = copies("here"), copies("there")
     here.generation, there.generation = 1, 2
     return here, there, copies("third")

@@ -1,4 +1,4 @@
-"""What a plan refuses before anything starts."""
+"""The errors of a plan before anything starts."""
 
 from __future__ import annotations
 
