@@ -52,9 +52,9 @@ def doctor(
 ) -> None:
     """Check the machines, the network and the buckets before a run.
 
-    On every machine of the cluster: versions, GPUs, disks, limits and clocks. Between the machines: the network. From each
-    machine: the buckets. Data is only read; where runs are stored, a small object is written and deleted. Exits with 1 if
-    there is an error.
+    On every machine: versions, GPUs, disks, limits and clocks. Between the machines: the network.
+    From each machine: the buckets. Data is only read; where runs are stored, a small object is written and deleted.
+    Exits with 1 if there is an error.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):

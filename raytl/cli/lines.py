@@ -44,17 +44,17 @@ def line(event: Event) -> Text:
             return _epoch(event)
         case Resumed():
             inside = f", step {event.step + 1}" if event.step else ""
-            return Text(f"going on from the last checkpoint: epoch {event.epoch}{inside}", style="cyan")
+            return Text(f"resuming from the last checkpoint: epoch {event.epoch}{inside}", style="cyan")
         case Restarted():
             return Text(_restarted(event), style="yellow")
 
 
 def _restarted(event: Restarted) -> str:
     if event.cause == "resize":
-        return f"{event.reason}: moving to them"
+        return f"{event.reason}: restarting to use them"
     if event.cause == "preemption":
-        return f"{event.reason}; going on elsewhere, attempt {event.attempt}"
-    return f"workers lost ({event.reason}); starting them again, attempt {event.attempt}"
+        return f"{event.reason}; resuming elsewhere, attempt {event.attempt}"
+    return f"workers lost ({event.reason}); restarting, attempt {event.attempt}"
 
 
 def trial(event: TrialChanged) -> Text:

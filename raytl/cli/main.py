@@ -122,7 +122,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "cluster ask": ask_for,
 }
 groups = {
-    "cluster": typer.Typer(no_args_is_help=True, help="Write the files that clusters start from; ask for machines."),
+    "cluster": typer.Typer(no_args_is_help=True, help="Render the manifest of a cluster; request GPUs."),
     "models": typer.Typer(no_args_is_help=True, help="Published versions: list, show, diff, promote, rollback, gc."),
 }
 for _name, _verb in VERBS.items():

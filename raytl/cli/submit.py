@@ -72,8 +72,8 @@ def submit(
 
     Submitting the same job again attaches to it if it runs or has succeeded, and resumes its run if it failed or was stopped.
     A retraining tick is attached to only while it runs.
-    The experiment and, from a checkout, raytl's code are uploaded with the job. Data and runs stay where the experiment says;
-    the cluster uses its own credentials.
+    The experiment and, from a checkout, raytl's code are uploaded. Data and runs stay where the experiment says.
+    The cluster uses its own credentials.
     """
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="detached; the job continues: raytl jobs"):

@@ -38,9 +38,9 @@ METRICS = {
             "epoch  3/12  loss 0.812  val accuracy 81.2 %  balanced 80.1 %  log loss 0.520  0:35  412 images/s  ★ best",
         ),
         (EpochEnded(4, 12, {"val/accuracy": 0.5}, False, 3), "epoch  4/12  val accuracy 50.0 %  (best: 3)"),
-        (Resumed(5, 12), "going on from the last checkpoint: epoch 5, step 13"),
-        (Resumed(5, 0), "going on from the last checkpoint: epoch 5"),
-        (Restarted(1, "killed"), "workers lost (killed); starting them again, attempt 1"),
+        (Resumed(5, 12), "resuming from the last checkpoint: epoch 5, step 13"),
+        (Resumed(5, 0), "resuming from the last checkpoint: epoch 5"),
+        (Restarted(1, "killed"), "workers lost (killed); restarting, attempt 1"),
     ],
 )
 def test_an_event_is_one_line(event: Event, text: str) -> None:

@@ -90,7 +90,7 @@ class Run:
 
     def resumptions(self) -> list[Position]:
         """Return the positions from which training resumed."""
-        pattern = re.compile(r"going on from the last checkpoint: epoch (\d+)(?:, step (\d+))?")
+        pattern = re.compile(r"resuming from the last checkpoint: epoch (\d+)(?:, step (\d+))?")
         matches = [pattern.search(line) for line in list(self.lines)]
         return [(int(m[1]), int(m[2]) - 1 if m[2] else 0) for m in matches if m]
 
