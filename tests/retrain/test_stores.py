@@ -110,7 +110,7 @@ def test_a_second_tick_leaves_and_one_that_was_killed_in_training_is_gone_on_wit
     monkeypatch.setenv("RAYTL_CACHE", str(place.folder / "another machine"))
     third, said = place.raytl("retrain", "toy.yaml")
     assert f"going on with tick {interrupted.id}" in said
-    assert "going on from the last checkpoint" in said, said
+    assert "resuming from the last checkpoint" in said, said
     assert (third["tick"]["id"], third["tick"]["interruptions"]) == (interrupted.id, 1)
     assert (third["tick"]["outcome"], third["champion"], place.registry.numbers()) == ("promote", 1, [1])
 
