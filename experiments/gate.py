@@ -52,7 +52,7 @@ class World:
 
     def promotes(self, champion: Floats, challenger: Floats, gate: GateConfig) -> bool:
         """What the gate says, as in a tick."""
-        contest = Comparison(
+        comparison = Comparison(
             evaluation="simulated", images=self.images, looks=0, champion=1, challenger=2, same_weights=False, metrics={},
             champion_metrics={}, latency_ms=0.0, champion_latency_ms=0.0, size_bytes=0,
             paired=paired(
@@ -61,7 +61,7 @@ class World:
             ),
             slices=slices_of(CLASSES, self.targets, champion, challenger, np.zeros(self.images, dtype=bool)),
         )  # fmt: skip
-        return isinstance(judge(contest, gate), Promote)
+        return isinstance(judge(comparison, gate), Promote)
 
 
 def null(sequences: int, images: int, gate: GateConfig, replace: bool) -> list[int]:

@@ -37,7 +37,7 @@ from raytl.events import ignore
 from raytl.metrics.paired import mcnemar
 from raytl.registry.reader import folder_of
 from raytl.registry.registry import Registry
-from raytl.retrain.after import following
+from raytl.retrain.after import after_tick
 from raytl.retrain.publish import recorded_samples
 from raytl.retrain.tick import Retraining, retrain
 from raytl.retrain.ticks import all_ticks, last_tick
@@ -92,19 +92,19 @@ class Diary:
         elif number == OUTAGE:
             told = self._without_bucket(at)
         else:
-            told = self._told(self._tick(at))
+            told = self._outcome(self._tick(at))
         return f"day {number:>2}  {came:<52}  {told}  [{time.monotonic() - began:.0f} s]"
 
     def _tick(self, at: datetime) -> Retraining:
-        return retrain(self.experiment, now=at, after=following(self.experiment, ignore))
+        return retrain(self.experiment, now=at, after=after_tick(self.experiment, ignore))
 
-    def _told(self, found: Retraining) -> str:
-        if found.tick is None:
-            return f"at work already: {found.held}"
-        tick = found.tick
-        again = f"(gone on with, {tick.interruptions} interruption) " if tick.interruptions else ""
+    def _outcome(self, result: Retraining) -> str:
+        if result.tick is None:
+            return f"another tick is running: {result.held}"
+        tick = result.tick
+        again = f"(resumed after {tick.interruptions} interruption) " if tick.interruptions else ""
         why = f" [{'; '.join(tick.decision.reasons)}]" if tick.verdict is not None and tick.decision is not None else ""
-        return f"{tick.outcome.upper():<8} v{found.champion}  {again}{'; '.join(tick.reasons)}{why}"
+        return f"{tick.outcome.upper():<8} v{result.champion}  {again}{'; '.join(tick.reasons)}{why}"
 
     def _started(self, at: datetime) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "raytl", "retrain", str(FILE), "--now", at.isoformat()]
@@ -123,10 +123,10 @@ class Diary:
     def _two(self, at: datetime) -> str:
         process = self._started(at)
         _wait(lambda: not getattr(last_tick(self.registry.store), "over", True))
-        second = self._told(self._tick(at))
+        second = self._outcome(self._tick(at))
         assert process.wait() == 0, "the first one goes on"
         first = last_tick(self.registry.store)
-        return self._told(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
+        return self._outcome(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
 
     def _without_bucket(self, at: datetime) -> str:
         os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
@@ -155,7 +155,7 @@ def _wait(done: Any) -> None:
 def checked(diary: Diary) -> None:
     """Every champion on the last frozen evaluation images: never significantly worse, and trained on none of them."""
     registry = diary.registry
-    ticks = [tick for tick in all_ticks(registry.store) if tick.contest is not None]
+    ticks = [tick for tick in all_ticks(registry.store) if tick.comparison is not None]
     content = registry.store.get_bytes(f"work/{ticks[-1].id}/evaluation.jsonl").decode()
     evaluated = [Sample.of(json.loads(line)) for line in content.splitlines()]
     labels, digests = np.array([sample.label for sample in evaluated]), {sample.digest for sample in evaluated}

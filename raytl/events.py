@@ -99,10 +99,10 @@ class Restarted:
 
 @dataclass(frozen=True, slots=True)
 class TrialReady:
-    """A trial is about to train: its number of trainable parameters in the last stage, and its shared features."""
+    """The workers of a trial are about to train `trainable` parameters; `features` describes the cached features in use."""
 
     trainable: int
-    shared: str
+    features: str
 
 
 @dataclass(frozen=True, slots=True)

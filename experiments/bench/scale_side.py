@@ -46,32 +46,32 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
     from raytl.events import EpochEnded, Event, Step
     from raytl.training import steps, worker
 
-    mark(job.root, "entered", rank=world.rank, born=psutil.Process().create_time())
-    if Path(job.root, _EVERY_STEP).exists():
+    mark(job.location, "entered", rank=world.rank, born=psutil.Process().create_time())
+    if Path(job.location, _EVERY_STEP).exists():
         steps.EVENT_EVERY_S = 0.0
     real = TrainLoader.epoch
 
     def epoch(self: TrainLoader, number: int, start_step: int = 0) -> Iterator[Any]:
         batches = real(self, number, start_step)
         first = next(batches)
-        mark(job.root, "first batch", rank=world.rank)
+        mark(job.location, "first batch", rank=world.rank)
         yield first
         yield from batches
 
     def tell(event: Event) -> None:
         if isinstance(event, Step):
-            mark(job.root, "step", epoch=event.epoch, step=event.step)
+            mark(job.location, "step", epoch=event.epoch, step=event.step)
         elif isinstance(event, EpochEnded):
-            mark(job.root, "epoch", epoch=event.epoch, images_per_s=event.metrics["train/images_per_s"])
+            mark(job.location, "epoch", epoch=event.epoch, images_per_s=event.metrics["train/images_per_s"])
         emit(event)
 
     TrainLoader.epoch = epoch  # type: ignore[method-assign]
-    made = worker.prepare(world, job, tell)
-    mark(job.root, "prepared", rank=world.rank)
+    run = worker.prepare(worker.load_run(world, job, tell))
+    mark(job.location, "prepared", rank=world.rank)
     try:
-        return made.fit()
+        return run.fit()
     finally:
-        made.close()
+        run.close()
 
 
 def on_ray(file: str) -> None:
@@ -118,7 +118,7 @@ def on_torchrun(file: str) -> None:
     from raytl.events import ignore
     from raytl.run.folder import RunFolder
     from raytl.training.driver import plan
-    from raytl.training.worker import Job
+    from raytl.training.job import TrainJob
     from raytl.world import World
 
     experiment = load_experiment(file)
@@ -129,7 +129,7 @@ def on_torchrun(file: str) -> None:
     began = time.monotonic()
     dist.init_process_group("gloo")
     mark(root, "process group", rank=world.rank, seconds=time.monotonic() - began)
-    train_worker(world, Job(experiment, str(root), splits.train, splits.val, splits.classes), ignore)
+    train_worker(world, TrainJob(experiment, str(root), splits.train, splits.val, splits.classes), ignore)
     dist.destroy_process_group()
 
 

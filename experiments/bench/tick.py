@@ -23,7 +23,7 @@ from raytl.config.schema import Experiment
 from raytl.registry.record import About
 from raytl.registry.registry import Registry
 from raytl.retrain.changes import Changes
-from raytl.retrain.look import glance
+from raytl.retrain.observe import listing_digest
 from raytl.retrain.tick import retrain
 from raytl.retrain.ticks import Tick, write_tick
 from raytl.store import s3
@@ -52,7 +52,7 @@ def _filled(bucket: str, images: int) -> Experiment:
         registry.publish(Path(folder), about)
     registry.promote(1, registry.state(), "bench", "the first")
     tick = Tick(
-        "20261120T060000Z-0000", "2026-11-20T06:00:00+00:00", "bench", "done", "promote", listing=glance(experiment.data),
+        "20261120T060000Z-0000", "2026-11-20T06:00:00+00:00", "bench", "done", "promote", listing=listing_digest(experiment),
         champion=1, trained=1, trained_at="2026-11-20T06:00:00+00:00", changes=Changes("5" * 64, 1),
     )  # fmt: skip
     write_tick(registry.store, tick)

@@ -16,7 +16,6 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -25,12 +24,12 @@ from raytl.config.schema import Experiment
 from raytl.config.space import space_of
 from raytl.events import Event, TrialChanged
 from raytl.search.budget import BudgetTracker
-from raytl.search.executor import Run, TrialExecutor, run_on_tune
+from raytl.search.executor import Trial, TrialExecutor, run_on_tune
 from raytl.search.plan import TrialShape
+from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.study import Study
 from raytl.search.sweep_state import SweepState
-from raytl.search.trial import Task
 
 ROOT = Path("runs/bench/trials")
 STAGES, EPOCHS = 6, 3
@@ -40,25 +39,25 @@ LIMIT = 2
 class Formula:
     """A trial whose score is a formula of its values."""
 
-    def __init__(self, task: Task) -> None:
-        values = dict(task.overrides)
+    def __init__(self, suggestion: Suggestion) -> None:
+        values = suggestion.overrides
         rate, depth = math.log10(values["optim.lr"]), values["transfer.unfreeze"]
         self._best = 0.9 - 0.05 * (rate + 3) ** 2 - 0.01 * (depth - 3) ** 2
         self._epoch = 0
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> TrialResult:
         """One epoch more."""
         self._epoch += 1
         metrics = {"val/balanced_accuracy": self._best * (1 - 0.5**self._epoch)}
-        return {"epoch": self._epoch, "metrics": metrics, "seconds": 0.0, "done": self._epoch >= EPOCHS}
+        return TrialResult("complete" if self._epoch >= EPOCHS else "running", EpochScores(self._epoch, metrics))
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def formula(task: Task) -> Run:
-    """Opens a trial that costs nothing."""
-    return Formula(task)
+def formula(suggestion: Suggestion) -> Trial:
+    """Open a trial that costs nothing."""
+    return Formula(suggestion)
 
 
 @dataclass

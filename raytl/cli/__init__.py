@@ -1,11 +1,14 @@
-"""The terminal: one file a verb. Results go to standard output, progress and errors to standard error.
+"""The command line, one file per verb. Results go to standard output, progress and errors to standard error.
 
-main      the verbs put together
-options   the options that several verbs share
-terminal  where words go, and what becomes of errors
-progress  a run's events as a live bar or as plain lines
-lines     (pure) an event as a line of text
-numbers   (pure) numbers as people read them
-tables    results as tables
-check, train, evaluate, predict, schema   the verbs; each loads torch and Ray only once its input is sound
+    main        the app: all verbs and their examples
+    options     options that several verbs share
+    sources     the experiment that a command line names
+    completion  words that a shell offers
+    terminal    output streams, errors and exit codes
+    progress    events of a run as live bars or plain lines
+    lines       (pure) an event as a line of text
+    numbers     (pure) numbers formatted for people
+    tables      results as tables
+
+Every other file is a verb, which imports torch and Ray only after its input was checked.
 """

@@ -1,4 +1,4 @@
-"""Output that never fails on a character: what a stream cannot encode is spelled in ASCII."""
+"""Write characters that a stream cannot encode in ASCII, so that output never fails."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _ASCII = {
 
 
 def in_ascii(text: str) -> str:
-    """Return `text` in ASCII: typographic marks by their usual spelling, other characters as escapes such as `\\u4e2d`."""
+    """Return `text` in ASCII: typographic marks in their usual spelling, other characters as escapes such as `\\u4e2d`."""
     return "".join(_ASCII.get(mark) or mark.encode("ascii", "backslashreplace").decode() for mark in text)
 
 
 def never_fail() -> None:
-    """Have standard output and standard error spell in ASCII what their encoding lacks, instead of raising."""
+    """Make standard output and standard error write characters that their encoding lacks in ASCII, instead of raising."""
     codecs.register_error(_ERRORS, _replacement)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

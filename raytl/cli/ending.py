@@ -1,8 +1,8 @@
-"""How a process of raytl ends: with its exit code, whatever native threads do meanwhile.
+"""End a raytl process with its exit code, whatever native threads do meanwhile.
 
-Ray leaves threads of its own running after `ray.shutdown` (gRPC's, OpenCensus' harvester, OpenTelemetry's reader). They
-go on while `exit` destroys the C++ objects that they use, and once in a while that ends a process that did all its work
-with a segmentation fault.
+Ray leaves threads running after `ray.shutdown` (gRPC, the OpenCensus harvester, the OpenTelemetry reader). They are still
+running while `exit` destroys the C++ objects that they use, which occasionally ends a successful process with a
+segmentation fault.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from contextlib import suppress
 
 
 class Ending:
-    """Of this process: once `code` is set, it ends with that as soon as Python's own exit handlers have run, and without
-    the destructors of libraries. To be made before anything else has registered a handler: the first runs last."""
+    """The end of this process. Once `code` is set, the process exits with it as soon as Python's exit handlers have run,
+    without the destructors of libraries. Create it before anything else registers a handler: the first one runs last."""
 
     def __init__(self) -> None:
         self.code: int | None = None
@@ -25,6 +25,6 @@ class Ending:
         if self.code is None:
             return
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, AttributeError):  # nobody listens any more, or it is closed
+            with suppress(OSError, ValueError, AttributeError):  # the reader left, or the stream is closed
                 stream.flush()
         os._exit(self.code)

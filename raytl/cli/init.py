@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raytl.cli.options import Json, Model
+from raytl.cli.options import Json, Model, Settings, s3_settings
 from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.errors import ConfigError
@@ -22,6 +22,7 @@ def init(
         typer.Argument(metavar="IMAGES", help="A folder, an s3:// URI, an archive or a manifest.", show_default=False),
     ],
     model: Model = None,
+    set_: Settings = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write to this file instead of standard output.")
     ] = None,
@@ -36,8 +37,9 @@ def init(
     terminal = Terminal.open(json)
     with guarded(terminal):
         _check(out, force)
+        s3_settings(set_)  # other keys cannot take effect
         with watching(terminal.err) as on_event:
-            draft = draft_from(images, model, on_event=on_event)
+            draft = draft_from(images, model, set_ or (), on_event)
         if out is None:
             terminal.text(draft.text())
         else:

@@ -1,4 +1,4 @@
-"""An event as a line of text: what stays on the terminal, and in a log, after it has passed."""
+"""An event as a line of text, for terminals and logs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ from raytl.events import (
 )
 
 _STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
-_SHOWN = {"val/accuracy": "accuracy", "val/balanced_accuracy": "balanced", "val/macro_f1": "macro F1"}
+_LABELS = {"val/accuracy": "accuracy", "val/balanced_accuracy": "balanced", "val/macro_f1": "macro F1"}
 
 
 def line(event: Event) -> Text:
-    """The event in one line."""
+    """Return the event as one line."""
     match event:
         case TrialChanged():
             return trial(event)
         case TrialReady():
-            return Text(f"{event.trainable:,} parameters learn in the end; shared: {event.shared}", style="dim")
+            return Text(
+                f"{event.trainable:,} trainable parameters at the end; cached features: {event.features}", style="dim"
+            )
         case Message():
             mark = "" if event.level == "info" else f"{event.level}: "
             return Text(mark + event.text, style=_STYLES.get(event.level, ""))
@@ -51,14 +53,14 @@ def line(event: Event) -> Text:
 
 def _restarted(event: Restarted) -> str:
     if event.cause == "resize":
-        return f"{event.reason}: restarting to use them"
+        return f"{event.reason}; restarting with them"
     if event.cause == "preemption":
-        return f"{event.reason}; resuming elsewhere, attempt {event.attempt}"
-    return f"workers lost ({event.reason}); restarting, attempt {event.attempt}"
+        return f"{event.reason}; resuming on other machines, attempt {event.attempt}"
+    return f"workers lost ({event.reason}); restarting them, attempt {event.attempt}"
 
 
 def trial(event: TrialChanged) -> Text:
-    """`trial 12/64 complete 0.9310 (best 0.9341 by 7)  unfreeze 3, lr 0.0012`."""
+    """Return a trial as `trial 12/64 complete 0.9310 (best 0.9341 by 7)  unfreeze 3, lr 0.0012`."""
     value = "" if event.value is None else f" {event.value:.4f}"
     best = "" if event.best is None else f" (best {event.best:.4f} by {event.best_number})"
     shared = "" if event.features == "none" else f"  [{event.features}]"
@@ -71,23 +73,23 @@ def trial(event: TrialChanged) -> Text:
 
 
 def values(overrides: Mapping[str, object]) -> str:
-    """A trial's values in short: `unfreeze 3, lr_decay 0.62`."""
+    """Return the values of a trial in short: `unfreeze 3, lr_decay 0.62`."""
     words = {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in overrides.items()}
     return ", ".join(f"{key.rpartition('.')[2]} {word}" for key, word in words.items())
 
 
 def position(step: Step) -> str:
-    """`epoch 2/12  step 31/60`."""
+    """Return the position of a step: `epoch 2/12  step 31/60`."""
     return f"epoch {step.epoch}/{step.epochs}  step {step.step}/{step.steps}"
 
 
 def status(step: Step) -> str:
-    """Speed, loss, rates and the stage of training."""
+    """Return speed, loss, learning rates and the training stage."""
     return f"{step.images_per_s:,.0f} images/s  loss {step.loss:.3f}  lr {rates(step.rates)}  [{step.stage}]"
 
 
 def rates(by_group: Mapping[str, float]) -> str:
-    """The head's rate, the highest and the lowest of the stages: `head 1e-3, stages 1e-4 … 3.6e-5`."""
+    """Return the learning rates of the head and of the top and bottom stage: `head 1e-3, stages 1e-4 … 3.6e-5`."""
     head = [f"head {rate(by_group['head'])}"] if "head" in by_group else []
     stages = sorted((value for name, value in by_group.items() if name != "head"), reverse=True)
     if len(stages) == 1:
@@ -96,17 +98,17 @@ def rates(by_group: Mapping[str, float]) -> str:
 
 
 def metrics(values: Mapping[str, float]) -> str:
-    """The validation metrics that fit a line."""
-    shown = [f"{word} {score(name, values[name])}" for name, word in _SHOWN.items() if name in values]
+    """Return the validation metrics that fit on a line."""
+    shown = [f"{word} {score(name, values[name])}" for name, word in _LABELS.items() if name in values]
     loss = [f"log loss {values['val/log_loss']:.3f}"] if "val/log_loss" in values else []
     return "  ".join([*shown, *loss])
 
 
 def _stage(event: StageOpened) -> Text:
-    share = f"{count(event.trainable)} of {count(event.total)} parameters learn"
+    trainable = f"{count(event.trainable)} of {count(event.total)} parameters trainable"
     return Text.assemble(
         (f"from epoch {event.epoch}: {event.name}", "bold cyan"),
-        (f"  {share}, lr {rates(event.rates)}", "cyan"),
+        (f"  {trainable}, lr {rates(event.rates)}", "cyan"),
     )
 
 

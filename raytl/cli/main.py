@@ -1,4 +1,4 @@
-"""`raytl`: its verbs put together. Nothing heavy is imported before a verb has checked its input."""
+"""The `raytl` command: all verbs. Nothing heavy is imported before a verb has checked its input."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ from raytl.sanitize import printable, redacted
 
 
 class _Group(TyperGroup):
-    """Run the verbs; errors of a command line are shown without secrets and control characters."""
+    """Run the verbs; show usage errors without secrets and control characters."""
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
-        """Read the command line up to the verb."""
-        with _shown():
+        """Parse the command line up to the verb."""
+        with _sanitized():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Read the rest of it, and run the verb."""
-        with _shown():
+        """Parse the rest of the command line, and run the verb."""
+        with _sanitized():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _shown() -> Iterator[None]:
+def _sanitized() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if hasattr(error, "format_message"):  # click's, of which typer has a copy of its own
+        if hasattr(error, "format_message"):  # an error of click, of which typer bundles a copy
             vars(error)["message"] = printable(redacted(str(vars(error)["message"])))
         raise
 
@@ -59,7 +59,7 @@ def _shown() -> Iterator[None]:
 app = typer.Typer(
     name="raytl",
     cls=_Group,
-    help="Fine-tune pretrained vision models on your own images, on Ray.",
+    help="Fine-tune a pretrained vision model on your own images, on Ray.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode="rich",
@@ -80,7 +80,7 @@ EXAMPLES = {
     "models list": "raytl models list s3://bucket/models/trash",
     "models show": "raytl models show s3://bucket/models/trash champion",
     "models diff": "raytl models diff s3://bucket/models/trash previous champion",
-    "models promote": "raytl models promote s3://bucket/models/trash 7 --why 'the night shift asked for it'",
+    "models promote": "raytl models promote s3://bucket/models/trash 7 --why 'requested by the night shift'",
     "models rollback": "raytl models rollback s3://bucket/models/trash --why 'misses wet cardboard'",
     "models gc": "raytl models gc s3://bucket/models/trash --keep 5 --dry-run",
     "sync": "raytl sync s3://bucket/trash/",
@@ -122,7 +122,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "cluster ask": ask_for,
 }
 groups = {
-    "cluster": typer.Typer(no_args_is_help=True, help="Render the manifest of a cluster; request GPUs."),
+    "cluster": typer.Typer(no_args_is_help=True, help="Write configuration files for clusters; request machines."),
     "models": typer.Typer(no_args_is_help=True, help="Published versions: list, show, diff, promote, rollback, gc."),
 }
 for _name, _verb in VERBS.items():
@@ -132,8 +132,8 @@ for _name, _group_app in groups.items():
     app.add_typer(_group_app, name=_name)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"raytl {version('raytl') or '(not installed)'}")
         raise typer.Exit
 
@@ -141,14 +141,14 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _raytl(
     _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Fine-tune pretrained vision models on your own images, on Ray."""
+    """Fine-tune a pretrained vision model on your own images, on Ray."""
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0, 2 where the user can mend it, 130 when interrupted, else 1."""
+    """Run the command line. The exit code is 0 for success, 2 for wrong input, 130 after Ctrl-C, else 1."""
     never_fail()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; why: raytl.cluster.session
     app(prog_name="raytl")

@@ -1,4 +1,4 @@
-"""`raytl models`: the published versions of a model, which of them is in use, and since when."""
+"""`raytl models`: list, compare, promote, roll back and clean up the published versions of a model."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from raytl.sanitize import command, printable
 from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
-    from raytl.registry.cleaning import Cleaning
+    from raytl.registry.cleaning import CleanupPlan
     from raytl.registry.difference import Difference
 
 Place = Annotated[
     str,
     typer.Argument(
         metavar="REGISTRY",
-        help="A folder or s3:// prefix, a name below RAYTL_REGISTRY, or an experiment file that names one.",
+        help="A folder or s3:// prefix, a name below RAYTL_REGISTRY, or an experiment file with retrain.registry.",
         show_default=False,
     ),
 ]
 Which = Annotated[str, typer.Argument(metavar="VERSION", help="A number or an alias.")]
-Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, which stays in the history.")]
-_MOVES = 12
-_MOST_STRAYS = 10
-_SHOWN = ("balanced_accuracy", "accuracy", "log_loss")
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, kept in the history.")]
+_MAX_MOVES = 12
+_MAX_FOREIGN = 10
+_METRICS = ("balanced_accuracy", "accuracy", "log_loss")
 
 
 def opened(place: str, overrides: list[str] | None, on_event: OnEvent = ignore) -> Registry:
@@ -51,9 +51,7 @@ def opened(place: str, overrides: list[str] | None, on_event: OnEvent = ignore) 
         return Registry.open(registry_uri(place), on_event, s3_settings(overrides))
     experiment = load_experiment(Path(place), overrides or [])
     if experiment.retrain.registry is None:
-        raise ConfigError(
-            f"{place}: retrain.registry is not set; name the folder or s3:// prefix of the versions there"
-        )
+        raise ConfigError(f"{place}: retrain.registry is not set; expected the folder or s3:// prefix of the versions")
     return Registry.open(experiment.retrain.registry, on_event, S3Settings.of(experiment.storage))
 
 
@@ -62,22 +60,22 @@ def list_(place: Place, set_: Settings = None, json: Json = False) -> None:
     terminal = Terminal.open(json)
     with guarded(terminal):
         registry = opened(place, set_, PlainWatcher(terminal.err))
-        found, state = registry.survey(), registry.state()
-        terminal.show(*_listing(registry, found.records, state, found.history[-_MOVES:]), *_beside(found))
+        survey, state = registry.survey(), registry.state()
+        terminal.show(*_listing(registry, survey.records, state, survey.history[-_MAX_MOVES:]), *_other_objects(survey))
         terminal.result(
             {
                 "registry": registry.uri,
                 "aliases": state.aliases,
-                "versions": [record.to_json() for record in found.records],
-                "history": [asdict(move) for move in found.history],
-                "unreadable": [asdict(each) for each in found.unread],
-                "ignored": found.strays,
+                "versions": [record.to_json() for record in survey.records],
+                "history": [asdict(move) for move in survey.history],
+                "unreadable": [asdict(each) for each in survey.unread],
+                "ignored": survey.strays,
             }
         )
 
 
 def show(place: Place, version: Which = CHAMPION, set_: Settings = None, json: Json = False) -> None:
-    """Show a version: what it is, what it was trained on, and its scores."""
+    """Show a version: its model, training data and scores."""
     terminal = Terminal.open(json)
     with guarded(terminal):
         registry = opened(place, set_, PlainWatcher(terminal.err))
@@ -94,7 +92,7 @@ def diff(
     set_: Settings = None,
     json: Json = False,
 ) -> None:
-    """Show what differs from version A to version B: recipe, data, classes, scores."""
+    """Show the differences from version A to version B: recipe, data, classes, scores."""
     terminal = Terminal.open(json)
     with guarded(terminal):
         from raytl.registry.difference import difference
@@ -102,20 +100,20 @@ def diff(
         registry = opened(place, set_, PlainWatcher(terminal.err))
         state = registry.state()
         records = [registry.record(registry.resolve(which, state)) for which in (before, after)]
-        found = difference(registry, *records)
-        terminal.show(*_difference(found))
-        terminal.result(asdict(found))
+        differences = difference(registry, *records)
+        terminal.show(*_difference(differences))
+        terminal.result(asdict(differences))
 
 
 def promote(
     place: Place,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="A number or an alias.", show_default=False)],
-    alias: Annotated[str, typer.Option(metavar="NAME", help="The alias that is to name it.")] = CHAMPION,
+    alias: Annotated[str, typer.Option(metavar="NAME", help="The alias to move.")] = CHAMPION,
     why: Why = "by hand",
     set_: Settings = None,
     json: Json = False,
 ) -> None:
-    """Make a version the champion, or have another alias name it; the champion before it becomes the previous one."""
+    """Make a version the champion, or move another alias to it; the old champion becomes `previous`."""
     terminal = Terminal.open(json)
     with guarded(terminal):
         registry = opened(place, set_, PlainWatcher(terminal.err))
@@ -126,43 +124,43 @@ def promote(
         else:
             _check_alias(alias)
             move = registry.move({alias: number}, seen, user(), why)
-        _told(terminal, move)
+        _show_move(terminal, move)
 
 
 def rollback(place: Place, why: Why = "by hand", set_: Settings = None, json: Json = False) -> None:
-    """Go back to the previous champion, in one move; the same again undoes it."""
+    """Roll back to the previous champion, in one atomic move; repeating it undoes it."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        _told(terminal, opened(place, set_, PlainWatcher(terminal.err)).rollback(user(), why))
+        _show_move(terminal, opened(place, set_, PlainWatcher(terminal.err)).rollback(user(), why))
 
 
 def gc(
     place: Place,
-    keep: Annotated[int | None, typer.Option(min=1, metavar="N", help="The newest versions that stay.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    keep: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of newest versions to keep.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
-    """Remove the versions that no alias, no tick and none of the last moves needs, and what broken publications left."""
+    """Remove versions that no alias, tick or recent move needs, and the files of failed publications."""
     terminal = Terminal.open(json)
     with guarded(terminal):
-        from raytl.registry.cleaning import clean, planned
-        from raytl.retrain.ticks import needed
+        from raytl.registry.cleaning import clean, plan_cleanup
+        from raytl.retrain.ticks import versions_in_use
 
         registry = opened(place, set_, PlainWatcher(terminal.err))
-        found = planned(registry, keep or _kept_by(place), needed(registry.store))
+        plan = plan_cleanup(registry, keep or _keep(place), versions_in_use(registry.store))
         if not dry_run:
-            clean(registry, found)
-        terminal.show(*_cleaning(found, dry_run))
-        terminal.result(asdict(found))
+            clean(registry, plan)
+        terminal.show(*_cleanup(plan, dry_run))
+        terminal.result(asdict(plan))
 
 
 def models_next(registry: str) -> str:
-    """What to do with a registry after a tick."""
-    return f"see: {command('raytl', 'models', 'list', registry)}    {registry}/index.html"
+    """Return the command and page that show a registry after a tick."""
+    return f"next: {command('raytl', 'models', 'list', registry)}    {registry}/index.html"
 
 
-def _kept_by(place: str) -> int:
+def _keep(place: str) -> int:
     from raytl.config.retrain import RetrainConfig
 
     named = place.endswith((".yaml", ".yml"))
@@ -171,7 +169,7 @@ def _kept_by(place: str) -> int:
 
 def _check_alias(alias: str) -> None:
     if alias.isdecimal() or not alias.replace("-", "").replace("_", "").isalnum():
-        raise ConfigError(f"--alias {alias}: expected a word of letters, digits, - and _, that is no number")
+        raise ConfigError(f"--alias {alias}: expected letters, digits, - and _, and not a number")
 
 
 def _names(record: Record, state: State) -> list[str]:
@@ -181,39 +179,44 @@ def _names(record: Record, state: State) -> list[str]:
 def _listing(
     registry: Registry, records: list[Record], state: State, moves: Iterable[Move]
 ) -> Iterable[RenderableType]:
-    made = table(("version", "", "published", *map(metric, _SHOWN), "evaluated on", "data", "from"), right=("version",))
+    versions = table(
+        ("version", "alias", "published", *map(metric, _METRICS), "evaluation set", "data", "parent"),
+        right=("version",),
+    )
     for record in records:
         about = record.about
-        made.add_row(
+        versions.add_row(
             str(record.number),
             Text(", ".join(_names(record, state)), style="green"),
             about.created[:16].replace("T", " "),
-            *(_score(name, about.metrics.get(name)) for name in _SHOWN),
+            *(_score(name, about.metrics.get(name)) for name in _METRICS),
             about.evaluation[:8],
             about.snapshot[:8],
             "" if about.parent is None else str(about.parent),
         )
     yield (
-        titled(registry.uri, made) if records else Text(f"{registry.uri}: no versions yet; `raytl retrain` makes them")
+        titled(registry.uri, versions)
+        if records
+        else Text(f"{registry.uri}: no versions yet; publish one with `raytl retrain`")
     )
-    if told := [_move_row(move) for move in moves]:
-        history = table(("when", "who", "moved", "why"))
-        for row in told:
+    if rows := [_move_row(move) for move in moves]:
+        history = table(("time", "user", "move", "reason"))
+        for row in rows:
             history.add_row(*row)
-        yield titled("the last moves", history)
+        yield titled("recent moves", history)
 
 
-def _beside(found: Survey) -> Iterable[RenderableType]:
-    """Show the objects that cannot be read, and those that are no part of a registry."""
-    if found.unread:
-        made = table(("unreadable", "reason"))
-        for each in found.unread:
-            made.add_row(Text(each.key), Text(each.reason))
-        yield made
-    if found.strays:
-        more = len(found.strays) - _MOST_STRAYS
-        names = ", ".join(printable(name) for name in found.strays[:_MOST_STRAYS])
-        yield Text(f"ignored, as no part of a registry: {names}{f' and {more} more' if more > 0 else ''}")
+def _other_objects(survey: Survey) -> Iterable[RenderableType]:
+    """Show unreadable objects, and those that are not part of a registry."""
+    if survey.unread:
+        unreadable = table(("unreadable", "reason"))
+        for each in survey.unread:
+            unreadable.add_row(Text(each.key), Text(each.reason))
+        yield unreadable
+    if survey.strays:
+        more = len(survey.strays) - _MAX_FOREIGN
+        names = ", ".join(printable(name) for name in survey.strays[:_MAX_FOREIGN])
+        yield Text(f"ignored objects that are not part of a registry: {names}{f' and {more} more' if more > 0 else ''}")
 
 
 def _move_row(move: Move) -> tuple[str, Text, Text, Text]:
@@ -235,52 +238,52 @@ def _version(registry: Registry, record: Record, state: State) -> Iterable[Rende
         ("version", f"{record.number} {', '.join(_names(record, state))}".strip()),
         ("published", f"{about.created} by {about.who}"),
         ("model", f"{about.model}; classes: {', '.join(about.classes)}"),
-        ("weights", f"{about.weights[:16]}, {size(record.size_bytes)} with its {plural(len(record.files), 'file')}"),
+        ("weights", f"{about.weights[:16]}, {size(record.size_bytes)} in {plural(len(record.files), 'file')}"),
         ("trained on", f"snapshot {about.snapshot}"),
-        ("from", "its own start" if about.parent is None else f"version {about.parent}"),
+        ("parent", "none" if about.parent is None else f"version {about.parent}"),
         ("run", about.run),
         ("tick", about.tick),
-        ("code", "not from git" if about.git is None else f"{about.git['commit']}{'+' if about.git['dirty'] else ''}"),
+        ("code", "not in git" if about.git is None else f"{about.git['commit']}{'+' if about.git['dirty'] else ''}"),
         *((metric(name), _score(name, value)) for name, value in about.metrics.items()),
-        ("evaluated on", about.evaluation),
+        ("evaluation set", about.evaluation),
     ]
     yield facts([row for row in rows if row[1]])
     named = f"models:{registry.uri}@{record.number}"
-    yield Text(f"use it: {command('raytl', 'predict', named, 'PHOTOS', '--out', 'predictions.csv')}")
+    yield Text(f"next: {command('raytl', 'predict', named, 'PHOTOS', '--out', 'predictions.csv')}")
 
 
-def _difference(found: Difference) -> Iterable[RenderableType]:
+def _difference(differences: Difference) -> Iterable[RenderableType]:
     rows = [
-        ("data", "the same" if found.same_data else "another snapshot"),
-        ("new classes", ", ".join(found.added_classes)),
-        ("without", ", ".join(found.removed_classes)),
-        ("size", f"{size(found.size_bytes[0])} → {size(found.size_bytes[1])}"),
-        *(("recipe", line) for line in found.recipe),
+        ("data", "same snapshot" if differences.same_data else "different snapshot"),
+        ("new classes", ", ".join(differences.added_classes)),
+        ("removed classes", ", ".join(differences.removed_classes)),
+        ("size", f"{size(differences.size_bytes[0])} → {size(differences.size_bytes[1])}"),
+        *(("recipe", line) for line in differences.recipe),
     ]
     yield facts([row for row in rows if row[1]])
-    made = table(("score", f"version {found.before}", f"version {found.after}"))
-    for name, pair in found.metrics.items():
-        made.add_row(metric(name), *(_score(name, value) for value in pair))
-    yield made
-    if not found.same_evaluation:
-        yield Text("scored on different evaluation sets: these scores are not to be compared", style="yellow")
+    scores = table(("score", f"version {differences.before}", f"version {differences.after}"))
+    for name, pair in differences.metrics.items():
+        scores.add_row(metric(name), *(_score(name, value) for value in pair))
+    yield scores
+    if not differences.same_evaluation:
+        yield Text("scored on different evaluation sets: these scores are not comparable", style="yellow")
 
 
-def _told(terminal: Terminal, move: Move) -> None:
+def _show_move(terminal: Terminal, move: Move) -> None:
     _, who, moved, why = _move_row(move)
-    terminal.show(facts([("moved", str(moved) or "nothing: it was so already"), ("by", str(who)), ("why", str(why))]))
+    terminal.show(facts([("moved", str(moved) or "nothing: already there"), ("by", str(who)), ("why", str(why))]))
     terminal.result(asdict(move))
 
 
-def _cleaning(found: Cleaning, dry_run: bool) -> Iterable[RenderableType]:
-    made = table(("version", "stays, as it"))
-    for number, reason in found.kept.items():
-        made.add_row(str(number), reason)
-    yield made
-    verb = "would go" if dry_run else "removed"
+def _cleanup(plan: CleanupPlan, dry_run: bool) -> Iterable[RenderableType]:
+    versions = table(("version", "kept because"))
+    for number, reason in plan.kept.items():
+        versions.add_row(str(number), reason)
+    yield versions
+    verb = "would remove" if dry_run else "removed"
     rows = [
-        (verb, ", ".join(map(str, found.removed)) or "no version"),
-        ("leftovers", plural(len(found.orphans), "broken publication")),
-        ("freed", f"{size(found.size_bytes)} in {plural(found.objects, 'object')}"),
+        (verb, ", ".join(map(str, plan.removed)) or "no version"),
+        ("leftovers", plural(len(plan.orphans), "failed publication")),
+        ("freed", f"{size(plan.size_bytes)} in {plural(plan.objects, 'object')}"),
     ]
     yield facts(rows)

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers formatted for people."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _NAMES = {"macro_f1": "macro F1", "ece": "calibration error"}
 
 
 def metric(name: str) -> str:
-    """`val/balanced_accuracy` as `balanced accuracy`, `top_5_accuracy` as `top-5 accuracy`."""
+    """Return the name of a metric: `val/balanced_accuracy` is `balanced accuracy`, `top_5_accuracy` is `top-5 accuracy`."""
     word = name.rpartition("/")[2]
     return _NAMES.get(word) or word.replace("top_", "top-").replace("_", " ")
 
 
 def score(name: str, value: float) -> str:
-    """A metric: shares in percent, losses with three decimals, an undefined one as a dash."""
+    """Return a score: fractions in percent, losses with three decimals, an undefined one as a dash."""
     if not math.isfinite(value):
         return "–"
     return f"{100 * value:.1f} %" if name.endswith(_PERCENT) else f"{value:.3f}"
 
 
 def rate(value: float) -> str:
-    """A learning rate: `0.001` as `1e-3`, `0.00036` as `3.6e-4`."""
+    """Return a learning rate: `0.001` is `1e-3`, `0.00036` is `3.6e-4`."""
     if value == 0:
         return "0"
     mantissa, exponent = f"{value:.1e}".split("e")
@@ -32,7 +32,7 @@ def rate(value: float) -> str:
 
 
 def count(value: int) -> str:
-    """A count of parameters: `3504872` as `3.5 M`."""
+    """Return a number of parameters: `3504872` is `3.5 M`."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if value >= size:
             return f"{value / size:.1f} {unit}"
@@ -40,14 +40,14 @@ def count(value: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`75` as `1:15`, `4000` as `1:06:40`."""
+    """Return a duration: `75` is `1:15`, `4000` is `1:06:40`."""
     whole = max(0, round(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 def age(seconds: float) -> str:
-    """A length of time in its largest unit: `45` as `45 s`, `7200` as `2 h`, `400000` as `4 d`."""
+    """Return a duration in its largest unit: `45` is `45 s`, `7200` is `2 h`, `400000` is `4 d`."""
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"
@@ -55,7 +55,7 @@ def age(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes: `15360` as `15.4 kB`, `42100000` as `42.1 MB`."""
+    """Return a number of bytes: `15360` is `15.4 kB`, `42100000` is `42.1 MB`."""
     for unit, bound in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= bound:
             return f"{count / bound:.1f} {unit}"
@@ -63,5 +63,5 @@ def size(count: int) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """`1 image`, `1,204 images`."""
+    """Return a number with its noun: `1 image`, `1,204 images`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -83,7 +83,7 @@ _S3_OPTIONS = {"endpoint_url": EndpointUrl, "profile": Profile, "anonymous": Ano
 
 def with_s3_options(verb: Callable[..., None]) -> Callable[..., None]:
     """Return `verb` with --endpoint-url, --profile and --anonymous, passed on as `--set storage.*`; a verb without `--set` is
-    returned as it is."""
+    returned unchanged."""
     signature = inspect.signature(verb, eval_str=True)
     if "set_" not in signature.parameters:
         return verb
@@ -107,10 +107,10 @@ def with_s3_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def s3_settings(overrides: list[str] | None) -> S3Settings:
-    """Return how this machine reaches buckets, for a verb that is given a URI and no experiment file.
+    """Return the S3 settings of a verb that takes a URI and no experiment file.
 
     Raises:
-        ConfigError: a key that is wrong, or that cannot take effect without an experiment.
+        ConfigError: a wrong key, or one that cannot take effect without an experiment.
     """
     idle = [key for key in assignments(overrides or []) if not key.startswith("storage.")]
     if idle:
@@ -119,14 +119,14 @@ def s3_settings(overrides: list[str] | None) -> S3Settings:
 
 
 def _assignments(given: dict[str, Any], overrides: list[str]) -> list[str]:
-    """Return the options as `--set` takes them.
+    """Return the options as `--set` assignments.
 
     Raises:
-        typer.BadParameter: `--set` gives one of them too.
+        typer.BadParameter: `--set` sets one of them too.
     """
     keys = {text.partition("=")[0].strip() for text in overrides}
     for option in given:
         if f"storage.{option}" in keys:
             name = f"--{option.replace('_', '-')}"
-            raise typer.BadParameter(f"--set storage.{option} is given too; leave one of the two out", param_hint=name)
+            raise typer.BadParameter(f"--set storage.{option} is given too; remove one of them", param_hint=name)
     return [assignment(f"storage.{option}", value) for option, value in given.items()]

@@ -1,4 +1,4 @@
-"""What a run would do, as tables: the data, what learns at which rate, the preprocessing and the steps."""
+"""The plan of a run as tables: data, stages with learning rates, preprocessing and steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LISTED = 5
 
 
 def plan_tables(plan: Plan, command: str) -> list[RenderableType]:
-    """The plan for people; `command` is what would carry it out."""
+    """Return the plan of a run; `command` is the command that runs it."""
     notes: list[RenderableType] = [Text(line) for line in plan.notes]
     notes += [Text(f"warning: {line}", style="yellow") for line in plan.warnings]
     if plan.dataset.skipped:
@@ -41,63 +41,63 @@ def plan_tables(plan: Plan, command: str) -> list[RenderableType]:
 
 
 def _to_fetch(plan: Plan) -> list[RenderableType]:
-    """What is in the bucket and not here."""
+    """Return the objects to download from the bucket."""
     wanted = plan.dataset.to_fetch
     if not wanted:
         return []
-    made = table(("would be read" if plan.experiment.data.stream else "would be pulled", "size"), right=("size",))
+    rows = table(("to read" if plan.experiment.data.stream else "to download", "size"), right=("size",))
     for uri, info in list(wanted.items())[:_LISTED]:
-        made.add_row(Text(uri), size(info.size))
+        rows.add_row(Text(uri), size(info.size))
     if len(wanted) > _LISTED:
-        made.add_row(f"… {len(wanted) - _LISTED:,} more", "")
-    made.add_section()
-    made.add_row(plural(len(wanted), "file"), size(sum(info.size for info in wanted.values())))
+        rows.add_row(f"… {len(wanted) - _LISTED:,} more", "")
+    rows.add_section()
+    rows.add_row(plural(len(wanted), "file"), size(sum(info.size for info in wanted.values())))
     pin = plan.experiment.data.snapshot
-    later = f", nor held against data.snapshot {pin}" if pin else ""
-    return [made, Text(f"images that are not here were not looked through{later} yet", style="yellow")]
+    later = f" or compared with data.snapshot {pin}" if pin else ""
+    return [rows, Text(f"images that are not on this node were not checked{later} yet", style="yellow")]
 
 
 def data_table(counts: Mapping[str, Mapping[str, int]], uri: str) -> Group:
-    """Images by class and split; of many classes the largest and the smallest. The test split is counted, not shown."""
+    """Return the images by class and split; of many classes the largest and the smallest. Of the test split, only the total."""
     train, val = counts.get("train", {}), counts.get("val", {})
-    made = table(("class", "train", "val", "test"), right=("train", "val", "test"))
+    rows = table(("class", "train", "val", "test"), right=("train", "val", "test"))
     names = sorted(train)
     by_size = sorted(names, key=lambda name: (-train[name], name))
-    shown = names if len(names) <= MOST_ROWS else by_size[: MOST_ROWS // 2]
-    for name in shown:
-        made.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
-    if len(shown) < len(names):
-        made.add_row(f"… {len(names) - len(shown) - 5} more", "", "", "")
+    listed = names if len(names) <= MOST_ROWS else by_size[: MOST_ROWS // 2]
+    for name in listed:
+        rows.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
+    if len(listed) < len(names):
+        rows.add_row(f"… {len(names) - len(listed) - 5} more", "", "", "")
         for name in by_size[-5:]:
-            made.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
-    made.add_section()
+            rows.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
+    rows.add_section()
     totals = [f"{sum(counts.get(split, {}).values()):,}" for split in ("train", "val", "test")]
-    made.add_row(plural(len(names), "class").replace("classs", "classes"), *totals[:2], f"{totals[2]} locked")
-    return titled(f"data: {uri}", made)
+    rows.add_row(plural(len(names), "class").replace("classs", "classes"), *totals[:2], f"{totals[2]} locked")
+    return titled(f"data: {uri}", rows)
 
 
 def stage_table(plan: Plan) -> Group:
-    """Each part of the network from the top down: its size, from which epoch it learns, and at which rate."""
-    learn = f"{count(plan.trainable)} of {count(plan.total)} parameters learn"
-    made = table(("part", "parameters", "learns", "rate"), right=("parameters", "rate"))
+    """Return each part of the network from the top down: its size, the first epoch it is trained in, and its learning rate."""
+    learn = f"{count(plan.trainable)} of {count(plan.total)} parameters trainable"
+    rows = table(("part", "parameters", "trained", "rate"), right=("parameters", "rate"))
     for place, stage in enumerate(reversed(plan.stages)):
         frozen = stage.rate is None
         epoch = 1 + next((phase.first for phase in plan.timeline if phase.depth >= place), 0)
-        made.add_row(
+        rows.add_row(
             Text(stage.name),
             f"{stage.parameters:,}",
             "frozen" if frozen else f"from epoch {epoch}",
             "" if stage.rate is None else rate(stage.rate),
             style="dim" if frozen else "",
         )
-    return titled(f"model: {plan.experiment.model.name}, {learn}", made)
+    return titled(f"model: {plan.experiment.model.name}, {learn}", rows)
 
 
 def plan_facts(plan: Plan) -> list[tuple[str, str]]:
-    """Everything that is one line each."""
+    """Return the facts that take one line each."""
     experiment, train = plan.experiment, plan.experiment.train
     stop = (
-        f", at most: stops after {train.early_stop} without a better {train.metric}"
+        f", or until {train.early_stop} epochs bring no better {train.metric}"
         if 0 < train.early_stop < train.epochs
         else ""
     )
@@ -105,7 +105,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     if experiment.compute.min_workers < experiment.compute.max_workers:
         workers = f"{experiment.compute.min_workers} to {workers}"
     return [
-        ("snapshot", plan.dataset.snapshot or "known once the images are here"),
+        ("snapshot", plan.dataset.snapshot or "known after the download"),
         ("weights", f"{experiment.model.weights} ({plan.weights_digest[:12]})"),
         ("input", input_line(plan.preprocess)),
         *depth_facts(plan.dataset.depth),
@@ -122,20 +122,20 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
 
 
 def input_line(preprocess: Preprocess) -> str:
-    """The pretrained model's own preprocessing."""
+    """Return the pretrained model's own preprocessing."""
     side = "shorter side" if preprocess.crop_mode == "center" else "both sides"
-    crop = f", centre crop to {preprocess.image_px} px" if preprocess.image_px != preprocess.resize_px else ""
+    crop = f", center crop to {preprocess.image_px} px" if preprocess.image_px != preprocess.resize_px else ""
     mean, std = (", ".join(f"{value:.3g}" for value in part) for part in (preprocess.mean, preprocess.std))
     return f"{side} to {preprocess.resize_px} px ({preprocess.interpolation}){crop}, mean ({mean}), std ({std})"
 
 
 def depth_facts(found: SetDepth) -> list[tuple[str, str]]:
-    """The bit depth and how it was found, where there are images that need one."""
+    """Return the bit depth and its origin, if there are images that need one."""
     return [("bit depth", f"{found.depth.bits} ({found.reason})")] if found.reason else []
 
 
 def augment_line(experiment: Experiment) -> str:
-    """The strength, and the switches that are on."""
+    """Return the augmentation strength and the transforms that are on."""
     augment = experiment.augment
     switches = ("crop", "hflip", "vflip", "rotate90", "rotation", "colour", "blur")
     on = [name for name in switches if getattr(augment, name)]
@@ -144,7 +144,7 @@ def augment_line(experiment: Experiment) -> str:
 
 
 def optimizer_line(experiment: Experiment) -> str:
-    """The optimizer, its schedule, and what is done to the loss."""
+    """Return the optimizer, its schedule and the changes to the loss."""
     optim, train = experiment.optim, experiment.train
     warmup = f" after {optim.warmup:g} epochs of warm-up" if optim.warmup else ""
     extras = [
@@ -158,7 +158,7 @@ def optimizer_line(experiment: Experiment) -> str:
 
 
 def timeline_line(plan: Plan) -> str:
-    """Which part learns in which epochs: `1 head, 2–12 head + 2`."""
+    """Return the parts that are trained by epoch: `epoch 1: head, epochs 2–12: head + 2`."""
     parts = []
     for stage in plan.timeline:
         first, last = stage.first + 1, stage.end

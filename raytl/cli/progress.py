@@ -1,4 +1,4 @@
-"""A run's events on standard error: a live bar where that is a terminal, plain lines now and then elsewhere."""
+"""Show the events of a run on standard error: live bars on a terminal, occasional plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raytl.cli.numbers import duration
 from raytl.events import EpochEnded, Event, OnEvent, StageOpened, Step, TrialChanged, Work
 
 QUIET_S = 15.0
-"""Plain lines of steps, of work and of trials at work come at most this often."""
+"""Minimum time between two plain lines about steps, work or running trials."""
 _WINDOW = 60
 
 Clock = Callable[[], float]
@@ -25,7 +25,7 @@ Clock = Callable[[], float]
 
 @contextmanager
 def watching(console: Console) -> Iterator[OnEvent]:
-    """The watcher that fits the console; what it draws is gone when the block ends, its lines stay."""
+    """Yield the watcher that fits the console; its bars are removed when the block ends, its lines stay."""
     if not console.is_terminal:
         yield PlainWatcher(console)
         return
@@ -35,19 +35,19 @@ def watching(console: Console) -> Iterator[OnEvent]:
 
 @dataclass
 class Pace:
-    """How long the rest takes, from the last steps: of (time, position) pairs."""
+    """An estimate of the remaining time from the last steps."""
 
     clock: Clock = time.monotonic
     _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
     def at(self, position: int) -> None:
-        """Note that `position` was reached now; going back starts anew."""
+        """Record that `position` was reached now; a smaller position than before resets the estimate."""
         if self._seen and position < self._seen[-1][1]:
             self._seen.clear()
         self._seen.append((self.clock(), position))
 
     def left_s(self, total: int) -> float | None:
-        """Seconds until `total`; None before there is anything to judge by."""
+        """Return the seconds until `total`; None before there are two positions."""
         if not self._seen:
             return None
         (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
@@ -56,11 +56,11 @@ class Pace:
 
 @dataclass
 class PlainWatcher:
-    """Lines for logs: every event but steps, work and trials at work, of which one is told now and then, and the last."""
+    """Plain lines for logs: every event, except that steps, work and running trials are throttled."""
 
     console: Console
     clock: Clock = time.monotonic
-    _told: dict[str, float] = field(default_factory=dict)
+    _printed: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Step) and not self._due("step"):
@@ -73,16 +73,16 @@ class PlainWatcher:
 
     def _due(self, name: str) -> bool:
         now = self.clock()
-        last = self._told.setdefault(name, now)  # the first is not told: short work needs no lines
+        last = self._printed.setdefault(name, now)  # the first is not printed: short work needs no lines
         if now - last < QUIET_S:
             return False
-        self._told[name] = now
+        self._printed[name] = now
         return True
 
 
 @dataclass
 class LiveWatcher:
-    """Lines that stay above bars that move: one for each piece of work, one for training."""
+    """Lines above live bars: one bar for each piece of work, one for training."""
 
     bars: Progress
     pace: Pace = field(default_factory=Pace)
@@ -96,7 +96,7 @@ class LiveWatcher:
             case Work():
                 self._count(event)
             case _:
-                if isinstance(event, StageOpened):  # it trains faster or slower from here on
+                if isinstance(event, StageOpened):  # the speed changes from here on
                     self.pace = Pace(self.pace.clock)
                 self.bars.console.print(line(event), soft_wrap=True)
                 if isinstance(event, EpochEnded) and event.epoch == event.epochs:
@@ -135,7 +135,7 @@ class LiveWatcher:
 
 
 class _Left(ProgressColumn):
-    """Our own estimate where the task has one, else rich's."""
+    """The remaining time: our own estimate if the task has one, else rich's."""
 
     def render(self, task: Task) -> Text:
         own = task.fields.get("left")

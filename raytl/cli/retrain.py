@@ -1,4 +1,4 @@
-"""`raytl retrain`: one tick of retraining, or one whenever a cron expression says so."""
+"""`raytl retrain`: run one tick of retraining, or one at each time of a cron expression."""
 
 from __future__ import annotations
 
@@ -26,33 +26,37 @@ if TYPE_CHECKING:
     from raytl.retrain.changes import Changes
     from raytl.retrain.tick import Retraining
 
-_INTERRUPTED = "interrupted; the next tick goes on from here"
+_INTERRUPTED = "interrupted; the next tick resumes from here"
 _COLOURS = {"promote": "green", "keep": "cyan", "reject": "yellow", "attention": "yellow", "failure": "red"}
 
 
 def retrain(
     file: ExperimentFile,
     set_: Overrides = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and decide; train, move and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Observe the data and decide; train, move and write nothing.")
+    ] = False,
     watch: Annotated[
         str | None,
-        typer.Option(metavar="CRON", help="Stay, and run a tick whenever the expression says: '0 6 * * *', @daily."),
+        typer.Option(
+            metavar="CRON", help="Keep running, with a tick at each time of the cron expression: '0 6 * * *', @daily."
+        ),
     ] = None,
     now: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The time to decide by, in ISO 8601; for trying things out.")
+        str | None, typer.Option(metavar="TIME", help="Decide as if it were this time (ISO 8601), for experiments.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run one tick: look at the data, train if there is reason, compare with the champion, promote or keep.
+    """Run one tick: observe the data, train if there is reason, compare with the champion, promote or keep.
 
-    Safe to run at any time from any scheduler: a tick that finds another one at work says so and leaves with 0, one that was
-    killed is gone on with by the next, and one that fails leaves the champion as it was and ends with 1.
+    Safe to run at any time from any scheduler: if a tick is killed, the next one resumes it; if two overlap, the second names
+    the lease holder and exits 0; a tick that fails leaves the champion unchanged and exits 1.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
         if watch and (dry_run or now):
             raise ConfigError(
-                f"--watch runs ticks by the clock; it cannot stand with {'--dry-run' if dry_run else '--now'}"
+                f"--watch runs ticks by the clock; it cannot be combined with {'--dry-run' if dry_run else '--now'}"
             )
         experiment = load_experiment(file, set_ or [])
         at = _time(now)
@@ -66,24 +70,24 @@ def retrain(
 def _tick(terminal: Terminal, experiment: Experiment, now: datetime | None, dry_run: bool = False) -> None:
     watcher = watching_sweep if experiment.retrain.how.search_again is not None else watching
     with watcher(terminal.err) as on_event:
-        from raytl.retrain.after import following
+        from raytl.retrain.after import after_tick
         from raytl.retrain.tick import retrain as run_tick
 
-        after = following(experiment, on_event)
-        found = run_tick(experiment, dry_run=dry_run, now=now, on_event=on_event, after=after)
-    terminal.show(*_tables(found, dry_run))
-    tick = None if found.tick is None else found.tick.to_json()
-    terminal.result({**asdict(found), "tick": tick})
+        after = after_tick(experiment, on_event)
+        result = run_tick(experiment, dry_run=dry_run, now=now, on_event=on_event, after=after)
+    terminal.show(*_tables(result, dry_run))
+    tick = None if result.tick is None else result.tick.to_json()
+    terminal.result({**asdict(result), "tick": tick})
 
 
 def _watch(terminal: Terminal, experiment: Experiment, expression: str) -> None:
-    """Ticks until Ctrl-C; one that fails is told, and the next one comes."""
+    """Run ticks until Ctrl-C; a failed tick is reported and the next one runs."""
     from raytl.retrain.cron import schedule
     from raytl.retrain.watch import due_times
 
     due = schedule(expression)
     registry_uri(experiment)
-    for _ in due_times(due, lambda at: terminal.say(f"the next tick is at {at.strftime('%Y-%m-%d %H:%M')}")):
+    for _ in due_times(due, lambda at: terminal.say(f"next tick at {at.strftime('%Y-%m-%d %H:%M')}")):
         try:
             with guarded(terminal, None, _INTERRUPTED):
                 _tick(terminal, experiment, None)
@@ -96,33 +100,31 @@ def _time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(
-            f"--now {text}: found no time; expected ISO 8601, such as 2026-11-21T06:00:00+00:00"
-        ) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        raise ConfigError(f"--now {text}: not a time; expected ISO 8601, such as 2026-11-21T06:00:00+00:00") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _tables(found: Retraining, dry_run: bool) -> Iterable[RenderableType]:
-    tick = found.tick
+def _tables(result: Retraining, dry_run: bool) -> Iterable[RenderableType]:
+    tick = result.tick
     if tick is None:
-        yield Text(f"another tick is at work: {found.held}")
+        yield Text(f"another tick is running: {result.held}")
         return
-    outcome = f"would {found.next_step}" if dry_run else tick.outcome
+    outcome = f"would {result.next_step}" if dry_run else tick.outcome
     yield Text(outcome, style=_COLOURS.get(tick.outcome, "bold"))
     for reason in tick.decision.reasons if dry_run and tick.decision is not None else tick.reasons:
         yield Text(f"  {reason}")
-    rows = [("changes", _came(tick.changes) if tick.changes is not None else "")]
-    rows += [("champion", "none yet" if found.champion is None else f"version {found.champion}")]
+    rows = [("changes", _changes(tick.changes) if tick.changes is not None else "")]
+    rows += [("champion", "none yet" if result.champion is None else f"version {result.champion}")]
     rows += [("challenger", f"version {tick.version}, {tick.run}" if tick.version is not None else "")]
-    rows += [("tick", tick.id), ("registry", found.registry)]
+    rows += [("tick", tick.id), ("registry", result.registry)]
     yield facts([row for row in rows if row[1]])
     if not dry_run and tick.version is not None:
-        yield Text(models_next(found.registry))
+        yield Text(models_next(result.registry))
 
 
-def _came(changes: Changes) -> str:
+def _changes(changes: Changes) -> str:
     parts = [
         (sum(changes.added.values()), "added"),
         (changes.removed_count, "removed"),
@@ -130,6 +132,6 @@ def _came(changes: Changes) -> str:
         (sum(changes.left_out.values()), "left out"),
         (changes.unreadable, "unreadable"),
     ]
-    told = ", ".join(f"{count:,} {what}" for count, what in parts if count) or "none"
+    counts = ", ".join(f"{count:,} {what}" for count, what in parts if count) or "none"
     drift = changes.drift
-    return told + (f"; drift {drift.amount:.2f} (p {drift.auc_p:.3f})" if drift is not None else "")
+    return counts + (f"; drift {drift.amount:.2f} (p {drift.auc_p:.3f})" if drift is not None else "")

@@ -1,4 +1,4 @@
-"""`raytl schema`: the JSON Schema of the experiment file, so that editors complete and check it."""
+"""`raytl schema`: the JSON Schema of the experiment file, with which editors complete and check it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from raytl.run.atomic import write_json
 
 
 def schema(
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file instead.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of standard output.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Print the JSON Schema of the experiment file.
@@ -27,7 +29,7 @@ def schema(
     with guarded(terminal):
         if out is not None:
             write_json(out, json_schema())
-            terminal.say(f"written to {out}; begin your experiment files with: # yaml-language-server: $schema={out}")
+            terminal.say(f"Wrote {out}. Start your experiment files with: # yaml-language-server: $schema={out}")
             terminal.result({"out": out})
         else:
             terminal.text(json.dumps(json_schema(), indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""A sweep's events on standard error: a live table where that is a terminal, a line for each ended trial elsewhere."""
+"""Show the events of a sweep on standard error: a live table on a terminal, a line per finished trial elsewhere."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _ENDED = ("complete", "pruned", "failed")
 
 @contextmanager
 def watching_sweep(console: Console) -> Iterator[OnEvent]:
-    """The watcher that fits the console."""
+    """Yield the watcher that fits the console."""
     if not console.is_terminal:
         yield PlainWatcher(console)
         return
     view = SweepView()
     with Live(get_renderable=view.render, console=console, refresh_per_second=4, transient=True) as live:
 
-        def tell(event: Event) -> None:
+        def show(event: Event) -> None:
             view.take(event)
             if not isinstance(event, Step | Work | EpochEnded) and not (
                 isinstance(event, TrialChanged) and event.state == "running"
             ):
                 live.console.print(line(event), soft_wrap=False, overflow="ellipsis", no_wrap=True)
 
-        yield tell
+        yield show
 
 
 @dataclass
 class SweepView:
-    """What is shown while a sweep runs."""
+    """The live table of a sweep."""
 
     _running: dict[int, TrialChanged] = field(default_factory=dict)
     _states: Counter[str] = field(default_factory=Counter)
@@ -55,7 +55,7 @@ class SweepView:
     _done_before: int | None = None
 
     def take(self, event: Event) -> None:
-        """Hear an event."""
+        """Update the view with an event."""
         match event:
             case TrialChanged():
                 if self._done_before is None:
@@ -73,18 +73,14 @@ class SweepView:
                 self._note = f"{event.name}: {event.done:,} of {event.total:,} {event.unit}"
 
     def render(self) -> RenderableType:
-        """The bar, the counts, the best, and the trials that run."""
+        """Return the bar, the counts, the best trial and the running trials."""
         if self._last is None:
             return Text(self._note, style="dim")
         last = self._last
         counts = ", ".join(f"{self._states[state]} {state}" for state in _ENDED if self._states[state])
         head = Text(f"{last.done}/{last.trials} trials  {len(self._running)} running  {counts}  {self._left(last)}")
         best = Text("" if last.best is None else f"best {last.best:.4f} by trial {last.best_number}", style="green")
-        shared = (
-            Text(f"{self._shared} of them read activations that others computed", style="dim")
-            if self._shared
-            else Text()
-        )
+        shared = Text(f"{self._shared} of them used cached features", style="dim") if self._shared else Text()
         bar = ProgressBar(total=max(1, last.trials), completed=last.done, width=40)
         return Group(bar, head, best, shared, self._table(), Text(self._note, style="dim"))
 
@@ -96,11 +92,11 @@ class SweepView:
         return f"about {duration(left)} left"
 
     def _table(self) -> Table:
-        shown = Table.grid(padding=(0, 2))
+        grid = Table.grid(padding=(0, 2))
         for number, event in list(self._running.items())[-_MOST_RUNNING:]:
             value = "" if event.value is None else f"{event.value:.4f}"
             place = f"epoch {event.epoch}/{event.epochs}"
-            shown.add_row(
+            grid.add_row(
                 f"trial {number}", place, value, Text(values(event.overrides), overflow="ellipsis", no_wrap=True)
             )
-        return shown
+        return grid

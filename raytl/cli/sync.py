@@ -1,4 +1,4 @@
-"""`raytl sync`: data on this node as it is in its store now, and the id that names it."""
+"""`raytl sync`: download a dataset to this node and print its snapshot id."""
 
 from __future__ import annotations
 
@@ -29,25 +29,28 @@ _MB = 1e6
 
 def sync(
     target: Annotated[
-        str, typer.Argument(metavar="URI|FILE", help="Where the images are, or an experiment file.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="URI|FILE", help="Images (a URI or a folder), or an experiment file.", show_default=False
+        ),
     ],
     set_: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Pull a dataset to this node, or refresh it, and name its snapshot.
+    """Download or refresh a dataset.
 
-    What is unchanged is not fetched again. The id it prints pins the data: `data.snapshot: ID` trains on exactly that,
-    or fails naming what changed.
+    Unchanged files are not downloaded again. Prints the snapshot id of the data: `data.snapshot: ID` trains on exactly this
+    data, or fails and lists what changed.
     """
     terminal = Terminal.open(json)
-    with guarded(terminal, interrupted="interrupted; run the same command again to go on from what is here"):
+    with guarded(terminal, interrupted="interrupted; run the same command again to resume"):
         config, s3 = _config(target, set_ or [])
         with watching(terminal.err) as on_event:
             from raytl.data.snapshot import take
 
-            found = take(config, on_event, s3)
-        terminal.show(*_tables(found))
-        terminal.result(asdict(found))
+            snapshot = take(config, on_event, s3)
+        terminal.show(*_tables(snapshot))
+        terminal.result(asdict(snapshot))
 
 
 def _config(target: str, overrides: list[str]) -> tuple[DataConfig, S3Settings]:
@@ -57,19 +60,19 @@ def _config(target: str, overrides: list[str]) -> tuple[DataConfig, S3Settings]:
     return DataConfig(uri=target), s3_settings(overrides)
 
 
-def _tables(found: Snapshot) -> list[RenderableType]:
-    images = sum(sum(by_class.values()) for by_class in found.images.values())
-    notes = [Text(f"warning: {line}", style="yellow") for line in found.warnings]
+def _tables(snapshot: Snapshot) -> list[RenderableType]:
+    images = sum(sum(by_class.values()) for by_class in snapshot.images.values())
+    notes = [Text(f"warning: {line}", style="yellow") for line in snapshot.warnings]
     return [
-        data_table(found.images, found.uri),
+        data_table(snapshot.images, snapshot.uri),
         facts(
             [
-                ("snapshot", found.id),
-                ("images", f"{images:,}, {found.size_bytes / _MB:,.1f} MB"),
-                ("streamed from" if in_bucket(found.folder) else "on this node", found.folder),
-                *([("left out", plural(len(found.skipped), "file"))] if found.skipped else []),
+                ("snapshot", snapshot.id),
+                ("images", f"{images:,}, {snapshot.size_bytes / _MB:,.1f} MB"),
+                ("streamed from" if in_bucket(snapshot.folder) else "on this node", snapshot.folder),
+                *([("left out", plural(len(snapshot.skipped), "file"))] if snapshot.skipped else []),
             ]
         ),
         *notes,
-        Text(f"to train on exactly this: --set data.snapshot={found.id}"),
+        Text(f"to train on exactly this data: --set data.snapshot={snapshot.id}"),
     ]

@@ -1,4 +1,4 @@
-"""Results as tables: what a person wants to see at the end, and what to do next."""
+"""Results as tables, with the commands to run next."""
 
 from __future__ import annotations
 
@@ -29,53 +29,53 @@ MOST_ROWS = 30
 
 
 def table(columns: Sequence[str], right: Sequence[str] = ()) -> Table:
-    """A table without vertical rules; the columns named in `right` are flush right."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    """Return a table without vertical rules; the columns in `right` are right-aligned."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    return made
+        grid.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return grid
 
 
 def titled(title: str, content: Table) -> Group:
-    """A table below its title, with room around."""
+    """Return a table below its title, with a blank line after it."""
     return Group(Text(title, style="bold"), content, Text())
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> Table:
-    """Names and values, without lines."""
-    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    made.add_column(style="dim")
-    made.add_column(overflow="fold")
+    """Return names and values in two columns."""
+    grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
     for name, value in rows:
-        made.add_row(name, Text(value))
-    return made
+        grid.add_row(name, Text(value))
+    return grid
 
 
 def train_tables(result: TrainResult, experiment: Experiment) -> list[RenderableType]:
-    """How training ended: the best epoch's metrics, where everything is, what to do next."""
+    """Return the metrics of the best epoch, the files of the run, and the next commands."""
     folder = RunFolder(working_copy(result.run, S3Settings.of(experiment.storage)))
     names = {
         "trained": "trained",
         "resumed": "trained, resumed after an interruption",
-        "already finished": "finished already; nothing was done (--new starts over)",
+        "already finished": "already finished; nothing was done (--new starts over)",
     }
-    ends = f" (of at most {experiment.train.epochs})" if result.epochs < experiment.train.epochs else ""
-    kept = table(("validation", "best epoch"), right=("best epoch",))
+    ends = f" (maximum {experiment.train.epochs})" if result.epochs < experiment.train.epochs else ""
+    best = table(("validation", "best epoch"), right=("best epoch",))
     for name, value in result.metrics.items():
         if name.startswith("val/") and not name.endswith("seconds"):
-            kept.add_row(metric(name), score(name, value))
+            best.add_row(metric(name), score(name, value))
     where = [
-        ("kept", f"epoch {result.best_epoch} of {result.epochs}{ends}, by {experiment.train.metric}"),
+        ("best", f"epoch {result.best_epoch} of {result.epochs}{ends}, by {experiment.train.metric}"),
         ("run", result.run),
         ("curves", str(folder.curves)),
         ("confusion", f"{folder.confusion}  (validation)"),
         ("log", str(folder.log)),
     ]
-    return [titled(f"{experiment.name}: {names[result.status]}", kept), facts([*where, *_next(result.run, folder)])]
+    return [titled(f"{experiment.name}: {names[result.status]}", best), facts([*where, *_next(result.run, folder)])]
 
 
 def evaluation_tables(found: Evaluation) -> list[RenderableType]:
-    """Scores with intervals, the classes, and where the report is."""
+    """Return the scores with intervals, the classes, and the files of the report."""
     subject = found.subject
     marked = found.look is not None and found.look > 1
     title = f"{subject.run}: {subject.split} split" + (f", look {found.look}" if marked else "")
@@ -89,13 +89,13 @@ def evaluation_tables(found: Evaluation) -> list[RenderableType]:
     ]
     parts: list[RenderableType] = [titled(title, overall), _classes(found), facts(where)]
     if marked:
-        text = f"look {found.look} at this test split: choices made since the first may have been steered by it"
+        text = f"look {found.look} at this test split: choices made since the first look may depend on it"
         parts.append(Text(text, style="yellow"))
     return parts
 
 
 def predictions_tables(found: Predictions, out: Path | None) -> list[RenderableType]:
-    """The first photos and their classes where nothing was written, the counts of the classes where it was."""
+    """Return the first photos with their classes; if they were written to `out`, the counts of the classes."""
     if out is not None:
         counts = table(("class", "photos"), right=("photos",))
         for name, number in Counter(found.predicted).most_common(MOST_ROWS):
@@ -111,7 +111,7 @@ def predictions_tables(found: Predictions, out: Path | None) -> list[RenderableT
 
 def _next(run: str, folder: RunFolder) -> list[tuple[str, str]]:
     seen = len(looks(folder))
-    test = f"looked at {plural(seen, 'time')} already" if seen else "locked so far; look once all choices are made"
+    test = f"opened {plural(seen, 'time')} so far" if seen else "locked; open it once all choices are made"
     return [
         ("next", f"{command('raytl', 'evaluate', run)}    (the test split, {test})"),
         ("", command("raytl", "predict", run, "PHOTOS", "--out", "predictions.csv")),
@@ -124,11 +124,11 @@ def _classes(found: Evaluation) -> Group:
     each = found.estimates
     order = sorted(range(len(found.classes)), key=lambda place: (each.f1[place].value, place))[:MOST_ROWS]
     hidden = len(found.classes) - len(order)
-    made = table(columns, right=columns[1:])
+    grid = table(columns, right=columns[1:])
     for place in sorted(order) if not hidden else order:
         scores = (score("f1", part[place].value) for part in (each.precision, each.recall, each.f1))
-        made.add_row(Text(found.classes[place]), f"{each.support[place]:,}", *scores)
-    return titled(f"the {len(order)} hardest classes" if hidden else "classes", made)
+        grid.add_row(Text(found.classes[place]), f"{each.support[place]:,}", *scores)
+    return titled(f"the {len(order)} classes with the lowest F1" if hidden else "classes", grid)
 
 
 def _bounds(name: str, each: Interval) -> str:

@@ -1,4 +1,4 @@
-"""Where words go: results to standard output, all else to standard error; and what becomes of errors."""
+"""Print results to standard output and everything else to standard error, and turn errors into exit codes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Terminal:
-    """The two streams of a command; with `json`, standard output holds one JSON object and no tables."""
+    """The two output streams of a command; with `json`, standard output is one JSON object without tables."""
 
     out: Console
     err: Console
@@ -36,22 +36,22 @@ class Terminal:
 
     @classmethod
     def open(cls, json: bool = False) -> Terminal:
-        """The streams of this process."""
+        """Return the streams of this process."""
         return cls(_console(stderr=False), _console(stderr=True), json)
 
     def show(self, *parts: RenderableType) -> None:
-        """Print a part of the results, for people."""
+        """Print parts of the result, for people."""
         if not self.json:
             for part in parts:
-                self.out.print(part, soft_wrap=isinstance(part, Text))  # a command cut into lines cannot be pasted
+                self.out.print(part, soft_wrap=isinstance(part, Text))  # a wrapped command cannot be pasted
 
     def result(self, value: Mapping[str, Any]) -> None:
-        """Print the results, for programs: one JSON object, the last line of standard output."""
+        """Print the result for programs: one JSON object, on the last line of standard output."""
         if self.json:
             self._write(encode(for_people(value), ascii_only=self.out.options.ascii_only).decode() + "\n")
 
     def text(self, text: str) -> None:
-        """Print text as it is, for people: no markup, no wrapping, and without secrets and what steers a terminal."""
+        """Print text for people: no markup, no wrapping, without secrets and control characters."""
         if not self.json:
             self._write(printable(redacted(text)))
 
@@ -66,9 +66,9 @@ class Terminal:
 
 @contextmanager
 def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "interrupted") -> Iterator[None]:
-    """Inside, an error becomes its text on standard error and an exit code; a traceback goes to a log file.
+    """Turn an error in the block into its text on standard error and an exit code; write a traceback to a log file.
 
-    `log` is where, if its folder is there; `interrupted` is what Ctrl-C is answered with.
+    The traceback goes to `log` if its folder exists. `interrupted` is the message after Ctrl-C.
     """
     try:
         lend_home()
@@ -80,17 +80,17 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
     except KeyboardInterrupt as error:
         terminal.say(Text(interrupted, style="yellow"))
         raise typer.Exit(INTERRUPTED) from error
-    except BrokenPipeError as error:  # the reader of our output left, such as `head`
+    except BrokenPipeError as error:  # the reader of the output left, such as `head`
         raise typer.Exit(1) from error
     except Exception as error:
         if refused := disk_error(error):
             _fail(terminal, type(refused).__name__, str(refused), refused.exit_code, error)
-        text = f"{type(error).__name__}: {first_line(error)[:300]}\nUnexpected error; {_told(log)}"
+        text = f"{type(error).__name__}: {first_line(error)[:300]}\nUnexpected error; {_traceback_note(log)}"
         _fail(terminal, "Unexpected", text, 1, error)
 
 
 def error_text(text: str) -> Text:
-    """An error's text with its first line in red and its advice in colour."""
+    """Return an error's text with its first line in red and its advice in color."""
     lines = []
     for number, line in enumerate(text.splitlines()):
         if number == 0:
@@ -103,22 +103,22 @@ def error_text(text: str) -> Text:
 
 
 class _Console(Console):
-    """Shows names as they are: what steers a terminal in them is shown, not obeyed. Secrets are starred."""
+    """Prints names as they are: control characters are escaped and secrets masked."""
 
     _mask: Callable[[str], str] = staticmethod(redacted)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print `objects` without the secrets that the environment holds now."""
+        """Print `objects` without the secrets in the environment."""
         self._mask = redactor()
         super().print(*objects, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """The segments of `renderable`, their text printable; rich's own moves of the cursor pass."""
+        """Yield the segments of `renderable` with printable text; rich's own control codes pass."""
         if isinstance(renderable, str):
             given = options or self.options
             renderable = self.render_str(renderable, highlight=given.highlight, markup=given.markup)
         if isinstance(renderable, Text) and (masked := self._mask(renderable.plain)) != renderable.plain:
-            renderable = renderable.blank_copy(masked)  # before it is cut into lines, where halves of a secret are none
+            renderable = renderable.blank_copy(masked)  # before it is wrapped, as half of a secret is not recognized
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
 
@@ -134,8 +134,8 @@ def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseExcept
     raise typer.Exit(code) from cause
 
 
-def _told(log: Path | None) -> str:
-    """Return where the traceback is, or why it is nowhere."""
+def _traceback_note(log: Path | None) -> str:
+    """Write the traceback; return where it is, or why it could not be written."""
     try:
         return f"see the full traceback in {_write_traceback(log)}"
     except OSError as error:
@@ -143,7 +143,7 @@ def _told(log: Path | None) -> str:
 
 
 def _write_traceback(log: Path | None) -> Path:
-    """Append the traceback to the log where its folder exists, else to a new temporary file; return the place."""
+    """Append the traceback to the log if its folder exists, else write it to a new temporary file; return the path."""
     text = redacted(traceback.format_exc())
     if log is not None and log.parent.is_dir():
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:

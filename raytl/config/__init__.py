@@ -1,4 +1,4 @@
-"""The experiment file: its schema, and how it is read, overridden, compared and written down. Light: no torch, no Ray."""
+"""The experiment file: its schema, reading, overrides, comparison and writing. Light: imports neither torch nor Ray."""
 
 from __future__ import annotations
 

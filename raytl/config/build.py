@@ -1,4 +1,4 @@
-"""Raw values become an experiment, or every problem that they have: of single keys and of keys together, at once."""
+"""Turn raw values into an experiment, or into all problems of single keys and of combinations of keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLACEHOLDERS = {"name": "x", "data": {"uri": "x"}, "model": {"name": "x"}}
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who gave which key: the file `name` (with the `lines` of its paths), or an override, that `label` stands for."""
+    """The origin of each key: the file `name` (with the `lines` of its paths), or an override, which errors call `label`."""
 
     name: str
     lines: Mapping[Path, int]
@@ -28,7 +28,7 @@ class Origin:
     label: str = "--set"
 
     def where(self, path: Path) -> str:
-        """`file:line`, or `--set a.b`, of the value at `path` or of what is around it."""
+        """Return `file:line`, or `--set a.b`, of the value at `path` or of the section around it."""
         for length in range(len(path), -1, -1):
             head = path[:length]
             if head in self.overrides:
@@ -40,17 +40,17 @@ class Origin:
         return self.name
 
     def overridden(self, path: Path) -> bool:
-        """True when an override gave the value at `path`, the section around it, or a part of it."""
+        """Return whether an override gave the value at `path`, the section around it, or a part of it."""
         return any(path[: len(given)] == given or given[: len(path)] == path for given in self.overrides)
 
 
 def build(
     raw: dict[str, Any], origin: Origin, broken: frozenset[Path] = frozenset()
 ) -> tuple[Experiment | None, list[Problem]]:
-    """The experiment in `raw`, or None and every problem; `broken` are paths whose problems are told already.
+    """Return the experiment in `raw`, or None and every problem; problems at `broken` paths are reported elsewhere.
 
-    A key that cannot take effect is a problem, unless it stands in the file and an override made it idle: then it is
-    set back to its default, so that `--set transfer.unfreeze=0` works on any file.
+    A key that cannot take effect is a problem, unless it is in the file and an override made it idle: then it is reset
+    to its default, so that `--set transfer.unfreeze=0` works on any file.
     """
     sections = _without_empty_sections(raw)
     problems = [*stray_switches(sections, origin.where), *_validation(sections, origin)]
@@ -71,12 +71,12 @@ def build(
 
 
 def path_of(key: str) -> Path:
-    """`train.epochs` as `("train", "epochs")`."""
+    """Return `train.epochs` as `("train", "epochs")`."""
     return tuple(key.split(".")) if key else ()
 
 
 def value_at(raw: Any, path: Path) -> tuple[bool, Any]:
-    """Whether there is a value at `path`, and which."""
+    """Return whether there is a value at `path`, and the value."""
     for part in path:
         if not isinstance(raw, Mapping) or part not in raw:
             return False, None
@@ -85,14 +85,14 @@ def value_at(raw: Any, path: Path) -> tuple[bool, Any]:
 
 
 def remove(raw: dict[str, Any], path: Path) -> None:
-    """Take the value at `path` out of `raw`, if it is there."""
+    """Remove the value at `path` from `raw`, if there is one."""
     there, parent = value_at(raw, path[:-1])
     if there and isinstance(parent, dict):
         parent.pop(path[-1], None)
 
 
 def _without_empty_sections(raw: dict[str, Any]) -> dict[str, Any]:
-    """A section of which every line is commented out (`train:`) is a section of defaults."""
+    """Return `raw` with an empty section (`train:`, all lines commented out) as a section of defaults."""
     fields = Experiment.model_fields
     return {
         key: {}
@@ -111,7 +111,7 @@ def _validation(raw: dict[str, Any], origin: Origin) -> list[Problem]:
 
 
 def _repaired(raw: dict[str, Any], bad: frozenset[Path]) -> Experiment | None:
-    """The experiment with defaults in the place of what is bad, so that the rest can be judged; None if beyond repair."""
+    """Return the experiment with defaults in place of the `bad` values, to check the rest; None if that is impossible."""
     whole = copy.deepcopy(raw)
     for path in sorted(bad, key=len, reverse=True):
         remove(whole, path)
@@ -151,7 +151,7 @@ def _conflict_problem(conflict: rules.Conflict, raw: dict[str, Any], origin: Ori
 
 
 def _places(conflict: rules.Conflict, raw: dict[str, Any], origin: Origin) -> Iterator[str]:
-    """Where the conflict's keys were given, the one to blame first."""
+    """Yield the places of the conflict's keys, the first key first."""
     paths = [path_of(key) for key in conflict.keys]
     yield from (origin.where(path) for path in paths if value_at(raw, path)[0])
     yield origin.name

@@ -1,4 +1,4 @@
-"""Secrets in an experiment: run folders, jobs and registries keep its text, so no value of it may hold one."""
+"""Detect secrets in an experiment: its text is stored in run folders, jobs and registries."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from raytl.config.source import Path, dotted
 from raytl.redaction import is_secret_variable, masked, secret_values
 
 _OWN_ADVICE = {
-    "search.storage": "give a database's password by PGPASSWORD, ~/.pgpass or a file that ?read_default_file= names",
-    "retrain.notify.webhook_env": "put the address into an environment variable, and name that one here",
-    "retrain.notify.mlflow_env": "put the address into an environment variable, and name that one here",
+    "search.storage": "pass the database password in PGPASSWORD, ~/.pgpass or a file that ?read_default_file= names",
+    "retrain.notify.webhook_env": "put the address into an environment variable and write the name of the variable here",
+    "retrain.notify.mlflow_env": "put the address into an environment variable and write the name of the variable here",
 }
-_ADVICE = (
-    "leave it out and give it by the environment: a bucket's credentials by AWS_ACCESS_KEY_ID, a profile or a role"
-)
+_ADVICE = "remove it and pass it in the environment: bucket credentials in AWS_ACCESS_KEY_ID, a profile or a role"
 _HOSTS = ("compute.cluster", "search.storage", "storage.endpoint_url")
-"""Keys whose values are addresses with or without a scheme; elsewhere, `a:b@c` may be a file's name."""
+"""Keys whose values are addresses with or without a scheme; elsewhere, `a:b@c` may be a file name."""
 _RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{12,}", re.DOTALL)
-"""What is too unlikely to be in a value by chance: a password such as `postgres` is also a name."""
+"""Text that is unlikely to be in a value by chance; a password such as `postgres` is also a name."""
 
 
 def in_values(value: Any) -> Iterator[tuple[Path, str]]:
-    """Yield the path and the fault of each text in `value`, keys of mappings too, that has the shape of a secret."""
+    """Yield the path and the fault of each text in `value`, keys of mappings too, that looks like a secret."""
     for path, text in _texts(value, ()):
         start = "//" if dotted(path) in _HOSTS and "//" not in text else ""
         if (shown := masked(start + text)) != start + text:
@@ -33,7 +31,7 @@ def in_values(value: Any) -> Iterator[tuple[Path, str]]:
 
 
 def first_fault(text: str, environment: Mapping[str, str]) -> str:
-    """Return the fault of a text that holds a secret, by its shape or of `environment`; empty where it holds none."""
+    """Return the fault of a text that contains a secret, by its form or from `environment`; empty if it contains none."""
     return next((fault for found in (in_values(text), of_environment(text, environment)) for _, fault in found), "")
 
 
@@ -46,7 +44,7 @@ def by_reference(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[Pat
 
 
 def of_environment(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """Yield the path and the fault of each text in `raw` that holds the value of a secret of `environment`."""
+    """Yield the path and the fault of each text in `raw` that contains the value of a secret in `environment`."""
     values = [value for value in secret_values(environment) if _RANDOM.fullmatch(value)]
     for path, text in _texts(raw, ()):
         if (shown := masked(text, values)) != masked(text):
@@ -54,11 +52,11 @@ def of_environment(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[P
 
 
 def _fault(shown: str) -> str:
-    return f"found {shown!r}, which holds a secret; expected none, as run folders and jobs keep this text"
+    return f"found {shown!r}, which contains a secret; expected none, because run folders and jobs store this text"
 
 
 def advice(key: str) -> str:
-    """Return how to give the secret of a key by its dotted name."""
+    """Return advice on how to pass the secret of a dotted key."""
     return _OWN_ADVICE.get(key, _ADVICE)
 
 

@@ -1,4 +1,4 @@
-"""The text of an experiment as one mapping, with the lines of its keys."""
+"""Read the text of an experiment as one mapping, with the lines of its keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def document(text: str, name: str) -> Source:
     """Return the mapping in `text`, which errors call `name`.
 
     Raises:
-        ConfigError: the text is not YAML of plain values, is empty, or is no mapping.
+        ConfigError: the text is not YAML of plain values, is empty, or is not a mapping.
     """
     try:
         source = parse(text)
@@ -20,7 +20,7 @@ def document(text: str, name: str) -> Source:
         raise config_error(name, [Problem(place, "", error.fault, error.advice)]) from error
     if source.value is None:
         raise ConfigError(
-            f"{name}: the file is empty; expected an experiment with name, data.uri and model.name at least"
+            f"{name}: the file is empty; expected an experiment with at least name, data.uri and model.name"
         )
     if not isinstance(source.value, dict):
         raise ConfigError(f"{name}:1: found {type(source.value).__name__}, expected keys such as `name: my-run`")
@@ -28,5 +28,5 @@ def document(text: str, name: str) -> Source:
 
 
 def repeated(name: str, path: Path, first: int, second: int) -> Problem:
-    """Return the problem of a key that stands on two lines of the document `name`."""
+    """Return the problem of a key that is on two lines of the document `name`."""
     return Problem(f"{name}:{second}", dotted(path), f"given twice, on lines {first} and {second}", "keep one")

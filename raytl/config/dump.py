@@ -1,4 +1,4 @@
-"""An experiment as the YAML text that reads back as the same experiment, with every key that takes effect."""
+"""Write an experiment as YAML that reads back as the same experiment, with every key that takes effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raytl.config.source import scalar
 
 
 def to_yaml(experiment: Experiment) -> str:
-    """The resolved experiment: defaults written out, keys that cannot take effect left out."""
+    """Return the resolved experiment: with defaults, without keys that cannot take effect."""
     values = experiment.model_dump(mode="json")
     for one in idle(experiment):
         remove(values, path_of(one.key))
@@ -28,7 +28,7 @@ def yaml_value(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that `source.scalar` would read as something else, and escapes `${`."""
+    """Quote every text that `source.scalar` would read as something else, and escape `${`."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -1,4 +1,4 @@
-"""`${VAR}` and `${VAR:-default}` inside text become the environment's values; `$${` is a plain `${`."""
+"""Replace `${VAR}` and `${VAR:-default}` in text by the environment's values; `$${` is a plain `${`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<de
 
 
 def interpolate(value: Any, environment: Mapping[str, str]) -> tuple[Any, dict[Path, str]]:
-    """`value` with every reference in its text replaced, and the fault at each path that could not be."""
+    """Return `value` with the references in its text replaced, and the fault at each path where one cannot be."""
     faults = dict(_faults(value, environment))
     return _filled(value, environment), faults
 
@@ -34,7 +34,7 @@ def variables(text: str) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """`text` such that `interpolate` gives it back as it is."""
+    """Return `text` in the form that `interpolate` turns back into it."""
     return text.replace("${", "$${")
 
 

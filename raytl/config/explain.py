@@ -1,4 +1,4 @@
-"""pydantic's errors in raytl's words: where, what was found, what was expected, and what was probably meant."""
+"""Translate pydantic's errors: the place, the value found, what was expected, and the likely intention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Where = Callable[[Path], str]
 
 
 def explained(error: ValidationError, raw: Mapping[str, Any], where: Where) -> list[Problem]:
-    """One problem for each key that is wrong, in the order of the file."""
+    """Return one problem for each wrong key, in the order of the file."""
     kinds: dict[Path, str] = {}
     for detail in error.errors(include_url=False, include_context=False):
         kinds.setdefault(_path(detail["loc"], raw, detail["type"]), detail["type"])
@@ -25,7 +25,7 @@ def explained(error: ValidationError, raw: Mapping[str, Any], where: Where) -> l
 
 
 def stray_switches(raw: Mapping[str, Any], where: Where) -> list[Problem]:
-    """Problems of true and false where a number is expected; pydantic would take them for 1 and 0."""
+    """Return the problems of true and false in place of a number, which pydantic would read as 1 and 0."""
     return [
         Problem(where(path), _dotted(path), *_mismatch(path, value))
         for path, value in _values(raw, ())
@@ -34,7 +34,7 @@ def stray_switches(raw: Mapping[str, Any], where: Where) -> list[Problem]:
 
 
 def found(value: Any) -> str:
-    """A value as the user wrote it, in words."""
+    """Return a value as the user wrote it, in words."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):
@@ -47,7 +47,7 @@ def found(value: Any) -> str:
 
 
 def _path(location: tuple[str | int, ...], raw: Any, kind: str) -> Path:
-    """pydantic's location without the names of union members, which are no keys."""
+    """Return pydantic's location without the names of union members, which are not keys."""
     path: list[str | int] = []
     for number, part in enumerate(location):
         last_missing = kind == "missing" and number == len(location) - 1
@@ -110,7 +110,7 @@ def _number_tip(path: Path, value: float) -> str | None:
     if shape.accepts_type(path, "string"):
         return f"put it in quotes: '{value}'"
     share = shape.most(path) == 1 and 2 <= value <= 100
-    return f"did you mean {value / 100:g}? It is a share, not a percentage" if share else None
+    return f"did you mean {value / 100:g}? It is a fraction, not a percentage" if share else None
 
 
 def _values(raw: Any, path: Path) -> Iterator[tuple[Path, Any]]:

@@ -1,4 +1,4 @@
-"""What decides a run's result, as one digest and as lines of differences; where and how fast it runs is left out."""
+"""The keys that decide a run's result, as one digest and as lines of differences; settings of a machine are left out."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _NOT_DECISIVE = (
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """sha256 (hex) of every value that decides the result. Two experiments that train alike have the same one."""
+    """Return the sha256 (hex) of every value that decides the result: equal for two experiments that train alike."""
     text = json.dumps(decisive(recipe), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def differences(before: Recipe, after: Recipe) -> list[str]:
-    """The decisive keys that differ, as lines such as `optim.lr: 0.001 -> 0.01`.
+    """Return the decisive keys that differ, as lines such as `optim.lr: 0.001 -> 0.01`.
 
-    Of a key that takes effect on one side only, the key that makes it idle on the other is told.
+    A key that takes effect in one of the two only is left out; the key that makes it idle is listed.
     """
     old, new = decisive(before), decisive(after)
     return [f"{key}: {old[key]} -> {new[key]}" for key in old if key in new and old[key] != new[key]]
 
 
 def decisive(recipe: Recipe) -> dict[str, Any]:
-    """The values by dotted key that decide the result; keys that cannot take effect are left out.
+    """Return the values by dotted key that decide the result; keys that cannot take effect are left out.
 
     Of an experiment only the keys of a recipe count: settings of a machine decide nothing.
     """

@@ -1,4 +1,4 @@
-"""The home folder of this user, which containers often lack: `HOME` may be unset, and the user without a passwd entry."""
+"""The user's home folder. Containers often have none: `HOME` is unset and the user has no passwd entry."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from raytl.errors import UserError
 
 
 def expanded(path: str | Path) -> Path:
-    """Return `path` with the home folder in the place of `~`.
+    """Return `path` with the home folder in place of `~`.
 
     Raises:
-        UserError: the home folder is not known.
+        UserError: the home folder is unknown.
     """
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise UserError(
-            f"{path}: the home folder of this user is not known; expected HOME to name it. Set HOME, or write the path in full."
+            f"{path}: the home folder of this user is unknown; expected HOME to be set. Set HOME, or write the full path."
         ) from error
 
 
 def ray_token_file() -> Path | None:
-    """Return where Ray keeps its token by default, ~/.ray/auth_token; None where the home folder is not known."""
+    """Return where Ray keeps its token by default, ~/.ray/auth_token; None if the home folder is unknown."""
     try:
         return Path.home() / ".ray" / "auth_token"
     except RuntimeError:

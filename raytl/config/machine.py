@@ -1,4 +1,4 @@
-"""Settings of this machine: how buckets and clusters are reached, and its limits.
+"""Settings of this machine: the connection to buckets and clusters, and limits.
 
 They come from the command line, the environment, defaults or a local experiment file, and never from anything fetched.
 """
@@ -14,7 +14,7 @@ from raytl.config.source import inline
 from raytl.errors import ConfigError
 
 _NOT_HERE = {"storage.uri", "compute.workers", "compute.trial_gpus"}
-"""What an evaluation is given otherwise (the run, --workers), or does not have."""
+"""Settings that an evaluation takes in another way (the run, --workers), or does not have."""
 _SECTIONS: dict[str, type[Section]] = {"storage": StorageConfig, "compute": ComputeConfig}
 SETTINGS = ("data.max_pixels", *(
     f"{name}.{key}" for name, section in _SECTIONS.items() for key in section.model_fields
@@ -22,11 +22,11 @@ SETTINGS = ("data.max_pixels", *(
 ))  # fmt: skip
 """The dotted keys of the settings, as in an experiment file."""
 ALONE = tuple(key for key in SETTINGS if not key.startswith("compute.") or key == "compute.device")
-"""The settings that count for work in this process, without Ray."""
+"""The settings that apply to work in this process, without Ray."""
 
 
 class Machine(Section):
-    """What `evaluate` and `predict` need beside a run."""
+    """The settings that `evaluate` and `predict` need besides a run."""
 
     storage: StorageConfig = StorageConfig()
     compute: ComputeConfig = ComputeConfig()
@@ -43,32 +43,32 @@ class Machine(Section):
         return self.max_pixels if section == "data" else getattr(getattr(self, section), name)
 
     def check_alone(self) -> None:
-        """Return if every setting can take effect in this process, without Ray.
+        """Check that every setting can take effect in this process, without Ray.
 
         Raises:
-            ConfigError: some need Ray workers; with their keys.
+            ConfigError: some need Ray workers; lists their keys.
         """
         idle = [key for key in SETTINGS if key not in ALONE and self.value(key) != default(key)]
         if idle:
             raise ConfigError(
-                f"{', '.join(idle)}: cannot take effect, as this process works alone; expected 2 workers or more. "
+                f"{', '.join(idle)}: cannot take effect in a single process; expected 2 or more workers. "
                 "Leave it out, or run `raytl evaluate` with --workers 2 or more."
             )
 
 
 def default(key: str) -> Any:
-    """Return the value of a setting that nobody gave."""
+    """Return the default of a setting."""
     return Machine().value(key)
 
 
 def as_assignments(experiment: Experiment) -> list[str]:
-    """Return the settings of `experiment` that count in one process and are no defaults, as `--set` takes them."""
+    """Return the settings of `experiment` that apply to one process and are not defaults, as `--set` takes them."""
     machine = Machine.of(experiment)
     return [assignment(key, machine.value(key)) for key in ALONE if machine.value(key) != default(key)]
 
 
 def assignment(key: str, value: Any) -> str:
-    """Return `key=value` such that `--set` reads the same value."""
+    """Return `key=value` in the form from which `--set` reads the same value."""
     plain = value if isinstance(value, str) else json.dumps(value)
     is_same = not isinstance(value, str) or (not value.startswith(("[", "{", "'", '"')) and inline(value) == value)
     return f"{key}={plain if is_same else json.dumps(value)}"

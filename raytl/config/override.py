@@ -1,4 +1,4 @@
-"""A trial is just an experiment with overrides: one pure function serves `--set`, the search and retraining."""
+"""Override keys of an experiment: one pure function for `--set`, the search and retraining."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from raytl.errors import ConfigError
 
 
 def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
-    """`experiment` with `values` (by dotted key) in the place of its own; checked whole, the original is untouched.
+    """Return `experiment` with `values` (by dotted key) in place of its own, validated; the original is unchanged.
 
-    Keys of the original that the overrides make idle go back to their defaults. Raises ConfigError with every problem.
+    Keys of the original that the overrides make idle are reset to their defaults. Raises a ConfigError with every problem.
     """
     raw = experiment.model_dump(exclude_unset=True)
     problems = put_all(raw, values, "override")
@@ -31,7 +31,7 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Return the key and the value of `a.b=value`; the whole text counts, as `inline` reads it. Raises ConfigError where it is none."""
+    """Return the key and the value of `a.b=value`; the value is read by `inline`. Raises a ConfigError for other text."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or any(not part for part in key.strip().split(".")):
         raise ConfigError(f"--set {text}: expected a.b=value, such as --set optim.lr=1e-3")
@@ -45,9 +45,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def assignments(overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides by dotted key, from `a.b=value` texts or as they are; the last one of a key counts.
+    """Return overrides by dotted key, from `a.b=value` texts or from a mapping; the last one of a key counts.
 
-    Raises ConfigError with every text that is none.
+    Raises a ConfigError with every text that is not an assignment.
     """
     if isinstance(overrides, Mapping):
         return dict(overrides)
@@ -65,18 +65,21 @@ def assignments(overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put_all(raw: dict[str, Any], values: Mapping[str, Any], label: str) -> list[Problem]:
-    """Set every value in `raw`; the problems of those that have no place there."""
+    """Set every value in `raw`; return the problems of those that cannot be set."""
     return [problem for key, value in values.items() if (problem := _put(raw, path_of(key), value, label))]
 
 
 def _put(raw: dict[str, Any], path: Path, value: Any, label: str) -> Problem | None:
-    """Set one value; a mapping given for a section sets the keys that it names and leaves the others."""
+    """Set one value; a mapping for a section sets its keys and leaves the others."""
     for length in range(1, len(path)):
         there, inner = value_at(raw, path[:length])
         if there and inner is not None and not isinstance(inner, dict) and shape.node_at(path) is None:
             outer = dotted(path[:length])
             return Problem(
-                f"{label} {dotted(path)}", dotted(path), f"unknown key; {outer} holds a value, no keys", f"set {outer}"
+                f"{label} {dotted(path)}",
+                dotted(path),
+                f"unknown key; {outer} is a value, not a section",
+                f"set {outer}",
             )
     parent: dict[str, Any] = raw
     for part in path[:-1]:

@@ -1,5 +1,4 @@
-"""Where the work of an experiment is kept: below `storage.uri`, its run, its sweep, and the run of the sweep's winner; and
-its registry."""
+"""The URIs of an experiment: its run, its sweep and the run of the sweep's winner below `storage.uri`, and its registry."""
 
 from __future__ import annotations
 
@@ -12,34 +11,34 @@ if TYPE_CHECKING:
 
 
 def run_uri(experiment: Experiment) -> str:
-    """Where `experiment` runs: `<storage.uri>/<name>`."""
+    """Return the URI of the experiment's run: `<storage.uri>/<name>`."""
     return _below(experiment, experiment.name)
 
 
 def sweep_uri(experiment: Experiment) -> str:
-    """Where the sweep of `experiment` is kept."""
+    """Return the URI of the experiment's sweep."""
     return _below(experiment, f"{experiment.name}-sweep")
 
 
 def winner_name(experiment: Experiment) -> str:
-    """What the experiment of the sweep's winner is called."""
+    """Return the name of the experiment of the sweep's winner."""
     return f"{experiment.name}-winner"
 
 
 def winner_uri(experiment: Experiment) -> str:
-    """Where the sweep's winner runs: what `raytl evaluate` takes after `raytl tune`."""
+    """Return the URI of the winner's run, which `raytl evaluate` takes after `raytl tune`."""
     return _below(experiment, winner_name(experiment))
 
 
 def registry_uri(experiment: Experiment) -> str:
-    """Return where the experiment's versions go.
+    """Return the URI of the experiment's registry.
 
     Raises:
         ConfigError: `retrain.registry` is not set.
     """
     if experiment.retrain.registry is None:
         raise ConfigError(
-            "retrain.registry: not set; name the folder or s3:// prefix that the versions of this model go to, such as "
+            "retrain.registry: not set; expected the folder or s3:// prefix of this model's versions, such as "
             f"s3://bucket/models/{experiment.name}"
         )
     return experiment.retrain.registry

@@ -1,4 +1,4 @@
-"""A problem of an experiment as a value, and the one text that tells all of them."""
+"""A problem of an experiment as a value, and one error text for all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raytl.sanitize import redacted
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at a key: `where` is `file:line` or `--set a.b`, `advice` what to do about it."""
+    """The fault at a key, `where` it is (`file:line` or `--set a.b`), and the `advice` to fix it."""
 
     where: str
     key: str
@@ -21,20 +21,20 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """The problem on one line, and the advice on a second."""
-        told = not self.key or self.where.endswith(f" {self.key}")
-        place = self.where if told else f"{self.where}: {self.key}"
+        """Return the problem on one line and the advice on a second."""
+        is_named = not self.key or self.where.endswith(f" {self.key}")
+        place = self.where if is_named else f"{self.where}: {self.key}"
         return f"{place}: {self.fault}" + (f"\n    -> {self.advice}" if self.advice else "")
 
 
 def config_error(name: str, problems: Sequence[Problem]) -> ConfigError:
-    """All problems of the experiment `name` in one error."""
+    """Return one error with all problems of the experiment `name`."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return ConfigError(redacted("\n".join([f"{name}: {count}", *(f"  {problem.text}" for problem in problems)])))
 
 
 def near_miss(word: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that `word` was probably meant to be; None where nothing is near."""
+    """Return the name among `known` that `word` probably stands for; None if nothing is close."""
     by_plain = {_plain(name): name for name in known}
     if (exact := by_plain.get(_plain(word))) is not None:
         return exact

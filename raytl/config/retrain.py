@@ -1,4 +1,4 @@
-"""The `retrain` section: when a tick trains, how, and what a challenger has to be to become the champion."""
+"""The `retrain` section: when a tick trains, how, and when the challenger replaces the champion."""
 
 from __future__ import annotations
 
@@ -12,78 +12,78 @@ Outcome = Literal["promote", "keep", "reject", "attention", "failure"]
 
 
 class WhenConfig(Section):
-    """What is reason enough to train. The first three are alternatives; data that did not change is never trained on again."""
+    """When to train. One satisfied condition suffices; unchanged data never triggers training."""
 
     new_samples: Annotated[int, Field(ge=1)] | None = 200
-    """Images added or relabelled since the last training; null = their number is no reason."""
+    """Train if at least this many images were added or relabelled since the last training. null = off."""
     or_new_class: Annotated[int, Field(ge=1)] | None = 20
-    """Images of a class that the champion does not know; null = no reason."""
+    """Train if a class that the champion does not know has at least this many images. null = off."""
     or_drift: Annotated[float, Field(gt=0, le=1)] | None = None
-    """How far new images can be told from those of the champion's training, by its own features: 0 = not at all, 1 = always (twice the AUC over one half); it has to be significant too. null = no reason."""
+    """Train if a classifier on the champion's features separates the new images from its training images at least this well, and significantly: 2 AUC - 1, from 0 (no drift) to 1. null = off."""
     or_every: Seconds | None = None
-    """Time since the last training, such as '30 d', after which any change is reason enough; null = no reason."""
+    """Train after this time since the last training, such as '30 d', if anything changed. null = off."""
     at_most_every: Seconds | None = None
-    """No two trainings within this time, such as '1 d'; null = no bound."""
+    """Minimum time between two trainings, such as '1 d'. null = none."""
 
 
 class SearchAgainConfig(Section):
-    """When the recipe itself is searched anew."""
+    """When a tick runs a sweep to search the recipe again."""
 
     every: Annotated[int, Field(ge=1)]
-    """Every so many trainings one is a sweep (`raytl tune`)."""
+    """Run a sweep (`raytl tune`) in place of every Nth training."""
     trials: Annotated[int, Field(ge=1)] = 16
     """Trials of that sweep."""
 
 
 class HowConfig(Section):
-    """How a challenger is trained."""
+    """How the challenger is trained."""
 
     start_from: Literal["champion", "model"] = "champion"
-    """champion = from its weights, with the head's rows of the classes that it knows; model = from model.weights, as the first one was."""
+    """Initial weights: champion = those of the champion, with its head's rows for the classes it knows; model = model.weights."""
     recipe: Literal["champion", "experiment"] = "champion"
-    """Whose model, transfer, augment, optim and train sections count: those that the champion was trained with, or those of this file."""
+    """The model, transfer, augment, optim and train sections to use: those of the champion's training, or those of this file."""
     search_again: SearchAgainConfig | None = None
-    """Search the recipe again every now and then; null = never."""
+    """Search the recipe again from time to time. null = never."""
     removed_classes: Literal["wait", "drop"] = "wait"
-    """What to do when a class of the champion's has no training images any more: nothing, and say so, or train without it."""
+    """If a class of the champion has no training images left: wait = do not train, and report it; drop = train without the class."""
 
 
 class GateConfig(Section):
-    """What a challenger has to be, beside the champion on the same frozen evaluation images."""
+    """The conditions for promotion, measured for both models on the same frozen evaluation images."""
 
     metric: Literal["balanced_accuracy", "accuracy", "macro_f1", "log_loss"] = "balanced_accuracy"
-    """What has to be better."""
+    """Metric that has to improve."""
     margin: Annotated[float, Field(ge=0)] = 0.0
-    """By how much, in units of the metric (0.01 = one point of accuracy)."""
+    """Minimum improvement, in units of the metric (0.01 = one point of accuracy)."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-    """How sure that has to be at each comparison: with two equal models, 1 - confidence of the ticks would promote."""
+    """Confidence of each comparison. With two equal models, a fraction of 1 - confidence of the ticks promotes."""
     max_class_drop: Fraction | None = 0.05
-    """A class whose recall falls by more, beyond the noise of its images, is reason to reject; null = none is."""
+    """Reject if the recall of a class drops by more than this and by more than its noise. null = off."""
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
-    """The time of one image on this machine, in ms, the quickest of 20; null = no bound."""
+    """Maximum latency of one image on this machine, in ms (fastest of 20). null = no limit."""
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
-    """The size of the weights, in MB (10^6 bytes); null = no bound."""
+    """Maximum size of the weights, in MB (10^6 bytes). null = no limit."""
 
 
 class NotifyConfig(Section):
-    """Who is told. The address is a secret: it stays in the environment."""
+    """Where outcomes are reported. Addresses are secrets and stay in the environment."""
 
     webhook_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    """The name of the environment variable that holds the webhook's URL (https, or http on this machine), which is sent Slack-shaped JSON; null = no message is sent."""
+    """Name of the environment variable with the webhook URL (https, or http on this machine). The webhook receives JSON in Slack's format. null = no webhook."""
     on: Annotated[tuple[Outcome, ...], Field(min_length=1)] = ("promote", "reject", "attention", "failure")
-    """Which outcomes are told; attention = a tick that waits for somebody to look, such as for a class without images."""
+    """The outcomes to report. attention = a tick that waits for a person, for example because a class has no images."""
     mlflow_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    """The name of the environment variable that holds MLflow's tracking URI, where versions are mirrored to; null = nowhere."""
+    """Name of the environment variable with the MLflow tracking URI that versions are mirrored to. null = no mirror."""
 
 
 class RetrainConfig(Section):
-    """What one tick of `raytl retrain` does."""
+    """The policy of `raytl retrain`."""
 
     when: WhenConfig = WhenConfig()
     how: HowConfig = HowConfig()
     gate: GateConfig = GateConfig()
     notify: NotifyConfig = NotifyConfig()
     registry: str | None = None
-    """Where the versions are: a folder or s3:// prefix of this model's own, such as s3://bucket/models/trash."""
+    """The registry of this model's versions: a folder or s3:// prefix of its own, such as s3://bucket/models/trash."""
     keep: Annotated[int, Field(ge=1)] = 10
-    """Versions that `raytl models gc` keeps beside those that an alias, a tick or as many of the last moves need."""
+    """Number of versions that `raytl models gc` keeps, besides those that aliases, ticks and recent promotions refer to."""

@@ -1,6 +1,6 @@
-"""What one key alone cannot tell: settings that contradict each other, and settings that cannot take effect.
+"""Rules across keys: settings that contradict each other, and settings that cannot take effect.
 
-Pure functions of the experiment; who gave which key (the file or an override) is judged in `build`.
+Pure functions of the experiment. `build` takes into account whether a key came from the file or from an override.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from raytl.uris import has_scheme, in_bucket, is_table_name
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Settings of `keys` that cannot stand together; the first key is the one to blame."""
+    """Settings of `keys` that contradict each other; the error is reported at the first key."""
 
     keys: tuple[str, ...]
     fault: str
@@ -36,7 +36,7 @@ class Idle:
 
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
-    """Every contradiction of the experiment."""
+    """Return every contradiction in the experiment."""
     rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain)
     found = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *found]
@@ -49,7 +49,7 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 
 
 def idle(experiment: Experiment) -> list[Idle]:
-    """Every key that cannot take effect, whether it was given or not."""
+    """Return every key that cannot take effect, whether it was given or not."""
     found = idle_in(experiment)
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
@@ -66,7 +66,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         found.extend(Idle(key, cause, because, advice) for key in keys)
 
     if transfer.unfreeze == 0:
-        no_stage = ("transfer.unfreeze", "transfer.unfreeze is 0, so no stage learns")
+        no_stage = ("transfer.unfreeze", "transfer.unfreeze is 0, so no stage is trained")
         add(*no_stage, "set transfer.unfreeze to 1 or more, or remove this key", "transfer.lr_decay")
         add(*no_stage, "the head's rate is optim.lr; remove this key", "transfer.head_lr_ratio")
         if transfer.gradual:
@@ -89,7 +89,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:
-    """The resolved experiment is kept in run folders and travels with jobs: credentials are the machine's."""
+    """Report secrets: the resolved experiment is kept in run folders and sent with jobs."""
     for path, fault in credentials.in_values(experiment.model_dump()):
         keys = tuple(dotted(path[:length]) for length in range(len(path), 0, -1))
         yield Conflict(keys, fault, credentials.advice(keys[0]))
@@ -112,7 +112,7 @@ def _stream(experiment: Experiment) -> Iterator[Conflict]:
     if experiment.data.stream and not in_bucket(uri) and not is_local_table:
         yield Conflict(
             ("data.stream", "data.uri"),
-            f"found true, and data.uri is {uri!r}, which is no bucket: there is nothing to stream from",
+            f"found true, and data.uri is {uri!r}, which is not in a bucket: there is nothing to stream from",
             "set it to false, or name an s3:// URI",
         )
 
@@ -127,13 +127,13 @@ def _zip(recipe: Recipe) -> Iterator[Conflict]:
         near = near_miss(encoding, ("utf-8", "cp932", "gbk", "big5", "cp437", "cp850", "cp866", "cp1251", "cp1252"))
         yield Conflict(
             ("data.zip_encoding",),
-            f"found {encoding!r}, which is no text encoding that Python knows; expected one such as cp932, gbk or cp1252",
-            f"did you mean {near!r}?" if near else "leave it out if the names need none",
+            f"found {encoding!r}, which is not a text encoding that Python knows; expected one such as cp932, gbk or cp1252",
+            f"did you mean {near!r}?" if near else "leave it out if the names do not need it",
         )
     if not uri.lower().endswith(".zip"):
         yield Conflict(
             ("data.zip_encoding", "data.uri"),
-            f"found {encoding!r}, and data.uri is {uri!r}, which is no .zip: there are no names to decode",
+            f"found {encoding!r}, and data.uri is {uri!r}, which is not a .zip: there are no names to decode",
             "leave it out, or name a .zip as data.uri",
         )
 
@@ -151,13 +151,13 @@ def _weights(experiment: Experiment) -> Iterator[Conflict]:
         yield Conflict(
             ("model.weights",),
             f"found {weights!r}; expected pretrained, none, a .safetensors or .pth file, or a run folder",
-            f"did you mean {near!r}?" if near else "no file or folder of this name is here; is the path complete?",
+            f"did you mean {near!r}?" if near else "no file or folder of this name exists here; is the path complete?",
         )
     if experiment.transfer.head_start == "weights" and weights in ("pretrained", "none"):
         yield Conflict(
             ("transfer.head_start", "model.weights"),
             f"found weights, and model.weights is {weights}, which has no head for these classes",
-            "name a raytl run or a version of a model in model.weights, or set it to zero or solved",
+            "set model.weights to a raytl run or a version of a model, or transfer.head_start to zero or solved",
         )
 
 
@@ -168,7 +168,7 @@ def _stages(recipe: Recipe) -> Iterator[Conflict]:
     if transfer.head_first >= epochs:
         yield Conflict(
             ("transfer.head_first", "train.epochs"),
-            f"found {transfer.head_first} epochs, and train.epochs is {epochs}: the stages would never open",
+            f"found {transfer.head_first} epochs, and train.epochs is {epochs}: the stages would never be unfrozen",
             f"set it below {epochs}, train for longer, or set transfer.unfreeze to 0 to train the head only",
         )
     elif transfer.gradual and transfer.unfreeze != "all":
@@ -182,8 +182,8 @@ def _stages(recipe: Recipe) -> Iterator[Conflict]:
                     "transfer.head_first",
                     "train.epochs",
                 ),
-                f"stage {transfer.unfreeze} would open after {last} epochs, and train.epochs is {epochs}",
-                "open fewer stages (transfer.unfreeze), open them faster (transfer.gradual_every), or train for longer",
+                f"stage {transfer.unfreeze} would be unfrozen after {last} epochs, and train.epochs is {epochs}",
+                "unfreeze fewer stages (transfer.unfreeze), unfreeze them faster (transfer.gradual_every), or train for longer",
             )
 
 
@@ -192,7 +192,7 @@ def _schedule(recipe: Recipe) -> Iterator[Conflict]:
     if warmup >= epochs:
         yield Conflict(
             ("optim.warmup", "train.epochs"),
-            f"found {warmup:g} epochs, and train.epochs is {epochs}: training would end before it is warm",
+            f"found {warmup:g} epochs, and train.epochs is {epochs}: training would end during the warm-up",
             f"set it below {epochs}; 0.5 is common",
         )
 
@@ -207,7 +207,7 @@ def _batches(experiment: Experiment) -> Iterator[Conflict]:
         yield Conflict(
             ("train.accumulate", "train.batch_size"),
             f"found {accumulate}, and train.batch_size is {batch}: a micro-batch would be empty",
-            "train.batch_size is the whole batch, which accumulate divides; lower one or raise the other",
+            "train.batch_size is the global batch, which train.accumulate divides; lower one or raise the other",
         )
     elif batch < workers:
         yield Conflict(
@@ -230,13 +230,13 @@ def _losses(recipe: Recipe) -> Iterator[Conflict]:
         if train.loss == "focal" and getattr(recipe.augment, key) > 0:
             yield Conflict(
                 (f"augment.{key}", "train.loss"),
-                f"found {getattr(recipe.augment, key):g}, and train.loss is focal, which needs whole labels",
+                f"found {getattr(recipe.augment, key):g}, and train.loss is focal, which needs unmixed labels",
                 f"set augment.{key} to 0, or train.loss to cross_entropy",
             )
     if train.class_weights != "none" and train.sampler == "balanced":
         yield Conflict(
             ("train.class_weights", "train.sampler"),
-            "given, and train.sampler is balanced: rare classes would count twice over",
+            "given, and train.sampler is balanced: rare classes would be weighted twice",
             "keep one of the two",
         )
 
@@ -246,14 +246,14 @@ def _machines(experiment: Experiment) -> Iterator[Conflict]:
     if compute.cluster == "none" and compute.max_workers > 1:
         yield Conflict(
             ("compute.workers", "compute.cluster"),
-            f"found {compute.max_workers}, and compute.cluster is none: this process alone is 1 worker",
-            "set compute.cluster to local (an embedded Ray), or compute.workers to 1",
+            f"found {compute.max_workers}, and compute.cluster is none: a single process is 1 worker",
+            "set compute.cluster to local (Ray on this machine), or compute.workers to 1",
         )
     if compute.min_workers > compute.max_workers:
         yield Conflict(
             ("compute.workers",),
             f"found a min of {compute.min_workers} and a max of {compute.max_workers}",
-            f"exchange them: {{min: {compute.max_workers}, max: {compute.min_workers}}}",
+            f"swap them: {{min: {compute.max_workers}, max: {compute.min_workers}}}",
         )
     if precision == "fp16" and compute.device == "cpu":
         yield Conflict(
@@ -265,7 +265,7 @@ def _machines(experiment: Experiment) -> Iterator[Conflict]:
         yield Conflict(
             ("storage.uri",),
             f"found {experiment.storage.uri!r}; expected a folder or an s3:// prefix for the runs",
-            "name a folder that all workers see, or s3://bucket/prefix",
+            "name a folder that all workers can access, or s3://bucket/prefix",
         )
 
 
@@ -278,25 +278,25 @@ def _search(experiment: Experiment) -> Iterator[Conflict]:
         )
     metrics = search.metrics
     if len(set(metrics)) < len(metrics):
-        yield Conflict(("search.metric",), f"found {', '.join(metrics)}: an objective twice", "name each once")
+        yield Conflict(("search.metric",), f"found {', '.join(metrics)}: the same objective twice", "list each once")
     if not metrics[0].startswith("val/"):
         yield Conflict(
             ("search.metric",),
             f"found {metrics[0]} first, and the first objective decides the winner",
-            "put a val/ metric first, the costs behind it",
+            "put a val/ metric first and the costs after it",
         )
     if len(metrics) > 1 and search.scheduler != "none":
         yield Conflict(
             ("search.scheduler", "search.metric"),
-            f"found {search.scheduler}, and search.metric names {len(metrics)} objectives: no order says who falls behind",
+            f"found {search.scheduler}, and search.metric names {len(metrics)} objectives: trials cannot be ranked to stop them early",
             "set search.scheduler to none, or keep one objective",
         )
     budget, stops = search.budget, search.scheduler != "none"
     if stops and budget.max_epochs is not None and search.grace_epochs > budget.max_epochs:
         yield Conflict(
             ("search.grace_epochs", "search.budget.max_epochs", "search.scheduler"),
-            f"found {search.grace_epochs}, and search.budget.max_epochs is {budget.max_epochs}: none would be stopped",
-            "give trials fewer epochs before they may be stopped, or set search.scheduler to none",
+            f"found {search.grace_epochs}, and search.budget.max_epochs is {budget.max_epochs}: no trial would be stopped early",
+            "lower search.grace_epochs, or set search.scheduler to none",
         )
 
 
@@ -305,7 +305,7 @@ def _retrain(experiment: Experiment) -> Iterator[Conflict]:
     if when.new_samples is when.or_new_class is when.or_drift is when.or_every is None:
         yield Conflict(
             ("retrain.when",),
-            "found null for new_samples, or_new_class, or_drift and or_every: nothing would ever be reason to train",
+            "found null for new_samples, or_new_class, or_drift and or_every: nothing would ever trigger training",
             "give one of them",
         )
     if when.or_every is not None and when.at_most_every is not None and when.or_every < when.at_most_every:

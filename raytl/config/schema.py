@@ -1,6 +1,6 @@
-"""The experiment file as frozen values: every key, its unit, its default and its bounds.
+"""The experiment file as frozen values: every key with its type, unit, default and bounds.
 
-`raytl schema` prints the JSON Schema of `Experiment`, so that editors complete the file.
+`raytl schema` prints the JSON Schema of `Experiment`, with which editors complete the file.
 """
 
 from __future__ import annotations
@@ -14,243 +14,243 @@ from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, Who
 
 
 class DataIdentity(Section):
-    """Which images there are, how they are divided and what their values mean: what decides a result."""
+    """The images, their splits and the meaning of their values: the part of the data section that decides a result."""
 
     uri: str
-    """A folder or s3:// prefix of class folders (flat, or under train/ val/ test/) or WebDataset shards, a .zip or .tar of class folders, or a CSV, Parquet or JSONL manifest (path,label[,split])."""
+    """Where the images are: a folder or s3:// prefix of class folders (flat, or below train/, val/ and test/) or of WebDataset shards; a .zip or .tar of class folders; or a CSV, Parquet or JSONL manifest (path, label and optionally split)."""
     snapshot: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
-    """Train on exactly this data, or fail naming what changed: an id that `raytl sync` or `raytl check` shows; null = whatever is there."""
+    """Train on exactly this data, or fail and list what changed: an id that `raytl sync` and `raytl check` print. null = use the data as it is."""
     split_file: str | None = None
-    """A JSONL file of `key` and `split`, which `raytl retrain` writes: who trains and who is held out, whatever the data and the fractions say; images that it does not name are left out."""
+    """A JSONL file of `key` and `split` that replaces the splits of the data and the fractions; `raytl retrain` writes one. Images that it does not list are left out."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
-    """Share of the samples for validation where the data brings no val split."""
+    """Fraction of the images for validation if the data has no val split."""
     test_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
-    """Share of the samples held out for the test where the data brings no test split."""
+    """Fraction of the images held out for the test if the data has no test split."""
     on_bad_image: Literal["error", "skip"] = "error"
-    """What to do with files that cannot be decoded: stop before training, or leave them out and list them."""
+    """If files cannot be decoded: error = stop before training; skip = leave them out and list them."""
     on_duplicate: Literal["drop", "error"] = "drop"
-    """Same image (by content) on two sides of a split: drop the training copy and list it, or stop."""
+    """If the same image (by content) is in two splits: drop = leave out the training copy and list it; error = stop."""
     bit_depth: Annotated[int, Field(ge=8, le=16)] | Literal["auto"] = "auto"
-    """Bits that images of more than 8 bits really have: 12 for a 12-bit detector's 16-bit files. auto = what a file declares (PNG sBIT, TIFF tags), else the fewest that hold the largest value of all training images."""
+    """Significant bits of images with more than 8 bits per channel, such as 12 for the 16-bit files of a 12-bit detector. auto = as a file declares (PNG sBIT, TIFF tags), else the fewest bits that hold the largest value of all training images."""
     zip_encoding: str | None = None
-    """Encoding of the file names in a .zip that does not say it, such as cp932, gbk or cp1252; null = UTF-8 where they are valid UTF-8, else cp437."""
+    """Encoding of the file names in a .zip that does not declare it, such as cp932, gbk or cp1252. null = UTF-8 if the names are valid UTF-8, else cp437."""
 
 
 class DataConfig(DataIdentity):
-    """Where the images are and how they are divided; beside that, limits and speed on this machine."""
+    """Where the images are and how they are split, with limits and caches of this machine."""
 
     max_pixels: Annotated[int, Field(ge=1)] = 64_000_000
-    """Images of more pixels than this are refused as decompression bombs; raise it for scans and aerial photos."""
+    """Images with more pixels are rejected as decompression bombs. Raise it for scans and aerial photos."""
     cache: Literal["auto", "on", "off"] = "auto"
-    """Decode once: keep decoded, resized images on the node's disk. auto = when they fit cache_limit_gb."""
+    """Keep decoded, resized images on the node's disk. auto = if they fit in cache_limit_gb."""
     cache_limit_gb: Annotated[float, Field(gt=0)] = 20.0
-    """Bound of the node's cache of decoded images, in GB (10^9 bytes); the least recently used sets go first."""
+    """Size limit of the node's cache of decoded images, in GB (10^9 bytes). The least recently used sets are evicted first."""
     pull_limit_gb: Annotated[float, Field(gt=0)] = 100.0
-    """Bound of what this node keeps of buckets and archives, in GB; the least recently used go first, what is in use stays."""
+    """Size limit of downloaded objects and unpacked archives on this node, in GB. The least recently used are evicted first; data in use is kept."""
     stream: bool = False
-    """For data larger than the node's disk: images stay in the bucket and are fetched as training will want them."""
+    """Leave the images in the bucket and prefetch them during training, for data larger than the node's disk."""
     loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Loader processes of each training worker."""
+    """Data loader processes per training worker. auto = by the number of cores."""
 
 
 class PreprocessOverride(Section):
-    """Keys that replace the pretrained model's own preprocessing; leave them out unless you know better."""
+    """Overrides of the pretrained model's own preprocessing. Most experiments need none."""
 
     image_px: Annotated[int, Field(ge=8)] | None = None
     """Side of the square input, in pixels."""
     crop_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Side of the evaluation crop over the shorter side of the resized image."""
+    """Side of the evaluation crop, as a fraction of the shorter side of the resized image."""
     mean: tuple[float, float, float] | None = None
-    """Mean of the RGB channels in [0, 1] that the weights were trained with."""
+    """Mean of the RGB channels, in [0, 1]."""
     std: tuple[float, float, float] | None = None
-    """Standard deviation of the RGB channels in [0, 1] that the weights were trained with."""
+    """Standard deviation of the RGB channels, in [0, 1]."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
-    """Resampling filter of the resize."""
+    """Interpolation of the resize."""
 
 
 class ModelConfig(Section):
-    """The backbone, its weights and its input."""
+    """The backbone, its weights and its preprocessing."""
 
     name: str
-    """Any timm name; `torchvision:<name>` for torchvision's."""
+    """A timm model name, or `torchvision:<name>`."""
     weights: str = "pretrained"
-    """pretrained | none | a .safetensors or .pth file, a raytl run folder, or models:<registry>@<alias or number>. Loaded without running code from it."""
+    """pretrained, none (random initialization), a .safetensors or .pth file, a run folder, or models:<registry>@<alias or number>. No code in the file is run."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout before the head; the model's default where left out."""
+    """Dropout before the head. null = the model's default."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Stochastic depth rate; the model's default where left out."""
+    """Stochastic depth rate. null = the model's default."""
     preprocess: PreprocessOverride = PreprocessOverride()
-    """Overrides of the preprocessing that comes with the weights."""
+    """Overrides of the preprocessing that belongs to the weights."""
 
 
 class TransferConfig(Section):
-    """What learns, when, and how fast: one axis for every backbone."""
+    """Which stages are trained, when, and at which learning rate. The keys mean the same for every backbone."""
 
     unfreeze: Annotated[int, Field(ge=0)] | Literal["all"] = 2
-    """How many stages from the top learn; 0 = feature extraction (head only), all = full fine-tuning."""
+    """Number of stages that are trained, from the top. 0 = head only (feature extraction), all = full fine-tuning."""
     lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.6
-    """Each stage below learns at this ratio of the one above it."""
+    """Learning rate of each stage as a ratio of the stage above it (layer decay)."""
     head_lr_ratio: Annotated[float, Field(gt=0)] = 10.0
-    """The head's rate (optim.lr) over the top stage's."""
+    """Learning rate of the head (optim.lr) as a ratio of the top stage's."""
     head_first: WholeEpochs = 1
-    """Epochs in which the head learns alone before the stages open."""
+    """Epochs in which only the head is trained, before the stages are unfrozen."""
     head_start: Literal["zero", "solved", "weights"] = "zero"
-    """Where the head starts: at zero, solved on the frozen network's features (linear probe, then fine-tune: LP-FT), or with the rows that model.weights has for the same class names."""
+    """Initialization of the head: zero; solved = a linear probe on the frozen features (LP-FT); weights = the rows of model.weights for the same class names."""
     gradual: bool = False
-    """Open one stage at a time, from the top, one every `gradual_every`."""
+    """Unfreeze one stage at a time from the top, every `gradual_every` epochs."""
     gradual_every: Annotated[WholeEpochs, Field(ge=1)] = 1
-    """Epochs between two openings when gradual."""
+    """Epochs between two stages if gradual."""
 
 
 class AugmentConfig(Section):
-    """A one-dimensional family of augmentations, with keys to switch off what would break the niche's meaning."""
+    """One augmentation policy with a strength. Switch off the transforms that would change the meaning of your images."""
 
     strength: Fraction = 0.5
-    """0 = only crop and flip ... 1 = the strongest of the policy."""
+    """0 = crop and flip only; 1 = the strongest."""
     hflip: bool = True
-    """Mirror left and right; switch off for letters, or organs that have a side."""
+    """Flip left and right. Switch off for letters, or organs that have a side."""
     vflip: bool = False
-    """Mirror top and bottom; for views from above and microscopes."""
+    """Flip top and bottom, for aerial and microscope images."""
     rotate90: bool = False
-    """Quarter turns; for views from above and microscopes."""
+    """Rotate by multiples of 90 degrees, for aerial and microscope images."""
     rotation: bool = True
-    """Small rotations, up to 20 degrees at strength 1."""
+    """Rotate by a small angle, up to 20 degrees at strength 1."""
     colour: bool = True
-    """Brightness, contrast, saturation and hue; switch off where colour is the meaning."""
+    """Change brightness, contrast, saturation and hue. Switch off if the color tells the class."""
     blur: bool = False
     """Gaussian blur, for cameras that lose focus."""
     crop: bool = True
-    """Random resized crop; off = the evaluation crop, so that nothing at the border is lost."""
+    """Random resized crop. false = the evaluation crop."""
     erasing: Fraction = 0.0
     """Probability of random erasing."""
     mixup: Annotated[float, Field(ge=0)] = 0.0
-    """Alpha of mixup's beta distribution; 0 = off."""
+    """Alpha of mixup's beta distribution. 0 = off."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    """Alpha of CutMix's beta distribution; 0 = off."""
+    """Alpha of CutMix's beta distribution. 0 = off."""
 
 
 class OptimConfig(Section):
-    """The optimizer and its schedule."""
+    """The optimizer and the learning rate schedule."""
 
     name: str = "adamw"
-    """adamw | sgd | any optimizer of timm by name."""
+    """adamw, sgd, or the name of any timm optimizer."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
-    """The head's learning rate for the whole (global) batch."""
+    """Learning rate of the head, for the global batch."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """Weight decay; norms, biases and other vectors have none."""
+    """Weight decay. Not applied to norms, biases and other vectors."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """SGD's (Nesterov) momentum, or the first beta of the Adam family."""
+    """Nesterov momentum of SGD, or the first beta of Adam and its variants."""
     schedule: Literal["cosine", "restarts", "onecycle", "constant"] = "cosine"
-    """Shape of the rates over training, after warm-up."""
+    """Learning rate schedule after the warm-up. restarts = cosine with warm restarts."""
     warmup: Epochs = 0.5
-    """Linear warm-up, again for each stage that opens."""
+    """Linear warm-up, repeated for each stage that is unfrozen."""
     restart_every: Annotated[Epochs, Field(gt=0)] = 5.0
-    """Length of the first cycle of warm restarts; each next one is twice as long."""
+    """Length of the first cycle of warm restarts. Each cycle is twice as long as the one before."""
     min_lr_ratio: Fraction = 0.01
-    """Where the schedule ends, as a share of the rate."""
+    """Final learning rate, as a fraction of the initial one."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
-    """Bound of the gradient's global norm; null = none."""
+    """Maximum global norm of the gradient. null = no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of the exponential moving average of the weights that is evaluated and kept; null = none."""
+    """Decay of an exponential moving average of the weights, which is then what is evaluated and saved. null = none."""
 
 
 class TrainConfig(Section):
     """The training loop."""
 
     epochs: Annotated[int, Field(ge=1)] = 12
-    """Epochs at most."""
+    """Maximum number of epochs."""
     batch_size: Annotated[int, Field(ge=1)] = 64
-    """The global batch: over all workers and accumulation steps."""
+    """Global batch size, over all workers and accumulation steps."""
     accumulate: Annotated[int, Field(ge=1)] = 1
-    """Micro-batches that a batch is computed in, to save memory."""
+    """Number of micro-batches per batch (gradient accumulation), to save memory."""
     early_stop: Annotated[int, Field(ge=0)] = 4
-    """Stop after this many epochs without a better `metric`; 0 = never."""
+    """Stop after this many epochs without a better `metric`. 0 = never."""
     metric: Metric = "val/balanced_accuracy"
-    """What early stopping and the best checkpoint go by; ties go to the lower val/log_loss."""
+    """Metric for early stopping and for the best checkpoint. Ties go to the lower val/log_loss."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto = bf16 where the hardware gains from it (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
+    """auto = bf16 on hardware that computes it faster (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
     channels_last: bool | Literal["auto"] = "auto"
-    """Memory layout NHWC; auto = for convolutional networks."""
+    """Use the NHWC memory layout. auto = for convolutional networks."""
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
-    """focal = cross-entropy that weighs hard samples more (Lin et al. 2017)."""
+    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017)."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
-    """The focal loss's gamma."""
+    """Gamma of the focal loss."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target spread over all classes."""
+    """Fraction of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    """Weight of each class in the loss; balanced = inverse to its frequency."""
+    """Weight of each class in the loss. balanced = inverse to its frequency."""
     sampler: Literal["shuffle", "balanced"] = "shuffle"
-    """balanced = draw every class equally often, with replacement."""
+    """balanced = draw all classes equally often, with replacement."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of every source of randomness."""
+    """Random seed of everything."""
     deterministic: bool = False
-    """Only deterministic kernels, at the cost of speed: the same run gives the same bits."""
+    """Use deterministic kernels only, at the cost of speed, so that a repeated run is equal to the bit."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between checkpoints inside an epoch; there is always one at an epoch's end."""
 
 
 class ElasticWorkers(Section):
-    """As many workers as there is room for: training begins with `min` or more, and moves to more as machines come."""
+    """A range of workers: training starts with at least `min`, and restarts with more, up to `max`, as machines join."""
 
     min: Annotated[int, Field(ge=1)]
     max: Annotated[int, Field(ge=1)]
 
 
 class ComputeConfig(Section):
-    """Where the work runs."""
+    """Where training and search run."""
 
     workers: Annotated[int, Field(ge=1)] | ElasticWorkers = 1
-    """Data-parallel workers, one GPU each where there are GPUs; {min: 2, max: 8} = as many as a cluster has room for. The
-    batches and the schedule are those of train.batch_size for any number."""
+    """Data-parallel workers, with one GPU each if there are GPUs. {min: 2, max: 8} = as many as the cluster can run. The
+    number of workers changes neither the batches nor the schedule."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto = GPUs where there are some."""
+    """auto = GPUs if there are any."""
     cluster: str = "local"
-    """local = an embedded Ray; none = this process, without Ray (1 worker); auto or host:port = a running Ray cluster."""
+    """local = start Ray on this machine; none = this process, without Ray (1 worker); auto or host:port = a running Ray cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    """CPUs of each worker; auto = this machine's cores shared out between the workers."""
+    """CPUs per worker. auto = divide the cores of this machine evenly."""
     trial_gpus: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    """GPUs of each worker of a trial of `raytl tune`: a fraction lets small trials share one; auto = 1 where there are GPUs."""
+    """GPUs per worker of a trial of `raytl tune`. A fraction lets trials share a GPU. auto = 1 if there are GPUs."""
     max_failures: Annotated[int, Field(ge=0)] = 3
-    """How often workers that died or hung are replaced before the run gives up."""
+    """How often workers that crash or hang are restarted before the run fails."""
     max_preemptions: Annotated[int, Field(ge=0)] = 100
-    """How often the run moves because machines are taken away (drained, preempted, lost) before it gives up."""
+    """How often the run restarts after losing machines (drained, preempted, lost) before it fails."""
     timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    """How long no worker gets on before that is called a hang; the workers are then replaced."""
+    """Seconds without progress of any worker after which the workers are considered hung and restarted."""
     wait_s: Seconds = 1800.0
-    """How long a cluster may take to make room for the workers (an autoscaler starts machines, other work ends)."""
+    """How long to wait for resources of the cluster, such as machines that an autoscaler starts."""
 
     @property
     def min_workers(self) -> int:
-        """Workers without which nothing starts."""
+        """Return the number of workers that training needs to start."""
         return self.workers if isinstance(self.workers, int) else self.workers.min
 
     @property
     def max_workers(self) -> int:
-        """Workers that are used where there is room for them."""
+        """Return the largest number of workers."""
         return self.workers if isinstance(self.workers, int) else self.workers.max
 
 
 class StorageConfig(Section):
-    """Where runs are written."""
+    """Where runs are written, and how buckets are accessed."""
 
     uri: str = "runs/"
-    """The folder, or s3:// prefix, that run folders go into."""
+    """The folder or s3:// prefix that contains the run folders."""
     endpoint_url: str | None = None
-    """Where s3:// is, for runs and data; none = AWS_ENDPOINT_URL, or Amazon."""
+    """Endpoint of s3:// URIs, for runs and data. null = AWS_ENDPOINT_URL, or AWS."""
     region: str | None = None
-    """The region of the buckets; none = AWS_DEFAULT_REGION or the profile's."""
+    """Region of the buckets. null = AWS_DEFAULT_REGION, or the profile's."""
     profile: str | None = None
-    """The AWS profile with the credentials; none = AWS_PROFILE, or the standard search. Secrets never go into this file."""
+    """AWS profile with the credentials. null = AWS_PROFILE, or the standard credential chain. Never write secrets into this file."""
     addressing: Literal["auto", "path", "virtual"] = "auto"
-    """Where the bucket's name goes: path = behind the host, virtual = before it; auto = path but for Amazon."""
+    """Addressing style: path = host/bucket, virtual = bucket.host. auto = virtual on AWS, path elsewhere."""
     anonymous: bool = False
-    """Ask without credentials, as public data sets allow."""
+    """Send requests without credentials, for public datasets."""
     request_payer: bool = False
-    """Pay for the requests to somebody else's bucket that asks for that."""
+    """Pay for the requests to a requester-pays bucket."""
     connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
-    """Seconds to wait for a connection."""
+    """Connection timeout, in seconds."""
     read_timeout_s: Annotated[float, Field(gt=0)] = 60.0
-    """Seconds without a byte after which a transfer counts as stalled, and is tried again."""
+    """Seconds without a byte after which a transfer is retried."""
 
 
 Objective = Literal[
@@ -264,76 +264,76 @@ Objective = Literal[
 
 
 class BudgetConfig(Section):
-    """What a sweep may cost; a plan beyond it is refused, and a sweep that reaches it ends well."""
+    """Limits of a sweep. A plan beyond them is rejected; a sweep that reaches one ends and picks its winner."""
 
     max_epochs: Annotated[int, Field(ge=1)] | None = None
-    """Epochs of a trial at most; train.epochs where left out."""
+    """Maximum epochs per trial. null = train.epochs."""
     gpu_hours: Annotated[float, Field(gt=0)] | None = None
-    """GPU-hours of all trials together; null = no bound."""
+    """GPU-hours of all trials. null = no limit."""
     wall: Seconds | None = None
-    """Wall time, such as '2 h'; null = no bound."""
+    """Wall time, such as '2 h'. null = no limit."""
 
 
 class ReplicatesConfig(Section):
-    """The best trials run again with other seeds, so that the winner is not a lucky one."""
+    """Repeats of the best trials with other seeds, so that the winner is not picked by luck."""
 
     top: Annotated[int, Field(ge=0)] = 3
-    """How many of the best trials; 0 = none."""
+    """Number of trials to repeat. 0 = none."""
     seeds: Annotated[int, Field(ge=1)] = 3
-    """Seeds of each, the trial's own among them."""
+    """Seeds per trial, including its own."""
 
 
 class SearchConfig(Section):
-    """What `raytl tune` searches, and how."""
+    """The search of `raytl tune`."""
 
     trials: Annotated[int, Field(ge=1)] = 64
-    """Trials in all; `raytl tune --add N` runs N more."""
+    """Number of trials. `raytl tune --add N` runs N more."""
     metric: Objective | Annotated[list[Objective], Field(min_length=1)] = "val/balanced_accuracy"
-    """The objective, or a list of them for a Pareto front; the first decides the winner."""
+    """The objective, or a list of objectives for a Pareto front. The first one decides the winner."""
     budget: BudgetConfig = BudgetConfig()
     scheduler: Literal["asha", "halving", "none"] = "asha"
-    """asha stops trials that fall behind as they report (asynchronous successive halving); halving lets a cohort stand at each rung until all are there; none runs all to the end."""
+    """asha = asynchronous successive halving: stop trials that fall behind as they report. halving = synchronous: all trials of a rung wait for each other. none = run all trials to the end."""
     grace_epochs: Annotated[int, Field(ge=1)] = 2
-    """Epochs that every trial gets before the scheduler may stop it."""
+    """Epochs of every trial before the scheduler may stop it."""
     reduction: Annotated[int, Field(ge=2)] = 3
-    """One trial in this many goes on from each rung."""
+    """Reduction factor: one trial in this many is promoted from each rung."""
     sampler: str = "tpe"
-    """tpe | random | cmaes | gp | qmc | nsga2 | grid, or the name of any sampler of Optuna."""
+    """tpe, random, cmaes, gp, qmc, nsga2, grid, or the name of any Optuna sampler."""
     space: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] | None = None
-    """What varies, by dotted key: {int: [low, high]}, {float: ...}, {log: ...} or {choice: [...]}, and `when: key > value`; left out = depth, rates, decay and augmentation."""
+    """The search space by dotted key: {int: [low, high]}, {float: ...}, {log: ...} or {choice: [...]}, optionally with `when: key > value`. null = unfreeze depth, learning rates, decay and augmentation."""
     storage: str = "journal"
-    """Where Optuna keeps the study: journal (a file in the sweep's folder), sqlite (the same), or the URL of a database, without its password: PGPASSWORD, ~/.pgpass or the file that ?read_default_file= names gives that."""
+    """Storage of the Optuna study: journal or sqlite (a file in the sweep's folder), or a database URL without its password, which comes from PGPASSWORD, ~/.pgpass or the file that ?read_default_file= names."""
     recipes: bool = True
-    """Begin with the recipes of the literature (linear probe, upper half, last stage, all with decay) and the experiment as it is."""
+    """Start with the recipes of the literature (linear probe, last stage, upper half, everything with decay) and the experiment itself."""
     feature_cache: Literal["auto", "off"] = "auto"
-    """Compute what stays frozen once for all trials; auto = where reading is cheaper than computing."""
+    """Compute the activations of frozen stages once for all trials. auto = if reading them is faster than computing them."""
     views: Annotated[int, Field(ge=1)] = 4
-    """Augmented views of each training image that trials share, for each strength."""
+    """Cached augmented views per training image and strength, which trials share."""
     linear_probe: bool = True
-    """Solve the head once, and start every trial from it: transfer.head_start is solved, and head_first 0, in all trials."""
+    """Solve the head once and start every trial from it: all trials have transfer.head_start solved and head_first 0."""
     replicates: ReplicatesConfig = ReplicatesConfig()
     soup: Literal["off", "uniform", "greedy"] = "off"
-    """The mean of the best trials' weights as one more model: of all that are kept, or of each that does not lower the score."""
+    """Average the weights of the best trials into one more candidate: uniform = all kept trials; greedy = those that do not lower the score."""
     keep: Annotated[int, Field(ge=1)] = 3
-    """Trials whose checkpoints stay on disk: the best ones."""
+    """Number of best trials whose checkpoints are kept."""
     max_errors: Annotated[int, Field(ge=1)] = 3
-    """Equal errors that end the sweep with that error."""
+    """Stop the sweep after this many trials failed with the same error."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the sampler."""
 
     @property
     def metrics(self) -> tuple[Objective, ...]:
-        """The objectives; the first decides the winner."""
+        """Return the objectives; the first one decides the winner."""
         return (self.metric,) if isinstance(self.metric, str) else tuple(self.metric)
 
 
 class Recipe(Section):
-    """What decides a result, without any setting of a machine; a stored experiment may say this and nothing else."""
+    """The keys that decide a result. A stored experiment has these and no settings of a machine."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-    """The run's name, and its folder's: letters, digits, '.', '_' and '-', beginning with a letter or a digit."""
+    """Name of the run and of its folder: letters, digits, '.', '_' and '-', starting with a letter or digit."""
     task: Literal["classification"] = "classification"
-    """What is learnt."""
+    """The task."""
     data: DataIdentity
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()

@@ -1,4 +1,4 @@
-"""What every section of the experiment file stands on: frozen values, and units in words."""
+"""The base class of the sections of the experiment file, and fields with units."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 
 def _epochs(value: Any) -> Any:
-    """`"1 epoch"`, `"2.5 epochs"` and plain numbers become a number of epochs."""
+    """Return the number of epochs of `"1 epoch"`, `"2.5 epochs"` or a plain number."""
     if isinstance(value, str):
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(?:epochs?)?\s*", value)
         if match is None:
@@ -22,11 +22,11 @@ _UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _seconds(value: Any) -> Any:
-    """`"2 h"`, `"90 min"`, `"1 d"` and plain numbers (seconds) become seconds."""
+    """Return the seconds of `"2 h"`, `"90 min"`, `"1 d"` or a plain number (seconds)."""
     if isinstance(value, str):
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(s|min|h|d)?\s*", value)
         if match is None:
-            raise ValueError(f"{value!r} is not a length of time; write '2 h', '90 min', '45 s' or '1 d'")
+            raise ValueError(f"{value!r} is not a duration; write '2 h', '90 min', '45 s' or '1 d'")
         return float(match[1]) * _UNITS_S[match[2] or "s"]
     return value
 
@@ -59,6 +59,6 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Section(BaseModel):
-    """A part of the experiment: frozen, and a key it does not know is an error."""
+    """A section of the experiment: frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""The JSON Schema of the experiment, and what it says of a key in words: what is expected there, and what is known."""
+"""The JSON Schema of the experiment, and descriptions of its keys in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raytl.config.schema import Experiment
 
 Node = dict[str, Any]
 
-# What other tools call raytl's keys; a near miss by letters would not find them.
+# Names of raytl's keys in other tools, which a near miss by letters would not find.
 _ELSEWHERE = {
     "architecture": "model.name",
     "arch": "model.name",
@@ -41,14 +41,14 @@ _ELSEWHERE = {
 
 @cache
 def json_schema() -> Node:
-    """The JSON Schema (draft 2020-12) of the experiment file; do not change the value in place."""
+    """Return the JSON Schema (draft 2020-12) of the experiment file; do not modify it in place."""
     schema = Experiment.model_json_schema()
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "raytl experiment"}
     return head | {key: value for key, value in schema.items() if key != "title"}
 
 
 def node_at(path: Sequence[str | int]) -> Node | None:
-    """The schema of the value at `path`; None where no key of that name is known."""
+    """Return the schema of the value at `path`; None if the key is unknown."""
     nodes = [json_schema()]
     for part in path:
         nodes = [inner for node in nodes for inner in _inner(node, part)]
@@ -56,23 +56,23 @@ def node_at(path: Sequence[str | int]) -> Node | None:
 
 
 def keys_of(path: Sequence[str | int]) -> list[str]:
-    """The keys of the section at `path`; none where it is not a section."""
+    """Return the keys of the section at `path`; empty if it is not a section."""
     return list(_resolved(node).get("properties", {})) if (node := node_at(path)) is not None else []
 
 
 def known_keys(path: Sequence[str | int]) -> list[str]:
-    """The keys that may stand at `path`, also where something else than a section may."""
+    """Return the keys that are allowed at `path`, also if other values than a section are."""
     node = node_at(path)
     return [key for choice in _choices(node) for key in choice.get("properties", ())] if node is not None else []
 
 
 def all_keys() -> list[str]:
-    """Every dotted key that holds a value, sections left out."""
+    """Return every dotted key of a value; sections are left out."""
     return [".".join(path) for path in _leaves(json_schema(), ())]
 
 
 def accepts_switch(path: Sequence[str | int]) -> bool:
-    """True when true and false may stand at `path` (or nothing is known of it)."""
+    """Return whether true and false are allowed at `path` (or the path is unknown)."""
     node = node_at(path)
     return node is None or any(
         choice.get("type") == "boolean" or True in choice.get("enum", ()) for choice in _choices(node)
@@ -80,30 +80,30 @@ def accepts_switch(path: Sequence[str | int]) -> bool:
 
 
 def choices_at(path: Sequence[str | int]) -> list[str]:
-    """The words that may stand at `path`, where some are listed."""
+    """Return the words that are allowed at `path`, if the schema lists any."""
     node = node_at(path)
     return [] if node is None else [word for choice in _choices(node) for word in _words(choice)]
 
 
 def accepts_type(path: Sequence[str | int], name: str) -> bool:
-    """True when a value of the JSON type `name` (string, null, ...) may stand at `path`."""
+    """Return whether a value of the JSON type `name` (string, null, ...) is allowed at `path`."""
     node = node_at(path)
     return node is not None and any(choice.get("type") == name for choice in _choices(node))
 
 
 def most(path: Sequence[str | int]) -> float | None:
-    """The upper bound of the number at `path`, where it has one."""
+    """Return the upper bound of the number at `path`, if it has one."""
     bounds = [choice.get("maximum", choice.get("exclusiveMaximum")) for choice in _choices(node_at(path) or {})]
     return bounds[0] if bounds else None
 
 
 def description(path: Sequence[str | int]) -> str:
-    """What the key at `path` means, in one line."""
+    """Return the description of the key at `path`, in one line."""
     return " ".join(str((node_at(path) or {}).get("description", "")).split())
 
 
 def expectation(path: Sequence[str | int]) -> str:
-    """What may stand at `path`, in words: `a whole number of at least 1, or auto`."""
+    """Return what is allowed at `path`, in words: `a whole number of at least 1, or auto`."""
     node = node_at(path)
     if node is None:
         return "nothing"
@@ -114,7 +114,7 @@ def expectation(path: Sequence[str | int]) -> str:
 
 
 def right_key(path: Sequence[str | int]) -> str | None:
-    """Advice on a key that is not known: what it was probably meant to be, and where that belongs."""
+    """Return advice on an unknown key: the key that was probably meant, with its section."""
     *section, word = (str(part) for part in path)
     here = known_keys(section)
     if (near := near_miss(word, here)) is not None:

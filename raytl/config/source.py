@@ -1,4 +1,4 @@
-"""YAML as raytl reads it: plain values, the line of every key, and none of YAML 1.1's surprises.
+"""Read YAML as plain values with the line of every key, and without the surprises of YAML 1.1.
 
 Words such as `no`, `off` and `on` stay text (the schema turns them into switches where it wants a switch), `1e-3` is a
 number, `010` is ten, `12:30` and `2024-01-01` are text. A key that is given twice is an error, and no tag runs code.
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 Path = tuple[str | int, ...]
-"""Where a value is in the document: keys, and numbers inside lists."""
+"""The place of a value in the document: keys, and indices in lists."""
 
 _TAG = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?[0-9]{1,100}(_[0-9]{1,100}){0,9}|0x[0-9a-fA-F]{1,100}")
@@ -26,7 +26,7 @@ _MOST_NODES = 20_000
 
 
 class SourceError(Exception):
-    """Text that is not YAML, at a line (from 1; None when unknown)."""
+    """Text that is not YAML, at a line (from 1; None if unknown)."""
 
     def __init__(self, line: int | None, fault: str, advice: str = "") -> None:
         super().__init__(line, fault, advice)
@@ -43,12 +43,12 @@ class Source:
 
 
 def dotted(path: Path) -> str:
-    """`("train", "epochs")` as `train.epochs`."""
+    """Return `("train", "epochs")` as `train.epochs`."""
     return ".".join(str(part) for part in path)
 
 
 def parse(text: str) -> Source:
-    """The document in `text`. Raises SourceError where it is not one YAML document of plain values."""
+    """Return the document in `text`. Raises a SourceError if it is not one YAML document of plain values."""
     try:
         return _built(_composed(text))
     except RecursionError as error:
@@ -58,10 +58,10 @@ def parse(text: str) -> Source:
 def inline(text: str) -> Any:
     """Return the value of text on a command line: a list, mapping or quoted text as in YAML, else the whole text as one word.
 
-    A word may hold what YAML reads otherwise: ` #` begins no comment, `: ` no mapping, `*`, `&`, `!`, `@` and `%` nothing.
+    Unlike in YAML, ` #` starts no comment, `: ` no mapping, and `*`, `&`, `!`, `@` and `%` have no meaning.
 
     Raises:
-        SourceError: it begins like a list, a mapping or quoted text and is none, or more text follows it.
+        SourceError: it begins like a list, a mapping or quoted text and is not, or more text follows it.
     """
     text = text.strip()
     if not text.startswith(("[", "{", "'", '"')):
@@ -84,12 +84,12 @@ def _composed(text: str) -> yaml.Node | None:
     except RecursionError as error:
         raise _too_deep() from error
     except (ValueError, OverflowError) as error:
-        raise SourceError(None, "not YAML: an escape that names no character", "write the character itself") from error
+        raise SourceError(None, "not YAML: an escape that is not a character", "write the character itself") from error
     return node
 
 
 def _too_deep() -> SourceError:
-    return SourceError(None, "values inside values, too deep to be read", "an experiment has two levels")
+    return SourceError(None, "values are nested too deeply", "an experiment has two levels")
 
 
 def _built(node: yaml.Node | None) -> Source:
@@ -99,7 +99,7 @@ def _built(node: yaml.Node | None) -> Source:
 
 
 def scalar(text: str) -> Any:
-    """The value of an unquoted YAML word: null, a switch, a number, or the text itself."""
+    """Return the value of an unquoted YAML word: null, a boolean, a number, or the text itself."""
     if text in _NULLS:
         return None
     if text in _BOOLS:
@@ -114,7 +114,7 @@ def scalar(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes only; every unquoted word is text here, and `scalar` says what it means."""
+    """Compose nodes only: every unquoted word is text, which `scalar` interprets."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -163,7 +163,7 @@ class _Builder:
 
 
 def _merged(members: Iterator[tuple[str, Any]]) -> dict[str, Any]:
-    """The members as a mapping; a section given twice is put together, so that its halves are judged whole."""
+    """Return the members as a mapping; a section given twice is merged, so that both parts are validated."""
     values: dict[str, Any] = {}
     for key, value in members:
         both = isinstance(value, dict) and isinstance(values.get(key), dict)
@@ -174,7 +174,7 @@ def _merged(members: Iterator[tuple[str, Any]]) -> dict[str, Any]:
 def _scalar_value(node: yaml.ScalarNode, line: int) -> Any:
     if node.tag == f"{_TAG}str":
         return scalar(node.value) if node.style is None else node.value
-    raise SourceError(line, f"the tag {node.tag.replace(_TAG, '!!')!r}", "write plain values; tags are not read")
+    raise SourceError(line, f"the tag {node.tag.replace(_TAG, '!!')!r}", "write plain values; tags are not supported")
 
 
 _ADVICE = {

@@ -1,4 +1,4 @@
-"""The search space as values: what varies, between which bounds, and under which condition. Pure, without Optuna."""
+"""The search space as values: dimensions with bounds and conditions. Pure, without Optuna."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT: Mapping[str, Mapping[str, Any]] = {
     "optim.lr": {"log": [1e-4, 1e-2]},
     "optim.weight_decay": {"log": [1e-4, 3e-1]},
 }
-"""The space when `search.space` gives none: how deep, how fast, and how much augmentation."""
+"""The space if `search.space` is null: unfreeze depth, learning rates and augmentation strength."""
 
 KINDS = ("int", "float", "log", "choice")
 _FIXED = (
@@ -50,7 +50,7 @@ _WHEN = re.compile(r"\s*([a-z_0-9.]+)\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`key` compared with `value`: the dimension is there only where it holds; `all` stages count as infinitely many."""
+    """A comparison of `key` with `value`: the dimension is active only if it holds. `all` stages count as infinity."""
 
     key: str
     compare: str
@@ -58,7 +58,7 @@ class Condition:
 
     @property
     def text(self) -> str:
-        """As it is written in the file."""
+        """Return the condition as it is written in the file."""
         return (
             f"{self.key} {self.compare} {self.value:g}"
             if isinstance(self.value, float)
@@ -66,7 +66,7 @@ class Condition:
         )
 
     def holds(self, found: Any) -> bool:
-        """Whether the key's value `found` satisfies it."""
+        """Return whether the key's value `found` satisfies the condition."""
         if isinstance(self.value, str) and self.compare in ("==", "!="):
             return _COMPARE[self.compare](str(found), self.value)
         return isinstance(self.value, float) and _COMPARE[self.compare](_number(found), self.value)
@@ -74,9 +74,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One key that varies: `int`, `float` and `log` (uniform in the logarithm) from `low` to `high`, `choice` among `choices`.
+    """One key of the space: `int`, `float` and `log` (uniform in the logarithm) from `low` to `high`, `choice` among `choices`.
 
-    `high` is infinite where it was `all`: `resolved` puts the model's number of stages there.
+    `high` is infinite for `all`: `resolved` replaces it with the model's number of stages.
     """
 
     key: str
@@ -87,7 +87,7 @@ class Dimension:
     when: Condition | None = None
 
     def accepts(self, value: Any) -> bool:
-        """Return whether `value` is one that the dimension can have."""
+        """Return whether the dimension can have this value."""
         if self.kind == "choice":
             return any(
                 value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
@@ -97,7 +97,7 @@ class Dimension:
 
     @property
     def text(self) -> str:
-        """In words, for tables."""
+        """Return the dimension in words, for tables."""
         if self.kind == "choice":
             span = " | ".join(map(str, self.choices))
         else:
@@ -108,14 +108,14 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Dimensions in an order in which every condition speaks of an earlier one (or of a key that is fixed)."""
+    """Dimensions in an order in which every condition refers to an earlier one, or to a fixed key."""
 
     dimensions: tuple[Dimension, ...]
 
     def active(self, values: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator[Dimension]:
-        """The dimensions whose conditions hold for `values`, and for `base` where a key does not vary.
+        """Yield the dimensions whose conditions hold for `values`, and for `base` if a key does not vary.
 
-        `values` may grow while this is iterated: a condition is judged when its dimension's turn comes.
+        `values` may grow during the iteration: a condition is evaluated when its dimension is reached.
         """
         keys = {dimension.key for dimension in self.dimensions}
         for dimension in self.dimensions:
@@ -129,27 +129,27 @@ class Space:
                 yield dimension
 
     def fault(self, values: Mapping[str, Any], base: Mapping[str, Any]) -> str:
-        """Return why `values` (by dotted key) are no point of the space; empty where they are one."""
+        """Return why `values` (by dotted key) are not a point of the space; empty if they are."""
         known = {dimension.key: dimension for dimension in self.dimensions}
         for key, value in values.items():
             if key not in known:
-                return f"{key}: no key of the search space; expected {', '.join(known)}"
+                return f"{key}: not a key of the search space; expected {', '.join(known)}"
             if not known[key].accepts(value):
                 return f"{key}: found {value!r:.100}; expected {known[key].text}"
         idle = values.keys() - {dimension.key for dimension in self.active(values, base)}
         return f"{min(idle)}: given, and its condition does not hold" if idle else ""
 
     def resolved(self, stages: int) -> Space:
-        """The space with `all` as a number of stages."""
+        """Return the space with `all` as a number of stages."""
         return Space(tuple(replace(d, high=float(stages)) if math.isinf(d.high) else d for d in self.dimensions))
 
     def record(self) -> dict[str, str]:
-        """The space as text by key, to tell two of them apart."""
+        """Return the space as text by key, to compare two spaces."""
         return {dimension.key: f"{dimension.kind}: {dimension.text}" for dimension in self.dimensions}
 
 
 def space_of(experiment: Experiment) -> Space:
-    """The space of `search.space`, or the default one without the parts that the experiment switches off.
+    """Return the space of `search.space`, or the default one without the parts that the experiment switches off.
 
     Raises:
         ConfigError: every problem of the space.
@@ -161,7 +161,7 @@ def space_of(experiment: Experiment) -> Space:
 
 
 def read(experiment: Experiment) -> tuple[Space, list[str]]:
-    """The space, and what is wrong with it, a line each."""
+    """Return the space and its problems, one line each."""
     given = experiment.search.space
     found, problems = [], []
     for key, value in (DEFAULT if given is None else given).items():
@@ -178,12 +178,12 @@ def read(experiment: Experiment) -> tuple[Space, list[str]]:
         return Space(()), problems
     ordered = _ordered(found)
     if ordered is None:
-        return Space(()), ["the conditions go in a circle; let one key be free of `when`"]
+        return Space(()), ["the conditions are circular; remove `when` from one key"]
     return Space(ordered), []
 
 
 def _dimension(key: str, value: Mapping[str, Any]) -> Dimension:
-    """One entry of the space. Raises ValueError with what is wrong."""
+    """Return one entry of the space. Raises a ValueError with the problem."""
     node = shape.node_at(key.split("."))
     if node is None or shape.keys_of(key.split(".")):
         raise ValueError(_unknown(key))
@@ -208,7 +208,7 @@ def _choices(key: str, given: Any) -> tuple[Any, ...]:
     if any(isinstance(value, list | dict) for value in given):
         raise ValueError("choice: a value is a list or a section; expected numbers, words, true or false")
     if len(set(map(repr, given))) < len(given):
-        raise ValueError(f"choice: {given} names a value twice")
+        raise ValueError(f"choice: {given} lists a value twice")
     return tuple(given)
 
 
@@ -236,7 +236,7 @@ def _bounds(key: str, kind: str, given: Any) -> tuple[float, float]:
 
 
 def _dotless(bound: Any) -> str:
-    """YAML reads 1e-4 as text: numbers need a dot there."""
+    """Return the advice for a number in quotes; empty for other text."""
     try:
         float(bound)
     except (TypeError, ValueError):
@@ -255,7 +255,7 @@ def _condition(key: str, text: Any) -> Condition:
         return Condition(match[1], match[2], float(value))
     except ValueError:
         if match[2] not in ("==", "!="):
-            raise ValueError(f"when: {value!r} is no number; words compare with == and !=") from None
+            raise ValueError(f"when: {value!r} is not a number; words are compared with == and !=") from None
         return Condition(match[1], match[2], value)
 
 
@@ -264,7 +264,7 @@ def _unknown(key: str) -> str:
         key.rpartition(".")[2], [known.rpartition(".")[2] for known in shape.all_keys()]
     )
     full = next((known for known in shape.all_keys() if near in (known, known.rpartition(".")[2])), None)
-    return f"{key} is no key of an experiment" + (f"; did you mean {full}?" if full else "")
+    return f"{key} is not a key of an experiment" + (f"; did you mean {full}?" if full else "")
 
 
 def _ordered(dimensions: list[Dimension]) -> tuple[Dimension, ...] | None:

@@ -1,7 +1,7 @@
-"""A stored experiment: what a run, a version or a sweep that may come from anywhere says of itself.
+"""Read a stored experiment: that of a run, a version or a sweep, which may come from anywhere.
 
-It holds a recipe and no settings of a machine: nothing in it names a cluster, an endpoint, credentials, a limit or whom to
-notify. Such keys are kept as texts, to be shown and never followed.
+It is a recipe without settings of a machine: nothing in it selects a cluster, an endpoint, credentials, a limit or a
+webhook. Such keys are kept as text, to be shown and never applied.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from raytl.errors import ConfigError
 from raytl.sanitize import redacted
 
 MOST_BYTES = 1 << 20
-"""The size of a stored experiment at most; one with a weight for each of 10,000 classes has a third of it."""
+"""Size limit of a stored experiment; one with a weight for each of 10,000 classes has a third of it."""
 _MOST_CHARACTERS = 4096
 _MOST_SHOWN = 20
 Keys = tuple[str | int, ...]
@@ -37,10 +37,10 @@ Keys = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class StoredExperiment:
-    """What was fetched: its `recipe`, and what is not followed.
+    """The `recipe` of a stored experiment, and the keys that are not applied.
 
-    `settings` are settings of the machine that it was made on, by dotted key; `unknown` are keys that this version of raytl
-    does not have.
+    `settings` are those of the machine it was made on, by dotted key; `unknown` are keys that this version of raytl does
+    not have.
     """
 
     recipe: Recipe
@@ -48,7 +48,7 @@ class StoredExperiment:
     unknown: tuple[str, ...]
 
     def ignored(self, machine: Machine, keys: Sequence[str]) -> str:
-        """Return one line on the settings at `keys` that differ from those of `machine`; empty where none does."""
+        """Return one line about the settings at `keys` that differ from those of `machine`; empty if none does."""
         found = [
             (key, self.settings[key])
             for key in keys
@@ -59,14 +59,14 @@ class StoredExperiment:
         made = ", ".join(redacted(f"{key} {value}") for key, value in found)
         words = " ".join(f"--set {shlex.quote(redacted(assignment(key, value)))}" for key, value in found)
         it = "it" if len(found) == 1 else "them"
-        return f"the run was made with {made}; ignored, as a run sets nothing on this machine: pass {words} to use {it}"
+        return f"the run was made with {made}; ignored, because a run changes no setting of this machine; pass {words} to use {it}"
 
 
 def stored_experiment(path: Path) -> StoredExperiment:
-    """Return what the file at `path` says.
+    """Return the stored experiment in the file at `path`.
 
     Raises:
-        ConfigError: it cannot be read, is too large, or holds no recipe; every problem at once, by file, line and key.
+        ConfigError: it cannot be read, is too large, or is not a recipe; every problem at once, by file, line and key.
     """
     try:
         with path.open("rb") as file:
@@ -77,9 +77,9 @@ def stored_experiment(path: Path) -> StoredExperiment:
 
 
 def read_stored(content: bytes, name: str) -> StoredExperiment:
-    """Return what `content` says, which errors call `name`; see `stored_experiment`."""
+    """Return the stored experiment in `content`, which errors call `name`; see `stored_experiment`."""
     if len(content) > MOST_BYTES:
-        raise ConfigError(f"{name}: larger than {MOST_BYTES} bytes; expected an experiment. Is this one?")
+        raise ConfigError(f"{name}: larger than {MOST_BYTES} bytes; expected a stored experiment")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -138,7 +138,7 @@ def _sorted(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str | flo
 
 
 def _known(raw: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
-    """Return the values of `raw` that `section` has keys for, in its sections too."""
+    """Return the values of `raw` whose keys `section` has, also in its subsections."""
     found: dict[str, Any] = {}
     for key, value in raw.items():
         if key in section.model_fields:
@@ -148,7 +148,7 @@ def _known(raw: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
 
 
 def _strangers(raw: Mapping[str, Any], section: type[Section], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield the paths of the values in `raw` that `section` has no keys for."""
+    """Yield the paths of the values in `raw` whose keys `section` does not have."""
     for key, value in raw.items():
         inner = _section_at(section, key)
         if key not in section.model_fields:
@@ -171,11 +171,11 @@ def _leaves(raw: Any, path: Keys = ()) -> Iterator[tuple[Keys, Any]]:
 
 
 def _fault(value: Any) -> str:
-    """Return what is wrong with a value wherever it stands; empty where nothing is."""
+    """Return the fault of a value at any path; empty if there is none."""
     if isinstance(value, str) and len(value) > _MOST_CHARACTERS:
         return f"found a text of {len(value)} characters; expected {_MOST_CHARACTERS} at most"
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        return "found half of a surrogate pair; expected text"
+        return "found an unpaired surrogate; expected text"
     return ""
 
 

@@ -1,10 +1,11 @@
-"""Published models in a folder or a bucket, without a server: numbered versions that never change, and names for them.
+"""Published models in a folder or a bucket, without a server: immutable numbered versions, and aliases for them.
 
-record      a version, a move of an alias: as values
-creation    an object that is created once, whoever else tries
-registry    versions published whole or not at all; aliases moved by compare-and-set, with their history
-reference   `models:trash@champion`: which version of which registry
-reader      a version's files on this node, each held against its digest
-reports     what is added to a version later: looks at its test split, evaluations
-cleaning    (pure) which versions nobody needs
+record      a version and a move of an alias, as values
+creation    create an object once, whoever else tries
+registry    publish versions atomically; move aliases by compare-and-set, with their history
+reference   `models:trash@champion`: a version of a registry
+reader      a version's files on this node, each checked against its digest
+reports     added to a version later: the ledger of its test set, evaluations
+difference  two versions compared
+cleaning    remove the versions that nothing needs
 """

@@ -1,4 +1,4 @@
-"""Which versions nobody needs: decided as a value first, then done, the record before the files."""
+"""Remove versions that nothing needs: planned as a value first, then carried out, the record before the files."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from raytl.registry.registry import FILES, Registry
 from raytl.store.retry import retried
 
 _STAMP = "%Y%m%dT%H%M%SZ"
-YOUNG = timedelta(days=1)
-"""Files without a record that are younger may be of a version that is being published."""
+MIN_ORPHAN_AGE = timedelta(days=1)
+"""Younger files without a record may belong to a version that is being published."""
 _THREADS = 16
 _MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
-class Cleaning:
-    """What would be removed: versions, the tokens of files that no version has, and the objects and bytes of all of it.
+class CleanupPlan:
+    """The versions to remove, the tokens of files that belong to no version, and the objects and bytes of both.
 
-    `kept` has the reason for every version that stays.
+    `kept` has the reason for each version that stays.
     """
 
     removed: tuple[int, ...]
@@ -33,7 +33,7 @@ class Cleaning:
     size_bytes: int = 0
 
 
-def cleaning(
+def cleanup_plan(
     records: Sequence[Record],
     aliases: Mapping[str, int],
     history: Sequence[Move],
@@ -41,37 +41,37 @@ def cleaning(
     keep: int,
     tokens: Collection[str],
     now: datetime,
-) -> Cleaning:
-    """What can go: versions that no alias names, that the last `keep` moves do not speak of, that are not among the newest
-    `keep`, and that nothing in `needed` (version to reason) asks for; and files of publications that died a day ago."""
+) -> CleanupPlan:
+    """Return what can be removed: versions that no alias names, none of the last `keep` moves mentions, that are not among the
+    newest `keep` and not in `needed` (version to reason); and files of publications that failed more than a day ago."""
     kept: dict[int, str] = {}
     for record in sorted(records, key=lambda record: -record.number)[: max(1, keep)]:
         kept[record.number] = f"one of the newest {max(1, keep)}"
     for move in history[-max(1, keep) :]:
         for alias, pair in move.moved.items():
-            kept |= {number: f"{alias} moved on {move.when[:10]}" for number in pair if number is not None}
+            kept |= {number: f"{alias} was moved on {move.when[:10]}" for number in pair if number is not None}
     kept |= needed
     for alias, number in aliases.items():
         kept[number] = f"is {alias}"
-    there = {record.number for record in records}
-    known = {record.token for record in records}
-    return Cleaning(
-        removed=tuple(sorted(there - kept.keys())),
-        orphans=tuple(sorted(token for token in tokens if token not in known and _is_old(token, now))),
-        kept={number: kept[number] for number in sorted(there & kept.keys())},
+    numbers = {record.number for record in records}
+    tokens_in_use = {record.token for record in records}
+    return CleanupPlan(
+        removed=tuple(sorted(numbers - kept.keys())),
+        orphans=tuple(sorted(token for token in tokens if token not in tokens_in_use and _is_old(token, now))),
+        kept={number: kept[number] for number in sorted(numbers & kept.keys())},
     )
 
 
-def planned(registry: Registry, keep: int, needed: Mapping[int, str], now: datetime | None = None) -> Cleaning:
-    """The cleaning of a registry as it is now, with what it would free.
+def plan_cleanup(registry: Registry, keep: int, needed: Mapping[int, str], now: datetime | None = None) -> CleanupPlan:
+    """Return the cleanup plan for a registry, with the objects and bytes that it frees.
 
     Raises:
-        RegistryError: a record or a move cannot be read, so that what it needs is not known.
+        RegistryError: a record or a move is unreadable, so what it needs is unknown.
     """
     survey = registry.survey()
     if unread := survey.unread:
         raise RegistryError(
-            f"{registry.uri}: {len(unread)} objects cannot be read, and what they need is not known; nothing was removed. "
+            f"{registry.uri}: {len(unread)} unreadable objects, and what they need is unknown; nothing was removed. "
             "Restore or delete them first:\n" + "\n".join(f"  {each.reason}" for each in unread[:_MAX_NAMED])
         )
     listed = retried(lambda: list(registry.store.list(FILES)))
@@ -79,27 +79,27 @@ def planned(registry: Registry, keep: int, needed: Mapping[int, str], now: datet
     for info in listed:
         sizes.setdefault(info.key.split("/")[1], []).append(info.size)
     records = survey.records
-    found = cleaning(
+    plan = cleanup_plan(
         records, registry.state().aliases, survey.history, needed, keep, sizes.keys(), now or datetime.now(UTC)
     )
-    gone = [*found.orphans, *(record.token for record in records if record.number in found.removed)]
-    return Cleaning(
-        found.removed,
-        found.orphans,
-        found.kept,
-        objects=sum(len(sizes.get(token, ())) for token in gone),
-        size_bytes=sum(sum(sizes.get(token, ())) for token in gone),
+    removed_tokens = [*plan.orphans, *(record.token for record in records if record.number in plan.removed)]
+    return CleanupPlan(
+        plan.removed,
+        plan.orphans,
+        plan.kept,
+        objects=sum(len(sizes.get(token, ())) for token in removed_tokens),
+        size_bytes=sum(sum(sizes.get(token, ())) for token in removed_tokens),
     )
 
 
-def clean(registry: Registry, found: Cleaning) -> None:
-    """Removes what `found` says; a version's record goes first, so that no reader finds half of it.
+def clean(registry: Registry, plan: CleanupPlan) -> None:
+    """Carry out `plan`; the record of a version is deleted first, so that no reader finds half of it.
 
-    A version that an alias was moved to meanwhile stays: a move looks at the record after it was made, this at the aliases
-    after the record is gone, so that one of the two sees the other.
+    A version that an alias was moved to meanwhile is restored. A move reads the record after writing, and this reads the aliases
+    after deleting the record, so that one of the two sees the other.
     """
-    tokens = list(found.orphans)
-    for number in found.removed:
+    tokens = list(plan.orphans)
+    for number in plan.removed:
         record = registry.record(number)
         registry.withdraw(record)
         if number in registry.newest_state().aliases.values():
@@ -114,7 +114,7 @@ def clean(registry: Registry, found: Cleaning) -> None:
 
 def _is_old(token: str, now: datetime) -> bool:
     try:
-        begun = datetime.strptime(token.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+        created = datetime.strptime(token.partition("-")[0], _STAMP).replace(tzinfo=UTC)
     except ValueError:
-        return False  # not one of ours
-    return now - begun > YOUNG
+        return False  # not a token of raytl
+    return now - created > MIN_ORPHAN_AGE

@@ -1,4 +1,4 @@
-"""An object that is created once: of many that try at the same moment, exactly one has done it, and each knows who."""
+"""Create an object once: if several processes try at the same time, exactly one succeeds, and each learns whether it did."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from raytl.store.lease import SETTLE_S
 from raytl.store.retry import retried
 
 _UNGUARDED = (
-    "{uri}: this store does not hold puts to conditions (If-None-Match); of two that write there in the same moment, the "
-    "later one counts, which is waited for"
+    "{uri}: this store ignores conditional puts (If-None-Match); if two processes write at the same time, the last one wins, "
+    "so raytl waits to see which one did"
 )
 
 
-def created(store: ObjectStore, key: str, content: bytes, on_event: OnEvent = ignore) -> bool:
-    """True if `content`, which no one else has, is now under `key`; False if something else is there.
+def create_once(store: ObjectStore, key: str, content: bytes, on_event: OnEvent = ignore) -> bool:
+    """Return True if `content`, which must be unique to the caller, is now under `key`; False if another content is.
 
-    Where the store holds no conditions, it is looked again once all who may have looked before have put (see `lease`).
+    On a store without conditional puts, read again after every process that found no object can have written (see `lease`).
     """
     began = time.monotonic()
     try:
         retried(lambda: store.put_bytes(key, content, ABSENT))
     except Conflict:
         if retried(lambda: store.get_bytes(key)) != content:
-            return False  # else it was an earlier attempt whose answer was lost, and is to be looked at as any other
+            return False  # else an earlier attempt succeeded whose response was lost
     if retried(lambda: store.guards(key, content)):
         return True
     on_event(Message(_UNGUARDED.format(uri=store.uri), "warning"))

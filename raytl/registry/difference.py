@@ -1,4 +1,4 @@
-"""Two versions side by side: what differs in recipe, data, classes and scores."""
+"""Two versions compared: recipe, data, classes and scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPERIMENT = "experiment.yaml"
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs from `before` to `after`: recipe as lines `key: old -> new`, classes, and metrics as (before, after)."""
+    """The differences from `before` to `after`: recipe as lines `key: old -> new`, classes, and metrics as (before, after)."""
 
     before: int
     after: int
@@ -31,9 +31,9 @@ class Difference:
 
 
 def difference(registry: Registry, before: Record, after: Record) -> Difference:
-    """What differs between two versions of a registry; metrics of two evaluation sets are not to be compared."""
+    """Return the differences of two versions of a registry; metrics on different evaluation sets are not comparable."""
     old, new = before.about, after.about
-    recipes = [found for found in (_recipe(registry, before), _recipe(registry, after)) if found]
+    recipes = [recipe for recipe in (_recipe(registry, before), _recipe(registry, after)) if recipe]
     return Difference(
         before=before.number,
         after=after.number,
@@ -48,7 +48,7 @@ def difference(registry: Registry, before: Record, after: Record) -> Difference:
 
 
 def _recipe(registry: Registry, record: Record) -> Recipe | None:
-    """The version's recipe; None where it was published without one."""
+    """Return the version's recipe; None if it was published without one."""
     key = f"{FILES}{record.token}/{EXPERIMENT}"
     try:
         content = retried(lambda: registry.store.get_bytes(key, 0, MOST_BYTES + 1))

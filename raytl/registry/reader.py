@@ -1,4 +1,4 @@
-"""A version's files on this node: fetched once, and held against their digests each time that they are asked for."""
+"""A version's files on this node: downloaded once, and checked against their digests at each use."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _THREADS = 16
 
 
 def fetched(text: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> tuple[Registry, Record, Path]:
-    """The registry, the version and the folder on this node of what `models:...` names; the folder is laid out as a run's.
+    """Return the registry, the version and its folder on this node (laid out as a run) for a `models:...` reference.
 
     Raises:
         RegistryError: no such version or alias.
-        StoreError: the store cannot be read, or gives other bytes than were published.
+        StoreError: the store cannot be read, or returns bytes other than those published.
     """
-    named = reference(text)
-    registry = Registry.open(named.uri, on_event, s3)
-    record = registry.record(registry.resolve(named.which))
+    version = reference(text)
+    registry = Registry.open(version.uri, on_event, s3)
+    record = registry.record(registry.resolve(version.which))
     return registry, record, folder_of(registry, record)
 
 
 def folder_of(registry: Registry, record: Record) -> Path:
-    """The folder on this node that holds the version's files, whole and checked."""
+    """Return the folder on this node that has the version's files, complete and checked."""
     name = hashlib.sha256(f"{registry.uri}\0{record.token}".encode()).hexdigest()[:24]
     place = cache_root() / "pulled" / f"model-{name}"
     pin(place)
@@ -51,19 +51,19 @@ def folder_of(registry: Registry, record: Record) -> Path:
 def _fetch(registry: Registry, record: Record, place: Path) -> None:
     def fetch(part: Path, name: str) -> None:
         if name.startswith("/") or ".." in name.split("/"):
-            raise RegistryError(f"{registry.uri}: version {record.number} has a file {name!r}, outside of its folder")
+            raise RegistryError(f"{registry.uri}: version {record.number} has a file {name!r} outside its folder")
         target = part / name
         target.parent.mkdir(parents=True, exist_ok=True)
 
-        def got() -> None:
+        def download() -> None:
             registry.store.get_to_file(f"{FILES}{record.token}/{name}", target, record.files[name].bytes)
             if digest_of(target) != record.files[name].sha256:
                 raise Unavailable(
-                    f"{registry.uri}: {name} of version {record.number} has other bytes than were published (its sha256 is "
-                    "another); it was damaged there: publish the run again, or roll back"
+                    f"{registry.uri}: {name} of version {record.number} is damaged (its sha256 differs from the published one); "
+                    "publish the run again, or roll back"
                 )
 
-        retried(got, attempts=3)
+        retried(download, attempts=3)
 
     with drafted(place, folder=True) as draft:
         with ThreadPoolExecutor(_THREADS) as pool:

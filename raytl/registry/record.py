@@ -1,4 +1,4 @@
-"""A published version and a move of an alias, as values that are written once and never changed."""
+"""A published version and a move of an alias: values that are written once and never change."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Number = Annotated[int, within(1, 10**8 - 1)]
 
 @dataclass(frozen=True)
 class About:
-    """What is said of a version by whoever publishes it.
+    """The description of a version, by its publisher.
 
-    `weights` is the digest of its tensors, `snapshot` names the data that it was trained on and `evaluation` the images that
-    its `metrics` are of; `parent` is the version that it started from, `run` where it was trained, `tick` by which tick.
+    `weights` is the digest of its tensors, `snapshot` the id of its training data, and `evaluation` the id of the images that
+    `metrics` were measured on; `parent` is the version that it started from, `run` and `tick` those that trained it.
     """
 
     model: Name
@@ -42,8 +42,8 @@ class About:
 
 @dataclass(frozen=True)
 class Record:
-    """Version `number`: what is said of it, and its files, which lie under `files/<token>/`; `generation` is of the lease of
-    whoever published it, 0 without one."""
+    """Version `number`: its description, and its files below `files/<token>/`; `generation` is that of the publisher's lease,
+    0 without one."""
 
     number: Number
     token: Token
@@ -53,23 +53,23 @@ class Record:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files together."""
+        """The size of all files."""
         return sum(entry.bytes for entry in self.files.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def encoded(self) -> bytes:
-        """As it is stored."""
+        """Encode as stored."""
         return json.dumps(self.to_json(), indent=2).encode()
 
 
 @dataclass(frozen=True)
 class Move:
-    """Move `number` of a registry: who moved which aliases when and why, and all `aliases` as they were after it.
+    """Move `number` of a registry: who moved which aliases when and why, and all `aliases` after it.
 
-    `moved` has for each alias that changed the version before and after it; None where there was or is none.
+    `moved` has the version before and after for each alias that changed; None for no version.
     """
 
     number: Number
@@ -79,16 +79,16 @@ class Move:
     moved: Annotated[Mapping[Name, tuple[Number | None, Number | None]], at_most(1000, "aliases")]
     aliases: Annotated[Mapping[Name, Number], at_most(1000, "aliases")]
     token: Name = ""
-    """Another one for each attempt, to know one's own by."""
+    """Unique to each attempt, to recognize its own object."""
     generation: Count = 0
-    """The highest generation of a lease that any move up to this one was made in."""
+    """The highest lease generation of all moves up to this one."""
 
     def __post_init__(self) -> None:
-        """Star the secrets in the reason, which the registry keeps for ever."""
+        """Redact secrets in the reason, which the registry keeps forever."""
         object.__setattr__(self, "why", redacted(self.why))
 
     def encoded(self) -> bytes:
-        """As it is stored."""
+        """Encode as stored."""
         return json.dumps(asdict(self), indent=2).encode()
 
 
@@ -99,7 +99,7 @@ MOVE_FORMAT = Format[Move](Move, "a move of aliases", _ADVICE, RegistryError)
 
 @dataclass(frozen=True)
 class State:
-    """Which version each alias names now, after `moves` moves; `last` is the one that made it so."""
+    """The version that each alias names, after `moves` moves; `last` is the newest move."""
 
     moves: int = 0
     aliases: Mapping[str, int] = field(default_factory=dict)
@@ -107,10 +107,10 @@ class State:
 
     @property
     def generation(self) -> int:
-        """The highest generation of a lease that an alias was moved in."""
+        """The highest lease generation in which an alias was moved."""
         return self.last.generation if self.last else 0
 
     @property
     def champion(self) -> int | None:
-        """The version in use; None before the first promotion."""
+        """The champion's version; None before the first promotion."""
         return self.aliases.get(CHAMPION)

@@ -1,7 +1,7 @@
-"""`models:trash@champion`: a version of a registry, by an alias or a number, wherever a run or weights can be named.
+"""`models:trash@champion`: a version of a registry, by alias or number, wherever a run or weights can be named.
 
-The place is a registry's URI or path (`models:s3://bucket/models/trash@3`, `models:./models/trash`), or, without a slash, a
-name below RAYTL_REGISTRY. Without `@`, the champion is meant.
+The registry is a URI or a path (`models:s3://bucket/models/trash@3`, `models:./models/trash`), or, without a slash, a
+name below RAYTL_REGISTRY. Without `@`, the version is the champion.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ class Reference:
 
 
 def is_reference(text: str | Path) -> bool:
-    """True for what `reference` reads."""
+    """Return whether `text` is a `models:...` reference."""
     return isinstance(text, str) and text.startswith(SCHEME)
 
 
 def reference(text: str) -> Reference:
-    """The version that `models:<registry>[@<alias or number>]` names.
+    """Parse `models:<registry>[@<alias or number>]`.
 
     Raises:
-        RegistryError: it is none, or RAYTL_REGISTRY is needed and not set.
+        RegistryError: `text` is malformed, or RAYTL_REGISTRY is needed but not set.
     """
     place, at, which = text.removeprefix(SCHEME).rpartition("@")
     if not at:
         place, which = which, CHAMPION
     if not place or not _WHICH.fullmatch(which):
-        raise RegistryError(f"{text}: found no registry and version; expected models:trash@champion, or models:URI@3")
+        raise RegistryError(f"{text}: not a reference; expected models:trash@champion or models:URI@3")
     return Reference(registry_uri(place), which)
 
 
 def registry_uri(place: str) -> str:
-    """Where the registry is that is called `place`: a URI or a path as it is, a bare name below RAYTL_REGISTRY.
+    """Return the URI of the registry `place`: a URI or a path is returned as it is, a bare name is below RAYTL_REGISTRY.
 
     Raises:
-        RegistryError: a bare name, and RAYTL_REGISTRY is not set.
+        RegistryError: `place` is a bare name, but RAYTL_REGISTRY is not set.
     """
     if "/" in place or place.startswith("."):
         return place.rstrip("/")
     root = os.environ.get(ROOT)
     if not root:
         raise RegistryError(
-            f"{place!r} is a registry's bare name, and {ROOT} is not set; set it to the folder or the s3:// prefix that "
-            f"holds {place}/, or name the whole: s3://bucket/models/{place}"
+            f"{place!r} is a registry's bare name, but {ROOT} is not set; set it to the folder or s3:// prefix above "
+            f"{place}/, or give the full URI: s3://bucket/models/{place}"
         )
     return f"{root.rstrip('/')}/{place}"

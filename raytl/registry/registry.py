@@ -1,17 +1,18 @@
-"""Versions that never change, and aliases that move: everything is an object that is created once.
+"""Versions that never change, and aliases that move: every object is created once.
 
-    versions/000007.json        what version 7 is; created last, so a version is there whole or not at all
+    versions/000007.json        the record of version 7; created last, so a version is complete or absent
     files/<token>/...           its files
     moves/00000012.json         the twelfth move of aliases, and all aliases after it: the last move is the state
 
-To take a number is to create its object, which one of many does: so two that publish at once get two numbers, and an alias
-is moved from what was seen, or not at all. Both hold the generation of their writer's lease, if it has one (a tick): one that
-finds a higher one stops. A move that was sent before its writer lost the lease still counts if its successor moved nothing.
+A number is taken by creating its object, which only one process can do: two that publish at once get two numbers, and an alias
+is moved from the state that the caller saw, or not at all. Both objects have the generation of their writer's lease, if it has
+one (a tick); a writer that finds a higher generation stops. A move sent before its writer lost the lease still counts if the
+next lease holder moved nothing.
 
-An object that cannot be read does not stop the others. Other names below `versions/` and `moves/` are ignored. A damaged
-record keeps its number: the version is listed as unreadable, and only what asks for this version fails. After a damaged move,
-the aliases are those of the newest move that can be read, and the next move takes the number after the damaged one. Each such
-object is named in a warning once; `raytl models gc` removes nothing until it is restored or deleted.
+An unreadable object does not affect the others. Other names below `versions/` and `moves/` are ignored. A damaged record keeps
+its number: the version is listed as unreadable, and only reading this version fails. After a damaged move, the aliases are
+those of the newest readable move, and the next move takes the number after the damaged one. Each such object is warned about
+once; `raytl models gc` removes nothing until it is restored or deleted.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import TypeVar
 
 from raytl.errors import DiskError, NotFound, RegistryError
 from raytl.events import Event, Message, OnEvent, ignore, once
-from raytl.registry.creation import created
+from raytl.registry.creation import create_once
 from raytl.registry.record import (
     CHAMPION,
     MOVE_FORMAT,
@@ -55,7 +56,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Survey:
-    """All versions and moves of a registry, the objects that cannot be read, and the names of those that are neither."""
+    """All versions and moves of a registry, the unreadable objects, and the names of objects that are neither."""
 
     records: list[Record]
     history: list[Move]
@@ -64,7 +65,7 @@ class Survey:
 
 
 class Registry:
-    """The versions of one model below a URI; `generation` is of the lease of whoever writes, 0 without one."""
+    """The versions of one model below a URI; `generation` is that of the writer's lease, 0 without one."""
 
     def __init__(self, store: ObjectStore, on_event: OnEvent = ignore) -> None:
         self.store, self._on_event, self._has_warned = store, on_event, False
@@ -73,45 +74,43 @@ class Registry:
 
     @classmethod
     def open(cls, uri: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> Registry:
-        """The registry at `uri`, which need not exist yet."""
+        """Open the registry at `uri`, which need not exist yet."""
         return cls(open_store(uri.rstrip("/"), s3), on_event)
 
     @property
     def uri(self) -> str:
-        """Where it is."""
+        """The URI of the registry."""
         return self.store.uri
 
     def numbers(self) -> list[int]:
-        """Return the numbers of all versions, oldest first, also of those whose records cannot be read."""
+        """Return the numbers of all versions, oldest first, including those with unreadable records."""
         return self._listed(VERSIONS, _version)[0]
 
     def record(self, number: int) -> Record:
-        """What version `number` is.
+        """Return the record of version `number`.
 
         Raises:
-            RegistryError: there is no such version (the error lists those that exist), or its record cannot be read.
+            RegistryError: no such version (the error lists the newest ones), or its record is unreadable.
         """
         try:
             return self._read(_version(number), RECORD_FORMAT, number)
         except NotFound:
-            there = ", ".join(map(str, self.numbers()[-10:])) or "none yet"
-            raise RegistryError(
-                f"{self.uri}: there is no version {number}; the newest that there are: {there}"
-            ) from None
+            newest = ", ".join(map(str, self.numbers()[-10:])) or "none yet"
+            raise RegistryError(f"{self.uri}: no version {number}; the newest versions: {newest}") from None
 
     def records(self) -> list[Record]:
-        """The versions whose records can be read, oldest first; a warning names the others."""
+        """Return the readable records, oldest first; a warning names the others."""
         return self._readable(self.numbers(), _version, RECORD_FORMAT)
 
     def newest_record(self) -> Record | None:
-        """The newest version whose record can be read."""
+        """Return the newest readable record."""
         return self._newest(self.numbers(), _version, RECORD_FORMAT)
 
     def state(self) -> State:
-        """Which version each alias names now.
+        """Return the version that each alias names.
 
         Raises:
-            RegistryError: none of the moves can be read.
+            RegistryError: none of the moves is readable.
         """
         numbers = self._listed(MOVES, _move)[0]
         if not numbers:
@@ -119,13 +118,13 @@ class Registry:
         move = self._newest(numbers, _move, MOVE_FORMAT)
         if move is None:
             raise RegistryError(
-                f"{self.uri}/{MOVES}: none of the {len(numbers)} moves can be read, so no alias is known; expected one at least. "
+                f"{self.uri}/{MOVES}: none of the {len(numbers)} moves is readable, so no alias is known; expected at least one. "
                 "Restore the newest one, or delete all of them and promote a version again."
             )
         return State(numbers[-1], move.aliases, move)
 
     def newest_state(self) -> State:
-        """The state, though the store does not list its last moves yet: listings of some lag behind (OpenStack Swift's)."""
+        """Return the state including moves that the store does not list yet: listings may lag (OpenStack Swift)."""
         state = self.state()
         with suppress(NotFound):
             while True:
@@ -133,11 +132,11 @@ class Registry:
         return state
 
     def history(self) -> list[Move]:
-        """Every move of an alias that can be read, oldest first; a warning names the others."""
+        """Return the readable moves, oldest first; a warning names the others."""
         return self._readable(self._listed(MOVES, _move)[0], _move, MOVE_FORMAT)
 
     def survey(self) -> Survey:
-        """Everything in the registry, with what cannot be read and what is no part of it."""
+        """Return everything in the registry, with unreadable and foreign objects."""
         numbers, others = self._listed(VERSIONS, _version)
         moves, more = self._listed(MOVES, _move)
         records, damaged = self._read_all(numbers, _version, RECORD_FORMAT)
@@ -145,24 +144,24 @@ class Registry:
         return Survey(records, history, damaged + torn, others + more)
 
     def resolve(self, which: str | int, state: State | None = None) -> int:
-        """The number of the version that an alias, or a number, names.
+        """Return the version number of an alias or of a number.
 
         Raises:
-            RegistryError: no alias of that name; with those that there are.
+            RegistryError: no such alias; lists the existing ones.
         """
         if isinstance(which, int) or which.isdecimal():
             return int(which)
         aliases = (state or self.state()).aliases
         if which not in aliases:
-            there = ", ".join(f"{name} ({number})" for name, number in sorted(aliases.items())) or "none yet"
-            raise RegistryError(f"{self.uri}: there is no alias {which!r}; the aliases are: {there}")
+            existing = ", ".join(f"{name} ({number})" for name, number in sorted(aliases.items())) or "none yet"
+            raise RegistryError(f"{self.uri}: no alias {which!r}; the aliases: {existing}")
         return aliases[which]
 
     def publish(self, folder: Path, about: About) -> Record:
-        """A new version of what is in `folder`: its files first, then, once they are there, the record that takes a number.
+        """Publish `folder` as a new version: upload its files, then create the record, which takes a number.
 
         Raises:
-            RegistryError: the newest version is of a later generation.
+            RegistryError: the newest version has a later generation.
         """
         token = f"{datetime.now(UTC).strftime(_STAMP)}-{secrets.token_hex(6)}"
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -181,20 +180,20 @@ class Registry:
                     for newest in self._readable([number - 1] if number > 1 else [], _version, RECORD_FORMAT):
                         self._refuse_later(newest.generation)
                 record = Record(number, token, about, files, self.generation)
-                if created(self.store, _version(number), record.encoded(), self._warn):
+                if create_once(self.store, _version(number), record.encoded(), self._warn):
                     return record
                 number += 1
-        except DiskError:  # there is no record of them, and they take the space that is lacking
+        except DiskError:  # they have no record and take up the missing space
             for name in files:
                 self.store.delete(f"{FILES}{token}/{name}")
             raise
 
     def move(self, changes: Mapping[str, int | None], seen: State, who: str, why: str, when: str = "") -> Move:
-        """Moves all the aliases of `changes` (None takes one away) at once, if they still name what they did in `seen`.
+        """Move all aliases of `changes` (None removes one) at once, if they still name the versions that they did in `seen`.
 
         Raises:
-            RegistryError: a version is not there, somebody else moved one of the aliases meanwhile, or the last move is of a
-                later generation; nothing was moved.
+            RegistryError: a version does not exist, another process moved one of the aliases meanwhile, or the last move has a
+                later generation; no alias was moved.
         """
         for number in {number for number in changes.values() if number is not None}:
             self.record(number)
@@ -214,43 +213,43 @@ class Registry:
                 token=secrets.token_hex(8),
                 generation=max(self.generation, state.generation),
             )
-            if created(self.store, _move(move.number), move.encoded(), self._warn):
+            if create_once(self.store, _move(move.number), move.encoded(), self._warn):
                 self._undo_if_removed(move, changes)
                 return move
             state = self._state_after(state)
             self._refuse_moved(changes, seen, state)
 
     def promote(self, number: int, seen: State, who: str, why: str, when: str = "") -> Move:
-        """Makes `number` the champion, and the champion the previous one, in one move."""
+        """Move `champion` to version `number` and `previous` to the old champion, in one move."""
         changes = {CHAMPION: number}
         if seen.champion is not None and seen.champion != number:
             changes[PREVIOUS] = seen.champion
         return self.move(changes, seen, who, why, when)
 
     def rollback(self, who: str, why: str, when: str = "") -> Move:
-        """Exchanges the champion and the previous one, in one move.
+        """Swap `champion` and `previous`, in one move.
 
         Raises:
-            RegistryError: there is no previous one.
+            RegistryError: there is no previous champion.
         """
         seen = self.state()
         if seen.champion is None or PREVIOUS not in seen.aliases:
             raise RegistryError(
-                f"{self.uri}: there is no previous champion to go back to; `raytl models list` shows all"
+                f"{self.uri}: no previous champion to roll back to; `raytl models list` shows all versions"
             )
         changes = {CHAMPION: seen.aliases[PREVIOUS], PREVIOUS: seen.champion}
         return self.move(changes, seen, who, why, when)
 
     def withdraw(self, record: Record) -> None:
-        """Takes the version away; its files stay."""
+        """Delete the version's record; its files stay."""
         retried(lambda: self.store.delete(_version(record.number)))
 
     def restore(self, record: Record) -> None:
-        """Puts back a version that was withdrawn."""
+        """Restore a withdrawn version."""
         retried(lambda: self.store.put_bytes(_version(record.number), record.encoded()))
 
     def _undo_if_removed(self, move: Move, changes: Mapping[str, int | None]) -> None:
-        """Moves back where a version was removed while it was moved to (see `cleaning.clean`)."""
+        """Undo the move if its version was removed meanwhile (see `cleaning.clean`)."""
         try:
             for number in {number for number in changes.values() if number is not None}:
                 self.record(number)
@@ -260,19 +259,19 @@ class Registry:
             raise
 
     def _warn(self, event: Event) -> None:
-        """Once is enough."""
+        """Report the event the first time only."""
         if not self._has_warned:
             self._has_warned = True
             self._on_event(event)
 
     def _state_after(self, state: State) -> State:
-        """The state after the next move; where that cannot be read, the aliases are as they were."""
+        """Return the state after the next move; if that is unreadable, the aliases are unchanged."""
         number = state.moves + 1
         move = self._newest([number], _move, MOVE_FORMAT)
         return replace(state, moves=number) if move is None else State(number, move.aliases, move)
 
     def _listed(self, prefix: str, key_of: Callable[[int], str]) -> tuple[list[int], list[str]]:
-        """The numbers of the objects below `prefix`, and the keys of those that have none."""
+        """Return the numbers of the objects below `prefix`, and the keys of objects without one."""
         numbers, strays = [], []
         for info in retried(lambda: list(self.store.list(prefix))):
             digits = info.key.removeprefix(prefix).removesuffix(".json")
@@ -284,51 +283,51 @@ class Registry:
         return sorted(numbers), strays
 
     def _read(self, key: str, kind: Format[T], number: int) -> T:
-        """The object at `key`, which has to have the number that its name says."""
+        """Return the object at `key`, whose number must match its name."""
         value = kind.read(retried(lambda: self.store.get_bytes(key)), f"{self.uri}/{key}", self._note)
         if (found := getattr(value, "number", number)) != number:
             raise RegistryError(f"{self.uri}/{key}: number: found {found}; expected {number}. {kind.advice}")
         return value
 
     def _readable(self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]) -> list[T]:
-        """The objects that can be read; a warning names the others."""
-        found, unread = self._read_all(numbers, key_of, kind)
+        """Return the readable objects; a warning names the others."""
+        objects, unread = self._read_all(numbers, key_of, kind)
         for each in unread:
-            self._note(Message(f"unreadable, ignored: {each.reason}", "warning"))
-        return found
+            self._note(Message(f"ignored unreadable object: {each.reason}", "warning"))
+        return objects
 
     def _read_all(
         self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]
     ) -> tuple[list[T], list[Unread]]:
-        """The objects that can be read, and the others with their reasons."""
+        """Return the readable objects, and the others with their reasons."""
 
         def read(number: int) -> T | Unread | None:
             try:
                 return self._read(key_of(number), kind, number)
-            except NotFound:  # it was withdrawn since it was listed
+            except NotFound:  # withdrawn after it was listed
                 return None
             except RegistryError as error:
                 return Unread(key_of(number), str(error))
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = [each for each in pool.map(read, numbers) if each is not None]
-        unread = [each for each in found if isinstance(each, Unread)]
-        return [each for each in found if not isinstance(each, Unread)], unread
+            objects = [each for each in pool.map(read, numbers) if each is not None]
+        unread = [each for each in objects if isinstance(each, Unread)]
+        return [each for each in objects if not isinstance(each, Unread)], unread
 
     def _newest(self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]) -> T | None:
-        """The newest of the objects that can be read."""
+        """Return the newest readable object."""
         for number in reversed(numbers):
             try:
                 return self._read(key_of(number), kind, number)
             except RegistryError as error:
-                self._note(Message(f"unreadable, ignored: {error}", "warning"))
+                self._note(Message(f"ignored unreadable object: {error}", "warning"))
         return None
 
     def _refuse_later(self, generation: int) -> None:
         if generation > self.generation:
             raise RegistryError(
-                f"{self.uri}: another raytl took over (its generation is {generation}, this one has {self.generation}); "
-                "nothing more was written. Run the same command again to go on."
+                f"{self.uri}: another raytl took over (generation {generation}, this process has {self.generation}); nothing more "
+                "was written. Run the same command again to continue."
             )
 
     def _refuse_moved(self, changes: Mapping[str, int | None], seen: State, now: State) -> None:
@@ -337,13 +336,13 @@ class Registry:
                 last = now.last
                 assert last is not None, "a state that differs has a move"
                 raise RegistryError(
-                    f"{self.uri}: {alias} is version {now.aliases.get(alias)} by now ({last.who}, {last.when}: {last.why}), "
-                    f"and was {seen.aliases.get(alias)} when this was decided; nothing was moved. Look again, then decide."
+                    f"{self.uri}: {alias} is now version {now.aliases.get(alias)} ({last.who}, {last.when}: {last.why}), but was "
+                    f"{seen.aliases.get(alias)} when this was decided; no alias was moved. Check, then run again."
                 )
 
 
 def digest_of(path: Path) -> str:
-    """sha256 (hex) of a file's bytes."""
+    """Return the sha256 (hex) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""What is added to a version after it was published: looks at its test split, and the evaluations, kept beside it."""
+"""Reports added to a published version, stored beside it: the ledger of its test set, and evaluations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REPORT_KEY = re.compile(rf"{EVALUATIONS}/\w[\w-]*/\w[\w.-]*", re.ASCII)
 
 @dataclass
 class Reports:
-    """The reports of version `number`, and the folder on this node that they are worked on in."""
+    """The reports of version `number`, with a working folder on this node."""
 
     registry: Registry
     number: int
@@ -29,7 +29,7 @@ class Reports:
 
     @property
     def store(self) -> ObjectStore:
-        """Where they are kept, with a lease of their own: a look at a version's test split keeps no tick waiting."""
+        """The store of the reports, with its own lease: an evaluation on the test set does not block a tick."""
         return open_store(f"{self.registry.uri}/{self._prefix}".rstrip("/"), self.s3)
 
     @property
@@ -37,7 +37,7 @@ class Reports:
         return f"reports/{self.number:06d}/"
 
     def fetch(self) -> None:
-        """Bring the ledger and the evaluations here, so that every look counts wherever it was taken."""
+        """Download the ledger and the evaluations, so that test set accesses from every machine count."""
         store = self.registry.store
         (self.folder / LEDGER).unlink(missing_ok=True)
         self._ledger = ABSENT
@@ -50,10 +50,10 @@ class Reports:
                 self._ledger = info.etag
 
     def push(self) -> None:
-        """Store the ledger, in place of what was fetched, and the evaluations.
+        """Upload the ledger, replacing the one that was fetched, and the evaluations.
 
         Raises:
-            RegistryError: somebody else looked at the test split meanwhile.
+            RegistryError: another process accessed the test set meanwhile.
         """
         store, ledger = self.registry.store, self.folder / LEDGER
         if ledger.exists():
@@ -63,8 +63,8 @@ class Reports:
                 ).etag
             except Conflict as exc:
                 raise RegistryError(
-                    f"{self.registry.uri}: somebody else looked at the test split of version {self.number} in this moment; "
-                    "run again, with --again"
+                    f"{self.registry.uri}: another process just accessed the test set of version {self.number}; run again with "
+                    "--again"
                 ) from exc
         for path in sorted((self.folder / EVALUATIONS).rglob("*")):
             if path.is_file():

@@ -1,15 +1,22 @@
-"""One idempotent tick of retraining: look, decide, train if there is reason, compare, promote or keep, leave a trail.
+"""One idempotent tick of retraining: observe the data, decide, train if there is reason, compare, promote or keep.
+
+tick        the steps in order: `retrain`, its result and its failures
+start       the steps before training: skip, observe, decide, freeze the splits
+steps       the steps after it: train, compare, publish, apply the verdict
+context     what the steps share: registry, lease, record
+ticks       the record of a tick, written to the registry after each step
 
 policy      (pure) is there reason to train, or to search?
-gate        (pure) is the challenger the better one?
-sides       (pure) who trains and who is held out, for ever
-changes     what came, went and changed since the last training, and how far it has drifted
-recipe      (pure) the experiment that makes the challenger
+gate        (pure) is the challenger better?
+splits      (pure) the split of each image, which never changes
+changes     images added, removed and relabelled since the last training
+observe     the data as it is now, and its changes
+features    images as the champion sees them, for drift
+recipe      (pure) the experiment that trains the challenger
 compare     champion and challenger on the same frozen images
-ticks       what a tick has done so far, kept in the registry
 publish     a run becomes a version
-tick        the parts in their order, whatever is killed on the way
-notify      who is told; mirror: MLflow
-page        a tick, and the registry, as pages
-cron        (pure) when the next tick is due
+
+after       what follows a tick: pages, webhook (notify, webhook), MLflow (mirror)
+page        a tick, and the registry, as HTML pages
+cron        (pure) when the next tick is due; watch waits for it
 """

@@ -1,27 +1,27 @@
-"""What came, went and changed since the last training, as a value. An image is known by its content, not by its name."""
+"""Images added, removed and relabelled since the last training. An image is identified by its content, not by its name."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 from raytl.data.manifest import Sample
 from raytl.metrics.drift import Drift, Sureness
 from raytl.registry.record import Number
-from raytl.stored.bounds import Count, Score
+from raytl.stored.bounds import Count, FormerKey, Score
 
-LEAST = 20
-"""Of fewer new images no drift is told, and none is a reason to train."""
+MIN_IMAGES = 20
+"""New images below which drift is neither measured nor a reason to train."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """The data now beside that of the last training (version `since`), and its classes beside the champion's.
+    """The data compared with that of the last training (version `since`), and its classes with the champion's.
 
-    Counts are by class. `relabelled` has `old -> new` labels. `balance` has each class's share then and now. `predicted` has
-    how often each class is predicted among the new images and among as many held-out ones of the champion's training.
+    Counts are by class; `relabelled` has `old -> new` labels as keys. `balance` has the share of each class then and now.
+    `predicted` has how often the champion predicts each class among held-out images of its training, and among as many new ones.
     """
 
     snapshot: str
@@ -31,7 +31,7 @@ class Changes:
     removed: Mapping[str, Count] = field(default_factory=dict)
     relabelled: Mapping[str, Count] = field(default_factory=dict)
     new_classes: Mapping[str, Count] = field(default_factory=dict)
-    removed_classes: tuple[str, ...] = ()
+    removed_classes: Annotated[tuple[str, ...], FormerKey("vanished")] = ()
     balance: Mapping[str, tuple[Score, Score]] = field(default_factory=dict)
     unreadable: Count = 0
     left_out: Mapping[str, Count] = field(default_factory=dict)
@@ -41,31 +41,31 @@ class Changes:
 
     @property
     def new_samples(self) -> int:
-        """Images that came, or whose label is another."""
+        """Number of images added or relabelled."""
         return sum(self.added.values()) + sum(self.relabelled.values())
 
     @property
     def removed_count(self) -> int:
-        """Images that went away."""
+        """Number of images removed."""
         return sum(self.removed.values())
 
     @property
     def any(self) -> bool:
-        """True where anything differs from the data of the last training."""
+        """True if anything differs from the data of the last training."""
         return bool(self.new_samples or self.removed_count)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
+        """Return plain values for JSON."""
         return asdict(self)
 
-    def measured(
+    def with_drift(
         self, drift: Drift | None, sureness: Sureness | None, predicted: Mapping[str, tuple[int, int]]
     ) -> Changes:
-        """The same with what the champion makes of the new images."""
+        """Return the changes with the drift that the champion measures on the new images."""
         return replace(self, drift=drift, sureness=sureness, predicted=predicted)
 
 
-def changes(
+def changes_between(
     snapshot: str,
     since: int | None,
     before: Sequence[Sample],
@@ -74,14 +74,14 @@ def changes(
     unreadable: int = 0,
     left_out: Mapping[str, Sequence[str]] | None = None,
 ) -> Changes:
-    """What differs from the samples `before` to those `now`; `classes` are the champion's (none: every class is as before)."""
-    old, new = ({sample.digest: sample.label for sample in side} for side in (before, now))
+    """Return the differences from the samples `before` to those `now`; `classes` are the champion's (empty without one)."""
+    old, new = ({sample.digest: sample.label for sample in samples} for samples in (before, now))
     relabelled = Counter(
         f"{old[digest]} -> {new[digest]}" for digest in old.keys() & new.keys() if old[digest] != new[digest]
     )
     trained = Counter(sample.label for sample in now if sample.split == "train")
-    every = Counter(sample.label for sample in now)
-    then = Counter(sample.label for sample in before)
+    counts_now = Counter(sample.label for sample in now)
+    counts_before = Counter(sample.label for sample in before)
     return Changes(
         snapshot=snapshot,
         since=since,
@@ -89,21 +89,21 @@ def changes(
         added=_counts(new[digest] for digest in new.keys() - old.keys()),
         removed=_counts(old[digest] for digest in old.keys() - new.keys()),
         relabelled=dict(sorted(relabelled.items())),
-        new_classes={name: every[name] for name in sorted(every) if classes and name not in classes},
+        new_classes={name: counts_now[name] for name in sorted(counts_now) if classes and name not in classes},
         removed_classes=tuple(name for name in classes if not trained[name]),
         balance={
-            name: (then[name] / max(1, len(before)), every[name] / max(1, len(now)))
-            for name in sorted({**then, **every})
+            name: (counts_before[name] / max(1, len(before)), counts_now[name] / max(1, len(now)))
+            for name in sorted({**counts_before, **counts_now})
         },
         unreadable=unreadable,
         left_out={reason: len(keys) for reason, keys in (left_out or {}).items()},
     )
 
 
-def came(before: Sequence[Sample], now: Sequence[Sample]) -> tuple[Sample, ...]:
-    """The samples whose content is new."""
-    known = {sample.digest for sample in before}
-    return tuple(sample for sample in now if sample.digest not in known)
+def added_samples(before: Sequence[Sample], now: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Return the samples of `now` whose content is not in `before`."""
+    digests = {sample.digest for sample in before}
+    return tuple(sample for sample in now if sample.digest not in digests)
 
 
 def _counts(labels: Iterable[str]) -> dict[str, int]:

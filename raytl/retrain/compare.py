@@ -1,4 +1,4 @@
-"""A fair fight: champion and challenger scored by the same code on the same frozen images, whose bytes are checked first."""
+"""Champion and challenger, scored by the same code on the same frozen images, whose bytes are checked first."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
-_WARM, _TIMED = 3, 20
-_LEAST_NEW = 10
+_WARMUP_RUNS, _TIMED_RUNS = 3, 20
+_MIN_NEW_IMAGES = 10
 NEW_IMAGES = "new images"
 EVALUATED = "evaluation.jsonl"
-"""The frozen evaluation images of a tick, with what both models said of each."""
+"""The work file with the frozen evaluation images of a tick and the predictions of both models."""
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two: the folder of its saved model, and the run or version that another node finds it in."""
+class SavedModel:
+    """A model to compare: the folder of its bundle, and the run or version where another node finds it."""
 
     bundle: Path
     run: str
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What both said of each evaluation image: class numbers `(n,)`, -1 where there is no champion. `classes` are the
-    challenger's, then those that only the champion knows."""
+class Predictions:
+    """Predictions for each evaluation image: class numbers `(n,)`, -1 without a champion. `classes` are the challenger's, then
+    those that only the champion knows."""
 
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
     targets: NDArray[np.int64]
     champion: NDArray[np.int64]
     challenger: NDArray[np.int64]
-    sure: NDArray[np.float64]
-    """The challenger's confidence."""
+    confidence: NDArray[np.float64]
+    """Of the challenger."""
 
     def encoded(self) -> bytes:
-        """One image a line, as JSON, to be looked at later."""
+        """Encode as JSON lines, one per image."""
 
         def name(number: int) -> str | None:
             return None if number < 0 else self.classes[number]
@@ -68,9 +68,11 @@ class Rows:
                 **sample.record(),
                 "champion": name(int(before)),
                 "challenger": name(int(after)),
-                "confidence": round(float(sure), 4),
+                "confidence": round(float(confidence), 4),
             }
-            for sample, before, after, sure in zip(self.samples, self.champion, self.challenger, self.sure, strict=True)
+            for sample, before, after, confidence in zip(
+                self.samples, self.champion, self.challenger, self.confidence, strict=True
+            )
         )
         return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
@@ -78,84 +80,88 @@ class Rows:
 def compare(
     experiment: Experiment,
     evaluated: Sequence[Sample],
-    champion: Side | None,
-    challenger: Side,
-    known: Collection[str],
+    champion: SavedModel | None,
+    challenger: SavedModel,
+    trained_on: Collection[str],
     scratch: Path,
     on_event: OnEvent,
-) -> tuple[Comparison, Rows]:
-    """Both models on the `evaluated` images; `known` are the digests of those that were there at the champion's training.
+) -> tuple[Comparison, Predictions]:
+    """Score both models on the `evaluated` images; `trained_on` are the digests of the data that the champion was trained on.
 
-    Numbers of versions, looks and leaks are for the caller to fill in.
+    The caller fills in version numbers, the number of comparisons, and leaks.
 
     Raises:
-        DataError: an evaluation image has other bytes than were frozen.
+        DataError: the bytes of an evaluation image have changed.
     """
-    samples = verified(
-        evaluated, experiment.data.uri, on_event, experiment.data.zip_encoding, S3Settings.of(experiment.storage)
-    )
-    on_event(Message(f"comparing on {len(samples)} frozen evaluation images"))
-    classes, new = _scored(experiment, samples, challenger, scratch, on_event)
+    s3 = S3Settings.of(experiment.storage)
+    samples = verified(evaluated, experiment.data.uri, on_event, experiment.data.zip_encoding, s3)
+    on_event(Message(f"Comparing on {len(samples)} frozen evaluation images"))
+    classes, new = _probabilities(experiment, samples, challenger, scratch, on_event)
     targets = encode_targets(samples, classes)
-    fresh = np.array([sample.digest not in known for sample in samples])
+    fresh = np.array([sample.digest not in trained_on for sample in samples])
     if champion is None:
-        return _alone(samples, targets, new, experiment, challenger), _rows(classes, samples, targets, None, new)
-    its, old = _scored(experiment, samples, champion, scratch, on_event)
-    table = _in_order(old, its, classes)
-    before, after = _timed(experiment, champion), _timed(experiment, challenger)
-    contest = Comparison(
+        first = _first_comparison(samples, targets, new, experiment, challenger)
+        return first, _predictions(classes, samples, targets, None, new)
+    old_classes, old = _probabilities(experiment, samples, champion, scratch, on_event)
+    old = _align_classes(old, old_classes, classes)
+    before, after = _latency_ms(experiment, champion), _latency_ms(experiment, challenger)
+    comparison = Comparison(
         evaluation=evaluation_id(samples),
         images=len(samples),
         looks=0,
         champion=None,
         challenger=0,
         same_weights=read_card(champion.bundle).digest == read_card(challenger.bundle).digest,
-        metrics=_measured(targets, new),
-        champion_metrics=_measured(targets, table),
+        metrics=_metrics(targets, new),
+        champion_metrics=_metrics(targets, old),
         paired=paired(
             targets,
-            table,
-            _wide(new, table),
+            old,
+            _pad_classes(new, old),
             experiment.retrain.gate.metric,
             confidence=experiment.retrain.gate.confidence,
         ),
-        slices=slices_of(classes, targets, table, new, fresh),
+        slices=slices_of(classes, targets, old, new, fresh),
         latency_ms=after,
         champion_latency_ms=before,
         size_bytes=(challenger.bundle / WEIGHTS).stat().st_size,
-        unknown=tuple(name for name in classes if name not in its),
+        unknown=tuple(name for name in classes if name not in old_classes),
     )
-    names = (*classes, *(name for name in its if name not in classes))
-    return contest, _rows(names, samples, targets, table, new)
+    names = (*classes, *(name for name in old_classes if name not in classes))
+    return comparison, _predictions(names, samples, targets, old, new)
 
 
 def evaluation_id(samples: Sequence[Sample]) -> str:
-    """The name of frozen evaluation images: their keys, labels and bytes."""
+    """Return the id of frozen evaluation images, from their keys, labels and bytes."""
     return snapshot_id(dataset_digest(samples))
 
 
-def _alone(
-    samples: Sequence[Sample], targets: NDArray[np.int64], new: NDArray[np.float64], experiment: Experiment, side: Side
+def _first_comparison(
+    samples: Sequence[Sample],
+    targets: NDArray[np.int64],
+    new: NDArray[np.float64],
+    experiment: Experiment,
+    challenger: SavedModel,
 ) -> Comparison:
     return Comparison(
         evaluation=evaluation_id(samples), images=len(samples), looks=0, champion=None, challenger=0, same_weights=False,
-        metrics=_measured(targets, new), champion_metrics={}, paired=None, slices=(), latency_ms=_timed(experiment, side),
-        champion_latency_ms=None, size_bytes=(side.bundle / WEIGHTS).stat().st_size,
+        metrics=_metrics(targets, new), champion_metrics={}, paired=None, slices=(), latency_ms=_latency_ms(experiment, challenger),
+        champion_latency_ms=None, size_bytes=(challenger.bundle / WEIGHTS).stat().st_size,
     )  # fmt: skip
 
 
-def _scored(
-    experiment: Experiment, samples: tuple[Sample, ...], side: Side, scratch: Path, on_event: OnEvent
+def _probabilities(
+    experiment: Experiment, samples: tuple[Sample, ...], model: SavedModel, scratch: Path, on_event: OnEvent
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     compute = experiment.compute
     shard = Shard(
-        bundle=str(side.bundle.absolute()),
+        bundle=str(model.bundle.absolute()),
         samples=samples,
         device=compute.device,
         precision=experiment.train.precision,
         max_pixels=experiment.data.max_pixels,
-        digest=read_card(side.bundle).digest,
-        run=side.run,
+        digest=read_card(model.bundle).digest,
+        run=model.run,
         data=experiment.data.uri,
         s3=S3Settings.of(experiment.storage),
         zip_encoding=experiment.data.zip_encoding,
@@ -165,20 +171,22 @@ def _scored(
     return run_group(probabilities, shard, compute, scratch=scratch, on_event=on_event)
 
 
-def _in_order(table: NDArray[np.float64], its: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
-    """The champion's probabilities with a column for each of `classes`, zeros where it knows none, its others behind."""
-    columns: Mapping[str, NDArray[np.float64]] = {name: table[:, place] for place, name in enumerate(its)}
-    others = [name for name in its if name not in classes]
+def _align_classes(
+    table: NDArray[np.float64], old_classes: Sequence[str], classes: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return the champion's probabilities with a column for each of `classes` (zeros if unknown to it), then its other ones."""
+    columns: Mapping[str, NDArray[np.float64]] = {name: table[:, place] for place, name in enumerate(old_classes)}
+    others = [name for name in old_classes if name not in classes]
     return np.stack([columns.get(name, np.zeros(len(table))) for name in (*classes, *others)], axis=1)
 
 
-def _wide(table: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def _pad_classes(table: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.pad(table, ((0, 0), (0, other.shape[1] - table.shape[1])))
 
 
-def _measured(targets: NDArray[np.int64], table: NDArray[np.float64]) -> dict[str, float]:
-    measured = measure(facts(targets, table), np.arange(len(targets))[None])
-    return {name: float(measured[name][0]) for name in _SCORES}
+def _metrics(targets: NDArray[np.int64], table: NDArray[np.float64]) -> dict[str, float]:
+    values = measure(facts(targets, table), np.arange(len(targets))[None])
+    return {name: float(values[name][0]) for name in _SCORES}
 
 
 def slices_of(
@@ -188,10 +196,10 @@ def slices_of(
     new: NDArray[np.float64],
     fresh: NDArray[np.bool_],
 ) -> tuple[Slice, ...]:
-    """The classes, and the `fresh` images, with what both models (probabilities `(n, classes)`) have right of them."""
+    """Return the accuracy of both models (probabilities `(n, classes)`) on each class and on the `fresh` images."""
     before, after = old.argmax(1) == targets, new.argmax(1) == targets
     parts = [(name, targets == place, True) for place, name in enumerate(classes) if (targets == place).any()]
-    if _LEAST_NEW <= int(fresh.sum()) < len(fresh):
+    if _MIN_NEW_IMAGES <= int(fresh.sum()) < len(fresh):
         parts.append((NEW_IMAGES, fresh, False))
     return tuple(_slice(name, before[rows], after[rows], is_class) for name, rows, is_class in parts)
 
@@ -203,27 +211,27 @@ def _slice(name: str, before: NDArray[np.bool_], after: NDArray[np.bool_], is_cl
     )
 
 
-def _rows(
+def _predictions(
     classes: tuple[str, ...],
     samples: tuple[Sample, ...],
     targets: NDArray[np.int64],
     old: NDArray[np.float64] | None,
     new: NDArray[np.float64],
-) -> Rows:
+) -> Predictions:
     before = np.full(len(targets), -1) if old is None else old.argmax(1)
-    return Rows(classes, samples, targets, before, new.argmax(1), new.max(1))
+    return Predictions(classes, samples, targets, before, new.argmax(1), new.max(1))
 
 
-def _timed(experiment: Experiment, side: Side) -> float:
-    """Milliseconds of one image through the network on this machine: the quickest, as other work only adds to it."""
-    module, card = load_bundle(side.bundle)
+def _latency_ms(experiment: Experiment, model: SavedModel) -> float:
+    """Return the milliseconds of one image through the network here: the minimum of 20 runs, as other load only adds."""
+    module, card = load_bundle(model.bundle)
     device = pick_device(experiment.compute.device)
     precision = pick_precision(experiment.train.precision, device)
     module.to(device)
     image = torch.zeros(1, 3, card.preprocess.image_px, card.preprocess.image_px, dtype=torch.uint8)
 
-    def once() -> None:
+    def predict() -> None:
         forward(module, image, card.preprocess, device, precision, is_channels_last(module)).cpu()
 
-    timeit.repeat(once, number=1, repeat=_WARM)
-    return 1000 * min(timeit.repeat(once, number=1, repeat=_TIMED))
+    timeit.repeat(predict, number=1, repeat=_WARMUP_RUNS)
+    return 1000 * min(timeit.repeat(predict, number=1, repeat=_TIMED_RUNS))

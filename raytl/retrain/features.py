@@ -1,4 +1,4 @@
-"""Images as the champion sees them: what enters the last layer of its head, and what it predicts from that."""
+"""Images as a model sees them: the inputs of its last layer and its predictions, saved with a version to measure drift."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from raytl.models.card import read_card
 from raytl.models.forward import EVAL_BATCH, pick_device
 from raytl.models.heads import inherit
 from raytl.models.probe import head_inputs, head_layer
-from raytl.retrain.changes import LEAST
+from raytl.retrain.changes import MIN_IMAGES
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.world import World
 
-MOST = 400
-"""Images that stand for all the others."""
+MAX_IMAGES = 400
+"""Images that represent all of a data set."""
 FILE = "reference.npz"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Images as a model sees them: `features (n, d)`, true `labels`, `predicted` classes and `confidence`, `(n,)` each."""
+class FeatureTable:
+    """Images as a model sees them: `features (n, d)`, true `labels`, `predicted` classes and `confidence`, each `(n,)`."""
 
     features: NDArray[np.float32]
     labels: NDArray[np.str_]
     predicted: NDArray[np.str_]
     confidence: NDArray[np.float64]
 
-    def rows(self, places: NDArray[np.int64]) -> Seen:
-        """Some of them."""
-        return Seen(self.features[places], self.labels[places], self.predicted[places], self.confidence[places])
+    def rows(self, places: NDArray[np.int64]) -> FeatureTable:
+        """Return the rows at `places`."""
+        return FeatureTable(self.features[places], self.labels[places], self.predicted[places], self.confidence[places])
 
     def encoded(self) -> bytes:
-        """As an .npz file without pickles, the features in half precision."""
+        """Encode as an .npz file without pickles, with the features in half precision."""
         stream = io.BytesIO()
         np.savez_compressed(
             stream, features=self.features.astype(np.float16), labels=self.labels, predicted=self.predicted,
@@ -61,40 +61,40 @@ class Seen:
         return stream.getvalue()
 
     @classmethod
-    def decoded(cls, content: bytes, where: str) -> Seen:
-        """The value that `encoded` gave; errors call it `where`.
+    def decoded(cls, content: bytes, where: str) -> FeatureTable:
+        """Decode the output of `encoded`; errors name it `where`.
 
         Raises:
-            RegistryError: it cannot be read.
+            RegistryError: the content is damaged.
         """
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as found:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 names = ("features", "labels", "predicted", "confidence")
-                features, *columns = (found[name] for name in names)
+                features, *columns = (arrays[name] for name in names)
             if features.ndim != 2 or any(column.shape != features.shape[:1] for column in columns):
-                raise ValueError("its arrays do not have one row for each image")
+                raise ValueError("its arrays differ in length")
             return cls(
                 features.astype(np.float32), columns[0].astype(str), columns[1].astype(str), columns[2].astype(float)
             )
         except _DAMAGE as error:
             raise RegistryError(
-                f"{where}: cannot be read as features of images ({type(error).__name__}: {str(error)[:200]}); expected what "
-                "`raytl retrain` wrote. Publish a new version, which brings its own."
+                f"{where}: cannot be read as features of images ({type(error).__name__}: {str(error)[:200]}); expected the "
+                "file that `raytl retrain` wrote. Publish a new version, which has its own."
             ) from error
 
 
-def seen(
+def extract(
     bundle: Path,
     samples: Sequence[Sample],
     device: str,
     max_pixels: int,
     on_event: OnEvent,
     s3: S3Settings = ENVIRONMENT,
-) -> Seen:
-    """The samples as the model in `bundle` sees them.
+) -> FeatureTable:
+    """Return the samples as the model in `bundle` sees them.
 
     Raises:
-        ModelError: its head is not linear in what enters its last layer.
+        ModelError: the head is not linear in the inputs of its last layer.
     """
     card, at = read_card(bundle), pick_device(device)
     backbone = build(ModelConfig(name=card.model, weights=str(bundle)), len(card.classes))
@@ -110,36 +110,39 @@ def seen(
     layer = head_layer(backbone)
     with torch.no_grad():
         logits = inputs @ layer.weight.cpu().flatten(1).T + (0 if layer.bias is None else layer.bias.cpu())
-    shares = softmax(logits.numpy())
-    return Seen(
+    probabilities = softmax(logits.numpy())
+    return FeatureTable(
         features=inputs.numpy(),
         labels=np.array([sample.label for sample in samples]),
-        predicted=np.array(card.classes)[shares.argmax(1)],
-        confidence=shares.max(1),
+        predicted=np.array(card.classes)[probabilities.argmax(1)],
+        confidence=probabilities.max(1),
     )
 
 
-def some(samples: Sequence[Sample], most: int = MOST) -> tuple[Sample, ...]:
-    """At most so many of the samples, drawn by their content: the same ones wherever this is asked."""
-    return tuple(sorted(samples, key=lambda sample: sample.digest)[:most])
+def subset(samples: Sequence[Sample], max_images: int = MAX_IMAGES) -> tuple[Sample, ...]:
+    """Return at most `max_images` samples, drawn by their content: the same ones on every machine."""
+    return tuple(sorted(samples, key=lambda sample: sample.digest)[:max_images])
 
 
-def compared(before: Seen, now: Seen) -> tuple[Drift | None, Sureness | None, dict[str, tuple[int, int]]]:
-    """How far the new images have drifted, how sure the model is of them, and how often it predicts each class then and now.
+def measure_drift(
+    before: FeatureTable, now: FeatureTable
+) -> tuple[Drift | None, Sureness | None, dict[str, tuple[int, int]]]:
+    """Return the drift of the images `now`, the change in confidence, and how often each class is predicted then and now.
 
-    As many of each class on both sides, so that another share of the classes is not taken for drift; None of too few.
+    Both tables are cut to the same number of images per class, so that a new class balance does not count as drift. None for
+    fewer than 20 images.
     """
-    then, later = _matched(before.labels, now.labels)
-    if len(then) < max(LEAST, FOLDS):
+    places_before, places_now = _matched(before.labels, now.labels)
+    if len(places_before) < max(MIN_IMAGES, FOLDS):
         return None, None, {}
-    one, other = before.rows(then), now.rows(later)
-    counts = Counter(one.predicted.tolist()), Counter(other.predicted.tolist())
+    before, now = before.rows(places_before), now.rows(places_now)
+    counts = Counter(before.predicted.tolist()), Counter(now.predicted.tolist())
     predicted = {name: (counts[0][name], counts[1][name]) for name in sorted({**counts[0], **counts[1]})}
-    return drift(one.features, other.features), sureness(one.confidence, other.confidence), predicted
+    return drift(before.features, now.features), sureness(before.confidence, now.confidence), predicted
 
 
 def _matched(one: NDArray[np.str_], other: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places in both with as many of each label."""
+    """Return places in both arrays, with the same number of each label."""
     first, second = [], []
     for label in sorted({*one.tolist()} & {*other.tolist()}):
         places = np.flatnonzero(one == label), np.flatnonzero(other == label)

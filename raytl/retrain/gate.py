@@ -1,8 +1,8 @@
-"""Is the challenger the better one? A pure function of what both scored on the same images, and of the gate.
+"""Is the challenger better? A pure function of the comparison on the same images, and of the gate.
 
-`confidence` is meant for each comparison: of two equally good models, a challenger is promoted with a chance of at most
-1 - confidence. The same evaluation images are looked at again at each tick; how often is counted and told. A champion that
-won on them by luck is the harder to beat on them, so lucky promotions do not follow each other.
+`confidence` holds for each comparison: a challenger that is only as good as the champion is promoted with a probability of at
+most 1 - confidence. Each tick uses the same evaluation images again, so comparisons are counted and reported. A champion that
+won on them by chance is harder to beat on them, so chance promotions do not follow each other.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from raytl.config.retrain import GateConfig
 from raytl.metrics.paired import Paired
 from raytl.stored.bounds import Count, Score
 
-_FEW = 30
+_FEW_IMAGES = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of the evaluation images (a class, or the new ones): the share that is right before and after, and how often
-    chance alone would show as large a loss (`p_worse`) were both equally good there."""
+    """A part of the evaluation images (a class, or the new images): the accuracy of the champion (`before`) and the challenger
+    (`after`), and the p-value of the loss (`p_worse`)."""
 
     name: str
     images: Count
@@ -32,7 +32,7 @@ class Slice:
 
     @property
     def drop(self) -> float:
-        """How much of it is no longer right."""
+        """The loss of accuracy."""
         return self.before - self.after
 
     @property
@@ -45,10 +45,10 @@ class Slice:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Champion and challenger on the same evaluation images: `looks` such comparisons were made so far, this one included.
+    """Champion and challenger on the same evaluation images; `looks` counts such comparisons so far, with this one.
 
-    `paired` and `champion` are None where there is no champion yet, and `metrics` are the challenger's. `leaked` are
-    evaluation images that the challenger was trained on. `unknown` are classes that the champion does not know.
+    `paired` and `champion` are None if there is no champion yet; `metrics` are the challenger's. `leaked` are evaluation images
+    that the challenger was trained on, `unknown` the classes that the champion does not have.
     """
 
     evaluation: str
@@ -95,59 +95,61 @@ class Reject:
 Verdict = Promote | Keep | Reject
 
 
-def judge(contest: Comparison, gate: GateConfig) -> Verdict:
-    """Who is the champion from now on, and why."""
-    worse = tuple(part.text for part in sorted(contest.slices, key=lambda part: -part.drop) if part.drop > 0)
-    against = _against(contest, gate)
-    found = contest.paired
-    if against:
-        return Reject(against, worse)
-    if found is None:
-        return Promote((f"the first version; {contest.images} evaluation images",))
-    if contest.same_weights:
-        return Keep(("it has the champion's own weights",))
-    told = _told(found, gate)
-    if found.least > gate.margin and found.p_better <= 1 - gate.confidence:
-        return Promote((told, *_but(worse)), worse)
-    few = f"; only {contest.images} images to tell by" if contest.images < _FEW else ""
-    return Keep((f"not shown to be better: {told}{few}", *_but(worse)), worse)
+def judge(comparison: Comparison, gate: GateConfig) -> Verdict:
+    """Return whether the challenger is promoted, kept back or rejected, and why."""
+    worse = tuple(part.text for part in sorted(comparison.slices, key=lambda part: -part.drop) if part.drop > 0)
+    objections = _objections(comparison, gate)
+    pair = comparison.paired
+    if objections:
+        return Reject(objections, worse)
+    if pair is None:
+        return Promote((f"the first version; {comparison.images} evaluation images",))
+    if comparison.same_weights:
+        return Keep(("same weights as the champion",))
+    gain = _gain(pair, gate)
+    if pair.least > gate.margin and pair.p_better <= 1 - gate.confidence:
+        return Promote((gain, *_worst(worse)), worse)
+    few = f"; only {comparison.images} images" if comparison.images < _FEW_IMAGES else ""
+    return Keep((f"not significantly better: {gain}{few}", *_worst(worse)), worse)
 
 
-def _against(contest: Comparison, gate: GateConfig) -> tuple[str, ...]:
-    found = []
-    if contest.leaked:
-        found.append(
-            f"it was trained on {len(contest.leaked)} of the evaluation images, such as {contest.leaked[0]!r}: its score "
-            "would be no evidence"
+def _objections(comparison: Comparison, gate: GateConfig) -> tuple[str, ...]:
+    objections = []
+    if comparison.leaked:
+        objections.append(
+            f"trained on {len(comparison.leaked)} of the evaluation images, such as {comparison.leaked[0]!r}; its score is not "
+            "valid"
         )
-    if gate.max_latency_ms is not None and contest.latency_ms > gate.max_latency_ms:
-        found.append(f"an image takes {contest.latency_ms:.1f} ms, at most {gate.max_latency_ms:g} ms are wanted")
-    if gate.max_size_mb is not None and contest.size_bytes > gate.max_size_mb * 1e6:
-        found.append(f"it has {contest.size_bytes / 1e6:.1f} MB, at most {gate.max_size_mb:g} MB are wanted")
+    if gate.max_latency_ms is not None and comparison.latency_ms > gate.max_latency_ms:
+        objections.append(
+            f"latency {comparison.latency_ms:.1f} ms exceeds gate.max_latency_ms ({gate.max_latency_ms:g})"
+        )
+    if gate.max_size_mb is not None and comparison.size_bytes > gate.max_size_mb * 1e6:
+        objections.append(f"size {comparison.size_bytes / 1e6:.1f} MB exceeds gate.max_size_mb ({gate.max_size_mb:g})")
     chance = 1 - gate.confidence
     if gate.max_class_drop is not None:
-        found += [
-            f"{part.text}, and at most {100 * gate.max_class_drop:g} points may be lost (p {part.p_worse:.3f})"
-            for part in contest.slices
+        objections += [
+            f"{part.text}; the drop exceeds gate.max_class_drop ({gate.max_class_drop:g}; p {part.p_worse:.3f})"
+            for part in comparison.slices
             if part.is_class and part.drop > gate.max_class_drop and part.p_worse <= chance
         ]
-    overall = contest.paired
+    overall = comparison.paired
     if overall is not None and overall.gain < 0 and overall.p_worse <= chance:
-        found.append(f"it is worse: {_told(overall, gate, overall.p_worse)}")
-    return tuple(found)
+        objections.append(f"worse: {_gain(overall, gate, overall.p_worse)}")
+    return tuple(objections)
 
 
-def _told(found: Paired, gate: GateConfig, p: float | None = None) -> str:
-    name = found.metric.replace("_", " ")
-    margin = f", {_shown(found.metric, gate.margin)} is the margin" if gate.margin else ""
+def _gain(pair: Paired, gate: GateConfig, p: float | None = None) -> str:
+    name = pair.metric.replace("_", " ")
+    margin = f", margin {_signed(pair.metric, gate.margin)}" if gate.margin else ""
     return (
-        f"{name} {_value(found.metric, found.before)} -> {_value(found.metric, found.after)} "
-        f"({_shown(found.metric, found.gain)}, 95 % interval {_shown(found.metric, found.low)} to "
-        f"{_shown(found.metric, found.high)}; p {found.p_better if p is None else p:.3f}{margin})"
+        f"{name} {_value(pair.metric, pair.before)} -> {_value(pair.metric, pair.after)} "
+        f"({_signed(pair.metric, pair.gain)}, 95 % interval {_signed(pair.metric, pair.low)} to "
+        f"{_signed(pair.metric, pair.high)}; p {pair.p_better if p is None else p:.3f}{margin})"
     )
 
 
-def _but(worse: tuple[str, ...]) -> tuple[str, ...]:
+def _worst(worse: tuple[str, ...]) -> tuple[str, ...]:
     return (f"worse: {worse[0]}" + (f", and {len(worse) - 1} more" if len(worse) > 1 else ""),) if worse else ()
 
 
@@ -155,5 +157,5 @@ def _value(metric: str, value: float) -> str:
     return f"{value:.3f}" if metric == "log_loss" else f"{100 * value:.1f} %"
 
 
-def _shown(metric: str, value: float) -> str:
+def _signed(metric: str, value: float) -> str:
     return f"{value:+.3f}" if metric == "log_loss" else f"{100 * value:+.1f} points"

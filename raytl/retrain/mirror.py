@@ -1,4 +1,4 @@
-"""Versions mirrored to MLflow, where somebody has one: the only file that imports it. The registry stays the truth."""
+"""Mirror versions to an MLflow server: the only file that imports it. The registry stays the source of truth."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from raytl.run.plain import for_people
 
 
 def mirror(registry: Registry, tick: Tick, name: str, config: NotifyConfig, on_event: OnEvent) -> str | None:
-    """Track the tick's version as an MLflow run with its metrics and files, and register it as a version of model `name`,
-    with its number here as a tag and the aliases that it has. The run's id; None where there is nothing to mirror.
+    """Log the tick's version as an MLflow run with its metrics and files, and register it as a version of model `name`, tagged
+    with its number and with its aliases. Return the run's id; None if nothing was mirrored.
 
-    What goes wrong is a warning, no error.
+    A failure is a warning.
     """
     if config.mlflow_env is None or tick.version is None:
         return None
     uri = os.environ.get(config.mlflow_env, "")
     if not uri:
-        on_event(Message(f"not mirrored: {config.mlflow_env} holds no tracking URI", "warning"))
+        on_event(Message(f"not mirrored: {config.mlflow_env} is not set; expected a tracking URI", "warning"))
         return None
     try:
         return _mirrored(registry, registry.record(tick.version), tick, name, uri)
     except ImportError:
         on_event(Message("not mirrored: MLflow is not installed; pip install 'raytl[mlflow]'", "warning"))
-    except Exception as error:  # MLflow's own and those of whatever server and store it talks to
+    except Exception as error:  # MLflow's own, and those of its server and store
         on_event(Message(f"not mirrored to MLflow ({type(error).__name__})", "warning"))
     return None
 
@@ -40,8 +40,8 @@ def _mirrored(registry: Registry, record: Record, tick: Tick, name: str, uri: st
 
     client: Any = MlflowClient(tracking_uri=uri)
     about = record.about
-    found = client.get_experiment_by_name(name)
-    experiment = found.experiment_id if found else client.create_experiment(name)
+    existing = client.get_experiment_by_name(name)
+    experiment = existing.experiment_id if existing else client.create_experiment(name)
     tags = {"raytl.version": str(record.number), "raytl.tick": tick.id, "raytl.outcome": tick.outcome}
     tags |= {"raytl.snapshot": about.snapshot, "raytl.weights": about.weights, "raytl.registry": registry.uri}
     run = client.create_run(experiment, tags=for_people(tags), run_name=f"{name} {record.number}").info.run_id

@@ -1,4 +1,4 @@
-"""The experiment that makes a challenger: the one on file, the champion's recipe in it, and where it starts from."""
+"""The experiment that trains a challenger: the one on file with the champion's recipe, and the weights to start from."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ def challenger_experiment(
     snapshot: str,
     turn: int,
 ) -> Experiment:
-    """What trains the challenger `name` on exactly the images of `sides`, from the version that `start` names (None: from
-    model.weights of the file). `turn` makes its seed another one than that of the trainings before."""
-    taken = experiment
+    """Return the experiment that trains the challenger `name` on exactly the images of `split_file`.
+
+    It starts from the version that `start` names (None: from the file's model.weights). `turn` makes its seed differ from
+    those of earlier trainings.
+    """
+    base = experiment
     if champion is not None and experiment.retrain.how.recipe == "champion":
-        taken = experiment.model_copy(update={section: getattr(champion, section) for section in _RECIPE})
+        base = experiment.model_copy(update={section: getattr(champion, section) for section in _RECIPE})
     values: dict[str, Any] = {
         "name": name,
         "data.split_file": split_file,
         "data.snapshot": snapshot,
         "train.seed": (experiment.train.seed + turn) % 2**31,
     }
-    if start is None or champion is None or champion.model.name != taken.model.name:
+    if start is None or champion is None or champion.model.name != base.model.name:
         values |= {"model.weights": experiment.model.weights, "transfer.head_start": experiment.transfer.head_start}
     else:
         values |= {"model.weights": start, "transfer.head_start": "weights"}
-    return override(taken, values)
+    return override(base, values)

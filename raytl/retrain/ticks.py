@@ -1,8 +1,8 @@
-"""What a tick has done so far, written into the registry after each of its steps: the next tick goes on from there.
+"""The record of a tick, written to the registry after each step, from which the next tick resumes.
 
-A tick that cannot be read does not stop the next one, which goes on from the newest that can be read; a warning names the
-damaged one. What it knew is lost: an unfinished one is begun anew, and its look at the evaluation images is not counted.
-Other names below `ticks/` and `skips/` are ignored.
+A damaged record does not stop the next tick, which follows the newest readable one; a warning names the damaged one. Its
+content is lost: an unfinished tick starts over, and its comparison on the evaluation images is not counted. Other names below
+`ticks/` and `skips/` are ignored.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from raytl.store.contract import ObjectStore
 from raytl.store.fence import put_fenced
 from raytl.store.retry import retried
 from raytl.stored import Format
-from raytl.stored.bounds import Bound, Count, Moment, Name, Token
+from raytl.stored.bounds import Bound, Count, FormerKey, Moment, Name, Token
 
 TICKS, SKIPS, WORK = "ticks/", "skips/", "work/"
-"""Skips at the price of a listing are written without the lease, and no later tick reads them."""
+"""Skips of unchanged listings are written without the lease, and no later tick reads them."""
 Stage = Literal["decided", "trained", "compared", "published", "done", "failed"]
 Outcome = Literal["", "skip", "attention", "promote", "keep", "reject", "failure"]
 _THREADS = 16
@@ -39,10 +39,10 @@ _KEY = re.compile(r"(?:ticks|skips)/\d{8}T\d{6}Z-[0-9a-f]+\.json")
 
 @dataclass(frozen=True)
 class Tick:
-    """One tick. What later ticks need stays in every record: the `listing` that the data had, `trained` (the last version of
-    all, at `trained_at`), `since_search` trainings since the last search, and `looks` comparisons on the evaluation images so far.
+    """One tick. Every record carries what later ticks need: the `listing` digest, `trained` (the newest version, of time
+    `trained_at`), `since_search` trainings since the last search, and `looks` comparisons on the evaluation images so far.
 
-    `version` is the challenger, `run` where it was trained, `evaluation` names the frozen images that it is compared on.
+    `version` is the challenger, `run` its run, and `evaluation` the id of the frozen images that it is compared on.
     """
 
     id: Token
@@ -63,24 +63,24 @@ class Tick:
     evaluation: str = ""
     run: str = ""
     version: Number | None = None
-    contest: Comparison | None = None
+    comparison: Annotated[Comparison | None, FormerKey("contest")] = None
     verdict: Verdict | None = None
     interruptions: Count = 0
     generation: Count = 0
-    """Of the lease of whoever wrote this down last; 0 for skips without one."""
+    """Of the lease under which the record was last written; 0 for skips without one."""
 
     def __post_init__(self) -> None:
-        """Star the secrets in the error, which may be of anything that runs in a tick."""
+        """Redact secrets in the error."""
         object.__setattr__(self, "error", redacted(self.error))
 
     @property
     def over(self) -> bool:
-        """True once there is nothing left to do."""
+        """True once the tick is done or has failed."""
         return self.stage in ("done", "failed")
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it ended as it did."""
+        """The reasons for the outcome."""
         if self.error:
             return (self.error,)
         if self.verdict is not None:
@@ -88,7 +88,7 @@ class Tick:
         return self.decision.reasons if self.decision is not None else ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
+        """Return plain values for JSON."""
         return {
             **asdict(self),
             "decision": _tagged(self.decision),
@@ -97,18 +97,18 @@ class Tick:
 
 
 def _has_what_its_stage_needs(tick: Tick) -> bool:
-    """Return whether the next tick can go on from there."""
+    """Return whether the next tick can resume from this record."""
     if tick.over:
         return True
     if not isinstance(tick.decision, Train | Search) or tick.changes is None:
         return False
-    is_compared = tick.contest is not None and tick.verdict is not None and bool(tick.verdict.reasons)
+    is_compared = tick.comparison is not None and tick.verdict is not None and bool(tick.verdict.reasons)
     needs = {"decided": True, "trained": True, "compared": is_compared}
     return needs.get(tick.stage, is_compared and tick.version is not None)
 
 
 TICK_FORMAT = Format[Tick](
-    Annotated[Tick, Bound("a tick that has what its stage needs", _has_what_its_stage_needs)],
+    Annotated[Tick, Bound("a tick with what its stage needs", _has_what_its_stage_needs)],
     "the record of a tick",
     "The object was damaged or edited: restore it there, or delete it.",
     RegistryError,
@@ -116,10 +116,10 @@ TICK_FORMAT = Format[Tick](
 )
 
 
-def begun(now: datetime, who: str, last: Tick | None) -> Tick:
-    """A new tick, which knows what the one before it did."""
+def new_tick(now: datetime, who: str, last: Tick | None) -> Tick:
+    """Return a new tick that carries on what later ticks need from `last`."""
     stamp = now.astimezone(UTC)
-    if last is not None:  # ids are in the order of the ticks, whatever the clocks of two machines say
+    if last is not None:  # ids sort in the order of the ticks, even if the clocks of two machines disagree
         stamp = max(stamp, datetime.fromisoformat(last.started) + timedelta(seconds=1))
     tick = Tick(f"{stamp.strftime(_STAMP)}-{secrets.token_hex(2)}", stamp.isoformat(timespec="seconds"), who, "decided")
     if last is None:
@@ -136,9 +136,9 @@ def begun(now: datetime, who: str, last: Tick | None) -> Tick:
 
 
 def last_tick(store: ObjectStore, on_event: OnEvent = ignore) -> Tick | None:
-    """Return the newest tick that can be read, if there is one; a warning names those after it that cannot.
+    """Return the newest readable tick, if there is one; a warning names each unreadable one after it.
 
-    One of a lower generation than the tick before it was begun by a process that had lost its lease, and does not count.
+    A tick of a lower generation than its predecessor is ignored: its process had lost the lease.
     """
     newest: list[Tick] = []
     for key in reversed(_keys(store, TICKS)):
@@ -150,18 +150,18 @@ def last_tick(store: ObjectStore, on_event: OnEvent = ignore) -> Tick | None:
 
 
 def all_ticks(store: ObjectStore, on_event: OnEvent = ignore) -> list[Tick]:
-    """Every tick that can be read, oldest first, skips too; a warning names the others."""
+    """Return every readable tick, oldest first, with skips; a warning names each unreadable one."""
     keys = [key for prefix in (TICKS, SKIPS) for key in _keys(store, prefix)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda key: _readable(store, key, on_event), keys))
-    return sorted((tick for tick in found if tick is not None), key=lambda tick: tick.id)
+        ticks = list(pool.map(lambda key: _readable(store, key, on_event), keys))
+    return sorted((tick for tick in ticks if tick is not None), key=lambda tick: tick.id)
 
 
 def read_tick(store: ObjectStore, key: str, on_event: OnEvent = ignore) -> Tick:
-    """The tick that is stored under `key`; keys that this version does not know are ignored and listed.
+    """Return the tick stored under `key`; a warning lists unknown keys, which are ignored.
 
     Raises:
-        RegistryError: it cannot be read, or is another one than its key says.
+        RegistryError: it is damaged, or its id differs from its key.
     """
     where = f"{store.uri}/{key}"
     tick = TICK_FORMAT.read(retried(lambda: store.get_bytes(key)), where, on_event)
@@ -174,7 +174,7 @@ def _readable(store: ObjectStore, key: str, on_event: OnEvent) -> Tick | None:
     try:
         return read_tick(store, key, on_event)
     except RegistryError as error:
-        on_event(Message(f"unreadable, ignored: {error}", "warning"))
+        on_event(Message(f"ignored unreadable object: {error}", "warning"))
         return None
 
 
@@ -188,30 +188,30 @@ def _id(key: str) -> str:
 
 
 def write_tick(store: ObjectStore, tick: Tick, where: str = TICKS) -> None:
-    """Store the tick as it is now.
+    """Write the record of the tick.
 
     Raises:
-        Conflict: a process of a later generation went on with it.
+        Conflict: a process of a later generation resumed it.
     """
     content = json.dumps(tick.to_json(), indent=2).encode()
     put_fenced(store, f"{where}{tick.id}.json", content, tick.generation)
 
 
-def needed(store: ObjectStore) -> dict[int, str]:
-    """The versions that a tick which is not over goes on from, with the reason.
+def versions_in_use(store: ObjectStore) -> dict[int, str]:
+    """Return the versions that the next tick needs, with the reason.
 
     Raises:
-        RegistryError: the newest tick cannot be read, so that what it needs is not known.
+        RegistryError: the newest tick is unreadable, so the versions that it needs are unknown.
     """
     keys = _keys(store, TICKS)
     tick = read_tick(store, keys[-1]) if keys else None
     if tick is None:
         return {}
-    found = {tick.trained: "holds who trained and who was held out so far"}
+    reasons = {tick.trained: "has the splits of all images so far"}
     if not tick.over:
         start = tick.decision.start if isinstance(tick.decision, Train | Search) else None
-        found |= dict.fromkeys((tick.champion, start, tick.version), f"tick {tick.id} goes on from it")
-    return {number: reason for number, reason in found.items() if number is not None}
+        reasons |= dict.fromkeys((tick.champion, start, tick.version), f"needed by unfinished tick {tick.id}")
+    return {number: reason for number, reason in reasons.items() if number is not None}
 
 
 def _tagged(value: Decision | Verdict | None) -> dict[str, Any] | None:

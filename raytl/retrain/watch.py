@@ -1,4 +1,4 @@
-"""Waiting for the times that a schedule names, by the clock on the wall: whatever summer does to it."""
+"""Wait for the times of a schedule, by the local wall clock, through daylight saving changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from datetime import datetime
 from raytl.retrain.cron import Schedule
 
 LONGEST_WAIT_S = 60.0
-"""Clocks are set and machines sleep meanwhile."""
+"""Clocks are adjusted and machines sleep, so the time left is computed again at least this often."""
 
 
 def wait(seconds: float) -> None:
-    """Wait so long, or until Ctrl-C."""
+    """Wait for `seconds`, or until Ctrl-C."""
     threading.Event().wait(seconds)
 
 
@@ -24,9 +24,9 @@ def due_times(
     now: Callable[[], datetime] = datetime.now,
     wait: Callable[[float], None] = wait,
 ) -> Iterator[datetime]:
-    """Yield each time that is due, once it has come; `announce` is given it before the wait.
+    """Yield each due time when it comes; `announce` is called with it before the wait.
 
-    Times that pass while the caller is at work are left out.
+    Times that pass while the caller is busy are skipped.
     """
     while True:
         moment = now()

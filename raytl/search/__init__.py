@@ -1,1 +1,37 @@
-"""Sweeps: Optuna suggests trials, Ray Tune runs them, and the best one is repeated, retrained and reported."""
+"""Sweeps: Optuna suggests trials, Ray Tune runs them; the best are trained again, and the winner is refitted and reported.
+
+protocol          (pure) `Suggestion` out, `TrialResult` back
+plan              (pure) the plan of a sweep and its cost, as values
+shape             (pure) how many trials run at a time
+halving           (pure) synchronous successive halving
+ranking           (pure) the winner by mean over seeds, within noise the cheaper trial
+record            (pure) a trial of the study, as a value
+inputs            the experiment with its data and space, and the study and job that follow
+preflight         the plan, measured by a few training steps
+driver            `tune`: a sweep from an experiment to its winner, in a sequence of steps
+
+study             the trials in Optuna's storage, the only state of a sweep
+storage           journal, SQLite or a database
+suggest           samplers, recipes and a trial's values
+cma               CMA-ES that unpickles nothing unsafe
+
+sweep_state       the study with its costs, progress and checkpoints
+budget            the budget of a sweep, and what is spent
+checkpoints       checkpoints that are no longer needed
+searcher          Ray Tune's searcher and scheduler
+executor          trials on Ray Tune, or in this process
+
+trial             experiments and jobs of trials
+worker            one trial on one worker
+distributed_trial one trial on several workers
+head              the linear probe that all trials start from
+feature_cache     which activations trials share, and the batches made of them
+feature_rows      the cached activations on the node's disk
+
+winner            rescore, train with other seeds, rank, refit
+replicas          the journal of runs with other seeds
+soup              the mean of the best trials' weights
+outcome           the table and the result
+summary           the files of a sweep beside its study
+report            the page and its charts
+"""

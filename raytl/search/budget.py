@@ -1,4 +1,4 @@
-"""What a sweep may cost: refuse a plan beyond its budget, and count what it has spent."""
+"""The budget of a sweep: refuse a plan that exceeds it, and track what is spent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raytl.search.plan import SweepPlan, TrialShape
 
 @dataclass
 class BudgetTracker:
-    """Seconds and errors so far. `before_s` is the wall time, and `trial_s` the trials' time, of earlier starts."""
+    """Seconds and errors so far. `before_s` is the wall time, and `trial_s` the training time, of earlier starts."""
 
     search: SearchConfig
     shape: TrialShape
@@ -29,7 +29,7 @@ class BudgetTracker:
 
     @property
     def wall_s(self) -> float:
-        """Wall time so far, earlier starts included."""
+        """Wall time so far, including earlier starts."""
         return self.before_s + self.clock() - self._started
 
     @property
@@ -38,15 +38,15 @@ class BudgetTracker:
         return self.trial_s * self.shape.workers * self.shape.gpus / 3600
 
     def trained(self, seconds: float) -> None:
-        """Add `seconds` of one trial."""
+        """Add `seconds` of training of one trial."""
         self.trial_s += seconds
 
     def failed(self, reason: str) -> None:
-        """Note a trial's error."""
+        """Count a trial's error."""
         self._errors[reason] += 1
 
     def spent(self) -> str | None:
-        """Why no more trials may run; None while they may."""
+        """Return which budget is spent; None if none is."""
         budget = self.search.budget
         if budget.wall is not None and self.wall_s >= budget.wall:
             return f"search.budget.wall of {budget.wall:g} s is spent"
@@ -55,20 +55,22 @@ class BudgetTracker:
         return None
 
     def broken(self) -> str | None:
-        """The error that came `search.max_errors` times; None where none did."""
+        """Return the error that `search.max_errors` trials raised; None if there is none."""
         return next((reason for reason, count in self._errors.items() if count >= self.search.max_errors), None)
 
 
-def refuse_beyond(budget: BudgetConfig, made: SweepPlan) -> None:
-    """Raise a RunError where a plan costs more than `budget` even with good pruning."""
-    if budget.wall is not None and made.wall_s.low > budget.wall:
+def check_budget(budget: BudgetConfig, plan: SweepPlan) -> None:
+    """Raise a RunError if `plan` exceeds `budget` even with good pruning."""
+    trials = plan.trials - plan.done
+    if budget.wall is not None and plan.wall_s.low > budget.wall:
         raise RunError(
-            f"search.budget.wall: {budget.wall / 3600:.2g} h, and even with good pruning {made.trials - made.done} trials "
-            f"take {made.wall_s.low / 3600:.2g} h here ({made.arithmetic}).\n"
-            "  Ask for fewer search.trials or epochs, a shallower space, or give more time; `raytl tune --dry-run` shows all."
+            f"search.budget.wall: {budget.wall / 3600:.2g} h; even with good pruning, {trials} trials take "
+            f"{plan.wall_s.low / 3600:.2g} h here ({plan.arithmetic}).\n"
+            "  Use fewer search.trials or epochs, a shallower space, or a larger budget; `raytl tune --dry-run` shows the "
+            "costs."
         )
-    if budget.gpu_hours is not None and made.gpu_hours.low > budget.gpu_hours:
+    if budget.gpu_hours is not None and plan.gpu_hours.low > budget.gpu_hours:
         raise RunError(
-            f"search.budget.gpu_hours: {budget.gpu_hours:g}, and even with good pruning {made.trials - made.done} trials "
-            f"take {made.gpu_hours.low:.2g} GPU-hours.\n  Ask for fewer search.trials or epochs, or a shallower space."
+            f"search.budget.gpu_hours: {budget.gpu_hours:g}; even with good pruning, {trials} trials take "
+            f"{plan.gpu_hours.low:.2g} GPU-hours.\n  Use fewer search.trials or epochs, or a shallower space."
         )

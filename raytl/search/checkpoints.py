@@ -1,4 +1,4 @@
-"""The checkpoints of a sweep's trials: what no trial will need goes, in a bucket only once the journal that says so is there."""
+"""The checkpoints of a sweep's trials that are no longer needed; in a bucket they are deleted after the journal is uploaded."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from raytl.uris import is_remote
 
 
 class Checkpoints:
-    """What the driver has dropped of its trials, by the place of each: a folder's at once, a bucket's when it is `removed`.
+    """The checkpoints that the driver dropped: deleted at once from a folder, and by `remove` from a bucket.
 
-    A sweep that goes on from a journal that was stored earlier finds all that the journal speaks of.
+    A sweep that resumes from an earlier journal still finds every checkpoint that the journal mentions.
     """
 
     def __init__(self) -> None:
         self._dropped: list[tuple[str, str]] = []
 
     def drop(self, trial: str, names: Iterable[str] = (BEST, LAST)) -> None:
-        """Let go of those checkpoints of the trial that is kept at `trial`."""
+        """Drop these checkpoints of the trial at the location `trial`."""
         for name in names:
             if is_remote(trial):
                 self._dropped.append((trial, name))
@@ -31,13 +31,13 @@ class Checkpoints:
                 shutil.rmtree(Path(trial) / name, ignore_errors=True)
 
     def taken(self) -> list[tuple[str, str]]:
-        """What was dropped and is still stored; from now on somebody else's to remove."""
+        """Return, and forget, what was dropped and is still in a bucket; the caller removes it."""
         taken, self._dropped = self._dropped, []
         return taken
 
 
 def remove(dropped: Iterable[tuple[str, str]], s3: S3Settings = ENVIRONMENT) -> None:
-    """Remove these checkpoints from their buckets.
+    """Delete these checkpoints from their buckets.
 
     Raises:
         StoreError: the store failed.
@@ -47,12 +47,12 @@ def remove(dropped: Iterable[tuple[str, str]], s3: S3Settings = ENVIRONMENT) -> 
 
 
 def others(root: str, wanted: Collection[tuple[str, str]], s3: S3Settings = ENVIRONMENT) -> list[tuple[str, str]]:
-    """The checkpoints below `root`, a prefix in a bucket, but those `wanted`: of trials that were stopped as they wrote, or
-    asked by a driver that died before its journal was stored."""
-    found = set()
+    """Return the checkpoints below `root`, a prefix in a bucket, that are not `wanted`: those of trials that were stopped
+    while they uploaded, or suggested by a driver that died before it uploaded its journal."""
+    stored = set()
     for info in retried(lambda: list(open_store(root, s3).list())):
         trial, _, inner = info.key.partition("/")
         name = "/".join(inner.split("/")[:2])
         if name in (BEST, LAST):
-            found.add((f"{root}/{trial}", name))
-    return sorted(found.difference(wanted))
+            stored.add((f"{root}/{trial}", name))
+    return sorted(stored.difference(wanted))

@@ -1,5 +1,5 @@
-"""CMA-ES without running code from a study: Optuna keeps the optimizer in the study as a pickle, which a sweep from a bucket
-may have from anybody."""
+"""CMA-ES that runs no code from a study: Optuna stores the optimizer in the study as a pickle, and a sweep in a bucket may
+come from anybody."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _OPTIMIZERS = {("cmaes._cma", "CMA"), ("cmaes._sepcma", "SepCMA"), ("cmaes._cmaw
 
 
 class CmaEs(optuna.samplers.CmaEsSampler):
-    """Optuna's, which takes nothing out of a study but arrays, random states and its optimizers."""
+    """Optuna's sampler, which unpickles nothing but arrays, random states and its optimizers."""
 
     def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
         for trial in reversed(completed_trials):
-            mine = {k: v for k, v in trial.system_attrs.items() if k.startswith(self._attr_key_optimizer)}
-            if mine:
-                return restored(self._concat_optimizer_attrs(mine), trial.number)
+            parts = {k: v for k, v in trial.system_attrs.items() if k.startswith(self._attr_key_optimizer)}
+            if parts:
+                return restored(self._concat_optimizer_attrs(parts), trial.number)
         return None
 
 
 def restored(text: str, trial: int) -> Any:
-    """The optimizer that a study holds as the hexadecimal `text` of a pickle.
+    """Return the optimizer that a study holds as the hexadecimal `text` of a pickle.
 
     Raises:
-        RunError: there is anything else in it.
+        RunError: it contains anything else.
     """
     try:
         return _Reader(io.BytesIO(bytes.fromhex(text))).load()
-    except Exception as exc:  # unpickling what is wrong raises nearly anything
+    except Exception as exc:  # unpickling a damaged file raises nearly anything
         raise RunError(
-            f"study.log: the optimizer of trial {trial} is not one that CMA-ES made ({exc}); nothing of it was run.\n"
-            "  Start over with --new, or with another search.sampler; who wrote this study?"
+            f"study.log: the optimizer of trial {trial} is not one of CMA-ES ({exc}); it was not run.\n"
+            "  Start over with --new, or with another search.sampler. Check who wrote this study."
         ) from exc
 
 

@@ -1,8 +1,7 @@
-"""Running a sweep's trials: by Ray Tune on a cluster, or one after the other in this process."""
+"""The execution of a sweep's trials: by Ray Tune on a cluster, or one after the other in this process."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -16,8 +15,11 @@ from typing import Any, Protocol
 from raytl.errors import first_line
 from raytl.search.distributed_trial import DistributedTrial
 from raytl.search.plan import TrialShape
-from raytl.search.trial import SweepJob, Task
-from raytl.search.worker import Result, TrialRun
+from raytl.search.protocol import Suggestion, TrialResult
+from raytl.search.sweep_state import SweepState
+from raytl.search.trial import trial_job
+from raytl.search.worker import TrialRun
+from raytl.training.job import TrainJob
 
 _TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -27,18 +29,18 @@ _TUNE = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
-"""Tune writes no tables, no logs and no state of its own: Optuna's storage and the trials' folders are the truth."""
-TOLD = "told"
-"""The key of a Tune result that holds the trial's own result, as JSON: Tune flattens and adds to what it is given."""
+"""Tune writes no tables, logs or state of its own: Optuna's storage and the trials' folders are the only state."""
+SUGGESTION, RESULT = "suggestion", "result"
+"""The one key in a Tune trial's configuration and in its results: Tune wants dicts, and adds to them."""
 _NO_CPU = {"node:__internal_head__": 0.001}
-"""What the process of a trial of several workers holds: a place on the head node, and nothing that its workers need."""
+"""Resources of the process of a distributed trial: it runs on the head node, and takes nothing that its workers need."""
 
 
 @dataclass(frozen=True)
 class TrialExecutor:
-    """Where trials run: `cluster` none = in this process; else `limit` at a time, each as large as `shape`.
+    """Where trials run: in this process (`cluster` none), or `limit` at a time on a cluster, each as large as `shape`.
 
-    A trial whose process is lost is started again `max_failures` times.
+    A trial whose process is lost is restarted `max_failures` times.
     """
 
     cluster: str
@@ -46,142 +48,157 @@ class TrialExecutor:
     limit: int
     max_failures: int = 3
 
+    @property
+    def is_distributed(self) -> bool:
+        """True if a trial has several workers."""
+        return self.shape.workers > 1
 
-class Run(Protocol):
-    """A trial that is under way."""
+    def resources(self) -> dict[str, float]:
+        """Return what the process of a trial reserves, by Ray's names."""
+        if self.is_distributed:
+            return dict(_NO_CPU)
+        gpus = {"GPU": self.shape.gpus} if self.shape.gpus else {}
+        return {"CPU": self.shape.cpus, **gpus}
 
-    def step(self) -> Result:
-        """Train an epoch; the last result has `done`."""
+
+class Trial(Protocol):
+    """A trial that is open."""
+
+    def step(self) -> TrialResult:
+        """Train an epoch and return its result."""
         ...
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Free its resources."""
         ...
 
 
-TrialFactory = Callable[[Task], Run]
-"""Makes a trial ready to step; called in the process that runs it."""
+TrialFactory = Callable[[Suggestion], Trial]
+"""Opens a trial; called in the process that runs it."""
 
 
-def trial_factory(sweep: SweepJob, shape: TrialShape) -> TrialFactory:
-    """What opens the trials of `sweep`."""
-    return _Opens(sweep, shape)
+def trial_factory(sweep: TrainJob, shape: TrialShape) -> TrialFactory:
+    """Return the factory of the trials of `sweep`."""
+    return _SweepTrials(sweep, shape)
 
 
-class _Opens:
-    """Sent to a process, which then finds the sweep's data on its node once, whatever number of trials it opens."""
+class _SweepTrials:
+    """Sent to a process, where it finds the sweep's data on the node once for all trials."""
 
-    def __init__(self, sweep: SweepJob, shape: TrialShape) -> None:
+    def __init__(self, sweep: TrainJob, shape: TrialShape) -> None:
         self._sweep, self._shape = sweep, shape
-        self._here: SweepJob | None = None
+        self._is_local = False
 
-    def __call__(self, task: Task) -> Run:
-        if self._shape.workers > 1:  # its workers find the data where they are
-            return DistributedTrial(self._sweep, task, self._shape)
-        self._here = self._here or self._sweep.on_this_node()
-        return TrialRun(self._here, task)
+    def __call__(self, suggestion: Suggestion) -> Trial:
+        if self._shape.workers > 1:  # its workers find the data on their nodes
+            return DistributedTrial(trial_job(self._sweep, suggestion), self._shape)
+        if not self._is_local:
+            self._sweep, self._is_local = self._sweep.on_this_node(), True
+        return TrialRun(trial_job(self._sweep, suggestion))
 
 
-def run_here(ask: Callable[[], Task | None], take: Callable[[Task, Result], bool], opens: TrialFactory) -> None:
-    """One trial after the other. `take` hears each result and returns True to stop that trial."""
-    while (task := ask()) is not None:
-        run = opens(task)
+def run_here(sweep_state: SweepState, factory: TrialFactory) -> None:
+    """Run the trials of `sweep_state` in this process, one after the other."""
+    while (suggestion := sweep_state.ask()) is not None:
+        trial = factory(suggestion)
         try:
-            result = run.step()
-            while not take(task, result) and not result["done"]:
-                result = run.step()
+            while not sweep_state.advance(suggestion.number, trial.step()):
+                pass
         finally:
-            run.close()
+            trial.close()
 
 
-def run_tasks(
-    tasks: Sequence[Task], opens: TrialFactory, executor: TrialExecutor
-) -> Iterator[tuple[Task, list[Result]]]:
-    """Every task trained to its end, `limit` at a time on a pool of processes that are used again; results as they end."""
+def run_replicates(
+    suggestions: Sequence[Suggestion], factory: TrialFactory, executor: TrialExecutor
+) -> Iterator[tuple[Suggestion, list[TrialResult]]]:
+    """Train each suggestion to its end, and yield its results when it ends.
+
+    On a cluster, `limit` run at a time in a pool of processes that are reused.
+    """
     if executor.cluster == "none":
-        for task in tasks:
-            yield task, _whole(opens(task))
+        for suggestion in suggestions:
+            yield suggestion, _all_results(factory(suggestion))
         return
     import ray
 
-    alone = executor.shape.workers == 1
-    cpus = executor.shape.cpus if alone else 0
-    remote: Any = ray.remote(num_cpus=cpus, num_gpus=executor.shape.gpus if alone else 0)(_Runner)
-    waiting = list(tasks)
-    shared = ray.put(opens)
-    free: list[Any] = [remote.remote(shared) for _ in range(min(executor.limit, len(waiting)))]
-    busy: dict[Any, tuple[Any, Task]] = {}
+    resources = executor.resources()
+    options: dict[str, Any] = {"num_cpus": resources.get("CPU", 0), "num_gpus": resources.get("GPU", 0)}
+    remote: Any = ray.remote(**options)(_Runner)
+    waiting, stored = list(suggestions), ray.put(factory)
+    idle: list[Any] = [remote.remote(stored) for _ in range(min(executor.limit, len(waiting)))]
+    busy: dict[Any, tuple[Any, Suggestion]] = {}
     losses: Counter[str] = Counter()
     while waiting or busy:
-        while waiting and free:
-            actor, task = free.pop(), waiting.pop(0)
-            busy[actor.run.remote(task)] = (actor, task)
+        while waiting and idle:
+            actor, suggestion = idle.pop(), waiting.pop(0)
+            busy[actor.run.remote(suggestion)] = (actor, suggestion)
         (ready,), _ = ray.wait(list(busy), num_returns=1)
-        actor, task = busy.pop(ready)
+        actor, suggestion = busy.pop(ready)
         try:
             results = ray.get(ready)
-            free.append(actor)
+            idle.append(actor)
         except ray.exceptions.RayActorError as error:
-            free.append(remote.remote(shared))
-            losses[task.folder] += 1
-            if losses[task.folder] <= executor.max_failures:
-                waiting.insert(0, task)  # it goes on from its checkpoint
+            idle.append(remote.remote(stored))
+            losses[suggestion.folder] += 1
+            if losses[suggestion.folder] <= executor.max_failures:
+                waiting.insert(0, suggestion)  # it resumes from its checkpoint
                 continue
-            results = [{"failed": f"its process was lost: {first_line(error)}", "done": True}]
-        yield task, results
+            results = [TrialResult("failed", reason=f"its process was lost: {first_line(error)}")]
+        yield suggestion, results
 
 
 class _Runner:
-    """A process that trains one task after the other."""
+    """A process that trains one trial after the other."""
 
-    def __init__(self, opens: TrialFactory) -> None:
-        self._opens = opens
+    def __init__(self, factory: TrialFactory) -> None:
+        self._factory = factory
 
-    def run(self, task: Task) -> list[Result]:
-        """The results of all epochs of `task`."""
-        return _whole(self._opens(task))
+    def run(self, suggestion: Suggestion) -> list[TrialResult]:
+        """Return the results of all epochs of a trial."""
+        return _all_results(self._factory(suggestion))
 
 
-def _whole(run: Run) -> list[Result]:
-    results = [run.step()]
+def _all_results(trial: Trial) -> list[TrialResult]:
+    results: list[TrialResult] = []
     try:
-        while not results[-1]["done"]:
-            results.append(run.step())
+        while not results or not results[-1].is_last:
+            results.append(trial.step())
     finally:
-        run.close()
+        trial.close()
     return results
 
 
 def run_on_tune(
-    searcher: Any, scheduler: Any, over: Callable[[], bool], opens: TrialFactory, executor: TrialExecutor, scratch: Path
+    searcher: Any,
+    scheduler: Any,
+    is_over: Callable[[], bool],
+    factory: TrialFactory,
+    executor: TrialExecutor,
+    scratch: Path,
 ) -> None:
-    """Let Tune run what `searcher` asks until it has no more or `over()`; a stopped trial's process takes the next one."""
+    """Let Tune run the trials of `searcher` until it has no more or `is_over()`; processes of ended trials are reused."""
     for key, value in {**_TUNE, "TUNE_MAX_PENDING_TRIALS_PG": str(executor.limit)}.items():
         os.environ[key] = value
     from ray import tune
 
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong is told by the board
-    alone = executor.shape.workers == 1
-    bundle = {"CPU": executor.shape.cpus} if alone else dict(_NO_CPU)
-    if alone and executor.shape.gpus:
-        bundle["GPU"] = executor.shape.gpus
-    trainable = tune.with_parameters(_trial_actor(), opens=opens)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `SweepState` reports errors
+    trainable = tune.with_parameters(_trial_actor(), factory=factory)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         tune.Tuner(
-            tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
+            tune.with_resources(trainable, tune.PlacementGroupFactory([executor.resources()])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=-1,
-                reuse_actors=alone,
+                reuse_actors=not executor.is_distributed,
                 trial_dirname_creator=_name,
             ),
             run_config=tune.RunConfig(
                 name=f"tune-{int(time.time())}",
                 storage_path=str(scratch.resolve()),
                 verbose=0,
-                stop=_stopper(over),
+                stop=_stopper(is_over),
             ),
         ).fit()
     finally:
@@ -192,7 +209,7 @@ def _name(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _stopper(over: Callable[[], bool]) -> Any:
+def _stopper(is_over: Callable[[], bool]) -> Any:
     from ray import tune
 
     class Stop(tune.Stopper):
@@ -200,7 +217,7 @@ def _stopper(over: Callable[[], bool]) -> Any:
             return bool(result.get("done"))
 
         def stop_all(self) -> bool:
-            return over()
+            return is_over()
 
     return Stop()
 
@@ -209,33 +226,28 @@ def _trial_actor() -> type:
     from ray import tune
 
     class TrialActor(tune.Trainable):
-        """A process that runs one trial after the other; a trial costs its work, not Python's and torch's start."""
+        """A process that runs one trial after the other, so that only the first waits for Python and torch to start."""
 
-        def setup(self, config: dict[str, Any], opens: TrialFactory) -> None:  # type: ignore[override]
-            self._opens = opens
-            self._run = opens(task_of(config))
+        def setup(self, config: dict[str, Any], factory: TrialFactory) -> None:  # type: ignore[override]
+            self._factory = factory
+            self._trial = factory(config[SUGGESTION])
 
-        def step(self) -> Result:
-            result = self._run.step()
-            return {TOLD: json.dumps(result), "done": result["done"]}
+        def step(self) -> dict[str, Any]:
+            result = self._trial.step()
+            return {RESULT: result, "done": result.is_last}
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self._run.close()
-            self._run = self._opens(task_of(new_config))
+            self._trial.close()
+            self._trial = self._factory(new_config[SUGGESTION])
             return True
 
         def cleanup(self) -> None:
-            self._run.close()
+            self._trial.close()
 
         def save_checkpoint(self, checkpoint_dir: str) -> None:
-            """Nothing: the trial's own folder holds its checkpoints."""
+            """Do nothing: the trial's run holds its checkpoints."""
 
         def load_checkpoint(self, checkpoint: Any) -> None:
-            """Nothing: a trial that is opened goes on from its own folder."""
+            """Do nothing: a trial resumes from its run when it is opened."""
 
     return TrialActor
-
-
-def task_of(config: dict[str, Any]) -> Task:
-    """The task in the configuration that the searcher gave."""
-    return Task(config["number"], config["overrides"])

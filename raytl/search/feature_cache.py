@@ -1,7 +1,7 @@
-"""What a trial need not compute: the frozen part of its network, run once for V augmented views of each image.
+"""The feature cache: which activations the trials of a sweep share, and the batches made of them.
 
-Below the freeze boundary, every epoch of every trial computes the same. The activations that cross the boundary are kept
-for `search.views` views of each image and each strength; a view is computed when the first trial comes to it.
+Below the freeze boundary, every epoch of every trial computes the same. The activations that cross the boundary are
+stored for `search.views` views of each image at each augmentation strength, computed when the first trial needs them.
 """
 
 from __future__ import annotations
@@ -27,85 +27,80 @@ from raytl.data.manifest import Sample
 from raytl.data.stream import AHEAD, prefetch
 from raytl.data.targets import encode_targets
 from raytl.data.transforms import center_crop
-from raytl.events import Message, OnEvent, Work
+from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
 from raytl.models.prefix import NotTraceable, SplitModel, between, cut, suffix_backbone
 from raytl.search.feature_rows import Rows, ensure, peek
-from raytl.search.trial import SweepJob
 from raytl.training.agree import total
-from raytl.training.worker import Job, Share, Shared
+from raytl.training.job import TrainJob
+from raytl.training.worker import CachedFeatures, LoadedRun
 from raytl.world import World
 
 _FORMAT = 1
 _BUILD_BATCH = 32
 _READ_BYTES_PER_S = 5e8
-"""What a gather of rows from the page cache gives at least, measured (experiments/LOG.md)."""
+"""The least rate of gathering rows from the page cache, measured (experiments/LOG.md)."""
 
 
-def sharing(sweep: SweepJob, job: Job, world: World, emit: OnEvent) -> Share | None:
-    """What finds the shared part for a trial of `sweep` on rank `world.rank`, the same on all; None where nothing is to be
-    shared, or pixels are mixed and so nothing stays the same."""
-    if not sweep.share:
+def cached_features(run: LoadedRun) -> CachedFeatures | None:
+    """Return the top of the network of `run` with cached inputs, the same on all ranks.
+
+    None if the job asks for pixels, nothing is frozen, pixels are mixed, the network cannot be split, or it does not pay.
+    """
+    backbone, depth, augment = run.backbone, run.depth, run.job.experiment.augment
+    if run.job.feature_seed is None or augment.mixup or augment.cutmix:
         return None
-    augment = job.experiment.augment
-    if augment.mixup or augment.cutmix:
+    if depth >= len(backbone.stages) or backbone.weights_digest == "none":
         return None
-
-    def share(backbone: Backbone, depth: int, precision: torch.dtype) -> Shared | None:
-        if depth >= len(backbone.stages) or backbone.weights_digest == "none":
-            return None
-        try:
-            made = cut(backbone, depth)
-        except NotTraceable as reason:
-            emit(Message(f"nothing is shared at depth {depth}: {reason}", "warning"))
-            return None
-        source = _Source(sweep, job, world, backbone, made, depth, precision, emit)
-        if total(world, [source.pays()], source.device, "whether sharing pays")[0] < world.size:
-            return None
-        return Shared(suffix_backbone(backbone, made), source.train(), source.val(), f"frozen below {depth}")
-
-    return share
+    emit = run.emit if run.world.is_main else ignore
+    try:
+        split = cut(backbone, depth)
+    except NotTraceable as reason:
+        emit(Message(f"features at depth {depth} are not cached: {reason}", "warning"))
+        return None
+    source = _Source(run.job, run.world, backbone, split, depth, run.precision, run.job.feature_seed, emit)
+    if total(run.world, [source.pays()], run.device, "whether the feature cache pays")[0] < run.world.size:
+        return None
+    return CachedFeatures(suffix_backbone(backbone, split), source.train(), source.val(), f"frozen below {depth}")
 
 
 @dataclass
 class _Source:
-    """Rows of one cut for one experiment."""
+    """The rows of one split of the network, for one experiment; `seed` is that of the augmented views."""
 
-    sweep: SweepJob
-    job: Job
+    job: TrainJob
     world: World
     backbone: Backbone
-    made: SplitModel
+    split: SplitModel
     depth: int
     precision: torch.dtype
+    seed: int
     emit: OnEvent
 
     def pays(self) -> bool:
-        """True when reading a row is cheaper than computing it; measured on one batch."""
+        """Return True if reading a row is faster than computing it, measured on one batch, and the rows fit the cache."""
         images = np.zeros((_BUILD_BATCH, *[self.backbone.preprocess.image_px] * 2, 3), dtype=np.uint8)
         self._rows(images[:2])
         started = time.perf_counter()
         rows = self._rows(images)
-        computing = (time.perf_counter() - started) / len(rows)
-        reading = rows.shape[1] * rows.element_size() / _READ_BYTES_PER_S
-        limit = self.job.experiment.data.cache_limit_gb * 1e9
-        return reading < computing and len(self.job.train) * rows.shape[1] * rows.element_size() < limit / 2
+        compute_s = (time.perf_counter() - started) / len(rows)
+        row_bytes = rows.shape[1] * rows.element_size()
+        return row_bytes / _READ_BYTES_PER_S < compute_s and len(self.job.train) * row_bytes < self._limit_bytes / 2
 
     def train(self) -> FeatureBatches:
-        """The training batches, a view of every image for each epoch."""
+        """Return the training batches: one view of every image in each epoch."""
         experiment = self.job.experiment
-        images = open_images(self.job.train, self.backbone.preprocess, experiment.data, s3=self.sweep.s3)
+        images = open_images(self.job.train, self.backbone.preprocess, experiment.data, s3=self.job.s3)
         augment = TrainAugment(experiment.augment, self.backbone.preprocess)
-        seed = self.sweep.experiment.train.seed
 
         def view(number: int) -> Rows:
             def pixels(i: int) -> Pixels:
-                return augment.view(images[i], sample_rng(seed, number, i))
+                return augment.view(images[i], sample_rng(self.seed, number, i))
 
-            told = {"augment": experiment.augment.model_dump(), "view": number, "seed": seed}
+            key = {"augment": experiment.augment.model_dump(), "view": number, "seed": self.seed}
             batches = _Batches(images, pixels, _BUILD_BATCH, f"activations, view {number + 1}")
-            return self._ensure(self.job.train, told, batches)
+            return self._ensure(self.job.train, key, batches)
 
         targets = encode_targets(self.job.train, self.job.classes)
         weights = (
@@ -114,30 +109,33 @@ class _Source:
         return FeatureBatches(view, targets, experiment.search.views, experiment.train, weights, self.world)
 
     def val(self) -> EvalFeatures:
-        """The validation batches, cut as from pixels, so that the logits are the same."""
-        images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data, s3=self.sweep.s3)
-        side, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
-        batches = _Batches(images, _centred(images, side), batch, "val")
+        """Return the validation batches, of the same images as batches of pixels, so that the logits are the same."""
+        images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data, s3=self.job.s3)
+        image_px, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
+        batches = _Batches(images, lambda i: center_crop(images[i], image_px), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)
         return EvalFeatures(rows, encode_targets(self.job.val, self.job.classes), batch, self.world)
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies."""
+        """The device of the network."""
         return next(self.backbone.module.parameters()).device
 
+    @property
+    def _limit_bytes(self) -> float:
+        return self.job.experiment.data.cache_limit_gb * 1e9
+
     def _ensure(self, samples: Sequence[Sample], view: dict[str, object], batches: _Batches) -> Rows:
-        """The rows of `samples` as `view` says: those on disk, or made of a deeper cut's where such are there, or of pixels."""
+        """Return the rows of a `view` of `samples`: read from disk, computed from the rows of a deeper split, or from pixels."""
 
         def fill() -> Iterator[Tensor]:
             deeper = self._deeper(samples, view)
             return self._from_pixels(batches) if deeper is None else self._from_rows(batches, *deeper)
 
-        limit = self.job.experiment.data.cache_limit_gb * 1e9
-        return ensure(self._key(samples, view, self.depth), len(batches.images), fill, limit)
+        return ensure(self._key(samples, view, self.depth), len(batches.images), fill, self._limit_bytes)
 
     def _deeper(self, samples: Sequence[Sample], view: dict[str, object]) -> tuple[Rows, nn.Module] | None:
-        """The rows of the nearest deeper cut that is on disk, and what makes ours of them."""
+        """Return the rows of the nearest deeper split on disk, and the module that computes this split's rows from them."""
         for deeper in range(self.depth + 1, len(self.backbone.stages)):
             if (rows := peek(self._key(samples, view, deeper))) is not None:
                 return rows, between(self.backbone, deeper, self.depth)
@@ -161,14 +159,14 @@ class _Source:
         images = torch.from_numpy(stack).permute(0, 3, 1, 2)
         inputs = to_input(images, self.backbone.preprocess, self.device, self.backbone.convolutional)
         with self._autocast():
-            rows: Tensor = self.made.prefix(inputs)
+            rows: Tensor = self.split.prefix(inputs)
         return rows
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
     def _key(self, samples: Sequence[Sample], view: dict[str, object], depth: int) -> str:
-        """The name of the set of the cut at `depth`: a digest of all that its rows depend on."""
+        """Return the name of the rows of the split at `depth`: a digest of everything that they depend on."""
         content = hashlib.sha256("".join(sample.digest for sample in samples).encode()).hexdigest()
         parts = {
             "format": _FORMAT,
@@ -186,7 +184,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Batches:
-    """How rows are made: of the `pixels` of each of the `images`, `size` at a time."""
+    """The images that rows are computed from, `size` at a time; `pixels` returns the augmented image of an index."""
 
     images: Images
     pixels: Callable[[int], Pixels]
@@ -194,18 +192,18 @@ class _Batches:
     name: str
 
     def ids(self) -> Iterator[range]:
-        """The images of each batch."""
+        """Yield the indices of each batch."""
         count = len(self.images)
         for start in range(0, count, self.size):
             yield range(start, min(start + self.size, count))
 
     def work(self, ids: range) -> Work:
-        """How far it is after the batch `ids`."""
+        """Return the progress after the batch `ids`."""
         return Work(self.name, ids.stop, len(self.images))
 
 
 class FeatureBatches:
-    """Training batches of rows in place of pixels, in the order that pixels would come in; view `epoch % views`."""
+    """Training batches of rows instead of pixels, in the same order; epochs use view `epoch % views`."""
 
     def __init__(
         self,
@@ -223,7 +221,7 @@ class FeatureBatches:
         self._open: dict[int, Rows] = {}
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
-        """The rank's batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
+        """Yield the rank's batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
         number = epoch % self._views
         if number not in self._open:
             self._open[number] = self._view(number)
@@ -235,12 +233,12 @@ class FeatureBatches:
             yield _batch(rows, self._targets, ids), len(whole)
 
     def close(self) -> None:
-        """Lets go of the rows."""
+        """Release the rows."""
         self._open.clear()
 
 
 class EvalFeatures:
-    """Validation batches of rows in place of pixels."""
+    """Validation batches of rows instead of pixels."""
 
     def __init__(self, rows: Rows, targets: NDArray[np.int64], batch: int, world: World) -> None:
         self._rows, self._targets = rows, targets
@@ -256,7 +254,3 @@ class EvalFeatures:
 
 def _batch(rows: Rows, targets: NDArray[np.int64], ids: NDArray[np.int64]) -> Batch:
     return Batch(rows.take(ids), torch.from_numpy(targets[ids]), torch.from_numpy(ids.copy()))
-
-
-def _centred(images: Images, side: int) -> Callable[[int], Pixels]:
-    return lambda i: center_crop(images[i], side)

@@ -1,11 +1,12 @@
-"""Activations of a frozen network on the node's disk, shared by all trials: computed once, mapped into memory, bounded.
+"""The feature cache on the node's disk: activations of a frozen network, computed once for all trials, memory-mapped and
+bounded.
 
-    <cache>/features/<key>/rows.bin     the rows, in the type that the network computed
-                           card.json    their shape and type; written last, so that a set that has it is whole
-    <cache>/features/<key>.lock         held shared while in use or built, alone while it is evicted
-    <cache>/features/<key>.build        held alone while it is built
+    <cache>/features/<key>/rows.bin     the rows, in the network's data type
+                           card.json    their shape and type; written last, so a set that has it is complete
+    <cache>/features/<key>.lock         locked shared while in use or built, exclusively while it is evicted
+    <cache>/features/<key>.build        locked exclusively while it is built
 
-Locks are flocks: the kernel takes them back when their holder dies, and the next one who wants the set builds it.
+Locks are flocks: the kernel releases them when their holder dies, and the next process that needs the set builds it.
 """
 
 from __future__ import annotations
@@ -38,42 +39,42 @@ _TYPES = {"torch.float32": (torch.float32, np.float32), "torch.bfloat16": (torch
 
 @dataclass(frozen=True, slots=True)
 class _RowsCard:
-    """How many rows a set has, how wide they are, and their type."""
+    """The number of rows in a set, their width and their type."""
 
     count: Annotated[int, within(0, 10**10)]
     width: Annotated[int, within(1, 10**8)]
     type: Literal["torch.float32", "torch.bfloat16", "torch.float16"]
 
 
-ROWS_FORMAT = Format[_RowsCard](_RowsCard, "the card of cached features", "Delete its folder, and it is made again.")
+ROWS_FORMAT = Format[_RowsCard](_RowsCard, "the card of cached features", "Delete its folder; it is computed again.")
 
 Fill = Callable[[], Iterator[Tensor]]
-"""Makes the rows of a set, batch after batch, in order: each `(b, width)`."""
+"""Yields the rows of a set, batch after batch, in order: each `(b, width)`."""
 
 
 class Lock:
-    """A file that processes lock, shared or alone; let go of when this value, or its process, dies."""
+    """A lock file, shared or exclusive; released when this value, or its process, dies."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
-    def shared(self) -> None:
-        """Wait until nobody holds it alone."""
+    def acquire_shared(self) -> None:
+        """Wait until no process holds it exclusively."""
         fcntl.flock(self._fd, fcntl.LOCK_SH)
 
-    def shared_at_once(self) -> bool:
-        """True when nobody holds it alone."""
-        return self._at_once(fcntl.LOCK_SH)
+    def try_shared(self) -> bool:
+        """Lock without waiting; return False if another process holds it exclusively."""
+        return self._try(fcntl.LOCK_SH)
 
-    def alone(self) -> None:
-        """Wait until nobody else holds it."""
+    def acquire(self) -> None:
+        """Wait until no other process holds it."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
 
-    def alone_at_once(self) -> bool:
-        """True when nobody else holds it."""
-        return self._at_once(fcntl.LOCK_EX)
+    def try_exclusive(self) -> bool:
+        """Lock without waiting; return False if another process holds it."""
+        return self._try(fcntl.LOCK_EX)
 
-    def _at_once(self, kind: int) -> bool:
+    def _try(self, kind: int) -> bool:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
             return True
@@ -85,59 +86,59 @@ class Lock:
 
 @dataclass(frozen=True)
 class Rows:
-    """A set of rows, `(n, width)`, in memory-mapped storage; not evicted as long as this value lives."""
+    """A memory-mapped set of rows, `(n, width)`; not evicted while this value lives."""
 
     mapped: NDArray[Any]
-    kind: torch.dtype
+    dtype: torch.dtype
     lock: Lock
 
     def take(self, ids: NDArray[np.int64]) -> Tensor:
-        """The rows of `ids`, `(b, width)`, a copy."""
-        found = torch.from_numpy(self.mapped[ids])
-        return found.view(self.kind) if found.dtype != self.kind else found
+        """Return a copy of the rows of `ids`, `(b, width)`."""
+        rows = torch.from_numpy(self.mapped[ids])
+        return rows.view(self.dtype) if rows.dtype != self.dtype else rows
 
 
 def root() -> Path:
-    """Where the sets of this node lie."""
+    """Return the folder of this node's sets."""
     return cache_root() / "features"
 
 
 def ensure(key: str, count: int, fill: Fill, limit_bytes: float) -> Rows:
-    """The set called `key`, of `count` rows, built by `fill` where it is not there; by one process though many ask.
+    """Return the set `key` of `count` rows; if there is none, one process builds it with `fill`, and others wait.
 
     Raises:
         DiskError: the disk is full.
     """
     root().mkdir(parents=True, exist_ok=True)
     lock = Lock(root() / f"{key}.lock")
-    lock.shared()  # nobody evicts it from here on
-    while (found := _opened(key, lock)) is None:
-        building = Lock(root() / f"{key}.build")  # held by nobody who only uses the set: they may do so for hours
-        building.alone()
+    lock.acquire_shared()  # from here on it is not evicted
+    while (rows := _open(key, lock)) is None:
+        building = Lock(root() / f"{key}.build")  # a second lock, as users may hold the first one for hours
+        building.acquire()
         if not (root() / key / _CARD).exists():
             _build(key, count, fill, limit_bytes)
         del building
     os.utime(root() / key / _CARD)
-    return found
+    return rows
 
 
 def peek(key: str) -> Rows | None:
-    """The set called `key` where it is there and whole; nothing is built, and nobody is waited for."""
+    """Return the set `key` if it is complete; build nothing, and wait for nobody."""
     if not (root() / key / _CARD).exists():
         return None
     lock = Lock(root() / f"{key}.lock")
-    return _opened(key, lock) if lock.shared_at_once() else None
+    return _open(key, lock) if lock.try_shared() else None
 
 
-def _opened(key: str, lock: Lock) -> Rows | None:
+def _open(key: str, lock: Lock) -> Rows | None:
     folder = root() / key
     if not (folder / _CARD).exists():
         return None
     card = ROWS_FORMAT.load(folder / _CARD)
-    kind, stored = _TYPES[card.type]
+    dtype, stored = _TYPES[card.type]
     shape = (card.count, card.width)
     try:
-        return Rows(np.memmap(folder / _ROWS, dtype=stored, mode="r", shape=shape), kind, lock)
+        return Rows(np.memmap(folder / _ROWS, dtype=stored, mode="r", shape=shape), dtype, lock)
     except (OSError, ValueError, OverflowError) as error:
         raise RunError(f"{folder / _ROWS}: cannot be read as {shape} rows ({error}). {ROWS_FORMAT.advice}") from error
 
@@ -161,34 +162,34 @@ def _build(key: str, count: int, fill: Fill, limit_bytes: float) -> None:
 
 
 def _write(file: IO[bytes], count: int, fill: Fill, limit_bytes: float) -> dict[str, Any]:
-    written, width, kind = 0, 0, ""
+    written, width, dtype = 0, 0, ""
     for rows in fill():
-        if not kind:
-            width, kind = rows.shape[1], str(rows.dtype)
+        if not dtype:
+            width, dtype = rows.shape[1], str(rows.dtype)
             make_room(count * width * rows.element_size(), limit_bytes)
         plain = rows.detach().cpu().contiguous()
         file.write((plain.view(torch.uint16) if plain.dtype == torch.bfloat16 else plain).numpy().tobytes())
         written += len(rows)
     assert written == count, f"{written} rows of {count}"
-    return {"count": count, "width": width, "type": kind}
+    return {"count": count, "width": width, "type": dtype}
 
 
 def make_room(needed: float, limit_bytes: float) -> None:
-    """Drop the sets that were used longest ago, but none in use, until `needed` bytes more stay within the bound."""
+    """Evict the least recently used sets that are not in use, until `needed` more bytes are within the limit."""
     guard = Lock(root() / ".lock")
-    guard.alone()
+    guard.acquire()
     cards = sorted(root().glob(f"*/{_CARD}"), key=lambda card: card.stat().st_mtime)
     sizes = {card: (card.parent / _ROWS).stat().st_size for card in cards}
     total = sum(sizes.values()) + needed
     for card in cards:
         if total <= limit_bytes:
             return
-        if _evicted(card.parent):
+        if _evict(card.parent):
             total -= sizes[card]
 
 
-def _evicted(folder: Path) -> bool:
-    if not Lock(folder.with_name(f"{folder.name}.lock")).alone_at_once():
+def _evict(folder: Path) -> bool:
+    if not Lock(folder.with_name(f"{folder.name}.lock")).try_exclusive():
         return False
     shutil.rmtree(folder, ignore_errors=True)
     return True

@@ -1,6 +1,6 @@
-"""Synchronous successive halving (Jamieson & Talwalkar 2016): a cohort trains to a rung, and its best go on together.
+"""Synchronous successive halving (Jamieson & Talwalkar 2016): a cohort trains to a rung, and its best resume together.
 
-Arithmetic on what trials have told; the asynchronous kind is Optuna's own pruner.
+Arithmetic on the scores of trials; the asynchronous kind is Optuna's own pruner.
 """
 
 from __future__ import annotations
@@ -9,31 +9,31 @@ from collections.abc import Mapping, Sequence
 
 
 def rungs(grace: int, reduction: int, epochs: int) -> tuple[int, ...]:
-    """The epochs after which a trial waits for its cohort: grace, grace * reduction, ... below `epochs`."""
-    found = []
+    """Return the epochs after which a trial waits for its cohort: grace, grace * reduction, ... below `epochs`."""
+    ends = []
     epoch = grace
     while epoch < epochs:
-        found.append(epoch)
+        ends.append(epoch)
         epoch *= reduction
-    return tuple(found)
+    return tuple(ends)
 
 
-def cohorts(asked: Sequence[int], size: int, closed: bool) -> list[Sequence[int]]:
-    """The trials `asked` so far, in order, in cohorts of `size`; the last one only where it is full, or `closed`."""
-    found = [asked[start : start + size] for start in range(0, len(asked), size)]
-    return [cohort for cohort in found if closed or len(cohort) == size]
+def cohorts(suggested: Sequence[int], size: int, closed: bool) -> list[Sequence[int]]:
+    """Return the trials `suggested` so far, in order, in cohorts of `size`; the last one only if it is full, or `closed`."""
+    chunks = [suggested[start : start + size] for start in range(0, len(suggested), size)]
+    return [cohort for cohort in chunks if closed or len(cohort) == size]
 
 
 def verdict(
     cohort: Sequence[int], waiting: Mapping[int, float], running: Sequence[int] | Mapping[int, object], reduction: int
 ) -> tuple[list[int], list[int]]:
-    """(trials of `cohort` that go on, trials that are stopped); nobody while one of them still runs.
+    """Return the trials of `cohort` to promote and those to prune; none while one of them is still running.
 
-    `waiting` holds the score (higher is better) of each trial that stands at a rung. One in `reduction` goes on, at least
-    one; ties go to the earlier trial.
+    `waiting` holds the score (higher is better) of each trial that waits at a rung. One in `reduction` is promoted, at
+    least one; of equal ones, the earlier trial.
     """
     if any(number in running for number in cohort):
         return [], []
-    standing = sorted((number for number in cohort if number in waiting), key=lambda n: (-waiting[n], n))
-    most = max(1, len(standing) // reduction)
-    return sorted(standing[:most]), sorted(standing[most:])
+    best_first = sorted((number for number in cohort if number in waiting), key=lambda n: (-waiting[n], n))
+    count = max(1, len(best_first) // reduction)
+    return sorted(best_first[:count]), sorted(best_first[count:])

@@ -1,4 +1,4 @@
-"""The head solved once for a whole sweep: where trials start from, so that none of them pays for it again."""
+"""The linear probe that all trials of a sweep start from, solved once."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from raytl.models import probe
 from raytl.models.backbone import build
 from raytl.models.forward import pick_device
 from raytl.search.executor import TrialExecutor
-from raytl.search.trial import SweepJob
 from raytl.training.allocator import keep_freed_memory
 from raytl.training.head import solve_head
+from raytl.training.job import TrainJob
 
 
-def solved_head(job: SweepJob, folder: Path, executor: TrialExecutor, on_event: OnEvent) -> SweepJob:
-    """`job` with its head solved and saved under `folder`, on a machine of the cluster; a head that is there is kept."""
+def solved_head(job: TrainJob, folder: Path, executor: TrialExecutor, on_event: OnEvent) -> TrainJob:
+    """Return `job` with the location of its solved head; solve it on a node of the cluster, unless `folder` has it already."""
     target = folder / "head"
     if not (target / probe.CARD).exists():
-        on_event(Message("solving the head once for all trials"))
-        here = (
-            executor.cluster in ("none", "local") and not executor.shape.gpus
-        )  # with all its cores, and no process to start
-        solved = solve(job, on_event) if here else _on_cluster(job, executor)
+        on_event(Message("solving the linear probe, once for all trials"))
+        # in this process it has all cores, and no other process has to start
+        is_local = executor.cluster in ("none", "local") and not executor.shape.gpus
+        solved = solve(job, on_event) if is_local else _on_cluster(job, executor)
         probe.save(solved, target)
         on_event(
             Message(f"linear probe: {_scores(solved, job.experiment.search.metrics[0])}, in {solved.seconds:.1f} s")
@@ -33,8 +32,8 @@ def solved_head(job: SweepJob, folder: Path, executor: TrialExecutor, on_event: 
     return replace(job, probe=str(target.resolve()))
 
 
-def solve(job: SweepJob, on_event: OnEvent = ignore) -> probe.Probe:
-    """The head of `job`'s model, solved in this process."""
+def solve(job: TrainJob, on_event: OnEvent = ignore) -> probe.Probe:
+    """Solve the head of the model of `job` in this process."""
     job = job.on_this_node()
     experiment = job.experiment
     device = pick_device(experiment.compute.device)
@@ -47,12 +46,12 @@ def solve(job: SweepJob, on_event: OnEvent = ignore) -> probe.Probe:
 
 
 def _scores(solved: probe.Probe, metric: str) -> str:
-    found = solved.scores[solved.best.strength]
-    shown = dict.fromkeys((metric, "val/log_loss"))
-    return ", ".join(f"{name} {found[name]:.4f}" for name in shown if name in found)
+    scores = solved.scores[solved.best.strength]
+    names = dict.fromkeys((metric, "val/log_loss"))
+    return ", ".join(f"{name} {scores[name]:.4f}" for name in names if name in scores)
 
 
-def _on_cluster(job: SweepJob, executor: TrialExecutor) -> probe.Probe:
+def _on_cluster(job: TrainJob, executor: TrialExecutor) -> probe.Probe:
     import ray
 
     solver = ray.remote(num_cpus=executor.shape.cpus, num_gpus=executor.shape.gpus)(solve)

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: a table of all trials, its report, and its result as a value."""
+"""The output of a sweep: a table of all trials, the report, and the result as a value."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from raytl.sanitize import command, csv_cell
 from raytl.search.record import TrialRecord, best_first
 from raytl.search.report.page import Header, write_report
 from raytl.search.study import Study
-from raytl.search.summary import Finalist
+from raytl.search.summary import Finalist, SweepResult
 from raytl.search.winner import Winner
 from raytl.training.plan import Plan
 
 
 @dataclass(frozen=True)
 class Files:
-    """Where the report and the table are."""
+    """The paths of the report and the table."""
 
     report: str
     csv: str
@@ -31,7 +31,7 @@ class Files:
 def report_on(
     folder: Path, plan: Plan, experiment: Experiment, space: Space, study: Study, winner: Winner, seconds: float
 ) -> Files:
-    """Write `trials.csv`, the pictures and `report.html` into `folder`."""
+    """Write `trials.csv`, the charts and `report.html` into `folder`."""
     records = study.records()
     write_text(folder / "trials.csv", table(records, [dimension.key for dimension in space.dimensions]))
     header = Header(
@@ -49,49 +49,51 @@ def report_on(
 
 
 def table(records: Sequence[TrialRecord], keys: Sequence[str]) -> str:
-    """All trials as CSV, one a row; a cell is empty where a trial has no such value. `as_cell` says how to read text back."""
-    rest = ("value", "best_epoch", "epochs", "seconds", "trainable", "features", "source", "reason", "folder")
-    rows: list[list[Any]] = [["number", "state", *keys, *rest]]
+    """Return all trials as CSV, one per row; a cell is empty if the trial has no such value. Text is escaped
+    (`sanitize.as_cell`)."""
+    columns = ("value", "best_epoch", "epochs", "seconds", "trainable", "features", "source", "reason", "folder")
+    rows: list[list[Any]] = [["number", "state", *keys, *columns]]
     for record in records:
-        values = [record.overrides.get(key, "") for key in keys]
+        overrides = [record.overrides.get(key, "") for key in keys]
         score = "" if record.values is None else record.values[0]
-        rest_values = [getattr(record, name) for name in rest[1:]]
-        rows.append([record.number, record.state, *values, score, *rest_values])
-    return "".join(",".join(map(_written, row)) + "\n" for row in rows)
+        rest = [getattr(record, name) for name in columns[1:]]
+        rows.append([record.number, record.state, *overrides, score, *rest])
+    return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
 
 
-def _written(cell: Any) -> str:
+def _cell(cell: Any) -> str:
     return csv_cell(cell) if isinstance(cell, str) else "" if cell is None else str(cell)
 
 
 def result_of(
     folder: Path, experiment: Experiment, study: Study, winner: Winner, files: Files, seconds: float
-) -> dict[str, Any]:
-    """The fields of `SweepResult`, but for its status."""
+) -> SweepResult:
+    """Return the result of a finished sweep."""
     records = study.records()
     metric = experiment.search.metrics[0]
     best = best_first(records, metric)[0]
     assert best.values is not None
-    return {
-        "folder": str(folder),
-        "trials": dict(Counter(record.state for record in records)),
-        "best_number": best.number,
-        "best_value": best.values[0],
-        "metric": metric,
-        "overrides": dict(winner.record.overrides),
-        "winner_number": winner.record.number,
-        "reason": winner.ranking.reason,
-        "sweep_score": winner.rescored,
-        "replicates": [
-            Finalist(each.candidate.number, each.mean, each.low, each.high, list(each.candidate.sound))
+    return SweepResult(
+        folder=str(folder),
+        status="finished",
+        trials=dict(Counter(record.state for record in records)),
+        best_number=best.number,
+        best_value=best.values[0],
+        metric=metric,
+        overrides=dict(winner.record.overrides),
+        winner_number=winner.record.number,
+        reason=winner.ranking.reason,
+        sweep_score=winner.rescored,
+        replicates=[
+            Finalist(each.candidate.number, each.mean, each.low, each.high, list(each.candidate.finite_scores))
             for each in winner.ranking.order
         ],
-        "refit_score": winner.refit_score,
-        "soup": None if winner.soup is None else asdict(winner.soup),
-        "experiment_file": winner.experiment_file,
-        "run": winner.run,
-        "report": files.report,
-        "csv": files.csv,
-        "seconds": seconds,
-        "next": command("raytl", "evaluate", winner.run),
-    }
+        refit_score=winner.refit_score,
+        soup=None if winner.soup is None else asdict(winner.soup),
+        experiment_file=winner.experiment_file,
+        run=winner.run,
+        report=files.report,
+        csv=files.csv,
+        seconds=seconds,
+        next=command("raytl", "evaluate", winner.run),
+    )

@@ -1,4 +1,4 @@
-"""What a sweep would do, as a value: what `raytl tune --dry-run` prints, and what is refused when it is beyond its budget."""
+"""The plan of a sweep, as a value: `raytl tune --dry-run` prints it, and a plan over budget is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrialShape:
-    """What one trial holds: `workers`, each with `cpus` and `gpus` (which may be fractions)."""
+    """The resources of one trial: `workers`, each with `cpus` and `gpus` (which may be fractions)."""
 
     workers: int
     cpus: float
@@ -16,23 +16,23 @@ class TrialShape:
 
 @dataclass(frozen=True, slots=True)
 class DepthCost:
-    """What one trial costs at one unfreeze depth, measured by a few steps.
+    """The cost of one trial at one unfreeze depth, measured by a few steps.
 
-    `epoch_s` is an epoch of training and validation; `cache_bytes` what the shared prefix takes on disk for one
-    strength, 0 where it is not shared; `build_s` is what building that takes, once.
+    `epoch_s` is the time of an epoch with validation. `cached` is True if the features below the depth are cached:
+    `cache_bytes` is their size for one augmentation strength, `build_s` the time to compute them once.
     """
 
     depth: int
     trainable: int
     epoch_s: float
-    shared: bool
+    cached: bool
     cache_bytes: int
     build_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """A projection: `low` if pruning goes as it should, `high` if every trial runs to its end at the dearest depth."""
+    """A projection: `low` if pruning works well, `high` if every trial runs to its end at the most expensive depth."""
 
     low: float
     likely: float
@@ -41,9 +41,9 @@ class CostEstimate:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """The sweep before it starts. `arithmetic` shows how `concurrency` follows from the cluster and the trial's shape.
+    """A sweep before it starts. `arithmetic` shows how `concurrency` follows from the cluster and the trial's shape.
 
-    `space` is (key, bounds in words) for each dimension; `done` are trials that an earlier start told already.
+    `space` is (key, bounds in words) for each dimension; `done` is the number of trials that ended in earlier starts.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""What a sweep will cost, measured by a few steps at each depth and projected by arithmetic."""
+"""The plan of a sweep and its cost: measured by a few training steps at each depth, and projected by arithmetic."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
@@ -14,23 +15,80 @@ from torch import nn
 from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.models.backbone import Backbone, build
+from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
-from raytl.models.prefix import NotTraceable, cut, suffix_backbone
-from raytl.search.plan import CostEstimate, DepthCost
-from raytl.search.trial import SweepJob
+from raytl.models.prefix import NotTraceable, SplitModel, cut, suffix_backbone
+from raytl.search.inputs import SweepInputs, sweep_job
+from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
+from raytl.search.shape import Node, fitting, trial_shape
+from raytl.search.trial import epochs_of
 from raytl.training.allocator import keep_freed_memory
+from raytl.training.job import TrainJob
 
+_GB = 1e9
 _BATCH = 16
 _STEPS = 2
 _SLACK = 1.5
-"""Asynchronous halving lets some go on that a rung's full view would have stopped; measured as about this factor."""
+"""Asynchronous halving promotes some trials that a full rung would have stopped; this factor was measured."""
 _START_S = 2.0
 
 
+def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int) -> SweepPlan:
+    """Return the plan of the sweep on the nodes of `cluster`, `done` trials of which ended before."""
+    experiment, search = inputs.experiment, inputs.experiment.search
+    shape = trial_shape(experiment.compute, cluster)
+    fit = fitting(shape, cluster)
+    trials, epochs = max(search.trials, done) + add, epochs_of(experiment)
+    device = pick_device(experiment.compute.device)
+    depths = depths_of(inputs.space, inputs.base, inputs.stages)
+    costs = depth_costs(sweep_job(inputs), depths, device, pick_precision(experiment.train.precision, device))
+    wall = projected(costs, trials - done, fit.concurrency, search, epochs)
+    gpus = fit.concurrency * shape.workers * shape.gpus / 3600
+    cache_bytes = _cache_bytes(inputs.space, [cost.cache_bytes for cost in costs])
+    return SweepPlan(
+        name=experiment.name,
+        folder=str(inputs.folder),
+        images={split: sum(counts.values()) for split, counts in inputs.plan.counts.items()},
+        classes=len(inputs.plan.dataset.splits.classes),
+        space=tuple((dimension.key, dimension.text) for dimension in inputs.space.dimensions),
+        metrics=search.metrics,
+        sampler=search.sampler,
+        scheduler=search.scheduler,
+        trials=trials,
+        done=done,
+        max_epochs=epochs,
+        shape=shape,
+        cluster_cpus=sum(node.cpus for node in cluster),
+        cluster_gpus=sum(node.gpus for node in cluster),
+        concurrency=fit.concurrency,
+        arithmetic=fit.arithmetic,
+        depths=costs,
+        cache_bytes=cache_bytes,
+        wall_s=wall,
+        gpu_hours=CostEstimate(wall.low * gpus, wall.likely * gpus, wall.high * gpus),
+        warnings=(*inputs.plan.warnings, *_cache_warning(cache_bytes, experiment.data.cache_limit_gb)),
+    )
+
+
+def _cache_bytes(space: Space, by_depth: list[int]) -> int:
+    """Return the bytes of cached features if every depth is trained at every augmentation strength."""
+    strengths = next((len(d.choices) or 1 for d in space.dimensions if d.key == "augment.strength"), 1)
+    return strengths * sum(by_depth)
+
+
+def _cache_warning(cache_bytes: int, limit_gb: float) -> list[str]:
+    if cache_bytes <= limit_gb * _GB:
+        return []
+    return [
+        f"cached features may take {cache_bytes / _GB:.1f} GB; data.cache_limit_gb is {limit_gb:g}: the least recently "
+        "used are evicted"
+    ]
+
+
 def depth_costs(
-    job: SweepJob, depths: Sequence[int], device: torch.device, precision: torch.dtype
+    job: TrainJob, depths: Sequence[int], device: torch.device, precision: torch.dtype
 ) -> tuple[DepthCost, ...]:
-    """What a trial costs at each of `depths`, by steps on random images of the right size."""
+    """Return the cost of a trial at each of `depths`, measured by steps on random images of the right size."""
     if device.type == "cpu":
         keep_freed_memory()
     with torch.random.fork_rng(devices=[]):
@@ -45,32 +103,36 @@ def depth_costs(
 
 
 def _cost(
-    job: SweepJob, backbone: Backbone, depth: int, images: torch.Tensor, forward_s: float, precision: torch.dtype
+    job: TrainJob, backbone: Backbone, depth: int, images: torch.Tensor, forward_s: float, precision: torch.dtype
 ) -> DepthCost:
     apply_freeze(backbone, depth)
     sizes = list(backbone.sizes.values())
     trainable = sum(sizes[len(sizes) - 1 - depth :])
     network, inputs, cache_bytes, build_s, val_s = backbone.module, images, 0, 0.0, forward_s
-    if job.share and depth < len(backbone.stages):
-        try:
-            made = cut(backbone, depth)
-        except NotTraceable:
-            made = None
-        if made is not None:
-            with torch.no_grad(), _autocast(images.device, precision):
-                inputs = made.prefix(images)
-            network = suffix_backbone(backbone, made).module
-            views = job.experiment.search.views
-            cache_bytes = (views * len(job.train) + len(job.val)) * inputs.shape[1] * inputs.element_size()
-            build_s = (views * len(job.train) + len(job.val)) * forward_s
-            val_s = _forward(network, inputs, precision)
+    split = _split(backbone, depth) if job.feature_seed is not None else None
+    if split is not None:
+        with torch.no_grad(), _autocast(images.device, precision):
+            inputs = split.prefix(images)
+        network = suffix_backbone(backbone, split).module
+        rows = job.experiment.search.views * len(job.train) + len(job.val)
+        cache_bytes, build_s = rows * inputs.shape[1] * inputs.element_size(), rows * forward_s
+        val_s = _forward(network, inputs, precision)
     step_s = _step(network, inputs, len(job.classes), precision)
     epoch_s = step_s * len(job.train) + val_s * len(job.val)
     return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s)
 
 
+def _split(backbone: Backbone, depth: int) -> SplitModel | None:
+    """Return the network split at `depth`; None if nothing is frozen, or it cannot be split."""
+    if depth >= len(backbone.stages):
+        return None
+    with contextlib.suppress(NotTraceable):
+        return cut(backbone, depth)
+    return None
+
+
 def _step(network: nn.Module, inputs: torch.Tensor, classes: int, precision: torch.dtype) -> float:
-    """Seconds an image of forward and backward; the first step warms up."""
+    """Return the seconds of a forward and backward pass per image; the first step warms up."""
     network.train()
     targets = torch.randint(0, classes, (len(inputs),), device=inputs.device)
     times = []
@@ -87,7 +149,7 @@ def _step(network: nn.Module, inputs: torch.Tensor, classes: int, precision: tor
 
 @torch.no_grad()
 def _forward(network: nn.Module, inputs: torch.Tensor, precision: torch.dtype) -> float:
-    """Seconds an image of the forward pass."""
+    """Return the seconds of a forward pass per image."""
     network.eval()
     times = []
     for _ in range(_STEPS + 1):
@@ -103,7 +165,7 @@ def _autocast(device: torch.device, precision: torch.dtype) -> Any:
 
 
 def depths_of(space: Space, base: Mapping[str, Any], stages: int) -> tuple[int, ...]:
-    """The depths that trials may have."""
+    """Return the unfreeze depths that trials may have."""
     for dimension in space.dimensions:
         if dimension.key == "transfer.unfreeze":
             if dimension.kind == "choice":
@@ -114,38 +176,31 @@ def depths_of(space: Space, base: Mapping[str, Any], stages: int) -> tuple[int, 
 
 
 def expected_epochs(search: SearchConfig, epochs: int) -> float:
-    """Epochs of a trial on average when each rung lets one in `reduction` go on (Li et al. 2020, ASHA)."""
+    """Return the mean epochs of a trial if each rung promotes one in `reduction` (Li et al. 2020, ASHA)."""
     if search.scheduler == "none":
         return float(epochs)
-    total, rung, share = 0.0, 0, 1.0
-    following = search.grace_epochs
+    total, rung, fraction = 0.0, 0, 1.0
+    next_rung = search.grace_epochs
     while rung < epochs:
-        reached = min(following, epochs)
-        total += share * (reached - rung)
-        rung, share, following = reached, share / search.reduction, reached * search.reduction
+        end = min(next_rung, epochs)
+        total += fraction * (end - rung)
+        rung, fraction, next_rung = end, fraction / search.reduction, end * search.reduction
     return total
 
 
 def projected(
     costs: Sequence[DepthCost], trials: int, concurrency: int, search: SearchConfig, epochs: int
 ) -> CostEstimate:
-    """Seconds of wall time for `trials` trials, their replicates and the refit, `concurrency` at a time."""
+    """Return the wall seconds of `trials` trials, the replicates and the refit, `concurrency` at a time."""
     mean = statistics.fmean(cost.epoch_s for cost in costs)
-    least, most = min(cost.epoch_s for cost in costs), max(cost.epoch_s for cost in costs)
+    fastest, slowest = min(cost.epoch_s for cost in costs), max(cost.epoch_s for cost in costs)
     pruned = expected_epochs(search, epochs)
     likely = min(float(epochs), pruned * _SLACK)
-    again = search.replicates.top * (search.replicates.seeds - 1)
+    replicates = search.replicates.top * (search.replicates.seeds - 1)
     build = sum(cost.build_s for cost in costs) / concurrency
 
-    def wall(epoch_s: float, each: float) -> float:
-        runs = math.ceil(trials / concurrency) * (each * epoch_s + _START_S / 10)
-        return runs + math.ceil(again / concurrency) * epochs * epoch_s + epochs * mean + build + _START_S
+    def wall(epoch_s: float, trial_epochs: float) -> float:
+        runs = math.ceil(trials / concurrency) * (trial_epochs * epoch_s + _START_S / 10)
+        return runs + math.ceil(replicates / concurrency) * epochs * epoch_s + epochs * mean + build + _START_S
 
-    return CostEstimate(wall(min(mean, 2 * least), pruned), wall(mean, likely), wall(most, float(epochs)))
-
-
-def share_epochs(search: SearchConfig, epochs: int, trials: int, depths: int) -> int:
-    """Epochs that all trials of one depth together are expected to read; 0 where nothing is to be shared."""
-    return (
-        0 if search.feature_cache == "off" else max(1, round(expected_epochs(search, epochs) * trials / max(1, depths)))
-    )
+    return CostEstimate(wall(min(mean, 2 * fastest), pruned), wall(mean, likely), wall(slowest, float(epochs)))

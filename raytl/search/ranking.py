@@ -1,4 +1,4 @@
-"""Which of the best trials wins: by mean over seeds, and where the difference is within noise, the cheaper one."""
+"""The ranking of the best trials: by their mean over seeds; if the difference is within noise, the cheaper trial wins."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from raytl.errors import TrainingError
 
 CONFIDENCE = 0.95
 FLOOR = 0.001
-"""A difference of means that is smaller is none, whatever the seeds say."""
+"""A smaller difference of means counts as noise, whatever the seeds say."""
 CEILING = 0.02
-"""A difference of means that is larger is never given away: few seeds make intervals that contain nearly everything."""
+"""A larger difference of means never counts as noise: with few seeds, nearly every interval contains zero."""
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial with its score for each seed, its own first; NaN where a run failed. `depth` and `trainable` are its cost."""
+    """A trial with its score for each seed, its own first; NaN for a failed run. `depth` and `trainable` are its cost."""
 
     number: int
     overrides: dict[str, Any]
@@ -31,14 +31,14 @@ class Candidate:
     scores: tuple[float, ...]
 
     @property
-    def sound(self) -> tuple[float, ...]:
-        """The scores that are there."""
+    def finite_scores(self) -> tuple[float, ...]:
+        """The scores of runs that did not fail."""
         return tuple(score for score in self.scores if math.isfinite(score))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate's mean, and its interval, within what the metric can be (None with one score)."""
+    """A candidate's mean and its interval, within the range of the metric (None with one score)."""
 
     candidate: Candidate
     mean: float
@@ -48,7 +48,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Standings best mean first; the `winner`'s number, the best mean's, and why in one sentence."""
+    """Standings, best mean first; the numbers of the `winner` and of the best mean, and the reason in one sentence."""
 
     order: tuple[Standing, ...]
     winner: int
@@ -63,24 +63,24 @@ def rank(
     floor: float = FLOOR,
     ceiling: float = CEILING,
 ) -> Ranking:
-    """The ranking of `candidates`, which have the best mean unless a cheaper one is within noise of it.
+    """Rank `candidates`: the best mean wins, unless a cheaper one is within noise of it; of several, the cheapest.
 
     Within noise: the means differ by at most `floor`, or by at most `ceiling` and the t-interval of the difference
-    (paired by seed where two seeds or more are shared, else Welch's) contains zero. Of several, the cheapest wins.
-    Runs that failed are left out, and the reason tells of them.
+    (paired by seed with two or more common seeds, else Welch's) contains zero. Failed runs are excluded, and the reason
+    mentions them.
 
     Raises:
         TrainingError: no candidate has a score.
     """
     sign = -1.0 if lower_is_better else 1.0
-    most = math.inf if lower_is_better else 1.0  # losses and costs begin at 0; what is better higher is a share
+    upper = math.inf if lower_is_better else 1.0  # losses and costs have no upper bound; other metrics are at most 1
     standings = sorted(
-        (_standing(candidate, confidence, most) for candidate in candidates if candidate.sound),
+        (_standing(candidate, confidence, upper) for candidate in candidates if candidate.finite_scores),
         key=lambda standing: (-sign * standing.mean, *_cost(standing.candidate)),
     )
     if not standings:
         raise TrainingError(
-            f"ranking: none of the {len(candidates)} best trials has a finite score; expected one at least: see why their "
+            f"ranking: none of the {len(candidates)} best trials has a finite score; expected at least one; see why their "
             "runs failed"
         )
     best = standings[0]
@@ -97,17 +97,17 @@ def _cost(candidate: Candidate) -> tuple[int, int, int]:
     return candidate.trainable, candidate.depth, candidate.number
 
 
-def _standing(candidate: Candidate, confidence: float, most: float) -> Standing:
-    mean = statistics.fmean(candidate.sound)
-    half = _half(candidate.sound, confidence)
+def _standing(candidate: Candidate, confidence: float, upper: float) -> Standing:
+    mean = statistics.fmean(candidate.finite_scores)
+    half = _half(candidate.finite_scores, confidence)
     if half is None:
         return Standing(candidate, mean, None, None)
-    return Standing(candidate, mean, max(0.0, mean - half), min(most, mean + half))
+    return Standing(candidate, mean, max(0.0, mean - half), min(upper, mean + half))
 
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """The mean difference of two candidates, and half its t-interval (None where too few scores tell of noise)."""
+    """The mean difference of two candidates, and half its t-interval (None with too few scores)."""
 
     mean: float
     half: float | None
@@ -118,7 +118,10 @@ def _gap(one: Candidate, other: Candidate, confidence: float) -> _Gap:
     differences = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
     if len(differences) > 1:
         return _Gap(statistics.fmean(differences), _half(differences, confidence))
-    return _Gap(statistics.fmean(one.sound) - statistics.fmean(other.sound), _welch(one.sound, other.sound, confidence))
+    return _Gap(
+        statistics.fmean(one.finite_scores) - statistics.fmean(other.finite_scores),
+        _welch(one.finite_scores, other.finite_scores, confidence),
+    )
 
 
 def _within(gap: _Gap, floor: float, ceiling: float) -> bool:
@@ -127,17 +130,17 @@ def _within(gap: _Gap, floor: float, ceiling: float) -> bool:
 
 
 def _why(best: Standing, standings: Sequence[Standing]) -> str:
-    number, seeds = best.candidate.number, len(best.candidate.sound)
+    number, seeds = best.candidate.number, len(best.candidate.finite_scores)
     if len(standings) == 1:
         return f"trial {number} is the only one with a score ({best.mean:.4f} over {_count(seeds, 'seed')})"
     if seeds == 1:
-        return f"trial {number} has the best score ({best.mean:.4f}); one seed tells nothing of noise"
-    return f"trial {number} has the best mean ({best.mean:.4f} over {seeds} seeds), and none that is cheaper is within noise of it"
+        return f"trial {number} has the best score ({best.mean:.4f}); the noise of one seed is unknown"
+    return f"trial {number} has the best mean ({best.mean:.4f} over {seeds} seeds), and no cheaper one is within noise of it"
 
 
 def _why_cheaper(best: Standing, winner: Standing, gap: _Gap) -> str:
     one, other = best.candidate, winner.candidate
-    cost_estimate = "one seed" if gap.half is None else f"\u00b1 {gap.half:.4f}"
+    interval = "one seed" if gap.half is None else f"\u00b1 {gap.half:.4f}"
     saved = (
         f"trains {other.trainable:,} parameters instead of {one.trainable:,}"
         if other.trainable < one.trainable
@@ -145,20 +148,20 @@ def _why_cheaper(best: Standing, winner: Standing, gap: _Gap) -> str:
     )
     return (
         f"trial {one.number} has the best mean ({best.mean:.4f}), trial {other.number} ({winner.mean:.4f}) is within noise of "
-        f"it (they differ by {abs(gap.mean):.4f}, {cost_estimate}) and {saved}"
+        f"it (they differ by {abs(gap.mean):.4f}, {interval}) and {saved}"
     )
 
 
 def _failures(candidates: Sequence[Candidate]) -> list[str]:
-    """What is left out, in words."""
-    told = []
+    """Return a phrase for each candidate with failed runs."""
+    phrases = []
     for candidate in candidates:
-        failed = len(candidate.scores) - len(candidate.sound)
-        if not candidate.sound:
-            told.append(f"trial {candidate.number} is left out, as it has no score")
+        failed = len(candidate.scores) - len(candidate.finite_scores)
+        if not candidate.finite_scores:
+            phrases.append(f"trial {candidate.number} is excluded, as it has no score")
         elif failed:
-            told.append(f"{failed} of the {_count(len(candidate.scores), 'run')} of trial {candidate.number} failed")
-    return told
+            phrases.append(f"{failed} of the {_count(len(candidate.scores), 'run')} of trial {candidate.number} failed")
+    return phrases
 
 
 def _count(number: int, noun: str) -> str:
@@ -166,7 +169,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _welch(one: Sequence[float], other: Sequence[float], confidence: float) -> float | None:
-    """Half the t-interval of the difference of two means of scores that are not paired; None with fewer than two each."""
+    """Return half the t-interval of the difference of the means of unpaired scores; None with fewer than two each."""
     if len(one) < 2 or len(other) < 2:
         return None
     a, b = (statistics.variance(values) / len(values) for values in (one, other))
@@ -177,7 +180,7 @@ def _welch(one: Sequence[float], other: Sequence[float], confidence: float) -> f
 
 
 def _half(values: Sequence[float], confidence: float) -> float | None:
-    """Half the t-interval of the mean; None with fewer than two values."""
+    """Return half the t-interval of the mean; None with fewer than two values."""
     if len(values) < 2:
         return None
     quantile = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))

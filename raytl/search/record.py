@@ -1,4 +1,4 @@
-"""A trial as a value: what it was asked, how far it came and what it cost. Everything that is shown is read from these."""
+"""A trial as a value: its overrides, progress, scores and cost. All tables and reports are made from these."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from raytl.sanitize import redacted
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name
 
-State = Literal["running", "complete", "pruned", "failed"]
+EndState = Literal["complete", "pruned", "failed"]
+State = Literal["running"] | EndState
 
 LOWER_IS_BETTER = ("val/log_loss", "cost/")
 
 
 def lower_is_better(metric: str) -> bool:
-    """True for losses and costs."""
+    """Return True for losses and costs."""
     return metric.startswith(LOWER_IS_BETTER)
 
 
@@ -26,8 +27,8 @@ class TrialRecord:
     `number` is Optuna's. `overrides` are its values by dotted key. `values` is the best of each objective so far (None
     before the first epoch, and for failed trials), `best_epoch` (one-based) where the first objective was best.
     `curve` is the first objective after each epoch: (epoch, value). `seconds` of training, over its workers.
-    `source` is `recipe: ...`, `the experiment as it is`, or `sampler`; `reason` why it failed.
-    `features` tells what it shared: `none`, or the depth whose frozen prefix it read. `folder` holds its checkpoints.
+    `source` is `recipe: ...`, `the experiment as it is`, or `sampler`; `reason` says why it failed.
+    `features` describes the cached features that it used, or is `none`. `folder` holds its checkpoints.
     """
 
     number: int
@@ -45,18 +46,18 @@ class TrialRecord:
     metrics: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Star the secrets in the reason, which is another library's words."""
+        """Redact secrets in the reason, which another library worded."""
         object.__setattr__(self, "reason", redacted(self.reason))
 
     @property
     def epochs(self) -> int:
-        """Epochs that were trained."""
+        """Number of epochs that were trained."""
         return self.curve[-1][0] if self.curve else 0
 
 
 @dataclass(frozen=True, slots=True)
 class TrialAttributes:
-    """What a study says of a trial besides its values for Optuna; see `TrialRecord`."""
+    """The attributes of a trial in the study, besides its values for Optuna; see `TrialRecord`."""
 
     overrides: dict[Name, int | float | str | bool | list[Any] | dict[str, Any] | None]
     best: tuple[float, ...] | None = None
@@ -75,13 +76,14 @@ ATTRIBUTES_FORMAT = Format[TrialAttributes](
 
 
 def best_first(records: list[TrialRecord], metric: str) -> list[TrialRecord]:
-    """Trials that have a value, best first; ties go to the smaller number of learning parameters, then the earlier."""
+    """Return the trials that have a value, best first; of equal ones, first that with fewer trainable parameters, then the
+    earlier."""
     sign = 1.0 if lower_is_better(metric) else -1.0
     scored = [r for r in records if r.values is not None and r.state in ("complete", "pruned", "running")]
     return sorted(scored, key=lambda r: (sign * (r.values or (0.0,))[0], r.trainable, r.number))
 
 
 def finalists(records: list[TrialRecord], metric: str) -> list[TrialRecord]:
-    """Trials that ended with a value, best first: those that went to their end, then those that were stopped."""
+    """Return the trials that ended with a value, best first: complete ones, then pruned ones."""
     ended = [record for record in best_first(records, metric) if record.state != "running"]
     return sorted(ended, key=lambda record: record.state != "complete")

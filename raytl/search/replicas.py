@@ -1,21 +1,21 @@
-"""The best trials run again with other seeds: the same loop, no scheduler, a journal of what was told."""
+"""Replicates: the best trials trained again with other seeds, without a scheduler, and a journal of their scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from raytl.run import journal
-from raytl.search.trial import Task
+from raytl.search.protocol import Suggestion, TrialResult
 from raytl.stored import Format
 from raytl.stored.bounds import Count, within
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """How a task ended: its score, or the reason why it has none."""
+    """The end of a replicate: its score, or the reason why it has none."""
 
     number: Count
     seed: int | None
@@ -31,37 +31,23 @@ REPLICA_FORMAT = Format[Replica](
 
 @dataclass
 class Replicas:
-    """Tasks that are asked once each, and their scores; `(number, seed)` names one. Nothing in the journal is run again."""
+    """Replicates and the journal of those that ended, by `(number, seed)`; `remaining` are those to train."""
 
-    tasks: Sequence[Task]
+    suggestions: Sequence[Suggestion]
     path: Path
-    metric: str
-    _open: list[Task] = field(default_factory=list)
+    remaining: list[Suggestion] = field(init=False)
 
     def __post_init__(self) -> None:
-        told = set(self.scores())
-        self._open = [task for task in self.tasks if (task.number, task.seed) not in told]
+        ended = set(self.scores())
+        self.remaining = [each for each in self.suggestions if (each.number, each.seed) not in ended]
 
-    @property
-    def left(self) -> int:
-        """Tasks that were not asked yet."""
-        return len(self._open)
-
-    def ask(self) -> Task | None:
-        """The next task; None when all were asked."""
-        return self._open.pop(0) if self._open else None
-
-    def tell(self, task: Task, best: float | None, result: Mapping[str, Any]) -> None:
-        """Note that `task` ended with the score `best` (None: it failed)."""
-        record = {"number": task.number, "seed": task.seed, "score": best, "reason": result.get("failed", "")}
-        journal.append(self.path, record | {"seconds": result.get("seconds", 0.0)})
+    def tell(self, suggestion: Suggestion, best: float | None, result: TrialResult) -> None:
+        """Record that a replicate ended with the score `best` (None: it failed)."""
+        record = {"number": suggestion.number, "seed": suggestion.seed, "score": best}
+        journal.append(self.path, record | {"reason": result.reason, "seconds": result.seconds})
 
     def scores(self) -> dict[tuple[int, int | None], float | None]:
-        """The score of each task that ended, None where it failed."""
-        wanted = {(task.number, task.seed) for task in self.tasks}
+        """Return the score of each replicate that ended, None for a failed one."""
+        wanted = {(each.number, each.seed) for each in self.suggestions}
         records = {(each.number, each.seed): each.score for each in journal.read(self.path, REPLICA_FORMAT)}
         return {key: score for key, score in records.items() if key in wanted}
-
-    def seconds(self) -> float:
-        """What they took in training, together."""
-        return sum(record.seconds for record in journal.read(self.path, REPLICA_FORMAT))

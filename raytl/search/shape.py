@@ -1,4 +1,4 @@
-"""How many trials run side by side: arithmetic on the cluster's nodes and the trial's shape, told in one sentence."""
+"""The number of concurrent trials: arithmetic on the cluster's nodes and the trial's shape, explained in one sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raytl.search.plan import TrialShape
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What one machine of the cluster has."""
+    """The resources of one node of the cluster."""
 
     cpus: float
     gpus: float
@@ -21,40 +21,40 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """`concurrency` trials at a time, and the arithmetic of it in words."""
+    """The number of trials that run at a time, and its arithmetic in words."""
 
     concurrency: int
     arithmetic: str
 
 
 def trial_shape(compute: ComputeConfig, nodes: Sequence[Node]) -> TrialShape:
-    """What one trial holds: a GPU for each worker where there are some, and its share of the CPUs; else one CPU each."""
+    """Return the resources of one trial: for each worker a GPU and its part of the CPUs, or without GPUs one CPU."""
     if not isinstance(compute.workers, int):
-        raise ConfigError("compute.workers: the trials of a search are of one shape; give one number")
+        raise ConfigError("compute.workers: all trials of a search have the same shape; expected one number")
     gpus, cpus = sum(node.gpus for node in nodes), sum(node.cpus for node in nodes)
-    wanted = 0.0 if compute.device == "cpu" or not gpus else 1.0
-    if wanted and compute.trial_gpus != "auto":
-        wanted = compute.trial_gpus
-    share = math.floor(cpus / gpus * wanted) if wanted else 1
-    each = max(1.0, float(share)) if compute.cpus_per_worker == "auto" else compute.cpus_per_worker
-    return TrialShape(compute.workers, each, wanted)
+    worker_gpus = 0.0 if compute.device == "cpu" or not gpus else 1.0
+    if worker_gpus and compute.trial_gpus != "auto":
+        worker_gpus = compute.trial_gpus
+    auto_cpus = max(1.0, float(math.floor(cpus / gpus * worker_gpus))) if worker_gpus else 1.0
+    worker_cpus = auto_cpus if compute.cpus_per_worker == "auto" else compute.cpus_per_worker
+    return TrialShape(compute.workers, worker_cpus, worker_gpus)
 
 
 def fitting(shape: TrialShape, nodes: Sequence[Node]) -> Fit:
-    """How many such trials fit the cluster at once.
+    """Return how many trials of `shape` the nodes can run at once.
 
     Raises:
-        ConfigError: not even one does; with the arithmetic.
+        ConfigError: not even one fits; the text has the arithmetic.
     """
     slots = [_slots(shape, node) for node in nodes]
     count = sum(slots) // shape.workers
     worker = f"{shape.cpus:g} CPU" + (f" + {shape.gpus:g} GPU" if shape.gpus else "")
-    have = _total(nodes)
-    text = f"{have} hold {sum(slots)} workers of {worker}; {shape.workers} a trial: {count} at a time"
+    cluster = _total(nodes)
+    text = f"{cluster} hold {sum(slots)} workers of {worker}; {shape.workers} per trial: {count} at a time"
     if count:
         return Fit(count, text)
     raise ConfigError(
-        f"compute: no trial fits. A trial needs {shape.workers} worker(s) of {worker} each; {have} hold {sum(slots)}.\n"
+        f"compute: no trial fits. A trial needs {shape.workers} worker(s) of {worker} each; {cluster} hold {sum(slots)}.\n"
         "  Use fewer compute.workers, smaller compute.cpus_per_worker or compute.trial_gpus, or a larger cluster."
     )
 

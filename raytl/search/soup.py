@@ -1,6 +1,6 @@
-"""A soup of the best trials: the mean of their weights, one model that is often better than each (Wortsman et al. 2022).
+"""A soup of the best trials: one model with the mean of their weights, often better than each (Wortsman et al. 2022).
 
-All trials start from the same weights and the same solved head, so that their means lie in one basin.
+All trials start from the same weights and the same solved head, so they and their mean lie in one basin of the loss.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Score = Callable[[nn.Module], float]
 
 @dataclass(frozen=True)
 class Soup:
-    """The trials whose weights are in it, its validation score, and the folder of the saved model."""
+    """The averaged trials, the validation score, and the folder of the saved model."""
 
     trials: tuple[int, ...]
     score: float
@@ -33,25 +33,25 @@ class Soup:
 def average_weights(
     kind: Literal["uniform", "greedy"], records: Sequence[TrialRecord], score: Score, folder: Path
 ) -> Soup | None:
-    """The soup of `records`, which come best first and have their best checkpoints on disk, saved in `folder`.
+    """Average the best checkpoints of `records` (best first, on disk), save the model in `folder` and return the soup.
 
-    `uniform` takes all; `greedy` takes each, in turn, with which the score does not fall. None with fewer than two.
+    `uniform` averages all; `greedy` adds each in turn if the score does not fall. None with fewer than two checkpoints.
     """
-    kept = [record for record in records if RunFolder(Path(record.folder)).best.exists()]
-    if len(kept) < 2:
+    available = [record for record in records if RunFolder(Path(record.folder)).best.exists()]
+    if len(available) < 2:
         return None
-    module, card = load_bundle(RunFolder(Path(kept[0].folder)).best)
-    states = [_state(record) for record in kept]
-    chosen = list(range(len(kept)))
+    module, card = load_bundle(RunFolder(Path(available[0].folder)).best)
+    states = [_state(record) for record in available]
+    chosen = list(range(len(available)))
     if kind == "greedy":
         chosen = _greedy(module, states, score)
     module.load_state_dict(mean([states[i] for i in chosen]))
     save_bundle(folder, module, card)
-    return Soup(tuple(kept[i].number for i in chosen), score(module), str(folder))
+    return Soup(tuple(available[i].number for i in chosen), score(module), str(folder))
 
 
 def mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each floating-point tensor over `states`; others, such as counters, are the first's."""
+    """Return the mean of each floating-point tensor over `states`; other tensors, such as counters, are the first's."""
     first = states[0]
     return {
         name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
@@ -67,8 +67,8 @@ def _greedy(module: nn.Module, states: Sequence[Mapping[str, Tensor]], score: Sc
     best = score(module)
     for i in range(1, len(states)):
         module.load_state_dict(mean([states[j] for j in (*chosen, i)]))
-        if (found := score(module)) >= best:
-            chosen, best = [*chosen, i], found
+        if (candidate := score(module)) >= best:
+            chosen, best = [*chosen, i], candidate
     return chosen
 
 

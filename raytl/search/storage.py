@@ -1,4 +1,4 @@
-"""Where Optuna keeps a study: a journal that is only appended to, SQLite, or a database that is there."""
+"""The storage of an Optuna study: an append-only journal, SQLite, or an existing database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, Assertio
 
 
 def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
-    """The storage that `search.storage` names; a journal or SQLite file lies in `folder`.
+    """Open the storage that `search.storage` names; a journal or SQLite file lies in `folder`.
 
     Raises:
         ConfigError: the database cannot be opened.
@@ -35,13 +35,13 @@ def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
     except Exception as error:  # SQLAlchemy, its drivers and the driver's imports each have their own
         raise ConfigError(
             f"search.storage: {search.storage} cannot be opened: {first_line(error)}\n"
-            "  Expected journal, sqlite, or the URL of a database that is there, such as mysql+pymysql://user@host/db."
+            "  Expected journal, sqlite, or the URL of an existing database, such as mysql+pymysql://user@host/db."
         ) from error
 
 
 @contextmanager
 def read_as_study(folder: Path) -> Iterator[None]:
-    """Name the study where Optuna, or what is made of its trials, fails on what is stored there.
+    """Raise an error that names the study if its stored content cannot be read.
 
     Raises:
         RunError: it cannot be read.
@@ -56,28 +56,28 @@ def read_as_study(folder: Path) -> Iterator[None]:
 
 
 class _WholeLines(JournalFileBackend):
-    """Optuna's journal, but a line that a full disk or a death cut short is taken out before the next one is added."""
+    """Optuna's journal that first removes a line which a full disk or a crash cut short, then appends."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add the logs, one a line: all of them or none."""
+        """Append the logs, one per line: all of them or none."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with get_lock_file(self._lock):
             append_lines(self._file_path, lines.encode())
 
 
 class _KernelLock(BaseJournalFileLock):
-    """A lock that the kernel lets go of when its process dies: Optuna's own would stay for ever."""
+    """A lock that the kernel releases when its process dies; Optuna's own would stay for ever."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file: Any = None
 
     def acquire(self) -> bool:
-        """Wait until it is ours."""
+        """Wait for the lock."""
         self._file = Path(self._path).open("a")  # noqa: SIM115 - closed by release
         fcntl.flock(self._file, fcntl.LOCK_EX)
         return True
 
     def release(self) -> None:
-        """Let go."""
+        """Release the lock."""
         self._file.close()

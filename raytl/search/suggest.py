@@ -1,5 +1,4 @@
-"""From the space to Optuna: samplers by name, the literature's recipes as first points, and a trial's values, conditions
-included."""
+"""The space as Optuna sees it: samplers by name, recipes of the literature as first points, and a trial's values."""
 
 from __future__ import annotations
 
@@ -42,28 +41,28 @@ _MIDDLE = {"optim.lr": 2e-3, "transfer.head_lr_ratio": 5.0, "optim.weight_decay"
 
 
 def sampler(name: str, seed: int, space: Space) -> BaseSampler:
-    """The sampler called `name`: a short name, or a class of `optuna.samplers`.
+    """Return the sampler `name`: a short name, or a class of `optuna.samplers`.
 
     Raises:
-        ConfigError: Optuna has none of that name, the space does not suit it, or a package that it needs is missing.
+        ConfigError: Optuna has no such sampler, it does not suit the space, or a package that it needs is missing.
     """
     wanted = _SHORT.get(name.lower(), name)
-    known = [found for found in optuna.samplers.__all__ if found.endswith("Sampler") and found != "BaseSampler"]
-    if wanted not in known:
-        near = difflib.get_close_matches(name.lower(), [*_SHORT, *known], n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join([*_SHORT, *known])}"
+    classes = [each for each in optuna.samplers.__all__ if each.endswith("Sampler") and each != "BaseSampler"]
+    if wanted not in classes:
+        near = difflib.get_close_matches(name.lower(), [*_SHORT, *classes], n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join([*_SHORT, *classes])}"
         raise ConfigError(f"search.sampler: Optuna has no sampler {name!r}; {advice}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _made(wanted, seed, space)
+            return _create(wanted, seed, space)
         except ImportError as error:
             raise ConfigError(f"search.sampler: {name} needs a package that is not installed: {error}") from error
         except TypeError as error:
-            raise ConfigError(f"search.sampler: {name} cannot be made by name alone: {error}") from error
+            raise ConfigError(f"search.sampler: {name} cannot be created by name alone: {error}") from error
 
 
-def _made(wanted: str, seed: int, space: Space) -> BaseSampler:
+def _create(wanted: str, seed: int, space: Space) -> BaseSampler:
     if wanted == "TPESampler":
         return optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=_STARTUP
@@ -72,19 +71,19 @@ def _made(wanted: str, seed: int, space: Space) -> BaseSampler:
         return _Grid(_grid(space), seed=seed)
     if wanted == "CmaEsSampler":
         return CmaEs(seed=seed)
-    made: BaseSampler = getattr(optuna.samplers, wanted)(seed=seed)
-    return made
+    other: BaseSampler = getattr(optuna.samplers, wanted)(seed=seed)
+    return other
 
 
 class _Grid(optuna.samplers.GridSampler):
-    """Optuna's, which stops `Study.optimize` at the last point: here nothing is optimized, but asked and told."""
+    """Optuna's grid sampler without the stop of `Study.optimize`, which is not used here."""
 
     def after_trial(self, *_: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def points(name: str, space: Space) -> int | None:
-    """How many points the sampler called `name` has; None where there is no end to them."""
+    """Return the number of points of a grid; None for every other sampler."""
     if _SHORT.get(name.lower(), name) != "GridSampler":
         return None
     return math.prod(len(choices) for choices in _grid(space).values())
@@ -100,7 +99,7 @@ def _grid(space: Space) -> dict[str, list[Any]]:
 
 
 def suggest(trial: optuna.Trial, space: Space, base: Mapping[str, Any]) -> dict[str, Any]:
-    """The trial's values by dotted key; what a condition rules out is not there."""
+    """Return the trial's values by dotted key, without those that a condition excludes."""
     values: dict[str, Any] = {}
     for dimension in space.active(values, base):
         values[dimension.key] = _value(trial, dimension)
@@ -116,25 +115,25 @@ def _value(trial: optuna.Trial, dimension: Dimension) -> Any:
 
 
 def first_points(space: Space, base: Mapping[str, Any], stages: int) -> list[tuple[str, dict[str, Any]]]:
-    """The recipes of the literature, and the experiment's own values in `base` behind the first, as points of the space."""
+    """Return named points of the space: the recipes of the literature, and after the first the values of `base`."""
     keys = [dimension.key for dimension in space.dimensions]
-    asked = [(f"recipe: {name}", recipe) for name, recipe in RECIPES.items() if _DEPTH in keys]
-    asked.insert(1, ("the experiment as it is", {key: base[key] for key in keys if key in base}))
-    found: list[tuple[str, dict[str, Any]]] = []
-    for name, recipe in asked:
+    recipes = [(f"recipe: {name}", recipe) for name, recipe in RECIPES.items() if _DEPTH in keys]
+    recipes.insert(1, ("the experiment as it is", {key: base[key] for key in keys if key in base}))
+    points: list[tuple[str, dict[str, Any]]] = []
+    for name, recipe in recipes:
         wanted = {**_MIDDLE, **recipe}
         if isinstance(wanted.get(_DEPTH), str):
             wanted[_DEPTH] = {"all": stages, "half": stages // 2}[wanted[_DEPTH]]
         values: dict[str, Any] = {}
         for dimension in space.active(values, base):
             values[dimension.key] = _nearest(dimension, wanted.get(dimension.key))
-        if values.get(_DEPTH) == wanted.get(_DEPTH) and values not in [point for _, point in found]:
-            found.append((name, values))
-    return found
+        if values.get(_DEPTH) == wanted.get(_DEPTH) and values not in [point for _, point in points]:
+            points.append((name, values))
+    return points
 
 
 def _nearest(dimension: Dimension, wanted: Any) -> Any:
-    """The value of the dimension that is nearest to `wanted`; its middle where nothing is wanted."""
+    """Return the dimension's value that is nearest to `wanted`, or its middle if `wanted` is None."""
     if dimension.kind == "choice":
         if wanted in dimension.choices:
             return wanted

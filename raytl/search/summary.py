@@ -1,4 +1,4 @@
-"""What a sweep writes of itself beside its study: how it ended, how many trials it has, and how long it took."""
+"""The files of a sweep beside its study: its result, its number of trials, and its wall time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Finalist:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """How a sweep ended: trials by state, its best trial, and the winner after replicates with the reason why it won."""
+    """The result of a sweep: trials by state, the best trial, and the winner after replicates, with the reason."""
 
     folder: Name
     status: Literal["finished", "already finished", "stopped by budget"]
@@ -53,17 +53,23 @@ class SweepResult:
     seconds: float
     next: str
 
+    def moved(self, old: str, new: str) -> SweepResult:
+        """Return the result with the locations below `old` replaced by those below `new`."""
+        names = ("folder", "experiment_file", "report", "csv")
+        moved: dict[str, Any] = {name: getattr(self, name).replace(old, new, 1) for name in names}
+        return replace(self, **moved)
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many trials the sweep has in all."""
+    """The number of trials of a sweep."""
 
     trials: Trials
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How long the sweep took so far."""
+    """The wall time of a sweep so far."""
 
     wall_s: Annotated[float, within(0, 1e9)]
 
@@ -75,19 +81,20 @@ CLOCK_FORMAT = Format[Clock](Clock, "the clock of a sweep", _ADVICE)
 
 
 def wall_s(folder: Path) -> float:
-    """Return how long the sweep in `folder` took so far."""
+    """Return the wall time of the sweep in `folder` so far."""
     path = folder / "clock.json"
     return CLOCK_FORMAT.load(path).wall_s if path.exists() else 0.0
 
 
 def ended(folder: Path) -> int:
-    """Return how many trials the finished sweep in `folder` had; 0 where it is not finished."""
+    """Return the number of trials of the finished sweep in `folder`; 0 if it is not finished."""
     path = folder / SUMMARY
     return sum(SUMMARY_FORMAT.load(path).trials.values()) if path.exists() else 0
 
 
 def finished(folder: Path, experiment: Experiment) -> SweepResult:
-    """Return the result of a finished sweep; the run is where `experiment` puts it, as a summary may come from anywhere."""
+    """Return the result of a finished sweep; the run's location follows from `experiment`, as a summary may come from
+    anywhere."""
     uri = winner_uri(experiment)
     run = uri if is_remote(uri) else str(working_copy(uri, S3Settings.of(experiment.storage)))
     stored = SUMMARY_FORMAT.load(folder / SUMMARY)

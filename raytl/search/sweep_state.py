@@ -1,4 +1,4 @@
-"""The sweep as it goes: between whoever runs trials and Optuna's study, counting costs, telling the watcher, and keeping
+"""The state of a running sweep: it connects the executor with Optuna's study, counts costs, reports progress, and keeps
 only the best checkpoints."""
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from raytl.events import OnEvent, TrialChanged
 from raytl.run.mirror import BEST, LAST
 from raytl.search.budget import BudgetTracker
 from raytl.search.checkpoints import Checkpoints
-from raytl.search.record import TrialRecord, best_first, finalists, lower_is_better
-from raytl.search.study import Study, Suggestion
+from raytl.search.protocol import Suggestion, TrialResult
+from raytl.search.record import EndState, TrialRecord, best_first, finalists, lower_is_better
+from raytl.search.study import Study
+
+_END: Mapping[str, EndState] = {"running": "pruned", "complete": "complete", "failed": "failed"}
+"""The state in which a trial ends, by the status of its last result."""
+_SUGGESTED = TrialResult("running")
 
 
 @dataclass
 class SweepState:
-    """The study with its costs. `ask`, `report` and `tell` are called by the searcher and by the loop without Ray."""
+    """The study with its costs; `ask`, `report` and `tell` mean the same as in Optuna."""
 
     study: Study
     search: SearchConfig
@@ -27,110 +32,106 @@ class SweepState:
     total: int
     on_event: OnEvent
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
-    _asked: dict[int, Suggestion] = field(default_factory=dict)
+    _suggestions: dict[int, Suggestion] = field(default_factory=dict)
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
-    _kept: list[TrialRecord] = field(default_factory=list)
+    _finalists: list[TrialRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         metric = self.search.metrics[0]
         scored = best_first(self.study.records(), metric)
         self._best = (scored[0].values[0], scored[0].number) if scored and scored[0].values else None
-        self._kept = finalists(scored, metric)
+        self._finalists = finalists(scored, metric)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Tune writes a copy of what it is given into its own state, which nobody reads: it gets a word."""
-        return str, ("the board is not copied",)
+        """Pickle as a string: Tune writes a copy of its searcher into its own state, which nobody reads."""
+        return str, ("the state of a sweep is not copied",)
 
     @property
-    def over(self) -> bool:
-        """True when nothing more may run."""
+    def is_over(self) -> bool:
+        """True if the budget is spent, or the same error ended too many trials."""
         return self.budget_tracker.spent() is not None or self.budget_tracker.broken() is not None
 
     def ask(self) -> Suggestion | None:
-        """The next trial; None when all were asked, or nothing more may run."""
-        asked = None if self.over else self.study.ask()
-        if asked is not None:
-            self._asked[asked.number] = asked
-            self._tell(asked.number, "running", {})
-        return asked
+        """Return the next trial; None if all were suggested, or the sweep is over."""
+        suggestion = None if self.is_over else self.study.ask()
+        if suggestion is not None:
+            self._suggestions[suggestion.number] = suggestion
+            self._emit(suggestion.number, "running", _SUGGESTED)
+        return suggestion
 
-    def report(self, number: int, epoch: int, result: Mapping[str, Any]) -> bool:
-        """Hear a trial's epoch; True when the trial is to be stopped."""
-        self._count(number, result)
-        told = _told(result)
-        epochs = (*result.get("earlier", ()), (epoch, result["metrics"]))
-        stop = any(self.study.report(number, at, metrics, **told) for at, metrics in epochs)
-        self._note(number, result["metrics"][self.search.metrics[0]])
-        if not result.get("repeats"):
-            self._tell(number, "running", result)
+    def advance(self, number: int, result: TrialResult) -> bool:
+        """Report a trial's result and, if it is the last or the trial is to be stopped, its end; return True at the end."""
+        is_end = result.is_last or self.report(number, result) or self.is_over
+        if is_end:
+            self.tell(number, result)
+        return is_end
+
+    def report(self, number: int, result: TrialResult) -> bool:
+        """Report the epochs of a trial; return True if it is to be stopped."""
+        self._count_seconds(number, result)
+        stop = self.study.report(number, result)
+        self._update_best(number, result.last.metrics[self.search.metrics[0]])
+        if not result.is_repeat:
+            self._emit(number, "running", result)
         return stop
 
-    def tell(self, number: int, state: str, result: Mapping[str, Any]) -> None:
-        """Hear a trial's end: complete, pruned or failed."""
-        self._count(number, result)
-        reason = str(result.get("failed", ""))
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Report the end of a trial: complete, failed, or pruned if `result` says that it was running."""
+        if result.status == "complete":
+            self.report(number, result)
+        state = _END[result.status]
+        self._count_seconds(number, result)
         if state == "failed":
-            self.budget_tracker.failed(reason)
-        ended = self.study.tell(number, state, reason=reason, **_told(result))
+            self.budget_tracker.failed(result.reason)
+        ended = self.study.tell(number, state, result)
         if ended:
-            self._tidy(number, result)
-        self._tell(number, state if ended else "waiting", result)
+            self._drop_checkpoints(number, result)
+        self._emit(number, state if ended else "waiting", result)
 
     def wanted(self) -> set[tuple[str, str]]:
-        """The checkpoints that are needed, by trial and name: of the best, and of those that may go on."""
-        waiting = [record for record in self.study.records() if record.state == "running"]
-        kept = {(record.folder, BEST) for record in (*self._kept, *waiting)}
-        return kept | {(record.folder, LAST) for record in waiting}
+        """Return the checkpoints that are needed, as (trial, name): of the best trials, and of those that may resume."""
+        running = [record for record in self.study.records() if record.state == "running"]
+        best = {(record.folder, BEST) for record in (*self._finalists, *running)}
+        return best | {(record.folder, LAST) for record in running}
 
-    def _count(self, number: int, result: Mapping[str, Any]) -> None:
-        now = float(result.get("seconds", 0.0))
-        self.budget_tracker.trained(max(0.0, now - self._seconds.get(number, 0.0)))
-        self._seconds[number] = max(now, self._seconds.get(number, 0.0))
+    def _count_seconds(self, number: int, result: TrialResult) -> None:
+        before = self._seconds.get(number, 0.0)
+        self.budget_tracker.trained(max(0.0, result.seconds - before))
+        self._seconds[number] = max(result.seconds, before)
 
-    def _note(self, number: int, value: float) -> None:
+    def _update_best(self, number: int, value: float) -> None:
         lower = lower_is_better(self.search.metrics[0])
         if self._best is None or (value < self._best[0] if lower else value > self._best[0]):
             self._best = (value, number)
 
-    def _tidy(self, number: int, result: Mapping[str, Any]) -> None:
-        """Drop what no trial will need: the last checkpoint of one that ended, all of those that are not among the best."""
-        if result.get("folder"):
-            self.checkpoints.drop(str(result["folder"]), (LAST,))
+    def _drop_checkpoints(self, number: int, result: TrialResult) -> None:
+        """Drop the last checkpoint of a trial that ended, and all checkpoints of trials that are not among the best."""
+        if result.folder:
+            self.checkpoints.drop(result.folder, (LAST,))
         keep = max(self.search.keep, self.search.replicates.top)
-        ended = [*self._kept, self.study.record(number)]
-        self._kept = finalists(ended, self.search.metrics[0])[:keep]
+        ended = [*self._finalists, self.study.record(number)]
+        self._finalists = finalists(ended, self.search.metrics[0])[:keep]
         for record in ended:
-            if record.folder and record not in self._kept:
+            if record.folder and record not in self._finalists:
                 self.checkpoints.drop(record.folder)
 
-    def _tell(self, number: int, state: str, result: Mapping[str, Any]) -> None:
-        asked = self._asked.get(number)
-        done, _ = self.study.counts()
-        value = result.get("metrics", {}).get(self.search.metrics[0])
+    def _emit(self, number: int, state: str, result: TrialResult) -> None:
+        suggestion = self._suggestions.get(number)
+        ended, _ = self.study.counts()
         self.on_event(
             TrialChanged(
                 number=number,
                 state=state,
-                epoch=int(result.get("epoch", 0)),
+                epoch=result.last.epoch,
                 epochs=self.epochs,
-                value=value,
+                value=result.last.metrics.get(self.search.metrics[0]),
                 best=self._best[0] if self._best else None,
                 best_number=self._best[1] if self._best else None,
-                done=done,
+                done=ended,
                 trials=self.total,
-                overrides=asked.overrides if asked else {},
-                features=str(result.get("features", "none")),
-                reason=str(result.get("failed", "")),
+                overrides=suggestion.overrides if suggestion else {},
+                features=result.features,
+                reason=result.reason,
             )
         )
-
-
-def _told(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a result beside its values."""
-    return {
-        "seconds": float(result.get("seconds", 0.0)),
-        "trainable": int(result.get("trainable", 0)),
-        "features": str(result.get("features", "none")),
-        "folder": str(result.get("folder", "")),
-    }

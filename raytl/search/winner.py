@@ -1,5 +1,5 @@
-"""A winner that can be trusted: the best trials' checkpoints scored again from disk, run again with other seeds, ranked by
-mean, and the best recipe refitted without anything shared."""
+"""The winner: rescore the best checkpoints from disk, train them with other seeds, rank them by mean, and refit the best
+recipe without cached features."""
 
 from __future__ import annotations
 
@@ -28,22 +28,26 @@ from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.search.checkpoints import Checkpoints
-from raytl.search.executor import TrialExecutor, run_tasks, trial_factory
+from raytl.search.executor import TrialExecutor, run_replicates, trial_factory
+from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists, lower_is_better
 from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, average_weights
-from raytl.search.trial import SweepJob, Task, winner_experiment
-from raytl.search.worker import Result
+from raytl.search.trial import winner_experiment
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.driver import train
+from raytl.training.job import TrainJob
 from raytl.world import World
+
+Scores = dict[tuple[int, int | None], float | None]
+"""The score of each replicate by (trial, seed); None if it failed."""
 
 
 @dataclass(frozen=True)
 class Winner:
-    """The trial that won, and why. `rescored` is its own checkpoint read from disk and scored again; `refit_score` that of
-    the recipe trained once more on fresh augmentation, with nothing shared, in `run`."""
+    """The winning trial and the reason. `rescored` is the score of its own checkpoint, read from disk; `refit_score` that
+    of the recipe trained again on fresh augmentation, without cached features, in `run`."""
 
     record: TrialRecord
     ranking: Ranking
@@ -56,86 +60,89 @@ class Winner:
 
 def select_winner(
     records: Sequence[TrialRecord],
-    sweep: SweepJob,
+    sweep: TrainJob,
     executor: TrialExecutor,
     folder: Path,
     original: Experiment,
     on_event: OnEvent,
     checkpoints: Checkpoints,
 ) -> Winner:
-    """The winner among `records`, with its experiment file in `folder` and its refitted run beside the sweep."""
+    """Select the winner of `records`, write its experiment file into `folder`, and refit it in a run beside the sweep."""
     metric = original.search.metrics[0]
-    best = _best_here(finalists(list(records), metric), max(1, original.search.replicates.top), sweep.s3, on_event)
-    own = {record.number: rescored(record, sweep, metric) for record in best}
-    others = _replicates(best, sweep, executor, folder, on_event, checkpoints)
-    candidates = [_candidate(record, own[record.number], others) for record in best]
-    ranking = rank(candidates, lower_is_better(metric))
+    finals = finalists(list(records), metric)
+    best = _with_checkpoints(finals, max(1, original.search.replicates.top), sweep.s3, on_event)
+    own = {record.number: rescore(record, sweep, metric) for record in best}
+    replicates = _replicates(best, sweep, executor, folder, on_event, checkpoints)
+    ranking = rank([_candidate(record, own[record.number], replicates) for record in best], lower_is_better(metric))
     record = next(record for record in best if record.number == ranking.winner)
     experiment = winner_experiment(original, record.overrides, winner_name(original))
     file = folder / "winner.yaml"
     write_text(file, to_yaml(experiment))
     on_event(Message(f"trial {record.number} wins: {ranking.reason}"))
     soup = _soup(records, sweep, folder, on_event)
-    on_event(Message("refitting the winner on fresh augmentation, with nothing shared"))
-    refit = train(experiment, new=_is_another(experiment), on_event=on_event)
+    on_event(Message("refitting the winner on fresh augmentation, without cached features"))
+    refit = train(experiment, new=_is_other_winner(experiment), on_event=on_event)
     return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run, soup)
 
 
-def brought(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
-    """The trial with its folder on this machine, whichever it was trained on."""
+def fetched(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
+    """Return the trial with its folder on this node; download it if another node trained it."""
     run_store = RunStore(record.folder, s3=s3)
     run_store.fetch()
     return replace(record, folder=str(run_store.folder.root))
 
 
-def _best_here(records: Sequence[TrialRecord], count: int, s3: S3Settings, on_event: OnEvent) -> list[TrialRecord]:
-    """The first `count` that left a checkpoint."""
-    found: list[TrialRecord] = []
-    for record in (brought(each, s3) for each in records):
+def _with_checkpoints(
+    records: Sequence[TrialRecord], count: int, s3: S3Settings, on_event: OnEvent
+) -> list[TrialRecord]:
+    """Return the first `count` trials that have a checkpoint."""
+    available: list[TrialRecord] = []
+    for record in (fetched(each, s3) for each in records):
         if RunFolder(Path(record.folder)).best.exists():
-            found.append(record)
+            available.append(record)
         else:
-            on_event(Message(f"trial {record.number} is left out: its checkpoint was lost with its machine", "warning"))
-        if len(found) == count:
+            on_event(Message(f"trial {record.number} is excluded: its checkpoint was lost with its node", "warning"))
+        if len(available) == count:
             break
-    return found
+    return available
 
 
-def rescored(record: TrialRecord, sweep: SweepJob, metric: str) -> float:
-    """The score on the validation split of the checkpoint that earned the trial its value, read from disk."""
+def rescore(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
+    """Return the validation score of the trial's best checkpoint, read from disk."""
     module, card = load_bundle(RunFolder(Path(record.folder)).best)
     return _score(module, card, sweep, metric)
 
 
-def _score(module: nn.Module, card: Card, sweep: SweepJob, metric: str) -> float:
+def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float:
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
-    targets = encode_targets(sweep.val, card.classes)
     images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
+    targets = encode_targets(sweep.val, card.classes)
     loader = EvalLoader(images, targets, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)
-    _, logits, found = predict_logits(module.to(device), loader, card.preprocess, device, precision)
-    return float(scores(found, logits)[metric.removeprefix("val/")])
+    _, logits, seen_targets = predict_logits(module.to(device), loader, card.preprocess, device, precision)
+    return float(scores(seen_targets, logits)[metric.removeprefix("val/")])
 
 
-def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_event: OnEvent) -> Soup | None:
-    """The soup that `search.soup` asks for; None where it asks for none, or too few checkpoints are on disk."""
+def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_event: OnEvent) -> Soup | None:
+    """Return the soup that `search.soup` asks for; None if it is off, or too few checkpoints are on disk."""
     search = sweep.experiment.search
     if search.soup == "off":
         return None
     metric = search.metrics[0]
     sign = -1.0 if lower_is_better(metric) else 1.0
-    kept = [
-        brought(each, sweep.s3) for each in finalists(list(records), metric)[: max(search.keep, search.replicates.top)]
-    ]
-    card = read_card(RunFolder(Path(kept[0].folder)).best)
-    made = average_weights(
-        search.soup, kept, lambda module: sign * _score(module, card, sweep, metric), folder / "soup"
-    )
-    if made is None:
-        on_event(Message("no soup: fewer than two trials left a checkpoint", "warning"))
+    best = finalists(list(records), metric)[: max(search.keep, search.replicates.top)]
+    best = [fetched(each, sweep.s3) for each in best]
+    card = read_card(RunFolder(Path(best[0].folder)).best)
+
+    def score(module: nn.Module) -> float:
+        return sign * _score(module, card, sweep, metric)
+
+    soup = average_weights(search.soup, best, score, folder / "soup")
+    if soup is None:
+        on_event(Message("no soup: fewer than two trials have a checkpoint", "warning"))
         return None
-    soup = replace(made, score=sign * made.score)
+    soup = replace(soup, score=sign * soup.score)
     trials = ", ".join(map(str, soup.trials))
     on_event(Message(f"{search.soup} soup of trials {trials}: {metric} {soup.score:.4f}, in {soup.folder}"))
     return soup
@@ -143,50 +150,49 @@ def _soup(records: Sequence[TrialRecord], sweep: SweepJob, folder: Path, on_even
 
 def _replicates(
     best: Sequence[TrialRecord],
-    sweep: SweepJob,
+    sweep: TrainJob,
     executor: TrialExecutor,
     folder: Path,
     on_event: OnEvent,
     checkpoints: Checkpoints,
-) -> dict[tuple[int, int | None], float | None]:
-    """Scores by (trial, seed) of the finalists trained with other seeds."""
-    search, seed = sweep.experiment.search, sweep.experiment.train.seed
+) -> Scores:
+    """Train the finalists with other seeds and return their scores."""
+    search, own_seed = sweep.experiment.search, sweep.experiment.train.seed
     if search.replicates.top == 0:
         return {}
-    seeds = range(seed + 1, seed + search.replicates.seeds)
-    tasks = [Task(record.number, record.overrides, other) for record in best for other in seeds]
-    replicas = Replicas(tasks, folder / "replicates.jsonl", search.metrics[0])
-    todo = list(iter(replicas.ask, None))
-    done = len(tasks) - len(todo)
-    for task, results in run_tasks(todo, trial_factory(sweep, executor.shape), executor):
-        replicas.tell(task, _best(results, search.metrics[0]), results[-1])
-        checkpoints.drop(f"{sweep.root}/{task.folder}")
+    seeds = range(own_seed + 1, own_seed + search.replicates.seeds)
+    suggestions = [Suggestion(record.number, record.overrides, seed=seed) for record in best for seed in seeds]
+    replicas = Replicas(suggestions, folder / "replicates.jsonl")
+    done = len(suggestions) - len(replicas.remaining)
+    factory = trial_factory(sweep, executor.shape)
+    for suggestion, results in run_replicates(replicas.remaining, factory, executor):
+        replicas.tell(suggestion, _best_score(results, search.metrics[0]), results[-1])
+        checkpoints.drop(f"{sweep.location}/{suggestion.folder}")
         done += 1
-        on_event(Work("replicates", done, len(tasks), "runs"))
+        on_event(Work("replicates", done, len(suggestions), "runs"))
     return replicas.scores()
 
 
-def _best(results: Sequence[Result], metric: str) -> float | None:
-    """The best score of all epochs; None where there is none."""
-    epochs = [metrics for told in results for _, metrics in (*told.get("earlier", ()), (0, told["metrics"]))]
-    scores = [float(metrics[metric]) for metrics in epochs if metric in metrics]
-    return (min if lower_is_better(metric) else max)(scores, default=None)
+def _best_score(results: Sequence[TrialResult], metric: str) -> float | None:
+    """Return the best score of all epochs; None if there is none."""
+    values = [float(epoch.metrics[metric]) for result in results for epoch in result.epochs if metric in epoch.metrics]
+    return (min if lower_is_better(metric) else max)(values, default=None)
 
 
-def _candidate(record: TrialRecord, own: float, others: dict[tuple[int, int | None], float | None]) -> Candidate:
-    replicates = [score for (number, _), score in sorted(others.items(), key=str) if number == record.number]
-    values = (own, *(math.nan if score is None else score for score in replicates))
-    depth = record.overrides.get("transfer.unfreeze", 0)
-    return Candidate(record.number, dict(record.overrides), record.trainable, depth_number(depth), values)
+def _candidate(record: TrialRecord, own: float, replicates: Scores) -> Candidate:
+    others = [score for (number, _), score in sorted(replicates.items(), key=str) if number == record.number]
+    values = (own, *(math.nan if score is None else score for score in others))
+    depth = depth_number(record.overrides.get("transfer.unfreeze", 0))
+    return Candidate(record.number, dict(record.overrides), record.trainable, depth, values)
 
 
 def depth_number(depth: Any) -> int:
-    """An unfreeze depth as a number; all stages count as more than any."""
+    """Return an unfreeze depth as a number; all stages count as more than any."""
     return 10**6 if depth == "all" else int(depth)
 
 
-def _is_another(experiment: Experiment) -> bool:
-    """True when the place of the winner's run holds the run of another winner."""
+def _is_other_winner(experiment: Experiment) -> bool:
+    """Return True if the location of the winner's run holds the run of another winner."""
     run_store = RunStore.of(experiment)
     run_store.fetch()
     folder = run_store.folder

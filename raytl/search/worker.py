@@ -1,189 +1,182 @@
-"""One trial in its process: made ready, trained an epoch at a time, left at any epoch's end. It knows torch and not Ray."""
+"""One trial in its process: opened, trained an epoch at a time, closed after any epoch. It knows torch and not Ray."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 
 from raytl.config.dump import to_yaml
 from raytl.config.override import override
 from raytl.config.schema import Experiment, SearchConfig
-from raytl.errors import NonFiniteLoss, RaytlError, first_line
+from raytl.errors import RaytlError, first_line
 from raytl.events import OnEvent, ignore
-from raytl.models import probe
-from raytl.models.backbone import Backbone
 from raytl.run import journal
 from raytl.run.atomic import write_text
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
-from raytl.run.run_store import RunStore
-from raytl.search.feature_cache import sharing
+from raytl.search.feature_cache import cached_features
 from raytl.search.halving import rungs
-from raytl.search.trial import SweepJob, Task, costs
+from raytl.search.protocol import EpochScores, TrialResult
+from raytl.search.trial import costs
 from raytl.training.checkpoint import Progress, forget_after
-from raytl.training.worker import Ready, prepare
+from raytl.training.job import TrainJob
+from raytl.training.worker import PreparedRun, load_run, prepare
 from raytl.world import World
 
-Result = dict[str, Any]
-_RETRIES = 1
+_MAX_OOM_RETRIES = 1
 
 
 class TrialRun:
-    """A trial that is under way. Each `step` trains an epoch and tells what came of it; the last one has `done`."""
+    """A trial on one worker. Each `step` trains an epoch and returns its result."""
 
-    def __init__(self, sweep: SweepJob, task: Task, emit: OnEvent = ignore) -> None:
-        self._sweep, self._task, self._emit = sweep, task, emit
-        self._home = sweep.run_store_of(task)
-        self.folder = self._home.folder
-        self._ready: Ready | None = None
+    def __init__(self, job: TrainJob, emit: OnEvent = ignore) -> None:
+        self._job, self._emit = job, emit
+        self._store = job.run_store()
+        self.folder = self._store.folder
+        self._run: PreparedRun | None = None
         self._epochs: Iterator[Progress] = iter(())
-        self._smaller = 0
+        self._oom_retries = 0
 
-    def step(self) -> Result:
-        """The result after one more epoch: `epoch` (one-based), `metrics`, `seconds`, `trainable`, `features`, `folder`.
+    def step(self) -> TrialResult:
+        """Train one more epoch and return the result; after an error, a failed one.
 
-        A trial that cannot go on tells `failed`, the reason; a loss that is not finite also `diverged`. One that is out
-        of memory is tried once more with micro-batches of half the size: the batch, and so the result, stays as it was.
+        A trial that runs out of memory is restarted once with micro-batches of half the size. The batch, and so the
+        result, stays the same.
         """
         while True:
             try:
                 return self._advance()
             except Exception as error:
-                if _out_of_memory(error) and self._smaller < _RETRIES:
-                    self._smaller += 1
+                if _is_out_of_memory(error) and self._oom_retries < _MAX_OOM_RETRIES:
+                    self._oom_retries += 1
                     self.close()
                     continue
-                trainable = self._ready.trainable if self._ready else 0
-                told = failure(journal.read(self.folder.metrics, EPOCH_FORMAT), self._home.uri, error, trainable)
+                trainable = self._run.trainable if self._run else 0
+                result = failure(journal.read(self.folder.metrics, EPOCH_FORMAT), self._store.uri, error, trainable)
                 with contextlib.suppress(Exception):
                     self.close()
-                return told
+                return replace(result, oom_retries=self._oom_retries)
 
     def close(self) -> None:
-        """Give back its memory, its loader processes and the node's disk; its checkpoints stay where they are kept."""
-        if self._ready is not None:
-            self._ready.close()
-        self._ready, self._epochs = None, iter(())
-        self._home.leave()
+        """Free its memory, its loader processes and its working copy; its checkpoints stay in the run."""
+        if self._run is not None:
+            self._run.close()
+        self._run, self._epochs = None, iter(())
+        self._store.leave()
         gc.collect()
         gc.unfreeze()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _advance(self) -> Result:
-        opened = self._ready is None
-        ready = self._ready or self._open()
+    def _advance(self) -> TrialResult:
+        is_first = self._run is None
+        run = self._run or self._open()
         progress = next(self._epochs, None)
-        total = ready.context.experiment.train.epochs
-        last = progress is None or progress.stopped or progress.epoch >= total
-        if progress is None or last or may_stop_at(self._sweep.experiment.search, progress.epoch, total):
-            ready.flush()
-        records = journal.read(self.folder.metrics, EPOCH_FORMAT)
-        where, shared = self._home.uri, ready.shared
-        result = last_result(records, where, ready.trainable, last=last, features=shared, opened=opened)
-        return result | {"smaller": self._smaller}
+        experiment = run.context.experiment
+        total = experiment.train.epochs
+        is_last = progress is None or progress.stopped or progress.epoch >= total
+        if progress is None or is_last or may_stop_at(experiment.search, progress.epoch, total):
+            run.flush()
+        result = epoch_result(
+            journal.read(self.folder.metrics, EPOCH_FORMAT),
+            self._store.uri,
+            run.trainable,
+            run.features,
+            status="complete" if is_last else "running",
+            is_first=is_first,
+        )
+        return replace(result, oom_retries=self._oom_retries)
 
-    def _open(self) -> Ready:
-        gc.freeze()  # so that `close` looks at what the trial made, not at half a million objects of torch: 0.3 s a trial
-        experiment = self._sweep.experiment_of(self._task)
-        if self._smaller:
-            experiment = override(experiment, {"train.accumulate": experiment.train.accumulate * 2**self._smaller})
-        self._home.fetch()
-        begin(self.folder, experiment)
-        job = self._sweep.job_of(self._task, experiment)
-        share = sharing(self._sweep, job, World.solo(), self._emit)
-        start = install_probe(self._sweep)
-        self._ready = prepare(World.solo(), job, self._emit, start=start, share=share, record=record_epoch)
-        self._epochs = self._ready.epochs()
-        return self._ready
+    def _open(self) -> PreparedRun:
+        gc.freeze()  # so that `close` collects only the trial's objects, not half a million of torch: saves 0.3 s a trial
+        job = self._job
+        if self._oom_retries:
+            accumulate = job.experiment.train.accumulate * 2**self._oom_retries
+            job = replace(job, experiment=override(job.experiment, {"train.accumulate": accumulate}))
+        self._run = prepare_trial(World.solo(), job, self._emit)
+        self._epochs = self._run.epochs()
+        return self._run
+
+
+def prepare_trial(world: World, job: TrainJob, emit: OnEvent) -> PreparedRun:
+    """Return the trial ready to train on rank `world.rank`: with cached features if that pays, and without TensorBoard,
+    which takes too long for every trial of a sweep."""
+    if world.is_main:
+        run_store = job.run_store()
+        run_store.fetch()
+        begin(run_store.folder, job.experiment)
+    run = load_run(world, job, emit)
+    return prepare(run, cached_features(run), tensorboard=False)
 
 
 def begin(folder: RunFolder, experiment: Experiment) -> None:
-    """Write what the trial trains, so that it can be run again by hand, and forget the metrics of epochs that no
-    checkpoint holds: they will be trained again."""
+    """Write the trial's experiment, so that it can be run again by hand, and delete the metrics of epochs that no
+    checkpoint holds: they are trained again."""
     folder.root.mkdir(parents=True, exist_ok=True)
     write_text(folder.experiment, to_yaml(experiment))
     forget_after(folder)
 
 
 def may_stop_at(search: SearchConfig, epoch: int, epochs: int) -> bool:
-    """True after an epoch at which the sweep may end a trial for good: what is told of it has to be stored by then."""
+    """Return True if the sweep may stop a trial for good after `epoch`: its checkpoint has to be uploaded by then."""
     return search.scheduler != "none" and epoch in rungs(search.grace_epochs, search.reduction, epochs)
 
 
-def install_probe(sweep: SweepJob) -> Callable[[Backbone, int], None] | None:
-    """What puts the solved head into a new network; None where the sweep has none."""
-    if not sweep.probe:
-        return None
-
-    def start(backbone: Backbone, depth: int) -> None:
-        run_store = RunStore(sweep.probe, s3=sweep.s3)
-        run_store.fetch()
-        probe.install(backbone, probe.load(run_store.folder.root).start(depth))
-
-    return start
-
-
-def record_epoch(folder: RunFolder, values: Mapping[str, float | str]) -> None:
-    """An epoch's metrics go to the trial's journal; no TensorBoard, which a sweep would pay for in every trial."""
-    journal.append(folder.metrics, values)
-
-
-def last_result(
+def epoch_result(
     records: list[dict[str, Any]],
-    where: str,
+    location: str,
     trainable: int,
+    features: str,
     *,
-    last: bool,
-    features: str = "none",
-    opened: bool = False,
-) -> Result:
-    """The result of the last of `records`, the metrics of a trial's epochs. A trial that was just `opened` tells the
-    `earlier` epochs too: the process that trained them may have died before it could."""
-    upto = range(0 if opened else len(records) - 1, len(records))
-    scores = [(int(records[i]["epoch"]), _scores(records[: i + 1], trainable)) for i in upto]
-    epoch, metrics = scores.pop()
-    return {
-        "epoch": epoch,
-        "metrics": metrics,
-        "earlier": scores,
-        "seconds": _seconds(records),
-        "trainable": trainable,
-        "features": features,
-        "folder": where,
-        "done": last,
-    }
+    status: Literal["running", "complete"],
+    is_first: bool,
+) -> TrialResult:
+    """Return the result after the last of `records`, the metrics of a trial's epochs.
+
+    The first result of a process reports the earlier epochs too: the process that trained them may have died before it
+    could.
+    """
+    reported = range(0 if is_first else len(records) - 1, len(records))
+    *earlier, last = (_scores(records[: i + 1], trainable) for i in reported)
+    return TrialResult(
+        status=status,
+        last=last,
+        earlier=tuple(earlier),
+        seconds=_seconds(records),
+        trainable=trainable,
+        features=features,
+        folder=location,
+    )
 
 
-def failure(records: list[dict[str, Any]], where: str, error: BaseException, trainable: int) -> Result:
-    """The last result of a trial that ended with `error`."""
+def failure(records: list[dict[str, Any]], location: str, error: BaseException, trainable: int) -> TrialResult:
+    """Return the result of a trial that ended with `error`."""
     kind = "" if isinstance(error, RaytlError) else f"{type(error).__name__}: "
-    return {
-        "epoch": int(records[-1]["epoch"]) if records else 0,
-        "metrics": {},
-        "seconds": _seconds(records),
-        "trainable": trainable,
-        "features": "none",
-        "folder": where,
-        "done": True,
-        "failed": ("out of memory: " if _out_of_memory(error) else kind) + first_line(error),
-        "diverged": isinstance(error, NonFiniteLoss),
-    }
+    return TrialResult(
+        status="failed",
+        last=EpochScores(int(records[-1]["epoch"]) if records else 0),
+        seconds=_seconds(records),
+        trainable=trainable,
+        folder=location,
+        reason=("out of memory: " if _is_out_of_memory(error) else kind) + first_line(error),
+    )
 
 
-def _scores(records: list[dict[str, Any]], trainable: int) -> dict[str, float]:
-    """What may be an objective, after the last of `records`."""
-    scores = {key: v for key, v in records[-1].items() if key.startswith("val/") and key != "val/seconds"}
-    return scores | costs(trainable, _seconds(records))
+def _scores(records: list[dict[str, Any]], trainable: int) -> EpochScores:
+    """Return the metrics that may be objectives, after the last of `records`."""
+    last = records[-1]
+    scores = {key: value for key, value in last.items() if key.startswith("val/") and key != "val/seconds"}
+    return EpochScores(int(last["epoch"]), scores | costs(trainable, _seconds(records)))
 
 
 def _seconds(records: list[dict[str, Any]]) -> float:
     return float(sum(record.get(key) or 0.0 for record in records for key in ("train/seconds", "val/seconds")))
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -59,7 +59,7 @@ def draft_from(
 ) -> Draft:
     """Return the draft of an experiment on the images at `source`; see `experiment_from`.
 
-    Of `overrides`, those count that say how a bucket is reached, and model.name.
+    Of `overrides`, only model.name and storage.* count; the latter are written into the draft.
     """
     from raytl.starter import facts, rules  # torch and timm take their time to import
     from raytl.starter.draft import Choice, Draft
@@ -71,7 +71,8 @@ def draft_from(
     name = str(model or values.get("model.name") or DEFAULT_MODEL)
     found = facts.look(uri, name, on_event, s3)
     head = (Choice("name", run_name(uri)), Choice("data.uri", escape(uri)), Choice("model.name", name))
-    return Draft((*head, *rules.choices(found)), tuple(rules.notes(found)))
+    storage = (Choice(key, value) for key, value in values.items() if key in _STORAGE)
+    return Draft((*head, *rules.choices(found), *storage), tuple(rules.notes(found)))
 
 
 def run_name(uri: str) -> str:

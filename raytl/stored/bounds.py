@@ -17,6 +17,13 @@ class Bound:
     holds: Callable[[Any], bool]
 
 
+@dataclass(frozen=True)
+class FormerKey:
+    """The key under which earlier versions of raytl stored a field; read where the object lacks the field's own key."""
+
+    name: str
+
+
 class Undefined:
     """Marks a number that may be NaN, which strict JSON has as null."""
 

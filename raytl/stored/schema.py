@@ -15,7 +15,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from raytl.stored.bounds import Bound, Undefined
+from raytl.stored.bounds import Bound, FormerKey, Undefined
 from raytl.stored.fault import Fault, mismatch
 
 MAX_CHARACTERS = 1 << 16
@@ -129,6 +129,7 @@ def _each(parts: Iterable[tuple[str | int, Reader, Any]], foreign: Foreign) -> l
 def _record(kind: Any) -> Reader:
     hints = get_type_hints(kind, include_extras=True)
     readers = {field.name: reader(hints[field.name]) for field in fields(kind) if field.init}
+    former = {alias.name: name for name in readers for alias in get_args(hints[name]) if isinstance(alias, FormerKey)}
     required = [
         field.name for field in fields(kind) if field.init and field.default is field.default_factory is MISSING
     ]
@@ -136,6 +137,8 @@ def _record(kind: Any) -> Reader:
     def read(value: Any, foreign: Foreign) -> Any:
         if not isinstance(value, dict):
             raise mismatch(value, f"an object with the keys {', '.join(readers)}")
+        if former:
+            value = {key if (name := former.get(key, key)) in value else name: member for key, member in value.items()}
         for name in required:
             if name not in value:
                 raise Fault("missing", "a value").below(name)

@@ -1,4 +1,4 @@
-"""`train`: from an experiment to a finished run folder, whatever happens to the workers or to this process on the way."""
+"""`train`: run an experiment to a finished run folder; a killed run resumes from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.drafts import sweep
 from raytl.training.checkpoint import forget_after, progress_of
+from raytl.training.dataset import Dataset
+from raytl.training.job import TrainJob
 from raytl.training.plan import Plan, make_plan
 from raytl.training.records import CLASSES_FORMAT, SCORE_FORMAT, SUMMARY_FORMAT, BestScore
-from raytl.training.worker import BEST_SCORE, Job, train_worker
+from raytl.training.run_writer import BEST_SCORE
+from raytl.training.worker import train_worker
 from raytl.uris import is_remote
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended: `epochs` were trained, `best_epoch` (one-based) is the one kept, with its validation metrics."""
+    """The end of a run: the number of `epochs` trained, and the kept `best_epoch` (one-based) with its validation metrics."""
 
     run: str
     status: Literal["trained", "resumed", "already finished"]
@@ -50,22 +53,22 @@ class TrainResult:
 
 
 def plan(experiment: Experiment, on_event: OnEvent = ignore, fetch: bool = True) -> Plan:
-    """Everything that `train(experiment)` would do; without `fetch`, no image is pulled for it.
+    """Return what `train(experiment)` would do; without `fetch`, no image is downloaded for it.
 
     Raises:
-        UserError: with every problem of the model and of the data at once.
+        UserError: all problems of the model and of the data, at once.
     """
     return make_plan(experiment, on_event, fetch)
 
 
 def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = ignore) -> TrainResult:
-    """Fine-tune as `experiment` says, or go on where an interrupted run of it stopped; a finished one is left alone.
+    """Fine-tune as `experiment` says, or resume an interrupted run; a finished run is left unchanged.
 
-    With `new`, an existing run folder is set aside under another name first.
+    With `new`, an existing run folder is renamed first.
 
     Raises:
-        UserError: something is wrong with the data, the model or the run folder; nothing was changed.
-        TrainingError: training stopped; the checkpoints that it wrote are intact.
+        UserError: the data, the model or the run folder has a problem; nothing was changed.
+        TrainingError: training stopped; its checkpoints are intact.
     """
     on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore.of(experiment)
@@ -78,65 +81,78 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         if folder.finished:
             sweep(folder.root)
             return _result(run_store, "already finished")
-    made = plan(experiment, on_event)
+    run_plan = plan(experiment, on_event)
     with run_store.owned(on_event), log_to(folder.log, experiment.name):
-        on_event = logged(on_event)
-        for line in made.warnings:
-            on_event(Message(line, "warning"))
-        for line in made.notes:
-            on_event(Message(line))
-        resumed = progress_of(folder.last) is not None
-        _write_head(folder, experiment, made, resumed)
-        run_store.push()
-        run_group(
-            train_worker,
-            _job(run_store, experiment, made),
-            experiment.compute,
-            scratch=folder.root / ".ray",
-            on_event=on_event,
-            progress=lambda: _position(run_store),
-        )
-        run_store.fetch()
-        _finish(folder)
-        run_store.push()
+        resumed = _train(run_store, run_plan, logged(on_event))
     return _result(run_store, "resumed" if resumed else "trained")
 
 
-def _job(run_store: RunStore, experiment: Experiment, made: Plan) -> Job:
-    splits = made.dataset.splits
-    root = run_store.uri if is_remote(run_store.uri) else str(run_store.folder.root.resolve())
-    depth = made.dataset.depth.depth
-    return Job(experiment, root, splits.train, splits.val, splits.classes, bit_depth=depth, lease=run_store.write_token)
+def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
+    """Train to the end and write the results; return True if an earlier start had left a checkpoint."""
+    experiment, folder = run_plan.experiment, run_store.folder
+    for line in run_plan.warnings:
+        on_event(Message(line, "warning"))
+    for line in run_plan.notes:
+        on_event(Message(line))
+    resumed = progress_of(folder.last) is not None
+    _write_inputs(folder, run_plan, resumed)
+    run_store.push()
+    run_group(
+        train_worker,
+        _job(run_store, run_plan),
+        experiment.compute,
+        scratch=folder.root / ".ray",
+        on_event=on_event,
+        progress=lambda: _position(run_store),
+    )
+    run_store.fetch()
+    _finish(folder)
+    run_store.push()
+    return resumed
+
+
+def _job(run_store: RunStore, run_plan: Plan) -> TrainJob:
+    dataset = run_plan.dataset
+    return TrainJob(
+        experiment=run_plan.experiment,
+        location=run_store.uri if is_remote(run_store.uri) else str(run_store.folder.root.resolve()),
+        train=dataset.splits.train,
+        val=dataset.splits.val,
+        classes=dataset.splits.classes,
+        bit_depth=dataset.depth.depth,
+        write_token=run_store.write_token,
+    )
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:
     stored = stored_experiment(folder.experiment)
-    found = differences(stored.recipe, experiment)
-    found += [f"{key}: a key that this version of raytl does not know -> absent" for key in stored.unknown]
-    if found:
+    changed = differences(stored.recipe, experiment)
+    changed += [f"{key}: a key that this version of raytl does not know -> absent" for key in stored.unknown]
+    if changed:
         raise RunError(
-            f"{folder.root} is a run of another experiment; what differs (there -> here):\n"
-            + "\n".join(f"  {line}" for line in found)
-            + "\n  Give this one another name, or start over with --new (the old run is kept aside)."
+            f"{folder.root}: a run of another experiment; differences (there -> here):\n"
+            + "\n".join(f"  {line}" for line in changed)
+            + "\n  Rename this experiment, or start over with --new (the old run is kept aside)."
         )
 
 
-def _write_head(folder: RunFolder, experiment: Experiment, made: Plan, resumed: bool) -> None:
-    """Write what the run is made of, or check that an interrupted run is still made of the same."""
+def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
+    """Record the experiment, data and versions of a new run; check that a resumed run still has the same data."""
     if resumed:
-        _check_data(folder, made)
+        _check_data(folder, run_plan)
         forget_after(folder)
         return
-    splits = made.dataset.splits
+    experiment, dataset = run_plan.experiment, run_plan.dataset
+    splits = dataset.splits
     record = {
         **provenance(experiment.train.seed),
-        "dataset": made.dataset.digest,
+        "dataset": dataset.digest,
         "test": {"count": splits.test.count, "digest": splits.test.digest},
-        "weights": made.weights_digest,
-        "bit_depth": made.dataset.depth.depth.bits,
+        "weights": run_plan.weights_digest,
+        "bit_depth": dataset.depth.depth.bits,
     }
-    write_bytes(folder.samples, b"".join(encode(s.record()) + b"\n" for s in _all_samples(made)))
-    write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in made.dataset.skipped))
+    write_bytes(folder.samples, b"".join(encode(s.record()) + b"\n" for s in _all_samples(dataset)))
+    write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))
     write_json(folder.classes, list(splits.classes))
     write_json(folder.provenance, record)
     write_text(folder.experiment, to_yaml(experiment))
@@ -144,23 +160,23 @@ def _write_head(folder: RunFolder, experiment: Experiment, made: Plan, resumed: 
     shutil.rmtree(folder.tensorboard, ignore_errors=True)
 
 
-def _all_samples(made: Plan) -> list[Sample]:
-    """Every sample, the test's too: evaluation reads them from the record, and checks that they are the same."""
-    return sorted(made.dataset.samples, key=lambda sample: sample.key)
+def _all_samples(dataset: Dataset) -> list[Sample]:
+    """Return every sample in order of its key, the test split's too: evaluation verifies the images by this record."""
+    return sorted(dataset.samples, key=lambda sample: sample.key)
 
 
-def _check_data(folder: RunFolder, made: Plan) -> None:
+def _check_data(folder: RunFolder, run_plan: Plan) -> None:
     record = PROVENANCE_FORMAT.load(folder.provenance)
-    found, bits = record.dataset, record.bit_depth or SIXTEEN_BITS.bits
-    if bits != made.dataset.depth.depth.bits:
+    before, now = record.bit_depth or SIXTEEN_BITS.bits, run_plan.dataset.depth.depth.bits
+    if before != now:
         raise RunError(
-            f"{folder.root}: this run began with a bit depth of {bits}; expected {made.dataset.depth.depth.bits} "
-            f"({made.dataset.depth.reason}). Start over with --new (the old run is kept aside)."
+            f"{folder.root}: this run began with a bit depth of {before}; expected {now} "
+            f"({run_plan.dataset.depth.reason}). Start over with --new (the old run is kept aside)."
         )
-    if found != made.dataset.digest:
+    if record.dataset != run_plan.dataset.digest:
         raise RunError(
-            f"{folder.root}: the dataset changed since this run began (fingerprint {found[:12]} then, "
-            f"{made.dataset.digest[:12]} now).\n  Put it back, or start over with --new (the old run is kept aside)."
+            f"{folder.root}: the dataset changed since this run began (fingerprint {record.dataset[:12]} then, "
+            f"{run_plan.dataset.digest[:12]} now).\n  Restore it, or start over with --new (the old run is kept aside)."
         )
 
 
@@ -184,9 +200,9 @@ def _matrix(folder: RunFolder, score: BestScore, classes: int) -> NDArray[np.int
     try:
         return matrix_of(score.confusion, classes)
     except (ValueError, KeyError) as error:
-        where = folder.best / BEST_SCORE
+        path = folder.best / BEST_SCORE
         raise RunError(
-            f"{where}: confusion: {error}; expected counts of {classes} classes. {SCORE_FORMAT.advice}"
+            f"{path}: confusion: {error}; expected counts of {classes} classes. {SCORE_FORMAT.advice}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Everything that a run would do, as a value, before it does anything: what `raytl check` prints."""
+"""The plan of a run, as a value: `raytl check` prints it, and nothing has started yet."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from raytl.training.stages import TrainStage, timeline
 
 T = TypeVar("T")
 
-#: Used to look through the images when the model cannot be built, so that its problems and the data's come at once.
+#: Used to audit the images if the model cannot be built, so that all problems are reported at once.
 _STAND_IN = Preprocess(224, 256, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """One part of the network, in the end of training: does it learn, and at which rate (None = frozen)."""
+    """One part of the network at the end of training, with its learning rate (None = frozen)."""
 
     name: str
     parameters: int
@@ -41,7 +41,7 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would happen. Stages are bottom to top with the head last; `counts` is images by split and class."""
+    """The plan of a run. Stages are bottom to top with the head last; `counts` is images by split and class."""
 
     experiment: Experiment
     dataset: Dataset
@@ -57,27 +57,28 @@ class Plan:
     device: str
     precision: str
     notes: tuple[str, ...] = ()
-    """What was taken for what the experiment asks for, where they differ."""
+    """Choices that differ from what the experiment asks for."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know, but need not mend."""
+        """Problems of the data that do not stop training."""
         return self.dataset.warnings
 
 
 def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> Plan:
-    """The plan of `experiment`, after looking through its data and building its model; without `fetch`, images that are
-    not on this node yet are known by their listing alone.
+    """Read the data and build the model of `experiment`, and return its plan.
+
+    Without `fetch`, images that are not on this node are not downloaded: only their listing is read.
 
     Raises:
-        UserError: with every problem of the model and of the data at once.
+        UserError: all problems of the model and of the data, at once.
     """
     problems: list[RaytlError] = []
     s3 = S3Settings.of(experiment.storage)
     preprocess = _collect(problems, lambda: preprocess_of(experiment.model, s3))
-    looked = experiment.data if preprocess else experiment.data.model_copy(update={"cache": "off"})
+    data = experiment.data if preprocess else experiment.data.model_copy(update={"cache": "off"})
     read = read_dataset if fetch else listed_dataset
-    dataset = _collect(problems, lambda: read(looked, preprocess or _STAND_IN, on_event, s3))
+    dataset = _collect(problems, lambda: read(data, preprocess or _STAND_IN, on_event, s3))
     classes = len(dataset.splits.classes) if dataset else 2
     backbone = _collect(problems, lambda: build(experiment.model, classes, s3)) if preprocess else None
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
@@ -92,7 +93,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:
-    """How many stages from the top learn in the end."""
+    """Return the number of stages, from the top, that learn at the end of training."""
     return len(learning(backbone, experiment.transfer.unfreeze).stages)
 
 
@@ -105,18 +106,18 @@ def _collect(problems: list[RaytlError], make: Callable[[], T]) -> T | None:
 
 
 def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:
-    """Every worker gets an image of every batch, and two where BatchNorm has to take their statistics."""
+    """Check that each worker gets an image of each batch, and two if BatchNorm computes statistics of them."""
     train, workers = experiment.train, experiment.compute.max_workers
     class_weights(train, dataset.splits.counts()["train"])
     images = len(dataset.splits.train)
     smallest = images // steps_per_epoch(images, train.batch_size)
-    normed = backbone is not None and any(isinstance(m, _BatchNorm) for m in backbone.module.modules())
-    least = 2 if normed and experiment.transfer.unfreeze != 0 else 1
-    if smallest // workers // train.accumulate < least:
-        why = ", and BatchNorm needs 2 on each to take their statistics" if least == 2 else ""
+    has_batchnorm = backbone is not None and any(isinstance(m, _BatchNorm) for m in backbone.module.modules())
+    min_images = 2 if has_batchnorm and experiment.transfer.unfreeze != 0 else 1
+    if smallest // workers // train.accumulate < min_images:
+        why = "; BatchNorm needs 2 images on each to compute statistics" if min_images == 2 else ""
         raise ConfigError(
             f"train.batch_size: batches of {smallest} images ({images} training images, train.batch_size "
-            f"{train.batch_size}) cannot be shared by compute.workers {workers} x train.accumulate {train.accumulate}"
+            f"{train.batch_size}) are too small for compute.workers {workers} x train.accumulate {train.accumulate}"
             f"{why}.\n  Use larger batches, fewer workers, or less accumulation."
         )
     return True
@@ -124,8 +125,8 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
 
 def _plan(experiment: Experiment, backbone: Backbone, dataset: Dataset) -> Plan:
     depth, sizes = depth_of(experiment, backbone), backbone.sizes
-    speed = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
-    stages = tuple(StagePlan(name, size, speed.get(name)) for name, size in sizes.items())
+    lr = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
+    stages = tuple(StagePlan(name, size, lr.get(name)) for name, size in sizes.items())
     steps = steps_per_epoch(len(dataset.splits.train), experiment.train.batch_size)
     device = pick_device(experiment.compute.device)
     return Plan(

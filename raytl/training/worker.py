@@ -1,14 +1,11 @@
-"""What each worker runs: build the model, open the images, go on from the last checkpoint, train."""
+"""The code that each worker runs: build the network, load the last checkpoint, open the images, train."""
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,28 +13,19 @@ from numpy.typing import NDArray
 
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
-from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
-from raytl.data.local_paths import on_this_node
-from raytl.data.manifest import Sample
 from raytl.data.mix import mix
 from raytl.data.shard import class_weights
 from raytl.data.targets import encode_targets
 from raytl.events import Message, OnEvent, ignore
-from raytl.metrics.confusion import cells_of
 from raytl.models import probe
 from raytl.models.backbone import Backbone, build
-from raytl.models.bundle import Card, save_bundle
+from raytl.models.bundle import Card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.heads import inherit
-from raytl.run import journal
-from raytl.run.atomic import whole_dir, write_json
-from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
-from raytl.store.lease import WriteToken
-from raytl.store.s3_settings import S3Settings
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
 from raytl.training.agree import total
@@ -45,57 +33,53 @@ from raytl.training.allocator import keep_freed_memory
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import forget_after
 from raytl.training.head import solve_head
+from raytl.training.job import TrainJob
 from raytl.training.loop import Outcome, RunWriter, epochs
 from raytl.training.plan import depth_of
-from raytl.training.scalars import write_scalars
+from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
-from raytl.training.validate import EvalBatches, Validation
+from raytl.training.validate import EvalBatches
 from raytl.worker_status import Paused
 from raytl.world import World
 
-BEST_SCORE = "validation.json"
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run on this rank whose network is on its device; the top `depth` stages learn in the end.
+
+    `resume` is its last checkpoint; `uploader` sends checkpoints to its bucket (None for a folder, and on other ranks).
+    """
+
+    world: World
+    job: TrainJob
+    emit: OnEvent
+    device: torch.device
+    precision: torch.dtype
+    backbone: Backbone
+    depth: int
+    run_store: RunStore
+    uploader: Uploader | None
+    resume: checkpoint.Checkpoint | None
 
 
 @dataclass(frozen=True)
-class Job:
-    """What the workers are given: the experiment, the run folder and the samples that training may see; where they write in a
-    bucket, `lease` names the run's own, and `right` that of another run."""
+class CachedFeatures:
+    """The top of a network and its inputs, for training without the frozen part below it.
 
-    experiment: Experiment
-    root: str
-    train: tuple[Sample, ...]
-    val: tuple[Sample, ...]
-    classes: tuple[str, ...]
-    write_token: WriteToken | None = None
-    bit_depth: BitDepth = SIXTEEN_BITS
-    lease: WriteToken | None = None
-
-
-@dataclass(frozen=True)
-class Shared:
-    """The top of a network to be trained alone, as what lies below it stays frozen and was computed before.
-
-    `backbone` holds the top's stages, the very parameters of the whole network; its loaders give the activations
-    that enter it, and `told` says so in a word.
+    `backbone` holds the top's stages (the same parameters as in the whole network); the batches hold the activations
+    that enter it. `description` is a phrase for reports.
     """
 
     backbone: Backbone
     train: TrainBatches
     val: EvalBatches
-    told: str
-
-
-class Share(Protocol):
-    """Finds the shared part of a network of which the top `depth` stages learn; None where sharing does not pay."""
-
-    def __call__(self, backbone: Backbone, depth: int, precision: torch.dtype) -> Shared | None: ...
+    description: str
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A run made ready on this rank: everything that the loop needs. `shared` tells what it does not compute itself,
-    `uploads` takes its checkpoints to the store where they are kept in one."""
+class PreparedRun:
+    """A run on this rank that is ready to train. `features` describes the cached features that it uses, or is `none`."""
 
     context: TrainContext
     backbone: Backbone
@@ -104,12 +88,12 @@ class Ready:
     classes: int
     writer: RunWriter
     resume: checkpoint.Checkpoint | None
-    shared: str = "none"
-    uploads: Uploader | None = None
+    features: str = "none"
+    uploader: Uploader | None = None
 
     @property
     def trainable(self) -> int:
-        """Parameters that learn in the end."""
+        """Number of parameters that learn in the end."""
         sizes = list(self.backbone.sizes.values())
         return sum(sizes[len(sizes) - 1 - self.stages[-1].depth :])
 
@@ -122,114 +106,117 @@ class Ready:
         return Outcome(progress.best, progress.epoch, early_stopped=progress.stopped)
 
     def epochs(self) -> Iterator[checkpoint.Progress]:
-        """Train an epoch at a time."""
+        """Train, and yield the progress after each epoch."""
         return epochs(self.context, self.backbone, self.stages, self.validation, self.classes, self.writer, self.resume)
 
     def flush(self) -> None:
-        """Waits until the checkpoints are stored as they are now.
+        """Wait until all checkpoints are uploaded.
 
         Raises:
-            StoreError: they are not.
+            StoreError: an upload failed.
         """
-        if self.uploads is not None:
-            self.uploads.flush()
+        if self.uploader is not None:
+            self.uploader.flush()
 
     def close(self) -> None:
-        """Ends the loader processes, and waits until the checkpoints are stored.
+        """Stop the loader processes, and wait until all checkpoints are uploaded.
 
         Raises:
-            StoreError: they are not.
+            StoreError: an upload failed.
         """
         self.context.loader.close()
-        if self.uploads is not None:
-            self.uploads.close()
+        if self.uploader is not None:
+            self.uploader.close()
 
 
-def train_worker(world: World, job: Job, emit: OnEvent) -> Outcome | Paused:
-    """Train `job` as rank `world.rank`, from its last checkpoint where there is one."""
-    made = prepare(world, job, emit)
+def train_worker(world: World, job: TrainJob, emit: OnEvent) -> Outcome | Paused:
+    """Train `job` on rank `world.rank`, from its last checkpoint if there is one."""
+    run = prepare(load_run(world, job, emit))
     try:
-        return made.fit()
+        return run.fit()
     except PauseRequested:
         return Paused()
     finally:
-        made.close()
+        run.close()
 
 
-def prepare(
-    world: World,
-    job: Job,
-    emit: OnEvent,
-    *,
-    start: Callable[[Backbone, int], None] | None = None,
-    share: Share | None = None,
-    record: Callable[[RunFolder, Mapping[str, float | str]], None] | None = None,
-) -> Ready:
-    """`job` made ready on rank `world.rank`: `start` puts a head into a new network, given how many stages learn; `share`
-    finds what was computed before, `record` writes an epoch's metrics (the journal and TensorBoard by default)."""
+def load_run(world: World, job: TrainJob, emit: OnEvent) -> LoadedRun:
+    """Build the network of `job` on this rank's device, load the last checkpoint, and initialize the head of a new run."""
     experiment = job.experiment
-    s3 = S3Settings.of(experiment.storage)
-    job = _on_this_node(job, emit if world.is_main else ignore)
+    job = job.on_this_node(emit if world.is_main else ignore)
     device = _device(experiment)
     if device.type == "cpu":
         keep_freed_memory()
     _seed(experiment)
-    backbone = build(experiment.model, len(job.classes), s3).reading(job.bit_depth)
+    backbone = build(experiment.model, len(job.classes), job.s3).reading(job.bit_depth)
     depth = depth_of(experiment, backbone)
-    if start is not None:
-        start(backbone, depth)
     layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-    run_store, uploads = _home(world, job, emit, device)
+    run_store, uploader = _open_run_store(world, job, emit, device)
     resume = checkpoint.load(run_store.folder.last)
-    if start is None and resume is None and experiment.transfer.head_start == "solved" and world.is_main:
-        # the others get it when DDP sends them rank 0's weights
-        solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
-        probe.install(backbone, solved.start(depth))
-    if start is None and resume is None and experiment.transfer.head_start == "weights" and world.is_main:
-        new = inherit(backbone, experiment.model.weights, job.classes, s3)
-        told = f"; new: {', '.join(new)}" if new else ""
-        emit(Message(f"the head goes on from {experiment.model.weights}{told}"))
+    if job.probe:
+        _install_probe(job, backbone, depth)
+    elif resume is None and world.is_main:  # DDP broadcasts rank 0's weights to the others
+        _start_head(job, backbone, depth, emit)
     precision = pick_precision(experiment.train.precision, device)
-    shared = share(backbone, depth, precision) if share is not None else None
-    context = _setting(world, job, backbone, device, emit, shared)
-    return Ready(
+    return LoadedRun(world, job, emit, device, precision, backbone, depth, run_store, uploader, resume)
+
+
+def prepare(run: LoadedRun, features: CachedFeatures | None = None, *, tensorboard: bool = True) -> PreparedRun:
+    """Open the batches of `run` (cached `features` or images) and return it ready to train."""
+    job, backbone, transfer = run.job, run.backbone, run.job.experiment.transfer
+    context = _context(run, features)
+    card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest)
+    return PreparedRun(
         context=context,
-        backbone=shared.backbone if shared else backbone,
-        stages=timeline(experiment.transfer, depth, experiment.train.epochs),
-        validation=_validation(world, job, backbone, device, shared),
+        backbone=features.backbone if features else backbone,
+        stages=timeline(transfer, run.depth, job.experiment.train.epochs),
+        validation=_validation(run, features),
         classes=len(job.classes),
-        writer=_writer(run_store.folder, job, backbone, record or _record, uploads),
-        uploads=uploads,
-        resume=resume,
-        shared=shared.told if shared else "none",
+        writer=run_writer(run.run_store.folder, backbone.module, card, run.uploader, tensorboard=tensorboard),
+        resume=run.resume,
+        features=features.description if features else "none",
+        uploader=run.uploader,
     )
 
 
-def _home(world: World, job: Job, emit: OnEvent, device: torch.device) -> tuple[RunStore, Uploader | None]:
-    """The run's folder on this node, the same on all: rank 0 first stores what only its node has, then the others fetch."""
-    run_store, uploads = RunStore(job.root, write_token=job.write_token, s3=S3Settings.of(job.experiment.storage)), None
+def _open_run_store(
+    world: World, job: TrainJob, emit: OnEvent, device: torch.device
+) -> tuple[RunStore, Uploader | None]:
+    """Return the run's working copy, the same on all nodes: rank 0 uploads what only its node has, then the others fetch."""
+    run_store, uploader = job.run_store(), None
     if world.is_main:
         run_store.fetch()
-        uploads = run_store.uploader(emit, job.lease)
+        uploader = run_store.uploader(emit, job.write_token)
         forget_after(run_store.folder)
-        if uploads is not None:
-            uploads.upload_pending()
+        if uploader is not None:
+            uploader.upload_pending()
     total(world, [0.0], device, "having fetched the run's folder")
     if not world.is_main:
         run_store.fetch()
-    return run_store, uploads
+    return run_store, uploader
 
 
-def _on_this_node(job: Job, emit: OnEvent) -> Job:
-    data, s3 = job.experiment.data, S3Settings.of(job.experiment.storage)
-    here = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=s3)
-    return replace(job, train=here(job.train), val=here(job.val))
+def _install_probe(job: TrainJob, backbone: Backbone, depth: int) -> None:
+    run_store = RunStore(job.probe, s3=job.s3)
+    run_store.fetch()
+    probe.install(backbone, probe.load(run_store.folder.root).start(depth))
+
+
+def _start_head(job: TrainJob, backbone: Backbone, depth: int, emit: OnEvent) -> None:
+    experiment = job.experiment
+    if experiment.transfer.head_start == "solved":
+        solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
+        probe.install(backbone, solved.start(depth))
+    elif experiment.transfer.head_start == "weights":
+        new = inherit(backbone, experiment.model.weights, job.classes, job.s3)
+        suffix = f"; new: {', '.join(new)}" if new else ""
+        emit(Message(f"the head continues from {experiment.model.weights}{suffix}"))
 
 
 def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:
-    asked = experiment.train.channels_last
-    return backbone.convolutional if asked == "auto" else asked
+    setting = experiment.train.channels_last
+    return backbone.convolutional if setting == "auto" else setting
 
 
 def _device(experiment: Experiment) -> torch.device:
@@ -250,96 +237,49 @@ def _seed(experiment: Experiment) -> None:
         torch.backends.cudnn.benchmark = True
 
 
-def _setting(
-    world: World, job: Job, backbone: Backbone, device: torch.device, emit: OnEvent, shared: Shared | None
-) -> TrainContext:
-    experiment = job.experiment
-    train = experiment.train
-    precision = pick_precision(train.precision, device)
+def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
+    experiment, backbone = run.job.experiment, run.backbone
+    ema = experiment.optim.ema
     return TrainContext(
         experiment=experiment,
-        world=world,
-        device=device,
-        precision=precision,
+        world=run.world,
+        device=run.device,
+        precision=run.precision,
         channels_last=_channels_last(experiment, backbone),
         preprocess=backbone.preprocess,
-        loader=shared.train if shared else _train_loader(world, job, backbone, device, emit),
-        loss=loss(train, _counts(job)),
-        mix=mix(experiment.augment, len(job.classes)),
-        average=WeightAverage(experiment.optim.ema) if experiment.optim.ema is not None else None,
-        scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
-        emit=emit,
+        loader=features.train if features else _train_loader(run),
+        loss=loss(experiment.train, run.job.class_counts()),
+        mix=mix(experiment.augment, len(run.job.classes)),
+        average=WeightAverage(ema) if ema is not None else None,
+        scaler=torch.amp.GradScaler(run.device.type, enabled=run.precision == torch.float16),
+        emit=run.emit,
     )
 
 
-def _counts(job: Job) -> dict[str, int]:
-    labels = [sample.label for sample in job.train]
-    return {name: labels.count(name) for name in job.classes}
-
-
-def _train_loader(world: World, job: Job, backbone: Backbone, device: torch.device, emit: OnEvent) -> TrainLoader:
-    experiment, targets = job.experiment, encode_targets(job.train, job.classes)
-    say = emit if world.is_main else ignore
+def _train_loader(run: LoadedRun) -> TrainLoader:
+    job, train, data = run.job, run.job.experiment.train, run.job.experiment.data
+    targets, preprocess = encode_targets(job.train, job.classes), run.backbone.preprocess
     return TrainLoader(
-        open_images(job.train, backbone.preprocess, experiment.data, say, S3Settings.of(experiment.storage)),
+        open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore, s3=job.s3),
         targets,
-        TrainAugment(experiment.augment, backbone.preprocess),
-        batch=experiment.train.batch_size,
-        seed=experiment.train.seed,
-        world=world,
-        weights=class_weights(targets, len(job.classes)) if experiment.train.sampler == "balanced" else None,
-        workers=_loader_workers(experiment, device, world),
+        TrainAugment(job.experiment.augment, preprocess),
+        batch=train.batch_size,
+        seed=train.seed,
+        world=run.world,
+        weights=class_weights(targets, len(job.classes)) if train.sampler == "balanced" else None,
+        workers=_loader_workers(job.experiment, run.device, run.world),
     )
 
 
 def _loader_workers(experiment: Experiment, device: torch.device, world: World) -> int:
-    asked = experiment.data.loader_workers
-    return auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size) if asked == "auto" else asked
+    setting = experiment.data.loader_workers
+    return auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size) if setting == "auto" else setting
 
 
-def _validation(
-    world: World, job: Job, backbone: Backbone, device: torch.device, shared: Shared | None
-) -> tuple[EvalBatches, NDArray[np.int64]]:
+def _validation(run: LoadedRun, features: CachedFeatures | None) -> tuple[EvalBatches, NDArray[np.int64]]:
+    job, preprocess = run.job, run.backbone.preprocess
     targets = encode_targets(job.val, job.classes)
-    if shared is not None:
-        return shared.val, targets
-    images = open_images(job.val, backbone.preprocess, job.experiment.data, s3=S3Settings.of(job.experiment.storage))
-    return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=world), targets
-
-
-def _writer(
-    folder: RunFolder,
-    job: Job,
-    backbone: Backbone,
-    record: Callable[[RunFolder, Mapping[str, float | str]], None],
-    uploads: Uploader | None,
-) -> RunWriter:
-    """What the loop writes; the best checkpoint is of the whole network, also where only its top is trained."""
-    card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest)
-
-    def stored(path: Path) -> None:
-        if uploads is not None:
-            uploads.give(path.relative_to(folder.root).as_posix())
-
-    def best(_: torch.nn.Module, result: Validation, epoch: int) -> None:
-        _best(folder, card, backbone.module, result, epoch)
-        stored(folder.best)
-
-    def last(state: checkpoint.Checkpoint) -> None:
-        checkpoint.save(folder.last, state)
-        stored(folder.last)
-
-    return RunWriter(record=lambda values: record(folder, values), best=best, last=last)
-
-
-def _best(folder: RunFolder, card: Card, module: torch.nn.Module, result: Validation, epoch: int) -> None:
-    score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": cells_of(result.confusion)}
-    with whole_dir(folder.best) as temporary:
-        save_bundle(temporary, module, card)
-        write_json(temporary / BEST_SCORE, score)
-
-
-def _record(folder: RunFolder, record: Mapping[str, float | str]) -> None:
-    journal.append(folder.metrics, record)
-    scores = {name: value for name, value in record.items() if isinstance(value, float)}
-    write_scalars(folder.tensorboard, scores, int(record["epoch"]))
+    if features is not None:
+        return features.val, targets
+    images = open_images(job.val, preprocess, job.experiment.data, s3=job.s3)
+    return EvalLoader(images, targets, preprocess, batch=EVAL_BATCH[run.device.type], world=run.world), targets

@@ -19,7 +19,6 @@ PARSERS = {
 }
 VALIDATORS = ("model_validate_json", "validate_json", "model_parse_raw", "parse_raw")
 ALLOWED = {
-    "raytl.search.searcher": "results of this process's own trials, which Tune hands over in memory",
     "raytl.run.provenance": "the note that pip left beside raytl's own code on this machine",
 }
 """Modules that may parse JSON by themselves, each with the reason."""

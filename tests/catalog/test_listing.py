@@ -22,7 +22,7 @@ FAILURE = {"when": "2026-01-03T00:00:00+00:00", "error": "TrainingError", "text"
 
 
 def listed(uri: str | Path) -> dict[str, Entry]:
-    return {entry.name: entry for entry in list_runs(str(uri), NOW)}
+    return {entry.name: entry for entry in list_runs(str(uri), now=NOW)}
 
 
 @pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.s3)])

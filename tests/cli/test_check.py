@@ -33,7 +33,7 @@ def test_a_good_experiment_is_laid_out_and_the_next_command_is_quoted(
         "layer4",
         "from epoch 2",
         "frozen",
-        "centre crop to 32 px",
+        "center crop to 32 px",
         "epoch 1: head, epoch 2: head + 2",
         "2 epochs ×",
         "1 worker on cpu, float32",
@@ -115,7 +115,7 @@ def test_of_a_bucket_it_lists_what_would_be_fetched_and_fetches_nothing(
     shown = raytl("check", tiny, *at)
     assert shown.code == 0, shown.err
     next_ = "raytl train" if stream else "raytl sync"
-    for text in ("3 classes", "would be read" if stream else "would be pulled", "… 31 more", "36 files", next_):
+    for text in ("3 classes", "to read" if stream else "to download", "… 31 more", "36 files", next_):
         assert text in shown.out
     assert not list(own_cache.rglob("*.jpg"))
     plan = json.loads(raytl("check", tiny, *at, "--json").out)

@@ -76,7 +76,7 @@ def test_a_folder_trains_as_the_written_file_does(raytl: Raytl, make_photos: Mak
     trained = raytl("train", "photos", *MODEL, *SMALL)
     assert trained.code == 0, trained.err
     again = raytl("train", "x.yaml", *SMALL)
-    assert "finished already; nothing was done" in again.out
+    assert "already finished; nothing was done" in again.out
     recipe = stored_experiment(Path("runs/photos/experiment.yaml")).recipe
     assert (recipe.model.name, recipe.transfer.unfreeze, recipe.train.batch_size) == ("test_resnet", 0, 16)
 

@@ -27,7 +27,7 @@ METRICS = {
         (Work("checking files", 1, 1, "files"), "checking files: 1 of 1 file"),
         (
             StageOpened(2, "head + 2", ("layer4",), {"head": 1e-3, "layer4": 1e-4, "layer3": 6e-5}, 310_600, 3_730_000),
-            "from epoch 2: head + 2  310.6 k of 3.7 M parameters learn, lr head 1e-3, stages 1e-4 … 6e-5",
+            "from epoch 2: head + 2  310.6 k of 3.7 M parameters trainable, lr head 1e-3, stages 1e-4 … 6e-5",
         ),
         (
             Step(2, 12, 31, 60, 0.65, 412.3, {"head": 1e-3}, "head"),
@@ -40,7 +40,7 @@ METRICS = {
         (EpochEnded(4, 12, {"val/accuracy": 0.5}, False, 3), "epoch  4/12  val accuracy 50.0 %  (best: 3)"),
         (Resumed(5, 12), "resuming from the last checkpoint: epoch 5, step 13"),
         (Resumed(5, 0), "resuming from the last checkpoint: epoch 5"),
-        (Restarted(1, "killed"), "workers lost (killed); restarting, attempt 1"),
+        (Restarted(1, "killed"), "workers lost (killed); restarting them, attempt 1"),
     ],
 )
 def test_an_event_is_one_line(event: Event, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`raytl models`: what people see of a registry, and how they move its aliases."""
+"""`raytl models`: list versions and move aliases."""
 
 from __future__ import annotations
 
@@ -36,13 +36,11 @@ def test_the_list_has_the_versions_their_aliases_and_the_last_moves(raytl: Raytl
         ["2", "champion"],
     ]
     assert "champion 1 → 2, previous none → 1" in done.out
-    told = json.loads(raytl("models", "list", "./models/trash", "--json").out)
-    assert told["aliases"] == {"champion": 2, "previous": 1}
+    listing = json.loads(raytl("models", "list", "./models/trash", "--json").out)
+    assert listing["aliases"] == {"champion": 2, "previous": 1}
 
 
-def test_what_cannot_be_read_and_what_is_no_part_of_it_is_listed_beside_the_rest(
-    raytl: Raytl, registry: Registry, tmp_path: Path
-) -> None:
+def test_unreadable_and_foreign_objects_are_listed(raytl: Raytl, registry: Registry, tmp_path: Path) -> None:
     versions = tmp_path / "models" / "trash" / "versions"
     (versions / "README.md").write_text("These are models.")
     (versions / "000001.json").write_text('{"number": 1}')
@@ -52,10 +50,10 @@ def test_what_cannot_be_read_and_what_is_no_part_of_it_is_listed_beside_the_rest
     words = " ".join(done.out.split())
     assert "versions/000001.json" in words
     assert "token: missing; expected a value" in words
-    assert "ignored, as no part of a registry: versions/README.md" in words
-    told = json.loads(raytl("models", "list", "./models/trash", "--json").out)
-    assert [each["number"] for each in told["versions"]] == [2]
-    assert ([each["key"] for each in told["unreadable"]], told["ignored"]) == (
+    assert "ignored objects that are not part of a registry: versions/README.md" in words
+    listing = json.loads(raytl("models", "list", "./models/trash", "--json").out)
+    assert [each["number"] for each in listing["versions"]] == [2]
+    assert ([each["key"] for each in listing["unreadable"]], listing["ignored"]) == (
         ["versions/000001.json"],
         ["versions/README.md"],
     )
@@ -64,8 +62,8 @@ def test_what_cannot_be_read_and_what_is_no_part_of_it_is_listed_beside_the_rest
     assert "000001.json: token: missing; expected a value" in " ".join(shown.err.split())
 
 
-def test_an_empty_registry_says_what_fills_it(raytl: Raytl) -> None:
-    assert "no versions yet; `raytl retrain` makes them" in raytl("models", "list", "./none").out
+def test_an_empty_registry_says_how_to_publish(raytl: Raytl) -> None:
+    assert "no versions yet; publish one with `raytl retrain`" in raytl("models", "list", "./none").out
 
 
 def test_a_version_is_shown_by_alias_or_number(raytl: Raytl, registry: Registry) -> None:
@@ -74,10 +72,10 @@ def test_a_version_is_shown_by_alias_or_number(raytl: Raytl, registry: Registry)
     assert "resnet; classes: blue, red" in raytl("models", "show", "./models/trash", "previous").out
     done = raytl("models", "show", "./models/trash", "9")
     assert (done.code, done.out) == (2, "")
-    assert "there is no version 9; the newest that there are: 1, 2" in done.err
+    assert "no version 9; the newest versions: 1, 2" in done.err
 
 
-def test_two_versions_differ_in_what_is_told(raytl: Raytl, registry: Registry) -> None:
+def test_diff_lists_the_differences_of_two_versions(raytl: Raytl, registry: Registry) -> None:
     done = raytl("models", "diff", "./models/trash", "previous", "champion")
     assert "optim.lr: 0.001 -> 0.002" in done.out
     assert ["new", "classes", "amber"] in [line.split() for line in done.out.splitlines()]
@@ -93,7 +91,7 @@ def test_a_rollback_and_a_promotion_say_why(raytl: Raytl, registry: Registry) ->
     assert raytl("models", "promote", "./models/trash", "2", "--alias", "7").code == 2
 
 
-def test_gc_says_what_would_go_before_it_goes(raytl: Raytl, registry: Registry, tmp_path: Path) -> None:
+def test_gc_shows_what_it_would_remove(raytl: Raytl, registry: Registry, tmp_path: Path) -> None:
     for _ in range(2):
         registry.publish(tmp_path / "made" / "1", about())
     planned = json.loads(raytl("models", "gc", "./models/trash", "--keep", "1", "--dry-run", "--json").out)

@@ -29,11 +29,14 @@ storage: {{uri: s3://{bucket}/runs}}
 retrain: {{registry: s3://{bucket}/models}}
 """
 ARGUMENTS = {
+    "init": (f"s3://{BUCKET}/data", "--model", "test_resnet"),
     "check": ("tiny.yaml",),
     "train": ("tiny.yaml",),
     "tune": ("tiny.yaml", "--dry-run"),
     "evaluate": (f"s3://{BUCKET}/runs/tiny",),
     "predict": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red"),
+    "runs": (f"s3://{BUCKET}/runs",),
+    "compare": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/runs/tiny"),
     "retrain": ("tiny.yaml", "--dry-run"),
     "models list": (f"s3://{BUCKET}/models",),
     "models show": (f"s3://{BUCKET}/models",),
@@ -45,7 +48,10 @@ ARGUMENTS = {
     "doctor": ("--bucket", f"s3://{BUCKET}/data", "--address", "none"),
     "submit": ("train", "tiny.yaml", "--dry-run"),
 }
-REACHING = ("check", "sync", "doctor", "train", "tune", "evaluate", "predict", "models list", "models gc", "retrain")
+REACHING = (
+    "init", "check", "sync", "doctor", "train", "tune", "evaluate", "predict", "runs", "compare", "models list",
+    "models gc", "retrain",
+)  # fmt: skip
 """Verbs that end well on a bucket with photos, in this order."""
 NO_URI = {"schema", "jobs", "status", "logs", "stop", "cluster render", "cluster ask"}
 

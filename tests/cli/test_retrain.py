@@ -1,4 +1,4 @@
-"""`raytl retrain`: what a scheduler and a person see of a tick."""
+"""`raytl retrain`: the output and exit code of a tick."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def file(tmp_path: Path, raytl: Raytl) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "error"),
     [
-        (["--watch", "@daily", "--dry-run"], "--watch runs ticks by the clock; it cannot stand with --dry-run"),
+        (["--watch", "@daily", "--dry-run"], "--watch runs ticks by the clock; it cannot be combined with --dry-run"),
         (["--watch", "often"], "--watch 'often': found 1 fields"),
-        (["--now", "tomorrow"], "--now tomorrow: found no time; expected ISO 8601"),
+        (["--now", "tomorrow"], "--now tomorrow: not a time; expected ISO 8601"),
         (["--set", "retrain.registry=null"], "retrain.registry: not set"),
         (["--set", "retrain.registry=null", "--watch", "@daily"], "retrain.registry: not set"),
     ],
 )
-def test_wrong_input_is_exit_code_2(raytl: Raytl, file: Path, words: list[str], told: str) -> None:
+def test_wrong_input_is_exit_code_2(raytl: Raytl, file: Path, words: list[str], error: str) -> None:
     done = raytl("retrain", file, *words)
     assert (done.code, done.out) == (2, "")
-    assert told in " ".join(done.err.split())
+    assert error in " ".join(done.err.split())
 
 
 def test_a_dry_run_prints_the_decision_and_writes_nothing(
@@ -50,27 +50,27 @@ def test_a_dry_run_prints_the_decision_and_writes_nothing(
     make_photos(12)
     found = json.loads(raytl("retrain", file, "--dry-run", "--json").out)
     assert found["next_step"] == "train"
-    assert found["tick"]["decision"] == {"kind": "train", "reasons": ["there is no version yet"], "start": None}
+    assert found["tick"]["decision"] == {"kind": "train", "reasons": ["no version yet"], "start": None}
     assert sum(found["tick"]["changes"]["added"].values()) == 36
     assert not (tmp_path / "models").exists()
 
 
-def test_a_tick_that_finds_another_one_leaves_with_0(raytl: Raytl, file: Path, tmp_path: Path) -> None:
+def test_a_tick_that_finds_another_one_exits_0(raytl: Raytl, file: Path, tmp_path: Path) -> None:
     with held(open_store(str(tmp_path / "models" / "tiny"))):
         done = raytl("retrain", file)
     assert done.code == 0
-    assert "another tick is at work" in done.out
+    assert "another tick is running" in done.out
 
 
-def test_a_tick_that_fails_ends_with_1_and_says_that_the_champion_is_as_it_was(raytl: Raytl, file: Path) -> None:
+def test_a_tick_that_fails_ends_with_1_and_says_that_the_champion_is_unchanged(raytl: Raytl, file: Path) -> None:
     done = raytl("retrain", file)
     assert done.code == 1
     assert "photos does not exist" in done.err
-    assert "The champion is as it was" in done.err
+    assert "The champion is unchanged" in done.err
 
 
 def come(*times: datetime) -> Any:
-    """In place of `due_times`: these times, one after the other, and then somebody presses Ctrl-C."""
+    """Return a fake `due_times` that yields these times, then raises as Ctrl-C does."""
 
     def due_times(_: Any, announce: Callable[[datetime], None]) -> Iterator[datetime]:
         for due in times:
@@ -81,7 +81,7 @@ def come(*times: datetime) -> Any:
     return due_times
 
 
-def test_watch_ticks_whatever_becomes_of_a_tick_until_ctrl_c(
+def test_watch_runs_ticks_until_ctrl_c_even_if_one_fails(
     raytl: Raytl, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends: list[Exception | None] = [None, TickFailed("the bucket is away"), ZeroDivisionError("a bug"), None]
@@ -95,12 +95,17 @@ def test_watch_ticks_whatever_becomes_of_a_tick_until_ctrl_c(
     monkeypatch.setattr("raytl.retrain.tick.retrain", tick)
     done = raytl("retrain", file, "--watch", "0 6-9 * * *", "--json")
     assert done.code == 130
-    assert "the next tick is at 2026-11-20 06:00" in done.err
+    assert "next tick at 2026-11-20 06:00" in done.err
     assert "the bucket is away" in done.err
     assert "ZeroDivisionError: a bug" in done.err
-    assert "interrupted; the next tick goes on from here" in done.err
-    told = [json.loads(line) for line in done.out.splitlines()]
-    assert [line.get("held") or line["error"] for line in told] == ["somebody", "TickFailed", "Unexpected", "somebody"]
+    assert "interrupted; the next tick resumes from here" in done.err
+    results = [json.loads(line) for line in done.out.splitlines()]
+    assert [line.get("held") or line["error"] for line in results] == [
+        "somebody",
+        "TickFailed",
+        "Unexpected",
+        "somebody",
+    ]
 
 
 def test_ctrl_c_in_a_tick_ends_the_watch_too(raytl: Raytl, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +126,7 @@ def test_a_watch_that_waits_is_ended_by_sigint_with_130(file: Path) -> None:
     words = [sys.executable, "-m", "raytl", "retrain", str(file), "--watch", "0 0 29 2 *"]
     with subprocess.Popen(words, cwd=file.parent, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert "the next tick is at 2028-02-29 00:00" in process.stderr.readline()
+        assert "next tick at 2028-02-29 00:00" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert "interrupted" in process.stderr.read()

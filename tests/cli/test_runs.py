@@ -51,3 +51,17 @@ def test_a_place_without_runs_says_so(raytl: Raytl) -> None:
     missing = raytl("runs", "nowhere")
     assert missing.code == 2
     assert "nowhere: no such folder" in missing.err
+
+
+@pytest.mark.s3
+def test_an_endpoint_is_given_by_an_option(
+    raytl: Raytl, bucket: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_run(f"s3://{bucket}/runs/one")
+    put_run(f"s3://{bucket}/runs/two", (0.9,))
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    listed = raytl("runs", f"s3://{bucket}/runs", "--endpoint-url", s3_server)
+    assert "two" in listed.out
+    compared = raytl("compare", *(f"s3://{bucket}/runs/{name}" for name in ("one", "two")), "--endpoint-url", s3_server)
+    assert "90.0 %" in compared.out
+    assert raytl("runs", "runs", "--set", "compute.device=cpu").code == 2

@@ -89,7 +89,7 @@ def test_the_end_of_training_says_how_it_came_and_what_is_next(status: str, word
     result = TrainResult(str(run), status, 5, 9, metrics, "raytl evaluate x")  # type: ignore[arg-type]
     shown = text(train_tables(result, experiment))
     assert words in shown
-    assert "epoch 5 of 9 (of at most 12), by val/balanced_accuracy" in shown
+    assert "epoch 5 of 9 (maximum 12), by val/balanced_accuracy" in shown
     assert f"raytl evaluate '{run}' " in shown
     assert f"raytl predict '{run}' PHOTOS --out predictions.csv" in shown
     assert f"tensorboard --logdir '{run}/tensorboard'" in shown
@@ -116,7 +116,7 @@ def evaluation(classes: int, look: int | None) -> Evaluation:
 
 def test_of_many_classes_the_hardest_are_shown() -> None:
     shown = text(evaluation_tables(evaluation(40, 1)))
-    assert f"the {MOST_ROWS} hardest classes" in shown
+    assert f"the {MOST_ROWS} classes with the lowest F1" in shown
     assert "c01" in shown
     assert "c39" not in shown
     assert "run: test split\n" in shown
@@ -125,4 +125,4 @@ def test_of_many_classes_the_hardest_are_shown() -> None:
 def test_another_look_is_marked() -> None:
     shown = text(evaluation_tables(evaluation(3, 2)))
     assert "run: test split, look 2" in shown
-    assert "choices made since the first may have been steered by it" in shown
+    assert "choices made since the first look may depend on it" in shown

@@ -17,13 +17,13 @@ def test_a_run_from_training_to_predictions(raytl: Raytl, tiny: Path, make_photo
     trained = raytl("train", tiny)
     assert trained.code == 0, trained.err
     assert "tiny: trained" in trained.out
-    assert "raytl evaluate runs/tiny    (the test split, locked so far" in trained.out
+    assert "raytl evaluate runs/tiny    (the test split, locked" in trained.out
     assert "epoch 2/2" in trained.err
     assert "from epoch 2: head + 1" in trained.err
 
     again = json.loads(raytl("train", tiny, "--json").out)
     assert (again["status"], again["run"], again["epochs"]) == ("already finished", "runs/tiny", 2)
-    assert "finished already; nothing was done" in raytl("train", tiny).out
+    assert "already finished; nothing was done" in raytl("train", tiny).out
 
     tested = raytl("evaluate", "runs/tiny")
     assert tested.code == 0, tested.err
@@ -36,7 +36,7 @@ def test_a_run_from_training_to_predictions(raytl: Raytl, tiny: Path, make_photo
     marked = raytl("evaluate", "runs/tiny", "--again")
     assert "look 2 at this test split" in marked.out
     assert json.loads(raytl("evaluate", "runs/tiny", "--split", "val", "--json").out)["split"] == "val"
-    assert "looked at 2 times already" in raytl("train", tiny).out
+    assert "opened 2 times so far" in raytl("train", tiny).out
 
     (photos / "red" / "broken.jpg").write_text("nothing")
     shown = raytl("predict", "runs/tiny", photos / "red")

@@ -28,7 +28,7 @@ def test_a_sweep_from_its_plan_to_its_winner(raytl: Raytl, tiny: Path, make_phot
     assert "next: raytl evaluate runs/tiny-winner" in done.out
     found = json.loads(raytl("tune", tiny, *SET, "--json").out)
     assert (found["status"], sum(found["trials"].values())) == ("already finished", 3)
-    assert raytl("train", found["experiment_file"]).out.count("finished already") == 1
+    assert raytl("train", found["experiment_file"]).out.count("already finished") == 1
 
 
 @pytest.mark.parametrize(

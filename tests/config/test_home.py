@@ -32,6 +32,6 @@ def test_without_a_home_folder_a_tilde_is_an_error_that_says_what_to_set(
     file = tmp_path / "a.yaml"
     file.write_text("name: a\ndata: {uri: ~/photos}\nmodel: {name: test_resnet}\n")
     with pytest.raises(
-        UserError, match=r"^~/photos: the home folder of this user is not known; expected HOME to name it\."
+        UserError, match=r"^~/photos: the home folder of this user is unknown; expected HOME to be set\."
     ):
         load_experiment(file)

@@ -64,15 +64,15 @@ train:
 def test_five_mistakes_are_five_problems_with_lines_and_suggestions() -> None:
     assert problems(FIVE) == [
         "x.yaml:4: data.val_fraction: found 15; expected a number of at least 0 and below 1",
-        "-> did you mean 0.15? It is a share, not a percentage",
+        "-> did you mean 0.15? It is a fraction, not a percentage",
         "x.yaml:7: model.weigths: unknown key; the keys in model are name, weights, dropout, drop_path, preprocess",
         "-> did you mean 'weights'?",
         "x.yaml:8: transfer.unfreeze: found the text 'two'; expected a whole number of at least 0, or all",
-        "-> unfreeze: How many stages from the top learn; 0 = feature extraction (head only), all = full fine-tuning.",
+        "-> unfreeze: Number of stages that are trained, from the top. 0 = head only (feature extraction), all = full fine-tuning.",
         "x.yaml:10: train.precision: found the text 'fp23'; expected auto, fp32, bf16 or fp16",
         "-> did you mean 'fp32'?",
         "x.yaml:11: train.accumulate: found 100, and train.batch_size is 64: a micro-batch would be empty",
-        "-> train.batch_size is the whole batch, which accumulate divides; lower one or raise the other",
+        "-> train.batch_size is the global batch, which train.accumulate divides; lower one or raise the other",
     ]
 
 
@@ -115,7 +115,7 @@ def test_a_mistake_is_told(text: str, expected: str) -> None:
     [
         ("name: 2024\ndata: {uri: x}\nmodel: {name: m}\n", "-> put it in quotes: '2024'"),
         ("name: a\ndata: {uri: x, cache: true}\nmodel: {name: m}\n", "-> did you mean 'on'?"),
-        ("name: a\ndata: {uri: x}\nmodel: {name: m, weights: null}\n", "-> weights: pretrained | none"),
+        ("name: a\ndata: {uri: x}\nmodel: {name: m, weights: null}\n", "-> weights: pretrained, none"),
         (HEAD + "train: {class_weights: null}\n", "-> did you mean 'none'?"),
         (HEAD + "optim: {ema: none}\n", "-> write null to switch it off"),
         (HEAD + "optim: {schedule: Cosin}\n", "-> did you mean 'cosine'?"),
@@ -183,7 +183,7 @@ def test_the_environment_and_the_home_directory_are_filled_in(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "the file is empty; expected an experiment with name, data.uri and model.name"),
+        (b"", "the file is empty; expected an experiment with at least name, data.uri and model.name"),
         (b"- a\n", r"x.yaml:1: found list, expected keys such as `name: my-run`"),
         (b"\xff\xfe", r"not UTF-8 text \(byte 0\)"),
         (b"name: a\n\tdata: b\n", r"x.yaml:2: not YAML: .*\n    -> indent with spaces"),

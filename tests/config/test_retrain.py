@@ -37,12 +37,12 @@ def test_times_are_read_in_words(path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"retrain.when": {"new_samples": None, "or_new_class": None, "or_drift": None, "or_every": None}}, "ever be reason"),
+        ({"retrain.when": {"new_samples": None, "or_new_class": None, "or_drift": None, "or_every": None}}, "ever trigger training"),
         ({"retrain.when.or_every": "12 h"}, r"found 0.5 d, and retrain\.when\.at_most_every is 1 d"),
         ({"retrain.registry": "ftp://x"}, "expected a folder or an s3:// prefix for the versions"),
         ({"retrain.gate.confidence": 95}, r"retrain\.gate\.confidence"),
-        ({"retrain.gate.max_class_drop": 5}, r"did you mean 0\.05\? It is a share"),
-        ({"retrain.notify.webhook_env": "https://hooks.slack.com/x"}, "name of the environment variable"),
+        ({"retrain.gate.max_class_drop": 5}, r"did you mean 0\.05\? It is a fraction"),
+        ({"retrain.notify.webhook_env": "https://hooks.slack.com/x"}, "Name of the environment variable"),
         ({"retrain.how.search_again": {"trials": 4}}, r"retrain\.how\.search_again\.every"),
         ({"transfer.head_start": "weights"}, "has no head for these classes"),
     ],

@@ -57,14 +57,14 @@ def test_dimensions_come_after_what_their_conditions_speak_of() -> None:
 @pytest.mark.parametrize(
     ("space", "told"),
     [
-        ({"optim.learning": {"log": [1e-4, 1e-2]}}, "is no key of an experiment"),
+        ({"optim.learning": {"log": [1e-4, 1e-2]}}, "is not a key of an experiment"),
         ({"optim.lr": {"log": [1e-2, 1e-4]}}, "is empty"),
         ({"optim.lr": {"log": [0, 1e-2]}}, "more than 0"),
         ({"optim.lr": {"log": [1e-4]}}, r"expected \[low, high\]"),
         ({"optim.lr": {"uniform": [0, 1]}}, "expected one of int, float, log, choice"),
         ({"optim.lr": {"log": ["a", 1]}}, "expected a number"),
         ({"augment.strength": {"choice": []}}, "one value or more"),
-        ({"augment.strength": {"choice": [1, 1]}}, "names a value twice"),
+        ({"augment.strength": {"choice": [1, 1]}}, "lists a value twice"),
         ({"model.weights": {"float": [0, 1]}}, "use int or choice"),
         ({"train.epochs": {"int": [1, 4]}}, "cannot vary it"),
         ({"train.batch_size": {"int": [1.5, 4]}}, "whole numbers"),
@@ -82,7 +82,7 @@ def test_conditions_in_a_circle_are_refused() -> None:
         "optim.lr": {"log": [1e-4, 1e-2], "when": "augment.strength > 0"},
         "augment.strength": {"float": [0, 1], "when": "optim.lr > 0"},
     }
-    with pytest.raises(ConfigError, match="in a circle"):
+    with pytest.raises(ConfigError, match="are circular"):
         space_of(with_space(space))
 
 

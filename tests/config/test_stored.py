@@ -53,18 +53,18 @@ def test_each_key_of_the_data_is_its_identity_or_a_setting() -> None:
         (HEAD + "train: {class_weights: {a: x}}\n", r"run:4: train\.class_weights\.a: found the text 'x'"),
         (HEAD + "train: {epochs: true}\n", r"run:4: train\.epochs: found true"),
         (HEAD + "name: b\n", r"run:4: name: given twice, on lines 1 and 4"),
-        (HEAD.replace("x}", "x.zip, zip_encoding: zip}"), r"run:2: data\.zip_encoding: found 'zip', which is no text"),
+        (HEAD.replace("x}", "x.zip, zip_encoding: zip}"), r"run:2: data\.zip_encoding: found 'zip', which is not a text"),
         (HEAD.replace("name: a", "name: ../a"), r"run:1: name: found the text '\.\./a'"),
         ("data: {uri: x}\n", r"run: 2 problems\n.*name: missing"),
         (HEAD.replace("m}", "!!python/name:os.system ''}"), r"run:3: the tag"),
-        (HEAD.replace("m}", '"\\ud800"}'), r"run:3: model\.name: found half of a surrogate pair"),
-        (HEAD.replace("m}", '"\\UFFFFFFFF"}'), r"run: .*names no character"),
+        (HEAD.replace("m}", '"\\ud800"}'), r"run:3: model\.name: found an unpaired surrogate"),
+        (HEAD.replace("m}", '"\\UFFFFFFFF"}'), r"run: .*not a character"),
         (HEAD.replace("m}", f"{'m' * 5000}}}"), r"run:3: model\.name: found a text of 5000 characters; expected 4096"),
         ("a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
             f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcde", "bcdef", strict=True)
         ), r"more than 20000 values"),
-        ("a: " + "{a: " * 330 + "}" * 330, r"run: values inside values, too deep"),
-        ("a: " + "[" * 5000, r"run: .*(too deep|not YAML)"),
+        ("a: " + "{a: " * 330 + "}" * 330, r"run: values are nested too deeply"),
+        ("a: " + "[" * 5000, r"run: .*(nested too deeply|not YAML)"),
         ("- a\n", r"run:1: found list, expected keys"),
         ("", r"run: the file is empty"),
         ("a" * (MOST_BYTES + 1), r"run: larger than 1048576 bytes"),
@@ -105,7 +105,7 @@ def test_a_setting_that_is_in_force_or_a_default_is_not_spoken_of() -> None:
     found = read_stored(to_yaml(override(BASE, {"storage.endpoint_url": "http://h:1"})).encode(), "run")
     assert found.ignored(Machine(storage=StorageConfig(endpoint_url="http://h:1")), ALONE) == ""
     assert found.ignored(Machine(), ALONE) == (
-        "the run was made with storage.endpoint_url http://h:1; ignored, as a run sets nothing on this machine: "
+        "the run was made with storage.endpoint_url http://h:1; ignored, because a run changes no setting of this machine; "
         "pass --set storage.endpoint_url=http://h:1 to use it"
     )
 

@@ -139,7 +139,7 @@ def test_a_tick_retrains_on_the_cluster_and_the_next_one_is_another_job(
         assert code == 0, err
         submissions.append((json.loads(out)["id"].rpartition("-")[2], err))
     assert [attempt for attempt, _ in submissions] == ["1", "2"]
-    assert "promote" in submissions[0][1] and "nothing changed since the last training" in submissions[1][1]
+    assert "promote" in submissions[0][1] and "unchanged" in submissions[1][1]
     (tmp_path / "blocked").write_text("a file")
     code, out, _ = raytl(*words, f"retrain.registry={tmp_path}/blocked/models")
     assert (code, json.loads(out)["status"]) == (1, "FAILED")

@@ -21,13 +21,13 @@ LAX = pytest.param("lax_bucket", marks=[pytest.mark.s3, pytest.mark.thorough], i
 STERN = pytest.param("stern_bucket", marks=[pytest.mark.s3, pytest.mark.thorough], id="s3-refusing-conditions")
 MOTO = pytest.param("bucket", marks=[pytest.mark.s3, pytest.mark.thorough], id="s3")
 on_a_bucket_too = pytest.mark.parametrize("registry", ["local", "memory", S3, LAX, STERN, SWIFT], indirect=True)
-"""For what is to be seen on S3 in the default suite."""
+"""For tests on S3 in the default suite."""
 Publish = Callable[..., Record]
 
 
 @pytest.fixture(params=["local", "memory", MOTO, LAX, STERN, SWIFT])
 def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty registry on each kind of store; where those that write at once are waited for, not for long."""
+    """An empty registry on each kind of store, with a short wait for concurrent writers."""
     monkeypatch.setattr(creation, "SETTLE_S", 0.1)
     if request.param == "local":
         return Registry.open(str(tmp_path / "models" / "trash"))
@@ -38,13 +38,13 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def several_at_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on, they are waited for as they should be."""
+    """Return a function that restores the full wait for concurrent writers."""
     return lambda: monkeypatch.setattr(creation, "SETTLE_S", lease.SETTLE_S)
 
 
 @pytest.fixture
 def publish(registry: Registry, tmp_path: Path) -> Publish:
-    """Publishes a folder of two files, one of them below another folder."""
+    """Return a function that publishes a folder of two files, one in a subfolder."""
 
     def made(content: str = "weights", into: Registry | None = None, **said: Any) -> Record:
         folder = tmp_path / "made"
@@ -57,7 +57,7 @@ def publish(registry: Registry, tmp_path: Path) -> Publish:
 
 
 def about(**said: Any) -> About:
-    """What is said of a version."""
+    """Return the description of a version."""
     values: dict[str, Any] = {
         "model": "resnet", "classes": ("blue", "red"), "preprocess": {}, "weights": "0" * 64, "snapshot": "5" * 16,
         "evaluation": "e" * 16, "metrics": {"accuracy": 0.9}, "parent": None, "run": "runs/x", "tick": "t", "git": None,

@@ -1,4 +1,4 @@
-"""What `gc` takes and what it leaves, and that a move meanwhile wins."""
+"""The versions that `gc` removes and keeps; a concurrent move wins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from raytl.errors import RegistryError
-from raytl.registry.cleaning import Cleaning, clean, cleaning, planned
+from raytl.registry.cleaning import CleanupPlan, clean, cleanup_plan, plan_cleanup
 from raytl.registry.record import CHAMPION, Move, Record
 from raytl.registry.registry import Registry
 from tests.registry.conftest import Publish, about
@@ -26,28 +26,28 @@ HISTORY = [
         ({}, {}, 1, (1, 4, 5, 6, 7)),
         ({}, {}, 3, (4, 5)),
         ({CHAMPION: 5}, {}, 1, (1, 4, 6, 7)),
-        ({CHAMPION: 5, "canary": 1}, {4: "tick x goes on from it"}, 1, (6, 7)),
+        ({CHAMPION: 5, "canary": 1}, {4: "needed by unfinished tick x"}, 1, (6, 7)),
         ({}, {}, 0, (1, 4, 5, 6, 7)),
     ],
 )
 def test_what_an_alias_a_tick_or_the_last_moves_need_is_kept(
     aliases: Mapping[str, int], needed: Mapping[int, str], keep: int, removed: tuple[int, ...]
 ) -> None:
-    found = cleaning(RECORDS, aliases, HISTORY, needed, keep, [], NOW)
+    found = cleanup_plan(RECORDS, aliases, HISTORY, needed, keep, [], NOW)
     assert found.removed == removed
     assert set(found.kept) == {record.number for record in RECORDS} - set(removed)
 
 
 def test_files_of_a_publication_that_died_go_after_a_day() -> None:
     tokens = ["20261119T000000Z-dead", "20261120T230000Z-young", RECORDS[0].token, "somebody's own folder"]
-    assert cleaning(RECORDS, {}, HISTORY, {}, 10, tokens, NOW).orphans == ("20261119T000000Z-dead",)
+    assert cleanup_plan(RECORDS, {}, HISTORY, {}, 10, tokens, NOW).orphans == ("20261119T000000Z-dead",)
 
 
 def test_what_is_cleaned_is_gone_and_the_rest_can_be_read(registry: Registry, publish: Publish) -> None:
     for text in ("one", "two", "three"):
         publish(text)
     registry.promote(2, registry.state(), "me", "")
-    found = planned(registry, 1, {})
+    found = plan_cleanup(registry, 1, {})
     assert (found.removed, found.objects, found.size_bytes) == ((1,), 2, len("one") + len("name: x\n"))
     clean(registry, found)
     assert registry.numbers() == [2, 3]
@@ -58,7 +58,7 @@ def test_what_is_cleaned_is_gone_and_the_rest_can_be_read(registry: Registry, pu
 def test_a_version_that_becomes_champion_meanwhile_stays(registry: Registry, publish: Publish) -> None:
     publish(), publish()
     registry.promote(1, registry.state(), "me", "after it was planned")
-    clean(registry, Cleaning(removed=(1,), orphans=(), kept={}))
+    clean(registry, CleanupPlan(removed=(1,), orphans=(), kept={}))
     assert registry.record(registry.resolve(CHAMPION)).number == 1
 
 
@@ -77,7 +77,7 @@ def test_an_alias_that_was_moved_to_what_goes_is_moved_back(
         return record(number)
 
     monkeypatch.setattr(registry, "record", gone_after_the_first_look)
-    with pytest.raises(RegistryError, match="there is no version 1"):
+    with pytest.raises(RegistryError, match="no version 1"):
         registry.promote(1, registry.state(), "me", "")
     assert registry.state().aliases == {CHAMPION: 2}
     assert registry.history()[-1].why == "undo of move 2"

@@ -1,4 +1,4 @@
-"""An object is created once, also where the store takes no conditions."""
+"""An object is created once, even on a store that ignores conditional puts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from raytl.errors import Unavailable
 from raytl.events import Message, Recorder
 from raytl.registry import creation
-from raytl.registry.creation import created
+from raytl.registry.creation import create_once
 from raytl.registry.record import CHAMPION
 from raytl.registry.registry import Registry
 from raytl.store.contract import ABSENT
@@ -18,7 +18,7 @@ from tests.registry.conftest import Publish
 
 
 class Lax(MemoryStore):
-    """A store that looks before it puts, and no more."""
+    """A store that checks before it writes, but not atomically."""
 
     __slots__ = ()
 
@@ -52,11 +52,11 @@ def test_where_no_conditions_hold_who_put_last_has_it(
     monkeypatch.setattr(MemoryStore, "put_bytes", losing)
     monkeypatch.setattr(creation.time, "sleep", wait)
     watcher = Recorder()
-    assert created(lax, "key", b"mine", watcher) is not another_comes
+    assert create_once(lax, "key", b"mine", watcher) is not another_comes
     assert waited[-1] >= creation.SETTLE_S
     [event] = watcher.events
     assert isinstance(event, Message)
-    assert "does not hold puts to conditions" in event.text
+    assert "ignores conditional puts" in event.text
 
 
 @pytest.mark.parametrize("registry", ["memory"], indirect=True)
@@ -71,7 +71,7 @@ def test_a_registry_warns_of_that_once(lax: Lax, publish: Publish, monkeypatch: 
 
 def test_what_is_there_already_is_not_created_and_not_waited_for(lax: Lax) -> None:
     lax.put_bytes("key", b"another's")
-    assert not created(lax, "key", b"mine")
+    assert not create_once(lax, "key", b"mine")
     assert lax.get_bytes("key") == b"another's"
 
 

@@ -1,4 +1,4 @@
-"""One object that cannot be read does not stop a registry."""
+"""One unreadable object does not stop a registry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from raytl.errors import RegistryError
 from raytl.events import Message, Recorder
-from raytl.registry.cleaning import planned
+from raytl.registry.cleaning import plan_cleanup
 from raytl.registry.record import CHAMPION, PREVIOUS
 from raytl.registry.registry import Registry
 from raytl.store.memory import MemoryStore
@@ -53,7 +53,7 @@ def test_a_stray_object_is_ignored_and_listed(trio: Registry, key: str) -> None:
     assert (trio.state().champion, trio.resolve(CHAMPION), len(trio.history())) == (2, 2, 2)
     found = trio.survey()
     assert (found.strays, found.unread) == ([key], [])
-    assert planned(trio, 1, {}).kept.keys() == {1, 2, 3}
+    assert plan_cleanup(trio, 1, {}).kept.keys() == {1, 2, 3}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_damaged_record_is_listed_and_the_others_are_read(trio: Registry, seen
     (unread,) = trio.survey().unread
     assert unread.key == "versions/000003.json"
     assert unread.reason.startswith(f"{trio.uri}/versions/000003.json: ")
-    assert warnings(seen) == [f"unreadable, ignored: {unread.reason}"]
+    assert warnings(seen) == [f"ignored unreadable object: {unread.reason}"]
     with pytest.raises(RegistryError, match=r"versions/000003\.json: .*restore it there, or delete it"):
         trio.record(3)
     newest = trio.newest_record()
@@ -115,7 +115,7 @@ def test_after_a_damaged_move_the_aliases_are_those_before_it_and_the_next_move_
     assert (trio.state().champion, trio.newest_state().champion) == (3, 3)
 
 
-def test_a_move_that_was_damaged_between_two_looks_is_passed_over(trio: Registry) -> None:
+def test_a_move_that_was_damaged_between_two_reads_is_skipped(trio: Registry) -> None:
     before = trio.state()
     trio.store.put_bytes("moves/00000003.json", b"{")
     assert trio.promote(3, before, "me", "again").number == 4
@@ -125,15 +125,15 @@ def test_a_move_that_was_damaged_between_two_looks_is_passed_over(trio: Registry
 def test_without_a_move_that_can_be_read_no_alias_is_known(trio: Registry) -> None:
     for number in (1, 2):
         trio.store.put_bytes(f"moves/{number:08d}.json", b"")
-    with pytest.raises(RegistryError, match=r"none of the 2 moves can be read.*Restore the newest one, or delete all"):
+    with pytest.raises(RegistryError, match=r"none of the 2 moves is readable.*Restore the newest one, or delete all"):
         trio.state()
 
 
 @pytest.mark.parametrize("key", ["versions/000001.json", "moves/00000001.json"])
 def test_nothing_is_cleaned_while_an_object_cannot_be_read(trio: Registry, key: str) -> None:
     trio.store.put_bytes(key, b"{")
-    with pytest.raises(RegistryError, match=rf"1 objects cannot be read.*nothing was removed[\s\S]*{key}"):
-        planned(trio, 1, {})
+    with pytest.raises(RegistryError, match=rf"1 unreadable objects.*nothing was removed[\s\S]*{key}"):
+        plan_cleanup(trio, 1, {})
 
 
 def test_keys_of_a_newer_raytl_are_ignored_and_listed(trio: Registry, seen: Recorder) -> None:
@@ -141,5 +141,5 @@ def test_keys_of_a_newer_raytl_are_ignored_and_listed(trio: Registry, seen: Reco
     record["about"]["licence"], record["signature"] = "MIT", "x"
     trio.store.put_bytes("versions/000002.json", json.dumps(record).encode())
     assert trio.record(2) == trio.record(2)
-    told = "ignored keys that this version of raytl does not know: about.licence, signature"
-    assert warnings(seen) == [f"{trio.uri}/versions/000002.json: {told}"]
+    ignored = "ignored keys that this version of raytl does not know: about.licence, signature"
+    assert warnings(seen) == [f"{trio.uri}/versions/000002.json: {ignored}"]

@@ -1,4 +1,4 @@
-"""Versions are whole or absent, numbers are given once, and aliases move from what was seen or not at all."""
+"""Versions are complete or absent, numbers are given once, and aliases move from the state seen or not at all."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_versions_are_numbered_in_the_order_of_their_publication(registry: Regis
     assert [record.number for record in registry.records()] == [1, 2, 3]
 
 
-def test_a_version_that_is_not_there_is_told_with_those_that_are(registry: Registry, publish: Publish) -> None:
+def test_a_missing_version_is_an_error_that_lists_the_newest_ones(registry: Registry, publish: Publish) -> None:
     publish()
-    with pytest.raises(RegistryError, match="there is no version 7; the newest that there are: 1"):
+    with pytest.raises(RegistryError, match="no version 7; the newest versions: 1"):
         registry.record(7)
-    with pytest.raises(RegistryError, match="there is no alias 'champion'; the aliases are: none yet"):
+    with pytest.raises(RegistryError, match="no alias 'champion'; the aliases: none yet"):
         registry.resolve(CHAMPION)
 
 
@@ -53,8 +53,8 @@ def test_a_promotion_and_its_rollback_are_one_move_each_and_stay_on_record(
     assert registry.state().aliases == {CHAMPION: 2, PREVIOUS: 1}
     registry.rollback("you", "it fails on wet cardboard")
     assert registry.state().aliases == {CHAMPION: 1, PREVIOUS: 2}
-    told = [(move.number, move.who, move.why, dict(move.moved)) for move in registry.history()]
-    assert told == [
+    moves = [(move.number, move.who, move.why, dict(move.moved)) for move in registry.history()]
+    assert moves == [
         (1, "me", "the first", {CHAMPION: (None, 1)}),
         (2, "me", "better", {CHAMPION: (1, 2), PREVIOUS: (None, 1)}),
         (3, "you", "it fails on wet cardboard", {CHAMPION: (2, 1), PREVIOUS: (1, 2)}),
@@ -64,16 +64,16 @@ def test_a_promotion_and_its_rollback_are_one_move_each_and_stay_on_record(
 def test_there_is_no_rollback_without_a_previous_one(registry: Registry, publish: Publish) -> None:
     publish()
     registry.promote(1, registry.state(), "me", "the first")
-    with pytest.raises(RegistryError, match="no previous champion to go back to"):
+    with pytest.raises(RegistryError, match="no previous champion to roll back to"):
         registry.rollback("me", "")
 
 
-def test_an_alias_that_moved_since_it_was_looked_at_is_left_alone(registry: Registry, publish: Publish) -> None:
+def test_an_alias_that_moved_since_it_was_read_is_not_moved(registry: Registry, publish: Publish) -> None:
     publish(), publish(), publish()
     registry.promote(1, registry.state(), "me", "the first")
     seen = registry.state()
     registry.promote(2, seen, "you", "by hand")
-    with pytest.raises(RegistryError, match=r"champion is version 2 by now \(you, .*: by hand\), and was 1"):
+    with pytest.raises(RegistryError, match=r"champion is now version 2 \(you, .*: by hand\), but was 1"):
         registry.promote(3, seen, "me", "decided on 1")
     assert registry.state().champion == 2
     registry.move({"canary": 3}, seen, "me", "another alias")
@@ -104,7 +104,7 @@ def test_of_many_that_move_one_alias_at_once_one_does(
 
 def test_an_alias_cannot_name_what_is_not_there(registry: Registry, publish: Publish) -> None:
     publish()
-    with pytest.raises(RegistryError, match="there is no version 2"):
+    with pytest.raises(RegistryError, match="no version 2"):
         registry.promote(2, registry.state(), "me", "")
     assert registry.history() == []
 
@@ -117,7 +117,7 @@ def test_an_alias_can_be_taken_away(registry: Registry, publish: Publish) -> Non
 
 
 class Dying(MemoryStore):
-    """A store whose user dies at the so many-th write."""
+    """A store whose user dies at a given write."""
 
     __slots__ = ()
     left = 0
@@ -173,7 +173,7 @@ def test_a_store_that_cannot_be_written_is_an_error(tmp_path: Path, publish: Pub
 
 
 def later(registry: Registry, generation: int) -> Registry:
-    """The registry in the hands of a tick of that generation."""
+    """Return the registry as a tick of that generation has it."""
     made = Registry(registry.store)
     made.generation = generation
     return made
@@ -197,7 +197,7 @@ def test_a_tick_of_an_earlier_generation_moves_and_publishes_nothing(registry: R
     seen = late.state()
     publish(into=tick)
     tick.move({"canary": 2}, tick.state(), "me", "")
-    with pytest.raises(RegistryError, match=r"another raytl took over \(its generation is 4, this one has 3\)"):
+    with pytest.raises(RegistryError, match=r"another raytl took over \(generation 4, this process has 3\)"):
         late.promote(1, seen, "me", "decided before")
     with pytest.raises(RegistryError, match="another raytl took over"):
         publish(into=late)

@@ -1,4 +1,4 @@
-"""A small experiment with a registry, on coloured photos that come day by day."""
+"""A small experiment with a registry, on colored photos that arrive day by day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent, ignore
 from raytl.registry.registry import Registry
-from raytl.retrain.tick import After, Retraining, retrain
+from raytl.retrain.context import AfterTick
+from raytl.retrain.tick import Retraining, retrain
 
 MakeDays = Callable[..., "Days"]
 START = datetime(2026, 11, 1, 6, tzinfo=UTC)
@@ -22,7 +23,7 @@ START = datetime(2026, 11, 1, 6, tzinfo=UTC)
 
 @dataclass
 class Days:
-    """The experiment, its photos' folder, and a clock that goes on by a day with each tick."""
+    """The experiment, its photos' folder, and a clock that advances by a day with each tick."""
 
     experiment: Experiment
     photos: Path
@@ -30,37 +31,37 @@ class Days:
     number: int = 0
 
     def add(self, per_class: int, classes: tuple[str, ...] = ("blue", "green", "red"), prefix: str = "") -> None:
-        """More photos, of which none was there before."""
+        """Add new photos."""
         self.number += 1
-        made = self.make_photos(
+        folder = self.make_photos(
             per_class, classes, root=self.photos.parent / f"made-{self.number}", seed=100 + self.number
         )
-        for path in sorted(made.rglob("*.jpg")):
+        for path in sorted(folder.rglob("*.jpg")):
             target = self.photos / path.parent.name / f"{prefix or self.number}-{path.name}"
             target.parent.mkdir(parents=True, exist_ok=True)
             path.rename(target)
 
-    def tick(self, on_event: OnEvent = ignore, after: After | None = None, dry_run: bool = False) -> Retraining:
-        """One day later."""
+    def tick(self, on_event: OnEvent = ignore, after: AfterTick | None = None, dry_run: bool = False) -> Retraining:
+        """Run a tick, one day later."""
         self.number += 1
         now = START + timedelta(days=self.number)
         return retrain(self.experiment, now=now, on_event=on_event, after=after, dry_run=dry_run)
 
     def where(self, **changes: Any) -> Days:
-        """The same with keys of the experiment changed (dots as double underscores)."""
+        """Return the same days with keys of the experiment changed (dots as double underscores)."""
         values = {key.replace("__", "."): value for key, value in changes.items()}
         return Days(override(self.experiment, values), self.photos, self.make_photos, self.number)
 
     @property
     def registry(self) -> Registry:
-        """Where the versions go."""
+        """Open the registry."""
         assert self.experiment.retrain.registry is not None
         return Registry.open(self.experiment.retrain.registry)
 
 
 @pytest.fixture
 def make_days(make_photos: Callable[..., Path], tmp_path: Path) -> MakeDays:
-    """Days on a registry (by default a folder's) with `per_class` photos of three classes to begin with."""
+    """Return a factory of days with a registry (by default a folder), starting with `per_class` photos of three classes."""
 
     def make(registry: str | None = None, per_class: int = 24, epochs: int = 1) -> Days:
         values = {

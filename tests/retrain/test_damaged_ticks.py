@@ -1,4 +1,4 @@
-"""A tick that cannot be read is told, and the next one goes on from the newest that can."""
+"""An unreadable tick is warned about, and the next tick follows the newest readable one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from raytl.errors import RegistryError
 from raytl.events import Message, Recorder
 from raytl.retrain.changes import Changes
 from raytl.retrain.policy import Train
-from raytl.retrain.ticks import SKIPS, Tick, all_ticks, begun, last_tick, needed, read_tick, write_tick
+from raytl.retrain.ticks import SKIPS, Tick, all_ticks, last_tick, new_tick, read_tick, versions_in_use, write_tick
 from raytl.store.memory import MemoryStore
 
 
 def tick(hour: int, **said: Any) -> Tick:
-    made = begun(datetime(2026, 11, 1, hour, tzinfo=UTC), "me", None)
+    made = new_tick(datetime(2026, 11, 1, hour, tzinfo=UTC), "me", None)
     return replace(made, stage="done", outcome="skip", looks=hour, trained=1, **said)
 
 
@@ -38,7 +38,7 @@ def key_of(store: MemoryStore, hour: int) -> str:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"null", b'{"id": "x"}', b'{"id": NaN}', b"\xff"])
-def test_the_next_tick_goes_on_from_the_newest_that_can_be_read(store: MemoryStore, content: bytes) -> None:
+def test_the_next_tick_follows_the_newest_readable_one(store: MemoryStore, content: bytes) -> None:
     seen = Recorder()
     key = key_of(store, 7)
     store.put_bytes(key, content)
@@ -47,10 +47,10 @@ def test_the_next_tick_goes_on_from_the_newest_that_can_be_read(store: MemorySto
     assert last.looks == 6
     (event,) = seen.events
     assert isinstance(event, Message)
-    assert event.text.startswith(f"unreadable, ignored: {store.uri}/{key}: ")
+    assert event.text.startswith(f"ignored unreadable object: {store.uri}/{key}: ")
     assert event.text.endswith("restore it there, or delete it.")
     assert [each.looks for each in all_ticks(store, seen)] == [6, 8]
-    assert begun(datetime(2026, 11, 2, tzinfo=UTC), "me", last).looks == 6
+    assert new_tick(datetime(2026, 11, 2, tzinfo=UTC), "me", last).looks == 6
 
 
 def test_with_no_tick_that_can_be_read_the_next_one_is_the_first(store: MemoryStore) -> None:
@@ -71,12 +71,12 @@ def test_other_names_beside_the_ticks_are_ignored(store: MemoryStore, key: str) 
 
 
 def test_nothing_is_cleaned_while_the_newest_tick_cannot_be_read(store: MemoryStore) -> None:
-    assert needed(store) == {1: "holds who trained and who was held out so far"}
+    assert versions_in_use(store) == {1: "has the splits of all images so far"}
     store.put_bytes(key_of(store, 7), b"{")
     with pytest.raises(
         RegistryError, match=r"ticks/20261101T070000Z-\w+\.json: cannot be read as the record of a tick"
     ):
-        needed(store)
+        versions_in_use(store)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_nothing_is_cleaned_while_the_newest_tick_cannot_be_read(store: MemorySt
         ({"stage": "over"}, "stage: found the text 'over'; expected 'decided' or 'trained'"),
         ({"looks": -1}, "looks: found -1; expected a number from 0"),
         ({"decision": {"kind": "delete"}}, "decision.kind: found the text 'delete'; expected skip or train or search"),
-        ({"stage": "decided", "decision": None}, "expected a tick that has what its stage needs"),
-        ({"stage": "compared"}, "expected a tick that has what its stage needs"),
-        ({"stage": "published", "version": 3}, "expected a tick that has what its stage needs"),
+        ({"stage": "decided", "decision": None}, "expected a tick with what its stage needs"),
+        ({"stage": "compared"}, "expected a tick with what its stage needs"),
+        ({"stage": "published", "version": 3}, "expected a tick with what its stage needs"),
     ],
 )
 def test_an_altered_tick_is_named_with_its_field(store: MemoryStore, change: dict[str, Any], problem: str) -> None:
@@ -101,7 +101,7 @@ def test_an_altered_tick_is_named_with_its_field(store: MemoryStore, change: dic
         read_tick(store, key)
 
 
-def test_a_tick_that_was_decided_is_gone_on_with(store: MemoryStore) -> None:
+def test_a_decided_tick_is_resumed(store: MemoryStore) -> None:
     open_tick = replace(
         tick(9), stage="decided", outcome="", decision=Train(("new images",), 1), changes=Changes("s", 1)
     )

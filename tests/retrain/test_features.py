@@ -1,4 +1,4 @@
-"""The features that a version brings are read back, or named where they are damaged."""
+"""The features of a version are read back, or named in an error if damaged."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from raytl.errors import RegistryError
-from raytl.retrain.features import Seen
+from raytl.retrain.features import FeatureTable
 
-SEEN = Seen(
+TABLE = FeatureTable(
     np.ones((2, 3), np.float32), np.array(["a", "b"]), np.array(["a", "a"]), np.array([0.5, 1.0])
 )  # fmt: skip
 
@@ -19,18 +19,18 @@ SEEN = Seen(
 def saved(**changed: Any) -> bytes:
     stream = io.BytesIO()
     arrays = {
-        "features": SEEN.features,
-        "labels": SEEN.labels,
-        "predicted": SEEN.predicted,
-        "confidence": SEEN.confidence,
+        "features": TABLE.features,
+        "labels": TABLE.labels,
+        "predicted": TABLE.predicted,
+        "confidence": TABLE.confidence,
     }
     np.savez(stream, **{name: array for name, array in {**arrays, **changed}.items() if array is not None})
     return stream.getvalue()
 
 
 def test_features_come_back() -> None:
-    found = Seen.decoded(SEEN.encoded(), "reference.npz")
-    assert found.features.tolist() == SEEN.features.tolist()
+    found = FeatureTable.decoded(TABLE.encoded(), "reference.npz")
+    assert found.features.tolist() == TABLE.features.tolist()
     assert found.predicted.tolist() == ["a", "a"]
 
 
@@ -39,7 +39,7 @@ def test_features_come_back() -> None:
     [
         b"",
         b"PK\3\4",
-        SEEN.encoded()[:200],
+        TABLE.encoded()[:200],
         saved(labels=None),
         saved(labels=np.array(["a"])),
         saved(features=np.ones(2)),
@@ -49,4 +49,4 @@ def test_features_come_back() -> None:
 )
 def test_features_that_are_damaged_are_named(content: bytes) -> None:
     with pytest.raises(RegistryError, match=r"reference\.npz: cannot be read as features of images"):
-        Seen.decoded(content, "reference.npz")
+        FeatureTable.decoded(content, "reference.npz")

@@ -1,4 +1,4 @@
-"""Versions in somebody's MLflow, where it is installed; where it is not, a warning."""
+"""Versions are mirrored to MLflow if it is installed; otherwise a warning."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_version_is_a_run_and_a_registered_version_with_its_aliases(
 
 
 @pytest.mark.skipif(there, reason="MLflow is installed")
-def test_where_it_is_not_installed_that_is_said(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_mlflow_is_a_warning(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKING", "sqlite:///x.db")
     watcher = Recorder()
     assert mirror(registry, TICK, "toy", CONFIG, watcher) is None
@@ -67,5 +67,5 @@ def test_nothing_is_mirrored_where_nobody_asks(registry: Registry, monkeypatch: 
     monkeypatch.delenv("TRACKING", raising=False)
     assert mirror(registry, TICK, "toy", CONFIG, watcher) is None
     assert [event.text for event in watcher.events if isinstance(event, Message)] == [
-        "not mirrored: TRACKING holds no tracking URI"
+        "not mirrored: TRACKING is not set; expected a tracking URI"
     ]

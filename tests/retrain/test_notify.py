@@ -1,4 +1,4 @@
-"""The webhook is told what happened, its address never is."""
+"""The webhook gets the outcome; its URL never appears anywhere."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from raytl.config.retrain import NotifyConfig
 from raytl.errors import Unavailable
 from raytl.events import Message, Recorder, ignore
-from raytl.retrain import tick as tick_module
-from raytl.retrain.after import following
+from raytl.retrain import context, steps
+from raytl.retrain.after import after_tick
 from raytl.retrain.gate import Promote
-from raytl.retrain.notify import notify, told
+from raytl.retrain.notify import notify, webhook_payload
 from raytl.retrain.tick import TickFailed
 from raytl.retrain.ticks import Tick
 from raytl.store import s3
@@ -64,16 +64,18 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 
 
 def test_the_message_says_what_and_why_and_is_escaped() -> None:
-    said = told(TICK, "trash", "s3://b/m")
+    said = webhook_payload(TICK, "trash", "s3://b/m")
     assert said["text"] == "trash: :tada: version 5 is the new champion"
     text = said["blocks"][0]["text"]["text"]
     assert "• accuracy &lt;90&gt; -&gt; 93 %" in text
     assert "worse: class 'glass'" in text
-    failed = told(replace(TICK, outcome="failure", error="no http://me:pass@bucket", verdict=None), "trash", "s3://b/m")
+    failed = webhook_payload(
+        replace(TICK, outcome="failure", error="no http://me:pass@bucket", verdict=None), "trash", "s3://b/m"
+    )
     assert "• no http://me:***@bucket" in failed["blocks"][0]["text"]["text"]
 
 
-def test_the_webhook_gets_it_where_the_outcome_is_to_be_told(hook: Hook) -> None:
+def test_the_webhook_gets_the_configured_outcomes(hook: Hook) -> None:
     assert notify(TICK, "trash", "s3://b/m", CONFIG, Recorder())
     assert not notify(replace(TICK, outcome="keep"), "trash", "s3://b/m", CONFIG, Recorder())
     assert not notify(TICK, "trash", "s3://b/m", NotifyConfig(), Recorder())
@@ -83,10 +85,10 @@ def test_the_webhook_gets_it_where_the_outcome_is_to_be_told(hook: Hook) -> None
 @pytest.mark.parametrize(
     ("url", "status", "said"),
     [
-        (None, 403, "the webhook of HOOK answered 403"),
+        (None, 403, "the webhook of HOOK returned status 403"),
         ("http://127.0.0.1:9/secret-token", 0, "the webhook of HOOK failed"),
-        ("", 0, "HOOK holds no http"),
-        ("file:///etc/secret-token", 0, "HOOK holds no http"),
+        ("", 0, "HOOK does not hold an http"),
+        ("file:///etc/secret-token", 0, "HOOK does not hold an http"),
         ("http://[secret-token", 0, "the webhook of HOOK failed"),
     ],
 )
@@ -104,57 +106,59 @@ def test_what_goes_wrong_is_a_warning_without_the_address(
     assert "secret-token" not in event.text
 
 
-def test_a_tick_whose_bucket_is_away_is_told(hook: Hook, make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_with_an_unreachable_bucket_is_reported(
+    hook: Hook, make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("raytl.store.retry.time.sleep", lambda _: None)
     s3.forget_client()
     days = make_days("s3://bucket/models").where(retrain__notify={"webhook_env": "HOOK"})
     watcher = Recorder()
     with pytest.raises(TickFailed, match="Could not connect"):
-        days.tick(dry_run=True, after=following(days.experiment, watcher))
+        days.tick(dry_run=True, after=after_tick(days.experiment, watcher))
     assert hook.got == []
-    with pytest.raises(TickFailed, match=r"Could not connect[\s\S]*the next tick goes on from here"):
-        days.tick(after=following(days.experiment, watcher))
+    with pytest.raises(TickFailed, match=r"Could not connect[\s\S]*the next tick resumes this one"):
+        days.tick(after=after_tick(days.experiment, watcher))
     s3.forget_client()
     [said] = hook.got
-    assert said["text"].startswith("toy: :rotating_light: the tick was stopped; the next one goes on from here")
+    assert said["text"].startswith("toy: :rotating_light: the tick was interrupted; the next one resumes it")
     assert 'Could not connect to the endpoint URL: "http://127.0.0.1:9/bucket' in said["blocks"][0]["text"]["text"]
     assert watcher.events == [], "no page is tried where it cannot be written"
 
 
-def test_a_tick_that_a_store_stops_in_the_middle_is_told_and_so_is_its_end(
+def test_an_interrupted_tick_is_reported_and_so_is_its_end(
     hook: Hook, make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = make_days().where(retrain__notify={"webhook_env": "HOOK"})
-    after = following(days.experiment, ignore)
+    after = after_tick(days.experiment, ignore)
     with monkeypatch.context() as patch:
-        patch.setattr(tick_module, "train", lambda *_, **__: (_ for _ in ()).throw(Unavailable("the bucket is away")))
+        patch.setattr(steps, "train", lambda *_, **__: (_ for _ in ()).throw(Unavailable("the bucket is away")))
         with pytest.raises(TickFailed, match="the bucket is away"):
             days.tick(after=after)
     found = days.tick(after=after).tick
     assert found is not None
     assert [said["text"].split(";")[0] for said in hook.got] == [
-        "toy: :rotating_light: the tick was stopped",
+        "toy: :rotating_light: the tick was interrupted",
         "toy: :tada: version 1 is the new champion",
     ]
     assert all(found.id in said["blocks"][1]["elements"][0]["text"] for said in hook.got)
 
 
-def test_a_tick_that_is_stopped_once_it_has_moved_the_champion_does_not_say_that_it_is_as_it_was(
+def test_a_tick_that_is_interrupted_after_the_promotion_does_not_say_that_the_champion_is_unchanged(
     hook: Hook, make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = make_days().where(retrain__notify={"webhook_env": "HOOK"})
-    write = tick_module.write_tick
+    write = context.write_tick
 
     def away_at_the_end(store: Any, tick: Tick, *where: str) -> None:
         if tick.stage == "done":
             raise Unavailable("the bucket is away")
         write(store, tick, *where)
 
-    monkeypatch.setattr(tick_module, "write_tick", away_at_the_end)
-    with pytest.raises(TickFailed, match="Whether version 1 became the champion, `raytl models list"):
-        days.tick(after=following(days.experiment, ignore))
+    monkeypatch.setattr(context, "write_tick", away_at_the_end)
+    with pytest.raises(TickFailed, match="Version 1 may already be the champion; check with `raytl models list"):
+        days.tick(after=after_tick(days.experiment, ignore))
     assert days.registry.state().champion == 1
     assert [said["text"] for said in hook.got] == [
-        "toy: :rotating_light: the tick was stopped; the next one goes on from here"
+        "toy: :rotating_light: the tick was interrupted; the next one resumes it"
     ]

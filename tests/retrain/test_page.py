@@ -1,4 +1,4 @@
-"""The pages: whole, escaped, and drawn by a real browser."""
+"""The pages are complete, escaped, and drawn by a real browser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from raytl.metrics.paired import Paired
 from raytl.registry.record import CHAMPION, Move, Record
 from raytl.retrain.changes import Changes
 from raytl.retrain.gate import Comparison, Promote, Slice
-from raytl.retrain.page.markup import Markup, page, table, tag
 from raytl.retrain.page.registry import registry_page
 from raytl.retrain.page.tick import Flip, tick_page
 from raytl.retrain.policy import Skip, Train
@@ -33,10 +32,10 @@ TICK = Tick(
     version=2, decision=Train(("200 new", EVIL), 1), verdict=Promote(("better",), (EVIL,)),
     changes=Changes(
         "5" * 64, 1, {"train": 100}, {EVIL: 200}, {"red": 1}, {"red -> blue": 2}, {EVIL: 30}, ("green",),
-        {"red": (0.5, 0.25)}, 3, {"looks like an evaluation image": 4}, Drift(100, 0.4, 0.7, 0.002, 0.1, 0.002),
+        {"red": (0.5, 0.25)}, 3, {"looks like a test image": 4}, Drift(100, 0.4, 0.7, 0.002, 0.1, 0.002),
         Sureness(0.9, 0.8, 0.01), {"red": (3, 4)},
     ),
-    contest=Comparison(
+    comparison=Comparison(
         evaluation="e" * 16, images=400, looks=7, champion=1, challenger=2, same_weights=False, metrics={"accuracy": 0.93},
         champion_metrics={"accuracy": 0.9}, latency_ms=9.0, champion_latency_ms=8.0, size_bytes=10**7, unknown=(EVIL,),
         paired=Paired("accuracy", 0.9, 0.93, 0.03, 0.01, 0.05, 0.012, 20, 8, 0.01, 0.99),
@@ -49,7 +48,7 @@ FLIP = Flip(f"red/{EVIL}.jpg", "red", "blue", "red", PIXEL)
 def pages() -> dict[str, str]:
     records = [Record(n, f"t{n}", about(tick=f"t{n}", metrics={"accuracy": 0.8 + n / 50}), {}) for n in (1, 2, 3)]
     moves = [Move(1, "2026-11-01T00:00:00+00:00", EVIL, EVIL, {CHAMPION: (None, 1)}, {CHAMPION: 1})]
-    skip = replace(TICK, outcome="skip", version=None, decision=Skip(("nothing",)), verdict=None, contest=None)
+    skip = replace(TICK, outcome="skip", version=None, decision=Skip(("nothing",)), verdict=None, comparison=None)
     return {
         "tick": tick_page(TICK, EVIL, [FLIP], [FLIP]),
         "failed": tick_page(Tick("x", "2026", "me", "failed", "failure", error=EVIL), "x", [], []),
@@ -58,15 +57,10 @@ def pages() -> dict[str, str]:
     }
 
 
-def test_text_is_escaped_and_markup_is_not() -> None:
-    assert tag("p", "a < b", Markup("<br/>"), title='"') == '<p title="&quot;">a &lt; b<br/></p>'
-    assert tag("img", src="x", alt=None) == '<img src="x"/>'
-    assert "<td>&amp;</td>" in table(["x"], [["&"]])
-
-
 @pytest.mark.parametrize("name", list(pages()))
 def test_a_page_is_balanced_and_no_name_becomes_html(name: str) -> None:
     text = pages()[name]
+    assert text.startswith("<!doctype html>\n<html")
     assert "<script" not in text
     opened: list[str] = []
 
@@ -87,7 +81,7 @@ def test_a_page_is_balanced_and_no_name_becomes_html(name: str) -> None:
 
 def test_what_matters_is_on_the_page() -> None:
     text = pages()["tick"]
-    for said in ("version 2 is the new champion", "Comparison number 7", "20 images won, 8 lost", "AUC 0.70", "No training images are left of: green"):  # fmt: skip
+    for said in ("version 2 is the new champion", "Comparison 7", "20 images gained, 8 lost", "AUC 0.70", "Classes without training images: green"):  # fmt: skip
         assert said in text
     assert pages()["registry"].count("<circle") == 3
 
@@ -125,19 +119,15 @@ def test_a_browser_draws_the_page(name: str, tmp_path: Path) -> None:
         (3, "; the tick was interrupted 3 times."),
     ],
 )
-def test_a_tick_tells_how_often_it_was_interrupted(interruptions: int, said: str) -> None:
+def test_the_page_says_how_often_a_tick_was_interrupted(interruptions: int, said: str) -> None:
     assert said in tick_page(replace(TICK, interruptions=interruptions), "x", [], [])
 
 
-def test_a_page_begins_as_a_document() -> None:
-    assert page("t").startswith("<!doctype html><html")
-
-
-def test_of_thousands_of_classes_the_page_draws_those_that_moved_most() -> None:
-    assert TICK.contest is not None
+def test_of_thousands_of_classes_the_page_draws_those_that_changed_most() -> None:
+    assert TICK.comparison is not None
     slices = tuple(Slice(f"class {n}", 40, 0.5, 0.5 + (n % 7 == 0) / 4, 1, 1, 0.5) for n in range(2000))
-    text = tick_page(replace(TICK, contest=replace(TICK.contest, slices=slices)), "x", [], [])
-    assert "The 60 of 2000 that moved most." in text
+    text = tick_page(replace(TICK, comparison=replace(TICK.comparison, slices=slices)), "x", [], [])
+    assert "The 60 of 2000 that changed most." in text
     assert "class 0 (40)" in text
     assert "class 1 (40)" not in text
     assert len(text) < 200_000

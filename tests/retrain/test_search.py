@@ -1,4 +1,4 @@
-"""A tick that searches the recipe anew, and ticks on several workers: the same as any other, but for who trains."""
+"""A tick that searches the recipe again, and ticks on several workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raytl.events import Message, Recorder
-from raytl.retrain import tick as tick_module
+from raytl.retrain import context
 from raytl.retrain.policy import Search, Train
 from raytl.retrain.ticks import all_ticks
 from raytl.store.open import open_store
@@ -43,12 +43,12 @@ def test_a_search_is_run_and_its_winner_is_the_challenger(
     found = days.tick().tick
     assert found is not None
     assert found.decision == Search(
-        ("30 new or relabelled images, 20 are enough", "1 trainings since the last search, and every 2th is one"), 1, 3
+        ("30 new or relabelled images (threshold 20)", "1 trainings since the last search (search_again.every 2)"), 1, 3
     )
     assert found.outcome in ("promote", "keep", "reject")
-    assert found.contest is not None
-    assert found.contest.paired is not None
-    assert (found.contest.leaked, found.version, found.since_search) == ((), 2, 0)
+    assert found.comparison is not None
+    assert found.comparison.paired is not None
+    assert (found.comparison.leaked, found.version, found.since_search) == ((), 2, 0)
     sweep = f"{days.experiment.storage.uri}/toy-{found.id.lower()}-sweep"
     assert sum(json.loads(open_store(sweep).get_bytes("summary.json"))["trials"].values()) == 3
     record = days.registry.record(2)
@@ -57,11 +57,11 @@ def test_a_search_is_run_and_its_winner_is_the_challenger(
     assert record.about.run.startswith(days.experiment.storage.uri)
 
 
-def test_a_search_that_was_interrupted_is_gone_on_with(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_is_resumed(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
     days = searching(make_days())
     days.tick()
     days.add(10)
-    write, left = tick_module.write_tick, [True]
+    write, left = context.write_tick, [True]
 
     def dies_before(store, tick, where="ticks/"):  # type: ignore[no-untyped-def]
         if tick.stage == "trained" and left:
@@ -69,14 +69,14 @@ def test_a_search_that_was_interrupted_is_gone_on_with(make_days: MakeDays, monk
             raise KeyboardInterrupt
         write(store, tick, where)
 
-    monkeypatch.setattr(tick_module, "write_tick", dies_before)
+    monkeypatch.setattr(context, "write_tick", dies_before)
     with pytest.raises(KeyboardInterrupt):
         days.tick()
     watcher = Recorder()
     found = days.tick(on_event=watcher).tick
     assert found is not None
     assert (found.over, found.interruptions, found.version) == (True, 1, 2)
-    assert any("going on with tick" in event.text for event in watcher.events if isinstance(event, Message))
+    assert any("Resuming tick" in event.text for event in watcher.events if isinstance(event, Message))
     sweeps = [path.name for path in Path(days.experiment.storage.uri).glob("*-sweep")]
     assert sweeps == [f"toy-{found.id.lower()}-sweep"]
 
@@ -100,8 +100,8 @@ def test_two_workers_decide_as_one_does(make_days: MakeDays, tmp_path: Path) -> 
         assert one.changes is not None
         assert other.changes is not None
         assert (one.changes.snapshot, one.evaluation) == (other.changes.snapshot, other.evaluation)
-        assert one.contest is not None
-        assert other.contest is not None
-        assert (one.contest.unknown, one.contest.leaked) == (other.contest.unknown, other.contest.leaked)
+        assert one.comparison is not None
+        assert other.comparison is not None
+        assert (one.comparison.unknown, one.comparison.leaked) == (other.comparison.unknown, other.comparison.leaked)
     assert [each.registry.numbers() for each in (days, two)] == [[1, 2], [1, 2]]
     assert days.registry.history()[0].moved == two.registry.history()[0].moved

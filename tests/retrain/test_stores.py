@@ -1,4 +1,4 @@
-"""Ticks on moto's S3 and on Swift as itself, by real processes: overlap, a kill, a rollback, what nobody needs."""
+"""Ticks on moto's S3 and on Swift as itself, by real processes: overlap, a kill, a rollback, cleanup."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from raytl.cli.main import app
 from raytl.config.dump import to_yaml
 from raytl.errors import RegistryError
 from raytl.evaluation.predict import predict
-from raytl.registry.cleaning import clean, planned
+from raytl.registry.cleaning import clean, plan_cleanup
 from raytl.registry.reader import folder_of
 from raytl.registry.registry import Registry
-from raytl.retrain.ticks import all_ticks, last_tick, needed
+from raytl.retrain.ticks import all_ticks, last_tick, versions_in_use
 from raytl.store.open import open_store
 from tests.conftest import S3, SWIFT
 from tests.retrain.conftest import Days, MakeDays
@@ -109,7 +109,7 @@ def test_a_second_tick_leaves_and_one_that_was_killed_in_training_is_gone_on_wit
     assert (interrupted.stage, place.registry.numbers(), place.registry.history()) == ("decided", [], [])
     monkeypatch.setenv("RAYTL_CACHE", str(place.folder / "another machine"))
     third, said = place.raytl("retrain", "toy.yaml")
-    assert f"going on with tick {interrupted.id}" in said
+    assert f"Resuming tick {interrupted.id}" in said
     assert "resuming from the last checkpoint" in said, said
     assert (third["tick"]["id"], third["tick"]["interruptions"]) == (interrupted.id, 1)
     assert (third["tick"]["outcome"], third["champion"], place.registry.numbers()) == ("promote", 1, [1])
@@ -140,7 +140,7 @@ def test_a_champion_is_rolled_back_and_what_nobody_needs_goes(place: Place) -> N
     assert (would["removed"], registry.numbers()) == ([2], [1, 2, 3, 4, 5])
     gone, _ = place.raytl("models", "gc", registry.uri, "--keep", "1")
     assert (gone["removed"], registry.numbers()) == ([2], [1, 3, 4, 5])
-    assert gone["kept"]["1"] == "holds who trained and who was held out so far"
+    assert gone["kept"]["1"] == "has the splits of all images so far"
     photos = sorted(place.days.photos.rglob("*.jpg"))[:2]
     assert len(predict(f"models:{registry.uri}@champion", photos, out=place.folder / "p.csv").predicted) == 2
 
@@ -167,7 +167,7 @@ def test_promotions_rollbacks_and_cleanings_at_once_leave_a_champion_that_is_who
             pass  # another one was first, or it was removed in that moment
 
     def cleaned(_: int) -> None:
-        clean(registry, planned(registry, 1, needed(registry.store)))
+        clean(registry, plan_cleanup(registry, 1, versions_in_use(registry.store)))
 
     with ThreadPoolExecutor(5) as pool:
         jobs = [pool.submit(moved, 3), pool.submit(cleaned, 0), pool.submit(moved, 0), pool.submit(moved, 4)]

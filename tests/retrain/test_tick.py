@@ -15,14 +15,14 @@ from PIL import Image
 
 from raytl.errors import ConfigError, RegistryError, Unavailable
 from raytl.registry import creation
-from raytl.registry.cleaning import planned
+from raytl.registry.cleaning import plan_cleanup
 from raytl.registry.registry import Registry
-from raytl.retrain import tick as tick_module
-from raytl.retrain import ticks
-from raytl.retrain.after import following
+from raytl.retrain import context, steps, ticks
+from raytl.retrain.after import after_tick
+from raytl.retrain.gate import Promote
 from raytl.retrain.policy import Skip, Train
 from raytl.retrain.tick import TickFailed
-from raytl.retrain.ticks import TICK_FORMAT, Tick, all_ticks, last_tick, needed
+from raytl.retrain.ticks import TICK_FORMAT, Tick, all_ticks, last_tick, versions_in_use
 from raytl.store.lease import held
 from raytl.store.local import LocalStore
 from raytl.store.open import open_store
@@ -33,8 +33,8 @@ STAGES = ("decided", "trained", "compared", "published", "done")
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What stores in folders are asked for."""
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests to folder stores."""
     calls: list[str] = []
     for name in ("list", "get_bytes", "get_to_file", "put_bytes", "put_file", "stat"):
         real = getattr(LocalStore, name)
@@ -53,7 +53,7 @@ def test_a_tick_needs_to_know_its_registry(make_days: MakeDays) -> None:
 
 
 def test_the_first_version_is_the_champion_and_unchanged_data_costs_a_listing(
-    make_days: MakeDays, asked: list[str]
+    make_days: MakeDays, requests: list[str]
 ) -> None:
     days = make_days()
     planned_ = days.tick(dry_run=True)
@@ -62,10 +62,10 @@ def test_the_first_version_is_the_champion_and_unchanged_data_costs_a_listing(
     first = days.tick()
     assert first.tick is not None
     assert (first.tick.outcome, first.champion, days.registry.state().champion) == ("promote", 1, 1)
-    asked.clear()
+    requests.clear()
     second = days.tick()
     assert (second.tick and second.tick.outcome, second.champion) == ("skip", 1)
-    calls = [call.split("/")[0] for call in asked if not call.startswith("stat")]
+    calls = [call.split("/")[0] for call in requests if not call.startswith("stat")]
     assert calls == ["list ticks", "get_bytes ticks", "list ", "list moves", "get_bytes moves", "put_bytes skips"]
 
 
@@ -73,19 +73,19 @@ def test_a_tick_that_fails_leaves_the_champion_and_says_so_in_its_record(make_da
     days = make_days()
     days.tick()
     (days.photos / "red" / "bad.jpg").write_bytes(b"no image")
-    told: list[Tick] = []
-    with pytest.raises(TickFailed, match=r"bad\.jpg[\s\S]*The champion is as it was") as caught:
-        days.tick(after=lambda _, tick: told.append(tick))
+    reported: list[Tick] = []
+    with pytest.raises(TickFailed, match=r"bad\.jpg[\s\S]*The champion is unchanged") as caught:
+        days.tick(after=lambda _, tick: reported.append(tick))
     assert caught.value.exit_code == 1
     last = last_tick(days.registry.store)
     assert last is not None
-    assert [last] == told
+    assert [last] == reported
     assert (last.stage, last.outcome, last.over, days.registry.state().champion) == ("failed", "failure", True, 1)
     (days.photos / "red" / "bad.jpg").unlink()
     assert days.tick().tick is not None
 
 
-def test_a_second_tick_says_who_is_at_work(make_days: MakeDays) -> None:
+def test_a_second_tick_names_the_lease_holder(make_days: MakeDays) -> None:
     days = make_days()
     with held(days.registry.store):
         found = days.tick()
@@ -102,15 +102,15 @@ def test_new_classes_are_learnt_and_known_rows_are_kept(make_days: MakeDays) -> 
     assert found is not None
     assert found.changes is not None
     assert found.changes.new_classes == {"amber": 24}
-    assert found.contest is not None
-    assert found.contest.unknown == ("amber",)
+    assert found.comparison is not None
+    assert found.comparison.unknown == ("amber",)
     record = days.registry.record(2)
     assert record.about.classes == ("amber", "blue", "green", "red")
     assert record.about.parent == 1
 
 
 @pytest.mark.thorough
-def test_a_class_that_vanished_waits_for_somebody_unless_it_may_go(make_days: MakeDays) -> None:
+def test_a_removed_class_waits_for_a_decision_unless_it_may_be_dropped(make_days: MakeDays) -> None:
     days = make_days()
     days.tick()
     shutil.rmtree(days.photos / "green")
@@ -120,31 +120,31 @@ def test_a_class_that_vanished_waits_for_somebody_unless_it_may_go(make_days: Ma
     assert found is not None
     assert isinstance(found.decision, Skip)
     assert (found.outcome, found.decision.attention) == ("attention", True)
-    assert days.where(retrain__how__vanished_classes="drop").tick().tick is not None
+    assert days.where(retrain__how__removed_classes="drop").tick().tick is not None
     assert days.registry.record(2).about.classes == ("blue", "red")
 
 
 @pytest.mark.thorough
-def test_sides_stay_over_retrainings_and_copies_of_evaluation_images_are_left_out(make_days: MakeDays) -> None:
+def test_splits_never_change_and_copies_of_test_images_are_left_out(make_days: MakeDays) -> None:
     days = make_days()
     days.tick()
-    one = sides(days.registry, 1)
-    held_out = next(key for key, side in one.items() if side == "test")
+    one = splits(days.registry, 1)
+    held_out = next(key for key, split in one.items() if split == "test")
     label, name = held_out.split("/")
-    for place in range(12):  # most of them fall on another side by their keys
+    for place in range(12):  # most of them get another split by their keys
         copy = days.photos / label / f"copy-{place}-{name}"
         Image.open(days.photos / held_out).save(copy, quality="keep", comment=f"copy {place}")
     days.add(8)
     found = days.tick().tick
     assert found is not None
     assert found.changes is not None
-    two = sides(days.registry, 2)
-    assert all(two[key] == side for key, side in one.items())
-    assert all(side == "test" for key, side in two.items() if "copy-" in key)
-    assert found.changes.left_out.get("looks like an evaluation image", 0) > 3
+    two = splits(days.registry, 2)
+    assert all(two[key] == split for key, split in one.items())
+    assert all(split == "test" for key, split in two.items() if "copy-" in key)
+    assert found.changes.left_out.get("looks like a test image", 0) > 3
 
 
-def sides(registry: Registry, number: int) -> dict[str, str]:
+def splits(registry: Registry, number: int) -> dict[str, str]:
     record = registry.record(number)
     lines = registry.store.get_bytes(f"files/{record.token}/samples.jsonl").decode().splitlines()
     return {row["key"]: row["split"] for row in map(json.loads, lines)}
@@ -158,7 +158,7 @@ def dies_before(
     tick: Tick,
     where: str = ticks.TICKS,
 ) -> None:
-    """As `write`, but for the stage that is `left`: it ends there, once."""
+    """Write, but raise once at the stage that is `left`."""
     if [tick.stage] == left and tick.interruptions == 0:
         left.clear()
         raise why("here")
@@ -167,20 +167,20 @@ def dies_before(
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("there", ["local", S3, SWIFT])
-def test_a_tick_that_ends_anywhere_is_gone_on_with_to_the_same_end(
+def test_a_tick_that_is_killed_at_any_stage_is_resumed_to_the_same_end(
     there: str, make_days: MakeDays, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """At each stage, in both ways: a stage that is killed on one kind of store meets an error on the other."""
+    """Each stage is killed on one kind of store and meets an error on the other."""
     monkeypatch.setattr(creation, "SETTLE_S", 0.1)  # nobody else is there
     days = make_days(None if there == "local" else f"s3://{request.getfixturevalue(there)}/models")
     days.tick()
-    outcomes, write = ["promote"], tick_module.write_tick
+    outcomes, write = ["promote"], context.write_tick
     ways = [KeyboardInterrupt, Unavailable] if there == "local" else [Unavailable, KeyboardInterrupt]
     for version, (stage, why) in enumerate(zip(STAGES, cycle(ways)), start=2):
         days.add(7)
         champion, left = days.registry.state().champion, [stage]
 
-        monkeypatch.setattr(tick_module, "write_tick", partial(dies_before, write, left, why))
+        monkeypatch.setattr(context, "write_tick", partial(dies_before, write, left, why))
         with pytest.raises(TickFailed if why is Unavailable else KeyboardInterrupt, match="here"):
             days.tick()
         assert days.registry.state().champion == champion or stage == "done"
@@ -196,19 +196,17 @@ def test_a_tick_that_ends_anywhere_is_gone_on_with_to_the_same_end(
 
 
 @pytest.mark.thorough
-def test_a_tick_that_is_interrupted_again_and_again_is_given_up(
-    make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tick_that_is_interrupted_too_often_fails(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
     days = make_days()
 
     def dies(*_: Any, **__: Any) -> None:
         raise Unavailable("the bucket is away")
 
-    monkeypatch.setattr(tick_module, "train", dies)
+    monkeypatch.setattr(steps, "train", dies)
     for _ in range(6):
-        with pytest.raises(TickFailed, match="the next tick goes on from here"):
+        with pytest.raises(TickFailed, match="the next tick resumes this one"):
             days.tick()
-    with pytest.raises(TickFailed, match="was interrupted 6 times; it is given up"):
+    with pytest.raises(TickFailed, match="was interrupted 6 times; giving up"):
         days.tick()
     assert getattr(last_tick(days.registry.store), "stage", "") == "failed"
 
@@ -218,7 +216,7 @@ def test_images_that_come_while_a_tick_is_interrupted_wait_and_images_that_go_en
     make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = make_days()
-    real, broken = tick_module.train, [True, True]
+    real, broken = steps.train, [True, True]
 
     def dies_twice(*args: Any, **values: Any) -> Any:
         if broken:
@@ -226,7 +224,7 @@ def test_images_that_come_while_a_tick_is_interrupted_wait_and_images_that_go_en
             raise KeyboardInterrupt
         return real(*args, **values)
 
-    monkeypatch.setattr(tick_module, "train", dies_twice)
+    monkeypatch.setattr(steps, "train", dies_twice)
     with pytest.raises(KeyboardInterrupt):
         days.tick()
     days.add(10)
@@ -246,47 +244,47 @@ def test_images_that_come_while_a_tick_is_interrupted_wait_and_images_that_go_en
 
 
 @pytest.mark.thorough
-def test_a_champion_that_was_moved_by_hand_meanwhile_is_not_moved_over(
+def test_a_champion_that_was_moved_by_hand_meanwhile_is_not_replaced(
     make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = make_days()
     days.tick()
     days.add(10)
-    real = tick_module.judge
+    real = steps.judge
 
-    def by_hand(contest: Any, gate: Any) -> Any:
+    def by_hand(comparison: Any, gate: Any) -> Any:
         record = days.registry.record(1)
         folder = Path(days.experiment.storage.uri)
         days.registry.publish(next(folder.iterdir()), record.about)
         days.registry.promote(2, days.registry.state(), "somebody", "by hand")
-        return tick_module.Promote(("better",)) if real(contest, gate) else None
+        return Promote(("better",)) if real(comparison, gate) else None
 
-    monkeypatch.setattr(tick_module, "judge", by_hand)
-    with pytest.raises(TickFailed, match="the champion is version 2 by now, and version 3 was compared with version 1"):
+    monkeypatch.setattr(steps, "judge", by_hand)
+    with pytest.raises(TickFailed, match="the champion is now version 2, but version 3 was compared with version 1"):
         days.tick()
     assert days.registry.state().champion == 2
 
 
 @pytest.mark.thorough
-def test_what_a_tick_needs_is_not_collected(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gc_keeps_the_versions_that_a_tick_needs(make_days: MakeDays, monkeypatch: pytest.MonkeyPatch) -> None:
     days = make_days()
     days.tick()
     store = days.registry.store
-    assert needed(store) == {1: "holds who trained and who was held out so far"}
+    assert versions_in_use(store) == {1: "has the splits of all images so far"}
     days.add(10)
-    monkeypatch.setattr(tick_module, "train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(steps, "train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         days.tick()
-    assert "goes on from it" in needed(store)[1]
-    assert planned(days.registry, 1, needed(store)).removed == ()
+    assert "needed by unfinished tick" in versions_in_use(store)[1]
+    assert plan_cleanup(days.registry, 1, versions_in_use(store)).removed == ()
     with pytest.raises(RegistryError, match="no previous champion"):
         days.registry.rollback("me", "")
 
 
 @pytest.mark.thorough
-def test_every_tick_that_did_something_has_its_page_and_the_registry_has_one(make_days: MakeDays) -> None:
+def test_every_tick_that_did_something_and_the_registry_have_a_page(make_days: MakeDays) -> None:
     days = make_days()
-    after = following(days.experiment, lambda _: None)
+    after = after_tick(days.experiment, lambda _: None)
     first = days.tick(after=after).tick
     days.add(10)
     second = days.tick(after=after).tick

@@ -1,4 +1,4 @@
-"""Ticks by the clock on the wall, with a clock that goes on where it is waited for."""
+"""Ticks by the wall clock, with a fake clock that advances while it is waited for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raytl.retrain.watch import LONGEST_WAIT_S, due_times
 
 @dataclass
 class Clock:
-    """Seconds that go by where they are waited for."""
+    """A clock that advances while it is waited for."""
 
     now_s: float
 
@@ -24,13 +24,13 @@ class Clock:
         return datetime.fromtimestamp(self.now_s)
 
     def wait(self, seconds: float) -> None:
-        assert seconds <= LONGEST_WAIT_S, "a clock that was set meanwhile is looked at again"
+        assert seconds <= LONGEST_WAIT_S, "a clock that was adjusted is read again"
         self.now_s += seconds
 
 
 @pytest.fixture(autouse=True)
 def central_europe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The zone that the clock goes by."""
+    """Set the time zone."""
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     time.tzset()
     yield
@@ -38,7 +38,7 @@ def central_europe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def test_none_is_begun_while_another_is_at_work() -> None:
+def test_times_that_pass_during_a_tick_are_skipped() -> None:
     clock, announced, began = Clock(datetime(2026, 11, 20, 5, 59, 30).timestamp()), list[str](), list[str]()
     due = due_times(
         schedule("0 6-8 * * *"), lambda at: announced.append(f"{at:%d %H:%M}"), now=clock.now, wait=clock.wait

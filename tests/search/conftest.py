@@ -25,7 +25,7 @@ MakeSweep = Callable[..., Experiment]
 
 
 def write_weights(folder: Path) -> Path:
-    """A file of weights, as a stand-in for pretrained ones."""
+    """Write random weights that stand in for pretrained ones."""
     torch.manual_seed(1)
     config = ModelConfig(name="test_resnet", weights="none", preprocess=PreprocessOverride(image_px=32))
     file = folder / "weights.safetensors"
@@ -34,7 +34,7 @@ def write_weights(folder: Path) -> Path:
 
 
 def toy(photos: Path, weights: Path, runs: Path) -> Experiment:
-    """An experiment with a small search, in this process and in fp32."""
+    """Return an experiment with a small search, in this process and in fp32."""
     base = {
         "name": "toy",
         "data": {"uri": str(photos), "loader_workers": 0},
@@ -76,7 +76,7 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """`toy` at its end, for tests that leave it as it is."""
+    """A finished `toy`, for tests that do not change it."""
     folder = tmp_path_factory.mktemp("finished")
     experiment = toy(write_photos(folder / "photos", 12), write_weights(folder), folder / "runs")
     heard = Recorder()
@@ -86,6 +86,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 def outline(experiment: Experiment, *without: str) -> list[dict[str, str]]:
-    """What depends on neither the clock nor the place, of every trial."""
+    """Return the columns of each trial that depend on neither time nor place."""
     rows = csv.DictReader((sweep_root(experiment) / "trials.csv").read_text().splitlines())
     return [{k: v for k, v in row.items() if k not in ("seconds", "folder", *without)} for row in rows]

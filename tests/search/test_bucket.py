@@ -1,4 +1,4 @@
-"""A sweep that is kept in a bucket goes on on any machine."""
+"""A sweep in a bucket resumes on any machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.thorough
-def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
+def test_a_sweep_resumes_on_another_machine_as_an_undisturbed_one(
     finished: Finished, make_sweep: MakeSweep, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = make_sweep({"storage.uri": storage})
@@ -35,11 +35,11 @@ def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
     with pytest.raises(KeyboardInterrupt):
         tune(broken, on_event=ctrl_c)
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "another machine"))
-    again: list[int] = []
+    resumed: list[int] = []
     result = tune(
-        broken, on_event=lambda e: again.append(e.number) if isinstance(e, TrialChanged) and e.epoch else None
+        broken, on_event=lambda e: resumed.append(e.number) if isinstance(e, TrialChanged) and e.epoch else None
     )
-    assert min(again) == 2, "what ended was not run again"
+    assert min(resumed) == 2, "trials that ended do not run again"
     assert outline(broken, "features") == outline(finished.experiment, "features")
     assert result.report == f"{sweep_uri(broken)}/report.html"
     assert open_store(sweep_uri(broken)).exists("report.html")
@@ -47,4 +47,4 @@ def test_a_sweep_goes_on_on_another_machine_as_if_nothing_had_been(
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "third machine"))
     assert tune(broken).status == "already finished"
     kept = [info.key for info in open_store(sweep_uri(broken)).list("trials/") if info.key.endswith("WHOLE.json")]
-    assert 0 < len(kept) <= 3, "only the best checkpoints are kept"
+    assert 0 < len(kept) <= 3, "only the best checkpoints stay"

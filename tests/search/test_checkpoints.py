@@ -1,4 +1,4 @@
-"""What is dropped of a sweep's trials: at once from a folder, from a bucket when the journal is there."""
+"""Dropped checkpoints: deleted at once from a folder, and on request from a bucket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from raytl.store.open import open_store
 
 
 def trial(root: str, name: str, scratch: Path) -> str:
-    """A trial with both checkpoints below `root`."""
+    """Upload a trial with both checkpoints below `root`."""
     place = f"{root}/{name}"
     mirror = Mirror(open_store(place), scratch / name)
     for kind in (BEST, LAST):
@@ -24,7 +24,7 @@ def stored(place: str) -> set[str]:
     return {"/".join(info.key.split("/")[:2]) for info in open_store(place).list("checkpoints/")}
 
 
-def test_in_a_folder_they_go_at_once(tmp_path: Path) -> None:
+def test_in_a_folder_they_are_deleted_at_once(tmp_path: Path) -> None:
     for kind in (BEST, LAST):
         (tmp_path / "one" / kind).mkdir(parents=True)
     checkpoints = Checkpoints()
@@ -43,7 +43,7 @@ def test_in_a_bucket_they_stay_until_they_are_removed(tmp_path: Path) -> None:
     assert checkpoints.taken() == []
 
 
-def test_what_nobody_wants_is_found(tmp_path: Path) -> None:
+def test_checkpoints_that_no_trial_needs_are_listed(tmp_path: Path) -> None:
     root = f"memory://{tmp_path}"
     one, two = (trial(root, name, tmp_path) for name in ("one", "two"))
     assert others(root, {(one, BEST)}) == [(one, LAST), (two, BEST), (two, LAST)]

@@ -21,9 +21,11 @@ from raytl.events import TrialChanged
 from raytl.models.backbone import Backbone
 from raytl.models.prefix import between
 from raytl.search.driver import plan_sweep, tune
-from raytl.search.trial import SweepJob, Task, sweep_root
+from raytl.search.protocol import Suggestion
+from raytl.search.trial import sweep_root, trial_job
 from raytl.search.worker import TrialRun
-from raytl.training.worker import prepare
+from raytl.training.job import TrainJob
+from raytl.training.worker import load_run
 from tests.search.conftest import Finished, MakeSweep, outline
 
 
@@ -42,7 +44,7 @@ def test_a_sweep_ends_with_a_winner_a_report_and_a_run(finished: Finished) -> No
     assert [event.done for event in ended] == [1, 2, 3, 4]
 
 
-def test_the_test_split_stays_locked(finished: Finished) -> None:
+def test_a_sweep_never_reads_the_test_split(finished: Finished) -> None:
     assert not (Path(finished.result.run) / "test_ledger.jsonl").exists()
     assert not list(sweep_root(finished.experiment).rglob("test_ledger.jsonl"))
 
@@ -57,7 +59,7 @@ def test_only_the_best_checkpoints_stay_on_disk(make_sweep: MakeSweep) -> None:
     assert not list(trials.glob("trial-*-????????/checkpoints/last"))
 
 
-def test_a_finished_sweep_is_left_alone(finished: Finished) -> None:
+def test_a_finished_sweep_is_left_unchanged(finished: Finished) -> None:
     before = {path: path.stat().st_mtime_ns for path in sweep_root(finished.experiment).rglob("*")}
     again = tune(finished.experiment)
     assert (again.status, again.winner_number) == ("already finished", finished.result.winner_number)
@@ -73,7 +75,7 @@ def test_a_finished_sweep_can_be_extended(make_sweep: MakeSweep) -> None:
     assert outline(experiment)[:2] == before
 
 
-def test_another_experiment_of_that_name_says_what_differs(finished: Finished) -> None:
+def test_another_experiment_of_that_name_is_refused_with_the_differences(finished: Finished) -> None:
     with pytest.raises(RunError, match=r"optim\.schedule: cosine -> constant"):
         tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": 5}))
 
@@ -100,56 +102,56 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(finished: Finished, make_swee
 
 
 @pytest.mark.thorough
-def test_sharing_gives_the_scores_of_not_sharing_also_from_activations_of_a_deeper_cut(
+def test_cached_features_give_the_scores_of_pixels_also_those_made_of_a_deeper_split(
     make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With as many views as epochs, what is read is what would have been computed."""
-    made: list[tuple[int, int]] = []
+    """With as many views as epochs, cached rows equal those that pixels would give."""
+    computed: list[tuple[int, int]] = []
 
     def spied(backbone: Backbone, deeper: int, depth: int) -> Any:
-        made.append((deeper, depth))
+        computed.append((deeper, depth))
         return between(backbone, deeper, depth)
 
     monkeypatch.setattr("raytl.search.feature_cache.between", spied)
     changes = {"search.views": 2, "search.scheduler": "none", "search.replicates.top": 0, "search.recipes": False}
     changes |= {"search.sampler": "grid", "search.space": {"transfer.unfreeze": {"choice": [0, 1, 2, "all"]}}}
     rows = {}
-    for share in ("auto", "off"):
-        experiment = make_sweep(changes | {"search.feature_cache": share, "storage.uri": str(tmp_path / share)})
+    for setting in ("auto", "off"):
+        experiment = make_sweep(changes | {"search.feature_cache": setting, "storage.uri": str(tmp_path / setting)})
         tune(experiment)
-        rows[share] = outline(experiment)
-    scores = {share: [(row["transfer.unfreeze"], row["value"]) for row in each] for share, each in rows.items()}
+        rows[setting] = outline(experiment)
+    scores = {name: [(row["transfer.unfreeze"], row["value"]) for row in each] for name, each in rows.items()}
     assert scores["auto"] == scores["off"]
     assert {row["features"] for row in rows["off"]} == {"none"}
     assert {row["features"] for row in rows["auto"]} > {"none"}
-    assert made and all(deeper > depth for deeper, depth in made)
+    assert computed and all(deeper > depth for deeper, depth in computed)
 
 
 def test_equal_errors_stop_the_sweep_with_that_error(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise ValueError("a bug of the trial")
 
-    monkeypatch.setattr("raytl.search.worker.prepare", broken)
+    monkeypatch.setattr("raytl.search.worker.load_run", broken)
     with pytest.raises(TrainingError, match="ended 3 trials(.|\n)*ValueError: a bug of the trial"):
         tune(make_sweep({"search.trials": 8}))
 
 
-def test_a_trial_out_of_memory_is_tried_once_with_smaller_micro_batches(
+def test_a_trial_out_of_memory_is_retried_once_with_smaller_micro_batches(
     make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     experiment = make_sweep()
-    job = SweepJob(experiment, str(tmp_path / "trials"), *_samples(experiment))
-    run = TrialRun(job, Task(0, {"transfer.unfreeze": 1}))
+    sweep = TrainJob(experiment, str(tmp_path / "trials"), *_samples(experiment))
+    run = TrialRun(trial_job(sweep, Suggestion(0, {"transfer.unfreeze": 1})))
     failures = [MemoryError("too much")]
 
     def scarce(*args: Any, **more: Any) -> Any:
         if failures:
             raise failures.pop()
-        return prepare(*args, **more)
+        return load_run(*args, **more)
 
-    monkeypatch.setattr("raytl.search.worker.prepare", scarce)
+    monkeypatch.setattr("raytl.search.worker.load_run", scarce)
     result = run.step()
-    assert (result["smaller"], result["epoch"]) == (1, 1)
+    assert (result.oom_retries, result.last.epoch) == (1, 1)
     assert load_experiment(run.folder.experiment).train.accumulate == 2
     run.close()
 
@@ -169,12 +171,12 @@ def test_a_budget_that_no_plan_meets_is_refused_before_anything_starts(make_swee
 
 
 def test_the_plan_shows_every_depth_and_the_arithmetic(make_sweep: MakeSweep) -> None:
-    found = plan_sweep(make_sweep())
-    assert [cost.depth for cost in found.depths] == list(range(len(found.depths)))
-    assert found.depths[-1].trainable > found.depths[0].trainable
-    assert found.depths[0].shared and not found.depths[-1].shared
-    assert found.wall_s.low <= found.wall_s.likely <= found.wall_s.high
-    assert "CPU" in found.arithmetic
+    plan = plan_sweep(make_sweep())
+    assert [cost.depth for cost in plan.depths] == list(range(len(plan.depths)))
+    assert plan.depths[-1].trainable > plan.depths[0].trainable
+    assert plan.depths[0].cached and not plan.depths[-1].cached
+    assert plan.wall_s.low <= plan.wall_s.likely <= plan.wall_s.high
+    assert "CPU" in plan.arithmetic
 
 
 @pytest.mark.ray
@@ -194,10 +196,10 @@ def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep)
 @pytest.mark.lengthy
 @pytest.mark.ray
 @pytest.mark.slow
-def test_trials_of_two_workers_do_not_wait_for_each_other_for_ever(make_sweep: MakeSweep) -> None:
+def test_distributed_trials_do_not_deadlock(make_sweep: MakeSweep) -> None:
     changes = {"compute.cluster": "local", "compute.workers": 2, "search.trials": 2, "search.replicates.top": 0}
     experiment = make_sweep(changes)
     result = tune(experiment)
     assert sum(result.trials.values()) == 2
     rows = outline(experiment)
-    assert rows[0]["features"] == "frozen below 0", "workers of a trial share activations too"
+    assert rows[0]["features"] == "frozen below 0", "workers of a trial use cached features too"

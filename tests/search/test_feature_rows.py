@@ -1,4 +1,4 @@
-"""Activations on disk: built once whoever asks, whole or absent, within their bound."""
+"""The feature cache on disk: built once, complete or absent, within its limit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ask(path: str) -> None:
 
 
 def waiting(processes: list[Any]) -> bool:
-    """True when two of them wait for a lock."""
+    """Return True if two of them wait for a lock."""
     pids = {str(process.pid) for process in processes}
     lines = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
     return len(pids & {word for line in lines for word in line}) == 2
@@ -66,7 +66,7 @@ def test_rows_come_back_as_they_were_in_any_order(kind: torch.dtype) -> None:
     assert torch.equal(rows.take(np.array([7, 0, 7])), ROWS.to(kind)[[7, 0, 7]])
 
 
-def test_a_set_is_built_once_though_many_processes_ask(tmp_path: Path) -> None:
+def test_a_set_is_built_once_for_many_processes(tmp_path: Path) -> None:
     path = str(tmp_path / "count")
     fork = multiprocessing.get_context("fork")
     processes = [fork.Process(target=ask, args=(path,)) for _ in range(4)]
@@ -78,7 +78,7 @@ def test_a_set_is_built_once_though_many_processes_ask(tmp_path: Path) -> None:
     assert Path(path).read_text() == "built\n"
 
 
-def test_who_waits_for_a_set_does_not_wait_for_those_who_use_it(tmp_path: Path) -> None:
+def test_a_process_that_waits_for_a_set_does_not_wait_for_its_users(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("fork")
     began, all_have, path = fork.Event(), fork.Barrier(3), str(tmp_path / "count")
     processes = [fork.Process(target=hold, args=(path, began, all_have)) for _ in range(3)]
@@ -94,7 +94,7 @@ def test_who_waits_for_a_set_does_not_wait_for_those_who_use_it(tmp_path: Path) 
     assert Path(path).read_text() == "built\n"
 
 
-def test_the_set_of_a_killed_builder_is_built_by_the_next() -> None:
+def test_the_set_of_a_killed_builder_is_built_by_the_next_process() -> None:
     process = multiprocessing.get_context("fork").Process(target=killed_in_the_middle)
     process.start()
     process.join()
@@ -102,7 +102,7 @@ def test_the_set_of_a_killed_builder_is_built_by_the_next() -> None:
     assert torch.equal(ensure("set", 10, fill, 1e9).take(np.arange(10)), ROWS)
 
 
-def test_the_set_used_longest_ago_makes_room_but_none_in_use() -> None:
+def test_the_least_recently_used_set_is_evicted_but_none_in_use() -> None:
     held = ensure("held", 10, fill, 1e9)
     for name in ("old", "new"):
         ensure(name, 10, fill, 1e9)
@@ -114,7 +114,7 @@ def test_the_set_used_longest_ago_makes_room_but_none_in_use() -> None:
     assert torch.equal(held.take(np.array([0])), ROWS[[0]])
 
 
-def test_a_full_disk_leaves_nothing_half_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_partial_set_and_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def full() -> Iterator[torch.Tensor]:
         yield ROWS[:5]
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,4 +1,4 @@
-"""A sweep in a bucket on two machines: two Ray nodes that share no folder, and a driver that is killed and comes back elsewhere."""
+"""A sweep in a bucket on two Ray nodes that share no folder, with a driver that is killed and resumed elsewhere."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def machines(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture
 def on_a_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Go on as on another machine, which has nothing of what this one has; its cache is where no worker finds it."""
+    """Continue as on another machine that has no files of this one, with a cache that no worker sees."""
 
     def move(name: str) -> None:
         (tmp_path / name).mkdir()
@@ -72,12 +72,12 @@ def outline(experiment: Experiment) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "folder")} for row in rows]
 
 
-def judged(result: SweepResult) -> list[Any]:
+def decision(result: SweepResult) -> list[Any]:
     return [result.winner_number, result.overrides, result.sweep_score, result.replicates, result.refit_score]
 
 
 def in_buckets(experiment: Experiment, bucket: str, address: str) -> Experiment:
-    """The same with its data and runs in `bucket`, on the cluster at `address`."""
+    """Return the experiment with its data and runs in `bucket`, on the cluster at `address`."""
     data = open_store(f"s3://{bucket}/photos")
     for photo in Path(experiment.data.uri).rglob("*.jpg"):
         data.put_file(photo, photo.relative_to(experiment.data.uri).as_posix())
@@ -86,7 +86,7 @@ def in_buckets(experiment: Experiment, bucket: str, address: str) -> Experiment:
 
 
 def tune_and_die(experiment: Experiment, file: Path) -> None:
-    """The sweep in a process of its own, killed in the middle of two trials."""
+    """Run the sweep in a process that is killed in the middle of two trials."""
     file.write_text(to_yaml(experiment))
     script = (
         "import os, signal, sys\n"
@@ -104,7 +104,7 @@ def tune_and_die(experiment: Experiment, file: Path) -> None:
 
 @pytest.mark.lengthy
 @pytest.mark.parametrize(("workers", "trials"), [(1, 6), (2, 3)])
-def test_a_sweep_on_two_machines_is_that_of_one_whatever_becomes_of_its_driver(
+def test_a_sweep_on_two_nodes_whose_driver_is_killed_equals_that_on_one(
     make_sweep: Callable[..., Experiment],
     machines: Machines,
     bucket: str,
@@ -125,15 +125,15 @@ def test_a_sweep_on_two_machines_is_that_of_one_whatever_becomes_of_its_driver(
     heard: list[Event] = []
     result = tune(scattered, on_event=heard.append)
     assert outline(scattered) == before
-    assert judged(result) == judged(alone)
+    assert decision(result) == decision(alone)
     trained = [(e.number, e.epoch) for e in heard if isinstance(e, TrialChanged) and e.epoch and e.state == "running"]
-    assert len(trained) == len(set(trained)), "no trial was asked twice"
+    assert len(trained) == len(set(trained)), "no epoch is trained twice"
     for cache in machines.caches:
-        assert list((cache / "pulled").glob("*/manifest.json")), "its data came to this machine"
-        assert list((cache / "features").glob("*/card.json")), "trials of this machine share activations"
+        assert list((cache / "pulled").glob("*/manifest.json")), "this node downloaded the data"
+        assert list((cache / "features").glob("*/card.json")), "trials on this node use cached features"
     store = open_store(sweep_uri(scattered))
     kept = [info.key for info in store.list("trials/") if info.key.endswith(WHOLE)]
-    assert 0 < len(kept) <= 3, "only the best checkpoints are kept"
+    assert 0 < len(kept) <= 3, "only the best checkpoints stay"
     assert not [info.key for info in store.list() if "checkpoints/last" in info.key]
     on_a_driver("driver 3")
     assert tune(scattered).status == "already finished"

@@ -1,4 +1,4 @@
-"""Which of the best trials wins."""
+"""The ranking of the best trials."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ FAR = (0.880, 0.881, 0.8825)  # by -0.020, -0.020, -0.0195: it does not
     [
         pytest.param([trial(4, STEADY)], 4, 4, id="one candidate"),
         pytest.param([trial(1, STEADY, 100), trial(2, NEAR, 10)], 2, 1, id="a cheaper one within noise"),
-        pytest.param([trial(1, STEADY, 100), trial(2, NEAR, 1000)], 1, 1, id="a dearer one within noise"),
-        pytest.param([trial(1, STEADY, 100), trial(2, FAR, 10)], 1, 1, id="a cheaper one beyond noise"),
+        pytest.param([trial(1, STEADY, 100), trial(2, NEAR, 1000)], 1, 1, id="a more expensive one within noise"),
+        pytest.param([trial(1, STEADY, 100), trial(2, FAR, 10)], 1, 1, id="a cheaper one outside noise"),
         pytest.param(
             [trial(1, STEADY, 100), trial(2, NEAR, 10), trial(3, NEAR, 5), trial(4, FAR, 1)],
             3,
@@ -36,7 +36,7 @@ FAR = (0.880, 0.881, 0.8825)  # by -0.020, -0.020, -0.0195: it does not
         ),
         pytest.param([trial(1, STEADY, 100, 3), trial(2, NEAR, 100, 2)], 2, 1, id="as many parameters, shallower"),
         pytest.param([trial(1, STEADY, 100, 3), trial(2, STEADY, 10, 1)], 2, 2, id="equal scores"),
-        pytest.param([trial(2, STEADY), trial(1, STEADY)], 1, 1, id="equal in all: the earlier"),
+        pytest.param([trial(2, STEADY), trial(1, STEADY)], 1, 1, id="all equal: the earlier"),
         pytest.param([trial(1, (0.90,), 100), trial(2, (0.89,), 10)], 1, 1, id="one seed"),
         pytest.param([trial(1, (0.9005,), 100), trial(2, (0.90,), 10)], 2, 1, id="one seed, below the floor"),
         pytest.param(
@@ -49,19 +49,19 @@ FAR = (0.880, 0.881, 0.8825)  # by -0.020, -0.020, -0.0195: it does not
             [trial(1, (0.92, 0.96, 0.98), 100), trial(2, (0.91, 0.89, 0.86), 10)],
             1,
             1,
-            id="noisy, but beyond the ceiling",
+            id="noisy, but above the ceiling",
         ),
         pytest.param(
             [trial(1, (0.90, NAN, 0.91), 100), trial(2, (NAN, 0.895, 0.905), 10)],
             2,
             1,
-            id="one seed shared: Welch's interval",
+            id="one common seed: Welch's interval",
         ),
         pytest.param(
             [trial(1, (0.9, NAN, 0.9), 100), trial(2, (NAN, 0.89, 0.89), 10)],
             1,
             1,
-            id="one seed shared, no spread",
+            id="one common seed, no variance",
         ),
         pytest.param([trial(1, (0.90, NAN)), trial(2, (NAN, NAN), 10)], 1, 1, id="a candidate without a score"),
         pytest.param([trial(1, STEADY, 100), trial(2, (0.895, NAN, NAN), 10)], 1, 1, id="too few runs left"),
@@ -70,8 +70,8 @@ FAR = (0.880, 0.881, 0.8825)  # by -0.020, -0.020, -0.0195: it does not
 )
 def test_the_winner(candidates: list[Candidate], winner: int, best_mean: int) -> None:
     for order in (candidates, candidates[::-1]):
-        found = rank(order, lower_is_better=False)
-        assert (found.winner, found.best_mean) == (winner, best_mean)
+        ranking = rank(order, lower_is_better=False)
+        assert (ranking.winner, ranking.best_mean) == (winner, best_mean)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_the_winner(candidates: list[Candidate], winner: int, best_mean: int) ->
     [((0.30, 0.31, 0.32), 2, 2), ((0.402, 0.401, 0.41), 2, 1), ((0.6, 0.6, 0.6), 1, 1)],
 )
 def test_of_losses_the_lowest_mean_is_best(scores: tuple[float, ...], winner: int, best_mean: int) -> None:
-    found = rank([trial(1, (0.400, 0.402, 0.401), 100), trial(2, scores, 10)], lower_is_better=True)
-    assert (found.winner, found.best_mean) == (winner, best_mean)
+    ranking = rank([trial(1, (0.400, 0.402, 0.401), 100), trial(2, scores, 10)], lower_is_better=True)
+    assert (ranking.winner, ranking.best_mean) == (winner, best_mean)
 
 
 def test_standings_are_in_order_of_the_mean_with_their_t_intervals() -> None:
     """Of 0.5, 0.6, 0.7: mean 0.6, standard error 0.1/sqrt(3), t(0.975, 2) = 4.3027."""
-    found = rank([trial(1, (0.5,)), trial(2, (0.5, 0.6, 0.7)), trial(3, (NAN,))], lower_is_better=False)
-    first, second = found.order
+    ranking = rank([trial(1, (0.5,)), trial(2, (0.5, 0.6, 0.7)), trial(3, (NAN,))], lower_is_better=False)
+    first, second = ranking.order
     assert (first.candidate.number, second.candidate.number) == (2, 1)
     assert first.mean == pytest.approx(0.6)
     assert first.low == pytest.approx(0.6 - 0.43027 / math.sqrt(3), abs=1e-5)
@@ -97,9 +97,9 @@ def test_standings_are_in_order_of_the_mean_with_their_t_intervals() -> None:
 @pytest.mark.parametrize(
     ("scores", "lower_is_better", "low", "high"),
     [
-        pytest.param((0.98, 1.0), False, 0.8629, 1.0, id="a share ends at 1"),
-        pytest.param((0.02, 0.0), False, 0.0, 0.1371, id="a share begins at 0"),
-        pytest.param((0.1, 2.1), True, 0.0, 13.8062, id="a loss begins at 0 and has no end"),
+        pytest.param((0.98, 1.0), False, 0.8629, 1.0, id="a fraction ends at 1"),
+        pytest.param((0.02, 0.0), False, 0.0, 0.1371, id="a fraction begins at 0"),
+        pytest.param((0.1, 2.1), True, 0.0, 13.8062, id="a loss begins at 0 and has no upper bound"),
     ],
 )
 def test_an_interval_ends_where_its_metric_does(
@@ -132,20 +132,20 @@ def test_a_lower_confidence_makes_intervals_narrower_and_noise_smaller() -> None
         ),
         (
             [trial(1, STEADY, 100), trial(2, FAR, 10)],
-            "trial 1 has the best mean (0.9010 over 3 seeds), and none that is cheaper is within noise of it",
+            "trial 1 has the best mean (0.9010 over 3 seeds), and no cheaper one is within noise of it",
         ),
         (
             [trial(1, (0.9,)), trial(2, (0.8,))],
-            "trial 1 has the best score (0.9000); one seed tells nothing of noise",
+            "trial 1 has the best score (0.9000); the noise of one seed is unknown",
         ),
         (
             [trial(1, (0.9, NAN)), trial(2, (NAN, NAN))],
-            "trial 1 is the only one with a score (0.9000 over 1 seed); 1 of the 2 runs of trial 1 failed; trial 2 is left out, "
+            "trial 1 is the only one with a score (0.9000 over 1 seed); 1 of the 2 runs of trial 1 failed; trial 2 is excluded, "
             "as it has no score",
         ),
     ],
 )
-def test_the_reason_is_told_with_numbers(candidates: list[Candidate], reason: str) -> None:
+def test_the_reason_has_numbers(candidates: list[Candidate], reason: str) -> None:
     assert rank(candidates, lower_is_better=False).reason == reason
 
 

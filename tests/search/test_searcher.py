@@ -1,4 +1,4 @@
-"""What Tune says of a trial reaches Optuna as it is: each state, by real processes on an embedded Ray."""
+"""Each state of a trial reaches Optuna from Tune, with real processes on an embedded Ray."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,67 +15,68 @@ from raytl.config.schema import Experiment, SearchConfig
 from raytl.config.space import space_of
 from raytl.events import Recorder, TrialChanged
 from raytl.search.budget import BudgetTracker
-from raytl.search.executor import Run, TrialExecutor, run_on_tune
+from raytl.search.executor import Trial, TrialExecutor, run_on_tune
 from raytl.search.plan import TrialShape
+from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.study import Study
 from raytl.search.sweep_state import SweepState
-from raytl.search.trial import Task
 
 COMPLETE, FAILS, DIES, NAN, BEHIND, DIES_ONCE, DIES_OPENED = range(7)
 EPOCHS = 3
 
 
 class Scripted:
-    """A trial that does what its number says, and leaves word of its life in `folder`."""
+    """A trial that behaves as its number says, and logs its life in `folder`."""
 
-    def __init__(self, folder: Path, task: Task) -> None:
-        self.folder, self.number = folder, task.number
+    def __init__(self, folder: Path, suggestion: Suggestion) -> None:
+        self.folder, self.number = folder, suggestion.number
         self.epoch = len(list(folder.glob(f"{self.number}-epoch-*")))
-        if self.number == DIES_OPENED and not self._said("died"):
+        if self.number == DIES_OPENED and not self._has_logged("died"):
             self._die()
-        self._say("opened")
+        self._log("opened")
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> TrialResult:
         self.epoch += 1
-        if self.number == DIES or (self.number == DIES_ONCE and not self._said("died")):
+        if self.number == DIES or (self.number == DIES_ONCE and not self._has_logged("died")):
             self._die()
         (self.folder / f"{self.number}-epoch-{self.epoch}").touch()
         value = {NAN: math.nan, BEHIND: 0.1}.get(self.number, 0.5 + 0.1 * self.epoch)
-        told = {"failed": "a bug"} if self.number == FAILS else {}
-        done = bool(told) or self.epoch == EPOCHS
-        return {"epoch": self.epoch, "metrics": {"val/accuracy": value}, "seconds": 1.0, "done": done, **told}
+        scores = EpochScores(self.epoch, {"val/accuracy": value})
+        if self.number == FAILS:
+            return TrialResult("failed", scores, seconds=1.0, reason="a bug")
+        return TrialResult("complete" if self.epoch == EPOCHS else "running", scores, seconds=1.0)
 
     def close(self) -> None:
-        self._say("closed")
+        self._log("closed")
 
     def _die(self) -> None:
-        self._say("died")
+        self._log("died")
         os._exit(1)
 
-    def _say(self, word: str) -> None:
+    def _log(self, word: str) -> None:
         with (self.folder / f"{self.number}.jsonl").open("a") as file:
             file.write(json.dumps([word, os.getpid()]) + "\n")
 
-    def _said(self, word: str) -> bool:
-        return any(said == word for said, _ in life(self.folder, self.number))
+    def _has_logged(self, word: str) -> bool:
+        return any(logged == word for logged, _ in events_of(self.folder, self.number))
 
 
-def life(folder: Path, number: int) -> list[tuple[str, int]]:
-    """What the trial left word of: (word, process)."""
+def events_of(folder: Path, number: int) -> list[tuple[str, int]]:
+    """Return the log of the trial: (event, process)."""
     file = folder / f"{number}.jsonl"
     return [tuple(json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def opens(folder: Path, task: Task) -> Run:
-    return Scripted(folder, task)
+def factory(folder: Path, suggestion: Suggestion) -> Trial:
+    return Scripted(folder, suggestion)
 
 
 @pytest.mark.ray
 @pytest.mark.thorough
 @pytest.mark.lengthy
 @pytest.mark.slow
-def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path) -> None:
+def test_every_state_reaches_optuna_and_processes_are_reused(tmp_path: Path) -> None:
     search = SearchConfig(
         trials=7, metric="val/accuracy", grace_epochs=1, reduction=2, recipes=False, sampler="random",
         space={"optim.lr": {"log": [1e-4, 1e-2]}}, max_errors=9,
@@ -91,7 +91,7 @@ def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path)
     sweep_state = SweepState(study, search, BudgetTracker(search, shape), EPOCHS, 7, heard)
     with session("local"):
         run_on_tune(
-            StudySearcher(sweep_state, 1, max_failures=1), StudyScheduler(sweep_state), lambda: sweep_state.over, partial(opens, tmp_path),
+            StudySearcher(sweep_state, 1, max_failures=1), StudyScheduler(sweep_state), lambda: sweep_state.is_over, partial(factory, tmp_path),
             TrialExecutor("local", shape, 1), tmp_path / ".ray",
         )  # fmt: skip
     records = {record.number: record for record in study.records()}
@@ -105,8 +105,8 @@ def test_every_state_reaches_optuna_and_processes_are_used_again(tmp_path: Path)
     assert records[NAN].values is None
     assert [e.number for e in heard.events if isinstance(e, TrialChanged) and e.state == "complete"] == [0, 5, 6]
 
-    lives = {number: life(tmp_path, number) for number in range(7)}
-    pids = {number: {pid for _, pid in told} for number, told in lives.items()}
+    lives = {number: events_of(tmp_path, number) for number in range(7)}
+    pids = {number: {pid for _, pid in life} for number, life in lives.items()}
     assert pids[COMPLETE] == pids[FAILS]
     assert pids[NAN] == pids[BEHIND] == {lives[NAN][0][1]}, "a stopped trial's process takes the next one"
     for number in (COMPLETE, FAILS, NAN, BEHIND):

@@ -1,4 +1,4 @@
-"""What people look at after a sweep: its storage in optuna-dashboard, and its page in a real browser."""
+"""A finished sweep in the tools that show it: optuna-dashboard, and a real browser."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ CHARTS = 5
 
 
 def get(app: Callable[..., Any], path: str) -> Any:
-    """What the dashboard answers to a browser."""
+    """Return the dashboard's response to a browser."""
     environ: dict[str, Any] = {"PATH_INFO": path, "wsgi.input": io.BytesIO()}
     setup_testing_defaults(environ)
-    told: list[str] = []
-    body = b"".join(app(environ, lambda status, headers, _=None: told.append(status)))
-    assert told[0].startswith("200"), (told, body)
+    status_lines: list[str] = []
+    body = b"".join(app(environ, lambda status, headers, _=None: status_lines.append(status)))
+    assert status_lines[0].startswith("200"), (status_lines, body)
     return json.loads(body)
 
 

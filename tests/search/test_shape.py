@@ -1,4 +1,4 @@
-"""How many trials run at once, as arithmetic."""
+"""The number of concurrent trials."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from raytl.search.shape import Node, fitting, trial_shape
 def test_shape_and_concurrency(
     compute: dict[str, object], nodes: list[Node], shape: TrialShape, concurrency: int
 ) -> None:
-    found = trial_shape(ComputeConfig.model_validate(compute), nodes)
-    assert found == shape
-    assert fitting(found, nodes).concurrency == concurrency
+    actual = trial_shape(ComputeConfig.model_validate(compute), nodes)
+    assert actual == shape
+    assert fitting(actual, nodes).concurrency == concurrency
 
 
 def test_a_trial_that_does_not_fit_is_refused_with_the_arithmetic() -> None:

@@ -1,4 +1,4 @@
-"""A soup is the mean of the weights of what is in it, and a model like any other."""
+"""A soup is the mean of its trials' weights, and a model like any other."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.search.conftest import MakeSweep
 def test_the_mean_of_states() -> None:
     one = {"weight": torch.tensor([1.0, 3.0]), "count": torch.tensor(4)}
     other = {"weight": torch.tensor([3.0, 5.0]), "count": torch.tensor(6)}
-    found = mean([one, other])
-    assert found["weight"].tolist() == [2.0, 4.0]
-    assert (found["count"].item(), found["weight"].dtype) == (4, torch.float32)
+    average = mean([one, other])
+    assert average["weight"].tolist() == [2.0, 4.0]
+    assert (average["count"].item(), average["weight"].dtype) == (4, torch.float32)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def weights_of(folder: str | Path) -> Mapping[str, torch.Tensor]:
         ("greedy", [0.5, 0.4, 0.4, 0.5], (0,), 0.5),
     ],
 )
-def test_a_soup_is_the_mean_of_the_trials_that_are_in_it(
+def test_a_soup_is_the_mean_of_its_trials(
     kind: Literal["uniform", "greedy"],
     scores: list[float],
     chosen: tuple[int, ...],
@@ -66,8 +66,8 @@ def test_a_soup_is_the_mean_of_the_trials_that_are_in_it(
     assert soup is not None
     assert (soup.trials, soup.score) == (chosen, score)
     expected = mean([weights_of(RunFolder(tmp_path / str(number)).best) for number in chosen])
-    found = weights_of(soup.folder)
-    assert all(torch.allclose(found[name], tensor) for name, tensor in expected.items())
+    weights = weights_of(soup.folder)
+    assert all(torch.allclose(weights[name], tensor) for name, tensor in expected.items())
 
 
 def test_one_trial_makes_no_soup(trials: list[TrialRecord], tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_one_trial_makes_no_soup(trials: list[TrialRecord], tmp_path: Path) -> N
 
 
 @pytest.mark.thorough
-def test_a_sweep_cooks_a_soup_of_its_best_trials(make_sweep: MakeSweep) -> None:
+def test_a_sweep_averages_its_best_trials(make_sweep: MakeSweep) -> None:
     changes = {"search.soup": "greedy", "search.replicates.top": 0, "search.keep": 3, "search.trials": 3}
     result = tune(make_sweep(changes | {"search.scheduler": "none"}))
     assert result.soup is not None

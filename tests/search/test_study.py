@@ -1,4 +1,4 @@
-"""The study tells Optuna the truth, and asks the same after it was killed."""
+"""The study reports the true state of each trial to Optuna, and suggests the same trials after it was killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 from raytl.config.schema import Experiment, SearchConfig
 from raytl.config.space import Space, space_of
 from raytl.errors import ConfigError, RunError
-from raytl.search.study import Study, Suggestion
+from raytl.search.protocol import EpochScores, Suggestion, TrialResult
+from raytl.search.study import Study
 
 STAGES = 5
 EPOCHS = 9
@@ -35,52 +36,60 @@ def opened(folder: Path, *, space: Space | None = None, same: str = "one", **sea
     )
 
 
-def score(asked: Suggestion) -> float:
-    return 0.5 + 0.05 * asked.overrides.get("transfer.unfreeze", 0) - abs(asked.overrides.get("optim.lr", 1e-3) - 1e-3)
+def score(suggestion: Suggestion) -> float:
+    return (
+        0.5
+        + 0.05 * suggestion.overrides.get("transfer.unfreeze", 0)
+        - abs(suggestion.overrides.get("optim.lr", 1e-3) - 1e-3)
+    )
 
 
 def run(study: Study, epochs: int = 3) -> list[Suggestion]:
-    """Every trial that is left, one after the other."""
-    found = []
-    while (asked := study.ask()) is not None:
-        found.append(asked)
-        finish(study, asked, epochs)
-    return found
+    """Run every remaining trial, one after the other."""
+    suggestions = []
+    while (suggestion := study.ask()) is not None:
+        suggestions.append(suggestion)
+        finish(study, suggestion, epochs)
+    return suggestions
 
 
-def finish(study: Study, asked: Suggestion, epochs: int = 3) -> None:
+def finish(study: Study, suggestion: Suggestion, epochs: int = 3) -> None:
     for epoch in range(1, epochs + 1):
-        if study.report(asked.number, epoch, {"val/balanced_accuracy": score(asked) * epoch / epochs}):
-            study.tell(asked.number, "pruned", seconds=1.0)
+        if study.report(suggestion.number, after(epoch, {"val/balanced_accuracy": score(suggestion) * epoch / epochs})):
+            study.tell(suggestion.number, "pruned", TrialResult("running", seconds=1.0))
             return
-    study.tell(asked.number, "complete", seconds=1.0)
+    study.tell(suggestion.number, "complete", TrialResult("complete", seconds=1.0))
 
 
-def optunas(folder: Path) -> optuna.Study:
+def after(epoch: int, metrics: dict[str, float]) -> TrialResult:
+    return TrialResult("running", EpochScores(epoch, metrics))
+
+
+def reopened(folder: Path) -> optuna.Study:
     """The study as Optuna's own tools open it."""
     backend = optuna.storages.journal.JournalFileBackend(str(folder / "study.log"))
     return optuna.load_study(study_name="toy", storage=optuna.storages.JournalStorage(backend))
 
 
 def test_the_recipes_come_first_and_then_the_sampler(tmp_path: Path) -> None:
-    asked = run(opened(tmp_path, scheduler="none"))
-    assert [one.source for one in asked[:5]] == [
+    suggestion = run(opened(tmp_path, scheduler="none"))
+    assert [one.source for one in suggestion[:5]] == [
         "recipe: linear probe", "the experiment as it is", "recipe: upper half with decay", "recipe: last stage",
         "recipe: full with decay",
     ]  # fmt: skip
-    assert [one.overrides["transfer.unfreeze"] for one in asked[:5]] == [0, 2, STAGES // 2, 1, STAGES]
-    assert "transfer.lr_decay" not in asked[0].overrides
-    assert len(asked) == 8
+    assert [one.overrides["transfer.unfreeze"] for one in suggestion[:5]] == [0, 2, STAGES // 2, 1, STAGES]
+    assert "transfer.lr_decay" not in suggestion[0].overrides
+    assert len(suggestion) == 8
 
 
 def test_a_trial_that_trained_to_its_end_is_complete_with_its_best_value(tmp_path: Path) -> None:
     study = opened(tmp_path)
-    asked = study.ask()
-    assert asked is not None
+    suggestion = study.ask()
+    assert suggestion is not None
     for epoch, value in ((1, 0.5), (2, 0.8), (3, 0.7)):
-        study.report(asked.number, epoch, {"val/balanced_accuracy": value})
-    study.tell(asked.number, "complete", seconds=2.0, trainable=10)
-    trial = optunas(tmp_path).trials[0]
+        study.report(suggestion.number, after(epoch, {"val/balanced_accuracy": value}))
+    study.tell(suggestion.number, "complete", TrialResult("complete", seconds=2.0, trainable=10))
+    trial = reopened(tmp_path).trials[0]
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.8)
     assert trial.intermediate_values == {1: 0.5, 2: 0.8, 3: 0.7}
     (record,) = study.records()
@@ -89,43 +98,43 @@ def test_a_trial_that_trained_to_its_end_is_complete_with_its_best_value(tmp_pat
 
 def test_a_trial_that_was_stopped_is_pruned_with_its_last_value(tmp_path: Path) -> None:
     study = opened(tmp_path)
-    asked = study.ask()
-    assert asked is not None
-    study.report(asked.number, 1, {"val/balanced_accuracy": 0.4})
-    study.tell(asked.number, "pruned")
-    trial = optunas(tmp_path).trials[0]
+    suggestion = study.ask()
+    assert suggestion is not None
+    study.report(suggestion.number, after(1, {"val/balanced_accuracy": 0.4}))
+    study.tell(suggestion.number, "pruned", TrialResult("running"))
+    trial = reopened(tmp_path).trials[0]
     assert (trial.state, trial.value) == (TrialState.PRUNED, 0.4)
 
 
-def test_a_failed_trial_is_fail_with_its_reason_and_no_value(tmp_path: Path) -> None:
+def test_a_failed_trial_has_a_reason_and_no_value(tmp_path: Path) -> None:
     study = opened(tmp_path)
-    asked = study.ask()
-    assert asked is not None
-    study.report(asked.number, 1, {"val/balanced_accuracy": 0.4})
-    study.tell(asked.number, "failed", reason="the loss became nan")
-    trial = optunas(tmp_path).trials[0]
+    suggestion = study.ask()
+    assert suggestion is not None
+    study.report(suggestion.number, after(1, {"val/balanced_accuracy": 0.4}))
+    study.tell(suggestion.number, "failed", TrialResult("failed", reason="the loss became nan"))
+    trial = reopened(tmp_path).trials[0]
     assert (trial.state, trial.value) == (TrialState.FAIL, None)
     assert study.records()[0].reason == "the loss became nan"
     assert study.records()[0].values is None
 
 
-def test_a_value_that_is_not_finite_stops_the_trial_and_is_not_kept(tmp_path: Path) -> None:
+def test_a_value_that_is_not_finite_stops_the_trial_and_is_not_stored(tmp_path: Path) -> None:
     study = opened(tmp_path)
-    asked = study.ask()
-    assert asked is not None
-    assert study.report(asked.number, 1, {"val/balanced_accuracy": float("nan")})
-    assert optunas(tmp_path).trials[0].intermediate_values == {}
+    suggestion = study.ask()
+    assert suggestion is not None
+    assert study.report(suggestion.number, after(1, {"val/balanced_accuracy": float("nan")}))
+    assert reopened(tmp_path).trials[0].intermediate_values == {}
 
 
 def test_telling_and_reporting_twice_changes_nothing(tmp_path: Path) -> None:
     study = opened(tmp_path)
-    asked = study.ask()
-    assert asked is not None
+    suggestion = study.ask()
+    assert suggestion is not None
     for _ in range(2):
-        study.report(asked.number, 1, {"val/balanced_accuracy": 0.4})
-    study.tell(asked.number, "complete")
-    study.tell(asked.number, "failed")
-    assert [trial.state for trial in optunas(tmp_path).trials if trial.user_attrs.get("best")] == [TrialState.COMPLETE]
+        study.report(suggestion.number, after(1, {"val/balanced_accuracy": 0.4}))
+    study.tell(suggestion.number, "complete", TrialResult("complete"))
+    study.tell(suggestion.number, "failed", TrialResult("failed"))
+    assert [trial.state for trial in reopened(tmp_path).trials if trial.user_attrs.get("best")] == [TrialState.COMPLETE]
 
 
 def test_trials_that_fall_behind_are_stopped(tmp_path: Path) -> None:
@@ -135,27 +144,29 @@ def test_trials_that_fall_behind_are_stopped(tmp_path: Path) -> None:
     assert states == {"complete", "pruned"}
 
 
-def test_a_cohort_stands_at_each_rung_and_its_best_go_on_together(tmp_path: Path) -> None:
+def test_a_cohort_waits_at_each_rung_and_its_best_resume_together(tmp_path: Path) -> None:
     study = opened(tmp_path, trials=9, scheduler="halving", recipes=False, sampler="random", space=RATES)
-    waited, ended = [], []
-    while (asked := study.ask()) is not None:
-        stood = study.record(asked.number).epochs
-        for epoch in range(stood + 1, EPOCHS + 1):
-            if study.report(asked.number, epoch, {"val/balanced_accuracy": score(asked) * epoch / EPOCHS}):
+    waited, complete = [], []
+    while (suggestion := study.ask()) is not None:
+        last_rung = study.record(suggestion.number).epochs
+        for epoch in range(last_rung + 1, EPOCHS + 1):
+            if study.report(
+                suggestion.number, after(epoch, {"val/balanced_accuracy": score(suggestion) * epoch / EPOCHS})
+            ):
                 waited.append(epoch)
-                assert not study.tell(asked.number, "pruned")
+                assert not study.tell(suggestion.number, "pruned", TrialResult("running"))
                 break
         else:
-            ended.append(asked.number)
-            assert study.tell(asked.number, "complete")
+            complete.append(suggestion.number)
+            assert study.tell(suggestion.number, "complete", TrialResult("complete"))
     assert waited == [2] * 9 + [6] * 3
     records = study.records()
     assert {record.state for record in records} == {"pruned", "complete"}
     assert [record.state for record in records].count("pruned") == 8
-    assert ended == [max(records, key=lambda r: score(Suggestion(0, r.overrides, ""))).number]
+    assert complete == [max(records, key=lambda r: score(Suggestion(0, r.overrides, ""))).number]
 
 
-def test_a_killed_halving_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
+def test_killed_halving_resumes_as_an_undisturbed_one(tmp_path: Path) -> None:
     given = {"trials": 11, "scheduler": "halving"}
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
@@ -163,38 +174,38 @@ def test_a_killed_halving_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
     run(whole, EPOCHS)
     for _ in range(30):  # every start asks one trial, trains it to its rung or its end, and is killed
         killed = opened(tmp_path / "killed", **given)
-        asked = killed.ask()
-        if asked is None:
+        suggestion = killed.ask()
+        if suggestion is None:
             break
-        finish(killed, asked, EPOCHS)
+        finish(killed, suggestion, EPOCHS)
     assert [(r.number, r.state, r.curve) for r in killed.records()] == [
         (r.number, r.state, r.curve) for r in whole.records()
     ]
 
 
-def test_none_is_stopped_without_a_scheduler(tmp_path: Path) -> None:
+def test_no_trial_is_stopped_without_a_scheduler(tmp_path: Path) -> None:
     study = opened(tmp_path, trials=6, scheduler="none")
     run(study, epochs=9)
     assert {record.state for record in study.records()} == {"complete"}
 
 
-def test_a_killed_sweep_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
+def test_a_killed_sweep_resumes_as_an_undisturbed_one(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     whole = opened(tmp_path / "whole", trials=14)
     run(whole)
     killed = opened(tmp_path / "killed", trials=14)
     for _ in range(12):
-        asked = killed.ask()
-        assert asked is not None
-        finish(killed, asked)
-    under_way = killed.ask()
-    assert under_way is not None
-    killed.report(under_way.number, 1, {"val/balanced_accuracy": score(under_way) / 3})
+        suggestion = killed.ask()
+        assert suggestion is not None
+        finish(killed, suggestion)
+    running = killed.ask()
+    assert running is not None
+    killed.report(running.number, after(1, {"val/balanced_accuracy": score(running) / 3}))
     again = opened(tmp_path / "killed", trials=14)  # the driver was killed in the middle of a trial
     resumed = again.ask()
     assert resumed is not None
-    assert (resumed.number, resumed.overrides, resumed.is_again) == (under_way.number, under_way.overrides, True)
+    assert (resumed.number, resumed.overrides, resumed.is_resumed) == (running.number, running.overrides, True)
     finish(again, resumed)
     run(again)
     assert [(r.number, r.overrides, r.state, r.values) for r in again.records()] == [
@@ -202,13 +213,13 @@ def test_a_killed_sweep_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
     ]
 
 
-def test_what_was_told_is_not_asked_again(tmp_path: Path) -> None:
+def test_trials_that_ended_are_not_suggested_again(tmp_path: Path) -> None:
     run(opened(tmp_path))
     assert opened(tmp_path).ask() is None
     assert len(run(opened(tmp_path, trials=10))) == 2
 
 
-def test_a_study_of_another_space_says_what_differs(tmp_path: Path) -> None:
+def test_a_study_of_another_space_is_refused_with_the_differences(tmp_path: Path) -> None:
     opened(tmp_path)
     smaller = Space(default_space().dimensions[:2])
     with pytest.raises(RunError, match=r"optim\.lr: log: 0\.0001 to 0\.01 \(log\) -> -"):
@@ -217,21 +228,21 @@ def test_a_study_of_another_space_says_what_differs(tmp_path: Path) -> None:
         opened(tmp_path, same="two")
 
 
-def test_a_database_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_database_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"search\.storage: .* cannot be opened"):
         opened(tmp_path, storage=f"sqlite:///{tmp_path}/nowhere/study.db")
 
 
-def test_sqlite_keeps_a_study_too(tmp_path: Path) -> None:
+def test_sqlite_stores_a_study_too(tmp_path: Path) -> None:
     run(opened(tmp_path, storage="sqlite", trials=5))
-    found = optuna.load_study(study_name="toy", storage=f"sqlite:///{tmp_path}/study.db")
-    assert len(found.trials) == 5
+    stored = optuna.load_study(study_name="toy", storage=f"sqlite:///{tmp_path}/study.db")
+    assert len(stored.trials) == 5
 
 
-def test_a_grid_is_asked_once_over(tmp_path: Path) -> None:
+def test_each_point_of_a_grid_is_suggested_once(tmp_path: Path) -> None:
     space = Space(tuple(d for d in default_space().dimensions if d.key in ("transfer.unfreeze", "augment.strength")))
-    asked = run(opened(tmp_path, sampler="grid", trials=100, recipes=False, space=space))
-    assert len({str(one.overrides) for one in asked}) == len(asked) == (STAGES + 1) * 5
+    suggestion = run(opened(tmp_path, sampler="grid", trials=100, recipes=False, space=space))
+    assert len({str(one.overrides) for one in suggestion}) == len(suggestion) == (STAGES + 1) * 5
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "nsga2", "RandomSampler"])
@@ -239,7 +250,7 @@ def test_samplers_by_name(tmp_path: Path, sampler: str) -> None:
     assert len(run(opened(tmp_path, sampler=sampler, trials=5))) == 5
 
 
-def test_an_unknown_sampler_is_told_with_a_near_miss(tmp_path: Path) -> None:
+def test_an_unknown_sampler_is_refused_with_a_near_miss(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'random'"):
         opened(tmp_path, sampler="randem")
 
@@ -253,18 +264,20 @@ def test_no_two_trials_are_the_same(tmp_path: Path) -> None:
     space = Space(tuple(d for d in default_space().dimensions if d.key in ("transfer.unfreeze", "augment.strength")))
     study = opened(tmp_path, space=space, trials=20, recipes=False, scheduler="none", sampler="random")
     seen = []
-    while (asked := study.ask()) is not None:
-        seen.append(tuple(asked.overrides.items()))
-        study.report(asked.number, 1, {"val/balanced_accuracy": 0.5})
-        study.tell(asked.number, "complete")
+    while (suggestion := study.ask()) is not None:
+        seen.append(tuple(suggestion.overrides.items()))
+        study.report(suggestion.number, after(1, {"val/balanced_accuracy": 0.5}))
+        study.tell(suggestion.number, "complete", TrialResult("complete"))
     assert len(set(seen)) >= 19
 
 
-def test_several_objectives_give_a_front(tmp_path: Path) -> None:
+def test_several_objectives_give_a_pareto_front(tmp_path: Path) -> None:
     study = opened(tmp_path, metric=["val/accuracy", "cost/trainable_parameters"], scheduler="none", trials=5)
-    while (asked := study.ask()) is not None:
-        depth = asked.overrides["transfer.unfreeze"]
-        study.report(asked.number, 1, {"val/accuracy": 0.1 * depth, "cost/trainable_parameters": 10.0**depth})
-        study.tell(asked.number, "complete")
+    while (suggestion := study.ask()) is not None:
+        depth = suggestion.overrides["transfer.unfreeze"]
+        study.report(
+            suggestion.number, after(1, {"val/accuracy": 0.1 * depth, "cost/trainable_parameters": 10.0**depth})
+        )
+        study.tell(suggestion.number, "complete", TrialResult("complete"))
     assert 0 in study.pareto()
     assert all(record.values and len(record.values) == 2 for record in study.records())

@@ -1,14 +1,26 @@
-"""What the trials of a sweep have in common reaches each of them."""
+"""The job of a trial, from that of its sweep."""
 
 from __future__ import annotations
 
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import BitDepth
-from raytl.search.trial import SweepJob, Task
+from raytl.search.protocol import Suggestion
+from raytl.search.trial import trial_job
+from raytl.training.job import TrainJob
 
 
 def test_all_trials_read_images_by_the_sweeps_bit_depth() -> None:
     experiment = Experiment.model_validate({"name": "x", "data": {"uri": "photos"}, "model": {"name": "test_resnet"}})
-    sweep = SweepJob(experiment, "trials", (), (), ("a", "b"), bit_depth=BitDepth(12))
-    task = Task(0, {"transfer.unfreeze": 1})
-    assert sweep.job_of(task, sweep.experiment_of(task)).bit_depth == BitDepth(12)
+    sweep = TrainJob(experiment, "trials", (), (), ("a", "b"), bit_depth=BitDepth(12))
+    assert trial_job(sweep, Suggestion(0, {})).bit_depth == BitDepth(12)
+
+
+def test_a_trial_has_its_overrides_its_seed_and_a_location_below_the_sweep() -> None:
+    experiment = Experiment.model_validate({"name": "x", "data": {"uri": "photos"}, "model": {"name": "test_resnet"}})
+    sweep = TrainJob(experiment, "s3://bucket/x/trials", (), (), ("a", "b"), feature_seed=7)
+    suggestion = Suggestion(3, {"transfer.unfreeze": 1}, seed=5)
+    trial = trial_job(sweep, suggestion)
+    assert trial.location == f"s3://bucket/x/trials/{suggestion.folder}"
+    assert (trial.experiment.transfer.unfreeze, trial.experiment.train.seed) == (1, 5)
+    assert (trial.is_guest, trial.feature_seed) == (True, 7), "all trials read the same views"
+    assert suggestion.folder.startswith("trial-00003-seed-5-")

@@ -28,8 +28,8 @@ from raytl.retrain.changes import Changes
 from raytl.retrain.page import write
 from raytl.retrain.page.registry import registry_page
 from raytl.retrain.policy import Search
-from raytl.retrain.split_file import Memory
-from raytl.retrain.ticks import Tick, all_ticks, begun, last_tick
+from raytl.retrain.splits import Memory
+from raytl.retrain.ticks import Tick, all_ticks, last_tick, new_tick
 from raytl.run import failure as failures
 from raytl.run import journal, ledger, whole
 from raytl.run.folder import RunFolder
@@ -220,7 +220,7 @@ def _tick(content: bytes, folder: Path) -> object:
     store = MemoryStore(f"memory://{folder}")
     store.put_bytes(f"ticks/{TICK.id}.json", content)
     last = last_tick(store)
-    begun(datetime(2026, 12, 1, tzinfo=UTC), "me", last)
+    new_tick(datetime(2026, 12, 1, tzinfo=UTC), "me", last)
     registry_page("x", [], {}, [], all_ticks(store)).encode("utf-8", "backslashreplace")
     from raytl.retrain.ticks import read_tick
 
@@ -251,7 +251,7 @@ REGISTRIES = [
     Stored("registry.record:RECORD_FORMAT", encode(RECORD, 2), _version, "version"),
     Stored("registry.record:MOVE_FORMAT", encode(MOVE, 2), _moved, "moves"),
     Stored("retrain.ticks:TICK_FORMAT", encode(TICK.to_json(), 2), _tick, "ticks/"),
-    Stored("retrain.split_file:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
+    Stored("retrain.splits:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
            lambda content, folder: Memory.decoded(content, f"{folder}/memory.jsonl").encoded(), "memory.jsonl"),
     Stored("retrain.page.write:ROW_FORMAT", lines(ROW, ROW),
            lambda content, folder: write._flips(list(write.ROW_FORMAT.lines(content, "rows.jsonl")), 10**6, write.BitDepth()),
@@ -275,8 +275,7 @@ def _swept(folder: Path) -> object:
 
 
 def _replicas(folder: Path) -> object:
-    found = Replicas([], folder / "replicates.jsonl", "accuracy")
-    return found.scores(), found.seconds()
+    return Replicas([], folder / "replicates.jsonl").scores()
 
 
 def _recalled(folder: Path) -> object:

@@ -24,8 +24,8 @@ from raytl.evaluation.predict import predict
 from raytl.events import Message, Recorder
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
-from raytl.retrain import tick as tick_module
-from raytl.retrain.after import following
+from raytl.retrain import context
+from raytl.retrain.after import after_tick
 from raytl.retrain.page.write import _picture
 from raytl.retrain.tick import TickFailed
 from raytl.retrain.ticks import Tick, write_tick
@@ -146,7 +146,7 @@ def test_a_version_that_names_a_secret_of_the_environment_does_not_get_it(
     days.add(10)
     watcher = Recorder()
     with pytest.raises(TickFailed, match=r"model\.name: found '\$\{AWS_SECRET_ACCESS_KEY\}'") as caught:
-        days.tick(watcher, after=following(days.experiment, watcher))
+        days.tick(watcher, after=after_tick(days.experiment, watcher))
     assert len(hook.requests) == 1
     diff = raytl("models", "diff", days.registry.uri, "1", "2")
     assert (diff.code, diff.out) == (2, "")
@@ -168,7 +168,7 @@ def test_a_tick_publishes_its_own_run_whatever_its_record_says(
         if tick.stage == "trained":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(tick_module, "write_tick", elsewhere)
+    monkeypatch.setattr(context, "write_tick", elsewhere)
     with pytest.raises(KeyboardInterrupt):
         days.tick()
     monkeypatch.undo()
@@ -217,7 +217,7 @@ def test_a_run_that_names_a_cluster_does_not_make_evaluate_connect_to_it(
         evaluate(run.root, split="val", workers=2, resamples=20, on_event=watcher)
     assert said == []
     assert _warnings(watcher) == [
-        f"the run was made with compute.cluster {address}; ignored, as a run sets nothing on this machine: "
+        f"the run was made with compute.cluster {address}; ignored, because a run changes no setting of this machine; "
         f"pass --set compute.cluster={address} to use it"
     ]
 
@@ -273,7 +273,7 @@ def test_predict_follows_no_limit_of_a_run(
     watcher = Recorder()
     assert len(predict(run.root, photo, on_event=watcher).paths) == 1
     assert _warnings(watcher) == [
-        "the run was made with data.max_pixels 1; ignored, as a run sets nothing on this machine: "
+        "the run was made with data.max_pixels 1; ignored, because a run changes no setting of this machine; "
         "pass --set data.max_pixels=1 to use it"
     ]
     done = raytl("predict", run.root, photo, "--set", "data.max_pixels=1")
@@ -295,9 +295,12 @@ def test_a_pipe_among_the_images_of_a_run_is_not_waited_for(run: RunFolder) -> N
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"optim.lr": 1e-3, "storage.uri": "s3://else/where"}, r"storage\.uri: no key of the search space; expected"),
-        ({"compute.cluster": "host:1"}, r"compute\.cluster: no key of the search space"),
-        ({"model.weights": "/etc/passwd"}, r"model\.weights: no key of the search space"),
+        (
+            {"optim.lr": 1e-3, "storage.uri": "s3://else/where"},
+            r"storage\.uri: not a key of the search space; expected",
+        ),
+        ({"compute.cluster": "host:1"}, r"compute\.cluster: not a key of the search space"),
+        ({"model.weights": "/etc/passwd"}, r"model\.weights: not a key of the search space"),
         ({"optim.lr": 1e3}, r"optim\.lr: found 1000\.0; expected 0\.0001 to 0\.01"),
         ({"optim.lr": "fast"}, r"optim\.lr: found 'fast'"),
         ({"augment.strength": True}, r"augment\.strength: found True; expected 0 \| 0\.25"),

@@ -118,7 +118,7 @@ def test_an_address_with_a_secret_is_refused_in_any_key(
         (plain, [f"{key}=${{THE_ADDRESS}}"]),
     ):
         with pytest.raises(
-            ConfigError, match=rf"{re.escape(key)}: found [^\n]*\*\*\*[^\n]*, which holds a secret"
+            ConfigError, match=rf"{re.escape(key)}: found [^\n]*\*\*\*[^\n]*, which contains a secret"
         ) as error:
             load_experiment(place, given)
         assert MARK not in str(error.value)
@@ -139,7 +139,7 @@ def test_an_address_with_a_secret_is_refused_in_any_key(
 def test_a_secret_deep_in_a_value_or_in_a_name_is_refused(values: dict[str, Any], key: str, tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
-    with pytest.raises(ConfigError, match=rf"{key}[^\n]*\*\*\*[^\n]*, which holds a secret") as error:
+    with pytest.raises(ConfigError, match=rf"{key}[^\n]*\*\*\*[^\n]*, which contains a secret") as error:
         load_experiment(path, values)
     assert MARK not in str(error.value)
 
@@ -149,14 +149,14 @@ def test_a_secret_deep_in_a_value_or_in_a_name_is_refused(values: dict[str, Any]
 def test_a_variable_that_holds_a_secret_is_refused_in_any_key(key: str, reference: str, tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
-    with pytest.raises(ConfigError, match=rf"{key}: found '\${{\w+}}', which holds a secret"):
+    with pytest.raises(ConfigError, match=rf"{key}: found '\${{\w+}}', which contains a secret"):
         load_experiment(path, [f"{key}={reference}"])
 
 
 def test_a_secret_that_the_shell_put_in_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
-    with pytest.raises(ConfigError, match=r"--set data\.uri: found 's3://b/\*\*\*/x', which holds a secret"):
+    with pytest.raises(ConfigError, match=r"--set data\.uri: found 's3://b/\*\*\*/x', which contains a secret"):
         load_experiment(path, [f"data.uri=s3://b/{MARK}-HF_TOKEN/x"])
 
 
@@ -204,7 +204,9 @@ def test_what_only_looks_like_a_secret_is_a_value(key: str, value: str, tmp_path
 def test_a_trial_s_override_with_a_secret_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_text("name: x\ndata: {uri: photos}\nmodel: {name: test_resnet}\n")
-    with pytest.raises(ConfigError, match=r"override optim\.name: found 'https://me:\*\*\*@h', which holds a secret"):
+    with pytest.raises(
+        ConfigError, match=r"override optim\.name: found 'https://me:\*\*\*@h', which contains a secret"
+    ):
         override(load_experiment(path), {"optim.name": f"https://me:{MARK}@h"})
 
 
@@ -237,7 +239,7 @@ def test_every_verb_refuses_an_address_with_a_secret_without_showing_it(
 def test_a_rendered_job_without_an_experiment_takes_no_secret(raytl: Raytl) -> None:  # noqa: F811
     given = f"search.storage=mysql://me:{MARK}@host/db"
     done = raytl("cluster", "render", "kuberay", "--bucket", "photos", "--set", given)
-    assert done.code == 2 and "me:***@host/db', which holds a secret" in done.err
+    assert done.code == 2 and "me:***@host/db', which contains a secret" in done.err
     assert MARK not in done.out + done.err
 
 

@@ -17,14 +17,14 @@ from rich.text import Text
 from raytl.cli.lines import line
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal
-from raytl.cluster.metrics import Measured
+from raytl.cluster.metrics import EventMeasures
 from raytl.config.retrain import NotifyConfig
 from raytl.errors import StoreError, first_line
 from raytl.events import Message, Recorder, Restarted, TrialChanged
 from raytl.registry.record import Move
 from raytl.registry.registry import Registry
 from raytl.retrain.mirror import mirror
-from raytl.retrain.notify import told
+from raytl.retrain.notify import webhook_payload
 from raytl.retrain.page.tick import tick_page
 from raytl.retrain.ticks import Tick, last_tick, write_tick
 from raytl.run import journal
@@ -70,7 +70,7 @@ def _stored(text: str, tmp_path: Path) -> str:
 
 
 def _failed_trial(text: str) -> str:
-    return json.dumps(failure([], "f", ValueError(text), 1))
+    return failure([], "f", ValueError(text), 1).reason
 
 
 def _all_trials(text: str) -> str:
@@ -133,7 +133,7 @@ SINKS: dict[str, Callable[[str, Path, pytest.MonkeyPatch], str]] = {
     "the table of trials": lambda text, *_: _all_trials(text),
     "a stored tick": lambda text, path, _: _stored(text, path),
     "a tick's page": lambda text, *_: tick_page(_tick(text), text, [], []),
-    "the webhook's body": lambda text, *_: json.dumps(told(_tick(text), text, text)),
+    "the webhook's body": lambda text, *_: json.dumps(webhook_payload(_tick(text), text, text)),
     "the registry's journal": lambda text, *_: Move(1, "", "me", text, {}, {}).encoded().decode(),
     "MLflow": _mlflow,
 }
@@ -170,7 +170,7 @@ def test_a_value_that_is_the_path_of_a_file_is_shown(tmp_path: Path, monkeypatch
 
 
 def test_metrics_have_numbers_and_no_texts_of_events() -> None:
-    measured = Measured()
+    measured = EventMeasures()
     secret = f"https://me:{MARK}@host {os.environ['HF_TOKEN']}"
     trial = TrialChanged(1, "failed", 1, 2, 0.5, 0.5, 1, 1, 2, {"optim.name": secret}, secret, secret)
     found = [measure for event in (Restarted(1, secret), Message(secret), trial) for measure in measured.of(event)]

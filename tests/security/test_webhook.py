@@ -17,7 +17,7 @@ from raytl.config.retrain import NotifyConfig
 from raytl.events import Message, Recorder
 from raytl.retrain.notify import notify
 from raytl.retrain.ticks import Tick
-from raytl.retrain.webhook import post, unfit
+from raytl.retrain.webhook import post, url_error
 from tests.retrain.conftest import MakeDays, make_days  # noqa: F401 - a fixture
 
 TICK = Tick("20261121T060000Z-abcd", "2026-11-21T06:00:00+00:00", "me", "failed", "failure", error="no data")
@@ -105,11 +105,13 @@ def test_a_webhook_that_is_slow_is_cut_off_at_the_deadline(
     monkeypatch.setenv("HOOK", f"http://127.0.0.1:{serve(talk)}/s3cret")
     watcher = Recorder()
     assert not notify(TICK, "toy", "s3://b/m", CONFIG, watcher, deadline_s=DEADLINE_S)
-    assert watcher.events == [Message("no message was sent: the webhook of HOOK was not done within 0.5 s", "warning")]
+    assert watcher.events == [
+        Message("webhook message not sent: the webhook of HOOK did not respond within 0.5 s", "warning")
+    ]
 
 
 def test_a_webhook_whose_tls_handshake_stalls_is_cut_off_at_the_deadline(serve: Serve) -> None:
-    with pytest.raises(TimeoutError, match=r"not over within 0\.5 s"):
+    with pytest.raises(TimeoutError, match=r"no response within 0\.5 s"):
         post(f"https://127.0.0.1:{serve(is_silent)}/s3cret", b"{}", DEADLINE_S)
 
 
@@ -131,7 +133,7 @@ def test_a_webhook_whose_name_does_not_resolve_in_time_is_cut_off_and_sent_nothi
         connect(self)
 
     monkeypatch.setattr(HTTPConnection, "connect", slow)
-    with pytest.raises(TimeoutError, match="not over within"):
+    with pytest.raises(TimeoutError, match="no response within"):
         post(f"http://localhost:{port}/s3cret", b"{}", 0.05)
     late.set()
     assert ended.wait(30)
@@ -168,7 +170,7 @@ def test_what_is_no_http_is_an_error(answer: bytes, serve: Serve) -> None:
         with suppress(OSError):
             peer.sendall(answer)
 
-    with pytest.raises((HTTPException, OSError), match="no answer in HTTP|reset"):
+    with pytest.raises((HTTPException, OSError), match="no HTTP/1.1 response head|reset"):
         post(f"http://127.0.0.1:{serve(talk)}/", b"{}", 30)
 
 
@@ -184,7 +186,9 @@ def test_a_redirect_is_not_followed(status: int, serve: Serve, monkeypatch: pyte
     monkeypatch.setenv("HOOK", f"http://127.0.0.1:{serve(talk)}/s3cret")
     watcher = Recorder()
     assert not notify(TICK, "toy", "s3://b/m", CONFIG, watcher)
-    assert watcher.events == [Message(f"no message was sent: the webhook of HOOK answered {status}", "warning")]
+    assert watcher.events == [
+        Message(f"webhook message not sent: the webhook of HOOK returned status {status}", "warning")
+    ]
     assert elsewhere == []
 
 
@@ -207,7 +211,7 @@ def test_a_webhook_in_clear_elsewhere_is_refused(url: str, monkeypatch: pytest.M
     [event] = watcher.events
     assert isinstance(event, Message)
     assert event.text == (
-        "no message was sent: HOOK holds an http:// URL, which sends its secret in clear; expected https://, or a host on this "
+        "webhook message not sent: HOOK holds an http:// URL, which would send its secret unencrypted; expected https://, or a host on this "
         "machine"
     )
 
@@ -217,12 +221,12 @@ def test_a_webhook_in_clear_elsewhere_is_refused(url: str, monkeypatch: pytest.M
     ["https://example.org/x", "HTTPS://example.org", "http://localhost:1/x", "http://127.1.2.3/", "http://[::1]:2/x"],
 )
 def test_https_and_this_machine_are_fit(url: str) -> None:
-    assert unfit(url) == ""
+    assert url_error(url) == ""
 
 
 @pytest.mark.parametrize("url", ["", "ftp://localhost/x", "file:///etc/x", "http://", "https:///x", "localhost:80/x"])
-def test_what_is_no_web_address_is_unfit(url: str) -> None:
-    assert unfit(url) == "holds no http(s) URL"
+def test_what_is_no_web_address_is_url_error(url: str) -> None:
+    assert url_error(url) == "does not hold an http(s) URL"
 
 
 def test_a_webhook_gets_the_whole_message_by_its_path_query_and_user(serve: Serve) -> None:
@@ -300,7 +304,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_the_lease_is_given_back_before_anybody_is_told(make_days: MakeDays) -> None:  # noqa: F811
+def test_the_lease_is_released_before_the_webhook_is_called(make_days: MakeDays) -> None:  # noqa: F811
     days = make_days()
     seen: list[bool] = []
     found = days.tick(

@@ -122,3 +122,10 @@ def test_a_run_is_named_after_its_images(uri: str, name: str) -> None:
 
 def test_the_current_folder_has_a_name(tmp_path: Path) -> None:
     assert run_name(".") == run_name(str(tmp_path))
+
+
+def test_how_a_bucket_is_accessed_is_part_of_the_draft(make_photos: MakePhotos) -> None:
+    make_photos(per_class=12)
+    draft = draft_from("photos", MODEL, ["storage.profile=lab", "optim.lr=1"])
+    assert draft.values()["storage"] == {"profile": "lab"}
+    assert "optim" not in draft.values()

@@ -9,7 +9,19 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from raytl.stored.bounds import Classes, Digest, FilePath, Inside, Moment, Score, Token, at_most, matching, within
+from raytl.stored.bounds import (
+    Classes,
+    Digest,
+    FilePath,
+    FormerKey,
+    Inside,
+    Moment,
+    Score,
+    Token,
+    at_most,
+    matching,
+    within,
+)
 from raytl.stored.fault import Fault
 from raytl.stored.schema import reader
 
@@ -131,3 +143,30 @@ def test_names_of_files_that_are_no_utf8_are_kept() -> None:
 def test_a_type_that_no_format_can_hold_is_a_fault_of_the_program() -> None:
     with pytest.raises(TypeError, match="has no place in a stored format"):
         reader(set[int])
+
+
+@dataclass(frozen=True)
+class Renamed:
+    width: Annotated[int, within(0, 10), FormerKey("breadth")]
+    rest: int = 0
+
+
+@pytest.mark.parametrize(
+    ("plain", "value", "unknown"),
+    [
+        ({"width": 3}, 3, []),
+        ({"breadth": 3, "rest": 0}, 3, []),
+        ({"width": 3, "breadth": 4}, 3, [("breadth",)]),
+    ],
+)
+def test_a_field_is_read_under_its_former_key_unless_its_own_is_there(
+    plain: dict[str, int], value: int, unknown: list[tuple[str]]
+) -> None:
+    foreign: list[tuple[str | int, ...]] = []
+    assert reader(Renamed)(plain, foreign) == Renamed(value)
+    assert foreign == unknown
+
+
+def test_a_value_under_a_former_key_is_within_the_same_bounds() -> None:
+    with pytest.raises(Fault, match="width: found 11; expected a number from 0 to 10"):
+        read(Renamed, {"breadth": 11})

@@ -28,20 +28,20 @@ SHORT = {"train.epochs": 1, "transfer.head_first": 0}
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run that tests may read and not write, what it told, and the test images, which were away meanwhile."""
+    """A finished run that tests do not change, its events, and the test images, which were hidden while it trained."""
 
     experiment: Experiment
     result: TrainResult
     events: list[Event]
-    away: list[Path]
+    hidden: list[Path]
 
     @property
     def folder(self) -> RunFolder:
         return RunFolder.open(self.result.run)
 
 
-class Away(Recorder):
-    """Takes files away as soon as training begins, and brings them back."""
+class HideFiles(Recorder):
+    """Hides files as soon as training begins, and restores them."""
 
     def __init__(self, paths: list[Path]) -> None:
         super().__init__()
@@ -51,37 +51,37 @@ class Away(Recorder):
     def __call__(self, event: Event) -> None:
         super().__call__(event)
         if isinstance(event, StageOpened) and not self.moved:
-            self.moved = [path.rename(path.with_suffix(".away")) for path in self.paths]
+            self.moved = [path.rename(path.with_suffix(".hidden")) for path in self.paths]
 
-    def bring_back(self) -> None:
+    def restore(self) -> None:
         for path in self.moved:
             path.rename(path.with_suffix(".jpg"))
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A toy whose data has a broken image, trained while its test images were away."""
+    """A toy whose data has a broken image, trained while its test images were hidden."""
     root = tmp_path_factory.mktemp("trained")
     photos = write_photos(root / "photos", 16)
     (photos / "red" / "zz broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not an image")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAYTL_CACHE", str(root / "cache"))
         experiment = toy(photos, root / "runs", {"data.on_bad_image": "skip"})
-        made = plan(experiment)
-        seen = {s.path for s in (*made.dataset.splits.train, *made.dataset.splits.val)}
-        watcher = Away([Path(s.path) for s in made.dataset.samples if s.path not in seen])
+        dataset = plan(experiment).dataset
+        seen = {s.path for s in (*dataset.splits.train, *dataset.splits.val)}
+        watcher = HideFiles([Path(s.path) for s in dataset.samples if s.path not in seen])
         result = train(experiment, on_event=watcher)
-        watcher.bring_back()
+        watcher.restore()
     return Trained(experiment, result, watcher.events, watcher.moved)
 
 
 def records(folder: RunFolder) -> list[dict[str, Any]]:
-    """The run's metrics without those that are clocks."""
+    """Return the run's metrics without times and rates."""
     clocks = re.compile("seconds|images_per_s")
     return [{k: v for k, v in record.items() if not clocks.search(k)} for record in journal.read(folder.metrics)]
 
 
-def test_a_run_is_a_folder_with_all_that_it_takes_to_use_it_and_to_make_it_again(trained: Trained) -> None:
+def test_a_run_folder_has_everything_to_use_and_to_repeat_the_run(trained: Trained) -> None:
     result, folder = trained.result, trained.folder
     assert result.status == "trained"
     assert result.epochs == 3
@@ -105,7 +105,7 @@ def test_a_run_is_a_folder_with_all_that_it_takes_to_use_it_and_to_make_it_again
 
 def test_training_never_reads_the_test_split(trained: Trained) -> None:
     record = json.loads(trained.folder.provenance.read_text())
-    assert len(trained.away) == record["test"]["count"] > 0
+    assert len(trained.hidden) == record["test"]["count"] > 0
     assert trained.result.status == "trained"
 
 
@@ -118,7 +118,7 @@ def test_a_broken_image_is_refused_or_skipped_and_listed(trained: Trained, tmp_p
     assert any("zz broken.jpg" in event.text for event in trained.events if isinstance(event, Message))
 
 
-def test_a_finished_run_says_so_and_does_nothing(trained: Trained) -> None:
+def test_a_finished_run_is_reported_and_left_unchanged(trained: Trained) -> None:
     before = trained.folder.manifest.stat().st_mtime_ns
     watcher = Recorder()
     again = train(trained.experiment, on_event=watcher)
@@ -128,7 +128,7 @@ def test_a_finished_run_says_so_and_does_nothing(trained: Trained) -> None:
     assert trained.folder.manifest.stat().st_mtime_ns == before
 
 
-def test_new_starts_over_and_keeps_the_old_run_aside(trained: Trained, tmp_path: Path) -> None:
+def test_new_starts_over_and_renames_the_old_run(trained: Trained, tmp_path: Path) -> None:
     shutil.copytree(trained.folder.root, tmp_path / "runs" / "toy")
     again = train(override(trained.experiment, {"storage.uri": str(tmp_path / "runs"), **SHORT}), new=True)
     assert again.status == "trained"
@@ -137,7 +137,7 @@ def test_new_starts_over_and_keeps_the_old_run_aside(trained: Trained, tmp_path:
     assert (aside.finished, aside.verify()) == (True, [])
 
 
-def test_another_experiment_in_the_same_folder_is_refused_with_what_differs(trained: Trained) -> None:
+def test_another_experiment_in_the_same_folder_is_refused_with_the_differences(trained: Trained) -> None:
     with pytest.raises(RunError, match=r"optim.lr: 0.02 -> 0.5\n.*--new"):
         train(override(trained.experiment, {"optim.lr": 0.5}))
 
@@ -161,7 +161,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_data_that_changed_under_an_interrupted_run_is_noticed(make_experiment: MakeExperiment) -> None:
+def test_data_that_changed_since_an_interrupted_run_is_refused(make_experiment: MakeExperiment) -> None:
     experiment = make_experiment({"train.checkpoint_every_s": 1e-9})
     with pytest.raises(KeyboardInterrupt):
         train(experiment, on_event=Interrupt(1, 2))

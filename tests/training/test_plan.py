@@ -19,7 +19,7 @@ def test_problems_of_data_and_model_come_at_once(make_experiment: MakeExperiment
 
 def test_more_workers_than_images_in_a_batch_are_refused(make_experiment: MakeExperiment) -> None:
     experiment = make_experiment({"compute.cluster": "local", "compute.workers": 8, "train.batch_size": 8}, per_class=5)
-    with pytest.raises(ConfigError, match=r"batches of \d images .* cannot be shared by compute.workers 8"):
+    with pytest.raises(ConfigError, match=r"batches of \d images .* are too small for compute.workers 8"):
         plan(experiment)
 
 

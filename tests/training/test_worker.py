@@ -1,4 +1,4 @@
-"""What a worker makes of an experiment's options, without a plan, plots or a journal."""
+"""Each option of an experiment, trained by one worker without a plan or plots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from raytl.data.audit import audit
 from raytl.data.formats import scan
 from raytl.data.split import divide
 from raytl.events import ignore
-from raytl.training.worker import Job, prepare
+from raytl.run import journal
+from raytl.training.job import TrainJob
+from raytl.training.worker import load_run, prepare
 from raytl.world import World
 from tests.conftest import write_photos
 from tests.training.conftest import toy
@@ -30,28 +32,24 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fit(photos: Path, tmp_path: Path) -> Fit:
-    """Train a toy with changes as this process's only worker; the metrics of each epoch."""
+    """Train a toy with changes as this process's only worker; return the metrics of each epoch."""
 
     def run(changes: dict[str, Any]) -> Losses:
-        experiment, rows = toy(photos, tmp_path, changes), Losses()
-        made = prepare(
-            World.solo(),
-            job(experiment, tmp_path / experiment.name),
-            ignore,
-            record=lambda _, values: rows.append(dict(values)),
-        )
+        experiment = toy(photos, tmp_path, changes)
+        loaded = load_run(World.solo(), job(experiment, tmp_path / experiment.name), ignore)
+        prepared = prepare(loaded, tensorboard=False)
         try:
-            made.fit()
+            prepared.fit()
         finally:
-            made.close()
-        return rows
+            prepared.close()
+        return journal.read(loaded.run_store.folder.metrics)
 
     return run
 
 
-def job(experiment: Experiment, root: Path) -> Job:
+def job(experiment: Experiment, location: Path) -> TrainJob:
     splits = divide(audit(scan(experiment.data.uri), experiment.data).samples)
-    return Job(experiment, str(root), splits.train, splits.val, splits.classes)
+    return TrainJob(experiment, str(location), splits.train, splits.val, splits.classes)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""A tick, and a registry, as pages that need nothing else: no network, no script.
+"""A tick, and a registry, as self-contained HTML pages: no network, no script.
 
-markup      text that becomes HTML, escaped unless it is HTML already
-charts      intervals and lines as SVG
-tick        what came in, what was decided and why
-registry    all versions over time, all ticks, all moves
-write       the pages of a registry, stored in it
+templates   Jinja2: page layout, tables and SVG charts
+charts      (pure) the geometry of the charts
+tick        data changes, decision, comparison
+registry    all versions over time, all ticks, all alias moves
+write       store the pages in the registry
 """

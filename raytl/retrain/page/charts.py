@@ -1,4 +1,4 @@
-"""Two charts as SVG: shares with their intervals, before and after; and a score over time."""
+"""The geometry of two charts, which templates draw as SVG: accuracies with intervals, and scores over time."""
 
 from __future__ import annotations
 
@@ -9,30 +9,68 @@ from datetime import datetime
 from scipy.stats import binomtest
 
 from raytl.retrain.gate import Slice
-from raytl.retrain.page.markup import Markup, Node, tag
 
 _WIDTH, _LEFT, _RIGHT = 760, 190, 60
-BEFORE, AFTER = "#9aa0a6", "#0072b2"
-_COLOURS = {"promote": "#1a7f37", "reject": "#c62828", "keep": "#9aa0a6"}
+_ROW_PX = 34
+_GRAY, _BLUE = "#9aa0a6", "#0072b2"
+_COLORS = {"promote": "#1a7f37", "reject": "#c62828", "keep": _GRAY}
+_HEIGHT, _TOP, _BOTTOM = 260, 16, 220
 
 
-def shares(slices: Sequence[Slice]) -> Markup:
-    """Each slice's share of right answers before (grey) and after (blue), with 95 % intervals (Wilson)."""
-    height = 34 * len(slices) + 30
-    parts: list[Node] = [_grid(at, f"{at} %", height) for at in (0, 25, 50, 75, 100)]
+@dataclass(frozen=True)
+class Bar:
+    """An accuracy at `x`, with its 95 % interval (Wilson) from `low` to `high`."""
+
+    x: float
+    low: float
+    high: float
+    y: float
+    color: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A slice: its label and the bars of champion and challenger."""
+
+    label: str
+    y: float
+    bars: tuple[Bar, Bar]
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The accuracy of champion (gray) and challenger (blue) on each slice; `grid` has the vertical lines (x, label)."""
+
+    rows: tuple[Row, ...]
+    height: int
+    grid: tuple[tuple[float, str], ...]
+    width: int = _WIDTH
+    left: int = _LEFT
+
+
+def intervals(slices: Sequence[Slice]) -> Intervals:
+    """Return the chart of the slices, one below the other."""
+    rows = []
     for place, part in enumerate(slices):
-        y = 34 * place + 16
-        parts.append(tag("text", f"{part.name} ({part.images})", x=_LEFT - 10, y=y + 8, text_anchor="end"))
-        for share, shift, colour in ((part.before, 0, BEFORE), (part.after, 10, AFTER)):
-            found = binomtest(round(share * part.images), part.images).proportion_ci(method="wilson")
-            parts.append(_bar(found.low, found.high, y + shift, colour))
-            parts.append(tag("circle", cx=_x(share), cy=y + shift, r=4, fill=colour))
-    return tag("svg", parts, viewBox=f"0 0 {_WIDTH} {height}", width=_WIDTH, role="img")
+        y = _ROW_PX * place + 16
+        bars = _bar(part.before, part.images, y, _GRAY), _bar(part.after, part.images, y + 10, _BLUE)
+        rows.append(Row(f"{part.name} ({part.images})", y, bars))
+    grid = tuple((_x(percent / 100), f"{percent} %") for percent in (0, 25, 50, 75, 100))
+    return Intervals(tuple(rows), _ROW_PX * len(slices) + 30, grid)
+
+
+def _bar(accuracy: float, images: int, y: float, color: str) -> Bar:
+    interval = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+    return Bar(_x(accuracy), _x(interval.low), _x(interval.high), y, color)
+
+
+def _x(accuracy: float) -> float:
+    return round(_LEFT + accuracy * (_WIDTH - _LEFT - _RIGHT), 1)
 
 
 @dataclass(frozen=True)
 class Point:
-    """A version: when, its score, what became of it, and a label."""
+    """A version: its time, score, outcome and label."""
 
     when: datetime
     value: float
@@ -40,54 +78,59 @@ class Point:
     label: str
 
 
-def line(points: Sequence[Point]) -> Markup:
-    """The scores of all versions over time; those that became champion are joined."""
-    height, top, bottom = 260, 16, 220
+@dataclass(frozen=True)
+class Mark:
+    """A version on the chart."""
+
+    x: float
+    y: float
+    color: str
+    label: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The scores of all versions over time; `path` joins those that became champion, `grid` has horizontal lines (y, label)."""
+
+    marks: tuple[Mark, ...]
+    path: str
+    grid: tuple[tuple[float, str], ...]
+    first_day: str
+    last_day: str
+    path_color: str = _BLUE
+    width: int = _WIDTH
+    height: int = _HEIGHT
+    left: int = 60
+    right: int = _WIDTH - 30
+    bottom: int = _BOTTOM
+
+
+def timeline(points: Sequence[Point]) -> Timeline:
+    """Return the chart of at least one version, oldest first."""
     first, last = points[0].when, points[-1].when
-    span = max((last - first).total_seconds(), 1.0)
-    low, high = min(p.value for p in points), max(p.value for p in points)
-    pad = max((high - low) * 0.15, 0.005)
-    low, high = low - pad, high + pad
+    span_s = max((last - first).total_seconds(), 1.0)
+    low, high = min(point.value for point in points), max(point.value for point in points)
+    margin = max((high - low) * 0.15, 0.005)
+    low, high = low - margin, high + margin
 
-    def place(point: Point) -> tuple[float, float]:
-        x = 60 + (_WIDTH - 90) * ((point.when - first).total_seconds() / span)
-        return round(x, 1), round(bottom - (bottom - top) * (point.value - low) / (high - low), 1)
+    def mark(point: Point) -> Mark:
+        x = 60 + (_WIDTH - 90) * ((point.when - first).total_seconds() / span_s)
+        y = _BOTTOM - (_BOTTOM - _TOP) * (point.value - low) / (high - low)
+        title = f"{point.label}: {100 * point.value:.1f} %, {point.outcome}"
+        return Mark(round(x, 1), round(y, 1), _COLORS.get(point.outcome, _GRAY), point.label, title)
 
-    champions = [place(point) for point in points if point.outcome == "promote"]
-    parts = [
-        tag("line", x1=60, x2=_WIDTH - 30, y1=y, y2=y, stroke="currentColor", stroke_opacity=0.15)
-        for y in (top, bottom)
-    ]
-    for at, value in ((top, high), (bottom, low)):
-        parts.append(tag("text", f"{100 * value:.1f} %", x=52, y=at + 4, text_anchor="end", class_="soft"))
-    for left, point, anchor in ((60, points[0], "start"), (_WIDTH - 30, points[-1], "end")):
-        parts.append(
-            tag("text", point.when.strftime("%Y-%m-%d"), x=left, y=bottom + 24, text_anchor=anchor, class_="soft")
-        )
-    if len(champions) > 1:
-        steps = "".join(f" H {x} V {y}" for x, y in champions[1:])
-        parts.append(
-            tag("path", d=f"M {champions[0][0]} {champions[0][1]}{steps}", fill="none", stroke=AFTER, stroke_width=2)
-        )
-    for point in points:
-        x, y = place(point)
-        title = tag("title", f"{point.label}: {100 * point.value:.1f} %, {point.outcome}")
-        parts.append(tag("circle", title, cx=x, cy=y, r=5, fill=_COLOURS.get(point.outcome, BEFORE)))
-        parts.append(tag("text", point.label, x=x, y=y - 10, text_anchor="middle", class_="soft"))
-    return tag("svg", parts, viewBox=f"0 0 {_WIDTH} {height}", width=_WIDTH, role="img")
-
-
-def _x(share: float) -> float:
-    return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 1)
-
-
-def _bar(low: float, high: float, y: float, colour: str) -> Markup:
-    return tag("line", x1=_x(low), x2=_x(high), y1=y, y2=y, stroke=colour, stroke_width=3, stroke_opacity=0.5)
-
-
-def _grid(percent: int, label: str, height: int) -> tuple[Markup, Markup]:
-    x = _x(percent / 100)
-    return (
-        tag("line", x1=x, x2=x, y1=6, y2=height - 22, stroke="currentColor", stroke_opacity=0.15),
-        tag("text", label, x=x, y=height - 6, text_anchor="middle", class_="soft"),
+    marks = tuple(mark(point) for point in points)
+    champions = [mark for mark, point in zip(marks, points, strict=True) if point.outcome == "promote"]
+    return Timeline(
+        marks=marks,
+        path=_steps(champions) if len(champions) > 1 else "",
+        grid=((_TOP, f"{100 * high:.1f} %"), (_BOTTOM, f"{100 * low:.1f} %")),
+        first_day=first.strftime("%Y-%m-%d"),
+        last_day=last.strftime("%Y-%m-%d"),
     )
+
+
+def _steps(marks: Sequence[Mark]) -> str:
+    """Return an SVG path that steps from mark to mark."""
+    return f"M {marks[0].x} {marks[0].y}" + "".join(f" H {mark.x} V {mark.y}" for mark in marks[1:])

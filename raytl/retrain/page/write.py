@@ -1,4 +1,4 @@
-"""The pages of a registry, stored in it: one of each tick that did something, and one of all."""
+"""Store the pages in the registry: one per tick that did something, and an index of all."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from raytl.stored import Format
 from raytl.stored.bounds import FilePath, Name, Score
 
 INDEX = "index.html"
-_MOST = 8
+_MAX_TILES = 8
 _TILE_PX = 264
 DEPTH_FORMAT = Format[BitDepth](BitDepth, "a bit depth", "Restore the version's record.", RegistryError)
 
 
 def write_pages(registry: Registry, tick: Tick, name: str, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> str:
-    """Store the page of `tick` and the registry's; the key of the former."""
+    """Store the page of `tick` and the index; return the key of the tick's page."""
     rows = _rows(registry, tick)
     gained = [row for row in rows if row.challenger == row.label != row.champion is not None]
     lost = [row for row in rows if row.champion == row.label != row.challenger]
@@ -43,7 +43,7 @@ def write_pages(registry: Registry, tick: Tick, name: str, max_pixels: int, s3: 
 
 
 def write_index(registry: Registry, name: str) -> None:
-    """Store the registry's page."""
+    """Store the index page."""
     text = registry_page(
         name, registry.records(), registry.state().aliases, registry.history(), all_ticks(registry.store)
     )
@@ -52,7 +52,7 @@ def write_index(registry: Registry, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What both models said of an evaluation image."""
+    """The predictions of both models for an evaluation image."""
 
     key: str
     path: FilePath
@@ -66,15 +66,15 @@ class _Row:
 
 ROW_FORMAT = Format[_Row](
     _Row,
-    "what both models said of an image",
-    "The object was damaged or edited: delete it, and the page is made without it.",
+    "predictions for an image",
+    "The object was damaged or edited: delete it, and the page is written without these images.",
     RegistryError,
     max_bytes=1 << 18,
 )
 
 
 def _rows(registry: Registry, tick: Tick) -> list[_Row]:
-    if tick.contest is None or tick.contest.paired is None:
+    if tick.comparison is None or tick.comparison.paired is None:
         return []
     key = f"{WORK}{tick.id}/{EVALUATED}"
     try:
@@ -85,7 +85,7 @@ def _rows(registry: Registry, tick: Tick) -> list[_Row]:
 
 
 def _depth(registry: Registry, version: int | None) -> BitDepth:
-    """Return the bit depth that the version reads images with."""
+    """Return the bit depth of the images that the version was trained on."""
     if version is None:
         return BitDepth()
     stored = registry.record(version).about.preprocess.get("bit_depth", {})
@@ -93,8 +93,8 @@ def _depth(registry: Registry, version: int | None) -> BitDepth:
 
 
 def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth, s3: S3Settings = ENVIRONMENT) -> list[Flip]:
-    """The ones that the challenger is surest of, with their pictures."""
-    best = sorted(rows, key=lambda row: -row.confidence)[:_MOST]
+    """Return the images on which the challenger is most confident, with their pictures."""
+    best = sorted(rows, key=lambda row: -row.confidence)[:_MAX_TILES]
     return [
         Flip(
             row.key,
@@ -108,16 +108,16 @@ def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth, s3: S3Setting
 
 
 def _picture(path: str, digest: str, max_pixels: int, depth: BitDepth, s3: S3Settings = ENVIRONMENT) -> str:
-    """Return the image at `path` as a data URI; empty where the file is not the one with the digest that was compared on.
+    """Return the image at `path` as a data: URI; empty if the file does not have the `digest` that was compared.
 
-    Rows come from the registry: without the digest, one could name any photo of this machine and have it published.
+    Rows come from the registry: without the digest, an edited row could publish any photo of this machine.
     """
     try:
         content = read(path, max_pixels, s3)
         if hashlib.sha256(content).hexdigest() != digest:
             return ""
         image = decode(content, max_pixels, depth, s3)
-    except (BadImage, StoreError):  # it went away since
+    except (BadImage, StoreError):  # removed meanwhile
         return ""
     image.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
     stream = io.BytesIO()

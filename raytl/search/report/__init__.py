@@ -1,1 +1,7 @@
-"""The report of a sweep: one page that needs no network, pictures, and sentences that the trials support."""
+"""The report of a sweep.
+
+page        `report.html`, self-contained, from templates
+charts      interactive charts (plotly)
+pictures    the same charts as PNG files (matplotlib)
+findings    sentences on what mattered
+"""

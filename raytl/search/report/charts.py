@@ -1,4 +1,4 @@
-"""The sweep as interactive charts (plotly), one function a question."""
+"""The sweep as interactive charts (plotly), one function per chart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from raytl.config.space import Space
 from raytl.search.record import TrialRecord, lower_is_better
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9aa0a6"
+BLUE, ORANGE, GRAY = "#0072b2", "#d55e00", "#9aa0a6"
 _LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
@@ -25,13 +25,13 @@ _LAYOUT: dict[str, Any] = {
 
 
 def history(records: Sequence[TrialRecord], metric: str) -> go.Figure:
-    """Every trial's value in the order of asking, and the best so far."""
+    """Return each trial's value in order, and the best so far."""
     figure = go.Figure(layout=_LAYOUT)
-    for state, symbol, colour in (("complete", "circle", BLUE), ("pruned", "circle-open", GREY)):
-        some = [r for r in records if r.state == state and r.values]
+    for state, symbol, color in (("complete", "circle", BLUE), ("pruned", "circle-open", GRAY)):
+        scored = [r for r in records if r.state == state and r.values]
         figure.add_scatter(
-            x=[r.number for r in some], y=[_value(r) for r in some], mode="markers", name=state,
-            marker={"symbol": symbol, "color": colour, "size": 8}, text=[label(r) for r in some], hoverinfo="text",
+            x=[r.number for r in scored], y=[_value(r) for r in scored], mode="markers", name=state,
+            marker={"symbol": symbol, "color": color, "size": 8}, text=[label(r) for r in scored], hoverinfo="text",
         )  # fmt: skip
     scored = [r for r in records if r.values]
     best = best_so_far([_value(r) for r in scored], metric)
@@ -42,27 +42,27 @@ def history(records: Sequence[TrialRecord], metric: str) -> go.Figure:
 
 
 def importance(importances: Mapping[str, float]) -> go.Figure:
-    """How much of the difference each dimension explains."""
+    """Return the importance of each dimension."""
     ordered = sorted(importances.items(), key=lambda item: item[1])
     bars = go.Bar(x=[v for _, v in ordered], y=[k for k, _ in ordered], orientation="h", marker_color=BLUE)
     figure = go.Figure(bars, layout={**_LAYOUT, "height": 120 + 36 * len(ordered)})
-    return figure.update_xaxes(title="share of what is explained", tickformat=".0%").update_yaxes(automargin=True)
+    return figure.update_xaxes(title="importance", tickformat=".0%").update_yaxes(automargin=True)
 
 
 def slices(records: Sequence[TrialRecord], space: Space, metric: str) -> go.Figure:
-    """The value against each dimension alone."""
+    """Return the value over each dimension."""
     columns = min(3, len(space.dimensions))
     rows = -(-len(space.dimensions) // columns)
     figure = make_subplots(
         rows, columns, subplot_titles=[d.key for d in space.dimensions], shared_yaxes=True, vertical_spacing=0.16
     )
     for place, dimension in enumerate(space.dimensions):
-        some = [r for r in records if r.values and dimension.key in r.overrides]
+        scored = [r for r in records if r.values and dimension.key in r.overrides]
         row, column = place // columns + 1, place % columns + 1
         figure.add_scatter(
-            x=[r.overrides[dimension.key] for r in some], y=[_value(r) for r in some], mode="markers", showlegend=False,
-            marker={"color": [BLUE if r.state == "complete" else GREY for r in some], "size": 7, "opacity": 0.75},
-            text=[label(r) for r in some], hoverinfo="text", row=row, col=column,
+            x=[r.overrides[dimension.key] for r in scored], y=[_value(r) for r in scored], mode="markers", showlegend=False,
+            marker={"color": [BLUE if r.state == "complete" else GRAY for r in scored], "size": 7, "opacity": 0.75},
+            text=[label(r) for r in scored], hoverinfo="text", row=row, col=column,
         )  # fmt: skip
         if dimension.kind == "log":
             figure.update_xaxes(type="log", dtick=1, row=row, col=column)
@@ -72,19 +72,19 @@ def slices(records: Sequence[TrialRecord], space: Space, metric: str) -> go.Figu
 
 
 def parallel(records: Sequence[TrialRecord], space: Space, metric: str) -> go.Figure:
-    """One line a trial through all of its values."""
-    some = [r for r in records if r.values]
-    keys = [d.key for d in space.dimensions if all(isinstance(r.overrides.get(d.key, 0), int | float) for r in some)]
-    axes = [{"label": key.split(".")[-1], "values": [r.overrides.get(key, 0) for r in some]} for key in keys]
-    axes.append({"label": metric.removeprefix("val/"), "values": [_value(r) for r in some]})
+    """Return parallel coordinates: one line per trial."""
+    scored = [r for r in records if r.values]
+    keys = [d.key for d in space.dimensions if all(isinstance(r.overrides.get(d.key, 0), int | float) for r in scored)]
+    axes = [{"label": key.split(".")[-1], "values": [r.overrides.get(key, 0) for r in scored]} for key in keys]
+    axes.append({"label": metric.removeprefix("val/"), "values": [_value(r) for r in scored]})
     lines = go.Parcoords(
-        dimensions=axes, line={"color": [_value(r) for r in some], "colorscale": "Viridis", "showscale": True}
+        dimensions=axes, line={"color": [_value(r) for r in scored], "colorscale": "Viridis", "showscale": True}
     )
     return go.Figure(lines, layout={**_LAYOUT, "margin": {"l": 64, "r": 32, "t": 56, "b": 24}})
 
 
 def curves(records: Sequence[TrialRecord], metric: str) -> go.Figure:
-    """The learning curve of every trial."""
+    """Return the learning curve of each trial."""
     figure = go.Figure(layout={**_LAYOUT, "showlegend": False})
     for record in sorted(records, key=lambda r: r.state == "complete"):
         if not record.curve:
@@ -92,44 +92,44 @@ def curves(records: Sequence[TrialRecord], metric: str) -> go.Figure:
         done = record.state == "complete"
         figure.add_scatter(
             x=[e for e, _ in record.curve], y=[v for _, v in record.curve], mode="lines+markers",
-            line={"color": BLUE if done else GREY, "width": 1.5 if done else 1}, marker={"size": 4},
+            line={"color": BLUE if done else GRAY, "width": 1.5 if done else 1}, marker={"size": 4},
             opacity=0.8 if done else 0.5, text=label(record), hoverinfo="text+x+y",
         )  # fmt: skip
     return figure.update_xaxes(title="epoch").update_yaxes(title=metric)
 
 
 def cost(records: Sequence[TrialRecord], metric: str) -> go.Figure:
-    """The value against the seconds and the learning parameters that it took."""
-    some = [r for r in records if r.values]
+    """Return the value over the training time and the number of trainable parameters."""
+    scored = [r for r in records if r.values]
     figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04)
     for column, name in ((1, "seconds"), (2, "trainable")):
         figure.add_scatter(
-            x=[getattr(r, name) for r in some], y=[_value(r) for r in some], mode="markers", showlegend=False,
-            marker={"color": [BLUE if r.state == "complete" else GREY for r in some], "size": 8},
-            text=[label(r) for r in some], hoverinfo="text", row=1, col=column,
+            x=[getattr(r, name) for r in scored], y=[_value(r) for r in scored], mode="markers", showlegend=False,
+            marker={"color": [BLUE if r.state == "complete" else GRAY for r in scored], "size": 8},
+            text=[label(r) for r in scored], hoverinfo="text", row=1, col=column,
         )  # fmt: skip
-    figure.update_xaxes(title="seconds of training", row=1, col=1)
-    figure.update_xaxes(title="parameters that learn", type="log", row=1, col=2)
+    figure.update_xaxes(title="training time (s)", row=1, col=1)
+    figure.update_xaxes(title="trainable parameters", type="log", row=1, col=2)
     return figure.update_layout(**_LAYOUT).update_yaxes(title=metric, col=1)
 
 
 def best_so_far(values: Sequence[float], metric: str) -> list[float]:
-    """The best of the first, the first two, and so on."""
+    """Return the best value up to each place."""
     better = min if lower_is_better(metric) else max
-    found: list[float] = []
+    best: list[float] = []
     for value in values:
-        found.append(value if not found else better(found[-1], value))
-    return found
+        best.append(value if not best else better(best[-1], value))
+    return best
 
 
 def label(record: TrialRecord) -> str:
-    """A trial in a few words."""
+    """Return the hover text of a trial."""
     values = ", ".join(f"{key.split('.')[-1]} {html.escape(short(value))}" for key, value in record.overrides.items())
     return f"trial {record.number}, {record.state}: {_value(record):.4f}<br>{values}" if record.values else values
 
 
 def short(value: object) -> str:
-    """A value for people: three digits."""
+    """Return a value with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep found, in sentences that its trials support and no more."""
+"""Findings of a sweep, as sentences that its trials support."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Mapping, Sequence
 
 from raytl.search.record import TrialRecord, best_first, lower_is_better
 
-_LEAST = 5
-_MATTERS = 0.1
+_MIN_TRIALS = 5
+_MIN_IMPORTANCE = 0.1
 
 
 def findings(
     records: Sequence[TrialRecord], metric: str, stages: int, importances: Mapping[str, float], noise: float | None
 ) -> list[str]:
-    """Sentences on depth, rates and augmentation. `noise` is the spread of one recipe over seeds, where it is known."""
+    """Return sentences on depth, learning rates and augmentation. `noise` is the standard deviation over seeds, if known."""
     scored = best_first([r for r in records if r.state in ("complete", "pruned")], metric)
-    if len(scored) < _LEAST:
-        return [f"Only {len(scored)} trial(s) came to a score: too few to tell what matters."]
-    found = [_depth(scored, metric, stages, noise)]
-    found += _chosen(scored, "augment.strength", "augmentation strength")
-    found += _chosen(scored, "optim.lr", "the head's rate")
+    if len(scored) < _MIN_TRIALS:
+        return [f"Only {len(scored)} trial(s) have a score: too few for findings."]
+    sentences = [_depth(scored, metric, stages, noise)]
+    sentences += _chosen(scored, "augment.strength", "augmentation strength")
+    sentences += _chosen(scored, "optim.lr", "head learning rate")
     if importances:
         most = max(importances, key=lambda key: importances[key])
-        idle = [key for key, share in importances.items() if share < _MATTERS and key != most]
-        found.append(
-            f"{most} mattered most ({importances[most]:.0%} of what was explained)"
-            + (f"; {', '.join(idle)} hardly mattered." if idle else ".")
+        minor = [key for key, value in importances.items() if value < _MIN_IMPORTANCE and key != most]
+        sentences.append(
+            f"{most} mattered most (importance {importances[most]:.0%})"
+            + (f"; {', '.join(minor)} hardly mattered." if minor else ".")
         )
-    return [sentence for sentence in found if sentence]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _depth(scored: Sequence[TrialRecord], metric: str, stages: int, noise: float | None) -> str:
@@ -40,11 +40,11 @@ def _depth(scored: Sequence[TrialRecord], metric: str, stages: int, noise: float
     if len(by_depth) < 2:
         return ""
     best = next(iter(by_depth))
-    sentence = f"The best trial opens {_stages(best, stages)} ({metric} {by_depth[best]:.4f})"
+    sentence = f"The best trial unfreezes {_stages(best, stages)} ({metric} {by_depth[best]:.4f})"
     if 0 in by_depth and best != 0:
         loss = abs(by_depth[best] - by_depth[0])
         direction = "higher" if lower_is_better(metric) else "lower"
-        sentence += f"; training the head alone is {loss:.4f} {direction}"
+        sentence += f"; training only the head is {loss:.4f} {direction}"
         if noise is not None:
             sentence += ", within" if loss <= noise else ", beyond"
             sentence += f" the noise over seeds ({noise:.4f})"
@@ -53,18 +53,18 @@ def _depth(scored: Sequence[TrialRecord], metric: str, stages: int, noise: float
 
 def _stages(depth: int, stages: int) -> str:
     if depth == 0:
-        return "nothing but the head"
+        return "only the head"
     return f"all {stages} stages" if depth >= stages else f"the top {depth} of {stages} stages"
 
 
 def _chosen(scored: Sequence[TrialRecord], key: str, name: str) -> list[str]:
-    """Where the better third of the trials lies, against all."""
+    """Return a sentence on the values of the best third of the trials."""
     values = [float(r.overrides[key]) for r in scored if isinstance(r.overrides.get(key), int | float)]
-    if len(values) < 2 * _LEAST:
+    if len(values) < 2 * _MIN_TRIALS:
         return []
     top, low, high = values[: len(values) // 3], min(values), max(values)
     if high <= low:
         return []
     return [
-        f"The better third of the trials has {name} around {statistics.median(top):.3g} (tried: {low:.3g} to {high:.3g})."
+        f"The best third of the trials has a median {name} of {statistics.median(top):.3g} (range tried: {low:.3g} to {high:.3g})."
     ]

@@ -1,0 +1,57 @@
+"""Self-contained HTML pages from Jinja2 templates: every value is escaped, and the secrets in it are redacted.
+
+A page's templates are in `templates/` of its package and extend `base.html.j2` of this one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from raytl.sanitize import redacted
+
+
+def render(package: str, template: str, **values: object) -> str:
+    """Return the page that `template` of `package` makes of `values`."""
+    return _environment(package).get_template(template).render(values)
+
+
+@cache
+def _environment(package: str) -> Environment:
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("raytl.pages")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_redacted,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": _count, "points": points, "score": score, "minute": _minute}
+    return environment
+
+
+def _redacted(value: object) -> object:
+    """Redact the secrets in a text; markup comes from templates, or was declared safe there."""
+    return redacted(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def score(value: float | None, metric: str) -> str:
+    """Return a score for people: a percentage, or a loss; a dash if there is none."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if metric == "log_loss" else f"{100 * value:.1f} %"
+
+
+def points(value: float, metric: str) -> str:
+    """Return a difference of scores, with its sign."""
+    return f"{value:+.3f}" if metric == "log_loss" else f"{100 * value:+.1f} points"
+
+
+def _minute(time: str) -> str:
+    """Return an ISO 8601 time to the minute."""
+    return time[:16].replace("T", " ")

@@ -1,0 +1,135 @@
+"""The split of each image, which never changes: an image is known by its bytes, and its copies never cross into another split."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from raytl.data.manifest import Sample
+from raytl.data.perceptual_hash import nearest
+from raytl.errors import RegistryError
+from raytl.stored import Format
+from raytl.stored.bounds import Name, matching
+
+_TEST = "test"
+_COPY_OF_TEST = "looks like a test image"
+_COPY_OF_TRAINED = "test image that looks like a training image"
+_UNTRAINED_CLASS = "class without training images"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The split and the perceptual hash of every image so far, by the digest of its bytes."""
+
+    splits: Mapping[str, str]
+    hashes: Mapping[str, int]
+
+    def encoded(self) -> bytes:
+        """Encode as JSON lines."""
+        rows = (
+            {"digest": key, "split": self.splits[key], "hash": f"{self.hashes.get(key, 0):016x}"}
+            for key in sorted(self.splits)
+        )
+        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+    @classmethod
+    def decoded(cls, content: bytes, where: str) -> Memory:
+        """Decode the output of `encoded`; errors name it `where`.
+
+        Raises:
+            RegistryError: a line is damaged.
+        """
+        rows = list(MEMORY_FORMAT.lines(content, where))
+        return cls({row.digest: row.split for row in rows}, {row.digest: int(row.hash, 16) for row in rows})
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A line of a memory file."""
+
+    digest: Name
+    split: Literal["train", "val", "test"]
+    hash: Annotated[str, matching(r"[0-9a-f]{16}", "16 hexadecimal digits")]
+
+
+MEMORY_FORMAT = Format[_Remembered](
+    _Remembered,
+    "the memory of an image",
+    "The file was damaged or edited: restore it, or roll back to another version.",
+    RegistryError,
+    max_bytes=1 << 16,
+)
+
+
+@dataclass(frozen=True)
+class SplitSamples:
+    """The samples in their splits, the keys of those left out, by reason, and the memory of all."""
+
+    samples: tuple[Sample, ...]
+    left_out: Mapping[str, tuple[str, ...]]
+    memory: Memory
+
+    def of(self, name: str) -> tuple[Sample, ...]:
+        """Return the samples of one split."""
+        return tuple(sample for sample in self.samples if sample.split == name)
+
+
+def assign_splits(samples: Sequence[Sample], hashes: Mapping[str, int], memory: Memory) -> SplitSamples:
+    """Return the samples in the splits that `memory` has; a new image keeps the split that it came with.
+
+    A new image is left out if it looks like an image across the border between test and the other splits; so are the images
+    of a class without training images. `hashes` has the perceptual hashes of new images by digest.
+    """
+    wanted = {sample.digest: memory.splits.get(sample.digest, sample.split or "train") for sample in samples}
+    new = sorted({digest for digest in wanted if digest not in memory.splits})
+    splits = dict(memory.splits)
+    out: dict[str, str] = {}
+    for is_test, reason in ((True, _COPY_OF_TRAINED), (False, _COPY_OF_TEST)):
+        mine = [digest for digest in new if (wanted[digest] == _TEST) == is_test and digest in hashes]
+        others = [digest for digest, split in splits.items() if (split == _TEST) != is_test]
+        others = [digest for digest in others if digest in memory.hashes or digest in hashes]
+        copies = nearest([hashes[d] for d in mine], [hashes.get(d, memory.hashes.get(d, 0)) for d in others])
+        out |= {digest: reason for digest, place in zip(mine, copies, strict=True) if place is not None}
+        splits |= {digest: wanted[digest] for digest in mine if digest not in out}
+    splits |= {digest: wanted[digest] for digest in new if digest not in hashes and digest not in out}
+    return _split_samples(samples, splits, out, {**memory.hashes, **hashes})
+
+
+def _split_samples(
+    samples: Sequence[Sample], splits: Mapping[str, str], out: Mapping[str, str], hashes: Mapping[str, int]
+) -> SplitSamples:
+    """Return the samples in their `splits`, without those in `out` (digest to reason) and classes without training images."""
+    kept = [replace(sample, split=splits[sample.digest]) for sample in samples if sample.digest not in out]
+    trained = {sample.label for sample in kept if sample.split == "train"}
+    reasons = {sample.key: out[sample.digest] for sample in samples if sample.digest in out}
+    reasons |= {sample.key: _UNTRAINED_CLASS for sample in kept if sample.label not in trained}
+    return SplitSamples(
+        samples=tuple(sample for sample in kept if sample.label in trained),
+        left_out=_by_reason(reasons),
+        memory=Memory(splits, {digest: value for digest, value in hashes.items() if digest in splits}),
+    )
+
+
+def leaked(trained: Iterable[str], evaluated: Sequence[Sample], hashes: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the keys of evaluation images that are among the `trained` digests or look like one of them."""
+    digests = sorted(set(trained))
+    known = set(digests)
+    copies = nearest(
+        [hashes.get(sample.digest, 0) for sample in evaluated],
+        [hashes[digest] for digest in digests if digest in hashes],
+    )
+    return tuple(
+        sample.key
+        for sample, place in zip(evaluated, copies, strict=True)
+        if sample.digest in known or (place is not None and sample.digest in hashes)
+    )
+
+
+def _by_reason(reasons: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {
+        reason: tuple(sorted(key for key, why in reasons.items() if why == reason))
+        for reason in Counter(reasons.values())
+    }

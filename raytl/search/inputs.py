@@ -1,0 +1,137 @@
+"""The inputs of a sweep: the experiment with its data and space, and the study and job that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.config.fingerprint import decisive
+from raytl.config.places import sweep_uri
+from raytl.config.schema import Experiment
+from raytl.config.space import Space, space_of
+from raytl.events import Message, OnEvent
+from raytl.run.atomic import write_json
+from raytl.search.protocol import Suggestion
+from raytl.search.study import TRIALS, Study
+from raytl.search.summary import TOTAL_FORMAT
+from raytl.search.trial import epochs_of, sweep_root, trial_experiment
+from raytl.store.lease import WriteToken
+from raytl.training.driver import plan
+from raytl.training.job import TrainJob
+from raytl.training.plan import Plan
+from raytl.uris import is_remote
+
+
+@dataclass(frozen=True)
+class SweepInputs:
+    """Everything that is fixed before a sweep starts; `base` is the experiment by dotted key, for conditions."""
+
+    experiment: Experiment
+    plan: Plan
+    stages: int
+    space: Space
+    base: dict[str, Any]
+    folder: Path
+
+
+def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
+    """Read the data, build the model and resolve the space of `experiment`.
+
+    Raises:
+        UserError: the data, the model or the space has a problem, or a trial of the space contradicts the experiment.
+    """
+    train_plan = plan(experiment, on_event)
+    for line in train_plan.notes:
+        on_event(Message(line))
+    stages = len(train_plan.stages) - 1
+    space = space_of(experiment).resolved(stages)
+    base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
+    for values in _corners(space):
+        trial_experiment(experiment, Suggestion(0, values), probe=experiment.search.linear_probe, location=".")
+    return SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
+
+
+def open_study(inputs: SweepInputs) -> Study:
+    """Open the study of the sweep, or create it.
+
+    Raises:
+        ConfigError: the sampler is not available, or the database cannot be opened.
+        RunError: the folder holds a sweep of another experiment.
+    """
+    experiment, dataset = inputs.experiment, inputs.plan.dataset
+    keys = {dimension.key for dimension in inputs.space.dimensions}
+    same = {key: value for key, value in decisive(experiment).items() if key not in keys}
+    same |= {"dataset": dataset.digest, "weights": inputs.plan.weights_digest, **dataset.depth.recorded}
+    same |= {
+        "search.budget.max_epochs": epochs_of(experiment),
+        "search.linear_probe": experiment.search.linear_probe,
+    }
+    inputs.folder.mkdir(parents=True, exist_ok=True)
+    return Study.open(
+        inputs.folder,
+        experiment.search,
+        name=experiment.name,
+        space=inputs.space,
+        base=inputs.base,
+        stages=inputs.stages,
+        epochs=epochs_of(experiment),
+        same=same,
+        root=_trials_location(experiment),
+    )
+
+
+def set_total(inputs: SweepInputs, study: Study, add: int) -> int:
+    """Set and return the number of trials: that of the experiment, or of an earlier start with `--add`, plus `add`."""
+    path = inputs.folder / "trials.json"
+    before = TOTAL_FORMAT.load(path).trials if path.exists() else 0
+    study.trials = max(inputs.experiment.search.trials, before) + add
+    write_json(path, {"trials": study.trials})
+    return study.trials
+
+
+def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> TrainJob:
+    """Return the job from which those of the trials are derived."""
+    experiment, splits = inputs.experiment, inputs.plan.dataset.splits
+    return TrainJob(
+        experiment=experiment,
+        location=_trials_location(experiment),
+        train=splits.train,
+        val=splits.val,
+        classes=splits.classes,
+        bit_depth=inputs.plan.dataset.depth.depth,
+        write_token=write_token,
+        feature_seed=None if experiment.search.feature_cache == "off" else experiment.train.seed,
+    )
+
+
+def _trials_location(experiment: Experiment) -> str:
+    uri = sweep_uri(experiment)
+    return f"{uri}/{TRIALS}" if is_remote(uri) else str((sweep_root(experiment) / TRIALS).resolve())
+
+
+def _by_key(experiment: Experiment) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, section in experiment.model_dump().items():
+        if isinstance(section, dict):
+            values |= {f"{name}.{key}": value for key, value in section.items()}
+    return values
+
+
+def _corners(space: Space) -> Iterator[dict[str, Any]]:
+    """Yield the lowest and the highest values of the space: if both are valid, so is everything between."""
+    for highest in (False, True):
+        values: dict[str, Any] = {}
+        for dimension in space.active(values, _AllStages()):
+            bound = dimension.high if highest else dimension.low
+            choice = dimension.choices[-1 if highest else 0] if dimension.choices else None
+            values[dimension.key] = choice if dimension.choices else (int(bound) if dimension.kind == "int" else bound)
+        yield values
+
+
+class _AllStages(dict[str, Any]):
+    """A base in which every missing key is all stages, so that conditions on fixed keys hold."""
+
+    def __missing__(self, key: str) -> str:
+        return "all"

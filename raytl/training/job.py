@@ -1,0 +1,58 @@
+"""The payload of every training worker: one run, or one trial of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from raytl.config.schema import Experiment
+from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.data.local_paths import on_this_node
+from raytl.data.manifest import Sample
+from raytl.events import OnEvent, ignore
+from raytl.run.run_store import RunStore
+from raytl.store.lease import WriteToken
+from raytl.store.s3_settings import S3Settings
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One training: the experiment, the location of its run (a folder or a prefix in a bucket), and its samples.
+
+    A sweep has one too, from which `trial_job` derives that of each trial.
+    """
+
+    experiment: Experiment
+    location: str
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    classes: tuple[str, ...]
+    bit_depth: BitDepth = SIXTEEN_BITS
+    write_token: WriteToken | None = None
+    """The driver's permission to write below a prefix in a bucket; None for a folder."""
+    is_guest: bool = False
+    """True if workers use working copies of their own instead of the driver's."""
+    probe: str = ""
+    """Folder or prefix of a solved head to start from; empty to start as `transfer.head_start` says."""
+    feature_seed: int | None = None
+    """Seed of the augmented views in the feature cache; None to train on pixels."""
+
+    @property
+    def s3(self) -> S3Settings:
+        """The settings for buckets, the same in every process."""
+        return S3Settings.of(self.experiment.storage)
+
+    def run_store(self) -> RunStore:
+        """Return the run, and this process's working copy of it."""
+        return RunStore(self.location, write_token=self.write_token if self.is_guest else None, s3=self.s3)
+
+    def on_this_node(self, emit: OnEvent = ignore) -> TrainJob:
+        """Return the job with its samples where this node has them; download them if they are in a bucket."""
+        data = self.experiment.data
+        local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
+        return replace(self, train=local(self.train), val=local(self.val))
+
+    def class_counts(self) -> dict[str, int]:
+        """Return the number of training samples of each class, in class order."""
+        labels = [sample.label for sample in self.train]
+        return {name: labels.count(name) for name in self.classes}

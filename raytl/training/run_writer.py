@@ -1,0 +1,57 @@
+"""The files that the training loop writes: metrics, the best model and the last checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from raytl.metrics.confusion import cells_of
+from raytl.models.bundle import Card, save_bundle
+from raytl.run import journal
+from raytl.run.atomic import whole_dir, write_json
+from raytl.run.folder import RunFolder
+from raytl.run.uploader import Uploader
+from raytl.training import checkpoint
+from raytl.training.loop import RunWriter
+from raytl.training.scalars import write_scalars
+from raytl.training.validate import Validation
+
+BEST_SCORE = "validation.json"
+
+
+def run_writer(
+    folder: RunFolder, network: torch.nn.Module, card: Card, uploader: Uploader | None, *, tensorboard: bool
+) -> RunWriter:
+    """Return the writer of a run in `folder`, which hands each new checkpoint to `uploader`.
+
+    The best checkpoint holds the whole `network`, even if only its top is trained.
+    """
+
+    def upload(path: Path) -> None:
+        if uploader is not None:
+            uploader.give(path.relative_to(folder.root).as_posix())
+
+    def record(values: Mapping[str, float | str]) -> None:
+        journal.append(folder.metrics, values)
+        if tensorboard:
+            scores = {name: value for name, value in values.items() if isinstance(value, float)}
+            write_scalars(folder.tensorboard, scores, int(values["epoch"]))
+
+    def best(_: torch.nn.Module, result: Validation, epoch: int) -> None:
+        _save_best(folder, card, network, result, epoch)
+        upload(folder.best)
+
+    def last(state: checkpoint.Checkpoint) -> None:
+        checkpoint.save(folder.last, state)
+        upload(folder.last)
+
+    return RunWriter(record=record, best=best, last=last)
+
+
+def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: Validation, epoch: int) -> None:
+    score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": cells_of(result.confusion)}
+    with whole_dir(folder.best) as temporary:
+        save_bundle(temporary, network, card)
+        write_json(temporary / BEST_SCORE, score)
