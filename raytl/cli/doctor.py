@@ -58,12 +58,12 @@ def doctor(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        cluster, wanted = _wanted(file, set_ or [], address, buckets or [])
+        cluster, targets = _targets(file, set_ or [], address, buckets or [])
         with watching(terminal.err) as on_event:
             from raytl.doctor.diagnosis import findings
             from raytl.doctor.examine import examine
 
-            results = findings(examine(cluster, wanted, on_event))
+            results = findings(examine(cluster, targets, on_event))
         terminal.show(*finding_tables(results))
         levels = Counter(finding.level for finding in results)
         terminal.result({"findings": [asdict(finding) for finding in results], "errors": levels["error"]})
@@ -71,7 +71,7 @@ def doctor(
             raise typer.Exit(1)
 
 
-def _wanted(file: Path | None, overrides: list[str], address: str | None, uris: list[str]) -> tuple[str, list[Bucket]]:
+def _targets(file: Path | None, overrides: list[str], address: str | None, uris: list[str]) -> tuple[str, list[Bucket]]:
     """Return the cluster and the buckets to check."""
     from raytl.doctor.bucket import Bucket
 
