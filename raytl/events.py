@@ -148,17 +148,17 @@ def once(on_event: OnEvent) -> OnEvent:
 
 
 def throttled(on_event: OnEvent, first_s: float = 1.0, every_s: float = 0.1) -> OnEvent:
-    """Return a watcher that passes progress on: nothing of work of less than `first_s`, then one in `every_s`, and the end."""
-    due, is_told = monotonic() + first_s, False
+    """Return a callback that forwards progress: none in the first `first_s`, then one event per `every_s`, and the last one."""
+    due, has_started = monotonic() + first_s, False
 
-    def tell(event: Event) -> None:
-        nonlocal due, is_told
+    def forward(event: Event) -> None:
+        nonlocal due, has_started
         at_end = isinstance(event, Work) and event.done >= event.total
-        if is_told if at_end else monotonic() >= due:
-            due, is_told = monotonic() + every_s, True
+        if has_started if at_end else monotonic() >= due:
+            due, has_started = monotonic() + every_s, True
             on_event(event)
 
-    return tell
+    return forward
 
 
 @dataclass
