@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import sysconfig
 import threading
 import time
 import traceback
@@ -17,6 +18,7 @@ from raytl.world import World
 _MAIN_EVERY_S, _OTHERS_EVERY_S = 1.0, 4.0
 """Heartbeat intervals: rank 0 receives the driver's requests and passes them on with the training step."""
 _EXIT_CODE = 75
+_STDLIB = sysconfig.get_path("stdlib") + os.sep
 
 
 @contextlib.contextmanager
@@ -62,8 +64,14 @@ def heartbeat_of(world: World, host: str, node: str, work_thread: int) -> Heartb
 
 
 def _location(thread: int) -> str:
-    """Return the innermost line of the thread's stack outside site-packages, as file:line."""
+    """Return the innermost line of the thread's stack that is not in a library, as file:line."""
     frame = sys._current_frames().get(thread)
     frames = traceback.extract_stack(frame) if frame else []
-    own = [each for each in frames if f"{os.sep}site-packages{os.sep}" not in each.filename] or frames
+    own = [each for each in frames if not _is_library(each.filename)] or frames
     return f"{os.path.relpath(own[-1].filename)}:{own[-1].lineno}" if own else ""
+
+
+def _is_library(file: str) -> bool:
+    """Return True for a file of the standard library or of an installed package other than raytl."""
+    in_site_packages = f"{os.sep}site-packages{os.sep}" in file
+    return (in_site_packages or file.startswith(_STDLIB)) and f"{os.sep}raytl{os.sep}" not in file

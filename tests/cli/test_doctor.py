@@ -15,9 +15,9 @@ from tests.jobs.test_cluster import TOKEN, two_nodes
 
 def test_without_a_cluster_only_this_machine_is_inspected(raytl: Raytl) -> None:
     done = raytl("doctor", "--address", "none", "--json")
-    found = json.loads(done.out)
-    assert {"versions", "GPUs"} <= {finding["check"] for finding in found["findings"]}
-    assert done.code == (1 if found["errors"] else 0)
+    report = json.loads(done.out)
+    assert {"versions", "GPUs"} <= {finding["check"] for finding in report["findings"]}
+    assert done.code == (1 if report["errors"] else 0)
     shown = raytl("doctor", "--address", "none")
     assert "python 3." in shown.out and "versions" in shown.out
 
@@ -49,9 +49,9 @@ def test_overrides_require_an_experiment(raytl: Raytl) -> None:
 @pytest.mark.ray
 @pytest.mark.thorough
 def test_an_embedded_ray_is_inspected(raytl: Raytl) -> None:
-    found = json.loads(raytl("doctor", "--address", "local", "--json").out)
-    assert any(finding["check"].startswith("network within") for finding in found["findings"])
-    assert not [finding for finding in found["findings"] if finding["check"] == "machine"]
+    report = json.loads(raytl("doctor", "--address", "local", "--json").out)
+    assert any(finding["check"].startswith("network within") for finding in report["findings"])
+    assert not [finding for finding in report["findings"] if finding["check"] == "machine"]
 
 
 @pytest.mark.ray
@@ -80,8 +80,8 @@ def test_both_nodes_of_a_cluster_are_inspected(
             "--json",
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO, timeout=200)
-    found = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert found["versions"]["found"].endswith("on all 2 machines")
-    assert found["network between 2 machines"]["level"] != "error"
-    assert found[f"s3://{bucket}"]["found"].endswith("the slowest of 2 machines")
-    assert found["clocks"]["level"] == "ok"
+    findings = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert findings["versions"]["findings"].endswith("on all 2 machines")
+    assert findings["network between 2 machines"]["level"] != "error"
+    assert findings[f"s3://{bucket}"]["findings"].endswith("the slowest of 2 machines")
+    assert findings["clocks"]["level"] == "ok"

@@ -48,3 +48,12 @@ def meet_and_wait(world: World, folder: str, emit: OnEvent) -> None:
     (Path(folder) / "met").touch()
     while not (Path(folder) / "end").exists():
         threading.Event().wait(0.1)
+
+
+def hang_on_rank_1(world: World, payload: None, emit: OnEvent) -> None:
+    """Never let rank 1 reach the collective in which rank 0 waits."""
+    if world.rank == 1:
+        world.status.begin("reading the batch after epoch 1, step 1")
+        threading.Event().wait()
+    world.status.begin("all_reduce of the loss of epoch 1, step 2", in_collective=True)
+    dist.barrier()

@@ -18,7 +18,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     sent: list[Any] = []
     monkeypatch.setattr(autoscaler, "session", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(autoscaler, "nodes", lambda: next(polls))
-    monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda **given: sent.append(given))
+    monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda **arguments: sent.append(arguments))
     return sent
 
 

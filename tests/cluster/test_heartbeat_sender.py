@@ -21,3 +21,20 @@ def test_a_heartbeat_names_the_activity_its_duration_and_the_line_of_code() -> N
     assert "heartbeat_sender.py" in late.location
     world.status.progressed()
     assert heartbeat_of(world, "10.0.0.2", "n", threading.get_ident()).stalled_s < 1
+
+
+def test_the_line_of_code_is_outside_the_standard_library() -> None:
+    world, began, end = World.solo(), threading.Event(), threading.Event()
+    world.status.progressed_at -= 60
+
+    def wait() -> None:
+        began.set()
+        end.wait()
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    assert began.wait(30)
+    assert waiting.ident is not None
+    assert "test_heartbeat_sender.py" in heartbeat_of(world, "10.0.0.2", "n", waiting.ident).location
+    end.set()
+    waiting.join()

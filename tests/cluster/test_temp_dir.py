@@ -94,9 +94,9 @@ def test_a_directory_removed_before_it_is_locked_is_created_again(
     real, removed = fcntl.flock, list[Path]()
 
     def flock(handle: int, how: int) -> None:
-        if not removed and (made := list(temporary.glob("raytl-ray-*"))):
-            shutil.rmtree(made[0])
-            removed.extend(made)
+        if not removed and (created := list(temporary.glob("raytl-ray-*"))):
+            shutil.rmtree(created[0])
+            removed.extend(created)
         real(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", flock)

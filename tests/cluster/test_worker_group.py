@@ -8,16 +8,16 @@ import pytest
 from raytl.cluster.session import session
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
-from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed
-from raytl.events import Message, Recorder, Restarted
-from tests.cluster.group_work import Orders, add_ranks
+from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed, WorkersLost
+from raytl.events import Message, Recorder, Restarted, ignore
+from tests.cluster.group_work import Orders, add_ranks, hang_on_rank_1
 
 
 def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None:
-    watcher = Recorder()
+    recorder = Recorder()
     compute = ComputeConfig(cluster="none")
-    assert run_group(add_ranks, Orders(), compute, scratch=tmp_path / "s", on_event=watcher) == (0, 1, 1.0)
-    assert watcher.events == [Message("rank 0 of 1")]
+    assert run_group(add_ranks, Orders(), compute, scratch=tmp_path / "s", on_event=recorder) == (0, 1, 1.0)
+    assert recorder.events == [Message("rank 0 of 1")]
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +33,14 @@ def one_ray() -> Iterator[None]:
 def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    watcher = Recorder()
+    recorder = Recorder()
     orders = Orders(die_once=str(tmp_path / "died"))
     compute = ComputeConfig(workers=2, device="cpu")
-    assert run_group(add_ranks, orders, compute, scratch=tmp_path / "s", on_event=watcher) == (0, 2, 3.0)
-    restarts = [event for event in watcher.events if isinstance(event, Restarted)]
+    assert run_group(add_ranks, orders, compute, scratch=tmp_path / "s", on_event=recorder) == (0, 2, 3.0)
+    restarts = [event for event in recorder.events if isinstance(event, Restarted)]
     assert [event.attempt for event in restarts] == [1]
-    said = {event.text for event in watcher.events if isinstance(event, Message)}
-    assert said == {"starting 2 worker(s) on an embedded Ray", "rank 0 of 2", "rank 1 of 2"}
+    messages = {event.text for event in recorder.events if isinstance(event, Message)}
+    assert messages == {"starting 2 worker(s) on an embedded Ray", "rank 0 of 2", "rank 1 of 2"}
     assert not (tmp_path / "s").exists()
     assert capfd.readouterr().out == ""
 
@@ -59,10 +59,10 @@ def test_two_workers_form_one_group_and_a_killed_one_is_replaced(
 def test_an_error_of_the_work_reaches_the_user_and_is_not_retried(
     tmp_path: Path, fail: str, error: type[RaytlError], text: str
 ) -> None:
-    watcher = Recorder()
+    recorder = Recorder()
     with pytest.raises(error, match=text):
-        run_group(add_ranks, Orders(fail=fail), ComputeConfig(device="cpu"), scratch=tmp_path, on_event=watcher)
-    assert not any(isinstance(event, Restarted) for event in watcher.events)
+        run_group(add_ranks, Orders(fail=fail), ComputeConfig(device="cpu"), scratch=tmp_path, on_event=recorder)
+    assert not any(isinstance(event, Restarted) for event in recorder.events)
 
 
 @pytest.mark.ray
@@ -71,3 +71,17 @@ def test_workers_that_do_not_fit_are_refused_with_the_arithmetic(tmp_path: Path)
     compute = ComputeConfig(workers=64, device="cpu", cpus_per_worker=4)
     with pytest.raises(ConfigError, match=r"64 worker\(s\) of 4 CPUs each, but the cluster has 1 machine"):
         run_group(add_ranks, Orders(), compute, scratch=tmp_path, on_event=Recorder())
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.usefixtures("one_ray")
+def test_hung_workers_are_ended_and_the_error_names_the_activity_of_each(tmp_path: Path) -> None:
+    compute = ComputeConfig(workers=2, device="cpu", timeout_s=8, max_failures=0)
+    with pytest.raises(
+        WorkersLost,
+        match=r"rank 1 \(host .*\) has been in reading the batch after epoch 1, step 1 \(.*group_work.py:\d+\) for \d+ s; "
+        "rank 0 waits in all_reduce of the loss of epoch 1, step 2",
+    ):
+        run_group(hang_on_rank_1, None, compute, scratch=tmp_path / "s", on_event=ignore)

@@ -24,8 +24,8 @@ _SHARED_FROM = 200
 
 def problems(document: dict[str, Any]) -> list[str]:
     """Return the problems of a document against the definition of its kind."""
-    found = _validator(document["kind"]).iter_errors(document)
-    return sorted(f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found)
+    errors = _validator(document["kind"]).iter_errors(document)
+    return sorted(f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in errors)
 
 
 @cache
@@ -40,12 +40,12 @@ def _strict(schema: Any) -> Any:
         return [_strict(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: _strict(value) for key, value in schema.items()}
-    if isinstance(made.get("properties"), dict) and "additionalProperties" not in made:
-        made["additionalProperties"] = bool(made.get("x-kubernetes-preserve-unknown-fields"))
-    if made.get("nullable") is True and isinstance(made.get("type"), str):
-        made["type"] = [made["type"], "null"]
-    return made
+    converted = {key: _strict(value) for key, value in schema.items()}
+    if isinstance(converted.get("properties"), dict) and "additionalProperties" not in converted:
+        converted["additionalProperties"] = bool(converted.get("x-kubernetes-preserve-unknown-fields"))
+    if converted.get("nullable") is True and isinstance(converted.get("type"), str):
+        converted["type"] = [converted["type"], "null"]
+    return converted
 
 
 def compact(schemas: dict[str, Any]) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def compact(schemas: dict[str, Any]) -> dict[str, Any]:
     for schema in bare.values():
         _count(schema, seen)
     shared: dict[str, Any] = {}
-    made = {kind: _share(schema, seen, shared) for kind, schema in bare.items()}
-    return {"$defs": dict(sorted(shared.items())), **made}
+    converted = {kind: _share(schema, seen, shared) for kind, schema in bare.items()}
+    return {"$defs": dict(sorted(shared.items())), **converted}
 
 
 def _bare(schema: Any) -> Any:
@@ -81,12 +81,12 @@ def _share(schema: Any, seen: Counter[str], shared: dict[str, Any]) -> Any:
         return [_share(one, seen, shared) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: _share(value, seen, shared) for key, value in schema.items()}
+    converted = {key: _share(value, seen, shared) for key, value in schema.items()}
     text = _text(schema)
     if not _is_schema(schema) or seen[text] < 2 or len(text) < _SHARED_FROM:
-        return made
+        return converted
     name = hashlib.sha256(text.encode()).hexdigest()[:10]
-    shared[name] = made
+    shared[name] = converted
     return {"$ref": f"#/$defs/{name}"}
 
 

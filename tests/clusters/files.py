@@ -71,9 +71,9 @@ def templates(text: str) -> list[dict[str, Any]]:
 
 def containers(text: str) -> list[dict[str, Any]]:
     """Return every container of a KubeRay file, including the autoscaler."""
-    found = [container for template in templates(text) for container in template["spec"]["containers"]]
+    declared = [container for template in templates(text) for container in template["spec"]["containers"]]
     options = ray_cluster(text).get("autoscalerOptions")
-    return [*found, *([{"name": "autoscaler", **options}] if options else [])]
+    return [*declared, *([{"name": "autoscaler", **options}] if options else [])]
 
 
 def shells(name: str) -> Iterator[tuple[str, str]]:
@@ -97,5 +97,5 @@ def shells(name: str) -> Iterator[tuple[str, str]]:
             yield f"{name}: entrypoint", f"#!/bin/bash\n{entrypoint}\n"
         for container in templates(text)[-1]["spec"]["containers"]:
             if "command" in container:
-                given = "".join(f': "${{{one["name"]}:=}}"\n' for one in container["env"])
-                yield f"{name}: starter", f"#!/bin/bash\n{given}{container['command'][2]}"
+                variables = "".join(f': "${{{one["name"]}:=}}"\n' for one in container["env"])
+                yield f"{name}: starter", f"#!/bin/bash\n{variables}{container['command'][2]}"

@@ -81,16 +81,16 @@ def _until_code(lines: list[str]) -> Iterator[str]:
 
 def asks_for_a_token(name: str, text: str) -> Iterator[str]:
     """Every Ray of the file requires a token from a Secret or from a file that only one user can read."""
-    for found in environment(name, text):
-        if found.get("RAY_AUTH_MODE") != "token":
-            yield f"RAY_AUTH_MODE is {found.get('RAY_AUTH_MODE')!r}"
+    for env in environment(name, text):
+        if env.get("RAY_AUTH_MODE") != "token":
+            yield f"RAY_AUTH_MODE is {env.get('RAY_AUTH_MODE')!r}"
         if name in KUBERAY and not (
-            isinstance(found.get("RAY_AUTH_TOKEN"), dict) and "secretKeyRef" in found["RAY_AUTH_TOKEN"]
+            isinstance(env.get("RAY_AUTH_TOKEN"), dict) and "secretKeyRef" in env["RAY_AUTH_TOKEN"]
         ):
             yield "RAY_AUTH_TOKEN is not from a Secret"
-        if name in AIRFLOW and not str(found.get("RAY_AUTH_TOKEN")).startswith("{{ conn."):
+        if name in AIRFLOW and not str(env.get("RAY_AUTH_TOKEN")).startswith("{{ conn."):
             yield "RAY_AUTH_TOKEN is not from a connection"
-        if name in (*LAUNCHER, "slurm.sh") and not found.get("RAY_AUTH_TOKEN_PATH"):
+        if name in (*LAUNCHER, "slurm.sh") and not env.get("RAY_AUTH_TOKEN_PATH"):
             yield "no RAY_AUTH_TOKEN_PATH"
     if name in KUBERAY and (ray_cluster(text).get("authOptions") or {}).get("mode") != "token":
         yield "KubeRay does not use the token"
@@ -126,27 +126,27 @@ def keeps_the_dashboard_in(name: str, text: str) -> Iterator[str]:
 
 def holds_no_secret(name: str, text: str) -> Iterator[str]:
     """The file holds no tokens, keys or passwords."""
-    yield from (f"looks like a secret: {found[0][:20]}" for pattern in _SECRETS if (found := re.search(pattern, text)))
+    yield from (f"looks like a secret: {match[0][:20]}" for pattern in _SECRETS if (match := re.search(pattern, text)))
     if name in AIRFLOW:
         yield from ("the token is in the file" for one in environment(name, text) if "{{" not in one["RAY_AUTH_TOKEN"])
     if name in KUBERAY:
         yield from ("a Secret is in the file" for one in documents(text) if one["kind"] == "Secret")
-        for found in environment(name, text):
-            for key, value in found.items():
+        for env in environment(name, text):
+            for key, value in env.items():
                 if re.search("TOKEN|SECRET|PASSWORD|ACCESS_KEY", key) and isinstance(value, str):
                     yield f"{key} is a literal value"
 
 
 def is_calm(name: str, text: str) -> Iterator[str]:
     """Usage reports are off, and workers keep freed memory and normal priority."""
-    for found in environment(name, text):
-        yield from (f"{key} is {found.get(key)!r}" for key, value in _CALM.items() if found.get(key) != value)
+    for env in environment(name, text):
+        yield from (f"{key} is {env.get(key)!r}" for key, value in _CALM.items() if env.get(key) != value)
 
 
 def caches_locally(name: str, text: str) -> Iterator[str]:
     """The cache is on a local disk of the node that is mounted in the container."""
-    for found in environment(name, text):
-        if not found.get("RAYTL_CACHE"):
+    for env in environment(name, text):
+        if not env.get("RAYTL_CACHE"):
             yield "no RAYTL_CACHE"
     if name in LAUNCHER and not re.search(r"--volume /\S*nvme\S*:/cache$", text, re.M):
         yield "the cache is not on NVMe"
@@ -171,10 +171,10 @@ def leaves_in_order(_: str, text: str) -> Iterator[str]:
     for template in worker_templates(text):
         spec = template["spec"]
         hook = spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [""])[-1]
-        found = re.search(r"ray drain-node .*DRAIN_NODE_REASON_PREEMPTION.*--deadline-remaining-seconds (\d+)", hook)
-        if not found:
+        match = re.search(r"ray drain-node .*DRAIN_NODE_REASON_PREEMPTION.*--deadline-remaining-seconds (\d+)", hook)
+        if not match:
             yield "no drain before termination"
-        elif spec.get("terminationGracePeriodSeconds", 30) <= int(found[1]):
+        elif spec.get("terminationGracePeriodSeconds", 30) <= int(match[1]):
             yield "killed before the drain's deadline"
 
 
@@ -192,9 +192,9 @@ def heads_stay(name: str, text: str) -> Iterator[str]:
         return
     config = documents(text)[0]
     for key, node in config["available_node_types"].items():
-        found = str(node["node_config"].get("InstanceMarketOptions")) + str(node["node_config"].get("scheduling"))
-        if ("spot" in found.lower()) is (key == config["head_node_type"]):
-            yield f"{key}: {found}"
+        options = str(node["node_config"].get("InstanceMarketOptions")) + str(node["node_config"].get("scheduling"))
+        if ("spot" in options.lower()) is (key == config["head_node_type"]):
+            yield f"{key}: {options}"
         if key != config["head_node_type"] and node["min_workers"] != 0:
             yield f"{key}: machines start without a request"
 
@@ -316,6 +316,6 @@ def failures_are_told(name: str, text: str) -> Iterator[str]:
 
 
 def _mebibytes(quantity: str) -> int:
-    found = re.fullmatch(r"(\d+)(Mi|Gi)", quantity)
-    assert found, quantity
-    return int(found[1]) * _BYTES[found[2]]
+    match = re.fullmatch(r"(\d+)(Mi|Gi)", quantity)
+    assert match, quantity
+    return int(match[1]) * _BYTES[match[2]]

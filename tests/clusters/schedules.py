@@ -23,32 +23,32 @@ def words(name: str, text: str) -> list[str]:
         line = unit(text)["Service"]["ExecStart"]
     else:
         line = re.split(r" 2>&1\)", crontab(text)[2])[0]
-    found = shlex.split(line)
-    return found[next(i for i, word in enumerate(found) if re.fullmatch(r"(.*/)?raytl", word)) + 1 :]
+    words = shlex.split(line)
+    return words[next(i for i, word in enumerate(words) if re.fullmatch(r"(.*/)?raytl", word)) + 1 :]
 
 
 def airflow(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arguments of the DAG and of its task."""
-    told: dict[str, list[dict[str, Any]]] = {"DAG": [], "BashOperator": []}
+    arguments: dict[str, list[dict[str, Any]]] = {"DAG": [], "BashOperator": []}
 
     class Dag:
-        def __init__(self, dag_id: str, **given: Any) -> None:
-            told["DAG"].append({"dag_id": dag_id, **given})
+        def __init__(self, dag_id: str, **keywords: Any) -> None:
+            arguments["DAG"].append({"dag_id": dag_id, **keywords})
 
         def __enter__(self) -> None: ...
 
         def __exit__(self, *_: object) -> None: ...
 
-    made: dict[str, Any] = {"airflow": ModuleType("airflow"), "airflow.sdk": ModuleType("airflow.sdk")}
-    made["airflow.sdk"].DAG = Dag
+    stubs: dict[str, Any] = {"airflow": ModuleType("airflow"), "airflow.sdk": ModuleType("airflow.sdk")}
+    stubs["airflow.sdk"].DAG = Dag
     package = "airflow"
     for part in ("providers", "standard", "operators", "bash"):
         package += f".{part}"
-        made[package] = ModuleType(package)
-    made[package].BashOperator = lambda **given: told["BashOperator"].append(given)
-    with patch.dict(sys.modules, made):
+        stubs[package] = ModuleType(package)
+    stubs[package].BashOperator = lambda **keywords: arguments["BashOperator"].append(keywords)
+    with patch.dict(sys.modules, stubs):
         exec(compile(text, "airflow-retrain.py", "exec"), {})
-    (dag,), (task,) = told.values()
+    (dag,), (task,) = arguments.values()
     return dag, task
 
 

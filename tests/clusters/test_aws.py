@@ -66,15 +66,15 @@ def test_ray_starts_an_on_demand_head_and_spot_workers(account: None) -> None:
             "ImageId": "ami-12c6146b",
         }  # moto does not support parameters
         provider.create_node(node, {"ray-node-name": name}, 1)
-        made = [
+        instances = [
             instance
             for reservation in ec2.describe_instances()["Reservations"]
             for instance in reservation["Instances"]
             if {"Key": "Name", "Value": name} in instance["Tags"] or name in str(instance["Tags"])
         ]
-        assert len(made) == 1
-        assert (made[0].get("InstanceLifecycle") == "spot") is spot
-        assert made[0]["IamInstanceProfile"]["Arn"].endswith("raytl-worker" if spot else "raytl-head")
+        assert len(instances) == 1
+        assert (instances[0].get("InstanceLifecycle") == "spot") is spot
+        assert instances[0]["IamInstanceProfile"]["Arn"].endswith("raytl-worker" if spot else "raytl-head")
     rules = [
         rule
         for group in ec2.describe_security_groups()["SecurityGroups"]

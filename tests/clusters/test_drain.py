@@ -20,14 +20,14 @@ PREEMPTED = "/computeMetadata/v1/instance/preempted"
 class Metadata(BaseHTTPRequestHandler):
     """Serve a machine's metadata; the second answer is the notice."""
 
-    asked: list[str]
+    requests: list[str]
 
     def do_PUT(self) -> None:
         self._answer(b"token")
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
-        again = self.asked.count(self.path) > 1
+        self.requests.append(self.path)
+        again = self.requests.count(self.path) > 1
         if self.path == PREEMPTED and self.headers["Metadata-Flavor"] == "Google":
             self._answer(b"TRUE" if again else b"FALSE")
         elif self.path == NOTICE and again and self.headers["X-aws-ec2-metadata-token"] == "token":
@@ -47,7 +47,7 @@ class Metadata(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def metadata() -> Iterator[str]:
-    Metadata.asked = []
+    Metadata.requests = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -68,7 +68,7 @@ def test_a_node_is_drained_on_the_clouds_notice_and_not_before(
     done = subprocess.run(
         ["bash", FOLDER / "drain-on-notice.sh", cloud], env=env, capture_output=True, text=True, timeout=30, check=True
     )
-    assert Metadata.asked == [path, path]
+    assert Metadata.requests == [path, path]
     assert done.stdout.startswith("drain-node --reason DRAIN_NODE_REASON_PREEMPTION")
     assert done.stdout.split()[-2:] == ["--deadline-remaining-seconds", seconds]
 

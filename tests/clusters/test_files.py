@@ -38,8 +38,8 @@ SHELLS = [
 ]
 
 
-def run(*words: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in words], input=given, capture_output=True, text=True, check=False)
+def run(*words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(word) for word in words], input=stdin, capture_output=True, text=True, check=False)
 
 
 def test_every_file_is_tested() -> None:
@@ -81,13 +81,15 @@ def test_rays_launcher_refuses_an_invalid_file(name: str, change: dict[str, Any]
 @pytest.mark.parametrize("name", KUBERAY)
 def test_kuberay_and_kubernetes_accept_the_file(name: str) -> None:
     *others, main = documents(text_of(name))
-    made = ray_object(text_of(name))
-    assert [problem for one in (main, made) if "ray.io" in one["apiVersion"] for problem in crds.problems(one)] == []
+    resource = ray_object(text_of(name))
+    assert [
+        problem for one in (main, resource) if "ray.io" in one["apiVersion"] for problem in crds.problems(one)
+    ] == []
     others += [main] if main["kind"] == "CronJob" else []
     assert [problem for document in others for problem in kubernetes_types.problems(document)] == []
     for template in templates(text_of(name)):
         assert kubernetes_types.misfits(template, "V1PodTemplateSpec") == []
-    for document in (*others, main, made):
+    for document in (*others, main, resource):
         assert kubernetes_types.misfits(document["metadata"], "V1ObjectMeta") == []
 
 
@@ -156,22 +158,22 @@ def test_kubernetes_refuses_an_invalid_pod() -> None:
     wrong: dict[str, Any] = {
         "spec": {"containers": [{"name": "x", "lifecycle": {"preStp": {}}}], "serviceAccountName": 1}
     }
-    found = "\n".join(kubernetes_types.misfits(wrong, "V1PodTemplateSpec"))
-    assert "preStp: Extra inputs are not permitted" in found
-    assert "serviceAccountName: Input should be a valid string" in found
+    problems = "\n".join(kubernetes_types.misfits(wrong, "V1PodTemplateSpec"))
+    assert "preStp: Extra inputs are not permitted" in problems
+    assert "serviceAccountName: Input should be a valid string" in problems
     assert "containers: Field required" in "\n".join(kubernetes_types.misfits({"spec": {}}, "V1PodTemplateSpec"))
 
 
 @pytest.mark.parametrize("text", SHELLS)
 def test_every_shell_script_passes_shellcheck(text: str) -> None:
-    assert run("bash", "-n", given=text).stderr == ""
-    checked = run(BIN / "shellcheck", "--severity=style", "-", given=text)
+    assert run("bash", "-n", stdin=text).stderr == ""
+    checked = run(BIN / "shellcheck", "--severity=style", "-", stdin=text)
     assert checked.stdout + checked.stderr == ""
 
 
 def test_a_faulty_shell_script_is_found() -> None:
-    assert run("bash", "-n", given="if true; then").returncode
-    assert "SC2086" in run(BIN / "shellcheck", "-", given="#!/bin/bash\nx=$1\nrm $x\n").stdout
+    assert run("bash", "-n", stdin="if true; then").returncode
+    assert "SC2086" in run(BIN / "shellcheck", "-", stdin="#!/bin/bash\nx=$1\nrm $x\n").stdout
 
 
 def test_the_dockerfile_is_valid_and_copies_existing_files() -> None:
@@ -182,7 +184,7 @@ def test_the_dockerfile_is_valid_and_copies_existing_files() -> None:
 
 
 def test_a_faulty_dockerfile_is_found() -> None:
-    assert "DL3007" in run(BIN / "hadolint", "-", given="FROM python:latest\n").stdout
+    assert "DL3007" in run(BIN / "hadolint", "-", stdin="FROM python:latest\n").stdout
 
 
 @pytest.mark.thorough  # about six seconds

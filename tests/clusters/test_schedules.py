@@ -25,7 +25,7 @@ RAYJOBS = "/apis/ray.io/v1/namespaces/raytl/rayjobs"
 class Kubernetes(BaseHTTPRequestHandler):
     """Serve the part of Kubernetes' API that the starter uses; `statuses` are the RayJob's, one per poll."""
 
-    made: dict[str, dict[str, object]]
+    created: dict[str, dict[str, object]]
     statuses: list[dict[str, str]]
     refuses = 0
 
@@ -34,19 +34,19 @@ class Kubernetes(BaseHTTPRequestHandler):
         name = body["metadata"]["name"]
         if self.headers["Authorization"] != "Bearer the-token" or self.refuses:
             return self._answer(self.refuses or 401, {"message": "no"})
-        if self.path != RAYJOBS or name in self.made:
+        if self.path != RAYJOBS or name in self.created:
             return self._answer(409, {"message": "already exists"})
-        self.made[name] = body
+        self.created[name] = body
         return self._answer(201, body)
 
     def do_GET(self) -> None:
         name = self.path.removeprefix(f"{RAYJOBS}/")
-        if name not in self.made:
+        if name not in self.created:
             return self._answer(404, {"message": "not found"})
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-        if status.get("jobDeploymentStatus") == "gone":
+        if status.get("jobDeploymentStatus") == "deleted":
             return self._answer(404, {"message": "not found"})
-        return self._answer(200, {**self.made[name], "status": status})
+        return self._answer(200, {**self.created[name], "status": status})
 
     def _answer(self, code: int, body: dict[str, object]) -> None:
         content = json.dumps(body).encode()
@@ -60,8 +60,8 @@ class Kubernetes(BaseHTTPRequestHandler):
 
 @contextmanager
 def kubernetes(*statuses: tuple[str, str], **more: object) -> Iterator[tuple[type[Kubernetes], str]]:
-    told = [{"jobDeploymentStatus": deployment, "jobStatus": job} for deployment, job in statuses]
-    handler = type("Handler", (Kubernetes,), {"made": {}, "statuses": [{}, *told], **more})
+    states = [{"jobDeploymentStatus": deployment, "jobStatus": job} for deployment, job in statuses]
+    handler = type("Handler", (Kubernetes,), {"created": {}, "statuses": [{}, *states], **more})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -80,19 +80,21 @@ def start(address: str, folder: Path) -> subprocess.CompletedProcess[str]:
     (folder / "rayjob.yaml").write_text(config["data"]["rayjob.yaml"])
     (folder / "token").write_text("the-token")
     (folder / "ca.crt").touch()
-    given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
-    assert given["MANIFEST"].endswith("/rayjob.yaml")
-    given |= {"API": address, "ACCOUNT": str(folder), "MANIFEST": str(folder / "rayjob.yaml"), "POLL_S": "0.01"}
-    given |= {"JOB_NAME": "raytl-29384640", "JOB_UID": "0a1b-2c", "PATH": os.environ["PATH"]}
-    return subprocess.run(container["command"], env=given, capture_output=True, text=True, timeout=30, check=False)
+    environment = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    assert environment["MANIFEST"].endswith("/rayjob.yaml")
+    environment |= {"API": address, "ACCOUNT": str(folder), "MANIFEST": str(folder / "rayjob.yaml"), "POLL_S": "0.01"}
+    environment |= {"JOB_NAME": "raytl-29384640", "JOB_UID": "0a1b-2c", "PATH": os.environ["PATH"]}
+    return subprocess.run(
+        container["command"], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 def test_a_tick_is_a_rayjob_owned_by_its_job_and_with_its_result(tmp_path: Path) -> None:
     with kubernetes(("Initializing", ""), ("Running", "RUNNING"), ("Complete", "SUCCEEDED")) as (cluster, address):
         ended = start(address, tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    (made,) = cluster.made.values()
-    about = made["metadata"]
+    (created,) = cluster.created.values()
+    about = created["metadata"]
     assert isinstance(about, dict) and about["name"] == "raytl-29384640-tick"
     assert about["ownerReferences"] == [
         {"apiVersion": "batch/v1", "kind": "Job", "name": "raytl-29384640", "uid": "0a1b-2c"}
@@ -113,20 +115,20 @@ def test_a_failed_tick_fails_its_job(end: tuple[str, str], tmp_path: Path) -> No
 def test_a_replacement_pod_creates_no_second_rayjob(tmp_path: Path) -> None:
     with kubernetes(("Complete", "SUCCEEDED")) as (cluster, address):
         assert [start(address, tmp_path).returncode for _ in range(2)] == [0, 0]
-        assert len(cluster.made) == 1
+        assert len(cluster.created) == 1
 
 
 def test_a_refused_or_deleted_rayjob_fails_its_job(tmp_path: Path) -> None:
     with kubernetes(("Running", "RUNNING"), refuses=403) as (_, address):
         ended = start(address, tmp_path)
     assert ended.returncode == 1 and '"no"' in ended.stderr
-    with kubernetes(("Running", "RUNNING"), ("gone", "")) as (_, address):
+    with kubernetes(("Running", "RUNNING"), ("deleted", "")) as (_, address):
         ended = start(address, tmp_path)
     assert ended.returncode != 0 and "404" in ended.stderr
 
 
-@pytest.mark.parametrize(("code", "said"), [(0, ""), (1, "what it said\nand why\n"), (2, "what it said\nand why\n")])
-def test_cron_mails_the_output_of_a_failed_tick(code: int, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("code", "output"), [(0, ""), (1, "what it said\nand why\n"), (2, "what it said\nand why\n")])
+def test_cron_mails_the_output_of_a_failed_tick(code: int, output: str, tmp_path: Path) -> None:
     raytl = tmp_path / "raytl"
     raytl.write_text(f'#!/bin/bash\n[ "$KEY" = value ] || exit 99\necho what it said\necho and why >&2\nexit {code}\n')
     raytl.chmod(0o755)
@@ -137,7 +139,7 @@ def test_cron_mails_the_output_of_a_failed_tick(code: int, said: str, tmp_path: 
         "/etc/raytl/retrain.env", f"{tmp_path}/retrain.env"
     )
     ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (code, said, "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (code, output, "")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")

@@ -41,8 +41,8 @@ def start(root: Path, file: Path, job: int) -> subprocess.Popen[str]:
 
 
 def left_over(job: int) -> list[str]:
-    found = subprocess.run(["pgrep", "-af", f"ray-{job}/"], capture_output=True, text=True, check=False)
-    return found.stdout.splitlines()
+    pgrep = subprocess.run(["pgrep", "-af", f"ray-{job}/"], capture_output=True, text=True, check=False)
+    return pgrep.stdout.splitlines()
 
 
 def submitted_without_token(url: str) -> int | None:
@@ -68,9 +68,9 @@ def test_a_job_trains_on_its_nodes_rejects_unauthenticated_requests_and_cleans_u
             mode = token.stat().st_mode & 0o777
             answer = submitted_without_token(f"http://127.0.0.1:{slurm.first_port(number) + 1}/api/jobs/")
         threading.Event().wait(0.1)
-    said, _ = job.communicate()
-    assert (job.returncode, mode, answer) == (0, 0o600, 401), said
-    assert "starting 2 worker(s) on the Ray cluster" in said
+    output, _ = job.communicate()
+    assert (job.returncode, mode, answer) == (0, 0o600, 401), output
+    assert "starting 2 worker(s) on the Ray cluster" in output
     assert (tmp_path / "runs" / "tiny" / "manifest.json").exists()
     assert not token.exists()
     assert left_over(number) == []
@@ -89,8 +89,8 @@ def test_a_job_out_of_time_is_requeued_and_resumed(make_photos: MakePhotos, tmp_
         threading.Event().wait(0.2)
     assert job.poll() is None, job.communicate()
     os.kill(job.pid, signal.SIGUSR1)
-    said, _ = job.communicate(timeout=120)
-    assert job.returncode == 0, said
+    output, _ = job.communicate(timeout=120)
+    assert job.returncode == 0, output
     assert (tmp_path / "a" / "requeued").read_text() == f"{first}\n"
     done = len(journal.read(metrics))
     assert 2 <= done < 400
@@ -99,6 +99,6 @@ def test_a_job_out_of_time_is_requeued_and_resumed(make_photos: MakePhotos, tmp_
     while len(journal.read(metrics)) < done + 2 and again.poll() is None:
         threading.Event().wait(0.2)
     os.kill(again.pid, signal.SIGUSR1)
-    said, _ = again.communicate(timeout=120)
+    output, _ = again.communicate(timeout=120)
     epochs = [record["epoch"] for record in journal.read(metrics)]
-    assert epochs == list(range(1, len(epochs) + 1)) and len(epochs) > done, said
+    assert epochs == list(range(1, len(epochs) + 1)) and len(epochs) > done, output

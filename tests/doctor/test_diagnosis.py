@@ -180,7 +180,7 @@ def test_each_problem_is_a_finding_with_advice(
         Examination((A,), probes=(replace(PROBE, skew_s=None, write_s=None),)),
         Examination((replace(A, gpus=(replace(H200, ecc_errors=None),)),)),
     ],
-    ids=["a clock that was asked slowly", "too little read", "a store without a clock", "a GPU without ECC"],
+    ids=["a clock that answered slowly", "too little read", "a store without a clock", "a GPU without ECC"],
 )
 def test_an_inconclusive_measurement_is_no_finding(examination: Examination) -> None:
     assert not wrong(examination)

@@ -28,8 +28,8 @@ def until(done: Callable[[], Any], what: str, seconds: float = 120) -> Any:
     """Return the first true result of `done`; fail with `what` after the timeout."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := done():
-            return found
+        if result := done():
+            return result
         threading.Event().wait(0.1)
     raise TimeoutError(f"{what}: not within {seconds:g} s")
 
@@ -48,8 +48,8 @@ class RayNodes:
 
     def environment(self, number: int) -> dict[str, str]:
         """Return the host's environment: its own cache, and the token."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-        return kept | {
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+        return inherited | {
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": TOKEN,
@@ -109,9 +109,11 @@ class RayNodes:
 
     def workers(self) -> list[psutil.Process]:
         """Return the train workers of all hosts, without their loader processes."""
-        found = [p for number in list(self._processes) for p in self.processes(number) if _name(p) == "RayTrainWorker"]
-        pids = {p.pid for p in found}
-        return [p for p in found if p.ppid() not in pids]
+        workers = [
+            p for number in list(self._processes) for p in self.processes(number) if _name(p) == "RayTrainWorker"
+        ]
+        pids = {p.pid for p in workers}
+        return [p for p in workers if p.ppid() not in pids]
 
     def kill_raylet(self, number: int) -> None:
         """Kill the node's main process with SIGKILL, as if the machine failed; the rest of the node exits."""

@@ -82,8 +82,8 @@ class Run:
         """Return the position of the last checkpoint."""
         for _ in range(50):  # it may be replaced during the read
             try:
-                found = json.loads((self.folder.last / "state.json").read_bytes())["progress"]
-                return found["epoch"] + 1, found["step"]
+                progress = json.loads((self.folder.last / "state.json").read_bytes())["progress"]
+                return progress["epoch"] + 1, progress["step"]
             except (OSError, ValueError):
                 threading.Event().wait(0.02)
         return 1, 0
@@ -91,8 +91,8 @@ class Run:
     def resumptions(self) -> list[Position]:
         """Return the positions from which training resumed."""
         pattern = re.compile(r"resuming from the last checkpoint: epoch (\d+)(?:, step (\d+))?")
-        found = [pattern.search(line) for line in list(self.lines)]
-        return [(int(m[1]), int(m[2]) - 1 if m[2] else 0) for m in found if m]
+        matches = [pattern.search(line) for line in list(self.lines)]
+        return [(int(m[1]), int(m[2]) - 1 if m[2] else 0) for m in matches if m]
 
     def moves_on(self, after: Position, seconds: float = 300) -> bool:
         """Wait for a checkpoint beyond `after`, or the end of the run; restart the command if it exited."""

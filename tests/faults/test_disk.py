@@ -228,9 +228,9 @@ def test_the_old_file_stays_intact_if_the_new_one_does_not_fit(what: str, tmp_pa
     if what == "report":
         assert json.loads((tmp_path / "report.json").read_text()) == {"a": 1}
     else:
-        found = checkpoint.load(tmp_path / "last")
-        assert found is not None
-        assert found.progress.step == 7
+        loaded = checkpoint.load(tmp_path / "last")
+        assert loaded is not None
+        assert loaded.progress.step == 7
 
 
 def test_a_line_that_does_not_fit_is_removed_from_the_journal_with_an_error(tmp_path: Path) -> None:
@@ -274,10 +274,10 @@ def test_a_log_without_space_warns_once_and_fails_nothing(capsys: pytest.Capture
 
 def test_a_full_disk_of_a_worker_ends_the_run_with_that_sentence() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "/data/x")
-    found = decide([EndedAttempt("failure", "x", 1, (error,))], ComputeConfig())
-    assert isinstance(found, GiveUp)
-    assert isinstance(found.error, DiskError)
-    assert str(found.error).startswith("/data/x: the disk is full")
+    decision = decide([EndedAttempt("failure", "x", 1, (error,))], ComputeConfig())
+    assert isinstance(decision, GiveUp)
+    assert isinstance(decision.error, DiskError)
+    assert str(decision.error).startswith("/data/x: the disk is full")
 
 
 def test_a_command_ends_with_the_sentence_of_an_untranslated_error(capsys: pytest.CaptureFixture[str]) -> None:

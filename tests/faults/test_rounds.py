@@ -39,8 +39,8 @@ EPOCHS = 30 * min(ROUNDS, 2)
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="rtlf-") as made:
-        yield Path(made)
+    with tempfile.TemporaryDirectory(prefix="rtlf-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ class Bench:
         return Run(self.nodes, self.experiment, place, (f"name={name}", *overrides))
 
     def undisturbed(self, *overrides: str) -> RunFolder:
-        name = "whole-" + "-".join(str(abs(hash(text)) % 10**6) for text in overrides)
+        name = "undisturbed-" + "-".join(str(abs(hash(text)) % 10**6) for text in overrides)
         run = self.run(name, *overrides)
         if not run.finished:
             run.start()
@@ -111,10 +111,10 @@ class RunOver(Exception):
 
 
 def a_worker(nodes: RayNodes, run: Run, rng: random.Random) -> psutil.Process:
-    found = until(lambda: nodes.workers() or run.finished, "train workers")
-    if found is True:
+    workers = until(lambda: nodes.workers() or run.finished, "train workers")
+    if workers is True:
         raise RunOver
-    worker: psutil.Process = rng.choice(found)
+    worker: psutil.Process = rng.choice(workers)
     return worker
 
 

@@ -133,13 +133,13 @@ def test_a_tick_retrains_on_the_cluster_and_the_next_one_is_another_job(
     raytl: Callable[..., tuple[int, str, str]], experiment: Path, tmp_path: Path
 ) -> None:
     words = ("submit", "retrain", experiment, "--code", "checkout", "--wait", "--json", "--set")
-    found = []
+    submissions = []
     for _ in range(2):
         code, out, err = raytl(*words, f"retrain.registry={tmp_path}/models")
         assert code == 0, err
-        found.append((json.loads(out)["id"].rpartition("-")[2], err))
-    assert [attempt for attempt, _ in found] == ["1", "2"]
-    assert "promote" in found[0][1] and "unchanged since the last training" in found[1][1]
+        submissions.append((json.loads(out)["id"].rpartition("-")[2], err))
+    assert [attempt for attempt, _ in submissions] == ["1", "2"]
+    assert "promote" in submissions[0][1] and "unchanged" in submissions[1][1]
     (tmp_path / "blocked").write_text("a file")
     code, out, _ = raytl(*words, f"retrain.registry={tmp_path}/blocked/models")
     assert (code, json.loads(out)["status"]) == (1, "FAILED")

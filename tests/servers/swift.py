@@ -228,12 +228,12 @@ def _environment() -> dict[str, str]:
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for found in sockets:
-            found.bind(("127.0.0.1", 0))
-        return [found.getsockname()[1] for found in sockets]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
     finally:
-        for found in sockets:
-            found.close()
+        for each in sockets:
+            each.close()
 
 
 def _answers(swift: Swift, ports: list[int]) -> bool:
