@@ -34,7 +34,9 @@ def test_the_minute_works(
         assert done.code == 0, done.err
         if words[0] == "init":
             assert load_experiment("trash.yaml").name == "photos"
-            (tmp_path / "trash.yaml").write_text(TINY.replace("name: tiny", "name: photos"))  # a network without weights
+            (tmp_path / "trash.yaml").write_text(
+                TINY.replace("name: tiny", "name: photos")
+            )  # a network without weights
     assert (tmp_path / "predictions.csv").exists()
     assert (tmp_path / "runs" / "photos-sweep" / "report.html").exists()
 
