@@ -144,7 +144,7 @@ def test_a_pickle_in_the_cache_of_decoded_images_is_not_opened(trap: Trap) -> No
 
 
 def test_a_study_s_pickled_optimizer_runs_nothing(trap: Trap) -> None:
-    with pytest.raises(RunError, match=r"study.log: the optimizer of trial 7 is not one .* nothing of it was run"):
+    with pytest.raises(RunError, match=r"study.log: the optimizer of trial 7 is not one .* it was not run"):
         restored(trap.pickled.hex(), 7)
 
 
