@@ -133,7 +133,7 @@ def _check_same(folder: RunFolder, experiment: Experiment) -> None:
         raise RunError(
             f"{folder.root}: a run of another experiment; differences (there -> here):\n"
             + "\n".join(f"  {line}" for line in changed)
-            + "\n  Rename this experiment, or start over with --new (the old run is kept aside)."
+            + "\n  Rename this experiment, or start over with --new (the old run is renamed, not deleted)."
         )
 
 
@@ -172,12 +172,12 @@ def _check_data(folder: RunFolder, run_plan: Plan) -> None:
     if before != now:
         raise RunError(
             f"{folder.root}: this run began with a bit depth of {before}; expected {now} "
-            f"({run_plan.dataset.depth.reason}). Start over with --new (the old run is kept aside)."
+            f"({run_plan.dataset.depth.reason}). Start over with --new (the old run is renamed, not deleted)."
         )
     if record.dataset != run_plan.dataset.digest:
         raise RunError(
             f"{folder.root}: the dataset changed since this run began (fingerprint {record.dataset[:12]} then, "
-            f"{run_plan.dataset.digest[:12]} now).\n  Restore it, or start over with --new (the old run is kept aside)."
+            f"{run_plan.dataset.digest[:12]} now).\n  Restore it, or start over with --new (the old run is renamed, not deleted)."
         )
 
 
