@@ -48,7 +48,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_tick_needs_to_know_its_registry(make_days: MakeDays) -> None:
-    with pytest.raises(ConfigError, match=r"retrain\.registry: not set; name the folder or s3:// prefix"):
+    with pytest.raises(ConfigError, match=r"retrain\.registry: not set; expected the folder or s3:// prefix"):
         make_days().where(retrain__registry=None).tick()
 
 
