@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -19,7 +18,7 @@ from raytl.evaluation.inputs import photos
 from raytl.evaluation.photos import batches
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.table import Predictions, Unreadable, check_ending
-from raytl.events import Message, OnEvent, Work, ignore
+from raytl.events import Message, OnEvent, Work, ignore, throttled
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.forward import pick_device, pick_precision
@@ -28,7 +27,6 @@ from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 
 _BATCH = {"cpu": 16, "cuda": 64}
-_EVENTS_EVERY_S = 0.1
 
 
 def predict(
@@ -111,13 +109,5 @@ def _bundle(run: str | Path, machine: Machine, on_event: OnEvent) -> tuple[Path,
 
 
 def _progress(total: int, on_event: OnEvent) -> Callable[[int], None]:
-    last = 0.0
-
-    def tell(done: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if done == total or now - last >= _EVENTS_EVERY_S:
-            last = now
-            on_event(Work("predicting", done, total))
-
-    return tell
+    report = throttled(on_event, first_s=0)
+    return lambda done: report(Work("predicting", done, total))

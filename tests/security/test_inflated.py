@@ -68,7 +68,9 @@ def long_names() -> bytes:
 @pytest.mark.parametrize("content", [zeros_behind_the_end, folders, headers_of_pax, long_names])
 def test_all_that_a_tar_inflates_to_counts(content: Callable[[], bytes], tmp_path: Path, own_cache: Path) -> None:
     (tmp_path / "bomb.tar.gz").write_bytes(gzip.compress(content()))
-    with pytest.raises(DataError, match=r"the content of bomb\.tar\.gz inflates to more than 100 times the packed size"):
+    with pytest.raises(
+        DataError, match=r"the content of bomb\.tar\.gz inflates to more than 100 times the packed size"
+    ):
         scan(str(tmp_path / "bomb.tar.gz"))
     assert not list(own_cache.rglob("*.jpg"))
 

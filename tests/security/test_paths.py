@@ -238,7 +238,9 @@ def test_a_manifest_from_a_bucket_names_no_file_of_this_machine(
     )
     s3_client.put_object(Bucket=bucket, Key="red/0.jpg", Body=photo.read_bytes())
     s3_client.put_object(Bucket=bucket, Key=f"table{suffix}", Body=text.encode())
-    with pytest.raises(DataError, match=r"1 paths outside the folder of the manifest in the bucket:\n.*(line 3|line 2)"):
+    with pytest.raises(
+        DataError, match=r"1 paths outside the folder of the manifest in the bucket:\n.*(line 3|line 2)"
+    ):
         scan(f"s3://{bucket}/table{suffix}")
 
 
