@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from raytl.config.problems import near_miss
-from raytl.config.schema import Experiment
+from raytl.config.schema import SHORTHANDS, Experiment
 
 Node = dict[str, Any]
 
@@ -45,6 +45,18 @@ def json_schema() -> Node:
     schema = Experiment.model_json_schema()
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "raytl experiment"}
     return head | {key: value for key, value in schema.items() if key != "title"}
+
+
+def editor_schema() -> Node:
+    """Return the schema for editors: that of the file, in which `data` and `model` may also be text."""
+    schema = json_schema()
+    shorthands = {
+        section: {
+            "anyOf": [schema["properties"][section], {"type": "string", "description": description((section, key))}]
+        }
+        for section, key in SHORTHANDS.items()
+    }
+    return schema | {"properties": schema["properties"] | shorthands}
 
 
 def node_at(path: Sequence[str | int]) -> Node | None:
@@ -150,8 +162,8 @@ def _leaves(node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def _resolved(node: Node) -> Node:
     if "$ref" not in node:
         return node
-    found: Node = json_schema()["$defs"][node["$ref"].rpartition("/")[2]]
-    return found
+    definition: Node = json_schema()["$defs"][node["$ref"].rpartition("/")[2]]
+    return definition
 
 
 def _choices(node: Node) -> list[Node]:
@@ -192,5 +204,5 @@ def _bounds(node: Node) -> str:
         "maximum": "of at most",
         "exclusiveMaximum": "below",
     }
-    told = [f"{word} {node[key]:.12g}" for key, word in words.items() if key in node]
-    return f" {' and '.join(told)}" if told else ""
+    parts = [f"{word} {node[key]:.12g}" for key, word in words.items() if key in node]
+    return f" {' and '.join(parts)}" if parts else ""

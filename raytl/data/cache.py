@@ -175,7 +175,7 @@ def _build(
 
 
 class _Progress:
-    """Counts from several threads, and reports progress."""
+    """Count images from several threads, and report progress at most ten times a second."""
 
     def __init__(self, name: str, total: int, on_event: OnEvent) -> None:
         self._name, self._total, self._report = name, total, throttled(on_event, first_s=0)

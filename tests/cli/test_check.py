@@ -93,7 +93,7 @@ def test_an_old_name_and_what_was_taken_of_a_file_are_said(
     done = raytl("check", tiny, "--set", "model.weights=w.pth")
     assert "model.weights: w.pth: took 'model' without the prefix 'module.' (92 tensors)" in done.out
     notes = json.loads(raytl("check", tiny, "--set", "model.name=mnasnet_b1", "--json").out)["notes"]
-    assert notes == ["model.name: 'mnasnet_b1' is timm's old name of 'mnasnet_100'; using that"]
+    assert notes == ["model.name: timm renamed 'mnasnet_b1' to 'mnasnet_100'; using the new name"]
 
 
 def test_an_override_that_is_wrong_is_told(raytl: Raytl, tiny: Path) -> None:

@@ -107,7 +107,7 @@ def test_all_wrong_inputs_are_named_at_once(folder: Path, tmp_path: Path) -> Non
         photos([folder, *(tmp_path / name for name in names)])
     lines = [line for line in str(raised.value).split("\n") if not line.startswith(" ")]
     assert [line.partition(":")[0] for line in lines] == [str(tmp_path / name) for name in names]
-    assert "gone: nothing is there; expected a folder, a manifest or a photo" in lines[1]
+    assert "gone: no such file or folder; expected a folder, a manifest or a photo" in lines[1]
     assert "found the columns 'file'; expected one column path. Rename 'file' to 'path'" in lines[2]
     assert "names no photos" in lines[3]
     assert "not a Parquet file" in lines[4]
@@ -151,5 +151,5 @@ def test_rows_that_name_no_file_are_listed_and_objects_of_buckets_stay_where_the
 
 
 def test_no_input_is_an_error() -> None:
-    with pytest.raises(DataError, match="no input named"):
+    with pytest.raises(DataError, match="no input; expected"):
         photos([])

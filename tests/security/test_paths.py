@@ -183,7 +183,7 @@ def test_a_run_s_key_that_would_lie_outside_is_refused_before_anything_is_writte
     (tmp_path / "evil" / "checkpoints" / "best").mkdir(parents=True)
     (tmp_path / "evil" / "checkpoints" / "best" / "mine").write_text("keep me")
     before = everything_below(tmp_path)
-    with pytest.raises(RunError, match=r"found the key .*evil.*, which would lie outside the run"):
+    with pytest.raises(RunError, match=r"found the key .*evil.*, which would be outside the run"):
         Mirror(bucket_with({"experiment.yaml": b"name: x", key: whole}), root).fetch()
     assert everything_below(tmp_path) - before <= {"deep", "deep/run", "deep/run/.mirror.json", "deep/run/.mirror.lock"}
 
@@ -203,7 +203,7 @@ def test_a_checkpoint_s_list_that_names_files_outside_is_refused(name: str, tmp_
 def test_a_checkpoint_s_list_that_makes_no_sense_is_refused(content: bytes, tmp_path: Path) -> None:
     store = bucket_with({"checkpoints/best/WHOLE.json": content})
     with pytest.raises(
-        RunError, match=r"checkpoints/best/WHOLE\.json: .*expected .*restore it there, or start over with --new"
+        RunError, match=r"checkpoints/best/WHOLE\.json: .*expected .*Restore it in the store, or start over with --new"
     ):
         Mirror(store, tmp_path / "run").fetch()
 
