@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raytl.cli.numbers import metric, plural, score
+from raytl.config.machine import storage_options
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.ledger import looks
 from raytl.sanitize import command
@@ -71,7 +72,10 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
         ("confusion", f"{folder.confusion}  (validation)"),
         ("log", str(folder.log)),
     ]
-    return [titled(f"{experiment.name}: {names[result.status]}", best), facts([*where, *_next(result.run, folder)])]
+    return [
+        titled(f"{experiment.name}: {names[result.status]}", best),
+        facts([*where, *_next(result.run, folder, storage_options(experiment))]),
+    ]
 
 
 def evaluation_tables(found: Report) -> list[RenderableType]:
@@ -109,12 +113,12 @@ def predictions_tables(found: Predictions, out: Path | None) -> list[RenderableT
     return [titled("predictions", rows), *([note] if more > 0 else [])]
 
 
-def _next(run: str, folder: RunFolder) -> list[tuple[str, str]]:
+def _next(run: str, folder: RunFolder, options: list[str]) -> list[tuple[str, str]]:
     seen = len(looks(folder))
     test = f"opened {plural(seen, 'time')} so far" if seen else "locked; open it once all choices are made"
     return [
-        ("next", f"{command('raytl', 'evaluate', run)}    (the test split, {test})"),
-        ("", command("raytl", "predict", run, "PHOTOS", "--out", "predictions.csv")),
+        ("next", f"{command('raytl', 'evaluate', run, *options)}    (the test split, {test})"),
+        ("", command("raytl", "predict", run, "PHOTOS", "--out", "predictions.csv", *options)),
         ("", command("tensorboard", "--logdir", folder.tensorboard)),
     ]
 

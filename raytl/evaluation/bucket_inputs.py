@@ -28,7 +28,7 @@ def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings 
     """
     root = uri.rstrip("/")
     if is_table_name(root):
-        _, _, table = pulled_table(root, labelled=False, s3=s3)
+        _, _, table = pulled_table(root, labeled=False, s3=s3)
         return _as_uris(root, table.folder, tables.paths_in(table))
     store = open_store(root, s3)
     objects, markers = files_and_markers(retried(lambda: list(store.list(markers=True))))

@@ -77,7 +77,7 @@ def _photos_below(folder: Path, given: str, on_left_out: Callable[[str, str], No
 
 
 def _listed(place: Path) -> list[str]:
-    names = tables.paths_in(tables.read(place, labelled=False))
+    names = tables.paths_in(tables.read(place, labeled=False))
     if not names:
         raise DataError(f"{place}: the manifest names no photos; expected one in each row's `path`")
     return names

@@ -84,7 +84,7 @@ def test_the_report_is_shown_on_a_terminal_without_unicode(
 
 def test_a_look_at_other_weights_is_neither_shown_nor_finished(run: RunFolder) -> None:
     unlock(run, "the digest of other weights")
-    with pytest.raises(TestLockedError, match="looked at once already"):
+    with pytest.raises(TestLockedError, match="evaluated once already"):
         evaluate(run.root, resamples=20)
     assert evaluate(run.root, again=True, resamples=20).look == 2
 
