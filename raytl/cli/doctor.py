@@ -87,10 +87,10 @@ def _targets(file: Path | None, overrides: list[str], address: str | None, uris:
 
 def finding_tables(results: list[Finding]) -> list[RenderableType]:
     """Return the findings as a table, errors first, with a line that counts errors and warnings."""
-    rows = table(("", "check", "found"))
+    rows = table(("", "check", "result"))
     for finding in results:
         word, style = _MARKS[finding.level]
-        cell = Text(finding.found)
+        cell = Text(finding.observed)
         if finding.expected:
             cell.append(f"\nexpected {finding.expected}", style="dim")
         if finding.advice:

@@ -43,7 +43,7 @@ def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservati
     try:
         while True:
             waited = time.monotonic() - began
-            target = _target(compute, settled=waited > _SETTLE_S)
+            target = _target(compute, free_only=waited > _SETTLE_S)
             if target != wanted:
                 _remove(group)
                 wanted, group = target, _reserve(target)
@@ -76,12 +76,12 @@ def release(groups: list[Any]) -> None:
         _remove(group)
 
 
-def _target(compute: ComputeConfig, settled: bool) -> Placement:
-    """Return the placement on all machines; once settled, on the resources that are free now if those suffice."""
+def _target(compute: ComputeConfig, free_only: bool) -> Placement:
+    """Return the placement on all machines; with `free_only`, on the resources that are free now if those suffice."""
     cluster = [machine for machine in machines() if not machine.draining]
     totals = [machine.size for machine in cluster]
     with contextlib.suppress(ConfigError):
-        return place(compute, totals, [machine.free for machine in cluster] if settled else None)
+        return place(compute, totals, [machine.free for machine in cluster] if free_only else None)
     return min_resources(compute, totals)
 
 

@@ -18,7 +18,7 @@ class Finding:
 
     level: Level
     check: str
-    found: str
+    observed: str
     expected: str = ""
     advice: str = ""
 
