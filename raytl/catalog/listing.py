@@ -14,11 +14,11 @@ from raytl.catalog.writer import is_locked, is_renewed
 from raytl.config.stored import MOST_BYTES, StoredExperiment, read_stored
 from raytl.data.manifest import snapshot_id
 from raytl.errors import RaytlError, first_line
+from raytl.metrics.direction import lower_is_better
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.failure import FAILURE, FAILURE_FORMAT
 from raytl.run.folder import MANIFEST_FORMAT
 from raytl.run.provenance import PROVENANCE_FORMAT
-from raytl.search.record import lower_is_better
 from raytl.search.summary import SUMMARY, SUMMARY_FORMAT, TOTAL_FORMAT
 from raytl.store.holder import decoded
 from raytl.store.lease import KEY as LEASE

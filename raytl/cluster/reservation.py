@@ -14,6 +14,7 @@ from raytl.cluster.placement import Placement, min_resources, place, sizes
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, WorkersLost
 from raytl.events import Message, OnEvent
+from raytl.throttle import Throttle
 
 _POLL_S, _SLOW_POLL_S = 0.1, 1.0
 """Free resources are granted at once; while machines start, poll less often to spare the head."""
@@ -36,7 +37,7 @@ def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservati
     Raises:
         WorkersLost: the cluster had no room within `compute.wait_s`.
     """
-    began, reported = time.monotonic(), 0.0
+    began, throttle = time.monotonic(), Throttle(_REPORT_EVERY_S)
     wanted: Placement | None = None
     group: Any = None
     try:
@@ -50,8 +51,7 @@ def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservati
                 break
             if waited > compute.wait_s:
                 raise WorkersLost(f"{_describe(wanted)}; still no room after compute.wait_s ({compute.wait_s:g} s)")
-            if waited > _SETTLE_S and time.monotonic() - reported > _REPORT_EVERY_S:
-                reported = time.monotonic()
+            if waited > _SETTLE_S and throttle.is_due():
                 on_event(Message(f"waiting for resources: {_describe(wanted)}", "warning"))
             threading.Event().wait(_POLL_S if waited < _SETTLE_S else _SLOW_POLL_S)
         yield Reservation(wanted, _nodes(group))

@@ -30,7 +30,7 @@ from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
-from raytl.models.prefix import NotTraceable, SplitModel, between, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, SplitModel, between, split_model, suffix_backbone
 from raytl.search.feature_rows import Rows, ensure, peek
 from raytl.training.agree import total
 from raytl.training.job import TrainJob
@@ -55,7 +55,7 @@ def cached_features(run: LoadedRun) -> CachedFeatures | None:
         return None
     emit = run.emit if run.world.is_main else ignore
     try:
-        split = cut(backbone, depth)
+        split = split_model(backbone, depth)
     except NotTraceable as reason:
         emit(Message(f"features at depth {depth} are not cached: {reason}", "warning"))
         return None

@@ -17,7 +17,7 @@ from raytl.config.space import Space
 from raytl.models.backbone import Backbone, build
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
-from raytl.models.prefix import NotTraceable, SplitModel, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
 from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
@@ -127,7 +127,7 @@ def _split(backbone: Backbone, depth: int) -> SplitModel | None:
     if depth >= len(backbone.stages):
         return None
     with contextlib.suppress(NotTraceable):
-        return cut(backbone, depth)
+        return split_model(backbone, depth)
     return None
 
 

@@ -22,9 +22,10 @@ from optuna.trial import FrozenTrial, TrialState
 from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
+from raytl.metrics.direction import lower_is_better
 from raytl.search import halving, suggest
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
-from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord, lower_is_better
+from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord
 from raytl.search.storage import open_storage, read_as_study
 
 _STATES: dict[TrialState, State] = {
@@ -111,7 +112,7 @@ class Study:
                 self._ended += 1
             elif "overrides" in attrs:
                 self._open[trial.number] = optuna.Trial(self.study, trial._trial_id)
-                return Suggestion(trial.number, self._record(trial).overrides, attrs["source"], is_resumed=True)
+                return Suggestion(trial.number, self._record(trial).overrides, attrs["source"])
             else:  # the driver was killed before it stored the values
                 self.study.tell(trial.number, state=TrialState.FAIL)
         return self._new() if len(self._suggested) < self._total else None
@@ -214,7 +215,7 @@ class Study:
         if fault:
             raise RunError(
                 f"{self.folder}: trial {trial.number}: {fault}. The study was edited or damaged; restore it, or start over "
-                "with --new (the old sweep is kept aside)."
+                "with --new (the old sweep is renamed, not deleted)."
             )
         return record
 
@@ -236,10 +237,6 @@ class Study:
                 )
             )
         return {}
-
-    def pareto(self) -> list[int]:
-        """Return the numbers of the trials that no other beats in every objective."""
-        return [trial.number for trial in self.study.best_trials]
 
     def _count_trials(self) -> None:
         """Read all trials once, so that no later call has to."""
@@ -337,7 +334,7 @@ class Study:
             raise RunError(
                 f"{folder}: a sweep of another experiment; differences (there -> here):\n"
                 + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)
-                + "\n  Rename this experiment, or start over with --new (the old sweep is kept aside)."
+                + "\n  Rename this experiment, or start over with --new (the old sweep is renamed, not deleted)."
             )
 
 

@@ -42,14 +42,14 @@ def test_a_pickle_among_weights_is_refused(
     place = tmp_path / f"evil{suffix}"
     content = {"state_dict": {"w": torch.zeros(2)}, "hook": trap} if wrapped else trap
     torch.save(content, place, _use_new_zipfile_serialization=not old_format)
-    with pytest.raises(ModelError, match=r"evil.* cannot be read as tensors alone .*raytl runs no code"):
+    with pytest.raises(ModelError, match=r"evil.* cannot be read as plain tensors .*raytl runs no code"):
         weights.read(place)
 
 
 @pytest.mark.parametrize("holder", [argparse.Namespace, SimpleNamespace, dict])
 def test_a_pickle_among_the_allowed_records_is_refused(holder: type, trap: Trap, tmp_path: Path) -> None:
     torch.save({"state_dict": {"w": torch.zeros(2)}, "args": holder(hook=trap)}, tmp_path / "evil.pth")
-    with pytest.raises(ModelError, match=r"evil.pth cannot be read as tensors alone .*of the type \w+\.mkdir"):
+    with pytest.raises(ModelError, match=r"evil.pth cannot be read as plain tensors .*of type \w+\.mkdir"):
         weights.read(tmp_path / "evil.pth")
 
 
@@ -70,7 +70,7 @@ class _Pretending(nn.Module):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_program_in_the_place_of_weights_is_refused(tmp_path: Path) -> None:
     torch.jit.script(_Pretending()).save(str(tmp_path / "evil.pt"))
-    with pytest.raises(ModelError, match="evil.pt cannot be read as tensors alone"):
+    with pytest.raises(ModelError, match="evil.pt cannot be read as plain tensors"):
         weights.read(tmp_path / "evil.pt")
 
 
@@ -112,7 +112,7 @@ def test_a_saved_model_of_a_name_that_would_be_fetched_is_refused(tmp_path: Path
         "digest": weights.state_digest(tensors),
     }
     (tmp_path / "model.json").write_text(json.dumps(card))
-    with pytest.raises(ModelError, match="hf-hub: is not a library raytl knows"):
+    with pytest.raises(ModelError, match="hf-hub: is not a supported library"):
         load_bundle(tmp_path)
 
 
@@ -222,7 +222,7 @@ def test_labels_of_pickles_in_shards_are_text(trap: Trap, tmp_path: Path, make_p
 
 def test_jsonl_that_nests_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "evil.jsonl").write_text('{"path": ' + "[" * 100_000)
-    with pytest.raises(Exception, match="evil.jsonl: expected one object a line"):
+    with pytest.raises(Exception, match="evil.jsonl: expected one JSON object per line"):
         scan(str(tmp_path / "evil.jsonl"))
 
 
@@ -231,7 +231,7 @@ def test_weights_in_a_zip_that_is_none_of_torch_s_are_refused(trap: Trap, tmp_pa
         packed.writestr("archive/data.pkl", trap.pickled)
         packed.writestr("archive/version", "3")
         packed.writestr("__main__.py", f"import os; os.mkdir({trap.mark!r})")
-    with pytest.raises(ModelError, match="evil.pth cannot be read as tensors alone"):
+    with pytest.raises(ModelError, match="evil.pth cannot be read as plain tensors"):
         weights.read(tmp_path / "evil.pth")
 
 

@@ -116,7 +116,7 @@ def test_a_zip_that_lies_about_a_member_s_size_is_refused(tmp_path: Path, own_ca
     zip_bomb(tmp_path / "liar.zip")
     content = (tmp_path / "liar.zip").read_bytes()
     (tmp_path / "liar.zip").write_bytes(content.replace((1 << 20).to_bytes(4, "little"), (9).to_bytes(4, "little")))
-    with pytest.raises(DataError, match=r"liar.zip is no whole archive"):
+    with pytest.raises(DataError, match=r"liar.zip is not a complete archive"):
         scan(str(tmp_path / "liar.zip"))
     assert all(path.stat().st_size < 4096 for path in own_cache.rglob("*") if path.is_file())
 
@@ -128,7 +128,9 @@ def test_a_tar_whose_headers_swell_is_refused_before_they_are_read(kind: bytes, 
     with gzip.open(tmp_path / "bomb.tgz", "wb") as out:
         out.write(note.tobuf(tarfile.GNU_FORMAT))
         out.write(bytes(1 << 16))
-    with pytest.raises(DataError, match=r"(?s)bomb.tgz is no whole archive .*a header of 1,099,511,627,776 bytes"):
+    with pytest.raises(
+        DataError, match=r"(?s)bomb.tgz is not a complete archive .*a header of 1,099,511,627,776 bytes"
+    ):
         scan(str(tmp_path / "bomb.tgz"))
 
 
@@ -181,7 +183,7 @@ def test_a_run_s_key_that_would_lie_outside_is_refused_before_anything_is_writte
     (tmp_path / "evil" / "checkpoints" / "best").mkdir(parents=True)
     (tmp_path / "evil" / "checkpoints" / "best" / "mine").write_text("keep me")
     before = everything_below(tmp_path)
-    with pytest.raises(RunError, match=r"found the key .*evil.*, which would lie outside the run"):
+    with pytest.raises(RunError, match=r"found the key .*evil.*, which would be outside the run"):
         Mirror(bucket_with({"experiment.yaml": b"name: x", key: whole}), root).fetch()
     assert everything_below(tmp_path) - before <= {"deep", "deep/run", "deep/run/.mirror.json", "deep/run/.mirror.lock"}
 
@@ -201,7 +203,7 @@ def test_a_checkpoint_s_list_that_names_files_outside_is_refused(name: str, tmp_
 def test_a_checkpoint_s_list_that_makes_no_sense_is_refused(content: bytes, tmp_path: Path) -> None:
     store = bucket_with({"checkpoints/best/WHOLE.json": content})
     with pytest.raises(
-        RunError, match=r"checkpoints/best/WHOLE\.json: .*expected .*restore it there, or start over with --new"
+        RunError, match=r"checkpoints/best/WHOLE\.json: .*expected .*Restore it in the store, or start over with --new"
     ):
         Mirror(store, tmp_path / "run").fetch()
 
