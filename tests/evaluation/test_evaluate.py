@@ -162,7 +162,7 @@ def test_several_workers_need_ray(run: RunFolder) -> None:
 
 
 def test_a_setting_of_workers_cannot_take_effect_without_them(run: RunFolder) -> None:
-    with pytest.raises(ConfigError, match=r"compute\.cluster: cannot take effect, in a single process"):
+    with pytest.raises(ConfigError, match=r"compute\.cluster: cannot take effect in a single process"):
         evaluate(run.root, machine=Machine(compute=ComputeConfig(cluster="host:1")))
 
 

@@ -253,8 +253,8 @@ def test_a_run_that_names_an_endpoint_and_a_profile_gets_no_signed_request(
     assert own.requests
     assert not [request for request in own.requests if MARK in request]
     assert _warnings(watcher) == [
-        f"the run was made with storage.endpoint_url {hostile.url}, storage.profile victim; ignored, as a run sets nothing "
-        f"on this machine: pass --set storage.endpoint_url={hostile.url} --set storage.profile=victim to use them"
+        f"the run was made with storage.endpoint_url {hostile.url}, storage.profile victim; ignored, because a run "
+        f"changes no setting of this machine; pass --set storage.endpoint_url={hostile.url} --set storage.profile=victim to use them"
     ]
     own.requests.clear()
     done = raytl("evaluate", run.root, "--set", f"storage.endpoint_url={own.url}", "--set", "storage.profile=default")
