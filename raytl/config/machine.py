@@ -25,6 +25,9 @@ ALONE = tuple(key for key in SETTINGS if not key.startswith("compute.") or key =
 """The settings that apply to work in this process, without Ray."""
 
 
+_SHORT = {"storage.endpoint_url": "--endpoint-url", "storage.profile": "--profile"}
+
+
 class Machine(Section):
     """The settings that `evaluate` and `predict` need besides a run."""
 
@@ -36,6 +39,12 @@ class Machine(Section):
     def of(cls, experiment: Experiment) -> Machine:
         """Return the settings in the user's own `experiment`."""
         return cls(storage=experiment.storage, compute=experiment.compute, max_pixels=experiment.data.max_pixels)
+
+    def alone(self) -> Machine:
+        """Return the settings that take effect in this process, without Ray."""
+        return Machine(
+            storage=self.storage, compute=ComputeConfig(device=self.compute.device), max_pixels=self.max_pixels
+        )
 
     def value(self, key: str) -> Any:
         """Return the setting at a dotted key of `SETTINGS`."""
@@ -65,6 +74,19 @@ def as_assignments(experiment: Experiment) -> list[str]:
     """Return the settings of `experiment` that apply to one process and are not defaults, as `--set` takes them."""
     machine = Machine.of(experiment)
     return [assignment(key, machine.value(key)) for key in ALONE if machine.value(key) != default(key)]
+
+
+def storage_options(experiment: Experiment) -> list[str]:
+    """Return the options with which another command reaches the buckets of `experiment`; a run does not set them there."""
+    machine = Machine.of(experiment)
+    given = {key: machine.value(key) for key in ALONE if key.startswith("storage.")}
+    return [word for key, value in given.items() if value != default(key) for word in _words(key, value)]
+
+
+def _words(key: str, value: Any) -> tuple[str, ...]:
+    if key == "storage.anonymous":
+        return ("--anonymous",)
+    return (_SHORT[key], value) if key in _SHORT else ("--set", assignment(key, value))
 
 
 def assignment(key: str, value: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from raytl.config.machine import storage_options
 from raytl.config.schema import Experiment
 from raytl.config.space import Space
 from raytl.run.atomic import write_text
@@ -95,5 +96,5 @@ def result_of(
         report=files.report,
         csv=files.csv,
         seconds=seconds,
-        next=command("raytl", "evaluate", winner.run),
+        next=command("raytl", "evaluate", winner.run, *storage_options(experiment)),
     )

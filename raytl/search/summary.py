@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from raytl.config.machine import storage_options
 from raytl.config.places import winner_uri
 from raytl.config.schema import Experiment
 from raytl.run.folder import working_copy
+from raytl.sanitize import command
 from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_most, within
@@ -98,4 +100,6 @@ def finished(folder: Path, experiment: Experiment) -> SweepResult:
     uri = winner_uri(experiment)
     run = uri if is_remote(uri) else str(working_copy(uri, S3Settings.of(experiment.storage)))
     stored = SUMMARY_FORMAT.load(folder / SUMMARY)
-    return replace(stored, status="already finished", run=run, next=f"raytl evaluate {run}")
+    return replace(
+        stored, status="already finished", run=run, next=command("raytl", "evaluate", run, *storage_options(experiment))
+    )

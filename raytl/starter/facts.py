@@ -72,9 +72,9 @@ def look(uri: str, model: str, on_event: OnEvent, s3: S3Settings = ENVIRONMENT) 
         ModelError: an unknown model.
         StoreError: the bucket cannot be read.
     """
-    preprocess = preprocess_of(ModelConfig(name=model, weights="none"))
+    preprocess = preprocess_of(ModelConfig(name=model, weights="none"), s3)
     manifest = _listed(uri, on_event, s3)
-    samples = apply_splits(manifest.samples, DataConfig(uri=uri))
+    samples = apply_splits(manifest.samples, DataConfig(uri=uri), s3)
     train = [sample for sample in samples if sample.split == "train"]
     return DataFacts(
         uri=uri,

@@ -13,6 +13,7 @@ from raytl.cluster.metrics import exporting_metrics
 from raytl.cluster.worker_group import run_group
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
+from raytl.config.machine import storage_options
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import SIXTEEN_BITS
@@ -80,11 +81,11 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         _check_same(folder, experiment)
         if folder.finished:
             sweep(folder.root)
-            return _result(run_store, "already finished")
+            return _result(run_store, experiment, "already finished")
     run_plan = plan(experiment, on_event)
     with run_store.owned(on_event), log_to(folder.log, experiment.name):
         resumed = _train(run_store, run_plan, logged(on_event))
-    return _result(run_store, "resumed" if resumed else "trained")
+    return _result(run_store, experiment, "resumed" if resumed else "trained")
 
 
 def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
@@ -206,7 +207,9 @@ def _matrix(folder: RunFolder, score: BestScore, classes: int) -> NDArray[np.int
         ) from error
 
 
-def _result(run_store: RunStore, status: Literal["trained", "resumed", "already finished"]) -> TrainResult:
+def _result(
+    run_store: RunStore, experiment: Experiment, status: Literal["trained", "resumed", "already finished"]
+) -> TrainResult:
     summary = SUMMARY_FORMAT.typed(run_store.folder.summary(), f"{run_store.folder.manifest}: summary")
     run = run_store.uri if is_remote(run_store.uri) else str(run_store.folder.root)
     return TrainResult(
@@ -215,5 +218,5 @@ def _result(run_store: RunStore, status: Literal["trained", "resumed", "already 
         best_epoch=summary.best_epoch,
         epochs=summary.epochs,
         metrics=summary.metrics,
-        next=command("raytl", "evaluate", run),
+        next=command("raytl", "evaluate", run, *storage_options(experiment)),
     )

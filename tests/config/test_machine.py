@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raytl.config.load import load_machine
-from raytl.config.machine import ALONE, SETTINGS, Machine, as_assignments, assignment, default
+from raytl.config.machine import ALONE, SETTINGS, Machine, as_assignments, assignment, default, storage_options
 from raytl.config.override import override, parse_assignment
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
@@ -52,6 +52,9 @@ def test_the_settings_of_an_experiment_are_words_that_give_them_again() -> None:
     again = load_machine(words)
     assert [again.value(key) for key in ALONE] == [Machine.of(changed).value(key) for key in ALONE]
     assert as_assignments(BASE) == []
+    assert storage_options(changed) == ["--endpoint-url", "http://h:1", "--profile", "1e3", "--anonymous"]
+    assert storage_options(override(BASE, {"storage.region": "x"})) == ["--set", "storage.region=x"]
+    assert storage_options(BASE) == []
 
 
 @pytest.mark.parametrize("value", ["null", "[x", "'", " x ", "a: b", "true", 1.5, None, False])

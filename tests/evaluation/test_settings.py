@@ -83,6 +83,7 @@ def test_two_machines_take_turns_in_one_process(ways: tuple[Proxy, Proxy]) -> No
 def test_a_fresh_process_reaches_a_run_by_the_endpoint_that_an_option_names(s3_server: str, tmp_path: Path) -> None:
     with proxied(s3_server) as way:
         _, result = trained(way, "fresh")
+        assert result.next == f"raytl evaluate {result.run} --endpoint-url {way.url}"
         environment = {name: value for name, value in os.environ.items() if name != "AWS_ENDPOINT_URL"}
         environment["RAYTL_CACHE"] = str(tmp_path / "another-machine")
 
