@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import ordered_logits
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
+from raytl.throttle import Throttle
 
 _BATCH = {"cpu": 16, "cuda": 64}
 _EVENTS_EVERY_S = 0.1
@@ -250,13 +250,10 @@ def _name(photo: Photo, position: int) -> str:
 
 
 def _progress(total: int, on_event: OnEvent) -> Callable[[int], None]:
-    last = 0.0
+    throttle = Throttle(_EVENTS_EVERY_S)
 
     def report(done: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if done == total or now - last >= _EVENTS_EVERY_S:
-            last = now
+        if done == total or throttle.is_due():
             on_event(Work("predicting", done, total))
 
     return report
