@@ -215,8 +215,8 @@ def _start_head(job: TrainJob, backbone: Backbone, depth: int, emit: OnEvent) ->
 
 
 def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:
-    setting = experiment.train.channels_last
-    return backbone.convolutional if setting == "auto" else setting
+    configured = experiment.train.channels_last
+    return backbone.convolutional if configured == "auto" else configured
 
 
 def _device(experiment: Experiment) -> torch.device:
@@ -272,8 +272,12 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
 
 
 def _loader_workers(experiment: Experiment, device: torch.device, world: World) -> int:
-    setting = experiment.data.loader_workers
-    return auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size) if setting == "auto" else setting
+    configured = experiment.data.loader_workers
+    return (
+        auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size)
+        if configured == "auto"
+        else configured
+    )
 
 
 def _validation(run: LoadedRun, features: CachedFeatures | None) -> tuple[EvalBatches, NDArray[np.int64]]:
