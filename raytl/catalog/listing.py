@@ -38,9 +38,9 @@ def list_runs(uri: str, now: datetime | None = None, s3: S3Settings = ENVIRONMEN
         RunError: `uri` is no folder.
         StoreError: the bucket cannot be read.
     """
-    found = list(places(uri, s3))
+    run_places = list(places(uri, s3))
     with ThreadPoolExecutor(_THREADS) as pool:
-        entries = list(pool.map(lambda place: _entry(place, now or datetime.now(UTC)), found))
+        entries = list(pool.map(lambda place: _entry(place, now or datetime.now(UTC)), run_places))
     snapshots = {entry.uri: entry.snapshot for entry in entries}
     entries = [_with_winners_data(entry, snapshots) for entry in entries]
     return sorted(entries, key=lambda entry: (entry.updated, entry.uri), reverse=True)

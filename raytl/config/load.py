@@ -61,8 +61,8 @@ def load_machine(overrides: Sequence[str] | Mapping[str, Any] = ()) -> Machine:
 
 def _no_setting(key: str, label: str) -> Problem:
     near = near_miss(key, SETTINGS)
-    known = "storage.*, data.max_pixels, or compute.* but for the number of workers"
-    fault = f"not a setting of a machine; expected {known}"
+    expected = "storage.*, data.max_pixels, or compute.* but for the number of workers"
+    fault = f"not a setting of a machine; expected {expected}"
     return Problem(f"{label} {key}", key, fault, f"did you mean {near}?" if near else "the rest is the run's own")
 
 

@@ -173,7 +173,7 @@ def _is_current(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) 
 
 
 def _progress(findings: Iterator[tuple[str, Finding]], total: int, on_event: OnEvent) -> Iterator[tuple[str, Finding]]:
-    """Yield the findings and report progress, at most ten times a second."""
+    """Yield the findings and report progress."""
     report = throttled(on_event, first_s=0)
     for done, item in enumerate(findings, start=1):
         report(Work("reading images", done, total))

@@ -26,7 +26,7 @@ from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.photos import Photo, batches
 from raytl.evaluation.prediction import Prediction
 from raytl.evaluation.settings import in_force, tell_ignored
-from raytl.events import Message, OnEvent, Work, ignore
+from raytl.events import Message, OnEvent, Work, ignore, throttled
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.card import Card
@@ -34,10 +34,8 @@ from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import ordered_logits
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
-from raytl.throttle import Throttle
 
 _BATCH = {"cpu": 16, "cuda": 64}
-_EVENTS_EVERY_S = 0.1
 PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 """A photo: a path, an s3:// URI, a PIL image, or an array `(height, width, 3) uint8` in RGB order."""
 
@@ -250,10 +248,5 @@ def _name(photo: Photo, position: int) -> str:
 
 
 def _progress(total: int, on_event: OnEvent) -> Callable[[int], None]:
-    throttle = Throttle(_EVENTS_EVERY_S)
-
-    def report(done: int) -> None:
-        if done == total or throttle.is_due():
-            on_event(Work("predicting", done, total))
-
-    return report
+    report = throttled(on_event, first_s=0)
+    return lambda done: report(Work("predicting", done, total))

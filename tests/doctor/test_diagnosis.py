@@ -10,7 +10,7 @@ from raytl.doctor.bucket import BucketProbe
 from raytl.doctor.diagnosis import findings
 from raytl.doctor.finding import Examination, FailedCheck, Finding
 from raytl.doctor.links import Link
-from raytl.doctor.machine import Disk, Gpu, Machine, gpu_of
+from raytl.doctor.machine import Disk, Gpu, MachineReport, gpu_of
 
 GB = 10**9
 VERSIONS: dict[str, str | None] = {"python": "3.11.7", "raytl": "0.1.0 (code aa)", "ray": "2.60.0"}
@@ -19,7 +19,7 @@ DISKS = (
     Disk("temporary files", "/tmp", 100 * GB, 200 * GB),
     Disk("shared memory", "/dev/shm", 8 * GB, 8 * GB),
 )
-A = Machine("10.0.0.1, here", VERSIONS, 8, 32 * GB, (), DISKS, 65536)
+A = MachineReport("10.0.0.1, here", VERSIONS, 8, 32 * GB, (), DISKS, 65536)
 B = replace(A, name="10.0.0.2")
 H200 = Gpu("H200", 143771, "570.1", 0, False)
 LINK = Link(("a", "b"), "gloo", 32 << 20, 0.03)
