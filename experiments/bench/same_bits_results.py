@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-RENAMED: dict[str, str] = {}
+RENAMED = {"comparison": "contest"}
 """Keys in the output that a later version renamed: new name to old name."""
 _VOLATILE = re.compile(r"seconds|images_per_s|_ms$|^(who|listing|source|features)$")
 """Keys that are left out: times, names of users, and prose."""

@@ -36,7 +36,7 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class Sureness:
+class ConfidenceShift:
     """The mean confidence of the model before and now, with the p-value of their difference (two-tailed Mann-Whitney)."""
 
     before: Score
@@ -66,10 +66,10 @@ def drift(
     )
 
 
-def sureness(before: Floats, now: Floats) -> Sureness:
+def confidence_shift(before: Floats, now: Floats) -> ConfidenceShift:
     """Compare the confidence of the model on new images with that on old images."""
     p = mannwhitneyu(before, now).pvalue
-    return Sureness(float(before.mean()), float(now.mean()), float(p))
+    return ConfidenceShift(float(before.mean()), float(now.mean()), float(p))
 
 
 def _standardized(features: Floats) -> Floats:

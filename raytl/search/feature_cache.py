@@ -32,7 +32,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
 from raytl.models.prefix import NotTraceable, SplitModel, between, split_model, suffix_backbone
 from raytl.search.feature_rows import Rows, ensure, peek
-from raytl.training.agree import total
+from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
 from raytl.training.worker import CachedFeatures, LoadedRun
 from raytl.world import World
@@ -60,7 +60,7 @@ def cached_features(run: LoadedRun) -> CachedFeatures | None:
         emit(Message(f"features at depth {depth} are not cached: {reason}", "warning"))
         return None
     source = _Source(run.job, run.world, backbone, split, depth, run.precision, run.job.feature_seed, emit)
-    if total(run.world, [source.pays()], run.device, "whether the feature cache pays")[0] < run.world.size:
+    if sum_over_ranks(run.world, [source.pays()], run.device, "whether the feature cache pays")[0] < run.world.size:
         return None
     return CachedFeatures(suffix_backbone(backbone, split), source.train(), source.val(), f"frozen below {depth}")
 

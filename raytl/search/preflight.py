@@ -22,7 +22,7 @@ from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.trial import epochs_of
-from raytl.training.allocator import keep_freed_memory
+from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
 
 _GB = 1e9
@@ -90,7 +90,7 @@ def depth_costs(
 ) -> tuple[DepthCost, ...]:
     """Return the cost of a trial at each of `depths`, measured by steps on random images of the right size."""
     if device.type == "cpu":
-        keep_freed_memory()
+        retain_freed_memory()
     with torch.random.fork_rng(devices=[]):
         model = job.experiment.model.model_copy(update={"weights": "none"})
         backbone = build(model, len(job.classes))

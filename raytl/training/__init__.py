@@ -9,6 +9,7 @@ average     the exponential moving average of the weights
 phase       one stage of training, set up: frozen, wrapped in DDP, with its optimizer
 steps       one epoch of steps
 validate    score each validation image exactly once on any number of workers
+collectives sums and broadcasts over all ranks
 loop        epochs, stages, early stopping and checkpoints; knows torch, not Ray
 worker      the entry point of each worker
 driver      `train`: from an experiment to a finished run folder

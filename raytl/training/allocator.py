@@ -11,7 +11,7 @@ _KEEP_BYTES = 2**31 - 1
 _GROW_BYTES = 64 * 2**20
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Configure glibc to return no memory to the system between steps; do nothing without glibc.
 
     By default each large tensor is its own mapping, which is mapped, faulted in page by page and unmapped in every step.

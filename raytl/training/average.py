@@ -16,7 +16,7 @@ class WeightAverage:
         self._decay = decay
         self.shadow: dict[str, Tensor] = {}
 
-    def follow(self, tensors: Mapping[str, Tensor]) -> None:
+    def track(self, tensors: Mapping[str, Tensor]) -> None:
         """Start to average these tensors; those already tracked keep their history."""
         for name, tensor in tensors.items():
             if name not in self.shadow:

@@ -163,7 +163,7 @@ def load(folder: Path) -> Checkpoint | None:
         raise _damaged(folder, exc) from exc
 
 
-def progress_of(folder: Path) -> Progress | None:
+def read_progress(folder: Path) -> Progress | None:
     """Return the progress at the last checkpoint, without reading tensors; None if there is none."""
     path = folder / "state.json"
     if not path.exists():
@@ -178,10 +178,10 @@ def _damaged(folder: Path, exc: Exception) -> RunError:
     )
 
 
-def forget_after(folder: RunFolder) -> None:
+def drop_later_metrics(folder: RunFolder) -> None:
     """Remove the metrics of epochs after the last checkpoint, which will be trained again."""
     recover_dir(folder.last)
-    progress = progress_of(folder.last)
+    progress = read_progress(folder.last)
     done = progress.epoch if progress else 0
     records = [record for record in journal.read(folder.metrics, EPOCH_FORMAT) if record["epoch"] <= done]
     if folder.metrics.exists():

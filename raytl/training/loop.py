@@ -68,7 +68,7 @@ def epochs(
     """
     progress = _restore(context, backbone, resume)
     phase: Phase | None = None
-    while not over(context.experiment, progress):
+    while not is_finished(context.experiment, progress):
         stage = stage_at(stages, progress.epoch)
         if phase is None or phase.stage != stage:
             phase = _open_stage(context, backbone, stage, stages, phase, resume if phase is None else None)
@@ -79,7 +79,7 @@ def epochs(
         yield progress
 
 
-def over(experiment: Experiment, progress: Progress) -> bool:
+def is_finished(experiment: Experiment, progress: Progress) -> bool:
     """Return True if training is finished."""
     return progress.stopped or progress.epoch >= experiment.train.epochs
 
@@ -114,7 +114,7 @@ def _open_stage(
             )
         restore_optimizer(phase.optimizer, resume.optimizer)
     if context.average is not None:
-        context.average.follow(phase.followed())
+        context.average.track(phase.tracked_tensors())
     parameters = list(phase.module.parameters())
     _emit(
         context,

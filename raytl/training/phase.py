@@ -53,7 +53,7 @@ class Phase:
         """Return the trainable parameters."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
-    def followed(self) -> dict[str, Tensor]:
+    def tracked_tensors(self) -> dict[str, Tensor]:
         """Return the tensors that training updates, by name: trainable parameters and their buffers."""
         learning = {name: tensor for name, tensor in self.module.named_parameters() if tensor.requires_grad}
         return learning | self.moving_buffers()

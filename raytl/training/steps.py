@@ -20,9 +20,9 @@ from raytl.events import OnEvent, Step
 from raytl.models.forward import to_input
 from raytl.tasks.classification import Loss
 from raytl.throttle import Throttle
-from raytl.training.agree import total
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress
+from raytl.training.collectives import sum_over_ranks
 from raytl.training.phase import Phase
 from raytl.world import World
 
@@ -132,7 +132,7 @@ def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tens
     context.scaler.update()
     phase.optimizer.zero_grad(set_to_none=True)
     if context.average is not None:
-        context.average.update(phase.followed())
+        context.average.update(phase.tracked_tensors())
     return summed
 
 
@@ -155,7 +155,7 @@ def _agree(context: TrainContext, loss: Tensor, saved: float, place: str) -> tup
     """Return (summed loss of the global batch, True if a checkpoint is due on rank 0, True if a pause is requested)."""
     due = context.world.is_main and time.monotonic() - saved >= context.experiment.train.checkpoint_every_s
     mine = [float(loss), float(due), float(context.world.status.pause_requested)]
-    summed, wanted, pause = total(context.world, mine, context.device, f"the loss of {place}")
+    summed, wanted, pause = sum_over_ranks(context.world, mine, context.device, f"the loss of {place}")
     return summed, wanted > 0, pause > 0
 
 

@@ -15,7 +15,7 @@ from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import scores
 from raytl.models.parallel import ordered_logits
-from raytl.training.agree import follow_lead
+from raytl.training.collectives import broadcast_from_main
 from raytl.training.phase import Phase
 from raytl.training.steps import TrainContext
 
@@ -46,9 +46,9 @@ def validate(
     average, moving = context.average, phase.moving_buffers()
     # BatchNorm statistics differ between ranks. Use those of rank 0, not the mean: a checkpoint inside the epoch holds
     # them, so a resumed run ends with the same bits.
-    follow_lead(context.world, list(moving.values()))
+    broadcast_from_main(context.world, list(moving.values()))
     if average is not None:
-        follow_lead(context.world, [average.shadow[name] for name in moving])
+        broadcast_from_main(context.world, [average.shadow[name] for name in moving])
     phase.module.eval()
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
         batches = context.world.status.track(loader, "scoring batches")

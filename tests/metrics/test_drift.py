@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raytl.metrics.drift import drift, sureness
+from raytl.metrics.drift import confidence_shift, drift
 
 
 @pytest.mark.parametrize(("shift", "least", "most"), [(0.0, 0.0, 0.25), (0.5, 0.3, 0.95), (3.0, 0.99, 1.0)])
@@ -38,4 +38,4 @@ def test_features_that_do_not_vary_are_no_drift() -> None:
 
 def test_confidence_is_compared() -> None:
     rng = np.random.default_rng(0)
-    assert sureness(rng.uniform(0.8, 1, 100), rng.uniform(0.5, 1, 100)).p < 0.001
+    assert confidence_shift(rng.uniform(0.8, 1, 100), rng.uniform(0.5, 1, 100)).p < 0.001

@@ -129,7 +129,7 @@ def test_a_pickle_in_a_checkpoint_is_refused(name: str, trap: Trap, tmp_path: Pa
 @pytest.mark.parametrize("state", [b"[" * 100_000, b"[]", b'{"progress": 3}', b'{"progress": {"best": [], "x": 1}}'])
 def test_a_checkpoint_that_makes_no_sense_is_refused(state: bytes, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_bytes(state)
-    for read in (checkpoint.load, checkpoint.progress_of):
+    for read in (checkpoint.load, checkpoint.read_progress):
         with pytest.raises(RunError, match=r"state\.json: .*This checkpoint is damaged.*\n.*--new"):
             read(tmp_path)
 

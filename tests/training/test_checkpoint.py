@@ -13,7 +13,7 @@ from raytl.training.checkpoint import (
     Progress,
     load,
     optimizer_state,
-    progress_of,
+    read_progress,
     restore_optimizer,
     save,
 )
@@ -44,7 +44,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     restore_optimizer(fresh, loaded.optimizer)
     before, after = optimizer.state_dict()["state"], fresh.state_dict()["state"]
     assert all(torch.equal(before[i][key], after[i][key]) for i in before for key in before[i])
-    assert progress_of(tmp_path / "last") == loaded.progress
+    assert read_progress(tmp_path / "last") == loaded.progress
 
 
 def test_the_next_checkpoint_takes_the_place_of_the_last_as_a_whole(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_next_checkpoint_takes_the_place_of_the_last_as_a_whole(tmp_path: Pa
 
 def test_where_there_is_none_there_is_none(tmp_path: Path) -> None:
     assert load(tmp_path / "last") is None
-    assert progress_of(tmp_path / "last") is None
+    assert read_progress(tmp_path / "last") is None
 
 
 def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from raytl.world import World
 
 
-def total(world: World, values: Sequence[float], device: torch.device, of: str) -> list[float]:
+def sum_over_ranks(world: World, values: Sequence[float], device: torch.device, of: str) -> list[float]:
     """Sum each value over all ranks, with the same result on every rank; `of` names the values in status messages."""
     if world.size == 1:
         return list(values)
@@ -23,7 +23,7 @@ def total(world: World, values: Sequence[float], device: torch.device, of: str) 
     return summed
 
 
-def follow_lead(world: World, tensors: Sequence[Tensor]) -> None:
+def broadcast_from_main(world: World, tensors: Sequence[Tensor]) -> None:
     """Broadcast each tensor from rank 0."""
     if world.size > 1:
         world.status.begin("broadcast of rank 0's BatchNorm statistics", in_collective=True)
