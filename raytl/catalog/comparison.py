@@ -32,7 +32,7 @@ Pair = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs from the run `before` to the run `after`.
+    """The differences between the run `before` and the run `after`.
 
     `validation` has the metrics of both best epochs. `split` is the split that both were evaluated on, with `scores` by
     name; empty if there is none. `tests` are paired tests on the same images; without them, `no_test` says why.

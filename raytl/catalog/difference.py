@@ -1,4 +1,4 @@
-"""What differs between two runs in config and data, as values. Pure."""
+"""The differences between two runs in config and data, as values. Pure."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def _among(root: str, store: ObjectStore, keys: Iterable[str]) -> Iterator[Place
     for key in keys:
         folder, _, name = key.rpartition("/")
         names.setdefault(folder, set()).add(name)
-    held = {folder for folder, found in names.items() if EXPERIMENT in found}
+    held = {folder for folder, files in names.items() if EXPERIMENT in files}
     for folder in sorted(held):
         parts = folder.split("/") if folder else []
         if not any("/".join(parts[:length]) in held for length in range(len(parts))):

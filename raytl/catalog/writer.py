@@ -1,4 +1,4 @@
-"""Whether a process is writing to a run now, without disturbing it."""
+"""Detect a process that is writing to a run, without disturbing it."""
 
 from __future__ import annotations
 

@@ -81,8 +81,8 @@ def _data(data: DataChange) -> RenderableType:
         ("snapshots", f"{data.before} -> {data.after}"),
         ("images", f"{data.images[0]:,} -> {data.images[1]:,}"),
         *((name, _listed(keys)) for name, keys in (("added", data.added), ("removed", data.removed)) if keys),
-        *((name, _listed([f"{key} ({old} -> {new})" for key, (old, new) in found.items()]))
-          for name, found in pairs.items() if found),
+        *((name, _listed([f"{key} ({old} -> {new})" for key, (old, new) in changes.items()]))
+          for name, changes in pairs.items() if changes),
     ]  # fmt: skip
     return titled("data", facts(rows))
 
@@ -97,7 +97,7 @@ def _scores(
 ) -> list[RenderableType]:
     if not scores:
         return []
-    rows = table(("score", *heads), right=heads)
+    rows = table(("score", *heads), right_aligned=heads)
     for name, pair in scores.items():
         rows.add_row(metric(name), *("–" if value is None else score(name, value) for value in pair))
     return [titled(title, rows)]
@@ -107,7 +107,8 @@ def _tests(comparison: Comparison) -> list[RenderableType]:
     if not comparison.tests:
         return [Text(f"no paired test: {comparison.no_test}", style="yellow")]
     rows = table(
-        ("metric", "gain", "95 % interval", "fixed", "broken", "p better", "p worse"), right=("gain", "fixed", "broken")
+        ("metric", "gain", "95 % interval", "fixed", "broken", "p better", "p worse"),
+        right_aligned=("gain", "fixed", "broken"),
     )
     for each in comparison.tests:
         rows.add_row(*_test(each))

@@ -38,7 +38,7 @@ def jobs(address: Address = None, json: Json = False) -> None:
     terminal = Terminal.open(json)
     with guarded(terminal):
         states = connect(address).all()
-        rows = table(("job", "status", "started", "duration", "run"), right=("duration",))
+        rows = table(("job", "status", "started", "duration", "run"), right_aligned=("duration",))
         for state in states:
             rows.add_row(
                 Text(state.id), _status(state), _started(state), _duration(state), Text(state.metadata.get("run", ""))

@@ -181,7 +181,7 @@ def _listing(
 ) -> Iterable[RenderableType]:
     versions = table(
         ("version", "alias", "published", *map(metric, _METRICS), "evaluation set", "data", "parent"),
-        right=("version",),
+        right_aligned=("version",),
     )
     for record in records:
         about = record.about

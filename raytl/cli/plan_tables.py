@@ -45,7 +45,7 @@ def _to_fetch(plan: Plan) -> list[RenderableType]:
     wanted = plan.dataset.to_fetch
     if not wanted:
         return []
-    rows = table(("to read" if plan.experiment.data.stream else "to download", "size"), right=("size",))
+    rows = table(("to read" if plan.experiment.data.stream else "to download", "size"), right_aligned=("size",))
     for uri, info in list(wanted.items())[:_LISTED]:
         rows.add_row(Text(uri), size(info.size))
     if len(wanted) > _LISTED:
@@ -60,7 +60,7 @@ def _to_fetch(plan: Plan) -> list[RenderableType]:
 def data_table(counts: Mapping[str, Mapping[str, int]], uri: str) -> Group:
     """Return the images by class and split; of many classes the largest and the smallest. Of the test split, only the total."""
     train, val = counts.get("train", {}), counts.get("val", {})
-    rows = table(("class", "train", "val", "test"), right=("train", "val", "test"))
+    rows = table(("class", "train", "val", "test"), right_aligned=("train", "val", "test"))
     names = sorted(train)
     by_size = sorted(names, key=lambda name: (-train[name], name))
     listed = names if len(names) <= MOST_ROWS else by_size[: MOST_ROWS // 2]
@@ -79,7 +79,7 @@ def data_table(counts: Mapping[str, Mapping[str, int]], uri: str) -> Group:
 def stage_table(plan: Plan) -> Group:
     """Return each part of the network from the top down: its size, the first epoch it is trained in, and its learning rate."""
     learn = f"{count(plan.trainable)} of {count(plan.total)} parameters trainable"
-    rows = table(("part", "parameters", "trained", "rate"), right=("parameters", "rate"))
+    rows = table(("part", "parameters", "trained", "rate"), right_aligned=("parameters", "rate"))
     for place, stage in enumerate(reversed(plan.stages)):
         frozen = stage.rate is None
         epoch = 1 + next((phase.first for phase in plan.timeline if phase.depth >= place), 0)
@@ -123,7 +123,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
 
 def input_line(preprocess: Preprocess) -> str:
     """Return the pretrained model's own preprocessing."""
-    side = "shorter side" if preprocess.crop_mode == "center" else "both sides"
+    side = "shorter side" if preprocess.crop_mode == "center" else "width and height"
     crop = f", center crop to {preprocess.image_px} px" if preprocess.image_px != preprocess.resize_px else ""
     mean, std = (", ".join(f"{value:.3g}" for value in part) for part in (preprocess.mean, preprocess.std))
     return f"{side} to {preprocess.resize_px} px ({preprocess.interpolation}){crop}, mean ({mean}), std ({std})"

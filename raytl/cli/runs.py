@@ -44,7 +44,9 @@ def runs(
 def _tables(uri: str, entries: Sequence[Entry], now: datetime) -> list[RenderableType]:
     if not entries:
         return [Text(f"no runs in {uri}; `raytl train` makes one")]
-    rows = table(("run", "kind", "state", "metric", "best", "progress", "model", "data", "age"), right=("best", "age"))
+    rows = table(
+        ("run", "kind", "state", "metric", "best", "progress", "model", "data", "age"), right_aligned=("best", "age")
+    )
     for entry in entries:
         seconds = entry.age_s(now)
         rows.add_row(

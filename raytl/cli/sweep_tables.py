@@ -26,7 +26,7 @@ def plan_tables(plan: SweepPlan) -> list[RenderableType]:
         space.add_row(key, text)
     depths = table(
         ("unfreeze", "trainable", "per epoch", "cached", "on disk"),
-        right=("unfreeze", "trainable", "per epoch", "on disk"),
+        right_aligned=("unfreeze", "trainable", "per epoch", "on disk"),
     )
     for cost in plan.depths:
         disk = f"{cost.cache_bytes / 1e6:,.0f} MB" if cost.cached else ""
@@ -60,7 +60,7 @@ def _cost_estimate(estimate: CostEstimate, formatted: Callable[[float], str]) ->
 
 def result_tables(result: SweepResult) -> list[RenderableType]:
     """Return the result of a sweep, and the next command."""
-    finalists = table(("trial", "mean", "95 % interval", "by seed"), right=("trial", "mean"))
+    finalists = table(("trial", "mean", "95 % interval", "by seed"), right_aligned=("trial", "mean"))
     for one in result.replicates:
         interval = "" if one.low is None else f"{one.low:.4f} to {one.high:.4f}"
         scores = ", ".join(f"{score:.4f}" for score in one.scores)

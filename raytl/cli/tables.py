@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 MOST_ROWS = 30
 
 
-def table(columns: Sequence[str], right: Sequence[str] = ()) -> Table:
+def table(columns: Sequence[str], right_aligned: Sequence[str] = ()) -> Table:
     """Return a table without vertical rules; the columns in `right` are right-aligned."""
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
-        grid.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        grid.add_column(name, justify="right" if name in right_aligned else "left", overflow="fold")
     return grid
 
 
@@ -61,7 +61,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
         "already finished": "already finished; nothing was done (--new starts over)",
     }
     ends = f" (maximum {experiment.train.epochs})" if result.epochs < experiment.train.epochs else ""
-    best = table(("validation", "best epoch"), right=("best epoch",))
+    best = table(("validation", "best epoch"), right_aligned=("best epoch",))
     for name, value in result.metrics.items():
         if name.startswith("val/") and not name.endswith("seconds"):
             best.add_row(metric(name), score(name, value))
@@ -83,7 +83,7 @@ def evaluation_tables(report: Report) -> list[RenderableType]:
     subject = report.subject
     marked = report.look is not None and report.look > 1
     title = f"{subject.run}: {subject.split} split" + (f", look {report.look}" if marked else "")
-    overall = table(("score", "value", "95 % interval"), right=("value", "95 % interval"))
+    overall = table(("score", "value", "95 % interval"), right_aligned=("value", "95 % interval"))
     for name, each in report.estimates.overall.items():
         overall.add_row(metric(name), score(name, each.value), _bounds(name, each))
     where = [
@@ -101,14 +101,14 @@ def evaluation_tables(report: Report) -> list[RenderableType]:
 def predictions_tables(predictions: Predictions, out: Path | None) -> list[RenderableType]:
     """Return the first photos with their classes; if they were written to `out`, the counts of the classes."""
     if out is not None:
-        counts = table(("class", "photos"), right=("photos",))
+        counts = table(("class", "photos"), right_aligned=("photos",))
         for name, number in Counter(predictions.predicted).most_common(MOST_ROWS):
             counts.add_row(Text(name), f"{number:,}")
         return [
             titled("predictions", counts),
             facts([("written", f"{out}: {plural(len(predictions.paths), 'photo')}")]),
         ]
-    rows = table(("photo", "predicted", "probability"), right=("probability",))
+    rows = table(("photo", "predicted", "probability"), right_aligned=("probability",))
     for path, name, row in list(zip(predictions.paths, predictions.predicted, predictions.probabilities, strict=True))[
         :MOST_ROWS
     ]:
@@ -133,7 +133,7 @@ def _classes(report: Report) -> Group:
     each = report.estimates
     order = sorted(range(len(report.classes)), key=lambda place: (each.f1[place].value, place))[:MOST_ROWS]
     hidden = len(report.classes) - len(order)
-    grid = table(columns, right=columns[1:])
+    grid = table(columns, right_aligned=columns[1:])
     for place in sorted(order) if not hidden else order:
         scores = (score("f1", part[place].value) for part in (each.precision, each.recall, each.f1))
         grid.add_row(Text(report.classes[place]), f"{each.support[place]:,}", *scores)

@@ -43,10 +43,10 @@ def _filled(value: Any, environment: Mapping[str, str]) -> Any:
         return {key: _filled(member, environment) for key, member in value.items()}
     if isinstance(value, list):
         return [_filled(member, environment) for member in value]
-    return _REFERENCE.sub(lambda match: _found(match, environment), value) if isinstance(value, str) else value
+    return _REFERENCE.sub(lambda match: _value_of(match, environment), value) if isinstance(value, str) else value
 
 
-def _found(match: re.Match[str], environment: Mapping[str, str]) -> str:
+def _value_of(match: re.Match[str], environment: Mapping[str, str]) -> str:
     if match[0] == "$${":
         return "${"
     if match["name"] is None:

@@ -33,7 +33,7 @@ def stray_switches(raw: Mapping[str, Any], where: Where) -> list[Problem]:
     ]
 
 
-def found(value: Any) -> str:
+def in_words(value: Any) -> str:
     """Return a value as the user wrote it, in words."""
     if value is None:
         return "nothing (null)"
@@ -80,7 +80,7 @@ def _unknown(path: Path) -> tuple[str, str]:
 
 
 def _mismatch(path: Path, value: Any) -> tuple[str, str]:
-    fault = f"found {found(value)}; expected {shape.expectation(path)}"
+    fault = f"found {in_words(value)}; expected {shape.expectation(path)}"
     return fault, _tip(path, value) or _meaning(path)
 
 
@@ -109,8 +109,8 @@ def _tip(path: Path, value: Any) -> str | None:
 def _number_tip(path: Path, value: float) -> str | None:
     if shape.accepts_type(path, "string"):
         return f"put it in quotes: '{value}'"
-    share = shape.most(path) == 1 and 2 <= value <= 100
-    return f"did you mean {value / 100:g}? It is a fraction, not a percentage" if share else None
+    fraction = shape.maximum(path) == 1 and 2 <= value <= 100
+    return f"did you mean {value / 100:g}? It is a fraction, not a percentage" if fraction else None
 
 
 def _values(raw: Any, path: Path) -> Iterator[tuple[Path, Any]]:

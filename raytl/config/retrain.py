@@ -12,7 +12,7 @@ Outcome = Literal["promote", "keep", "reject", "attention", "failure"]
 
 
 class WhenConfig(Section):
-    """When to train. One satisfied condition suffices; unchanged data never triggers training."""
+    """The conditions for training. One satisfied condition suffices; unchanged data never triggers training."""
 
     new_samples: Annotated[int, Field(ge=1)] | None = 200
     """Train if at least this many images were added or relabelled since the last training. null = off."""
@@ -27,7 +27,7 @@ class WhenConfig(Section):
 
 
 class SearchAgainConfig(Section):
-    """When a tick runs a sweep to search the recipe again."""
+    """The conditions for a sweep to search the recipe again."""
 
     every: Annotated[int, Field(ge=1)]
     """Run a sweep (`raytl tune`) in place of every Nth training."""
@@ -36,7 +36,7 @@ class SearchAgainConfig(Section):
 
 
 class HowConfig(Section):
-    """How the challenger is trained."""
+    """The training of the challenger."""
 
     start_from: Literal["champion", "model"] = "champion"
     """Initial weights: champion = those of the champion, with its head's rows for the classes it knows; model = model.weights."""
@@ -66,7 +66,7 @@ class GateConfig(Section):
 
 
 class NotifyConfig(Section):
-    """Where outcomes are reported. Addresses are secrets and stay in the environment."""
+    """The destinations of outcome reports. Addresses are secrets and stay in the environment."""
 
     webhook_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """Name of the environment variable with the webhook URL (https, or http on this machine). The webhook receives JSON in Slack's format. null = no webhook."""

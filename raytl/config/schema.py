@@ -43,7 +43,7 @@ class DataIdentity(Section):
 
 
 class DataConfig(DataIdentity):
-    """Where the images are and how they are split, with limits and caches of this machine."""
+    """The images and their splits, with limits and caches of this machine."""
 
     max_pixels: Annotated[int, Field(ge=1)] = 64_000_000
     """Images with more pixels are rejected as decompression bombs. Raise it for scans and aerial photos."""
@@ -90,7 +90,7 @@ class ModelConfig(Section):
 
 
 class TransferConfig(Section):
-    """Which stages are trained, when, and at which learning rate. The keys mean the same for every backbone."""
+    """The stages to train, their order and their learning rates. The keys mean the same for every backbone."""
 
     unfreeze: Annotated[int, Field(ge=0)] | Literal["all"] = 2
     """Number of stages that are trained, from the top. 0 = head only (feature extraction), all = full fine-tuning."""
@@ -203,7 +203,7 @@ class ElasticWorkers(Section):
 
 
 class ComputeConfig(Section):
-    """Where training and search run."""
+    """The machines that train and search."""
 
     workers: Annotated[int, Field(ge=1)] | ElasticWorkers = 1
     """Data-parallel workers, with one GPU each if there are GPUs. {min: 2, max: 8} = as many as the cluster can run. The
@@ -237,7 +237,7 @@ class ComputeConfig(Section):
 
 
 class StorageConfig(Section):
-    """Where runs are written, and how buckets are accessed."""
+    """The destination of runs, and the access to buckets."""
 
     uri: str = "runs/"
     """The folder or s3:// prefix that contains the run folders."""

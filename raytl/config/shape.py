@@ -103,7 +103,7 @@ def accepts_type(path: Sequence[str | int], name: str) -> bool:
     return node is not None and any(choice.get("type") == name for choice in _choices(node))
 
 
-def most(path: Sequence[str | int]) -> float | None:
+def maximum(path: Sequence[str | int]) -> float | None:
     """Return the upper bound of the number at `path`, if it has one."""
     bounds = [choice.get("maximum", choice.get("exclusiveMaximum")) for choice in _choices(node_at(path) or {})]
     return bounds[0] if bounds else None
@@ -195,9 +195,9 @@ def _kind(node: Node) -> str:
 
 
 def _bounds(node: Node) -> str:
-    least, most = node.get("minimum"), node.get("maximum")
-    if least is not None and most is not None:
-        return f" from {least:g} to {most:g}"
+    minimum, maximum = node.get("minimum"), node.get("maximum")
+    if minimum is not None and maximum is not None:
+        return f" from {minimum:g} to {maximum:g}"
     words = {
         "minimum": "of at least",
         "exclusiveMinimum": "above",

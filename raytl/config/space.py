@@ -261,9 +261,11 @@ def _condition(key: str, text: Any) -> Condition:
 
 def _unknown(key: str) -> str:
     near = near_miss(key, shape.all_keys()) or near_miss(
-        key.rpartition(".")[2], [known.rpartition(".")[2] for known in shape.all_keys()]
+        key.rpartition(".")[2], [candidate.rpartition(".")[2] for candidate in shape.all_keys()]
     )
-    full = next((known for known in shape.all_keys() if near in (known, known.rpartition(".")[2])), None)
+    full = next(
+        (candidate for candidate in shape.all_keys() if near in (candidate, candidate.rpartition(".")[2])), None
+    )
     return f"{key} is not a key of an experiment" + (f"; did you mean {full}?" if full else "")
 
 

@@ -87,7 +87,7 @@ def read_stored(content: bytes, name: str) -> StoredExperiment:
     source = document(text, name)
     recipe, settings, unknown = _sorted(translated(source.value))
     origin = Origin(name, source.lines)
-    problems = [repeated(name, *found) for found in source.repeated]
+    problems = [repeated(name, *repeat) for repeat in source.repeated]
     problems += [
         Problem(origin.where(path), dotted(path), fault) for path, value in _leaves(recipe) if (fault := _fault(value))
     ]
@@ -122,7 +122,7 @@ def _error(name: str, problems: Sequence[Problem]) -> ConfigError:
 
 def _sorted(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str | float | bool], tuple[str, ...]]:
     """Return the recipe's own values, the settings of a machine, and the keys that are neither."""
-    recipe = _known(raw, Recipe)
+    recipe = _of_section(raw, Recipe)
     settings: dict[str, str | float | bool] = {}
     unknown: list[str] = []
     for path in _strangers(raw, Recipe, ()):
@@ -137,13 +137,13 @@ def _sorted(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str | flo
     return recipe, settings, tuple(unknown)
 
 
-def _known(raw: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
+def _of_section(raw: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
     """Return the values of `raw` whose keys `section` has, also in its subsections."""
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if key in section.model_fields:
             inner = _section_at(section, key)
-            values[key] = _known(value, inner) if inner and isinstance(value, dict) else value
+            values[key] = _of_section(value, inner) if inner and isinstance(value, dict) else value
     return values
 
 

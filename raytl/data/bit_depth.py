@@ -61,17 +61,19 @@ def top_value(bits: int) -> int:
     return (1 << bits) - 1
 
 
-def set_depth(setting: int | Literal["auto"], train: Sequence[Levels], held_out: Sequence[Levels]) -> SetDepth:
+def set_depth(depth_setting: int | Literal["auto"], train: Sequence[Levels], held_out: Sequence[Levels]) -> SetDepth:
     """Return the depth of a dataset: `setting`, or if that is `auto`, the fewest bits that hold every training value.
 
     `held_out` (val and test) has no influence: its values above the range are clipped, with a warning.
     """
     deep = [levels for levels in train if levels.top]
-    depth, reason = _inferred(deep) if setting == "auto" else (BitDepth(setting, fixed=True), "set by data.bit_depth")
+    depth, reason = (
+        _inferred(deep) if depth_setting == "auto" else (BitDepth(depth_setting, fixed=True), "set by data.bit_depth")
+    )
     others = [levels for levels in held_out if levels.top]
     if not deep and not others:
-        return SetDepth(depth, "", _no_effect(setting))
-    return SetDepth(depth, reason, (*_only_held_out(setting, deep, others), *_clipped(depth, [*deep, *others])))
+        return SetDepth(depth, "", _no_effect(depth_setting))
+    return SetDepth(depth, reason, (*_only_held_out(depth_setting, deep, others), *_clipped(depth, [*deep, *others])))
 
 
 def mismatches(depth: BitDepth, photos: Mapping[str, Levels]) -> list[str]:
@@ -103,13 +105,19 @@ def _inferred(deep: Sequence[Levels]) -> tuple[BitDepth, str]:
     return SIXTEEN_BITS, "no training image has more than 8 bits"
 
 
-def _no_effect(setting: int | Literal["auto"]) -> tuple[str, ...]:
-    return () if setting == "auto" else (f"data.bit_depth {setting} has no effect: no image has more than 8 bits",)
+def _no_effect(depth_setting: int | Literal["auto"]) -> tuple[str, ...]:
+    return (
+        ()
+        if depth_setting == "auto"
+        else (f"data.bit_depth {depth_setting} has no effect: no image has more than 8 bits",)
+    )
 
 
-def _only_held_out(setting: int | Literal["auto"], deep: Sequence[Levels], others: Sequence[Levels]) -> tuple[str, ...]:
+def _only_held_out(
+    depth_setting: int | Literal["auto"], deep: Sequence[Levels], others: Sequence[Levels]
+) -> tuple[str, ...]:
     undeclared = sum(not levels.declared for levels in others)
-    if setting != "auto" or deep or not undeclared:
+    if depth_setting != "auto" or deep or not undeclared:
         return ()
     return (
         f"{undeclared} images in val and test have 16 bits, but no training image does; they are read as 16 bits. "

@@ -77,8 +77,8 @@ def is_stretched(samples: Samples, bits: int) -> bool:
 
 def _declared(image: ImageFile) -> tuple[int, bool]:
     """Return the bits that the header declares (0 = none), and whether zero means white."""
-    if (found := tiff.tags_of(image)) is not None:
-        return tiff.declared_bits(found), tiff.white_is_zero(found)
+    if (tags := tiff.tags_of(image)) is not None:
+        return tiff.declared_bits(tags), tiff.white_is_zero(tags)
     args = image.tile[0].args if image.format == "PPM" else None
     # Pillow scales by the header's largest value; writers put 65535 whatever the detector
     if isinstance(args, tuple) and args[-1] != top_value(MAX_BITS):
@@ -103,8 +103,8 @@ def _gray(image: Image.Image) -> Samples:
     values = np.asarray(apply_orientation(image))
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > top_value(MAX_BITS):
-        found = tiff.tags_of(image)
-        kind = tiff.kind(found) if found is not None else "gray"
+        tags = tiff.tags_of(image)
+        kind = tiff.kind(tags) if tags is not None else "gray"
         raise BadImage(
             f"{kind} with values from {low} to {high}; expected 0 to {top_value(MAX_BITS)}. Save it as unsigned 16 bits"
         )

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from raytl.data import shard
 from raytl.data.augment import TrainAugment, sample_rng
 from raytl.data.images import Images, Pixels
-from raytl.data.stream import AHEAD, StreamedImages, prefetch
+from raytl.data.stream import PREFETCH_IMAGES, StreamedImages, prefetch
 from raytl.data.transforms import Preprocess, center_crop
 from raytl.errors import RaytlError, TrainingError
 from raytl.world import World
@@ -51,7 +51,7 @@ class _Request:
     ids: NDArray[np.int64]
     slot: int
     global_count: int
-    ahead: tuple[NDArray[np.int64], ...] = ()
+    upcoming: tuple[NDArray[np.int64], ...] = ()
     """The next samples for the process that loads this batch, which it prefetches if they are remote."""
 
 
@@ -176,7 +176,7 @@ class _Views(Dataset[Any]):
 
     def __getitem__(self, request: Any) -> RaytlError | None:
         slot = self._slots[request.slot % len(self._slots)]
-        prefetch(self._images, np.concatenate([request.ids, *request.ahead]).tolist())
+        prefetch(self._images, np.concatenate([request.ids, *request.upcoming]).tolist())
         try:
             for row, i in enumerate(request.ids.tolist()):
                 slot[row] = self._view(request.epoch, i)
@@ -206,10 +206,11 @@ class _Pipe:
         """Return the requests, each with the samples that its process loads within the window; processes take turns."""
         if not isinstance(self._images, StreamedImages):
             return requests
-        turn, batches = max(1, self._workers), -(-AHEAD // self._batch)
+        turn, batches = max(1, self._workers), -(-PREFETCH_IMAGES // self._batch)
         return [
             replace(
-                request, ahead=tuple(later.ids for later in requests[place + turn : place + 1 + turn * batches : turn])
+                request,
+                upcoming=tuple(later.ids for later in requests[place + turn : place + 1 + turn * batches : turn]),
             )
             for place, request in enumerate(requests)
         ]

@@ -15,7 +15,7 @@ from raytl.errors import DataError
 from raytl.store.prefetch import Prefetcher
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
-AHEAD = 256
+PREFETCH_IMAGES = 256
 """Images that each loading process prefetches."""
 
 

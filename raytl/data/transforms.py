@@ -29,14 +29,14 @@ MIN_IMAGE_PX, MAX_IMAGE_PX, MAX_RESIZE_PX = 8, 4096, 8192
 _MODES = tuple(mode.value for mode in InterpolationMode)
 _Interpolation = Annotated[str, Bound(f"one of {', '.join(_MODES)}", lambda value: value in _MODES)]
 _Channel = Annotated[float, within(-1000, 1000)]
-_Spread = Annotated[float, within(1e-6, 1000)]
+_ChannelStd = Annotated[float, within(1e-6, 1000)]
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
     """The steps from an image to the model's input: resize to `resize_px`, center-crop `image_px`, normalize.
 
-    `center` resizes the shorter side to `resize_px`, `squash` both sides. `mean` and `std` are per RGB channel in [0, 1].
+    `center` resizes the shorter side to `resize_px`, `squash` both edges. `mean` and `std` are per RGB channel in [0, 1].
     """
 
     image_px: Annotated[int, within(MIN_IMAGE_PX, MAX_IMAGE_PX, "pixels")]
@@ -44,7 +44,7 @@ class Preprocess:
     crop_mode: Literal["center", "squash"]
     interpolation: _Interpolation
     mean: tuple[_Channel, _Channel, _Channel]
-    std: tuple[_Spread, _Spread, _Spread]
+    std: tuple[_ChannelStd, _ChannelStd, _ChannelStd]
     bit_depth: BitDepth = SIXTEEN_BITS
     """The depth from which images above 8 bits are scaled; it comes from the training data, not from the pretrained model."""
 

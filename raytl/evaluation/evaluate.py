@@ -82,7 +82,7 @@ def evaluate(
             return reported
         data = recipe.data
         samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding, s3)
-        entry = _look(folder, card.digest, again, on_event) if split == "test" else None
+        entry = _unlocked(folder, card.digest, again, on_event) if split == "test" else None
         run_store.push()
         shard = _shard(run_store, recipe, machine, card, samples)
         scored = _scored(shard, machine, workers, folder.root / ".ray", on_event)
@@ -120,11 +120,11 @@ def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Report | No
     return stored(last.report_folder(folder))
 
 
-def _look(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -> LedgerEntry:
+def _unlocked(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -> LedgerEntry:
     """Return the look to take, and report if a process that died began it."""
-    known = looks(folder)
+    earlier = looks(folder)
     entry = unlock(folder, weights, again)
-    if entry in known:
+    if entry in earlier:
         on_event(
             Message(
                 f"completing look {entry.look} at the test split, which {entry.who} began on {entry.when} and which left no report"

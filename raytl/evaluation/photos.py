@@ -24,7 +24,7 @@ from raytl.uris import in_bucket
 Photo = str | Image.Image
 """A path, an s3:// URI, or an image in memory."""
 
-_AHEAD = 3
+_PREFETCH_BATCHES = 3
 """Batches that are decoded before the network asks for them; bounds the memory."""
 _FETCHERS = 32
 """Threads if photos come from a bucket: most of them wait for it."""
@@ -95,7 +95,7 @@ def _prefetched(
     try:
         for photo in photos:
             waiting.append(pool.submit(view, photo))
-            if len(waiting) > _AHEAD * batch:
+            if len(waiting) > _PREFETCH_BATCHES * batch:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

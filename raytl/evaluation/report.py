@@ -149,7 +149,7 @@ def _overall(report: Report) -> str:
         (title(name), score_text(name, each.value), interval_text(name, each))
         for name, each in report.estimates.overall.items()
     ]
-    return _table(("score", "value", "95 % interval"), rows, right={1, 2})
+    return _table(("score", "value", "95 % interval"), rows, right_aligned={1, 2})
 
 
 def _classes(report: Report) -> str:
@@ -158,7 +158,7 @@ def _classes(report: Report) -> str:
         (_cell(name), str(each.support[i]), *(_with_bounds(part[i]) for part in (each.precision, each.recall, each.f1)))
         for i, name in enumerate(report.classes)
     ]
-    return "## Classes\n\n" + _table(("class", "images", "precision", "recall", "F1"), rows, right={1, 2, 3, 4})
+    return "## Classes\n\n" + _table(("class", "images", "precision", "recall", "F1"), rows, right_aligned={1, 2, 3, 4})
 
 
 def _confusions(report: Report) -> str:
@@ -179,7 +179,7 @@ def _confusions(report: Report) -> str:
         )
         for i, j in cells
     ]
-    return picture + "\n\n" + _table(("true", "predicted", "images", "of the class"), rows, right={2, 3})
+    return picture + "\n\n" + _table(("true", "predicted", "images", "of the class"), rows, right_aligned={2, 3})
 
 
 def _mistakes(report: Report) -> str:
@@ -190,7 +190,7 @@ def _mistakes(report: Report) -> str:
     return (
         heading
         + "![Worst mistakes](worst.png)\n\n"
-        + _table(("photo", "true", "predicted", "probability"), rows, right={3})
+        + _table(("photo", "true", "predicted", "probability"), rows, right_aligned={3})
     )
 
 
@@ -225,8 +225,8 @@ def _with_bounds(each: Interval) -> str:
     return "–" if np.isnan(each.value) else f"{100 * each.value:.1f} ({100 * each.low:.0f}–{100 * each.high:.0f})"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]) -> str:
-    marks = ["---:" if place in right else "---" for place in range(len(header))]
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right_aligned: set[int]) -> str:
+    marks = ["---:" if place in right_aligned else "---" for place in range(len(header))]
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, marks, *rows))
 
 

@@ -285,8 +285,8 @@ class Registry:
     def _read(self, key: str, kind: Format[T], number: int) -> T:
         """Return the object at `key`, whose number must match its name."""
         value = kind.read(retried(lambda: self.store.get_bytes(key)), f"{self.uri}/{key}", self._note)
-        if (found := getattr(value, "number", number)) != number:
-            raise RegistryError(f"{self.uri}/{key}: number: found {found}; expected {number}. {kind.advice}")
+        if (stored_number := getattr(value, "number", number)) != number:
+            raise RegistryError(f"{self.uri}/{key}: number: found {stored_number}; expected {number}. {kind.advice}")
         return value
 
     def _readable(self, numbers: Sequence[int], key_of: Callable[[int], str], kind: Format[T]) -> list[T]:

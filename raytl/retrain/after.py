@@ -1,4 +1,4 @@
-"""What follows a tick that did something: its page, the webhook and MLflow. A failure here never fails the finished tick.
+"""The last steps of a tick that did something: its page, the webhook and MLflow. A failure here never fails the finished tick.
 
 An interrupted tick is reported to the webhook only: the bucket that its page would go to may be unreachable.
 """

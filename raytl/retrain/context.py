@@ -1,4 +1,4 @@
-"""What the steps of one tick share: the experiment, the registry, the lease, and the tick as last recorded."""
+"""The state that the steps of one tick share: the experiment, the registry, the lease, and the tick as last recorded."""
 
 from __future__ import annotations
 

@@ -102,12 +102,12 @@ def _split_samples(
     samples: Sequence[Sample], splits: Mapping[str, str], out: Mapping[str, str], hashes: Mapping[str, int]
 ) -> SplitSamples:
     """Return the samples in their `splits`, without those in `out` (digest to reason) and classes without training images."""
-    kept = [replace(sample, split=splits[sample.digest]) for sample in samples if sample.digest not in out]
-    trained = {sample.label for sample in kept if sample.split == "train"}
+    retained = [replace(sample, split=splits[sample.digest]) for sample in samples if sample.digest not in out]
+    trained = {sample.label for sample in retained if sample.split == "train"}
     reasons = {sample.key: out[sample.digest] for sample in samples if sample.digest in out}
-    reasons |= {sample.key: _UNTRAINED_CLASS for sample in kept if sample.label not in trained}
+    reasons |= {sample.key: _UNTRAINED_CLASS for sample in retained if sample.label not in trained}
     return SplitSamples(
-        samples=tuple(sample for sample in kept if sample.label in trained),
+        samples=tuple(sample for sample in retained if sample.label in trained),
         left_out=_by_reason(reasons),
         memory=Memory(splits, {digest: value for digest, value in hashes.items() if digest in splits}),
     )
@@ -116,7 +116,7 @@ def _split_samples(
 def leaked(trained: Iterable[str], evaluated: Sequence[Sample], hashes: Mapping[str, int]) -> tuple[str, ...]:
     """Return the keys of evaluation images that are among the `trained` digests or look like one of them."""
     digests = sorted(set(trained))
-    known = set(digests)
+    trained_digests = set(digests)
     copies = nearest(
         [hashes.get(sample.digest, 0) for sample in evaluated],
         [hashes[digest] for digest in digests if digest in hashes],
@@ -124,7 +124,7 @@ def leaked(trained: Iterable[str], evaluated: Sequence[Sample], hashes: Mapping[
     return tuple(
         sample.key
         for sample, place in zip(evaluated, copies, strict=True)
-        if sample.digest in known or (place is not None and sample.digest in hashes)
+        if sample.digest in trained_digests or (place is not None and sample.digest in hashes)
     )
 
 

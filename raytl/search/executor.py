@@ -33,12 +33,12 @@ _TUNE = {
 SUGGESTION, RESULT = "suggestion", "result"
 """The one key in a Tune trial's configuration and in its results: Tune wants dicts, and adds to them."""
 _NO_CPU = {"node:__internal_head__": 0.001}
-"""Resources of the process of a distributed trial: it runs on the head node, and takes nothing that its workers need."""
+"""Resources of the process of a distributed trial: it runs on the head node, and reserves none of the resources of its workers."""
 
 
 @dataclass(frozen=True)
 class TrialExecutor:
-    """Where trials run: in this process (`cluster` none), or `limit` at a time on a cluster, each as large as `shape`.
+    """Run trials in this process (`cluster` none), or `limit` at a time on a cluster, each as large as `shape`.
 
     A trial whose process is lost is restarted `max_failures` times.
     """

@@ -24,7 +24,7 @@ from raytl.data.cache import open_images
 from raytl.data.images import Images, Pixels
 from raytl.data.loader import Batch
 from raytl.data.manifest import Sample
-from raytl.data.stream import AHEAD, prefetch
+from raytl.data.stream import PREFETCH_IMAGES, prefetch
 from raytl.data.targets import encode_targets
 from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work, ignore
@@ -143,7 +143,7 @@ class _Source:
 
     def _from_pixels(self, batches: _Batches) -> Iterator[Tensor]:
         for ids in batches.ids():
-            prefetch(batches.images, range(ids.start, min(ids.stop + AHEAD, len(batches.images))))
+            prefetch(batches.images, range(ids.start, min(ids.stop + PREFETCH_IMAGES, len(batches.images))))
             yield self._rows(np.stack([batches.pixels(i) for i in ids]))
             self.emit(batches.work(ids))
 

@@ -35,7 +35,7 @@ class ImageFacts:
     grey: int
     unreadable: int
     short_px: int
-    """Median of the shorter sides."""
+    """Median of the shorter edges."""
     aspect: float
     """Median of longer side over shorter side."""
 

@@ -71,9 +71,9 @@ def _splits(facts: DataFacts) -> Iterator[Choice]:
     for split in ("val", "test"):
         if split not in facts.brought:
             key = f"{split}_fraction"
-            share = DataConfig.model_fields[key].default
+            fraction = DataConfig.model_fields[key].default
             yield Choice(
-                f"data.{key}", share, f"The data has no {split} split: {facts.total(split):,} images are held out."
+                f"data.{key}", fraction, f"The data has no {split} split: {facts.total(split):,} images are held out."
             )
 
 
@@ -129,11 +129,11 @@ def _training(facts: DataFacts) -> Iterator[Choice]:
 
 def _imbalance(facts: DataFacts) -> Iterator[Choice]:
     by_count = sorted(facts.train, key=lambda name: (facts.train[name], name))
-    least, most = by_count[0], by_count[-1]
-    few, many = facts.train[least], facts.train[most]
+    smallest, largest = by_count[0], by_count[-1]
+    few, many = facts.train[smallest], facts.train[largest]
     if many >= IMBALANCE * max(few, 1):
         why = (
-            f"Imbalance: {many:,} training images of {most!r}, {few:,} of {least!r}. Draw all classes equally often "
+            f"Imbalance: {many:,} training images of {largest!r}, {few:,} of {smallest!r}. Draw all classes equally often "
             "(Buda et al. 2018)."
         )
         yield Choice("train.sampler", "balanced", why)

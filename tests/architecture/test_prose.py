@@ -1,77 +1,30 @@
-"""The words that the glossary retired stay out of what people read: the README, the manual, and what lies beside them."""
+"""The words that the glossary retired stay out of what people read: the manual, docstrings, comments, messages and scripts."""
 
 from __future__ import annotations
 
+import ast
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import REPO
+from tests.architecture.sources import REPO, Module, modules
+from tests.architecture.vocabulary import CODE, WORDS
 
 PAGES = (
     REPO / "README.md",
     REPO / "SECURITY.md",
+    REPO / "CHANGELOG.md",
     *sorted((REPO / "docs").glob("*.md")),
 )
-# by the pattern of the retired words, in any case: what to write instead
-WORDS = {
-    r"gangs?|gangrun": "worker group",
-    r"crown(s|ed|ing)?": "select the winner",
-    r"cook(s|ed|ing)?": "average the weights",
-    r"lanes?": "fetch worker",
-    r"doubt(s|ed)?": "invalidate",
-    r"likeness(es)?": "perceptual hash",
-    r"beats|beating": "heartbeat",
-    r"settle(s|d)?": "flush",
-    r"disclaim(s|ed)?": "unpin",
-    r"vanish(es|ed)?": "removed",
-    r"opener": "trial factory",
-    r"sides|sided": "splits",
-    r"told": "reported, says",
-    r"(go|goes|going|gone|went) on with": "resume",
-    r"at work": "running, holds the lease",
-    r"(is|are) enough": "threshold",
-    r"finds? out": "picks, detects",
-    r"mend(s|ed)?": "fix",
-    r"tells nothing|takes nothing": "rejects",
-    r"(not|never) heard of": "no heartbeat",
-    r"foreseen": "unexpected",
-    r"whole story": "full traceback",
-    r"be away": "be unreachable",
-    r"looks away": "discards every event",
-    r"would come again": "deterministic",
-    r"is it well|how does it go": "diagnostics and monitoring",
-    r"--raytl": "--code",
-}
-# in code, as whole names: what the names are now
-NAMES = {
-    "Board": "SweepState",
-    "Meter": "BudgetTracker",
-    "Home": "RunStore",
-    "Right": "WriteToken",
-    "Look": "TestSetAccess",
-    "Contest": "Comparison",
-    "Engine": "TrialExecutor",
-    "Asked": "Suggestion",
-    "Spread": "CostEstimate",
-    "Setting": "TrainContext",
-    "Cut": "SplitModel",
-    "Sink": "RunWriter",
-    "Ahead": "Prefetcher",
-    "catch_up": "upload_pending",
-    "_silence": "zero_init_head",
-    "reach": "S3 settings as a value",
-    "room": "reservation",
-    "everywhere": "on_each_node",
-    "wish": "min_resources",
-    "fewest": "min_workers",
-    "leads": "is_main",
-    "share": "feature_cache",
-    "smaller": "oom_retries",
-    "shown": "escape, sanitize",
-}
+SCRIPTS = tuple(
+    path
+    for folder in ("clusters", ".ci", ".github", "experiments")
+    for path in sorted((REPO / folder).rglob("*"))
+    if path.is_file() and path.suffix in {"", ".sh", ".yaml", ".yml", ".service", ".timer", ".json"}
+)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
 _ALL = re.compile("|".join(rf"(?P<w{n}>(?<![\w-]){words}(?![\w-]))" for n, words in enumerate(WORDS)), re.IGNORECASE)
@@ -85,14 +38,38 @@ def retired(text: str) -> Iterator[tuple[int, str, str]]:
         for found in _ALL.finditer(line):
             yield number, found[0], better[int(str(found.lastgroup)[1:])]
         for code in _CODE.findall(line):
-            yield from ((number, name, NAMES[name]) for name in re.split(r"[.()]", code) if name in NAMES)
+            yield from ((number, name, CODE[name]) for name in re.split(r"[.()]", code) if name in CODE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, REPO / "Makefile", REPO / "pyproject.toml", *SCRIPTS], ids=lambda page: page.name
+)
 def test_no_page_uses_a_retired_word(page: Path) -> None:
     where = page.relative_to(REPO).as_posix()
     lines = [
         f"{where}:{line}: {word!r}; write: {better}" for line, word, better in retired(page.read_text(encoding="utf-8"))
+    ]
+    assert not lines, "\n" + "\n".join(lines)
+
+
+def spoken(module: Module) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each docstring, message and comment of the module."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.lineno, node.value
+    with module.path.open("rb") as source:
+        for token in tokenize.tokenize(source.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
+
+
+@pytest.mark.parametrize("folder", ["raytl", "experiments", "clusters"])
+def test_no_text_of_the_code_uses_a_retired_word(folder: str) -> None:
+    lines = [
+        f"{module.where}:{start + line - 1}: {word!r}; write: {better}"
+        for module in modules(folder)
+        for start, text in spoken(module)
+        for line, word, better in retired(text)
     ]
     assert not lines, "\n" + "\n".join(lines)
 

@@ -12,7 +12,7 @@ from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.errors import DataError
 
 _ALL = ("path", "label", "split")
-_SHOWN = 20
+_MAX_LISTED = 20
 _ABSENT = -1
 _PATH_NAMES = (
     "file", "files", "filename", "filenames", "fname", "filepath", "filepaths", "paths", "image", "images", "imagefile",
@@ -71,8 +71,8 @@ def fitness(header: Sequence[str]) -> tuple[int, ...]:
 
 
 def _fault(header: Sequence[str], wrong: list[str], wanted: Sequence[str], delimiter: str) -> str:
-    columns = ", ".join(map(repr, header[:_SHOWN])) or "(none)"
-    columns += f" and {len(header) - _SHOWN} more" if len(header) > _SHOWN else ""
+    columns = ", ".join(map(repr, header[:_MAX_LISTED])) or "(none)"
+    columns += f" and {len(header) - _MAX_LISTED} more" if len(header) > _MAX_LISTED else ""
     if "path" in wrong and any(PurePosixPath(cell.strip()).suffix.lower() in IMAGE_SUFFIXES for cell in header):
         return (
             f"the header is missing: the first row is {columns}; expected column names. "

@@ -22,7 +22,7 @@ from raytl.uris import S3, has_scheme, in_bucket, is_table_name
 
 __all__ = ["Table", "is_table", "keys_in", "parts_among", "paths_in", "read", "scan", "uris_in"]
 
-_SHOWN = 10
+_MAX_LISTED = 10
 _NO_PATH = "rows with an empty path"
 _WRONG_SCHEME = "paths with an unsupported scheme (expected s3://bucket/key, or a path)"
 _NO_FILE = "paths without a file"
@@ -164,12 +164,14 @@ class _Problems:
     def add(self, kind: str, line: Callable[[], str]) -> None:
         """Count a problem; `line` describes it."""
         self._counts[kind] += 1
-        if self._counts[kind] <= _SHOWN:
+        if self._counts[kind] <= _MAX_LISTED:
             self._lines[kind].append(line())
 
     def check(self, where: str, folder: Path) -> None:
         """Raise a DataError that lists all problems, if there are any."""
-        parts = [f"{count} {kind}:\n{listed(self._lines[kind], _SHOWN, count)}" for kind, count in self._counts.items()]
+        parts = [
+            f"{count} {kind}:\n{listed(self._lines[kind], _MAX_LISTED, count)}" for kind, count in self._counts.items()
+        ]
         if parts:
             raise DataError(f"{where}: fix the manifest; its paths are relative to {folder}\n" + "\n".join(parts))
 

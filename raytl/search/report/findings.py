@@ -23,10 +23,10 @@ def findings(
     sentences += _chosen(scored, "augment.strength", "augmentation strength")
     sentences += _chosen(scored, "optim.lr", "head learning rate")
     if importances:
-        most = max(importances, key=lambda key: importances[key])
-        minor = [key for key, value in importances.items() if value < _MIN_IMPORTANCE and key != most]
+        top = max(importances, key=lambda key: importances[key])
+        minor = [key for key, value in importances.items() if value < _MIN_IMPORTANCE and key != top]
         sentences.append(
-            f"{most} mattered most (importance {importances[most]:.0%})"
+            f"{top} mattered most (importance {importances[top]:.0%})"
             + (f"; {', '.join(minor)} hardly mattered." if minor else ".")
         )
     return [sentence for sentence in sentences if sentence]
