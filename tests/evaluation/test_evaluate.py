@@ -134,7 +134,7 @@ def test_weights_that_are_not_the_cards_are_refused(run: RunFolder) -> None:
     value = json.loads(card.read_text())
     card.write_text(json.dumps({**value, "digest": "0" * 64}))
     run.write_manifest({})
-    with pytest.raises(RunError, match=r"the weights are not those that model\.json tells of"):
+    with pytest.raises(RunError, match=r"the weights do not match the digest in model\.json"):
         evaluate(run.root)
 
 
