@@ -25,8 +25,8 @@ def test_settings_are_read_as_in_an_experiment(monkeypatch: pytest.MonkeyPatch) 
     ("words", "said"),
     [
         (["optim.lr=1"], r"--set optim\.lr: not a machine setting; expected storage\.\*"),
-        (["storage.uri=x"], r"--set storage\.uri: not a setting"),
-        (["compute.workers=2"], r"--set compute\.workers: not a setting"),
+        (["storage.uri=x"], r"--set storage\.uri: not a machine setting"),
+        (["compute.workers=2"], r"--set compute\.workers: not a machine setting"),
         (["storage.endpoint=x"], r"did you mean storage\.endpoint_url\?"),
         (["compute.device=tpu"], r"--set compute\.device: found the text 'tpu'; expected auto, cpu or cuda"),
         (["data.max_pixels=0"], r"--set data\.max_pixels: found 0"),
