@@ -1,4 +1,4 @@
-"""New images beside those before: separated apart when they differ, and not when they do not."""
+"""New images beside those before: separated when they differ, and not when they do not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from raytl.metrics.drift import confidence_shift, drift
 
 
-@pytest.mark.parametrize(("shift", "least", "most"), [(0.0, 0.0, 0.25), (0.5, 0.3, 0.95), (3.0, 0.99, 1.0)])
+@pytest.mark.parametrize(("shift", "least", "upper"), [(0.0, 0.0, 0.25), (0.5, 0.3, 0.95), (3.0, 0.99, 1.0)])
 def test_the_amount_grows_with_the_shift(shift: float, least: float, upper: float) -> None:
     rng = np.random.default_rng(0)
     before = rng.normal(size=(120, 20)).astype(np.float32)
