@@ -16,10 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from raytl import evaluate, load_experiment, train
-from raytl.cli.progress import watching
+from raytl import load_experiment, train
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 
@@ -36,25 +33,24 @@ class Row:
     seconds: float
 
 
-def measured(file: Path, seed: int, overrides: list[str], storage: str, console: Console) -> Row:
+def measured(file: Path, seed: int, overrides: list[str], storage: str) -> Row:
     """The run of `file` with `seed`, trained and looked at where it is not yet."""
     name = load_experiment(file, overrides).name
     given = [*overrides, f"train.seed={seed}", f"name={name}-seed-{seed}", f"storage.uri={storage}"]
     experiment = load_experiment(file, given)
     started = time.monotonic()
-    with watching(console) as on_event:
-        result = train(experiment, on_event=on_event)
-        report = Path(result.run) / "evaluation" / "test" / "report.json"
-        if not report.exists():
-            evaluate(result.run, on_event=on_event)
+    run = train(experiment)
+    report = run.path / "evaluation" / "test" / "report.json"
+    if not report.exists():
+        run.evaluate()
     found = json.loads(report.read_text(encoding="utf-8"))
     return Row(
         experiment=name,
         seed=seed,
         scores={metric: bounds(found, metric) for metric in METRICS},
-        validation=result.metrics[experiment.train.metric],
-        epochs=result.epochs,
-        seconds=trained_s(Path(result.run)) or time.monotonic() - started,
+        validation=run.metrics[experiment.train.metric],
+        epochs=run.epochs,
+        seconds=trained_s(run.path) or time.monotonic() - started,
     )
 
 
@@ -111,10 +107,7 @@ def main() -> None:
     parser.add_argument("--storage", default="runs/accuracy")
     parser.add_argument("--append", type=Path, help="also append the table to this file")
     given = parser.parse_args()
-    console = Console(stderr=True)
-    rows = [
-        measured(file, seed, given.overrides, given.storage, console) for file in given.files for seed in given.seeds
-    ]
+    rows = [measured(file, seed, given.overrides, given.storage) for file in given.files for seed in given.seeds]
     text = table(rows)
     print(text)
     if given.append:

@@ -1,15 +1,19 @@
 """raytl: distributed transfer learning for vision on Ray.
 
-    from raytl import load_experiment, train, evaluate, predict
+    import raytl
 
-    experiment = load_experiment("experiments/trash-mobilenetv2.yaml", ["transfer.unfreeze=3"])
-    result = train(experiment)
-    print(evaluate(result.run).metrics["accuracy"])
+    exp = raytl.Experiment(name="trash", data="photos/", model="mobilenetv2_100", transfer={"unfreeze": 3})
+    run = raytl.train(exp)
+    report = run.evaluate()
+    model = raytl.load(run)
+    model.predict("a.jpg").label
+    sweep = raytl.tune(exp, trials=32)
 
 The map, from the top floor down; a module imports only from floors below its own:
 
+    13  api                    this package's functions and results
     12  cli                    one file per verb
-    11  starter  catalog       from images alone to an experiment; the runs below a URI, and how two of them differ
+    11  starter  catalog       experiments drafted from images; lists of runs and sweeps
     10  retrain                one tick: observe, decide, train, compare, promote or keep
      9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions
@@ -21,37 +25,105 @@ The map, from the top floor down; a module imports only from floors below its ow
      2  store  cluster         local and S3 objects; Ray
         jobs   kube            submitted jobs; Kubernetes manifests
      1  config                 the experiment file
-     0  errors  events  world  and worker_status, stored, sanitize, redaction, disk, uris
+     0  errors  events  world  and worker_status, stored, sanitize, pages, redaction, disk, uris
 
-Nothing here imports torch or ray until it is used.
+`import raytl` loads neither torch nor Ray; a function loads what it needs when it is called.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raytl.api.run import Run
+    from raytl.api.sweep import Sweep, Trial
+    from raytl.api.verbs import evaluate, load, plan, plan_sweep, predict, retrain, train, tune
     from raytl.config.load import load_experiment, load_machine
-    from raytl.evaluation.evaluate import evaluate
-    from raytl.evaluation.predict import predict
-    from raytl.retrain.tick import retrain
-    from raytl.search.driver import plan_sweep, tune
-    from raytl.training.driver import plan, train
+    from raytl.config.machine import Machine
+    from raytl.config.schema import Experiment, Recipe
+    from raytl.errors import RaytlError, UserError
+    from raytl.evaluation.prediction import Prediction
+    from raytl.evaluation.predictor import Predictor
+    from raytl.evaluation.report import Mistake, Report, Subject
+    from raytl.evaluation.table import Predictions, Unreadable
+    from raytl.events import Event, OnEvent
+    from raytl.metrics.intervals import Estimates, Interval
+    from raytl.retrain.tick import Retraining
+    from raytl.run.ledger import LedgerEntry
+    from raytl.search.plan import SweepPlan
+    from raytl.training.plan import Plan
 
-__all__ = ["evaluate", "load_experiment", "load_machine", "plan", "plan_sweep", "predict", "retrain", "train", "tune"]
+__all__ = [
+    "Estimates",
+    "Event",
+    "Experiment",
+    "Interval",
+    "LedgerEntry",
+    "Machine",
+    "Mistake",
+    "OnEvent",
+    "Plan",
+    "Prediction",
+    "Predictions",
+    "Predictor",
+    "RaytlError",
+    "Recipe",
+    "Report",
+    "Retraining",
+    "Run",
+    "Subject",
+    "Sweep",
+    "SweepPlan",
+    "Trial",
+    "Unreadable",
+    "UserError",
+    "evaluate",
+    "load",
+    "load_experiment",
+    "load_machine",
+    "plan",
+    "plan_sweep",
+    "predict",
+    "retrain",
+    "train",
+    "tune",
+]
 
-_WHERE = {
-    "load_experiment": "raytl.config.load",
-    "load_machine": "raytl.config.load",
-    "train": "raytl.training.driver",
-    "plan": "raytl.training.driver",
-    "evaluate": "raytl.evaluation.evaluate",
-    "predict": "raytl.evaluation.predict",
-    "tune": "raytl.search.driver",
-    "plan_sweep": "raytl.search.driver",
-    "retrain": "raytl.retrain.tick",
+_MODULES = {
+    "raytl.api.run": ("Run",),
+    "raytl.api.sweep": ("Sweep", "Trial"),
+    "raytl.api.verbs": ("evaluate", "load", "plan", "plan_sweep", "predict", "retrain", "train", "tune"),
+    "raytl.config.load": ("load_experiment", "load_machine"),
+    "raytl.config.machine": ("Machine",),
+    "raytl.config.schema": ("Experiment", "Recipe"),
+    "raytl.errors": ("RaytlError", "UserError"),
+    "raytl.evaluation.prediction": ("Prediction",),
+    "raytl.evaluation.predictor": ("Predictor",),
+    "raytl.evaluation.report": ("Mistake", "Report", "Subject"),
+    "raytl.evaluation.table": ("Predictions", "Unreadable"),
+    "raytl.events": ("Event", "OnEvent"),
+    "raytl.metrics.intervals": ("Estimates", "Interval"),
+    "raytl.retrain.tick": ("Retraining",),
+    "raytl.run.ledger": ("LedgerEntry",),
+    "raytl.search.plan": ("SweepPlan",),
+    "raytl.training.plan": ("Plan",),
 }
+_WHERE = {name: module for module, names in _MODULES.items() for name in names}
+
+
+class _Package(ModuleType):
+    """This package. `raytl.retrain` is the function, though importing the package of that name would replace it."""
+
+    @property
+    def retrain(self) -> Any:
+        return __getattr__("retrain")
+
+    @retrain.setter
+    def retrain(self, package: ModuleType) -> None:
+        """Leave the function in place; `from raytl.retrain import ...` does not need the attribute."""
 
 
 def __getattr__(name: str) -> Any:
@@ -60,3 +132,10 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_WHERE[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

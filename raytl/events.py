@@ -148,17 +148,18 @@ def once(on_event: OnEvent) -> OnEvent:
 
 
 def throttled(on_event: OnEvent, first_s: float = 1.0, every_s: float = 0.1) -> OnEvent:
-    """Return a watcher that passes progress on: nothing of work of less than `first_s`, then one in `every_s`, and the end."""
-    due, is_told = monotonic() + first_s, False
+    """Return a callback that passes on at most one progress event per `every_s`, and the last one of work that takes at least
+    `first_s`; with 0, the first and last event always pass."""
+    due, is_reported = monotonic() + first_s, first_s == 0
 
-    def tell(event: Event) -> None:
-        nonlocal due, is_told
+    def report(event: Event) -> None:
+        nonlocal due, is_reported
         at_end = isinstance(event, Work) and event.done >= event.total
-        if is_told if at_end else monotonic() >= due:
-            due, is_told = monotonic() + every_s, True
+        if is_reported if at_end else monotonic() >= due:
+            due, is_reported = monotonic() + every_s, True
             on_event(event)
 
-    return tell
+    return report
 
 
 @dataclass

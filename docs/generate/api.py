@@ -28,4 +28,4 @@ def definitions(source: str) -> Iterator[tuple[str, str]]:
 
 
 def _directive(module: str, name: str) -> str:
-    return f"::: {module}.{name}\n    options:\n      heading: raytl.{name}\n      toc_label: {name}\n\n"
+    return f"::: {module}.{name}\n    options:\n      heading_level: 3\n      heading: raytl.{name}\n      toc_label: {name}\n\n"

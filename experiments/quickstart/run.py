@@ -25,8 +25,6 @@ from rich.table import Table
 
 import raytl
 from experiments.quickstart import glyphs
-from raytl.cli.progress import watching
-from raytl.cli.sweep_view import watching_sweep
 from raytl.cluster.session import session
 
 if TYPE_CHECKING:
@@ -94,22 +92,19 @@ def make_domains(pool: Executor, console: Console) -> list[Future[None]]:
 def run(name: str, console: Console) -> Path:
     """Train the experiment `name`; its run folder."""
     console.rule(f"raytl train experiments/quickstart/{name}.yaml")
-    with watching(console) as on_event:
-        return Path(raytl.train(raytl.load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
+    return raytl.train(HERE / f"{name}.yaml").path
 
 
 def sweep(name: str, console: Console) -> Path:
     """Search for the best way to train the experiment `name`; the run folder of the winner, trained again."""
     console.rule(f"raytl tune experiments/quickstart/{name}.yaml")
-    with watching_sweep(console) as on_event:
-        return Path(raytl.tune(raytl.load_experiment(HERE / f"{name}.yaml"), on_event=on_event).run)
+    return raytl.tune(HERE / f"{name}.yaml").winner.path
 
 
 def looked_at(folder: Path, title: str, console: Console) -> Way:
     """The run in `folder`, its test split looked at."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    with watching(console) as on_event:
-        found = raytl.evaluate(folder, on_event=on_event)
+    found = raytl.evaluate(folder)
     return Way(
         title=title,
         accuracy=found.estimates.overall["accuracy"],

@@ -101,13 +101,18 @@ def render_file(
         )  # fmt: skip
         if experiment is not None:
             spec = replace(spec, experiment=_resolved(experiment, spec))
-        text = render(spec)
-        if out is not None:
-            write_text(out, text)
-            terminal.say(f"wrote {out}; see its first lines for usage")
-        elif not json:
-            sys.stdout.write(text)
-        terminal.result({"cluster": asdict(spec), "entrypoint": entrypoint(spec), "out": out, "text": text})
+        _write(terminal, spec, out, json)
+
+
+def _write(terminal: Terminal, spec: ClusterSpec, out: Path | None, json: bool) -> None:
+    """Write the rendered manifest to `out`, else to standard output."""
+    text = render(spec)
+    if out is not None:
+        write_text(out, text)
+        terminal.say(f"wrote {out}; see its first lines for usage")
+    elif not json:
+        sys.stdout.write(text)
+    terminal.result({"cluster": asdict(spec), "entrypoint": entrypoint(spec), "out": out, "text": text})
 
 
 def ask_for(

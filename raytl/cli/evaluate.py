@@ -1,4 +1,4 @@
-"""`raytl evaluate`: one honest look at the held-out test split."""
+"""`raytl evaluate`: score a run on its held-out test split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raytl.store.s3_settings import S3Settings
 
 
 class Split(StrEnum):
-    """The sides of the data."""
+    """The splits of the data."""
 
     TEST = "test"
     VAL = "val"
@@ -26,30 +26,30 @@ class Split(StrEnum):
 
 def evaluate(
     run: Run,
-    split: Annotated[Split, typer.Option(help="Which side of the data.")] = Split.TEST,
+    split: Annotated[Split, typer.Option(help="The split to score.")] = Split.TEST,
     again: Annotated[
-        bool, typer.Option("--again", help="Look at the test split once more; reports are marked.")
+        bool, typer.Option("--again", help="Evaluate the test split once more; later reports are marked.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Ray workers; 1 = this process alone.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Ray workers; 1 = this process, without Ray.")] = 1,
     device: Device = None,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
     """Score a run's best checkpoint, with 95 % intervals, and write the report into the run.
 
-    The test split is locked: the first look is written down, and another needs --again.
+    The test split is locked: the first evaluation is recorded, and another one needs --again.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
         machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
         folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
-    with guarded(terminal, folder.log, "interrupted; nothing was reported"):
+    with guarded(terminal, folder.log, "interrupted; no report was written"):
         with watching(terminal.err) as on_event:
             from raytl.evaluation.evaluate import evaluate as evaluate_run
             from raytl.evaluation.report import as_json
 
-            found = evaluate_run(
+            report = evaluate_run(
                 run, split=split.value, again=again, workers=workers, machine=machine, on_event=on_event
             )
-        terminal.show(*evaluation_tables(found))
-        terminal.result(as_json(found))
+        terminal.show(*evaluation_tables(report))
+        terminal.result(as_json(report))

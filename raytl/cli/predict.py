@@ -33,16 +33,16 @@ def predict(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write, as .csv or .parquet.")
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write: .csv or .parquet.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos at a time.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
     device: Device = None,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
-    """Say what photos show: the class and all probabilities, as a table in a file or on the terminal.
+    """Predict the classes and probabilities of photos, as a table in a file or on the terminal.
 
-    Photos that cannot be read are listed and left out; files in folders that are not photos are counted by reason.
+    Photos that cannot be read are listed and skipped; other files in folders are counted by reason.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
@@ -50,36 +50,39 @@ def predict(
         with watching(terminal.err) as on_event:
             from raytl.evaluation.predict import predict as predict_photos
 
-            found = predict_photos(run, inputs, out=out, batch_size=batch_size, machine=machine, on_event=on_event)
-            for text in [*unreadable_lines(found), *left_out_lines(found)]:
+            predictions = predict_photos(
+                run, inputs, out=out, batch_size=batch_size, machine=machine, on_event=on_event
+            )
+            for text in [*unreadable_lines(predictions), *left_out_lines(predictions)]:
                 on_event(Message(text, "warning"))
-        terminal.show(*predictions_tables(found, out))
-        terminal.result(predictions_json(found, out))
+        terminal.show(*predictions_tables(predictions, out))
+        terminal.result(predictions_json(predictions, out))
 
 
-def predictions_json(found: Predictions, out: Path | None) -> dict[str, Any]:
-    """A summary, and the rows where they were not written to a file."""
+def predictions_json(predictions: Predictions, out: Path | None) -> dict[str, Any]:
+    """Return a summary, and the rows if they were not written to a file."""
     return {
         "out": out,
-        "photos": len(found.paths),
-        "counts": dict(Counter(found.predicted)),
-        "unreadable": [{"path": each.path, "reason": each.reason} for each in found.unreadable],
+        "photos": len(predictions.paths),
+        "counts": dict(Counter(predictions.predicted)),
+        "unreadable": [{"path": each.path, "reason": each.reason} for each in predictions.unreadable],
         "left_out": {
-            reason: {"files": len(files), "first": list(files[:_FIRST])} for reason, files in found.left_out.items()
+            reason: {"files": len(files), "first": list(files[:_FIRST])}
+            for reason, files in predictions.left_out.items()
         },
-        "weights": found.weights,
-    } | ({} if out else {"rows": found.rows})
+        "weights": predictions.weights,
+    } | ({} if out else {"rows": predictions.rows})
 
 
-def unreadable_lines(found: Predictions) -> list[str]:
-    """The photos that could not be read, the first few by name."""
-    lines = [f"could not read {each.path!r}: {each.reason}" for each in found.unreadable[:_LISTED]]
-    more = len(found.unreadable) - _LISTED
+def unreadable_lines(predictions: Predictions) -> list[str]:
+    """Return a line for each of the first photos that could not be read, and the number of the others."""
+    lines = [f"could not read {each.path!r}: {each.reason}" for each in predictions.unreadable[:_LISTED]]
+    more = len(predictions.unreadable) - _LISTED
     return [*lines, f"and {more} more could not be read"] if more > 0 else lines
 
 
-def left_out_lines(found: Predictions) -> list[str]:
-    """Return a line for each reason for which files in the input folders are left out, the first few by name."""
+def left_out_lines(predictions: Predictions) -> list[str]:
+    """Return a line for each reason to skip files in the input folders, with the first few names."""
     from raytl.data.formats.skip_rules import reason_lines
 
-    return reason_lines(found.left_out)
+    return reason_lines(predictions.left_out)

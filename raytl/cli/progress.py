@@ -29,7 +29,7 @@ def watching(console: Console) -> Iterator[OnEvent]:
     if not console.is_terminal:
         yield PlainWatcher(console)
         return
-    with _bars(console) as bars:
+    with progress_bars(console) as bars:
         yield LiveWatcher(bars)
 
 
@@ -144,7 +144,8 @@ class _Left(ProgressColumn):
         return Text("" if task.time_remaining is None else f"{duration(task.time_remaining)} left", style="cyan")
 
 
-def _bars(console: Console) -> Progress:
+def progress_bars(console: Console) -> Progress:
+    """Return bars for the console, not yet started."""
     return Progress(
         SpinnerColumn("line" if console.options.ascii_only else "dots"),
         TextColumn("{task.description}", style="bold"),

@@ -10,7 +10,7 @@ import typer
 
 from raytl.cli.options import Json
 from raytl.cli.terminal import Terminal, guarded
-from raytl.config.shape import json_schema
+from raytl.config.shape import editor_schema
 from raytl.run.atomic import write_json
 
 
@@ -28,9 +28,9 @@ def schema(
     terminal = Terminal.open(json_)
     with guarded(terminal):
         if out is not None:
-            write_json(out, json_schema())
+            write_json(out, editor_schema())
             terminal.say(f"Wrote {out}. Start your experiment files with: # yaml-language-server: $schema={out}")
             terminal.result({"out": out})
         else:
-            terminal.text(json.dumps(json_schema(), indent=2) + "\n")
-            terminal.result(json_schema())
+            terminal.text(json.dumps(editor_schema(), indent=2) + "\n")
+            terminal.result(editor_schema())

@@ -30,8 +30,8 @@ def plan_tables(plan: SweepPlan) -> list[RenderableType]:
     )
     for cost in plan.depths:
         disk = f"{cost.cache_bytes / 1e6:,.0f} MB" if cost.cached else ""
-        shared = f"built in {duration(cost.build_s)}" if cost.cached else "no"
-        depths.add_row(str(cost.depth), count(cost.trainable), duration(cost.epoch_s), shared, disk)
+        cached = f"built in {duration(cost.build_s)}" if cost.cached else "no"
+        depths.add_row(str(cost.depth), count(cost.trainable), duration(cost.epoch_s), cached, disk)
     images = ", ".join(f"{number:,} {split}" for split, number in plan.images.items())
     lines = [
         ("data", f"{images}; {plan.classes} classes"),

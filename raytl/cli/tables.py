@@ -21,7 +21,7 @@ from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
-    from raytl.evaluation.report import Evaluation
+    from raytl.evaluation.report import Report
     from raytl.evaluation.table import Predictions
     from raytl.metrics.intervals import Interval
     from raytl.training.driver import TrainResult
@@ -78,7 +78,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
     ]
 
 
-def evaluation_tables(found: Evaluation) -> list[RenderableType]:
+def evaluation_tables(found: Report) -> list[RenderableType]:
     """Return the scores with intervals, the classes, and the files of the report."""
     subject = found.subject
     marked = found.look is not None and found.look > 1
@@ -123,7 +123,7 @@ def _next(run: str, folder: RunFolder, options: list[str]) -> list[tuple[str, st
     ]
 
 
-def _classes(found: Evaluation) -> Group:
+def _classes(found: Report) -> Group:
     columns = ("class", "images", "precision", "recall", "F1")
     each = found.estimates
     order = sorted(range(len(found.classes)), key=lambda place: (each.f1[place].value, place))[:MOST_ROWS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences, fingerprint
 from raytl.config.override import override, parse_assignment
+from raytl.config.resolve import resolved
 from raytl.config.schema import Experiment
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "fingerprint",
     "override",
     "parse_assignment",
+    "resolved",
     "to_yaml",
 ]

@@ -19,9 +19,7 @@ def document(text: str, name: str) -> Source:
         place = f"{name}:{error.line}" if error.line else name
         raise config_error(name, [Problem(place, "", error.fault, error.advice)]) from error
     if source.value is None:
-        raise ConfigError(
-            f"{name}: the file is empty; expected an experiment with at least name, data.uri and model.name"
-        )
+        raise ConfigError(f"{name}: the file is empty; expected an experiment with at least name, data and model")
     if not isinstance(source.value, dict):
         raise ConfigError(f"{name}:1: found {type(source.value).__name__}, expected keys such as `name: my-run`")
     return source

@@ -40,6 +40,12 @@ class Machine(Section):
         """Return the settings in the user's own `experiment`."""
         return cls(storage=experiment.storage, compute=experiment.compute, max_pixels=experiment.data.max_pixels)
 
+    def alone(self) -> Machine:
+        """Return the settings that take effect in this process, without Ray."""
+        return Machine(
+            storage=self.storage, compute=ComputeConfig(device=self.compute.device), max_pixels=self.max_pixels
+        )
+
     def value(self, key: str) -> Any:
         """Return the setting at a dotted key of `SETTINGS`."""
         section, _, name = key.partition(".")

@@ -11,7 +11,7 @@ from typing import Any
 from raytl.config import shape
 from raytl.config.build import Origin, build, path_of, value_at
 from raytl.config.problems import Problem, config_error
-from raytl.config.schema import Experiment
+from raytl.config.schema import SHORTHANDS, Experiment
 from raytl.config.source import Path, SourceError, dotted, inline
 from raytl.errors import ConfigError
 
@@ -65,12 +65,17 @@ def assignments(overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put_all(raw: dict[str, Any], values: Mapping[str, Any], label: str) -> list[Problem]:
-    """Set every value in `raw`; return the problems of those that cannot be set."""
+    """Write out the shorthands in `raw` and set every value; return the problems of values that have no place."""
+    for section, key in SHORTHANDS.items():
+        if isinstance(raw.get(section), str):
+            raw[section] = {key: raw[section]}
     return [problem for key, value in values.items() if (problem := _put(raw, path_of(key), value, label))]
 
 
 def _put(raw: dict[str, Any], path: Path, value: Any, label: str) -> Problem | None:
-    """Set one value; a mapping for a section sets its keys and leaves the others."""
+    """Set one value; a mapping given for a section sets the keys that it names and leaves the others."""
+    if len(path) == 1 and isinstance(value, str) and path[0] in SHORTHANDS:
+        path = (path[0], SHORTHANDS[str(path[0])])
     for length in range(1, len(path)):
         there, inner = value_at(raw, path[:length])
         if there and inner is not None and not isinstance(inner, dict) and shape.node_at(path) is None:

@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from raytl.config import section
 from raytl.config.retrain import RetrainConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
+
+SHORTHANDS = {"data": "uri", "model": "name"}
+"""The key that text in place of a section sets: `data: photos/` is `data: {uri: photos/}`."""
 
 
 class DataIdentity(Section):
@@ -343,10 +349,49 @@ class Recipe(Section):
 
 
 class Experiment(Recipe):
-    """One experiment: what `raytl train` runs, with settings of this machine, which only the user's own files may hold."""
+    """One experiment: what `raytl.train` and `raytl train` run.
+
+    `Experiment(name="trash", data="photos/", model="mobilenetv2_100", transfer={"unfreeze": 3})` takes the keys of the
+    experiment file as arguments, with the same rules: `data` may be text in place of `{"uri": ...}`, and `model` in place
+    of `{"name": ...}`. Sections are mappings.
+
+    Raises:
+        ConfigError: every problem at once, each with its key and a suggestion.
+    """
 
     data: DataConfig
     compute: ComputeConfig = ComputeConfig()
     storage: StorageConfig = StorageConfig()
     search: SearchConfig = SearchConfig()
     retrain: RetrainConfig = RetrainConfig()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            data: str | Path | Mapping[str, Any] | DataConfig,
+            model: str | Mapping[str, Any] | ModelConfig,
+            task: Literal["classification"] = ...,
+            transfer: Mapping[str, Any] | TransferConfig = ...,
+            augment: Mapping[str, Any] | AugmentConfig = ...,
+            optim: Mapping[str, Any] | OptimConfig = ...,
+            train: Mapping[str, Any] | TrainConfig = ...,
+            compute: Mapping[str, Any] | ComputeConfig = ...,
+            storage: Mapping[str, Any] | StorageConfig = ...,
+            search: Mapping[str, Any] | SearchConfig = ...,
+            retrain: Mapping[str, Any] | RetrainConfig = ...,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, **values: Any) -> None:
+            super().__init__(**section.construct(values))
+
+        # model_validate fills the fields without this constructor, as it does for models that define none
+        __init__.__pydantic_base_init__ = True
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Show the keys that were set; the others have their defaults."""
+        yield from self.model_dump(exclude_unset=True).items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -62,3 +63,7 @@ class Section(BaseModel):
     """A section of the experiment: frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+construct: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+"""Checks the arguments of `Experiment(...)`; `raytl.config.resolve`, which imports the schema, sets it."""

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from raytl.config.problems import near_miss
-from raytl.config.schema import Experiment
+from raytl.config.schema import SHORTHANDS, Experiment
 
 Node = dict[str, Any]
 
@@ -45,6 +45,18 @@ def json_schema() -> Node:
     schema = Experiment.model_json_schema()
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "raytl experiment"}
     return head | {key: value for key, value in schema.items() if key != "title"}
+
+
+def editor_schema() -> Node:
+    """Return the schema for editors: that of the file, in which `data` and `model` may also be text."""
+    schema = json_schema()
+    shorthands = {
+        section: {
+            "anyOf": [schema["properties"][section], {"type": "string", "description": description((section, key))}]
+        }
+        for section, key in SHORTHANDS.items()
+    }
+    return schema | {"properties": schema["properties"] | shorthands}
 
 
 def node_at(path: Sequence[str | int]) -> Node | None:

@@ -1,5 +1,6 @@
-"""From files to batches.
+"""Load images: from files and objects to training batches.
 
-`formats.scan` finds the samples, `split.assign` gives each a side, `audit.audit` reads every file once, `split.divide` locks
-the test away, `cache.open_images` and `loader` feed the training. Up to `divide` nothing here needs torch but the audit.
+`formats.scan` lists the samples, `split.assign` puts each into train, val or test, `audit.audit` reads every file once,
+`split.divide` locks the test split, and `cache.open_images` and `loader` feed the training loop. Up to `divide`, only the
+audit needs torch.
 """

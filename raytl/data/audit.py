@@ -1,6 +1,6 @@
-"""Every file is read once before training: what is broken, what is there twice, and what its bytes hash to.
+"""Read every file once before training, to find broken files and duplicates and to hash its content.
 
-Images that are decoded on the way and will be trained or validated on go into the node's cache of decoded images.
+Train and val images that are decoded here also go into the node's cache of decoded images.
 """
 
 from __future__ import annotations
@@ -12,32 +12,30 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from time import monotonic
 
 from raytl.config.schema import DataConfig
 from raytl.data.audit_cache import Finding, load_findings, save_findings
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, set_writer
 from raytl.data.decode import BadImage, loaded, read, refuse_oversized
-from raytl.data.duplicates import Duplicate, cross_split, same_side_warnings
+from raytl.data.duplicates import Duplicate, cross_split, same_split_warnings
 from raytl.data.formats.skip_rules import left_out
 from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import Manifest, Sample, listed
 from raytl.data.split import apply_splits
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
-from raytl.events import OnEvent, Work, ignore
+from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.contract import ObjectInfo
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
-_EVENT_EVERY_S = 0.1
 _IN_FLIGHT = 4096
 _FETCHERS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class BadFile:
-    """A file that cannot be used, and why."""
+    """A file that cannot be used, and the reason."""
 
     key: str
     path: str
@@ -49,7 +47,7 @@ class BadFile:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """The samples that can be used, with split and digest, and what was left out."""
+    """The usable samples with their splits and digests, and everything that was dropped."""
 
     samples: tuple[Sample, ...]
     skipped: tuple[BadFile, ...] = ()
@@ -65,106 +63,109 @@ def audit(
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
 ) -> AuditResult:
-    """Assigns the splits, reads and decodes every file that is not remembered, and drops what cannot be used.
+    """Assign the splits, read and decode every file that has no cached finding, and drop unusable samples.
 
     With `preprocess`, decoded train and val images are cached on the way; test images never are.
 
     Raises:
-        DataError: files that cannot be decoded (`on_bad_image: error`), or the same content on two sides of the
-            split (`on_duplicate: error`), all of them listed.
+        DataError: files cannot be decoded (`on_bad_image: error`), or two splits hold the same content
+            (`on_duplicate: error`); all of them are listed.
     """
     samples = apply_splits(manifest.samples, config, s3)
     findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event, s3)
     try:
-        audited = _judged(manifest, samples, findings, config)
+        result = _result(manifest, samples, findings, config)
         if writer:
-            writer.commit([sample for sample in audited.samples if sample.split != "test"], audited.depth.depth)
+            writer.commit([sample for sample in result.samples if sample.split != "test"], result.depth.depth)
     finally:
         if writer:
             writer.abort()
-    return audited
+    return result
 
 
 @gc_paused()
-def _judged(
+def _result(
     manifest: Manifest, samples: Sequence[Sample], findings: dict[str, Finding], config: DataConfig
 ) -> AuditResult:
     bad = tuple(BadFile(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
     good = [s.with_digest(findings[s.path].digest) for s in samples if not findings[s.path].reason]
-    copies = cross_split(good)
-    problems = _problems(bad, copies, len(samples), config)
+    duplicates = cross_split(good)
+    problems = _problems(bad, duplicates, len(samples), config)
     if problems:
         raise DataError(f"{manifest.root}: " + "\n".join(problems))
-    dropped = {copy.dropped.key for copy in copies}
-    kept = tuple(sample for sample in good if sample.key not in dropped) if dropped else tuple(good)
-    depth = _depth(kept, findings, config)
-    notes = (*manifest.warnings, *_notes(manifest, bad, copies), *same_side_warnings(kept), *depth.warnings)
-    return AuditResult(kept, bad, copies, notes, depth)
+    dropped = {duplicate.dropped.key for duplicate in duplicates}
+    usable = tuple(sample for sample in good if sample.key not in dropped) if dropped else tuple(good)
+    depth = _depth(usable, findings, config)
+    warnings = (
+        *manifest.warnings,
+        *_warnings(manifest, bad, duplicates),
+        *same_split_warnings(usable),
+        *depth.warnings,
+    )
+    return AuditResult(usable, bad, duplicates, warnings, depth)
 
 
-def _depth(kept: Sequence[Sample], findings: Mapping[str, Finding], config: DataConfig) -> SetDepth:
-    deep = [sample for sample in kept if findings[sample.path].top]
+def _depth(samples: Sequence[Sample], findings: Mapping[str, Finding], config: DataConfig) -> SetDepth:
+    deep = [sample for sample in samples if findings[sample.path].top]
     train = [findings[sample.path].levels for sample in deep if sample.split == "train"]
     held_out = [findings[sample.path].levels for sample in deep if sample.split != "train"]
     return set_depth(config.bit_depth, train, held_out)
 
 
-def _problems(bad: Sequence[BadFile], copies: Sequence[Duplicate], total: int, config: DataConfig) -> list[str]:
-    found = []
+def _problems(bad: Sequence[BadFile], duplicates: Sequence[Duplicate], total: int, config: DataConfig) -> list[str]:
+    problems = []
     if bad and (config.on_bad_image == "error" or len(bad) == total):
-        found.append(
+        problems.append(
             f"{len(bad)} of {total} images cannot be decoded:\n{listed([str(item) for item in bad])}\n"
-            "Mend or remove them, or set data.on_bad_image: skip to leave them out."
+            "Fix or remove them, or set data.on_bad_image: skip."
         )
-    if copies and config.on_duplicate == "error":
-        found.append(
-            f"{len(copies)} images are on two sides of the split:\n{listed([str(item) for item in copies])}\n"
-            "Keep each on one side, or set data.on_duplicate: drop to leave out the copy in train."
+    if duplicates and config.on_duplicate == "error":
+        problems.append(
+            f"{len(duplicates)} images are in two splits:\n{listed([str(item) for item in duplicates])}\n"
+            "Keep each in one split, or set data.on_duplicate: drop to drop the copy in train."
         )
-    return found
+    return problems
 
 
-def _notes(manifest: Manifest, bad: Sequence[BadFile], copies: Sequence[Duplicate]) -> Iterator[str]:
+def _warnings(manifest: Manifest, bad: Sequence[BadFile], duplicates: Sequence[Duplicate]) -> Iterator[str]:
     yield from left_out(manifest.ignored)
     if bad:
-        yield f"{len(bad)} images cannot be decoded and are left out:\n{listed([str(item) for item in bad])}"
-    if copies:
-        shown = listed([str(item) for item in copies])
-        yield f"{len(copies)} images are on another side of the split too and are left out there:\n{shown}"
+        yield f"{len(bad)} images cannot be decoded and are skipped:\n{listed([str(item) for item in bad])}"
+    if duplicates:
+        pairs = listed([str(item) for item in duplicates])
+        yield f"{len(duplicates)} images are duplicates of images in another split and are dropped:\n{pairs}"
 
 
 def unaudited(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
-    """The objects that `audit` would have to fetch, as nobody on this node looked at them as they are now."""
-    known = load_findings(manifest.samples, max_pixels)
+    """Return the objects that `audit` has to fetch, by path: those without a current finding on this node."""
+    cached = load_findings(manifest.samples, max_pixels)
     return {
-        path: found
-        for path, found in manifest.objects.items()
-        if path not in known or not known[path].is_current(found)
+        path: info for path, info in manifest.objects.items() if path not in cached or not cached[path].is_current(info)
     }
 
 
 def _findings(
     manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent, s3: S3Settings
 ) -> tuple[dict[str, Finding], SetWriter | None]:
-    """What each path holds, from memory or by reading; the writer has the decoded images of what was read."""
+    """Return the finding of each path, cached or fresh, and the writer that holds the images decoded on the way."""
     samples, objects = manifest.samples, manifest.objects
-    held = load_findings(samples, config.max_pixels)
-    for path in [path for path, finding in held.items() if not _holds(finding, path, objects)]:
-        del held[path]
-    fresh = [sample for sample in samples if sample.path not in held]
-    reading = _Reading(fresh, objects, preprocess, config, s3)
+    cached = load_findings(samples, config.max_pixels)
+    for path in [path for path, finding in cached.items() if not _is_current(finding, path, objects)]:
+        del cached[path]
+    unread = [sample for sample in samples if sample.path not in cached]
+    reading = _Reading(unread, objects, preprocess, config, s3)
     try:
-        read_now = dict(_progress(reading.run(), len(fresh), on_event))
+        new = dict(_progress(reading.run(), len(unread), on_event))
     except BaseException:
         reading.abort()
         raise
-    findings = held | read_now if read_now else held
-    if fresh:
+    findings = cached | new if new else cached
+    if unread:
         save_findings(samples, config.max_pixels, findings)
     return findings, reading.writer
 
 
-def _holds(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bool:
+def _is_current(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bool:
     try:
         return finding.is_current(objects[path] if path in objects else os.stat(path))  # noqa: PTH116 - a million of them
     except OSError:
@@ -172,26 +173,24 @@ def _holds(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bo
 
 
 def _progress(findings: Iterator[tuple[str, Finding]], total: int, on_event: OnEvent) -> Iterator[tuple[str, Finding]]:
-    """Passes the findings on and tells the watcher at most ten times a second."""
-    said = 0.0
+    """Yield the findings and report progress."""
+    report = throttled(on_event, first_s=0)
     for done, item in enumerate(findings, start=1):
-        if monotonic() - said >= _EVENT_EVERY_S or done == total:
-            said = monotonic()
-            on_event(Work("reading images", done, total))
+        report(Work("reading images", done, total))
         yield item
 
 
 def _read_as_listed(sample: Sample, max_pixels: int, s3: S3Settings) -> bytes:
-    """The sample's bytes; of a part of a shard, whose sha256 is known already, those that have it."""
+    """Return the bytes of the sample; if its SHA-256 is known (a part of a shard), only bytes that match."""
     for _ in range(2):
         data = read(sample.path, max_pixels, s3)
         if not sample.digest or hashlib.sha256(data).hexdigest() == sample.digest:
             return data
-    raise StoreError(f"{sample.path}: other bytes came than were there when it was listed; run again")
+    raise StoreError(f"{sample.path}: its content changed since it was listed; run again")
 
 
 class _Reading:
-    """Reads files in threads (Pillow decodes outside Python's lock) and keeps what is to be cached."""
+    """Reads files in threads (Pillow decodes without the GIL) and passes images to the cache."""
 
     def __init__(
         self,
@@ -210,41 +209,41 @@ class _Reading:
         self.writer = set_writer(cached, self._preprocess, config) if self._preprocess and cached else None
 
     def run(self) -> Iterator[tuple[str, Finding]]:
-        """Each sample's path and finding, in order."""
+        """Yield each sample's path and finding, in order."""
         samples = iter(self._samples)
         with ThreadPoolExecutor(_FETCHERS if self._objects else len(os.sched_getaffinity(0))) as pool:
             try:
-                while some := list(islice(samples, _IN_FLIGHT)):
-                    yield from zip((s.path for s in some), pool.map(self._read, some), strict=True)
+                while batch := list(islice(samples, _IN_FLIGHT)):
+                    yield from zip((s.path for s in batch), pool.map(self._read, batch), strict=True)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
     def abort(self) -> None:
-        """Throws away what was kept."""
+        """Discard the cached images."""
         if self.writer:
             self.writer.abort()
 
     def _read(self, sample: Sample) -> Finding:
         size = mtime_ns = ctime_ns = 0
         digest = etag = ""
-        try:  # what tells a change is asked for before the bytes, so that a change in between is seen next time
-            if found := self._objects.get(sample.path):
-                size, etag = found.size, found.etag
+        try:  # read before the bytes, so that a change in between is detected next time
+            if info := self._objects.get(sample.path):
+                size, etag = info.size, info.etag
                 refuse_oversized(size, self._max_pixels)
             else:
                 status = Path(sample.path).stat()
                 size, mtime_ns, ctime_ns = status.st_size, status.st_mtime_ns, status.st_ctime_ns
             data = _read_as_listed(sample, self._max_pixels, self._s3)
             digest = hashlib.sha256(data).hexdigest()
-            levels = self._keep(sample, data)
+            levels = self._decode(sample, data)
         except OSError as exc:
             return Finding(size, mtime_ns, ctime_ns, digest, f"cannot be read ({exc.strerror or exc})")
         except BadImage as exc:
             return Finding(size, mtime_ns, ctime_ns, digest, exc.reason, etag)
         return Finding(size, mtime_ns, ctime_ns, digest, "", etag, levels.top, levels.declared)
 
-    def _keep(self, sample: Sample, data: bytes) -> Levels:
+    def _decode(self, sample: Sample, data: bytes) -> Levels:
         with loaded(data, self._max_pixels, self._s3) as picture:
             if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture.levels):
                 image = picture.rgb(self._preprocess.bit_depth)
@@ -252,5 +251,5 @@ class _Reading:
             return picture.levels
 
     def _is_scaled(self, levels: Levels) -> bool:
-        """Return whether the pixels are known already; those of an undeclared depth wait until every image was read."""
+        """Return whether the scaling is known; images of undeclared depth wait until every image has been read."""
         return not levels.top or bool(levels.declared) or self._fixed is not None

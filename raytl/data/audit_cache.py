@@ -1,4 +1,4 @@
-"""What an earlier audit of the same files found, so that the next one costs a stat for each and no reading."""
+"""Cache the findings of audits, so that the next audit of unchanged files needs one `stat` each and no reading."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RACY_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What reading a file or an object gave: its sha256, why it is no image (empty if it is one), and its `levels`."""
+    """The result of reading a file or object: its SHA-256, the reason if it is not an image (else empty), and its `levels`."""
 
     size: int
     mtime_ns: int
@@ -41,42 +41,42 @@ class Finding:
 
     @property
     def levels(self) -> Levels:
-        """What its values say about its bit depth."""
+        """Return the values that determine its bit depth."""
         return Levels(self.top, self.declared)
 
-    def is_current(self, found: os.stat_result | ObjectInfo) -> bool:
-        """True if the file, or the object, is as it was when it was read."""
-        if isinstance(found, ObjectInfo):
-            return (self.size, self.etag) == (found.size, found.etag)
-        now = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        return (self.size, self.mtime_ns, self.ctime_ns) == now
+    def is_current(self, now: os.stat_result | ObjectInfo) -> bool:
+        """Return whether the file or object is unchanged since it was read."""
+        if isinstance(now, ObjectInfo):
+            return (self.size, self.etag) == (now.size, now.etag)
+        status = (now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+        return (self.size, self.mtime_ns, self.ctime_ns) == status
 
 
 _TYPES = [int, int, int, str, str, str, int, int]
 _fields = attrgetter(*(field.name for field in fields(Finding)))
 _MOST_LEVEL = (1 << 16) - 1
-_ADVICE = "Delete the file, and the images are read again."
+_ADVICE = "Delete the file; the images are read again."
 INVALIDATED_FORMAT = Format[str](str, "the path of a file to read again", _ADVICE, DataError, max_bytes=1 << 17)
 
 
 @gc_paused()
 def load_findings(samples: Sequence[Sample], max_pixels: int) -> dict[str, Finding]:
-    """Earlier findings of the samples by path; those of files that changed since are among them, so ask `holds`."""
+    """Return cached findings of the samples by path; some may be outdated, so check `is_current`."""
     invalidated = _invalidated()
     try:
         with _file_of(samples).open(encoding="utf-8") as file:
             if parse_text(file.readline()) != _fingerprint(max_pixels):
                 return {}
-            found = _own(samples, map(_read, file))
-            return {path: finding for path, finding in found if path not in invalidated}
+            findings = _of_samples(samples, map(_read, file))
+            return {path: finding for path, finding in findings if path not in invalidated}
     except (OSError, ValueError, Fault):
         return {}
 
 
-def _own(samples: Sequence[Sample], read: Iterator[tuple[str, Finding]]) -> Iterator[tuple[str, Finding]]:
-    """Yield the findings of samples under the samples' own paths: a second text of a million paths takes 100 MB.
+def _of_samples(samples: Sequence[Sample], read: Iterator[tuple[str, Finding]]) -> Iterator[tuple[str, Finding]]:
+    """Yield the findings of samples under the samples' own path objects: a second copy of a million paths takes 100 MB.
 
-    As long as both have the same order, which they have where nothing changed, no index of the paths is needed.
+    While both have the same order, which they have if nothing changed, no index of the paths is built.
     """
     place = 0
     own: dict[str, str] = {}
@@ -91,29 +91,29 @@ def _own(samples: Sequence[Sample], read: Iterator[tuple[str, Finding]]) -> Iter
 
 
 def _read(line: str) -> tuple[str, Finding]:
-    """Return the path and finding of a line, looked at by hand, as a schema would take four times as long.
+    """Return the path and finding of a line, checked by hand, as a schema takes four times as long.
 
     Raises:
-        Fault: it is no JSON.
-        ValueError: it is no finding.
+        Fault: it is not JSON.
+        ValueError: it is not a finding.
     """
     row = parse_text(line)
     if type(row) is not list or list(map(type, row)) != [str, *_TYPES]:
-        raise ValueError("this line is no finding")
+        raise ValueError("not a finding")
     finding = Finding(*row[1:])
     if min(finding.size, finding.top, finding.declared) < 0 or max(finding.top, finding.declared) > _MOST_LEVEL:
-        raise ValueError("this line is no finding")
+        raise ValueError("not a finding")
     return row[0], finding
 
 
 def save_findings(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, Finding]) -> None:
-    """Notes the findings by path. A cache that cannot be written is no reason to stop.
+    """Store the findings by path; failing to write the cache is not an error.
 
-    Left out are files of which no byte could be read, and those written in the last two seconds, which could
-    change again without a change of their time stamp.
+    Unreadable files are excluded, and so are files written in the last two seconds: they may change again without a change
+    of their timestamp.
     """
-    settled = time.time_ns() - _RACY_NS
-    files = {path: f for path, f in findings.items() if f.digest and max(f.mtime_ns, f.ctime_ns) < settled}
+    cutoff_ns = time.time_ns() - _RACY_NS
+    files = {path: f for path, f in findings.items() if f.digest and max(f.mtime_ns, f.ctime_ns) < cutoff_ns}
     try:
         with written_whole(_file_of(samples)) as part, part.open("w", encoding="utf-8") as file:
             file.write(json.dumps(_fingerprint(max_pixels)) + "\n")
@@ -126,7 +126,7 @@ def save_findings(samples: Sequence[Sample], max_pixels: int, findings: Mapping[
 
 
 def invalidate(path: str) -> None:
-    """What was found at `path` is no longer believed: the next audit reads it again, whatever its size and time say."""
+    """Discard the finding at `path`: the next audit reads it again, whatever its size and timestamp."""
     try:
         _invalidated_file().parent.mkdir(parents=True, exist_ok=True)
         with _invalidated_file().open("a") as file:
@@ -152,15 +152,15 @@ def _invalidated_file() -> Path:
 
 
 def _fingerprint(max_pixels: int) -> list[str | int | None]:
-    """What decides whether bytes are an image, besides the bytes."""
+    """Return everything besides the bytes that determines whether they are an image."""
     return ["audit/3", version("pillow"), heif.version(), max_pixels]
 
 
 def _file_of(samples: Sequence[Sample]) -> Path:
     ends = min(sample.path for sample in samples), max(sample.path for sample in samples)
     try:
-        folder = os.path.commonpath(ends)  # what the first and the last share, all share
-    except ValueError:  # objects and files together
+        folder = os.path.commonpath(ends)  # a prefix of the first and the last is common to all
+    except ValueError:  # objects and files mixed
         folder = samples[0].path
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]
     return cache_root() / "audits" / f"{name}.jsonl"

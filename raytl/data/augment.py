@@ -1,7 +1,7 @@
-"""Training augmentation: a family with one number, `strength`, drawn as a value and then applied to uint8 pixels.
+"""Augment training images: one number, `strength`, scales the whole family; parameters are drawn first, then applied.
 
-The work is done by torchvision v2's uint8 kernels on channels-last memory, and what can be one pass is one: crop and
-resize; flips and turns; all of colour as a single 3 x 4 matrix. About half a millisecond an image at 224 px on one core.
+torchvision v2's uint8 kernels do the work on channels-last memory, fused where possible: crop and resize; flips and
+rotations; all color changes as a single 3 x 4 matrix. About half a millisecond an image at 224 px on one core.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from raytl.config.schema import AugmentConfig
 from raytl.data.transforms import Preprocess, center_crop
 
 Pixels = NDArray[np.uint8]
-_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
-_AUGMENT_STREAM = 0x617567  # "aug": keeps these draws apart from those of the epoch's order
+_GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float64)
+_AUGMENT_STREAM = 0x617567  # "aug": separates these draws from those of the epoch's order
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _TO_RGB = np.linalg.inv(_TO_YIQ)
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
-    """Factors of brightness, contrast and saturation (1 = as it is), and a turn of the hue in radians."""
+class Color:
+    """Factors of brightness, contrast and saturation (1 = unchanged), and a hue rotation in radians."""
 
     brightness: float
     contrast: float
@@ -38,7 +38,7 @@ class Colour:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in pixels; fractions matter only where it is rotated."""
+    """A rectangle in pixels; fractions matter only if it is rotated."""
 
     top: float
     left: float
@@ -48,28 +48,28 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What is done to one image: cut `box` turned by `angle`, resize, mirror, turn, colour, blur, erase."""
+    """The drawn parameters for one image: crop `box` rotated by `angle`, resize, flip, rotate, color, blur, erase."""
 
     box: Box | None
     angle: float
     hflip: bool
     vflip: bool
     quarter_turns: int
-    colour: Colour | None
+    color: Color | None
     blur: float
     erase: Box | None
 
 
 def sample_rng(seed: int, epoch: int, sample: int) -> np.random.Generator:
-    """The random numbers of one sample in one epoch, whichever worker asks; no global state is touched."""
+    """Return the random numbers of one sample in one epoch, the same on every worker; global state is not touched."""
     key = [(seed << 32) | epoch, (_AUGMENT_STREAM << 40) | sample]
     return np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64)))
 
 
 class TrainAugment:
-    """Turns a prepared image into a training view; a pure function of (image, random numbers).
+    """Turn a prepared image into a training view; a pure function of (image, random numbers).
 
-    With s = strength, amounts grow with s and the random numbers stay the same, so a larger s is more of the same:
+    Amounts grow with s = strength and the random numbers stay the same, so a larger s strengthens the same change:
 
     ============  ======================================================  =========  ==========  ==========
     part          what is drawn                                           s = 0      s = 0.5     s = 1
@@ -79,16 +79,16 @@ class TrainAugment:
     hflip, vflip  half of the images                                      1/2        1/2         1/2
     rotate90      a quarter turn, uniformly                               3/4        3/4         3/4
     rotation      of s / 2 of the images, up to 20 s degrees              none       10          20
-    colour        of 4/5 of the images: brightness, contrast, saturation
+    color         of 4/5 of the images: brightness, contrast, saturation
                   times or divided by up to 1 + 0.6 s                     none       1.3         1.6
-    (colour)      hue, up to 18 s degrees                                 none       9           18
-    (colour)      grey instead, of s / 10 of the images                   none       1/20        1/10
+    (color)       hue, up to 18 s degrees                                 none       9           18
+    (color)       gray instead, of s / 10 of the images                   none       1/20        1/10
     blur          of s / 2 of the images, sigma up to 2 s px per 224 px   none       1           2
     erasing       of `erasing` of the images, 2 to 20 % of the area       (its own probability)
     ============  ======================================================  =========  ==========  ==========
 
-    A rotated crop is shrunk until it lies inside the photo, so no corner is empty. With `crop` off the view is the
-    evaluation crop, and what a rotation uncovers is mirrored in. Mixup and CutMix act on batches, elsewhere.
+    A rotated crop is shrunk until it lies inside the photo, so no corner is empty. With `crop` off, the view is the
+    evaluation crop, and a rotation fills uncovered corners by reflection. Mixup and CutMix act on batches (`data.mix`).
     """
 
     def __init__(self, config: AugmentConfig, preprocess: Preprocess) -> None:
@@ -99,16 +99,16 @@ class TrainAugment:
         self._fill = np.array([round(255 * m) for m in preprocess.mean], dtype=np.uint8)
 
     def __call__(self, prepared: Pixels, rng: np.random.Generator) -> torch.Tensor:
-        """The view of a `(height, width, 3)` image: `(3, image_px, image_px) uint8` in channels-last memory."""
+        """Return the view of a `(height, width, 3)` image: `(3, image_px, image_px) uint8` in channels-last memory."""
         return torch.from_numpy(self.view(prepared, rng)).permute(2, 0, 1)
 
     def view(self, prepared: Pixels, rng: np.random.Generator) -> Pixels:
-        """As a call, but `(image_px, image_px, 3)`."""
+        """Return the same view as `(image_px, image_px, 3)`."""
         height, width = prepared.shape[:2]
         return self.apply(prepared, self.draw(height, width, rng))
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Draw:
-        """Decides what to do to an image of this size. Every part has its own numbers, whether it is on or not."""
+        """Draw the parameters for an image of this size. Every part has its own random numbers, even if it is off."""
         u, c, s = rng.random(24).tolist(), self._config, self._config.strength
         box = _drawn_crop(height, width, s, u[0:4]) if c.crop else None
         rotated = c.rotation and u[7] < s / 2
@@ -118,16 +118,16 @@ class TrainAugment:
             hflip=c.hflip and u[4] < 0.5,
             vflip=c.vflip and u[5] < 0.5,
             quarter_turns=int(4 * u[6]) if c.rotate90 else 0,
-            colour=_drawn_colour(s, u[9:15]) if c.colour and s > 0 else None,
+            color=_drawn_color(s, u[9:15]) if c.colour and s > 0 else None,
             blur=(0.1 + 0.9 * u[16]) * 2 * s * self.image_px / 224 if c.blur and u[15] < s / 2 else 0.0,
             erase=_drawn_patch(self.image_px, u[18:22]) if u[17] < c.erasing else None,
         )
 
     def apply(self, prepared: Pixels, draw: Draw) -> Pixels:
-        """Does it: `(height, width, 3)` to a new `(image_px, image_px, 3)`."""
-        view = self._turned(self._cut(prepared, draw), draw)
-        if draw.colour is not None:
-            view = coloured(view, draw.colour)
+        """Apply the draw: `(height, width, 3)` to a new `(image_px, image_px, 3)`."""
+        view = self._flipped(self._crop(prepared, draw), draw)
+        if draw.color is not None:
+            view = recolored(view, draw.color)
         if draw.blur > 0:
             view = _blurred(view, draw.blur)
         if draw.erase is not None:
@@ -135,21 +135,21 @@ class TrainAugment:
             view[_slices(draw.erase)] = self._fill
         return view
 
-    def _cut(self, prepared: Pixels, draw: Draw) -> Pixels:
+    def _crop(self, prepared: Pixels, draw: Draw) -> Pixels:
         if draw.angle:
             return _rotated(
-                prepared, draw.box or _centre(prepared, self.image_px), draw.angle, self.image_px, draw.box is not None
+                prepared, draw.box or _center(prepared, self.image_px), draw.angle, self.image_px, draw.box is not None
             )
         if draw.box is None:
             return center_crop(prepared, self.image_px)
-        # a copy: contiguous memory is what the fast kernel wants, and mapped memory cannot be a tensor
+        # copied: the fast kernel needs contiguous memory, and mapped memory cannot become a tensor
         crop = torch.from_numpy(prepared[_slices(draw.box)].copy()).permute(2, 0, 1)
         size = [self.image_px, self.image_px]
         resized: torch.Tensor = tv.resize_image(crop, size, interpolation=self._interpolation, antialias=True)
         return _pixels(resized)
 
     @staticmethod
-    def _turned(view: Pixels, draw: Draw) -> Pixels:
+    def _flipped(view: Pixels, draw: Draw) -> Pixels:
         axes = [axis for axis, flip in ((0, draw.vflip), (1, draw.hflip)) if flip]
         tensor = torch.from_numpy(view)
         if axes:
@@ -160,7 +160,7 @@ class TrainAugment:
 
 
 def _signed(u: float) -> float:
-    """[0, 1) to [-1, 1)."""
+    """Map [0, 1) to [-1, 1)."""
     return 2 * u - 1
 
 
@@ -169,14 +169,14 @@ def _slices(box: Box) -> tuple[slice, slice]:
     return slice(top, top + int(box.height)), slice(left, left + int(box.width))
 
 
-def _centre(prepared: Pixels, side: int) -> Box:
-    """The evaluation crop as a box, which may reach over the border."""
+def _center(prepared: Pixels, side: int) -> Box:
+    """Return the evaluation crop as a box, which may extend beyond the image."""
     height, width = prepared.shape[:2]
     return Box((height - side) / 2, (width - side) / 2, side, side)
 
 
 def _drawn_crop(height: int, width: int, strength: float, u: list[float]) -> Box:
-    """A crop by area and aspect as in Inception, but relative to the largest that fits: none is ever rejected."""
+    """Return a crop by area and aspect as in Inception, but relative to the largest that fits, so none is rejected."""
     aspect = (1 + strength / 3) ** _signed(u[1])
     least = 0.8 - 0.5 * strength
     scale = math.sqrt(least + (1 - least) * u[0])
@@ -185,49 +185,49 @@ def _drawn_crop(height: int, width: int, strength: float, u: list[float]) -> Box
     return Box(int(u[2] * (height - h + 1)), int(u[3] * (width - w + 1)), h, w)
 
 
-def _drawn_colour(strength: float, u: list[float]) -> Colour | None:
+def _drawn_color(strength: float, u: list[float]) -> Color | None:
     if u[0] >= 0.8:
         return None
     brightness, contrast, saturation = ((1 + 0.6 * strength) ** _signed(x) for x in u[1:4])
-    grey = u[5] < strength / 10
-    return Colour(brightness, contrast, 0.0 if grey else saturation, math.radians(18 * strength) * _signed(u[4]))
+    gray = u[5] < strength / 10
+    return Color(brightness, contrast, 0.0 if gray else saturation, math.radians(18 * strength) * _signed(u[4]))
 
 
 def _drawn_patch(side: int, u: list[float]) -> Box:
-    """A rectangle of 2 to 20 % of the view (Zhong et al. 2020)."""
+    """Return a rectangle of 2 to 20 % of the view (Zhong et al. 2020)."""
     area, aspect = side * side * (0.02 + 0.18 * u[0]), 3.0 ** _signed(u[1])
     h, w = (max(1, round(math.sqrt(area * a))) for a in (aspect, 1 / aspect))
     return Box(int(u[2] * (side - h + 1)), int(u[3] * (side - w + 1)), h, w)
 
 
-def colour_matrix(colour: Colour, mean_grey: float) -> tuple[NDArray[np.float32], np.float32]:
-    """(A, b) of `rgb @ A + b`, b the same for all channels: torchvision's brightness, contrast, saturation in turn, and the hue as a rotation in YIQ."""
-    saturate = colour.saturation * np.eye(3) + (1 - colour.saturation) * np.outer(np.ones(3), _GREY)
-    cos, sin = math.cos(colour.hue), math.sin(colour.hue)
+def color_matrix(color: Color, mean_gray: float) -> tuple[NDArray[np.float32], np.float32]:
+    """Return (A, b) of `rgb @ A + b`, b the same for all channels: torchvision's brightness, contrast and saturation in turn, then the hue as a rotation in YIQ."""
+    saturate = color.saturation * np.eye(3) + (1 - color.saturation) * np.outer(np.ones(3), _GRAY)
+    cos, sin = math.cos(color.hue), math.sin(color.hue)
     turn = _TO_RGB @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ _TO_YIQ
-    matrix = colour.brightness * colour.contrast * (turn @ saturate)
-    offset = (1 - colour.contrast) * colour.brightness * mean_grey
+    matrix = color.brightness * color.contrast * (turn @ saturate)
+    offset = (1 - color.contrast) * color.brightness * mean_gray
     return np.ascontiguousarray(matrix.T, dtype=np.float32), np.float32(offset)
 
 
-def coloured(view: Pixels, colour: Colour) -> Pixels:
-    """The `(side, side, 3)` view in other colours."""
-    mean_grey = float(view[::8, ::8].mean(axis=(0, 1)) @ _GREY)
-    matrix, offset = colour_matrix(colour, mean_grey)
-    # rows of the image as a batch of small products: BLAS would split a large one over threads
+def recolored(view: Pixels, color: Color) -> Pixels:
+    """Return the `(side, side, 3)` view with its colors changed."""
+    mean_gray = float(view[::8, ::8].mean(axis=(0, 1)) @ _GRAY)
+    matrix, offset = color_matrix(color, mean_gray)
+    # a batch of small products, one per row: BLAS would split a large one over threads
     values = view.astype(np.float32) @ matrix
-    values += offset + np.float32(0.5)  # to the nearest, as the cast truncates
+    values += offset + np.float32(0.5)  # rounds to nearest, as the cast truncates
     np.clip(values, 0.0, 255.0, out=values)
     return values.astype(np.uint8)
 
 
 def _blurred(view: Pixels, sigma: float) -> Pixels:
-    """Gaussian blur, one axis after the other; torchvision's does both at once, in three times the time."""
-    reach = max(1, round(2 * sigma))
-    taps = np.exp(-(np.arange(-reach, reach + 1, dtype=np.float32) ** 2) / (2 * sigma * sigma))
+    """Return the view blurred by a Gaussian, one axis after the other; torchvision blurs both at once and takes three times as long."""
+    radius = max(1, round(2 * sigma))
+    taps = np.exp(-(np.arange(-radius, radius + 1, dtype=np.float32) ** 2) / (2 * sigma * sigma))
     taps /= taps.sum()
     side = len(view)
-    values = np.pad(view.astype(np.float32), [(reach, reach), (reach, reach), (0, 0)], mode="reflect")
+    values = np.pad(view.astype(np.float32), [(radius, radius), (radius, radius), (0, 0)], mode="reflect")
     values = _weighted_sum([values[k : k + side] for k in range(len(taps))], taps)
     values = _weighted_sum([values[:, k : k + side] for k in range(len(taps))], taps)
     return (values + np.float32(0.5)).astype(np.uint8)
@@ -241,29 +241,29 @@ def _weighted_sum(parts: list[NDArray[np.float32]], weights: NDArray[np.float32]
 
 
 def _rotated(prepared: Pixels, box: Box, angle: float, side: int, inside: bool) -> Pixels:
-    """The box turned about its centre and resized to `side`; shrunk and moved to lie `inside` the image if asked."""
+    """Return the box rotated about its center and resized to `side`; with `inside`, shrunk and moved to lie in the image."""
     height, width = prepared.shape[:2]
     cos, sin = math.cos(angle), abs(math.sin(angle))
-    reach_y, reach_x = (box.height * cos + box.width * sin) / 2, (box.width * cos + box.height * sin) / 2
+    half_y, half_x = (box.height * cos + box.width * sin) / 2, (box.width * cos + box.height * sin) / 2
     y, x = box.top + box.height / 2, box.left + box.width / 2
-    shrink = min(1.0, height / (2 * reach_y), width / (2 * reach_x)) if inside else 1.0
+    shrink = min(1.0, height / (2 * half_y), width / (2 * half_x)) if inside else 1.0
     if inside:
-        y = min(max(y, reach_y * shrink), height - reach_y * shrink)
-        x = min(max(x, reach_x * shrink), width - reach_x * shrink)
+        y = min(max(y, half_y * shrink), height - half_y * shrink)
+        x = min(max(x, half_x * shrink), width - half_x * shrink)
     half_h, half_w = box.height * shrink / 2, box.width * shrink / 2
     return _sampled(prepared, (y, x), (half_h, half_w), angle, side)
 
 
 def _sampled(
-    prepared: Pixels, centre: tuple[float, float], half: tuple[float, float], angle: float, side: int
+    prepared: Pixels, center: tuple[float, float], half: tuple[float, float], angle: float, side: int
 ) -> Pixels:
-    """Bilinear samples of a rotated rectangle; mirrored where it leaves the image."""
+    """Return bilinear samples of a rotated rectangle, reflected where it leaves the image."""
     height, width = prepared.shape[:2]
     cos, sin = math.cos(angle), math.sin(angle)
-    (y, x), (half_h, half_w) = centre, half
+    (y, x), (half_h, half_w) = center, half
     steps = (np.arange(side, dtype=np.float32) * 2 + 1) / side - 1  # the view's coordinates, [-1, 1]
     across, down = steps[None, :], steps[:, None]
-    grid = np.empty((1, side, side, 2), dtype=np.float32)  # affine_grid's, in a tenth of its time
+    grid = np.empty((1, side, side, 2), dtype=np.float32)  # the same as affine_grid, in a tenth of the time
     grid[0, :, :, 0] = (across * (half_w * cos) - down * (half_h * sin) + x) * (2 / width) - 1
     grid[0, :, :, 1] = (across * (half_w * sin) + down * (half_h * cos) + y) * (2 / height) - 1
     source = torch.from_numpy(prepared.astype(np.float32))[None].permute(0, 3, 1, 2)
@@ -272,11 +272,11 @@ def _sampled(
 
 
 def _bytes(values: torch.Tensor) -> Pixels:
-    """`(3, h, w)` float values in [0, 255] to the nearest bytes, `(h, w, 3)`."""
+    """Round `(3, h, w)` float values in [0, 255] to bytes, `(h, w, 3)`."""
     return _pixels(torch.from_numpy((values.numpy() + np.float32(0.5)).astype(np.uint8)))
 
 
 def _pixels(tensor: torch.Tensor) -> Pixels:
-    """`(3, h, w)` as a `(h, w, 3)` array; no copy where the memory is channels-last."""
+    """Return `(3, h, w)` as an `(h, w, 3)` array, without a copy if the memory is channels-last."""
     array: Pixels = tensor.permute(1, 2, 0).contiguous().numpy()
     return array

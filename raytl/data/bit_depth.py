@@ -1,4 +1,4 @@
-"""How many bits an image's samples really have: detectors of 10 and 12 bits write 16-bit files, which look nearly black."""
+"""Determine the actual bit depth of images: 10- and 12-bit detectors write 16-bit files, which look nearly black."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from raytl.stored.bounds import within
 
 LEAST, MOST = 8, 16
 _DARK = 8
-"""Photos that use less than this part of the range, all of them, are of another detector rather than of the night."""
+"""If all photos stay below 1/8 of the range, they come from another detector and are not just night scenes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """The largest sample of a file of more than 8 bits (0 for a file of 8 bits), and the bits that it declares (0 = none)."""
+    """The largest sample value of a file above 8 bits (0 for an 8-bit file) and the bits that it declares (0 = none)."""
 
     top: int = 0
     declared: int = 0
@@ -24,27 +24,27 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class BitDepth:
-    """The bits that files of more than 8 bits are scaled by; a file's own declaration comes first unless this is `fixed`."""
+    """The bit depth from which files above 8 bits are scaled; unless `fixed`, a file's own declaration takes precedence."""
 
     bits: Annotated[int, within(LEAST, MOST)] = MOST
     fixed: bool = False
 
     def of(self, levels: Levels) -> int:
-        """Return the bits that a file of these levels is scaled by."""
+        """Return the bit depth from which a file of these levels is scaled."""
         return self.bits if self.fixed or not levels.declared else levels.declared
 
     def clips(self, levels: Levels) -> bool:
-        """Return whether some values of the file are above the range, and so come out white."""
+        """Return whether the file has values above the range, which are clipped to white."""
         return levels.top > top_value(self.of(levels))
 
 
 SIXTEEN_BITS = BitDepth()
-"""What a model that was saved before bit depths were recorded was trained with."""
+"""The depth that models saved before bit depths were recorded were trained with."""
 
 
 @dataclass(frozen=True)
 class SetDepth:
-    """The bit depth of a data set and how it was found; `reason` is empty where no image has more than 8 bits."""
+    """The bit depth of a dataset and the reason for it; `reason` is empty if no image has more than 8 bits."""
 
     depth: BitDepth = SIXTEEN_BITS
     reason: str = ""
@@ -52,7 +52,7 @@ class SetDepth:
 
     @property
     def recorded(self) -> dict[str, int]:
-        """Return what a sweep's record says of it: nothing for 16 bits, as sweeps of raytl 0.1 have no such entry."""
+        """Return its entry in a sweep's record: empty for 16 bits, as sweeps of raytl 0.1 have no such entry."""
         return {} if self.depth.bits == MOST else {"bit_depth": self.depth.bits}
 
 
@@ -61,61 +61,59 @@ def top_value(bits: int) -> int:
     return (1 << bits) - 1
 
 
-def set_depth(asked: int | Literal["auto"], train: Sequence[Levels], held_out: Sequence[Levels]) -> SetDepth:
-    """Return the depth of a data set: the one asked for, else the fewest bits that hold every training value.
+def set_depth(setting: int | Literal["auto"], train: Sequence[Levels], held_out: Sequence[Levels]) -> SetDepth:
+    """Return the depth of a dataset: `setting`, or if that is `auto`, the fewest bits that hold every training value.
 
-    `held_out` (val and test) decides nothing: what lies above the range there is clipped, with a warning.
+    `held_out` (val and test) has no influence: its values above the range are clipped, with a warning.
     """
     deep = [levels for levels in train if levels.top]
-    depth, reason = _found(deep) if asked == "auto" else (BitDepth(asked, fixed=True), "set by data.bit_depth")
+    depth, reason = _inferred(deep) if setting == "auto" else (BitDepth(setting, fixed=True), "set by data.bit_depth")
     others = [levels for levels in held_out if levels.top]
     if not deep and not others:
-        return SetDepth(depth, "", _idle(asked))
-    return SetDepth(depth, reason, (*_unknown(asked, deep, others), *_clipped(depth, [*deep, *others])))
+        return SetDepth(depth, "", _no_effect(setting))
+    return SetDepth(depth, reason, (*_only_held_out(setting, deep, others), *_clipped(depth, [*deep, *others])))
 
 
 def mismatches(depth: BitDepth, photos: Mapping[str, Levels]) -> list[str]:
-    """Return what to say of photos of more than 8 bits, by path, that a model of this depth sees too bright or too dark."""
+    """Return warnings about photos above 8 bits, by path, that a model of this depth sees too bright or too dark."""
     range_ = f"the model's bit depth is {depth.bits} (values to {top_value(depth.bits)})"
     above = [repr(path) for path, levels in photos.items() if depth.clips(levels)]
-    open_ones = [levels.top for levels in photos.values() if levels.top and depth.of(levels) == depth.bits]
-    found = (
-        [f"{len(above)} photos have values above the range, as {range_}, and are clipped:\n{listed(above, 3)}"]
+    same_depth = [levels.top for levels in photos.values() if levels.top and depth.of(levels) == depth.bits]
+    warnings = (
+        [f"{len(above)} photos have values above the range and are clipped; {range_}:\n{listed(above, 3)}"]
         if above
         else []
     )
-    if open_ones and _DARK * max(open_ones) <= top_value(depth.bits):
-        found.append(
-            f"{len(open_ones)} photos of 16 bits have values up to {max(open_ones)} only, and {range_}: they look nearly "
-            "black to it; scale them, or train on images like them"
+    if same_depth and _DARK * max(same_depth) <= top_value(depth.bits):
+        warnings.append(
+            f"{len(same_depth)} 16-bit photos have values up to {max(same_depth)} only and look nearly black to the model; "
+            f"{range_}. Scale them, or train on images like them"
         )
-    return found
+    return warnings
 
 
-def _found(deep: Sequence[Levels]) -> tuple[BitDepth, str]:
+def _inferred(deep: Sequence[Levels]) -> tuple[BitDepth, str]:
     undeclared = [levels.top for levels in deep if not levels.declared]
     if undeclared:
         top = max(undeclared)
         bits = min(max(top.bit_length(), LEAST), MOST)
-        return BitDepth(bits), f"largest value {top} in {len(undeclared)} training images of 16 bits"
+        return BitDepth(bits), f"largest value {top} in {len(undeclared)} 16-bit training images"
     if deep:
         return BitDepth(max(levels.declared for levels in deep)), f"declared by {len(deep)} training images"
     return SIXTEEN_BITS, "no training image has more than 8 bits"
 
 
-def _idle(asked: int | Literal["auto"]) -> tuple[str, ...]:
-    return (
-        () if asked == "auto" else (f"data.bit_depth is {asked}, and no image has more than 8 bits: it has no effect",)
-    )
+def _no_effect(setting: int | Literal["auto"]) -> tuple[str, ...]:
+    return () if setting == "auto" else (f"data.bit_depth {setting} has no effect: no image has more than 8 bits",)
 
 
-def _unknown(asked: int | Literal["auto"], deep: Sequence[Levels], others: Sequence[Levels]) -> tuple[str, ...]:
-    open_ones = sum(not levels.declared for levels in others)
-    if asked != "auto" or deep or not open_ones:
+def _only_held_out(setting: int | Literal["auto"], deep: Sequence[Levels], others: Sequence[Levels]) -> tuple[str, ...]:
+    undeclared = sum(not levels.declared for levels in others)
+    if setting != "auto" or deep or not undeclared:
         return ()
     return (
-        f"{open_ones} images of val and test have 16 bits, and no training image does: they are read as 16 bits; "
-        "set data.bit_depth if their detector has fewer",
+        f"{undeclared} images in val and test have 16 bits, but no training image does; they are read as 16 bits. "
+        "Set data.bit_depth if their detector has fewer",
     )
 
 
@@ -125,5 +123,5 @@ def _clipped(depth: BitDepth, deep: Sequence[Levels]) -> tuple[str, ...]:
         return ()
     return (
         f"{len(above)} images have values above {top_value(depth.bits)} (bit depth {depth.bits}), up to {max(above)}, "
-        "which are clipped; set data.bit_depth to the bits of the detector",
+        "which are clipped. Set data.bit_depth to the bit depth of the detector",
     )

@@ -1,14 +1,13 @@
-"""Decode once: prepared images are kept on the node's disk by content, and opened as memory.
+"""Cache prepared images on the node's disk by content, and open them as mapped memory.
 
-What decides the bytes (the file's sha256 and the preprocessing) is their name, so a search, a retraining on a grown
-dataset or another split share what was decoded before, and decode only what is new.
+The key is everything that determines the pixels (the file's SHA-256 and the preprocessing), so a sweep, a retraining on a
+larger dataset or another split reuse images decoded before, and decode only new ones.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,16 +23,15 @@ from raytl.data.manifest import Sample
 from raytl.data.stream import StreamedImages, prefetch
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
-from raytl.events import ImagesOpened, OnEvent, Work, ignore
+from raytl.events import ImagesOpened, OnEvent, Work, ignore, throttled
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 _TYPICAL_ASPECT = 4 / 3
-_EVENTS_EVERY_S = 0.1
 
 
 class _NoCache(Exception):
-    """Why the images cannot be cached now, as text for the user."""
+    """The images cannot be cached now; the text explains why to the user."""
 
 
 def open_images(
@@ -43,12 +41,12 @@ def open_images(
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
 ) -> Images:
-    """The samples' prepared images, in their order: from the cache, decoding what it lacks, or from the files.
+    """Return the prepared images of the samples, in order: from the cache, adding missing ones, or from the files.
 
-    A Message says which. Several processes that ask at once decode once.
+    An event reports which. Concurrent processes decode each image only once.
 
     Raises:
-        DataError: `data.cache: on` and there is no room for them; or a file that was readable no longer is.
+        DataError: they do not fit and `data.cache` is on, or a file became unreadable.
     """
     files = source_images(samples, preprocess, config.max_pixels, s3)
     if config.cache == "off" or not samples:
@@ -57,9 +55,13 @@ def open_images(
         images, misses = _cached(samples, files, preprocess, config, on_event)
     except (_NoCache, OSError) as exc:
         if config.cache == "on":
-            raise DataError(f"data.cache is on, but {exc}; make room, raise data.cache_limit_gb, or set auto") from exc
-        done = "fetching and decoding" if isinstance(files, StreamedImages) else "decoding"
-        on_event(ImagesOpened(f"{done} {len(samples)} images anew each epoch: {exc}", "warning", misses=len(samples)))
+            raise DataError(
+                f"data.cache is on, but {exc}; free disk space, raise data.cache_limit_gb, or set data.cache to auto"
+            ) from exc
+        work = "fetching and decoding" if isinstance(files, StreamedImages) else "decoding"
+        on_event(
+            ImagesOpened(f"{work} {len(samples)} images again in every epoch: {exc}", "warning", misses=len(samples))
+        )
         return files
     text = f"{len(images)} decoded images ({_size(images.bytes)}) opened from {image_packs.root()}"
     on_event(ImagesOpened(text, hits=len(images) - misses, misses=misses))
@@ -69,7 +71,7 @@ def open_images(
 def source_images(
     samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
 ) -> FileImages | StreamedImages:
-    """The samples' prepared images, made anew each time they are asked for: from their files, or from their bucket."""
+    """Return the prepared images of the samples, decoded on every access, from their files or their bucket."""
     if any(in_bucket(sample.path) for sample in samples):
         return StreamedImages(samples, preprocess, max_pixels, s3)
     return FileImages(samples, preprocess, max_pixels)
@@ -78,32 +80,32 @@ def source_images(
 def _cached(
     samples: Sequence[Sample], files: Images, preprocess: Preprocess, config: DataConfig, on_event: OnEvent
 ) -> tuple[DecodedSet, int]:
-    """The set from packs, after writing one of what they lack, and how many they lacked."""
+    """Return the set from packs, after writing missing images into a new pack, and the number of these."""
     digests = _digests(samples)
-    found = _look_up(digests, preprocess)
-    misses = len(found.missing)
-    if not found.complete:
+    located = _look_up(digests, preprocess)
+    misses = len(located.missing)
+    if not located.complete:
         with image_packs.build_lock(preprocess.key):
-            found = _look_up(digests, preprocess)
-            if not found.complete:
-                _build(files, digests, found.missing, preprocess, config, on_event)
-                found = _look_up(digests, preprocess)
-    if not found.complete:
+            located = _look_up(digests, preprocess)
+            if not located.complete:
+                _build(files, digests, located.missing, preprocess, config, on_event)
+                located = _look_up(digests, preprocess)
+    if not located.complete:
         raise _NoCache("decoded images were evicted by another run as soon as they were written")
-    return found.opened(), misses
+    return located.open(), misses
 
 
 def _digests(samples: Sequence[Sample]) -> NDArray[np.bytes_]:
-    """The samples' content hashes, `(n,) S64`."""
+    """Return the content hashes of the samples, `(n,) S64`."""
     digests = np.array([sample.digest.encode() for sample in samples], dtype="S64")
     if bool((digests == b"").any()):
-        raise _NoCache("the files were not audited, so their content has no name")
+        raise _NoCache("the files were not audited, so their content has no digest")
     return digests
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Which of the wanted images lie where; `places` rows are (pack, offset, height, width), pack -1 where none has it."""
+class _Located:
+    """The locations of images; `places` rows are (pack, offset, height, width), with pack -1 for missing ones."""
 
     packs: Sequence[image_packs.Pack]
     places: NDArray[np.int64]
@@ -116,15 +118,15 @@ class _Found:
     def complete(self) -> bool:
         return len(self.missing) == 0
 
-    def opened(self) -> DecodedSet:
-        """The images as one set; every pack in it is noted as used."""
+    def open(self) -> DecodedSet:
+        """Return the images as one set, and mark its packs as used."""
         for pack in self.packs:
             pack.touch()
         return DecodedSet([pack.pixels for pack in self.packs], self.places, [pack.lock for pack in self.packs])
 
 
-def _look_up(digests: NDArray[np.bytes_], preprocess: Preprocess) -> _Found:
-    """Finds images by their content in the packs of the preprocessing; packs without any are free to be evicted."""
+def _look_up(digests: NDArray[np.bytes_], preprocess: Preprocess) -> _Located:
+    """Return the locations of images in the packs of the preprocessing; packs without any may be evicted."""
     places = np.full((len(digests), 4), -1, dtype=np.int64)
     used: list[image_packs.Pack] = []
     for pack in image_packs.complete_packs(preprocess.key):
@@ -135,7 +137,7 @@ def _look_up(digests: NDArray[np.bytes_], preprocess: Preprocess) -> _Found:
         rows = pack.index[row[hit]]
         places[hit] = np.column_stack([np.full(len(hit), len(used)), rows["offset"], rows["height"], rows["width"]])
         used.append(pack)
-    return _Found(used, places)
+    return _Located(used, places)
 
 
 def _build(
@@ -146,8 +148,8 @@ def _build(
     config: DataConfig,
     on_event: OnEvent,
 ) -> None:
-    """Decodes the missing images into a pack of their own."""
-    first = np.unique(digests[missing], return_index=True)[1]  # the same content twice is stored once
+    """Decode the missing images into a new pack."""
+    first = np.unique(digests[missing], return_index=True)[1]  # identical content is stored once
     wanted = missing[np.sort(first)].tolist()
     limit = _limit(config)
     if not image_packs.evict_for(needed := _estimate(len(wanted), preprocess), limit):
@@ -160,7 +162,7 @@ def _build(
             if writer.bytes > limit:
                 raise _NoCache(_too_large(len(wanted), writer.bytes, config))
             place = writer.write(files[i])
-            progress.one_more()
+            progress.increment()
             return digests[i].decode(), place
 
         prefetch(files, wanted)
@@ -173,24 +175,21 @@ def _build(
 
 
 class _Progress:
-    """Counts from several threads, and tells the watcher at most ten times a second."""
+    """Counts from several threads, and reports progress."""
 
     def __init__(self, name: str, total: int, on_event: OnEvent) -> None:
-        self._name, self._total, self._on_event = name, total, on_event
+        self._name, self._total, self._report = name, total, throttled(on_event, first_s=0)
         self._lock = threading.Lock()
-        self._done, self._last = 0, 0.0
+        self._done = 0
 
-    def one_more(self) -> None:
+    def increment(self) -> None:
         with self._lock:
             self._done += 1
-            now = time.monotonic()
-            if self._done == self._total or now - self._last >= _EVENTS_EVERY_S:
-                self._last = now
-                self._on_event(Work(self._name, self._done, self._total))
+            self._report(Work(self._name, self._done, self._total))
 
 
 class SetWriter:
-    """Keeps images that somebody decodes anyway (the audit) for `open_images`; a full disk only ends the keeping."""
+    """Stores images decoded by the audit for `open_images`; a full disk only stops the storing."""
 
     def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, limit: int) -> None:
         self._keys = [sample.key for sample in samples]
@@ -200,7 +199,7 @@ class SetWriter:
         self._failed = False
 
     def add(self, i: int, array: Pixels) -> None:
-        """Keeps the prepared image of `samples[i]`, which is no test sample; from any thread, in any order."""
+        """Store the prepared image of `samples[i]`, which is not a test sample; from any thread, in any order."""
         if self._failed:
             return
         try:
@@ -210,10 +209,10 @@ class SetWriter:
             self._failed = True
 
     def commit(self, samples: Sequence[Sample], depth: BitDepth = SIXTEEN_BITS) -> int:
-        """Publishes the images added for these samples (train and val, with their digests) and closes the writer.
+        """Publish the images added for these samples (train and val, with their digests) and close the writer.
 
-        `depth` is that of the whole data set; all images that were added are what it makes of their files.
-        Returns how many were new to the cache: 0 also where there was no room for them.
+        `depth` is the bit depth of the whole dataset, with which all added images were scaled.
+        Return the number of images new to the cache; 0 also if they did not fit.
         """
         preprocess = self._preprocess.at(depth)
         try:
@@ -231,15 +230,15 @@ class SetWriter:
         return len(places) if places and self._writer.publish(preprocess.key, places, self._limit) else 0
 
     def abort(self) -> None:
-        """Removes what was not published."""
+        """Remove unpublished images."""
         self._failed = True
         self._writer.discard()
 
 
 def set_writer(samples: Sequence[Sample], preprocess: Preprocess, config: DataConfig) -> SetWriter | None:
-    """A writer for the decoded images of train and val samples, digests not needed yet.
+    """Return a writer for the decoded images of train and val samples, which need no digests yet.
 
-    None when the cache is off, they would not fit, or all of them (by digest, where known) are there already.
+    Return None if the cache is off, they would not fit, or all of them (by digest, if known) are cached already.
     """
     limit = _limit(config)
     if config.cache == "off" or not samples:
@@ -259,7 +258,7 @@ def _limit(config: DataConfig) -> int:
 
 
 def _estimate(images: int, preprocess: Preprocess) -> int:
-    """Bytes of so many prepared images, before their shapes are known."""
+    """Return the estimated bytes of this many prepared images before their shapes are known."""
     aspect = 1.0 if preprocess.crop_mode == "squash" else _TYPICAL_ASPECT
     return int(images * preprocess.resize_px**2 * aspect * 3)
 
@@ -270,6 +269,6 @@ def _size(count: int) -> str:
 
 def _too_large(images: int, needed: int, config: DataConfig) -> str:
     return (
-        f"{images} decoded images need about {_size(needed)}, which neither data.cache_limit_gb "
-        f"({config.cache_limit_gb:g}) nor the disk of {image_packs.root()} has to spare"
+        f"{images} decoded images need about {_size(needed)}, more than data.cache_limit_gb "
+        f"({config.cache_limit_gb:g}) or the free space on the disk of {image_packs.root()} allows"
     )

@@ -1,4 +1,4 @@
-"""From any image file to one upright 8-bit RGB picture, or the reason why not."""
+"""Decode any image file into one upright 8-bit RGB image, or explain why that fails."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ from raytl.uris import in_bucket
 
 __all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "draft", "load", "loaded", "read", "refuse_oversized"]
 
-# EPS runs Ghostscript and many rare formats are parsed by code that few people test: only what photographs come in.
+# Only common photo formats: EPS runs Ghostscript, and parsers of rare formats are little tested.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", heif.FORMAT)
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm"}
     | {".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k"}
 )
 _BEFORE = b"\r\n \t\xef\xbb\xbf"
-"""What a web server's script writes before a file by mistake: no image format begins with any of it."""
+"""Bytes that a web server script may accidentally write before a file; no image format starts with them."""
 _ORIENTATION = 274
 _REGISTERING = threading.Lock()
-# Pillow warns of odd metadata in files that it reads all the same; on a terminal with a live bar that is noise.
+# Pillow warns about odd metadata in files that it can read; with a live progress bar that is noise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded file, upright: an `image` of 8 bits, or the samples of a `deep` one that a bit depth has to scale."""
+    """A decoded upright file: an 8-bit `image`, or the samples of a `deep` one that still need scaling by a bit depth."""
 
     image: Image.Image | None
     deep: HighBitDepthImage | None = None
 
     @property
     def levels(self) -> Levels:
-        """What its values say about its bit depth."""
+        """Return the values that determine its bit depth."""
         return self.deep.levels if self.deep else Levels()
 
     def rgb(self, depth: BitDepth = SIXTEEN_BITS) -> Image.Image:
-        """Return it as RGB of 8 bits, alpha laid on white."""
+        """Return it as 8-bit RGB, with alpha composited on white."""
         image = self.deep.scaled(depth) if self.deep else self.image
         assert image is not None, "a picture has an image or samples"
         return _rgb(image)
@@ -69,17 +69,17 @@ class Picture:
 def decode(
     source: bytes | str | Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS, s3: S3Settings = ENVIRONMENT
 ) -> Image.Image:
-    """The picture as RGB: turned upright (EXIF), scaled to 8 bits, alpha laid on white, first frame of several.
+    """Return the image as RGB: rotated by EXIF, scaled to 8 bits, alpha composited on white, only the first frame.
 
     Raises:
-        BadImage: empty, truncated, not an image, or of more than `max_pixels` pixels.
+        BadImage: it is empty, truncated, not an image, or has more than `max_pixels` pixels.
     """
     with loaded(source, max_pixels, s3) as picture:
         return picture.rgb(depth)
 
 
 def load(source: bytes | str | Path, max_pixels: int) -> Picture:
-    """Return the picture before its bit depth is decided.
+    """Return the picture before its bit depth is chosen.
 
     Raises:
         BadImage: as `decode`.
@@ -90,8 +90,8 @@ def load(source: bytes | str | Path, max_pixels: int) -> Picture:
 
 @contextmanager
 def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> Iterator[Picture]:
-    """Lend the picture before its bit depth is decided. Threads that work on pictures do so inside, one each: the memory that
-    they need together is bounded, and some wait.
+    """Yield the picture before its bit depth is chosen. Threads process pictures inside the block, one each: their total
+    memory is bounded, so some wait.
 
     Raises:
         BadImage: as `decode`.
@@ -99,20 +99,20 @@ def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRON
     data = source if isinstance(source, bytes) else read(source, max_pixels, s3)
     if not data:
         raise BadImage("empty file (0 bytes)")
-    with _named(data):
+    with _pillow_errors(data):
         data = pixels_only(data.lstrip(_BEFORE))
         image = _opened(data, max_pixels)
         needed = _pixels(image) * bytes_a_pixel(image, markers(data))
     with reserved(needed):
-        with _named(data):
+        with _pillow_errors(data):
             picture = _loaded(image, data, max_pixels)
         del image
         yield picture
 
 
 @contextmanager
-def _named(data: bytes) -> Iterator[None]:
-    """Say what is wrong with a file that Pillow does not read; its own bound of pixels does not count."""
+def _pillow_errors(data: bytes) -> Iterator[None]:
+    """Translate Pillow's errors into BadImage, with Pillow's pixel limit lifted."""
     try:
         with pixel_limit_lifted():
             yield
@@ -125,13 +125,13 @@ def _named(data: bytes) -> Iterator[None]:
 
 
 def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:
-    """Return a JPEG in grey, decoded at the smallest scale at which it has `side` pixels, many times faster; None for all
-    else, and for one that may have to be turned upright.
+    """Return a JPEG in grayscale, decoded much faster at the smallest scale with `side` pixels; None for other files and for
+    JPEGs with an EXIF orientation.
 
     Raises:
-        BadImage: of a JPEG, as `decode`.
+        BadImage: a JPEG with too many scans, segments or bytes before its pixels.
     """
-    if (found := markers(data)) is None:
+    if (jpeg := markers(data)) is None:
         return None
     try:
         with pixel_limit_lifted():
@@ -140,29 +140,29 @@ def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:
                 return None
             whole = _pixels(image)
             image.draft("L", (side, side))
-            # the coefficients of several scans are kept at full size
-            with reserved((whole if found.scans > 1 else _pixels(image)) * bytes_a_pixel(image, found)):
+            # the coefficients of a multi-scan JPEG are stored at full size
+            with reserved((whole if jpeg.scans > 1 else _pixels(image)) * bytes_a_pixel(image, jpeg)):
                 image.load()
-    except Exception:  # Pillow's parsers raise nearly anything; `decode` says what is wrong
+    except Exception:  # Pillow's parsers raise nearly anything; `decode` explains the problem
         return None
     return image
 
 
 def read(path: str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> bytes:
-    """The bytes of the file, or of the object where `path` is an s3:// URI.
+    """Return the bytes of the file, or of the object if `path` is an s3:// URI.
 
     Raises:
-        BadImage: it is missing, unreadable, no regular file, or far larger than an image of `max_pixels` can be.
+        BadImage: it is missing, unreadable, not a regular file, or far larger than an image of `max_pixels`.
         StoreError: the object cannot be fetched.
     """
     if in_bucket(path):
         try:
-            return retried(lambda: fetched(str(path), _most_bytes(max_pixels), s3))
+            return retried(lambda: fetched(str(path), _max_bytes(max_pixels), s3))
         except TooLarge as exc:
-            raise BadImage(_swollen(_most_bytes(max_pixels) + 1, max_pixels)) from exc
+            raise BadImage(_oversized(_max_bytes(max_pixels) + 1, max_pixels)) from exc
     try:
         status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would block forever
             raise BadImage("not a regular file")
         refuse_oversized(status.st_size, max_pixels)
         return Path(path).read_bytes()
@@ -171,37 +171,37 @@ def read(path: str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> byt
 
 
 def refuse_oversized(size: int, max_pixels: int) -> None:
-    """Raises a BadImage for files far larger than an image of `max_pixels` can be."""
-    if size > _most_bytes(max_pixels):
-        raise BadImage(_swollen(size, max_pixels))
+    """Raise a BadImage for files far larger than an image of `max_pixels`."""
+    if size > _max_bytes(max_pixels):
+        raise BadImage(_oversized(size, max_pixels))
 
 
-def _most_bytes(max_pixels: int) -> int:
+def _max_bytes(max_pixels: int) -> int:
     return 16 * max_pixels + 2**24
 
 
-def _swollen(size: int, max_pixels: int) -> str:
-    return f"{size} bytes, more than an image of data.max_pixels {max_pixels} has"
+def _oversized(size: int, max_pixels: int) -> str:
+    return f"{size} bytes, more than an image of data.max_pixels {max_pixels} can have"
 
 
 def _loaded(image: ImageFile, data: bytes, max_pixels: int) -> Picture:
-    found = tiff.tags_of(image)
-    if found is not None and tiff.misread(found):
-        raise BadImage(f"{tiff.kind(found)}; {tiff.READABLE}")
+    ifd = tiff.tags_of(image)
+    if ifd is not None and tiff.misread(ifd):
+        raise BadImage(f"{tiff.kind(ifd)}; {tiff.READABLE}")
     if deep := read_high_bit_depth(image, data, lambda other: _opened(other, max_pixels)):
         return Picture(None, deep)
     try:
         image.load()
     except OSError:
-        whole = with_end(data)
-        if whole is None:
+        repaired = with_end(data)
+        if repaired is None:
             raise
-        image = _opened(whole, max_pixels)
+        image = _opened(repaired, max_pixels)
     return Picture(apply_orientation(_floats(image) if image.mode == "F" else image))
 
 
 def _opened(data: bytes, max_pixels: int) -> ImageFile:
-    """The image with its header read and its cost checked, pixels not yet decoded."""
+    """Return the image with its header read and its cost checked, pixels not decoded yet."""
     refuse_costly(data, max_pixels)
     with _REGISTERING:
         if heif.is_heif(data) and not heif.register():
@@ -216,23 +216,23 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile:
 
 
 def _pixels(image: ImageFile) -> int:
-    """Return the pixels that a decoder holds: of the image, or of one tile of a TIFF where that is larger."""
-    found = tiff.tags_of(image)
-    return max(image.width * image.height, 0 if found is None else tiff.tile_pixels(found))
+    """Return the pixels that a decoder holds at once: of the image, or of one TIFF tile if that is larger."""
+    ifd = tiff.tags_of(image)
+    return max(image.width * image.height, 0 if ifd is None else tiff.tile_pixels(ifd))
 
 
 def _unknown(data: bytes) -> str:
-    """Return what the file is that Pillow does not open."""
-    found = tiff.tags(data)
-    if found is not None:
-        return f"{tiff.kind(found)}; {tiff.READABLE}"
+    """Return a description of a file that Pillow cannot open."""
+    ifd = tiff.tags(data)
+    if ifd is not None:
+        return f"{tiff.kind(ifd)}; {tiff.READABLE}"
     if heif.is_heif(data):
-        return "a broken HEIC image: pillow-heif cannot read it; expected a whole file. Copy it from the phone again"
-    return f"not an image (it begins with {data[:12]!r}); expected JPEG, PNG, WebP, TIFF ..."
+        return "a broken HEIC image: pillow-heif cannot read it; expected a complete file. Copy it from the phone again"
+    return f"not an image (starts with {data[:12]!r}); expected JPEG, PNG, WebP, TIFF ..."
 
 
 def _known_formats() -> list[str]:
-    """The accepted formats that this build of Pillow has."""
+    """Return the accepted formats that this build of Pillow supports."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 
@@ -246,11 +246,11 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _floats(image: Image.Image) -> Image.Image:
-    """Return grey floats from 0 to 1 as 8 bits, where Pillow's convert would clip."""
+    """Return gray floats from 0 to 1 as 8 bits; Pillow's convert would clip them."""
     values = np.asarray(image).astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if not (low >= 0.0 and high <= 1.0):
-        found = tiff.tags_of(image)
-        kind = tiff.kind(found) if found is not None else "grey floats"
+        ifd = tiff.tags_of(image)
+        kind = tiff.kind(ifd) if ifd is not None else "gray floats"
         raise BadImage(f"{kind} with values from {low:g} to {high:g}; expected 0 to 1. Save it with 8 or 16 bits")
     return Image.fromarray(np.rint(values * 255.0).astype(np.uint8))

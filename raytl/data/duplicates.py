@@ -1,4 +1,4 @@
-"""The same photo on two sides of a split makes an evaluation lie: found by content, and taken from the weaker side."""
+"""Find identical files in two splits, which would inflate the evaluation, and drop the copy in the lower-ranked split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RANK = {"test": 0, "val": 1, "train": 2}
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A sample that is left out because `kept`, on a side that weighs more (test > val > train), has the same bytes."""
+    """A sample dropped because `kept`, in a higher-ranked split (test > val > train), has the same bytes."""
 
     dropped: Sample
     kept: Sample
@@ -23,16 +23,16 @@ class Duplicate:
 
 
 def cross_split(samples: Iterable[Sample]) -> tuple[Duplicate, ...]:
-    """The samples whose content is also on a side that weighs more."""
-    found = []
+    """Return the samples whose content is also in a higher-ranked split."""
+    duplicates = []
     for group in _groups(samples):
         best = min(group, key=lambda sample: _RANK[sample.split or "train"])
-        found += [Duplicate(sample, best) for sample in group if sample.split != best.split]
-    return tuple(found)
+        duplicates += [Duplicate(sample, best) for sample in group if sample.split != best.split]
+    return tuple(duplicates)
 
 
-def same_side_warnings(samples: Iterable[Sample]) -> tuple[str, ...]:
-    """Lines about copies inside a split; those under two labels teach the model a contradiction."""
+def same_split_warnings(samples: Iterable[Sample]) -> tuple[str, ...]:
+    """Return warnings about duplicates inside a split; the same image under two labels contradicts itself."""
     conflicts, copies = [], 0
     for group in _groups(samples):
         if len({sample.label for sample in group}) > 1:
@@ -41,20 +41,20 @@ def same_side_warnings(samples: Iterable[Sample]) -> tuple[str, ...]:
             copies += len(group) - 1
     lines = []
     if conflicts:
-        lines.append(f"{len(conflicts)} images are there under two labels; keep the right one:\n{listed(conflicts)}")
+        lines.append(f"{len(conflicts)} images have two different labels; keep the correct one:\n{listed(conflicts)}")
     if copies:
-        lines.append(f"{copies} images are copies of another one of their class and split, and count as often")
+        lines.append(f"{copies} images are exact copies of another image in their class and split; each copy counts")
     return tuple(lines)
 
 
 def _groups(samples: Iterable[Sample]) -> list[Sequence[Sample]]:
-    everything = tuple(samples)
-    seen, twice = set[str](), set[str]()
-    for sample in everything:
-        (twice if sample.digest in seen else seen).add(sample.digest)
+    all_samples = tuple(samples)
+    seen, repeated = set[str](), set[str]()
+    for sample in all_samples:
+        (repeated if sample.digest in seen else seen).add(sample.digest)
     by_content: dict[str, list[Sample]] = defaultdict(list)
-    for sample in everything if twice else ():
-        if sample.digest in twice:
+    for sample in all_samples if repeated else ():
+        if sample.digest in repeated:
             by_content[sample.digest].append(sample)
     return list(by_content.values())
 

@@ -1,4 +1,4 @@
-"""An opened image with its pixels decoded, turned as its EXIF orientation says."""
+"""Decode an opened image and rotate it by its EXIF orientation."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from PIL import Image, ImageOps
 
 
 def apply_orientation(image: Image.Image) -> Image.Image:
-    """Return the image, which is decoded and turned upright in place."""
+    """Return the image, decoded and rotated upright in place."""
     image.load()
     try:
         ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # a broken EXIF block says nothing about the pixels
+    except Exception:  # a broken EXIF block does not make the pixels unusable
         return image
     return image

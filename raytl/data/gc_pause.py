@@ -1,4 +1,4 @@
-"""Python's search for reference cycles, put off while millions of objects are made that have none."""
+"""Pause the cyclic garbage collector while millions of objects without cycles are created."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Inside, or in a function with this decorator, no cycles are looked for: that takes a third of the time for a million
-    samples, as each is looked at again and again."""
+    """Pause the collector in a block or a decorated function; for a million samples it would take a third of the time,
+    as it visits each again and again."""
     was_on = gc.isenabled()
     gc.disable()
     try:

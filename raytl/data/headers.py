@@ -1,7 +1,7 @@
-"""Refuse images by their headers where opening or decoding them would cost far more than an image does.
+"""Reject images whose headers show that opening or decoding them would cost far more than a normal image.
 
-A decoder in a thread cannot be stopped, so no clock bounds an image: its pixels, scans, chunks and tags do, and its size. With
-the default of `data.max_pixels`, small files take up to 7 s of one core, and files of hundreds of MB up to 30 s.
+A decoder in a thread cannot be stopped, so images are bounded by pixels, scans, chunks, tags and size instead of time. With the
+default `data.max_pixels`, small files take up to 7 s on one core, and files of hundreds of MB up to 30 s.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _COMMENT = re.compile(rb"#[^\r\n]*")
 
 
 def refuse_costly(data: bytes, max_pixels: int) -> None:
-    """Raise a BadImage for a file of which the header alone costs too much, or which has more parts than an image has."""
+    """Raise a BadImage for a file whose header alone is too expensive, or that has more parts than a normal image."""
     jpeg.markers(data)
     tiff.refuse_costly(data)
-    if found := _WEBP_EXTENDED.match(data):  # its canvas is made as it is opened
-        width, height = (int.from_bytes(each, "little") + 1 for each in found.groups())
+    if match := _WEBP_EXTENDED.match(data):  # Pillow allocates the canvas on open
+        width, height = (int.from_bytes(each, "little") + 1 for each in match.groups())
         refuse_pixels(width, height, max_pixels)
-    if _PNM.match(data) and not _has_header(data):  # it is read byte by byte
-        raise BadImage(f"a header of more than {_PNM_HEADER_BYTES:,} bytes. Save it without comments")
+    if _PNM.match(data) and not _has_header(data):  # Pillow reads it byte by byte
+        raise BadImage(f"a header of more than {_PNM_HEADER_BYTES:,} bytes; save it without comments")
 
 
 def _has_header(data: bytes) -> bool:
-    """Return whether the magic, the size and the largest value of a PNM file, or what there is, lie at its beginning."""
+    """Return whether a PNM file has its magic number, size and largest value at the start, or is short."""
     if len(data) <= _PNM_HEADER_BYTES:
         return True
     return len(_COMMENT.sub(b" ", data[:_PNM_HEADER_BYTES]).split(None, 4)) >= 4
@@ -39,6 +39,6 @@ def refuse_pixels(width: int, height: int, max_pixels: int) -> None:
     """Raise a BadImage for an image of more than `max_pixels`."""
     if width * height > max_pixels:
         raise BadImage(
-            f"{width} x {height} pixels, more than data.max_pixels {max_pixels} (a decompression bomb?); raise it for larger "
+            f"{width} x {height} pixels, more than data.max_pixels {max_pixels} (possibly a decompression bomb); raise it for larger "
             "images"
         )

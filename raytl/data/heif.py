@@ -1,4 +1,4 @@
-"""HEIC photos of phones: the one door to pillow-heif, which is optional and imported when the first such photo comes."""
+"""Open HEIC photos through pillow-heif, an optional dependency that is imported for the first such photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _AVIF = (b"avif", b"avis")
 
 
 def is_heif(data: bytes) -> bool:
-    """Return whether the file says by its brands (ISO 14496-12, `ftyp`) that it is HEIC and not AVIF."""
+    """Return whether the brands of the file (ISO 14496-12, `ftyp`) mark it as HEIC and not AVIF."""
     if data[4:8] != b"ftyp":
         return False
     brands = data[8 : min(int.from_bytes(data[:4]), 256)]
@@ -20,7 +20,7 @@ def is_heif(data: bytes) -> bool:
 
 
 def register() -> bool:
-    """Teach Pillow to open HEIC files; False where pillow-heif is not installed."""
+    """Register HEIC support with Pillow; return False if pillow-heif is not installed."""
     try:
         import pillow_heif
     except ImportError:
@@ -30,7 +30,7 @@ def register() -> bool:
 
 
 def version() -> str | None:
-    """Return the version of pillow-heif; None where it is not installed."""
+    """Return the version of pillow-heif, or None if it is not installed."""
     try:
         return metadata.version("pillow-heif")
     except metadata.PackageNotFoundError:

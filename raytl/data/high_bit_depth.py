@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a sample: their values whole, and scaled to 8 bits by the depth that they really have."""
+"""Read images of more than 8 bits per sample at full precision, and scale them to 8 bits by their actual depth."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _NATIVE = "L" if sys.byteorder == "little" else "B"
 
 @dataclass(frozen=True)
 class HighBitDepthImage:
-    """The samples of a file: `(height, width)` grey, or with a last axis of 2 (grey and alpha), 3 (RGB) or 4 (RGBA)."""
+    """The samples of a file: `(height, width)` gray, or with a last axis of 2 (gray and alpha), 3 (RGB) or 4 (RGBA)."""
 
     samples: Samples
     levels: Levels
     white_is_zero: bool = False
 
     def scaled(self, depth: BitDepth) -> Image.Image:
-        """Return the image of 8 bits a sample; values above the depth's range are clipped."""
+        """Return the 8-bit image; values above the range of the depth are clipped."""
         pixels = _table(depth.of(self.levels), self.white_is_zero)[self.samples]
         mode = {2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]] if pixels.ndim == 3 else "L"
         return Image.frombytes(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
@@ -42,30 +42,30 @@ class HighBitDepthImage:
 def read_high_bit_depth(
     image: ImageFile, data: bytes, opened: Callable[[bytes], ImageFile]
 ) -> HighBitDepthImage | None:
-    """Return the samples of an opened file of more than 8 bits; None of one of 8 bits, whose pixels are not yet decoded.
+    """Return the samples of an opened file above 8 bits; None for an 8-bit file, whose pixels are not decoded yet.
 
     `opened` opens other bytes as an image.
 
     Raises:
-        BadImage: values that 16 bits cannot hold.
+        BadImage: values do not fit into 16 bits.
     """
     declared, white_is_zero = _declared(image)
     samples = _samples(image, data, opened)
     if samples is None:
         return None
-    colour = samples[..., :-1] if samples.ndim == 3 and samples.shape[2] in (2, 4) else samples
-    top = int(colour.max())
+    color = samples[..., :-1] if samples.ndim == 3 and samples.shape[2] in (2, 4) else samples
+    top = int(color.max())
     if image.format == "PNG" and (bits := min(png.significant_bits(data), MOST)):
-        declared = MOST if is_stretched(colour, bits) else max(bits, LEAST)
-    if top > top_value(declared):  # its own values disprove it
+        declared = MOST if is_stretched(color, bits) else max(bits, LEAST)
+    if top > top_value(declared):  # contradicted by its own values
         declared = 0
     return HighBitDepthImage(samples, Levels(max(top, 1), declared), white_is_zero)
 
 
 def is_stretched(samples: Samples, bits: int) -> bool:
-    """Return whether samples of `bits` significant bits fill 16, as the PNG specification has it, by shifting or scaling.
+    """Return whether samples of `bits` significant bits were shifted or scaled to 16, as the PNG specification requires.
 
-    Cameras also write them unchanged beside the same sBIT.
+    Some cameras write the same sBIT and leave the values unscaled.
     """
     shift = MOST - bits
     original = samples >> shift
@@ -76,11 +76,11 @@ def is_stretched(samples: Samples, bits: int) -> bool:
 
 
 def _declared(image: ImageFile) -> tuple[int, bool]:
-    """Return the bits that the header declares (0 = none), and whether its values count from white to black."""
+    """Return the bits that the header declares (0 = none), and whether zero means white."""
     if (found := tiff.tags_of(image)) is not None:
         return tiff.declared_bits(found), tiff.white_is_zero(found)
     args = image.tile[0].args if image.format == "PPM" else None
-    # Pillow scales by the header's largest value; 65535 is what writers put whatever the detector has
+    # Pillow scales by the header's largest value; writers put 65535 whatever the detector
     if isinstance(args, tuple) and args[-1] != top_value(MOST):
         return MOST, False
     return 0, False
@@ -88,8 +88,8 @@ def _declared(image: ImageFile) -> tuple[int, bool]:
 
 def _samples(image: ImageFile, data: bytes, opened: Callable[[bytes], ImageFile]) -> Samples | None:
     if image.mode.startswith("I"):
-        return _grey(image)
-    if png.is_grey_alpha_16(data):
+        return _gray(image)
+    if png.is_gray_alpha_16(data):
         return _joined(np.asarray(apply_orientation(opened(png.bytes_as_bands(data)))))
     if image.mode in ("RGB", "RGBA") and image.tile and _COLOUR_16.match(_rawmode(image.tile[0].args)):
         low = opened(data)
@@ -99,12 +99,12 @@ def _samples(image: ImageFile, data: bytes, opened: Callable[[bytes], ImageFile]
     return None
 
 
-def _grey(image: Image.Image) -> Samples:
+def _gray(image: Image.Image) -> Samples:
     values = np.asarray(apply_orientation(image))
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > top_value(MOST):
         found = tiff.tags_of(image)
-        kind = tiff.kind(found) if found is not None else "grey"
+        kind = tiff.kind(found) if found is not None else "gray"
         raise BadImage(
             f"{kind} with values from {low} to {high}; expected 0 to {top_value(MOST)}. Save it as unsigned 16 bits"
         )
@@ -130,7 +130,7 @@ def _rawmode(args: Any) -> str:
 
 @cache
 def _table(bits: int, white_is_zero: bool) -> NDArray[np.uint8]:
-    """Return the 8-bit value of every 16-bit one."""
+    """Return the lookup table from 16-bit to 8-bit values."""
     top = top_value(bits)
     scaled = np.rint(np.arange(2**MOST).clip(max=top) * (255 / top)).astype(np.uint8)
     return 255 - scaled if white_is_zero else scaled

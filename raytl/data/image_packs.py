@@ -1,14 +1,14 @@
-"""Packs of prepared images on the node's disk: written once, found by content, and the least recently used leave first.
+"""Store packs of prepared images on the node's disk: written once, found by content, evicted least recently used first.
 
     <cache>/decoded/<preprocess key>/<pack>/pixels.bin   the images one after another
                                            /index.npy    a row of (digest, offset, height, width) for each
-                                           /pack.json    sizes; its presence means that the pack is whole
-                                   /build.lock           one process at a time builds what several ask for
-                   /.lock                                held for the moment of a publication or an eviction
-                   /.new-*                               being written, under its writer's lock
+                                           /pack.json    sizes; its presence marks the pack as complete
+                                   /build.lock           one process at a time builds what several need
+                   /.lock                                held briefly during publication and eviction
+                   /.new-*                               in progress, locked by its writer
 
-Every lock is an flock, which the kernel takes back when its holder dies: there are no stale ones. A pack in use is
-held by a shared lock on its pack.json, so eviction passes it by.
+Every lock is an flock, which the kernel releases when its holder dies, so no lock is ever stale. A pack in use has a
+shared lock on its pack.json, so eviction skips it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.errors import DataError
+from raytl.store import lru
 from raytl.store.cache import cache_root
 from raytl.stored import Format
 from raytl.stored.bounds import Count
@@ -39,17 +40,17 @@ Index = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """The bytes of a pack's pixels, and how many images they are."""
+    """The bytes of a pack's pixels and its number of images."""
 
     bytes: Count
     images: Count
 
 
-PACK_FORMAT = Format[_Sizes](_Sizes, "the sizes of a pack", "Delete its folder, and it is made again.", DataError)
+PACK_FORMAT = Format[_Sizes](_Sizes, "the sizes of a pack", "Delete its folder; it is rebuilt.", DataError)
 
 
 class SharedLock:
-    """A shared lock on a file, until this object and its copies in forked processes are gone. Raises: OSError."""
+    """A shared lock on a file, held until this object and its copies in forked processes are gone. Raises: OSError."""
 
     def __init__(self, path: Path) -> None:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -62,7 +63,7 @@ class SharedLock:
 
 @dataclass(frozen=True)
 class Pack:
-    """A whole pack, protected from eviction as long as `lock` lives."""
+    """A complete pack, protected from eviction as long as `lock` lives."""
 
     folder: Path
     index: Index
@@ -70,30 +71,30 @@ class Pack:
 
     @property
     def pixels(self) -> Path:
-        """The file that the index points into."""
+        """Return the file that the index points into."""
         return self.folder / "pixels.bin"
 
     def touch(self) -> None:
-        """Notes that the pack was used just now."""
-        with contextlib.suppress(OSError):  # a cache that another user owns is read all the same
+        """Mark the pack as used just now."""
+        with contextlib.suppress(OSError):  # a cache owned by another user is still readable
             os.utime(self.folder / "pack.json")
 
 
 def root() -> Path:
-    """The folder of all packs of this node."""
+    """Return the folder of all packs of this node."""
     return cache_root() / "decoded"
 
 
 def complete_packs(preprocess_key: str) -> Iterator[Pack]:
-    """The whole packs of one preprocessing, each locked for use as long as the caller keeps it."""
+    """Yield the complete packs of one preprocessing, each locked for as long as the caller keeps it."""
     for path in sorted((root() / preprocess_key).glob("*/pack.json")):
         if (pack := _open(path.parent)) is not None:
             yield pack
 
 
 def _open(folder: Path) -> Pack | None:
-    """The pack locked for use, or None where it was evicted meanwhile or is damaged."""
-    with contextlib.suppress(OSError, ValueError, DataError):  # evicted meanwhile, or cut short: as good as absent
+    """Return the pack locked for use, or None if it was evicted meanwhile or is damaged."""
+    with contextlib.suppress(OSError, ValueError, DataError):  # evicted meanwhile or truncated: treated as absent
         lock = SharedLock(folder / "pack.json")
         sizes = PACK_FORMAT.load(folder / "pack.json")
         index = np.load(folder / "index.npy")
@@ -104,7 +105,7 @@ def _open(folder: Path) -> Pack | None:
 
 @contextlib.contextmanager
 def build_lock(preprocess_key: str) -> Iterator[None]:
-    """Waits until no other process of the node builds packs of this preprocessing, then keeps them waiting."""
+    """Hold the right to build packs of this preprocessing; other processes of the node wait for it."""
     folder = root() / preprocess_key
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "build.lock").open("wb") as lock:
@@ -114,7 +115,7 @@ def build_lock(preprocess_key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _store_lock() -> Iterator[None]:
-    """One process at a time changes which packs there are."""
+    """Hold the right to add or remove packs; one process at a time."""
     root().mkdir(parents=True, exist_ok=True)
     with (root() / ".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -122,24 +123,23 @@ def _store_lock() -> Iterator[None]:
 
 
 def evict_for(needed: int, limit: int) -> bool:
-    """Evicts the least recently used packs until `needed` more bytes fit in `limit` and on the disk; False if they cannot."""
+    """Evict the least recently used packs until `needed` more bytes fit in `limit` and on the disk; return False if they cannot."""
     with _store_lock():
         return _evict_for(needed, limit)
 
 
 def _evict_for(needed: int, limit: int) -> bool:
     _remove_leftovers()
-    sizes = {path.parent: _bytes(path.parent) for path in sorted(root().glob("*/*/pack.json"), key=_last_use)}
-    total = sum(sizes.values())
-    for folder, size in sizes.items():
-        if total + needed <= limit and _fits_on_disk(needed):
-            break
-        if _evict(folder):
-            total -= size
-    return total + needed <= limit and _fits_on_disk(needed)
+    entries = [lru.Entry(path.parent, _bytes(path.parent), _last_used(path)) for path in root().glob("*/*/pack.json")]
+
+    def fits(total: int) -> bool:
+        return total + needed <= limit and _fits_on_disk(needed)
+
+    evicted = lru.evict(entries, fits, _evict)
+    return fits(sum(entry.size_bytes for entry in entries) - sum(entry.size_bytes for entry in evicted))
 
 
-def _last_use(marker: Path) -> float:
+def _last_used(marker: Path) -> float:
     try:
         return marker.stat().st_mtime
     except OSError:
@@ -151,17 +151,17 @@ def _bytes(folder: Path) -> int:
 
 
 def _fits_on_disk(needed: int) -> bool:
-    """A full disk breaks more than the cache: a twentieth of it stays free."""
+    """Return whether the bytes fit and leave 5 % of the disk free: a full disk breaks more than the cache."""
     usage = shutil.disk_usage(root())
     return usage.free - needed > usage.total // 20
 
 
 def _evict(folder: Path) -> bool:
-    """Removes the pack unless a process uses it."""
+    """Remove the pack unless a process uses it; return whether it was removed."""
     try:
         with (folder / "pack.json").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (folder / "pack.json").unlink()  # first: what is left of a broken removal is no pack any more
+            (folder / "pack.json").unlink()  # first, so that an interrupted removal leaves no pack
             shutil.rmtree(folder, ignore_errors=True)
             return True
     except OSError:
@@ -169,7 +169,7 @@ def _evict(folder: Path) -> bool:
 
 
 def _remove_leftovers() -> None:
-    """Removes what dead writers and broken removals left."""
+    """Remove leftovers of dead writers and interrupted removals."""
     for pixels in root().glob(".new-*/pixels.bin"):
         with contextlib.suppress(OSError), pixels.open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,7 +180,7 @@ def _remove_leftovers() -> None:
 
 
 class PackWriter:
-    """A pack in the making: images come from any thread in any order; nothing is seen of it before `publish`."""
+    """A pack being written: images come from any thread in any order; it is invisible until `publish`."""
 
     def __init__(self) -> None:
         with _store_lock():
@@ -192,7 +192,7 @@ class PackWriter:
         self.bytes = 0
 
     def write(self, pixels: NDArray[np.uint8]) -> tuple[int, int, int]:
-        """Stores `(height, width, 3) uint8`; returns its (offset, height, width). Raises: OSError."""
+        """Store `(height, width, 3) uint8`; return its (offset, height, width). Raises: OSError."""
         with self._lock:
             offset = self.bytes
             self.bytes += pixels.nbytes
@@ -203,7 +203,7 @@ class PackWriter:
         return offset, int(pixels.shape[0]), int(pixels.shape[1])
 
     def publish(self, preprocess_key: str, places: Mapping[str, tuple[int, int, int]], limit: int) -> bool:
-        """Makes the images visible under their digests; False where there is no room for them. Raises: OSError."""
+        """Make the images visible under their digests; return False if they do not fit. Raises: OSError."""
         index = np.array([(digest.encode(), *place) for digest, place in sorted(places.items())], dtype=ROW)
         name = hashlib.sha256(index["digest"].tobytes()).hexdigest()[:32]
         np.save(self._folder / "index.npy", index)
@@ -214,7 +214,7 @@ class PackWriter:
             return _evict_for(self.bytes, limit) and self._move_to(root() / preprocess_key / name, json.dumps(sizes))
 
     def _move_to(self, final: Path, sizes: str) -> bool:
-        if not (final / "pack.json").exists():  # else another process was faster, with the same images
+        if not (final / "pack.json").exists():  # else another process published the same images first
             (self._folder / "pack.json").write_text(sizes)
             _fsync(self._folder / "pack.json")
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ class PackWriter:
         return True
 
     def discard(self) -> None:
-        """Removes what was not published; harmless after `publish`."""
+        """Remove unpublished files; harmless after `publish`."""
         self._file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Where prepared images come from: decoded beforehand and mapped into memory, or decoded each time they are asked for."""
+"""Provide prepared images, decoded in advance and memory-mapped, or decoded on every access."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Images(Protocol):
-    """Prepared images by their position in the split, each `(height, width, 3) uint8`; never written to."""
+    """Prepared images by their position in the split, each `(height, width, 3) uint8` and read-only."""
 
     def __len__(self) -> int: ...
 
@@ -27,7 +27,7 @@ class Images(Protocol):
 
 
 class FileImages:
-    """Decodes and prepares a file each time it is asked for. Safe to use from forked processes and threads."""
+    """Decode and prepare a file on every access. Safe to use from forked processes and threads."""
 
     def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> None:
         self._paths = Texts(sample.path for sample in samples)
@@ -44,13 +44,13 @@ class FileImages:
                 return prepare(picture.rgb(self._preprocess.bit_depth), self._preprocess)
         except BadImage as exc:
             raise DataError(
-                f"{path}: {exc}; it could be read when the data was checked, so the file changed since then. "
-                "Put the file back, or run the same command again to check the data anew"
+                f"{path}: {exc}; it was readable when the data was audited, so the file has changed since. "
+                "Restore the file, or rerun the command to audit the data again"
             ) from exc
 
 
 class Texts:
-    """Many texts as one: reading a million Python objects counts their references, which copies their pages in every fork."""
+    """Many strings in one object: reading a million Python objects updates reference counts, which copies pages in every fork."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         encoded = [text.encode(errors="surrogateescape") for text in texts]
@@ -65,10 +65,10 @@ class Texts:
 
 
 class DecodedSet:
-    """Prepared images in memory-mapped files: read without a copy, and shared by all processes of the node.
+    """Prepared images in memory-mapped files, read without a copy and shared by all processes of the node.
 
-    `places` is a row of (file number, offset in bytes, height, width) for each image, `(n, 4) int64`; `keep` is
-    held as long as the set is (the locks that protect the files from eviction).
+    `places` has a row (file number, offset in bytes, height, width) per image, `(n, 4) int64`; `keep` holds the locks that
+    protect the files from eviction, for as long as this set lives.
     """
 
     def __init__(self, files: Sequence[Path], places: NDArray[np.int64], keep: Sequence[Any] = ()) -> None:
@@ -87,11 +87,11 @@ class DecodedSet:
 
     @property
     def bytes(self) -> int:
-        """Size of the images together, in bytes."""
+        """Return the total size of the images in bytes."""
         return int((self._places[:, 2] * self._places[:, 3]).sum()) * 3
 
 
 def _mapped(path: Path) -> Pixels:
-    """The file's bytes, read-only and shared."""
+    """Return the bytes of the file, read-only and shared."""
     with path.open("rb") as file:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)

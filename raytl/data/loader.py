@@ -1,9 +1,9 @@
-"""Batches of uint8 pixels for the training loop, made beside it.
+"""Load batches of uint8 pixels in parallel to the training loop.
 
-What is in a batch is decided by arithmetic (`shard`) in the training process and sent to loader processes as a
-request; what is done to a sample is a pure function of (seed, epoch, sample). So 0, 1 or 8 loader processes and any
-world give the same tensors. Loader processes are forked: decoded images are mapped memory that all of them share.
-Pixels come back through one block of shared memory made before the fork, which needs no room in /dev/shm.
+The training process computes the content of each batch (`shard`) and sends it to loader processes as a request; each
+view is a pure function of (seed, epoch, sample). So any number of loader processes and any world size give the same
+tensors. Loader processes are forked and share decoded images as mapped memory. They return pixels through one block of
+shared memory that is allocated before the fork and needs no space in /dev/shm.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from raytl.errors import RaytlError, TrainingError
 from raytl.world import World
 
 PREFETCH = 4
-"""Batches that each loader process works ahead."""
+"""Batches that each loader process prefetches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One batch to be made: these samples of this epoch, into this slot of the shared memory."""
+    """One batch to load: these samples of this epoch, into this slot of the shared memory."""
 
     epoch: int
     ids: NDArray[np.int64]
     slot: int
     global_count: int
     ahead: tuple[NDArray[np.int64], ...] = ()
-    """What the process that makes this batch will be asked for next: to be fetched by then where it is far away."""
+    """The next samples for the process that loads this batch, which it prefetches if they are remote."""
 
 
 def auto_workers(device: str, cores: float) -> int:
-    """Loader processes for a training worker that has `cores` CPU cores, for `data.loader_workers: auto`.
+    """Return the loader processes of a training worker with `cores` CPU cores, for `data.loader_workers: auto`.
 
-    On a GPU, all cores but one, up to 8. On a CPU the training needs the cores itself: one process, and one more
-    for each 8 cores, up to 4; a loader process costs about 0.6 ms of one core an image when images are decoded already.
+    On a GPU, all cores but one, up to 8. On a CPU, training needs the cores itself: one process, and one more
+    for each 8 cores, up to 4; a loader process costs about 0.6 ms of one core per decoded image.
     """
     if device == "cuda":
         return int(min(8, max(1, cores - 1)))
@@ -67,7 +67,7 @@ def auto_workers(device: str, cores: float) -> int:
 
 
 class TrainLoader:
-    """The rank's training batches, epoch by epoch; `batch` is global. `targets` are class numbers by position.
+    """The rank's training batches, epoch by epoch; `batch` is global. `targets` are class indices by position.
 
     A rank may get an empty batch when a global batch is smaller than the world.
     """
@@ -92,7 +92,7 @@ class TrainLoader:
         self._pipe = _Pipe(images, view, augment.image_px, -(-batch // world.size), workers)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
-        """The batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
+        """Yield the batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
         order = shard.epoch_order(len(self._targets), self._seed, epoch, self._weights)
         requests: list[_Request] = []
         for step in range(start_step, self.steps):
@@ -104,16 +104,16 @@ class TrainLoader:
 
     @property
     def ready(self) -> int | None:
-        """Batches that are made and not yet asked for; None where the training process makes them itself."""
+        """Return the number of loaded batches in the queue; None if the training process loads them itself."""
         return self._pipe.ready
 
     def close(self) -> None:
-        """Ends the loader processes."""
+        """Stop the loader processes."""
         self._pipe.close()
 
 
 class EvalLoader:
-    """The rank's evaluation batches: whole fixed batches of `batch`, dealt round-robin, each sample exactly once."""
+    """The rank's evaluation batches: whole fixed batches of `batch`, assigned round-robin, each sample exactly once."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class EvalLoader:
             yield _batch(images, self._targets, request.ids)
 
     def close(self) -> None:
-        """Ends the loader processes."""
+        """Stop the loader processes."""
         self._pipe.close()
 
 
@@ -156,7 +156,7 @@ def _batch(images: torch.Tensor, targets: NDArray[np.int64], ids: NDArray[np.int
 
 
 class _Requests:
-    """The sampler of the DataLoader: what it hands to the loader processes, changed between epochs."""
+    """The sampler of the DataLoader: the requests for the loader processes, replaced every epoch."""
 
     def __init__(self) -> None:
         self.now: Sequence[_Request] = ()
@@ -169,7 +169,7 @@ class _Requests:
 
 
 class _Views(Dataset[Any]):
-    """Makes the images of a request in the loader process, straight into the shared memory."""
+    """Computes the views of a request in the loader process, directly into the shared memory."""
 
     def __init__(self, images: Images, view: Callable[[int, int], Pixels], slots: Pixels) -> None:
         self._images, self._view, self._slots = images, view, slots
@@ -180,13 +180,13 @@ class _Views(Dataset[Any]):
         try:
             for row, i in enumerate(request.ids.tolist()):
                 slot[row] = self._view(request.epoch, i)
-        except RaytlError as error:  # as a value: the DataLoader would bury its text in a traceback
+        except RaytlError as error:  # returned, as the DataLoader would bury its text in a traceback
             return error
         return None
 
 
 class _Pipe:
-    """Requests in, `(b, 3, side, side) uint8` out, in order; by `workers` processes, or here when 0."""
+    """Turns requests into `(b, 3, side, side) uint8` in order, in `workers` processes, or in this one if 0."""
 
     def __init__(self, images: Images, view: Callable[[int, int], Pixels], side: int, batch: int, workers: int) -> None:
         self._images, self._view = images, view
@@ -196,14 +196,14 @@ class _Pipe:
         self._slots: Pixels | None = None
 
     def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor]]:
-        """Each request with its images, which the caller owns."""
-        requests = self._looking_ahead(requests)
-        done = self._here(requests) if self._workers == 0 or not requests else self._beside(requests)
+        """Yield each request with its images, which the caller owns."""
+        requests = self._with_prefetch(requests)
+        done = self._in_process(requests) if self._workers == 0 or not requests else self._in_workers(requests)
         for request, pixels in zip(requests, done, strict=True):
             yield request, torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
-    def _looking_ahead(self, requests: Sequence[_Request]) -> Sequence[_Request]:
-        """The requests, each with what its process will be asked for within the window: the processes take turns."""
+    def _with_prefetch(self, requests: Sequence[_Request]) -> Sequence[_Request]:
+        """Return the requests, each with the samples that its process loads within the window; processes take turns."""
         if not isinstance(self._images, StreamedImages):
             return requests
         turn, batches = max(1, self._workers), -(-AHEAD // self._batch)
@@ -214,25 +214,25 @@ class _Pipe:
             for place, request in enumerate(requests)
         ]
 
-    def _here(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
+    def _in_process(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
         for request in requests:
             pixels = np.empty((len(request.ids), self._side, self._side, 3), dtype=np.uint8)
             _raise(_Views(self._images, self._view, pixels[None])[request])
             yield pixels
 
-    def _beside(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
-        made = iter(self._started(requests))
+    def _in_workers(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
+        results = iter(self._started(requests))
         assert self._slots is not None
         for request in requests:
-            _raise(_next(made))
-            # a copy: the loader processes write to the slot again as soon as the next batch is asked for
+            _raise(_next(results))
+            # copied: the loader processes overwrite the slot as soon as the next batch is requested
             yield self._slots[request.slot % len(self._slots), : len(request.ids)].copy()
 
     def _started(self, requests: Sequence[_Request]) -> DataLoader[Any]:
-        """The DataLoader, its processes forked at the first use and kept for all epochs."""
+        """Return the DataLoader; its processes are forked at the first use and kept for all epochs."""
         self._requests.now = requests
         if self._loader is None:
-            # in flight at once: PREFETCH for each process; one more is being read
+            # PREFETCH batches in flight per process, and one being read
             shape = (self._workers * PREFETCH + 1, self._batch, self._side, self._side, 3)
             self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
             self._loader = DataLoader(
@@ -242,15 +242,15 @@ class _Pipe:
                 num_workers=self._workers,
                 prefetch_factor=PREFETCH,
                 persistent_workers=True,
-                collate_fn=_as_is,
+                collate_fn=_unchanged,
                 multiprocessing_context="fork",
-                generator=torch.Generator(),  # else the base seed is drawn from the global random numbers
+                generator=torch.Generator(),  # otherwise the base seed is drawn from the global generator
             )
         return self._loader
 
     @property
     def ready(self) -> int | None:
-        """What lies in the processes' queue; None without processes, or where the system cannot count it."""
+        """Return the length of the processes' queue; None without processes, or if the system cannot count it."""
         queue = getattr(getattr(self._loader, "_iterator", None), "_data_queue", None)
         try:
             return None if queue is None else int(queue.qsize())
@@ -258,20 +258,20 @@ class _Pipe:
             return None
 
     def close(self) -> None:
-        """Ends the processes; the next run starts new ones."""
+        """Stop the processes; the next run starts new ones."""
         if self._loader is not None and self._loader._iterator is not None:
             self._loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
         self._loader = self._slots = None
 
 
-def _next(made: Iterator[RaytlError | None]) -> RaytlError | None:
+def _next(results: Iterator[RaytlError | None]) -> RaytlError | None:
     try:
-        return next(made)
+        return next(results)
     except RuntimeError as exc:
         if "DataLoader worker" not in str(exc):
             raise
         raise TrainingError(
-            f"a loader process died: {exc}. Killed for memory? Use fewer data.loader_workers (0 = none)"
+            f"a loader process died: {exc}. If it ran out of memory, lower data.loader_workers (0 = none)"
         ) from exc
 
 
@@ -280,5 +280,5 @@ def _raise(error: RaytlError | None) -> None:
         raise error
 
 
-def _as_is(made: Any) -> Any:
-    return made
+def _unchanged(batch: Any) -> Any:
+    return batch

@@ -1,4 +1,4 @@
-"""Samples that were found on one node, on another: the same keys, where this node has their files."""
+"""Find the files of samples on this node when another node scanned them: same keys, local paths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from raytl.store.pins import pin_paths
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
-_LOOKS = 8
+_CHECKED = 8
 
 
 def on_this_node(
@@ -29,14 +29,14 @@ def on_this_node(
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
 ) -> tuple[Sample, ...]:
-    """`samples` where this node has them. A node has all of a dataset or nothing of it, so a few are looked at; where
-    they are not here, what is in a bucket is pulled by the first process of the node: the others wait, and look again."""
+    """Return `samples` with their paths on this node. A node has all of a dataset or nothing, so only a few are checked; if
+    they are missing, the first process of the node pulls the data from the bucket while the others wait and check again."""
     if any(in_bucket(each.path) for each in samples):
-        return tuple(samples)  # streamed from there, on every node
-    few = [*samples[:: max(1, len(samples) // _LOOKS)], *samples[-1:]]
-    with _alone(uri):
-        pin_paths(each.path for each in few)
-        if all(Path(each.path).is_file() for each in few):
+        return tuple(samples)  # every node streams them
+    checked = [*samples[:: max(1, len(samples) // _CHECKED)], *samples[-1:]]
+    with _exclusive(uri):
+        pin_paths(each.path for each in checked)
+        if all(Path(each.path).is_file() for each in checked):
             return tuple(samples)
         return relocated(samples, uri, on_event, zip_encoding, s3)
 
@@ -48,17 +48,17 @@ def relocated(
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
 ) -> tuple[Sample, ...]:
-    """`samples` at the places where a scan of `uri` finds their keys; what it does not find keeps its path."""
+    """Return `samples` with the paths from a scan of `uri`; samples it does not find keep their path."""
     try:
         places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3).samples}
-    except DataError:  # what is missing is told by whoever opens it, in terms of the record
+    except DataError:  # missing files are reported when they are opened
         return tuple(samples)
     return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)
 
 
 @contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Inside, no other process of this node looks for the data at `uri`."""
+def _exclusive(uri: str) -> Iterator[None]:
+    """Hold the node-wide lock for locating the data at `uri`."""
     root = cache_root() / "pulled"
     root.mkdir(parents=True, exist_ok=True)
     with (root / f".{hashlib.sha256(uri.encode()).hexdigest()[:24]}.arrival").open("w") as lock:

@@ -1,4 +1,4 @@
-"""What a dataset is: samples with a label each, as values, whatever layout they came in."""
+"""Represent a dataset as values: labeled samples, independent of the layout that they came in."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _SPLIT_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image: `key` is its posix path under the dataset's root, `path` its file on this node, or its s3:// URI."""
+    """One image: `key` is its posix path under the dataset's root, `path` its file on this node or its s3:// URI."""
 
     key: str
     path: str
     label: str
     split: str | None = None
-    """train, val or test; None where the data does not say."""
+    """train, val or test; None if the data does not define it."""
     digest: str = ""
-    """sha256 of the file's bytes in hex; empty before the audit."""
+    """The SHA-256 of the file's bytes in hex; empty before the audit."""
 
     def record(self) -> dict[str, str | None]:
-        """The sample as a JSON object, for a run's samples.jsonl."""
+        """Return the sample as a JSON object, for samples.jsonl of a run."""
         return {"key": self.key, "path": self.path, "label": self.label, "split": self.split, "digest": self.digest}
 
     def with_split(self, split: str) -> Sample:
-        """Return the sample on this side of the split; itself where it is there already."""
+        """Return the sample with this split; the same object if it has it already."""
         return self if self.split == split else Sample(self.key, self.path, self.label, split, self.digest)
 
     def with_digest(self, digest: str) -> Sample:
-        """Return the sample with the digest of its file's bytes."""
+        """Return the sample with the digest of its file's bytes; the same object if it has it already."""
         return self if self.digest == digest else Sample(self.key, self.path, self.label, self.split, digest)
 
 
@@ -56,66 +56,66 @@ class Manifest:
     samples: tuple[Sample, ...]
     classes: tuple[str, ...]
     ignored: tuple[str, ...] = ()
-    """Files that are no samples: not images by their extension, or images outside any class folder."""
+    """Files that are not samples: not images by their extension, or images outside all class folders."""
     warnings: tuple[str, ...] = ()
     objects: Mapping[str, ObjectInfo] = field(default_factory=dict)
-    """What the store's listing says of the samples that stay there, by their path."""
+    """The store's listing of samples that stay in their bucket, by path."""
 
 
 def build_manifest(
     root: str, samples: Iterable[Sample], ignored: Iterable[str] = (), warnings: Iterable[str] = ()
 ) -> Manifest:
-    """The manifest of at least two classes; keys and labels are in NFC, whatever form they are stored in.
+    """Return a manifest of at least two classes, with keys and labels normalized to NFC.
 
     Raises:
-        DataError: there is no sample, all are of one class, or two have one name.
+        DataError: there are no samples, all are of one class, or two have the same name.
     """
     ordered = tuple(sorted(map(to_nfc, samples), key=attrgetter("key")))
-    twice = {one.key: (one, other) for one, other in pairwise(ordered) if one.key == other.key}
-    if twice:
+    clashes = {one.key: (one, other) for one, other in pairwise(ordered) if one.key == other.key}
+    if clashes:
         raise DataError(
-            f"{root}: {len(twice)} images are there twice under one name:\n"
-            f"{listed([_pair(*sorted(pair, key=attrgetter('path'))) for pair in twice.values()])}\nRename one of each."
+            f"{root}: {len(clashes)} image names occur twice:\n"
+            f"{listed([_pair(*sorted(pair, key=attrgetter('path'))) for pair in clashes.values()])}\nRename one of each pair."
         )
     classes = tuple(sorted({sample.label for sample in ordered}))
     if not ordered:
-        raise DataError(f"{root}: no images found; expected class folders of images, or a manifest that lists some")
+        raise DataError(f"{root}: no images found; expected class folders of images, or a manifest that lists images")
     if len(classes) == 1:
         raise DataError(
-            f"{root}: all {len(ordered)} images are of one class, {classes[0]!r}; a classifier needs two or more: "
-            "add images of another class"
+            f"{root}: all {len(ordered)} images are of one class, {classes[0]!r}; expected two or more. "
+            "Add images of another class."
         )
-    notes = (*warnings, *nearly_equal(sample.label for sample in ordered))
-    return Manifest(root, ordered, classes, tuple(sorted(ignored)), notes)
+    all_warnings = (*warnings, *nearly_equal(sample.label for sample in ordered))
+    return Manifest(root, ordered, classes, tuple(sorted(ignored)), all_warnings)
 
 
 def to_nfc(sample: Sample) -> Sample:
-    """Return the sample with its key and label in NFC."""
+    """Return the sample with its key and label normalized to NFC."""
     if sample.key.isascii() and sample.label.isascii():
         return sample
     return replace(sample, key=nfc(sample.key), label=nfc(sample.label))
 
 
 def _pair(one: Sample, other: Sample) -> str:
-    """Return the key of both; where their paths differ, those with all accents escaped, as both look the same."""
+    """Return their common key; if their paths differ, also these with accents escaped, as both look the same."""
     return one.key if one.path == other.path else f"{one.key}: {one.path!a} and {other.path!a}"
 
 
 def split_name(text: str) -> str | None:
-    """train, val or test as people write them (Valid, validation, TESTING ...), or None for any other word."""
+    """Return train, val or test for its common spellings (Valid, validation, TESTING, ...), None for any other word."""
     return _SPLIT_NAMES.get(text.strip().lower())
 
 
 @gc_paused()
 def dataset_digest(samples: Sequence[Sample]) -> str:
-    """sha256 (hex) over every sample's key, label, split and content: the dataset's fingerprint, in any order."""
-    digest, between = hashlib.sha256(b"["), ""
+    """Return the SHA-256 (hex) over the key, label, split and content of all samples, independent of their order."""
+    digest, separator = hashlib.sha256(b"["), ""
     ordered = sorted(samples, key=attrgetter("key"))
     if any(one.key == other.key for one, other in pairwise(ordered)):
         ordered.sort(key=_row)
-    for start in range(0, len(ordered), _DIGESTED):  # in parts, as the text of a million rows takes 300 MB
-        digest.update((between + json.dumps([_row(s) for s in ordered[start : start + _DIGESTED]])[1:-1]).encode())
-        between = ", "
+    for start in range(0, len(ordered), _DIGESTED):  # in chunks, as the text of a million rows takes 300 MB
+        digest.update((separator + json.dumps([_row(s) for s in ordered[start : start + _DIGESTED]])[1:-1]).encode())
+        separator = ", "
     digest.update(b"]")
     return digest.hexdigest()
 
@@ -125,13 +125,13 @@ def _row(sample: Sample) -> tuple[str, str, str, str]:
 
 
 def snapshot_id(digest: str) -> str:
-    """The dataset's name for people: the first 16 hex digits of its digest."""
+    """Return the short name of a dataset: the first 16 hex digits of its digest."""
     return digest[:16]
 
 
-def listed(items: Sequence[str], most: int = 10, total: int | None = None) -> str:
-    """Return the first items, one on a line, and how many more there are; `total` counts those left out of `items` too."""
-    lines = [f"  {item}" for item in items[:most]]
+def listed(items: Sequence[str], limit: int = 10, total: int | None = None) -> str:
+    """Return the first items, one per line, and the number of further ones; `total` is their count if `items` is incomplete."""
+    lines = [f"  {item}" for item in items[:limit]]
     if (more := (len(items) if total is None else total) - len(lines)) > 0:
         lines.append(f"  ... and {more} more")
     return "\n".join(lines)

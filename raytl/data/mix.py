@@ -1,4 +1,4 @@
-"""Mixup and CutMix of a normalised batch: two images in one, their labels in proportion."""
+"""Apply Mixup and CutMix to a normalized batch: blend two images and their labels in proportion."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def mix(config: AugmentConfig, classes: int) -> Mix | None:
-    """What mixes `(images, int64 targets)` into `(images, (batch, classes) targets)`; None where nothing is asked for.
+    """Return a function from `(images, int64 targets)` to `(images, (batch, classes) targets)`; None if both are off.
 
-    With both, each batch takes one of the two. Draws come from torch's global generator. Sources: Zhang et
-    al. 2018 (mixup), Yun et al. 2019 (CutMix), through torchvision.
+    If both are on, each batch uses one of them at random, drawn from torch's global generator. Sources: Zhang et
+    al. 2018 (Mixup), Yun et al. 2019 (CutMix), through torchvision.
     """
     choices = [
         transform(alpha=alpha, num_classes=classes)

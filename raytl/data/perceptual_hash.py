@@ -1,7 +1,12 @@
-"""The same photo under another name, size or compression: found by a hash of what it looks like.
+"""Find copies of a photo with another name, size or compression by a perceptual hash.
 
-The hash has 63 bits, the signs of the lowest frequencies of the grey image against their median (pHash, Zauner 2010): what
-differs in a few of them is the same picture, whatever its bytes. Crops and mirrored copies are others.
+The hash has 63 bits: whether each of the lowest DCT frequencies of the grayscale image, without the brightness, exceeds their
+median (pHash, Zauner 2010). Images whose hashes differ in a few bits are copies; crops and mirror images are not.
+
+`imagehash` 4.3.2 is not used: its `phash` includes the brightness in the median, so 48 of 300 photos get a hash that differs
+by 2 to 4 bits, as much as `NEAR_BITS` allows, and hashes stored in registries would not match. No parameter changes that;
+its `dhash`, `whash` and `average_hash` are different hashes. It is as fast (1.28 ms a photo, this module 1.30 ms), but
+needs PyWavelets and cannot use the JPEG draft decoding here. See experiments/LOG.md, 2026-11-28.
 """
 
 from __future__ import annotations
@@ -18,11 +23,11 @@ from scipy.fft import dctn
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.decode import BadImage, draft, loaded, read
 from raytl.data.manifest import Sample
-from raytl.events import OnEvent, Work, ignore
+from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 NEAR_BITS = 4
-"""Hashes that differ in at most so many bits are of the same picture."""
+"""Hashes that differ in at most this many bits are copies of the same image."""
 _SIDE = 32
 _LOW = 8
 _BLOCK = 4096
@@ -30,9 +35,9 @@ Hashes = NDArray[np.uint64]
 
 
 def phash(image: Image.Image) -> int:
-    """The hash of what the picture looks like."""
-    grey = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), dtype=np.float64)
-    low = dctn(grey, norm="ortho")[:_LOW, :_LOW].ravel()[1:]  # the first is the brightness
+    """Return the perceptual hash of the image."""
+    gray = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), dtype=np.float64)
+    low = dctn(gray, norm="ortho")[:_LOW, :_LOW].ravel()[1:]  # without the first, the brightness
     return sum(1 << place for place in np.flatnonzero(low > np.median(low)).tolist())
 
 
@@ -43,28 +48,28 @@ def phashes(
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
 ) -> dict[str, int]:
-    """The hash of each sample's picture, by the digest of its bytes; without those that cannot be read any more."""
-    found: dict[str, int] = {}
+    """Return the hash of each sample by the digest of its bytes, without samples that can no longer be read."""
+    by_digest: dict[str, int] = {}
+    report = throttled(on_event, first_s=0)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         hashes = pool.map(lambda sample: _hash_at(sample.path, max_pixels, depth, s3), samples)
         for done, (sample, value) in enumerate(zip(samples, hashes, strict=True), start=1):
             if value is not None:
-                found[sample.digest] = value
-            if done % 100 == 0 or done == len(samples):
-                on_event(Work("looking for copies", done, len(samples)))
-    return found
+                by_digest[sample.digest] = value
+            report(Work("looking for copies", done, len(samples)))
+    return by_digest
 
 
-def nearest(hashes: Sequence[int], known: Sequence[int], bits: int = NEAR_BITS) -> list[int | None]:
-    """For each hash the place in `known` of the nearest one within `bits`; None where there is none."""
-    return [place if distance <= bits else None for place, distance in _nearest(hashes, known)]
+def nearest(hashes: Sequence[int], candidates: Sequence[int], bits: int = NEAR_BITS) -> list[int | None]:
+    """Return, for each hash, the index in `candidates` of the nearest one within `bits`; None if there is none."""
+    return [place if distance <= bits else None for place, distance in _nearest(hashes, candidates)]
 
 
-def _nearest(hashes: Sequence[int], known: Sequence[int]) -> Iterator[tuple[int, int]]:
-    if not known:
+def _nearest(hashes: Sequence[int], candidates: Sequence[int]) -> Iterator[tuple[int, int]]:
+    if not candidates:
         yield from ((0, 64) for _ in hashes)
         return
-    others = np.array(known, dtype=np.uint64)
+    others = np.array(candidates, dtype=np.uint64)
     for value in np.array(hashes, dtype=np.uint64):
         best, at = 64, 0
         for start in range(0, len(others), _BLOCK * 64):

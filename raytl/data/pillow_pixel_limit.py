@@ -1,4 +1,4 @@
-"""Lift Pillow's own bound of pixels while raytl decodes, as `data.max_pixels` is checked for every file and may be higher."""
+"""Lift Pillow's pixel limit while raytl decodes, as raytl checks `data.max_pixels` itself, which may be higher."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 
 
 class _Lifting:
-    """How many threads are inside, and the bound to restore when the last one leaves: it is one for the whole process."""
+    """The number of threads inside, and the process-wide limit to restore when the last one leaves."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0
-        self.bound = Image.MAX_IMAGE_PIXELS
+        self.limit = Image.MAX_IMAGE_PIXELS
 
 
 _lifting = _Lifting()
@@ -24,11 +24,11 @@ _lifting = _Lifting()
 
 @contextmanager
 def pixel_limit_lifted() -> Iterator[None]:
-    """Lift the bound for the block."""
+    """Lift the limit inside the block."""
     lifting = _lifting
     with lifting.lock:
         if not lifting.inside:
-            lifting.bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            lifting.limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         lifting.inside += 1
     try:
         yield
@@ -36,15 +36,15 @@ def pixel_limit_lifted() -> Iterator[None]:
         with lifting.lock:
             lifting.inside -= 1
             if not lifting.inside:
-                Image.MAX_IMAGE_PIXELS = lifting.bound
+                Image.MAX_IMAGE_PIXELS = lifting.limit
 
 
-def _begin_anew() -> None:
-    """In a forked process: no thread but this one is here."""
+def _reset() -> None:
+    """Start afresh in a forked process, which has only this thread."""
     global _lifting
     if _lifting.inside:
-        Image.MAX_IMAGE_PIXELS = _lifting.bound
+        Image.MAX_IMAGE_PIXELS = _lifting.limit
     _lifting = _Lifting()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_reset)

@@ -1,4 +1,4 @@
-"""Bound the memory of images that threads decode at the same time: each waits until its pixels and their copies fit."""
+"""Bound the memory of concurrently decoded images: each thread waits until its pixels and their copies fit."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from raytl.data.jpeg import Markers
 LEAST_BYTES = 1 << 30
 _PART_OF_MEMORY = 16
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where a container's bound of memory is, in versions 2 and 1 of cgroups."""
+"""The memory limit of a container, in cgroups v2 and v1."""
 
-# Measured peaks of decode, turning upright and the conversion to RGB, rounded up.
-_DEEP_COLOUR, _DEEP_GREY, _FLOATS = 42, 12, 28
-_PLAIN, _TRANSPARENT, _SEVERAL_SCANS, _TORN_JPEG = 8, 22, 12, 20
+# Measured peaks of decoding, EXIF rotation and conversion to RGB, rounded up.
+_DEEP_COLOR, _DEEP_GRAY, _FLOATS = 42, 12, 28
+_PLAIN, _TRANSPARENT, _SEVERAL_SCANS, _TRUNCATED_JPEG = 8, 22, 12, 20
 _BY_FORMAT = {"JPEG2000": 25, "WEBP": 17, "AVIF": 16, "HEIF": 16}
 
 
 class PixelMemory:
-    """A number of bytes that threads share; first come, first served, so that a large image is not passed by for ever."""
+    """A byte budget shared by threads; first come, first served, so that a large image does not starve."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
         self.used = 0
         self._changed = threading.Condition()
         self._turn = threading.Lock()
 
     @contextmanager
     def reserved(self, count: int) -> Iterator[None]:
-        """Hold so many bytes, once they are free; more than there are at all, once nobody else holds any.
+        """Reserve `count` bytes once they are free, or, if that exceeds the limit, once no other thread holds any.
 
-        A thread that holds some and asks for more may wait for ever.
+        A thread that reserves again while it holds bytes may deadlock.
         """
         with self._turn, self._changed:
-            self._changed.wait_for(lambda: self.used == 0 or self.used + count <= self.most)
+            self._changed.wait_for(lambda: self.used == 0 or self.used + count <= self.limit_bytes)
             self.used += count
         try:
             yield
@@ -50,25 +50,25 @@ class PixelMemory:
 
 
 def bytes_a_pixel(image: ImageFile, jpeg: Markers | None) -> int:
-    """Return the memory that an opened image needs at its peak, in bytes a pixel; `jpeg` are its markers if it is one."""
+    """Return the peak memory of an opened image in bytes per pixel; `jpeg` has its markers if it is one."""
     if image.mode.startswith(("I", "F")):
-        return _FLOATS if image.mode == "F" else _DEEP_GREY
+        return _FLOATS if image.mode == "F" else _DEEP_GRAY
     if image.tile and ";16" in str(image.tile[0].args):
-        return _DEEP_COLOUR
+        return _DEEP_COLOR
     rate = _BY_FORMAT.get(image.format or "", _PLAIN)
     if jpeg is not None and (jpeg.scans > 1 or not jpeg.has_end):
-        rate = _SEVERAL_SCANS if jpeg.has_end else _TORN_JPEG
+        rate = _SEVERAL_SCANS if jpeg.has_end else _TRUNCATED_JPEG
     return max(rate, _TRANSPARENT) if image.has_transparency_data or image.mode in ("La", "RGBa") else rate
 
 
 def _machine_bytes() -> int:
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for place in _LIMITS:
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _LIMITS:
         try:
-            found.append(int(Path(place).read_text()))
-        except (OSError, ValueError):  # none there, or "max"
+            limits.append(int(Path(path).read_text()))
+        except (OSError, ValueError):  # missing, or "max"
             continue
-    return min(found)
+    return min(limits)
 
 
 def _new() -> PixelMemory:
@@ -78,15 +78,15 @@ def _new() -> PixelMemory:
 _shared = _new()
 
 
-def _begin_anew() -> None:
-    """In a forked process: whoever held the locks is not here."""
+def _reset() -> None:
+    """Start afresh in a forked process, where the threads that held the locks do not exist."""
     global _shared
-    _shared = PixelMemory(_shared.most)
+    _shared = PixelMemory(_shared.limit_bytes)
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_reset)
 
 
 def reserved(count: int) -> AbstractContextManager[None]:
-    """Hold so many of this process's bytes for decoded images."""
+    """Reserve `count` bytes of this process's budget for decoded images."""
     return _shared.reserved(count)

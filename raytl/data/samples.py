@@ -1,4 +1,4 @@
-"""Samples as runs, sweeps and snapshots write them down: JSON lines of key, path, label, split and digest."""
+"""Define how runs, sweeps and snapshots store samples: JSON lines of key, path, label, split and digest."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ SAMPLE_FORMAT = Format[Sample](
         Bound("a key and a label, no NUL in key or path, a split (train, val, test or null) and a digest", _is_sample),
     ],
     "the record of a sample",
-    "The file was damaged or edited: restore it, or make it again.",
+    "The file was damaged or edited: restore or regenerate it.",
     max_bytes=1 << 18,
 )

@@ -1,8 +1,8 @@
-"""Which samples go into which batch of which worker, as arithmetic on (sizes, seed, epoch, world).
+"""Compute which samples go into which batch of which worker from (sizes, seed, epoch, world) alone.
 
-Training: one global order per epoch is cut into near-equal global batches, each dealt out to the ranks, so the
-global batches of an epoch are the same for every world. Evaluation: whole fixed batches go round the ranks, without
-padding, so that what is computed together never depends on the world.
+Training: one global order per epoch is split into near-equal global batches, each divided among the ranks, so the
+global batches of an epoch are the same for every world size. Evaluation: whole fixed batches are assigned to the ranks round-robin, without
+padding, so the composition of a batch never depends on the world size.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Indices = NDArray[np.int64]
-_ORDER_STREAM = 0x6F72646572  # "order": keeps these draws apart from those of augmentation
+_ORDER_STREAM = 0x6F72646572  # "order": separates these draws from those of augmentation
 
 
 def steps_per_epoch(n: int, batch: int) -> int:
-    """Global batches in an epoch of `n` samples; the last is not short, as all are near-equal."""
+    """Return the number of global batches in an epoch of `n` samples; all are near-equal, so the last is not short."""
     return -(-n // batch)
 
 
 def epoch_order(n: int, seed: int, epoch: int, weights: ArrayLike | None = None) -> Indices:
-    """The order of the samples in `epoch`, `(n,)`: a permutation, or `n` draws with replacement by `weights`."""
+    """Return the order of the samples in `epoch`, `(n,)`: a permutation, or `n` draws with replacement by `weights`."""
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER_STREAM, seed, epoch])))
     if weights is None:
         return rng.permutation(n).astype(np.int64, copy=False)
@@ -28,7 +28,7 @@ def epoch_order(n: int, seed: int, epoch: int, weights: ArrayLike | None = None)
 
 
 def _weighted_draws(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> Indices:
-    """Systematic sampling in random order: each sample comes floor or ceil of its expected count."""
+    """Return a systematic sample in random order: each index occurs floor or ceil of its expected count."""
     assert weights.shape == (n,) and bool(np.all(weights >= 0)) and weights.sum() > 0, "one weight >= 0 a sample"
     ends = np.cumsum(weights[(shuffle := rng.permutation(n))])
     points = (np.arange(n) + rng.random()) * (ends[-1] / n)
@@ -37,26 +37,26 @@ def _weighted_draws(weights: NDArray[np.float64], n: int, rng: np.random.Generat
 
 
 def global_batch(order: Indices, step: int, steps: int) -> Indices:
-    """The samples of global batch `step`: `np.array_split(order, steps)[step]`, sizes differ by at most one."""
+    """Return the samples of global batch `step`, `np.array_split(order, steps)[step]`; sizes differ by at most one."""
     assert 0 <= step < steps, f"step {step} outside an epoch of {steps}"
-    share, extra = divmod(len(order), steps)
-    start = step * share + min(step, extra)
-    return order[start : start + share + (step < extra)]
+    size, extra = divmod(len(order), steps)
+    start = step * size + min(step, extra)
+    return order[start : start + size + (step < extra)]
 
 
 def rank_part(indices: Indices, rank: int, size: int) -> Indices:
-    """The rank's samples of a global batch; sizes differ by at most one and may be 0 in a batch smaller than the world."""
+    """Return the rank's samples of a global batch; sizes differ by at most one and may be 0 if the batch is smaller than the world."""
     return indices[rank::size]
 
 
 def eval_batches(n: int, batch: int, rank: int, size: int) -> list[Indices]:
-    """The rank's batches of `range(n)`: whole fixed batches dealt round-robin, none padded, each sample exactly once."""
+    """Return the rank's batches of `range(n)`: whole fixed batches, assigned round-robin, unpadded, each sample exactly once."""
     starts = range(rank * batch, n, size * batch)
     return [np.arange(start, min(start + batch, n), dtype=np.int64) for start in starts]
 
 
 def class_weights(targets: ArrayLike, classes: int) -> NDArray[np.float64]:
-    """A weight for each sample, `(n,)`, so that every class that occurs is drawn equally often; they sum to 1."""
+    """Return a weight per sample, `(n,)`, so that all classes present are drawn equally often; they sum to 1."""
     labels = np.asarray(targets, dtype=np.int64)
     counts = np.bincount(labels, minlength=classes)
     return 1.0 / (np.count_nonzero(counts) * counts[labels].astype(np.float64))

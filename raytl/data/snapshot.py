@@ -1,6 +1,6 @@
-"""A snapshot names a dataset by its content: the same samples, labels, splits and bytes have the same id, wherever they lie.
+"""Identify a dataset by its content: the same samples, labels, splits and bytes have the same snapshot ID anywhere.
 
-What an id stands for is kept on the node, so that data which changed can be told from data that did not, key by key.
+The content behind each ID is stored on the node, so that differences can be reported key by key.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A dataset as it is now: its `id`, images by split and class, their bytes, the folder they were read from on this
-    node, and the files that are left out."""
+    """A dataset at one point in time: its `id`, images by split and class, their bytes, their folder on this node, and the
+    skipped files."""
 
     id: str
     uri: str
@@ -40,10 +40,10 @@ class Snapshot:
 
 
 def take(config: DataConfig, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> Snapshot:
-    """The snapshot of the data at `data.uri`, which is pulled or refreshed first where it is in a bucket.
+    """Return the snapshot of the data at `data.uri`, which is first synced if it is in a bucket.
 
     Raises:
-        DataError: see `raytl.data`; also where `data.snapshot` names another one, with what differs.
+        DataError: see `raytl.data`; also if `data.snapshot` is another one, with the differences.
         StoreError: an object store failed.
     """
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
@@ -65,15 +65,15 @@ def take(config: DataConfig, on_event: OnEvent = ignore, s3: S3Settings = ENVIRO
 
 
 def _size(manifest: Manifest, sample: Sample) -> int:
-    found = manifest.objects.get(sample.path)
-    return found.size if found else Path(sample.path).stat().st_size
+    info = manifest.objects.get(sample.path)
+    return info.size if info else Path(sample.path).stat().st_size
 
 
 def check(config: DataConfig, audited: AuditResult) -> str:
-    """Note what the data is, and hold it against `data.snapshot`; returns its digest.
+    """Store the content of the snapshot, compare it with `data.snapshot`, and return its digest.
 
     Raises:
-        DataError: it is another one; with the keys that changed, went away or came.
+        DataError: they differ; changed, removed and added keys are listed.
     """
     digest = dataset_digest(audited.samples)
     now, wanted = snapshot_id(digest), config.snapshot
@@ -81,20 +81,20 @@ def check(config: DataConfig, audited: AuditResult) -> str:
     if wanted is None or digest.startswith(wanted):
         return digest
     raise DataError(
-        f"data.snapshot: {wanted} is wanted, and {config.uri} is now {now}.\n{_difference(wanted, audited.samples)}\n"
-        "  Put the data back, or set data.snapshot to what is there now (null = whatever is there)."
+        f"data.snapshot is {wanted}, but {config.uri} is now {now}.\n{_difference(wanted, audited.samples)}\n"
+        "  Restore the data, or set data.snapshot to the current one (null accepts any)."
     )
 
 
 def _difference(wanted: str, samples: Sequence[Sample]) -> str:
-    known = _known(wanted)
-    if known is None:
-        return "  What it held is not known on this node, which has never seen it."
-    then, now = ({row.key: (row.label, row.split, row.digest) for row in rows} for rows in (known, samples))
+    stored = _stored(wanted)
+    if stored is None:
+        return "  Its content is unknown on this node, so the differences cannot be listed."
+    then, now = ({row.key: (row.label, row.split, row.digest) for row in rows} for rows in (stored, samples))
     parts = {
         "changed": [key for key in then if key in now and then[key] != now[key]],
-        "went away": [key for key in then if key not in now],
-        "came": [key for key in now if key not in then],
+        "removed": [key for key in then if key not in now],
+        "added": [key for key in now if key not in then],
     }
     return "\n".join(f"{len(keys)} {what}:\n{listed(sorted(keys), 5)}" for what, keys in parts.items() if keys)
 
@@ -105,7 +105,7 @@ def _place(id_: str) -> Path:
 
 @gc_paused()
 def note(id_: str, samples: Iterable[Sample]) -> None:
-    """Keep what the id stands for; a cache that cannot be written is no reason to stop."""
+    """Store the content behind the ID; failing to write the cache is not an error."""
     if _place(id_).exists():
         return
     rows = sorted(samples, key=attrgetter("key"))
@@ -116,15 +116,15 @@ def note(id_: str, samples: Iterable[Sample]) -> None:
         return
 
 
-def _known(wanted: str) -> list[Sample] | None:
-    found = sorted(_place("").parent.glob(f"{snapshot_id(wanted)}*.jsonl"))
-    if len(found) != 1:
+def _stored(wanted: str) -> list[Sample] | None:
+    matches = sorted(_place("").parent.glob(f"{snapshot_id(wanted)}*.jsonl"))
+    if len(matches) != 1:
         return None
     try:
-        content = SAMPLE_FORMAT.content(found[0], lines=True)
-        return list(SAMPLE_FORMAT.lines(content, str(found[0])))
+        content = SAMPLE_FORMAT.content(matches[0], lines=True)
+        return list(SAMPLE_FORMAT.lines(content, str(matches[0])))
     except RunError:
-        return None  # a damaged note of the cache knows nothing
+        return None  # a damaged cache file is treated as absent
 
 
 def _common_folder(samples: Sequence[Sample]) -> str:

@@ -1,4 +1,4 @@
-"""Who trains, who validates and who is locked away: decided by each sample's own key, so that nobody changes side."""
+"""Assign samples to train, val and test by a hash of their keys, so that no sample ever changes its split."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from raytl.stored import Format
 
 
 class TestSetAccess(Protocol):
-    """Proof that a look at the test split was written down; `look` is its one-based number."""
+    """Proof that an evaluation on the test split was recorded; `look` is its one-based number."""
 
     @property
     def look(self) -> int:
-        """Which look it is, from 1."""
+        """Return the number of the look, from 1."""
         ...
 
 
 class LockedSplit:
-    """The test samples, out of sight: counted and named by a digest, given only to who shows a `TestSetAccess`.
+    """The hidden test samples: only their count and digest are public; `unlock` requires a `TestSetAccess`.
 
-    It refuses to be pickled, so it cannot travel to the workers that train.
+    It cannot be pickled, so it never reaches the training workers.
     """
 
     __slots__ = ("__samples", "count", "digest")
@@ -41,7 +41,7 @@ class LockedSplit:
         self.digest = dataset_digest(self.__samples)
 
     def unlock(self, entry: TestSetAccess) -> tuple[Sample, ...]:
-        """The test samples, for an entry of the run's ledger."""
+        """Return the test samples for an entry of the run's ledger."""
         assert entry.look >= 1, f"look {entry.look}: looks are counted from 1"
         return self.__samples
 
@@ -49,12 +49,12 @@ class LockedSplit:
         return f"LockedSplit({self.count} samples, {self.digest[:12]})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("the test split is locked: it stays on the driver; send train and val only")
+        raise TypeError("the test split is locked and stays on the driver; send only train and val")
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The samples by side; `classes` are those of train, sorted, and a class's place there is its target."""
+    """The samples by split; `classes` are those of train, sorted, and the index of a class is its target."""
 
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
@@ -63,82 +63,82 @@ class Splits:
     warnings: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Samples by split and class, the locked test only in all (class `""`)."""
+        """Return the samples per split and class; of the locked test split only the total (class `""`)."""
         by_class = {name: dict(Counter(s.label for s in getattr(self, name))) for name in ("train", "val")}
         return {**by_class, "test": {"": self.test.count}}
 
 
 def position(key: str) -> float:
-    """Where a key falls in [0, 1): uniform, and the same on every machine and for ever."""
+    """Return the position of a key in [0, 1): uniform, and the same on every machine forever."""
     digest = hashlib.sha256(nfc(key).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float) -> tuple[Sample, ...]:
-    """The samples with `split` set: the splits that the data brings are kept, a missing one is taken from the rest.
+    """Return the samples with `split` set: splits defined by the data are kept, missing ones are drawn from the rest.
 
-    A sample goes to test where its `position` is below `test_fraction` and to val where it is in the top `val_fraction`,
-    which takes the same share of every class and moves no sample when others come, go or are relabelled, nor to another
-    side when only the other fraction changes. A class that would be left with no training sample keeps one.
+    A sample goes to test if its `position` is below `test_fraction`, and to val if it is in the top `val_fraction`. So every
+    class gives the same fraction, and no sample moves when others are added, removed or relabeled, or when only the other
+    fraction changes. A class that would be left without a training sample keeps one.
 
     Raises:
         DataError: the fractions leave nothing to train on.
     """
-    brought = {sample.split for sample in samples}
-    test = 0.0 if "test" in brought else test_fraction
-    val = 0.0 if "val" in brought else val_fraction
+    defined = {sample.split for sample in samples}
+    test = 0.0 if "test" in defined else test_fraction
+    val = 0.0 if "val" in defined else val_fraction
     if test + val >= 1.0:
         raise DataError(
-            f"data.val_fraction {val:g} + data.test_fraction {test:g} leave nothing to train on; expected a sum below 1"
+            f"data.val_fraction {val:g} + data.test_fraction {test:g} leave no training data; expected a sum below 1"
         )
-    drawn = [s.with_split(_side(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
-    for index in _keepers(samples, drawn):
+    drawn = [s.with_split(_split(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
+    for index in _kept_in_train(samples, drawn):
         drawn[index] = drawn[index].with_split("train")
     return tuple(drawn)
 
 
 @dataclass(frozen=True, slots=True)
-class _SideRow:
+class _SplitRow:
     """A line of `data.split_file`."""
 
     key: str
     split: Literal["train", "val", "test"]
 
 
-SPLIT_FILE_FORMAT = Format[_SideRow](
-    _SideRow, "a line of key and split", "`raytl retrain` writes such files.", DataError, max_bytes=1 << 18
+SPLIT_FILE_FORMAT = Format[_SplitRow](
+    _SplitRow, "a line of key and split", "`raytl retrain` writes such files.", DataError, max_bytes=1 << 18
 )
 
 
 def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings = ENVIRONMENT) -> tuple[Sample, ...]:
-    """The samples with `split` set: as `data.split_file` says, and only those that it names, else as `assign` does.
+    """Return the samples with `split` set: those listed in `data.split_file`, or if it is not set, as `assign` does.
 
     Raises:
-        DataError: the file cannot be read as sides, or names none of the samples.
-        StoreError: it is not there.
+        DataError: the split file cannot be parsed, or lists none of the samples.
+        StoreError: it does not exist.
     """
     if config.split_file is None:
         return assign(samples, config.val_fraction, config.test_fraction)
     folder, _, name = config.split_file.rpartition("/")
     content = retried(lambda: open_store(folder or ".", s3).get_bytes(name))
-    named = {
+    splits = {
         nfc(row.key): row.split for row in SPLIT_FILE_FORMAT.lines(content, f"data.split_file: {config.split_file}")
     }
-    found = tuple(sample.with_split(named[sample.key]) for sample in samples if sample.key in named)
-    if not found:
-        raise DataError(f"data.split_file: {config.split_file} names none of the {len(samples)} images")
-    return found
+    listed_samples = tuple(sample.with_split(splits[sample.key]) for sample in samples if sample.key in splits)
+    if not listed_samples:
+        raise DataError(f"data.split_file: {config.split_file} lists none of the {len(samples)} images")
+    return listed_samples
 
 
-def _side(key: str, val: float, test: float) -> str:
+def _split(key: str, val: float, test: float) -> str:
     if not val and not test:
         return "train"
     place = position(key)
     return "test" if place < test else "val" if place >= 1.0 - val else "train"
 
 
-def _keepers(samples: Sequence[Sample], drawn: Sequence[Sample]) -> list[int]:
-    """Return, for each class whose `drawn` samples all left train, the one of them that is nearest to the middle."""
+def _kept_in_train(samples: Sequence[Sample], drawn: Sequence[Sample]) -> list[int]:
+    """Return, for each class that lost all its train samples, the index of the one closest to the middle."""
     movable = [index for index, sample in enumerate(samples) if sample.split in (None, "train")]
     trained = {drawn[index].label for index in movable if drawn[index].split == "train"}
     lacking: dict[str, list[int]] = defaultdict(list)
@@ -152,49 +152,55 @@ def _keepers(samples: Sequence[Sample], drawn: Sequence[Sample]) -> list[int]:
 
 
 def divide(samples: Sequence[Sample]) -> Splits:
-    """The sides of assigned (and audited) samples, the test locked.
+    """Return the splits of assigned (and audited) samples, with test locked.
 
     Raises:
-        DataError: train or val is empty, train has one class only, or val or test have classes that train lacks.
+        DataError: train or val is empty, train has only one class, or val or test have classes that train lacks.
     """
-    sides = {name: tuple(s for s in samples if s.split == name) for name in SPLITS}
-    assert sum(map(len, sides.values())) == len(samples), "every sample needs a split: call assign() first"
-    classes = tuple(sorted({sample.label for sample in sides["train"]}))
-    problems = _problems(sides, classes)
+    splits = {name: tuple(s for s in samples if s.split == name) for name in SPLITS}
+    assert sum(map(len, splits.values())) == len(samples), "every sample needs a split: call assign() first"
+    classes = tuple(sorted({sample.label for sample in splits["train"]}))
+    problems = _problems(splits, classes)
     if problems:
         raise DataError("the splits cannot be used:\n" + "\n".join(problems))
-    warnings = _warnings(sides, classes)
-    return Splits(sides["train"], sides["val"], LockedSplit(sides["test"]), classes, warnings)
+    warnings = _warnings(splits, classes)
+    return Splits(splits["train"], splits["val"], LockedSplit(splits["test"]), classes, warnings)
 
 
-def _problems(sides: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> list[str]:
-    found = []
+def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> list[str]:
+    problems = []
     if len(classes) < 2:
-        found.append(f"train has {len(classes)} class(es) {list(classes)}; expected two or more: add training images")
-    if not sides["val"]:
-        found.append("val is empty, and the best checkpoint is chosen on it; raise data.val_fraction or add val images")
-    known = set(classes)
+        problems.append(
+            f"train has {len(classes)} class(es) {list(classes)}; expected two or more: add training images"
+        )
+    if not splits["val"]:
+        problems.append(
+            "val is empty, but is needed to select the best checkpoint; raise data.val_fraction or add val images"
+        )
+    train_classes = set(classes)
     for name in ("val", "test"):
-        strange = Counter(sample.label for sample in sides[name] if sample.label not in known)
-        if strange:
-            lines = [f"{label!r} ({count} images)" for label, count in sorted(strange.items())]
-            found.append(
+        unknown = Counter(sample.label for sample in splits[name] if sample.label not in train_classes)
+        if unknown:
+            lines = [f"{label!r} ({count} images)" for label, count in sorted(unknown.items())]
+            problems.append(
                 f"{name} has {len(lines)} classes that train lacks (train has {len(classes)}: "
                 f"{', '.join(map(repr, classes[:10]))}{' ...' if len(classes) > 10 else ''}):\n{listed(lines)}\n"
-                f"Add training images of them, mend their names, or remove them from {name}."
+                f"Add training images for them, fix their names, or remove them from {name}."
             )
-    return found
+    return problems
 
 
-def _warnings(sides: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> tuple[str, ...]:
+def _warnings(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> tuple[str, ...]:
     lines = []
-    alone = [name for name, count in Counter(s.label for s in sides["train"]).items() if count == 1]
-    if alone:
-        lines.append(f"{len(alone)} classes have one training image only:\n{listed(sorted(map(repr, alone)))}")
+    singletons = [name for name, count in Counter(s.label for s in splits["train"]).items() if count == 1]
+    if singletons:
+        lines.append(
+            f"{len(singletons)} classes have only one training image:\n{listed(sorted(map(repr, singletons)))}"
+        )
     for name in ("val", "test"):
-        missing = sorted(set(classes) - {sample.label for sample in sides[name]})
-        if not sides[name]:
-            lines.append(f"{name} is empty: nothing can be evaluated on it")
+        missing = sorted(set(classes) - {sample.label for sample in splits[name]})
+        if not splits[name]:
+            lines.append(f"{name} is empty, so nothing can be evaluated on it")
         elif missing:
             lines.append(
                 f"{name} has no image of {len(missing)} classes:\n{listed([repr(label) for label in missing])}"

@@ -1,4 +1,4 @@
-"""Images that stay in their bucket: fetched in the order in which training will want them, and let go of once used."""
+"""Stream images from their bucket: prefetch them in the order of training, and release them after use."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from raytl.store.prefetch import Prefetcher
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 AHEAD = 256
-"""Images that each loading process has on their way."""
+"""Images that each loading process prefetches."""
 
 
 class StreamedImages:
-    """Fetches, decodes and prepares an object each time it is asked for; what is `expect`ed is on its way by then.
+    """Fetch, decode and prepare an object on every access; call `prefetch` to have it fetched by then.
 
-    Every object is held against the sha256 that it had when the data was checked. Each forked process fetches for itself.
+    Every object is verified against its SHA-256 from the audit. Each forked process fetches its own objects.
     """
 
     def __init__(
@@ -32,29 +32,29 @@ class StreamedImages:
         self._digests = Texts(sample.digest for sample in samples)
         self._preprocess = preprocess
         self._max_pixels, self._s3 = max_pixels, s3
-        self._ahead: tuple[int, Prefetcher[int]] | None = None
+        self._prefetcher: tuple[int, Prefetcher[int]] | None = None
 
     def __len__(self) -> int:
         return len(self._uris)
 
     def __getitem__(self, i: int, /) -> Pixels:
         try:
-            with loaded(self._fetcher().take(i), self._max_pixels, self._s3) as picture:
+            with loaded(self._own_prefetcher().take(i), self._max_pixels, self._s3) as picture:
                 return prepare(picture.rgb(self._preprocess.bit_depth), self._preprocess)
         except BadImage as exc:
-            raise DataError(f"{self._uris[i]}: {exc}; run the same command again to check the data anew") from exc
+            raise DataError(f"{self._uris[i]}: {exc}; rerun the command to audit the data again") from exc
 
     def prefetch(self, ids: Sequence[int]) -> None:
-        """Begins to fetch these, in this order, a bounded number of bytes ahead of their use."""
-        self._fetcher().expect(ids)
+        """Start to fetch these in order, a bounded number of bytes ahead of their use."""
+        self._own_prefetcher().expect(ids)
 
-    def _fetcher(self) -> Prefetcher[int]:
-        if self._ahead is None or self._ahead[0] != os.getpid():  # threads do not survive a fork
-            self._ahead = (os.getpid(), Prefetcher(self._fetched))
-        return self._ahead[1]
+    def _own_prefetcher(self) -> Prefetcher[int]:
+        if self._prefetcher is None or self._prefetcher[0] != os.getpid():  # threads do not survive a fork
+            self._prefetcher = (os.getpid(), Prefetcher(self._fetch_verified))
+        return self._prefetcher[1]
 
-    def _fetched(self, i: int) -> bytes:
-        """The object's bytes as they were when the data was checked; other bytes are fetched once more."""
+    def _fetch_verified(self, i: int) -> bytes:
+        """Return the bytes of the object as audited; if they differ, fetch them once more."""
         uri, digest = self._uris[i], self._digests[i]
         for _ in range(2):
             content = read(uri, self._max_pixels, self._s3)
@@ -62,12 +62,12 @@ class StreamedImages:
                 return content
         invalidate(uri)
         raise DataError(
-            f"{uri}: its content changed since the data was checked (another sha256); "
-            "put it back, or run the same command again to check the data anew"
+            f"{uri}: its content changed since the data was audited (its SHA-256 differs); "
+            "restore it, or rerun the command to audit the data again"
         )
 
 
 def prefetch(images: Images, ids: Sequence[int]) -> None:
-    """Says which of `images` will be asked for next, in order; those that are on this node need not know."""
+    """Prefetch the next images in order; does nothing for images on this node."""
     if isinstance(images, StreamedImages):
         images.prefetch(ids)

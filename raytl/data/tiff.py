@@ -1,4 +1,4 @@
-"""What the tags of a TIFF file say: what it holds, in words, and the bits that its detector has."""
+"""Read the tags of TIFF files: describe their content, and find the bit depth of the detector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from raytl.data.bad_image import BadImage
 from raytl.data.bit_depth import LEAST, MOST
 
-READABLE = "raytl reads 1 (grey), 3 (RGB) or 4 (RGBA) bands of 8 or 16 bits, or 1 band of 32-bit floats"
+READABLE = "raytl reads 1 (gray), 3 (RGB) or 4 (RGBA) bands of 8 or 16 bits, or 1 band of 32-bit floats"
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _BANDS, _PLANAR, _FORMAT = 258, 262, 270, 277, 284, 339
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
@@ -20,7 +20,7 @@ _PLACES = (273, 324)
 """StripOffsets and TileOffsets."""
 _MOST_TAGS = 4096
 _MOST_PARTS = 1 << 18
-"""Tiles of 16 x 16 pixels, the smallest size, of an image of 64 megapixels."""
+"""The tiles of a 64-megapixel image at the smallest tile size, 16 x 16 pixels."""
 _LARGEST = (281, 341)
 """MaxSampleValue and SMaxSampleValue."""
 _WORDS = {1: "{}bits", 2: "signed {}bit integers", 3: "{}bit floats"}
@@ -30,22 +30,22 @@ _OME_BITS = re.compile(r'SignificantBits="(\d{1,2})"')
 
 
 def tags(data: bytes) -> ImageFileDirectory_v2 | None:
-    """Return the tags of the first image of a TIFF file; None of anything else and of a broken file."""
+    """Return the tags of the first image of a TIFF file; None for any other or broken file."""
     if data[:4] not in _MAGIC:
         return None
     try:
         size = 16 if _is_big(data) else 8
-        found = ImageFileDirectory_v2(data[:size])
+        ifd = ImageFileDirectory_v2(data[:size])
         stream = io.BytesIO(data)
-        stream.seek(found.next)
-        found.load(stream)
+        stream.seek(ifd.next)
+        ifd.load(stream)
     except Exception:  # Pillow's parsers raise nearly anything on broken files
         return None
-    return found
+    return ifd
 
 
 def refuse_costly(data: bytes) -> None:
-    """Raise a BadImage for a TIFF file of more tags or strips than images have; other files pass."""
+    """Raise a BadImage for a TIFF file with more tags or strips than a normal image; other files pass."""
     if data[:4] not in _MAGIC:
         return
     order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
@@ -64,9 +64,9 @@ def refuse_costly(data: bytes) -> None:
             raise BadImage(f"a TIFF of {parts:,} strips or tiles; expected at most {_MOST_PARTS:,}. Save it again")
 
 
-def tile_pixels(found: ImageFileDirectory_v2) -> int:
-    """Return the pixels of one tile, which a decoder holds whole however small the image is; 0 where there are none."""
-    return int(_first(found, _TILE_WIDTH, 0)) * int(_first(found, _TILE_HEIGHT, 0))
+def tile_pixels(ifd: ImageFileDirectory_v2) -> int:
+    """Return the pixels of one tile, which a decoder holds at once however small the image; 0 without tiles."""
+    return int(_first(ifd, _TILE_WIDTH, 0)) * int(_first(ifd, _TILE_HEIGHT, 0))
 
 
 def _is_big(data: bytes) -> bool:
@@ -74,50 +74,50 @@ def _is_big(data: bytes) -> bool:
 
 
 def tags_of(image: Image.Image) -> ImageFileDirectory_v2 | None:
-    """Return the tags of an opened TIFF file; None of any other."""
+    """Return the tags of an opened TIFF file; None for any other file."""
     return image.tag_v2 if isinstance(image, TiffImageFile) else None
 
 
-def kind(found: ImageFileDirectory_v2) -> str:
-    """Return what the file is, such as "a TIFF of 5 bands of 8 bits"."""
-    bands, bits = int(_first(found, _BANDS, 1)), int(_first(found, _BITS, 1))
-    words = _WORDS.get(int(_first(found, _FORMAT, 1)), "{}bits of unknown format")
+def kind(ifd: ImageFileDirectory_v2) -> str:
+    """Return a description of the file, such as "a TIFF of 5 bands of 8 bits"."""
+    bands, bits = int(_first(ifd, _BANDS, 1)), int(_first(ifd, _BITS, 1))
+    words = _WORDS.get(int(_first(ifd, _FORMAT, 1)), "{}bits of unknown format")
     sizes = words.format(f"{bits} " if words.startswith("{}bits") else f"{bits}-")
-    parts = "separate planes" if _planar(found) else "bands"
+    parts = "separate planes" if _planar(ifd) else "bands"
     return f"a TIFF of {bands} {parts if bands != 1 else 'band'} of {sizes}"
 
 
-def misread(found: ImageFileDirectory_v2) -> bool:
-    """Return whether Pillow opens the file and drops bands, or takes 16-bit planes for 8-bit ones."""
-    extra = int(_first(found, _BANDS, 1)) > 4 and int(_first(found, _PHOTOMETRIC, 1)) in _ADDITIVE
-    return extra or (_planar(found) and int(_first(found, _BITS, 1)) > 8)
+def misread(ifd: ImageFileDirectory_v2) -> bool:
+    """Return whether Pillow opens the file but drops bands, or reads 16-bit planes as 8-bit."""
+    extra = int(_first(ifd, _BANDS, 1)) > 4 and int(_first(ifd, _PHOTOMETRIC, 1)) in _ADDITIVE
+    return extra or (_planar(ifd) and int(_first(ifd, _BITS, 1)) > 8)
 
 
-def white_is_zero(found: ImageFileDirectory_v2) -> bool:
-    """Return whether the values count from white to black, as X-ray films do."""
-    return int(_first(found, _PHOTOMETRIC, 1)) == 0
+def white_is_zero(ifd: ImageFileDirectory_v2) -> bool:
+    """Return whether zero means white, as in X-ray films."""
+    return int(_first(ifd, _PHOTOMETRIC, 1)) == 0
 
 
-def declared_bits(found: ImageFileDirectory_v2) -> int:
-    """Return the bits that the tags declare: BitsPerSample, (S)MaxSampleValue, or OME's SignificantBits; 0 where none does.
+def declared_bits(ifd: ImageFileDirectory_v2) -> int:
+    """Return the bits that the tags declare: BitsPerSample, (S)MaxSampleValue or OME's SignificantBits; 0 if none does.
 
-    A largest value that is not 2^n - 1 is that of this image alone, and 65535 is the default: both say nothing.
+    A largest value other than 2^n - 1 belongs to this image alone, and 65535 is the default: both are ignored.
     """
-    bits = int(_first(found, _BITS, 1))
+    bits = int(_first(ifd, _BITS, 1))
     if LEAST < bits < MOST:
         return bits
     for tag in _LARGEST:
-        top = int(_first(found, tag, 0))
+        top = int(_first(ifd, tag, 0))
         if top & (top + 1) == 0 and LEAST <= top.bit_length() < MOST:
             return top.bit_length()
-    described = _OME_BITS.search(str(found.get(_DESCRIPTION, "")))
-    return int(described[1]) if described and LEAST <= int(described[1]) <= MOST else 0
+    match = _OME_BITS.search(str(ifd.get(_DESCRIPTION, "")))
+    return int(match[1]) if match and LEAST <= int(match[1]) <= MOST else 0
 
 
-def _planar(found: ImageFileDirectory_v2) -> bool:
-    return int(_first(found, _PLANAR, 1)) == 2 and int(_first(found, _BANDS, 1)) > 1
+def _planar(ifd: ImageFileDirectory_v2) -> bool:
+    return int(_first(ifd, _PLANAR, 1)) == 2 and int(_first(ifd, _BANDS, 1)) > 1
 
 
-def _first(found: ImageFileDirectory_v2, tag: int, default: int) -> Any:
-    value = found.get(tag, default)
+def _first(ifd: ImageFileDirectory_v2, tag: int, default: int) -> Any:
+    value = ifd.get(tag, default)
     return value[0] if isinstance(value, tuple) and value else value

@@ -1,4 +1,4 @@
-"""From what a URI names in a bucket (a prefix, a manifest, one photo) to the URIs of the photos in it."""
+"""List the URIs of the photos that a URI names in a bucket: a prefix, a manifest or one photo."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from raytl.uris import in_bucket, is_table_name
 
 
 def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings = ENVIRONMENT) -> list[str]:
-    """Return the URIs of the photos that `uri` names, which stay in the bucket; of a manifest, the table is fetched.
+    """Return the URIs of the photos that `uri` names; photos stay in the bucket, and a manifest's table is fetched.
 
-    `on_left_out` is given the URI of each other object and the reason.
+    `on_left_out` is called with the URI of each other object and the reason.
 
     Raises:
-        DataError: nothing is there, no photos are below the prefix, or a manifest names files outside its folder.
+        DataError: nothing is there, the prefix holds no photos, or a manifest names files outside its folder.
         StoreError: the bucket cannot be read.
     """
     root = uri.rstrip("/")
     if is_table_name(root):
-        _, _, table = pulled_table(root, labelled=False, s3=s3)
+        _, _, table = pulled_table(root, labeled=False, s3=s3)
         return _as_uris(root, table.folder, tables.paths_in(table))
     store = open_store(root, s3)
-    found, markers = files_and_markers(retried(lambda: list(store.list(markers=True))))
-    if not found:
+    objects, markers = files_and_markers(retried(lambda: list(store.list(markers=True))))
+    if not objects:
         return [_one(root, s3)]
     for key in markers:
         on_left_out(f"{root}/{key}", "folder markers")
-    keys = [info.key for info in found]
+    keys = [info.key for info in objects]
     others = [key for key in keys if skip_reason(key)]
     if len(others) == len(keys):
         expected = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -47,20 +47,22 @@ def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings 
 
 
 def _one(uri: str, s3: S3Settings) -> str:
-    """Return `uri` if an object is there."""
+    """Return `uri` if it names an object."""
     folder, _, name = uri.rpartition("/")
     if not in_bucket(folder) or not open_store(folder, s3).exists(name):
-        raise DataError(f"{uri}: nothing is there; expected a prefix, a manifest or a photo in the bucket")
+        raise DataError(f"{uri}: no such object; expected a prefix, a manifest or a photo in the bucket")
     return uri
 
 
-def _as_uris(uri: str, here: Path, named: Sequence[str]) -> list[str]:
-    """Return the objects that a table names: beside it, or anywhere by URI, but no file of this machine."""
-    folder, inside = uri.rpartition("/")[0], f"{here}/"
-    odd = [name for name in named if not in_bucket(name) and (not name.startswith(inside) or ".." in name.split("/"))]
-    if odd:
+def _as_uris(uri: str, local: Path, names: Sequence[str]) -> list[str]:
+    """Return the objects that a table names: in its folder, or anywhere by URI, but never a file of this machine."""
+    folder, inside = uri.rpartition("/")[0], f"{local}/"
+    outside = [
+        name for name in names if not in_bucket(name) and (not name.startswith(inside) or ".." in name.split("/"))
+    ]
+    if outside:
         raise DataError(
-            f"{uri}: {len(odd)} paths lead out of the manifest's folder; expected paths below it, or s3:// URIs:\n"
-            f"{listed(odd)}"
+            f"{uri}: {len(outside)} paths lie outside the manifest's folder; expected paths below it, or s3:// URIs:\n"
+            f"{listed(outside)}"
         )
-    return [name if in_bucket(name) else f"{folder}/{name.removeprefix(inside)}" for name in named]
+    return [name if in_bucket(name) else f"{folder}/{name.removeprefix(inside)}" for name in names]

@@ -1,4 +1,4 @@
-"""`evaluate`: one honest look at a split of a run, with intervals, written into the run as numbers, text and pictures."""
+"""`evaluate`: score a split of a run once, with intervals; the report is written into the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raytl.errors import ConfigError, RunError, UserError
 from raytl.evaluation.outcomes import OUTCOMES, encoded
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.render import TILES, pictures
-from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown
+from raytl.evaluation.report import Mistake, Report, Subject, as_json, as_markdown
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.stored import stored
 from raytl.evaluation.worker import Scored, Shard, score_shard
@@ -45,19 +45,19 @@ def evaluate(
     resamples: int = RESAMPLES,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
-) -> Evaluation:
-    """Score a run's best checkpoint on `split` and write `evaluation/<split>/` (`<split>-2/` on the second look).
+) -> Report:
+    """Score a run's best checkpoint on `split` and write `evaluation/<split>/` (`<split>-2/` for the second look).
 
-    A look at the test split is recorded in the run's ledger before it is taken. Without `again`, the report of the last
-    look is returned and no image is read; a look that died before its report is finished under its own number. Clusters,
-    buckets, the device and limits are those of `machine`, never those of the run.
+    A look at the test split is recorded in the run's ledger before the split is read. Without `again`, the report of the
+    last look is returned and no image is read. A look that died before its report is completed under its own number.
+    Clusters, buckets, the device and limits are those of `machine`, never those of the run.
 
     Raises:
         ConfigError: the run's experiment cannot be read, or a setting of `machine` cannot take effect.
-        RunError: no such run, not finished (for test), files that changed since, an empty split, or another process, here
-            or on another machine, is evaluating the test split.
-        DataError: images of the split changed or are gone.
-        TestLockedError: the test split was looked at with other weights, and not `again`.
+        RunError: no such run, not finished (for test), changed files, an empty split, or another process, here or on
+            another machine, is evaluating the test split.
+        DataError: images of the split changed or are missing.
+        TestLockedError: the test split was evaluated with other weights, and `again` is false.
     """
     _check_options(split, again, workers)
     machine = in_force(machine, device, workers)
@@ -65,9 +65,9 @@ def evaluate(
     run_store = RunStore.open(str(run), s3)
     folder = run_store.folder
     _check_run(folder, split, on_event)
-    told = stored_experiment(folder.experiment)
-    tell_ignored(told, machine, workers, on_event)
-    recipe = told.recipe
+    stored_run = stored_experiment(folder.experiment)
+    tell_ignored(stored_run, machine, workers, on_event)
+    recipe = stored_run.recipe
     card = _card(folder, on_event)
     if (
         split == "test"
@@ -86,48 +86,48 @@ def evaluate(
         run_store.push()
         shard = _shard(run_store, recipe, machine, card, samples)
         scored = _scored(shard, machine, workers, folder.root / ".ray", on_event)
-        evaluation = _evaluation(folder, split, card, samples, scored, entry, resamples)
+        report = _report(folder, split, card, samples, scored, entry, resamples)
         outcomes = encoded(samples, card.classes, scored.probabilities)
-        _write(evaluation, outcomes, machine.max_pixels, card.preprocess.bit_depth, s3)
+        _write(report, outcomes, machine.max_pixels, card.preprocess.bit_depth, s3)
         run_store.push()
-    return evaluation
+    return report
 
 
 @contextmanager
 def _alone(run_store: RunStore, on_event: OnEvent) -> Iterator[None]:
-    """Inside, no other process looks at the test split, here or, if the run is in a bucket, on another machine."""
+    """Keep other processes from the test split, here and, if the run is in a bucket, on other machines."""
     with exclusive_test_access(run_store.folder), run_store.looked_at(on_event):
         yield
 
 
 def _is_stored(run_store: RunStore) -> bool:
-    """Return whether the last look at the test split ended, with its report where the run is kept."""
+    """Return whether the report of the last look at the test split is stored where the run is kept."""
     last = next(iter(reversed(looks(run_store.folder))), None)
     return last is not None and run_store.has_stored(last.report_folder(run_store.folder) / REPORT)
 
 
-def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Evaluation | None:
-    """Return the report of the last look at the test split; None without one, or where the look was at other weights."""
+def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Report | None:
+    """Return the report of the last look at the test split; None without one, or if the look used other weights."""
     last = next(iter(reversed(looks(folder))), None)
     if last is None or last.weights != weights or not last.is_reported(folder):
         return None
     on_event(
         Message(
             f"the test split was already evaluated on {last.when} by {last.who}; showing the stored report "
-            f"(--again opens the test split once more, as look {last.look + 1})"
+            f"(--again evaluates the test split once more, as look {last.look + 1})"
         )
     )
     return stored(last.report_folder(folder))
 
 
 def _look(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -> LedgerEntry:
-    """Return the look to take, and say so if it was begun by a process that died."""
+    """Return the look to take, and report if a process that died began it."""
     known = looks(folder)
     entry = unlock(folder, weights, again)
     if entry in known:
         on_event(
             Message(
-                f"finishing look {entry.look} at the test split, begun by {entry.who} on {entry.when}, which left no report"
+                f"completing look {entry.look} at the test split, which {entry.who} began on {entry.when} and which left no report"
             )
         )
     return entry
@@ -153,29 +153,29 @@ def _check_options(split: str, again: bool, workers: int) -> None:
     if split not in SPLITS:
         raise UserError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
     if again and split != "test":
-        raise UserError(f"again: only looks at the test split are counted, and the split is {split}; leave it out")
+        raise UserError(f"again: only looks at the test split are counted, and the split is {split}; remove it")
     if workers < 1:
         raise UserError(f"workers: found {workers}, expected 1 or more")
 
 
 def _check_run(folder: RunFolder, split: str, on_event: OnEvent) -> None:
-    """The test is for a run that has ended and is as it ended: training on after a look would have seen it."""
+    """Check that the run is finished and unchanged: training after a look at the test split would be guided by it."""
     if split == "test" or folder.manifest.exists():
         if not folder.manifest.exists():
             raise RunError(
-                f"{folder.root}: this run is not finished, and its test split stays locked until it is; "
+                f"{folder.root}: this run is not finished, so its test split is locked; "
                 "run its `raytl train` command again to finish it, or evaluate the val split"
             )
         problems = folder.verify(on_event)
         if problems:
-            raise RunError(f"{folder.root}: the run is not as it was when it ended:\n" + "\n".join(problems[:10]))
+            raise RunError(f"{folder.root}: the run changed since it finished:\n" + "\n".join(problems[:10]))
 
 
 def _card(folder: RunFolder, on_event: OnEvent) -> Card:
-    """The best checkpoint's card, its digest that of the tensors as they lie there."""
+    """Return the best checkpoint's card, its digest checked against the tensors."""
     card = read_card(folder.best, on_event)
     if digest(folder.best) != card.digest:
-        raise RunError(f"{folder.best}: the weights are not those that model.json tells of; restore the checkpoint")
+        raise RunError(f"{folder.best}: the weights do not match the digest in model.json; restore the checkpoint")
     return card
 
 
@@ -183,12 +183,12 @@ def _scored(shard: Shard, machine: Machine, workers: int, scratch: Path, on_even
     if workers == 1:
         return score_shard(World.solo(), shard, on_event)
     if machine.compute.cluster == "none":
-        raise ConfigError(f"workers: {workers} need Ray, and compute.cluster is none; evaluate with 1 worker")
+        raise ConfigError(f"workers: {workers} need Ray, and compute.cluster is none; use 1 worker")
     compute = machine.compute.model_copy(update={"workers": workers})
     return run_group(score_shard, shard, compute, scratch=scratch, on_event=on_event)
 
 
-def _evaluation(
+def _report(
     folder: RunFolder,
     split: str,
     card: Card,
@@ -196,9 +196,9 @@ def _evaluation(
     scored: Scored,
     entry: LedgerEntry | None,
     resamples: int,
-) -> Evaluation:
+) -> Report:
     skipped = len(journal.read(folder.skipped))
-    return Evaluation(
+    return Report(
         subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped),
         classes=card.classes,
         estimates=bootstrap(scored.targets, scored.probabilities, resamples=resamples),
@@ -212,7 +212,7 @@ def _evaluation(
 
 
 def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]) -> tuple[Mistake, ...]:
-    """The wrongly called photos, the most sure of them first."""
+    """Return the misclassified photos, the most confident first."""
     predicted, sure = scored.probabilities.argmax(axis=1), scored.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != scored.targets)
     worst = wrong[np.argsort(-sure[wrong], kind="stable")][:TILES]
@@ -221,13 +221,13 @@ def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]
     )
 
 
-def _write(evaluation: Evaluation, outcomes: bytes, max_pixels: int, depth: BitDepth, s3: S3Settings) -> None:
-    """The evaluation's folder, whole or not at all."""
-    final = Path(evaluation.folder)
+def _write(report: Report, outcomes: bytes, max_pixels: int, depth: BitDepth, s3: S3Settings) -> None:
+    """Write the report's folder, completely or not at all."""
+    final = Path(report.folder)
     sweep(final.parent)
     with drafted(final, folder=True) as draft:
-        pictures(evaluation, draft, max_pixels, depth, s3)
-        write_text(draft / "report.md", as_markdown(evaluation))
+        pictures(report, draft, max_pixels, depth, s3)
+        write_text(draft / "report.md", as_markdown(report))
         write_bytes(draft / OUTCOMES, outcomes)
-        write_json(draft / REPORT, as_json(evaluation))
+        write_json(draft / REPORT, as_json(report))
         replace_dir(draft, final)

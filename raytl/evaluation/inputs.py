@@ -1,4 +1,4 @@
-"""From what a user names (folders, manifests, single files) to the photos in it, each once."""
+"""List the photos that a user names by folders, manifests and files, each once."""
 
 from __future__ import annotations
 
@@ -21,51 +21,51 @@ def photos(
     on_left_out: Callable[[str, str], None] = lambda *_: None,
     s3: S3Settings = ENVIRONMENT,
 ) -> tuple[str, ...]:
-    """The paths of all photos, or their s3:// URIs: folders are searched to any depth by extension, as training searches them.
+    """Return the paths or s3:// URIs of all photos. Folders are searched to any depth by extension, as in training.
 
-    A .csv, .tsv, .parquet or .jsonl file is a manifest whose `path` column counts, relative to its folder. Any other
-    file is taken as a photo, whatever it is called. `on_left_out` is given the path of each file of a folder that is not
-    taken, and the reason.
+    A .csv, .tsv, .parquet or .jsonl file is a manifest; its `path` column is relative to its folder. Any other file
+    counts as a photo, whatever its name. `on_left_out` is called with the path of each skipped file of a folder and the
+    reason.
 
     Raises:
-        DataError: inputs that do not exist or hold no photos, and manifests that cannot be read; all of them.
+        DataError: inputs that do not exist or hold no photos, and manifests that cannot be read; all at once.
     """
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     problems: list[str] = []
     for each in inputs:
         try:
-            named = (
+            names = (
                 photos_at(str(each), on_left_out, s3)
                 if in_bucket(each)
                 else _photos_in(expanded(each), str(each), on_left_out)
             )
-            found.update(dict.fromkeys(named))
+            paths.update(dict.fromkeys(names))
         except DataError as error:
             problems.append(str(error))
     if not inputs:
-        problems.append("no input named; expected folders, manifests or photos")
+        problems.append("no input; expected folders, manifests or photos")
     if problems:
         raise DataError("\n".join(problems))
-    return tuple(found)
+    return tuple(paths)
 
 
-def _photos_in(path: Path, said: str, on_left_out: Callable[[str, str], None]) -> list[str]:
+def _photos_in(path: Path, given: str, on_left_out: Callable[[str, str], None]) -> list[str]:
     if tables.is_table(path):
         return _listed(path)
     if path.is_dir():
-        return _photos_below(path, said, on_left_out)
+        return _photos_below(path, given, on_left_out)
     if not path.exists():
-        raise DataError(f"{said}: nothing is there; expected a folder, a manifest or a photo")
+        raise DataError(f"{given}: no such file or folder; expected a folder, a manifest or a photo")
     return [str(path)]
 
 
-def _photos_below(folder: Path, said: str, on_left_out: Callable[[str, str], None]) -> list[str]:
+def _photos_below(folder: Path, given: str, on_left_out: Callable[[str, str], None]) -> list[str]:
     root, others = tree(files_below(folder))
     if not root.total:
         raise DataError(
             "\n".join(
                 [
-                    f"{said}: no photos in this folder; expected files of {', '.join(sorted(IMAGE_SUFFIXES))}",
+                    f"{given}: no photos in this folder; expected files of {', '.join(sorted(IMAGE_SUFFIXES))}",
                     *left_out(others),
                 ]
             )
@@ -77,7 +77,7 @@ def _photos_below(folder: Path, said: str, on_left_out: Callable[[str, str], Non
 
 
 def _listed(place: Path) -> list[str]:
-    named = tables.paths_in(tables.read(place, labelled=False))
-    if not named:
+    names = tables.paths_in(tables.read(place, labeled=False))
+    if not names:
         raise DataError(f"{place}: the manifest names no photos; expected one in each row's `path`")
-    return named
+    return names

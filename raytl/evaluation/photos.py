@@ -1,4 +1,4 @@
-"""Photos decoded ahead of the network by threads, batch after batch; those that cannot be read are set aside."""
+"""Decode photos in threads ahead of the network, batch by batch; set aside those that cannot be read."""
 
 from __future__ import annotations
 
@@ -6,29 +6,34 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import NamedTuple
 
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from raytl.data.bit_depth import Levels
-from raytl.data.decode import BadImage, loaded
+from raytl.data.decode import BadImage, Picture, loaded
 from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
 from raytl.errors import Archived, NotFound
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
+Photo = str | Image.Image
+"""A path, an s3:// URI, or an image in memory."""
+
 _AHEAD = 3
 """Batches that are decoded before the network asks for them; bounds the memory."""
-
-
 _FETCHERS = 32
-"""Threads where photos come from a bucket, as most of them wait for it."""
+"""Threads if photos come from a bucket: most of them wait for it."""
+_LOADING = Lock()
+"""Pillow decodes an opened image in place, and the same image may be listed twice."""
 
 
 class _View(NamedTuple):
-    place: int
+    position: int
     image: Tensor
 
 
@@ -38,56 +43,58 @@ class _Read(NamedTuple):
 
 
 def batches(
-    paths: Sequence[str],
+    photos: Sequence[Photo],
     preprocess: Preprocess,
     batch: int,
     max_pixels: int,
-    on_bad: Callable[[str, str], None],
+    on_bad: Callable[[int, str], None],
     on_done: Callable[[int], None],
-    on_deep: Callable[[str, Levels], None] = lambda path, levels: None,
+    on_deep: Callable[[int, Levels], None] = lambda position, levels: None,
     s3: S3Settings = ENVIRONMENT,
 ) -> Generator[Batch, None, None]:
-    """The readable photos in batches of `batch`, `ids` their positions in `paths`, targets all 0.
+    """Yield the readable photos in batches of `batch`, with their positions in `photos` as `ids` and targets all 0.
 
-    `on_bad` is given each unreadable path and the reason; `on_done` the number of photos handled so far; `on_deep` the
-    path and levels of each photo of more than 8 bits.
+    `on_bad` is called with the position of each unreadable photo and the reason, `on_done` with the number of photos
+    handled so far, `on_deep` with the position and levels of each photo of more than 8 bits.
     """
-    kept: list[_View] = []
-    for place, view in enumerate(_ahead(paths, preprocess, batch, max_pixels, s3)):
-        if isinstance(view, BadImage):
-            on_bad(paths[place], view.reason)
+    views: list[_View] = []
+    for position, read in enumerate(_prefetched(photos, preprocess, batch, max_pixels, s3)):
+        if isinstance(read, BadImage):
+            on_bad(position, read.reason)
         else:
-            kept.append(_View(place, view.image))
-            if view.levels.top:
-                on_deep(paths[place], view.levels)
-        if len(kept) == batch:
-            yield _stacked(kept)
-            kept = []
-        on_done(place + 1)
-    if kept:
-        yield _stacked(kept)
+            views.append(_View(position, read.image))
+            if read.levels.top:
+                on_deep(position, read.levels)
+        if len(views) == batch:
+            yield _stacked(views)
+            views = []
+        on_done(position + 1)
+    if views:
+        yield _stacked(views)
 
 
-def _ahead(
-    paths: Sequence[str], preprocess: Preprocess, batch: int, max_pixels: int, s3: S3Settings
+def _prefetched(
+    photos: Sequence[Photo], preprocess: Preprocess, batch: int, max_pixels: int, s3: S3Settings
 ) -> Iterator[_Read | BadImage]:
-    """The photos' views in order, `_AHEAD` batches of them in work."""
+    """Yield the photos' views in order, with up to `_AHEAD` batches of them in progress."""
 
-    def view(path: str) -> _Read | BadImage:
+    def view(photo: Photo) -> _Read | BadImage:
         try:
-            with loaded(path, max_pixels, s3) as picture:
-                prepared = prepare(picture.rgb(preprocess.bit_depth), preprocess)
-                return _Read(eval_view(prepared, preprocess), picture.levels)
+            if isinstance(photo, Image.Image):
+                return _viewed(_in_memory(photo, max_pixels), preprocess)
+            with loaded(photo, max_pixels, s3) as picture:
+                return _viewed(picture, preprocess)
         except BadImage as bad:
             return bad
         except (NotFound, Archived) as gone:
-            return BadImage(str(gone).removeprefix(f"{path}: "))
+            return BadImage(str(gone).removeprefix(f"{photo}: "))
 
-    pool = ThreadPoolExecutor(_FETCHERS if any(map(in_bucket, paths)) else os.cpu_count() or 1)
+    is_remote = any(isinstance(photo, str) and in_bucket(photo) for photo in photos)
+    pool = ThreadPoolExecutor(_FETCHERS if is_remote else os.cpu_count() or 1)
     waiting: deque[Future[_Read | BadImage]] = deque()
     try:
-        for path in paths:
-            waiting.append(pool.submit(view, path))
+        for photo in photos:
+            waiting.append(pool.submit(view, photo))
             if len(waiting) > _AHEAD * batch:
                 yield waiting.popleft().result()
         while waiting:
@@ -96,6 +103,28 @@ def _ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _viewed(picture: Picture, preprocess: Preprocess) -> _Read:
+    prepared = prepare(picture.rgb(preprocess.bit_depth), preprocess)
+    return _Read(eval_view(prepared, preprocess), picture.levels)
+
+
+def _in_memory(image: Image.Image, max_pixels: int) -> Picture:
+    """Return an image in memory as a file with its content would be read; the image itself is not changed."""
+    if image.width * image.height > max_pixels:
+        raise BadImage(f"{image.width} x {image.height} pixels; expected at most data.max_pixels {max_pixels}")
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise BadImage(f"an image of mode {image.mode} in memory; expected 8 bits a channel, or the path of the file")
+    try:
+        with _LOADING:
+            image.load()
+    except Exception as error:  # Pillow's parsers raise nearly anything on broken files
+        raise BadImage(f"broken image ({type(error).__name__}: {error})") from error
+    try:
+        return Picture(ImageOps.exif_transpose(image))
+    except Exception:  # a broken EXIF block says nothing about the pixels
+        return Picture(image)
+
+
 def _stacked(views: Sequence[_View]) -> Batch:
-    ids = torch.tensor([view.place for view in views], dtype=torch.int64)
+    ids = torch.tensor([view.position for view in views], dtype=torch.int64)
     return Batch(torch.stack([view.image for view in views]), torch.zeros_like(ids), ids)

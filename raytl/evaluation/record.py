@@ -1,4 +1,4 @@
-"""A split as the run wrote it down: its samples come from the record, and their files must still be those."""
+"""Read a split as the run recorded it, and check that its files are unchanged."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from raytl.uris import in_bucket
 
 
 def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
-    """The samples of `split` as samples.jsonl has them.
+    """Return the samples of `split` in samples.jsonl.
 
     Raises:
-        RunError: the record is missing or has no image in that split; says what it has.
+        RunError: the record is missing, or has no image in that split.
     """
     records = journal.read(folder.samples, SAMPLE_FORMAT)
     if not records:
         raise RunError(f"{folder.samples}: no samples recorded; `raytl train` writes them when the run begins")
-    found = tuple(record for record in records if record.split == split)
-    if not found:
-        there = sorted({str(record.split) for record in records})
+    samples = tuple(record for record in records if record.split == split)
+    if not samples:
+        splits = sorted({str(record.split) for record in records})
         raise RunError(
-            f"{folder.root}: the run has no images in its {split} split (it has {', '.join(there)}); "
+            f"{folder.root}: the run has no images in its {split} split (it has {', '.join(splits)}); "
             "evaluate another split, or train with data.test_fraction above 0"
         )
-    return found
+    return samples
 
 
 def verified(
@@ -47,12 +47,12 @@ def verified(
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
 ) -> tuple[Sample, ...]:
-    """The samples at the places where their files are now, every file's sha256 as recorded.
+    """Return the samples with the current paths of their files, each with the recorded sha256.
 
-    Files that are not where they were are looked for in `uri` by their keys (a bucket's cache on another node).
+    Files that moved are located in `uri` by their keys (a bucket's cache on another node).
 
     Raises:
-        DataError: files that changed or are gone; all of them counted, ten named.
+        DataError: files that changed or are missing; all are counted, ten are named.
     """
     pin_paths(sample.path for sample in samples)
     missing = any(not in_bucket(sample.path) and not Path(sample.path).is_file() for sample in samples)
@@ -68,9 +68,9 @@ def verified(
                 on_event(Work("checking files", done, len(present), "files"))
     if problems:
         raise DataError(
-            f"{uri}: {len(problems)} of {len(samples)} images differ from the run's record (samples.jsonl), and scores "
-            f"on other images would not be this run's:\n{listed(problems)}\n"
-            "Put the files back as they were, or train anew on the data as it is."
+            f"{uri}: {len(problems)} of {len(samples)} images differ from the run's record (samples.jsonl), so scores "
+            f"would not be this run's:\n{listed(problems)}\n"
+            "Restore the files, or train again on the current data."
         )
     return present
 
@@ -80,12 +80,12 @@ def _problem(sample: Sample, s3: S3Settings) -> str:
         if in_bucket(sample.path):
             digest = hashlib.sha256(retried(lambda: fetched(sample.path, s3=s3))).hexdigest()
         elif (path := Path(sample.path)).exists() and not path.is_file():
-            return "is no regular file"  # reading a pipe or a device would not end
+            return "is not a regular file"  # reading a pipe or a device would not end
         else:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
     except NotFound:
-        return "is gone from its bucket"
-    return "" if digest == sample.digest else "its content changed (another sha256)"
+        return "is no longer in its bucket"
+    return "" if digest == sample.digest else "its content changed (sha256 differs)"

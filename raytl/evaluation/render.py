@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: the confusion matrix, and the worst mistakes as a contact sheet."""
+"""Draw the pictures of a report: the confusion matrix, and the worst mistakes as a contact sheet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.decode import BadImage, decode
 from raytl.errors import StoreError
-from raytl.evaluation.report import Evaluation, Mistake
+from raytl.evaluation.report import Mistake, Report
 from raytl.run.plots import Tile, confusion, contact_sheet
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
@@ -20,19 +20,19 @@ _TILE_PX = 320
 
 
 def pictures(
-    evaluation: Evaluation,
+    report: Report,
     folder: Path,
     max_pixels: int,
     depth: BitDepth = SIXTEEN_BITS,
     s3: S3Settings = ENVIRONMENT,
 ) -> None:
     """Write confusion.png, and worst.png if there are mistakes, into `folder`."""
-    confusion(evaluation.matrix, evaluation.classes, folder / "confusion.png")
-    tiles = _tiles(evaluation.mistakes[:TILES], max_pixels, depth, s3)
+    confusion(report.matrix, report.classes, folder / "confusion.png")
+    tiles = _tiles(report.mistakes[:TILES], max_pixels, depth, s3)
     if tiles:
-        wrong = evaluation.images - int(np.trace(evaluation.matrix))
-        shown = f"{len(tiles)} worst of {wrong} mistakes" if len(tiles) < wrong else f"All {wrong} mistakes"
-        contact_sheet(tiles, folder / "worst.png", f"{shown}, {evaluation.subject.split} split")
+        wrong = report.images - int(np.trace(report.matrix))
+        title = f"{len(tiles)} worst of {wrong} mistakes" if len(tiles) < wrong else f"All {wrong} mistakes"
+        contact_sheet(tiles, folder / "worst.png", f"{title}, {report.subject.split} split")
 
 
 def _tiles(mistakes: Sequence[Mistake], max_pixels: int, depth: BitDepth, s3: S3Settings) -> list[Tile]:
@@ -40,7 +40,7 @@ def _tiles(mistakes: Sequence[Mistake], max_pixels: int, depth: BitDepth, s3: S3
     for each in mistakes:
         try:
             photo = decode(each.path, max_pixels, depth, s3)
-        except (BadImage, StoreError):  # gone since it was scored a moment ago: the report names it all the same
+        except (BadImage, StoreError):  # removed since it was scored; the report still names it
             continue
         photo.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
         tiles.append(Tile(np.asarray(photo), each.true, each.predicted, each.probability, each.key))

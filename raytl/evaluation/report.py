@@ -1,4 +1,4 @@
-"""An evaluation as a value, as JSON, and as a Markdown page that a person likes to read. Pure."""
+"""The report of an evaluation as a value, as JSON and as Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -9,26 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.evaluation.score_text import interval_text, score_text, title
 from raytl.metrics.confusion import cells_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
 from raytl.sanitize import printable
 
-_NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log loss",
-    "ece": "expected calibration error",
-}
-_PERCENT = {"accuracy", "balanced_accuracy", "macro_f1", "ece"}
 _CONFUSIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A photo that was called something else; `probability` is that of the predicted class."""
+    """A photo that was predicted as another class; `probability` is that of the predicted class."""
 
     key: str
     path: str
@@ -39,7 +32,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was evaluated: `weights` is the digest of the bundle, `data` that of the split's keys, labels and bytes."""
+    """The run and split that were evaluated: `weights` is the digest of the model, `data` that of the split."""
 
     run: str
     model: str
@@ -49,12 +42,13 @@ class Subject:
     skipped: int
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """One look at a split: what was looked at, every score with its interval, and where it is written.
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The evaluation of a run on one split: every score with its interval, and where the report is written.
 
-    `matrix (classes, classes)` has the true classes in rows; `looks` are all looks at the test split so far.
-    `look` is this one's number on the test split, None on another.
+    `matrix (classes, classes)` has the true classes in rows. `look` is the number of this evaluation of the test split,
+    None on another split; `looks` are all evaluations of the test split so far. `folder` holds `report.md`,
+    `report.json`, `confusion.png` and `worst.png`. A notebook shows the report as HTML.
     """
 
     subject: Subject
@@ -69,7 +63,7 @@ class Evaluation:
 
     @property
     def images(self) -> int:
-        """How many photos were scored."""
+        """The number of photos that were scored."""
         return int(self.matrix.sum())
 
     @property
@@ -77,10 +71,26 @@ class Evaluation:
         """The scores without their intervals."""
         return {name: each.value for name, each in self.estimates.overall.items()}
 
+    @property
+    def is_again(self) -> bool:
+        """True if the test split had been evaluated before."""
+        return self.look is not None and self.look > 1
 
-def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The whole evaluation in JSON's own types; undefined scores are null."""
-    found, each = evaluation, evaluation.estimates
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{title(name)} {score_text(name, value)}" for name, value in self.metrics.items())
+        again = f", look {self.look}" if self.is_again else ""
+        return f"Report({self.subject.run}, {self.subject.split} split{again}, {self.images} images: {scores})"
+
+    def _repr_html_(self) -> str:
+        """Return the report as HTML; notebooks call this."""
+        from raytl.evaluation.page import as_html
+
+        return as_html(self)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return the whole report in JSON's types; undefined scores are null."""
+    each = report.estimates
     per_class = {
         name: {
             "support": each.support[place],
@@ -88,142 +98,131 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
             "recall": asdict(each.recall[place]),
             "f1": asdict(each.f1[place]),
         }
-        for place, name in enumerate(found.classes)
+        for place, name in enumerate(report.classes)
     }
     value = {
-        **asdict(found.subject),
-        "images": found.images,
-        "look": found.look,
+        **asdict(report.subject),
+        "images": report.images,
+        "look": report.look,
         "metrics": {name: asdict(interval) for name, interval in each.overall.items()},
         "classes": per_class,
-        "confusion": {"classes": found.classes, "cells": cells_of(found.matrix)},
-        "mistakes": [asdict(mistake) for mistake in found.mistakes],
-        "looks": [asdict(look) for look in found.looks],
-        "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": found.resamples},
-        "folder": found.folder,
+        "confusion": {"classes": report.classes, "cells": cells_of(report.matrix)},
+        "mistakes": [asdict(mistake) for mistake in report.mistakes],
+        "looks": [asdict(look) for look in report.looks],
+        "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": report.resamples},
+        "folder": report.folder,
     }
     return dict(plain(value))
 
 
-def as_markdown(evaluation: Evaluation) -> str:
-    """The report as a Markdown page, with the pictures of the same folder."""
+def as_markdown(report: Report) -> str:
+    """Return the report as a Markdown page, with the pictures of the same folder."""
     parts = [
-        _opening(evaluation),
-        _overall(evaluation),
-        _classes(evaluation),
-        _confusions(evaluation),
-        _mistakes(evaluation),
-        _method(evaluation),
+        _opening(report),
+        _overall(report),
+        _classes(report),
+        _confusions(report),
+        _mistakes(report),
+        _method(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def title(name: str) -> str:
-    """`balanced_accuracy` as people write it; `top_5_accuracy` becomes `top-5 accuracy`."""
-    return _NAMES.get(name) or name.replace("top_", "top-").replace("_", " ")
-
-
-def shown(name: str, value: float) -> str:
-    """A score as text: shares in percent, log loss as it is, an undefined one as a dash."""
-    if np.isnan(value):
-        return "–"
-    return f"{100 * value:.1f} %" if name in _PERCENT or name.startswith("top_") else f"{value:.3f}"
-
-
-def _opening(found: Evaluation) -> str:
-    accuracy = found.estimates.overall["accuracy"]
+def _opening(report: Report) -> str:
+    accuracy = report.estimates.overall["accuracy"]
     lines = [
-        f"# {_cell(found.subject.run)}: {found.subject.split} split"
-        + (f", look {found.look}" if _again(found) else ""),
-        f"**Accuracy {shown('accuracy', accuracy.value)}** (95 % interval {_bounds('accuracy', accuracy)}) on "
-        f"{found.images} images of {sum(count > 0 for count in found.estimates.support)} classes, `{found.subject.model}`.",
+        f"# {_cell(report.subject.run)}: {report.subject.split} split"
+        + (f", look {report.look}" if report.is_again else ""),
+        f"**Accuracy {score_text('accuracy', accuracy.value)}** (95 % interval {interval_text('accuracy', accuracy)}) on "
+        f"{report.images} images of {sum(count > 0 for count in report.estimates.support)} classes, `{report.subject.model}`.",
     ]
-    if _again(found):
+    if report.is_again:
         lines.append(
-            f"> **Look {found.look}.** This test split had been looked at before; choices made since may have been "
-            "steered by it, so these numbers may flatter the model. All looks are listed below."
+            f"> **Look {report.look}.** This test split was evaluated before. Decisions since then may have been "
+            "guided by it, so these numbers may be optimistic. All looks are listed below."
         )
     return "\n\n".join(lines)
 
 
-def _again(found: Evaluation) -> bool:
-    return found.look is not None and found.look > 1
-
-
-def _overall(found: Evaluation) -> str:
+def _overall(report: Report) -> str:
     rows = [
-        (title(name), shown(name, each.value), _bounds(name, each)) for name, each in found.estimates.overall.items()
+        (title(name), score_text(name, each.value), interval_text(name, each))
+        for name, each in report.estimates.overall.items()
     ]
     return _table(("score", "value", "95 % interval"), rows, right={1, 2})
 
 
-def _classes(found: Evaluation) -> str:
-    each = found.estimates
+def _classes(report: Report) -> str:
+    each = report.estimates
     rows = [
         (_cell(name), str(each.support[i]), *(_with_bounds(part[i]) for part in (each.precision, each.recall, each.f1)))
-        for i, name in enumerate(found.classes)
+        for i, name in enumerate(report.classes)
     ]
     return "## Classes\n\n" + _table(("class", "images", "precision", "recall", "F1"), rows, right={1, 2, 3, 4})
 
 
-def _confusions(found: Evaluation) -> str:
-    wrong = found.matrix.copy()
+def _confusions(report: Report) -> str:
+    wrong = report.matrix.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
-    cells = [divmod(int(flat), len(found.classes)) for flat in order if wrong.flat[flat]]
+    cells = [divmod(int(flat), len(report.classes)) for flat in order if wrong.flat[flat]]
     picture = "## Confusions\n\n![Confusion matrix](confusion.png)"
     if not cells:
         return picture
-    support = found.estimates.support
+    support = report.estimates.support
     rows = [
-        (_cell(found.classes[i]), _cell(found.classes[j]), str(wrong[i, j]), f"{100 * wrong[i, j] / support[i]:.0f} %")
+        (
+            _cell(report.classes[i]),
+            _cell(report.classes[j]),
+            str(wrong[i, j]),
+            f"{100 * wrong[i, j] / support[i]:.0f} %",
+        )
         for i, j in cells
     ]
-    return picture + "\n\n" + _table(("is", "called", "images", "of the class"), rows, right={2, 3})
+    return picture + "\n\n" + _table(("true", "predicted", "images", "of the class"), rows, right={2, 3})
 
 
-def _mistakes(found: Evaluation) -> str:
-    if not found.mistakes:
-        return "## Worst mistakes\n\nNo photo was called wrongly."
-    rows = [(_cell(m.key), _cell(m.true), _cell(m.predicted), f"{100 * m.probability:.1f} %") for m in found.mistakes]
-    heading = "## Worst mistakes\n\nWrong and most sure of it. Look for wrong labels among them first.\n\n"
-    return heading + "![Worst mistakes](worst.png)\n\n" + _table(("photo", "is", "called", "surely"), rows, right={3})
+def _mistakes(report: Report) -> str:
+    if not report.mistakes:
+        return "## Worst mistakes\n\nNo photo was misclassified."
+    rows = [(_cell(m.key), _cell(m.true), _cell(m.predicted), f"{100 * m.probability:.1f} %") for m in report.mistakes]
+    heading = "## Worst mistakes\n\nMisclassified with the highest confidence. Check these for wrong labels first.\n\n"
+    return (
+        heading
+        + "![Worst mistakes](worst.png)\n\n"
+        + _table(("photo", "true", "predicted", "probability"), rows, right={3})
+    )
 
 
-def _method(found: Evaluation) -> str:
-    subject = found.subject
-    left_out = f"; {subject.skipped} unreadable images of the data set were left out (skipped.jsonl)" * bool(
+def _method(report: Report) -> str:
+    subject = report.subject
+    left_out = f"; {subject.skipped} unreadable images of the data set were skipped (skipped.jsonl)" * bool(
         subject.skipped
     )
     lines = [
         f"- Weights: best checkpoint, `{subject.weights}`.",
-        f"- Data: {found.images} images of the {subject.split} split, `{subject.data}`, every file's sha256 as it was "
-        f"when the run began{left_out}.",
-        f"- Intervals: percentile bootstrap, {found.resamples} resamples of the images. They say how much the score "
-        "would move with other photos of the same kind, not with other training seeds; an interval of no width, as of "
-        "a class without a mistake, says that there were too few photos to see one, not that there will be none.",
-        "- Balanced accuracy is the mean recall, macro F1 the mean F1 over classes; a dash is a score that is "
-        "undefined (no such image, or never called so). Calibration error: 15 bins of equal width.",
+        f"- Data: {report.images} images of the {subject.split} split, `{subject.data}`, with the sha256 of every file "
+        f"as recorded when the run began{left_out}.",
+        f"- Intervals: percentile bootstrap, {report.resamples} resamples of the images. They show how much the "
+        "score varies with other photos of the same kind, not with other training seeds. An interval of zero width, as "
+        "for a class without a mistake, means too few photos, not certainty.",
+        "- Balanced accuracy is the mean recall, macro F1 the mean F1 over classes; a dash is an undefined "
+        "score (no such image, or never predicted). Calibration error: 15 bins of equal width.",
     ]
-    return "## How this was measured\n\n" + "\n".join(lines) + "\n" + _looks(found.looks)
+    return "## How this was measured\n\n" + "\n".join(lines) + "\n" + _looks(report.looks)
 
 
 def _looks(looks: Sequence[LedgerEntry]) -> str:
     if not looks:
-        return "- The test split of this run has not been looked at."
+        return "- The test split of this run has not been evaluated."
     lines = [
         f"  {each.look}. {_cell(each.when)} by {_cell(each.who)}, weights {_cell(each.weights[:12])}" for each in looks
     ]
-    return "\n".join([f"- Looks at this run's test split: {len(looks)}", *lines])
+    return "\n".join([f"- Evaluations of this run's test split: {len(looks)}", *lines])
 
 
 def _with_bounds(each: Interval) -> str:
     return "–" if np.isnan(each.value) else f"{100 * each.value:.1f} ({100 * each.low:.0f}–{100 * each.high:.0f})"
-
-
-def _bounds(name: str, each: Interval) -> str:
-    low, high = shown(name, each.low), shown(name, each.high)
-    return f"{low.removesuffix(' %')} – {high}"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]) -> str:
@@ -232,6 +231,6 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: set[int]
 
 
 def _cell(text: str) -> str:
-    """A name as it can stand in a Markdown table: line breaks as spaces, marks escaped."""
+    """Return a name for a Markdown table: line breaks as spaces, markup escaped."""
     line = " ".join(printable(text.encode("utf-8", "backslashreplace").decode()).split())
     return "".join("\\" + mark if mark in r"\`*_|<>[]#" else mark for mark in line)

@@ -1,4 +1,4 @@
-"""The settings of this machine that an evaluation follows, and a word on those of the run, which it does not."""
+"""Apply the settings of this machine to an evaluation, and report the settings of the run, which are ignored."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from raytl.events import Message, OnEvent
 
 
 def in_force(machine: Machine | None, device: str | None = None, workers: int = 1) -> Machine:
-    """Return `machine` with `device` in the place of its own; None is a machine of defaults.
+    """Return `machine` with `device` set; None is a machine of defaults.
 
     Raises:
         ConfigError: a setting cannot take effect with so many workers.
     """
-    found = Machine() if machine is None else machine
+    settings = Machine() if machine is None else machine
     if device is not None:
-        found = found.model_copy(update={"compute": found.compute.model_copy(update={"device": device})})
+        settings = settings.model_copy(update={"compute": settings.compute.model_copy(update={"device": device})})
     if workers == 1:
-        found.check_alone()
-    return found
+        settings.check_alone()
+    return settings
 
 
 def tell_ignored(stored: StoredExperiment, machine: Machine, workers: int, on_event: OnEvent) -> None:
-    """Say which settings and keys of a stored experiment are not followed, if there are any."""
+    """Report which settings and keys of a stored experiment are ignored."""
     if line := stored.ignored(machine, ALONE if workers == 1 else SETTINGS):
         on_event(Message(line, "warning"))
     if stored.unknown:
         keys = listed(stored.unknown)
-        on_event(Message(f"the run has keys that this version of raytl does not know; ignored:\n{keys}", "warning"))
+        on_event(Message(f"ignoring keys that this version of raytl does not know:\n{keys}", "warning"))

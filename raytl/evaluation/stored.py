@@ -1,4 +1,4 @@
-"""An evaluation read back from its report, so that it can be shown again without a look at the data."""
+"""Read a report back from its file, so that it can be shown again without reading the data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from raytl.errors import RunError
-from raytl.evaluation.report import Evaluation, Mistake, Subject
+from raytl.evaluation.report import Mistake, Report, Subject
 from raytl.metrics.confusion import matrix_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import REPORT, LedgerEntry
@@ -37,7 +37,7 @@ class _Class:
 
 @dataclass(frozen=True, slots=True)
 class _Confusion:
-    """The confusion matrix: its cells that are not zero, or all of its rows, as raytl 0.1.0 wrote it."""
+    """The confusion matrix: its nonzero cells, or all rows as raytl 0.1.0 wrote them."""
 
     classes: tuple[Name, ...]
     cells: dict[Literal["true", "predicted", "images"], list[Count]] | None = None
@@ -46,7 +46,7 @@ class _Confusion:
 
 @dataclass(frozen=True, slots=True)
 class _Method:
-    """How the intervals were found."""
+    """The method of the intervals."""
 
     resamples: Count
     method: Any = None
@@ -55,7 +55,7 @@ class _Method:
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """The report of an evaluation as it is written."""
+    """The fields of report.json."""
 
     run: str
     model: Name
@@ -82,15 +82,15 @@ REPORT_FORMAT = Format[_Report](
 )
 
 
-def stored(folder: Path) -> Evaluation:
-    """Return the evaluation whose report is in `folder`.
+def stored(folder: Path) -> Report:
+    """Return the report in `folder`.
 
     Raises:
         RunError: the report cannot be read.
     """
     path = folder / REPORT
     report = REPORT_FORMAT.load(path)
-    return Evaluation(
+    return Report(
         subject=Subject(report.run, report.model, report.split, report.weights, report.data, report.skipped),
         classes=tuple(report.classes),
         estimates=_estimates(report.metrics, list(report.classes.values())),
@@ -104,13 +104,13 @@ def stored(folder: Path) -> Evaluation:
 
 
 def _matrix(report: _Report, path: Path) -> Any:
-    found = report.confusion
-    if list(found.classes) != list(report.classes):
-        raise RunError(
-            f"{path}: confusion.classes: found other classes; expected those of `classes`. {REPORT_FORMAT.advice}"
-        )
+    confusion = report.confusion
+    if list(confusion.classes) != list(report.classes):
+        raise RunError(f"{path}: confusion.classes: expected the same classes as `classes`. {REPORT_FORMAT.advice}")
     try:
-        return matrix_of(found.rows_are_true if found.cells is None else found.cells, len(found.classes))
+        return matrix_of(
+            confusion.rows_are_true if confusion.cells is None else confusion.cells, len(confusion.classes)
+        )
     except (ValueError, KeyError) as error:
         raise RunError(f"{path}: confusion: {error}; expected a count for each pair. {REPORT_FORMAT.advice}") from error
 

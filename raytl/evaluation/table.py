@@ -1,8 +1,9 @@
-"""Predictions as a table, CSV or Parquet: path, predicted, and the probability of each class as `p_<class>`."""
+"""Predictions as a table, in CSV or Parquet: path, predicted, and the probability of each class as `p_<class>`."""
 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from raytl.sanitize import as_cell, csv_cell
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that no prediction could be made for, and why."""
+    """A file that could not be read, and the reason."""
 
     path: str
     reason: str
@@ -26,7 +27,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The classes and probabilities of photos: `probabilities (photos, classes) float64`, rows as `paths`."""
+    """The classes and probabilities of photos: `probabilities (photos, classes) float64`, in the order of `paths`."""
 
     paths: tuple[str, ...]
     classes: tuple[str, ...]
@@ -34,7 +35,7 @@ class Predictions:
     unreadable: tuple[Unreadable, ...]
     weights: str
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The files in the input folders that are not photos, by the reason."""
+    """The files in the input folders that are not photos, by reason."""
 
     @property
     def predicted(self) -> tuple[str, ...]:
@@ -43,13 +44,13 @@ class Predictions:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """One object a photo: path, predicted and `p_<class>`."""
+        """One dict per photo: path, predicted and `p_<class>`."""
         header = columns(self.classes)
         cells = zip(self.paths, self.predicted, self.probabilities.tolist(), strict=True)
         return [dict(zip(header, (path, name, *row), strict=True)) for path, name, row in cells]
 
-    def write(self, out: str | Path) -> None:
-        """Write the table to `out`, whole or not at all; its ending says how.
+    def write(self, out: str | os.PathLike[str]) -> None:
+        """Write the table to `out` in the format of its ending, completely or not at all.
 
         Raises:
             UserError: the ending is neither .csv nor .parquet.
@@ -58,8 +59,8 @@ class Predictions:
         write_bytes(target, as_csv(self) if target.suffix.lower() == ".csv" else as_parquet(self))
 
 
-def check_ending(out: str | Path) -> Path:
-    """The path, when it ends in .csv or .parquet; a UserError otherwise."""
+def check_ending(out: str | os.PathLike[str]) -> Path:
+    """Return the path if it ends in .csv or .parquet, or raise a UserError."""
     target = Path(out)
     if target.suffix.lower() not in (".csv", ".parquet"):
         raise UserError(f"{out}: found the ending {target.suffix!r}, expected .csv or .parquet")
@@ -69,37 +70,41 @@ def check_ending(out: str | Path) -> Path:
 
 
 def columns(classes: Iterable[str]) -> list[str]:
-    """The table's header."""
+    """Return the table's header."""
     return ["path", "predicted", *(f"p_{name}" for name in classes)]
 
 
-def as_csv(found: Predictions) -> bytes:
-    """RFC 4180 but with \\n at line ends; names that are not UTF-8 keep their bytes, and none is a spreadsheet's formula.
+def as_csv(predictions: Predictions) -> bytes:
+    """Return RFC 4180 with \\n at line ends. Names that are not UTF-8 keep their bytes, and none is a spreadsheet formula.
 
-    `as_cell` says how to read a name back that has a `'` before it.
+    See `as_cell` for how to read back a name that begins with `'`.
     """
     text = io.StringIO(newline="")
-    text.write(",".join(map(csv_cell, columns(found.classes))) + "\n")
-    for path, name, row in zip(found.paths, found.predicted, found.probabilities.tolist(), strict=True):
-        text.write(",".join((csv_cell(_spelt(path)), csv_cell(name), *(f"{each:.6g}" for each in row))) + "\n")
+    text.write(",".join(map(csv_cell, columns(predictions.classes))) + "\n")
+    for path, name, row in zip(
+        predictions.paths, predictions.predicted, predictions.probabilities.tolist(), strict=True
+    ):
+        text.write(
+            ",".join((csv_cell(_without_formula(path)), csv_cell(name), *(f"{each:.6g}" for each in row))) + "\n"
+        )
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def as_parquet(found: Predictions) -> bytes:
-    """Text columns as strings, probabilities as float64; bytes of names that are not UTF-8 become `\\xNN`."""
+def as_parquet(predictions: Predictions) -> bytes:
+    """Return text columns as strings and probabilities as float64; bytes of names that are not UTF-8 become `\\xNN`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    header = [_utf8(name) for name in columns(found.classes)]
-    text = [[_utf8(path) for path in found.paths], [_utf8(name) for name in found.predicted]]
-    arrays = [*(pa.array(cells, pa.string()) for cells in text), *map(pa.array, found.probabilities.T)]
+    header = [_utf8(name) for name in columns(predictions.classes)]
+    text = [[_utf8(path) for path in predictions.paths], [_utf8(name) for name in predictions.predicted]]
+    arrays = [*(pa.array(cells, pa.string()) for cells in text), *map(pa.array, predictions.probabilities.T)]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, names=header), buffer)
     return buffer.getvalue()
 
 
-def _spelt(path: str) -> str:
-    """The same path, where it would begin a formula."""
+def _without_formula(path: str) -> str:
+    """Return the same path, spelled so that it does not begin a formula."""
     return f"./{path}" if as_cell(path).startswith(f"'{path[:1]}") else path
 
 

@@ -1,7 +1,7 @@
-"""What each evaluating worker runs: the forward pass over its share of a split, and the merging of all shares.
+"""Run the forward pass over a worker's shard of a split, and merge the shards of all workers.
 
-Batches are cut from the whole split, dealt out whole and computed by one thread each, so each image is always
-computed beside the same others and in the same order: the bits do not depend on the number of workers.
+Whole fixed batches are distributed over the workers and computed by one thread each. Each image is therefore always
+computed with the same neighbors in the same order: the bits do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
 _SMALL = 64
-"""A share of so few images is decoded in this process: starting others costs more than they give."""
+"""Up to this many images per worker are decoded in this process: starting loader processes would take longer."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What to score, for every worker alike; `bundle` is the saved model's folder, `device` auto, cpu or cuda.
+    """The work of one evaluation, the same for every worker; `bundle` is the saved model's folder.
 
-    A worker on another node finds the model in the `run`, by its `digest`, and the images in the `data`, both by URI.
+    `device` is auto, cpu or cuda. A worker on another node fetches the model from the URI `run`, checks its `digest`, and
+    fetches the images from the URI `data`.
     """
 
     bundle: str
@@ -56,20 +57,20 @@ class Shard:
 
 @dataclass(frozen=True)
 class Scored:
-    """The whole split, in the order of its samples: `targets (n,)` and `probabilities (n, classes) float64`."""
+    """The whole split in the order of its samples: `targets (n,)` and `probabilities (n, classes) float64`."""
 
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float64]
 
 
 def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
-    """Score this worker's share; the merged rows of all workers, the same on every rank."""
-    classes, found = probabilities(world, shard, emit)
-    return Scored(encode_targets(shard.samples, classes), found)
+    """Score this worker's shard; return the merged rows of all workers, the same on every rank."""
+    classes, rows = probabilities(world, shard, emit)
+    return Scored(encode_targets(shard.samples, classes), rows)
 
 
 def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """The model's classes, and their probabilities for every sample of the split in its order, whatever their labels are."""
+    """Return the model's classes, and their probabilities for every sample of the split in order, whatever its label."""
     module, card = load_bundle(_bundle(shard))
     samples = on_this_node(shard.samples, shard.data, zip_encoding=shard.zip_encoding, s3=shard.s3)
     device = pick_device(shard.device)
@@ -90,7 +91,7 @@ def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str,
 
 
 def _bundle(shard: Shard) -> Path:
-    """The model's folder on this node, fetched where it is not here or is an older one."""
+    """Return the model's folder on this node; it is fetched if it is missing or has another digest."""
     here = Path(shard.bundle)
     with suppress(ModelError):
         if read_card(here).digest == shard.digest:

@@ -5,11 +5,13 @@ A page's templates are in `templates/` of its package and extend `base.html.j2` 
 
 from __future__ import annotations
 
+import base64
 from functools import cache
+from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from raytl.sanitize import redacted
+from raytl.sanitize import printable, redacted
 
 
 def render(package: str, template: str, **values: object) -> str:
@@ -23,7 +25,7 @@ def _environment(package: str) -> Environment:
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("raytl.pages")]),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_redacted,
+        finalize=_safe,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -31,9 +33,28 @@ def _environment(package: str) -> Environment:
     return environment
 
 
-def _redacted(value: object) -> object:
-    """Redact the secrets in a text; markup comes from templates, or was declared safe there."""
-    return redacted(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+class Html(str):
+    """Text that is inserted as it is: it holds nothing to escape or redact."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return self
+
+
+def embedded(picture: Path) -> Html:
+    """Return a PNG file as a `data:` URI; empty if there is no such file."""
+    try:
+        return Html("data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode())
+    except OSError:
+        return Html()
+
+
+def _safe(value: object) -> object:
+    """Redact the secrets in a text and show its control characters; markup comes from templates, or was declared safe there."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return printable(redacted(value.encode("utf-8", "backslashreplace").decode()))
 
 
 def _count(value: int) -> str:

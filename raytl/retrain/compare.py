@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import timeit
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,33 +98,20 @@ def compare(
     on_event(Message(f"Comparing on {len(samples)} frozen evaluation images"))
     classes, new = _probabilities(experiment, samples, challenger, scratch, on_event)
     targets = encode_targets(samples, classes)
-    fresh = np.array([sample.digest not in trained_on for sample in samples])
+    alone = _challenger_alone(samples, targets, new, experiment, challenger)
     if champion is None:
-        first = _first_comparison(samples, targets, new, experiment, challenger)
-        return first, _predictions(classes, samples, targets, None, new)
+        return alone, _predictions(classes, samples, targets, None, new)
     old_classes, old = _probabilities(experiment, samples, champion, scratch, on_event)
     old = _align_classes(old, old_classes, classes)
-    before, after = _latency_ms(experiment, champion), _latency_ms(experiment, challenger)
-    comparison = Comparison(
-        evaluation=evaluation_id(samples),
-        images=len(samples),
-        looks=0,
-        champion=None,
-        challenger=0,
+    fresh = np.array([sample.digest not in trained_on for sample in samples])
+    gate = experiment.retrain.gate
+    comparison = replace(
+        alone,
         same_weights=read_card(champion.bundle).digest == read_card(challenger.bundle).digest,
-        metrics=_metrics(targets, new),
         champion_metrics=_metrics(targets, old),
-        paired=paired(
-            targets,
-            old,
-            _pad_classes(new, old),
-            experiment.retrain.gate.metric,
-            confidence=experiment.retrain.gate.confidence,
-        ),
+        paired=paired(targets, old, _pad_classes(new, old), gate.metric, confidence=gate.confidence),
         slices=slices_of(classes, targets, old, new, fresh),
-        latency_ms=after,
-        champion_latency_ms=before,
-        size_bytes=(challenger.bundle / WEIGHTS).stat().st_size,
+        champion_latency_ms=_latency_ms(experiment, champion),
         unknown=tuple(name for name in classes if name not in old_classes),
     )
     names = (*classes, *(name for name in old_classes if name not in classes))
@@ -136,7 +123,7 @@ def evaluation_id(samples: Sequence[Sample]) -> str:
     return snapshot_id(dataset_digest(samples))
 
 
-def _first_comparison(
+def _challenger_alone(
     samples: Sequence[Sample],
     targets: NDArray[np.int64],
     new: NDArray[np.float64],

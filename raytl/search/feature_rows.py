@@ -28,6 +28,7 @@ from torch import Tensor
 from raytl.disk import writing
 from raytl.errors import DiskError, RunError
 from raytl.run.atomic import write_json
+from raytl.store import lru
 from raytl.store.cache import cache_root
 from raytl.stored import Format
 from raytl.stored.bounds import within
@@ -178,14 +179,11 @@ def make_room(needed: float, limit_bytes: float) -> None:
     """Evict the least recently used sets that are not in use, until `needed` more bytes are within the limit."""
     guard = Lock(root() / ".lock")
     guard.acquire()
-    cards = sorted(root().glob(f"*/{_CARD}"), key=lambda card: card.stat().st_mtime)
-    sizes = {card: (card.parent / _ROWS).stat().st_size for card in cards}
-    total = sum(sizes.values()) + needed
-    for card in cards:
-        if total <= limit_bytes:
-            return
-        if _evict(card.parent):
-            total -= sizes[card]
+    entries = [
+        lru.Entry(card.parent, (card.parent / _ROWS).stat().st_size, card.stat().st_mtime)
+        for card in root().glob(f"*/{_CARD}")
+    ]
+    lru.evict(entries, lambda total: total + needed <= limit_bytes, _evict)
 
 
 def _evict(folder: Path) -> bool:

@@ -15,16 +15,15 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A trial to train: Optuna's number and its values by dotted key. `seed` is set for a replicate of that trial.
+    """A trial to train: Optuna's number, its values by dotted key, and the `source` of the values.
 
-    `source` names where the values come from; `is_resumed` is True if an earlier driver suggested the trial.
+    `seed` is set for a replicate of that trial.
     """
 
     number: int
     overrides: Mapping[str, Any]
     source: str = "sampler"
     seed: int | None = None
-    is_resumed: bool = False
 
     @property
     def folder(self) -> str:

@@ -111,7 +111,7 @@ class Study:
                 self._ended += 1
             elif "overrides" in attrs:
                 self._open[trial.number] = optuna.Trial(self.study, trial._trial_id)
-                return Suggestion(trial.number, self._record(trial).overrides, attrs["source"], is_resumed=True)
+                return Suggestion(trial.number, self._record(trial).overrides, attrs["source"])
             else:  # the driver was killed before it stored the values
                 self.study.tell(trial.number, state=TrialState.FAIL)
         return self._new() if len(self._suggested) < self._total else None
@@ -236,10 +236,6 @@ class Study:
                 )
             )
         return {}
-
-    def pareto(self) -> list[int]:
-        """Return the numbers of the trials that no other beats in every objective."""
-        return [trial.number for trial in self.study.best_trials]
 
     def _count_trials(self) -> None:
         """Read all trials once, so that no later call has to."""

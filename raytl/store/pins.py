@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from raytl.store import lru
 from raytl.store.cache import cache_root
 from raytl.store.drafts import drafted, sweep
 
@@ -61,17 +62,10 @@ def pin_paths(paths: Iterable[str]) -> None:
 
 
 def evict(limit_bytes: int) -> list[Path]:
-    """Remove the places that were not used for longest until the others fit; those in use stay. What was removed."""
+    """Remove the least recently used places until the others fit, except those in use; return the removed ones."""
     places = [place for kind in _KINDS for place in _places(cache_root() / kind)]
-    sizes = {place: _bytes(place) for place in places}
-    total, gone = sum(sizes.values()), []
-    for place in sorted(places, key=_last_used):
-        if total <= limit_bytes:
-            break
-        if _removed(place):
-            total -= sizes[place]
-            gone.append(place)
-    return gone
+    entries = [lru.Entry(place, _bytes(place), _last_used(place)) for place in places]
+    return [entry.path for entry in lru.evict(entries, lambda total: total <= limit_bytes, _removed)]
 
 
 def _removed(place: Path) -> bool:

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
+from raytl.uris import in_bucket
+
 if TYPE_CHECKING:
     from raytl.config.schema import StorageConfig
 
@@ -33,7 +35,7 @@ class S3Settings:
     def cache_name(self, uri: str) -> str:
         """Return a text that names `uri` on a node: buckets of the same name at two endpoints are two buckets."""
         endpoint = self.endpoint_url or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
-        return f"{uri} {endpoint}" if endpoint and uri.startswith("s3://") else uri
+        return f"{uri} {endpoint}" if endpoint and in_bucket(uri) else uri
 
 
 ENVIRONMENT = S3Settings()

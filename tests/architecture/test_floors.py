@@ -12,8 +12,8 @@ import pytest
 from tests.architecture.sources import Module, imports, modules, read
 
 FLOORS: dict[str, int] = {
-    "errors": 0, "uris": 0, "worker_status": 0, "world": 0, "events": 0, "sanitize": 0, "redaction": 0, "stored": 0, "disk": 0,
-    "pages": 0,
+    "errors": 0, "uris": 0, "worker_status": 0, "world": 0, "events": 0, "sanitize": 0, "redaction": 0,
+    "stored": 0, "disk": 0, "pages": 0,
     "config": 1,
     "store": 2, "jobs": 2, "cluster": 2, "kube": 2,
     "registry": 3,
@@ -26,10 +26,11 @@ FLOORS: dict[str, int] = {
     "retrain": 10,
     "starter": 11, "catalog": 11,
     "cli": 12,
+    "api": 13,
 }  # fmt: skip
 """Floor of each part of raytl; the package's own `__init__` and `__main__` stand above all."""
 
-ROOF = 13
+ROOF = 14
 
 DOORS = {
     "boto3": ("raytl/store/s3.py", "raytl/store/s3_client.py", "raytl/store/s3_errors.py"),

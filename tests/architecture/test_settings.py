@@ -12,14 +12,22 @@ from tests.architecture.sources import Module, imports
 from tests.architecture.test_floors import parse, sources
 
 LOADER = "raytl.config.load"
-READERS = ("raytl.config.build", "raytl.config.environment", "raytl.config.source", "raytl.config.document", "yaml")
+READERS = (
+    "raytl.config.build",
+    "raytl.config.resolve",
+    "raytl.config.environment",
+    "raytl.config.source",
+    "raytl.config.document",
+    "yaml",
+)
 """What turns text into an experiment or expands variables: the parts of the loader."""
 NAMES = ("load_experiment", "load_machine")
 
 
 def may_load(module: Module) -> bool:
-    """True for the command line, the public face, and what turns a user's images into an experiment for both."""
-    return module.name in ("raytl", LOADER, "raytl.starter.source") or module.name.startswith("raytl.cli")
+    """True for the command line, the public API, and what turns a user's images into an experiment for both."""
+    public = ("raytl", LOADER, "raytl.starter.source")
+    return module.name in public or module.name.startswith(("raytl.cli", "raytl.api"))
 
 
 def loading(module: Module, known: frozenset[str]) -> list[str]:
@@ -45,10 +53,12 @@ def _imported_names(module: Module) -> Iterator[tuple[str, int]]:
 
 
 def _validated(module: Module) -> Iterator[int]:
-    """Lines with `Experiment.model_validate...` or `Machine.model_validate...`."""
+    """Yield the lines with `Experiment(...)`, `Experiment.model_validate...` or `Machine.model_validate...`."""
     for node in ast.walk(module.tree):
         is_call = isinstance(node, ast.Attribute) and node.attr.startswith(("model_validate", "model_construct"))
         if is_call and ast.unparse(node.value) in ("Experiment", "Machine"):
+            yield node.lineno
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Experiment":
             yield node.lineno
 
 
@@ -69,6 +79,7 @@ def test_settings_are_loaded_from_the_command_line_and_the_public_face_alone() -
         ("raytl/search/winner.py", "from raytl.config.environment import interpolate", True),
         ("raytl/search/winner.py", "import yaml", True),
         ("raytl/search/winner.py", "x = Experiment.model_validate({})", True),
+        ("raytl/search/winner.py", "x = Experiment(name='x')", True),
         ("raytl/search/winner.py", "x = Recipe.model_validate({})", False),
         ("raytl/evaluation/evaluate.py", "from raytl.config.stored import stored_experiment", False),
         ("raytl/cli/train.py", "from raytl.config.load import load_experiment", False),

@@ -47,7 +47,7 @@ def test_a_good_experiment_is_laid_out_and_the_next_command_is_quoted(
 def test_the_bit_depth_of_a_detectors_images_is_shown(raytl: Raytl, tiny: Path, tmp_path: Path) -> None:
     write_deep_photos(tmp_path / "photos", 12, per_class=12)
     done = raytl("check", tiny)
-    assert re.search(r"bit depth +12 \(largest value 4095 in \d+ training images of 16 bits\)", done.out)
+    assert re.search(r"bit depth +12 \(largest value 4095 in \d+ 16-bit training images\)", done.out)
     plan = json.loads(raytl("check", tiny, "--set", "data.bit_depth=14", "--json").out)
     assert plan["bit_depth"]["depth"] == {"bits": 14, "fixed": True} == plan["preprocess"]["bit_depth"]
     assert raytl("check", tiny, "--set", "data.bit_depth=7").code == 2

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from raytl.retrain import tick as ticking
+from raytl.retrain import watch
 from raytl.retrain.tick import Retraining, TickFailed
 from raytl.store.lease import held
 from raytl.store.open import open_store
@@ -91,8 +93,8 @@ def test_watch_runs_ticks_until_ctrl_c_even_if_one_fails(
             raise error
         return Retraining(None, 1, "./models/tiny", held="somebody")
 
-    monkeypatch.setattr("raytl.retrain.watch.due_times", come(*(datetime(2026, 11, 20, hour) for hour in range(6, 10))))
-    monkeypatch.setattr("raytl.retrain.tick.retrain", tick)
+    monkeypatch.setattr(watch, "due_times", come(*(datetime(2026, 11, 20, hour) for hour in range(6, 10))))
+    monkeypatch.setattr(ticking, "retrain", tick)
     done = raytl("retrain", file, "--watch", "0 6-9 * * *", "--json")
     assert done.code == 130
     assert "next tick at 2026-11-20 06:00" in done.err
@@ -115,8 +117,8 @@ def test_ctrl_c_in_a_tick_ends_the_watch_too(raytl: Raytl, file: Path, monkeypat
         began.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("raytl.retrain.watch.due_times", come(datetime(2026, 11, 20), datetime(2026, 11, 21)))
-    monkeypatch.setattr("raytl.retrain.tick.retrain", tick)
+    monkeypatch.setattr(watch, "due_times", come(datetime(2026, 11, 20), datetime(2026, 11, 21)))
+    monkeypatch.setattr(ticking, "retrain", tick)
     assert raytl("retrain", file, "--watch", "@daily").code == 130
     assert began == [1]
 

@@ -21,7 +21,7 @@ def test_it_names_the_data_and_the_name_pins_it(raytl: Raytl, tiny: Path, make_p
     for verb in ("sync", "check", "train"):
         ended = raytl(verb, tiny, "--set", pin)
         assert (ended.code, ended.out) == (2, "")
-        assert "1 went away" in ended.err
+        assert "1 removed" in ended.err
 
 
 def test_wrong_words_are_told(raytl: Raytl, tmp_path: Path) -> None:

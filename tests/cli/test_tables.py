@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from raytl.cli.predict import left_out_lines, predictions_json, unreadable_lines
 from raytl.cli.tables import MOST_ROWS, evaluation_tables, predictions_tables, train_tables
 from raytl.config.schema import Experiment
-from raytl.evaluation.report import Evaluation, Subject
+from raytl.evaluation.report import Report, Subject
 from raytl.evaluation.table import Predictions, Unreadable
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
@@ -96,12 +96,12 @@ def test_the_end_of_training_says_how_it_came_and_what_is_next(status: str, word
     assert "seconds" not in shown
 
 
-def evaluation(classes: int, look: int | None) -> Evaluation:
+def evaluation(classes: int, look: int | None) -> Report:
     """An evaluation of two photos a class, all called class 0."""
     targets = np.repeat(np.arange(classes), 2)
     probabilities = np.full((2 * classes, classes), 0.5 / classes)
     probabilities[:, 0] += 0.5
-    return Evaluation(
+    return Report(
         subject=Subject("run", "m", "test", "w", "d", 0),
         classes=tuple(f"c{i:02d}" for i in range(classes)),
         estimates=bootstrap(targets, probabilities, resamples=50),

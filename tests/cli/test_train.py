@@ -32,7 +32,7 @@ def test_a_run_from_training_to_predictions(raytl: Raytl, tiny: Path, make_photo
     assert "runs/tiny/evaluation/test/report.md" in tested.out
     stored = raytl("evaluate", "runs/tiny")
     assert (stored.code, stored.out) == (0, tested.out)
-    assert "showing the stored report (--again opens the test split once more, as look 2)" in stored.err
+    assert "showing the stored report (--again evaluates the test split once more, as look 2)" in stored.err
     marked = raytl("evaluate", "runs/tiny", "--again")
     assert "look 2 at this test split" in marked.out
     assert json.loads(raytl("evaluate", "runs/tiny", "--split", "val", "--json").out)["split"] == "val"

@@ -162,7 +162,7 @@ def test_broken_files_are_skipped_and_listed_where_asked_the_second_time_too(pho
         assert [(bad.key, bad.reason) for bad in audited.skipped] == [("red/empty.jpg", "empty file (0 bytes)")]
         assert len(audited.samples) == 36
         assert audited.warnings == (
-            "1 images cannot be decoded and are left out:\n  'red/empty.jpg': empty file (0 bytes)",
+            "1 images cannot be decoded and are skipped:\n  'red/empty.jpg': empty file (0 bytes)",
         )
 
 
@@ -193,13 +193,13 @@ def test_a_photo_on_several_sides_stays_on_the_weightiest_only(doubled: Path) ->
     keys = {sample.key for sample in audited.samples}
     assert keys & {"train/red/000.jpg", "val/red/000.jpg", "test/red/000.jpg"} == {"test/red/000.jpg"}
     across, conflict, copies = audited.warnings
-    assert across.startswith("2 images are on another side of the split too and are left out there")
+    assert across.startswith("2 images are duplicates of images in another split and are dropped")
     assert "'train/blue/009.jpg' (train, 'blue') = 'train/red/001.jpg' (train, 'red')" in conflict
-    assert copies.startswith("1 images are copies of another one of their class and split")
+    assert copies.startswith("1 images are exact copies of another image in their class and split")
 
 
 def test_a_photo_on_two_sides_is_refused_where_asked(doubled: Path) -> None:
-    with pytest.raises(DataError, match=r"2 images are on two sides of the split:\n  'train/red/000.jpg' \(train"):
+    with pytest.raises(DataError, match=r"2 images are in two splits:\n  'train/red/000.jpg' \(train"):
         audit(scan(str(doubled)), config(doubled, on_duplicate="error"), PREPROCESS)
 
 

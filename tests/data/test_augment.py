@@ -12,7 +12,7 @@ import torch
 from torchvision.transforms.v2 import functional as tv
 
 from raytl.config.schema import AugmentConfig
-from raytl.data.augment import Box, Colour, Draw, TrainAugment, coloured, sample_rng
+from raytl.data.augment import Box, Color, Draw, TrainAugment, recolored, sample_rng
 from raytl.data.transforms import Preprocess, center_crop
 
 PREPROCESS = Preprocess(32, 40, "center", "bilinear", (0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
@@ -92,7 +92,7 @@ def test_amounts_grow_with_strength_and_never_turn_back(amount: str) -> None:
         if amount == "area":
             assert draw.box is not None
             return 1 - draw.box.height * draw.box.width / 2400
-        value: float = getattr(draw.colour, amount) if draw.colour else (0.0 if amount == "hue" else 1.0)
+        value: float = getattr(draw.color, amount) if draw.color else (0.0 if amount == "hue" else 1.0)
         return abs(value) if amount == "hue" else abs(math.log(max(value, 1e-9)))
 
     by_strength = np.array([[of(draw) for draw in draws(100, strength=s)] for s in (0.0, 0.25, 0.5, 0.75, 1.0)])
@@ -108,7 +108,7 @@ def test_amounts_grow_with_strength_and_never_turn_back(amount: str) -> None:
         ({"vflip": False}, "vflip"),
         ({"rotate90": False}, "quarter_turns"),
         ({"rotation": False}, "angle"),
-        ({"colour": False}, "colour"),
+        ({"colour": False}, "color"),
         ({"blur": False}, "blur"),
         ({"erasing": 0.0}, "erase"),
         ({"crop": False}, "box"),
@@ -165,21 +165,21 @@ def test_a_rotated_crop_never_shows_what_is_not_in_the_photo() -> None:
 @pytest.mark.parametrize("factor", [0.7, 1.0, 1.3])
 def test_colour_is_torchvisions(name: str, factor: float) -> None:
     view = (smooth(32, 32) // 2 + 40).astype(np.uint8)  # far from 0 and 255, where torchvision clips between its steps
-    colour = replace(Colour(1.0, 1.0, 1.0, 0.0), **{name: factor})
+    color = replace(Color(1.0, 1.0, 1.0, 0.0), **{name: factor})
     expected = getattr(tv, f"adjust_{name}")(torch.from_numpy(view).permute(2, 0, 1), factor)
-    difference = np.abs(coloured(view, colour).astype(int) - expected.permute(1, 2, 0).numpy().astype(int))
+    difference = np.abs(recolored(view, color).astype(int) - expected.permute(1, 2, 0).numpy().astype(int))
     assert difference.max() <= 2  # the mean grey is of every eighth pixel
 
 
 def test_a_turn_of_the_hue_keeps_greys_and_moves_colours() -> None:
     grey = np.full((8, 8, 3), 90, dtype=np.uint8)
-    turn = Colour(1.0, 1.0, 1.0, math.radians(18))
-    assert np.abs(coloured(grey, turn).astype(int) - 90).max() <= 1
-    assert np.abs(coloured(smooth(), turn).astype(int) - smooth()).max() > 10
+    turn = Color(1.0, 1.0, 1.0, math.radians(18))
+    assert np.abs(recolored(grey, turn).astype(int) - 90).max() <= 1
+    assert np.abs(recolored(smooth(), turn).astype(int) - smooth()).max() > 10
 
 
 def test_no_saturation_is_grey() -> None:
-    grey = coloured(smooth(), Colour(1.0, 1.0, 0.0, 0.0))
+    grey = recolored(smooth(), Color(1.0, 1.0, 0.0, 0.0))
     assert np.ptp(grey.astype(int), axis=-1).max() <= 1
 
 

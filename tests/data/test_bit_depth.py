@@ -14,7 +14,7 @@ from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, mismatches, set
 def test_the_depth_is_the_fewest_bits_that_hold_the_largest_training_value(top: int, bits: int) -> None:
     found = set_depth("auto", [Levels(5), Levels(top), Levels()], [Levels(60000)])
     assert found.depth == BitDepth(bits)
-    assert found.reason == f"largest value {max(top, 5)} in 2 training images of 16 bits"
+    assert found.reason == f"largest value {max(top, 5)} in 2 16-bit training images"
 
 
 def test_images_of_8_bits_need_no_depth() -> None:
@@ -46,15 +46,15 @@ def test_held_out_values_above_the_depth_are_counted() -> None:
 def test_a_depth_that_no_training_image_tells_is_a_warning() -> None:
     found = set_depth("auto", [Levels()], [Levels(3000)])
     assert found.depth == SIXTEEN_BITS
-    assert "1 images of val and test have 16 bits, and no training image does" in found.warnings[0]
+    assert "1 images in val and test have 16 bits, but no training image does" in found.warnings[0]
 
 
 @pytest.mark.parametrize(
     ("bits", "levels", "said"),
     [
         (12, {"a": Levels(4095), "b": Levels()}, []),
-        (12, {"a": Levels(4096), "b": Levels(9)}, ["1 photos have values above the range, as the model's bit depth is 12"]),
-        (16, {"a": Levels(4095), "b": Levels(9)}, ["2 photos of 16 bits have values up to 4095 only, and the model's bit depth"]),
+        (12, {"a": Levels(4096), "b": Levels(9)}, ["1 photos have values above the range and are clipped; the model's bit depth is 12"]),
+        (16, {"a": Levels(4095), "b": Levels(9)}, ["2 16-bit photos have values up to 4095 only"]),
         (16, {"a": Levels(4095), "b": Levels(60000)}, []),
         (16, {"a": Levels(4095, declared=12)}, []),
         (16, {}, []),
@@ -68,4 +68,4 @@ def test_photos_of_another_depth_than_the_models_are_told(
 
 
 def test_a_depth_that_has_no_effect_is_a_warning() -> None:
-    assert "it has no effect" in set_depth(12, [Levels()], []).warnings[0]
+    assert "has no effect" in set_depth(12, [Levels()], []).warnings[0]

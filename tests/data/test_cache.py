@@ -102,7 +102,7 @@ def test_auto_reads_the_files_when_the_images_do_not_fit_and_says_so(samples: li
     (message,) = recorder.events
     assert isinstance(message, Message)
     assert message.level == "warning"
-    assert "decoding 12 images anew each epoch: 12 decoded images need about" in message.text
+    assert "decoding 12 images again in every epoch: 12 decoded images need about" in message.text
     assert set_writer(samples, PREPROCESS, config(cache_limit_gb=TINY_GB)) is None
 
 

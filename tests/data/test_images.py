@@ -30,7 +30,7 @@ def test_files_are_decoded_and_prepared_by_position(make_photos: Callable[..., P
 def test_a_file_that_broke_since_the_check_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"")
     images = FileImages([Sample("broken.jpg", str(tmp_path / "broken.jpg"), "a")], PREPROCESS, 10**6)
-    with pytest.raises(DataError, match=r"broken\.jpg: empty file .* changed since then.*run the same command again"):
+    with pytest.raises(DataError, match=r"broken\.jpg: empty file .* changed since.*rerun the command"):
         images[0]
 
 

@@ -152,7 +152,7 @@ def test_evaluation_sees_the_centre_of_each_sample_once(size: int, workers: int)
 def test_a_file_that_vanished_is_named_without_a_traceback(tmp_path: Path, workers: int) -> None:
     images = FileImages([Sample("gone.jpg", str(tmp_path / "gone.jpg"), "a")], PREPROCESS, 10**6)
     mine = TrainLoader(images, [0], AUGMENT, batch=1, seed=0, world=World.solo(), workers=workers)
-    with pytest.raises(DataError, match=r"gone.jpg: cannot be read .* the file changed since then") as caught:
+    with pytest.raises(DataError, match=r"gone.jpg: cannot be read .* the file has changed since") as caught:
         list(mine.epoch(0))
     assert "Traceback" not in str(caught.value)
     mine.close()
@@ -168,7 +168,7 @@ class Deadly(Noise):
 
 def test_a_killed_loader_process_is_an_error_that_says_what_to_do() -> None:
     mine = TrainLoader(Deadly(), TARGETS, AUGMENT, batch=6, seed=0, world=World.solo(), workers=1)
-    with pytest.raises(TrainingError, match=r"a loader process died.*fewer data.loader_workers"):
+    with pytest.raises(TrainingError, match=r"a loader process died.*lower data.loader_workers"):
         list(mine.epoch(0))
     mine.close()
 

@@ -25,7 +25,7 @@ def test_a_manifest_is_sorted_and_knows_its_classes() -> None:
 def test_no_images_and_one_class_are_refused() -> None:
     with pytest.raises(DataError, match="x: no images found; expected class folders"):
         build_manifest("x", [])
-    with pytest.raises(DataError, match="all 2 images are of one class, 'a'; a classifier needs two or more"):
+    with pytest.raises(DataError, match="all 2 images are of one class, 'a'; expected two or more"):
         build_manifest("x", [Sample("a/1", "", "a"), Sample("a/2", "", "a")])
 
 
@@ -43,7 +43,9 @@ def test_names_in_either_unicode_form_are_one_class_one_key_and_one_digest() -> 
 
 def test_two_files_of_one_name_in_two_unicode_forms_are_both_named() -> None:
     samples = [Sample(f"{name}/1", f"/{name}/1", "a") for name in ("caf\u00e9", "cafe\u0301")]
-    with pytest.raises(DataError, match=r"under one name:\n  café/1: '/cafe\\u0301/1' and '/caf\\xe9/1'\nRename one"):
+    with pytest.raises(
+        DataError, match=r"image names occur twice:\n  café/1: '/cafe\\u0301/1' and '/caf\\xe9/1'\nRename one"
+    ):
         build_manifest("x", samples)
 
 
@@ -51,8 +53,8 @@ def test_classes_that_differ_in_case_or_blanks_are_told_with_their_counts() -> N
     made = build_manifest("x", [Sample(str(number), "", label) for number, label in enumerate(("Cat", "cat", "cat "))])
     assert made.classes == ("Cat", "cat", "cat ")
     assert made.warnings == (
-        "3 class names are nearly the same: 'Cat' (1 images), 'cat' (1 images), 'cat ' (1 images); "
-        "rename one if they are meant to be one class",
+        "3 class names are nearly identical: 'Cat' (1 images), 'cat' (1 images), 'cat ' (1 images); "
+        "rename them if they are meant to be one class",
     )
 
 

@@ -12,6 +12,9 @@ from PIL import Image, ImageFilter
 from raytl.data.manifest import Sample
 from raytl.data.perceptual_hash import NEAR_BITS, nearest, phash, phashes
 
+GOLDEN = [0x1AF1631D5DE16198, 0x61CD730DA6EA550C, 0x6F86E98CE4AB24A8]
+"""The hashes of `photo(0)` to `photo(2)`."""
+
 
 def photo(seed: int) -> Image.Image:
     """Smooth blobs of colour."""
@@ -40,6 +43,10 @@ def test_a_copy_looks_the_same(change: str) -> None:
 def test_other_photos_look_different() -> None:
     hashes = [phash(photo(seed)) for seed in range(30)]
     assert min(apart(a, b) for i, a in enumerate(hashes) for b in hashes[:i]) > 2 * NEAR_BITS
+
+
+def test_a_hash_never_changes_as_registries_store_it() -> None:
+    assert [phash(photo(seed)) for seed in range(3)] == GOLDEN
 
 
 def test_the_nearest_of_those_that_are_known_is_named() -> None:

@@ -116,6 +116,6 @@ def test_a_container_s_bound_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(pixel_memory, "_LIMITS", (str(limit), "/nowhere"))
     monkeypatch.setattr(pixel_memory, "LEAST_BYTES", 1)
     limit.write_text("1600\n")
-    assert pixel_memory._new().most == 100
+    assert pixel_memory._new().limit_bytes == 100
     limit.write_text("max\n")
-    assert pixel_memory._new().most > 100
+    assert pixel_memory._new().limit_bytes > 100

@@ -48,11 +48,11 @@ def test_what_changed_since_is_named_key_by_key(make_photos: MakePhotos) -> None
         noise = np.random.default_rng(len(path.name)).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(noise).save(path)
     keys = [path.relative_to(folder).as_posix() for path in (second, first, second.with_name("new.jpg"))]
-    told = rf"{pinned} is wanted(.|\n)*1 changed:\n  {keys[0]}\n1 went away:\n  {keys[1]}\n1 came:\n  {keys[2]}\n"
+    told = rf"{pinned}, but (.|\n)*1 changed:\n  {keys[0]}\n1 removed:\n  {keys[1]}\n1 added:\n  {keys[2]}\n"
     with pytest.raises(DataError, match=told):
         take(config(folder, pinned))
 
 
 def test_a_snapshot_that_this_node_never_saw_says_so(make_photos: MakePhotos) -> None:
-    with pytest.raises(DataError, match="never seen it"):
+    with pytest.raises(DataError, match="unknown on this node"):
         take(config(make_photos(6), "0123456789abcdef"))

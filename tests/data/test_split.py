@@ -38,10 +38,10 @@ def test_fractions_are_held_in_every_class() -> None:
         assert share["test"] / 2000 == pytest.approx(0.20, abs=0.03)
 
 
-def test_nobody_changes_side_when_others_come_go_or_are_relabelled() -> None:
+def test_nobody_changes_side_when_others_come_go_or_are_relabeled() -> None:
     before = sides(assign(samples(300), 0.15, 0.15))
-    relabelled = [Sample(s.key, s.path, "dog") for s in samples(300)]
-    for grown in ([*samples(900), *samples(50, "dog")], samples(100), relabelled):
+    relabeled = [Sample(s.key, s.path, "dog") for s in samples(300)]
+    for grown in ([*samples(900), *samples(50, "dog")], samples(100), relabeled):
         after = sides(assign(grown, 0.15, 0.15))
         assert all(after[key] == before[key] for key in before.keys() & after.keys())
 
@@ -85,7 +85,7 @@ def test_a_class_of_one_image_trains() -> None:
 
 
 def test_fractions_that_leave_nothing_to_train_on_are_refused() -> None:
-    with pytest.raises(DataError, match=r"val_fraction 0.5 \+ data.test_fraction 0.6 leave nothing to train on"):
+    with pytest.raises(DataError, match=r"val_fraction 0.5 \+ data.test_fraction 0.6 leave no training data"):
         assign(samples(10), 0.5, 0.6)
 
 
@@ -101,9 +101,9 @@ def test_the_sides_are_divided_and_classes_are_those_of_train() -> None:
 def test_thin_data_is_warned_about() -> None:
     given = [*samples(3, "a", "train"), *samples(1, "b", "train"), *samples(3, "a", "val", "v/")]
     assert divide(given).warnings == (
-        "1 classes have one training image only:\n  'b'",
+        "1 classes have only one training image:\n  'b'",
         "val has no image of 1 classes:\n  'b'",
-        "test is empty: nothing can be evaluated on it",
+        "test is empty, so nothing can be evaluated on it",
     )
 
 
@@ -116,7 +116,7 @@ def test_every_problem_of_the_splits_comes_at_once() -> None:
     assert "val has 1 classes that train lacks (train has 1: 'a'):\n  'b' (2 images)" in text
     assert "test has 1 classes that train lacks" in text
     assert "'c\\n' (1 images)" in text
-    assert text.count("Add training images of them, mend their names, or remove them from") == 2
+    assert text.count("Add training images for them, fix their names, or remove them from") == 2
 
 
 def test_an_empty_val_is_refused() -> None:
@@ -136,7 +136,7 @@ def test_the_locked_split_shows_a_count_and_a_digest_only() -> None:
 
 
 def test_the_locked_split_does_not_travel() -> None:
-    with pytest.raises(TypeError, match="the test split is locked: it stays on the driver"):
+    with pytest.raises(TypeError, match="the test split is locked and stays on the driver"):
         pickle.dumps(LockedSplit(samples(3)))
 
 
@@ -157,5 +157,5 @@ def test_sides_that_were_written_down_count_for_more_than_the_hash(tmp_path: Pat
     with pytest.raises(DataError, match="cannot be read as a line of key and split"):
         apply_splits(these, DataConfig(uri="x", split_file=str(path)))
     path.write_text(json.dumps({"key": "c/0.jpg", "split": "test"}))
-    with pytest.raises(DataError, match="names none of the 6 images"):
+    with pytest.raises(DataError, match="lists none of the 6 images"):
         apply_splits(these, DataConfig(uri="x", split_file=str(path)))

@@ -30,7 +30,7 @@ def bands(count: int, kind: str) -> np.ndarray:
 )
 def test_bands_that_are_not_read_are_named(data: bytes, name: str) -> None:
     with pytest.raises(
-        BadImage, match=rf"^{name}; raytl reads 1 \(grey\), 3 \(RGB\) or 4 \(RGBA\) bands of 8 or 16 bits"
+        BadImage, match=rf"^{name}; raytl reads 1 \(gray\), 3 \(RGB\) or 4 \(RGBA\) bands of 8 or 16 bits"
     ):
         decode(data, 10**6)
 

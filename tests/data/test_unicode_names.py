@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.data.unicode_names import Lookup, Spellings, forms, member_path, nearly_equal, nfc
+from raytl.data.unicode_names import Lookup, Spellings, member_path, nearly_equal, nfc, unicode_forms
 from raytl.errors import DataError
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
@@ -14,7 +14,7 @@ NFC, NFD = "caf\u00e9", "cafe\u0301"
 
 def test_names_are_composed_and_every_stored_form_is_known() -> None:
     assert nfc(NFD) == NFC and nfc("a") == "a" and nfc("\udcff") == "\udcff"
-    assert forms(NFC) == forms(NFD) == {NFC, NFD} and forms("a") == {"a"}
+    assert unicode_forms(NFC) == unicode_forms(NFD) == {NFC, NFD} and unicode_forms("a") == {"a"}
 
 
 def test_members_have_one_path_however_they_are_spelt() -> None:
@@ -26,7 +26,7 @@ def test_two_members_with_one_name_in_two_forms_clash_and_both_are_named() -> No
     assert not spellings.clash(f"{NFC}/1.jpg") and not spellings.clash(f"{NFC}/1.jpg")
     assert not spellings.clash(f"{NFD}/2.jpg")
     assert spellings.clash(f"./{NFD}/1.jpg") == (
-        r"is 'cafe\u0301/1.jpg', which is 'caf\xe9/1.jpg' in another Unicode form: rename one of them"
+        r"is 'cafe\u0301/1.jpg', the same name as 'caf\xe9/1.jpg' in another Unicode form: rename one of them"
     )
 
 
@@ -44,7 +44,7 @@ def test_two_members_with_one_name_in_two_forms_clash_and_both_are_named() -> No
 )
 def test_class_names_that_people_take_for_one_are_told_with_their_counts(labels: list[str], told: list[str]) -> None:
     assert nearly_equal(labels) == [
-        f"2 class names are nearly the same: {line}; rename one if they are meant to be one class" for line in told
+        f"2 class names are nearly identical: {line}; rename them if they are meant to be one class" for line in told
     ]
 
 
@@ -63,5 +63,5 @@ def test_a_third_form_of_two_stored_names_is_an_error_that_names_both(tmp_path: 
     both, neither = ("\u1ed9", "o\u0323\u0302"), "\u00f4\u0323"
     for name in both:
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match="are one name in two Unicode forms"):
+    with pytest.raises(DataError, match="are the same name in two Unicode forms"):
         Lookup().find(f"{tmp_path}/{neither}")

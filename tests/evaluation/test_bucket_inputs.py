@@ -67,14 +67,14 @@ def test_a_manifest_in_a_bucket_names_no_file_of_this_machine(bucket: str, tmp_p
     secret.write_bytes(b"x")
     uri = fill(bucket, "m/list.csv", content=f"path\n{secret}\n../../lock\nok.jpg\n".encode())
     with pytest.raises(
-        DataError, match=r"2 paths lead out of the manifest's folder; expected paths below it(?s:.*)secret"
+        DataError, match=r"2 paths lie outside the manifest's folder; expected paths below it(?s:.*)secret"
     ):
         photos([f"{uri}/m/list.csv"])
 
 
 def test_all_that_is_wrong_is_named_at_once(bucket: str) -> None:
     uri = fill(bucket, "texts/a.txt")
-    with pytest.raises(DataError, match=r"(?s)texts: no photos below this prefix.*gone: nothing is there"):
+    with pytest.raises(DataError, match=r"(?s)texts: no photos below this prefix.*gone: no such object"):
         photos([f"{uri}/texts", f"{uri}/gone"])
 
 

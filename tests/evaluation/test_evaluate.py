@@ -54,7 +54,7 @@ def test_a_second_evaluation_shows_the_stored_report_and_reads_no_image(run: Run
     (said,) = watcher.events
     assert isinstance(said, Message)
     assert re.fullmatch(
-        r"the test split was already evaluated on .* by .*; showing the stored report \(--again opens the test split once "
+        r"the test split was already evaluated on .* by .*; showing the stored report \(--again evaluates the test split once "
         r"more, as look 2\)",
         said.text,
     )
@@ -119,13 +119,13 @@ def test_images_that_moved_are_found_by_their_keys_at_the_datas_place(run: RunFo
 
 def test_the_test_of_an_unfinished_run_stays_locked(run: RunFolder) -> None:
     run.manifest.unlink()
-    with pytest.raises(RunError, match="not finished, and its test split stays locked"):
+    with pytest.raises(RunError, match="not finished, so its test split is locked"):
         evaluate(run.root)
 
 
 def test_a_run_whose_files_changed_is_refused(run: RunFolder) -> None:
     run.samples.write_text(run.samples.read_text().replace('"test"', '"val"', 1))
-    with pytest.raises(RunError, match=r"not as it was when it ended:\n.*samples\.jsonl"):
+    with pytest.raises(RunError, match=r"the run changed since it finished:\n.*samples\.jsonl"):
         evaluate(run.root)
 
 

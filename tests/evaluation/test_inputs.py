@@ -107,11 +107,11 @@ def test_all_wrong_inputs_are_named_at_once(folder: Path, tmp_path: Path) -> Non
         photos([folder, *(tmp_path / name for name in names)])
     lines = [line for line in str(raised.value).split("\n") if not line.startswith(" ")]
     assert [line.partition(":")[0] for line in lines] == [str(tmp_path / name) for name in names]
-    assert "gone: nothing is there; expected a folder, a manifest or a photo" in lines[1]
-    assert "found the columns 'file'; expected a column path, once: mend path. Rename 'file' to 'path'" in lines[2]
+    assert "gone: no such file or folder; expected a folder, a manifest or a photo" in lines[1]
+    assert "found the columns 'file'; expected one column path. Rename 'file' to 'path'" in lines[2]
     assert "names no photos" in lines[3]
     assert "not a Parquet file" in lines[4]
-    assert lines[5].endswith('expected one object a line, {"path": ...}; found')
+    assert lines[5].endswith('expected one JSON object per line, {"path": ...}; found')
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ def test_rows_that_name_no_file_are_listed_and_objects_of_buckets_stay_where_the
     assert photos([tmp_path / "good.csv"]) == ("s3://b/k 1.jpg",)
     (tmp_path / "bad.csv").write_text("path,x\n,1\nhttps://h/a.jpg,2\na,b.jpg,3\n")
     with pytest.raises(
-        DataError, match=r"1 rows with an empty path:\n  line 2.*\n.*of no bucket.*\n  line 3.*\n.*too many cells"
+        DataError, match=r"1 rows with an empty path:\n  line 2.*\n.*unsupported scheme.*\n  line 3.*\n.*too many cells"
     ):
         photos([tmp_path / "bad.csv"])
 
 
 def test_no_input_is_an_error() -> None:
-    with pytest.raises(DataError, match="no input named"):
+    with pytest.raises(DataError, match="no input; expected"):
         photos([])

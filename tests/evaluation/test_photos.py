@@ -23,44 +23,44 @@ def _photos(folder: Path, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 50])
-def test_batches_hold_the_readable_photos_in_order_and_the_others_are_told(batch: int, tmp_path: Path) -> None:
+def test_batches_hold_the_readable_photos_in_order_and_the_others_are_reported(batch: int, tmp_path: Path) -> None:
     paths = _photos(tmp_path, 20)
     Path(paths[4]).write_bytes(b"")
     Path(paths[19]).write_bytes(b"no image")
-    bad: list[tuple[str, str]] = []
+    bad: list[tuple[int, str]] = []
     done: list[int] = []
-    found = list(batches(paths, SHAPE, batch, 10**6, lambda path, why: bad.append((path, why)), done.append))
+    found = list(batches(paths, SHAPE, batch, 10**6, lambda at, why: bad.append((at, why)), done.append))
     good = [i for i in range(20) if i not in (4, 19)]
     assert [i for each in found for i in each.ids.tolist()] == good
     assert {len(each.ids) for each in found[:-1]} <= {batch}
-    assert [path for path, _ in bad] == [paths[4], paths[19]]
+    assert [at for at, _ in bad] == [4, 19]
     assert "empty file" in bad[0][1]
     assert done == list(range(1, 21))
     third = next(each.images[i] for each in found for i, place in enumerate(each.ids.tolist()) if place == 2)
     assert third.equal(eval_view(prepare(decode(paths[2], 10**6), SHAPE), SHAPE))
 
 
-def test_a_bomb_is_told_not_decoded(tmp_path: Path) -> None:
+def test_a_bomb_is_reported_not_decoded(tmp_path: Path) -> None:
     bad: list[str] = []
     paths = _photos(tmp_path, 1)
     assert list(batches(paths, SHAPE, 2, 100, lambda _, why: bad.append(why), lambda _: None)) == []
     assert "30 x 24 pixels" in bad[0]
 
 
-def test_an_object_that_is_not_there_is_told_as_a_missing_file_is(
+def test_an_object_that_is_not_there_is_reported_as_a_missing_file_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(uri: str, *_: object) -> bytes:
         raise NotFound(f"{uri}: no such object")
 
     monkeypatch.setattr("raytl.data.decode.fetched", missing)
-    bad: list[tuple[str, str]] = []
+    bad: list[tuple[int, str]] = []
     paths = ["s3://b/gone.jpg", *_photos(tmp_path, 1), str(tmp_path / "gone.jpg")]
-    found = list(batches(paths, SHAPE, 2, 10**6, lambda *told: bad.append(told), lambda _: None))
+    found = list(batches(paths, SHAPE, 2, 10**6, lambda *pair: bad.append(pair), lambda _: None))
     assert [each.ids.tolist() for each in found] == [[1]]
     assert bad == [
-        ("s3://b/gone.jpg", "no such object"),
-        (paths[2], "cannot be read (No such file or directory)"),
+        (0, "no such object"),
+        (2, "cannot be read (No such file or directory)"),
     ]
 
 

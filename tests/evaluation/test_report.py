@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from raytl.evaluation.report import Evaluation, Mistake, Subject, as_json, as_markdown, shown, title
+from raytl.evaluation.report import Mistake, Report, Subject, as_json, as_markdown
+from raytl.evaluation.score_text import score_text, title
 from raytl.metrics.confusion import confusion_matrix, matrix_of
 from raytl.metrics.intervals import Estimates, Interval, bootstrap
 from raytl.run.ledger import LedgerEntry
@@ -18,13 +20,13 @@ FIRST = LedgerEntry(1, "ann", "2026-01-02T03:04:05+00:00", "f" * 64)
 SECOND = LedgerEntry(2, "bob", "2026-02-02T03:04:05+00:00", "f" * 64)
 
 
-def _evaluation(look: int | None = 1, looks: tuple[LedgerEntry, ...] = (FIRST,), skipped: int = 0) -> Evaluation:
+def _evaluation(look: int | None = 1, looks: tuple[LedgerEntry, ...] = (FIRST,), skipped: int = 0) -> Report:
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 3, 60)
     table = rng.dirichlet(np.ones(4) * 0.3, 60)
     table[:, 3] *= 0.01
     table /= table.sum(axis=1, keepdims=True)
-    return Evaluation(
+    return Report(
         Subject("trash", "mobilenetv2_100", "test", "e" * 64, "d" * 64, skipped),
         CLASSES,
         bootstrap(targets, table, resamples=100),
@@ -37,7 +39,7 @@ def _evaluation(look: int | None = 1, looks: tuple[LedgerEntry, ...] = (FIRST,),
     )
 
 
-def evaluation_of_classes(names: tuple[str, str, str, str], look: LedgerEntry) -> Evaluation:
+def evaluation_of_classes(names: tuple[str, str, str, str], look: LedgerEntry) -> Report:
     """An evaluation of classes so called, with a mistake and a look of such names too."""
     mistake = Mistake(names[2], names[2], names[0], names[1], 0.9)
     made = _evaluation(looks=(look,))
@@ -61,7 +63,7 @@ def test_the_report_says_how_many_images_which_weights_which_look_and_how() -> N
     assert "on 60 images of 3 classes, `mobilenetv2_100`." in text
     assert f"best checkpoint, `{'e' * 64}`" in text
     assert "percentile bootstrap, 100 resamples" in text
-    assert "2 unreadable images of the data set were left out (skipped.jsonl)" in text
+    assert "2 unreadable images of the data set were skipped (skipped.jsonl)" in text
     assert "1. 2026-01-02T03:04:05+00:00 by ann" in text
     assert "look 2" not in text.lower()
     for name in ("balanced accuracy", "macro F1", "log loss", "expected calibration error", "top-3 accuracy"):
@@ -71,14 +73,14 @@ def test_the_report_says_how_many_images_which_weights_which_look_and_how() -> N
 def test_a_second_look_is_marked() -> None:
     text = as_markdown(_evaluation(2, (FIRST, SECOND)))
     assert text.startswith("# trash: test split, look 2\n")
-    assert "> **Look 2.** This test split had been looked at before" in text
-    assert "Looks at this run's test split: 2\n  1. 2026-01-02" in text
+    assert "> **Look 2.** This test split was evaluated before" in text
+    assert "Evaluations of this run's test split: 2\n  1. 2026-01-02" in text
     assert as_json(_evaluation(2, (FIRST, SECOND)))["look"] == 2
 
 
 def test_a_look_at_val_lists_the_looks_at_the_test_split() -> None:
     found = _evaluation(None, ())
-    assert "The test split of this run has not been looked at." in as_markdown(found)
+    assert "The test split of this run has not been evaluated." in as_markdown(found)
     assert as_json(found)["look"] is None
 
 
@@ -99,7 +101,7 @@ def test_the_json_is_strict_and_holds_the_scores() -> None:
 def test_without_mistakes_the_report_says_so() -> None:
     found = replace(_evaluation(), matrix=np.diag([20, 20, 20, 0]), mistakes=())
     text = as_markdown(found)
-    assert "No photo was called wrongly." in text
+    assert "No photo was misclassified." in text
     assert "worst.png" not in text
 
 
@@ -109,7 +111,7 @@ def test_without_mistakes_the_report_says_so() -> None:
      ("accuracy", float("nan"), "–")],
 )  # fmt: skip
 def test_a_score_is_shown_in_its_own_way(name: str, value: float, text: str) -> None:
-    assert shown(name, value) == text
+    assert score_text(name, value) == text
 
 
 def test_names_are_written_as_people_do() -> None:
@@ -134,3 +136,36 @@ def test_a_report_of_2000_classes_takes_as_much_as_its_images_and_classes_not_th
     assert len(as_markdown(found)) < 300_000
     cells = json.loads(content)["confusion"]["cells"]
     assert matrix_of(cells, classes).tolist() == found.matrix.tolist()
+
+
+def test_its_text_names_the_run_and_the_scores() -> None:
+    text = repr(_evaluation(2, (FIRST, SECOND)))
+    assert text.startswith("Report(trash, test split, look 2, 60 images: accuracy ")
+    assert "macro F1" in text
+
+
+def test_a_notebook_shows_tables_and_embedded_pictures_and_runs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "confusion.png").write_bytes(b"picture")
+    hostile = evaluation_of_classes(("<script>alert(1)</script>", "a\x1b[31m&", "\udcff.jpg", "d"), FIRST)
+    page = replace(hostile, folder=str(tmp_path))._repr_html_()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert not re.search(r"<script|onerror|https?:|\x1b", page)
+    assert '<img alt="Confusion matrix" src="data:image/png;base64,cGljdHVyZQ==">' in page
+    assert "Worst mistakes" not in page  # there is no such file
+    assert page.encode("utf-8")
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    assert len(rows) == 2 + len(hostile.estimates.overall) + len(CLASSES)
+
+
+def test_a_notebook_shows_the_weakest_of_many_classes() -> None:
+    number = 60
+    each = tuple(Interval(i / number, 0.0, 1.0) for i in range(number))
+    page = replace(
+        _evaluation(),
+        classes=tuple(f"class {i}" for i in range(number)),
+        estimates=Estimates({"accuracy": each[5]}, each, each, each, (1,) * number),
+    )._repr_html_()
+    assert "<td>class 0</td>" in page
+    assert "<td>class 49</td>" in page
+    assert "<td>class 50</td>" not in page
+    assert "The 50 classes with the lowest F1; 10 more." in page

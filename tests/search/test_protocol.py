@@ -23,7 +23,7 @@ def test_only_a_running_trial_has_another_result() -> None:
 
 def test_the_folder_of_a_trial_depends_on_its_values_and_seed_alone() -> None:
     one = Suggestion(3, {"optim.lr": 0.1, "transfer.unfreeze": 2})
-    same = Suggestion(3, {"transfer.unfreeze": 2, "optim.lr": 0.1}, source="recipe: last stage", is_resumed=True)
+    same = Suggestion(3, {"transfer.unfreeze": 2, "optim.lr": 0.1}, source="recipe: last stage")
     replicate = Suggestion(3, one.overrides, seed=1)
     assert one.folder == same.folder == deepcopy(one).folder
     assert one.folder.startswith("trial-00003-")

@@ -291,7 +291,7 @@ def _in_cache(name: str, read: Callable[[Path], object]) -> Read:
 
 
 def _snapshot(folder: Path) -> object:
-    return snapshot._known("a" * 16)
+    return snapshot._stored("a" * 16)
 
 
 RESULT = {

@@ -222,7 +222,7 @@ def test_labels_of_pickles_in_shards_are_text(trap: Trap, tmp_path: Path, make_p
 
 def test_jsonl_that_nests_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "evil.jsonl").write_text('{"path": ' + "[" * 100_000)
-    with pytest.raises(Exception, match="evil.jsonl: expected one object a line"):
+    with pytest.raises(Exception, match="evil.jsonl: expected one JSON object per line"):
         scan(str(tmp_path / "evil.jsonl"))
 
 

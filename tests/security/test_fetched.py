@@ -246,7 +246,7 @@ def test_a_run_that_names_an_endpoint_and_a_profile_gets_no_signed_request(
     run.samples.write_text("".join(json.dumps(record) + "\n" for record in records))
     _rewrite(run, ("endpoint_url: null", f"endpoint_url: {hostile.url}"), ("profile: null", "profile: victim"))
     watcher = Recorder()
-    with pytest.raises(DataError, match="is gone from its bucket"):
+    with pytest.raises(DataError, match="is no longer in its bucket"):
         evaluate(run.root, resamples=20, on_event=watcher)
     assert hostile.requests == []
     assert own.requests
@@ -258,7 +258,7 @@ def test_a_run_that_names_an_endpoint_and_a_profile_gets_no_signed_request(
     own.requests.clear()
     done = raytl("evaluate", run.root, "--set", f"storage.endpoint_url={own.url}", "--set", "storage.profile=default")
     assert done.code == 2
-    assert "is gone from its bucket" in done.err
+    assert "is no longer in its bucket" in done.err
     assert own.requests
     assert hostile.requests == []
 
@@ -285,7 +285,7 @@ def test_a_pipe_among_the_images_of_a_run_is_not_waited_for(run: RunFolder) -> N
     place = Path(next(record["path"] for record in journal.read(run.samples) if record["split"] == "val"))
     place.unlink()
     os.mkfifo(place)
-    with pytest.raises(DataError, match="is no regular file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         evaluate(run.root, split="val", resamples=20)
 
 

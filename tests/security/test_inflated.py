@@ -68,7 +68,7 @@ def long_names() -> bytes:
 @pytest.mark.parametrize("content", [zeros_behind_the_end, folders, headers_of_pax, long_names])
 def test_all_that_a_tar_inflates_to_counts(content: Callable[[], bytes], tmp_path: Path, own_cache: Path) -> None:
     (tmp_path / "bomb.tar.gz").write_bytes(gzip.compress(content()))
-    with pytest.raises(DataError, match=r"what is in bomb\.tar\.gz makes it more than 100 times its packed size"):
+    with pytest.raises(DataError, match=r"what is in bomb\.tar\.gz makes it more than 100 times the packed size"):
         scan(str(tmp_path / "bomb.tar.gz"))
     assert not list(own_cache.rglob("*.jpg"))
 
@@ -79,14 +79,16 @@ def test_folder_entries_of_a_zip_count_with_their_sizes(tmp_path: Path) -> None:
         packed.writestr("red/0.jpg", b"x")
         for number in range(4):
             packed.writestr(f"blue/{number}/", bytes(1 << 20))
-    with pytest.raises(DataError, match=r"what is in bomb\.zip makes it more than 100 times its packed size"):
+    with pytest.raises(DataError, match=r"what is in bomb\.zip makes it more than 100 times the packed size"):
         scan(str(tmp_path / "bomb.zip"))
 
 
 def test_thousands_of_headers_before_one_member_are_refused(tmp_path: Path) -> None:
     note = member("pax", b"16 comment=none\n", tarfile.XHDTYPE)
     (tmp_path / "bomb.tar").write_bytes(note * 5000 + member("red/0.jpg", b"x") + end_of_tar())
-    with pytest.raises(DataError, match=r"bomb\.tar is no whole archive \(more than 8 headers before one member\)"):
+    with pytest.raises(
+        DataError, match=r"bomb\.tar is not a complete archive \(more than 8 headers before one member\)"
+    ):
         scan(str(tmp_path / "bomb.tar"))
 
 

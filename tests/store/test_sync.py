@@ -230,7 +230,7 @@ def test_of_a_manifest_in_a_bucket_only_the_named_files_come(bucket: str, s3_cli
     assert [sample.key for sample in manifest.samples] == ["a.jpg", "b.jpg"]
     assert not (Path(manifest.samples[0].path).parent / "large.bin").exists()
     s3_client.delete_object(Bucket=bucket, Key="m/b.jpg")
-    with pytest.raises(DataError, match=r"(?s)1 paths at which there is no file:.*'b.jpg'"):
+    with pytest.raises(DataError, match=r"(?s)1 paths without a file:.*'b.jpg'"):
         scan(f"s3://{bucket}/m/t.csv")
 
 

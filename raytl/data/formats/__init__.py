@@ -1,4 +1,4 @@
-"""From a URI to a manifest: one `scan` for each layout that people have their images in, chosen here."""
+"""Scan a URI into a manifest: detect the layout of the images and call its `scan`."""
 
 from __future__ import annotations
 
@@ -31,18 +31,16 @@ def scan(
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
 ) -> Manifest:
-    """The samples that `uri` holds; an s3:// URI is first pulled into the node's cache, but for what is to `stream`.
-    `zip_encoding` is that of a zip's names where the zip does not say.
+    """Return the samples at `uri`; an s3:// URI is first pulled into the node's cache unless `stream` is set.
+    `zip_encoding` is the encoding of names in a zip that does not declare it.
 
     Raises:
-        DataError: nothing is there, or the layout is wrong; every problem is listed.
+        DataError: nothing exists there, or the layout is wrong; all problems are listed.
         StoreError: the bucket cannot be read.
     """
     scheme, separator, rest = uri.partition("://")
     if stream and not names_objects(uri):
-        raise DataError(
-            f"data.stream: {uri!r} is on this machine; expected an s3:// URI to stream from: set it to false"
-        )
+        raise DataError(f"data.stream: {uri!r} is on this machine; expected an s3:// URI. Set data.stream to false")
     if stream:
         return _scan_streamed(uri, on_event, s3)
     if not separator:
@@ -51,7 +49,7 @@ def scan(
         return _scan_local(uri, Path(rest), on_event, zip_encoding, s3)
     if scheme == "s3":
         return _scan_remote(uri, on_event, zip_encoding, s3)
-    raise DataError(f"data.uri {uri!r}: scheme {scheme}:// is not known; expected {_LAYOUTS}")
+    raise DataError(f"data.uri {uri!r}: unknown scheme {scheme}://; expected {_LAYOUTS}")
 
 
 def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | None, s3: S3Settings) -> Manifest:
@@ -67,14 +65,14 @@ def _scan_local(uri: str, path: Path, on_event: OnEvent, zip_encoding: str | Non
 
 
 def _scan_folder(uri: str, folder: Path, on_event: OnEvent) -> Manifest:
-    found, beside = archives.shards_in(folder, uri)
-    if found:
-        return archives.scan_shards(found, beside, folder, uri, on_event)
+    packed, beside = archives.shards_in(folder, uri)
+    if packed:
+        return archives.scan_shards(packed, beside, folder, uri, on_event)
     return folders.scan(files_below(folder), str(folder), uri)
 
 
 def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None, s3: S3Settings) -> Manifest:
-    """A prefix is pulled whole; of an archive's folder only that, of a manifest's that and the files that it names."""
+    """Pull and scan a whole prefix, a single archive, or a manifest with the files that it references."""
     folder, _, name = uri.rpartition("/")
     if is_archive_name(name):
         return archives.scan(pull(folder, on_event, only=[name], s3=s3) / name, uri, on_event, zip_encoding)
@@ -86,9 +84,9 @@ def _scan_remote(uri: str, on_event: OnEvent, zip_encoding: str | None, s3: S3Se
 
 
 def pulled_table(
-    uri: str, on_event: OnEvent = ignore, *, labelled: bool = True, s3: S3Settings = ENVIRONMENT
+    uri: str, on_event: OnEvent = ignore, *, labeled: bool = True, s3: S3Settings = ENVIRONMENT
 ) -> tuple[str, list[str], tables.Table]:
-    """Return the URI of the table's folder, the table's keys there (one, or those of its parts), and the table, fetched.
+    """Fetch a table; return the URI of its folder, its keys there (one, or those of its parts), and the table.
 
     Raises:
         DataError: see `tables.read`.
@@ -96,16 +94,16 @@ def pulled_table(
     """
     folder, _, name = uri.rstrip("/").rpartition("/")
     store = open_store(folder, s3)
-    there = [info.key for info in retried(lambda: list(store.list(name)))]
+    existing = [info.key for info in retried(lambda: list(store.list(name)))]
     prefix = f"{name}/"
-    inside = [key.removeprefix(prefix) for key in there if key.startswith(prefix)]
-    parts = [] if name in there else tables.parts_among(inside, uri)
+    inside = [key.removeprefix(prefix) for key in existing if key.startswith(prefix)]
+    parts = [] if name in existing else tables.parts_among(inside, uri)
     keys = [prefix + part for part in parts] or [name]
-    return folder, keys, tables.read(pull(folder, on_event, only=keys, s3=s3) / name, parts, labelled=labelled)
+    return folder, keys, tables.read(pull(folder, on_event, only=keys, s3=s3) / name, parts, labeled=labeled)
 
 
 def _scan_table(uri: str, table: tables.Table, on_event: OnEvent, s3: S3Settings) -> Manifest:
-    """A manifest may name objects of any bucket: those are pulled first."""
+    """Pull the objects that a manifest references in any bucket, then scan it."""
     places: dict[str, str] = {}
     for bucket, keys in _by_bucket(tables.uris_in(table)).items():
         folder = pull(bucket, on_event, only=keys, s3=s3)
@@ -114,7 +112,7 @@ def _scan_table(uri: str, table: tables.Table, on_event: OnEvent, s3: S3Settings
 
 
 def is_packed(uri: str, s3: S3Settings = ENVIRONMENT) -> bool:
-    """True where images lie in archives: in the one that `uri` names, or in shards below it."""
+    """Return whether the images are in archives: `uri` itself, or shards below it."""
     if is_archive_name(uri):
         return True
     if is_table_name(uri):
@@ -123,27 +121,27 @@ def is_packed(uri: str, s3: S3Settings = ENVIRONMENT) -> bool:
 
 
 def _scan_streamed(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifest:
-    """The samples where they are, by their listing; of a manifest, its table alone is pulled."""
+    """Return the samples without pulling them, from a listing; of a manifest, only the table is pulled."""
     if is_table_name(uri):
         return _scan_streamed_table(uri, on_event, s3)
     if is_archive_name(uri):
         raise DataError(
-            f"data.stream: {uri} is an archive, which is not streamed; expected class folders, shards or a manifest: "
-            "unpack it there, or leave data.stream out"
+            f"data.stream: {uri} is an archive, which cannot be streamed; expected class folders, shards or a manifest. "
+            "Unpack it in the bucket, or set data.stream to false"
         )
     store = open_store(uri, s3)
-    found = listing(store, on_event=on_event)
-    packed, beside = shards.shards_among((info.key for info in found), uri)
+    infos = listing(store, on_event=on_event)
+    packed, beside = shards.shards_among((info.key for info in infos), uri)
     if packed:
-        wanted = set(packed)
-        return shards.scan(store, [info for info in found if info.key in wanted], beside, uri, on_event)
-    objects = {f"{store.uri}/{info.key}": info for info in found}
-    made = folders.scan((info.key for info in found), store.uri, uri)
-    return replace(made, objects={sample.path: objects[sample.path] for sample in made.samples})
+        keys = set(packed)
+        return shards.scan(store, [info for info in infos if info.key in keys], beside, uri, on_event)
+    objects = {f"{store.uri}/{info.key}": info for info in infos}
+    manifest = folders.scan((info.key for info in infos), store.uri, uri)
+    return replace(manifest, objects={sample.path: objects[sample.path] for sample in manifest.samples})
 
 
 def _scan_streamed_table(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifest:
-    """A manifest in a bucket is pulled alone, and what it names beside it stays; one on this machine names objects by URI."""
+    """Scan a manifest of streamed objects: one in a bucket, with objects beside it, or one on this machine, with URIs."""
     if in_bucket(uri):
         place, _, table = pulled_table(uri, on_event, s3=s3)
         folder, inside = open_store(place, s3).uri, tables.keys_in(table)
@@ -163,15 +161,15 @@ def _scan_streamed_table(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifes
 
 
 def names_objects(uri: str) -> bool:
-    """True where samples are objects of buckets: below an s3:// URI, or named by a manifest on this machine."""
+    """Return whether samples are objects in buckets: below an s3:// URI, or listed in a manifest on this machine."""
     if in_bucket(uri):
         return True
     path = Path(uri).expanduser()
-    return not has_scheme(uri) and tables.is_table(path) and bool(tables.uris_in(tables.read(path, labelled=False)))
+    return not has_scheme(uri) and tables.is_table(path) and bool(tables.uris_in(tables.read(path, labeled=False)))
 
 
 def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:
-    """The keys of these URIs by bucket, as s3://bucket."""
+    """Return the keys of these URIs by bucket, as s3://bucket."""
     keys: dict[str, list[str]] = {}
     for uri in uris:
         bucket, key = bucket_and_key(uri)

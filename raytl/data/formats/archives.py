@@ -1,4 +1,4 @@
-"""Archives: a zip or tar of class folders, and WebDataset's tar shards, unpacked once into the node's cache, safely."""
+"""Unpack archives once and safely into the node's cache: a zip or tar of class folders, or WebDataset tar shards."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ from raytl.stored import Format
 from raytl.uris import ARCHIVE_SUFFIXES, is_archive_name
 
 _CHUNK_BYTES = 1 << 20
-_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ADVICE = (
-    "nothing was unpacked.\n  Expected plain files with relative names: make the archive again from the images' folder."
+    "nothing was unpacked.\n  Expected plain files with relative names: recreate the archive from the image folder."
 )
-_FORMAT = 2  # of an unpacked archive: its files, and beside them the notes, which are written last
+_FORMAT = 2  # version of the layout: files, and the notes beside them, which are written last
 _FILES, _NOTES = "files", "notes.json"
 
 
 def shards_in(folder: Path, uri: str) -> tuple[list[Path], list[str]]:
-    """The tar shards in a folder, to any depth, and the keys of all other files; nothing where it holds class folders."""
+    """Return the tar shards in a folder, to any depth, and the keys of all other files; nothing if it holds class folders."""
     if not any(is_archive_name(path.name) for pattern in ("*", "*/*") for path in folder.glob(pattern)):
         return [], []
-    found, beside = shards_.shards_among(_files(folder), uri)
-    return [folder / key for key in found], beside
+    shards, beside = shards_.shards_among(_files(folder), uri)
+    return [folder / key for key in shards], beside
 
 
 def scan(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None = None) -> Manifest:
-    """The manifest of an archive of class folders, or of one shard.
+    """Return the manifest of an archive of class folders, or of one shard.
 
     Raises:
-        DataError: not an archive, or one that is not safe to unpack; or its layout is wrong.
+        DataError: it is not an archive, is not safe to unpack, or has a wrong layout.
     """
     root, notes = unpacked(file, uri, on_event, zip_encoding)
     try:
         manifest = _read(root, _without_suffix(file.name), uri)
     except DataError as exc:
-        raise DataError("\n".join([str(exc), *notes])) from exc  # wrong names may be the cause
+        raise DataError("\n".join([str(exc), *notes])) from exc  # wrongly decoded names may be the cause
     return replace(manifest, warnings=(*notes, *manifest.warnings))
 
 
@@ -71,23 +71,23 @@ def _read(root: Path, name: str, uri: str) -> Manifest:
     members = _members_in(root, name)
     if are_class_folders(uri, members):
         return folders.scan(files_below(root), str(root), uri)
-    return _labelled(uri, {name: root}, [members], [])
+    return _labeled(uri, {name: root}, [members], [])
 
 
 def scan_shards(shards: list[Path], beside: Sequence[str], root: Path, uri: str, on_event: OnEvent) -> Manifest:
-    """The manifest of WebDataset shards, with the keys `beside` them; samples' keys are `<shard>/<sample>.<extension>`.
+    """Return the manifest of WebDataset shards, with the keys `beside` them; sample keys are `<shard>/<sample>.<extension>`.
 
     Raises:
-        DataError: a shard cannot be read, or see `shard_labels.read`.
+        DataError: a shard cannot be read; see also `shard_labels.read`.
     """
     places = {
         _without_suffix(shard.relative_to(root).as_posix()): unpacked(shard, uri, on_event)[0] for shard in shards
     }
-    return _labelled(uri, places, [_members_in(folder, name) for name, folder in places.items()], beside)
+    return _labeled(uri, places, [_members_in(folder, name) for name, folder in places.items()], beside)
 
 
-def _labelled(uri: str, places: Mapping[str, Path], shards: Sequence[Members], beside: Sequence[str]) -> Manifest:
-    """The manifest of the shards that are unpacked at `places`."""
+def _labeled(uri: str, places: Mapping[str, Path], shards: Sequence[Members], beside: Sequence[str]) -> Manifest:
+    """Return the manifest of the shards unpacked at `places`."""
     reading = read(uri, shards)
     samples = [
         Sample(f"{one.shard}/{one.image}", str(places[one.shard] / one.image), one.label, one.split)
@@ -97,7 +97,7 @@ def _labelled(uri: str, places: Mapping[str, Path], shards: Sequence[Members], b
 
 
 def _members_in(folder: Path, shard: str) -> Members:
-    """The files of an unpacked archive, and what they offer as labels."""
+    """Return the files of an unpacked archive and the texts of its label files."""
     names = sorted(_files(folder))
     texts = {}
     for name in filter(holds_label, names):
@@ -118,22 +118,22 @@ def _without_suffix(name: str) -> str:
 NOTES_FORMAT = Format[tuple[str, ...]](
     tuple[str, ...],
     "the notes on an archive",
-    "Delete its folder, and it is unpacked again.",
+    "Delete its folder; it is unpacked again.",
     DataError,
     max_bytes=64 << 20,
 )
 
 
 def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None = None) -> tuple[Path, tuple[str, ...]]:
-    """The folder in the node's cache that holds what is in `file`, and what people should know of its names; unpacked once,
-    whatever number of processes want it. Names are in NFC there.
+    """Return the cache folder with the content of `file`, and warnings about its names; unpacked once, however many processes
+    need it. Names are normalized to NFC.
 
     Raises:
-        DataError: it cannot be read, or members would lie outside, are links, or swell beyond all measure.
+        DataError: it cannot be read, or members would lie outside the folder, are links, or inflate too far.
     """
     status = file.stat()
-    named = f"{_FORMAT}/{file.resolve()}/{status.st_size}/{status.st_mtime_ns}/{status.st_ino}/{zip_encoding or ''}"
-    place = cache_root() / "unpacked" / hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    identity = f"{_FORMAT}/{file.resolve()}/{status.st_size}/{status.st_mtime_ns}/{status.st_ino}/{zip_encoding or ''}"
+    place = cache_root() / "unpacked" / hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     pin(place)
     with (place.with_name(f"{place.name}.lock")).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -148,7 +148,7 @@ def unpacked(file: Path, uri: str, on_event: OnEvent, zip_encoding: str | None =
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in an archive: its name and its unpacked size as they are there, why it cannot be taken, and its counted bytes."""
+    """A file in an archive: its stored name and unpacked size, the reason to reject it, and a reader that counts bytes."""
 
     name: str
     size: int
@@ -157,7 +157,7 @@ class _Member:
 
 
 def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding: str | None) -> list[str]:
-    """Unpack into `target`; returns what people should know of the members' names."""
+    """Unpack into `target`; return warnings about member names."""
     packed, done = file.stat().st_size, 0
     count = ByteCount(max(BOMB_BYTES, BOMB_RATIO * packed))
     target.mkdir(parents=True)
@@ -165,7 +165,7 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding:
     try:
         with _members(file, zip_encoding, count) as (members, guessed):
             for member in members:
-                _refuse(member, spellings.clash(member.name), count, target, uri)
+                _check(member, spellings.clash(member.name), count, target, uri)
                 path = target / member_path(member.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with member.open() as source, writing(path, member.size), path.open("wb") as out:
@@ -174,9 +174,9 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding:
                 if done % 200 == 0:
                     on_event(Work(f"unpack {file.name}", done, done, "files"))
     except TooManyBytes as exc:
-        raise DataError(f"{uri}: what is in {file.name} {_swollen()}; {_ADVICE}") from exc
+        raise DataError(f"{uri}: the content of {file.name} {_inflated()}; {_ADVICE}") from exc
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, lzma.LZMAError, zlib.error) as exc:
-        raise DataError(f"{uri}: {file.name} is no whole archive ({exc}); fetch or make it again") from exc
+        raise DataError(f"{uri}: {file.name} is not a complete archive ({exc}); download or create it again") from exc
     except DiskError:
         raise
     except OSError as exc:
@@ -185,23 +185,23 @@ def _unpack(file: Path, target: Path, uri: str, on_event: OnEvent, zip_encoding:
     return [encoding_note(uri, guessed)] if guessed else []
 
 
-def _refuse(member: _Member, clash: str, count: ByteCount, target: Path, uri: str) -> None:
-    fault = shards_.odd(member.name, member.fault) or clash
+def _check(member: _Member, clash: str, count: ByteCount, target: Path, uri: str) -> None:
+    fault = shards_.member_fault(member.name, member.fault) or clash
     if not fault and member.size > count.left:
-        fault = _swollen()
+        fault = _inflated()
     if not fault and member.size > (free := shutil.disk_usage(target).free):
-        fault = f"wants {member.size:,} bytes, and {free:,} are free on the cache's disk"
+        fault = f"needs {member.size:,} bytes, but {free:,} are free on the disk of the cache"
     if fault:
-        raise DataError(f"{uri}: the member {shards_.shown(member.name)} {fault}; {_ADVICE}")
+        raise DataError(f"{uri}: the member {shards_.quoted(member.name)} {fault}; {_ADVICE}")
 
 
-def _swollen() -> str:
-    return f"makes it more than {BOMB_RATIO} times its packed size"
+def _inflated() -> str:
+    return f"inflates to more than {BOMB_RATIO} times the packed size"
 
 
 @contextmanager
 def _members(file: Path, zip_encoding: str | None, count: ByteCount) -> Iterator[tuple[Iterator[_Member], list[str]]]:
-    """The files in the archive, in its order, and those names whose encoding was guessed; what is inflated is counted."""
+    """Yield the files in the archive in order, and the names whose encoding was guessed; inflated bytes are counted."""
     if file.name.lower().endswith(".zip"):
         with zipfile.ZipFile(file) as packed:
             infos = packed.infolist()
@@ -216,7 +216,7 @@ def _in_zip(
     packed: zipfile.ZipFile, infos: Iterable[tuple[zipfile.ZipInfo, str]], count: ByteCount
 ) -> Iterator[_Member]:
     for info, name in infos:
-        count.add(tarfile.BLOCKSIZE)  # as in a tar: a million empty files are a bomb too
+        count.add(tarfile.BLOCKSIZE)  # as in a tar: a million empty files are also a bomb
         if info.is_dir():
             count.add(info.file_size)
         else:
@@ -225,21 +225,21 @@ def _in_zip(
 
 def _of_zip(packed: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, count: ByteCount) -> _Member:
     @contextmanager
-    def inflated() -> Iterator[IO[bytes]]:
+    def content() -> Iterator[IO[bytes]]:
         with packed.open(info) as source:
             yield cast(IO[bytes], Counted(source, count))
 
     is_link = stat.S_ISLNK(info.external_attr >> 16)
     fault = "is a link" if is_link else "is encrypted" if info.flag_bits & 1 else ""
-    if not fault and info.compress_type not in _PACKINGS:
-        fault = f"is packed by the method {info.compress_type}, which raytl does not read"
-    return _Member(name, info.file_size, fault, inflated)
+    if not fault and info.compress_type not in _COMPRESSIONS:
+        fault = f"uses compression method {info.compress_type}, which raytl does not support"
+    return _Member(name, info.file_size, fault, content)
 
 
 def _of_tar(tar: Tar, info: tarfile.TarInfo) -> _Member:
     def content() -> IO[bytes]:
-        found = tar.extractfile(info)
-        assert found is not None, "links and devices were refused"
-        return found
+        file = tar.extractfile(info)
+        assert file is not None, "links and devices were rejected"
+        return file
 
     return _Member(info.name, info.size, fault_of(info), content)

@@ -1,4 +1,4 @@
-"""Some rows of a table as its format has them, by column."""
+"""Hold a chunk of table rows by column, in the types of the file format."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 MOST_ROWS = 50_000_000
 CHUNK_ROWS = 1 << 14
-"""Rows that are read at a time."""
+"""Rows per read."""
 
 
 class Cells(NamedTuple):
-    """The wanted columns of some rows as their format has them; None is a cell that is not there."""
+    """The needed columns of a chunk of rows in the types of the file format; None is an absent cell."""
 
     numbers: Sequence[int]
     paths: Sequence[Any]
     labels: Sequence[Any]
     splits: Sequence[Any]
-    share: float
-    """How much of the file is read by now."""
+    progress: float
+    """The fraction of the file that has been read."""
     surplus: Sequence[int] = ()
-    """The indices of rows with too many cells."""
+    """Indices of rows with too many cells."""

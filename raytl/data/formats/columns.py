@@ -1,4 +1,4 @@
-"""Which columns of a table hold path, label and split, and what to do about a header that does not say so."""
+"""Find the columns of a table that hold path, label and split, and explain headers that lack them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LABEL_NAMES = (
     "labels", "labelname", "class", "classes", "classname", "classlabel", "classid", "category", "categories",
     "categoryname", "target", "targets", "tag", "y", "species", "diagnosis", "groundtruth",
 )  # fmt: skip
-_MEANT = {"path": frozenset(_PATH_NAMES), "label": frozenset(_LABEL_NAMES)}
+_SYNONYMS = {"path": frozenset(_PATH_NAMES), "label": frozenset(_LABEL_NAMES)}
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The position of each wanted column; -1, one behind the last cell, for one that the table does not have."""
+    """The position of each column; -1, one past the last cell, for an absent one."""
 
     path: int
     label: int
@@ -36,7 +36,7 @@ class Columns:
 
     @property
     def places(self) -> tuple[int, int, int]:
-        """The positions of path, label and split."""
+        """Return the positions of path, label and split."""
         return self.path, self.label, self.split
 
 
@@ -44,18 +44,18 @@ def columns_of(
     file: Path,
     header: Sequence[str],
     given: Collection[str],
-    labelled: bool,
+    labeled: bool,
     *,
     where: str = "",
     delimiter: str = ",",
 ) -> Columns:
-    """Return where in `header` the columns are; those `given` elsewhere may be absent, and only `labelled` rows need a label.
+    """Return the positions of the columns in `header`; those `given` elsewhere may be absent; only `labeled` rows need a label.
 
     Raises:
-        DataError: a needed column is absent, or one is there twice.
+        DataError: a required column is absent or occurs twice.
     """
     names = [_name(each) for each in header]
-    wanted = ("path", "label", "split") if labelled else ("path",)
+    wanted = ("path", "label", "split") if labeled else ("path",)
     needed = {"path", "label"}.intersection(wanted).difference(given)
     wrong = [name for name in wanted if names.count(name) > 1 or (name in needed and name not in names)]
     if wrong:
@@ -64,32 +64,36 @@ def columns_of(
 
 
 def fitness(header: Sequence[str]) -> tuple[int, ...]:
-    """Return how well `header` names the columns, for comparison with other ways to split it: path counts most."""
+    """Return a score of `header` for comparing delimiters: higher if more columns are named, with path first."""
     names = [_name(each) for each in header]
-    near = sum(_plain(name) in meant for name in names for meant in _MEANT.values())
+    near = sum(_plain(name) in meant for name in names for meant in _SYNONYMS.values())
     return (*(int(name in names) for name in _ALL), near, len(names))
 
 
 def _fault(header: Sequence[str], wrong: list[str], wanted: Sequence[str], delimiter: str) -> str:
-    found = ", ".join(map(repr, header[:_SHOWN])) or "(none)"
-    found += f" and {len(header) - _SHOWN} more" if len(header) > _SHOWN else ""
+    columns = ", ".join(map(repr, header[:_SHOWN])) or "(none)"
+    columns += f" and {len(header) - _SHOWN} more" if len(header) > _SHOWN else ""
     if "path" in wrong and any(PurePosixPath(cell.strip()).suffix.lower() in IMAGE_SUFFIXES for cell in header):
         return (
-            f"the header is missing: the first row holds {found}; expected the names of the columns. "
-            f"Write them as the first line, such as {delimiter.join(_ALL[: min(2, len(header))])}"
+            f"the header is missing: the first row is {columns}; expected column names. "
+            f"Add a first line such as {delimiter.join(_ALL[: min(2, len(header))])}"
         )
-    expected = "path, label and perhaps split, each once" if "label" in wanted else "a column path, once"
-    renamed = [f"{name!r} to {column!r}" for column in wrong if (name := _meant(column, header))]
-    advice = f". Rename {' and '.join(renamed)}" if renamed else ""
-    return f"found the columns {found}; expected {expected}: mend {' and '.join(wrong)}{advice}"
+    expected = "path, label and optionally split, each once" if "label" in wanted else "one column path"
+    advice = " and ".join(_advice(column, header) for column in wrong)
+    return f"found the columns {columns}; expected {expected}. {advice[0].upper()}{advice[1:]}"
+
+
+def _advice(column: str, header: Sequence[str]) -> str:
+    if column in map(_name, header):
+        return f"keep only one column {column!r}"
+    name = _meant(column, header)
+    return f"rename {name!r} to {column!r}" if name else f"add a column {column!r}"
 
 
 def _meant(column: str, header: Sequence[str]) -> str | None:
-    """The column of the header that was probably meant to be `column`."""
-    if column in map(_name, header):  # it is there twice
-        return None
-    known = _MEANT.get(column, frozenset())
-    return next((name for name in header if _plain(name) in known), None) or near_miss(column, header)
+    """Return the column of the header that was probably meant to be `column`."""
+    synonyms = _SYNONYMS.get(column, frozenset())
+    return next((name for name in header if _plain(name) in synonyms), None) or near_miss(column, header)
 
 
 def _name(cell: str) -> str:

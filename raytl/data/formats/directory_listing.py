@@ -1,4 +1,4 @@
-"""Which files are there, for millions of rows: a folder that many rows name is listed once, not asked for each."""
+"""Check which files exist for millions of rows: a folder with many rows is listed once, instead of one `stat` per row."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ import os
 from pathlib import Path
 
 _FEW = 32
-"""Files of a folder that are asked for one by one before the folder is listed."""
+"""Files of a folder that are checked one by one before the folder is listed."""
 
 
 def is_file(path: str) -> bool:
-    """Return whether a file is there; False for names that are too long."""
+    """Return whether the file exists; False for names that are too long."""
     return os.path.isfile(path)  # noqa: PTH113 - a path object costs ten times the call
 
 
 class Folder:
-    """A folder that rows name: its `path`, and the `prefix` of the keys of its files."""
+    """A folder referenced by rows: its `path`, and the `prefix` of its files' keys."""
 
-    __slots__ = ("_asked", "_names", "path", "prefix")
+    __slots__ = ("_checks", "_names", "path", "prefix")
 
     def __init__(self, path: str, prefix: str) -> None:
         self.path, self.prefix = path, prefix
-        self._asked = 0
+        self._checks = 0
         self._names: set[str] | None = None
 
     def holds(self, name: str) -> bool:
-        """Return whether a file of this name is in it."""
+        """Return whether it contains a file of this name."""
         if self._names is None:
-            self._asked += 1
-            if self._asked != _FEW:
+            self._checks += 1
+            if self._checks != _FEW:
                 return is_file(f"{self.path}/{name}")
             try:
                 self._names = _files_in(self.path or "/")
-            except OSError:  # it may not be listed, but its files may be asked for
+            except OSError:  # not listable, but its files may still be accessible
                 return is_file(f"{self.path}/{name}")
         return name in self._names
 
 
 class Folders(dict[str, Folder]):
-    """The folders below and beside `root` by how rows name them; each is worked out once."""
+    """The folders that rows reference, relative to `root`; each is resolved once."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
         self._root = root
 
-    def __missing__(self, named: str) -> Folder:
-        path = os.path.normpath(self._root / named)
+    def __missing__(self, name: str) -> Folder:
+        path = os.path.normpath(self._root / name)
         key = Path(os.path.relpath(path, self._root)).as_posix()
-        found = self[named] = Folder(path.rstrip("/"), "" if key == "." else f"{key}/")
-        return found
+        folder = self[name] = Folder(path.rstrip("/"), "" if key == "." else f"{key}/")
+        return folder
 
 
 def _files_in(folder: str) -> set[str]:
-    """Return the names of the files in a folder, and of the links in it that lead to files."""
+    """Return the names of the files in a folder, including links to files."""
     with os.scandir(folder) as entries:
         return {entry.name for entry in entries if entry.is_file()}

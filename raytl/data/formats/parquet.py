@@ -1,4 +1,4 @@
-"""The rows of a Parquet file. It repeats a cell of a gigabyte at the price of a few bytes, so cells are counted first."""
+"""Read the rows of a Parquet file; it can repeat a 1 GB cell in a few bytes, so bytes are counted before expansion."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from raytl.errors import DataError
 from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, TooManyBytes
 
 _CELL_BYTES = 64
-"""Of an empty cell in memory."""
+"""Memory of an empty cell."""
 
 
-def parquet_cells(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Cells]:
-    """Yield the wanted columns of a file; `given` are those that the names of its folders hold.
+def parquet_cells(file: Path, given: frozenset[str], labeled: bool) -> Iterator[Cells]:
+    """Yield the needed columns of a file; `given` are those defined by the names of its folders.
 
     Raises:
-        DataError: it is no Parquet file, has too many rows, lacks a column, or swells to more than 100 times its size.
+        DataError: it is not a Parquet file, has too many rows, lacks a column, or inflates to over 100 times its size.
     """
     import pyarrow as pa
 
     try:
-        yield from _chunks(file, given, labelled)
+        yield from _chunks(file, given, labeled)
     except pa.ArrowException as exc:
         raise DataError(f"{file}: not a Parquet file ({exc})") from exc
     except TooManyBytes as exc:
         raise DataError(
-            f"{file}: its rows take more than {BOMB_RATIO} times its size; expected one short path a row. Write the table again"
+            f"{file}: its rows inflate to more than {BOMB_RATIO} times its size; expected one short path per row. Rewrite the table"
         ) from exc
 
 
-def _chunks(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Cells]:
+def _chunks(file: Path, given: frozenset[str], labeled: bool) -> Iterator[Cells]:
     import pyarrow.parquet as pq
 
     count = ByteCount(max(BOMB_BYTES, BOMB_RATIO * file.stat().st_size))
@@ -42,17 +42,15 @@ def _chunks(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Cells
         if total > MOST_ROWS:
             raise DataError(f"{file}: the table has {total:,} rows; expected at most {MOST_ROWS:,}")
         names = opened.schema_arrow.names
-        places = columns_of(file, names, given, labelled).places
+        places = columns_of(file, names, given, labeled).places
         wanted = [names[place] for place in places if place >= 0]
         texts = _texts_in(opened, wanted, count)
     done = 0
-    with pq.ParquetFile(
-        file, read_dictionary=texts
-    ) as opened:  # repeated cells are one in memory until they are counted
+    with pq.ParquetFile(file, read_dictionary=texts) as opened:  # repeated cells share memory until they are counted
         for batch in opened.iter_batches(CHUNK_ROWS, columns=wanted):
-            absent = [None] * batch.num_rows
+            empty = [None] * batch.num_rows
             paths, labels, splits = (
-                _values(batch.column(names[place]), count) if place >= 0 else absent for place in places
+                _values(batch.column(names[place]), count) if place >= 0 else empty for place in places
             )
             numbers = range(done + 1, done + 1 + batch.num_rows)
             done += batch.num_rows
@@ -60,7 +58,7 @@ def _chunks(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Cells
 
 
 def _texts_in(opened: Any, wanted: Sequence[str], count: ByteCount) -> list[str]:
-    """Return those of the columns that hold texts of any length; the bytes of others of a fixed length are counted."""
+    """Return the columns of variable-length text, and count the bytes of fixed-length columns."""
     columns = [opened.schema.column(place) for place in range(len(opened.schema))]
     columns = [column for column in columns if column.path in wanted]
     count.add(sum(max(0, column.length) for column in columns) * opened.metadata.num_rows)
@@ -68,7 +66,7 @@ def _texts_in(opened: Any, wanted: Sequence[str], count: ByteCount) -> list[str]
 
 
 def _values(column: Any, count: ByteCount) -> list[Any]:
-    """Return the cells of a column, once their bytes are counted, each as often as it is there."""
+    """Return the cells of a column after counting their bytes, repeated cells each time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -80,4 +78,4 @@ def _values(column: Any, count: ByteCount) -> list[Any]:
     count.add(pc.sum(lengths).as_py() or 0)
     text = column.cast(column.type.value_type)
     is_text = pa.types.is_string(text.type) or pa.types.is_large_string(text.type)
-    return list(text.to_numpy(zero_copy_only=False) if is_text else text.to_pylist())  # ten times as fast for text
+    return list(text.to_numpy(zero_copy_only=False) if is_text else text.to_pylist())  # ten times faster for text

@@ -1,4 +1,4 @@
-"""The one reader of tables: CSV, Parquet and JSONL files, and folders of such parts, become rows of text."""
+"""Read CSV, Parquet and JSONL files, and folders of such parts, into rows of text; the only reader of tables."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.stored.document import parse_text
 from raytl.stored.fault import Fault
 
-TOO_MANY_CELLS = "rows of too many cells (quote paths that hold the delimiter)"
-NOT_ONE_PATH = "paths that are lists or objects (expected one path a row)"
-NOT_ONE_LABEL = "labels that are lists or objects (expected one class a row)"
+TOO_MANY_CELLS = "rows with too many cells (quote paths that contain the delimiter)"
+NOT_ONE_PATH = "paths that are lists or objects (expected one path per row)"
+NOT_ONE_LABEL = "labels that are lists or objects (expected one class per row)"
 
 TOO_LONG = "rows with a path or a label of more than 4096 characters"
 MOST_CHARS = 4096
 _DELIMITERS = ",;\t|"
 _HINT = re.compile(
     r'[\r\n]*"?sep=([^"\r\n])"?[ \t]*(\r\n|\r|\n|$)', re.IGNORECASE
-)  # Excel: the delimiter, above the header
+)  # from Excel: the delimiter in a line above the header
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER_CHARS = 1 << 20
 _WHOLE = re.compile(r"[-+]?\d+\.0")
@@ -44,7 +44,7 @@ _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Row(NamedTuple):
-    """One row as text: `where` is its place (`line 7`), `fault` what is wrong with its cells, or empty."""
+    """One row as text; `where` is its location (`line 7`), `fault` the problem with its cells or empty."""
 
     where: str
     path: str
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 class Rows:
-    """The rows of a table by column, as millions of objects would take gigabytes; `numbers` are their lines or rows."""
+    """The rows of a table by column (millions of objects would take gigabytes); `numbers` are line or row numbers."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -62,7 +62,7 @@ class Rows:
         self.splits: list[str] = []
         self.numbers = array("q")
         self.faults: dict[int, str] = {}
-        """What is wrong with the cells of a row, by its index."""
+        """The problem with the cells of a row, by its index."""
         self._units: list[tuple[int, str]] = []
 
     def __len__(self) -> int:
@@ -73,25 +73,25 @@ class Rows:
             yield Row(self.where(index), *columns, self.faults.get(index, ""))
 
     def begin(self, unit: str) -> None:
-        """Call the places of the rows that follow `unit` and their number: `part-0.csv line 7`."""
+        """Start rows whose location is `unit` and their number: `part-0.csv line 7`."""
         self._units.append((len(self), unit))
 
     def where(self, index: int) -> str:
-        """Return the place of the row at `index`."""
+        """Return the location of the row at `index`."""
         unit = self._units[bisect_right(self._units, index, key=itemgetter(0)) - 1][1]
         return f"{unit}{self.numbers[index]}"
 
 
 def parts_among(keys: Iterable[str], table: str) -> list[str]:
-    """Return those of `keys` in the folder `table` that are its parts, in order; none where it is no folder of parts.
+    """Return the `keys` in the folder `table` that are its parts, sorted; none if it is not a folder of parts.
 
-    Names that begin with `_` or `.` are not data (`_SUCCESS`, `.part-0.crc`), except partitions such as `_day=1`.
+    Names that start with `_` or `.` are not data (`_SUCCESS`, `.part-0.crc`), except partitions such as `_day=1`.
 
     Raises:
-        DataError: other files lie among the parts.
+        DataError: the folder also contains other files.
     """
     ending = PurePosixPath(table).suffix.lower()
-    data = sorted(key for key in keys if not any(_is_note(part) for part in key.split("/")))
+    data = sorted(key for key in keys if not any(_is_metadata(part) for part in key.split("/")))
     parts = [key for key in data if PurePosixPath(key).suffix.lower() == ending]
     if parts and len(parts) < len(data):
         others = sorted(set(data) - set(parts))
@@ -103,53 +103,55 @@ def parts_among(keys: Iterable[str], table: str) -> list[str]:
 
 
 def parts_in(table: Path) -> list[str]:
-    """Return the parts of a table on this machine: none where it is a file, or a folder of something else."""
+    """Return the parts of a table on this machine; none if it is a file or some other folder."""
     if not table.is_dir():
         return []
     files = (path for path in table.rglob("*") if path.is_file())
     return parts_among((path.relative_to(table).as_posix() for path in files), str(table))
 
 
-def read_rows(table: Path, parts: Sequence[str], labelled: bool, on_event: OnEvent = ignore) -> Rows:
-    """Return the rows of a table: of the file, or of `parts` in the folder. Without `labelled` only paths are read.
+def read_rows(table: Path, parts: Sequence[str], labeled: bool, on_event: OnEvent = ignore) -> Rows:
+    """Return the rows of a table file, or of its `parts` if it is a folder; without `labeled`, only paths are read.
 
     Raises:
-        DataError: a file cannot be read, is not of its format, lacks a column, or holds too many rows.
+        DataError: a file cannot be read, is not in its format, lacks a column, or has too many rows.
     """
     rows = Rows()
     try:
         for part in parts:
-            if (file := table / part).stat().st_size:  # Spark leaves parts of no rows, and no header in them
-                _add_file(rows, file, _partition(part), f"{part} ", labelled, on_event)
+            if (file := table / part).stat().st_size:  # Spark writes empty parts without a header
+                _add_file(rows, file, _partition(part), f"{part} ", labeled, on_event)
         if not parts:
-            _add_file(rows, table, {}, "", labelled, on_event)
+            _add_file(rows, table, {}, "", labeled, on_event)
     except OSError as exc:
         raise DataError(f"{table}: cannot be read ({exc.strerror or exc})") from exc
     return rows
 
 
 def _add_file(
-    rows: Rows, file: Path, partition: Mapping[str, str], prefix: str, labelled: bool, on_event: OnEvent
+    rows: Rows, file: Path, partition: Mapping[str, str], prefix: str, labeled: bool, on_event: OnEvent
 ) -> None:
-    """Add the rows of one file; `partition` has the columns that the names of its folders hold."""
+    """Add the rows of one file; `partition` has the columns defined by the names of its folders."""
     read = _READERS[file.suffix.lower()]
     rows.begin(f"{prefix}{'row' if read is parquet_cells else 'line'} ")
     labels, splits = _Classes(partition.get("label", "")), _Classes(partition.get("split", ""))
-    tell, size = throttled(on_event), file.stat().st_size
-    for cells in read(file, frozenset(partition), labelled):
+    report, size = throttled(on_event), file.stat().st_size
+    for cells in read(file, frozenset(partition), labeled):
         _add(rows, cells, labels, splits)
         if len(rows) > MOST_ROWS:
-            raise DataError(f"{file}: the table has more than {MOST_ROWS:,} rows; expected at most so many. Split it.")
-        tell(Work(f"reading {file.name}", int(cells.share * size), size, "bytes"))
+            raise DataError(
+                f"{file}: the table has more than {MOST_ROWS:,} rows; expected at most that many. Split the table."
+            )
+        report(Work(f"reading {file.name}", int(cells.progress * size), size, "bytes"))
 
 
 def _add(rows: Rows, cells: Cells, labels: _Classes, splits: _Classes) -> None:
     start = len(rows)
     rows.numbers.extend(cells.numbers)
     rows.paths += [path if type(path) is str else _text(path) for path in cells.paths]
-    for column, classes, found in ((rows.labels, labels, cells.labels), (rows.splits, splits, cells.splits)):
+    for column, classes, values in ((rows.labels, labels, cells.labels), (rows.splits, splits, cells.splits)):
         own = classes.own
-        column += [classes[cell if type(cell) is str else _text(cell)] if cell is not None else own for cell in found]
+        column += [classes[cell if type(cell) is str else _text(cell)] if cell is not None else own for cell in values]
     for index, (path, label) in enumerate(zip(cells.paths, cells.labels, strict=True), start):
         if fault := _fault(path, label):
             rows.faults[index] = fault
@@ -157,7 +159,7 @@ def _add(rows: Rows, cells: Cells, labels: _Classes, splits: _Classes) -> None:
 
 
 def _fault(path: Any, label: Any) -> str:
-    """Return what is wrong with the cells of a row, or nothing."""
+    """Return the problem with the cells of a row; empty if there is none."""
     if type(path) is str and (label is None or type(label) is str):
         return TOO_LONG if len(path) > MOST_CHARS or (label and len(label) > MOST_CHARS) else ""
     if isinstance(path, list | dict):
@@ -166,7 +168,7 @@ def _fault(path: Any, label: Any) -> str:
 
 
 class _Classes(dict[str, str]):
-    """Labels or splits by the text of a cell, each made once; `own` is that of rows without a cell."""
+    """Normalized labels or splits by cell text, each computed once; `own` is used for rows without a cell."""
 
     def __init__(self, own: str) -> None:
         super().__init__()
@@ -178,7 +180,7 @@ class _Classes(dict[str, str]):
 
 
 def _partition(part: str) -> dict[str, str]:
-    """The columns in the folders of `label=cat/part-0.parquet`, as Hive and Spark name them."""
+    """Return the columns in the folder names of `label=cat/part-0.parquet`, the convention of Hive and Spark."""
     pairs = (folder.partition("=") for folder in part.split("/")[:-1])
     return {
         unquote(key).strip().lower(): "" if value == _NO_PARTITION else unquote(value)
@@ -187,23 +189,23 @@ def _partition(part: str) -> dict[str, str]:
     }
 
 
-def _is_note(name: str) -> bool:
+def _is_metadata(name: str) -> bool:
     return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
-def _csv_cells(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Cells]:
-    with _opened(file, labelled) as stream:
+def _csv_cells(file: Path, given: frozenset[str], labeled: bool) -> Iterator[Cells]:
+    with _opened(file, labeled) as stream:
         delimiter, above = _dialect(stream.read(_HEADER_CHARS))
-    with _opened(file, labelled) as stream:
+    with _opened(file, labeled) as stream:
         lines = islice(stream, above, None)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             header = next((row for row in reader if any(row)), [])
-            places = columns_of(file, header, given, labelled, delimiter=delimiter).places
+            places = columns_of(file, header, given, labeled, delimiter=delimiter).places
             before = reader.line_num
             while rows := list(islice(reader, CHUNK_ROWS)):
                 numbers = _lines_of(rows, before + above, reader.line_num + above)
-                yield _csv_chunk(rows, numbers, places, len(header), _share(stream))
+                yield _csv_chunk(rows, numbers, places, len(header), _progress(stream))
                 before = reader.line_num
         except csv.Error as exc:
             raise DataError(
@@ -212,14 +214,14 @@ def _csv_cells(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Ce
 
 
 def _lines_of(rows: Sequence[Sequence[str]], before: int, last: int) -> Sequence[int]:
-    """Return the line on which each row ends; a row is longer than a line where its quoted cells hold line ends."""
+    """Return the line on which each row ends; a row spans lines if its quoted cells contain line breaks."""
     if last - before == len(rows):
         return range(before + 1, last + 1)
     return list(accumulate((1 + sum(len(_LINE_END.findall(cell)) for cell in row) for row in rows), initial=before))[1:]
 
 
 def _csv_chunk(
-    rows: Sequence[list[str]], numbers: Sequence[int], places: Sequence[int], width: int, share: float
+    rows: Sequence[list[str]], numbers: Sequence[int], places: Sequence[int], width: int, progress: float
 ) -> Cells:
     filled = [any(map(str.strip, row)) for row in rows]
     full, lines = list(compress(rows, filled)), list(compress(numbers, filled))
@@ -227,24 +229,24 @@ def _csv_chunk(
         full = [[*row, *[""] * (width - len(row))] for row in full]
     paths, labels, splits = ([row[place] for row in full] if place >= 0 else [None] * len(full) for place in places)
     surplus = [index for index, row in enumerate(full) if len(row) > width]
-    return Cells(lines, paths, labels, splits, share, surplus)
+    return Cells(lines, paths, labels, splits, progress, surplus)
 
 
 @contextmanager
-def _opened(file: Path, labelled: bool) -> Iterator[TextIO]:
-    """Yield the lines of a text file with their ends.
+def _opened(file: Path, labeled: bool) -> Iterator[TextIO]:
+    """Yield the lines of a text file including their line breaks.
 
-    It is UTF-8, with or without a byte order mark, or Excel's UTF-16. Without labels, bytes that are not UTF-8 stay as
-    they are: they may be those of a file's name.
+    It is UTF-8, with or without a byte order mark, or Excel's UTF-16. Without labels, bytes that are not UTF-8 are
+    preserved, as they may belong to a file name.
 
     Raises:
-        DataError: it is not such text; with the line.
+        DataError: it is not such text; the line is given.
     """
     with file.open("rb") as data:
         encoding = "utf-16" if data.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    kept = "strict" if labelled or encoding == "utf-16" else "surrogateescape"
+    errors = "strict" if labeled or encoding == "utf-16" else "surrogateescape"
     try:
-        with file.open(encoding=encoding, errors=kept, newline="") as stream:
+        with file.open(encoding=encoding, errors=errors, newline="") as stream:
             yield stream
     except UnicodeDecodeError as exc:
         raise DataError(
@@ -253,13 +255,13 @@ def _opened(file: Path, labelled: bool) -> Iterator[TextIO]:
         ) from exc
 
 
-def _share(stream: TextIO) -> float:
-    """Return how much of an opened file is read."""
+def _progress(stream: TextIO) -> float:
+    """Return the fraction of an opened file that has been read."""
     return stream.buffer.tell() / max(1, os.fstat(stream.fileno()).st_size)
 
 
 def _broken_line(file: Path, encoding: str) -> int:
-    """Return the number of the first line that cannot be decoded."""
+    """Return the number of the first undecodable line."""
     data = file.read_bytes()
     try:
         data.decode(encoding)
@@ -269,7 +271,7 @@ def _broken_line(file: Path, encoding: str) -> int:
 
 
 def _dialect(text: str) -> tuple[str, int]:
-    """Return the delimiter, and how many lines are above the header: by Excel's hint, else that which finds most columns."""
+    """Return the delimiter and the number of lines above the header: from Excel's hint, else the one that finds most columns."""
     if hint := _HINT.match(text):
         return hint[1], len(_LINE_END.findall(hint[0])) + (not hint[2])
     headers = {delimiter: _header(text, delimiter) for delimiter in _DELIMITERS}
@@ -280,34 +282,34 @@ def _header(text: str, delimiter: str) -> list[str]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         return next((row for row in reader if any(row)), [])
-    except csv.Error:  # quotes do not fit to this delimiter
+    except csv.Error:  # the quoting does not match this delimiter
         return []
 
 
-def _jsonl_cells(file: Path, given: frozenset[str], labelled: bool) -> Iterator[Cells]:
+def _jsonl_cells(file: Path, given: frozenset[str], labeled: bool) -> Iterator[Cells]:
     broken: list[str] = []
-    known: dict[tuple[str, ...], tuple[int, ...]] = {}
-    with _opened(file, labelled) as stream:
+    places_of: dict[tuple[str, ...], tuple[int, ...]] = {}
+    with _opened(file, labeled) as stream:
         numbered = ((number, line) for number, line in enumerate(stream, start=1) if line.strip())
-        while some := list(islice(numbered, CHUNK_ROWS)):
+        while chunk := list(islice(numbered, CHUNK_ROWS)):
             rows = []
-            for number, line in some:
+            for number, line in chunk:
                 record = _json_object(line)
                 if record is None:
                     broken.append(f"line {number}: {line.strip()[:80]!r}")
                     continue
                 keys = tuple(record)
-                places = known.get(keys)
+                places = places_of.get(keys)
                 if places is None:
-                    places = known[keys] = columns_of(file, keys, given, labelled, where=f"line {number}").places
+                    places = places_of[keys] = columns_of(file, keys, given, labeled, where=f"line {number}").places
                 cells = [*record.values(), None]
                 rows.append((number, *(cells[place] for place in places)))
             if rows:
                 numbers, paths, labels, splits = zip(*rows, strict=True)
-                yield Cells(numbers, paths, labels, splits, _share(stream))
+                yield Cells(numbers, paths, labels, splits, _progress(stream))
     if broken:
-        example = '{"path": ..., "label": ...}' if labelled else '{"path": ...}'
-        raise DataError(f"{file}: expected one object a line, {example}; found\n{listed(broken)}")
+        example = '{"path": ..., "label": ...}' if labeled else '{"path": ...}'
+        raise DataError(f"{file}: expected one JSON object per line, {example}; found\n{listed(broken)}")
 
 
 def _json_object(line: str) -> dict[str, Any] | None:
@@ -319,7 +321,7 @@ def _json_object(line: str) -> dict[str, Any] | None:
 
 
 def _text(value: Any) -> str:
-    """A cell as CSV would show it; null and NaN are empty."""
+    """Return a cell as CSV would show it; null and NaN are empty."""
     if isinstance(value, str):
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -330,7 +332,7 @@ def _text(value: Any) -> str:
 
 
 def _class(text: str) -> str:
-    """A label without blanks around it; 1.0 is the class 1, as tables with gaps hold whole numbers as floats, and NaN is empty."""
+    """Return a label without surrounding whitespace; 1.0 becomes 1, as tables with gaps store integers as floats; NaN is empty."""
     label = text.strip()
     if label.lower() in _NOT_A_NUMBER:
         return ""

@@ -1,4 +1,4 @@
-"""Tar shards that stay in their bucket: indexed once, so that each image is a part of an object; and which tars are safe."""
+"""Index tar shards that stay in their bucket, so that each image is a byte range of an object; check member names."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from raytl.uris import is_archive_name
 
 _FORMAT = 3
 _MOST_PARTS = 64
-"""Of a member's path: its folders and its name."""
+"""Maximum parts of a member path: folders and name."""
 _SHOWN_CHARS = 120
-_AT_ONCE = 2  # shards that lie on the disk at the same time
+_CONCURRENT = 2  # shards on the disk at the same time
 
 
 @dataclass(frozen=True)
 class _Index:
-    """The files of a shard by name: where images are (first byte, size, sha256), texts that may be labels, and all others."""
+    """The files of a shard by name: images as (first byte, size, SHA-256), texts that may be labels, and all others."""
 
     images: dict[str, tuple[Count, Count, Digest]]
     texts: dict[str, str]
@@ -48,32 +48,31 @@ class _Index:
 
 
 INDEX_FORMAT = Format[_Index](
-    _Index, "the index of a shard", "Delete the file, and the shard is read again.", DataError, max_bytes=1 << 30
+    _Index, "the index of a shard", "Delete the file; the shard is read again.", DataError, max_bytes=1 << 30
 )
 
 
 def scan(
     store: ObjectStore, shards: Sequence[ObjectInfo], beside: Sequence[str], uri: str, on_event: OnEvent
 ) -> Manifest:
-    """The manifest of shards in a bucket, with the keys `beside` them; each sample's path is its part of the shard's URI.
+    """Return the manifest of shards in a bucket, with the keys `beside` them; each sample path is a byte range of its shard.
 
-    A shard is brought here whole, once, to see what is where in it and what its bytes are; that is remembered, and the shard
-    is not kept.
+    Each shard is downloaded once to build its index, which is cached; the shard itself is not kept.
 
     Raises:
-        DataError: a shard cannot be read, has links or names that lead out of it, or see `shard_labels.read`.
+        DataError: a shard cannot be read, or has links or names that lead out of it; see also `shard_labels.read`.
         StoreError: a shard cannot be fetched.
     """
-    found: dict[str, tuple[ObjectInfo, _Index]] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    indexed: dict[str, tuple[ObjectInfo, _Index]] = {}
+    with ThreadPoolExecutor(_CONCURRENT) as pool:
         for done, (info, index) in enumerate(pool.map(lambda info: (info, _index(store, info, uri)), shards), start=1):
             on_event(Work("reading shards", done, len(shards), "shards"))
-            found[info.key.removesuffix(".tar")] = info, index
-    reading = read(uri, [_members(name, index) for name, (_, index) in found.items()])
+            indexed[info.key.removesuffix(".tar")] = info, index
+    reading = read(uri, [_members(name, index) for name, (_, index) in indexed.items()])
     samples: list[Sample] = []
     objects: dict[str, ObjectInfo] = {}
     for sample in reading.samples:
-        info, index = found[sample.shard]
+        info, index = indexed[sample.shard]
         start, size, digest = index.images[sample.image]
         path = part_of(f"{store.uri}/{info.key}", start, size)
         samples.append(Sample(f"{sample.shard}/{sample.image}", path, sample.label, sample.split, digest))
@@ -86,17 +85,17 @@ def _members(shard: str, index: _Index) -> Members:
 
 
 def _index(store: ObjectStore, info: ObjectInfo, uri: str) -> _Index:
-    named = hashlib.sha256(f"{_FORMAT} {store.uri}/{info.key} {info.size} {info.etag}".encode()).hexdigest()[:24]
-    place = cache_root() / "shards" / f"{named}.json"
+    identity = hashlib.sha256(f"{_FORMAT} {store.uri}/{info.key} {info.size} {info.etag}".encode()).hexdigest()[:24]
+    cached = cache_root() / "shards" / f"{identity}.json"
     try:
-        return INDEX_FORMAT.load(place)
+        return INDEX_FORMAT.load(cached)
     except DataError:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
         shard = Path(folder, "shard.tar")
         retried(lambda: store.get_to_file(info.key, shard, info.size))
         index = _read_index(shard, f"{uri}: {info.key}")
-    with written_whole(place) as part:
+    with written_whole(cached) as part:
         part.write_text(json.dumps(asdict(index)), encoding="utf-8")
     return index
 
@@ -105,27 +104,29 @@ def _read_index(shard: Path, where: str) -> _Index:
     index, spellings = _Index({}, {}, []), Spellings()
     try:
         with opened(shard, ByteCount(shard.stat().st_size), plain=True) as tar:
-            for found in tar.walk():
-                if found.isdir():
+            for member in tar.walk():
+                if member.isdir():
                     continue
-                if fault := odd(found.name, fault_of(found)) or spellings.clash(found.name):
+                if fault := member_fault(member.name, fault_of(member)) or spellings.clash(member.name):
                     raise DataError(
-                        f"{where}: the member {shown(found.name)} {fault}; make the shard again from plain files"
+                        f"{where}: the member {quoted(member.name)} {fault}; recreate the shard from plain files"
                     )
-                _take(index, tar, found)
+                _add(index, tar, member)
     except (tarfile.TarError, EOFError, TooManyBytes) as exc:
-        raise DataError(f"{where} is no whole tar ({exc}); make it again (compressed ones are not streamed)") from exc
+        raise DataError(
+            f"{where} is not a complete tar ({exc}); create it again (compressed tars cannot be streamed)"
+        ) from exc
     return replace(index, others=sorted(set(index.others)))
 
 
-def _take(index: _Index, tar: tarfile.TarFile, found: tarfile.TarInfo) -> None:
-    """Note a member; of two of one name the last counts."""
-    name, content = member_path(found.name), tar.extractfile(found)
-    assert content is not None, "links and devices were refused"
+def _add(index: _Index, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    """Add a member to the index; the last of several with the same name counts."""
+    name, content = member_path(member.name), tar.extractfile(member)
+    assert content is not None, "links and devices were rejected"
     if is_image(name):
         index.images[name] = (
-            found.offset_data,
-            found.size,
+            member.offset_data,
+            member.size,
             hashlib.file_digest(cast(BufferedReader, content), "sha256").hexdigest(),
         )
     elif holds_label(name):
@@ -134,38 +135,39 @@ def _take(index: _Index, tar: tarfile.TarFile, found: tarfile.TarInfo) -> None:
         index.others.append(name)
 
 
-def shown(name: str) -> str:
-    """Return a member's name as errors have it: quoted, and cut where it is long."""
+def quoted(name: str) -> str:
+    """Return a member name for errors, quoted and truncated."""
     return repr(name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}...")
 
 
-def odd(name: str, fault: str = "") -> str:
-    """Why a member of an archive cannot be taken, by its name, if there is no other `fault`; empty for good ones."""
+def member_fault(name: str, fault: str = "") -> str:
+    """Return `fault`, or the reason to reject a member by its name; empty if it is safe."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if fault:
         return fault
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or not parts:
-        return "would lie outside the archive's folder"
+        return "would be written outside the archive folder"
     if len(parts) > _MOST_PARTS:
-        return f"has a path of {len(parts)} parts, and at most {_MOST_PARTS} are expected"
-    return "has a drive's name" if re.match(r"[a-zA-Z]:", name) else ""
+        return f"has a path of {len(parts)} parts; expected at most {_MOST_PARTS}"
+    return "has a drive letter" if re.match(r"[a-zA-Z]:", name) else ""
 
 
 def shards_among(keys: Iterable[str], uri: str) -> tuple[list[str], list[str]]:
-    """The tar shards among the keys of a folder, sorted, and all other keys; nothing where images lie in class folders beside
-    them. Files that tools left (`._a.tar`) are neither shards nor images.
+    """Return the tar shards among the keys of a folder, sorted, and all other keys; nothing if there are also class folders.
+
+    System files (`._a.tar`) are neither shards nor images.
 
     Raises:
-        DataError: archives that are no plain tars, and nothing else to train on.
+        DataError: there are archives other than plain tars, and nothing else to train on.
     """
     keys = list(keys)
     if any("/" in key and is_image(key) for key in keys):
         return [], []
     packed = [key for key in keys if is_archive_name(key) and not is_skipped(key)]
-    odd_ones = [key for key in packed if not key.lower().endswith(".tar")]
-    if odd_ones:
+    unsupported = [key for key in packed if not key.lower().endswith(".tar")]
+    if unsupported:
         raise DataError(
-            f"{uri}: {len(odd_ones)} archives that are no plain .tar:\n{listed(odd_ones, 5)}\n"
-            "  Expected WebDataset shards, .tar each: unpack these, or name one archive of class folders as data.uri."
+            f"{uri}: {len(unsupported)} archives are not plain .tar files:\n{listed(unsupported, 5)}\n"
+            "  Expected WebDataset shards (.tar): unpack these, or set data.uri to one archive of class folders."
         )
     return sorted(packed), sorted(set(keys) - set(packed)) if packed else []

@@ -1,4 +1,4 @@
-"""One rule for what is not a sample, shared by every layout and by `predict`: the name decides, and each name has a reason."""
+"""Decide by name which files are not samples, and why; shared by every layout and by `predict`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SYSTEM_NAMES = frozenset(
 
 
 def is_system(name: str) -> bool:
-    """Return whether a file or folder of this name was left by a tool: AppleDouble halves, trash, caches, thumbnails."""
+    """Return whether a tool writes files or folders of this name: AppleDouble files, trash, caches, thumbnails."""
     lower = name.lower()
     return lower in _SYSTEM_NAMES or name.startswith("._") or lower.startswith(".trash-") or lower.endswith("_$folder$")
 
@@ -40,9 +40,9 @@ def is_system(name: str) -> bool:
 def skip_reason(key: str) -> str:
     """Return why the file at this posix path is not a sample, or an empty string for an image.
 
-    A folder whose name begins with a dot is a class like any other (`.22 LR`) unless a tool is known to write it.
+    A dot folder is a class like any other (`.22 LR`) unless it is a known system folder.
     """
-    parts = key.rstrip("/").split("/")  # pathlib takes three times as long, and there are millions
+    parts = key.rstrip("/").split("/")  # pathlib takes three times as long for millions of keys
     if any(map(is_system, parts)):
         return SYSTEM
     if parts[-1].startswith("."):
@@ -52,21 +52,21 @@ def skip_reason(key: str) -> str:
 
 
 def by_reason(keys: Iterable[str]) -> dict[str, list[str]]:
-    """Return the files that are left out, sorted, by the reason; an image among them is in no class folder."""
-    found: dict[str, list[str]] = defaultdict(list)
+    """Return the skipped files, sorted, by reason; images among them are outside any class folder."""
+    reasons: dict[str, list[str]] = defaultdict(list)
     for key in sorted(keys):
-        found[skip_reason(key) or LOOSE].append(key)
-    return dict(found)
+        reasons[skip_reason(key) or LOOSE].append(key)
+    return dict(reasons)
 
 
 def left_out(keys: Iterable[str]) -> list[str]:
-    """Return one line for each reason: how many of the files `keys` it left out, and the first three by name."""
+    """Return one line per reason to skip files among `keys`, with their number and the first three names."""
     return reason_lines(by_reason(keys))
 
 
-def reason_lines(found: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return one line for each reason: how many files it left out, and the first three by name."""
+def reason_lines(skipped: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one line per reason, with the number of skipped files and the first three names."""
     return [
         f"{len(files)} {reason} left out:\n{listed([repr(each) for each in files], 3)}"
-        for reason, files in sorted(found.items())
+        for reason, files in sorted(skipped.items())
     ]

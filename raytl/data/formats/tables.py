@@ -1,4 +1,4 @@
-"""Manifests: a CSV, Parquet or JSONL table of path, label and, if the data has its own, split."""
+"""Read manifests: CSV, Parquet or JSONL tables of path, label and optionally split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raytl.data.formats.directory_listing import Folders, is_file
 from raytl.data.formats.rows import Rows, parts_among, parts_in, read_rows
 from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import SPLITS, Manifest, Sample, build_manifest, listed, split_name, to_nfc
-from raytl.data.unicode_names import Lookup, forms
+from raytl.data.unicode_names import Lookup, unicode_forms
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.contract import ObjectInfo
@@ -24,44 +24,42 @@ __all__ = ["Table", "is_table", "keys_in", "parts_among", "paths_in", "read", "s
 
 _SHOWN = 10
 _NO_PATH = "rows with an empty path"
-_OF_NO_BUCKET = "paths that are URIs of no bucket (expected s3://bucket/key, or a path)"
-_NO_FILE = "paths at which there is no file"
+_WRONG_SCHEME = "paths with an unsupported scheme (expected s3://bucket/key, or a path)"
+_NO_FILE = "paths without a file"
 _NO_LABEL = "rows without a label (empty, null or NaN)"
-_NO_SPLIT = f"rows of an unknown split (expected {', '.join(SPLITS)} or nothing)"
-_OUTSIDE = "paths that lead out of the bucket's folder"
-_CONFLICT = "paths with two labels or two splits"
-_TOLD_EVERY = 1 << 12
+_NO_SPLIT = f"rows with an unknown split (expected {', '.join(SPLITS)} or empty)"
+_OUTSIDE = "paths outside the folder of the manifest in the bucket"
+_CONFLICT = "paths with conflicting labels or splits"
+_REPORT_EVERY = 1 << 12
 _SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table that was read: `place` is its file, or the folder of its parts."""
+    """A table in memory: `place` is its file or the folder of its parts."""
 
     place: Path
     rows: Rows
 
     @property
     def folder(self) -> Path:
-        """The folder that paths in the table are relative to."""
+        """Return the folder that paths in the table are relative to."""
         return self.place.parent
 
 
 def is_table(place: Path) -> bool:
-    """Return whether a table is at this place: a file of such an ending, or a folder of parts as Spark writes them."""
+    """Return whether there is a table: a file with such an ending, or a folder of parts as written by Spark."""
     return is_table_name(place) and (place.is_file() or bool(parts_in(place)))
 
 
 @gc_paused()
-def read(
-    place: Path, parts: Sequence[str] | None = None, *, labelled: bool = True, on_event: OnEvent = ignore
-) -> Table:
-    """Return the table at `place`, each file of it read once; `parts` are those of a folder, by default all in it.
+def read(place: Path, parts: Sequence[str] | None = None, *, labeled: bool = True, on_event: OnEvent = ignore) -> Table:
+    """Return the table at `place`, reading each file once; `parts` are the files of a folder, by default all of them.
 
     Raises:
-        DataError: a file cannot be read, is not of its format, or lacks a column: path and, if `labelled`, label.
+        DataError: a file cannot be read, is not in its format, or lacks a column: path and, if `labeled`, label.
     """
-    return Table(place, read_rows(place, parts_in(place) if parts is None else parts, labelled, on_event))
+    return Table(place, read_rows(place, parts_in(place) if parts is None else parts, labeled, on_event))
 
 
 @gc_paused()
@@ -72,109 +70,112 @@ def scan(
     objects: Mapping[str, ObjectInfo] | None = None,
     on_event: OnEvent = ignore,
 ) -> Manifest:
-    """The manifest of the table's rows; paths are relative to its folder, or absolute, or one of `elsewhere`, which says
-    where that is: a file on this node, or one of `objects`, by URI. A table from a bucket names no file of this machine
-    but those that were pulled with it.
+    """Return the manifest of the rows; paths are relative to the table's folder, absolute, or keys of `elsewhere`, which maps
+    them to a file on this node or the URI of one of `objects`. A table from a bucket may only reference files that were
+    pulled with it.
 
     Raises:
-        DataError: missing files, empty labels, unknown splits, conflicting rows; all of them listed.
+        DataError: missing files, empty labels, unknown splits or conflicting rows; all are listed.
     """
     problems = _Problems()
-    found = _Found(table.rows, table.folder, elsewhere or {}, objects or {}, problems, is_ours=not in_bucket(uri))
-    found.take_all(on_event)
-    problems.refuse(uri, table.folder)
-    notes = [f"{uri}: {found.repeated} rows repeat another row and count once"] if found.repeated else []
-    manifest = build_manifest(uri, found.samples, warnings=notes)
+    collected = _Collected(
+        table.rows, table.folder, elsewhere or {}, objects or {}, problems, is_local=not in_bucket(uri)
+    )
+    collected.add_all(on_event)
+    problems.check(uri, table.folder)
+    repeated = collected.repeated
+    warnings = [f"{uri}: {repeated} rows repeat another row and count once"] if repeated else []
+    manifest = build_manifest(uri, collected.samples, warnings=warnings)
     if not objects:
         return manifest
     return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples if s.path in objects})
 
 
 def paths_in(table: Table) -> list[str]:
-    """Return what each row names, in order: the path of a file, which may be missing, or an s3:// URI.
+    """Return the path or s3:// URI in each row, in order; files may be missing.
 
     Raises:
-        DataError: rows name no file; all of them listed.
+        DataError: rows without a valid path; all are listed.
     """
     problems, paths, lookup = _Problems(), [], Lookup()
     for index, path in enumerate(table.rows.paths):
         if fault := table.rows.faults.get(index) or _path_fault(path):
-            problems.note(fault, partial(_line, table.rows, index, path))
+            problems.add(fault, partial(_line, table.rows, index, path))
         else:
             paths.append(path.strip() if in_bucket(path.strip()) else _file(table.folder, path, lookup))
-    problems.refuse(str(table.place), table.folder)
+    problems.check(str(table.place), table.folder)
     return paths
 
 
 def keys_in(table: Table) -> list[str]:
-    """The relative paths that the table names inside its own folder, each once, and in each spelling that it may have."""
+    """Return the relative paths inside the table's own folder, each once, in every possible spelling."""
     named = {spelling for path in table.rows.paths if not has_scheme(path) for spelling in _spellings(path)}
-    inside = {form for path in named if path and not path.startswith("/") for form in forms(_named(path))}
+    inside = {form for path in named if path and not path.startswith("/") for form in unicode_forms(_normalized(path))}
     return sorted(key for key in inside if key != ".." and not key.startswith("../"))
 
 
 def uris_in(table: Table) -> list[str]:
-    """The s3:// URIs that the table names, each once in each Unicode form."""
+    """Return the s3:// URIs in the table, each once per Unicode form."""
     named = (path.strip() for path in table.rows.paths if S3 in path)
-    return sorted({form for path in named if in_bucket(path) for form in forms(path)})
+    return sorted({form for path in named if in_bucket(path) for form in unicode_forms(path)})
 
 
 def _path_fault(path: str) -> str:
-    """What is wrong with a path before anybody looks for it, or nothing."""
+    """Return the problem with a path as text; empty if there is none."""
     if not path.strip():
         return _NO_PATH
-    return _OF_NO_BUCKET if has_scheme(path) and not in_bucket(path.strip()) else ""
+    return _WRONG_SCHEME if has_scheme(path) and not in_bucket(path.strip()) else ""
 
 
 def _spellings(path: str) -> tuple[str, ...]:
-    """The path as it is written, without blanks around it, and with the separators of Windows as slashes."""
+    """Return the path as written, without surrounding whitespace, and with backslashes as slashes."""
     return (
         (path,) if path == path.strip() and "\\" not in path else (path, path.strip(), path.strip().replace("\\", "/"))
     )
 
 
 def _file(folder: Path, path: str, lookup: Lookup) -> str:
-    """The file that a row names, by the first spelling that is there, in the Unicode form in which it is there."""
+    """Return the file of a row, by the first spelling that exists, in its stored Unicode form."""
     candidates = [os.path.normpath(folder / spelling) for spelling in _spellings(path)]
-    return next((found for name in candidates if (found := lookup.find(name))), candidates[-1])
+    return next((file for name in candidates if (file := lookup.find(name))), candidates[-1])
 
 
-def _in_other_capitals(path: str) -> str:
-    """The file whose path differs from this one in capitals only, or nothing."""
+def _in_other_case(path: str) -> str:
+    """Return the file whose path differs only in case, or an empty string."""
     parent, name = os.path.split(path)
     if not name:
         return ""
-    folder = parent if os.path.isdir(parent) else _in_other_capitals(parent)  # noqa: PTH112 - False for names too long
+    folder = parent if os.path.isdir(parent) else _in_other_case(parent)  # noqa: PTH112 - returns False for long names
     try:
         inside = sorted(each.name for each in os.scandir(folder)) if folder else []
-    except OSError:  # no right to look is no file to suggest
+    except OSError:  # without permission there is nothing to suggest
         return ""
     near = next((each for each in inside if each.casefold() == name.casefold()), "")
     return f"{folder}/{near}" if near else ""
 
 
 class _Problems:
-    """What is wrong with rows, counted by kind; the first few of each are kept to be shown."""
+    """Problems with rows, counted by kind, with the first few of each for the error message."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._lines: dict[str, list[str]] = defaultdict(list)
 
-    def note(self, kind: str, line: Callable[[], str]) -> None:
-        """Count one more; `line` is what is shown of it."""
+    def add(self, kind: str, line: Callable[[], str]) -> None:
+        """Count a problem; `line` describes it."""
         self._counts[kind] += 1
         if self._counts[kind] <= _SHOWN:
             self._lines[kind].append(line())
 
-    def refuse(self, said: str, folder: Path) -> None:
-        """Raise a DataError that lists the problems, if there are any."""
+    def check(self, where: str, folder: Path) -> None:
+        """Raise a DataError that lists all problems, if there are any."""
         parts = [f"{count} {kind}:\n{listed(self._lines[kind], _SHOWN, count)}" for kind, count in self._counts.items()]
         if parts:
-            raise DataError(f"{said}: mend the manifest, whose paths are relative to {folder}\n" + "\n".join(parts))
+            raise DataError(f"{where}: fix the manifest; its paths are relative to {folder}\n" + "\n".join(parts))
 
 
 class _Splits(dict[str, str | None]):
-    """The split that each word of a table means; empty for a word that means none, None where there is no word."""
+    """The split for each value of the split column; an empty string for an unknown value, None for an empty cell."""
 
     def __missing__(self, word: str) -> str | None:
         split = self[word] = (split_name(word) or "") if word else None
@@ -182,88 +183,88 @@ class _Splits(dict[str, str | None]):
 
 
 def _line(rows: Rows, index: int, cell: str) -> str:
-    """Return the line that tells of a cell of a row."""
-    shown = cell if len(cell) <= _SHOWN_CHARS else f"{cell[:_SHOWN_CHARS]} ..."
-    return f"{rows.where(index)}: {shown!r}"
+    """Return the description of a cell for an error."""
+    text = cell if len(cell) <= _SHOWN_CHARS else f"{cell[:_SHOWN_CHARS]} ..."
+    return f"{rows.where(index)}: {text!r}"
 
 
 def _is_inside(path: str) -> bool:
-    """True for a path below the table's folder, however its separators are read."""
-    spelt = path.strip().replace("\\", "/")
-    return not spelt.startswith("/") and os.path.normpath(spelt).partition("/")[0] != ".."
+    """Return whether a path is below the table's folder, whichever way its separators are read."""
+    normalized = path.strip().replace("\\", "/")
+    return not normalized.startswith("/") and os.path.normpath(normalized).partition("/")[0] != ".."
 
 
-def _named(path: str) -> str:
-    """What a row names: a URI as it is, or a path without detours."""
+def _normalized(path: str) -> str:
+    """Return a URI unchanged, or a normalized path."""
     return path.strip() if has_scheme(path) else os.path.normpath(path)
 
 
 @dataclass
-class _Found:
-    """The samples of the good rows, and what is wrong with the others, by kind of problem."""
+class _Collected:
+    """The samples of valid rows, and the problems with the others by kind."""
 
     rows: Rows
     folder: Path
     elsewhere: Mapping[str, str]
     objects: Mapping[str, ObjectInfo]
     problems: _Problems
-    is_ours: bool = True
+    is_local: bool = True
     samples: list[Sample] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
-    """Where in `samples` each key is."""
+    """The index of each key in `samples`."""
     origins: array[int] = field(default_factory=lambda: array("q"))
-    """The index of the row that each sample comes from."""
+    """The row index of each sample."""
     repeated: int = 0
     lookup: Lookup = field(default_factory=Lookup)
 
-    def take_all(self, on_event: OnEvent) -> None:
-        """Judge every row."""
-        folders, splits, tell, total = Folders(self.folder), _Splits(), throttled(on_event), len(self.rows)
+    def add_all(self, on_event: OnEvent) -> None:
+        """Add every row as a sample or a problem."""
+        folders, splits, report, total = Folders(self.folder), _Splits(), throttled(on_event), len(self.rows)
         columns = zip(self.rows.paths, self.rows.labels, self.rows.splits, strict=True)
         for index, (path, label, word) in enumerate(columns):
             split = splits[word]
             if index in self.rows.faults or not label or split == "" or not path or path.isspace():
-                self._refuse(index, path, label, word)
+                self._reject(index, path, label, word)
             elif path in self.places and self._repeats(path, label, split):
                 self.repeated += 1
             elif self.elsewhere and (sample := self._elsewhere(path, label, split)):
-                self._keep(index, sample, sample.path in self.objects or is_file(sample.path))
+                self._add(index, sample, sample.path in self.objects or is_file(sample.path))
             elif has_scheme(path):
-                self.problems.note(_OF_NO_BUCKET, partial(_line, self.rows, index, path))
-            elif not self.is_ours and not _is_inside(path):
-                self.problems.note(_OUTSIDE, partial(_line, self.rows, index, path))
+                self.problems.add(_WRONG_SCHEME, partial(_line, self.rows, index, path))
+            elif not self.is_local and not _is_inside(path):
+                self.problems.add(_OUTSIDE, partial(_line, self.rows, index, path))
             else:
-                self._keep(index, *self._here(folders, path, label, split))
-            if not index % _TOLD_EVERY:
-                tell(Work("finding the files of the table", index, total, "rows"))
-        tell(Work("finding the files of the table", total, total, "rows"))
+                self._add(index, *self._here(folders, path, label, split))
+            if not index % _REPORT_EVERY:
+                report(Work("finding the files of the table", index, total, "rows"))
+        report(Work("finding the files of the table", total, total, "rows"))
 
-    def _refuse(self, index: int, path: str, label: str, word: str) -> None:
-        """Note what is wrong with the cells of a row."""
+    def _reject(self, index: int, path: str, label: str, word: str) -> None:
+        """Record the problem with the cells of a row."""
         if fault := self.rows.faults.get(index):
-            self.problems.note(fault, partial(_line, self.rows, index, path))
+            self.problems.add(fault, partial(_line, self.rows, index, path))
         elif not path.strip():
-            self.problems.note(_NO_PATH, partial(self.rows.where, index))
+            self.problems.add(_NO_PATH, partial(self.rows.where, index))
         elif not label:
-            self.problems.note(_NO_LABEL, partial(_line, self.rows, index, path))
+            self.problems.add(_NO_LABEL, partial(_line, self.rows, index, path))
         else:
-            self.problems.note(_NO_SPLIT, partial(_line, self.rows, index, word))
+            self.problems.add(_NO_SPLIT, partial(_line, self.rows, index, word))
 
     def _repeats(self, path: str, label: str, split: str | None) -> bool:
-        """Return whether a row with the path of a sample says what that one's row said, with the same letters."""
-        known = self.samples[self.places[path]]
-        return not self.elsewhere and path.isascii() and known.label == label and known.split == split
+        """Return whether a row with the path of an earlier sample has the same label and split."""
+        earlier = self.samples[self.places[path]]
+        return not self.elsewhere and path.isascii() and earlier.label == label and earlier.split == split
 
     def _elsewhere(self, path: str, label: str, split: str | None) -> Sample | None:
-        """The sample where the row names a place of `elsewhere`."""
+        """Return the sample if the row references a key of `elsewhere`."""
         for spelling in _spellings(path) if self.elsewhere else ():
-            named = _named(spelling)
+            named = _normalized(spelling)
             if place := self._place(named):
                 return Sample(named.partition("://")[2] or named, place, label, split)
         return None
 
     def _here(self, folders: Folders, path: str, label: str, split: str | None) -> tuple[Sample, bool]:
-        """The sample of a file on this machine, and whether it is there: as it is spelt, or else in another form."""
+        """Return the sample of a file on this machine, and whether the file exists, as spelled or in another form."""
         above, slash, name = path.rpartition("/")
         if name not in ("", ".", ".."):
             folder = folders[above or slash]
@@ -276,12 +277,12 @@ class _Found:
         return Sample(key, full, label, split), is_file(full)
 
     def _place(self, named: str) -> str | None:
-        """Return where that is, in the Unicode form in which it is there; None for what lies in no bucket."""
-        places = [self.elsewhere[form] for form in (named, *sorted(forms(named))) if form in self.elsewhere]
+        """Return the location for a key of `elsewhere`, in the Unicode form that exists; None for other names."""
+        places = [self.elsewhere[form] for form in (named, *sorted(unicode_forms(named))) if form in self.elsewhere]
         there = (place for place in places if place in self.objects or Path(place).is_file())
         return next(there, places[0] if places else None)
 
-    def _keep(self, index: int, sample: Sample, is_there: bool) -> None:
+    def _add(self, index: int, sample: Sample, is_there: bool) -> None:
         if not (sample.key.isascii() and sample.label.isascii()):
             sample = to_nfc(sample)
         place = self.places.setdefault(sample.key, len(self.samples))
@@ -289,19 +290,19 @@ class _Found:
             self.samples.append(sample)
             self.origins.append(index)
             if not is_there:
-                self.problems.note(_NO_FILE, partial(self._missing, index, sample))
-        elif (known := self.samples[place]) == sample:
+                self.problems.add(_NO_FILE, partial(self._missing, index, sample))
+        elif (earlier := self.samples[place]) == sample:
             self.repeated += 1
         else:
-            self.problems.note(_CONFLICT, partial(self._conflict, self.origins[place], known, index, sample))
+            self.problems.add(_CONFLICT, partial(self._conflict, self.origins[place], earlier, index, sample))
 
-    def _conflict(self, first: int, known: Sample, index: int, sample: Sample) -> str:
-        before = f"{self.rows.where(first)} says {known.label!r} {known.split or ''}".rstrip()
-        here = f"{self.rows.where(index)} says {sample.label!r} {sample.split or ''}".rstrip()
+    def _conflict(self, first: int, earlier: Sample, index: int, sample: Sample) -> str:
+        before = f"{self.rows.where(first)} has {earlier.label!r} {earlier.split or ''}".rstrip()
+        here = f"{self.rows.where(index)} has {sample.label!r} {sample.split or ''}".rstrip()
         return f"{sample.key!r}: {before}, {here}"
 
     def _missing(self, index: int, sample: Sample) -> str:
-        """Return the line that tells of a missing file, and of one that is there by a name in other capitals."""
-        near = "" if in_bucket(sample.path) else _in_other_capitals(sample.path)
+        """Return the description of a missing file, with a suggestion if the name exists in another case."""
+        near = "" if in_bucket(sample.path) else _in_other_case(sample.path)
         hint = f" (there is {Path(os.path.relpath(near, self.folder)).as_posix()!r})" if near else ""
         return f"{self.rows.where(index)}: {sample.key!r}{hint}"

@@ -1,7 +1,7 @@
-"""The WebDataset convention as pure functions: from the names in tar shards to samples of one image and one label each.
+"""Implement the WebDataset convention as pure functions: group the names in tar shards into samples of image and label.
 
-The members of a sample share their name up to its first dot (`0001.jpg`, `0001.cls`). What follows the dot is the member's
-key. Unpacked and streamed shards are both read by `read`, so they agree.
+The members of a sample share their name up to the first dot (`0001.jpg`, `0001.cls`); the rest is the key of the member.
+Unpacked and streamed shards use the same code, so they agree.
 Source: github.com/webdataset/webdataset, "The WebDataset format".
 """
 
@@ -24,12 +24,12 @@ LABELS = (".cls", ".json", ".txt")
 JSON_KEYS = ("label", "class", "cls", "class_name")
 _MOST_BYTES = 1 << 24
 MOST_CHARS = 200
-"""Of a class name; longer texts are captions."""
+"""Maximum length of a class name; longer texts are captions."""
 
 
 @dataclass(frozen=True)
 class Members:
-    """The files of one shard: posix `names` in NFC, and by name the `texts` that `label_text` finds in them."""
+    """The files of one shard: posix `names` in NFC, and the `texts` from `label_text` by name."""
 
     shard: str
     names: Sequence[str]
@@ -40,7 +40,7 @@ class Members:
 class Group:
     """The members of one sample, `<stem>.<key>`: names of its images and texts of its label files by key.
 
-    `folder` is the class folder that it lies in, empty for none.
+    `folder` is its class folder, empty for none.
     """
 
     shard: str
@@ -51,22 +51,22 @@ class Group:
 
 
 def holds_label(name: str) -> bool:
-    """Return whether the file of this name may hold a label."""
+    """Return whether a file of this name may contain a label."""
     return name.lower().endswith(LABELS) and not is_skipped(name)
 
 
 def is_skipped(name: str) -> bool:
-    """Return whether a tool left this file, or hid it."""
+    """Return whether this is a system file or a hidden file."""
     return skip_reason(name) in (SYSTEM, HIDDEN)
 
 
 def is_image(name: str) -> bool:
-    """Return whether the file of this name is an image that may be a sample."""
+    """Return whether a file of this name is an image that may be a sample."""
     return not skip_reason(name)
 
 
 def label_text(name: str, file: IO[bytes]) -> str:
-    """Return the text that the file offers as a label, cut where it is longer than a class name; empty if it has none."""
+    """Return the label text in the file, truncated if it is longer than a class name; empty if it has none."""
     content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         return ""
@@ -80,25 +80,25 @@ def _json_label(content: bytes) -> str:
         values = parse(content or b"null")
     except Fault:
         return ""
-    named = values if not isinstance(values, dict) else next((values[k] for k in JSON_KEYS if k in values), "")
-    return "" if named is None or isinstance(named, dict | list) else str(named)
+    label = values if not isinstance(values, dict) else next((values[k] for k in JSON_KEYS if k in values), "")
+    return "" if label is None or isinstance(label, dict | list) else str(label)
 
 
 def split_of(shard: str, image: str = "") -> str | None:
-    """Return the split that the shard's own name tells, else its nearest folder, else a folder around the image in it.
+    """Return the split in the name of the shard, else of its nearest folder, else of a folder around the image in it.
 
-    A name that holds words of several splits (`train-test-split`) tells none.
+    A name with words of several splits (`train-test-split`) indicates none.
     """
     for part in reversed(shard.split("/")):
-        told = {split for word in re.split(r"[^a-zA-Z]+", part) if (split := split_name(word))}
-        if len(told) == 1:
-            return told.pop()
+        splits = {split for word in re.split(r"[^a-zA-Z]+", part) if (split := split_name(word))}
+        if len(splits) == 1:
+            return splits.pop()
     inside = (split_name(part) for part in reversed(image.split("/")[:-1]))
     return next(filter(None, inside), None)
 
 
 def groups(shards: Iterable[Members]) -> list[Group]:
-    """Return the samples of all shards that have an image, with class folders where the images lie in such."""
+    """Return the samples of all shards that have an image, with their class folders if there are any."""
     return [group for members in shards for group in _groups(members)]
 
 
@@ -123,7 +123,7 @@ def _first_stem(name: str) -> str:
 
 
 def _parts(names: Sequence[str], texts: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Divide names of one first stem into samples: dotted names (`2024.05.01.jpg`) are several where labels pair with them."""
+    """Split names with a common first stem into samples: dotted names (`2024.05.01.jpg`) are several if labels match them."""
     if len(names) == 1:
         yield names[0].rpartition(".")[0], list(names)
         return
@@ -135,7 +135,7 @@ def _parts(names: Sequence[str], texts: Mapping[str, str]) -> Iterator[tuple[str
 
 
 def _own_stems(names: Sequence[str], texts: Mapping[str, str]) -> set[str]:
-    """Return the stems that a label file and an image share: of `.cls` files, else of others that hold a label."""
+    """Return the stems shared by a label file and an image: of `.cls` files, else of other files with a label."""
     of_images = {stem for name in names if is_image(name) for stem in _dotted_stems(name)}
     for kind in LABELS:
         holders = (name for name in names if name.lower().endswith(kind) and (kind == ".cls" or texts.get(name)))
@@ -153,7 +153,7 @@ def _dotted_stems(name: str) -> list[str]:
 
 
 def _class_folders(images: Sequence[str]) -> dict[str, str]:
-    """Return the class folder of each image, empty for those in none: behind a single folder around all, or splits."""
+    """Return the class folder of each image, empty for none, inside a folder around all images or split folders."""
     folders = {name: name.split("/")[:-1] for name in images}
     while True:
         tops = {parts[0] for parts in folders.values() if parts}
@@ -163,7 +163,7 @@ def _class_folders(images: Sequence[str]) -> dict[str, str]:
 
 
 def plain(by_key: Mapping[str, str]) -> str | None:
-    """Return the value of the one key without a dot (`jpg` beside `seg.png`), else of the only key; None if unclear."""
+    """Return the value of the single key without a dot (`jpg` beside `seg.png`), else of the only key; None if ambiguous."""
     simple = [key for key in by_key if "." not in key]
     if len(simple) == 1:
         return by_key[simple[0]]
@@ -171,8 +171,8 @@ def plain(by_key: Mapping[str, str]) -> str | None:
 
 
 def keys_found(shards: Iterable[Members]) -> str:
-    """Return the keys of all members with how often each is there, the most frequent first."""
+    """Return the keys of all members with their counts, the most frequent first."""
     names = (PurePosixPath(name).name for members in shards for name in members.names if not is_skipped(name))
     counts = Counter(f".{name.partition('.')[2].lower()}" if "." in name else name for name in names)
-    shown = [f"{key} ({count})" for key, count in counts.most_common(10)]
-    return ", ".join([*shown, "..."] if len(counts) > 10 else shown)
+    entries = [f"{key} ({count})" for key, count in counts.most_common(10)]
+    return ", ".join([*entries, "..."] if len(counts) > 10 else entries)

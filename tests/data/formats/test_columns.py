@@ -21,14 +21,17 @@ def test_columns_are_found_in_any_case_and_a_missing_one_is_behind_the_last_cell
 @pytest.mark.parametrize(
     ("header", "advice"),
     [
-        ("filename,class", "mend path and label. Rename 'filename' to 'path' and 'class' to 'label'"),
-        ("Image_Path,Category", "mend path and label. Rename 'Image_Path' to 'path' and 'Category' to 'label'"),
-        ("file,target", "mend path and label. Rename 'file' to 'path' and 'target' to 'label'"),
-        ("path,lable", "mend label. Rename 'lable' to 'label'"),
-        ("image,label", "mend path. Rename 'image' to 'path'"),
-        ("path,label,path", "mend path"),
-        ("path,label,split,Split", "mend split"),
-        ("a,b", "found the columns 'a', 'b'; expected path, label and perhaps split, each once: mend path and label"),
+        ("filename,class", ". Rename 'filename' to 'path' and rename 'class' to 'label'"),
+        ("Image_Path,Category", ". Rename 'Image_Path' to 'path' and rename 'Category' to 'label'"),
+        ("file,target", ". Rename 'file' to 'path' and rename 'target' to 'label'"),
+        ("path,lable", ". Rename 'lable' to 'label'"),
+        ("image,label", ". Rename 'image' to 'path'"),
+        ("path,label,path", ". Keep only one column 'path'"),
+        ("path,label,split,Split", ". Keep only one column 'split'"),
+        (
+            "a,b",
+            "found the columns 'a', 'b'; expected path, label and optionally split, each once. Add a column 'path' and add a column 'label'",
+        ),
     ],
 )
 def test_an_error_names_the_columns_that_were_probably_meant(header: str, advice: str) -> None:
@@ -39,8 +42,8 @@ def test_an_error_names_the_columns_that_were_probably_meant(header: str, advice
 
 def test_a_table_without_a_header_is_told_how_to_write_one() -> None:
     message = (
-        "t.csv: the header is missing: the first row holds 'cat/0.JPG', 'cat'; expected the names of the columns. "
-        "Write them as the first line, such as path;label"
+        "t.csv: the header is missing: the first row is 'cat/0.JPG', 'cat'; expected column names. "
+        "Add a first line such as path;label"
     )
     with pytest.raises(DataError, match=r"the header is missing") as raised:
         columns_of(FILE, ["cat/0.JPG", "cat"], (), True, delimiter=";")
@@ -50,7 +53,7 @@ def test_a_table_without_a_header_is_told_how_to_write_one() -> None:
 
 
 def test_a_wide_header_is_not_shown_whole() -> None:
-    with pytest.raises(DataError, match=r"'p19' and 80 more; expected a column path, once: mend path$"):
+    with pytest.raises(DataError, match=r"'p19' and 80 more; expected one column path. Add a column 'path'$"):
         columns_of(FILE, [f"p{i}" for i in range(100)], (), False)
 
 

@@ -99,11 +99,14 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     ("names", "message"),
     [
         ([], "found no images; expected <class>/<image> or train/<class>/<image>"),
-        (["1.jpg", "2.jpg"], "found 2 images that lie in no class folder"),
+        (["1.jpg", "2.jpg"], "found 2 images outside any class folder"),
         (["cat/1.jpg"], "all 1 images are of one class, 'cat'"),
         (["train/1.jpg", "test/2.jpg"], "found only test/, train/ and no class folders inside train/"),
         (["val/cat/1.jpg", "test/cat/2.jpg"], "found only test/, val/ and no class folders inside train/"),
-        (["train/cat/1.jpg", "train/dog/1.jpg", "extra/1.jpg"], r"(?s)\(train\) lie beside other folders.*'extra'"),
+        (
+            ["train/cat/1.jpg", "train/dog/1.jpg", "extra/1.jpg"],
+            r"(?s)\(train\) are mixed with other image folders.*'extra'",
+        ),
         (
             ["cat/1.jpg", "dog/", "fox/a.psd", "owl/1.jpg"],
             r"(?s)2 class folders have no images .*'dog' \(empty\)\n  'fox' \(1 other files, such as 'fox/a.psd'\)",
@@ -155,20 +158,20 @@ def test_folders_whose_names_tell_a_split_are_splits(tmp_path: Path, train: str,
     assert splits(manifest) == {(name, split) for name in ("cat", "dog") for split in ("train", "test")}
 
 
-@pytest.mark.parametrize("unlabelled", ["seg_pred/seg_pred", "seg_pred", "unlabeled", "pred/images"])
-def test_images_without_labels_beside_splits_are_left_out_and_named(tmp_path: Path, unlabelled: str) -> None:
+@pytest.mark.parametrize("unlabeled", ["seg_pred/seg_pred", "seg_pred", "unlabeled", "pred/images"])
+def test_images_without_labels_beside_splits_are_left_out_and_named(tmp_path: Path, unlabeled: str) -> None:
     names = pairs("seg_train/seg_train", "seg_test/seg_test")
-    manifest = scan(str(write(tmp_path, *names, f"{unlabelled}/7.jpg")))
+    manifest = scan(str(write(tmp_path, *names, f"{unlabeled}/7.jpg")))
     assert len(manifest.samples) == 4
     assert manifest.classes == ("cat", "dog")
-    assert manifest.ignored == (f"{unlabelled}/7.jpg",)
+    assert manifest.ignored == (f"{unlabeled}/7.jpg",)
 
 
-@pytest.mark.parametrize("unlabelled", ["test", "test/test", "test/images"])
-def test_a_test_folder_without_labels_is_left_out(tmp_path: Path, unlabelled: str) -> None:
-    manifest = scan(str(write(tmp_path, *pairs("train", "val"), f"{unlabelled}/7.jpg")))
+@pytest.mark.parametrize("unlabeled", ["test", "test/test", "test/images"])
+def test_a_test_folder_without_labels_is_left_out(tmp_path: Path, unlabeled: str) -> None:
+    manifest = scan(str(write(tmp_path, *pairs("train", "val"), f"{unlabeled}/7.jpg")))
     assert {split for _, split in splits(manifest)} == {"train", "val"}
-    assert manifest.ignored == (f"{unlabelled}/7.jpg",)
+    assert manifest.ignored == (f"{unlabeled}/7.jpg",)
 
 
 @pytest.mark.parametrize(
@@ -210,29 +213,29 @@ def test_folders_inside_class_folders_are_no_classes(tmp_path: Path) -> None:
     [
         (
             pairs("color", "grayscale", "segmented"),
-            r"(?s): 3 folders hold the same folders of images.*'color'.*'segmented'\neach with\n  'cat'\n  'dog'\n.*"
-            r"If they are splits, name them train, val and test; else give one of these folders, such as data.uri: \S+/color, or a manifest",
+            r"(?s): 3 folders contain the same image folders.*'color'.*'segmented'\neach with\n  'cat'\n  'dog'\n.*"
+            r"If they are splits, name them train, val and test; otherwise use one of these folders, such as data.uri: \S+/color, or a manifest",
         ),
-        (pairs("2023", "2024"), r"(?s)2 folders hold the same .*data.uri: \S+/2023, or a manifest"),
-        (pairs("all/2023/2023", "all/2024"), r"(?s)2 folders hold the same .*data.uri: \S+/all/2023, or a manifest"),
-        (pairs("2023", "2024", "2025")[:-1], "3 folders hold the same"),
-        (["2023/OK/1.jpg", "2023/bad/1.jpg", "2024/ok/1.jpg", "2024/bad /1.jpg"], "2 folders hold the same"),
+        (pairs("2023", "2024"), r"(?s)2 folders contain the same .*data.uri: \S+/2023, or a manifest"),
+        (pairs("all/2023/2023", "all/2024"), r"(?s)2 folders contain the same .*data.uri: \S+/all/2023, or a manifest"),
+        (pairs("2023", "2024", "2025")[:-1], "3 folders contain the same"),
+        (["2023/OK/1.jpg", "2023/bad/1.jpg", "2024/ok/1.jpg", "2024/bad /1.jpg"], "2 folders contain the same"),
         (
             ["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/1.jpg"],
-            r"(?s)2 folders hold the same .*or a manifest \(a table of path, label and split\)",
+            r"(?s)2 folders contain the same .*or a manifest \(a table of path, label and split\)",
         ),
         (
             pairs("train/color", "train/grey", "test/color", "test/grey"),
-            r"(?s)2 folders .*Move the others away, or give",
+            r"(?s)2 folders .*Move the others out, or use",
         ),
         (
             [*pairs("cells"), "cat/1.jpg", "dog/1.jpg", "fox/1.jpg"],
-            r"(?s)'cells' holds folders named like the class folders beside it:\n  'cat'\n  'dog'\n.*move 'cells' away",
+            r"(?s)'cells' contains folders with the names of its sibling class folders:\n  'cat'\n  'dog'\n.*move 'cells' out of the dataset",
         ),
         (pairs("train", "training"), r"the folders 'train' and 'training' are both read as train; .* Merge them"),
         (pairs("train", "val", "validation"), "the folders 'val' and 'validation' are both read as val"),
-        (pairs("train", "test", "extra"), r"(?s)\(test, train\) lie beside other folders of images:\n  'extra'"),
-        ([*pairs("seg_train/seg_train"), "seg_pred/1.jpg"], r"(?s)\(seg_train\) lie beside .*'seg_pred'"),
+        (pairs("train", "test", "extra"), r"(?s)\(test, train\) are mixed with other image folders:\n  'extra'"),
+        ([*pairs("seg_train/seg_train"), "seg_pred/1.jpg"], r"(?s)\(seg_train\) are mixed with .*'seg_pred'"),
         (["seg_train/1.jpg", "seg_test/1.jpg"], "found only seg_test/, seg_train/ and no class folders inside train/"),
         (
             ["train/images/1.jpg", "train/labels/1.txt", "valid/images/1.jpg", "valid/labels/1.txt"],
@@ -240,7 +243,7 @@ def test_folders_inside_class_folders_are_no_classes(tmp_path: Path) -> None:
         ),
         (
             [*pairs("images"), "labels/cat.xml"],
-            r"(?s)'labels' \(1 other files, .*If the classes are in 'images', give data.uri: \S+/images$",
+            r"(?s)'labels' \(1 other files, .*If the classes are in 'images', set data.uri: \S+/images$",
         ),
     ],
 )
@@ -254,7 +257,7 @@ def test_what_can_be_read_in_two_ways_is_refused_with_what_to_give(
 def test_class_folders_that_begin_with_a_dot_are_classes_with_a_warning(tmp_path: Path) -> None:
     manifest = scan(str(write(tmp_path, ".22 LR/1.jpg", "9 mm/1.jpg", ".empty/", ".git/1.jpg", ".notes/a.txt")))
     assert manifest.classes == (".22 LR", "9 mm")
-    assert manifest.warnings == ("1 class folders begin with a dot and are taken as classes: '.22 LR'",)
+    assert manifest.warnings == ("1 class folders start with a dot and are used as classes: '.22 LR'",)
     assert set(manifest.ignored) == {".git/", ".notes/a.txt"}
 
 
@@ -262,7 +265,7 @@ def test_class_folders_that_begin_with_a_dot_are_classes_with_a_warning(tmp_path
     ("uri", "message"),
     [
         ("/no/such", "data.uri '/no/such': /no/such does not exist; expected a folder"),
-        ("gs://bucket/x", "scheme gs:// is not known; expected a folder"),
+        ("gs://bucket/x", "unknown scheme gs://; expected a folder"),
     ],
 )
 def test_a_uri_that_leads_nowhere_is_refused(uri: str, message: str) -> None:

@@ -17,8 +17,8 @@ from raytl.uris import TABLE_SUFFIXES
 TWO = [("a.jpg", "cat", ""), ("b.jpg", "dog", "")]
 
 
-def rows(file: Path, labelled: bool = True) -> list[tuple[str, str, str]]:
-    return [row[1:4] for row in read_rows(file, parts_in(file), labelled)]
+def rows(file: Path, labeled: bool = True) -> list[tuple[str, str, str]]:
+    return [row[1:4] for row in read_rows(file, parts_in(file), labeled)]
 
 
 def written(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
@@ -119,7 +119,7 @@ def test_cells_that_hold_several_values_are_faults(tmp_path: Path) -> None:
 
 
 def test_without_labels_only_the_path_is_needed_and_keeps_its_bytes(tmp_path: Path) -> None:
-    assert rows(written(tmp_path, b"id;PATH\n1;caf\xe9.jpg\n"), labelled=False) == [("caf\udce9.jpg", "", "")]
+    assert rows(written(tmp_path, b"id;PATH\n1;caf\xe9.jpg\n"), labeled=False) == [("caf\udce9.jpg", "", "")]
     with pytest.raises(DataError, match="line 2 is not UTF-8 text; save the table as UTF-8"):
         rows(written(tmp_path, b"path,label\ncaf\xe9.jpg,x\n"))
     with pytest.raises(DataError, match="not UTF-16 text"):

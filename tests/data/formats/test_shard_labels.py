@@ -35,9 +35,7 @@ def pairs(count: int, *endings: str, stem: str = "{:04}") -> dict[str, str]:
 def test_the_image_with_a_plain_key_is_the_sample_and_masks_beside_it_are_counted() -> None:
     reading = one(pairs(24, "jpg", "seg.png", "depth.png", "cls"))
     assert {sample.image: sample.label for sample in reading.samples} == {f"{i:04}.jpg": str(i % 2) for i in range(24)}
-    assert reading.warnings == (
-        "48 images beside the image of their sample left out, by key: .depth.png (24), .seg.png (24)",
-    )
+    assert reading.warnings == ("48 additional images in samples skipped, by key: .depth.png (24), .seg.png (24)",)
     assert reading.ignored == ()
 
 
@@ -138,34 +136,34 @@ def test_one_caption_among_the_last_members_changes_nothing(around: str) -> None
 def test_class_folders_and_labels_that_differ_are_an_error_that_names_both(text: str, ending: str) -> None:
     files = folders(text, ending)
     files |= {f"dog/{i}.{ending}": text.replace("0", "1") for i in range(12)}
-    with pytest.raises(DataError, match=rf"labels in \.{ending} files, and these differ:\n  'cat' has the label '0'"):
+    with pytest.raises(DataError, match=rf"labels in \.{ending} files, which differ:\n  'cat' has the label '0'"):
         one(files)
-    with pytest.raises(DataError, match="Expected one of both"):
+    with pytest.raises(DataError, match="Expected only one of them"):
         are_class_folders("uri", members(files))
 
 
 def test_texts_that_cross_the_folders_are_an_error_that_names_both() -> None:
     files = {name: str(at % 2) for at, name in enumerate(folders("x"))}
-    with pytest.raises(DataError, match=r"class folders and have labels in \.txt files"):
+    with pytest.raises(DataError, match=r"class folders and also have labels in \.txt files"):
         one(files)
 
 
 @pytest.mark.parametrize(
     ("text", "ending", "fault"),
     [
-        ("a photo, number {}", "txt", "hold 24 different texts for 24 images, such as 'a photo, number 0' and"),
-        ("{}", "cls", "hold 24 different texts for 24 images"),
-        ('{{"label": {}.5}}', "json", "hold 24 different texts"),
-        ("0 0.5 0.5 0.2 0.{}", "txt", "hold boxes or other rows of numbers, such as '0 0.5 0.5 0.2 0.0'"),
-        ("line\nline {}", "txt", "hold longer texts, such as 'line"),
-        ("long " * 100, "txt", "hold longer texts"),
+        ("a photo, number {}", "txt", "contain 24 different texts for 24 images, such as 'a photo, number 0' and"),
+        ("{}", "cls", "contain 24 different texts for 24 images"),
+        ('{{"label": {}.5}}', "json", "contain 24 different texts"),
+        ("0 0.5 0.5 0.2 0.{}", "txt", "contain boxes or other rows of numbers, such as '0 0.5 0.5 0.2 0.0'"),
+        ("line\nline {}", "txt", "contain longer texts, such as 'line"),
+        ("long " * 100, "txt", "contain longer texts"),
     ],
 )
 def test_texts_that_are_no_classes_are_an_error_that_says_what_they_are(text: str, ending: str, fault: str) -> None:
     files = {f"{i:04}.jpg": "" for i in range(24)} | {f"{i:04}.{ending}": text.format(i) for i in range(24)}
-    with pytest.raises(DataError, match=rf"found no class labels.*\n  the \.{ending} files beside 24 images {fault}"):
+    with pytest.raises(DataError, match=rf"no class labels found.*\n  the \.{ending} files beside 24 images {fault}"):
         one(files)
-    with pytest.raises(DataError, match="found no class labels"):
+    with pytest.raises(DataError, match="no class labels found"):
         are_class_folders("uri", members(files))
 
 
@@ -198,7 +196,7 @@ def test_samples_without_an_image_are_ignored_and_counted() -> None:
 
 
 def test_shards_without_an_image_name_the_keys_that_they_hold() -> None:
-    with pytest.raises(DataError, match=r"no images found in the shards, which hold the keys \.cls \(8\), \.npy \(8\)"):
+    with pytest.raises(DataError, match=r"no images found in the shards, only the keys \.cls \(8\), \.npy \(8\)"):
         one(pairs(8, "npy", "cls"))
 
 

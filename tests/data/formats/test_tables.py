@@ -96,18 +96,18 @@ def test_every_problem_of_the_rows_is_listed_at_once(folder: Path) -> None:
         "path,label,split\na.jpg,cat,train\na.jpg,dog,train\nb.jpg,,\n,cat,\nmissing one.jpg,cat,\n"
         "c, d.jpg,dog,\nb.jpg,dog,hold\nhttps://other/x.jpg,dog,\n" + "".join(f"gone{i}.jpg,cat,\n" for i in range(12))
     )
-    with pytest.raises(DataError, match="mend the manifest") as caught:
+    with pytest.raises(DataError, match="fix the manifest") as caught:
         scan(str(table(folder, content)))
     text = str(caught.value)
     for line in (
-        "1 paths with two labels or two splits:\n  'a.jpg': line 2 says 'cat' train, line 3 says 'dog' train",
+        "1 paths with conflicting labels or splits:\n  'a.jpg': line 2 has 'cat' train, line 3 has 'dog' train",
         "1 rows without a label (empty, null or NaN):\n  line 4: 'b.jpg'",
         "1 rows with an empty path:\n  line 5",
-        "13 paths at which there is no file:\n  line 6: 'missing one.jpg'",
+        "13 paths without a file:\n  line 6: 'missing one.jpg'",
         "  ... and 3 more",
-        "1 rows of too many cells (quote paths that hold the delimiter):\n  line 7",
-        "1 rows of an unknown split (expected train, val, test or nothing):\n  line 8: 'hold'",
-        "1 paths that are URIs of no bucket (expected s3://bucket/key, or a path):\n  line 9: 'https://other/x.jpg'",
+        "1 rows with too many cells (quote paths that contain the delimiter):\n  line 7",
+        "1 rows with an unknown split (expected train, val, test or empty):\n  line 8: 'hold'",
+        "1 paths with an unsupported scheme (expected s3://bucket/key, or a path):\n  line 9: 'https://other/x.jpg'",
     ):
         assert line in text
 
@@ -115,14 +115,22 @@ def test_every_problem_of_the_rows_is_listed_at_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", "file,class\na.jpg,cat\n", r"found the columns 'file', 'class'; .*: mend path and label"),
-        ("t.csv", "path,label,path\n", "mend path"),
+        (
+            "t.csv",
+            "file,class\na.jpg,cat\n",
+            r"found the columns 'file', 'class'; .* Rename 'file' to 'path' and rename 'class' to 'label'",
+        ),
+        ("t.csv", "path,label,path\n", "Keep only one column 'path'"),
         ("t.csv", "", r"found the columns \(none\); expected path, label"),
         ("t.csv", "path,label\n", "no images found"),
         ("t.csv", b"path,label\n\xe9.jpg,cat\n", "line 2 is not UTF-8 text; save the table as UTF-8"),
         ("t.csv", 'path,label\n"a.jpg,cat\n', "line 2 is not CSV"),
-        ("t.jsonl", '{"path": "a.jpg", "label": "x"}\n[1]\nnope\n', r"(?s)expected one object a line.*line 2.*line 3"),
-        ("t.jsonl", '{"path": "a.jpg"}\n', "t.jsonl line 1: found the columns 'path'; .*: mend label"),
+        (
+            "t.jsonl",
+            '{"path": "a.jpg", "label": "x"}\n[1]\nnope\n',
+            r"(?s)expected one JSON object per line.*line 2.*line 3",
+        ),
+        ("t.jsonl", '{"path": "a.jpg"}\n', "t.jsonl line 1: found the columns 'path'; .* Add a column 'label'"),
         ("t.jsonl", '{"path": "a.jpg", "label": ["x"]}\n', "1 labels that are lists or objects"),
         ("t.parquet", b"PAR1 not really", "not a Parquet file"),
     ],
@@ -143,7 +151,7 @@ def test_a_file_by_a_name_in_other_capitals_is_missing_and_named(folder: Path) -
     content = "path,label\n./A.JPG,cat\nSub Dir/C, d.jpg,dog\nb.jpg,dog\nE.jpg,cat\n".replace(
         "Sub Dir/C, d.jpg", '"Sub Dir/C, d.jpg"'
     )
-    with pytest.raises(DataError, match="3 paths at which there is no file") as raised:
+    with pytest.raises(DataError, match="3 paths without a file") as raised:
         scan(str(table(folder, content)))
     assert "line 2: 'A.JPG' (there is 'a.jpg')\n" in str(raised.value)
     assert "line 3: 'Sub Dir/C, d.jpg' (there is 'sub dir/c, d.jpg')\n" in str(raised.value)
@@ -151,7 +159,7 @@ def test_a_file_by_a_name_in_other_capitals_is_missing_and_named(folder: Path) -
 
 
 def test_a_path_too_long_for_any_file_is_a_missing_file(folder: Path) -> None:
-    with pytest.raises(DataError, match="1 paths at which there is no file"):
+    with pytest.raises(DataError, match="1 paths without a file"):
         scan(str(table(folder, f"path,label\n{'x' * 4000}.jpg,cat\na.jpg,dog\n")))
 
 
@@ -193,7 +201,7 @@ def test_a_prefix_of_parts_is_a_table_and_only_the_parts_that_are_there_now_coun
         ("set/t.csv/part-2.csv", "path,label\ngone.jpg,dog\n"),
     ):
         put(key, text)
-    with pytest.raises(DataError, match=r"1 paths at which there is no file:\n  part-2\.csv line 2: 'gone\.jpg'"):
+    with pytest.raises(DataError, match=r"1 paths without a file:\n  part-2\.csv line 2: 'gone\.jpg'"):
         scan(f"s3://{bucket}/set/t.csv{end}")
     s3_client.delete_object(Bucket=bucket, Key="set/t.csv/part-2.csv")
     for stream in (False, True):
@@ -253,7 +261,7 @@ def test_a_manifest_may_name_objects_of_several_buckets(bucket: str, s3_client: 
     }  # fmt: skip
     assert {Path(sample.path).read_bytes() for sample in samples} == {b"a/1.jpg", b"b/2.jpg", b"3.jpg", b"here"}
     table.write_text(table.read_text() + f"s3://{bucket}/gone.jpg,dog\n")
-    with pytest.raises(DataError, match=r"1 paths at which there is no file:\n.*gone\.jpg"):
+    with pytest.raises(DataError, match=r"1 paths without a file:\n.*gone\.jpg"):
         scan(str(table))
 
 
@@ -285,12 +293,12 @@ def test_a_missing_file_in_a_folder_that_was_listed_is_named(tmp_path: Path) -> 
     (tmp_path / "photos/000/000251.jpg").mkdir()
     (tmp_path / "photos/000/000252.jpg").unlink()
     (tmp_path / "photos/000/000252.jpg").symlink_to(tmp_path / "photos/000/000253.jpg")
-    with pytest.raises(DataError, match=r"2 paths at which there is no file:\n  line 252: .*\n  line 253: .*"):
+    with pytest.raises(DataError, match=r"2 paths without a file:\n  line 252: .*\n  line 253: .*"):
         scan(str(place))
 
 
 def test_rows_that_repeat_one_of_another_class_are_refused_with_both_lines(folder: Path) -> None:
-    with pytest.raises(DataError, match="'a.jpg': line 2 says 'cat', line 4 says 'dog'"):
+    with pytest.raises(DataError, match="'a.jpg': line 2 has 'cat', line 4 has 'dog'"):
         scan(str(table(folder, "path,label\na.jpg,cat\na.jpg,cat\na.jpg,dog\nb.jpg,dog\n")))
 
 

@@ -1,0 +1,268 @@
+"""The verbs of the API: each takes what a user has at hand, shows its progress, and returns a value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from raytl.api.run import Run, machine_of
+from raytl.cli.watch import watched
+from raytl.config.machine import Machine, assignment
+from raytl.config.override import override
+from raytl.config.places import sweep_uri
+from raytl.config.schema import Experiment
+from raytl.events import OnEvent
+from raytl.run.folder import working_copy
+from raytl.starter import experiment_from
+from raytl.store.s3_settings import S3Settings
+
+if TYPE_CHECKING:
+    from raytl.api.sweep import Sweep
+    from raytl.evaluation.predictor import Predictor
+    from raytl.evaluation.report import Report
+    from raytl.evaluation.table import Predictions
+    from raytl.retrain.tick import Retraining
+    from raytl.search.plan import SweepPlan
+    from raytl.training.plan import Plan
+
+Source = Experiment | str | os.PathLike[str]
+"""An experiment, an experiment file, or images: a folder, an `s3://` URI, an archive or a manifest."""
+
+
+def train(
+    source: Source,
+    model: str | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    new: bool = False,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Run:
+    """Fine-tune a model, or resume an interrupted run; a finished run is left alone and returned.
+
+    `source` is an experiment, an experiment file, or images with the defaults that `raytl init` writes. `model` replaces
+    the model's name, and `overrides` (by dotted key) any values. `new` starts over; an existing run is kept under
+    another name. `progress` shows bars in a terminal or a notebook; `on_event` receives the same events as values.
+
+    Raises:
+        UserError: the experiment, the data, the model or the run folder is wrong; nothing was changed.
+        TrainingError: training stopped; its checkpoints are intact.
+    """
+    with watched(progress, on_event) as emit:
+        experiment = _experiment(source, model, overrides, emit)
+        from raytl.training import driver
+
+        done = driver.train(experiment, new=new, on_event=emit)
+    machine = Machine.of(experiment)
+    return Run(done.run, experiment, done.status, done.best_epoch, done.epochs, done.metrics, machine)
+
+
+def plan(
+    source: Source,
+    model: str | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Plan:
+    """Return everything that `train` would do, after reading the data and building the model. Trains nothing.
+
+    Raises:
+        UserError: every problem of the model and of the data at once.
+    """
+    with watched(progress, on_event) as emit:
+        experiment = _experiment(source, model, overrides, emit)
+        from raytl.training import driver
+
+        return driver.plan(experiment, emit)
+
+
+def tune(
+    source: Source,
+    model: str | None = None,
+    *,
+    trials: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    new: bool = False,
+    add: int = 0,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Sweep:
+    """Search for the best way to transfer, or resume an interrupted sweep; a finished sweep is returned.
+
+    `source`, `model`, `overrides`, `new`, `progress` and `on_event` are as in `train`. `trials` is `search.trials`, and
+    `add` runs that many more than before.
+
+    Raises:
+        UserError: the experiment, the data, the space or the budget is wrong; nothing was started.
+        TrainingError: the same error ended `search.max_errors` trials.
+    """
+    values = dict(overrides or {}) | ({} if trials is None else {"search.trials": trials})
+    with watched(progress, on_event, sweep=True) as emit:
+        experiment = _experiment(source, model, values, emit)
+        from raytl.api.sweep import sweep_of
+        from raytl.search import driver
+
+        done = driver.tune(experiment, new=new, add=add, on_event=emit)
+    uri = sweep_uri(experiment)
+    winner = Run.open(done.run, machine=Machine.of(experiment))
+    return sweep_of(
+        done,
+        uri,
+        working_copy(uri, S3Settings.of(experiment.storage)) / "trials.csv",
+        replace(winner, status="trained"),
+    )
+
+
+def plan_sweep(
+    source: Source,
+    model: str | None = None,
+    *,
+    trials: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    add: int = 0,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> SweepPlan:
+    """Return everything that `tune` would do and cost, measured with a few steps.
+
+    Raises:
+        UserError: the experiment, the data or the space is wrong, or no trial fits the cluster.
+    """
+    values = dict(overrides or {}) | ({} if trials is None else {"search.trials": trials})
+    with watched(progress, on_event, sweep=True) as emit:
+        experiment = _experiment(source, model, values, emit)
+        from raytl.search import driver
+
+        return driver.plan_sweep(experiment, add=add, on_event=emit)
+
+
+def retrain(
+    source: Source,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+    now: datetime | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Retraining:
+    """Run one retraining tick: observe, decide, train if there is a reason, compare, promote or keep.
+
+    With `dry_run`, observe and decide only.
+
+    Raises:
+        ConfigError: `retrain.registry` is not set.
+        TickFailed: the tick failed, or was interrupted by what may be over soon; the champion is unchanged.
+    """
+    with watched(progress, on_event) as emit:
+        experiment = _experiment(source, None, overrides, emit)
+        from raytl.retrain import tick
+
+        return tick.retrain(experiment, dry_run=dry_run, now=now, on_event=emit)
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    again: bool = False,
+    workers: int = 1,
+    device: str | None = None,
+    machine: Machine | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Report:
+    """Score a run's best checkpoint on `split`, with 95 % intervals, and write the report into the run.
+
+    Each evaluation of the test split is recorded first. Without `again`, the report of the last one is returned.
+    `machine` says how buckets and clusters are reached: by default as the experiment of a `Run` says.
+
+    Raises:
+        RunError: no such run, not finished (for the test split), changed files, or an empty split.
+        DataError: images of the split changed or are missing.
+        TestLockedError: the test split was evaluated with other weights, and `again` is false.
+    """
+    from raytl.evaluation import evaluate as scoring
+
+    with watched(progress, on_event) as emit:
+        return scoring.evaluate(
+            os.fspath(run),
+            split=split,
+            again=again,
+            workers=workers,
+            device=device,
+            machine=machine or machine_of(run, workers),
+            on_event=emit,
+        )
+
+
+def predict(
+    run: str | os.PathLike[str],
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    machine: Machine | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Predictions:
+    """Return the classes and probabilities of photos as a table, and write it to `out` (.csv or .parquet) if given.
+
+    `inputs` are folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in
+    `unreadable` and skipped. To predict several times, or images in memory, use `raytl.load`.
+
+    Raises:
+        RunError, ModelError: there is no model in `run`.
+        DataError: an input does not exist or holds no photos, or no photo could be read.
+    """
+    from raytl.evaluation import predict as predicting
+
+    with watched(progress, on_event) as emit:
+        return predicting.predict(
+            run,
+            inputs,
+            out=out,
+            batch_size=batch_size,
+            device=device,
+            machine=machine or machine_of(run),
+            on_event=emit,
+        )
+
+
+def load(
+    run: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    machine: Machine | None = None,
+    on_event: OnEvent | None = None,
+) -> Predictor:
+    """Load the best checkpoint of `run` into memory, ready to predict.
+
+    `run` is a `Run`, the folder or `s3://` URI of one, a saved model's folder, or a version such as
+    `models:trash@champion`. `machine` says how buckets are reached: by default as the experiment of a `Run` says.
+
+    Raises:
+        RunError, ModelError: there is no model in `run`.
+        RegistryError: there is no such version.
+    """
+    from raytl.evaluation import predictor
+
+    settings = machine or machine_of(run)
+    with watched(on_event is None, on_event) as emit:
+        return predictor.load(run, device=device, machine=settings, on_event=emit)
+
+
+def _experiment(
+    source: Source, model: str | None, overrides: Mapping[str, Any] | None, on_event: OnEvent
+) -> Experiment:
+    """Return the experiment that `source` is, names, or is made for, with `model` and `overrides` set."""
+    values = dict(overrides or {})
+    if isinstance(source, Experiment):
+        values |= {} if model is None else {"model.name": model}
+        return override(source, values) if values else source
+    texts = [assignment(key, value) for key, value in values.items()]
+    return experiment_from(os.fspath(source), model, texts, on_event)

@@ -1,0 +1,262 @@
+"""A trained network in memory: photos in, classes and probabilities out. The one way from pixels to answers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import device as Device
+from torch import nn
+
+from raytl.config.home import expanded
+from raytl.config.machine import Machine
+from raytl.config.stored import stored_experiment
+from raytl.data.bit_depth import Levels, mismatches
+from raytl.data.manifest import listed
+from raytl.errors import DataError, RunError, UserError
+from raytl.evaluation.inputs import photos as photos_in
+from raytl.evaluation.photos import Photo, batches
+from raytl.evaluation.prediction import Prediction
+from raytl.evaluation.settings import in_force, tell_ignored
+from raytl.events import Message, OnEvent, Work, ignore
+from raytl.metrics.scores import softmax
+from raytl.models.bundle import bundle_directory, load_bundle
+from raytl.models.card import Card
+from raytl.models.forward import pick_device, pick_precision
+from raytl.models.parallel import ordered_logits
+from raytl.run.run_store import RunStore
+from raytl.store.s3_settings import S3Settings
+
+_BATCH = {"cpu": 16, "cuda": 64}
+_EVENTS_EVERY_S = 0.1
+PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+"""A photo: a path, an s3:// URI, a PIL image, or an array `(height, width, 3) uint8` in RGB order."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The probabilities `(n, classes) float64` of the readable photos at `positions`, and why the others are not there."""
+
+    positions: tuple[int, ...]
+    probabilities: NDArray[np.float64]
+    unreadable: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained network held in memory, with the preprocessing that was saved beside it.
+
+    `classes` are in the order of the probabilities, `weights` is the digest of the tensors. Make one with `raytl.load`.
+    Calls from several threads are served one after the other.
+    """
+
+    model: str
+    classes: tuple[str, ...]
+    weights: str
+    device: str
+    max_pixels: int
+    _s3: S3Settings = field(repr=False)
+    _card: Card = field(repr=False)
+    _module: nn.Module = field(repr=False)
+    _precision: str = field(repr=False)
+    _on_event: OnEvent = field(repr=False, default=ignore)
+    _lock: Lock = field(repr=False, default_factory=Lock)
+
+    @overload  # an array is iterable too, but stands for one photo
+    def predict(  # type: ignore[overload-overlap]
+        self, photo: Image.Image | NDArray[np.uint8], *, batch_size: int | None = None
+    ) -> Prediction: ...
+
+    @overload
+    def predict(self, photo: str | os.PathLike[str], *, batch_size: int | None = None) -> Any: ...
+
+    @overload
+    def predict(self, photo: Iterable[PhotoLike], *, batch_size: int | None = None) -> list[Prediction]: ...
+
+    def predict(self, photo: PhotoLike | Iterable[PhotoLike], *, batch_size: int | None = None) -> Any:
+        """Return the `Prediction` of a photo, or a list with one for each photo of an iterable, a folder or a manifest.
+
+        A photo is a path, an `s3://` URI, a PIL image, or a numpy array `(height, width, 3) uint8` in RGB order. A
+        folder, a prefix or a manifest stands for its photos, in an iterable too. The numbers are those of
+        `raytl predict` on the same photos with the same batch size (16 on a CPU, 64 on a GPU).
+
+        Raises:
+            DataError: a photo is missing or cannot be read; every such photo is named. `raytl.predict` skips them.
+            UserError: something else was passed, or an array of another shape or type.
+        """
+        is_one = isinstance(photo, str | os.PathLike | Image.Image | np.ndarray)
+        photos = _expanded([photo] if is_one else _items(photo), self._s3)
+        scores = scores_of(self, photos, batch_size)
+        if scores.unreadable:
+            reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in scores.unreadable])
+            raise DataError(f"{len(scores.unreadable)} of {len(photos)} photos could not be read:\n{reasons}")
+        answers = [
+            Prediction(dict(zip(self.classes, row, strict=True)), each if isinstance(each, str) else None)
+            for each, row in zip(photos, scores.probabilities.tolist(), strict=True)
+        ]
+        return answers[0] if is_one and _is_single(photo, photos) else answers
+
+
+def load(
+    run: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    machine: Machine | None = None,
+    on_event: OnEvent = ignore,
+) -> Predictor:
+    """Load the best checkpoint of `run` into memory: a run's folder or `s3://` URI, a saved model, or `models:...`.
+
+    Buckets, the device and limits are those of `machine`, never those of the run.
+
+    Raises:
+        RunError, ModelError: there is no model in `run`.
+        ConfigError: a setting of `machine` cannot take effect.
+    """
+    machine = in_force(machine, device)
+    folder, precision = _bundle(os.fspath(run), machine, on_event)
+    module, card = load_bundle(folder, on_event)
+    at = pick_device(machine.compute.device)
+    return Predictor(
+        model=card.model,
+        classes=card.classes,
+        weights=card.digest,
+        device=at.type,
+        max_pixels=machine.max_pixels,
+        _s3=S3Settings.of(machine.storage),
+        _card=card,
+        _module=module.to(at),
+        _precision=precision,
+        _on_event=on_event,
+    )
+
+
+def scores_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | None = None) -> Scores:
+    """Return the probabilities of all photos that the predictor can read.
+
+    Raises:
+        UserError: `batch_size` is not 1 or more.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UserError(f"batch_size: found {batch_size}, expected 1 or more")
+    emit = predictor._on_event
+    device, preprocess = Device(predictor.device), predictor._card.preprocess
+    unreadable: list[tuple[int, str]] = []
+    deep: dict[str, Levels] = {}
+    read = batches(
+        photos,
+        preprocess,
+        batch_size or _BATCH[device.type],
+        predictor.max_pixels,
+        on_bad=lambda position, reason: unreadable.append((position, reason)),
+        on_done=_progress(len(photos), emit),
+        on_deep=lambda position, levels: deep.update({_name(photos[position], position): levels}),
+        s3=predictor._s3,
+    )
+    with predictor._lock, closing(read):
+        precision = pick_precision(predictor._precision, device)
+        ids, logits = ordered_logits(predictor._module, read, preprocess, device, precision)
+    for line in mismatches(preprocess.bit_depth, deep):
+        emit(Message(line, "warning"))
+    probabilities = np.asarray(softmax(logits)) if len(ids) else np.zeros((0, len(predictor.classes)))
+    return Scores(tuple(ids.tolist()), probabilities, tuple(unreadable))
+
+
+def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, str]:
+    """Return the folder of the saved model, and the precision that its run trained with."""
+    saved = bundle_directory(run)
+    if saved is not None and saved == Path(run):
+        return saved, "auto"
+    folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
+    if bundle_directory(folder.root) is None:
+        raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
+    stored = stored_experiment(folder.experiment)
+    tell_ignored(stored, machine, 1, on_event)
+    return folder.best, stored.recipe.train.precision
+
+
+def _items(photos: Any) -> list[Any]:
+    if not isinstance(photos, Iterable) or isinstance(photos, bytes):
+        raise UserError(_unknown(photos))
+    return list(photos)
+
+
+def _expanded(items: Sequence[Any], s3: S3Settings) -> list[Photo]:
+    """Return every photo that the items name or are, in order, or raise all problems at once."""
+    photos: list[Photo] = []
+    problems: list[UserError] = []
+    for position, item in enumerate(items):
+        try:
+            if isinstance(item, str | os.PathLike):
+                photos += photos_in([os.fspath(item)], s3=s3)
+            else:
+                photos.append(_image(item, position))
+        except UserError as error:
+            problems.append(error)
+    if not items:
+        raise DataError("no photos: found an empty list; expected paths, images or arrays")
+    if problems:
+        kind = DataError if all(isinstance(error, DataError) for error in problems) else UserError
+        raise kind("\n".join(map(str, problems)))
+    return photos
+
+
+def _image(item: Any, position: int) -> Image.Image:
+    if isinstance(item, Image.Image):
+        return item
+    if not isinstance(item, np.ndarray):
+        raise UserError(f"photo {position}: {_unknown(item)}")
+    if item.dtype != np.uint8 or item.ndim != 3 or item.shape[2] != 3 or 0 in item.shape:
+        raise UserError(
+            f"photo {position}: found an array {item.shape} of {item.dtype}; expected (height, width, 3) of uint8 in RGB "
+            f"order. {_array_advice(item)}"
+        )
+    return Image.fromarray(np.ascontiguousarray(item))
+
+
+def _array_advice(array: NDArray[Any]) -> str:
+    if array.ndim == 4:
+        return "Pass a batch as list(array)."
+    if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
+        return "Move the channels to the end: array.transpose(1, 2, 0)."
+    if array.ndim == 2:
+        return "Repeat grey values: np.stack([array] * 3, axis=-1)."
+    return "Scale floats: (255 * array).round().astype(np.uint8)." if array.dtype.kind == "f" else "Convert it first."
+
+
+def _unknown(item: Any) -> str:
+    kind = f"{type(item).__module__}.{type(item).__qualname__}".removeprefix("builtins.")
+    return f"found {kind}; expected a path, an s3:// URI, a PIL image, a numpy array, or a list of those"
+
+
+def _is_single(photo: Any, photos: Sequence[Photo]) -> bool:
+    """Return whether `photo` is itself the one photo, and not a folder or a manifest that holds one."""
+    if not isinstance(photo, str | os.PathLike):
+        return True
+    path = os.fspath(photo)
+    return list(photos) in ([path], [str(expanded(path))])
+
+
+def _name(photo: Photo, position: int) -> str:
+    return repr(photo) if isinstance(photo, str) else f"photo {position}"
+
+
+def _progress(total: int, on_event: OnEvent) -> Callable[[int], None]:
+    last = 0.0
+
+    def report(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= _EVENTS_EVERY_S:
+            last = now
+            on_event(Work("predicting", done, total))
+
+    return report
