@@ -85,7 +85,7 @@ def _refuse_higher(store: ObjectStore, key: str, there: bytes, generation: int) 
     if generation_of(there) > generation:
         raise Conflict(
             f"{store.uri}: another raytl took over ({key!r} is of its generation {generation_of(there)}, this one has "
-            f"generation {generation}); nothing more is written. Run the same command again to go on."
+            f"generation {generation}); nothing more is written. Run the same command again to resume."
         )
 
 
