@@ -1,17 +1,17 @@
-# raytl: `make quickstart` shows it, `make test` and `make lint` hold it, `make bench` measures it.
-# Every target builds the environment in .venv first where it is missing or out of date.
+# Targets of raytl; `make help` lists them. Every target first builds the environment in .venv if it is missing or out of
+# date.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-all test-thorough test-lengthy test-faults test-store test-assets lint format bench clean venv lock dist audit docs
 
-# any Python from 3.11; `make PYTHON=/path/to/python3.11 ...` picks one
+# Python 3.11 or newer; select one with `make PYTHON=/path/to/python3.11 ...`
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# TORCH=cpu installs CPU builds of torch and torchvision (1 GB in place of 6), where the package registry has them; they
-# are other files, so the hashes of these two are not checked
+# TORCH=cpu installs CPU builds of torch and torchvision (1 GB instead of 6) if the package registry has them. They are
+# different files, so the hashes of these two are not checked.
 TORCH ?= default
 ifeq ($(TORCH),cpu)
 TORCH_EDIT := /^(torch|torchvision)===/,/[^\\]$$/{s/===([^ ]*).*/==\1+cpu/;/^ /d}
@@ -22,46 +22,46 @@ TORCH_EDIT :=
 else
 $(error TORCH=$(TORCH): expected default or cpu)
 endif
-# more words for pytest: make test ARGS="tests/data -x"
+# additional arguments for pytest: make test ARGS="tests/data -x"
 ARGS ?=
-# what is compiled once is kept, whatever the environment says: each Ray process imports all of raytl
+# write bytecode even if the environment disables it: each Ray process imports all of raytl
 unexport PYTHONDONTWRITEBYTECODE
-# tests that run at the same time; 0 runs them in one process, for a debugger
+# number of concurrent test processes; 0 runs all tests in this process, for a debugger
 TESTS_AT_ONCE ?= 2
-# a file's tests stay in one process, which makes what they share once
+# all tests of a file run in one process, so that they share fixtures
 PYTEST = $(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 help:
-	@echo "make quickstart   transfer learning on a small niche, from nothing, in a few minutes"
-	@echo "make test         the test suite, two tests at a time (ARGS=... for pytest)"
-	@echo "make test-all     everything: each of these, one after the other, and the quickstart"
-	@echo "make test-thorough the rest of it: faults of stores, kills, second machines"
-	@echo "make test-lengthy what of that takes a minute or more each: sweeps and ticks on several machines, Slurm"
-	@echo "make test-faults  faults at random moments on hosts of their own (root, iproute2); RAYTL_FAULT_ROUNDS=20 for the table"
-	@echo "make test-store   the same against OpenStack Swift run as itself: tests/servers/install-swift.sh installs it"
-	@echo "make test-assets  real weights on real photos: RAYTL_ASSETS, or ../shared/assets"
-	@echo "make lint         style, types, floors and doors, spelling and retired words"
-	@echo "make docs         the documentation, in build/docs; a broken link or anchor fails"
-	@echo "make bench        images/s beside the ceiling and a common peer"
-	@echo "make dist         the wheel, the source archive and the list of what they are made of (SBOM)"
-	@echo "make audit        known vulnerabilities of the pinned packages"
-	@echo "make lock         pins what pyproject.toml asks for, with hashes"
-	@echo "make clean        removes the environment, the caches and runs/quickstart"
+	@echo "make quickstart   transfer learning on a small domain, from scratch, in a few minutes"
+	@echo "make test         run the test suite in two processes (ARGS=... for pytest)"
+	@echo "make test-all     run lint, all tests and the quickstart, one after the other"
+	@echo "make test-thorough run the slower tests: store faults, killed processes, several machines"
+	@echo "make test-lengthy run the tests of a minute or more each: sweeps and ticks on several machines, Slurm"
+	@echo "make test-faults  inject faults at random times on virtual hosts (root, iproute2); RAYTL_FAULT_ROUNDS=20 for the table"
+	@echo "make test-store   run the store tests on OpenStack Swift: install it with tests/servers/install-swift.sh"
+	@echo "make test-assets  run the tests with real weights and photos: RAYTL_ASSETS, or ../shared/assets"
+	@echo "make lint         check style, types, architecture, spelling and vocabulary"
+	@echo "make docs         build the documentation in build/docs; a broken link or anchor fails"
+	@echo "make bench        measure images/s, compared with the ceiling and a common peer"
+	@echo "make dist         build the wheel, the source archive and their SBOM"
+	@echo "make audit        check the pinned packages for known vulnerabilities"
+	@echo "make lock         pin the dependencies of pyproject.toml with hashes"
+	@echo "make clean        delete the environment, the caches and runs/quickstart"
 
 venv: $(STAMP)
 
-# uv installs what constraints.txt pins, each file checked against its hash. Bytecode is compiled once, here:
-# without it every Ray process compiles torch and Ray again, for half of its start-up time.
-# A virtual environment that was begun and not finished has no stamp: the same commands finish it.
+# uv installs the versions in constraints.txt and checks the hash of each file. Bytecode is compiled once, here: otherwise
+# every Ray process compiles torch and Ray again, which is half of its start-up time.
+# An unfinished virtual environment has no stamp; the same commands finish it.
 UV_INSTALL = $(BIN)/uv pip install --python $(BIN)/python $(UV_TORCH) --constraint $(VENV)/constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "raytl needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." >&2; \
-	  echo "Install it (Debian, Ubuntu: apt-get install python3 python3-venv), or name one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	  echo "Install it (Debian, Ubuntu: apt-get install python3 python3-venv), or specify one: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "'$(PYTHON)' cannot make virtual environments: its venv module is missing." >&2; \
-	  echo "Install it (Debian, Ubuntu: apt-get install python3-venv), or name another: make PYTHON=python3.11 ..." >&2; exit 1; }
+	  echo "'$(PYTHON)' cannot create virtual environments: its venv module is missing." >&2; \
+	  echo "Install it (Debian, Ubuntu: apt-get install python3-venv), or specify another: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@sed -E '$(TORCH_EDIT)' constraints.txt > $(VENV)/constraints.txt
 	@sed -n '/^uv==/,/[^\]$$/p' constraints.txt > $(VENV)/uv.txt
@@ -71,8 +71,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  || { echo "Installation failed; see above. $(TORCH_ADVICE)" >&2; exit 1; }
 	@touch $@
 
-# pins what pyproject.toml asks for, with hashes; ARGS="--upgrade" or "--upgrade-package NAME" raises versions. torch is
-# pinned with === so that only the registry's own builds match, never a local build such as 2.13.0+cpu
+# pin the dependencies of pyproject.toml with hashes; ARGS="--upgrade" or "--upgrade-package NAME" upgrades versions. torch
+# is pinned with === so that only the builds of the registry match, never a local build such as 2.13.0+cpu
 LOCK := $(VENV)/lock.txt
 lock: $(STAMP)
 	@sed -E 's/===/==/' constraints.txt > $(LOCK)
@@ -81,7 +81,7 @@ lock: $(STAMP)
 	@{ sed -n '/^#/p' constraints.txt; sed -E 's/^(torch|torchvision)==/\1===/' $(LOCK); } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt
 
-# the wheel, the source archive, and what the wheel is run with (CycloneDX)
+# the wheel, the source archive, and the SBOM of the run-time dependencies (CycloneDX)
 dist: $(STAMP)
 	@rm -rf dist
 	@$(UV_INSTALL) --quiet cyclonedx-bom
@@ -92,14 +92,14 @@ dist: $(STAMP)
 	  --output-file dist/raytl.cdx.json $(VENV)/runtime.txt
 	@ls -l dist
 
-# the documentation; a broken link or anchor fails, as does a key, command or function that cannot be described
+# the documentation; a broken link or anchor fails, and so does an undocumented key, command or function
 docs: $(STAMP)
 	@$(UV_INSTALL) --quiet mkdocstrings-python zensical
 	@$(BIN)/python -m docs.generate
 	@$(BIN)/zensical build --strict --clean
 	@echo "built: build/docs/index.html"
 
-# known vulnerabilities of the pinned versions; fails where the advisories cannot be had
+# known vulnerabilities of the pinned versions; fails if the advisories are unavailable
 audit: $(STAMP)
 	@$(UV_INSTALL) --quiet pip-audit
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement constraints.txt
@@ -122,7 +122,7 @@ test-store: $(STAMP)
 test-assets: $(STAMP)
 	@$(PYTEST) -m assets $(ARGS)
 
-# hosts of its own on this machine: one test at a time
+# uses virtual hosts on this machine, so run one test at a time
 test-faults: $(STAMP)
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 

@@ -1,9 +1,9 @@
-"""Test accuracy of experiment files over seeds, as a Markdown table: how the figures in LOG.md are made.
+"""Measure the test accuracy of experiment files over seeds, as a Markdown table for LOG.md.
 
     python -m experiments.accuracy experiments/trash-*.yaml experiments/signs-mobilenetv2.yaml --append experiments/LOG.md
 
-Each seed is a run of its own under runs/accuracy/, looked at once; a second call continues what was interrupted and
-reads the reports of what is done.
+Each seed is a run under runs/accuracy/, evaluated once. A second call resumes interrupted runs and reads the reports of
+finished ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 
 @dataclass(frozen=True)
 class Row:
-    """One run: its scores on the test split as (value, low, high), and what it took."""
+    """One run: its scores on the test split as (value, low, high), its epochs and seconds."""
 
     experiment: str
     seed: int
@@ -34,7 +34,7 @@ class Row:
 
 
 def measured(file: Path, seed: int, overrides: list[str], storage: str) -> Row:
-    """The run of `file` with `seed`, trained and looked at where it is not yet."""
+    """Return the run of `file` with `seed`; train and evaluate it if needed."""
     name = load_experiment(file, overrides).name
     given = [*overrides, f"train.seed={seed}", f"name={name}-seed-{seed}", f"storage.uri={storage}"]
     experiment = load_experiment(file, given)
@@ -43,11 +43,11 @@ def measured(file: Path, seed: int, overrides: list[str], storage: str) -> Row:
     report = run.path / "evaluation" / "test" / "report.json"
     if not report.exists():
         run.evaluate()
-    found = json.loads(report.read_text(encoding="utf-8"))
+    results = json.loads(report.read_text(encoding="utf-8"))
     return Row(
         experiment=name,
         seed=seed,
-        scores={metric: bounds(found, metric) for metric in METRICS},
+        scores={metric: bounds(results, metric) for metric in METRICS},
         validation=run.metrics[experiment.train.metric],
         epochs=run.epochs,
         seconds=trained_s(run.path) or time.monotonic() - started,
@@ -55,19 +55,19 @@ def measured(file: Path, seed: int, overrides: list[str], storage: str) -> Row:
 
 
 def bounds(report: dict[str, Any], metric: str) -> tuple[float, float, float]:
-    """A score of a report, with its 95 % interval."""
-    found = report["metrics"][metric]
-    return found["value"], found["low"], found["high"]
+    """Return a score of a report with its 95 % interval."""
+    score = report["metrics"][metric]
+    return score["value"], score["low"], score["high"]
 
 
 def trained_s(run: Path) -> float:
-    """Seconds of training and validation in all epochs of a run."""
+    """Return the seconds of training and validation in all epochs of a run."""
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return sum(record["train/seconds"] + record["val/seconds"] for record in records)
 
 
 def table(rows: list[Row]) -> str:
-    """A Markdown table: a line a run, and a line a file with mean and spread over its seeds."""
+    """Return a Markdown table: one line per run, and one per file with mean and standard deviation over its seeds."""
     lines = [
         "| experiment | seed | test accuracy (95 %) | balanced | macro F1 | log loss | ECE | val | epochs | training s |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -77,13 +77,13 @@ def table(rows: list[Row]) -> str:
         lines += [line(row) for row in own]
         if len(own) > 1:
             values = [100 * row.scores["accuracy"][0] for row in own]
-            shown = f"**{statistics.mean(values):.1f}** ± {statistics.stdev(values):.1f}"
-            lines.append(f"| {name} | mean | {shown} | | | | | | | |")
+            summary = f"**{statistics.mean(values):.1f}** ± {statistics.stdev(values):.1f}"
+            lines.append(f"| {name} | mean | {summary} | | | | | | | |")
     return "\n".join(lines)
 
 
 def line(row: Row) -> str:
-    """A run's line."""
+    """Return the line of a run."""
     value, low, high = (100 * v for v in row.scores["accuracy"])
     percent = [f"{100 * row.scores[metric][0]:.1f}" for metric in ("balanced_accuracy", "macro_f1")]
     loss, ece = row.scores["log_loss"][0], 100 * row.scores["ece"][0]
@@ -99,7 +99,7 @@ def line(row: Row) -> str:
 
 
 def main() -> None:
-    """Train, look, print, and append where asked."""
+    """Train, evaluate, print, and append to the file in `--append`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

@@ -1,9 +1,9 @@
-"""Is the gate nervous, is it deaf? Ticks without end, on models that are equal and on models that are truly better.
+"""Simulate the false-positive rate and the power of the gate, on equal models and on better models.
 
     python -m experiments.gate [--sequences 40]
 
-The models are simulated: an image has a difficulty that all models share, so that two of them err mostly on the same images,
-as two trainings on the same data do (of two equal models at 85 %, some 8 % of the images are right for one only).
+The models are simulated: each image has a difficulty that all models share, so that two models err mostly on the same images,
+like two trainings on the same data (with two equal models at 85 %, about 8 % of the images are correct for one only).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ CLASSES = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 SHARES = np.array([0.16, 0.2, 0.16, 0.23, 0.19, 0.06])
 TICKS = 50
 SHARED = 0.95
-"""Correlation of two models' luck on one image."""
+"""Correlation of the luck of two models on one image."""
 RESAMPLES = 999
 Floats = NDArray[np.float64]
 
 
 @dataclass
 class World:
-    """An evaluation set of `images` photos, and models of which each draws its luck anew."""
+    """An evaluation set of `images` photos, and models with independent luck."""
 
     images: int
     draw: np.random.Generator
@@ -43,15 +43,15 @@ class World:
         self.difficulty = self.draw.normal(size=self.images)
 
     def model(self, accuracy: float) -> Floats:
-        """The probabilities of a model that has that share right of all images that there are."""
+        """Return the probabilities of a model with that population accuracy."""
         luck = np.sqrt(SHARED) * self.difficulty + np.sqrt(1 - SHARED) * self.draw.normal(size=self.images)
-        right = luck < norm.ppf(accuracy)
+        correct = luck < norm.ppf(accuracy)
         other = (self.targets + self.draw.integers(1, len(CLASSES), self.images)) % len(CLASSES)
-        predicted = np.where(right, self.targets, other)
+        predicted = np.where(correct, self.targets, other)
         return np.asarray(0.02 + 0.88 * np.eye(len(CLASSES))[predicted])
 
     def promotes(self, champion: Floats, challenger: Floats, gate: GateConfig) -> bool:
-        """What the gate says, as in a tick."""
+        """Return True if the gate promotes the challenger, as in a tick."""
         comparison = Comparison(
             evaluation="simulated", images=self.images, looks=0, champion=1, challenger=2, same_weights=False, metrics={},
             champion_metrics={}, latency_ms=0.0, champion_latency_ms=0.0, size_bytes=0,
@@ -65,9 +65,9 @@ class World:
 
 
 def null(sequences: int, images: int, gate: GateConfig, replace: bool) -> list[int]:
-    """Promotions in each sequence of ticks in which all models are equally good; with `replace`, a winner is the next
-    champion, on the same images."""
-    found = []
+    """Return the promotions in each sequence of ticks with equal models; with `replace`, a winner becomes the champion on the
+    same images."""
+    counts = []
     for seed in range(sequences):
         world = World(images, np.random.default_rng(seed))
         champion, promoted = world.model(0.85), 0
@@ -78,13 +78,13 @@ def null(sequences: int, images: int, gate: GateConfig, replace: bool) -> list[i
                 champion = challenger if replace else champion
             if not replace:
                 champion = world.model(0.85)
-        found.append(promoted)
-    return found
+        counts.append(promoted)
+    return counts
 
 
 def power(sequences: int, images: int, gain: float, gate: GateConfig) -> tuple[float, float]:
-    """How often a challenger that is truly better by `gain` is promoted at its first tick, and the median tick at which one
-    is, if each brings a new one (infinite: not within 50)."""
+    """Return the fraction of challengers better by `gain` that are promoted at their first tick, and the median tick of the
+    first promotion if each tick has a new challenger (infinite: not within 50)."""
     first = []
     for seed in range(sequences):
         world = World(images, np.random.default_rng(1000 + seed))
@@ -95,7 +95,7 @@ def power(sequences: int, images: int, gain: float, gate: GateConfig) -> tuple[f
 
 
 def main() -> None:
-    """Play it, and print two tables."""
+    """Run the simulation, and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=int, default=40)
     count = parser.parse_args().sequences
@@ -120,9 +120,9 @@ def main() -> None:
                 str(over),
                 str(count),
             )
-            assert np.mean(counts) <= 0.05 * TICKS, "the gate is nervous"
+            assert np.mean(counts) <= 0.05 * TICKS, "the gate promotes equal models too often"
     console.print(table)
-    table = Table(title="truly better challengers: promoted at the first tick, and the median tick until one is")
+    table = Table(title="better challengers: promoted at the first tick, and the median tick of the first promotion")
     for name in ("better by", *(f"{images} images" for images in (200, 400, 800, 1600))):
         table.add_column(name, justify="right")
     gate = GateConfig(metric="accuracy")

@@ -1,15 +1,14 @@
-"""A month of retraining in minutes: thirty days on a bucket, one line a day, and at the end: was the champion ever worse?
+"""Simulate a month of retraining in minutes: thirty days on a bucket, one line per day, and a final check of the champions.
 
     python -m experiments.month [--days 30] [--folder runs/month]
 
-The bucket is moto's server on this machine, the photos are TrashNet's (RAYTL_ASSETS). Days on which a tick is killed, or two
-run at once, do so in processes of their own.
+The bucket is a local moto server, the photos are TrashNet's (RAYTL_ASSETS). Ticks that are killed or overlap run in their own
+processes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -30,7 +29,7 @@ import numpy as np
 from experiments.month_days import BUCKET, DAYS, KILLED, OUTAGE, OVERLAP, ROLLBACK, Month, nothing
 from raytl.config.load import load_experiment
 from raytl.config.schema import Experiment
-from raytl.data.manifest import Sample
+from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import RaytlError
 from raytl.evaluation.predict import predict
 from raytl.events import ignore
@@ -50,7 +49,7 @@ PATIENCE_S = 600.0
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """moto's server in a process of its own; its URL."""
+    """Run a moto server in its own process, and yield its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -66,7 +65,7 @@ def served(folder: Path) -> Iterator[str]:
 
 @dataclass
 class Diary:
-    """The month: the bucket at `url`, and what a tick needs."""
+    """The month: the experiment, and the bucket at `url`."""
 
     experiment: Experiment
     url: str
@@ -78,22 +77,22 @@ class Diary:
         return Registry.open(self.experiment.retrain.registry)
 
     def day(self, number: int) -> str:
-        """What happened, what the tick decided, and why; one line."""
+        """Run one day, and return a line with its changes, the decision of the tick and the reasons."""
         came = DAYS.get(number, nothing)(self.month)
         began, at = time.monotonic(), FIRST + timedelta(days=number - 1)
         if number == ROLLBACK:
-            move = self.registry.rollback("somebody", "a hunch", at.isoformat())
-            self.registry.rollback("somebody", "it was none", at.isoformat())
-            came = f"somebody rolls back to version {move.aliases['champion']}, and forth"
+            move = self.registry.rollback("a user", "a suspicion", at.isoformat())
+            self.registry.rollback("a user", "it was wrong", at.isoformat())
+            came = f"a user rolls back to version {move.aliases['champion']}, and forward again"
         if number == KILLED:
-            told = self._killed(at)
+            text = self._killed(at)
         elif number == OVERLAP:
-            told = self._two(at)
+            text = self._two(at)
         elif number == OUTAGE:
-            told = self._without_bucket(at)
+            text = self._without_bucket(at)
         else:
-            told = self._outcome(self._tick(at))
-        return f"day {number:>2}  {came:<52}  {told}  [{time.monotonic() - began:.0f} s]"
+            text = self._outcome(self._tick(at))
+        return f"day {number:>2}  {came:<52}  {text}  [{time.monotonic() - began:.0f} s]"
 
     def _tick(self, at: datetime) -> Retraining:
         return retrain(self.experiment, now=at, after=after_tick(self.experiment, ignore))
@@ -118,13 +117,13 @@ class Diary:
         process.wait()
         tick = last_tick(self.registry.store)
         assert tick is not None
-        return f"KILLED   v{self.registry.state().champion}  the tick's process was killed in mid-training, after {tick.stage!r}"
+        return f"KILLED   v{self.registry.state().champion}  the process of the tick was killed during training, after {tick.stage!r}"
 
     def _two(self, at: datetime) -> str:
         process = self._started(at)
         _wait(lambda: not getattr(last_tick(self.registry.store), "over", True))
         second = self._outcome(self._tick(at))
-        assert process.wait() == 0, "the first one goes on"
+        assert process.wait() == 0, "the first tick continues"
         first = last_tick(self.registry.store)
         return self._outcome(Retraining(first, self.registry.state().champion, "")) + f"; the second: {second}"
 
@@ -133,7 +132,7 @@ class Diary:
         s3.forget_client()
         try:
             self._tick(at)
-            raise AssertionError("there is no bucket")
+            raise AssertionError("the bucket is unreachable")
         except RaytlError as error:
             code, said = error.exit_code, str(error).split("(tried")[0]
         finally:
@@ -148,16 +147,16 @@ class Diary:
 def _wait(done: Any) -> None:
     until = time.monotonic() + PATIENCE_S
     while not done():
-        assert time.monotonic() < until, "waited for too long"
+        assert time.monotonic() < until, "the wait timed out"
         threading.Event().wait(0.05)
 
 
 def checked(diary: Diary) -> None:
-    """Every champion on the last frozen evaluation images: never significantly worse, and trained on none of them."""
+    """Check every champion on the last frozen evaluation images: never significantly worse, and not trained on them."""
     registry = diary.registry
     ticks = [tick for tick in all_ticks(registry.store) if tick.comparison is not None]
-    content = registry.store.get_bytes(f"work/{ticks[-1].id}/evaluation.jsonl").decode()
-    evaluated = [Sample.of(json.loads(line)) for line in content.splitlines()]
+    content = registry.store.get_bytes(f"work/{ticks[-1].id}/evaluation.jsonl")
+    evaluated = list(SAMPLE_FORMAT.lines(content, ticks[-1].id))
     labels, digests = np.array([sample.label for sample in evaluated]), {sample.digest for sample in evaluated}
     history = registry.history()
     champions = [move.aliases["champion"] for move in history if "champion" in move.moved]
@@ -171,25 +170,29 @@ def checked(diary: Diary) -> None:
     for number in champions:
         if before is not None and before[0] == number:
             continue
-        found = predict(f"models:{registry.uri}@{number}", [sample.path for sample in evaluated])
-        right = np.array(found.predicted) == labels
-        told = f"version {number:>2}: {100 * right.mean():.1f} % of the last {len(evaluated)} frozen evaluation images"
+        predictions = predict(f"models:{registry.uri}@{number}", [sample.path for sample in evaluated])
+        correct = np.array(predictions.predicted) == labels
+        text = (
+            f"version {number:>2}: {100 * correct.mean():.1f} % of the last {len(evaluated)} frozen evaluation images"
+        )
         if before is not None:
-            gained, lost = int((right & ~before[1]).sum()), int((before[1] & ~right).sum())
+            gained, lost = int((correct & ~before[1]).sum()), int((before[1] & ~correct).sum())
             worse = mcnemar(gained, lost)[1]
-            told += f"; against version {before[0]}: {gained} gained, {lost} lost, worse with p {worse:.3f}"
-            assert worse > 0.05 or number < before[0], "a champion was significantly worse than the one before it"
-        print(told)
-        before = number, right
+            text += f"; against version {before[0]}: {gained} gained, {lost} lost, worse with p {worse:.3f}"
+            assert worse > 0.05 or number < before[0], "a champion was significantly worse than its predecessor"
+        print(text)
+        before = number, correct
     index = registry.store.get_bytes("index.html").decode()
     pages = {info.key for info in registry.store.list("pages/")}
-    assert all(f"pages/{tick.id}.html" in pages for tick in ticks), "every comparison has its page"
-    assert all(f">{number}</a>" in index for number in registry.numbers()), "every version is on the registry's page"
-    print("every version, move and comparison is on record, and no version was trained on an evaluation image")
+    assert all(f"pages/{tick.id}.html" in pages for tick in ticks), "every comparison has a page"
+    assert all(f">{number}</a>" in index for number in registry.numbers()), (
+        "every version is on the page of the registry"
+    )
+    print("every version, move and comparison is recorded, and no version was trained on an evaluation image")
 
 
 def main() -> None:
-    """Play the month."""
+    """Run the month."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--folder", type=Path, default=Path("runs/month"))
@@ -212,14 +215,14 @@ def main() -> None:
             print(diary.day(number), flush=True)
         checked(diary)
         print(f"{(time.monotonic() - began) / 60:.1f} minutes")
-        print(f"pages: {_kept(diary.registry, folder)}/index.html")
+        print(f"pages: {_copy_pages(diary.registry, folder)}/index.html")
 
 
-def _kept(registry: Registry, folder: Path) -> Path:
-    """The pages, on this disk: the bucket goes with its server."""
+def _copy_pages(registry: Registry, folder: Path) -> Path:
+    """Copy the pages to disk, because the bucket ends with its server."""
     for info in registry.store.list():
         if info.key.endswith(".html"):
-            registry.store.get_to_file(info.key, folder / "pages" / info.key)
+            registry.store.get_to_file(info.key, folder / "pages" / info.key, info.size)
     return folder / "pages"
 
 

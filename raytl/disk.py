@@ -94,7 +94,7 @@ def writing(where: str | PathLike[str], needed: int | None = None) -> Iterator[N
 def _number(error: BaseException) -> int:
     """Return the system's error number, or 0."""
     text = str(error)
-    if number := next((known for message, known in _MESSAGES.items() if message in text), 0):
+    if number := next((code for message, code in _MESSAGES.items() if message in text), 0):
         return number
     if isinstance(error, OSError) and error.errno:
         return error.errno

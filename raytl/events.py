@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from raytl.sanitize import redacted
+from raytl.throttle import Throttle
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +151,13 @@ def once(on_event: OnEvent) -> OnEvent:
 def throttled(on_event: OnEvent, first_s: float = 1.0, every_s: float = 0.1) -> OnEvent:
     """Return a callback that passes on at most one progress event per `every_s`, and the last one of work that takes at least
     `first_s`; with 0, the first and last event always pass."""
-    due, is_reported = monotonic() + first_s, first_s == 0
+    throttle, is_reported = Throttle(every_s, monotonic, last=monotonic() + first_s - every_s), first_s == 0
 
     def report(event: Event) -> None:
-        nonlocal due, is_reported
+        nonlocal is_reported
         at_end = isinstance(event, Work) and event.done >= event.total
-        if is_reported if at_end else monotonic() >= due:
-            due, is_reported = monotonic() + every_s, True
+        if is_reported if at_end else throttle.is_due():
+            is_reported = True
             on_event(event)
 
     return report

@@ -1,7 +1,9 @@
-"""The table of faults, from the rounds that `RAYTL_FAULT_ROUNDS=20 make test-faults` wrote: python -m experiments.bench.faults
+"""Print the table of faults from the rounds that `RAYTL_FAULT_ROUNDS=20 make test-faults` recorded.
 
-A kind is in it when its test passed: every round is checked there, and every run that faults came upon ended with the
-metrics and the weights of an undisturbed one.
+    python -m experiments.bench.faults
+
+A kind of fault is listed if its test passed: the test checks every round, and requires that every run ends with the
+metrics and weights of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def main() -> None:
     for line in path.read_text().splitlines():
         record = json.loads(line)
         by_kind.setdefault(record["kind"], []).append(record)
-    print("| fault | rounds | workers started again | from the fault to the next checkpoint, median (worst) |")
+    print("| fault | rounds | workers restarted | from the fault to the next checkpoint, median (worst) |")
     print("|---|---|---|---|")
     for kind, rounds in by_kind.items():
         again = sum(record["resumed"] is not None for record in rounds)

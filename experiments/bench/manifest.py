@@ -1,10 +1,10 @@
-"""Seconds and memory of a manifest of many rows, each of a file of its own: read and resolved, and the whole `raytl check`.
+"""Measure seconds and memory for a manifest with many rows, each with its own file: scan alone, and `raytl check`.
 
     python -m experiments.bench.manifest --rows 1000000 --folder /dev/shm/manifest
 
-The files are links to a thousand small images in a thousand folders. The check's images are known from an earlier one, as
-decoding them is not what is measured: each is asked for its size and times alone. Each figure is of a process of its own;
-its peak is of resident memory, of which Python and the libraries of a check (torch above all) take what an empty one shows.
+The files are links to a thousand small images in a thousand folders. The check finds its images in the audit cache, because
+decoding is not part of this measurement: it only reads their sizes and times. Each figure is from its own process. The
+peak is resident memory; two lines show the part of Python and of the libraries of a check (mainly torch).
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ compute: {{cluster: none, device: cpu}}
 
 
 def images(folder: Path) -> list[Path]:
-    """Write the images; each has content of its own."""
+    """Write images with distinct content."""
     draw = np.random.default_rng(0)
-    found = []
+    files = []
     for number in range(IMAGES):
         stream = io.BytesIO()
         Image.fromarray(draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(stream, "JPEG")
-        found.append(folder / f"image-{number:04d}.jpg")
-        found[-1].write_bytes(stream.getvalue())
-    return found
+        files.append(folder / f"image-{number:04d}.jpg")
+        files[-1].write_bytes(stream.getvalue())
+    return files
 
 
 def rows_of(folder: Path, count: int) -> list[tuple[str, str, str]]:
-    """Link the images under `count` names; return path, label and split of each, the same image always on one side."""
+    """Link the images under `count` names; return path, label and split of each, with every image in one split only."""
     originals, rows = images(folder), []
     for number in range(count):
         image, place = number * 7919 % IMAGES, number % IMAGES
@@ -66,20 +66,20 @@ def rows_of(folder: Path, count: int) -> list[tuple[str, str, str]]:
 
 
 def tables(folder: Path, rows: list[tuple[str, str, str]]) -> dict[str, Path]:
-    """Write the rows as a table of each kind."""
+    """Write the rows as a table of each format."""
     names = ("path", "label", "split")
-    found = {kind: folder / f"table.{kind}" for kind in KINDS}
-    with found["csv"].open("w") as csv, found["jsonl"].open("w") as lines:
+    paths = {kind: folder / f"table.{kind}" for kind in KINDS}
+    with paths["csv"].open("w") as csv, paths["jsonl"].open("w") as lines:
         csv.write(",".join(names) + "\n")
         for row in rows:
             csv.write(",".join(row) + "\n")
             lines.write(json.dumps(dict(zip(names, row, strict=True))) + "\n")
-    pq.write_table(pa.table([list(column) for column in zip(*rows, strict=True)], names=list(names)), found["parquet"])
-    return found
+    pq.write_table(pa.table([list(column) for column in zip(*rows, strict=True)], names=list(names)), paths["parquet"])
+    return paths
 
 
 def remember_images(table: Path) -> None:
-    """Note of every file what reading it would show, as an earlier check would have."""
+    """Fill the audit cache, as an earlier check would have."""
     manifest = scan(str(table))
     digests: dict[int, str] = {}
     findings = {}
@@ -93,29 +93,29 @@ def remember_images(table: Path) -> None:
     save_findings(manifest.samples, DataConfig(uri=str(table)).max_pixels, findings)
 
 
-def show(what: str, found: Measured) -> None:
-    """Print a line of the result."""
-    print(f"{what:32} {found.seconds:7.1f} s {found.cpu_s:7.1f} s of CPU {found.peak_bytes / 1e6:7.0f} MB", flush=True)
+def show(what: str, cost: Measured) -> None:
+    """Print one line of results."""
+    print(f"{what:32} {cost.seconds:7.1f} s {cost.cpu_s:7.1f} s of CPU {cost.peak_bytes / 1e6:7.0f} MB", flush=True)
 
 
 def main() -> None:
-    """Make the files, measure, and remove them."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--rows", type=int, default=1_000_000)
-    asked.add_argument("--folder", type=Path, required=True, help="a new folder, best on a disk in memory")
-    options = asked.parse_args()
+    """Create the files, measure, and delete them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, required=True, help="a new folder, preferably on a RAM disk")
+    options = parser.parse_args()
     folder: Path = options.folder.resolve()
     folder.mkdir(parents=True)
     os.environ["RAYTL_CACHE"] = str(folder / "cache")
     try:
-        found = tables(folder, rows_of(folder, options.rows))
+        paths = tables(folder, rows_of(folder, options.rows))
         show("Python and pyarrow alone", measured([sys.executable, "-c", "import pyarrow.parquet"]))
-        for kind, table in found.items():
+        for kind, table in paths.items():
             code = f"from raytl.data.formats import scan; print(len(scan({str(table)!r}).samples))"
             show(f"{kind}: read and resolved", measured([sys.executable, "-c", code]))
         show("a check's libraries alone", measured([sys.executable, "-c", "import raytl.training.plan"]))
-        remember_images(found["csv"])
-        (folder / "experiment.yaml").write_text(EXPERIMENT.format(table=found["csv"]))
+        remember_images(paths["csv"])
+        (folder / "experiment.yaml").write_text(EXPERIMENT.format(table=paths["csv"]))
         show("csv: raytl check", measured([sys.executable, "-m", "raytl", "check", str(folder / "experiment.yaml")]))
     finally:
         shutil.rmtree(folder)

@@ -1,9 +1,9 @@
-"""What 64 nodes of 8 GPUs would ask of Ray's head, of the store and of the listing: unit costs measured here, the rest arithmetic.
+"""Estimate the load of 64 nodes with 8 GPUs on Ray's head, the store and the listing, from unit costs measured here.
 
-    python -m experiments.bench.many           # some five minutes
-    python -m experiments.bench.many --quick   # does it run?
+    python -m experiments.bench.many           # about five minutes
+    python -m experiments.bench.many --quick   # a smoke test
 
-Nothing of that size is run. Each line of the tables says what was measured on this machine and what was multiplied.
+No cluster of that size is run. Each line of the tables shows the value measured on this machine and the product.
 Results are in build/bench/many.json, the tables in build/bench/many.md.
 """
 
@@ -29,17 +29,17 @@ RESULTS = Path("build/bench/many.json")
 NODES, GPUS = 64, 8
 RANKS = NODES * GPUS
 STEP_EVENTS_S = 2
-"""Events a second that the leading rank tells (raytl.training.steps)."""
-BEAT_EVERY_S = 4
+"""Step events per second from the main rank (raytl.training.steps)."""
+HEARTBEAT_EVERY_S = 4
 """Seconds between two heartbeats of a rank other than 0 (raytl.cluster.heartbeat_sender)."""
 MODEL_BYTES = 100e6
 """Weights of a network such as ResNet-50 in fp32; a last checkpoint has them three times (AdamW)."""
 S3_GETS_S, S3_PUTS_S, NODE_BYTES_S = 5500, 3500, 1.25e9
-"""What Amazon names for one prefix of a bucket, and a node's 10 Gbit/s."""
+"""The documented request rates of S3 per prefix, and 10 Gbit/s per node."""
 
 
 def channel(senders: int, each: int) -> dict[str, float]:
-    """Events/s that the coordinator actor receives and forwards, from `senders` in a few processes, all at once."""
+    """Return the events/s that the coordinator actor receives and forwards from `senders` concurrent senders."""
     import ray
 
     from raytl.cluster.coordinator import EventSender, coordinator
@@ -72,7 +72,7 @@ def channel(senders: int, each: int) -> dict[str, float]:
 
 
 def actor_starts(count: int) -> float:
-    """Seconds for each of `count` actors that are started at once on this machine's cores."""
+    """Return the seconds per actor if `count` actors start at once on this machine."""
     import ray
 
     class Idle:
@@ -86,25 +86,25 @@ def actor_starts(count: int) -> float:
 
 
 class Counted:
-    """A store that counts what is asked of it."""
+    """A store that counts its calls."""
 
     def __init__(self, store: Any) -> None:
-        self._store, self.asked = store, Counter[str]()
+        self._store, self.calls = store, Counter[str]()
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._store, name)
-        if not callable(found):
-            return found
+        member = getattr(self._store, name)
+        if not callable(member):
+            return member
 
         def call(*given: Any, **named: Any) -> Any:
-            self.asked[name] += 1
-            return found(*given, **named)
+            self.calls[name] += 1
+            return member(*given, **named)
 
         return call
 
 
 def requests() -> dict[str, dict[str, int]]:
-    """Requests of a run's working copy: a rank that finds it there, a node that fetches it, and a checkpoint that is stored."""
+    """Count the requests of a working copy: one that is current, one that is fetched, and an uploaded checkpoint."""
     from raytl.run.mirror import BEST, LAST, Mirror
     from raytl.run.uploader import Uploader
     from raytl.store.lease import take
@@ -114,7 +114,7 @@ def requests() -> dict[str, dict[str, int]]:
         BEST: ("model.safetensors", "model.json", "validation.json"),
         LAST: ("model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json"),
     }
-    found = {}
+    counts = {}
     with TemporaryDirectory() as folder:
         store = Counted(MemoryStore(folder))
         take(MemoryStore(folder))
@@ -128,21 +128,21 @@ def requests() -> dict[str, dict[str, int]]:
                     (here.root / name / each).write_bytes(os.urandom(10))
             (here.root / "metrics.jsonl").write_bytes(os.urandom(10))
             for name in files:
-                uploader.give(name)
+                uploader.submit(name)
             uploader.flush()
 
-        def asked(action: Callable[[], None]) -> dict[str, int]:
-            store.asked.clear()
+        def count_calls(action: Callable[[], None]) -> dict[str, int]:
+            store.calls.clear()
             action()
-            return dict(store.asked)
+            return dict(store.calls)
 
         stored()
-        found["a checkpoint (best and last)"] = asked(stored)
+        counts["a checkpoint (best and last)"] = count_calls(stored)
         there = Mirror(store, Path(folder, "there"))  # type: ignore[arg-type]
-        found["a node's first rank fetches the run"] = asked(there.fetch)
-        found["every other rank finds it there"] = asked(there.fetch)
+        counts["a node's first rank fetches the run"] = count_calls(there.fetch)
+        counts["every other rank finds it there"] = count_calls(there.fetch)
         uploader.close()
-    return found
+    return counts
 
 
 class _Tcp(ThreadingHTTPServer):
@@ -151,7 +151,7 @@ class _Tcp(ThreadingHTTPServer):
 
 
 def listing(prefix: str) -> dict[str, float]:
-    """Seconds and bytes a key of a listing, as S3 answers it, from a server in a process of its own."""
+    """Return the seconds per key of an S3 listing, from a server in its own process."""
     from raytl.store import s3
     from raytl.store.open import open_store
 
@@ -170,7 +170,7 @@ def listing(prefix: str) -> dict[str, float]:
 
 
 def snapshot(count: int) -> dict[str, float]:
-    """Seconds and bytes a key of what the driver makes of a listing, and sends to every worker."""
+    """Return the seconds and bytes per key of the samples that the driver sends to every worker."""
     from raytl.data.manifest import Sample, dataset_digest
     from raytl.store.contract import ObjectInfo
 
@@ -196,60 +196,60 @@ def snapshot(count: int) -> dict[str, float]:
     }
 
 
-def head_table(found: dict[str, Any]) -> str:
-    """The head, from what one actor and one machine do."""
-    rate, start = found["channel"]["events_per_s"], found["channel"]["actor_start_s"]
-    all_tell, beats = RANKS * STEP_EVENTS_S, RANKS / BEAT_EVERY_S
+def head_table(results: dict[str, Any]) -> str:
+    """Return the table of the head, from the rates of one actor and one machine."""
+    rate, start = results["channel"]["events_per_s"], results["channel"]["actor_start_s"]
+    all_events, heartbeats = RANKS * STEP_EVENTS_S, RANKS / HEARTBEAT_EVERY_S
     return "\n".join(
         [
-            "| the head | measured here | a run of 512 ranks asks | limit |",
+            "| the head | measured here | load of a run with 512 ranks | limit |",
             "|---|---|---|---|",
-            f"| events to the channel's actor | {rate:,.0f} /s | {STEP_EVENTS_S} /s: only the leading rank tells "
-            f"| {rate / STEP_EVENTS_S:,.0f} runs at once; if all ranks told: {all_tell:,} /s, {rate / all_tell:.1f} runs |",
-            f"| beats to it | the same | {beats:,.0f} /s: each rank every {BEAT_EVERY_S:g} s "
-            f"| {rate / beats:.1f} times as many ranks |",
+            f"| events to the coordinator actor | {rate:,.0f} /s | {STEP_EVENTS_S} /s: only the main rank sends "
+            f"| {rate / STEP_EVENTS_S:,.0f} concurrent runs; if all ranks sent: {all_events:,} /s, {rate / all_events:.1f} runs |",
+            f"| heartbeats | the same | {heartbeats:,.0f} /s: each rank every {HEARTBEAT_EVERY_S:g} s "
+            f"| {rate / heartbeats:.1f} times as many ranks |",
             f"| actor starts | {start:.2f} s each on this machine | {GPUS} a node, on all nodes at once "
             f"| {start * GPUS:.1f} s on a node like this one; the head only places {RANKS} actors |",
         ]
     )
 
 
-def store_table(found: dict[str, Any]) -> str:
-    """The store, from the requests of one rank, one node and one checkpoint."""
-    asked = {what: sum(kinds.values()) for what, kinds in found["requests"].items()}
-    first, other = asked["a node's first rank fetches the run"], asked["every other rank finds it there"]
+def store_table(results: dict[str, Any]) -> str:
+    """Return the table of the store, from the requests of one rank, one node and one checkpoint."""
+    calls = {what: sum(kinds.values()) for what, kinds in results["requests"].items()}
+    first, other = calls["a node's first rank fetches the run"], calls["every other rank finds it there"]
     start = NODES * first + (RANKS - NODES) * other
     fetched = NODES * 4 * MODEL_BYTES
-    each = asked["a checkpoint (best and last)"]
+    each = calls["a checkpoint (best and last)"]
     return "\n".join(
         [
             "| the store | measured: requests | 64 nodes x 8 | limit |",
             "|---|---|---|---|",
-            f"| a run's start, nothing stored yet | {other} a rank | {RANKS * other:,} requests "
+            f"| start of a new run | {other} per rank | {RANKS * other:,} requests "
             f"| {RANKS * other / S3_GETS_S:.1f} s at {S3_GETS_S:,} /s |",
-            f"| a run that goes on | {first} a node, {other} a rank more | {start:,} requests, {fetched / 1e9:.0f} GB "
-            f"| {4 * MODEL_BYTES / NODE_BYTES_S:.1f} s at 10 Gbit/s a node |",
-            f"| a checkpoint | {each} | {each}, {4 * MODEL_BYTES / 1e9:.1f} GB: only the leading rank stores "
+            f"| start of a resumed run | {first} per node, {other} per other rank | {start:,} requests, {fetched / 1e9:.0f} GB "
+            f"| {4 * MODEL_BYTES / NODE_BYTES_S:.1f} s at 10 Gbit/s per node |",
+            f"| a checkpoint | {each} | {each}, {4 * MODEL_BYTES / 1e9:.1f} GB: only the main rank uploads "
             f"| one in {4 * MODEL_BYTES / NODE_BYTES_S:.1f} s at 10 Gbit/s |",
-            f"| a sweep of {RANKS} trials, each storing | {each} | {RANKS * each:,} a round "
-            f"| {RANKS * each / S3_PUTS_S:.0f} s at {S3_PUTS_S:,} /s: not more often |",
+            f"| a sweep of {RANKS} trials with checkpoints | {each} | {RANKS * each:,} per round "
+            f"| {RANKS * each / S3_PUTS_S:.0f} s at {S3_PUTS_S:,} /s at least between rounds |",
         ]
     )
 
 
-def data_table(found: dict[str, Any]) -> str:
-    """Listing and snapshot, for a million and ten million images."""
-    costs, per_key = found["snapshot"], found["listing"]["s_per_key"]
-    lines = ["| data, from costs a key | 1 M images | 10 M images |", "|---|---|---|"]
+def data_table(results: dict[str, Any]) -> str:
+    """Return the table of listing and snapshot, for one and ten million images."""
+    costs, per_key = results["snapshot"], results["listing"]["s_per_key"]
+    lines = ["| data, from costs per key | 1 M images | 10 M images |", "|---|---|---|"]
 
-    def row(what: str, told: Callable[[float], str]) -> None:
-        lines.append(f"| {what} | {told(1e6)} | {told(1e7)} |")
+    def row(what: str, render: Callable[[float], str]) -> None:
+        lines.append(f"| {what} | {render(1e6)} | {render(1e7)} |")
 
-    row(f"listing, {per_key * 1e6:.1f} us a key: seconds on each node", lambda n: f"{n * per_key:.0f} s")
-    row("LIST requests of 64 nodes, one rank each", lambda n: f"{NODES * n / 1000:,.0f}")
+    row(f"listing, {per_key * 1e6:.1f} us per key: seconds on each node", lambda n: f"{n * per_key:.0f} s")
+    row("LIST requests of 64 nodes, by one rank each", lambda n: f"{NODES * n / 1000:,.0f}")
     row("the same if all 512 ranks listed", lambda n: f"{RANKS * n / 1000:,.0f}")
     row(
-        f"samples in a process, {costs['sample_bytes']:.0f} B a key",
+        f"samples in a process, {costs['sample_bytes']:.0f} B per key",
         lambda n: f"{n * costs['sample_bytes'] / 1e9:.1f} GB",
     )
     row("the same on a node of 8 ranks", lambda n: f"{GPUS * n * costs['sample_bytes'] / 1e9:.1f} GB")
@@ -260,19 +260,19 @@ def data_table(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, multiply, keep and print."""
+    """Measure, multiply, save and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: few events and keys")
     quick = parser.parse_args().quick
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "requests": requests(),
         "snapshot": snapshot(20_000 if quick else 200_000),
         "listing": listing(f"{MILLION}/class-000" if quick else MILLION),
         "channel": channel(RANKS, 4 if quick else 40),
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    text = "\n\n".join(table(found) for table in (head_table, store_table, data_table)) + "\n"
+    RESULTS.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    text = "\n\n".join(table(results) for table in (head_table, store_table, data_table)) + "\n"
     RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -1,4 +1,4 @@
-"""What one process took: seconds, seconds of processor, and the peak of its resident memory, as the kernel counts them."""
+"""Measure one process: wall and CPU seconds, and its peak resident memory, as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EVERY_S = 0.05
-"""How often the peak is looked at: what comes in the last moments is not seen."""
+"""Interval of reading the peak: growth in the last moments is missed."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Measured:
 
 
 def measured(command: Sequence[str]) -> Measured:
-    """Run `command` to its end, its output to this process's standard error.
+    """Run `command` to its end, with its output on standard error.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the command failed.
     """
     started, peak = time.monotonic(), 0
     process = subprocess.Popen(command, stdout=2)
@@ -41,6 +41,6 @@ def measured(command: Sequence[str]) -> Measured:
 
 
 def _peak(pid: int) -> int:
-    """Return the largest resident memory of a process so far; `ru_maxrss` would count what it was forked from too."""
+    """Return the peak resident memory of a process; `ru_maxrss` would include its parent's at the fork."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)

@@ -1,4 +1,4 @@
-"""A command run to its end, with the peak of its memory over the whole tree of its processes."""
+"""Run a command to its end, and record the peak memory of its whole process tree."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import psutil
 
 EVERY_S = 0.5
 PROPORTIONAL_EVERY = 8
-"""Every which look also asks for proportional memory: the kernel walks all pages for it, which costs time."""
+"""Number of samples per sample of proportional memory, for which the kernel walks all pages."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended, and peaks of its memory: `resident_bytes` the sum of resident memory over its processes
-    (what they share counts for each of them), `proportional_bytes` the same with what is shared counted once (PSS),
-    `largest_bytes` the resident memory of the largest process."""
+    """The result of a command, and peaks of its memory: `resident_bytes` is the sum over its processes (shared pages count
+    for each of them), `proportional_bytes` the same with shared pages counted once (PSS), and `largest_bytes` that of the
+    largest process."""
 
     code: int
     stdout: str
@@ -31,7 +31,7 @@ class Ran:
 
 
 def run(command: list[str], environment: Mapping[str, str]) -> Ran:
-    """Runs `command`, watching the memory of its processes twice a second."""
+    """Run `command`, sampling the memory of its processes twice a second."""
     started = time.monotonic()
     process = subprocess.Popen(
         command,
@@ -53,26 +53,26 @@ def run(command: list[str], environment: Mapping[str, str]) -> Ran:
 
 
 def _watch(pid: int, ended: threading.Event, peak: list[int]) -> None:
-    look = 0
+    tick = 0
     while not ended.wait(EVERY_S):
-        look += 1
+        tick += 1
         sizes = resident(pid)
-        now = (sum(sizes), 0 if look % PROPORTIONAL_EVERY else proportional(pid), max(sizes, default=0))
+        now = (sum(sizes), 0 if tick % PROPORTIONAL_EVERY else proportional(pid), max(sizes, default=0))
         peak[:] = map(max, peak, now)
 
 
 def resident(pid: int) -> list[int]:
-    """Resident bytes of process `pid` and of all below it."""
-    return [_asked(process, "memory_info").get("rss", 0) for process in tree(pid)]
+    """Return the resident bytes of process `pid` and each of its descendants."""
+    return [_read(process, "memory_info").get("rss", 0) for process in tree(pid)]
 
 
 def proportional(pid: int) -> int:
-    """Bytes of process `pid` and of all below it, pages shared between them counted once (Linux's PSS)."""
-    return sum(_asked(process, "memory_full_info").get("pss", 0) for process in tree(pid))
+    """Return the bytes of process `pid` and its descendants, with shared pages counted once (Linux's PSS)."""
+    return sum(_read(process, "memory_full_info").get("pss", 0) for process in tree(pid))
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """Process `pid` and all below it; none where it is gone."""
+    """Return process `pid` and its descendants; none if it has ended."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -80,9 +80,9 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _asked(process: psutil.Process, question: str) -> dict[str, int]:
-    """The answer's fields; none from a process that is gone."""
+def _read(process: psutil.Process, method: str) -> dict[str, int]:
+    """Return the fields that `method` reads; none if the process has ended."""
     try:
-        return dict(getattr(process, question)()._asdict())
+        return dict(getattr(process, method)()._asdict())
     except psutil.Error:
         return {}

@@ -1,4 +1,4 @@
-"""The JPEG files that the bench trains on: TrashNet's where the assets are, drawn ones of the same size elsewhere."""
+"""The JPEG files of the benches: TrashNet photos from the assets, or else drawn images of the same size."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 SIZE = (341, 256)
-"""Width and height of the drawn photos, in pixels: those of the assets'."""
+"""Width and height of the drawn images, in pixels, as in the assets."""
 
 
 def photos(root: Path, train: int, val: int = 12, classes: int = 6) -> str:
-    """Writes `train` and `val` JPEGs in class folders under `root/train` and `root/val`; where they come from."""
+    """Write `train` and `val` JPEGs in class folders under `root/train` and `root/val`; return their description."""
     shutil.rmtree(root, ignore_errors=True)
     assets = Path(os.environ.get("RAYTL_ASSETS", "../shared/assets")) / "datasets" / "trashnet_256"
     for split, count in (("train", train), ("val", val)):
@@ -26,7 +26,7 @@ def photos(root: Path, train: int, val: int = 12, classes: int = 6) -> str:
 
 
 def copied(source: Path, target: Path, count: int) -> None:
-    """The first photos of every class in turn, `count` in all (fewer where there are fewer)."""
+    """Copy the first photos of every class in turn, at most `count` in all."""
     folders = [sorted(folder.iterdir()) for folder in sorted(source.iterdir()) if folder.is_dir()]
     turns = [files[i] for i in range(max(map(len, folders))) for files in folders if i < len(files)]
     for file in turns[:count]:
@@ -35,7 +35,7 @@ def copied(source: Path, target: Path, count: int) -> None:
 
 
 def drawn(target: Path, count: int, classes: int) -> None:
-    """Smooth random photos, JPEG quality 90: they decode at the pace of real ones."""
+    """Draw smooth random images with JPEG quality 90, which decode as fast as real photos."""
     draw = np.random.default_rng(0)
     for number in range(count):
         coarse = draw.integers(0, 256, (SIZE[1] // 8, SIZE[0] // 8, 3), dtype=np.uint8)

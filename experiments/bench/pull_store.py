@@ -1,7 +1,7 @@
-"""A bucket for the bench of pulls: nginx serves its objects from files, so that the server is not what is measured.
+"""A bucket for the pull bench: nginx serves its objects from files, so that the server is not the bottleneck.
 
-Objects have the ETags that Amazon gives them: the MD5 of those that go up in one request, and of those above 8 MiB, which
-every common tool uploads in parts of 8 MiB, the MD5 of the parts' MD5s. Signatures are not looked at.
+Objects have the ETags of S3: the MD5 of those uploaded in one request, and for those above 8 MiB, which common tools upload
+in parts of 8 MiB, the MD5 of the parts' MD5s. Signatures are ignored.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ http {{
 """
 _BUCKET = """
 root {root}/objects; proxy_http_version 1.1; proxy_set_header Connection "";
-# the conditions are about ETags that nginx's own checks do not know of
+# the conditions refer to ETags that nginx's own checks do not know
 more_clear_input_headers If-Match If-None-Match If-Range;
 add_header ETag $object;
 """
@@ -58,19 +58,19 @@ add_header ETag $object;
 
 @dataclass(frozen=True)
 class Bucket:
-    """The server's URLs, `far` one round trip of 30 ms away; keys by prefix with their sizes are in `keys`."""
+    """The URLs of the server, `far` with a round trip of 30 ms; `keys` maps keys to sizes."""
 
     near: str
     far: str
     keys: dict[str, int]
 
     def below(self, prefix: str) -> list[str]:
-        """The keys that begin so."""
+        """Return the keys with that prefix."""
         return [key for key in self.keys if key.startswith(prefix)]
 
 
 def objects(root: Path, prefix: str, count: int, size: int) -> None:
-    """Write `count` objects of random bytes below `prefix`, in ten folders, if they are not there yet."""
+    """Write `count` objects of random bytes below `prefix`, in ten folders, if missing."""
     listed = root / f"{prefix}.json"
     if listed.exists():
         return
@@ -86,7 +86,7 @@ def objects(root: Path, prefix: str, count: int, size: int) -> None:
 
 
 def etag(content: bytes) -> str:
-    """What Amazon names content that was uploaded by one of the common tools."""
+    """Return the ETag of content uploaded by a common tool."""
     if len(content) <= PART_BYTES:
         return hashlib.md5(content, usedforsecurity=False).hexdigest()
     parts = [content[start : start + PART_BYTES] for start in range(0, len(content), PART_BYTES)]
@@ -96,7 +96,7 @@ def etag(content: bytes) -> str:
 
 @contextmanager
 def served(root: Path, sets: dict[str, tuple[int, int]]) -> Iterator[Bucket]:
-    """The bucket with those sets, for the time of the block."""
+    """Serve the bucket with those sets in the context."""
     root = root.resolve()
     (root / "tmp").mkdir(parents=True, exist_ok=True)
     rows = []
@@ -134,7 +134,7 @@ def served(root: Path, sets: dict[str, tuple[int, int]]) -> Iterator[Bucket]:
 
 
 def modules(nginx: str) -> str:
-    """The folder of nginx's modules: those of headers-more and echo are needed."""
+    """Return the folder of nginx's modules; headers-more and echo are required."""
     try:
         said = subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True).stderr
     except FileNotFoundError:
@@ -149,7 +149,7 @@ def modules(nginx: str) -> str:
 
 
 def checked(bucket: Bucket) -> None:
-    """Wait until the server answers as it should, or stop."""
+    """Wait until the server responds correctly, or exit."""
     key = next(iter(bucket.keys))
     for _ in range(100):
         try:
@@ -162,12 +162,12 @@ def checked(bucket: Bucket) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    raise SystemExit("the bench's nginx does not answer; see nginx.log in its folder")
+    raise SystemExit("the nginx of the bench does not respond; see nginx.log in its folder")
 
 
 @contextmanager
 def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A server's process."""
+    """Run a server process in the context."""
     process = subprocess.Popen(command)
     try:
         yield process
@@ -177,7 +177,7 @@ def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -99,19 +99,19 @@ def measure(place: Workplace, assets: Path | None) -> dict[str, Any]:
     for name, span in PICTURES.items():
         add(place.folder / name, span)
     model = MODEL if assets is None else {**REAL_MODEL, "weights": str(assets / REAL_WEIGHTS)}
-    found = {"train": place.run("train", place.write_experiment("train", model))}
-    found["trained"] = place.evaluated(found["train"]["run"])
-    model = {"name": model["name"], "weights": found["train"]["run"]}
-    found["tune"] = place.run("tune", place.write_experiment("tune", model))
-    sweep = place.folder / found["tune"]["folder"]
-    found["sweep"] = {"trials": trials(sweep), "epochs": journals(sweep), "weights": weights(sweep)}
-    found["winner"] = place.evaluated(found["tune"]["run"])
+    results = {"train": place.run("train", place.write_experiment("train", model))}
+    results["trained"] = place.evaluated(results["train"]["run"])
+    model = {"name": model["name"], "weights": results["train"]["run"]}
+    results["tune"] = place.run("tune", place.write_experiment("tune", model))
+    sweep = place.folder / results["tune"]["folder"]
+    results["sweep"] = {"trials": trials(sweep), "epochs": journals(sweep), "weights": weights(sweep)}
+    results["winner"] = place.evaluated(results["tune"]["run"])
     file, champion = place.write_experiment("retrain", model), f"models:{place.folder / 'registry'}@champion"
     for number, now in enumerate(TICKS, start=1):
-        found[f"tick-{number}"] = place.run("retrain", file, "--now", now)
-        found[f"challenger-{number}"] = place.outputs(found[f"tick-{number}"]["tick"]["run"], champion)
+        results[f"tick-{number}"] = place.run("retrain", file, "--now", now)
+        results[f"challenger-{number}"] = place.outputs(results[f"tick-{number}"]["tick"]["run"], champion)
         add(place.folder / "month", ADDED)
-    return dict(flat(found))
+    return dict(flat(results))
 
 
 def main() -> None:
@@ -126,18 +126,18 @@ def main() -> None:
     if not (tree / "raytl").is_dir():
         parser.error(f"--tree {tree}: no raytl/ is there; expected a checkout")
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Workplace(Path(folder), tree), given.assets and given.assets.resolve())
-    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
+        results = measure(Workplace(Path(folder), tree), given.assets and given.assets.resolve())
+    text = json.dumps(results, indent=1, sort_keys=True) + "\n"
     if given.out:
         given.out.write_text(text)
     elif not given.against:
         print(text, end="")
     if given.against:
         before = json.loads(given.against.read_text())
-        differing = [key for key in sorted({*found, *before}) if show(found, key) != show(before, key)]
+        differing = [key for key in sorted({*results, *before}) if show(results, key) != show(before, key)]
         for key in differing:
-            print(f"{key}: {show(before, key)} -> {show(found, key)}")
-        print(f"{len(differing)} of {len({*found, *before})} values differ")
+            print(f"{key}: {show(before, key)} -> {show(results, key)}")
+        print(f"{len(differing)} of {len({*results, *before})} values differ")
         sys.exit(1 if differing else 0)
 
 

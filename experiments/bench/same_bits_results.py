@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-RENAMED: dict[str, str] = {}
+RENAMED = {"comparison": "contest"}
 """Keys in the output that a later version renamed: new name to old name."""
 _VOLATILE = re.compile(r"seconds|images_per_s|_ms$|^(who|listing|source|features)$")
 """Keys that are left out: times, names of users, and prose."""
@@ -56,12 +56,12 @@ def weights(root: Path) -> dict[str, str]:
 
 def digest(path: Path) -> str:
     """Return the digest of the tensors in a file."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     with safe_open(path, "np") as tensors:
         for name in sorted(tensors.keys()):
             values = tensors.get_tensor(name)
-            found.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
-    return found.hexdigest()
+            hashed.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
+    return hashed.hexdigest()
 
 
 def trials(sweep: Path) -> Any:

@@ -1,11 +1,11 @@
-"""What several workers give, what Ray costs beside torchrun, how long a start takes and how long a fault.
+"""Measure scaling over workers, the overhead of Ray compared with torchrun, start-up time and recovery time.
 
-    python -m experiments.bench.scale                              # all parts: about an hour on two cores, alone
+    python -m experiments.bench.scale                              # all parts: about an hour on two idle cores
     python -m experiments.bench.scale --parts weak overhead --rounds 5
-    python -m experiments.bench.scale --quick                      # does it run? (small, no meaning)
+    python -m experiments.bench.scale --quick                      # a smoke test
 
-Sides take turns, round by round; medians are shown. Results are kept part by part in build/bench/scale.json, the tables
-in build/bench/scale.md. What a large cluster's head and store would carry is `experiments.bench.many`.
+Contenders take turns, round by round; tables show medians. Results are saved by part in build/bench/scale.json, the tables in
+build/bench/scale.md. `experiments.bench.many` estimates the load of a large cluster on its head and store.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import yaml
 from experiments.bench import scale_faults
 from experiments.bench.photos import photos
 from experiments.bench.scale_nodes import ENVIRONMENT, TOKEN, Nodes, wait_for
-from experiments.bench.scale_side import Epochs, marks
+from experiments.bench.scale_run import Epochs, marks
 
 ROOT = Path("build/bench/scale").absolute()
 RESULTS = ROOT.with_suffix(".json")
@@ -38,7 +38,7 @@ WORKERS = (1, 2, 4)
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: `images` and `batch` for each worker, `rounds` runs of each side."""
+    """The size of the bench: `images` and `batch` per worker, `rounds` runs of each contender."""
 
     model: str
     images: int
@@ -49,45 +49,52 @@ class Size:
 
 
 def weak(size: Size) -> dict[str, Any]:
-    """Images/s of 1, 2 and 4 workers, each with as many images and as large a part of the batch."""
-    found: dict[str, list[float]] = {str(workers): [] for workers in WORKERS}
+    """Measure the images/s of 1, 2 and 4 workers, with a constant number of images and batch size per worker."""
+    results: dict[str, list[float]] = {str(workers): [] for workers in WORKERS}
     for number in range(size.rounds):
         for workers in WORKERS:
             rates = ran("ray", size, workers, f"weak-{workers}-{number}").images_per_s
-            found[str(workers)].append(statistics.median(rates))
-            say(f"weak scaling, round {number + 1}: {workers} workers {found[str(workers)][-1]:.0f} images/s")
-    return {"cores": len(os.sched_getaffinity(0)), "images_per_s": found}
+            results[str(workers)].append(statistics.median(rates))
+            say(f"weak scaling, round {number + 1}: {workers} workers {results[str(workers)][-1]:.0f} images/s")
+    return {"cores": len(os.sched_getaffinity(0)), "images_per_s": results}
 
 
 def overhead(size: Size) -> dict[str, Any]:
-    """Seconds of an epoch from end to end, on Ray and under torchrun: with a core to spare for Ray, and with none."""
+    """Measure the seconds per epoch, on Ray and under torchrun, with and without a spare core for Ray."""
     cores = len(os.sched_getaffinity(0))
-    found: dict[str, dict[str, list[float]]] = {str(n): {"ray": [], "torchrun": []} for n in (cores // 2, cores)}
+    results: dict[str, dict[str, list[float]]] = {str(n): {"ray": [], "torchrun": []} for n in (cores // 2, cores)}
     for number in range(size.rounds):
-        for workers, sides in found.items():
-            for side in ("ray", "torchrun") if number % 2 == 0 else ("torchrun", "ray"):
-                epochs = ran(side, size, int(workers), f"{side}-{workers}-{number}")
-                sides[side].append(statistics.median(epochs.seconds))
-                say(f"overhead, round {number + 1}: {workers} workers, {side} {sides[side][-1]:.3f} s an epoch")
-    return {"cores": cores, "epoch_s": found}
+        for workers, contenders in results.items():
+            for contender in ("ray", "torchrun") if number % 2 == 0 else ("torchrun", "ray"):
+                epochs = ran(contender, size, int(workers), f"{contender}-{workers}-{number}")
+                contenders[contender].append(statistics.median(epochs.seconds))
+                say(
+                    f"overhead, round {number + 1}: {workers} workers, {contender} {contenders[contender][-1]:.3f} s per epoch"
+                )
+    return {"cores": cores, "epoch_s": results}
 
 
-def ran(side: str, size: Size, workers: int, name: str) -> Epochs:
-    """A run of one side in processes of its own, on decoded images."""
+def ran(contender: str, size: Size, workers: int, name: str) -> Epochs:
+    """Run one contender in its own processes, on decoded images."""
     file = experiment(size, workers, name)
     words = [sys.executable, "-m"]
-    if side == "torchrun":
+    if contender == "torchrun":
         words += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(workers), "-m"]
     done = subprocess.run(
-        [*words, "experiments.bench.scale_side", side, str(file)], env=environment(), capture_output=True, check=False
+        [*words, "experiments.bench.scale_run", contender, str(file)],
+        env=environment(),
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
-        raise SystemExit(f"{side} with {workers} workers ended with {done.returncode}:\n{done.stderr.decode()[-3000:]}")
+        raise SystemExit(
+            f"{contender} with {workers} workers ended with {done.returncode}:\n{done.stderr.decode()[-3000:]}"
+        )
     return Epochs.of(ROOT / "runs" / name)
 
 
 def environment() -> dict[str, str]:
-    """One thread a worker, asleep while it waits, as raytl sets it on Ray."""
+    """Return the environment: one thread per worker, which sleeps while idle, as raytl configures it on Ray."""
     return {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -98,7 +105,7 @@ def environment() -> dict[str, str]:
 
 
 def experiment(size: Size, workers: int, name: str, cluster: str = "local", **train: Any) -> Path:
-    """An experiment file; the data set and the batch grow with the workers, and nothing stops early."""
+    """Write an experiment file; the dataset and the batch grow with the workers, and early stopping is off."""
     folder = ROOT / f"photos-{workers}"
     if not folder.exists():
         photos(folder, size.images * workers)
@@ -127,7 +134,7 @@ PARTS = (
     ("upload and submission", "submitted"),
     ("job start: Ray starts the driver's process", "driver"),
     ("interpreter and imports of the driver", "imported"),
-    ("plan: data looked through, model read", "planned"),
+    ("plan: data validated, model read", "planned"),
     ("connection to Ray", "connected"),
     ("workers: placed, started, imports", "placed"),
     ("process group", "process group"),
@@ -136,24 +143,24 @@ PARTS = (
     ("first batch", "first batch"),
     ("first step", "step"),
 )
-"""What a start is made of, and the mark that ends each."""
+"""The parts of a start, and the mark that ends each."""
 
 
 def startup(size: Size) -> dict[str, Any]:
-    """Seconds from `submit` to the first step on two workers, by part, on a cluster that is up."""
+    """Measure the seconds from `submit` to the first step on two workers, by part, on a running cluster."""
     os.environ.update(ENVIRONMENT)
     nodes = Nodes()
     try:
         for _ in range(2):
             nodes.add()
-        found = [started(nodes, size, number) for number in range(size.rounds + 1)]
+        results = [started(nodes, size, number) for number in range(size.rounds + 1)]
     finally:
         nodes.close()
-    return {"first": found[0], "later": found[1:]}
+    return {"first": results[0], "later": results[1:]}
 
 
 def started(nodes: Nodes, size: Size, number: int) -> dict[str, float]:
-    """One start, by part; ends the job when its first step is done."""
+    """Measure one start, by part; stop the job after its first step."""
     from dataclasses import replace
 
     from raytl.config.load import load_experiment
@@ -163,104 +170,104 @@ def started(nodes: Nodes, size: Size, number: int) -> dict[str, float]:
 
     name = f"startup-{number}"
     file, run = experiment(replace(size, epochs=50), 2, name, cluster="auto"), ROOT / "runs" / name
-    packed, made = pack(load_experiment(file), Path("raytl").resolve())
-    spec = job_spec("train", made, packed, code_source="checkout", version="bench", user="bench", commit="")
+    packed, job_experiment = pack(load_experiment(file), Path("raytl").resolve())
+    spec = job_spec("train", job_experiment, packed, code_source="checkout", version="bench", user="bench", commit="")
     spec = replace(
-        spec, entrypoint=f"env RAYTL_CACHE={ROOT / 'cache'} python -m experiments.bench.scale_side ray {file}"
+        spec, entrypoint=f"env RAYTL_CACHE={ROOT / 'cache'} python -m experiments.bench.scale_run ray {file}"
     )
     jobs = Jobs(nodes.url, TOKEN)
     began = time.time()
     jobs.submit(spec, packed)
     at = {"submitted": time.time()}
     try:
-        wait_for(lambda: any(found["kind"] == "step" for found in marks(run)), f"the first step of {run}", 180)
+        wait_for(lambda: any(each["kind"] == "step" for each in marks(run)), f"the first step of {run}", 180)
     except SystemExit as late:
-        raise SystemExit(f"{late}; its job said:\n{jobs.logs(spec.id)[-3000:]}") from late
+        raise SystemExit(f"{late}; its job log:\n{jobs.logs(spec.id)[-3000:]}") from late
     jobs.stop(spec.id)
-    for found in marks(run):
-        if found.get("rank", 0) == 0:
-            at.setdefault(found["kind"], float(found["t"]))
+    for each in marks(run):
+        if each.get("rank", 0) == 0:
+            at.setdefault(each["kind"], float(each["t"]))
     times = [began, *(at[kind] for _, kind in PARTS)]
     say(f"start {number + 1}: {times[-1] - began:.1f} s from submit to the first step")
     return {part: b - a for (part, _), a, b in zip(PARTS, times, times[1:], strict=False)}
 
 
 def recovery(size: Size) -> dict[str, Any]:
-    """Seconds from each fault to the first new step."""
+    """Measure the seconds from each fault to the first new step."""
     os.environ.update(ENVIRONMENT)
 
     def file(name: str, cluster: str) -> Path:
         return experiment(size, 2, name, cluster=cluster, epochs=1000, checkpoint_every_s=2.0)
 
-    found: dict[str, list[float]] = {}
+    results: dict[str, list[float]] = {}
     for number in range(size.rounds):
         for kind in scale_faults.KINDS:
             seconds = scale_faults.recovered(kind, file, ROOT / "runs", number)
-            found.setdefault(kind, []).append(seconds)
+            results.setdefault(kind, []).append(seconds)
             say(f"recovery, round {number + 1}: {kind} {seconds:.1f} s")
-    return {"seconds": found}
+    return {"seconds": results}
 
 
 def say(line: str) -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)
 
 
-def weak_table(found: dict[str, Any]) -> str:
-    """Efficiency against the share of the cores that the workers have."""
-    cores, one = found["cores"], statistics.median(found["images_per_s"]["1"])
-    lines = ["| workers | cores they have | images/s | of one worker's, times cores |", "|---|---|---|---|"]
+def weak_table(results: dict[str, Any]) -> str:
+    """Return the table of weak scaling, with efficiency relative to the cores available to the workers."""
+    cores, one = results["cores"], statistics.median(results["images_per_s"]["1"])
+    lines = ["| workers | their cores | images/s | efficiency per core |", "|---|---|---|---|"]
     for workers in WORKERS:
-        rate, share = statistics.median(found["images_per_s"][str(workers)]), min(workers, cores)
-        each = "" if workers <= cores else f" ({share / workers:.2g} each)"
-        lines.append(f"| {workers} | {share}{each} | {rate:.0f} | {rate / (one * share):.2f} |")
+        rate, usable = statistics.median(results["images_per_s"][str(workers)]), min(workers, cores)
+        each = "" if workers <= cores else f" ({usable / workers:.2g} each)"
+        lines.append(f"| {workers} | {usable}{each} | {rate:.0f} | {rate / (one * usable):.2f} |")
     return "\n".join(lines)
 
 
-def overhead_table(found: dict[str, Any]) -> str:
-    """An epoch on both sides; the ratio is the median of the rounds' own."""
+def overhead_table(results: dict[str, Any]) -> str:
+    """Return the table of overhead; its ratio is the median over rounds."""
     lines = [
-        "| workers | cores | epoch on Ray | epoch under torchrun | Ray costs | rounds |",
+        "| workers | cores | epoch on Ray | epoch under torchrun | overhead of Ray | rounds |",
         "|---|---|---|---|---|---|",
     ]
-    for workers, sides in found["epoch_s"].items():
-        more = [100 * (a / b - 1) for a, b in zip(sides["ray"], sides["torchrun"], strict=True)]
-        shown = ", ".join(f"{value:+.1f}" for value in more)
-        ray, torchrun = (f"{statistics.median(sides[side]):.2f} s" for side in ("ray", "torchrun"))
+    for workers, contenders in results["epoch_s"].items():
+        more = [100 * (a / b - 1) for a, b in zip(contenders["ray"], contenders["torchrun"], strict=True)]
+        rounds = ", ".join(f"{value:+.1f}" for value in more)
+        ray, torchrun = (f"{statistics.median(contenders[contender]):.2f} s" for contender in ("ray", "torchrun"))
         costs = f"{statistics.median(more):+.1f} %"
-        lines.append(f"| {workers} | {found['cores']} | {ray} | {torchrun} | {costs} | {shown} |")
+        lines.append(f"| {workers} | {results['cores']} | {ray} | {torchrun} | {costs} | {rounds} |")
     return "\n".join(lines)
 
 
-def startup_table(found: dict[str, Any]) -> str:
-    """Each part of a start, of the first job on a new cluster and of those after it."""
-    later = found["later"]
+def startup_table(results: dict[str, Any]) -> str:
+    """Return the table of start-up by part, for the first job on a new cluster and later jobs."""
+    later = results["later"]
     lines = ["| from submit to the first step | first job | later jobs |", "|---|---|---|"]
     for part, _ in PARTS:
-        lines.append(f"| {part} | {found['first'][part]:.2f} s | {statistics.median(f[part] for f in later):.2f} s |")
-    totals = [sum(found["first"].values()), statistics.median(sum(each.values()) for each in later)]
+        lines.append(f"| {part} | {results['first'][part]:.2f} s | {statistics.median(f[part] for f in later):.2f} s |")
+    totals = [sum(results["first"].values()), statistics.median(sum(each.values()) for each in later)]
     return "\n".join([*lines, f"| **all** | **{totals[0]:.1f} s** | **{totals[1]:.1f} s** |"])
 
 
-def recovery_table(found: dict[str, Any]) -> str:
-    """Each fault."""
+def recovery_table(results: dict[str, Any]) -> str:
+    """Return the table of recovery by fault."""
     lines = ["| fault | to the first new step | rounds |", "|---|---|---|"]
-    for kind, seconds in found["seconds"].items():
+    for kind, seconds in results["seconds"].items():
         lines.append(f"| {kind} | {statistics.median(seconds):.1f} s | {', '.join(f'{s:.1f}' for s in seconds)} |")
     return "\n".join(lines)
 
 
 Part = tuple[Callable[[Size], dict[str, Any]], Callable[[dict[str, Any]], str], str]
 MEASURED: dict[str, Part] = {
-    "weak": (weak, weak_table, "Weak scaling: as many images for each worker"),
-    "overhead": (overhead, overhead_table, "Ray beside torchrun: the same loop, data and checkpoints"),
-    "startup": (startup, startup_table, "A start by part"),
+    "weak": (weak, weak_table, "Weak scaling: constant images per worker"),
+    "overhead": (overhead, overhead_table, "Ray compared with torchrun: the same loop, data and checkpoints"),
+    "startup": (startup, startup_table, "Start-up by part"),
     "recovery": (recovery, recovery_table, "Recovery: from the fault to the first new step"),
 }
 
 
 def chosen(arguments: Sequence[str] | None = None) -> tuple[Size, list[str]]:
-    """What the command line asks for."""
+    """Return the size and the parts from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=list(MEASURED), default=list(MEASURED))
     parser.add_argument("--rounds", type=int, default=5)
@@ -272,16 +279,16 @@ def chosen(arguments: Sequence[str] | None = None) -> tuple[Size, list[str]]:
 
 
 def main() -> None:
-    """Measure, keep and print."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the clusters end with it
+    """Measure, save and print."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the clusters too
     size, parts = chosen()
     shutil.rmtree(ROOT, ignore_errors=True)
     ROOT.mkdir(parents=True)
-    kept = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+    saved = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
     for part in parts:
-        kept[part] = {"size": asdict(size), **MEASURED[part][0](size)}
-        RESULTS.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-    tables = [f"{title}\n\n{table(kept[part])}\n" for part, (_, table, title) in MEASURED.items() if part in kept]
+        saved[part] = {"size": asdict(size), **MEASURED[part][0](size)}
+        RESULTS.write_text(json.dumps(saved, indent=1), encoding="utf-8")
+    tables = [f"{title}\n\n{table(saved[part])}\n" for part, (_, table, title) in MEASURED.items() if part in saved]
     ROOT.with_suffix(".md").write_text("\n".join(tables), encoding="utf-8")
     print("\n".join(tables))
 

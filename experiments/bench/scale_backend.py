@@ -1,23 +1,23 @@
-"""raytl's set-up of a process group, with marks before and after it; imported where Ray is."""
+"""Set up the process group with marks before and after; imported only on Ray."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.bench.scale_side import mark
+from experiments.bench.scale_run import mark
 from raytl.cluster.network import GroupConfig, _GroupBackend
 
 
 @dataclass
 class TimedGroup(GroupConfig):
-    """Writes its marks into the run at `root`."""
+    """Write marks into the run at `root`."""
 
     root: str = ""
 
     @property
     def backend_cls(self) -> type:
-        """The backend that the controller makes."""
+        """Return the backend for the controller."""
         return _Timed
 
 

@@ -1,4 +1,4 @@
-"""Faults at a training run on a cluster of this machine, and how long each takes until training goes on."""
+"""Inject faults into a training run on a local cluster, and measure the time until training resumes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from experiments.bench.scale_nodes import Nodes, wait_for
-from experiments.bench.scale_side import _EVERY_STEP, marks
+from experiments.bench.scale_run import _EVERY_STEP, marks
 
 KINDS = ("worker killed", "node killed", "driver killed, resubmitted", "head killed, resubmitted", "node drained")
 _DRAIN_S = 20
 File = Callable[[str, str], Path]
-"""Makes the experiment file of that name, for the cluster at that address."""
+"""A function that writes the experiment file of a name, for the cluster at an address."""
 
 
 class Trained:
-    """Training on two workers of a cluster of three nodes, which has a place to spare."""
+    """Training on two workers of a cluster of three nodes, one of them spare."""
 
     def __init__(self, file: File, runs: Path, name: str) -> None:
         self._file, self._name, self.run = file, name, runs / name
@@ -30,52 +30,52 @@ class Trained:
         self.run.mkdir(parents=True)
         (self.run / _EVERY_STEP).touch()
         self.driver = self._drive()
-        wait_for(lambda: len(self.marks("step")) >= 20, f"training of {name} to be under way")
+        wait_for(lambda: len(self.marks("step")) >= 20, f"training of {name} to start")
 
     def resubmit(self) -> None:
-        """The same command again."""
+        """Run the same command again."""
         self.driver = self._drive()
 
     def close(self) -> None:
-        """Ends it, and its cluster."""
+        """Stop the training and its cluster."""
         self.driver.kill()
         self.driver.wait()
         self.nodes.close()
 
     def marks(self, kind: str, after: float = 0.0) -> list[dict[str, Any]]:
-        """The marks of that kind after that moment."""
-        return [found for found in marks(self.run) if found["kind"] == kind and found["t"] > after]
+        """Return the marks of that kind after that time."""
+        return [each for each in marks(self.run) if each["kind"] == kind and each["t"] > after]
 
     def worker(self) -> int:
-        """The process of rank 1."""
-        return int(next(found["pid"] for found in reversed(self.marks("entered")) if found["rank"] == 1))
+        """Return the process ID of rank 1."""
+        return int(next(each["pid"] for each in reversed(self.marks("entered")) if each["rank"] == 1))
 
     def node_of_worker(self) -> subprocess.Popen[bytes]:
-        """The node of rank 1."""
+        """Return the node of rank 1."""
         group = os.getpgid(self.worker())
         return next(
             node for node in self.workers if os.getpgid(node.pid) == group or _is_below(self.worker(), node.pid)
         )
 
     def new_step(self, fault: float) -> float:
-        """Seconds from `fault` to the first step of workers that entered after it."""
+        """Return the seconds from `fault` to the first step of workers that started after it."""
 
-        def found() -> list[dict[str, Any]]:
+        def new_steps() -> list[dict[str, Any]]:
             entered = self.marks("entered", fault)
             return self.marks("step", entered[0]["t"]) if entered else []
 
-        wait_for(lambda: bool(found()), f"{self._name} to go on")
-        return float(found()[0]["t"]) - fault
+        wait_for(lambda: bool(new_steps()), f"{self._name} to resume")
+        return float(new_steps()[0]["t"]) - fault
 
     def _drive(self) -> subprocess.Popen[bytes]:
         file = self._file(self._name, self.nodes.address)
         log = (self.run.parent / f"{self._name}.log").open("ab")
-        words = [sys.executable, "-m", "experiments.bench.scale_side", "ray", str(file)]
+        words = [sys.executable, "-m", "experiments.bench.scale_run", "ray", str(file)]
         return subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
 
 
 def recovered(kind: str, file: File, runs: Path, number: int) -> float:
-    """Seconds from a fault of that kind to the first new step."""
+    """Return the seconds from a fault of that kind to the first new step."""
     trained = Trained(file, runs, f"fault-{KINDS.index(kind)}-{number}")
     try:
         at = time.time()
@@ -100,7 +100,7 @@ def _driver(trained: Trained) -> None:
 
 
 def _head(trained: Trained) -> None:
-    """The head's processes die, the others notice and go; a new cluster is started, and the driver again."""
+    """Kill the head, which ends its nodes; start a new cluster, and the driver again."""
     before = trained.nodes
     before.kill(before.nodes[0])
     trained.driver.kill()
@@ -112,7 +112,7 @@ def _head(trained: Trained) -> None:
 
 
 def _drained(trained: Trained) -> None:
-    """The notice of a spot machine."""
+    """Drain the node, as after the notice of a spot machine."""
     node = trained.node_of_worker()
     words = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", trained.nodes.address]
     words += ["--node-id", _node_id(trained, node), "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
@@ -126,7 +126,7 @@ _FAULTS: dict[str, Callable[[Trained], None]] = dict(
 
 
 def _node_id(trained: Trained, node: subprocess.Popen[bytes]) -> str:
-    """Ray's name of the node, from the command line of its raylet."""
+    """Return the ID of the node in Ray, from the command line of its raylet."""
     import psutil
 
     for process in psutil.Process(node.pid).children(recursive=True):
@@ -139,4 +139,4 @@ def _node_id(trained: Trained, node: subprocess.Popen[bytes]) -> str:
 def _is_below(pid: int, parent: int) -> bool:
     import psutil
 
-    return any(found.pid == parent for found in psutil.Process(pid).parents())
+    return any(each.pid == parent for each in psutil.Process(pid).parents())

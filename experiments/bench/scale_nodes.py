@@ -1,4 +1,4 @@
-"""A Ray cluster of this machine's own, node by node, each a group of processes that can be killed."""
+"""A local Ray cluster, whose nodes are groups of processes that can be killed."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ ENVIRONMENT = {
 
 
 class Nodes:
-    """A head and its nodes; `close` ends those that are left."""
+    """A head and its nodes; `close` stops the remaining ones."""
 
     def __init__(self, head_cpus: int = 0) -> None:
         self._scratch = tempfile.mkdtemp(prefix="raytl-")  # a short path, for sockets
-        self.port, self.board = free_port(), free_port()
+        self.port, self.dashboard_port = free_port(), free_port()
         self.nodes: list[subprocess.Popen[bytes]] = []
         self._head(head_cpus)
 
     @property
     def address(self) -> str:
-        """host:port of the head."""
+        """Return host:port of the head."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """The job server's."""
-        return f"http://127.0.0.1:{self.board}"
+        """Return the URL of the job server."""
+        return f"http://127.0.0.1:{self.dashboard_port}"
 
     def add(self, cpus: int = 1) -> subprocess.Popen[bytes]:
-        """One more node, which is there when this returns."""
+        """Add a node, and wait until it has joined."""
         words = ("--address", self.address, "--num-cpus", str(cpus))
         self.nodes.append(self._start(*words))
 
         def joined() -> bool:
-            if self.nodes[-1].poll() is not None:  # a port was taken meanwhile, or the machine is too busy
+            if self.nodes[-1].poll() is not None:  # a port was taken meanwhile, or the machine is overloaded
                 self.nodes[-1] = self._start(*words)
             return self._alive() >= len(self.nodes)
 
@@ -60,13 +60,13 @@ class Nodes:
         return self.nodes[-1]
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
-        """kill -9 of all that `ray start` of that node has started."""
+        """Kill all processes that `ray start` of that node started."""
         _kill(_tree(node))
         node.wait()
         self.nodes.remove(node)
 
     def close(self) -> None:
-        """Ends all of it."""
+        """Stop all nodes."""
         for node in reversed(self.nodes):
             _kill(_tree(node))
             node.wait()
@@ -74,7 +74,7 @@ class Nodes:
 
     def _head(self, cpus: int) -> None:
         words = ["--head", "--port", str(self.port), "--dashboard-host", "127.0.0.1", "--num-cpus", str(cpus)]
-        words += ["--dashboard-port", str(self.board), "--ray-client-server-port", str(free_port())]
+        words += ["--dashboard-port", str(self.dashboard_port), "--ray-client-server-port", str(free_port())]
         self.nodes.append(self._start(*words, "--temp-dir", self._scratch, "--disable-usage-stats"))
         wait_for(lambda: self._alive() > 0, "a head that answers")
 
@@ -93,16 +93,16 @@ class Nodes:
         )
 
     def _alive(self) -> int:
-        asked = urllib.request.Request(f"{self.url}/nodes?view=summary", headers={"Authorization": f"Bearer {TOKEN}"})
+        request = urllib.request.Request(f"{self.url}/nodes?view=summary", headers={"Authorization": f"Bearer {TOKEN}"})
         try:
-            with urllib.request.urlopen(asked, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 return int(answer.read().count(b'"ALIVE"'))
         except OSError:
             return 0
 
 
 def _tree(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The node's processes, those that have a session of their own too."""
+    """Return the processes of the node, including those in their own sessions."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(node.pid)
         return [process, *process.children(recursive=True)]
@@ -116,16 +116,16 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 
 def wait_for(done: Callable[[], bool], what: str, seconds: float = 600.0) -> None:
-    """Wait until `done`; ends the bench where that takes too long."""
+    """Wait until `done`; exit if it takes too long."""
     until = time.monotonic() + seconds
     while not done():
         if time.monotonic() > until:
-            raise SystemExit(f"the bench waited {seconds:g} s for {what}, in vain")
+            raise SystemExit(f"the bench waited {seconds:g} s for {what}")
         time.sleep(0.1)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

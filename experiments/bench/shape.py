@@ -29,28 +29,28 @@ class Source:
 
 def read(tree: Path) -> list[Source]:
     """Return all modules of the package in the checkout `tree`."""
-    found = []
+    sources = []
     for path in sorted((tree / PACKAGE).rglob("*.py")):
         parts = path.relative_to(tree).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         text = path.read_text(encoding="utf-8")
-        found.append(Source(name, path.relative_to(tree), len(text.splitlines()), ast.parse(text)))
-    return found
+        sources.append(Source(name, path.relative_to(tree), len(text.splitlines()), ast.parse(text)))
+    return sources
 
 
-def imported(source: Source, known: frozenset[str], at_run_time: bool) -> set[str]:
+def imported(source: Source, names_in_package: frozenset[str], at_run_time: bool) -> set[str]:
     """Return the package's modules that `source` imports anywhere; with `at_run_time`, not those for types alone."""
     skipped = set(typing_only(source.tree)) if at_run_time else set()
-    found = set()
+    imports = set()
     for node in ast.walk(source.tree):
         if node in skipped:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in known else node.module for name in names}
-    return (found & known) - {source.name}
+            imports |= {name if name in names_in_package else node.module for name in names}
+    return (imports & names_in_package) - {source.name}
 
 
 def typing_only(tree: ast.Module) -> Iterator[ast.AST]:
@@ -71,14 +71,14 @@ def functions(source: Source) -> Iterator[tuple[int, str]]:
 
 def report(sources: list[Source]) -> Iterator[str]:
     """Yield the report, line by line."""
-    known = frozenset(source.name for source in sources)
+    names = frozenset(source.name for source in sources)
     yield f"widest modules ({PACKAGE} modules imported; without imports for types):"
-    widths = {source.name: (imported(source, known, False), imported(source, known, True)) for source in sources}
+    widths = {source.name: (imported(source, names, False), imported(source, names, True)) for source in sources}
     for name in sorted(widths, key=lambda name: (-len(widths[name][0]), name))[:WIDEST]:
         everything, running = widths[name]
         yield f"  {len(everything):>4} {len(running):>4}  {name}"
     yield "longest functions (lines):"
-    lengths = [found for source in sources for found in functions(source)]
+    lengths = [length for source in sources for length in functions(source)]
     yield from (
         f"  {length:>4}  {where}" for length, where in sorted(lengths, key=lambda it: (-it[0], it[1]))[:LONGEST]
     )

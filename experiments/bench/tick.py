@@ -1,8 +1,8 @@
-"""A tick with unchanged data: the requests that it makes, and how long they take.
+"""Measure a tick with unchanged data: its number of requests and its time.
 
     python -m experiments.bench.tick [--images 2500 20000]
 
-On moto's server on this machine; a listing has a thousand keys a page.
+Uses a local moto server; a listing has a thousand keys per page.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ROUNDS = 5
 
 
 def _filled(bucket: str, images: int) -> Experiment:
-    """A bucket with so many objects, and a registry that has seen them."""
+    """Create a bucket with `images` objects, and a registry whose last tick saw them."""
     client = s3.client()
     client.create_bucket(Bucket=bucket)
     with ThreadPoolExecutor(16) as pool:
@@ -74,22 +74,22 @@ def main() -> None:
 
 
 def _measured(bucket: str, images: int) -> str:
-    """A line: requests by kind, and the median time."""
-    asked: Counter[str] = Counter()
+    """Return a line with the requests by kind and the median time."""
+    requests: Counter[str] = Counter()
     s3.client().meta.events.register(
-        "before-send.s3", lambda event_name, **_: asked.update([event_name.rpartition(".")[2]])
+        "before-send.s3", lambda event_name, **_: requests.update([event_name.rpartition(".")[2]])
     )
     experiment = _filled(bucket, images)
     took: list[float] = []
     for turn in range(_ROUNDS):
-        asked.clear()
+        requests.clear()
         began = time.monotonic()
-        found: Any = retrain(experiment, now=_NOW + timedelta(hours=turn))
+        result: Any = retrain(experiment, now=_NOW + timedelta(hours=turn))
         took.append(time.monotonic() - began)
-        assert found.tick.outcome == "skip"
+        assert result.tick.outcome == "skip"
     s3.forget_client()
-    told = ", ".join(f"{count} {what}" for what, count in sorted(asked.items()))
-    return f"{images:>7,} images: {sum(asked.values())} requests ({told}), {1000 * statistics.median(took):.0f} ms"
+    kinds = ", ".join(f"{count} {what}" for what, count in sorted(requests.items()))
+    return f"{images:>7,} images: {sum(requests.values())} requests ({kinds}), {1000 * statistics.median(took):.0f} ms"
 
 
 if __name__ == "__main__":

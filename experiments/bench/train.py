@@ -1,10 +1,10 @@
-"""`make bench`: images/s of `raytl train` beside the ceiling of the machine and a common peer, and its memory.
+"""`make bench`: images/s and memory of `raytl train`, compared with the ceiling of the machine and a common peer.
 
-Each side runs in its own process with the same number of threads, and the sides take turns, round by round, so that
-a machine that slows down slows all of them: ceiling, raytl, peer (fp32), peer (bf16), and again. Medians are shown.
+Each contender runs in its own process with the same number of threads, and the contenders take turns, round by round, so
+that a slowdown of the machine affects all of them: ceiling, raytl, peer (fp32), peer (bf16). The table shows medians.
 
-    python -m experiments.bench.train            # some 20 minutes on two cores
-    python -m experiments.bench.train --quick    # does it run? (small models and pictures, no meaning)
+    python -m experiments.bench.train            # about 20 minutes on two cores
+    python -m experiments.bench.train --quick    # a smoke test: small models and images
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from typing import Any
 import yaml
 
 from experiments.bench import memory
+from experiments.bench.contenders import Setup
 from experiments.bench.photos import photos
-from experiments.bench.sides import Setting
 
 ROOT = Path("runs/bench")
-# a fair choice of precision: what raytl picks by itself on this machine
+# a fair choice of precision: raytl's default on this machine
 PRECISION = (
     "import torch; from raytl.models.forward import pick_precision; "
     "print(pick_precision('auto', torch.device('cpu')) == torch.bfloat16)"
@@ -39,7 +39,7 @@ PRECISION = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured and for how long: blocks of `seconds`, `rounds` times, on `images` photos."""
+    """The plan of the bench: `rounds` blocks of `seconds` on `images` photos."""
 
     models: tuple[str, ...]
     unfreezes: tuple[int | str, ...]
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass
 class Rates:
-    """Images/s of one model at one depth, a number for each round; memory in bytes."""
+    """Images/s of one model at one depth, by round; memory in bytes."""
 
     model: str
     unfreeze: int | str
@@ -71,18 +71,18 @@ class Rates:
     cache_bytes: int = 0
 
 
-class Side:
-    """A process of `sides` that trains for a while each time it is asked."""
+class Contender:
+    """A process of `contenders` that trains in blocks on request."""
 
-    def __init__(self, setting: Setting) -> None:
-        command = [sys.executable, "-m", "experiments.bench.sides", setting.to_json()]
+    def __init__(self, setup: Setup) -> None:
+        command = [sys.executable, "-m", "experiments.bench.contenders", setup.to_json()]
         self.process = subprocess.Popen(
-            command, env=environment(setting.threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, env=environment(setup.threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._read("ready")
 
     def block(self, seconds: float) -> dict[str, float]:
-        """Images, seconds and memory of a block of about `seconds`."""
+        """Return images, seconds and memory of a block of about `seconds`."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
@@ -90,7 +90,7 @@ class Side:
         return answer
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
@@ -99,14 +99,14 @@ class Side:
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         if not line or (expected and line != expected):
-            raise SystemExit(f"a side of the bench ended early (said {line!r}); its error is above")
+            raise SystemExit(f"a contender of the bench ended early (printed {line!r}); see its error above")
         return line
 
 
 @contextmanager
-def side(setting: Setting) -> Iterator[Side]:
-    """A side's process for the time of the block."""
-    opened = Side(setting)
+def contender(setup: Setup) -> Iterator[Contender]:
+    """Run the process of a contender in the context."""
+    opened = Contender(setup)
     try:
         yield opened
     finally:
@@ -114,7 +114,7 @@ def side(setting: Setting) -> Iterator[Side]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of every side; threads that wait do so asleep, as raytl sets it, or they would starve loaders."""
+    """Return the environment of all contenders; idle threads sleep, as in raytl, because spinning would starve loaders."""
     return {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),
@@ -124,29 +124,29 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def bench(plan: Plan, model: str, unfreeze: int | str) -> Rates:
-    """All sides of one model at one depth, in turns."""
+    """Measure all contenders of one model at one depth, in turns."""
     rates = Rates(model, unfreeze)
     shutil.rmtree(ROOT / "cache", ignore_errors=True)
     with ExitStack() as stack:
-        ceiling = stack.enter_context(side(setting(plan, "ceiling", model, unfreeze, plan.precision)))
-        peers = {p: stack.enter_context(side(setting(plan, "peer", model, unfreeze, p))) for p in ("fp32", "bf16")}
+        ceiling = stack.enter_context(contender(setup(plan, "ceiling", model, unfreeze, plan.precision)))
+        peers = {p: stack.enter_context(contender(setup(plan, "peer", model, unfreeze, p))) for p in ("fp32", "bf16")}
         for number in range(plan.rounds):
-            found = ceiling.block(plan.seconds)
-            rates.ceiling.append(found["images"] / found["seconds"])
+            block = ceiling.block(plan.seconds)
+            rates.ceiling.append(block["images"] / block["seconds"])
             raytl_round(plan, rates, number)
             for precision, into in (("fp32", rates.peer_fp32), ("bf16", rates.peer_bf16)):
-                found = peers[precision].block(plan.seconds)
-                into.append(found["images"] / found["seconds"])
-                rates.peer_bytes.append(found["bytes"])
+                block = peers[precision].block(plan.seconds)
+                into.append(block["images"] / block["seconds"])
+                rates.peer_bytes.append(block["bytes"])
             print(progress(rates), file=sys.stderr, flush=True)
     rates.cache_bytes = sum(file.stat().st_size for file in (ROOT / "cache").rglob("*") if file.is_file())
     return rates
 
 
-def setting(plan: Plan, name: str, model: str, unfreeze: int | str, precision: str) -> Setting:
-    """What a side is told."""
-    return Setting(
-        side=name,
+def setup(plan: Plan, name: str, model: str, unfreeze: int | str, precision: str) -> Setup:
+    """Return the setup of a contender."""
+    return Setup(
+        contender=name,
         model=model,
         unfreeze=unfreeze,
         precision=precision,
@@ -159,7 +159,7 @@ def setting(plan: Plan, name: str, model: str, unfreeze: int | str, precision: s
 
 
 def raytl_round(plan: Plan, rates: Rates, number: int) -> None:
-    """One `raytl train` from its command line; its rates are read from the run's metrics."""
+    """Run one `raytl train` command, and read its rates from the metrics of the run."""
     epochs = 1 + min(12, max(2, round(plan.seconds * rates.ceiling[-1] / plan.images)))
     path = ROOT / "experiment.yaml"
     path.write_text(yaml.safe_dump(experiment(plan, rates, epochs, number)), encoding="utf-8")
@@ -178,7 +178,7 @@ def raytl_round(plan: Plan, rates: Rates, number: int) -> None:
 
 
 def experiment(plan: Plan, rates: Rates, epochs: int, number: int) -> dict[str, Any]:
-    """The experiment file: defaults, but for what the sides share; no stage opens late, and nothing stops early."""
+    """Return the experiment: defaults except for the common setup, without later stages or early stopping."""
     transfer: dict[str, Any] = {"unfreeze": rates.unfreeze}
     if rates.unfreeze != 0:
         transfer["head_first"] = 0
@@ -194,20 +194,20 @@ def experiment(plan: Plan, rates: Rates, epochs: int, number: int) -> dict[str, 
 
 
 def progress(rates: Rates) -> str:
-    """One line after a round."""
+    """Return one line after a round."""
     last = {name: getattr(rates, name)[-1] for name in ("ceiling", "raytl", "peer_fp32", "peer_bf16")}
-    shown = ", ".join(f"{name} {value:.0f}" for name, value in last.items())
-    return f"{rates.model} unfreeze {rates.unfreeze}: {shown} images/s"
+    speeds = ", ".join(f"{name} {value:.0f}" for name, value in last.items())
+    return f"{rates.model} unfreeze {rates.unfreeze}: {speeds} images/s"
 
 
-def table(found: list[Rates]) -> str:
-    """The figures as a Markdown table; ratios are medians of each round's."""
+def table(results: list[Rates]) -> str:
+    """Return a Markdown table; ratios are medians over rounds."""
     head = (
         "| model | unfreeze | ceiling | raytl | first epoch | raytl / ceiling | peer fp32 | peer bf16 | raytl / better peer "
         "| peak PSS, all processes | peak RSS | largest process | peer's PSS |"
     )
     lines = [head, "|" + "---|" * (head.count("|") - 1)]
-    for rates in found:
+    for rates in results:
         of_ceiling = median([a / b for a, b in zip(rates.raytl, rates.ceiling, strict=True)])
         best = [max(pair) for pair in zip(rates.peer_fp32, rates.peer_bf16, strict=True)]
         of_peer = median([a / b for a, b in zip(rates.raytl, best, strict=True)])
@@ -224,15 +224,15 @@ def table(found: list[Rates]) -> str:
 
 
 def median(values: list[float]) -> float:
-    """The middle value."""
+    """Return the median."""
     return statistics.median(values)
 
 
-def notes(plan: Plan, found: list[Rates], source: str, seconds: float) -> str:
-    """What the table's numbers mean, and what decoding once costs."""
-    spared = [rates.command_s[0] - min(rates.command_s[1:]) for rates in found if len(rates.command_s) > 1]
-    cache = max(rates.cache_bytes for rates in found)
-    cost = f"; looking through and decoding the files once took {median(spared):.1f} s" if spared else ""
+def notes(plan: Plan, results: list[Rates], source: str, seconds: float) -> str:
+    """Explain the numbers of the table, and report the cost of decoding once."""
+    spared = [rates.command_s[0] - min(rates.command_s[1:]) for rates in results if len(rates.command_s) > 1]
+    cache = max(rates.cache_bytes for rates in results)
+    cost = f"; validating and decoding the files once took {median(spared):.1f} s" if spared else ""
     return (
         f"images/s, medians of {plan.rounds} rounds; batch {plan.batch}, {plan.threads} threads, ceiling and raytl in "
         f"{plan.precision}, {plan.images} {source}. raytl decodes once: {cache / 1e6:.0f} MB of cache for "
@@ -242,7 +242,7 @@ def notes(plan: Plan, found: list[Rates], source: str, seconds: float) -> str:
 
 
 def chosen(arguments: list[str] | None = None) -> Plan:
-    """The plan that the command line asks for."""
+    """Return the plan from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: small models, one short round")
     parser.add_argument("--models", nargs="+", default=["mobilenetv2_100", "vit_tiny_patch16_224"])
@@ -276,10 +276,10 @@ def main() -> None:
     plan, started = chosen(), time.monotonic()
     source = photos(ROOT / "photos", plan.images)
     shutil.rmtree(ROOT / "runs", ignore_errors=True)
-    found = [bench(plan, model, unfreeze) for model in plan.models for unfreeze in plan.unfreezes]
-    text = f"{table(found)}\n\n{notes(plan, found, source, time.monotonic() - started)}\n"
+    results = [bench(plan, model, unfreeze) for model in plan.models for unfreeze in plan.unfreezes]
+    text = f"{table(results)}\n\n{notes(plan, results, source, time.monotonic() - started)}\n"
     (ROOT / "train.md").write_text(text, encoding="utf-8")
-    (ROOT / "train.json").write_text(json.dumps([vars(rates) for rates in found], indent=1), encoding="utf-8")
+    (ROOT / "train.json").write_text(json.dumps([vars(rates) for rates in results], indent=1), encoding="utf-8")
     print(text)
 
 

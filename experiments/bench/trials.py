@@ -1,9 +1,9 @@
-"""2,000 trials that cost nothing: what a sweep's own driver takes for each, and its memory, as the trials add up.
+"""Measure the time per trial and the memory of the driver of a sweep, over 2,000 trials that cost nothing.
 
     python -m experiments.bench.trials                     # Ray Tune, with the random sampler and with TPE
     python -m experiments.bench.trials --trials 500 --sampler tpe
 
-A trial is three epochs of a formula, on the same Tune engine, study, scheduler and journal that `raytl tune` uses.
+A trial is three epochs of a formula, with the same executor, study, scheduler and journal as `raytl tune`.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Formula:
         self._epoch = 0
 
     def step(self) -> TrialResult:
-        """One epoch more."""
+        """Return the result of the next epoch."""
         self._epoch += 1
         metrics = {"val/balanced_accuracy": self._best * (1 - 0.5**self._epoch)}
         return TrialResult("complete" if self._epoch >= EPOCHS else "running", EpochScores(self._epoch, metrics))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def formula(suggestion: Suggestion) -> Trial:
@@ -62,7 +62,7 @@ def formula(suggestion: Suggestion) -> Trial:
 
 @dataclass
 class Curve:
-    """Milliseconds of wall time a trial, of CPU time of the driver a trial, and its memory, for each block of trials."""
+    """Wall milliseconds and driver CPU milliseconds per trial, and memory of the driver, by block of trials."""
 
     block: int
     wall_ms: list[float] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Curve:
         self._last = self._now()
 
     def hear(self, event: Event) -> None:
-        """Note a block's end."""
+        """Record the end of a block."""
         if not isinstance(event, TrialChanged) or event.done < self._done + self.block:
             return
         now = self._now()
@@ -93,7 +93,7 @@ class Curve:
 
 
 def run(sampler: str, trials: int, block: int) -> Curve:
-    """The curve of a sweep of `trials` trials."""
+    """Return the curve of a sweep of `trials` trials."""
     folder = ROOT / sampler
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -113,14 +113,14 @@ def run(sampler: str, trials: int, block: int) -> Curve:
     shape = TrialShape(1, 1, 0.0)
     print(f"\n{sampler}, {LIMIT} at a time\ntrials  ms wall   ms CPU       MB")
     curve = Curve(block)
-    board = SweepState(study, config, BudgetTracker(config, shape), EPOCHS, trials, curve.hear)
-    engine = TrialExecutor("local", shape, LIMIT)
+    state = SweepState(study, config, BudgetTracker(config, shape), EPOCHS, trials, curve.hear)
+    executor = TrialExecutor("local", shape, LIMIT)
     run_on_tune(
-        StudySearcher(board, LIMIT, max_failures=0),
-        StudyScheduler(board),
+        StudySearcher(state, LIMIT, max_failures=0),
+        StudyScheduler(state),
         partial(bool, 0),
         formula,
-        engine,
+        executor,
         folder / ".ray",
     )
     assert len(study.records()) == trials
@@ -128,19 +128,19 @@ def run(sampler: str, trials: int, block: int) -> Curve:
 
 
 def main() -> None:
-    """Run the sweeps and print their curves; they are also in runs/bench/trials.json."""
+    """Run the sweeps, print their curves, and save them in runs/bench/trials.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--sampler", action="append", choices=["random", "tpe"])
-    asked = parser.parse_args()
-    block = max(1, asked.trials // 10)
+    options = parser.parse_args()
+    block = max(1, options.trials // 10)
     with session("local"):
-        curves = {sampler: run(sampler, asked.trials, block) for sampler in asked.sampler or ["random", "tpe"]}
-    found = {
+        curves = {sampler: run(sampler, options.trials, block) for sampler in options.sampler or ["random", "tpe"]}
+    results = {
         name: {"block": curve.block, "wall_ms": curve.wall_ms, "cpu_ms": curve.cpu_ms, "memory_mb": curve.memory_mb}
         for name, curve in curves.items()
     }
-    (ROOT.parent / "trials.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (ROOT.parent / "trials.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""A sweep beside the usual ways to search: wall time, the score against it, and what each part of `raytl tune` gives.
+"""Compare `raytl tune` with the usual ways to search: wall time, score over time, and an ablation.
 
     python -m experiments.bench.tune                          # three seeds, interleaved, and the ablation: about an hour
     python -m experiments.bench.tune --seeds 0 --no-ablation --no-refit
-    python -m experiments.bench.tune --trials 4 --epochs 2 --images 48 --seeds 0    # does it run?
+    python -m experiments.bench.tune --trials 4 --epochs 2 --images 48 --seeds 0    # a smoke test
 
 `nested` is the pattern of Ray's documentation (a TorchTrainer in each trial), `plain` the same without the nested
-trainer (tune_peer.py), `raytl` is `raytl tune`. All get the same photos, space, number of trials, epochs, halving and
-parallelism (two trials at a time, one core each), and take turns on the same machine, seed by seed. A sweep's time begins with its
-command. The ablation is raytl again, on the first seed, with one part off at a time. What is done is kept in
-runs/bench/tune.json: the same command goes on where it stopped.
+trainer (tune_peer.py), and `raytl` is `raytl tune`. All have the same photos, space, number of trials, epochs, halving
+and parallelism (two trials at a time, one core each), and take turns on the same machine, seed by seed. The time of a
+sweep includes the start of its command. The ablation repeats raytl on the first seed with one feature off at a time.
+Results are saved in runs/bench/tune.json; the same command resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from typing import Any
 import yaml
 
 from experiments.bench.photos import copied
-from experiments.bench.tune_setting import METRIC, Setting
+from experiments.bench.tune_setup import METRIC, Setup
 
 ROOT = Path("runs/bench/tune")
 RESULTS = ROOT.with_suffix(".json")
 NEAR = 0.005
-"""Scores within half a point of each other are the same."""
-SIDES = ("nested", "plain", "raytl")
+"""Scores within half a point count as equal."""
+CONTENDERS = ("nested", "plain", "raytl")
 ABLATION: dict[str, dict[str, Any]] = {
     "no shared prefixes": {"search.feature_cache": "off"},
     "no solved head": {"search.linear_probe": False},
@@ -47,8 +47,8 @@ ABLATION: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Found:
-    """A sweep: its seconds, the score after each epoch of any trial as (s, score), the winner's values and test score."""
+class Sweep:
+    """A sweep: its seconds, the score after each epoch of any trial as (s, score), the winner's overrides and test score."""
 
     seconds: float
     curve: list[tuple[float, float]]
@@ -58,58 +58,58 @@ class Found:
 
     @property
     def best(self) -> float:
-        """The best validation score."""
+        """Return the best validation score."""
         return max(score for _, score in self.curve)
 
-    def reached(self, score: float) -> float | None:
-        """Seconds until a trial had `score`; None where none did."""
+    def seconds_to(self, score: float) -> float | None:
+        """Return the seconds until a trial reached `score`, or None."""
         return next((s for s, value in self.curve if value >= score), None)
 
 
-def swept(setting: Setting, overrides: dict[str, Any]) -> Found:
-    """Run one side's sweep in a process of its own, with caches of its own that are empty."""
-    folder = Path(setting.folder)
+def swept(setup: Setup, overrides: dict[str, Any]) -> Sweep:
+    """Run the sweep of one contender in its own process, with its own empty caches."""
+    folder = Path(setup.folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as ray:
-        began = replace(setting, ray=ray, began=time.time())
+        began = replace(setup, ray=ray, began=time.time())
         run(began, overrides, "sweep")
         seconds = time.time() - began.began
     done = json.loads((folder / "done.json").read_bytes())
     lines = (folder / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
     curve = sorted((record["s"], record["score"]) for record in map(json.loads, lines))
-    return Found(done.get("seconds", seconds), curve, done["trials"], done["overrides"])
+    return Sweep(done.get("seconds", seconds), curve, done["trials"], done["overrides"])
 
 
-def tested(setting: Setting, overrides: dict[str, Any]) -> float:
-    """The winner of a side trained again by that side's own code, and its balanced accuracy on the test photos."""
-    run(setting, overrides, "refit")
-    return float(json.loads((Path(setting.folder) / "test.json").read_bytes()))
+def tested(setup: Setup, overrides: dict[str, Any]) -> float:
+    """Retrain the winner with the code of its contender, and return its balanced accuracy on the test photos."""
+    run(setup, overrides, "refit")
+    return float(json.loads((Path(setup.folder) / "test.json").read_bytes()))
 
 
-def run(setting: Setting, overrides: dict[str, Any], verb: str) -> None:
-    """One process of a side."""
-    given = json.dumps({"setting": asdict(setting), "overrides": overrides, "verb": verb})
+def run(setup: Setup, overrides: dict[str, Any], verb: str) -> None:
+    """Run one process of a contender."""
+    given = json.dumps({"setup": asdict(setup), "overrides": overrides, "verb": verb})
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
-    environment |= {"RAYTL_CACHE": str(Path(setting.folder, "cache").resolve()), "PYTHONPATH": str(Path.cwd())}
+    environment |= {"RAYTL_CACHE": str(Path(setup.folder, "cache").resolve()), "PYTHONPATH": str(Path.cwd())}
     environment |= {key: value for key, value in overrides.items() if key.startswith("RAYTL_")}
-    with Path(setting.folder, f"{verb}.log").open("w", encoding="utf-8") as log:
-        command = [sys.executable, "-m", "experiments.bench.tune_side", given]
+    with Path(setup.folder, f"{verb}.log").open("w", encoding="utf-8") as log:
+        command = [sys.executable, "-m", "experiments.bench.tune_contender", given]
         ended = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
     if ended.returncode:
-        raise SystemExit(f"{setting.side} ended with {ended.returncode}; see {log.name}")
+        raise SystemExit(f"{setup.contender} ended with {ended.returncode}; see {log.name}")
 
 
 def main() -> None:
-    """Run what is not yet there, and print the table."""
-    asked = arguments()
+    """Run what is missing, and print the table."""
+    options = arguments()
     data = ROOT / "data"
     assets = Path(os.environ.get("RAYTL_ASSETS", "../shared/assets"))
     if not data.exists():
-        for split, count in (("train", asked.images), ("val", asked.images), ("test", 10_000)):
+        for split, count in (("train", options.images), ("val", options.images), ("test", 10_000)):
             copied(assets / "datasets" / "trashnet_256" / split, data / split, count)
-    setting = Setting(
-        side="",
+    setup = Setup(
+        contender="",
         seed=0,
         folder="",
         ray="",
@@ -117,124 +117,124 @@ def main() -> None:
         model="mobilenetv2_100",
         weights=str((assets / "weights" / "mobilenetv2_100_tv.safetensors").resolve()),
         stages=stages(),
-        trials=asked.trials,
-        epochs=asked.epochs,
+        trials=options.trials,
+        epochs=options.epochs,
         batch=32,
-        px=asked.px,
+        px=options.px,
     )
-    known: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
-    todo = [(f"{side} {seed}", side, seed, {}) for seed in asked.seeds for side in SIDES]
-    todo += [] if asked.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ABLATION.items()]
-    for name, side, seed, off in todo:
-        here = replace(setting, side=side, seed=seed, folder=str((ROOT / name.replace(" ", "-")).resolve()))
-        if name not in known:
-            known[name] = asdict(swept(here, off))
-            keep(known)
-        if side in SIDES and not off and not asked.no_refit and known[name]["test"] is None:
-            known[name]["test"] = tested(here, known[name]["overrides"])
-            keep(known)
-        found = Found(**known[name])
-        print(f"{name}: {found.seconds:.0f} s, best {100 * found.best:.1f}, test {found.test}", flush=True)
-    print(table({name: Found(**values) for name, values in known.items()}, asked.seeds))
+    saved: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+    todo = [(f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS]
+    todo += [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ABLATION.items()]
+    for name, contender, seed, off in todo:
+        here = replace(setup, contender=contender, seed=seed, folder=str((ROOT / name.replace(" ", "-")).resolve()))
+        if name not in saved:
+            saved[name] = asdict(swept(here, off))
+            keep(saved)
+        if contender in CONTENDERS and not off and not options.no_refit and saved[name]["test"] is None:
+            saved[name]["test"] = tested(here, saved[name]["overrides"])
+            keep(saved)
+        sweep = Sweep(**saved[name])
+        print(f"{name}: {sweep.seconds:.0f} s, best {100 * sweep.best:.1f}, test {sweep.test}", flush=True)
+    print(table({name: Sweep(**values) for name, values in saved.items()}, options.seeds))
 
 
-def keep(known: dict[str, Any]) -> None:
-    """Write what is known."""
-    RESULTS.write_text(json.dumps(known), encoding="utf-8")
+def keep(saved: dict[str, Any]) -> None:
+    """Write the results."""
+    RESULTS.write_text(json.dumps(saved), encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the command-line options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--images", type=int, default=240, help="photos to train on, and as many to validate on")
-    parser.add_argument("--px", type=int, default=128, help="side of the network's input")
+    parser.add_argument("--images", type=int, default=240, help="training photos, and as many validation photos")
+    parser.add_argument("--px", type=int, default=128, help="width of the network's input")
     parser.add_argument("--no-ablation", action="store_true")
     parser.add_argument("--no-refit", action="store_true")
     return parser.parse_args()
 
 
 def stages() -> int:
-    """Stages of the network."""
+    """Return the number of stages of the network."""
     from raytl.config.schema import ModelConfig
     from raytl.models.backbone import build
 
     return len(build(ModelConfig(name="mobilenetv2_100", weights="none"), 6).stages)
 
 
-def table(found: dict[str, Found], seeds: list[int]) -> str:
-    """Markdown: medians over seeds of the sides, then the ablation beside raytl on the first seed."""
+def table(sweeps: dict[str, Sweep], seeds: list[int]) -> str:
+    """Return Markdown tables: medians over seeds by contender, then the ablation on the first seed."""
     lines = [
-        f"| | wall s | trials/h | best {METRIC} | s to nested's best - 0.5 | share of nested's wall | of plain's | test |",
+        f"| | wall s | trials/h | best {METRIC} | s to nested's best - 0.5 | fraction of nested's wall | of plain's | test |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for side in SIDES:
-        own = [found[f"{side} {seed}"] for seed in seeds if f"{side} {seed}" in found]
+    for contender in CONTENDERS:
+        own = [sweeps[f"{contender} {seed}"] for seed in seeds if f"{contender} {seed}" in sweeps]
         if own:
-            lines.append(row(side, own, found, seeds))
+            lines.append(row(contender, own, sweeps, seeds))
     lines += ["", "| raytl, seed 0 | wall s | best | s to nested's best - 0.5 |", "|---|---|---|---|"]
     for name in ("raytl", *ABLATION):
-        if (one := found.get(f"{name} 0")) is not None:
-            at = one.reached(target(found, 0))
+        if (one := sweeps.get(f"{name} 0")) is not None:
+            at = one.seconds_to(target(sweeps, 0))
             lines.append(
                 f"| {name} | {one.seconds:.0f} | {100 * one.best:.1f} | {'-' if at is None else f'{at:.0f}'} |"
             )
     return "\n".join(lines)
 
 
-def target(found: dict[str, Found], seed: int) -> float:
-    """The score to reach: half a point below what the documentation's pattern found with that seed."""
-    return found[f"nested {seed}"].best - NEAR
+def target(sweeps: dict[str, Sweep], seed: int) -> float:
+    """Return the target score: half a point below the best of the documented pattern with that seed."""
+    return sweeps[f"nested {seed}"].best - NEAR
 
 
-def row(side: str, own: list[Found], found: dict[str, Found], seeds: list[int]) -> str:
-    """A side's line."""
-    at = [one.reached(target(found, seed)) for seed, one in zip(seeds, own, strict=True)]
-    shares = [
-        [None if s is None else s / found[f"{other} {seed}"].seconds for seed, s in zip(seeds, at, strict=True)]
+def row(contender: str, own: list[Sweep], sweeps: dict[str, Sweep], seeds: list[int]) -> str:
+    """Return the line of a contender."""
+    at = [one.seconds_to(target(sweeps, seed)) for seed, one in zip(seeds, own, strict=True)]
+    ratios_by_peer = [
+        [None if s is None else s / sweeps[f"{other} {seed}"].seconds for seed, s in zip(seeds, at, strict=True)]
         for other in ("nested", "plain")
     ]
     tests = [100 * one.test for one in own if one.test is not None]
     cells = [
-        side,
+        contender,
         f"{statistics.median(one.seconds for one in own):.0f}",
         f"{statistics.median(3600 * one.trials / one.seconds for one in own):.0f}",
         ", ".join(f"{100 * one.best:.1f}" for one in own),
         ", ".join("-" if s is None else f"{s:.0f}" for s in at),
-        *(", ".join("-" if s is None else f"{s:.2f}" for s in share) for share in shares),
+        *(", ".join("-" if s is None else f"{s:.2f}" for s in ratios) for ratios in ratios_by_peer),
         ", ".join(f"{value:.1f}" for value in tests) or "-",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def experiment_of(setting: Setting, overrides: dict[str, Any]) -> Path:
-    """raytl's experiment file of a setting."""
+def experiment_of(setup: Setup, overrides: dict[str, Any]) -> Path:
+    """Write the experiment file of a setup for raytl."""
     values: dict[str, Any] = {
         "name": "bench",
-        "data": {"uri": setting.data},
-        "model": {"name": setting.model, "weights": setting.weights, "preprocess": {"image_px": setting.px}},
-        "train": {"epochs": setting.epochs, "batch_size": setting.batch, "early_stop": 0, "seed": setting.seed},
+        "data": {"uri": setup.data},
+        "model": {"name": setup.model, "weights": setup.weights, "preprocess": {"image_px": setup.px}},
+        "train": {"epochs": setup.epochs, "batch_size": setup.batch, "early_stop": 0, "seed": setup.seed},
         "transfer": {"head_first": 0},
         "compute": {"workers": 1, "device": "cpu"},
-        "storage": {"uri": setting.folder},
+        "storage": {"uri": setup.folder},
         "search": {
-            "trials": setting.trials,
+            "trials": setup.trials,
             "metric": METRIC,
             "scheduler": "asha",
-            "grace_epochs": setting.grace,
-            "reduction": setting.reduction,
-            "budget": {"max_epochs": setting.epochs},
+            "grace_epochs": setup.grace,
+            "reduction": setup.reduction,
+            "budget": {"max_epochs": setup.epochs},
             "replicates": {"top": 0},
-            "seed": setting.seed,
+            "seed": setup.seed,
         },
     }
     for key, value in overrides.items():
         section, _, name = key.partition(".")
         if name:
             values[section][name] = value
-    file = Path(setting.folder, "experiment.yaml")
+    file = Path(setup.folder, "experiment.yaml")
     file.write_text(yaml.safe_dump(values), encoding="utf-8")
     return file
 

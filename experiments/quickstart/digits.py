@@ -1,6 +1,6 @@
-"""The niche: handwritten digits, scanned at 8 x 8 pixels (scikit-learn's copy of the UCI set), with few labels.
+"""The target domain: handwritten digits scanned at 8 x 8 pixels (scikit-learn's copy of the UCI set), with few labels.
 
-A person has time to label a handful of each class; all other scans are the held-out test.
+Only a few scans of each class are labelled; all others are the held-out test.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 PX = 32
-"""Side of the pictures: the scans, enlarged four times."""
+"""Width of the images: the scans, enlarged four times."""
 
 
 def write(root: Path, train: int, val: int, seed: int = 0) -> dict[str, int]:
-    """Writes `train` and `val` scans of each digit and the rest as test, as `root/<split>/<digit>/<number>.png`.
+    """Write `train` and `val` scans of each digit and the rest as test, as `root/<split>/<digit>/<number>.png`.
 
-    The seed decides which scans are labelled. Returns how many pictures each split has.
+    The seed selects the labelled scans. Return the number of images by split.
     """
     scans = load_digits()
     order = np.random.default_rng(seed).permutation(len(scans.target))
@@ -35,6 +35,6 @@ def write(root: Path, train: int, val: int, seed: int = 0) -> dict[str, int]:
 
 
 def picture(scan: np.ndarray) -> Image.Image:
-    """Light ink on black, as the set has it, from a scan `(8, 8)` of ink in [0, 16]."""
+    """Return light ink on black, as in the dataset, from a scan `(8, 8)` of ink in [0, 16]."""
     page = (scan * (255 / 16)).clip(0, 255).astype(np.uint8)
     return Image.fromarray(page).resize((PX, PX), Image.Resampling.BICUBIC)

@@ -1,7 +1,7 @@
-"""The source domain: letters and signs (never a digit) drawn from fonts, bent, worn and scanned badly.
+"""The source domain: letters and signs (no digits) rendered from fonts, distorted, and scanned at low quality.
 
-It stands for what ImageNet is to photographs: plenty of labelled pictures that cost nothing, related to the niche
-(strokes on paper, often at a resolution of some 8 pixels) and without one picture of it.
+Its role is that of ImageNet for photos: many free labelled images, related to the target domain (strokes on paper, often at
+a resolution of about 8 pixels) but without any image of it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 PX = 32
-"""Side of the pictures."""
+"""Width of the images."""
 
-LATIN = string.ascii_uppercase + "abdefghnqrty"  # small letters that differ in more than their size
+LATIN = string.ascii_uppercase + "abdefghnqrty"  # lowercase letters that differ from capitals in more than size
 SIGNS = "&@#$%?!+=<>/*{}[]§"
 GREEK = "ΓΔΘΛΞΠΣΦΨΩαβγδεζηλμξπτφψω"
 CYRILLIC = "БДЖИЛЦШЩЪЫЭЮЯджф"
 GLYPHS = LATIN + SIGNS + GREEK + CYRILLIC
-"""The classes: letters of three scripts, and signs. No digit."""
+"""The classes: letters of three scripts, and signs. No digits."""
 
 DEJAVU = (
     "DejaVuSans",
@@ -43,12 +43,12 @@ Rng = np.random.Generator
 
 
 def begin(pool: Executor, root: Path, per_class: dict[str, int], seed: int = 0) -> list[Future[None]]:
-    """Let `pool` write `per_class[split]` pictures of every glyph as `root/<split>/<glyph>/<number>.png`."""
+    """Start to write `per_class[split]` images of every glyph on `pool`, as `root/<split>/<glyph>/<number>.png`."""
     return [pool.submit(write_glyph, root, per_class, seed, glyph) for glyph in GLYPHS]
 
 
 def write_glyph(root: Path, per_class: dict[str, int], seed: int, glyph: str) -> None:
-    """Writes the pictures of one glyph; they depend on the seed and the glyph alone."""
+    """Write the images of one glyph; they depend only on the seed and the glyph."""
     draw = np.random.default_rng([seed, ord(glyph)])
     for split, count in per_class.items():
         folder = root / split / class_name(glyph)
@@ -58,18 +58,18 @@ def write_glyph(root: Path, per_class: dict[str, int], seed: int, glyph: str) ->
 
 
 def class_name(glyph: str) -> str:
-    """A folder's name for `glyph` that every file system takes: U+0041 for A."""
+    """Return a folder name for `glyph` that is valid on every file system: U+0041 for A."""
     return f"U+{ord(glyph):04X}"
 
 
 def picture(glyph: str, draw: Rng) -> Image.Image:
-    """One picture of `glyph`, `PX` pixels square, grey: random font, shape, resolution, contrast and noise."""
+    """Return one gray image of `glyph`, `PX` pixels square, with random font, shape, resolution, contrast and noise."""
     ink = fitted(bent(stroke(typeset(glyph, draw), draw), draw), draw)
     return scanned(ink, draw)
 
 
 def typeset(glyph: str, draw: Rng) -> Image.Image:
-    """White ink of `glyph` on black in one of the fonts that have it."""
+    """Return white ink of `glyph` on black, in one of the fonts that contain it."""
     fonts = fonts_of(glyph)
     name = fonts[draw.integers(len(fonts))]
     font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", FONT_SIZE)
@@ -79,14 +79,14 @@ def typeset(glyph: str, draw: Rng) -> Image.Image:
 
 
 def fonts_of(glyph: str) -> tuple[str, ...]:
-    """The fonts that have `glyph`."""
+    """Return the fonts that contain `glyph`."""
     if glyph in LATIN:
         return DEJAVU + MONO + STIX + TEX
     return DEJAVU + MONO + STIX
 
 
 def stroke(ink: Image.Image, draw: Rng) -> Image.Image:
-    """The ink with a thinner or thicker pen."""
+    """Return the ink with thinner or thicker strokes."""
     width = int(draw.choice([-3, 0, 0, 3, 5]))
     if width == 0:
         return ink
@@ -95,7 +95,7 @@ def stroke(ink: Image.Image, draw: Rng) -> Image.Image:
 
 
 def bent(ink: Image.Image, draw: Rng, cells: int = 3) -> Image.Image:
-    """The ink turned, sheared and warped on a coarse mesh, as a hand would."""
+    """Rotate, shear and warp the ink on a coarse mesh, like handwriting."""
     angle, shear = np.radians(draw.uniform(-15, 15)), draw.uniform(-0.3, 0.3)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ [[1, shear], [0, 1]]
     ticks = np.linspace(0, CANVAS, cells + 1)
@@ -111,20 +111,20 @@ def bent(ink: Image.Image, draw: Rng, cells: int = 3) -> Image.Image:
 
 
 def fitted(ink: Image.Image, draw: Rng) -> Image.Image:
-    """The ink cut out and placed so that it fills most of the square, off its centre by a little."""
+    """Crop the ink and place it slightly off center, filling most of the square."""
     box = ink.getbbox() or (0, 0, CANVAS, CANVAS)
-    cut = ink.crop(box)
+    cropped = ink.crop(box)
     height = draw.uniform(0.72, 1.0) * CANVAS
-    width = np.clip(height * cut.width / max(cut.height, 1) * draw.uniform(0.75, 1.25), 0.2 * CANVAS, CANVAS)
-    cut = cut.resize((max(1, round(width)), max(1, round(height))), Image.Resampling.BILINEAR)
+    width = np.clip(height * cropped.width / max(cropped.height, 1) * draw.uniform(0.75, 1.25), 0.2 * CANVAS, CANVAS)
+    cropped = cropped.resize((max(1, round(width)), max(1, round(height))), Image.Resampling.BILINEAR)
     page = Image.new("L", (CANVAS, CANVAS))
-    free = (CANVAS - cut.width, CANVAS - cut.height)
-    page.paste(cut, tuple(round(space * draw.uniform(0.3, 0.7)) for space in free))
+    free = (CANVAS - cropped.width, CANVAS - cropped.height)
+    page.paste(cropped, tuple(round(space * draw.uniform(0.3, 0.7)) for space in free))
     return page
 
 
 def scanned(ink: Image.Image, draw: Rng) -> Image.Image:
-    """Dark ink on light paper (sometimes the reverse), often at 8 to 12 pixels, with blur, little contrast and noise."""
+    """Return dark ink on light paper (sometimes inverted), often at 8 to 12 pixels, with blur, low contrast and noise."""
     side = int(draw.choice([8, 8, 8, 10, 12, PX]))
     small = ink.resize((side, side), Image.Resampling.BOX)
     if side < PX:

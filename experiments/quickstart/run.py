@@ -1,9 +1,9 @@
-"""`make quickstart`: what transfer learning gains on a niche with ten labels a class, from nothing, in some minutes.
+"""`make quickstart`: the gain of transfer learning on a small domain with ten labels per class, in a few minutes.
 
-Letters rendered from fonts are the source domain; scikit-learn's scanned handwritten digits are the niche. A small
-network is pretrained on the first and then learns the second in three ways: from scratch, with its head alone, and
-fine-tuned as the best trial of a small sweep says. All are ordinary raytl runs from the experiment files beside this
-script; what each takes and leaves can be looked at under runs/quickstart/.
+The source domain is letters rendered from fonts; the target domain is scikit-learn's scanned handwritten digits. A small
+network is pretrained on the first, and learns the second in three ways: from scratch, with only its head, and fine-tuned
+with the best settings of a small sweep. All are ordinary raytl runs of the experiment files beside this script; their
+outputs are under runs/quickstart/.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SWEPT = {"finetune": "fine-tuned"}
 
 @dataclass(frozen=True)
 class Way:
-    """One way to learn the niche, scored on the held-out test."""
+    """One way to learn the target domain, scored on the held-out test."""
 
     title: str
     accuracy: Interval
@@ -53,20 +53,20 @@ class Way:
 
 
 def main() -> None:
-    """Make both domains, pretrain, learn the niche in three ways, and compare."""
+    """Create both domains, pretrain, learn the target domain in three ways, and compare."""
     console, started = Console(stderr=True), time.monotonic()
     shutil.rmtree(RUNS, ignore_errors=True)
     with ExitStack() as stack:
         with ProcessPoolExecutor() as pool:
             letters = make_domains(pool, console)
-            # Ray starts, and what takes its time to import is imported, while the letters are drawn
+            # start Ray and import slow modules while the letters are drawn
             stack.enter_context(session("local"))
             import_module("raytl.search.driver")
             for drawn in letters:
                 drawn.result()
         run("source", console)
-        ways = [looked_at(run(name, console), title, console) for name, title in NICHE.items()]
-        ways += [looked_at(sweep(name, console), title, console) for name, title in SWEPT.items()]
+        ways = [evaluated(run(name, console), title, console) for name, title in NICHE.items()]
+        ways += [evaluated(sweep(name, console), title, console) for name, title in SWEPT.items()]
     out = Console()
     out.print(table(ways))
     out.print(f"{verdict(ways)} ({time.monotonic() - started:.0f} s in all)")
@@ -79,43 +79,43 @@ def main() -> None:
 
 
 def make_domains(pool: Executor, console: Console) -> list[Future[None]]:
-    """Begin to draw the pictures of the source domain on `pool`, and write those of the niche."""
+    """Start to draw the images of the source domain on `pool`, and write those of the target domain."""
     console.print(f"letters: {len(glyphs.GLYPHS)} classes x {sum(LETTERS.values())} pictures from fonts ...")
     letters = glyphs.begin(pool, RUNS / "data" / "letters", LETTERS)
-    from experiments.quickstart import digits  # scikit-learn takes its time to import
+    from experiments.quickstart import digits  # scikit-learn is slow to import
 
     counts = digits.write(RUNS / "data" / "digits", LABELS, VALIDATION)
-    console.print(f"digits: {counts['train']} labelled scans to learn from, {counts['test']:,} held out")
+    console.print(f"digits: {counts['train']} labelled scans for training, {counts['test']:,} held out")
     return letters
 
 
 def run(name: str, console: Console) -> Path:
-    """Train the experiment `name`; its run folder."""
+    """Train the experiment `name`, and return its run folder."""
     console.rule(f"raytl train experiments/quickstart/{name}.yaml")
     return raytl.train(HERE / f"{name}.yaml").path
 
 
 def sweep(name: str, console: Console) -> Path:
-    """Search for the best way to train the experiment `name`; the run folder of the winner, trained again."""
+    """Tune the experiment `name`, and return the run folder of the refitted winner."""
     console.rule(f"raytl tune experiments/quickstart/{name}.yaml")
     return raytl.tune(HERE / f"{name}.yaml").winner.path
 
 
-def looked_at(folder: Path, title: str, console: Console) -> Way:
-    """The run in `folder`, its test split looked at."""
+def evaluated(folder: Path, title: str, console: Console) -> Way:
+    """Evaluate the run in `folder` on its test split."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = raytl.evaluate(folder)
+    report = raytl.evaluate(folder)
     return Way(
         title=title,
-        accuracy=found.estimates.overall["accuracy"],
+        accuracy=report.estimates.overall["accuracy"],
         trainable=trainable(folder),
-        images=found.images,
+        images=report.images,
         seconds=sum(record["train/seconds"] + record["val/seconds"] for record in records),
     )
 
 
 def trainable(folder: Path) -> int:
-    """Parameters that learnt in the run's last stage."""
+    """Return the number of trainable parameters in the last stage of the run."""
     from safetensors import safe_open
 
     with safe_open(folder / "checkpoints" / "last" / "optimizer.safetensors", "pt") as state:
@@ -125,29 +125,29 @@ def trainable(folder: Path) -> int:
 
 
 def separated(ways: list[Way]) -> bool:
-    """True when each way beats the one before it beyond both intervals."""
+    """Return True if each way is better than the previous one, without overlap of their intervals."""
     return all(worse.accuracy.high < better.accuracy.low for worse, better in pairwise(ways))
 
 
 def verdict(ways: list[Way]) -> str:
-    """The result in a sentence."""
+    """Return the result in a sentence."""
     if separated(ways):
-        return "Fine-tuned beats head only, and head only beats scratch, beyond their intervals"
-    return "The ways are NOT separated beyond their intervals: transfer did not win as it should"
+        return "Fine-tuning outperforms head only, and head only outperforms scratch; their intervals do not overlap"
+    return "The intervals overlap: transfer learning did NOT win as expected"
 
 
 def table(ways: list[Way]) -> Table:
-    """The three ways side by side."""
-    caption = f"{ways[0].images:,} held-out scans, {LABELS} labels a class, the same few epochs for all"
-    shown = Table(title="Handwritten digits, after letters", caption=caption)
-    for heading in ("", "test accuracy", "95 % interval", "learning", "training"):
-        shown.add_column(heading, justify="left" if not heading else "right")
+    """Return a table of the three ways."""
+    caption = f"{ways[0].images:,} held-out scans, {LABELS} labels per class, equal numbers of epochs"
+    rich_table = Table(title="Handwritten digits, after letters", caption=caption)
+    for heading in ("", "test accuracy", "95 % interval", "trainable", "training"):
+        rich_table.add_column(heading, justify="left" if not heading else "right")
     for way in ways:
         value, low, high = (100 * v for v in (way.accuracy.value, way.accuracy.low, way.accuracy.high))
-        shown.add_row(
+        rich_table.add_row(
             way.title, f"{value:.1f} %", f"{low:.1f} - {high:.1f} %", f"{way.trainable:,}", f"{way.seconds:.0f} s"
         )
-    return shown
+    return rich_table
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from raytl.catalog.writer import is_locked, is_renewed
 from raytl.config.stored import MOST_BYTES, StoredExperiment, read_stored
 from raytl.data.manifest import snapshot_id
 from raytl.errors import RaytlError, first_line
+from raytl.metrics.direction import lower_is_better
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.failure import FAILURE, FAILURE_FORMAT
 from raytl.run.folder import MANIFEST_FORMAT
 from raytl.run.provenance import PROVENANCE_FORMAT
-from raytl.search.record import lower_is_better
 from raytl.search.summary import SUMMARY, SUMMARY_FORMAT, TOTAL_FORMAT
 from raytl.store.holder import decoded
 from raytl.store.lease import KEY as LEASE
@@ -38,9 +38,9 @@ def list_runs(uri: str, now: datetime | None = None, s3: S3Settings = ENVIRONMEN
         RunError: `uri` is no folder.
         StoreError: the bucket cannot be read.
     """
-    found = list(places(uri, s3))
+    run_places = list(places(uri, s3))
     with ThreadPoolExecutor(_THREADS) as pool:
-        entries = list(pool.map(lambda place: _entry(place, now or datetime.now(UTC)), found))
+        entries = list(pool.map(lambda place: _entry(place, now or datetime.now(UTC)), run_places))
     snapshots = {entry.uri: entry.snapshot for entry in entries}
     entries = [_with_winners_data(entry, snapshots) for entry in entries]
     return sorted(entries, key=lambda entry: (entry.updated, entry.uri), reverse=True)

@@ -92,12 +92,12 @@ def place_of(run: str, s3: S3Settings = ENVIRONMENT) -> Place:
         StoreError: the bucket cannot be read.
     """
     uri = str(fetched(run, s3=s3)[2]) if is_reference(run) else run
-    found = next((place for place in places(uri, s3) if not place.key), None)
-    if found is None:
+    place = next((place for place in places(uri, s3) if not place.key), None)
+    if place is None:
         raise RunError(
             f"{run}: no run is there, {EXPERIMENT} is missing; `raytl runs` lists the runs below a folder or URI"
         )
-    return found
+    return place
 
 
 def _among(root: str, store: ObjectStore, keys: Iterable[str]) -> Iterator[Place]:

@@ -11,6 +11,7 @@ from raytl.cli.progress import watching
 from raytl.cli.sources import as_words, named_experiment
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.fingerprint import fingerprint
+from raytl.config.machine import storage_options
 from raytl.sanitize import command
 from raytl.starter import is_experiment_file
 
@@ -31,11 +32,17 @@ def check(source: Source, model: Model = None, set_: Overrides = None, json: Jso
             from raytl.training.driver import plan
 
             result = plan(experiment, on_event, fetch=False)
-        to_download = bool(result.dataset.to_fetch) and not experiment.data.stream
-        words = ["sync", source] if to_download and not is_experiment_file(source) else None
-        words = words or ["sync" if to_download else "train", *as_words(source, model, set_)]
-        terminal.show(*plan_tables(result, command("raytl", *words)))
+        terminal.show(*plan_tables(result, command("raytl", *_next(result, source, model, set_ or []))))
         terminal.result(plan_json(result))
+
+
+def _next(plan: Plan, source: str, model: str | None, overrides: list[str]) -> list[str]:
+    """Return the words of the next command: download the images if they are not on this node, else train."""
+    if not plan.dataset.to_fetch or plan.experiment.data.stream:
+        return ["train", *as_words(source, model, overrides)]
+    if is_experiment_file(source):
+        return ["sync", *as_words(source, model, overrides)]
+    return ["sync", source, *storage_options(plan.experiment)]
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

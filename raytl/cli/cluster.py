@@ -76,15 +76,11 @@ def render_file(
         Path | None, typer.Option(metavar="FILE", help="An experiment to embed in the file; default: a ConfigMap.")
     ] = None,
     set_: Overrides = None,
-    deadline: Annotated[
-        int, typer.Option(metavar="SECONDS", help="The maximum duration of a rayjob.")
-    ] = DEFAULTS.deadline_s,
+    deadline: Annotated[int, typer.Option(metavar="SECONDS", help="Time limit of a rayjob.")] = DEFAULTS.deadline_s,
     schedule: Annotated[
         str, typer.Option(metavar="CRON", help="When a cronjob or raycronjob retrains (UTC).")
     ] = DEFAULTS.schedule,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file instead.")] = None,
     json: Json = False,
 ) -> None:
     """Render the Kubernetes manifest of a Ray cluster, with token, resource limits and network policy.

@@ -52,18 +52,18 @@ def doctor(
 ) -> None:
     """Check the machines, the network and the buckets before a run.
 
-    On every machine of the cluster: versions, GPUs, disks, limits and clocks. Between the machines: the network. From each
-    machine: the buckets. Data is only read; where runs are stored, a small object is written and deleted. Exits with 1 if
-    there is an error.
+    On every machine: versions, GPUs, disks, limits and clocks. Between the machines: the network.
+    From each machine: the buckets. Data is only read; where runs are stored, a small object is written and deleted.
+    Exits with 1 if there is an error.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        cluster, wanted = _wanted(file, set_ or [], address, buckets or [])
+        cluster, targets = _targets(file, set_ or [], address, buckets or [])
         with watching(terminal.err) as on_event:
             from raytl.doctor.diagnosis import findings
             from raytl.doctor.examine import examine
 
-            results = findings(examine(cluster, wanted, on_event))
+            results = findings(examine(cluster, targets, on_event))
         terminal.show(*finding_tables(results))
         levels = Counter(finding.level for finding in results)
         terminal.result({"findings": [asdict(finding) for finding in results], "errors": levels["error"]})
@@ -71,7 +71,7 @@ def doctor(
             raise typer.Exit(1)
 
 
-def _wanted(file: Path | None, overrides: list[str], address: str | None, uris: list[str]) -> tuple[str, list[Bucket]]:
+def _targets(file: Path | None, overrides: list[str], address: str | None, uris: list[str]) -> tuple[str, list[Bucket]]:
     """Return the cluster and the buckets to check."""
     from raytl.doctor.bucket import Bucket
 
@@ -87,10 +87,10 @@ def _wanted(file: Path | None, overrides: list[str], address: str | None, uris: 
 
 def finding_tables(results: list[Finding]) -> list[RenderableType]:
     """Return the findings as a table, errors first, with a line that counts errors and warnings."""
-    rows = table(("", "check", "found"))
+    rows = table(("", "check", "result"))
     for finding in results:
         word, style = _MARKS[finding.level]
-        cell = Text(finding.found)
+        cell = Text(finding.observed)
         if finding.expected:
             cell.append(f"\nexpected {finding.expected}", style="dim")
         if finding.advice:

@@ -99,9 +99,9 @@ def rates(by_group: Mapping[str, float]) -> str:
 
 def metrics(values: Mapping[str, float]) -> str:
     """Return the validation metrics that fit on a line."""
-    shown = [f"{word} {score(name, values[name])}" for name, word in _LABELS.items() if name in values]
+    scores = [f"{word} {score(name, values[name])}" for name, word in _LABELS.items() if name in values]
     loss = [f"log loss {values['val/log_loss']:.3f}"] if "val/log_loss" in values else []
-    return "  ".join([*shown, *loss])
+    return "  ".join([*scores, *loss])
 
 
 def _stage(event: StageOpened) -> Text:

@@ -129,9 +129,9 @@ def input_line(preprocess: Preprocess) -> str:
     return f"{side} to {preprocess.resize_px} px ({preprocess.interpolation}){crop}, mean ({mean}), std ({std})"
 
 
-def depth_facts(found: SetDepth) -> list[tuple[str, str]]:
+def depth_facts(depth: SetDepth) -> list[tuple[str, str]]:
     """Return the bit depth and its origin, if there are images that need one."""
-    return [("bit depth", f"{found.depth.bits} ({found.reason})")] if found.reason else []
+    return [("bit depth", f"{depth.depth.bits} ({depth.reason})")] if depth.reason else []
 
 
 def augment_line(experiment: Experiment) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 from raytl.cli.lines import line, rates
 from raytl.cli.numbers import duration
 from raytl.events import EpochEnded, Event, OnEvent, StageOpened, Step, TrialChanged, Work
+from raytl.throttle import Throttle
 
 QUIET_S = 15.0
 """Minimum time between two plain lines about steps, work or running trials."""
@@ -60,7 +61,7 @@ class PlainWatcher:
 
     console: Console
     clock: Clock = time.monotonic
-    _printed: dict[str, float] = field(default_factory=dict)
+    _throttles: dict[str, Throttle] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Step) and not self._due("step"):
@@ -72,12 +73,9 @@ class PlainWatcher:
         self.console.print(line(event), soft_wrap=True)
 
     def _due(self, name: str) -> bool:
-        now = self.clock()
-        last = self._printed.setdefault(name, now)  # the first is not printed: short work needs no lines
-        if now - last < QUIET_S:
-            return False
-        self._printed[name] = now
-        return True
+        if name not in self._throttles:  # the first event is not printed: short work needs no lines
+            self._throttles[name] = Throttle(QUIET_S, self.clock, last=self.clock())
+        return self._throttles[name].is_due()
 
 
 @dataclass

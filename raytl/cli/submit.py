@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raytl.cli.jobs import Address, connect, follow, job_facts
-from raytl.cli.numbers import size
+from raytl.cli.numbers import plural, size
 from raytl.cli.options import ExperimentFile, Json, Overrides
 from raytl.cli.renamed import renamed
 from raytl.cli.tables import facts
@@ -66,14 +66,14 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job and exit with its exit code.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the job without submitting it.")] = False,
     json: Json = False,
-    raytl: Annotated[str | None, renamed("--raytl", "--code")] = None,
+    raytl: Annotated[str | None, renamed("--raytl", "--code", {"code": "checkout"})] = None,
 ) -> None:
     """Run a command as a job of a Ray cluster.
 
     Submitting the same job again attaches to it if it runs or has succeeded, and resumes its run if it failed or was stopped.
     A retraining tick is attached to only while it runs.
-    The experiment and, from a checkout, raytl's code are uploaded with the job. Data and runs stay where the experiment says;
-    the cluster uses its own credentials.
+    The experiment and, from a checkout, raytl's code are uploaded. Data and runs stay where the experiment says.
+    The cluster uses its own credentials.
     """
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="detached; the job continues: raytl jobs"):
@@ -101,7 +101,7 @@ def _submit(terminal: Terminal, spec: JobSpec, packed: Pack, address: str | None
         terminal.say(f"{decision.id} {verb} {decision.status.lower()}; submit another with --new")
         state = decision
     else:
-        terminal.say(f"uploading {size(len(packed.content))} ({len(packed.sizes)} files)")
+        terminal.say(f"uploading {size(len(packed.content))} ({plural(len(packed.sizes), 'file')})")
         state = jobs.submit(replace(decision), packed)
     return follow(terminal, jobs, state.id) if wait else state
 
@@ -138,5 +138,5 @@ def spec_tables(spec: JobSpec, packed: Pack) -> list[RenderableType]:
     rows += [(key, value) for key, value in spec.metadata.items() if value]
     rows += [("runtime env", ", ".join(f"{key} {value}" for key, value in spec.runtime_env.items()))]
     largest = ", ".join(f"{name} {size(count)}" for name, count in packed.largest)
-    rows += [("package", f"{size(len(packed.content))} in {len(packed.sizes)} files; largest: {largest}")]
+    rows += [("package", f"{size(len(packed.content))} in {plural(len(packed.sizes), 'file')}; largest: {largest}")]
     return [facts(rows), Text("dry run: nothing was submitted")]

@@ -78,37 +78,42 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
     ]
 
 
-def evaluation_tables(found: Report) -> list[RenderableType]:
+def evaluation_tables(report: Report) -> list[RenderableType]:
     """Return the scores with intervals, the classes, and the files of the report."""
-    subject = found.subject
-    marked = found.look is not None and found.look > 1
-    title = f"{subject.run}: {subject.split} split" + (f", look {found.look}" if marked else "")
+    subject = report.subject
+    marked = report.look is not None and report.look > 1
+    title = f"{subject.run}: {subject.split} split" + (f", look {report.look}" if marked else "")
     overall = table(("score", "value", "95 % interval"), right=("value", "95 % interval"))
-    for name, each in found.estimates.overall.items():
+    for name, each in report.estimates.overall.items():
         overall.add_row(metric(name), score(name, each.value), _bounds(name, each))
     where = [
-        ("images", f"{found.images:,}, {plural(len(found.mistakes), 'worst mistake')} shown"),
-        ("report", f"{found.folder}/report.md"),
-        ("pictures", f"{found.folder}/confusion.png, worst.png"),
+        ("images", f"{report.images:,}, {plural(len(report.mistakes), 'worst mistake')} shown"),
+        ("report", f"{report.folder}/report.md"),
+        ("pictures", f"{report.folder}/confusion.png, worst.png"),
     ]
-    parts: list[RenderableType] = [titled(title, overall), _classes(found), facts(where)]
+    parts: list[RenderableType] = [titled(title, overall), _classes(report), facts(where)]
     if marked:
-        text = f"look {found.look} at this test split: choices made since the first look may depend on it"
+        text = f"look {report.look} at this test split: choices made since the first look may depend on it"
         parts.append(Text(text, style="yellow"))
     return parts
 
 
-def predictions_tables(found: Predictions, out: Path | None) -> list[RenderableType]:
+def predictions_tables(predictions: Predictions, out: Path | None) -> list[RenderableType]:
     """Return the first photos with their classes; if they were written to `out`, the counts of the classes."""
     if out is not None:
         counts = table(("class", "photos"), right=("photos",))
-        for name, number in Counter(found.predicted).most_common(MOST_ROWS):
+        for name, number in Counter(predictions.predicted).most_common(MOST_ROWS):
             counts.add_row(Text(name), f"{number:,}")
-        return [titled("predictions", counts), facts([("written", f"{out}: {plural(len(found.paths), 'photo')}")])]
+        return [
+            titled("predictions", counts),
+            facts([("written", f"{out}: {plural(len(predictions.paths), 'photo')}")]),
+        ]
     rows = table(("photo", "predicted", "probability"), right=("probability",))
-    for path, name, row in list(zip(found.paths, found.predicted, found.probabilities, strict=True))[:MOST_ROWS]:
+    for path, name, row in list(zip(predictions.paths, predictions.predicted, predictions.probabilities, strict=True))[
+        :MOST_ROWS
+    ]:
         rows.add_row(Text(path), Text(name), f"{100 * float(max(row)):.1f} %")
-    more = len(found.paths) - MOST_ROWS
+    more = len(predictions.paths) - MOST_ROWS
     note = Text(f"and {plural(more, 'more photo')}; --out predictions.csv writes all")
     return [titled("predictions", rows), *([note] if more > 0 else [])]
 
@@ -123,15 +128,15 @@ def _next(run: str, folder: RunFolder, options: list[str]) -> list[tuple[str, st
     ]
 
 
-def _classes(found: Report) -> Group:
+def _classes(report: Report) -> Group:
     columns = ("class", "images", "precision", "recall", "F1")
-    each = found.estimates
-    order = sorted(range(len(found.classes)), key=lambda place: (each.f1[place].value, place))[:MOST_ROWS]
-    hidden = len(found.classes) - len(order)
+    each = report.estimates
+    order = sorted(range(len(report.classes)), key=lambda place: (each.f1[place].value, place))[:MOST_ROWS]
+    hidden = len(report.classes) - len(order)
     grid = table(columns, right=columns[1:])
     for place in sorted(order) if not hidden else order:
         scores = (score("f1", part[place].value) for part in (each.precision, each.recall, each.f1))
-        grid.add_row(Text(found.classes[place]), f"{each.support[place]:,}", *scores)
+        grid.add_row(Text(report.classes[place]), f"{each.support[place]:,}", *scores)
     return titled(f"the {len(order)} classes with the lowest F1" if hidden else "classes", grid)
 
 

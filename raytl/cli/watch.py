@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from raytl.cli.sweep_view import SweepView, watching_sweep
 from raytl.cli.terminal import Terminal
 from raytl.events import Event, OnEvent, Step, TrialChanged, Work
 from raytl.sanitize import printable, redacted
+from raytl.throttle import Throttle
 
 _WIDTH = 110
 _EVERY_S = 0.25
@@ -91,14 +91,12 @@ class _Cell:
     console: Console
     show: Show
     view: Callable[[], RenderableType]
-    _shown: float = field(default=0.0, init=False)
+    _throttle: Throttle = field(default_factory=lambda: Throttle(_EVERY_S), init=False)
 
     def update(self, ended: bool = False) -> None:
         """Show the text as it is now, unless it was shown a moment ago."""
-        now = time.monotonic()
-        if not ended and now - self._shown < _EVERY_S:
+        if not (self._throttle.is_due() or ended):
             return
-        self._shown = now
         lines = self.console.file.getvalue()  # type: ignore[attr-defined]
         self.show(printable(redacted(lines + ("" if ended else self._below()))))
 

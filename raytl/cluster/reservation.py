@@ -14,6 +14,7 @@ from raytl.cluster.placement import Placement, min_resources, place, sizes
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, WorkersLost
 from raytl.events import Message, OnEvent
+from raytl.throttle import Throttle
 
 _POLL_S, _SLOW_POLL_S = 0.1, 1.0
 """Free resources are granted at once; while machines start, poll less often to spare the head."""
@@ -36,13 +37,13 @@ def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservati
     Raises:
         WorkersLost: the cluster had no room within `compute.wait_s`.
     """
-    began, reported = time.monotonic(), 0.0
+    began, throttle = time.monotonic(), Throttle(_REPORT_EVERY_S)
     wanted: Placement | None = None
     group: Any = None
     try:
         while True:
             waited = time.monotonic() - began
-            target = _target(compute, settled=waited > _SETTLE_S)
+            target = _target(compute, free_only=waited > _SETTLE_S)
             if target != wanted:
                 _remove(group)
                 wanted, group = target, _reserve(target)
@@ -50,8 +51,7 @@ def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservati
                 break
             if waited > compute.wait_s:
                 raise WorkersLost(f"{_describe(wanted)}; still no room after compute.wait_s ({compute.wait_s:g} s)")
-            if waited > _SETTLE_S and time.monotonic() - reported > _REPORT_EVERY_S:
-                reported = time.monotonic()
+            if waited > _SETTLE_S and throttle.is_due():
                 on_event(Message(f"waiting for resources: {_describe(wanted)}", "warning"))
             threading.Event().wait(_POLL_S if waited < _SETTLE_S else _SLOW_POLL_S)
         yield Reservation(wanted, _nodes(group))
@@ -76,12 +76,12 @@ def release(groups: list[Any]) -> None:
         _remove(group)
 
 
-def _target(compute: ComputeConfig, settled: bool) -> Placement:
-    """Return the placement on all machines; once settled, on the resources that are free now if those suffice."""
+def _target(compute: ComputeConfig, free_only: bool) -> Placement:
+    """Return the placement on all machines; with `free_only`, on the resources that are free now if those suffice."""
     cluster = [machine for machine in machines() if not machine.draining]
     totals = [machine.size for machine in cluster]
     with contextlib.suppress(ConfigError):
-        return place(compute, totals, [machine.free for machine in cluster] if settled else None)
+        return place(compute, totals, [machine.free for machine in cluster] if free_only else None)
     return min_resources(compute, totals)
 
 

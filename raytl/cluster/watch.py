@@ -60,10 +60,10 @@ def watching(coordinator: Coordinator, current: Placement, compute: ComputeConfi
         watch.update(heartbeats)
         if (count := count_ready(extra)) != ready:
             ready, changed_at = count, time.monotonic()
-        settled = ready if time.monotonic() - changed_at > _SETTLE_S else 0
+        extra_workers = ready if time.monotonic() - changed_at > _SETTLE_S else 0
         since_s = time.monotonic() - first_heartbeat
         hang = describe_hang(heartbeats, current.workers, since_s, compute.timeout_s)
-        return choose_request(machines(), heartbeats, current.workers, settled, hang)
+        return choose_request(machines(), heartbeats, current.workers, extra_workers, hang)
 
     def loop() -> None:
         while not stop.wait(_POLL_S):

@@ -36,7 +36,7 @@ _START_S = 120
 """Time limit for the workers of a group to find each other."""
 
 
-class Work(Protocol[P, R]):
+class WorkerFunction(Protocol[P, R]):
     """The function that each worker runs: importable, called with its world, a picklable payload and an event callback.
 
     Once `world.status.pause_requested`, it may save a checkpoint and return `Paused`; it is then called again on new workers.
@@ -56,7 +56,7 @@ class _Call:
 
 
 def run_group(
-    work: Work[P, R],
+    work: WorkerFunction[P, R],
     payload: P,
     compute: ComputeConfig,
     *,

@@ -59,15 +59,15 @@ def build(
     whole = _repaired(sections, bad)
     if whole is None:
         return None, problems
-    useless = _idle(whole, sections, origin, bad)
-    problems += [_idle_problem(one, origin) for one in useless if not _made_idle(one, origin)]
+    idle_keys = _idle(whole, sections, origin, bad)
+    problems += [_idle_problem(one, origin) for one in idle_keys if not _made_idle(one, origin)]
     problems += [_conflict_problem(one, sections, origin) for one in rules.conflicts(whole) if not _touches(one, bad)]
     if problems or broken:
         return None, problems
-    kept = copy.deepcopy(sections)
-    for one in useless:
-        remove(kept, path_of(one.key))
-    return Experiment.model_validate(kept), []
+    effective = copy.deepcopy(sections)
+    for one in idle_keys:
+        remove(effective, path_of(one.key))
+    return Experiment.model_validate(effective), []
 
 
 def path_of(key: str) -> Path:

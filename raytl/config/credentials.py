@@ -26,13 +26,13 @@ def in_values(value: Any) -> Iterator[tuple[Path, str]]:
     """Yield the path and the fault of each text in `value`, keys of mappings too, that looks like a secret."""
     for path, text in _texts(value, ()):
         start = "//" if dotted(path) in _HOSTS and "//" not in text else ""
-        if (shown := masked(start + text)) != start + text:
-            yield path, _fault(shown.removeprefix(start))
+        if (masked_text := masked(start + text)) != start + text:
+            yield path, _fault(masked_text.removeprefix(start))
 
 
 def first_fault(text: str, environment: Mapping[str, str]) -> str:
     """Return the fault of a text that contains a secret, by its form or from `environment`; empty if it contains none."""
-    return next((fault for found in (in_values(text), of_environment(text, environment)) for _, fault in found), "")
+    return next((fault for faults in (in_values(text), of_environment(text, environment)) for _, fault in faults), "")
 
 
 def by_reference(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
@@ -47,12 +47,14 @@ def of_environment(raw: Any, environment: Mapping[str, str]) -> Iterator[tuple[P
     """Yield the path and the fault of each text in `raw` that contains the value of a secret in `environment`."""
     values = [value for value in secret_values(environment) if _RANDOM.fullmatch(value)]
     for path, text in _texts(raw, ()):
-        if (shown := masked(text, values)) != masked(text):
-            yield path, _fault(shown)
+        if (masked_text := masked(text, values)) != masked(text):
+            yield path, _fault(masked_text)
 
 
-def _fault(shown: str) -> str:
-    return f"found {shown!r}, which contains a secret; expected none, because run folders and jobs store this text"
+def _fault(masked_text: str) -> str:
+    return (
+        f"found {masked_text!r}, which contains a secret; expected none, because run folders and jobs store this text"
+    )
 
 
 def advice(key: str) -> str:

@@ -74,9 +74,9 @@ def _unknown(path: Path) -> tuple[str, str]:
     if new := RENAMED.get(_dotted(path)):
         return f"renamed to {new}", f"write {new} instead"
     section = f"in {_dotted(path[:-1])}" if len(path) > 1 else "at the top level"
-    known = ", ".join(shape.known_keys(path[:-1]))
+    keys = ", ".join(shape.known_keys(path[:-1]))
     advice = shape.right_key(path) or "remove it"
-    return f"unknown key; the keys {section} are {known}", advice
+    return f"unknown key; the keys {section} are {keys}", advice
 
 
 def _mismatch(path: Path, value: Any) -> tuple[str, str]:

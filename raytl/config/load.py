@@ -61,9 +61,9 @@ def load_machine(overrides: Sequence[str] | Mapping[str, Any] = ()) -> Machine:
 
 def _no_setting(key: str, label: str) -> Problem:
     near = near_miss(key, SETTINGS)
-    known = "storage.*, data.max_pixels, or compute.* but for the number of workers"
-    fault = f"not a setting of a machine; expected {known}"
-    return Problem(f"{label} {key}", key, fault, f"did you mean {near}?" if near else "the rest is the run's own")
+    expected = "storage.*, data.max_pixels, or compute.* but for the number of workers"
+    fault = f"not a machine setting; expected {expected}"
+    return Problem(f"{label} {key}", key, fault, f"did you mean {near}?" if near else "other keys belong to the run")
 
 
 def _label(overrides: Sequence[str] | Mapping[str, Any]) -> str:
@@ -87,7 +87,7 @@ def _text(path: Path) -> str:
 
 def _files_nearby(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"; the folder {path.parent} is not there either"
+        return f"; the folder {path.parent} does not exist either"
     names = [file.name for pattern in ("*.yaml", "*.yml") for file in path.parent.glob(pattern)]
     near = near_miss(path.name, names)
     return f"; did you mean {path.parent / near}?" if near else ""

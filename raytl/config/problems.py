@@ -33,13 +33,13 @@ def config_error(name: str, problems: Sequence[Problem]) -> ConfigError:
     return ConfigError(redacted("\n".join([f"{name}: {count}", *(f"  {problem.text}" for problem in problems)])))
 
 
-def near_miss(word: str, known: Iterable[str]) -> str | None:
-    """Return the name among `known` that `word` probably stands for; None if nothing is close."""
-    by_plain = {_plain(name): name for name in known}
+def near_miss(word: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that `word` probably stands for; None if nothing is close."""
+    by_plain = {_plain(name): name for name in names}
     if (exact := by_plain.get(_plain(word))) is not None:
         return exact
-    found = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.6)
-    return by_plain[found[0]] if found else None
+    matches = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.6)
+    return by_plain[matches[0]] if matches else None
 
 
 def _plain(word: str) -> str:

@@ -38,8 +38,8 @@ class Idle:
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
     rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain)
-    found = [conflict for rule in rules for conflict in rule(experiment)]
-    return [*conflicts_in(experiment), *found]
+    across = [conflict for rule in rules for conflict in rule(experiment)]
+    return [*conflicts_in(experiment), *across]
 
 
 def conflicts_in(recipe: Recipe) -> list[Conflict]:
@@ -50,20 +50,20 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
-    found = idle_in(experiment)
+    result = idle_in(experiment)
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
-        found.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
-    return found
+        result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
+    return result
 
 
 def idle_in(recipe: Recipe) -> list[Idle]:
     """Return every key of a recipe that cannot take effect, whether it was given or not."""
     transfer, optim, train = recipe.transfer, recipe.optim, recipe.train
-    found: list[Idle] = []
+    result: list[Idle] = []
 
     def add(cause: str, because: str, advice: str, *keys: str) -> None:
-        found.extend(Idle(key, cause, because, advice) for key in keys)
+        result.extend(Idle(key, cause, because, advice) for key in keys)
 
     if transfer.unfreeze == 0:
         no_stage = ("transfer.unfreeze", "transfer.unfreeze is 0, so no stage is trained")
@@ -85,7 +85,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             "choose another schedule, or remove it",
             "optim.min_lr_ratio",
         )
-    return found
+    return result
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:

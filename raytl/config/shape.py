@@ -162,8 +162,8 @@ def _leaves(node: Node, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def _resolved(node: Node) -> Node:
     if "$ref" not in node:
         return node
-    found: Node = json_schema()["$defs"][node["$ref"].rpartition("/")[2]]
-    return found
+    definition: Node = json_schema()["$defs"][node["$ref"].rpartition("/")[2]]
+    return definition
 
 
 def _choices(node: Node) -> list[Node]:
@@ -204,5 +204,5 @@ def _bounds(node: Node) -> str:
         "maximum": "of at most",
         "exclusiveMaximum": "below",
     }
-    told = [f"{word} {node[key]:.12g}" for key, word in words.items() if key in node]
-    return f" {' and '.join(told)}" if told else ""
+    parts = [f"{word} {node[key]:.12g}" for key, word in words.items() if key in node]
+    return f" {' and '.join(parts)}" if parts else ""

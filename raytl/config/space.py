@@ -65,11 +65,11 @@ class Condition:
             else (f"{self.key} {self.compare} {self.value}")
         )
 
-    def holds(self, found: Any) -> bool:
-        """Return whether the key's value `found` satisfies the condition."""
+    def holds(self, value: Any) -> bool:
+        """Return whether the key's `value` satisfies the condition."""
         if isinstance(self.value, str) and self.compare in ("==", "!="):
-            return _COMPARE[self.compare](str(found), self.value)
-        return isinstance(self.value, float) and _COMPARE[self.compare](_number(found), self.value)
+            return _COMPARE[self.compare](str(value), self.value)
+        return isinstance(self.value, float) and _COMPARE[self.compare](_number(value), self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,12 @@ class Space:
 
     def fault(self, values: Mapping[str, Any], base: Mapping[str, Any]) -> str:
         """Return why `values` (by dotted key) are not a point of the space; empty if they are."""
-        known = {dimension.key: dimension for dimension in self.dimensions}
+        dimensions = {dimension.key: dimension for dimension in self.dimensions}
         for key, value in values.items():
-            if key not in known:
-                return f"{key}: not a key of the search space; expected {', '.join(known)}"
-            if not known[key].accepts(value):
-                return f"{key}: found {value!r:.100}; expected {known[key].text}"
+            if key not in dimensions:
+                return f"{key}: not a key of the search space; expected {', '.join(dimensions)}"
+            if not dimensions[key].accepts(value):
+                return f"{key}: found {value!r:.100}; expected {dimensions[key].text}"
         idle = values.keys() - {dimension.key for dimension in self.active(values, base)}
         return f"{min(idle)}: given, and its condition does not hold" if idle else ""
 
@@ -163,20 +163,20 @@ def space_of(experiment: Experiment) -> Space:
 def read(experiment: Experiment) -> tuple[Space, list[str]]:
     """Return the space and its problems, one line each."""
     given = experiment.search.space
-    found, problems = [], []
+    dimensions, problems = [], []
     for key, value in (DEFAULT if given is None else given).items():
         try:
-            found.append(_dimension(key, value))
+            dimensions.append(_dimension(key, value))
         except ValueError as error:
             problems.append(f"{key}: {error}")
-    keys = {dimension.key for dimension in found}
-    for dimension in found:
+    keys = {dimension.key for dimension in dimensions}
+    for dimension in dimensions:
         when = dimension.when
         if when and when.key not in keys and shape.node_at(when.key.split(".")) is None:
             problems.append(f"{dimension.key}: when: {_unknown(when.key)}")
     if problems:
         return Space(()), problems
-    ordered = _ordered(found)
+    ordered = _ordered(dimensions)
     if ordered is None:
         return Space(()), ["the conditions are circular; remove `when` from one key"]
     return Space(ordered), []
@@ -192,8 +192,8 @@ def _dimension(key: str, value: Mapping[str, Any]) -> Dimension:
     kinds = [kind for kind in KINDS if kind in value]
     strange = [word for word in value if word not in (*KINDS, "when")]
     if strange or len(kinds) != 1:
-        found = ", ".join(value) or "nothing"
-        raise ValueError(f"found {found}; expected one of int, float, log, choice (and `when`)")
+        names = ", ".join(value) or "nothing"
+        raise ValueError(f"found {names}; expected one of int, float, log, choice (and `when`)")
     when = _condition(key, value["when"]) if "when" in value else None
     kind, given = kinds[0], value[kinds[0]]
     if kind == "choice":

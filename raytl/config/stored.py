@@ -49,17 +49,17 @@ class StoredExperiment:
 
     def ignored(self, machine: Machine, keys: Sequence[str]) -> str:
         """Return one line about the settings at `keys` that differ from those of `machine`; empty if none does."""
-        found = [
+        differing = [
             (key, self.settings[key])
             for key in keys
             if key in self.settings and self.settings[key] not in (default(key), machine.value(key))
         ]
-        if not found:
+        if not differing:
             return ""
-        made = ", ".join(redacted(f"{key} {value}") for key, value in found)
-        words = " ".join(f"--set {shlex.quote(redacted(assignment(key, value)))}" for key, value in found)
-        it = "it" if len(found) == 1 else "them"
-        return f"the run was made with {made}; ignored, because a run changes no setting of this machine; pass {words} to use {it}"
+        values = ", ".join(redacted(f"{key} {value}") for key, value in differing)
+        words = " ".join(f"--set {shlex.quote(redacted(assignment(key, value)))}" for key, value in differing)
+        pronoun = "it" if len(differing) == 1 else "them"
+        return f"the run was made with {values}; ignored, because a run changes no setting of this machine; pass {words} to use {pronoun}"
 
 
 def stored_experiment(path: Path) -> StoredExperiment:
@@ -139,12 +139,12 @@ def _sorted(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str | flo
 
 def _known(raw: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
     """Return the values of `raw` whose keys `section` has, also in its subsections."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in raw.items():
         if key in section.model_fields:
             inner = _section_at(section, key)
-            found[key] = _known(value, inner) if inner and isinstance(value, dict) else value
-    return found
+            values[key] = _known(value, inner) if inner and isinstance(value, dict) else value
+    return values
 
 
 def _strangers(raw: Mapping[str, Any], section: type[Section], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -54,7 +54,7 @@ class Finding:
 
 _TYPES = [int, int, int, str, str, str, int, int]
 _fields = attrgetter(*(field.name for field in fields(Finding)))
-_MOST_LEVEL = (1 << 16) - 1
+_MAX_LEVEL = (1 << 16) - 1
 _ADVICE = "Delete the file; the images are read again."
 INVALIDATED_FORMAT = Format[str](str, "the path of a file to read again", _ADVICE, DataError, max_bytes=1 << 17)
 
@@ -101,7 +101,7 @@ def _read(line: str) -> tuple[str, Finding]:
     if type(row) is not list or list(map(type, row)) != [str, *_TYPES]:
         raise ValueError("not a finding")
     finding = Finding(*row[1:])
-    if min(finding.size, finding.top, finding.declared) < 0 or max(finding.top, finding.declared) > _MOST_LEVEL:
+    if min(finding.size, finding.top, finding.declared) < 0 or max(finding.top, finding.declared) > _MAX_LEVEL:
         raise ValueError("not a finding")
     return row[0], finding
 

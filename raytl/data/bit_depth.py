@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from raytl.data.manifest import listed
 from raytl.stored.bounds import within
 
-LEAST, MOST = 8, 16
+MIN_BITS, MAX_BITS = 8, 16
 _DARK = 8
 """If all photos stay below 1/8 of the range, they come from another detector and are not just night scenes."""
 
@@ -26,7 +26,7 @@ class Levels:
 class BitDepth:
     """The bit depth from which files above 8 bits are scaled; unless `fixed`, a file's own declaration takes precedence."""
 
-    bits: Annotated[int, within(LEAST, MOST)] = MOST
+    bits: Annotated[int, within(MIN_BITS, MAX_BITS)] = MAX_BITS
     fixed: bool = False
 
     def of(self, levels: Levels) -> int:
@@ -53,7 +53,7 @@ class SetDepth:
     @property
     def recorded(self) -> dict[str, int]:
         """Return its entry in a sweep's record: empty for 16 bits, as sweeps of raytl 0.1 have no such entry."""
-        return {} if self.depth.bits == MOST else {"bit_depth": self.depth.bits}
+        return {} if self.depth.bits == MAX_BITS else {"bit_depth": self.depth.bits}
 
 
 def top_value(bits: int) -> int:
@@ -96,7 +96,7 @@ def _inferred(deep: Sequence[Levels]) -> tuple[BitDepth, str]:
     undeclared = [levels.top for levels in deep if not levels.declared]
     if undeclared:
         top = max(undeclared)
-        bits = min(max(top.bit_length(), LEAST), MOST)
+        bits = min(max(top.bit_length(), MIN_BITS), MAX_BITS)
         return BitDepth(bits), f"largest value {top} in {len(undeclared)} 16-bit training images"
     if deep:
         return BitDepth(max(levels.declared for levels in deep)), f"declared by {len(deep)} training images"

@@ -150,32 +150,32 @@ def _build(
 ) -> None:
     """Decode the missing images into a new pack."""
     first = np.unique(digests[missing], return_index=True)[1]  # identical content is stored once
-    wanted = missing[np.sort(first)].tolist()
+    indices = missing[np.sort(first)].tolist()
     limit = _limit(config)
-    if not image_packs.evict_for(needed := _estimate(len(wanted), preprocess), limit):
-        raise _NoCache(_too_large(len(wanted), needed, config))
+    if not image_packs.evict_for(needed := _estimate(len(indices), preprocess), limit):
+        raise _NoCache(_too_large(len(indices), needed, config))
     writer = image_packs.PackWriter()
     try:
-        progress = _Progress("decoding", len(wanted), on_event)
+        progress = _Progress("decoding", len(indices), on_event)
 
         def store(i: int) -> tuple[str, tuple[int, int, int]]:
             if writer.bytes > limit:
-                raise _NoCache(_too_large(len(wanted), writer.bytes, config))
+                raise _NoCache(_too_large(len(indices), writer.bytes, config))
             place = writer.write(files[i])
             progress.increment()
             return digests[i].decode(), place
 
-        prefetch(files, wanted)
+        prefetch(files, indices)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-            places = dict(threads.map(store, wanted))
+            places = dict(threads.map(store, indices))
         if not writer.publish(preprocess.key, places, limit):
-            raise _NoCache(_too_large(len(wanted), writer.bytes, config))
+            raise _NoCache(_too_large(len(indices), writer.bytes, config))
     finally:
         writer.discard()
 
 
 class _Progress:
-    """Counts from several threads, and reports progress."""
+    """Count images from several threads, and report progress at most ten times a second."""
 
     def __init__(self, name: str, total: int, on_event: OnEvent) -> None:
         self._name, self._total, self._report = name, total, throttled(on_event, first_s=0)

@@ -16,7 +16,7 @@ from PIL.ImageFile import ImageFile
 
 from raytl.data import png, tiff
 from raytl.data.bad_image import BadImage
-from raytl.data.bit_depth import LEAST, MOST, BitDepth, Levels, top_value
+from raytl.data.bit_depth import MAX_BITS, MIN_BITS, BitDepth, Levels, top_value
 from raytl.data.exif_orientation import apply_orientation
 
 Samples = NDArray[np.uint16]
@@ -55,8 +55,8 @@ def read_high_bit_depth(
         return None
     color = samples[..., :-1] if samples.ndim == 3 and samples.shape[2] in (2, 4) else samples
     top = int(color.max())
-    if image.format == "PNG" and (bits := min(png.significant_bits(data), MOST)):
-        declared = MOST if is_stretched(color, bits) else max(bits, LEAST)
+    if image.format == "PNG" and (bits := min(png.significant_bits(data), MAX_BITS)):
+        declared = MAX_BITS if is_stretched(color, bits) else max(bits, MIN_BITS)
     if top > top_value(declared):  # contradicted by its own values
         declared = 0
     return HighBitDepthImage(samples, Levels(max(top, 1), declared), white_is_zero)
@@ -67,10 +67,10 @@ def is_stretched(samples: Samples, bits: int) -> bool:
 
     Some cameras write the same sBIT and leave the values unscaled.
     """
-    shift = MOST - bits
+    shift = MAX_BITS - bits
     original = samples >> shift
     shifted = original << shift
-    scaled = np.rint(original * (top_value(MOST) / top_value(bits)))
+    scaled = np.rint(original * (top_value(MAX_BITS) / top_value(bits)))
     repeated = shifted | (original >> max(bits - shift, 0))
     return bool(((samples == shifted) | (samples == scaled) | (samples == repeated)).all())
 
@@ -81,8 +81,8 @@ def _declared(image: ImageFile) -> tuple[int, bool]:
         return tiff.declared_bits(found), tiff.white_is_zero(found)
     args = image.tile[0].args if image.format == "PPM" else None
     # Pillow scales by the header's largest value; writers put 65535 whatever the detector
-    if isinstance(args, tuple) and args[-1] != top_value(MOST):
-        return MOST, False
+    if isinstance(args, tuple) and args[-1] != top_value(MAX_BITS):
+        return MAX_BITS, False
     return 0, False
 
 
@@ -102,11 +102,11 @@ def _samples(image: ImageFile, data: bytes, opened: Callable[[bytes], ImageFile]
 def _gray(image: Image.Image) -> Samples:
     values = np.asarray(apply_orientation(image))
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high > top_value(MOST):
+    if low < 0 or high > top_value(MAX_BITS):
         found = tiff.tags_of(image)
         kind = tiff.kind(found) if found is not None else "gray"
         raise BadImage(
-            f"{kind} with values from {low} to {high}; expected 0 to {top_value(MOST)}. Save it as unsigned 16 bits"
+            f"{kind} with values from {low} to {high}; expected 0 to {top_value(MAX_BITS)}. Save it as unsigned 16 bits"
         )
     return values.astype(np.uint16)
 
@@ -132,5 +132,5 @@ def _rawmode(args: Any) -> str:
 def _table(bits: int, white_is_zero: bool) -> NDArray[np.uint8]:
     """Return the lookup table from 16-bit to 8-bit values."""
     top = top_value(bits)
-    scaled = np.rint(np.arange(2**MOST).clip(max=top) * (255 / top)).astype(np.uint8)
+    scaled = np.rint(np.arange(2**MAX_BITS).clip(max=top) * (255 / top)).astype(np.uint8)
     return 255 - scaled if white_is_zero else scaled

@@ -14,11 +14,11 @@ from PIL import Image, ImageChops
 
 from raytl.data.bad_image import BadImage
 
-MOST_SCANS = 100
+MAX_SCANS = 100
 """Encoders write 1 (baseline), 6 to 10 (progressive) and up to 18 (CMYK); libtiff has the same bound."""
-MOST_HEADER_BYTES = 1 << 25
+MAX_HEADER_BYTES = 1 << 25
 """Color profiles have at most 16 MB; photo editors write a few MB more."""
-MOST_SEGMENTS = 4096
+MAX_SEGMENTS = 4096
 
 _START, _END = b"\xff\xd8\xff", b"\xff\xd9"
 _NOISE = bytes((37 * i) % 251 for i in range(4096))
@@ -61,12 +61,12 @@ def markers(data: bytes) -> Markers | None:
 
 
 def _check(scans: int, segments: int, header: int) -> None:
-    if scans > MOST_SCANS:
-        raise BadImage(f"a JPEG of more than {MOST_SCANS} scans; expected about 10. Save it again")
-    if header > MOST_HEADER_BYTES or segments > MOST_SEGMENTS:
+    if scans > MAX_SCANS:
+        raise BadImage(f"a JPEG of more than {MAX_SCANS} scans; expected about 10. Save it again")
+    if header > MAX_HEADER_BYTES or segments > MAX_SEGMENTS:
         raise BadImage(
-            f"a JPEG of {segments:,} segments, {header:,} bytes before its pixels; expected at most {MOST_SEGMENTS:,} and "
-            f"{MOST_HEADER_BYTES:,}. Save it again"
+            f"a JPEG of {segments:,} segments, {header:,} bytes before its pixels; expected at most {MAX_SEGMENTS:,} and "
+            f"{MAX_HEADER_BYTES:,}. Save it again"
         )
 
 

@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 
 from raytl.data.jpeg import Markers
 
-LEAST_BYTES = 1 << 30
+MIN_BYTES = 1 << 30
 _PART_OF_MEMORY = 16
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """The memory limit of a container, in cgroups v2 and v1."""
@@ -72,7 +72,7 @@ def _machine_bytes() -> int:
 
 
 def _new() -> PixelMemory:
-    return PixelMemory(max(LEAST_BYTES, _machine_bytes() // _PART_OF_MEMORY))
+    return PixelMemory(max(MIN_BYTES, _machine_bytes() // _PART_OF_MEMORY))
 
 
 _shared = _new()

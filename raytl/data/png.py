@@ -15,7 +15,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FOR_PIXELS = b"tRNS"
 _ABOUT_PIXELS = frozenset({b"eXIf", b"sBIT"})
 _GRAY_ALPHA_16, _RGBA_8 = b"\x10\x04", b"\x08\x06"
-MOST_CHUNKS = 1 << 17
+MAX_CHUNKS = 1 << 17
 """1 GB of the smallest chunks that encoders write."""
 _SHAPE = slice(24, 26)
 """The bytes of IHDR with the bits per sample and the color type."""
@@ -31,8 +31,8 @@ def pixels_only(data: bytes) -> bytes:
         return data
     parts, end = [SIGNATURE], len(SIGNATURE)
     for number, (kind, start, stop) in enumerate(_chunks(data)):
-        if number >= MOST_CHUNKS:
-            raise BadImage(f"a PNG of more than {MOST_CHUNKS:,} chunks; expected few of 8 kB or more. Save it again")
+        if number >= MAX_CHUNKS:
+            raise BadImage(f"a PNG of more than {MAX_CHUNKS:,} chunks; expected few of 8 kB or more. Save it again")
         critical = not kind[0] & 0x20  # the case of the first letter: PNG 3rd edition, 5.4
         if critical or kind == _FOR_PIXELS or (kind in _ABOUT_PIXELS and _is_whole(data, start, stop)):
             parts.append(data[start:stop])

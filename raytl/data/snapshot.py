@@ -76,18 +76,18 @@ def check(config: DataConfig, audited: AuditResult) -> str:
         DataError: they differ; changed, removed and added keys are listed.
     """
     digest = dataset_digest(audited.samples)
-    now, wanted = snapshot_id(digest), config.snapshot
+    now, expected = snapshot_id(digest), config.snapshot
     note(now, audited.samples)
-    if wanted is None or digest.startswith(wanted):
+    if expected is None or digest.startswith(expected):
         return digest
     raise DataError(
-        f"data.snapshot is {wanted}, but {config.uri} is now {now}.\n{_difference(wanted, audited.samples)}\n"
+        f"data.snapshot is {expected}, but {config.uri} is now {now}.\n{_difference(expected, audited.samples)}\n"
         "  Restore the data, or set data.snapshot to the current one (null accepts any)."
     )
 
 
-def _difference(wanted: str, samples: Sequence[Sample]) -> str:
-    stored = _stored(wanted)
+def _difference(expected: str, samples: Sequence[Sample]) -> str:
+    stored = _stored(expected)
     if stored is None:
         return "  Its content is unknown on this node, so the differences cannot be listed."
     then, now = ({row.key: (row.label, row.split, row.digest) for row in rows} for rows in (stored, samples))
@@ -116,8 +116,8 @@ def note(id_: str, samples: Iterable[Sample]) -> None:
         return
 
 
-def _stored(wanted: str) -> list[Sample] | None:
-    matches = sorted(_place("").parent.glob(f"{snapshot_id(wanted)}*.jsonl"))
+def _stored(expected: str) -> list[Sample] | None:
+    matches = sorted(_place("").parent.glob(f"{snapshot_id(expected)}*.jsonl"))
     if len(matches) != 1:
         return None
     try:

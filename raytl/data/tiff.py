@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from raytl.data.bad_image import BadImage
-from raytl.data.bit_depth import LEAST, MOST
+from raytl.data.bit_depth import MAX_BITS, MIN_BITS
 
 READABLE = "raytl reads 1 (gray), 3 (RGB) or 4 (RGBA) bands of 8 or 16 bits, or 1 band of 32-bit floats"
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -18,8 +18,8 @@ _BITS, _PHOTOMETRIC, _DESCRIPTION, _BANDS, _PLANAR, _FORMAT = 258, 262, 270, 277
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _PLACES = (273, 324)
 """StripOffsets and TileOffsets."""
-_MOST_TAGS = 4096
-_MOST_PARTS = 1 << 18
+_MAX_TAGS = 4096
+_MAX_PARTS = 1 << 18
 """The tiles of a 64-megapixel image at the smallest tile size, 16 x 16 pixels."""
 _LARGEST = (281, 341)
 """MaxSampleValue and SMaxSampleValue."""
@@ -57,11 +57,11 @@ def refuse_costly(data: bytes) -> None:
     first = number(width, width)
     entry, start = (20, first + 8) if width == 8 else (12, first + 2)
     count = number(first, start - first)
-    if count > _MOST_TAGS:
-        raise BadImage(f"a TIFF of {count:,} tags; expected at most {_MOST_TAGS:,}. Save it again")
+    if count > _MAX_TAGS:
+        raise BadImage(f"a TIFF of {count:,} tags; expected at most {_MAX_TAGS:,}. Save it again")
     for at in range(start, min(start + count * entry, len(data)), entry):
-        if number(at, 2) in _PLACES and (parts := number(at + 4, width)) > _MOST_PARTS:
-            raise BadImage(f"a TIFF of {parts:,} strips or tiles; expected at most {_MOST_PARTS:,}. Save it again")
+        if number(at, 2) in _PLACES and (parts := number(at + 4, width)) > _MAX_PARTS:
+            raise BadImage(f"a TIFF of {parts:,} strips or tiles; expected at most {_MAX_PARTS:,}. Save it again")
 
 
 def tile_pixels(ifd: ImageFileDirectory_v2) -> int:
@@ -104,14 +104,14 @@ def declared_bits(ifd: ImageFileDirectory_v2) -> int:
     A largest value other than 2^n - 1 belongs to this image alone, and 65535 is the default: both are ignored.
     """
     bits = int(_first(ifd, _BITS, 1))
-    if LEAST < bits < MOST:
+    if MIN_BITS < bits < MAX_BITS:
         return bits
     for tag in _LARGEST:
         top = int(_first(ifd, tag, 0))
-        if top & (top + 1) == 0 and LEAST <= top.bit_length() < MOST:
+        if top & (top + 1) == 0 and MIN_BITS <= top.bit_length() < MAX_BITS:
             return top.bit_length()
     match = _OME_BITS.search(str(ifd.get(_DESCRIPTION, "")))
-    return int(match[1]) if match and LEAST <= int(match[1]) <= MOST else 0
+    return int(match[1]) if match and MIN_BITS <= int(match[1]) <= MAX_BITS else 0
 
 
 def _planar(ifd: ImageFileDirectory_v2) -> bool:

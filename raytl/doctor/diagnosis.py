@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from raytl.doctor.bucket import BucketProbe
 from raytl.doctor.finding import Examination, FailedCheck, Finding, Level
 from raytl.doctor.links import Link
-from raytl.doctor.machine import Disk, Gpu, Machine
+from raytl.doctor.machine import Disk, Gpu, MachineReport
 
 GB = 10**9
 SKEW_WARN_S, SKEW_ERROR_S = 2.0, 300.0
@@ -54,7 +54,7 @@ def _failed(checks: Sequence[FailedCheck]) -> Iterator[Finding]:
         )
 
 
-def _versions(machines: Sequence[Machine]) -> Iterator[Finding]:
+def _versions(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     own = machines[0]
     missing = [name for name, version in own.versions.items() if version is None]
     if missing:
@@ -80,7 +80,7 @@ def _versions(machines: Sequence[Machine]) -> Iterator[Finding]:
         yield Finding("ok", "versions", f"{versions}{_on_all(machines)}")
 
 
-def _gpus(machines: Sequence[Machine]) -> Iterator[Finding]:
+def _gpus(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     for machine in machines:
         for number, gpu in enumerate(machine.gpus):
             yield from _gpu_faults(machine, number, gpu)
@@ -102,7 +102,7 @@ def _gpus(machines: Sequence[Machine]) -> Iterator[Finding]:
         )
 
 
-def _gpu_faults(machine: Machine, number: int, gpu: Gpu) -> Iterator[Finding]:
+def _gpu_faults(machine: MachineReport, number: int, gpu: Gpu) -> Iterator[Finding]:
     where = f"{machine.name}, GPU {number} ({gpu.name})"
     if gpu.ecc_errors:
         yield Finding(
@@ -218,7 +218,7 @@ def _skew_level(skew_s: float) -> Level:
     return "error" if abs(skew_s) > SKEW_ERROR_S else "warn"
 
 
-def _clocks(machines: Sequence[Machine]) -> Iterator[Finding]:
+def _clocks(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     skewed = [machine for machine in machines if abs(machine.skew_s) - machine.skew_error_s > SKEW_WARN_S]
     for machine in skewed:
         yield Finding(
@@ -233,7 +233,7 @@ def _clocks(machines: Sequence[Machine]) -> Iterator[Finding]:
         yield Finding("ok", "clocks", f"less than {max(largest, 0.001):.3f} s apart")
 
 
-def _disks(machines: Sequence[Machine]) -> Iterator[Finding]:
+def _disks(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     free_gb: dict[str, float] = {}
     for machine in machines:
         for disk in machine.disks:
@@ -248,7 +248,7 @@ def _disks(machines: Sequence[Machine]) -> Iterator[Finding]:
         )
 
 
-def _disk(machine: Machine, disk: Disk) -> Finding | None:
+def _disk(machine: MachineReport, disk: Disk) -> Finding | None:
     minimum, low = MIN_FREE_GB[disk.use]
     free = disk.free_bytes / GB
     if free >= low:
@@ -262,7 +262,7 @@ def _disk(machine: Machine, disk: Disk) -> Finding | None:
     return Finding("error" if free < minimum else "warn", f"free space: {disk.use}", where, f"{low:g} GB", advice)
 
 
-def _files(machines: Sequence[Machine]) -> Iterator[Finding]:
+def _files(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     limited = [machine for machine in machines if machine.open_files < LOW_OPEN_FILES]
     for machine in limited:
         yield Finding(
@@ -278,5 +278,5 @@ def _files(machines: Sequence[Machine]) -> Iterator[Finding]:
         )
 
 
-def _on_all(machines: Sequence[Machine]) -> str:
+def _on_all(machines: Sequence[MachineReport]) -> str:
     return f", on all {len(machines)} machines" if len(machines) > 1 else ""

@@ -13,7 +13,7 @@ from raytl.doctor import bucket, links, machine
 from raytl.doctor.bucket import Bucket, BucketProbe
 from raytl.doctor.finding import Examination, FailedCheck
 from raytl.doctor.links import Link
-from raytl.doctor.machine import Machine
+from raytl.doctor.machine import MachineReport
 from raytl.events import Message, OnEvent, ignore
 
 MACHINE_TIMEOUT_S, BUCKET_TIMEOUT_S, LINK_TIMEOUT_S = 60.0, 60.0, 120.0
@@ -45,11 +45,11 @@ def _examined(buckets: Sequence[Bucket], on_event: OnEvent) -> Examination:
         on_event(Message(f"inspecting {len(nodes)} machine(s)"))
         inspected = run_on_nodes(nodes, machine.inspect, [(node.name,) for node in nodes], MACHINE_TIMEOUT_S)
         failed += _failed("machine", nodes, inspected)
-        up = [node for node, result in zip(nodes, inspected, strict=True) if isinstance(result, Machine)]
+        up = [node for node, result in zip(nodes, inspected, strict=True) if isinstance(result, MachineReport)]
         machines = [
             _with_clock_skew(node, result)
             for node, result in zip(nodes, inspected, strict=True)
-            if isinstance(result, Machine)
+            if isinstance(result, MachineReport)
         ]
         probes: list[BucketProbe] = []
         for each in buckets:
@@ -77,7 +77,7 @@ def _failed(check: str, nodes: Sequence[Node], answers: Sequence[Any]) -> list[F
     return [FailedCheck(check, node.name, answer.reason) for node, answer in pairs if isinstance(answer, NoAnswer)]
 
 
-def _with_clock_skew(node: Node, inspected: Machine) -> Machine:
+def _with_clock_skew(node: Node, inspected: MachineReport) -> MachineReport:
     """Return the machine with its clock skew against this one, from the fastest of some round trips."""
     best = (0.0, float("inf"))
     for _ in range(_CLOCK_ROUNDS):

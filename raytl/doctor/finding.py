@@ -7,7 +7,7 @@ from typing import Literal
 
 from raytl.doctor.bucket import BucketProbe
 from raytl.doctor.links import Link
-from raytl.doctor.machine import Machine
+from raytl.doctor.machine import MachineReport
 
 Level = Literal["ok", "warn", "error"]
 
@@ -18,7 +18,7 @@ class Finding:
 
     level: Level
     check: str
-    found: str
+    observed: str
     expected: str = ""
     advice: str = ""
 
@@ -36,7 +36,7 @@ class FailedCheck:
 class Examination:
     """All measurements; the machine that runs `raytl doctor` comes first."""
 
-    machines: tuple[Machine, ...]
+    machines: tuple[MachineReport, ...]
     within: tuple[Link, ...] = ()
     between: Link | None = None
     probes: tuple[BucketProbe, ...] = ()

@@ -50,7 +50,7 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineReport:
     """A node's package versions (None = not installed), hardware, disks and limits.
 
     `skew_s` is its clock minus the clock of the machine that runs `raytl doctor`, accurate to `skew_error_s`.
@@ -67,13 +67,13 @@ class Machine:
     skew_error_s: float = 0.0
 
 
-def inspect(name: str) -> Machine:
+def inspect(name: str) -> MachineReport:
     """Return the facts of this machine, called `name`."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     versions |= {package: _version(package) for package in PACKAGES}
     if (cuda := _cuda()) is not None:
         versions["torch's CUDA"] = cuda
-    return Machine(
+    return MachineReport(
         name=name,
         versions=versions,
         cpus=len(os.sched_getaffinity(0)),

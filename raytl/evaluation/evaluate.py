@@ -96,7 +96,7 @@ def evaluate(
 @contextmanager
 def _alone(run_store: RunStore, on_event: OnEvent) -> Iterator[None]:
     """Keep other processes from the test split, here and, if the run is in a bucket, on other machines."""
-    with exclusive_test_access(run_store.folder), run_store.looked_at(on_event):
+    with exclusive_test_access(run_store.folder), run_store.locked_test_split(on_event):
         yield
 
 

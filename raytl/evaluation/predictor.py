@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.photos import Photo, batches
 from raytl.evaluation.prediction import Prediction
 from raytl.evaluation.settings import in_force, tell_ignored
-from raytl.events import Message, OnEvent, Work, ignore
+from raytl.events import Message, OnEvent, Work, ignore, throttled
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.card import Card
@@ -37,7 +36,6 @@ from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 
 _BATCH = {"cpu": 16, "cuda": 64}
-_EVENTS_EVERY_S = 0.1
 PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 """A photo: a path, an s3:// URI, a PIL image, or an array `(height, width, 3) uint8` in RGB order."""
 
@@ -250,13 +248,5 @@ def _name(photo: Photo, position: int) -> str:
 
 
 def _progress(total: int, on_event: OnEvent) -> Callable[[int], None]:
-    last = 0.0
-
-    def report(done: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if done == total or now - last >= _EVENTS_EVERY_S:
-            last = now
-            on_event(Work("predicting", done, total))
-
-    return report
+    report = throttled(on_event, first_s=0)
+    return lambda done: report(Work("predicting", done, total))

@@ -56,7 +56,7 @@ def job_spec(
     words = ["python", "-m", "raytl", verb]
     if verb == "evaluate":
         words += [run_uri(experiment)]
-        words += [word for setting in as_assignments(experiment) for word in ("--set", setting)]
+        words += [word for assignment in as_assignments(experiment) for word in ("--set", assignment)]
     else:
         words += [EXPERIMENT, "--set", f"compute.cluster={cluster_of(experiment)}"]
         words += ["--new"] if new and verb != "retrain" else []

@@ -252,12 +252,12 @@ def _cache(cluster: ClusterSpec) -> dict[str, Any]:
             "--ephemeral-storage-local-ssd on GKE. Or use --cache-class with a storage class of local disks."
         )
         return {"emptyDir": Commented(reason, {"sizeLimit": cluster.cache})}
-    claim = {
+    volume_claim = {
         "accessModes": ["ReadWriteOnce"],
         "storageClassName": cluster.cache_class,
         "resources": {"requests": {"storage": cluster.cache}},
     }
-    return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
+    return {"ephemeral": {"volumeClaimTemplate": {"spec": volume_claim}}}
 
 
 def _disk(cluster: ClusterSpec) -> dict[str, str]:

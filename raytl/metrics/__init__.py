@@ -1,1 +1,10 @@
-"""Numbers that say how good a model is: from the rows of every worker, merged once, each with its interval."""
+"""Metrics of a model from the merged rows of all workers, each with its confidence interval.
+
+confusion   the confusion matrix; precision, recall and F1 by class
+scores      per-sample facts, and every score over any draw of samples
+direction   the scores for which lower is better
+intervals   bootstrap confidence intervals
+paired      two models on the same images: the gain, its interval and p-values
+drift       two-sample tests between old and new images
+gather      merge the rows of all workers
+"""

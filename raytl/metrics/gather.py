@@ -1,6 +1,6 @@
-"""Rows of all workers, merged by sample id: each worker scores its own samples, then all know all rows.
+"""Merge the rows of all workers by sample ID, so that every worker has all rows.
 
-Nothing is padded and nothing counted twice, so a metric over the merged rows is the metric of one worker.
+Without padding or duplicates, a metric over the merged rows equals that of a single worker.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Rows = NDArray[Any]
 
 
 def gather_rows(world: World, ids: Ints, *rows: Rows, total: int | None = None) -> tuple[Ints, tuple[Rows, ...]]:
-    """All workers' `ids (n,)` and `rows (n, ...)`, in the order of the ids, the same on every rank.
+    """Return the `ids (n,)` and `rows (n, ...)` of all workers, in the order of the IDs, equal on every rank.
 
-    Every rank must call it. With `total`, the ids must be exactly 0 ... total - 1.
+    Every rank must call this function. With `total`, the IDs must be exactly 0 ... total - 1.
     """
     parts = _all_parts(world, (np.asarray(ids, dtype=np.int64), *rows))
-    filled = [part for part in parts if len(part[0])] or parts[:1]  # a rank without samples does not know the columns
+    filled = [part for part in parts if len(part[0])] or parts[:1]  # the rows of a rank without samples have no columns
     merged = [np.concatenate(columns) for columns in zip(*filled, strict=True)]
     order = np.argsort(merged[0], kind="stable")
     sorted_ids, *sorted_rows = (column[order] for column in merged)
@@ -41,7 +41,7 @@ def _all_parts(world: World, mine: tuple[Rows, ...]) -> list[tuple[Rows, ...]]:
 
 
 def _all_contents(world: World, mine: bytes) -> list[bytes]:
-    """Every rank's bytes. No objects are gathered, as torch pickles those, and the group's ports ask for no token."""
+    """Return the bytes of every rank. Gather no objects: torch pickles them, and the ports need no authentication."""
     import torch
     import torch.distributed as dist
 

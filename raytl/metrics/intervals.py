@@ -1,6 +1,6 @@
-"""How sure a score is: 95 % percentile intervals over bootstrap resamples of the samples (Efron 1979).
+"""Confidence intervals of scores: 95 % percentile intervals over bootstrap resamples of the samples (Efron 1979).
 
-All scores are read from the same resamples. The draws depend on (n, seed) alone.
+All scores use the same resamples. The draws depend only on (n, seed).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from raytl.metrics.scores import PER_CLASS, Facts, facts, measure
 RESAMPLES = 2000
 LEVEL = 0.95
 _DRAWS_AT_ONCE = 2_000_000
-"""Bounds the memory of a block of resamples to some 100 MB."""
+"""Limits the memory of a block of resamples to about 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A score and the bounds of its interval; all NaN where the score is undefined (a class never predicted)."""
+    """A score and the bounds of its interval; all NaN if the score is undefined (a class never predicted)."""
 
     value: float
     low: float
@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """Every score with its interval: `overall` by name, the rest one for each class."""
+    """Every score with its interval: `overall` by name, the others by class."""
 
     overall: dict[str, Interval]
     precision: tuple[Interval, ...]
@@ -45,18 +45,18 @@ class Estimates:
 def bootstrap(
     targets: ArrayLike, probabilities: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> Estimates:
-    """All scores of `probabilities (n, classes)` for `targets (n,)`, with percentile intervals of `level`."""
-    known = facts(targets, probabilities)
-    point = measure(known, np.arange(len(known.targets))[None])
-    drawn = _resampled(known, resamples, np.random.default_rng(seed))
-    low, high = (_bound(drawn, share) for share in ((1 - level) / 2, (1 + level) / 2))
+    """Return all scores of `probabilities (n, classes)` for `targets (n,)`, with percentile intervals of `level`."""
+    sample_facts = facts(targets, probabilities)
+    point = measure(sample_facts, np.arange(len(sample_facts.targets))[None])
+    drawn = _resampled(sample_facts, resamples, np.random.default_rng(seed))
+    low, high = (_bound(drawn, fraction) for fraction in ((1 - level) / 2, (1 + level) / 2))
     classed = {
         name: tuple(map(Interval, *(table[name].ravel().tolist() for table in (point, low, high))))
         for name in point
         if name != "support"
     }
     return Estimates(
-        overall={name: found[0] for name, found in classed.items() if name not in PER_CLASS},
+        overall={name: intervals[0] for name, intervals in classed.items() if name not in PER_CLASS},
         precision=classed["precision"],
         recall=classed["recall"],
         f1=classed["f1"],
@@ -64,25 +64,25 @@ def bootstrap(
     )
 
 
-def _resampled(known: Facts, resamples: int, rng: np.random.Generator) -> dict[str, Floats]:
-    """The scores of each resample, in blocks that fit in memory."""
-    n = len(known.targets)
+def _resampled(sample_facts: Facts, resamples: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """Return the scores of each resample, computed in blocks that fit in memory."""
+    n = len(sample_facts.targets)
     block = max(1, _DRAWS_AT_ONCE // n)
     parts = []
     for start in range(0, resamples, block):
         draws: Ints = rng.integers(0, n, size=(min(block, resamples - start), n))
-        parts.append(measure(known, draws))
+        parts.append(measure(sample_facts, draws))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _bound(drawn: dict[str, Floats], share: float) -> dict[str, Floats]:
-    return {name: _quantile(values.reshape(len(values), -1), share) for name, values in drawn.items()}
+def _bound(drawn: dict[str, Floats], fraction: float) -> dict[str, Floats]:
+    return {name: _quantile(values.reshape(len(values), -1), fraction) for name, values in drawn.items()}
 
 
-def _quantile(values: Floats, share: float) -> Floats:
-    """Quantile of each column over the resamples in which it is defined, `(columns,)`."""
-    found = np.full(values.shape[1], np.nan)
-    for column, kept in enumerate(~np.isnan(values).T):
-        if kept.any():
-            found[column] = np.quantile(values[kept, column], share)
-    return found
+def _quantile(values: Floats, fraction: float) -> Floats:
+    """Return the quantile of each column over the resamples in which it is defined, `(columns,)`."""
+    quantiles = np.full(values.shape[1], np.nan)
+    for column, defined in enumerate(~np.isnan(values).T):
+        if defined.any():
+            quantiles[column] = np.quantile(values[defined, column], fraction)
+    return quantiles

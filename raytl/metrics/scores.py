@@ -1,7 +1,7 @@
-"""Scores of a classifier from its probabilities: first the facts of each sample, then numbers over any draw of samples.
+"""Scores of a classifier from its probabilities: first facts about each sample, then scores over any draw of samples.
 
-A score is always computed by `measure`, on the samples as they are or on a thousand resamples of them at once, so a
-value and its interval come from the same formula. Classes are integers in [0, classes).
+`measure` computes every score, on the samples themselves or on a thousand resamples at once, so a value and its
+interval come from the same formula. Classes are integers in [0, classes).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QUICK = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of each of n samples; all arrays `(n,)`, `k` = the k of top-k (0 = none)."""
+    """The facts about n samples; all arrays are `(n,)`, and `k` is that of top-k accuracy (0 = none)."""
 
     classes: int
     k: int
@@ -33,82 +33,82 @@ class Facts:
 
 
 def softmax(logits: ArrayLike) -> Floats:
-    """Probabilities `(n, classes) float64` of logits, computed in float64."""
+    """Return probabilities `(n, classes) float64` of logits, computed in float64."""
     values = np.asarray(logits, dtype=np.float64)
     raised = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def top_k_for(classes: int) -> int:
-    """The k that top-k accuracy is told at: 5, fewer with few classes, 0 where it would say nothing (2 classes)."""
+    """Return the k of top-k accuracy: 5, fewer with few classes, and 0 (none) with two classes."""
     return min(5, classes - 1) if classes > 2 else 0
 
 
 def facts(targets: ArrayLike, probabilities: ArrayLike) -> Facts:
-    """The facts of n samples from `targets (n,)` and `probabilities (n, classes)`; ties go to the lower class."""
-    wanted, table = np.asarray(targets, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
-    assert table.ndim == 2 and wanted.shape == (len(table),), f"{wanted.shape} targets for {table.shape} probabilities"
-    assert len(wanted) > 0, "no samples to score"
-    assert wanted.min() >= 0 and wanted.max() < table.shape[1], "a target outside the classes"
-    own = table[np.arange(len(table)), wanted]
+    """Return the facts about n samples from `targets (n,)` and `probabilities (n, classes)`; ties go to the lower class."""
+    truth, table = np.asarray(targets, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
+    assert table.ndim == 2 and truth.shape == (len(table),), f"{truth.shape} targets for {table.shape} probabilities"
+    assert len(truth) > 0, "no samples to score"
+    assert truth.min() >= 0 and truth.max() < table.shape[1], "a target outside the classes"
+    own = table[np.arange(len(table)), truth]
     return Facts(
         classes=table.shape[1],
         k=top_k_for(table.shape[1]),
-        targets=wanted,
+        targets=truth,
         predicted=table.argmax(axis=1).astype(np.int64),
-        rank=_rank(table, wanted, own),
+        rank=_rank(table, truth, own),
         loss=-np.log(np.clip(own, np.finfo(np.float64).eps, 1.0)),
         confidence=table.max(axis=1),
     )
 
 
-def measure(known: Facts, draws: Ints) -> dict[str, NDArray[np.float64]]:
-    """Every score over each row of `draws (r, m)` (sample numbers): `(r,)` each, `(r, classes)` those of `PER_CLASS`.
+def measure(sample_facts: Facts, draws: Ints) -> dict[str, NDArray[np.float64]]:
+    """Return every score over each row of `draws (r, m)` (sample indices): `(r,)`, or `(r, classes)` for `PER_CLASS`.
 
-    Log loss clips probabilities at float64's epsilon, as scikit-learn; ECE has 15 equal bins (Guo et al. 2017).
+    Log loss clips probabilities at float64's epsilon, as in scikit-learn; ECE has 15 equal bins (Guo et al. 2017).
     """
-    counts = _tally(known, draws)
+    counts = _tally(sample_facts, draws)
     measured = {
         "accuracy": counts.hits.sum(axis=1) / draws.shape[1],
         "balanced_accuracy": confusion.balanced_accuracy(counts),
         "macro_f1": confusion.macro_f1(counts),
-        "log_loss": known.loss[draws].mean(axis=1),
-        "ece": _ece(known, draws),
+        "log_loss": sample_facts.loss[draws].mean(axis=1),
+        "ece": _ece(sample_facts, draws),
         "precision": confusion.precision(counts),
         "recall": confusion.recall(counts),
         "f1": confusion.f1(counts),
         "support": counts.support.astype(np.float64),
     }
-    if known.k:
-        measured[f"top_{known.k}_accuracy"] = (known.rank < known.k)[draws].mean(axis=1)
+    if sample_facts.k:
+        measured[f"top_{sample_facts.k}_accuracy"] = (sample_facts.rank < sample_facts.k)[draws].mean(axis=1)
     return measured
 
 
 def scores(targets: ArrayLike, logits: ArrayLike) -> dict[str, float]:
-    """Accuracy, balanced accuracy, macro F1 and log loss of `logits (n, classes)`: what validation watches."""
-    known = facts(targets, softmax(logits))
-    measured = measure(known, np.arange(len(known.targets))[None])
+    """Return accuracy, balanced accuracy, macro F1 and log loss of `logits (n, classes)`, for validation."""
+    sample_facts = facts(targets, softmax(logits))
+    measured = measure(sample_facts, np.arange(len(sample_facts.targets))[None])
     return {name: float(measured[name][0]) for name in QUICK}
 
 
 def _rank(table: Floats, targets: Ints, own: Floats) -> Ints:
-    """How many classes come before the true one, `(n,)`."""
+    """Return the number of classes ranked above the true one, `(n,)`."""
     above = (table > own[:, None]).sum(axis=1)
     tied_before = (table == own[:, None]) & (np.arange(table.shape[1]) < targets[:, None])
     return np.asarray(above + tied_before.sum(axis=1), dtype=np.int64)
 
 
-def _tally(known: Facts, draws: Ints) -> Tally:
-    targets, predicted = known.targets[draws], known.predicted[draws]
+def _tally(sample_facts: Facts, draws: Ints) -> Tally:
+    targets, predicted = sample_facts.targets[draws], sample_facts.predicted[draws]
     return Tally(
-        hits=_count(np.where(targets == predicted, targets, known.classes), known.classes + 1)[:, :-1],
-        calls=_count(predicted, known.classes),
-        support=_count(targets, known.classes),
+        hits=_count(np.where(targets == predicted, targets, sample_facts.classes), sample_facts.classes + 1)[:, :-1],
+        calls=_count(predicted, sample_facts.classes),
+        support=_count(targets, sample_facts.classes),
     )
 
 
 def _count(values: Ints, size: int) -> Ints:
-    """How often each of [0, size) is in each row: `(r, m) -> (r, size)`."""
+    """Count each of [0, size) in each row: `(r, m) -> (r, size)`."""
     return _sum(values, size, None).astype(np.int64)
 
 
@@ -119,9 +119,9 @@ def _sum(values: Ints, size: int, weights: Floats | None) -> Floats:
     return np.bincount(cells.ravel(), weights=flat, minlength=rows * size).reshape(rows, size).astype(np.float64)
 
 
-def _ece(known: Facts, draws: Ints) -> Floats:
-    """Expected calibration error, `(r,)`: sum over bins of |hits - confidence| / m."""
+def _ece(sample_facts: Facts, draws: Ints) -> Floats:
+    """Return the expected calibration error, `(r,)`: the sum over bins of |hits - confidence| / m."""
     edges = np.linspace(0.0, 1.0, ECE_BINS + 1)[1:-1]
-    bins = np.searchsorted(edges, known.confidence, side="right")
-    gap = (known.targets == known.predicted) - known.confidence
+    bins = np.searchsorted(edges, sample_facts.confidence, side="right")
+    gap = (sample_facts.targets == sample_facts.predicted) - sample_facts.confidence
     return np.asarray(np.abs(_sum(bins[draws], ECE_BINS, gap[draws])).sum(axis=1) / draws.shape[1])

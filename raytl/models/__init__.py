@@ -1,16 +1,16 @@
-"""Backbones of timm and torchvision behind one face: stages, freezing, rates, weights, and the saved bundle.
+"""Backbones of timm and torchvision behind one interface: stages, freezing, rates, weights, and the saved bundle.
 
 backbone    build(config, classes) -> Backbone: the module, its stages bottom to top, head, preprocessing
-stages      Stage, Layout, divide: every tensor and every module in exactly one stage or the head
-structure   stages by structure alone, for torchvision and for the timm models that do not say
-family      what timm_family and torchvision_family each answer (names, preprocessing, weights, layout)
-weights     state dicts from files, bundles and runs; fitting one on a module, or saying which keys do not fit
-pickled     what torch.save wrote, read without running code from it
-state_dicts which state dict of a file a module takes, without which prefix
-freeze      frozen means frozen: no gradient, evaluation mode whatever train() is called
-groups      each stage's rate, and the optimizer's parameter groups
-optimizer   AdamW and SGD, timm's others by name
-card        what is known of a saved model, as a value
+stages      Stage, Layout, divide: assign every tensor and module to exactly one stage or the head
+structure   stages by structure alone, for torchvision and for timm models without group_matcher
+family      the interface of timm_family and torchvision_family (names, preprocessing, weights, layout)
+weights     read state dicts from files, bundles and runs; load one into a module, or list the keys that do not match
+pickled     read torch.save files without running code from them
+state_dicts select the state dict of a file that matches a module, and strip its prefix
+freeze      freeze modules: no gradients, and evaluation mode even after train()
+groups      learning rates by stage, and the optimizer's parameter groups
+optimizer   AdamW and SGD from torch, all others from timm by name
+card        the metadata of a saved model, as a value
 bundle      the saved model: safetensors and JSON
 forward     evaluation: device, precision, normalisation, logits
 """

@@ -1,4 +1,4 @@
-"""A pretrained backbone with a new head, as one value whatever library it comes from."""
+"""A pretrained backbone with a new head, as one value for every model library."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _FAMILIES: Mapping[str, Family] = {"": timm_family, "torchvision:": torchvision_
 class Backbone:
     """A module `(batch, 3, px, px) float32 -> (batch, classes)`, divided into stages bottom to top and a head.
 
-    `name` is the library's current name of the model. `head` names the head's tensors, `weights_digest` the pretrained
-    tensors it started from ("none" = random). `notes` say what was taken for what the experiment asks for, where they differ.
+    `name` is the library's current name of the model. `head` lists the head's tensors by name, `weights_digest` identifies
+    the pretrained tensors ("none" = random). `notes` report each value that replaces one from the experiment.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Backbone:
     notes: tuple[str, ...] = ()
 
     def reading(self, depth: BitDepth) -> Backbone:
-        """Return the same backbone for images that are scaled by `depth`."""
+        """Return the same backbone for images scaled by `depth`."""
         return replace(self, preprocess=self.preprocess.at(depth))
 
     @property
@@ -55,18 +55,18 @@ class Backbone:
 
 
 def build(config: ModelConfig, classes: int, s3: S3Settings = ENVIRONMENT) -> Backbone:
-    """The model of `config` with a new head of `classes` outputs.
+    """Build the model of `config` with a new head of `classes` outputs.
 
-    The weights' own head is always dropped, also where its size would fit: fine-tuning starts a new one, at zero.
+    Always drop the head of the weights, even if its size matches: fine-tuning starts with a new, zero-initialized head.
     `weights: none` draws from torch's global generator, so seed it first.
 
     Raises:
-        ModelError: an unknown name, weights that cannot be had or do not fit, an option the model does not take.
+        ModelError: the name is unknown, the weights are unavailable or do not match, or the model rejects an option.
     """
     family, name = _family(config.name)
     source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
-    found = source.preprocess if source and source.preprocess else family.preprocess(name)
-    preprocess = overridden(found, config.preprocess)
+    default = source.preprocess if source and source.preprocess else family.preprocess(name)
+    preprocess = overridden(default, config.preprocess)
     module = family.create(name, config, classes, preprocess.image_px)
     layout = family.layout(module)
     digest, notes = "none", _renamed(config, name)
@@ -92,9 +92,9 @@ def _where(config: ModelConfig, source: weights.Source, taken: Taken) -> str:
 
 
 def zero_init_head(module: nn.Module, head: tuple[str, ...]) -> None:
-    """Zero the head's linear layers: its first guesses are even, and its first gradients small.
+    """Set the head's linear layers to zero, so that the first predictions are uniform and the first gradients small.
 
-    timm's and torchvision's own initialisations are meant for training from scratch: MobileNetV2's gives a loss of 6
+    The initializations of timm and torchvision are meant for training from scratch: MobileNetV2's gives a loss of 6
     on 6 classes. Source: Kolesnikov et al. 2020, Big Transfer.
     """
     for path, part in module.named_modules():
@@ -104,65 +104,65 @@ def zero_init_head(module: nn.Module, head: tuple[str, ...]) -> None:
 
 
 def preprocess_of(config: ModelConfig, s3: S3Settings = ENVIRONMENT) -> Preprocess:
-    """The preprocessing that `build(config, ...)` will have, without building the model.
+    """Return the preprocessing of `build(config, ...)` without building the model.
 
     Raises:
-        ModelError: an unknown name, or weights that are not there.
+        ModelError: the name is unknown or the weights are missing.
     """
     family, name = _family(config.name)
     source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
-    found = source.preprocess if source and source.preprocess else family.preprocess(name)
-    return overridden(found, config.preprocess)
+    default = source.preprocess if source and source.preprocess else family.preprocess(name)
+    return overridden(default, config.preprocess)
 
 
 def native_px(config: ModelConfig) -> int:
-    """Return the image size that the model was made for, whatever `config` overrides.
+    """Return the native image size of the model, ignoring overrides in `config`.
 
     Raises:
-        ModelError: an unknown name.
+        ModelError: the name is unknown.
     """
     family, name = _family(config.name)
     return family.preprocess(name).image_px
 
 
-def overridden(found: Preprocess, override: PreprocessOverride) -> Preprocess:
-    """`found` with the keys of `override` that are set; a new size keeps the ratio of crop to resize.
+def overridden(default: Preprocess, override: PreprocessOverride) -> Preprocess:
+    """Return `default` with the keys that `override` sets; a new size keeps the ratio of crop to resize.
 
     Raises:
-        ModelError: it is outside the bounds of what a saved model may ask for.
+        ModelError: a value is out of bounds.
     """
-    image_px = override.image_px or found.image_px
-    resize_px = found.resize_px
+    image_px = override.image_px or default.image_px
+    resize_px = default.resize_px
     if override.crop_fraction is not None:
         resize_px = math.floor(image_px / override.crop_fraction)
-    elif image_px != found.image_px:
-        resize_px = math.floor(image_px * found.resize_px / found.image_px)
+    elif image_px != default.image_px:
+        resize_px = math.floor(image_px * default.resize_px / default.image_px)
     wanted = replace(
-        found,
+        default,
         image_px=image_px,
         resize_px=resize_px,
-        interpolation=override.interpolation or found.interpolation,
-        mean=override.mean or found.mean,
-        std=override.std or found.std,
+        interpolation=override.interpolation or default.interpolation,
+        mean=override.mean or default.mean,
+        std=override.std or default.std,
     )
     return PREPROCESS_FORMAT.typed(wanted.to_json(), "model.preprocess")
 
 
 def is_convolutional(module: nn.Module) -> bool:
-    """True for networks that gain from channels-last: five or more convolutions whose windows overlap."""
+    """Return True if channels-last speeds the network up: it has five or more convolutions with overlapping windows."""
     convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d))
     return sum(max(m.stride) < max(m.kernel_size) for m in convolutions) >= 5
 
 
 def _family(full: str) -> tuple[Family, str]:
-    """Return the library of a model, and the library's current name of it.
+    """Return the library of a model and its current name there.
 
     Raises:
-        ModelError: there is no such library, or no such model in it.
+        ModelError: the library or the model is unknown.
     """
     prefix = _library(full)
     if prefix not in _FAMILIES:
-        raise ModelError(f"model.name: {prefix} is not a library raytl knows; write a timm name or torchvision:<name>")
+        raise ModelError(f"model.name: {prefix} is not a supported library; write a timm name or torchvision:<name>")
     family = _FAMILIES[prefix]
     name = family.current_name(full.removeprefix(prefix))
     family.check_name(name)
@@ -170,10 +170,10 @@ def _family(full: str) -> tuple[Family, str]:
 
 
 def _library(full: str) -> str:
-    """Return the library's prefix of a model's name, with the colon; empty for timm."""
+    """Return the library prefix of a model name, including the colon; empty for timm."""
     return "".join(full.partition(":")[:2]) if ":" in full else ""
 
 
 def _renamed(config: ModelConfig, name: str) -> tuple[str, ...]:
     old = config.name.removeprefix(_library(config.name))
-    return () if old == name else (f"model.name: {old!r} is timm's old name of {name!r}; using that",)
+    return () if old == name else (f"model.name: timm renamed {old!r} to {name!r}; using the new name",)

@@ -1,4 +1,4 @@
-"""The saved model: tensors as safetensors, the card as JSON; nothing that runs code, nothing to download."""
+"""The saved model: tensors as safetensors and the card as JSON; loading it runs no code and downloads nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["Card", "bundle_directory", "digest", "load_bundle", "read_card", "sa
 
 
 def save_bundle(directory: str | Path, module: nn.Module, card: Card) -> Card:
-    """Write `model.safetensors`, then `model.json`, into `directory`; returns the card with the tensors' digest."""
-    # Clones, as safetensors refuses tensors that share memory.
+    """Write `model.safetensors`, then `model.json`, into `directory`; return the card with the digest of the tensors."""
+    # Clone, because safetensors rejects tensors that share memory.
     state = {
         name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in module.state_dict().items()
     }
@@ -35,20 +35,18 @@ def save_bundle(directory: str | Path, module: nn.Module, card: Card) -> Card:
 
 
 def load_bundle(directory: str | Path, on_event: OnEvent = ignore) -> tuple[nn.Module, Card]:
-    """The module in evaluation mode (channels-last where it is convolutional), on the CPU, and its card.
+    """Return the module in evaluation mode on the CPU (channels-last if it is convolutional), and its card.
 
-    `directory` is a bundle or a run folder, whose best checkpoint is taken.
+    `directory` is a bundle, or a run folder, of which the best checkpoint is loaded.
 
     Raises:
-        ModelError: there is no saved model, or its tensors are not those that the card tells of.
+        ModelError: there is no saved model, or its tensors do not match the digest in the card.
     """
     folder = bundle_directory(directory) or Path(directory)
     card = read_card(folder, on_event)
     state = _tensors(folder)
     if weights.state_digest(state) != card.digest:
-        raise ModelError(
-            f"{folder / WEIGHTS} is not the file that {CARD} tells of (its digest differs); copy both again"
-        )
+        raise ModelError(f"{folder / WEIGHTS} does not match the digest in {CARD}; copy both files again")
     size = PreprocessOverride(image_px=card.preprocess.image_px)
     config = ModelConfig(name=card.model, weights="none", preprocess=size)
     with torch.random.fork_rng(devices=[]):
@@ -63,7 +61,7 @@ def load_bundle(directory: str | Path, on_event: OnEvent = ignore) -> tuple[nn.M
 
 
 def digest(directory: str | Path) -> str:
-    """sha256 hex over the tensors of the bundle (or run) in `directory`, as they lie there.
+    """Return the sha256 hex digest of the tensors of the bundle (or run) in `directory`.
 
     Raises:
         ModelError: there is no saved model.
@@ -74,5 +72,5 @@ def digest(directory: str | Path) -> str:
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(folder / WEIGHTS)
-    except Exception as exc:  # safetensors raises its own error, OSError, and builtins by version
+    except Exception as exc:  # safetensors raises its own error, OSError or builtins, depending on the version
         raise ModelError(f"{folder / WEIGHTS} cannot be read ({exc}); expected a saved model") from exc

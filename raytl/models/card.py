@@ -1,4 +1,4 @@
-"""What is known of a saved model, as a value: enough to build it again and to feed it images."""
+"""The metadata of a saved model, as a value: enough to rebuild it and to preprocess images for it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CARD = "model.json"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A saved model: its architecture, classes in the order of the logits, preprocessing, and where it comes from.
+    """A saved model: its architecture, classes in the order of the logits, preprocessing and origin.
 
-    `weights_digest` is of the pretrained tensors it started from ("none" = random), `digest` of its own tensors.
+    `weights_digest` identifies the pretrained tensors ("none" = random), `digest` the saved tensors.
     """
 
     model: Name
@@ -31,7 +31,7 @@ class Card:
     digest: Name = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
+        """Return the card as JSON-compatible values."""
         return {**asdict(self), "classes": list(self.classes), "preprocess": self.preprocess.to_json()}
 
 
@@ -44,7 +44,7 @@ CARD_FORMAT = Format[Card](
 
 
 def bundle_directory(path: str | Path) -> Path | None:
-    """The bundle at `path`: the folder itself, or a run's `checkpoints/best`; None where there is none."""
+    """Return the bundle at `path`: the folder itself or a run's `checkpoints/best`; None if neither is a bundle."""
     for folder in (Path(path), Path(path) / "checkpoints" / "best"):
         if (folder / CARD).is_file():
             return folder
@@ -52,10 +52,10 @@ def bundle_directory(path: str | Path) -> Path | None:
 
 
 def read_card(directory: str | Path, on_event: OnEvent = ignore) -> Card:
-    """The card of the bundle in `directory`; keys that this version does not know are ignored and listed.
+    """Return the card of the bundle in `directory`; report and ignore keys that this version does not know.
 
     Raises:
-        ModelError: there is none, or it cannot be read.
+        ModelError: the card is missing or unreadable.
     """
     path = Path(directory) / CARD
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Evaluation: from uint8 images to logits, on the device and in the precision that pay."""
+"""Inference: compute logits from uint8 images on a given device and in a given precision."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError
 
-#: Images computed side by side in evaluation, by device. It never depends on the world: batches are cut from the
-#: whole split and dealt out whole, so an image has the same neighbours, and the same logits, on any number of workers.
+#: Evaluation batch size by device. It does not depend on the world size: the whole split is divided into batches, and
+#: whole batches go to workers, so each image has the same batch, and the same logits, on any number of workers.
 EVAL_BATCH = {"cpu": 8, "cuda": 64}
 
 
 class BatchLike(Protocol):
-    """What a loader hands out."""
+    """A batch of a loader."""
 
     @property
     def images(self) -> Tensor:
@@ -28,7 +28,7 @@ class BatchLike(Protocol):
 
     @property
     def targets(self) -> Tensor:
-        """`(batch,) int64`: the classes' numbers."""
+        """`(batch,) int64`: class indices."""
         ...
 
     @property
@@ -44,9 +44,9 @@ def predict_logits(
     device: torch.device,
     precision: torch.dtype = torch.float32,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """Ids `(n,)`, logits `(n, classes) float32` and targets `(n,)`, in the order of `batches`; empty where there are none.
+    """Return ids `(n,)`, logits `(n, classes) float32` and targets `(n,)` in the order of `batches`; empty without batches.
 
-    The module lies on `device` already; it is evaluated in its own memory layout and then given its mode back.
+    The module is on `device` already. It runs in evaluation mode and its own memory layout; its mode is restored.
     """
     training, last = module.training, is_channels_last(module)
     module.eval()
@@ -72,7 +72,7 @@ def forward(
     precision: torch.dtype,
     channels_last: bool,
 ) -> Tensor:
-    """Logits `(batch, classes) float32` of one batch of uint8 images; the module is in evaluation mode."""
+    """Return logits `(batch, classes) float32` of one batch of uint8 images; the module is in evaluation mode."""
     inputs = to_input(images, preprocess, device, channels_last)
     with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
         logits: Tensor = module(inputs)
@@ -80,7 +80,7 @@ def forward(
 
 
 def to_input(images: Tensor, preprocess: Preprocess, device: torch.device, channels_last: bool) -> Tensor:
-    """Normalised `(batch, 3, height, width) float32` on `device` from uint8 images; activations are only moved there."""
+    """Normalize uint8 images to `(batch, 3, height, width) float32` on `device`; only move activations there."""
     if images.dtype != torch.uint8:
         return images.to(device, non_blocking=True)
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -91,25 +91,25 @@ def to_input(images: Tensor, preprocess: Preprocess, device: torch.device, chann
 
 
 def is_channels_last(module: nn.Module) -> bool:
-    """True when the module's spatial filters lie in channels-last memory."""
+    """Return True if the spatial filters of the module are in channels-last memory format."""
     filters = (p for p in module.parameters() if p.ndim == 4 and not p.is_contiguous())
     return any(p.is_contiguous(memory_format=torch.channels_last) for p in filters)
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one.
+    """Return the device; `auto` is the GPU if there is one.
 
     Raises:
-        ConfigError: cuda is asked for and there is none.
+        ConfigError: `cuda` without a GPU.
     """
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise ConfigError("compute.device: cuda was asked for, and torch finds no GPU here; write auto or cpu")
-    return torch.device("cuda" if there and name in ("auto", "cuda") else "cpu")
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise ConfigError("compute.device: torch finds no GPU for cuda; write auto or cpu")
+    return torch.device("cuda" if has_gpu and name in ("auto", "cuda") else "cpu")
 
 
 def pick_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The type that matrices are multiplied in; `auto` is bfloat16 where the hardware gains from it, else float32.
+    """Return the dtype of matrix multiplication; `auto` is bfloat16 if the hardware accelerates it, else float32.
 
     Raises:
         ConfigError: fp16 without a GPU.

@@ -1,7 +1,7 @@
-"""Frozen means frozen: no gradient, no gradient kept, and evaluation mode whatever `train()` is called.
+"""Freeze modules: no gradients, and evaluation mode even after `train()`.
 
-Pinning is an instance-level `train` on every frozen module, so that no caller, at any level, can switch BatchNorm
-statistics, dropout or stochastic depth on again; taking it away re-opens the module.
+Each frozen module gets an instance-level `train`, so that no caller at any level can re-enable BatchNorm statistics,
+dropout or stochastic depth; removing it unfreezes the module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from raytl.models.backbone import Backbone
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What learns: the top `depth` stages (their names, bottom to top) and the head; `names` are all their parameters."""
+    """The trainable part: the top `depth` stages (names, bottom to top) and the head; `names` are all their parameters."""
 
     depth: int
     stages: tuple[str, ...]
@@ -27,35 +27,35 @@ class Learning:
 
 
 def learning(backbone: Backbone, unfreeze: int | Literal["all"]) -> Learning:
-    """What learns when the top `unfreeze` stages do, the stem counted as a stage.
+    """Return the trainable part if the top `unfreeze` stages train; the stem counts as a stage.
 
     Raises:
-        ModelError: more stages than there are; lists them with their sizes.
+        ModelError: there are fewer stages; the error lists them with their sizes.
     """
     count = len(backbone.stages)
     depth = count if unfreeze == "all" else unfreeze
     if not 0 <= depth <= count:
         raise ModelError(
-            f"transfer.unfreeze: {depth} stages asked for, {backbone.name} has {count}; "
+            f"transfer.unfreeze: found {depth}, but {backbone.name} has {count} stages; "
             f"write 0 to {count}, or all:\n{stage_table(backbone)}"
         )
     top = backbone.stages[count - depth :]
-    known = {name for name, _ in backbone.module.named_parameters()}
-    names = frozenset(name for stage in top for name in stage.parameters) | (known & set(backbone.head))
+    parameters = {name for name, _ in backbone.module.named_parameters()}
+    names = frozenset(name for stage in top for name in stage.parameters) | (parameters & set(backbone.head))
     return Learning(depth, tuple(stage.name for stage in top), names)
 
 
 def stage_table(backbone: Backbone) -> str:
-    """One line for each stage from the top, with its parameters."""
+    """Return one line per stage, from the top, with its number of parameters."""
     lines = [(name, f"{size:,}") for name, size in reversed(backbone.sizes.items())]
     wide = max(len(name) for name, _ in lines)
     return "\n".join(f"  {name:<{wide}}  {size:>12} parameters" for name, size in lines)
 
 
 def apply_freeze(backbone: Backbone, depth: int) -> None:
-    """Let the top `depth` stages and the head learn and freeze all below; call it again to open or close more.
+    """Unfreeze the head and the top `depth` stages and freeze all below; may be called again with another depth.
 
-    Modules that open take the mode of the root module; parameters that close drop their gradients.
+    Unfrozen modules take the mode of the root module; frozen parameters drop their gradients.
     """
     names = learning(backbone, depth).names
     for name, parameter in backbone.module.named_parameters():
@@ -73,19 +73,19 @@ def apply_freeze(backbone: Backbone, depth: int) -> None:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """sha256 hex over the names and shapes of what is trainable, to compare with a checkpoint's."""
+    """Return the sha256 hex digest of the names and shapes of the trainable parameters, to compare with a checkpoint."""
     lines = sorted(f"{name} {tuple(p.shape)}" for name, p in module.named_parameters() if p.requires_grad)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _stay(module: nn.Module, mode: bool = True) -> nn.Module:
-    """What `train` and `eval` do on a frozen module: nothing."""
+    """Stand in for `train` and `eval` of a frozen module: do nothing."""
     return module
 
 
 def _pin(module: nn.Module) -> None:
     if not _is_pinned(module):
-        # A partial, not a closure: copies and pickles of the module are pinned to themselves.
+        # A partial, not a closure: a copy or pickle of the module then refers to itself.
         module.train(False)
         module.__dict__["train"] = functools.partial(_stay, module)
 

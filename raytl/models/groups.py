@@ -1,4 +1,4 @@
-"""Each stage's learning rate, and the optimizer's parameter groups: the head above, every stage below at its ratio."""
+"""Learning rates by stage, and the parameter groups of the optimizer, from the head down."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from raytl.config.schema import OptimConfig, TransferConfig
 from raytl.models.backbone import Backbone
 
 _EMBEDDINGS = ("class_token", "pos_embedding", "relative_position_bias_table")
-"""torchvision's parameters that its own recipes leave without decay (references/classification)."""
+"""Parameters that torchvision's own recipes exclude from weight decay (references/classification)."""
 
 
 def rates(backbone: Backbone, transfer: TransferConfig, lr: float, depth: int) -> dict[str, float]:
-    """Rate of the `head` and of each of the top `depth` stages by name, from the top down.
+    """Return the learning rate of the `head` and of each of the top `depth` stages by name, from the top down.
 
-    The head learns at `lr`, the top stage at `lr / head_lr_ratio`, each below at `lr_decay` of the one above.
+    The head has `lr`, the top stage `lr / head_lr_ratio`, and each stage below `lr_decay` times that of the one above.
     """
     top = lr / transfer.head_lr_ratio
     opened = backbone.stages[::-1][:depth]
@@ -26,18 +26,18 @@ def rates(backbone: Backbone, transfer: TransferConfig, lr: float, depth: int) -
 def parameter_groups(
     backbone: Backbone, transfer: TransferConfig, optim: OptimConfig, depth: int
 ) -> list[dict[str, Any]]:
-    """Groups for the optimizer, from the head down; each has params, names, group (the stage), lr and weight_decay.
+    """Return optimizer groups from the head down, each with params, names, group (the stage), lr and weight_decay.
 
-    Norms, biases, other vectors and what the model itself excepts are in groups of their own, without weight decay.
+    Norms, biases, other vectors and the parameters that the model excludes get their own groups, without weight decay.
     """
     parameters = dict(backbone.module.named_parameters())
-    spared = _spared(backbone.module)
+    undecayed = _undecayed(backbone.module)
     members = {"head": backbone.head} | {stage.name: stage.parameters for stage in backbone.stages}
     groups = []
     for group, lr in rates(backbone, transfer, optim.lr, depth).items():
         names = [name for name in members[group] if name in parameters]
         for decay in (optim.weight_decay, 0.0):
-            chosen = [n for n in names if (n in spared) == (decay == 0.0)] if optim.weight_decay else names
+            chosen = [n for n in names if (n in undecayed) == (decay == 0.0)] if optim.weight_decay else names
             if chosen:
                 tensors = [parameters[n] for n in chosen]
                 groups.append({"params": tensors, "names": chosen, "group": group, "lr": lr, "weight_decay": decay})
@@ -46,8 +46,8 @@ def parameter_groups(
     return groups
 
 
-def _spared(module: nn.Module) -> set[str]:
-    """Names of the parameters that weight decay would hurt."""
+def _undecayed(module: nn.Module) -> set[str]:
+    """Return the names of parameters that need no weight decay."""
     named: set[str] = set(cast(Any, module).no_weight_decay()) if hasattr(module, "no_weight_decay") else set()
     return named | {n for n, p in module.named_parameters() if _is_vector(p) or n.rpartition(".")[2] in _EMBEDDINGS}
 

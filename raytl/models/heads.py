@@ -1,4 +1,4 @@
-"""The head of a network that goes on from another one's: rows of the classes that both know are kept, by name."""
+"""Initialize a head from that of a saved model: copy the rows of shared classes, by name."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 
 def inherit(backbone: Backbone, source: str, classes: Sequence[str], s3: S3Settings = ENVIRONMENT) -> tuple[str, ...]:
-    """Put the head of the saved model at `source` into the network, whose outputs are `classes`; those that it did not know.
+    """Copy the head of the saved model at `source` into a network with outputs `classes`; return the classes new to it.
 
-    Their rows start at zero, with the mean of the known biases: as likely as the others where nothing speaks for any.
+    The rows of new classes start at zero, with the mean of the saved biases.
 
     Raises:
-        ModelError: there is no saved model with classes at `source`, or its head is another one.
+        ModelError: there is no saved model with classes at `source`, or its head has another shape.
     """
     read = weights.read(source, s3)
     if not read.classes:
         raise ModelError(
-            f"model.weights: {source} does not say its classes, and transfer.head_start is weights; expected a raytl run or "
-            "a version of a model: set transfer.head_start to zero or solved"
+            f"model.weights: {source} does not list its classes, which transfer.head_start: weights needs; expected a raytl run "
+            "or a model version. Set transfer.head_start to zero or solved"
         )
     layer = head_layer(backbone)
     path = next(name for name, part in backbone.module.named_modules() if part is layer)
     missing = [name for name in backbone.head if name not in read.state]
     if missing or read.state[f"{path}.weight"].shape[1:] != layer.weight.shape[1:]:
         raise ModelError(
-            f"model.weights: {source} has another head than {backbone.name}; set transfer.head_start to zero"
+            f"model.weights: the head of {source} differs from that of {backbone.name}. Set transfer.head_start to zero"
         )
     with torch.no_grad():
         for name, parameter in backbone.module.named_parameters():
@@ -46,8 +46,8 @@ def inherit(backbone: Backbone, source: str, classes: Sequence[str], s3: S3Setti
     return tuple(name for name in classes if name not in read.classes)
 
 
-def _rows(known: Tensor, before: Sequence[str], after: Sequence[str], zero: bool) -> Tensor:
-    """`known (before, ...)` in the order of `after`."""
-    rows: Mapping[str, Tensor] = dict(zip(before, known, strict=True))
-    new = torch.zeros_like(known[0]) if zero else known.mean(0)
-    return torch.stack([rows.get(name, new) for name in after])
+def _rows(weights: Tensor, before: Sequence[str], after: Sequence[str], zero: bool) -> Tensor:
+    """Return the rows of `weights (before, ...)` in the order of `after`."""
+    by_class: Mapping[str, Tensor] = dict(zip(before, weights, strict=True))
+    new = torch.zeros_like(weights[0]) if zero else weights.mean(0)
+    return torch.stack([by_class.get(name, new) for name in after])

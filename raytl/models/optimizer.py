@@ -1,4 +1,4 @@
-"""The optimizer by name: AdamW and SGD of torch, all others of timm."""
+"""Build optimizers by name: AdamW and SGD from torch, all others from timm."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from raytl.models.family import near_misses
 
 
 def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Optimizer:
-    """The optimizer of `config` over `groups`, which carry their own rates and decays.
+    """Return the optimizer of `config` over `groups`, which have their own learning rates and weight decays.
 
     Raises:
-        ConfigError: an unknown optimizer, or one whose package is missing.
+        ConfigError: the optimizer is unknown, or its package is missing.
     """
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=True)
@@ -34,14 +34,14 @@ def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Op
 
 
 def check_optimizer(name: str) -> None:
-    """Raises ConfigError with near misses where there is no optimizer `name`."""
-    known = [str(known) for known in list_optimizers()]
-    if name not in known:
-        raise ConfigError(f"optim.name: there is no optimizer {name!r}{near_misses(name, known)}")
+    """Raise ConfigError with similar names if there is no optimizer `name`."""
+    names = [str(each) for each in list_optimizers()]
+    if name not in names:
+        raise ConfigError(f"optim.name: there is no optimizer {name!r}{near_misses(name, names)}")
 
 
 def _momentum(config: OptimConfig) -> dict[str, Any]:
-    """`optim.momentum` as this optimizer takes it: its momentum, or the first of its betas."""
+    """Return `optim.momentum` as an argument of this optimizer: its momentum, or its first beta."""
     info = get_optimizer_info(config.name)
     if info.has_momentum:
         return {"momentum": config.momentum}

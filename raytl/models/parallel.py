@@ -1,7 +1,7 @@
-"""The forward pass on a CPU in lanes: each core computes whole batches alone, instead of all cores one batch together.
+"""The forward pass on a CPU, one batch per thread instead of all threads on one batch.
 
-Sums differ in their last bits with the number of threads that share them. A batch computed by one thread gives the
-same bits on any machine size and any number of workers, and lanes are at least as fast as shared batches.
+The last bits of a sum depend on the number of threads that compute it. One thread per batch gives the same bits on any
+machine and any number of workers, and is at least as fast.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ def ordered_logits(
     device: torch.device,
     precision: torch.dtype,
 ) -> _Part:
-    """Ids `(n,)` in rising order and their logits `(n, classes) float32`; empty where there are no batches.
+    """Return ids `(n,)` in ascending order and their logits `(n, classes) float32`; empty without batches.
 
-    `batches` is advanced by one thread at a time. The module is in evaluation mode, on `device`.
+    One thread at a time advances `batches`. The module is in evaluation mode, on `device`.
     """
-    lanes = torch.get_num_threads() if device.type == "cpu" else 1
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
     shared = _Shared(batches)
 
-    def lane(_: int) -> _Part:
+    def infer(_: int) -> _Part:
         ids, logits, _targets = predict_logits(module, shared, preprocess, device, precision)
         return ids, logits
 
-    parts = [lane(0)] if lanes == 1 else _side_by_side(lane, lanes, shared)
-    filled = [part for part in parts if len(part[0])] or parts[:1]  # an idle lane does not know the classes
+    parts = [infer(0)] if threads == 1 else _in_threads(infer, threads, shared)
+    filled = [part for part in parts if len(part[0])] or parts[:1]  # the rows of an idle thread have no columns
     ids, logits = (np.concatenate(columns) for columns in zip(*filled, strict=True))
     order = np.argsort(ids, kind="stable")
     return ids[order], logits[order]
 
 
 class _Shared:
-    """An iterable that several threads take from, each item going to one of them, until it ends or is stopped.
+    """An iterable that several threads share: each item goes to one of them, until it ends or is stopped.
 
-    The first item is taken here, by the caller's thread: a loader forks its processes then, and one that is forked by a
-    pool's thread ends with an error, as it joins that pool's threads, of which it is one itself.
+    The constructor takes the first item in the caller's thread, because a loader forks its processes then: a process
+    forked by a pool's thread fails at exit, where it joins the threads of that pool, including itself.
     """
 
     def __init__(self, items: Iterable[BatchLike]) -> None:
@@ -68,15 +68,15 @@ class _Shared:
             yield item
 
 
-def _side_by_side(lane: Callable[[int], _Part], lanes: int, shared: _Shared) -> list[_Part]:
-    """What the lanes return; torch uses one thread in each meanwhile."""
+def _in_threads(infer: Callable[[int], _Part], threads: int, shared: _Shared) -> list[_Part]:
+    """Run `infer` in each thread and return the results; torch uses one thread per call meanwhile."""
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             try:
-                return list(pool.map(lane, range(lanes)))
-            except BaseException:  # an error of one lane, or Ctrl-C: the others must not go on to the end
+                return list(pool.map(infer, range(threads)))
+            except BaseException:  # an error in one thread, or Ctrl-C: stop the others
                 shared.stopped.set()
                 raise
     finally:
-        torch.set_num_threads(lanes)
+        torch.set_num_threads(threads)

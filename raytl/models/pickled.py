@@ -1,8 +1,8 @@
-"""Read what torch.save wrote without running code from it.
+"""Read torch.save files without running code from them.
 
-torch's `weights_only` unpickler builds tensors and plain containers alone. Checkpoints hold records beside the tensors:
-arguments, paths, dates, numpy numbers. Each name in `_RECORDS` becomes an empty stand-in, so that neither the type itself
-nor anything of its package is imported, called or given a state. Any other name is refused, and the error says which.
+torch's `weights_only` unpickler builds only tensors and plain containers. Checkpoints also hold records: arguments,
+paths, dates, numpy numbers. Each type in `_RECORDS` becomes an empty stand-in, so that neither the type nor its package
+is imported, called or given a state. Any other type is an error that names it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _RECORDS = {
     "omegaconf.listconfig": ("ListConfig",),
     "omegaconf.nodes": ("AnyNode", "BooleanNode", "FloatNode", "IntegerNode", "PathNode", "StringNode"),
 }
-"""Types of records by module: those of the standard library, of numpy, and of the configurations of trainers."""
+"""Record types by module: from the standard library, numpy, and the configurations of trainers."""
 
 _MAPPINGS = {
     "collections": ("defaultdict",),
@@ -73,7 +73,7 @@ _MAPPINGS = {
     "easydict": ("EasyDict",),
     "addict.addict": ("Dict",),
 }
-"""Mappings by module: what they hold is read, as it may be tensors."""
+"""Mapping types by module: their items are read, because they may be tensors."""
 
 _SEQUENCES = {"collections": ("deque",)}
 
@@ -81,7 +81,7 @@ _TYPE = re.compile(r"GLOBAL ([\w.]+)")
 
 
 class _Record:
-    """Stands for an object whose content stays in the file: it takes any arguments and any state, and keeps none."""
+    """Stand in for an object whose content is not read: accept and drop any arguments and state."""
 
     def __new__(cls, *args: object, **kwargs: object) -> _Record:
         return super().__new__(cls)
@@ -91,14 +91,14 @@ class _Record:
 
 
 class _Mapping:
-    """Stands for a subclass of dict: the unpickler fills plain mappings alone."""
+    """Stand in for a subclass of dict: the unpickler fills only plain mappings."""
 
     def __new__(cls, *args: object) -> OrderedDict[Any, Any]:  # type: ignore[misc]
         return OrderedDict()
 
 
 class _Sequence:
-    """Stands for a sequence: the unpickler fills plain lists alone."""
+    """Stand in for a sequence: the unpickler fills only plain lists."""
 
     def __new__(cls, *args: object) -> list[Any]:  # type: ignore[misc]
         return []
@@ -112,50 +112,50 @@ _STAND_INS = [
 ]
 
 
-def read_pickle(place: Path) -> object:
-    """Return what torch.save wrote into the file at `place`, with tensors on the CPU and stand-ins for records.
+def read_pickle(path: Path) -> object:
+    """Return the content of a torch.save file, with tensors on the CPU and stand-ins for records.
 
     Raises:
-        ModelError: the file holds an object of another type, is a TorchScript program, or is not whole; or it inflates to
-            far more than its size.
+        ModelError: the file holds an object of another type, is a TorchScript program or damaged, or inflates to far more
+            than its size.
     """
-    _refuse_swollen(place)
+    _check_inflated_size(path)
     try:
         with safe_globals(cast(list[Any], _STAND_INS)), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of TorchScript and of pickle protocols, which are errors below
-            return cast(object, torch.load(place, map_location="cpu", weights_only=True))
-    except Exception as exc:  # torch raises UnpicklingError, EOFError, RuntimeError, KeyError ... for a wrong file
+            warnings.simplefilter("ignore")  # about TorchScript and pickle protocols, which are errors below
+            return cast(object, torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as exc:  # torch raises UnpicklingError, EOFError, RuntimeError, KeyError, ...
         raise ModelError(
-            f"model.weights: {place} cannot be read as tensors alone ({_reason(exc)}). raytl runs no code from "
-            "weight files: save its state dict with safetensors.torch.save_file"
+            f"model.weights: {path} cannot be read as plain tensors ({_reason(exc)}). raytl runs no code from "
+            "weight files: save the state dict with safetensors.torch.save_file"
         ) from exc
 
 
-def most_bytes(place: Path) -> int:
-    """Return how many bytes a file of weights may hold, inflated and with every tensor written out."""
-    return max(BOMB_BYTES, BOMB_RATIO * place.stat().st_size)
+def content_limit_bytes(path: Path) -> int:
+    """Return the limit in bytes for the content of a weight file, inflated and with every tensor contiguous."""
+    return max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size)
 
 
-def _refuse_swollen(place: Path) -> None:
-    """Raise a ModelError for a compressed file that holds far more than its size; torch.save compresses nothing."""
+def _check_inflated_size(path: Path) -> None:
+    """Raise a ModelError for a compressed file that inflates to far more than its size; torch.save does not compress."""
     try:
-        with zipfile.ZipFile(place) as packed:
+        with zipfile.ZipFile(path) as packed:
             total = sum(entry.file_size for entry in packed.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError):  # of another format, or broken: torch says what it is
+    except (zipfile.BadZipFile, OSError, ValueError):  # another format, or damaged: torch reports it
         return
-    if total > most_bytes(place):
+    if total > content_limit_bytes(path):
         raise ModelError(
-            f"model.weights: {place} inflates to {total:,} bytes, more than {BOMB_RATIO} times its size; expected a file as "
-            "torch.save writes it. Save it again"
+            f"model.weights: {path} inflates to {total:,} bytes, more than {BOMB_RATIO} times its size; expected an "
+            "uncompressed file, as torch.save writes it. Save it again"
         )
 
 
 def _reason(exc: Exception) -> str:
     text = str(exc)
-    if found := _TYPE.search(text):
-        return f"it holds an object of the type {found[1]}"
+    if match := _TYPE.search(text):
+        return f"it holds an object of type {match[1]}"
     if "TorchScript" in text:
         return "it is a TorchScript program"
     if "Unsupported operand" in text:
-        return "it was written with another pickle protocol than torch.save's default, 2"
+        return "its pickle protocol is not 2, the default of torch.save"
     return type(exc).__name__

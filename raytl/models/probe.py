@@ -1,4 +1,4 @@
-"""A head solved rather than trained: multinomial logistic regression on the network's own features (a linear probe).
+"""A linear probe: the head solved as multinomial logistic regression on the features of the network.
 
 Fine-tuning starts from it (LP-FT, Kumar et al. 2022), and it is the first recipe of every sweep.
 """
@@ -23,30 +23,30 @@ from raytl.metrics.scores import scores as val_scores
 from raytl.models.backbone import Backbone
 from raytl.models.forward import BatchLike, forward, is_channels_last
 from raytl.models.tensors import save_tensors
-from raytl.run.atomic import settle_dir, whole_dir, write_json
+from raytl.run.atomic import atomic_dir, recover_dir, write_json
 from raytl.stored import Format
 from raytl.stored.bounds import Name, Score, at_most, matching, within
 
 CARD = "probe.json"
 _TENSORS = "probe.safetensors"
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-"""L2 penalties on the standardised weights, per sample: half the squared norm times this."""
+"""L2 penalties per sample on the weights for standardized features: half the squared norm times this."""
 _ITERATIONS = 500
 _HISTORY = 20
 _FEW_VALUES = 2**20
 _PATIENCE = 2
-"""Weaker penalties in a row that may be worse than the best before the path ends."""
+"""Number of consecutive weaker penalties that may be worse than the best before the search stops."""
 _EXACT_VALUES = 2**27
-"""Features up to this many values (1 GiB) are solved in float64, more in float32."""
-_WIGGLE = 1e-6
-"""A feature whose spread is this small beside its mean is constant, up to rounding."""
-_OFF = 0.05
-"""How far, relatively, logits in bfloat16 may lie from those computed from the layer's inputs."""
+"""Up to this many feature values (1 GiB) are solved in float64, more in float32."""
+_ROUNDING = 1e-6
+"""A feature is constant if its standard deviation is at most this fraction of its mean."""
+_TOLERANCE = 0.05
+"""Relative tolerance between bfloat16 logits and those computed from the inputs of the layer."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """`weight (classes, d)` and `bias (classes,) float32`, solved with the penalty `strength`."""
+    """`weight (classes, d)` and `bias (classes,) float32`, solved with penalty `strength`."""
 
     weight: Tensor
     bias: Tensor
@@ -55,8 +55,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Probe:
-    """The `best` head by validation log loss; the `soft` one, which is as accurate within a standard error and as unsure
-    as can be; and the validation scores by strength."""
+    """The `best` head by validation log loss, the `soft` head (the strongest penalty within one standard error of the
+    best accuracy), and the validation scores by strength."""
 
     best: Head
     soft: Head
@@ -64,10 +64,10 @@ class Probe:
     seconds: float
 
     def start(self, depth: int) -> Head:
-        """Where training starts when `depth` stages learn: at the best head when it learns alone, else at the soft one.
+        """Return the initial head for fine-tuning `depth` stages: the best one if only the head trains, else the soft one.
 
-        From the best one the network has little left to learn on its training images, whose features then hardly move
-        but for noise: measured in experiments/LOG.md.
+        From the best head, the loss on the training images is so small that gradients to the stages are mostly noise:
+        measured in experiments/LOG.md.
         """
         return self.soft if depth else self.best
 
@@ -84,46 +84,46 @@ def solve(
     label_smoothing: float = 0.0,
     intercept: bool = True,
 ) -> Probe:
-    """The heads for features `train (n, d)`, the strengths of their penalties chosen on `val (m, d)`.
+    """Solve heads for features `train (n, d)` and select their penalty strengths on `val (m, d)`.
 
-    Solved by L-BFGS on standardised features from the strongest penalty on, each from the one before; weaker ones are not
-    tried once the log loss has grown twice. The soft head has the strongest penalty whose accuracy is within one standard
-    error of the best's (the one-standard-error rule of Breiman et al. 1984).
-    Without `intercept` the bias is zero, for layers that have none.
+    L-BFGS solves each penalty on standardized features, strongest first, starting from the previous solution, and stops
+    after two penalties in a row with a worse log loss. The soft head has the strongest penalty with an accuracy within
+    one standard error of the best (the one-standard-error rule of Breiman et al. 1984).
+    Without `intercept` the bias is zero, for layers without one.
 
     Raises:
-        ModelError: features that are not finite.
+        ModelError: a feature is not finite.
     """
-    assert strengths and min(strengths) > 0, "without a penalty the weights of separable classes grow without end"
+    assert strengths and min(strengths) > 0, "without a penalty the weights of separable classes diverge"
     started = time.monotonic()
     _check_finite({"training": train, "validation": val})
     mean, scale = _standards(train, intercept)
     dtype = torch.float64 if train.numel() <= _EXACT_VALUES else torch.float32
-    inputs, checked = (((part - mean) / scale).to(dtype) for part in (train, val))
-    span = _span(inputs)
-    inputs, checked = inputs @ span, checked @ span
+    inputs, held_out = (((part - mean) / scale).to(dtype) for part in (train, val))
+    basis = _basis(inputs)
+    inputs, held_out = inputs @ basis, held_out @ basis
     loss = nn.CrossEntropyLoss(_tensor(weights, dtype), label_smoothing=label_smoothing)
     weight = torch.zeros(classes, inputs.shape[1], dtype=dtype, requires_grad=True)
     bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
-    found: dict[float, dict[str, float]] = {}
-    kept: dict[float, Head] = {}
+    scores: dict[float, dict[str, float]] = {}
+    heads: dict[float, Head] = {}
     for strength in sorted(strengths, reverse=True):
         with _threads(inputs.numel()):
             _minimise(weight, bias, inputs, targets, strength, loss)
-        logits = (checked @ weight.T + bias).detach()
-        named = {f"val/{name}": value for name, value in val_scores(val_targets.numpy(), logits.numpy()).items()}
-        found[strength] = named
-        kept[strength] = _unscaled(weight @ span.T, bias, mean, scale, strength)
-        best = min(found, key=lambda tried: found[tried]["val/log_loss"])
-        if len(found) > list(found).index(best) + _PATIENCE:
+        logits = (held_out @ weight.T + bias).detach()
+        measured = {f"val/{name}": value for name, value in val_scores(val_targets.numpy(), logits.numpy()).items()}
+        scores[strength] = measured
+        heads[strength] = _unscaled(weight @ basis.T, bias, mean, scale, strength)
+        best = min(scores, key=lambda strength: scores[strength]["val/log_loss"])
+        if len(scores) > list(scores).index(best) + _PATIENCE:
             break
-    soft = _softest(found, best, len(val))
-    return Probe(kept[best], kept[soft], found, time.monotonic() - started)
+    soft = _softest(scores, best, len(val))
+    return Probe(heads[best], heads[soft], scores, time.monotonic() - started)
 
 
-def _span(inputs: Tensor) -> Tensor:
-    """An orthonormal basis `(d, k)` of a space that holds the weights: with fewer images than features that of the images
-    (the penalty keeps every other direction at zero), else all of it."""
+def _basis(inputs: Tensor) -> Tensor:
+    """Return an orthonormal basis `(d, k)` of the space of the weights: with fewer images than features, the span of the
+    images (the penalty keeps all other directions at zero), else the whole space."""
     count, width = inputs.shape
     if count >= width:
         return torch.eye(width, dtype=inputs.dtype)
@@ -133,7 +133,7 @@ def _span(inputs: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _threads(values: int) -> Iterator[None]:
-    """One thread for few values: several would spend more time on waiting for each other than on them."""
+    """Use one thread for few values, where synchronization costs more than it saves."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if values < _FEW_VALUES else threads)
     try:
@@ -143,15 +143,15 @@ def _threads(values: int) -> Iterator[None]:
 
 
 def _unscaled(weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, strength: float) -> Head:
-    """The head for features as they come, of one for standardised features."""
+    """Convert a head for standardized features into one for raw features."""
     folded = weight.detach().double() / scale
     return Head(folded.float(), (bias.detach().double() - folded @ mean).float(), strength)
 
 
-def _softest(found: dict[float, dict[str, float]], best: float, count: int) -> float:
-    accuracy = found[best]["val/accuracy"]
+def _softest(scores: dict[float, dict[str, float]], best: float, count: int) -> float:
+    accuracy = scores[best]["val/accuracy"]
     error = math.sqrt(accuracy * (1 - accuracy) / count)
-    return max(tried for tried in found if found[tried]["val/accuracy"] >= accuracy - error)
+    return max(strength for strength in scores if scores[strength]["val/accuracy"] >= accuracy - error)
 
 
 def _check_finite(features: dict[str, Tensor]) -> None:
@@ -160,15 +160,15 @@ def _check_finite(features: dict[str, Tensor]) -> None:
         if bad:
             raise ModelError(
                 f"linear probe: the network's features of {bad} of {len(part)} {name} images are not finite; expected "
-                "numbers: check the weights, and train.precision (fp16 overflows where bf16 and fp32 do not)"
+                "numbers. Check the weights and train.precision (fp16 overflows sooner than bf16 and fp32)"
             )
 
 
 def _standards(train: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
-    """The features' mean (zero unless `centred`) and scale, both `(d,) float64`; the scale of constant features is 1."""
+    """Return the mean (zero unless `centred`) and scale of the features, `(d,) float64`; constant features have scale 1."""
     values = train.double()
-    mean, spread = values.mean(0), values.std(0, correction=0)
-    scale = torch.where(spread > _WIGGLE * mean.abs(), spread, torch.ones_like(spread))
+    mean, deviation = values.mean(0), values.std(0, correction=0)
+    scale = torch.where(deviation > _ROUNDING * mean.abs(), deviation, torch.ones_like(deviation))
     return (mean if centred else torch.zeros_like(mean)), scale
 
 
@@ -199,7 +199,7 @@ def _minimise(
 
 
 def head_layer(backbone: Backbone) -> nn.Linear | nn.Conv2d:
-    """The last linear layer (or 1 x 1 convolution) of the head.
+    """Return the last linear layer (or 1 x 1 convolution) of the head.
 
     Raises:
         ModelError: the head has none.
@@ -224,13 +224,13 @@ def _is_linear(layer: nn.Linear | nn.Conv2d) -> bool:
 def head_inputs(
     backbone: Backbone, batches: Iterable[BatchLike], device: torch.device, precision: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """What enters the head's last layer, `(n, d) float32`, and the targets `(n,)`, in the order of the ids.
+    """Return the inputs of the head's last layer, `(n, d) float32`, and the targets `(n,)`, in the order of the ids.
 
-    What enters at several places of the image is averaged over them. The module lies on `device` already; it is
-    evaluated, and given its mode and its head back.
+    Inputs at several positions of the image are averaged. The module is on `device` already and runs in evaluation
+    mode; its mode and head are restored.
 
     Raises:
-        ModelError: the head has no linear layer, or its logits are not what that layer makes of its inputs.
+        ModelError: the head has no linear layer, or the logits are not linear in its inputs.
         DataError: there are no images.
     """
     caught: list[Tensor] = []
@@ -244,7 +244,7 @@ def head_inputs(
     try:
         for batch in batches:
             if not features:
-                _check_last(backbone, batch, device, precision, caught)
+                _check_linear(backbone, batch, device, precision, caught)
             forward(module, batch.images, backbone.preprocess, device, precision, last)
             features.append(caught[-1].cpu())
             caught.clear()
@@ -254,8 +254,8 @@ def head_inputs(
         hook.remove()
         module.train(mode)
     if not ids:
-        raise DataError("linear probe: there are no images to solve the head on; expected some in train and in val")
-    # Indexed outside of inference mode, so that autograd may keep the results.
+        raise DataError("linear probe: found no images; expected some in train and in val")
+    # Indexed outside inference mode, so that autograd accepts the results.
     order = torch.cat(ids).argsort()
     return torch.cat(features)[order], torch.cat(targets)[order]
 
@@ -268,12 +268,12 @@ def _pooled(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
     return values.flatten(2).mean(2) if isinstance(layer, nn.Conv2d) else values.flatten(1, -2).mean(1)
 
 
-def _check_last(
+def _check_linear(
     backbone: Backbone, batch: BatchLike, device: torch.device, precision: torch.dtype, caught: list[Tensor]
 ) -> None:
-    """See that nothing but averaging comes after the layer, with a random head, as the new one is zero."""
+    """Check with a random head (the new one is zero) that only averaging follows the layer."""
     layer, module = head_layer(backbone), backbone.module
-    kept = {name: tensor.detach().clone() for name, tensor in layer.named_parameters()}
+    original = {name: tensor.detach().clone() for name, tensor in layer.named_parameters()}
     draw = torch.Generator().manual_seed(0)
     try:
         with torch.no_grad():
@@ -285,31 +285,31 @@ def _check_last(
     finally:
         with torch.no_grad():
             for name, tensor in layer.named_parameters():
-                tensor.copy_(kept[name])
+                tensor.copy_(original[name])
         caught.clear()
-    if logits.shape != expected.shape or not bool((logits - expected).norm() <= _OFF * expected.norm()):
+    if logits.shape != expected.shape or not bool((logits - expected).norm() <= _TOLERANCE * expected.norm()):
         raise ModelError(
-            f"{backbone.name}: its logits are not linear in what enters the last layer of its head "
+            f"{backbone.name}: its logits are not linear in the inputs of the last layer of its head "
             f"({', '.join(backbone.head)}), so the head cannot be solved; set search.linear_probe to false"
         )
 
 
 def install(backbone: Backbone, head: Head) -> None:
-    """Put the solved head into the network.
+    """Copy the solved head into the network.
 
     Raises:
-        ModelError: it was solved for another network or other classes, or with a bias that the layer has no place for.
+        ModelError: the head was solved for another network or other classes, or has a bias and the layer has none.
     """
     layer = head_layer(backbone)
     if layer.weight.shape[:2] != head.weight.shape:
         raise ModelError(
-            f"{backbone.name}: the solved head is {_size(head.weight)}, and the network's {_size(layer.weight)} (classes x "
-            "features); solve it again for this model and these classes"
+            f"{backbone.name}: the solved head is {_size(head.weight)}, but the network needs {_size(layer.weight)} (classes x "
+            "features). Solve it again for this model and these classes"
         )
-    # A bias that is the same for all classes changes no probability.
-    if layer.bias is None and bool((head.bias - head.bias.mean()).abs().max() > _WIGGLE):
+    # An equal bias for all classes changes no probability.
+    if layer.bias is None and bool((head.bias - head.bias.mean()).abs().max() > _ROUNDING):
         raise ModelError(
-            f"{backbone.name}: the solved head has a bias, and the network's last layer has none; solve it again with "
+            f"{backbone.name}: the solved head has a bias, but the last layer of the network has none. Solve it again with "
             "intercept=False"
         )
     with torch.no_grad():
@@ -327,7 +327,7 @@ _Strength = Annotated[str, matching(r"\d+(\.\d+)?(e[+-]?\d{1,3})?", "a number ab
 
 @dataclass(frozen=True, slots=True)
 class _ProbeCard:
-    """What `save` writes beside the tensors: the strengths of both heads, the scores by strength, and the time it took."""
+    """The metadata of a saved probe: the strengths of both heads, the scores by strength, and the seconds spent."""
 
     best: float
     soft: float
@@ -341,7 +341,7 @@ PROBE_FORMAT = Format[_ProbeCard](
 
 
 def save(probe: Probe, folder: Path) -> None:
-    """Write the probe to `folder`, whole or not at all."""
+    """Write the probe to `folder` atomically."""
     tensors = {
         f"{name}.{part}": getattr(head, part)
         for name, head in (("best", probe.best), ("soft", probe.soft))
@@ -353,29 +353,29 @@ def save(probe: Probe, folder: Path) -> None:
         "scores": {str(strength): values for strength, values in probe.scores.items()},
         "seconds": probe.seconds,
     }
-    with whole_dir(folder) as draft:
+    with atomic_dir(folder) as draft:
         save_tensors(tensors, draft / _TENSORS)
         write_json(draft / CARD, card)
 
 
 def load(folder: Path) -> Probe:
-    """The probe that `save` wrote to `folder`.
+    """Return the probe that `save` wrote to `folder`.
 
     Raises:
-        RunError: there is none, or it cannot be read.
+        RunError: the probe is missing or unreadable.
     """
-    settle_dir(folder)
+    recover_dir(folder)
     try:
         tensors = load_file(folder / _TENSORS)
         card = PROBE_FORMAT.load(folder / CARD)
-        found = {float(strength): values for strength, values in card.scores.items()}
+        scores = {float(strength): values for strength, values in card.scores.items()}
         best, soft = (
             Head(tensors[f"{name}.weight"], tensors[f"{name}.bias"], strength)
             for name, strength in (("best", card.best), ("soft", card.soft))
         )
-        return Probe(best, soft, found, card.seconds)
+        return Probe(best, soft, scores, card.seconds)
     except (OSError, SafetensorError, ValueError, KeyError) as exc:
         raise RunError(
-            f"{folder}: no solved head can be read there ({exc}); expected {_TENSORS} and {CARD}: remove the folder, and "
+            f"{folder}: cannot read a solved head ({exc}); expected {_TENSORS} and {CARD}. Remove the folder, and "
             "the sweep solves it again"
         ) from exc

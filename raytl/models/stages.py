@@ -1,4 +1,4 @@
-"""A network as stages from the stem up, and a head: every tensor and every module lies in exactly one of them."""
+"""Divide a network into stages from the stem up and a head: each tensor and module is in exactly one of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage by the names inside the module: its parameters, buffers, and modules (also those without tensors)."""
+    """One stage: the names of its parameters, buffers and modules (including those without tensors)."""
 
     name: str
     parameters: tuple[str, ...]
@@ -27,9 +27,9 @@ class Layout:
 
 
 def divide(module: nn.Module, stage_of: Mapping[str, int]) -> Layout:
-    """The layout in which each parameter and buffer of `stage_of` lies in its stage, and all others in the head.
+    """Return the layout with the parameters and buffers in `stage_of` in their stages, and all others in the head.
 
-    Stages are renumbered without gaps; those without parameters join the one below.
+    Stages are renumbered without gaps; a stage without parameters joins the one below.
     """
     parameters = [name for name, _ in module.named_parameters()]
     buffers = [name for name, _ in module.named_buffers()]
@@ -50,7 +50,7 @@ def divide(module: nn.Module, stage_of: Mapping[str, int]) -> Layout:
 
 
 def is_under(name: str, prefixes: Sequence[str]) -> bool:
-    """True when the tensor or module `name` is one of `prefixes` or lies inside one."""
+    """Return True if the tensor or module `name` is one of `prefixes` or inside one."""
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
@@ -61,26 +61,26 @@ def _without_gaps(stage_of: Mapping[str, int], parameters: Sequence[str]) -> dic
 
 
 def _modules(module: nn.Module, numbers: Mapping[str, int], head: int) -> dict[str, int]:
-    """Each module's stage, or `head`; modules that hold tensors of several stages are left out.
+    """Return the stage of each module, or `head`; omit modules with tensors of several stages.
 
-    A module without tensors lies in the stage of its parent, or else of the tensors before it. Beside the head and
-    after its parent's last tensor of a stage it belongs to the head, so that dropout before the head learns with it.
+    A module without tensors is in the stage of its parent, or else of the tensors before it. A sibling of the head after
+    the parent's last tensor of a stage belongs to the head, so that dropout before the head is active with it.
     """
     owners = {name: _owners(child, name, numbers, head) for name, child in module.named_modules()}
     order = {name: i for i, name in enumerate(owners)}
     trunk = [name for name, owner in owners.items() if len(owner) == 1 and owner != {head}]
-    found: dict[str, int] = {}
+    stages: dict[str, int] = {}
     current = 0
     for name, owner in owners.items():
         parent = name.rpartition(".")[0]
         if len(owner) == 1:
-            current = found[name] = next(iter(owner))
-        elif not owner and parent in found:
-            found[name] = found[parent]
+            current = stages[name] = next(iter(owner))
+        elif not owner and parent in stages:
+            stages[name] = stages[parent]
         elif not owner and name:
             over = not any(order[name] < order[n] and (not parent or is_under(n, [parent])) for n in trunk)
-            found[name] = head if over and head in owners[parent] else min(current, head - 1)
-    return found
+            stages[name] = head if over and head in owners[parent] else min(current, head - 1)
+    return stages
 
 
 def _owners(child: nn.Module, name: str, numbers: Mapping[str, int], head: int) -> set[int]:
@@ -90,7 +90,7 @@ def _owners(child: nn.Module, name: str, numbers: Mapping[str, int], head: int) 
 
 
 def _names(numbers: Mapping[str, int], count: int) -> list[str]:
-    """`stem`, then for each stage the shortest path that no other stage's tensors lie under."""
+    """Return `stem`, then for each stage the shortest path that contains no tensors of other stages."""
     return ["stem", *(_name([n for n in numbers if numbers[n] == i], i, numbers) for i in range(1, count))]
 
 

@@ -1,7 +1,7 @@
-"""Find the state dicts in a file, and choose the one that a module takes, without the prefix of a wrapper.
+"""Find the state dicts in a file, and select the one that matches a module, without a wrapper's prefix.
 
-Nothing here knows the names of trainers: a state dict is any mapping of tensors, and a prefix is whatever stands before
-names that the module knows. The choice is the one under which most tensors of the module are found in their shapes.
+No trainer's format is hard-coded: a state dict is any mapping of tensors, and a prefix is anything in front of the
+module's own names. The selection maximizes the number of the module's tensors with matching shapes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from torch import Size, Tensor
 
 _DEPTH = 4
-"""Mappings inside of mappings that are looked into: `state_dict`, `ema.module`, `state.model.module`."""
+"""Depth of nested mappings to search: `state_dict`, `ema.module`, `state.model.module`."""
 
 _PREFIXES = 4
-"""Prefixes that are tried for each state dict, those under which most names of the module are found first."""
+"""Number of prefixes to try for each state dict, the most frequent first."""
 
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-"""Names under which torch's own wrappers hold the module that they wrap; they also stand inside of names."""
+"""Attribute names of the wrapped module in torch's own wrappers; they may occur anywhere in a name."""
 
 _AVERAGE = re.compile(r"(?i)(^|[^a-z])(ema|swa|average[d]?)([^a-z]|$)")
 
@@ -30,7 +30,7 @@ Shapes = Mapping[str, Size]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A mapping of tensors in a file: `keys` lead to it (empty: the file is it), `beside` are its keys without tensors."""
+    """A mapping of tensors in a file at the path `keys` (empty: the file itself); `beside` are its keys without tensors."""
 
     keys: str
     tensors: State
@@ -39,7 +39,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Taken:
-    """The tensors of a candidate, named without `prefix` (and without torch's wrappers where `unwrapped`);
+    """The tensors of a candidate, named without `prefix` (and without torch's wrappers if `unwrapped`);
     `left_out` are the names of the candidate that are not among them.
     """
 
@@ -51,12 +51,12 @@ class Taken:
 
     @property
     def is_average(self) -> bool:
-        """True for the average of weights over steps (EMA, SWA) that training keeps beside them."""
+        """Return True for averaged weights (EMA, SWA)."""
         return bool(_AVERAGE.search(f"{self.candidate.keys}.{self.prefix}"))
 
     @property
     def text(self) -> str:
-        """What was taken, in words; empty where the whole file was taken as it is."""
+        """Return a description of the selection; empty if it is the whole file."""
         if not (self.candidate.keys or self.prefix or self.unwrapped or self.left_out):
             return ""
         without = [f"the prefix {self.prefix!r}"] if self.prefix else []
@@ -69,7 +69,7 @@ class Taken:
 
 def candidates_in(raw: object) -> tuple[Candidate, ...]:
     """Return every mapping with names and tensors in `raw`, outer ones first."""
-    found, level, seen = list[Candidate](), [("", raw)], set[int]()
+    candidates, level, seen = list[Candidate](), [("", raw)], set[int]()
     for _ in range(_DEPTH):
         inner: list[tuple[str, object]] = []
         for keys, value in level:
@@ -79,18 +79,17 @@ def candidates_in(raw: object) -> tuple[Candidate, ...]:
             named = {name: item for name, item in value.items() if isinstance(name, str)}
             tensors = {name: item for name, item in named.items() if isinstance(item, Tensor)}
             if tensors:
-                found.append(Candidate(keys, tensors, tuple(str(name) for name in value if name not in tensors)))
+                candidates.append(Candidate(keys, tensors, tuple(str(name) for name in value if name not in tensors)))
             inner += [(f"{keys}.{name}" if keys else name, item) for name, item in named.items()]
         level = inner
-    return tuple(found)
+    return tuple(candidates)
 
 
 def take(candidates: Iterable[Candidate], wanted: Shapes, adapt: Callable[[State], State]) -> Taken:
-    """Return the candidate and the prefix with which most of the `wanted` tensors are found in their shapes.
+    """Return the candidate and prefix with the most `wanted` tensors of matching shapes.
 
-    Where two are alike, an average of weights goes before the weights, and the first of the file before the others. Names
-    are first compared as they are; where some are missing, `adapt` renames and resizes them as the architecture's own
-    loader does.
+    On a tie, averaged weights win, then the first in the file. Names are first compared unchanged; if some are missing,
+    `adapt` renames and resizes them as the architecture's own loader does.
     """
     options = [option for candidate in candidates for option in _options(candidate, wanted)]
     best, (shapes, _) = _best(options, wanted, lambda state: state)
@@ -102,7 +101,7 @@ def take(candidates: Iterable[Candidate], wanted: Shapes, adapt: Callable[[State
 
 
 def _best(options: Iterable[Taken], wanted: Shapes, adapt: Callable[[State], State]) -> tuple[Taken, tuple[int, int]]:
-    """Return the best option, and how many wanted tensors it has: in their shapes, and at all."""
+    """Return the best option and its numbers of wanted tensors: with matching shapes, and in all."""
     counted = [(_matches(adapt(option.tensors), wanted), option) for option in options]
     counts, best = max(counted, key=lambda pair: (pair[0], pair[1].is_average))
     return best, counts
@@ -114,10 +113,10 @@ def _matches(state: State, wanted: Shapes) -> tuple[int, int]:
 
 
 def _options(candidate: Candidate, wanted: Shapes) -> Iterator[Taken]:
-    """Yield the candidate under each prefix that may be one, without a prefix first."""
-    known = {part for name in wanted for part in name.split(".")}
+    """Yield the candidate under each possible prefix, without a prefix first."""
+    parts = {part for name in wanted for part in name.split(".")}
     plain = {name: name for name in candidate.tensors}
-    unwrapped = {name: _unwrapped(name, known) for name in plain}
+    unwrapped = {name: _unwrapped(name, parts) for name in plain}
     for names in (plain, unwrapped) if unwrapped != plain else (plain,):
         for prefix in _prefixes(names.values(), wanted):
             yield _taken(candidate, names, prefix, names is unwrapped, wanted)
@@ -125,26 +124,26 @@ def _options(candidate: Candidate, wanted: Shapes) -> Iterator[Taken]:
 
 def _taken(candidate: Candidate, names: Mapping[str, str], prefix: str, unwrapped: bool, wanted: Shapes) -> Taken:
     inside = {name: new.removeprefix(prefix) for name, new in names.items() if new.startswith(prefix)}
-    kept = {
+    tensors = {
         new: candidate.tensors[name]
         for name, new in inside.items()
         if new in wanted or not _is_number(new, candidate, name)
     }
-    left_out = [name for name in names if name not in inside or inside[name] not in kept]
-    return Taken(candidate, prefix, unwrapped, kept, (*left_out, *candidate.beside))
+    left_out = [name for name in names if name not in inside or inside[name] not in tensors]
+    return Taken(candidate, prefix, unwrapped, tensors, (*left_out, *candidate.beside))
 
 
 def _is_number(new: str, candidate: Candidate, name: str) -> bool:
-    """True for a number beside the tensors, such as `n_averaged`: a module's own numbers have a path."""
+    """Return True for a scalar beside the tensors, such as `n_averaged`: a module's own scalars have a dotted path."""
     return "." not in new and candidate.tensors[name].ndim == 0
 
 
-def _unwrapped(name: str, known: set[str]) -> str:
-    return ".".join(part for part in name.split(".") if part in known or part not in _WRAPPERS)
+def _unwrapped(name: str, parts: set[str]) -> str:
+    return ".".join(part for part in name.split(".") if part in parts or part not in _WRAPPERS)
 
 
 def _prefixes(names: Iterable[str], wanted: Shapes) -> list[str]:
-    """Return the prefixes before wanted names, the most frequent first, and those that all names share."""
+    """Return the prefixes before wanted names, the most frequent first, then the prefixes common to all names."""
     listed = list(names)
     ends = [(name, at) for name in listed for at in (m.end() for m in re.finditer(r"\.", name))]
     votes = Counter(name[:at] for name, at in ends if name[at:] in wanted)

@@ -1,4 +1,4 @@
-"""A network as stages by its structure alone: for torchvision's models, and for timm's that do not say.
+"""Divide a network into stages by its structure alone: for torchvision, and for timm models without `group_matcher`.
 
 The trunk is flattened into units in order. A new stage begins at a unit that downsamples (a convolution or pool of
 stride 2 or more, or Swin's patch merging) and at the first block, but only where the stage before holds parameters.
@@ -21,9 +21,9 @@ Unit = tuple[str, nn.Module]
 
 
 def layout_of(module: nn.Module, head: Sequence[str]) -> Layout:
-    """The stages of `module` by its structure, without the modules at the paths `head`.
+    """Return the stages of `module` by its structure, without the modules at the paths `head`.
 
-    Tensors that containers hold themselves (class tokens, position embeddings) are the stem's.
+    Tensors of the containers themselves (class tokens, position embeddings) belong to the stem.
     """
     starts = _starts(list(_units(module, "", head)))
     names = [n for n, _ in module.named_parameters()] + [n for n, _ in module.named_buffers()]
@@ -31,7 +31,7 @@ def layout_of(module: nn.Module, head: Sequence[str]) -> Layout:
 
 
 def head_path(module: nn.Module) -> str:
-    """Path of the last linear layer, or of the last convolution where the top child has no linear one."""
+    """Return the path of the last linear layer, or of the last convolution if the top child has no linear layer."""
     children = [(n, c) for n, c in module.named_children() if any(True for _ in c.parameters())]
     name, top = children[-1]
     inner = [(f"{name}.{n}" if n else name, m) for n, m in top.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
@@ -40,7 +40,7 @@ def head_path(module: nn.Module) -> str:
 
 
 def _units(parent: nn.Module, prefix: str, head: Sequence[str]) -> Iterator[Unit]:
-    """The trunk's parts in order, containers opened; the head itself left out."""
+    """Yield the parts of the trunk in order, with containers expanded and without the head."""
     for name, child in parent.named_children():
         path = f"{prefix}{name}"
         if path in head:
@@ -52,9 +52,9 @@ def _units(parent: nn.Module, prefix: str, head: Sequence[str]) -> Iterator[Unit
 
 
 def _starts(units: Sequence[Unit]) -> list[tuple[str, int]]:
-    """Each unit's path with the number of its stage."""
+    """Return the path of each unit with its stage number."""
     isotropic = not any(_downsamples(unit) for _, unit in units[1:])
-    found: list[tuple[str, int]] = []
+    starts: list[tuple[str, int]] = []
     stage, held, blocks = 0, False, 0
     for path, unit in units:
         block = _is_block(unit)
@@ -63,8 +63,8 @@ def _starts(units: Sequence[Unit]) -> list[tuple[str, int]]:
             stage, held = stage + 1, False
         held = held or any(True for _ in unit.parameters())
         blocks += block
-        found.append((path, stage))
-    return found
+        starts.append((path, stage))
+    return starts
 
 
 def _stage(name: str, starts: Sequence[tuple[str, int]]) -> int:
@@ -72,7 +72,7 @@ def _stage(name: str, starts: Sequence[tuple[str, int]]) -> int:
 
 
 def _is_block(unit: nn.Module) -> bool:
-    """Two layers with weights or more: a residual block, a group of them, a fire module, an encoder layer."""
+    """Return True for two or more layers with weights: residual blocks, fire modules, encoder layers."""
     return sum(isinstance(m, _WEIGHTED) for m in unit.modules()) > 1
 
 

@@ -1,4 +1,4 @@
-"""Tensors as a safetensors file with the mode of any other file: the one place where such a file is written by path."""
+"""Write safetensors files, with the file mode that the umask gives."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from raytl.disk import writing
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write the tensors to `path`, which must not exist, from the CPU; those that share memory are written apart.
+    """Write the tensors to `path`, which must not exist; tensors that share memory are written separately.
 
-    The file's mode is what the umask leaves, which safetensors ignores.
+    safetensors itself ignores the umask.
 
     Raises:
-        DiskError: the disk refuses.
+        DiskError: the write failed.
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with writing(path, sum(tensor.nbytes for tensor in plain.values())):

@@ -21,14 +21,14 @@ from raytl.models.stages import Layout, divide, is_under
 from raytl.models.structure import layout_of
 
 _UNMATCHED = "\0"
-"""A name that no matcher knows: it shows which group holds what the matcher leaves over."""
+"""A name that no matcher matches: its group is that of all unmatched tensors."""
 
 
 def current_name(name: str) -> str:
-    """Return timm's current name of a deprecated model, with the tag of its weights; any other name as it is.
+    """Return timm's current name of a deprecated model, with the tag of its weights; any other name unchanged.
 
     Raises:
-        ModelError: timm removed the model and names no replacement.
+        ModelError: timm removed the model without a replacement.
     """
     base, _, tag = name.partition(".")
     renamed = get_deprecated_models()
@@ -36,33 +36,33 @@ def current_name(name: str) -> str:
         return name
     current = renamed[base]
     if current is None:
-        raise ModelError(f"model.name: timm removed {base!r} and names no replacement; take another model")
+        raise ModelError(f"model.name: timm removed {base!r} without a replacement; choose another model")
     current_base, _, current_tag = current.partition(".")
     tag = tag or _registered_tag(current_base, current_tag)
     return f"{current_base}.{tag}" if tag else current_base
 
 
 def check_name(name: str) -> None:
-    """Raises ModelError with near misses where timm has no such model or tag."""
+    """Raise ModelError with similar names if timm has no such model or tag."""
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
-        known = timm.list_models()
-        raise ModelError(f"model.name: timm has no model {name!r}{near_misses(base, known)}")
+        names = timm.list_models()
+        raise ModelError(f"model.name: timm has no model {name!r}{near_misses(base, names)}")
     tags = _tags(base)
     if tag and tag not in tags:
         raise ModelError(f"model.name: {base} has no weights tagged {tag!r}; its tags: {', '.join(tags) or 'none'}")
 
 
 def preprocess(name: str) -> Preprocess:
-    """The preprocessing of the pretrained weights, from their config."""
+    """Return the preprocessing of the pretrained weights, from their config."""
     config = _config(name)
     resolved: dict[str, Any] = cast(Any, resolve_data_config)({}, pretrained_cfg=config)
     _, height, width = resolved["input_size"]
     mode = resolved["crop_mode"] or "center"
     if height != width or mode not in ("center", "squash"):
         raise ModelError(
-            f"model.name: {name} wants {height} x {width} pixels cropped by {mode!r}; expected a model with square "
-            "inputs cropped by center or squash: take another"
+            f"model.name: {name} needs {height} x {width} pixels cropped by {mode!r}; expected square inputs "
+            "cropped by center or squash. Choose another model"
         )
     return Preprocess(
         image_px=height,
@@ -75,28 +75,28 @@ def preprocess(name: str) -> Preprocess:
 
 
 def create(name: str, config: ModelConfig, classes: int, image_px: int) -> nn.Module:
-    """The module with random weights."""
+    """Return the module with random weights."""
     options = {"drop_rate": config.dropout, "drop_path_rate": config.drop_path}
     options = {key: value for key, value in options.items() if value is not None}
     return _create(name, image_px, num_classes=classes, **options)
 
 
 def pretrained(name: str, image_px: int) -> State:
-    """The tensors of timm's pretrained weights, with their own head.
+    """Return timm's pretrained tensors, including their head.
 
     Raises:
-        ModelError: the weights cannot be fetched, or there are none.
+        ModelError: the weights cannot be downloaded, or there are none.
     """
     try:
         return _create(name, image_px, pretrained=True).state_dict()
     except ModelError:
         raise
-    except Exception as exc:  # each way of fetching (hub, URL, mirror) has errors of its own
+    except Exception as exc:  # each source (hub, URL, mirror) has its own errors
         raise no_weights(name, exc) from exc
 
 
 def adapt(name: str, module: nn.Module, state: State) -> State:
-    """`state` through the architecture's own `checkpoint_filter_fn`, which renames keys and resizes positions."""
+    """Apply the architecture's own `checkpoint_filter_fn`, which renames keys and resizes position embeddings."""
     source = inspect.getmodule(model_entrypoint(name.partition(".")[0]))
     change = getattr(source, "checkpoint_filter_fn", None)
     if change is None:
@@ -104,13 +104,13 @@ def adapt(name: str, module: nn.Module, state: State) -> State:
     try:
         return cast(State, change(dict(state), module))
     except (KeyError, AttributeError, IndexError, TypeError, ValueError, RuntimeError, AssertionError):
-        return state  # weights of another architecture: the caller says which keys differ
+        return state  # weights of another architecture: the caller reports the keys that differ
 
 
 def layout(module: nn.Module) -> Layout:
-    """Stages from `group_matcher(coarse=True)`; what it leaves over joins the top stage, the classifier is the head.
+    """Return stages from `group_matcher(coarse=True)`; unmatched tensors join the top stage, the classifier is the head.
 
-    The few models without a matcher are divided by their structure.
+    Models without a matcher are divided by their structure.
 
     Raises:
         ModelError: the model has no classifier.
@@ -145,11 +145,11 @@ def _tags(base: str) -> list[str]:
 
 
 def _registered_tag(base: str, tag: str) -> str:
-    """Return `tag`, or the tag that extends it where timm's own table is behind (`sam`, which is now `sam_in1k`)."""
+    """Return `tag`, or the tag that extends it if timm's own table is out of date (`sam` is now `sam_in1k`)."""
     tags = _tags(base)
     if not tag or tag in tags:
         return tag
-    return next((known for known in tags if known.startswith(f"{tag}_")), tag)
+    return next((candidate for candidate in tags if candidate.startswith(f"{tag}_")), tag)
 
 
 def _config(name: str) -> dict[str, Any]:
@@ -158,17 +158,17 @@ def _config(name: str) -> dict[str, Any]:
 
 
 def _classifier(module: nn.Module) -> list[str]:
-    """Module paths of the classifier; two of them in distilled models."""
+    """Return the module paths of the classifier; distilled models have two."""
     config: Mapping[str, Any] = getattr(module, "pretrained_cfg", None) or {}
     named = config.get("classifier") or ()
     named = [named] if isinstance(named, str) else list(named)
     tensors = [name for name, _ in module.named_parameters()]
-    found = [head for head in named if any(is_under(name, [head]) for name in tensors)]
-    if not found:
+    heads = [head for head in named if any(is_under(name, [head]) for name in tensors)]
+    if not heads:
         raise ModelError(
-            f"model.name: {type(module).__name__} has no classifier to replace; take a classification model"
+            f"model.name: {type(module).__name__} has no classifier to replace; choose a classification model"
         )
-    return found
+    return heads
 
 
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:

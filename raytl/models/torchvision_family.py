@@ -20,24 +20,24 @@ _AUXILIARY = ("googlenet", "inception_v3")
 
 
 def current_name(name: str) -> str:
-    """Return `name`: torchvision renames no model."""
+    """Return `name`: torchvision has no renamed models."""
     return name
 
 
 def check_name(name: str) -> None:
-    """Raises ModelError with near misses where torchvision has no such classification model, or it is not supported."""
-    known = zoo.list_models(module=zoo)
-    if name not in known:
-        raise ModelError(f"model.name: torchvision has no classification model {name!r}{near_misses(name, known)}")
+    """Raise ModelError with similar names if torchvision has no such classification model, or raytl does not support it."""
+    names = zoo.list_models(module=zoo)
+    if name not in names:
+        raise ModelError(f"model.name: torchvision has no classification model {name!r}{near_misses(name, names)}")
     if name in _AUXILIARY:
         raise ModelError(
-            f"model.name: torchvision:{name} trains with auxiliary heads, which raytl does not; "
-            "take timm's inception_v3, or another model"
+            f"model.name: torchvision:{name} trains with auxiliary heads, which raytl does not support; "
+            "use timm's inception_v3 or another model"
         )
 
 
 def preprocess(name: str) -> Preprocess:
-    """The preprocessing of the default weights."""
+    """Return the preprocessing of the default weights."""
     recipe: Any = zoo.get_model_weights(name).DEFAULT.transforms()
     return Preprocess(
         image_px=int(recipe.crop_size[0]),
@@ -50,7 +50,7 @@ def preprocess(name: str) -> Preprocess:
 
 
 def create(name: str, config: ModelConfig, classes: int, image_px: int) -> nn.Module:
-    """The module with random weights."""
+    """Return the module with random weights."""
     options: dict[str, Any] = {}
     if image_px != preprocess(name).image_px:
         options = _size_option(name, image_px)
@@ -66,10 +66,10 @@ def create(name: str, config: ModelConfig, classes: int, image_px: int) -> nn.Mo
 
 
 def pretrained(name: str, image_px: int) -> State:
-    """The tensors of torchvision's default weights, with their own head.
+    """Return torchvision's default weights, including their head.
 
     Raises:
-        ModelError: the weights cannot be fetched.
+        ModelError: the weights cannot be downloaded.
     """
     try:
         default = zoo.get_model_weights(name).DEFAULT
@@ -79,44 +79,44 @@ def pretrained(name: str, image_px: int) -> State:
 
 
 def adapt(name: str, module: nn.Module, state: State) -> State:
-    """`state` with a ViT's position embedding resized to the module's image size."""
+    """Resize the position embedding of a ViT to the image size of the module."""
     wanted = module.state_dict().get("encoder.pos_embedding")
-    found = state.get("encoder.pos_embedding")
-    if not isinstance(module, VisionTransformer) or wanted is None or found is None or wanted.shape == found.shape:
+    given = state.get("encoder.pos_embedding")
+    if not isinstance(module, VisionTransformer) or wanted is None or given is None or wanted.shape == given.shape:
         return state
     try:
         return cast(State, interpolate_embeddings(module.image_size, module.patch_size, dict(state)))
     except (ValueError, RuntimeError):
-        return state  # another architecture: the caller says which shapes differ
+        return state  # another architecture: the caller reports the shapes that differ
 
 
 def layout(module: nn.Module) -> Layout:
-    """Stages from the module's own structure."""
+    """Return the stages by the structure of the module."""
     return layout_of(module, [head_path(module)])
 
 
 def _size_option(name: str, image_px: int) -> dict[str, Any]:
-    """Only these two fix the size of their input."""
+    """Return the option for the input size; only these two families have one."""
     if name.startswith("vit_"):
         return {"image_size": image_px}
     return {"input_size": (image_px, image_px)} if name.startswith("maxvit") else {}
 
 
 def _set_dropout(name: str, module: nn.Module, rate: float) -> None:
-    """Set the last dropout before the head; densenets hold theirs as a number of the dense layers."""
+    """Set the last dropout layer before the head; densenets have none."""
     top = head_path(module).partition(".")[0]
-    found = [m for n, m in module.named_modules() if isinstance(m, nn.Dropout) and n.partition(".")[0] == top]
-    if not found:
-        raise ModelError(f"model.dropout: torchvision:{name} has no dropout before its head; leave the key out")
-    found[-1].p = rate
+    dropouts = [m for n, m in module.named_modules() if isinstance(m, nn.Dropout) and n.partition(".")[0] == top]
+    if not dropouts:
+        raise ModelError(f"model.dropout: torchvision:{name} has no dropout before its head; remove the key")
+    dropouts[-1].p = rate
 
 
 def _set_drop_path(name: str, module: nn.Module, rate: float) -> None:
-    """Stochastic depth that grows linearly up to `rate` at the top block (Huang et al. 2016)."""
-    found = [m for m in module.modules() if isinstance(m, StochasticDepth)]
-    if not found:
-        raise ModelError(f"model.drop_path: torchvision:{name} has no stochastic depth; leave the key out")
-    most = max(m.p for m in found)
-    for i, depth in enumerate(found):
-        share = depth.p / most if most else (i + 1) / len(found)
-        depth.p = rate * share
+    """Set stochastic depth to grow linearly to `rate` at the top block (Huang et al. 2016)."""
+    layers = [m for m in module.modules() if isinstance(m, StochasticDepth)]
+    if not layers:
+        raise ModelError(f"model.drop_path: torchvision:{name} has no stochastic depth; remove the key")
+    highest = max(m.p for m in layers)
+    for i, depth in enumerate(layers):
+        fraction = depth.p / highest if highest else (i + 1) / len(layers)
+        depth.p = rate * fraction

@@ -1,4 +1,4 @@
-"""Pretrained tensors from files, bundles and runs, without running code from them, and fitting them on a module."""
+"""Read pretrained tensors from files, bundles and runs without running code from them, and load them into a module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models.card import CARD, WEIGHTS, bundle_directory, read_card
-from raytl.models.pickled import most_bytes, read_pickle
+from raytl.models.pickled import content_limit_bytes, read_pickle
 from raytl.models.stages import is_under
 from raytl.models.state_dicts import Candidate, State, Taken, candidates_in
 from raytl.models.state_dicts import take as _take
@@ -27,14 +27,14 @@ from raytl.store.sync import pull
 from raytl.uris import has_scheme
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
-_SHOWN = 8
+_LISTED = 8
 _FITS = 0.9
-"""Share of a model's tensors from which on a file counts as of this model, though something in it differs."""
+"""Fraction of matching tensors from which a file counts as being of this model."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The state dicts in a file, and the preprocessing, architecture and classes that came with them where they did."""
+    """The state dicts in a file, with their preprocessing, architecture and classes if the file has them."""
 
     candidates: tuple[Candidate, ...]
     preprocess: Preprocess | None = None
@@ -44,40 +44,40 @@ class Source:
 
     @property
     def state(self) -> State:
-        """The tensors of a saved model, which holds one state dict."""
+        """Return the tensors of a saved model, which has one state dict."""
         return self.candidates[0].tensors
 
 
 def read(path: str | Path, s3: S3Settings = ENVIRONMENT) -> Source:
-    """The tensors of a .safetensors or .pth file, a saved model, a run's best checkpoint, here or behind a URI, or a version.
+    """Read a .safetensors or .pth file, a saved model or a run's best checkpoint (a path or a URI), or a model version.
 
     Raises:
-        ModelError: nothing is there, or it holds more than tensors.
-        StoreError: the store behind the URI cannot be read.
+        ModelError: the file is missing, or holds more than tensors.
+        StoreError: the store of the URI cannot be read.
     """
     place = _fetched(path, s3) if is_reference(path) or has_scheme(str(path)) else Path(path)
     if place.is_dir():
         return _read_bundle(place)
     if not place.is_file():
         raise ModelError(
-            f"model.weights: there is no file {place}; expected pretrained, none, a .safetensors or .pth file, or a run folder"
+            f"model.weights: no file {place}; expected pretrained, none, a .safetensors or .pth file, or a run folder"
         )
     raw = _read_safetensors(place) if place.suffix == ".safetensors" else read_pickle(place)
-    found = candidates_in(raw)
-    if not found:
+    candidates = candidates_in(raw)
+    if not candidates:
         raise ModelError(
-            f"model.weights: {place} holds no state dict (found {_found(raw)}); save model.state_dict() in it"
+            f"model.weights: {place} contains no state dict (found {_contents(raw)}); save model.state_dict() to it"
         )
-    _refuse_expanded(found, place)
-    return Source(found, name=place.name)
+    _check_expanded_size(candidates, place)
+    return Source(candidates, name=place.name)
 
 
 def take(
     source: Source, module: nn.Module, head: Sequence[str], adapt: Callable[[State], State] = lambda state: state
 ) -> Taken:
-    """Return the state dict of `source` that `module` takes but for its `head`, half precision as float32.
+    """Return the state dict of `source` that matches `module` without its `head`, with half precision as float32.
 
-    `adapt` renames and resizes tensors as the module's library does.
+    `adapt` renames and resizes tensors as the library of the module does.
     """
     wanted = {name: tensor.shape for name, tensor in module.state_dict().items() if _is_wanted(name, head)}
     taken = _take(source.candidates, wanted, adapt)
@@ -85,10 +85,10 @@ def take(
 
 
 def fit(module: nn.Module, state: State, head: Sequence[str], where: str) -> None:
-    """Load all of `state` but the head into `module`; the head (names of its tensors) keeps its fresh start.
+    """Load `state` without the head into `module`; `head` lists the head's tensors by name.
 
     Raises:
-        ModelError: `state` is of another architecture or is not whole; names the keys and shapes.
+        ModelError: `state` is of another architecture or incomplete; the error lists keys and shapes.
     """
     own = {name: tensor for name, tensor in module.state_dict().items() if name not in head}
     paths = {name.rpartition(".")[0] for name in head}
@@ -99,12 +99,12 @@ def fit(module: nn.Module, state: State, head: Sequence[str], where: str) -> Non
     reshaped = [name for name in own if name in given and own[name].shape != given[name].shape]
     if missing or unexpected or reshaped:
         problems = [
-            _listing("missing", [_near(name, unexpected) for name in missing[:_SHOWN]], len(missing)),
-            _listing("unexpected", unexpected[:_SHOWN], len(unexpected)),
-            _listing("of another shape", [_shapes(n, given[n], own[n]) for n in reshaped[:_SHOWN]], len(reshaped)),
+            _listing("missing", [_near(name, unexpected) for name in missing[:_LISTED]], len(missing)),
+            _listing("unexpected", unexpected[:_LISTED], len(unexpected)),
+            _listing("with another shape", [_shapes(n, given[n], own[n]) for n in reshaped[:_LISTED]], len(reshaped)),
         ]
         raise ModelError(
-            f"model.weights: {where} is not for this architecture:\n"
+            f"model.weights: {where} does not match this architecture:\n"
             + "".join(f"  {line}\n" for line in problems if line)
             + f"  {_advice(len(wanted), len(missing) + len(reshaped), len(unexpected))}"
         )
@@ -112,17 +112,17 @@ def fit(module: nn.Module, state: State, head: Sequence[str], where: str) -> Non
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
-    """sha256 hex over names, types, shapes and bytes of the tensors, whatever their order."""
-    found = hashlib.sha256()
+    """Return the sha256 hex digest of the names, dtypes, shapes and bytes of the tensors, in any order."""
+    digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
-        found.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _fetched(uri: str | Path, s3: S3Settings) -> Path:
-    """The file, or the saved model's folder, in this node's cache."""
+    """Return the file, or the folder of the saved model, in the cache of this node."""
     if is_reference(uri):
         return published(str(uri), s3=s3)[2]
     above, _, name = str(uri).rstrip("/").rpartition("/")
@@ -136,8 +136,7 @@ def _read_bundle(folder: Path) -> Source:
     bundle = bundle_directory(folder)
     if bundle is None:
         raise ModelError(
-            f"model.weights: {folder} is a folder without a saved model; expected a run folder with checkpoints/best"
-            f"{_files_in(folder)}"
+            f"model.weights: no saved model in {folder}; expected a run folder with checkpoints/best{_files_in(folder)}"
         )
     card = read_card(bundle)
     tensors = Candidate("", _read_safetensors(bundle / WEIGHTS))
@@ -145,9 +144,9 @@ def _read_bundle(folder: Path) -> Source:
 
 
 def _files_in(folder: Path) -> str:
-    """Return the weight files that the user may have meant."""
+    """Return a hint with the weight files in the folder."""
     names = sorted(path.name for path in folder.iterdir() if path.suffix in _SUFFIXES)
-    return f". Name a file in it: {', '.join(names[:_SHOWN])}" if names else ""
+    return f". Name a file in it: {', '.join(names[:_LISTED])}" if names else ""
 
 
 def _read_safetensors(place: Path) -> dict[str, Tensor]:
@@ -159,20 +158,20 @@ def _read_safetensors(place: Path) -> dict[str, Tensor]:
         ) from exc
 
 
-def _refuse_expanded(found: Sequence[Candidate], place: Path) -> None:
-    """Raise a ModelError for tensors that are views of a few bytes, repeated, and would take far more once copied."""
-    tensors = {id(tensor): tensor for candidate in found for tensor in candidate.tensors.values()}
+def _check_expanded_size(candidates: Sequence[Candidate], place: Path) -> None:
+    """Raise a ModelError for tensors that are expanded views of a few bytes and would be far larger once copied."""
+    tensors = {id(tensor): tensor for candidate in candidates for tensor in candidate.tensors.values()}
     total = sum(tensor.numel() * max(4, tensor.element_size()) for tensor in tensors.values())
-    if total > most_bytes(place):
+    if total > content_limit_bytes(place):
         raise ModelError(
-            f"model.weights: the tensors in {place} take {total:,} bytes, far more than the file has; expected tensors that "
-            "are stored whole. Save contiguous ones"
+            f"model.weights: the tensors in {place} take {total:,} bytes, far more than the file; expected "
+            "contiguous tensors. Save contiguous ones"
         )
 
 
-def _found(raw: object) -> str:
+def _contents(raw: object) -> str:
     return (
-        f"a mapping with keys {', '.join(map(str, list(raw)[:_SHOWN]))}"
+        f"a mapping with keys {', '.join(map(str, list(raw)[:_LISTED]))}"
         if isinstance(raw, Mapping)
         else type(raw).__name__
     )
@@ -183,13 +182,13 @@ def _float32(tensor: Tensor) -> Tensor:
 
 
 def _is_wanted(name: str, head: Sequence[str]) -> bool:
-    """True for what a file must have: older files lack BatchNorm's counters, and the head starts anew."""
+    """Return True for tensors that a file must have: not BatchNorm counters, which older files lack, and not the head."""
     return name not in head and not name.endswith("num_batches_tracked")
 
 
-def _listing(kind: str, shown: Sequence[str], count: int) -> str:
-    more = f" and {count - len(shown)} more" if count > len(shown) else ""
-    return f"{count} {kind}: {', '.join(shown)}{more}" if count else ""
+def _listing(kind: str, names: Sequence[str], count: int) -> str:
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    return f"{count} {kind}: {', '.join(names)}{more}" if count else ""
 
 
 def _near(name: str, others: Sequence[str]) -> str:
@@ -199,10 +198,10 @@ def _near(name: str, others: Sequence[str]) -> str:
 
 def _advice(wanted: int, wrong: int, unexpected: int) -> str:
     if wrong + unexpected > (1 - _FITS) * wanted:
-        return "Set model.name to the model that the weights were made with"
+        return "Set model.name to the architecture of the weights"
     return (
-        f"The other {wanted - wrong} of {wanted} tensors fit, so the file is of this model, but incomplete or changed. "
-        "Save the whole state_dict() of the unchanged model in it"
+        f"The other {wanted - wrong} of {wanted} tensors match, so the file is of this model, but incomplete or modified. "
+        "Save the complete state_dict() of the unmodified model to it"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from raytl.data.manifest import Sample
-from raytl.metrics.drift import Drift, Sureness
+from raytl.metrics.drift import ConfidenceShift, Drift
 from raytl.registry.record import Number
 from raytl.stored.bounds import Count, FormerKey, Score
 
@@ -36,7 +36,7 @@ class Changes:
     unreadable: Count = 0
     left_out: Mapping[str, Count] = field(default_factory=dict)
     drift: Drift | None = None
-    sureness: Sureness | None = None
+    sureness: ConfidenceShift | None = None
     predicted: Mapping[str, tuple[Count, Count]] = field(default_factory=dict)
 
     @property
@@ -59,7 +59,7 @@ class Changes:
         return asdict(self)
 
     def with_drift(
-        self, drift: Drift | None, sureness: Sureness | None, predicted: Mapping[str, tuple[int, int]]
+        self, drift: Drift | None, sureness: ConfidenceShift | None, predicted: Mapping[str, tuple[int, int]]
     ) -> Changes:
         """Return the changes with the drift that the champion measures on the new images."""
         return replace(self, drift=drift, sureness=sureness, predicted=predicted)

@@ -21,7 +21,7 @@ from raytl.data.loader import EvalLoader
 from raytl.data.manifest import Sample
 from raytl.errors import RegistryError
 from raytl.events import OnEvent, Work
-from raytl.metrics.drift import FOLDS, Drift, Sureness, drift, sureness
+from raytl.metrics.drift import FOLDS, ConfidenceShift, Drift, confidence_shift, drift
 from raytl.metrics.scores import softmax
 from raytl.models.backbone import build
 from raytl.models.card import read_card
@@ -126,7 +126,7 @@ def subset(samples: Sequence[Sample], max_images: int = MAX_IMAGES) -> tuple[Sam
 
 def measure_drift(
     before: FeatureTable, now: FeatureTable
-) -> tuple[Drift | None, Sureness | None, dict[str, tuple[int, int]]]:
+) -> tuple[Drift | None, ConfidenceShift | None, dict[str, tuple[int, int]]]:
     """Return the drift of the images `now`, the change in confidence, and how often each class is predicted then and now.
 
     Both tables are cut to the same number of images per class, so that a new class balance does not count as drift. None for
@@ -138,7 +138,7 @@ def measure_drift(
     before, now = before.rows(places_before), now.rows(places_now)
     counts = Counter(before.predicted.tolist()), Counter(now.predicted.tolist())
     predicted = {name: (counts[0][name], counts[1][name]) for name in sorted({**counts[0], **counts[1]})}
-    return drift(before.features, now.features), sureness(before.confidence, now.confidence), predicted
+    return drift(before.features, now.features), confidence_shift(before.confidence, now.confidence), predicted
 
 
 def _matched(one: NDArray[np.str_], other: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,4 +1,14 @@
-"""A run is a folder: where its files are, how they are written whole, where it came from, who looked at its test."""
+"""A run is a folder: its files, atomic writes, provenance, and the ledger of its test split.
+
+folder      the files of a run, and its manifest
+run_store   a run in a folder or a bucket, with a lease and a working copy
+mirror      synchronize a working copy with a store
+uploader    upload checkpoints in the background
+atomic      write files and folders atomically
+journal     append-only JSON lines
+ledger      the record of every evaluation of the test split
+logs        the log of a run
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Complete or absent: a file or folder appears under its name only once it is whole and on the disk."""
+"""Write files and folders atomically: a name appears only once its content is complete and flushed to disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write `data` under a temporary name in the same folder, flush it to the disk, and rename it to `path`."""
+    """Write `data` under a temporary name in the same folder, flush it to disk, and rename it to `path`."""
     final = Path(path)
     with writing(final, len(data)), drafted(final) as draft:
         with draft.open("wb") as file:
@@ -33,17 +33,17 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, atomically."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented strict JSON (NaN becomes null), whole or not at all."""
+    """Write `value` as indented strict JSON (NaN becomes null), atomically."""
     write_bytes(path, encode(value, indent=2) + b"\n")
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where the system has no such call. Source: renameat2(2)."""
+    """Exchange two names atomically; return False if the system cannot. Source: renameat2(2)."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
@@ -57,10 +57,10 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def replace_dir(temporary: str | Path, final: str | Path, exchange: Callable[[Path, Path], bool] = exchange) -> None:
-    """Put the folder `temporary` in the place of the folder `final`, which may exist; both on one file system.
+    """Replace the folder `final`, which may exist, with the folder `temporary` on the same file system.
 
-    The two are exchanged in one step where the system can (Linux). Elsewhere the old one is first set aside as
-    `.<name>.old`; a death between the two renames leaves it there, and `settle_dir` brings it back.
+    On Linux the two are exchanged atomically. Elsewhere the old folder is first renamed to `.<name>.old`; after a crash
+    between the two renames, `recover_dir` restores it.
     """
     new, old = Path(temporary), Path(final)
     with writing(old):
@@ -77,10 +77,10 @@ def replace_dir(temporary: str | Path, final: str | Path, exchange: Callable[[Pa
 
 
 @contextmanager
-def whole_dir(final: str | Path) -> Iterator[Path]:
-    """Yield a new folder beside `final`, which takes its place at the end; it is removed if anything fails.
+def atomic_dir(final: str | Path) -> Iterator[Path]:
+    """Yield a new folder that replaces `final` at the end, or is removed on an error.
 
-    One process at a time writes `final`.
+    Only one process at a time may write `final`.
     """
     place = Path(final)
     with writing(place), drafted(place, folder=True) as draft:
@@ -88,8 +88,8 @@ def whole_dir(final: str | Path) -> Iterator[Path]:
         replace_dir(draft, place)
 
 
-def settle_dir(final: str | Path) -> None:
-    """Bring back the folder that `replace_dir` had set aside when it died half way; otherwise do nothing."""
+def recover_dir(final: str | Path) -> None:
+    """Restore the folder that an interrupted `replace_dir` renamed; otherwise do nothing."""
     path = Path(final)
     aside = _aside(path)
     if not aside.exists():
@@ -101,11 +101,11 @@ def settle_dir(final: str | Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries (new names) to the disk."""
+    """Flush the entries of a folder (new names) to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError as error:  # some network file systems refuse to sync folders
+    except OSError as error:  # some network file systems cannot sync folders
         if error.errno not in _UNSUPPORTED:
             raise
     finally:
@@ -113,7 +113,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file below `folder`, and the folders themselves, to the disk."""
+    """Flush every file below `folder`, and the folders themselves, to disk."""
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir():
             sync_folder(path)

@@ -1,4 +1,4 @@
-"""What a run writes down of each epoch: its number, its stage, and numbers by name."""
+"""The record of an epoch: its number, its stage, and metrics by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from raytl.stored import Format
 from raytl.stored.bounds import Bound, at_most
 
 Epoch = dict[str, Any]
-"""`epoch` counts from 1; `stage` is a name, `best` true or false, everything else a number or null."""
+"""`epoch` counts from 1, `stage` is a name, `best` a boolean, and everything else a number or null."""
 
 
 def _is_epoch(record: Mapping[str, Any]) -> bool:
@@ -26,5 +26,5 @@ EPOCH_FORMAT = Format[Epoch](
         Bound("an epoch: its number, its stage, and numbers by name", _is_epoch),
     ],
     "the metrics of an epoch",
-    "The file was damaged or edited: mend or delete this line.",
+    "The file was damaged or edited. Fix or delete this line.",
 )

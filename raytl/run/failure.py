@@ -1,4 +1,4 @@
-"""The error that ended a run or a sweep, kept in its folder until the next attempt."""
+"""Record the error that ended a run or a sweep in its folder, until the next attempt."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAILURE_FORMAT = Format[Failure](Failure, "the error that ended a run", "Delete 
 
 @contextmanager
 def failure_recorded(folder: Path, publish: Callable[[], None]) -> Iterator[None]:
-    """Record an error that leaves the block in `folder`, and `publish` the record; an interruption is no error."""
+    """Record an error raised in the block in `folder`, and `publish` the record; ignore interruptions."""
     path = folder / FAILURE
     path.unlink(missing_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""A journal is a file of JSON lines that only grows, and that a death in mid-write cannot spoil."""
+"""A journal: an append-only file of JSON lines that survives a crash in the middle of a write."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from raytl.stored import Format
 
 T = TypeVar("T")
 RECORD_FORMAT = Format[dict[str, Any]](
-    dict[str, Any], "one JSON object a line", "The file was damaged or edited: mend or delete this line."
+    dict[str, Any], "one JSON object a line", "The file was damaged or edited. Fix or delete this line."
 )
-"""A line of any journal: an object, whatever its keys."""
+"""A line of any journal: an object with any keys."""
 
 
 def append(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Add `record` as one line and flush it to the disk; a torn line left by an earlier death is cut off first.
+    """Append `record` as one line and flush it to disk; first remove a torn line that a crash left.
 
-    Secrets in its texts are starred.
+    Secrets in its texts are redacted.
 
     Raises:
-        DiskError: the line is not there whole, for example as the disk is full.
+        DiskError: the line could not be written completely, for example because the disk is full.
     """
     append_lines(path, encode(for_people(record)) + b"\n")
 
 
 def append_lines(path: str | Path, lines: bytes) -> None:
-    """Add whole `lines` as `append` adds a record: all of them, or none where the disk refuses."""
+    """Append complete `lines` as `append` does: all of them, or none if the write fails."""
     target = Path(path)
     with writing(target, len(lines)):
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("a+b", buffering=0) as file:
-            _add(file, _mended(file) + lines)
+            _add(file, _remove_torn_line(file) + lines)
 
 
 @overload
@@ -49,10 +49,10 @@ def read(path: str | Path, kind: Format[T], on_event: OnEvent = ...) -> list[T]:
 
 
 def read(path: str | Path, kind: Format[Any] = RECORD_FORMAT, on_event: OnEvent = ignore) -> list[Any]:
-    """Return the records in order, each of the `kind`; none where there is no file. A torn last line is left out.
+    """Return the records of type `kind` in order; none if there is no file. Ignore a torn last line.
 
     Raises:
-        RaytlError: a line before the last is no such record; with its number.
+        RaytlError: a line before the last is invalid; the error has its number.
     """
     target = Path(path)
     if not target.exists():
@@ -73,7 +73,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def _add(file: Any, content: bytes) -> None:
-    """Write to the end of an unbuffered file, whose `write` may take a part only, and flush it to the disk."""
+    """Write to the end of an unbuffered file, whose `write` may be partial, and flush it to disk."""
     end = file.seek(0, os.SEEK_END)
     left = memoryview(content)
     try:
@@ -85,8 +85,8 @@ def _add(file: Any, content: bytes) -> None:
         raise
 
 
-def _mended(file: Any) -> bytes:
-    """Cut off a torn last line; the bytes to write before the next record."""
+def _remove_torn_line(file: Any) -> bytes:
+    """Remove a torn last line; return the bytes to write before the next record."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         return b""
@@ -100,7 +100,7 @@ def _mended(file: Any) -> bytes:
 
 
 def _last_bytes(file: Any, size: int) -> bytes:
-    """The last bytes of the file, back to a newline at least (or to the start)."""
+    """Return the last bytes of the file, from a newline or the start."""
     length = 1 << 16
     while True:
         start = max(0, size - length)

@@ -1,7 +1,7 @@
-"""The test split's ledger: every look is recorded before it starts, and a second look has to be asked for.
+"""The ledger of the test split: every evaluation (a look) is recorded before it starts, and a second needs --again.
 
-A look ends with its report. One that died before its report showed nobody anything, so the next evaluation of the same
-weights finishes it under its own number.
+A look ends with its report. A look that was interrupted before its report revealed nothing, so the next evaluation of
+the same weights finishes it under the same number.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from raytl.stored import Format
 from raytl.stored.bounds import Name, within
 
 REPORT = "report.json"
-"""The file that ends a look."""
+"""The file that completes a look."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One look at the test split; `look` counts from 1, `when` is ISO 8601 in UTC, `weights` a digest."""
+    """One look at the test split; `look` is its number from 1, `when` is ISO 8601 in UTC, `weights` a digest."""
 
     look: Annotated[int, within(1, 10**6)]
     who: Name
@@ -37,32 +37,32 @@ class LedgerEntry:
 
     @property
     def mark(self) -> str:
-        """What later reports are marked with; empty for the first look."""
+        """Return the mark in the report; empty for the first look."""
         return "" if self.look == 1 else f"look {self.look}"
 
     def report_folder(self, folder: RunFolder) -> Path:
-        """Return where this look's report is, or will be."""
+        """Return the folder for the report of this look."""
         return folder.evaluation / ("test" if self.look == 1 else f"test-{self.look}")
 
     def is_reported(self, folder: RunFolder) -> bool:
-        """Return whether this look ended with its report."""
+        """Return True if this look has its report."""
         return (self.report_folder(folder) / REPORT).exists()
 
 
 LOOK_FORMAT = Format[LedgerEntry](
     LedgerEntry,
     "a look at the test split",
-    "The ledger was damaged or edited: restore it, as it says what was looked at.",
+    "The ledger was damaged or edited. Restore it: it records every look.",
 )
 
 
 def unlock(folder: RunFolder, weights_digest: str, again: bool = False, now: datetime | None = None) -> LedgerEntry:
-    """Return the look to take now, recorded in the ledger; only then may the test split be read.
+    """Record a look in the ledger and return it; the test split may be read only afterwards.
 
-    A look at the same weights that has no report yet is returned as it was recorded, to be finished.
+    If the last look at the same weights has no report, return that look, to be finished.
 
     Raises:
-        TestLockedError: there was a look already, and not `again`.
+        TestLockedError: there is an earlier look, and `again` is false.
     """
     with _locked(folder):
         earlier = looks(folder)
@@ -77,24 +77,24 @@ def unlock(folder: RunFolder, weights_digest: str, again: bool = False, now: dat
 
 
 def looks(folder: RunFolder) -> list[LedgerEntry]:
-    """The looks so far, in order."""
+    """Return all looks, in order."""
     return journal.read(folder.ledger, LOOK_FORMAT)
 
 
 @contextmanager
 def exclusive_test_access(folder: RunFolder) -> Iterator[None]:
-    """Hold the test split of a run on this machine: a look that is being taken is not one that died.
+    """Lock the test split of a run on this machine, so that a look in progress is not taken for an interrupted one.
 
     Raises:
-        RunError: another process holds it.
+        RunError: another process holds the lock.
     """
     with (folder.root / ".look.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RunError(
-                f"{folder.root}: another process is evaluating the test split of this run; wait for it, and run the same "
-                "command again to see its report"
+                f"{folder.root}: another process is evaluating the test split of this run; wait for it, then repeat the "
+                "command to see its report"
             ) from error
         yield
 
@@ -103,16 +103,16 @@ def _refusal(folder: RunFolder, earlier: list[LedgerEntry]) -> str:
     last = earlier[-1]
     times = "once" if len(earlier) == 1 else f"{len(earlier)} times"
     return (
-        f"{folder.root}: the test split was looked at {times} already, last by {last.who} on {last.when} "
-        f"with weights {last.weights[:12]}; a test that steers choices is no longer held out.\n"
-        "Read that report in the run's evaluation folder, tune on the val split, or pass --again to look once more: "
-        f"every later report will be marked 'look {len(earlier) + 1}'."
+        f"{folder.root}: the test split was evaluated {times} already, last by {last.who} on {last.when} "
+        f"with weights {last.weights[:12]}; a test split that guides decisions is no longer held out.\n"
+        "Read that report in the evaluation folder of the run, tune on the val split, or pass --again to evaluate again: "
+        f"the report will be marked 'look {len(earlier) + 1}'."
     )
 
 
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
-    """Hold the ledger, so that of two looks at the same moment one is the first; the kernel frees it on death."""
+    """Lock the ledger, so that concurrent looks are ordered; the kernel releases the lock if the process dies."""
     handle = os.open(folder.ledger, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""A folder's files under a second name, so that they stay when the folder is replaced."""
+"""Hard-link the files of a folder, so that they survive its replacement."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from raytl.disk import writing
 
 
-def held_as(folder: Path, held: Path) -> None:
-    """Have the files of `folder`, as they are now, under another name too: they stay when the folder is replaced."""
+def link_tree(folder: Path, held: Path) -> None:
+    """Hard-link the files of `folder` into a new folder `held`; they survive a replacement of `folder`."""
     with writing(held):
         shutil.copytree(folder, held, copy_function=_linked)
 
 
 def identity_of(folder: Path) -> list[int]:
-    """Another one after the folder was replaced."""
+    """Return numbers that change if the folder is replaced."""
     status = folder.stat()
     return [status.st_ino, status.st_mtime_ns]
 
 
 def _linked(source: str, target: str) -> None:
-    """A link, or a copy where the file system knows none."""
+    """Create a hard link, or a copy if the file system has no hard links."""
     try:
         os.link(source, target)
     except FileNotFoundError:

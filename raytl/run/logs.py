@@ -1,7 +1,6 @@
-"""What is said during a run, kept in its log: Python's loggers, Ray's own words, and raytl's events.
+"""The log of a run: Python loggers, Ray's output, and raytl's events.
 
-Lines are for people, or with RAYTL_LOG=json for programs: one JSON object a line, with the run, and the trial and the rank
-that a line is of where it is of one.
+Lines are text or, with RAYTL_LOG=json, one JSON object per line, with the run and, if known, the trial and the rank.
 """
 
 from __future__ import annotations
@@ -23,17 +22,16 @@ from raytl.run.plain import encode, for_people
 from raytl.sanitize import printable, redacted
 
 VARIABLE = "RAYTL_LOG"
-_OF_THE_FIRST = (StageOpened, EpochEnded, Resumed)
-"""Events that the worker of rank 0 tells."""
+_FROM_MAIN_RANK = (StageOpened, EpochEnded, Resumed)
+"""Events from the worker of rank 0."""
 
 
 @contextlib.contextmanager
 def log_to(path: Path, run: str) -> Iterator[None]:
-    """Inside, what Python's loggers say goes to the log of `run` at `path`, Ray's own words included, and not to the
-    terminal.
+    """Redirect Python loggers, including Ray's, to the log of `run` at `path` instead of the terminal.
 
     Raises:
-        ConfigError: RAYTL_LOG asks for lines of another kind than there are.
+        ConfigError: RAYTL_LOG is neither text nor json.
     """
     formatter = _formatter(run)
     with writing(path):
@@ -54,59 +52,59 @@ def log_to(path: Path, run: str) -> Iterator[None]:
 
 
 def logged(on_event: OnEvent) -> OnEvent:
-    """`on_event`, with all but the progress of steps written into the run's log too."""
+    """Return `on_event` that also logs every event except progress."""
     log = logging.getLogger("raytl")
 
-    def tell(event: Event) -> None:
+    def log_event(event: Event) -> None:
         if not isinstance(event, Step | Work):
             log.info("%s", event, extra={"event": event})
         on_event(event)
 
-    return tell
+    return log_event
 
 
 def _formatter(run: str) -> logging.Formatter:
-    asked = os.environ.get(VARIABLE, "text")
-    if asked not in ("text", "json"):
-        raise ConfigError(f"{VARIABLE}: found {asked!r}, expected text or json")
-    return _Objects(run) if asked == "json" else _Lines("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    kind = os.environ.get(VARIABLE, "text")
+    if kind not in ("text", "json"):
+        raise ConfigError(f"{VARIABLE}: found {kind!r}, expected text or json")
+    return _JsonFormatter(run) if kind == "json" else _TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 class _LogFile(logging.FileHandler):
-    """A log that lacks lines while its disk refuses them, and says so once; what cannot do without ends the run."""
+    """A log file that drops lines while writes fail, and warns once; other writes report their own errors."""
 
-    _has_told = False
+    _has_warned = False
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
-        if error is None or not self._tell(error):
+        if error is None or not self._warn(error):
             super().handleError(record)
 
     def close(self) -> None:
         try:
             super().close()
-        except OSError as error:  # lines that were still to be written
-            if not self._tell(error):
+        except OSError as error:  # buffered lines
+            if not self._warn(error):
                 raise
 
-    def _tell(self, error: BaseException) -> bool:
-        """Return whether a disk refused; the first time, say so."""
+    def _warn(self, error: BaseException) -> bool:
+        """Return True for a disk error, and warn the first time."""
         refused = disk_error(error, self.baseFilename)
-        if refused and not self._has_told:
-            self._has_told = True
-            sys.stderr.write(printable(f"warning: {refused} Until then the log lacks lines.\n"))
+        if refused and not self._has_warned:
+            self._has_warned = True
+            sys.stderr.write(printable(f"warning: {refused} Until then, log lines are lost.\n"))
         return refused is not None
 
 
-class _Lines(logging.Formatter):
-    """For people; names in them steer no terminal."""
+class _TextFormatter(logging.Formatter):
+    """Format lines as text, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(redacted(super().format(record)))
 
 
-class _Objects(logging.Formatter):
-    """For programs."""
+class _JsonFormatter(logging.Formatter):
+    """Format lines as JSON objects."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
@@ -120,7 +118,7 @@ class _Objects(logging.Formatter):
             "logger": record.name,
             "run": self._run,
             "trial": event.number if isinstance(event, TrialChanged) else None,
-            "rank": 0 if isinstance(event, _OF_THE_FIRST) else None,
+            "rank": 0 if isinstance(event, _FROM_MAIN_RANK) else None,
             "message": record.getMessage(),
         }
         if event is not None:

@@ -1,4 +1,4 @@
-"""A folder that one process at a time writes to, and that is set aside rather than overwritten."""
+"""Lock a folder for one writer at a time, and rename it instead of overwriting it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from raytl.store.drafts import sweep
 
 
 def set_aside(folder: Path, on_event: OnEvent) -> None:
-    """Give what is in `folder` another name, if there is anything, and say which.
+    """Rename `folder`, if it exists, and report the new name.
 
     Raises:
-        RunError: another raytl works in it.
+        RunError: another raytl process holds it.
     """
     if not folder.exists():
         return
@@ -27,16 +27,16 @@ def set_aside(folder: Path, on_event: OnEvent) -> None:
         while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
             number += 1
         folder.rename(aside)
-    on_event(Message(f"the run that was in {folder} is now in {aside}"))
+    on_event(Message(f"renamed the run in {folder} to {aside}"))
 
 
 @contextlib.contextmanager
 def sole_owner(folder: Path) -> Iterator[None]:
-    """Inside, no other raytl works in `folder`, and what a killed one left half written is gone; the kernel lets go of the
-    lock when a process dies.
+    """Lock `folder` against other raytl processes, and delete partial files that a killed one left; the kernel releases
+    the lock if the process dies.
 
     Raises:
-        RunError: another one does.
+        RunError: another process holds the lock.
     """
     with _locked(folder) as lock:
         lock.truncate(0)
@@ -47,8 +47,7 @@ def sole_owner(folder: Path) -> Iterator[None]:
 
 
 def _locked(folder: Path) -> TextIO:
-    """Return the locked lock file of `folder`: the one that is in it now, as another raytl may set the folder aside between
-    opening the file and locking it."""
+    """Return the locked lock file of `folder`; retry if another process renames the folder between opening and locking."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+")

@@ -1,4 +1,4 @@
-"""Values as strict JSON bytes: one spelling for every file of a run, readable by any JSON reader."""
+"""Encode values as strict JSON: one format for every file of a run, readable by any JSON parser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raytl.sanitize import json_printable, redactor
 
 
 def plain(value: Any) -> Any:
-    """`value` in JSON's own types: NaN and infinities become null, numpy scalars numbers, paths text, tuples lists."""
+    """Convert `value` to JSON types: NaN and infinities to null, numpy scalars to numbers, paths to text, tuples to lists."""
     if isinstance(value, Mapping):
         return {str(key): plain(member) for key, member in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -25,11 +25,11 @@ def plain(value: Any) -> Any:
         return str(value)
     if callable(to_list := getattr(value, "tolist", None)):  # numpy scalars and arrays, without importing numpy
         return plain(to_list())
-    raise TypeError(f"{type(value).__name__} has no place in JSON: {value!r}")
+    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON: {value!r}")
 
 
 def for_people(value: Any) -> Any:
-    """Return `plain(value)` with the secrets in its texts starred; keys stay as they are."""
+    """Return `plain(value)` with secrets in its texts redacted; keys are unchanged."""
     mask = redactor()
 
     def masked(inner: Any) -> Any:
@@ -43,12 +43,12 @@ def for_people(value: Any) -> Any:
 
 
 def encode(value: Any, indent: int | None = None, *, ascii_only: bool = False) -> bytes:
-    """Return `value` as UTF-8 JSON without a newline at its end; file names that are not UTF-8 are kept by escapes.
+    """Return `value` as UTF-8 JSON without a final newline; file names that are not UTF-8 are escaped.
 
-    With `ascii_only`, every character beyond ASCII is an escape; else those that a terminal would obey are.
+    Escape control characters or, with `ascii_only`, all characters beyond ASCII.
     """
     simple = plain(value)
     try:
         return json_printable(json.dumps(simple, indent=indent, ensure_ascii=ascii_only, allow_nan=False)).encode()
-    except UnicodeEncodeError:  # lone surrogates: how Python holds a file name that is not UTF-8
+    except UnicodeEncodeError:  # lone surrogates: Python's representation of file names that are not UTF-8
         return json.dumps(simple, indent=indent, allow_nan=False).encode()

@@ -1,7 +1,7 @@
-"""The pictures of a run as PNG files: learning curves, the confusion matrix, the worst mistakes.
+"""The charts of a run as PNG files: learning curves, the confusion matrix, the worst mistakes.
 
-Figures are drawn on Agg canvases of their own: no window, no global pyplot state, safe in any thread or worker.
-Each is written to a temporary name and renamed.
+Figures use their own Agg canvas: no window, no global pyplot state, safe in any thread or worker. Files are written
+atomically.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _COLOURS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 _DPI = 110
 _NUMBERED_CELLS = 25
-"""Up to so many classes each cell of a confusion matrix says its count."""
+"""Maximum number of classes for which the cells of a confusion matrix show counts."""
 _NAMED_CLASSES = 60
-"""Up to so many classes the axes of a confusion matrix name them."""
+"""Maximum number of classes for which the axes of a confusion matrix show names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One photo of a contact sheet: `image (h, w, 3) uint8`, its classes, and the probability of the predicted."""
+    """One photo of a contact sheet: `image (h, w, 3) uint8`, its true and predicted class, and the predicted probability."""
 
     image: NDArray[np.uint8]
     true: str
@@ -49,7 +49,7 @@ def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw losses, validation scores and learning rates by epoch, from flat records.
 
     Keys read: `epoch`, `train/loss`, `val/log_loss`, `val/accuracy`, `val/balanced_accuracy`, `val/macro_f1`,
-    `lr/<group>`, `stage` (a line where it changes) and `best` (the last true one is marked). Missing ones are left out.
+    `lr/<group>`, `stage` (a line marks each change) and `best` (the last true one is marked). Missing keys are skipped.
     """
     groups = sorted({key for record in records for key in record if key.startswith("lr/")}, key=_group_order(records))
     figure = new_figure(4.6 * (3 if groups else 2), 3.8)
@@ -65,23 +65,23 @@ def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """Draw the confusion matrix `(classes, classes)`, shaded by the share of each true class; counts in the cells."""
+    """Draw the confusion matrix `(classes, classes)`, shaded by the fraction of each true class, with counts in the cells."""
     side = min(14.0, 3.2 + 0.42 * len(classes))
     figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
     rows = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
-    picture = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03, label="share of the true class")
-    axes.set(xlabel="predicted", ylabel="true", title=f"{int(matrix.sum())} images, {int(np.trace(matrix))} right")
+    fractions = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
+    picture = axes.imshow(fractions, cmap="Blues", vmin=0.0, vmax=1.0)
+    figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03, label="fraction of the true class")
+    axes.set(xlabel="predicted", ylabel="true", title=f"{int(matrix.sum())} images, {int(np.trace(matrix))} correct")
     _name_classes(axes, classes)
     if len(classes) <= _NUMBERED_CELLS:
-        _number_cells(axes, matrix, shares)
+        _number_cells(axes, matrix, fractions)
     save(figure, path)
 
 
 def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistakes") -> None:
-    """Draw photos with what they are, what they were called and how surely; a line of text when there are none."""
+    """Draw photos with true class, predicted class and probability; without photos, draw a line of text."""
     columns = min(4, max(len(tiles), 1))
     rows = -(-len(tiles) // columns) or 1
     figure = new_figure(max(2.7 * columns, 4.5), 3.2 * rows + 0.4 if tiles else 1.6)
@@ -91,8 +91,8 @@ def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistake
         cell.axis("off")
     for cell, tile in zip(cells, tiles, strict=False):
         cell.imshow(_squared(tile.image))
-        said = f"called {_short(tile.predicted, 20)}  {tile.probability:.0%}"
-        cell.set_title(f"is {_short(tile.true, 24)}\n{said}", fontsize=9, color=_INK, loc="left")
+        prediction = f"predicted {_short(tile.predicted, 20)}  {tile.probability:.0%}"
+        cell.set_title(f"true {_short(tile.true, 24)}\n{prediction}", fontsize=9, color=_INK, loc="left")
         below = tile.image.shape[0] + 0.02 * max(tile.image.shape[:2])
         cell.text(-0.5, below, _short(tile.name, 40, tail=True), va="top", **_small())
     if not tiles:
@@ -101,7 +101,7 @@ def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistake
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of so many inches."""
+    """Return an empty figure of `width` by `height` inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -114,7 +114,7 @@ def save(figure: Figure, path: Path) -> None:
     """Write `figure` as a PNG file."""
     canvas: Any = figure.canvas
     buffer = io.BytesIO()
-    with warnings.catch_warnings():  # a class may be named in a script that the font lacks: boxes are drawn
+    with warnings.catch_warnings():  # the font may lack the script of a class name; boxes are drawn instead
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas.print_png(buffer)  # the same pixels as savefig, which lays out and draws a figure twice
     write_bytes(path, buffer.getvalue())
@@ -155,7 +155,7 @@ def _dress(axes: Axes, title: str) -> None:
 
 
 def _mark_stages(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
-    """A dotted line half-way before each epoch that opened another stage of training."""
+    """Draw a dotted line before each epoch that starts another stage of training."""
     for before, after in pairwise(records):
         if before.get("stage") != after.get("stage"):
             middle = (before["epoch"] + after["epoch"]) / 2
@@ -170,7 +170,7 @@ def _mark_best(panels: Iterable[Axes], records: Sequence[Mapping[str, Any]]) -> 
 
 
 def _group_order(records: Sequence[Mapping[str, Any]]) -> Any:
-    """Groups of the network by their rate, the fastest (the head) first."""
+    """Return the sort key for parameter groups by learning rate, the highest (the head) first."""
     top = {
         key: max(r.get(key) or 0.0 for r in records) for record in records for key in record if key.startswith("lr/")
     }
@@ -178,7 +178,7 @@ def _group_order(records: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _squared(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The photo in the upper left of a white square, so that all tiles are of one size."""
+    """Pad the photo to a white square, so that all tiles have one size."""
     height, width = image.shape[:2]
     square = np.full((max(height, width),) * 2 + (3,), 255, dtype=np.uint8)
     square[:height, :width] = image
@@ -195,20 +195,20 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=size)
 
 
-def _number_cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+def _number_cells(axes: Axes, matrix: NDArray[np.int64], fractions: NDArray[np.float64]) -> None:
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        ink = "white" if shares[row, column] > 0.55 else _INK
+        ink = "white" if fractions[row, column] > 0.55 else _INK
         axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=ink, fontsize=8)
 
 
 def _short(name: str, length: int, tail: bool = False) -> str:
-    """The name in one line of at most `length` characters, its end (or with `tail`, its beginning) cut."""
+    """Return the name in one line of at most `length` characters, without its end (or with `tail`, its beginning)."""
     line = "".join(
         "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}" if unicodedata.category(each)[0] == "C" else each for each in name
     )
     if len(line) > length:
         line = "…" + line[1 - length :] if tail else line[: length - 1] + "…"
-    return line.replace("$", r"\$")  # no formula: a class may be called "$5 or $10"
+    return line.replace("$", r"\$")  # not a formula: a class name may be "$5 or $10"
 
 
 def _small() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a run came from: versions, hardware, commit, command, time and user, as one JSON value."""
+"""The provenance of a run: versions, hardware, commit, command, time and user, as one JSON value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PACKAGES = ("raytl", "torch", "torchvision", "timm", "ray", "numpy", "pillow", 
 
 
 def provenance(seed: int) -> dict[str, Any]:
-    """What has to be known to make a run again on a machine like this one; the host's name is left out."""
+    """Collect what is needed to reproduce a run on a similar machine; omit the host name."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "user": user(),
@@ -39,7 +39,7 @@ def provenance(seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a run wrote down of its origin; `dataset` is the digest of its samples."""
+    """The stored provenance of a run; `dataset` is the digest of its samples."""
 
     dataset: Name = ""
     bit_depth: Annotated[int, within(8, 16)] | None = None
@@ -57,20 +57,22 @@ class Provenance:
 
 
 PROVENANCE_FORMAT = Format[Provenance](
-    Provenance, "the provenance of a run", "Restore the file, or start over with --new (the old run is kept aside)."
+    Provenance,
+    "the provenance of a run",
+    "Restore the file, or start over with --new (the old run is renamed, not deleted).",
 )
 
 
 def user() -> str:
-    """The name of who runs this; `unknown` where the system does not say."""
+    """Return the user name, or `unknown` if the system has none."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user without an entry
+    except (OSError, KeyError, ImportError):  # a container user without a passwd entry
         return "unknown"
 
 
 def version(package: str) -> str | None:
-    """The installed version of a package; None where it is not installed."""
+    """Return the installed version of a package, or None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -78,16 +80,16 @@ def version(package: str) -> str | None:
 
 
 def installed_from_folder(package: str) -> bool:
-    """True where the package is a checkout's (PEP 610), and so not to be had by its version anywhere else."""
+    """Return True if the package is installed from a checkout (PEP 610), so that its version does not identify it."""
     try:
-        told = metadata.distribution(package).read_text("direct_url.json")
+        origin = metadata.distribution(package).read_text("direct_url.json")
     except metadata.PackageNotFoundError:
-        return True  # run from where it lies
-    return told is not None and "dir_info" in json.loads(told)
+        return True  # not installed: run from a checkout
+    return origin is not None and "dir_info" in json.loads(origin)
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit checked out in `folder`, and whether tracked files differ from it; None outside git."""
+    """Return the commit checked out in `folder` and whether tracked files differ from it; None outside git."""
     commit = _output("git", "-C", str(folder), "rev-parse", "--verify", "HEAD")
     if commit is None:
         return None
@@ -117,7 +119,7 @@ def _memory_bytes() -> int | None:
 
 
 def _output(*command: str) -> str | None:
-    """What a command prints; None when it is missing, fails, or takes longer than ten seconds."""
+    """Return the output of a command, or None if it is missing, fails, or takes longer than ten seconds."""
     if shutil.which(command[0]) is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Where a run is kept, a folder or a prefix in a bucket, and the folder on this node that is worked in."""
+"""A run in a folder or under a prefix in a bucket, with its working copy on this node."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from raytl.config.schema import Experiment
 
 
-_EVERY_S = 15.0
-"""Seconds between two looks at what changed."""
-_GUESTS = "trials"
-"""Where in a node's cache those work who write with another process's right."""
+_UPLOAD_EVERY_S = 15.0
+"""Interval between uploads of changes."""
+_PRIVATE = "trials"
+"""The folder in the cache for working copies of processes that write with another process's write token."""
 
 
 class RunStore:
-    """The run at `uri`. In a bucket, the node's folder is a working copy of it; elsewhere it is the folder itself, and
-    fetching and pushing do nothing.
+    """The run at `uri`. For a bucket, `folder` is a working copy; for a folder it is the folder itself, and fetching and
+    pushing do nothing.
 
-    What is below `apart` are runs with homes of their own. Who writes to one with the `right` of its owner, on whatever
-    machine, has a working copy that nobody else has, until it leaves.
+    The subfolder `apart` contains runs with their own stores. A process that writes with the `write_token` of the owner
+    has a private working copy, until it calls `leave`.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class RunStore:
         apart: str | None = None,
         s3: S3Settings = ENVIRONMENT,
     ) -> None:
-        self.uri, self._right, self._s3 = uri, write_token, s3
-        self._place = _guests_place(uri, write_token) if write_token and is_remote(uri) else None
-        self.folder = RunFolder(self._place / "run" if self._place else working_copy(uri, s3))
+        self.uri, self._write_token, self._s3 = uri, write_token, s3
+        self._private = _private_copy(uri, write_token) if write_token and is_remote(uri) else None
+        self.folder = RunFolder(self._private / "run" if self._private else working_copy(uri, s3))
         generation = write_token.generation if write_token else 0
         self._mirror = Mirror(open_store(uri, s3), self.folder.root, apart, generation) if is_remote(uri) else None
         self._reports: Reports | None = None
@@ -64,56 +64,59 @@ class RunStore:
 
     @classmethod
     def of(cls, experiment: Experiment) -> RunStore:
-        """Where `experiment` runs: `<storage.uri>/<name>`."""
+        """Return the store of the run of `experiment`: `<storage.uri>/<name>`."""
         return cls(run_uri(experiment), s3=S3Settings.of(experiment.storage))
 
     @classmethod
     def open(cls, uri: str, s3: S3Settings = ENVIRONMENT) -> RunStore:
-        """The run that is at `uri`, or that `models:...` names a version of, fetched; RunError with what is there instead if
-        it is no run."""
+        """Fetch the run at `uri`, or the model version that a `models:...` reference names.
+
+        Raises:
+            RunError: there is no run; the error lists what is there instead.
+        """
         if is_reference(uri):
             return cls._published(uri, s3)
         run_store = cls(uri, s3=s3)
         run_store.fetch()
         if run_store._mirror is not None and not run_store.folder.experiment.exists():
-            raise RunError(f"{uri}: no run is there, experiment.yaml is missing; `raytl train` makes one")
+            raise RunError(f"{uri}: not a run, experiment.yaml is missing; `raytl train` creates one")
         RunFolder.open(run_store.folder.root)
         return run_store
 
     @property
     def write_token(self) -> WriteToken | None:
-        """The right to write here, for the processes that do so for its owner; None where this is a folder."""
+        """Return the write token for processes that write on behalf of the owner; None for a folder."""
         if self._mirror is None or self._lease is None:
             return None
         return WriteToken(self._mirror.store.uri, self._lease.holder.token, self._lease.holder.generation)
 
     @classmethod
     def _published(cls, uri: str, s3: S3Settings) -> RunStore:
-        """A version as the run that it was made from; what is added to it is kept beside it in its registry."""
+        """Return a model version as the run that produced it; reports are stored beside it in its registry."""
         registry, record, folder = fetched(uri, s3=s3)
         run_store = cls(str(folder))
-        run_store.uri = uri  # where another node finds it
+        run_store.uri = uri  # the reference also works on other nodes
         run_store._reports = Reports(registry, record.number, folder, s3)
         run_store.fetch()
         return run_store
 
     def fetch(self) -> None:
-        """Bring the node's folder up to what is stored."""
-        if self._place is not None:
-            pin(self._place)
-            sweep_out(_GUESTS)
+        """Update the working copy from the store."""
+        if self._private is not None:
+            pin(self._private)
+            sweep_out(_PRIVATE)
         if self._mirror is not None:
             self._mirror.fetch()
         if self._reports is not None:
             self._reports.fetch()
 
     def leave(self) -> None:
-        """Drop the working copy of one who writes with another's right; what was not stored by now is lost."""
-        if self._place is not None:
-            unpin(self._place)
+        """Release the private working copy; changes that were not pushed are lost."""
+        if self._private is not None:
+            unpin(self._private)
 
     def push(self) -> None:
-        """Store what changed in the node's folder, but for the checkpoints."""
+        """Upload what changed in the working copy, except checkpoints."""
         if self._lease is not None:
             self._lease.check()
         if self._mirror is not None:
@@ -122,15 +125,14 @@ class RunStore:
             self._reports.push()
 
     def uploader(self, emit: OnEvent = ignore, lease: WriteToken | None = None) -> Uploader | None:
-        """What pushes checkpoints while training goes on, by default with the run's lease as it is now; None where there is
-        nothing to push."""
-        return Uploader(self._mirror, emit, self._right or lease, self._s3) if self._mirror is not None else None
+        """Return an uploader of checkpoints, by default with the current lease of the run; None for a folder."""
+        return Uploader(self._mirror, emit, self._write_token or lease, self._s3) if self._mirror is not None else None
 
     def set_aside(self, on_event: OnEvent) -> None:
-        """Give the run that is there another name, if there is one, and say which.
+        """Rename the existing run, if there is one, and report the new name.
 
         Raises:
-            RunError: another raytl writes to it.
+            RunError: another raytl process writes to it.
         """
         if self._mirror is None:
             set_aside(self.folder.root, on_event)
@@ -143,53 +145,52 @@ class RunStore:
             while next((aside := open_store(f"{self.uri}.old-{number}", self._s3)).list(), None) is not None:
                 number += 1
             self._mirror.set_aside(aside)
-        on_event(Message(f"the run that was in {self.uri} is now in {aside.uri}"))
+        on_event(Message(f"renamed the run in {self.uri} to {aside.uri}"))
 
     @contextmanager
-    def kept(self, on_event: OnEvent = ignore, store: Callable[[], None] | None = None) -> Iterator[None]:
-        """Inside, what changes in the node's folder is stored every now and then, checkpoints too; at the end all of it.
-        By `store` where it is given, which then calls `push_all`.
+    def background_uploads(self, on_event: OnEvent = ignore, store: Callable[[], None] | None = None) -> Iterator[None]:
+        """Upload changes, including checkpoints, periodically in the context and once at its end, by `push_all` or `store`.
 
         Raises:
-            StoreError: it could not be stored; it is still in the node's folder.
+            StoreError: the upload failed; the changes are still in the working copy.
         """
         if self._mirror is None:
             yield
             return
-        done, troubles = threading.Event(), list[RaytlError]()
-        put = store or self.push_all
+        stopped, errors = threading.Event(), list[RaytlError]()
+        upload = store or self.push_all
 
-        def keep() -> None:
-            while not done.wait(_EVERY_S):
+        def run() -> None:
+            while not stopped.wait(_UPLOAD_EVERY_S):
                 try:
-                    put()
+                    upload()
                 except Unavailable as exc:
-                    on_event(Message(f"what is new waits on this node: {exc}", "warning"))
+                    on_event(Message(f"upload deferred; will retry: {exc}", "warning"))
                 except RaytlError as exc:
                     on_event(Message(str(exc), "error"))
-                    troubles.append(exc)
+                    errors.append(exc)
                     return
-                except Exception as exc:  # a thread that dies must not look like one that is done
-                    troubles.append(StoreError(f"{self.uri}: what is new could not be stored ({exc!r})"))
+                except Exception as exc:  # a thread that fails must not look finished
+                    errors.append(StoreError(f"{self.uri}: the upload failed ({exc!r})"))
                     return
 
-        thread = threading.Thread(target=keep, name="upload", daemon=True)
+        thread = threading.Thread(target=run, name="upload", daemon=True)
         thread.start()
         try:
             yield
         except BaseException:
-            with suppress(RaytlError):  # what went wrong first is what is told
-                put()
+            with suppress(RaytlError):  # report the first error
+                upload()
             raise
         finally:
-            done.set()
+            stopped.set()
             thread.join()
-        if troubles:
-            raise troubles[0]
-        put()
+        if errors:
+            raise errors[0]
+        upload()
 
     def push_all(self) -> None:
-        """Store what changed in the node's folder, checkpoints first."""
+        """Upload what changed in the working copy, including checkpoints."""
         if self._mirror is not None:
             if self._lease is not None:
                 self._lease.check()
@@ -197,11 +198,11 @@ class RunStore:
 
     @contextmanager
     def owned(self, on_event: OnEvent = ignore) -> Iterator[None]:
-        """Inside, no other raytl writes to this run, here or on another machine; the folder is up to date. A store that can
-        only hold that well, not surely, is warned of.
+        """Hold the run exclusively, on this and all other machines, and update the working copy. Warn if the store cannot
+        guarantee exclusive access.
 
         Raises:
-            RunError: another one does.
+            RunError: another process holds it.
         """
         root = self.folder.root
         with sole_owner(root):
@@ -216,17 +217,17 @@ class RunStore:
                     yield
 
     def has_stored(self, path: Path) -> bool:
-        """Return whether a file of the node's folder is where the run is kept, too."""
+        """Return True if a file of the working copy is also in the store."""
         place = self._mirror or self._reports
         return path.exists() and (place is None or place.store.exists(path.relative_to(self.folder.root).as_posix()))
 
     @contextmanager
-    def looked_at(self, on_event: OnEvent = ignore) -> Iterator[None]:
-        """Inside, no other machine looks at the test split of this run or version, or writes to the run; the folder is up to
-        date. For a folder on this machine, `exclusive_test_access` is enough.
+    def locked_test_split(self, on_event: OnEvent = ignore) -> Iterator[None]:
+        """Lock the test split against evaluation on other machines, and the run against writers; update the working copy. A
+        folder on this machine only needs `exclusive_test_access`.
 
         Raises:
-            RunError: another one does.
+            RunError: another process holds it.
         """
         place = self._mirror or self._reports
         if place is None:
@@ -238,7 +239,7 @@ class RunStore:
 
     @contextmanager
     def _leased(self, store: ObjectStore, on_event: OnEvent) -> Iterator[None]:
-        """Inside, this process has the lease of what is below `store`, and writes in its generation."""
+        """Hold the lease of `store`, and write in its generation."""
         floor = self._mirror.highest_generation if self._mirror else lambda: 0
         with held(store, on_event, floor) as self._lease:
             if self._mirror is not None:
@@ -249,6 +250,6 @@ class RunStore:
                 self._lease = None
 
 
-def _guests_place(uri: str, write_token: WriteToken) -> Path:
+def _private_copy(uri: str, write_token: WriteToken) -> Path:
     digest = hashlib.sha256(f"{uri} {write_token.token}".encode()).hexdigest()[:24]
-    return cache_root() / _GUESTS / digest
+    return cache_root() / _PRIVATE / digest

@@ -1,4 +1,4 @@
-"""Checkpoints on their way to the store while training goes on."""
+"""Upload checkpoints in the background during training."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from raytl.errors import Conflict, RaytlError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
-from raytl.run.links import held_as, identity_of
+from raytl.run.links import identity_of, link_tree
 from raytl.run.mirror import BEST, LAST, Mirror
 from raytl.store.lease import Watch, WriteToken
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 _PAUSE_S = 1.0
-"""Before what could not be stored is tried again."""
+"""Pause before a retry."""
 
 
 class Uploader:
-    """Pushes what it is given in a thread of its own, the newest of each folder; then the files beside them.
+    """Push submitted folders in a thread, the newest version of each, and then all other files.
 
-    A folder may be replaced as soon as it was given: its files are held by links. While the store does not answer,
-    training goes on and the newest state waits. It writes with `right`, by default the run's own as it is now: while its
-    holder is not heard of everything waits, and once another one has it nothing more is pushed.
+    A submitted folder may be replaced at once: its files are hard-linked. While the store is unreachable, training
+    continues and the newest version waits. The uploader writes with `write_token`, by default the run's current one:
+    without a heartbeat of its holder uploads wait, and after a takeover nothing more is pushed.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Uploader:
         self._thread = threading.Thread(target=self._run, name="upload", daemon=True)
         self._thread.start()
 
-    def give(self, name: str) -> None:
-        """Have the folder `name`, as it is now, pushed.
+    def submit(self, name: str) -> None:
+        """Submit the folder `name`, in its current state, for upload.
 
         Raises:
-            StoreError: an earlier push failed for good, for example as another run took over.
+            StoreError: an earlier upload failed permanently, for example because another run took over.
         """
         held, folder = self._scratch / secrets.token_hex(4), self._mirror.root / name
         identity = identity_of(folder)
-        held_as(folder, held)
+        link_tree(folder, held)
         with self._changed:
             if self._error is not None:
                 raise self._error
@@ -64,21 +64,21 @@ class Uploader:
             shutil.rmtree(before[0], ignore_errors=True)
 
     def upload_pending(self) -> None:
-        """Push what an earlier process of this node left unpushed, and wait until it is there.
+        """Upload what an earlier process of this node left, and wait for it.
 
         Raises:
-            StoreError: it is not.
+            StoreError: the upload failed.
         """
         for name in (BEST, LAST):
             if not self._mirror.is_pushed(name):
-                self.give(name)
+                self.submit(name)
         self.flush()
 
     def flush(self) -> None:
-        """Wait until what was given is there.
+        """Wait until all submitted folders are uploaded.
 
         Raises:
-            StoreError: it is not.
+            StoreError: the upload failed.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._error is not None or not (self._waiting or self._busy))
@@ -86,10 +86,10 @@ class Uploader:
                 raise self._error
 
     def close(self) -> None:
-        """Wait until everything is there.
+        """Wait for all uploads, and stop the thread.
 
         Raises:
-            StoreError: it is not.
+            StoreError: the upload failed.
         """
         with self._changed:
             self._closing = True
@@ -108,8 +108,8 @@ class Uploader:
             except RaytlError as exc:
                 self._fail(exc)
                 return
-            except Exception as exc:  # a thread that dies must not look like one that is done
-                self._fail(StoreError(f"{self._mirror.store.uri}: checkpoints could not be stored ({exc!r})"))
+            except Exception as exc:  # a thread that fails must not look finished
+                self._fail(StoreError(f"{self._mirror.store.uri}: the upload of checkpoints failed ({exc!r})"))
                 return
 
     def _next(self) -> dict[str, tuple[Path, list[int]]] | None:
@@ -121,7 +121,7 @@ class Uploader:
             return batch or None
 
     def _push(self, batch: dict[str, tuple[Path, list[int]]]) -> None:
-        """The last checkpoint goes last: whoever goes on from it finds the best one and the metrics that it speaks of."""
+        """Push the last checkpoint last: a run that resumes from it needs the best checkpoint and the metrics."""
         self._watch.check()
         for name in (BEST, LAST):
             if name == LAST:
@@ -137,8 +137,8 @@ class Uploader:
         except Conflict:
             if self._watch.token is None:
                 raise
-            self._watch.check()  # the right is still ours: it was a late write of one that had it before
-            self._mirror.push_folder(name, held, identity, over=True)
+            self._watch.check()  # the lease is still held: a late write of an earlier holder caused the conflict
+            self._mirror.push_folder(name, held, identity, overwrite=True)
 
     def _put_off(self, batch: dict[str, tuple[Path, list[int]]], exc: Unavailable) -> None:
         with self._changed:
@@ -152,7 +152,7 @@ class Uploader:
             with self._changed:
                 self._waiting = {}
         else:
-            self._emit(Message(f"checkpoints wait on this node: {exc}", "warning"))
+            self._emit(Message(f"upload of checkpoints deferred; will retry: {exc}", "warning"))
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, timeout=_PAUSE_S)
 

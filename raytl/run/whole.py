@@ -1,4 +1,4 @@
-"""What says that a checkpoint in a store is whole, and what a node remembers of the store."""
+"""The list of a complete checkpoint in a store, and the record of what a node synchronized."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from raytl.stored.bounds import Count, Inside, Name, Token, at_most
 from raytl.stored.files import FileEntry
 
 Identity = Annotated[list[int], at_most(2, "numbers")]
-"""Numbers that change with a file or a folder."""
+"""Numbers that change if a file or folder changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A checkpoint in a store: its files lie below `token`; `writer` is another one for each list of the same files."""
+    """A checkpoint in a store: its files are below `token`; `writer` is unique to each list of the same files."""
 
     token: Token
     files: Annotated[Mapping[Inside, FileEntry], at_most(10_000, "files")]
@@ -25,8 +25,8 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A file or a folder that was the same here and there: its etag there, its numbers here, and a folder's token."""
+class Synced:
+    """A synchronized file or folder: its ETag in the store, its local identity, and the token of a folder."""
 
     etag: Name
     local: Identity | None
@@ -35,18 +35,18 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What was the same here and there the last time, by key."""
+    """The files and folders that were in sync the last time, by key."""
 
-    files: dict[Inside, Known]
-    folders: dict[Inside, Known]
+    files: dict[Inside, Synced]
+    folders: dict[Inside, Synced]
 
 
 WHOLE_FORMAT = Format[Whole](
-    Whole, "the list of a checkpoint", "It was damaged or edited: restore it there, or start over with --new."
+    Whole, "the list of a checkpoint", "It was damaged or edited. Restore it in the store, or start over with --new."
 )
 MEMORY_FORMAT = Format[Memory](
     Memory,
-    "what this node remembers of a store",
-    "Delete the file, and everything is compared anew.",
+    "the synchronization record of a store",
+    "Delete the file, and everything is compared again.",
     max_bytes=256 << 20,
 )

@@ -77,7 +77,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     with (
         run_store.owned(on_event),
         log_to(folder / "raytl.log", experiment.name),
-        run_store.kept(on_event, sweep.store),
+        run_store.background_uploads(on_event, sweep.store),
     ):
         return _run_sweep(sweep, add)
 

@@ -30,9 +30,9 @@ from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
-from raytl.models.prefix import NotTraceable, SplitModel, between, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, SplitModel, between, split_model, suffix_backbone
 from raytl.search.feature_rows import Rows, ensure, peek
-from raytl.training.agree import total
+from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
 from raytl.training.worker import CachedFeatures, LoadedRun
 from raytl.world import World
@@ -55,12 +55,12 @@ def cached_features(run: LoadedRun) -> CachedFeatures | None:
         return None
     emit = run.emit if run.world.is_main else ignore
     try:
-        split = cut(backbone, depth)
+        split = split_model(backbone, depth)
     except NotTraceable as reason:
         emit(Message(f"features at depth {depth} are not cached: {reason}", "warning"))
         return None
     source = _Source(run.job, run.world, backbone, split, depth, run.precision, run.job.feature_seed, emit)
-    if total(run.world, [source.pays()], run.device, "whether the feature cache pays")[0] < run.world.size:
+    if sum_over_ranks(run.world, [source.pays()], run.device, "whether the feature cache pays")[0] < run.world.size:
         return None
     return CachedFeatures(suffix_backbone(backbone, split), source.train(), source.val(), f"frozen below {depth}")
 

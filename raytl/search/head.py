@@ -12,7 +12,7 @@ from raytl.models import probe
 from raytl.models.backbone import build
 from raytl.models.forward import pick_device
 from raytl.search.executor import TrialExecutor
-from raytl.training.allocator import keep_freed_memory
+from raytl.training.allocator import retain_freed_memory
 from raytl.training.head import solve_head
 from raytl.training.job import TrainJob
 
@@ -38,7 +38,7 @@ def solve(job: TrainJob, on_event: OnEvent = ignore) -> probe.Probe:
     experiment = job.experiment
     device = pick_device(experiment.compute.device)
     if device.type == "cpu":
-        keep_freed_memory()
+        retain_freed_memory()
     backbone = build(experiment.model, len(job.classes), job.s3).reading(job.bit_depth)
     layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]

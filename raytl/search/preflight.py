@@ -17,12 +17,12 @@ from raytl.config.space import Space
 from raytl.models.backbone import Backbone, build
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
-from raytl.models.prefix import NotTraceable, SplitModel, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
 from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.trial import epochs_of
-from raytl.training.allocator import keep_freed_memory
+from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
 
 _GB = 1e9
@@ -90,7 +90,7 @@ def depth_costs(
 ) -> tuple[DepthCost, ...]:
     """Return the cost of a trial at each of `depths`, measured by steps on random images of the right size."""
     if device.type == "cpu":
-        keep_freed_memory()
+        retain_freed_memory()
     with torch.random.fork_rng(devices=[]):
         model = job.experiment.model.model_copy(update={"weights": "none"})
         backbone = build(model, len(job.classes))
@@ -127,7 +127,7 @@ def _split(backbone: Backbone, depth: int) -> SplitModel | None:
     if depth >= len(backbone.stages):
         return None
     with contextlib.suppress(NotTraceable):
-        return cut(backbone, depth)
+        return split_model(backbone, depth)
     return None
 
 

@@ -5,19 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from raytl.metrics.direction import lower_is_better
 from raytl.sanitize import redacted
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name
 
 EndState = Literal["complete", "pruned", "failed"]
 State = Literal["running"] | EndState
-
-LOWER_IS_BETTER = ("val/log_loss", "cost/")
-
-
-def lower_is_better(metric: str) -> bool:
-    """Return True for losses and costs."""
-    return metric.startswith(LOWER_IS_BETTER)
 
 
 @dataclass(frozen=True)

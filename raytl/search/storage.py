@@ -51,7 +51,7 @@ def read_as_study(folder: Path) -> Iterator[None]:
     except _DAMAGE as error:
         raise RunError(
             f"{folder / 'study.log'}: cannot be read as a study ({type(error).__name__}: {str(error)[:200]}); expected what "
-            f"Optuna wrote. Restore the file, or start over with --new (the old sweep is kept aside)."
+            f"Optuna wrote. Restore the file, or start over with --new (the old sweep is renamed, not deleted)."
         ) from error
 
 

@@ -22,9 +22,10 @@ from optuna.trial import FrozenTrial, TrialState
 from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
+from raytl.metrics.direction import lower_is_better
 from raytl.search import halving, suggest
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
-from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord, lower_is_better
+from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord
 from raytl.search.storage import open_storage, read_as_study
 
 _STATES: dict[TrialState, State] = {
@@ -214,7 +215,7 @@ class Study:
         if fault:
             raise RunError(
                 f"{self.folder}: trial {trial.number}: {fault}. The study was edited or damaged; restore it, or start over "
-                "with --new (the old sweep is kept aside)."
+                "with --new (the old sweep is renamed, not deleted)."
             )
         return record
 
@@ -333,7 +334,7 @@ class Study:
             raise RunError(
                 f"{folder}: a sweep of another experiment; differences (there -> here):\n"
                 + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)
-                + "\n  Rename this experiment, or start over with --new (the old sweep is kept aside)."
+                + "\n  Rename this experiment, or start over with --new (the old sweep is renamed, not deleted)."
             )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from raytl.config.schema import SearchConfig
 from raytl.events import OnEvent, TrialChanged
+from raytl.metrics.direction import lower_is_better
 from raytl.run.mirror import BEST, LAST
 from raytl.search.budget import BudgetTracker
 from raytl.search.checkpoints import Checkpoints
 from raytl.search.protocol import Suggestion, TrialResult
-from raytl.search.record import EndState, TrialRecord, best_first, finalists, lower_is_better
+from raytl.search.record import EndState, TrialRecord, best_first, finalists
 from raytl.search.study import Study
 
 _END: Mapping[str, EndState] = {"running": "pruned", "complete": "complete", "failed": "failed"}

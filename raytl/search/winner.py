@@ -20,6 +20,7 @@ from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
 from raytl.data.targets import encode_targets
 from raytl.events import Message, OnEvent, Work
+from raytl.metrics.direction import lower_is_better
 from raytl.metrics.scores import scores
 from raytl.models.bundle import load_bundle
 from raytl.models.card import Card, read_card
@@ -31,7 +32,7 @@ from raytl.search.checkpoints import Checkpoints
 from raytl.search.executor import TrialExecutor, run_replicates, trial_factory
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.ranking import Candidate, Ranking, rank
-from raytl.search.record import TrialRecord, finalists, lower_is_better
+from raytl.search.record import TrialRecord, finalists
 from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment

@@ -23,7 +23,7 @@ from raytl.search.feature_cache import cached_features
 from raytl.search.halving import rungs
 from raytl.search.protocol import EpochScores, TrialResult
 from raytl.search.trial import costs
-from raytl.training.checkpoint import Progress, forget_after
+from raytl.training.checkpoint import Progress, drop_later_metrics
 from raytl.training.job import TrainJob
 from raytl.training.worker import PreparedRun, load_run, prepare
 from raytl.world import World
@@ -119,7 +119,7 @@ def begin(folder: RunFolder, experiment: Experiment) -> None:
     checkpoint holds: they are trained again."""
     folder.root.mkdir(parents=True, exist_ok=True)
     write_text(folder.experiment, to_yaml(experiment))
-    forget_after(folder)
+    drop_later_metrics(folder)
 
 
 def may_stop_at(search: SearchConfig, epoch: int, epochs: int) -> bool:

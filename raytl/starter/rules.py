@@ -39,7 +39,7 @@ def choices(facts: DataFacts) -> Iterator[Choice]:
 
 def notes(facts: DataFacts) -> Iterator[str]:
     """Yield what to know about the data that asks for no key."""
-    found = facts.images
+    images = facts.images
     yield _summary(facts)
     if facts.brought:
         counts = ", ".join(f"{split} {facts.total(split):,}" for split in facts.brought)
@@ -49,15 +49,15 @@ def notes(facts: DataFacts) -> Iterator[str]:
         counts = " and ".join(f"{facts.total(split)} {split} images" for split in small)
         yield f"Only {counts}: expect wide confidence intervals."
     if _is_grey(facts):
-        yield f"{found.grey} of {found.opened} opened images are grey: augmentation changes their brightness and contrast only."
-    if 0 < found.short_px <= facts.model_px // 2:
+        yield f"{images.grey} of {images.opened} opened images are grey: augmentation changes their brightness and contrast only."
+    if 0 < images.short_px <= facts.model_px // 2:
         yield (
-            f"Small images: the median shorter side is {found.short_px} px and the model's input is {facts.model_px} px. "
+            f"Small images: the median shorter side is {images.short_px} px and the model's input is {facts.model_px} px. "
             "A smaller model.preprocess.image_px trains faster and loses little detail."
         )
-    if found.unreadable:
+    if images.unreadable:
         yield (
-            f"{found.unreadable} of {found.opened} opened images cannot be decoded: `raytl check` lists all of them, and "
+            f"{images.unreadable} of {images.opened} opened images cannot be decoded: `raytl check` lists all of them, and "
             "data.on_bad_image: skip leaves them out."
         )
 
@@ -87,13 +87,13 @@ def _stream(facts: DataFacts) -> Iterator[Choice]:
 
 
 def _shape(facts: DataFacts) -> Iterator[Choice]:
-    aspect, kept = facts.images.aspect, facts.center_crop
-    if aspect >= LONG_ASPECT and kept is not None and kept < 1:
+    aspect, crop = facts.images.aspect, facts.center_crop
+    if aspect >= LONG_ASPECT and crop is not None and crop < 1:
         yield Choice(
             "model.preprocess.crop_fraction",
             1.0,
             f"Long images: the median aspect ratio is {aspect:.1f}, and the model sees the middle square. 1 keeps all of the "
-            f"shorter side ({kept:.3g} by default); cut long images into tiles if their ends matter.",
+            f"shorter side ({crop:.3g} by default); cut long images into tiles if their ends matter.",
         )
 
 
@@ -140,5 +140,5 @@ def _imbalance(facts: DataFacts) -> Iterator[Choice]:
 
 
 def _is_grey(facts: DataFacts) -> bool:
-    found = facts.images
-    return found.opened > 0 and found.grey >= GREY_SHARE * found.opened
+    images = facts.images
+    return images.opened > 0 and images.grey >= GREY_SHARE * images.opened

@@ -69,10 +69,10 @@ def draft_from(
     values = assignments(overrides)
     s3 = S3Settings.of(load_machine({key: value for key, value in values.items() if key in _STORAGE}).storage)
     name = str(model or values.get("model.name") or DEFAULT_MODEL)
-    found = facts.look(uri, name, on_event, s3)
+    data_facts = facts.look(uri, name, on_event, s3)
     head = (Choice("name", run_name(uri)), Choice("data.uri", escape(uri)), Choice("model.name", name))
     storage = (Choice(key, value) for key, value in values.items() if key in _STORAGE)
-    return Draft((*head, *rules.choices(found), *storage), tuple(rules.notes(found)))
+    return Draft((*head, *rules.choices(data_facts), *storage), tuple(rules.notes(data_facts)))
 
 
 def run_name(uri: str) -> str:

@@ -13,7 +13,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from time import monotonic
 from typing import Annotated
 
 from raytl.disk import disk_error, writing
@@ -30,6 +29,7 @@ from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Bound
+from raytl.throttle import Throttle
 
 _THREADS = 32
 _EVENT_EVERY_S = 0.1
@@ -225,15 +225,14 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
 def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_event: OnEvent) -> None:
     """Download the missing files, and record each one once it is whole."""
     _make_room(place, [info.key for info in missing])
-    reported_s, moved = 0.0, 0
+    throttle, moved = Throttle(_EVENT_EVERY_S), 0
     arriving = closing(_arrivals(store, place, missing))
     with writing(place.journal), place.journal.open("a") as journal, arriving as arrivals:
         for done, info in enumerate(arrivals, start=1):
             journal.write(_line(info))
             moved += info.size
-            if monotonic() - reported_s >= _EVENT_EVERY_S or done == len(missing):
+            if throttle.is_due() or done == len(missing):
                 journal.flush()
-                reported_s = monotonic()
                 on_event(Work(f"pull {store.uri}", done, len(missing), "files", moved))
 
 

@@ -1,1 +1,1 @@
-"""One file a task: its loss, its validation metrics, and what makes one checkpoint better than another."""
+"""One file per task: its loss, its validation metrics, and the comparison of two checkpoints."""

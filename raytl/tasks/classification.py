@@ -1,4 +1,4 @@
-"""Single-label classification: the loss a sample, class imbalance, and the order between two checkpoints."""
+"""Single-label classification: the loss per sample, class weights, and the comparison of two checkpoints."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from torch.nn import functional
 from raytl.config.schema import TrainConfig
 from raytl.data.unicode_names import nfc
 from raytl.errors import ConfigError
-
-_LOWER_IS_BETTER = {"val/log_loss"}
+from raytl.metrics.direction import sign
 
 
 @dataclass(frozen=True)
 class Loss:
     """The loss of each sample: cross-entropy or focal, smoothed, weighted by class.
 
-    Losses are not averaged: the caller divides the sum by the size of the global batch, so that the value
-    does not depend on how the batch is spread over workers and micro-batches.
+    The caller divides the sum by the size of the global batch, so that the value does not depend on the division of the
+    batch into workers and micro-batches.
     """
 
     focal_gamma: float | None
@@ -30,7 +29,7 @@ class Loss:
     weights: tuple[float, ...] | None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """`(batch,) float32` from logits `(batch, classes)` and targets, `(batch,) int64` or mixed `(batch, classes)`."""
+        """Return `(batch,) float32` from logits `(batch, classes)` and targets: `(batch,) int64` or mixed `(batch, classes)`."""
         logits = logits.float()
         classes = logits.shape[1]
         soft = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
@@ -46,7 +45,7 @@ class Loss:
 
 
 def loss(config: TrainConfig, counts: Mapping[str, int]) -> Loss:
-    """The loss that `config` asks for; `counts` holds the training samples of each class, in class order."""
+    """Return the loss of `config`; `counts` is the number of training samples by class, in class order."""
     return Loss(
         focal_gamma=config.focal_gamma if config.loss == "focal" else None,
         label_smoothing=config.label_smoothing,
@@ -55,10 +54,10 @@ def loss(config: TrainConfig, counts: Mapping[str, int]) -> Loss:
 
 
 def class_weights(config: TrainConfig, counts: Mapping[str, int]) -> tuple[float, ...] | None:
-    """Each class's weight, scaled so that the mean over the training samples is 1; None where all are equal.
+    """Return the weight of each class, scaled to a mean of 1 over the training samples; None if all are equal.
 
     Raises:
-        ConfigError: weights for classes that are not in the data, or not positive.
+        ConfigError: a weight is not positive, or its class is not in the data.
     """
     if config.class_weights == "none":
         return None
@@ -66,18 +65,18 @@ def class_weights(config: TrainConfig, counts: Mapping[str, int]) -> tuple[float
         raw = np.array([1.0 / count for count in counts.values()])
     else:
         given = {nfc(name): weight for name, weight in config.class_weights.items()}
-        _check(given, list(counts))
+        _check_weights(given, list(counts))
         raw = np.array([given.get(name, 1.0) for name in counts])
     sizes = np.array(list(counts.values()), dtype=float)
     scaled = raw * sizes.sum() / (raw * sizes).sum()
     return tuple(float(weight) for weight in scaled)
 
 
-def _check(weights: Mapping[str, float], classes: Sequence[str]) -> None:
+def _check_weights(weights: Mapping[str, float], classes: Sequence[str]) -> None:
     unknown = [name for name in weights if name not in classes]
     if unknown:
         raise ConfigError(
-            f"train.class_weights: {', '.join(map(repr, unknown))} is not a class of the data; classes: {', '.join(classes)}"
+            f"train.class_weights: {', '.join(map(repr, unknown))} is not a class of the data; expected: {', '.join(classes)}"
         )
     wrong = [f"{name}: {weight}" for name, weight in weights.items() if not weight > 0]
     if wrong:
@@ -85,10 +84,9 @@ def _check(weights: Mapping[str, float], classes: Sequence[str]) -> None:
 
 
 def better(candidate: Mapping[str, float], best: Mapping[str, float] | None, metric: str) -> bool:
-    """True when `candidate` beats `best` by `metric`; a tie goes to the lower `val/log_loss`."""
+    """Return True if `candidate` is better than `best` by `metric`; on a tie, the lower `val/log_loss` wins."""
     return best is None or _rank(candidate, metric) > _rank(best, metric)
 
 
 def _rank(metrics: Mapping[str, float], metric: str) -> tuple[float, float]:
-    sign = -1.0 if metric in _LOWER_IS_BETTER else 1.0
-    return sign * metrics[metric], -metrics["val/log_loss"]
+    return sign(metric) * metrics[metric], -metrics["val/log_loss"]

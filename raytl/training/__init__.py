@@ -1,15 +1,16 @@
-"""Fine-tuning: what learns when, the loop that does it, and the driver that keeps it going.
+"""Fine-tuning: the stages of training, the loop that runs them, and the driver that supervises it.
 
-stages      (pure) which part of the network learns in which epoch
-schedule    (pure) the factor on every learning rate at every step
-dataset     scan, audit and split: what a run trains on, its test split locked away
-plan        everything that would happen, as a value, before anything does
-checkpoint  the run's state on disk: tensors and JSON, whole or absent
-average     the moving average of the weights
-phase       one stage of training made ready: frozen, wrapped, with its optimizer
+stages      (pure) the trainable part of the network by epoch
+schedule    (pure) the learning rate factor by step
+dataset     scan, audit and split the data of a run; the test split is never passed to training
+plan        the whole run as a value, computed before it starts
+checkpoint  the state of training on disk: tensors and JSON, written atomically
+average     the exponential moving average of the weights
+phase       one stage of training, set up: frozen, wrapped in DDP, with its optimizer
 steps       one epoch of steps
-validate    the validation split, exactly once each, on any number of workers
+validate    score each validation image exactly once on any number of workers
+collectives sums and broadcasts over all ranks
 loop        epochs, stages, early stopping and checkpoints; knows torch, not Ray
-worker      what each worker runs
+worker      the entry point of each worker
 driver      `train`: from an experiment to a finished run folder
 """

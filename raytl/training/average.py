@@ -1,4 +1,4 @@
-"""An exponential moving average of what learns, swapped in for evaluation (Polyak & Juditsky 1992)."""
+"""An exponential moving average of the trainable weights, swapped in for evaluation (Polyak & Juditsky 1992)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Shadows of the learning parameters and of the buffers beside them; frozen tensors have none."""
+    """Averages (`shadow`) of the trainable parameters and their buffers; frozen tensors have none."""
 
     def __init__(self, decay: float) -> None:
         self._decay = decay
         self.shadow: dict[str, Tensor] = {}
 
-    def follow(self, tensors: Mapping[str, Tensor]) -> None:
-        """Average these tensors from now on; those already followed keep their history."""
+    def track(self, tensors: Mapping[str, Tensor]) -> None:
+        """Start to average these tensors; those already tracked keep their history."""
         for name, tensor in tensors.items():
             if name not in self.shadow:
                 self.shadow[name] = tensor.detach().clone()
 
     @torch.no_grad()
     def update(self, tensors: Mapping[str, Tensor]) -> None:
-        """Move every shadow towards its tensor; counters (integers) are copied."""
+        """Update every average with its tensor; copy counters (integers)."""
         for name, tensor in tensors.items():
             shadow = self.shadow[name]
             if shadow.is_floating_point():
@@ -34,14 +34,14 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def swapped_in(self, module: nn.Module) -> Iterator[None]:
-        """Inside, `module` holds the averages; afterwards its own values again, to the bit."""
+        """Put the averages into `module` for the duration of the context, then restore its own values exactly."""
         own = module.state_dict()
-        kept = {name: own[name].clone() for name in self.shadow}
+        original = {name: own[name].clone() for name in self.shadow}
         self._write(own, self.shadow)
         try:
             yield
         finally:
-            self._write(own, kept)
+            self._write(own, original)
 
     @staticmethod
     @torch.no_grad()

@@ -1,8 +1,7 @@
-"""The state of training on disk, as tensors (safetensors) and JSON: nothing in it runs code when loaded.
+"""The state of training on disk, as tensors (safetensors) and JSON: loading it runs no code.
 
-`checkpoints/last` is what an interrupted run goes on from; it is replaced as a whole folder, so there is
-always exactly one whole one. Schedules, stages and sample order are pure functions of the plan and are
-not saved.
+An interrupted run resumes from `checkpoints/last`, which is replaced atomically as a folder, so that exactly one
+complete checkpoint exists. Schedules, stages and sample order are pure functions of the plan and are not saved.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch.optim import Optimizer
 from raytl.errors import RunError
 from raytl.models.tensors import save_tensors
 from raytl.run import journal
-from raytl.run.atomic import settle_dir, whole_dir, write_bytes, write_json
+from raytl.run.atomic import atomic_dir, recover_dir, write_bytes, write_json
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
 from raytl.run.plain import encode
@@ -45,10 +44,10 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far training has come: `step` steps of epoch `epoch` (zero-based) are done.
+    """The progress of training: `step` steps of epoch `epoch` (zero-based) are done.
 
-    `loss_sum` and `seen` are of the epoch in progress, over all workers; `seconds` is what it took so far.
-    `trainable` is the fingerprint of what learnt, checked on resume.
+    `loss_sum`, `seen` and `seconds` are of the current epoch, over all workers. `trainable` is the fingerprint of the
+    trainable parameters, checked on resume.
     """
 
     epoch: Epochs = 0
@@ -62,13 +61,13 @@ class Progress:
 
 
 def _is_scaler(state: Mapping[str, Any]) -> bool:
-    """Return whether `state` is GradScaler's, or that of a disabled one."""
+    """Return True for the state of a GradScaler, or of a disabled one."""
     return not state or state.keys() >= _SCALER
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a checkpoint has beside its tensors: how far training came, and the scalars of the optimizer and the scaler."""
+    """The scalars of a checkpoint: the progress of training, and the scalars of the optimizer and the scaler."""
 
     format: Literal[1]
     progress: Progress
@@ -79,14 +78,14 @@ class State:
 STATE_FORMAT = Format[State](
     State,
     "the state of a checkpoint",
-    "This checkpoint is damaged.\n  Run the same command with --new to start over; the old run is kept aside.",
+    "This checkpoint is damaged.\n  Run the same command with --new to start over; the old run is renamed, not deleted.",
     max_bytes=16 << 20,
 )
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint in memory; `optimizer` maps parameter names to their state."""
+    """A complete checkpoint in memory; `optimizer` maps parameter names to their state."""
 
     progress: Progress
     model: dict[str, Tensor]
@@ -96,7 +95,7 @@ class Checkpoint:
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
-    """The optimizer's state by parameter name; its groups carry `names` beside `params`."""
+    """Return the optimizer state by parameter name; its groups have `names` beside `params`."""
     return {
         name: optimizer.state[parameter]
         for group in optimizer.param_groups
@@ -106,7 +105,7 @@ def optimizer_state(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
 
 
 def restore_optimizer(optimizer: Optimizer, states: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give every parameter that `states` names its state; the others start afresh."""
+    """Restore the state of every parameter in `states`; the others start fresh."""
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name in states:
@@ -117,9 +116,9 @@ def restore_optimizer(optimizer: Optimizer, states: Mapping[str, Mapping[str, An
 
 
 def _placed(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """A state tensor beside its parameter, in its memory layout: fused optimizers read both by address.
+    """Return a state tensor on the device and in the memory layout of its parameter, which fused optimizers rely on.
 
-    Scalars (step counts) stay where torch keeps them, on the CPU.
+    Scalars (step counts) stay on the CPU, as in torch.
     """
     if value.shape != parameter.shape:
         return value if value.ndim == 0 else value.to(parameter.device)
@@ -127,7 +126,7 @@ def _placed(value: Tensor, parameter: nn.Parameter) -> Tensor:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` to `folder` in the place of the one before it."""
+    """Write `checkpoint` to `folder`, replacing the previous one."""
     tensors, scalars = _flatten(checkpoint.optimizer)
     state = {
         "format": _FORMAT,
@@ -135,7 +134,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "optimizer": scalars,
         "scaler": checkpoint.scaler,
     }
-    with whole_dir(folder) as temporary:
+    with atomic_dir(folder) as temporary:
         save_tensors(checkpoint.model, temporary / "model.safetensors")
         save_tensors(checkpoint.average, temporary / "average.safetensors")
         save_tensors(tensors, temporary / "optimizer.safetensors")
@@ -143,12 +142,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The checkpoint in `folder`, None where there is none.
+    """Return the checkpoint in `folder`, or None if there is none.
 
     Raises:
-        RunError: what is there is damaged.
+        RunError: the checkpoint is damaged.
     """
-    settle_dir(folder)
+    recover_dir(folder)
     if not folder.exists():
         return None
     try:
@@ -164,8 +163,8 @@ def load(folder: Path) -> Checkpoint | None:
         raise _damaged(folder, exc) from exc
 
 
-def progress_of(folder: Path) -> Progress | None:
-    """How far the run had come at its last checkpoint, without reading tensors; None where there is none."""
+def read_progress(folder: Path) -> Progress | None:
+    """Return the progress at the last checkpoint, without reading tensors; None if there is none."""
     path = folder / "state.json"
     if not path.exists():
         return None
@@ -175,18 +174,18 @@ def progress_of(folder: Path) -> Progress | None:
 def _damaged(folder: Path, exc: Exception) -> RunError:
     return RunError(
         f"{folder}: this checkpoint is damaged ({type(exc).__name__}: {exc}).\n"
-        "  Run the same command with --new to start over; the old run is kept aside."
+        "  Run the same command with --new to start over; the old run is renamed, not deleted."
     )
 
 
-def forget_after(folder: RunFolder) -> None:
-    """Drop the metrics of epochs that will be trained again."""
-    settle_dir(folder.last)
-    progress = progress_of(folder.last)
+def drop_later_metrics(folder: RunFolder) -> None:
+    """Remove the metrics of epochs after the last checkpoint, which will be trained again."""
+    recover_dir(folder.last)
+    progress = read_progress(folder.last)
     done = progress.epoch if progress else 0
-    kept = [record for record in journal.read(folder.metrics, EPOCH_FORMAT) if record["epoch"] <= done]
+    records = [record for record in journal.read(folder.metrics, EPOCH_FORMAT) if record["epoch"] <= done]
     if folder.metrics.exists():
-        write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in kept))
+        write_bytes(folder.metrics, b"".join(encode(record) + b"\n" for record in records))
 
 
 def _flatten(states: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""What a run trains on: scanned, divided, and looked through file by file before anything starts."""
+"""Read the dataset of a run: scan, split and validate every file before training starts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from raytl.store.sync import not_here, refuse_archived
 
 @dataclass(frozen=True)
 class Dataset:
-    """The usable samples by split and in all, what was left out and why, and the fingerprint of it all.
+    """The usable samples by split and in all, the skipped files with reasons, and the digest of the data.
 
-    `samples` holds the test's too, for the run's record alone: training is given `splits.train` and `splits.val`.
+    `samples` includes the test split, only for the record of the run: training gets `splits.train` and `splits.val`.
     """
 
     splits: Splits
@@ -34,22 +34,21 @@ class Dataset:
     digest: str
     depth: SetDepth = field(default_factory=SetDepth)
     to_fetch: Mapping[str, ObjectInfo] = field(default_factory=dict)
-    """What is not on this node yet, by URI. Where there is anything, the images were not looked through and the digest is
-    empty."""
+    """The objects to download to this node, by URI. If there are any, no image was validated and the digest is empty."""
 
     @property
     def snapshot(self) -> str:
-        """The id that names this data."""
+        """Return the ID of this data."""
         return snapshot_id(self.digest)
 
 
 def read_dataset(
     config: DataConfig, preprocess: Preprocess, on_event: OnEvent, s3: S3Settings = ENVIRONMENT
 ) -> Dataset:
-    """The dataset at `data.uri`, every image decoded once and its content hashed.
+    """Return the dataset at `data.uri`, with every image decoded once and its content hashed.
 
     Raises:
-        DataError: see `raytl.data`: layouts, labels, splits, unreadable images, another snapshot than the one asked for.
+        DataError: see `raytl.data`: layouts, labels, splits, unreadable images, a snapshot that does not match.
         StoreError: an object store failed.
     """
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
@@ -71,12 +70,12 @@ def read_dataset(
 def listed_dataset(
     config: DataConfig, preprocess: Preprocess, on_event: OnEvent, s3: S3Settings = ENVIRONMENT
 ) -> Dataset:
-    """The dataset at `data.uri` by its listing alone where images of it are not on this node yet; else as `read_dataset`.
+    """Return the dataset at `data.uri` from its listing alone if images are not on this node yet; else as `read_dataset`.
 
-    Archives and shards are fetched, as only what is in them tells the classes.
+    Archives and shards are downloaded, because only their contents show the classes.
 
     Raises:
-        DataError: as `read_dataset`, but for what only looking into the images can show.
+        DataError: as `read_dataset`, except for problems that only decoding can show.
         StoreError: an object store failed.
     """
     if not names_objects(config.uri) or is_packed(config.uri, s3):

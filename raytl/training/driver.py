@@ -31,7 +31,7 @@ from raytl.run.provenance import PROVENANCE_FORMAT, provenance
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.drafts import sweep
-from raytl.training.checkpoint import forget_after, progress_of
+from raytl.training.checkpoint import drop_later_metrics, read_progress
 from raytl.training.dataset import Dataset
 from raytl.training.job import TrainJob
 from raytl.training.plan import Plan, make_plan
@@ -95,7 +95,7 @@ def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
         on_event(Message(line, "warning"))
     for line in run_plan.notes:
         on_event(Message(line))
-    resumed = progress_of(folder.last) is not None
+    resumed = read_progress(folder.last) is not None
     _write_inputs(folder, run_plan, resumed)
     run_store.push()
     run_group(
@@ -133,7 +133,7 @@ def _check_same(folder: RunFolder, experiment: Experiment) -> None:
         raise RunError(
             f"{folder.root}: a run of another experiment; differences (there -> here):\n"
             + "\n".join(f"  {line}" for line in changed)
-            + "\n  Rename this experiment, or start over with --new (the old run is kept aside)."
+            + "\n  Rename this experiment, or start over with --new (the old run is renamed, not deleted)."
         )
 
 
@@ -141,7 +141,7 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     """Record the experiment, data and versions of a new run; check that a resumed run still has the same data."""
     if resumed:
         _check_data(folder, run_plan)
-        forget_after(folder)
+        drop_later_metrics(folder)
         return
     experiment, dataset = run_plan.experiment, run_plan.dataset
     splits = dataset.splits
@@ -172,18 +172,18 @@ def _check_data(folder: RunFolder, run_plan: Plan) -> None:
     if before != now:
         raise RunError(
             f"{folder.root}: this run began with a bit depth of {before}; expected {now} "
-            f"({run_plan.dataset.depth.reason}). Start over with --new (the old run is kept aside)."
+            f"({run_plan.dataset.depth.reason}). Start over with --new (the old run is renamed, not deleted)."
         )
     if record.dataset != run_plan.dataset.digest:
         raise RunError(
             f"{folder.root}: the dataset changed since this run began (fingerprint {record.dataset[:12]} then, "
-            f"{run_plan.dataset.digest[:12]} now).\n  Restore it, or start over with --new (the old run is kept aside)."
+            f"{run_plan.dataset.digest[:12]} now).\n  Restore it, or start over with --new (the old run is renamed, not deleted)."
         )
 
 
 def _position(run_store: RunStore) -> int:
     run_store.fetch()
-    progress = progress_of(run_store.folder.last)
+    progress = read_progress(run_store.folder.last)
     return progress.epoch * 10**9 + progress.step if progress else 0
 
 

@@ -1,4 +1,4 @@
-"""Run one training step on blank images before training starts: some models cannot be trained at some image sizes."""
+"""Run one training step on blank images before training starts, because some models fail at some image sizes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from raytl.models.freeze import apply_freeze
 from raytl.tasks.classification import loss
 
 _IMAGES = 2
-"""BatchNorm takes its statistics from two values or more."""
+"""BatchNorm needs two values or more for its statistics."""
 
 
 def check_first_step(experiment: Experiment, backbone: Backbone, depth: int, counts: Mapping[str, int]) -> None:
-    """Run blank images forward and backward through `backbone` with its top `depth` stages learning, on the CPU.
+    """Run blank images forward and backward through `backbone` with its top `depth` stages unfrozen, on the CPU.
 
-    The module is used up: its BatchNorm statistics are of blank images then. torch's random numbers stay as they were.
+    The module must be discarded: its BatchNorm statistics are then of blank images. The state of torch's random number
+    generator is restored.
 
     Raises:
-        ModelError: the model cannot be trained at `model.preprocess.image_px`; quotes the library's reason.
+        ModelError: the model cannot be trained at `model.preprocess.image_px`; the error quotes the library's reason.
     """
     px = backbone.preprocess.image_px
     images = torch.zeros(_IMAGES, 3, px, px, dtype=torch.uint8)
@@ -35,7 +36,7 @@ def check_first_step(experiment: Experiment, backbone: Backbone, depth: int, cou
             logits = backbone.module(to_input(images, backbone.preprocess, torch.device("cpu"), channels_last=False))
             _check_shape(logits, len(counts))
             loss(experiment.train, counts)(logits, targets).sum().backward()
-        except Exception as exc:  # whatever the layers of any model raise: RuntimeError, AssertionError, IndexError ...
+        except Exception as exc:  # layers raise RuntimeError, AssertionError, IndexError, ...
             raise _refused(backbone.name, px, native_px(experiment.model), exc) from exc
 
 
@@ -50,9 +51,9 @@ def _refused(name: str, px: int, native: int, exc: Exception) -> ModelError:
     reason = lines[0][:200].rstrip(".") if lines else type(exc).__name__
     if px == native:
         return ModelError(
-            f"model.name: {name} cannot be trained on images of its own {px} px ({reason}). Take another model"
+            f"model.name: {name} cannot be trained on images of its native {px} px ({reason}). Choose another model"
         )
     return ModelError(
-        f"model.preprocess.image_px: {name} cannot be trained on images of {px} px ({reason}); its own size is {native} px. "
-        f"Set model.preprocess.image_px to {native}, or to another size that the model takes"
+        f"model.preprocess.image_px: {name} cannot be trained on images of {px} px ({reason}); its native size is {native} px. "
+        f"Set model.preprocess.image_px to {native}, or to another size that the model accepts"
     )

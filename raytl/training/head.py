@@ -1,4 +1,4 @@
-"""The head solved on the training images' own features before the first step (LP-FT, Kumar et al. 2022)."""
+"""Solve the head on the features of the training images before the first step (LP-FT, Kumar et al. 2022)."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def solve_head(
     classes: tuple[str, ...],
     on_event: OnEvent = ignore,
 ) -> probe.Probe:
-    """The head for `backbone` as it is, on its device, from the evaluation views of `train`.
+    """Solve the head of `backbone` on its device, from the evaluation views of `train`.
 
-    The strength of its penalty is chosen by the log loss on `val`.
+    The penalty strength is selected by the log loss on `val`.
     """
     device = next(backbone.module.parameters()).device
     precision = pick_precision(experiment.train.precision, device)
 
     def features(samples: tuple[Sample, ...]) -> tuple[Tensor, Tensor]:
-        batches = _told(_loader(experiment, samples, classes, backbone, device), len(samples), on_event)
+        batches = _with_progress(_loader(experiment, samples, classes, backbone, device), len(samples), on_event)
         return probe.head_inputs(backbone, batches, device, precision)
 
-    (inputs, targets), (checked, val_targets) = features(train), features(val)
+    (inputs, targets), (held_out, val_targets) = features(train), features(val)
     counts = {name: sum(sample.label == name for sample in train) for name in classes}
     return probe.solve(
         inputs,
         targets,
-        checked,
+        held_out,
         val_targets,
         len(classes),
         weights=class_weights(experiment.train, counts),
@@ -54,8 +54,8 @@ def solve_head(
     )
 
 
-def _told(batches: Iterable[Batch], total: int, on_event: OnEvent) -> Iterator[Batch]:
-    """`batches`, and how far they are."""
+def _with_progress(batches: Iterable[Batch], total: int, on_event: OnEvent) -> Iterator[Batch]:
+    """Yield `batches` and report progress."""
     done = 0
     for batch in batches:
         yield batch

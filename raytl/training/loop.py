@@ -1,7 +1,7 @@
-"""The training loop: stages, epochs, validation, early stopping and checkpoints. It knows torch and not Ray.
+"""The training loop: stages, epochs, validation, early stopping and checkpoints. It depends on torch, not on Ray.
 
-All that decides (the stage, the best epoch, when to stop) is computed from values that are the same on every
-rank, so the ranks turn together.
+Every decision (the stage, the best epoch, when to stop) depends only on values that are equal on all ranks, so all
+ranks take the same branches.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from raytl.training.validate import EvalBatches, Validation, validate
 
 @dataclass(frozen=True)
 class RunWriter:
-    """Where the loop puts what must outlive it; only the leading rank's are called.
+    """The callbacks that save results of the loop; only the main rank calls them.
 
-    `record` takes the metrics of an epoch, `best` the network (evaluated weights inside) with its validation,
-    `last` a whole checkpoint.
+    `record` gets the metrics of an epoch, `best` the network (with the evaluated weights) and its validation,
+    `last` a complete checkpoint.
     """
 
     record: Callable[[Mapping[str, float | str]], None]
@@ -41,7 +41,7 @@ class RunWriter:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its best epoch (zero-based), its epochs, and the best validation metrics."""
+    """The outcome of a run: its best epoch (zero-based) with metrics, and its number of epochs."""
 
     best: Best
     epochs: int
@@ -57,21 +57,21 @@ def epochs(
     writer: RunWriter,
     resume: Checkpoint | None,
 ) -> Iterator[Progress]:
-    """Train from `resume`, or from the start, to the last epoch or the early stop; the progress after each epoch.
+    """Train from `resume`, or from the start, to the last epoch or the early stop; yield the progress after each epoch.
 
-    The epoch's checkpoint is written by then, so the caller may leave wherever it likes. `validation` is this rank's
-    share of the split, and the targets of the whole of it.
+    The checkpoint of the epoch is written before, so the caller may stop iterating at any point. `validation` is this
+    rank's part of the split, and the targets of the whole split.
 
     Raises:
         NonFiniteLoss: the loss became NaN or infinite.
-        RunError: the checkpoint is of another plan.
+        RunError: the checkpoint does not match the plan.
     """
     progress = _restore(context, backbone, resume)
     phase: Phase | None = None
-    while not over(context.experiment, progress):
+    while not is_finished(context.experiment, progress):
         stage = stage_at(stages, progress.epoch)
         if phase is None or phase.stage != stage:
-            phase = _open(context, backbone, stage, stages, phase, resume if phase is None else None)
+            phase = _open_stage(context, backbone, stage, stages, phase, resume if phase is None else None)
         progress = replace(progress, trainable=phase.trainable)
         progress, rates = train_epoch(context, phase, progress, _saver(context, phase, writer))
         progress = _end_epoch(context, phase, validation, classes, writer, progress, rates)
@@ -79,8 +79,8 @@ def epochs(
         yield progress
 
 
-def over(experiment: Experiment, progress: Progress) -> bool:
-    """True when nothing is left to train."""
+def is_finished(experiment: Experiment, progress: Progress) -> bool:
+    """Return True if training is finished."""
     return progress.stopped or progress.epoch >= experiment.train.epochs
 
 
@@ -92,11 +92,11 @@ def _restore(context: TrainContext, backbone: Backbone, resume: Checkpoint | Non
         context.average.shadow = {name: tensor.to(context.device) for name, tensor in resume.average.items()}
     if resume.scaler:
         context.scaler.load_state_dict(resume.scaler)
-    _tell(context, Resumed(epoch=resume.progress.epoch + 1, step=resume.progress.step))
+    _emit(context, Resumed(epoch=resume.progress.epoch + 1, step=resume.progress.step))
     return resume.progress
 
 
-def _open(
+def _open_stage(
     context: TrainContext,
     backbone: Backbone,
     stage: TrainStage,
@@ -108,14 +108,15 @@ def _open(
     if resume is not None:
         if resume.progress.step and resume.progress.trainable != phase.trainable:
             raise RunError(
-                f"{context.experiment.name}: the checkpoint was trained with other parameters learning than the plan "
-                f"says for epoch {resume.progress.epoch + 1}.\n  Run with --new to start over; the old run is kept aside."
+                f"{context.experiment.name}: the trainable parameters of the checkpoint differ from those that the plan "
+                f"has for epoch {resume.progress.epoch + 1}.\n"
+                "  Run with --new to start over; the old run is renamed, not deleted."
             )
         restore_optimizer(phase.optimizer, resume.optimizer)
     if context.average is not None:
-        context.average.follow(phase.followed())
+        context.average.track(phase.tracked_tensors())
     parameters = list(phase.module.parameters())
-    _tell(
+    _emit(
         context,
         StageOpened(
             epoch=stage.first + 1,
@@ -138,7 +139,7 @@ def _end_epoch(
     progress: Progress,
     rates: dict[str, float],
 ) -> Progress:
-    """Validate, keep the best, tell, and decide whether to stop; the progress at the next epoch's start."""
+    """Validate, save the best, report, and apply early stopping; return the progress at the start of the next epoch."""
     train, started = context.experiment.train, time.monotonic()
     result = validate(context, phase, *validation, classes)
     if context.world.is_main:
@@ -148,7 +149,7 @@ def _end_epoch(
     if is_best or best is None:
         best = Best(progress.epoch, result.metrics)
         if context.world.is_main:
-            _keep_best(context, phase, writer, result, progress.epoch)
+            _save_best(context, phase, writer, result, progress.epoch)
     metrics = {
         "train/loss": progress.loss_sum / progress.seen,
         "train/images_per_s": progress.seen / progress.seconds,
@@ -159,21 +160,21 @@ def _end_epoch(
     }
     if context.world.is_main:
         writer.record({"epoch": progress.epoch + 1, "stage": phase.stage.name, "best": is_best, **metrics})
-    _tell(context, EpochEnded(progress.epoch + 1, train.epochs, metrics, is_best, best.epoch + 1))
+    _emit(context, EpochEnded(progress.epoch + 1, train.epochs, metrics, is_best, best.epoch + 1))
     return Progress(
         epoch=progress.epoch + 1,
         best=best,
         trainable=phase.trainable,
-        stopped=_enough(train, phase.stage, progress.epoch, best.epoch),
+        stopped=_stops_early(train, phase.stage, progress.epoch, best.epoch),
     )
 
 
-def _enough(train: TrainConfig, stage: TrainStage, epoch: int, best: int) -> bool:
-    """True after `early_stop` epochs of the last stage without a better one; what has just opened gets its chance."""
+def _stops_early(train: TrainConfig, stage: TrainStage, epoch: int, best: int) -> bool:
+    """Return True after `early_stop` epochs of the last stage without improvement; earlier stages never stop."""
     return 0 < train.early_stop <= epoch - max(best, stage.first) and stage.end == train.epochs
 
 
-def _keep_best(context: TrainContext, phase: Phase, writer: RunWriter, result: Validation, epoch: int) -> None:
+def _save_best(context: TrainContext, phase: Phase, writer: RunWriter, result: Validation, epoch: int) -> None:
     if context.average is None:
         writer.best(phase.module, result, epoch)
     else:
@@ -199,6 +200,6 @@ def _saver(context: TrainContext, phase: Phase, writer: RunWriter) -> Callable[[
     return save
 
 
-def _tell(context: TrainContext, event: StageOpened | Resumed | EpochEnded) -> None:
+def _emit(context: TrainContext, event: StageOpened | Resumed | EpochEnded) -> None:
     if context.world.is_main:
         context.emit(event)

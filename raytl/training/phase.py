@@ -1,7 +1,7 @@
-"""One stage of training made ready: frozen to its depth, wrapped for its world, with its own optimizer groups.
+"""One stage of training, set up: frozen to its depth, wrapped in DDP, with its own optimizer groups.
 
-At each boundary DDP is wrapped anew, because it plans its buckets for what learns at that moment, and the
-optimizer is rebuilt; parameters that learnt before keep their optimizer state.
+Each stage gets a new DDP wrapper, because DDP plans its buckets for the parameters that are trainable at that moment,
+and a new optimizer; parameters that were trained before keep their optimizer state.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from raytl.world import World
 
 @dataclass(frozen=True)
 class Phase:
-    """What one stage of training runs with; `opened` holds the epoch in which each group
-    began to learn, `moving` the names of the buffers that training moves."""
+    """The setup of one stage of training; `opened` maps each group to the epoch in which it was
+    unfrozen, `moving` lists the buffers that training updates."""
 
     stage: TrainStage
     backbone: Backbone
@@ -41,34 +41,34 @@ class Phase:
 
     @property
     def module(self) -> nn.Module:
-        """The network itself, without DDP around it."""
+        """Return the network without its DDP wrapper."""
         return self.backbone.module
 
     @property
     def trainable(self) -> str:
-        """Fingerprint of the names of what learns."""
+        """Return the fingerprint of the trainable parameters."""
         return fingerprint(self.module)
 
     def parameters(self) -> list[nn.Parameter]:
-        """What learns."""
+        """Return the trainable parameters."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
-    def followed(self) -> dict[str, Tensor]:
-        """What training moves, by name: the learning parameters, and the buffers beside them."""
+    def tracked_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that training updates, by name: trainable parameters and their buffers."""
         learning = {name: tensor for name, tensor in self.module.named_parameters() if tensor.requires_grad}
         return learning | self.moving_buffers()
 
     def moving_buffers(self) -> dict[str, Tensor]:
-        """Statistics that training moves, by name: BatchNorm's of the parts that learn."""
+        """Return the buffers that training updates, by name: BatchNorm statistics of the unfrozen modules."""
         buffers = dict(self.module.named_buffers())
         return {name: buffers[name] for name in self.moving}
 
     def without_sync(self) -> contextlib.AbstractContextManager[None]:
-        """Inside, gradients stay on their rank (all but the last micro-batch of a step)."""
+        """Disable gradient synchronization in the context, for all but the last micro-batch of a step."""
         return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else contextlib.nullcontext()
 
     def set_rates(self, experiment: Experiment, *, step: int, total: int, steps: int) -> dict[str, float]:
-        """Set the rates of global step `step` of `total`, `steps` an epoch; each group's rate."""
+        """Set the learning rates of global step `step` of `total`, with `steps` per epoch; return them by group."""
         rates: dict[str, float] = {}
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor(
@@ -92,7 +92,7 @@ def open_phase(
     device: torch.device,
     before: Phase | None,
 ) -> Phase:
-    """The phase of `stage`; parameters that `before` trained keep their optimizer state."""
+    """Return the phase of `stage`; parameters that `before` trained keep their optimizer state."""
     apply_freeze(backbone, stage.depth)
     groups = parameter_groups(backbone, experiment.transfer, experiment.optim, stage.depth)
     for group in groups:
@@ -104,16 +104,16 @@ def open_phase(
     return Phase(
         stage=stage,
         backbone=backbone,
-        model=_wrapped(backbone.module, world, device),
+        model=_wrap(backbone.module, world, device),
         optimizer=optimizer,
         opened={group["group"]: opened_at(stages, levels.get(group["group"], 0)) for group in groups},
-        moving=_moving(backbone.module),
+        moving=_updated_buffers(backbone.module),
         shape_from=opened_at(stages, 1) if stages[-1].depth else 0,
     )
 
 
-def _moving(module: nn.Module) -> tuple[str, ...]:
-    """Buffers of the modules that take part in training: the frozen ones stay in eval mode, whatever is asked."""
+def _updated_buffers(module: nn.Module) -> tuple[str, ...]:
+    """Return the buffers of the modules in training mode: frozen modules stay in evaluation mode."""
     module.train()
     return tuple(
         f"{path}.{name}" if path else name
@@ -123,9 +123,9 @@ def _moving(module: nn.Module) -> tuple[str, ...]:
     )
 
 
-def _wrapped(module: nn.Module, world: World, device: torch.device) -> nn.Module:
+def _wrap(module: nn.Module, world: World, device: torch.device) -> nn.Module:
     if world.size == 1:
         return module
     ids = [device.index] if device.type == "cuda" else None
-    # Rank 0's buffers are sent before each validation instead of at every step: training does not read them.
+    # Rank 0's buffers are broadcast before each validation instead of at every step: training does not read them.
     return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True)

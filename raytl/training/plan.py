@@ -39,7 +39,7 @@ class StagePlan:
     rate: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The plan of a run. Stages are bottom to top with the head last; `counts` is images by split and class."""
 
@@ -63,6 +63,11 @@ class Plan:
     def warnings(self) -> tuple[str, ...]:
         """Problems of the data that do not stop training."""
         return self.dataset.warnings
+
+    def __repr__(self) -> str:
+        images = ", ".join(f"{sum(by_class.values())} {split}" for split, by_class in self.counts.items())
+        learning = f"{self.trainable:,} of {self.total:,} parameters learn"
+        return f"Plan({self.experiment.name}, {images} images, {learning}, {self.steps} steps on {self.device})"
 
 
 def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> Plan:

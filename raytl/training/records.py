@@ -1,4 +1,4 @@
-"""What training leaves beside the tensors, as the types that it is read back into."""
+"""The stored records of training other than tensors, as types."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Annotated, Literal
 from raytl.stored import Format
 from raytl.stored.bounds import Classes, Count, Name, Score, at_most, within
 
-_ADVICE = "Restore the file, or start over with --new (the old run is kept aside)."
+_ADVICE = "Restore the file, or start over with --new (the old run is renamed, not deleted)."
 Epochs = Annotated[int, within(0, 10**9)]
 Confusion = dict[Literal["true", "predicted", "images"], list[Count]] | list[list[Count]]
-"""A confusion matrix by its cells that are not zero, or all of its rows, as raytl 0.1.0 wrote it."""
+"""A confusion matrix as its nonzero cells, or as all rows, which raytl 0.1.0 wrote."""
 Metrics = Annotated[dict[Name, Score], at_most(10_000, "metrics")]
 
 
 @dataclass(frozen=True, slots=True)
 class BestScore:
-    """The best epoch, counted from 1: its metrics, and its confusion matrix with true classes in rows."""
+    """The best epoch, counted from 1: its metrics and its confusion matrix, with true classes in rows."""
 
     epoch: Epochs
     metrics: Metrics
@@ -26,7 +26,7 @@ class BestScore:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the manifest of a run says of its training."""
+    """The summary of training in the manifest of a run."""
 
     best_epoch: Epochs
     epochs: Epochs

@@ -10,7 +10,7 @@ import torch
 from raytl.metrics.confusion import cells_of
 from raytl.models.bundle import Card, save_bundle
 from raytl.run import journal
-from raytl.run.atomic import whole_dir, write_json
+from raytl.run.atomic import atomic_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.uploader import Uploader
 from raytl.training import checkpoint
@@ -31,7 +31,7 @@ def run_writer(
 
     def upload(path: Path) -> None:
         if uploader is not None:
-            uploader.give(path.relative_to(folder.root).as_posix())
+            uploader.submit(path.relative_to(folder.root).as_posix())
 
     def record(values: Mapping[str, float | str]) -> None:
         journal.append(folder.metrics, values)
@@ -52,6 +52,6 @@ def run_writer(
 
 def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: Validation, epoch: int) -> None:
     score = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": cells_of(result.confusion)}
-    with whole_dir(folder.best) as temporary:
+    with atomic_dir(folder.best) as temporary:
         save_bundle(temporary, network, card)
         write_json(temporary / BEST_SCORE, score)

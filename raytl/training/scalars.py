@@ -1,6 +1,6 @@
-"""An epoch's scores for TensorBoard: one small file an epoch, whole or not at all.
+"""Write the scores of each epoch for TensorBoard, one small file per epoch, atomically.
 
-torch's SummaryWriter writes from a thread of its own, which prints a traceback when the disk is full.
+torch's SummaryWriter writes from its own thread, which prints a traceback if the disk is full.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from raytl.run.atomic import write_bytes
 
 
 def write_scalars(folder: Path, scores: Mapping[str, float], epoch: int) -> None:
-    """Write the scores of `epoch` as an event file in `folder`; what was there of it and of later epochs is void.
+    """Write the scores of `epoch` as an event file in `folder`; they replace those of this and later epochs.
 
     Raises:
-        DiskError: the disk refuses.
+        DiskError: the write failed.
     """
     name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{epoch:06d}"
     write_bytes(folder / name, encoded(scores, epoch, time.time()))
 
 
 def encoded(scores: Mapping[str, float], epoch: int, now: float) -> bytes:
-    """Return the event file: its version, the step from which on older files are void, and the scores."""
+    """Return the event file: its version, the step from which it replaces older files, and the scores."""
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter

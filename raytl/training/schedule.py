@@ -1,8 +1,8 @@
-"""The factor on a learning rate at a step: a pure function, so nothing of it is ever saved.
+"""The learning rate factor at a step: a pure function, so that no state needs saving.
 
-While the head learns alone its rate is flat; the shape (cosine, ...) runs from the first unfreezing to the
-end. Each stage warms up linearly from the step at which it opens, so that a stage that has just begun to
-learn does not take full steps with an empty optimizer state.
+While only the head trains, its rate is constant; the shape (cosine, ...) runs from the first unfreezing to the
+end. Each stage warms up linearly from the step at which it is unfrozen, so that it does not take full steps with an
+empty optimizer state.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import math
 
 from raytl.config.schema import OptimConfig
 
-_ONECYCLE_RISE = 0.3  # share of the run in which one-cycle rises, from 1/25 of the peak (Smith & Topin 2018)
+_ONECYCLE_RISE = 0.3  # fraction of the run in which one-cycle rises, from 1/25 of the peak (Smith & Topin 2018)
 _ONECYCLE_START = 1.0 / 25.0
 
 
 def factor(
     optim: OptimConfig, *, step: int, total: int, steps_per_epoch: int, shape_from: int = 0, opened: int = 0
 ) -> float:
-    """The factor in (0, 1] at `step` of `total`, for a group that opened at step `opened`.
+    """Return the factor in (0, 1] at `step` of `total`, for a group unfrozen at step `opened`.
 
     `shape_from` is the step at which the schedule's shape begins; before it the factor is flat.
     """
@@ -46,7 +46,7 @@ def _shape(optim: OptimConfig, step: int, total: int, steps_per_epoch: int) -> f
 
 
 def _cycle_done(epochs: float, first: float) -> float:
-    """How much of its cycle has passed when cycles last first, 2 first, 4 first, ... (SGDR, Loshchilov & Hutter 2017)."""
+    """Return the elapsed fraction of the cycle, for cycle lengths first, 2 first, 4 first, ... (SGDR, Loshchilov & Hutter 2017)."""
     cycle = int(math.log2(epochs / first + 1.0))
     return (epochs - first * (2.0**cycle - 1.0)) / (first * 2.0**cycle)
 

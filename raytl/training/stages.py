@@ -1,6 +1,6 @@
-"""Which part of the network learns in which epoch: a pure function of the plan.
+"""The trainable part of the network by epoch: a pure function of the plan.
 
-A resumed run asks the same function and so continues in the right stage. Sources: head first, then all
+A resumed run calls the same function and so continues in the correct stage. Sources: head first, then all
 (Kumar et al. 2022, LP-FT); gradual unfreezing from the top (Howard & Ruder 2018, ULMFiT).
 """
 
@@ -14,7 +14,7 @@ from raytl.config.schema import TransferConfig
 
 @dataclass(frozen=True, slots=True)
 class TrainStage:
-    """Epochs `[first, end)`, zero-based, in which the head and the top `depth` stages learn."""
+    """Epochs `[first, end)`, zero-based, in which the head and the top `depth` stages are trained."""
 
     index: int
     first: int
@@ -23,12 +23,12 @@ class TrainStage:
 
     @property
     def name(self) -> str:
-        """What the terminal calls it."""
+        """Return the name for the terminal."""
         return "head" if self.depth == 0 else f"head + {self.depth}"
 
 
 def timeline(transfer: TransferConfig, depth: int, epochs: int) -> tuple[TrainStage, ...]:
-    """The stages of a run of `epochs` epochs that ends with the top `depth` stages learning, without gaps."""
+    """Return the stages, without gaps, of a run of `epochs` epochs that ends with the top `depth` stages unfrozen."""
     starts: list[tuple[int, int]] = []
     head_first = transfer.head_first if depth else 0
     if head_first or not depth:
@@ -46,10 +46,10 @@ def timeline(transfer: TransferConfig, depth: int, epochs: int) -> tuple[TrainSt
 
 
 def stage_at(stages: Sequence[TrainStage], epoch: int) -> TrainStage:
-    """The stage that `epoch` lies in."""
+    """Return the stage of `epoch`."""
     return next(stage for stage in stages if stage.first <= epoch < stage.end)
 
 
 def opened_at(stages: Sequence[TrainStage], level: int) -> int:
-    """The epoch in which the `level`-th stage from the top began to learn; level 0 is the head."""
+    """Return the epoch in which the `level`-th stage from the top is unfrozen; level 0 is the head."""
     return next(stage.first for stage in stages if stage.depth >= level)

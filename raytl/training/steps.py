@@ -1,4 +1,4 @@
-"""One epoch of training steps: batches in, gradients agreed over the ranks, weights moved."""
+"""One epoch of training steps: read batches, reduce gradients over the ranks, update weights."""
 
 from __future__ import annotations
 
@@ -19,38 +19,39 @@ from raytl.errors import NonFiniteLoss
 from raytl.events import OnEvent, Step
 from raytl.models.forward import to_input
 from raytl.tasks.classification import Loss
-from raytl.training.agree import total
+from raytl.throttle import Throttle
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress
+from raytl.training.collectives import sum_over_ranks
 from raytl.training.phase import Phase
 from raytl.world import World
 
 EVENT_EVERY_S = 0.5
-"""The least time between two events of steps of one epoch, apart from its last."""
+"""Minimum interval between step events of an epoch, except its last."""
 _MAX_SEED = 2**63 - 1
 
 
 class PauseRequested(Exception):
-    """Every rank leaves the loop here, after the step of which a checkpoint was stored."""
+    """Raised on every rank after a step whose checkpoint was saved."""
 
 
 class TrainBatches(Protocol):
-    """What the loop trains on: a rank's batches, epoch by epoch, each with the size of its global batch."""
+    """The training batches of a rank, by epoch, each with the size of its global batch."""
 
     steps: int
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
-        """The batches of `epoch` from `start_step` on."""
+        """Yield the batches of `epoch` from `start_step`."""
         ...
 
     def close(self) -> None:
-        """Ends what makes them."""
+        """Stop loading."""
         ...
 
 
 @dataclass(frozen=True)
 class TrainContext:
-    """What stays the same from the first step of a run to its last."""
+    """The constants of a run: its experiment, world, device, loader and loss."""
 
     experiment: Experiment
     world: World
@@ -69,17 +70,17 @@ class TrainContext:
 def train_epoch(
     context: TrainContext, phase: Phase, progress: Progress, save: Callable[[Progress], None]
 ) -> tuple[Progress, dict[str, float]]:
-    """Run the rest of the epoch that `progress` stands in; the progress at its end, and the last rates.
+    """Run the rest of the current epoch; return the progress at its end and the last learning rates.
 
     `save` is called with the progress every `train.checkpoint_every_s`, on all ranks at the same step.
 
     Raises:
         NonFiniteLoss: a loss is NaN or infinite.
-        PauseAsked: the machines are wanted back; the progress was saved.
+        PauseRequested: the machines are about to be reclaimed; the progress was saved.
     """
     train, loader, status = context.experiment.train, context.loader, context.world.status
     phase.model.train()
-    clock, started = _Clock(context, progress), time.monotonic()
+    reporter, started = _StepReporter(context, progress), time.monotonic()
     before, saved, rates = progress.seconds, started, {}
     for step, (batch, count) in enumerate(loader.epoch(progress.epoch, progress.step), start=progress.step):
         _seed_step(train.seed, progress.epoch, step, context.world.rank)
@@ -102,7 +103,7 @@ def train_epoch(
             seen=progress.seen + count,
             seconds=before + time.monotonic() - started,
         )
-        clock.tell(progress, loss / count, rates, phase)
+        reporter.report(progress, loss / count, rates, phase)
         if (wants_save or pause) and step + 1 < loader.steps:
             save(progress)
             saved = time.monotonic()
@@ -113,7 +114,7 @@ def train_epoch(
 
 
 def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tensor:
-    """One optimizer step; the summed loss of this rank's part of the batch, `()`."""
+    """Run one optimizer step; return the summed loss of this rank's part of the batch, `()`."""
     train, optim = context.experiment.train, context.experiment.optim
     micro = list(_micro_batches(batch, train.accumulate))
     summed = torch.zeros((), device=context.device)
@@ -121,7 +122,7 @@ def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tens
         last = index == len(micro) - 1
         with torch.enable_grad() if last else phase.without_sync():
             loss = _loss(context, phase, images, targets)
-            # DDP averages over ranks; the sum over all ranks, divided by the global batch, is what is wanted.
+            # DDP averages over ranks; scale to the sum over all ranks, divided by the global batch.
             context.scaler.scale(loss * (context.world.size / count)).backward()
         summed += loss.detach()
     context.scaler.unscale_(phase.optimizer)
@@ -131,7 +132,7 @@ def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tens
     context.scaler.update()
     phase.optimizer.zero_grad(set_to_none=True)
     if context.average is not None:
-        context.average.update(phase.followed())
+        context.average.update(phase.tracked_tensors())
     return summed
 
 
@@ -151,49 +152,47 @@ def _micro_batches(batch: Batch, accumulate: int) -> list[tuple[Tensor, Tensor]]
 
 
 def _agree(context: TrainContext, loss: Tensor, saved: float, place: str) -> tuple[float, bool, bool]:
-    """(summed loss of the global batch, whether rank 0's clock asks for a checkpoint, whether a pause is asked for)."""
+    """Return (summed loss of the global batch, True if a checkpoint is due on rank 0, True if a pause is requested)."""
     due = context.world.is_main and time.monotonic() - saved >= context.experiment.train.checkpoint_every_s
     mine = [float(loss), float(due), float(context.world.status.pause_requested)]
-    summed, wanted, pause = total(context.world, mine, context.device, f"the loss of {place}")
+    summed, wanted, pause = sum_over_ranks(context.world, mine, context.device, f"the loss of {place}")
     return summed, wanted > 0, pause > 0
 
 
 def _seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
-    """Dropout and mixing draw from a generator that depends on the place alone, so a resumed run draws the same."""
+    """Seed dropout and mixing by epoch, step and rank alone, so that a resumed run draws the same numbers."""
     torch.manual_seed(hash((seed, epoch, step, rank)) & _MAX_SEED)
 
 
 def _non_finite(experiment: Experiment, epoch: int, step: int, loss: float, rates: dict[str, float]) -> NonFiniteLoss:
-    shown = ", ".join(f"{name} {rate:.2g}" for name, rate in rates.items())
+    rates_text = ", ".join(f"{name} {rate:.2g}" for name, rate in rates.items())
     return NonFiniteLoss(
-        f"{experiment.name}: the loss became {loss} in epoch {epoch + 1}, step {step + 1} (rates: {shown}).\n"
+        f"{experiment.name}: the loss became {loss} in epoch {epoch + 1}, step {step + 1} (rates: {rates_text}).\n"
         "  Lower optim.lr or raise transfer.head_lr_ratio; also try optim.clip_norm, a longer optim.warmup, "
         "or train.precision: fp32."
     )
 
 
-class _Clock:
-    """Tells the watcher of steps, a few times a second, from the leading rank."""
+class _StepReporter:
+    """Emit step events of one epoch from the main rank, at most one every `EVENT_EVERY_S`, and the last."""
 
     def __init__(self, context: TrainContext, progress: Progress) -> None:
-        self._setting = context
-        self._told = 0.0
-        self._seen, self._at = progress.seen, time.monotonic()
+        self._context, self._throttle = context, Throttle(EVENT_EVERY_S)
+        self._seen, self._started = progress.seen, time.monotonic()
 
-    def tell(self, progress: Progress, loss: float, rates: dict[str, float], phase: Phase) -> None:
-        now, loader = time.monotonic(), self._setting.loader
-        steps = loader.steps
-        if not self._setting.world.is_main or (now - self._told < EVENT_EVERY_S and progress.step < steps):
+    def report(self, progress: Progress, loss: float, rates: dict[str, float], phase: Phase) -> None:
+        context, loader = self._context, self._context.loader
+        is_last = progress.step >= loader.steps
+        if not context.world.is_main or not (self._throttle.is_due() or is_last):
             return
-        self._told = now
-        self._setting.emit(
+        context.emit(
             Step(
                 epoch=progress.epoch + 1,
-                epochs=self._setting.experiment.train.epochs,
+                epochs=context.experiment.train.epochs,
                 step=progress.step,
-                steps=steps,
+                steps=loader.steps,
                 loss=loss,
-                images_per_s=(progress.seen - self._seen) / max(now - self._at, 1e-9),
+                images_per_s=(progress.seen - self._seen) / max(time.monotonic() - self._started, 1e-9),
                 rates=rates,
                 stage=phase.stage.name,
                 ready=loader.ready if isinstance(loader, TrainLoader) else None,

@@ -1,4 +1,4 @@
-"""The validation split, each image exactly once on any number of workers, scored once over all of them."""
+"""Score each image of the validation split exactly once, on any number of workers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import scores
 from raytl.models.parallel import ordered_logits
-from raytl.training.agree import follow_lead
+from raytl.training.collectives import broadcast_from_main
 from raytl.training.phase import Phase
 from raytl.training.steps import TrainContext
 
 
 class EvalBatches(Protocol):
-    """This rank's share of the split, whole batches; their number is known beforehand."""
+    """The whole batches of the split that this rank scores; their number is fixed."""
 
     def __len__(self) -> int: ...
 
@@ -39,16 +39,16 @@ class Validation:
 def validate(
     context: TrainContext, phase: Phase, loader: EvalBatches, targets: NDArray[np.int64], classes: int
 ) -> Validation:
-    """Score the evaluated weights (the average where there is one); the same value on every rank.
+    """Score the evaluated weights (the average, if enabled), with the same result on every rank.
 
     `targets (n,)` are those of the whole split.
     """
     average, moving = context.average, phase.moving_buffers()
-    # Each rank has BatchNorm statistics of its own share. Rank 0's are taken, and not the mean: they are what a
-    # checkpoint inside the epoch holds, so a resumed run ends with the same bits.
-    follow_lead(context.world, list(moving.values()))
+    # BatchNorm statistics differ between ranks. Use those of rank 0, not the mean: a checkpoint inside the epoch holds
+    # them, so a resumed run ends with the same bits.
+    broadcast_from_main(context.world, list(moving.values()))
     if average is not None:
-        follow_lead(context.world, [average.shadow[name] for name in moving])
+        broadcast_from_main(context.world, [average.shadow[name] for name in moving])
     phase.module.eval()
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
         batches = context.world.status.track(loader, "scoring batches")

@@ -28,10 +28,10 @@ from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
 from raytl.tasks.classification import loss
 from raytl.training import checkpoint
-from raytl.training.agree import total
-from raytl.training.allocator import keep_freed_memory
+from raytl.training.allocator import retain_freed_memory
 from raytl.training.average import WeightAverage
-from raytl.training.checkpoint import forget_after
+from raytl.training.checkpoint import drop_later_metrics
+from raytl.training.collectives import sum_over_ranks
 from raytl.training.head import solve_head
 from raytl.training.job import TrainJob
 from raytl.training.loop import Outcome, RunWriter, epochs
@@ -146,7 +146,7 @@ def load_run(world: World, job: TrainJob, emit: OnEvent) -> LoadedRun:
     job = job.on_this_node(emit if world.is_main else ignore)
     device = _device(experiment)
     if device.type == "cpu":
-        keep_freed_memory()
+        retain_freed_memory()
     _seed(experiment)
     backbone = build(experiment.model, len(job.classes), job.s3).reading(job.bit_depth)
     depth = depth_of(experiment, backbone)
@@ -188,10 +188,10 @@ def _open_run_store(
     if world.is_main:
         run_store.fetch()
         uploader = run_store.uploader(emit, job.write_token)
-        forget_after(run_store.folder)
+        drop_later_metrics(run_store.folder)
         if uploader is not None:
             uploader.upload_pending()
-    total(world, [0.0], device, "having fetched the run's folder")
+    sum_over_ranks(world, [0.0], device, "having fetched the run's folder")
     if not world.is_main:
         run_store.fetch()
     return run_store, uploader
@@ -215,8 +215,8 @@ def _start_head(job: TrainJob, backbone: Backbone, depth: int, emit: OnEvent) ->
 
 
 def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:
-    setting = experiment.train.channels_last
-    return backbone.convolutional if setting == "auto" else setting
+    configured = experiment.train.channels_last
+    return backbone.convolutional if configured == "auto" else configured
 
 
 def _device(experiment: Experiment) -> torch.device:
@@ -272,8 +272,12 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
 
 
 def _loader_workers(experiment: Experiment, device: torch.device, world: World) -> int:
-    setting = experiment.data.loader_workers
-    return auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size) if setting == "auto" else setting
+    configured = experiment.data.loader_workers
+    return (
+        auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size)
+        if configured == "auto"
+        else configured
+    )
 
 
 def _validation(run: LoadedRun, features: CachedFeatures | None) -> tuple[EvalBatches, NDArray[np.int64]]:

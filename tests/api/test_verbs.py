@@ -67,6 +67,8 @@ def test_a_file_stands_for_its_experiment(story: Story, tmp_path: Path) -> None:
 def test_a_folder_of_photos_stands_for_an_experiment(story: Story, tmp_path: Path) -> None:
     plan = raytl.plan(story.folder / "photos", "test_resnet", overrides={"model.weights": "none"}, progress=False)
     assert plan.experiment.model.name == "test_resnet"
+    assert repr(plan).startswith(f"Plan({plan.experiment.name}, ")
+    assert "parameters learn" in repr(plan)
     assert plan.experiment.data.uri == str(story.folder / "photos")
 
 

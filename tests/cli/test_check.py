@@ -93,10 +93,10 @@ def test_an_old_name_and_what_was_taken_of_a_file_are_said(
     done = raytl("check", tiny, "--set", "model.weights=w.pth")
     assert "model.weights: w.pth: took 'model' without the prefix 'module.' (92 tensors)" in done.out
     notes = json.loads(raytl("check", tiny, "--set", "model.name=mnasnet_b1", "--json").out)["notes"]
-    assert notes == ["model.name: 'mnasnet_b1' is timm's old name of 'mnasnet_100'; using that"]
+    assert notes == ["model.name: timm renamed 'mnasnet_b1' to 'mnasnet_100'; using the new name"]
 
 
-def test_an_override_that_is_wrong_is_told(raytl: Raytl, tiny: Path) -> None:
+def test_a_wrong_override_is_reported(raytl: Raytl, tiny: Path) -> None:
     done = raytl("check", tiny, "--set", "optim.lrr=1", "--json")
     assert done.code == 2
     assert "--set optim.lrr: unknown key" in done.err

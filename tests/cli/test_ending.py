@@ -29,7 +29,7 @@ def test_the_exit_code_is_that_of_the_command(ends: str, code: int) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (code, "said\nlast words\n", "")
 
 
-def test_what_is_no_exit_code_is_told_and_is_1() -> None:
+def test_an_exit_value_that_is_no_code_is_reported_as_1() -> None:
     done = ended("sys.exit('why')")
     assert (done.returncode, done.stderr) == (1, "why\n")
 

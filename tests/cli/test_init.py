@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +94,19 @@ def test_a_sweep_of_a_folder_is_planned(raytl: Raytl, make_photos: MakePhotos) -
     done = raytl("tune", "photos", *MODEL, *SMALL, "--set", "search.trials=2", "--dry-run", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["trials"] == 2
+
+
+@pytest.mark.s3
+def test_images_in_a_bucket_are_checked_and_downloaded_by_their_uri(
+    raytl: Raytl, make_photos: MakePhotos, s3_client: Any, bucket: str
+) -> None:
+    photos = make_photos(per_class=12)
+    for path in photos.rglob("*.jpg"):
+        s3_client.upload_file(str(path), bucket, f"photos/{path.relative_to(photos).as_posix()}")
+    uri = f"s3://{bucket}/photos"
+    done = raytl("check", uri, *MODEL, *SMALL, "--set", "storage.region=eu-west-1")
+    assert done.code == 0, done.err
+    following = done.out.rpartition("next: raytl ")[2].split()
+    assert following == ["sync", uri, "--set", "storage.region=eu-west-1"]
+    assert raytl(*following).code == 0
+    assert "next: raytl train" in raytl("check", uri, *MODEL, *SMALL).out

@@ -52,7 +52,7 @@ def test_wrong_usage_is_exit_code_2(words: list[str], raytl: Raytl) -> None:
     assert done.out == ""
 
 
-def test_five_mistakes_are_told_at_once_and_without_torch_or_ray(tmp_path: Path) -> None:
+def test_five_mistakes_are_reported_at_once_without_torch_or_ray(tmp_path: Path) -> None:
     path = tmp_path / "five.yaml"
     path.write_text(FIVE)
     code = "import sys; sys.argv[0] = 'raytl'; import raytl.__main__ as m\ntry: m.main()\n"

@@ -33,12 +33,12 @@ def test_a_class_named_like_markup_stays_as_it_is() -> None:
     assert "[red]x[/red]" in text(data_table({"train": {"[red]x[/red]": 1}, "val": {}, "test": {"": 0}}, "p"))
 
 
-def test_the_input_is_told_in_words() -> None:
+def test_the_input_is_described_in_words() -> None:
     preprocess = Preprocess(224, 224, "squash", "bicubic", (0.5, 0.5, 0.5), (0.229, 0.224, 0.225))
     assert input_line(preprocess) == "both sides to 224 px (bicubic), mean (0.5, 0.5, 0.5), std (0.229, 0.224, 0.225)"
 
 
-def test_what_is_switched_on_is_told() -> None:
+def test_active_transforms_are_listed() -> None:
     experiment = Experiment.model_validate(
         BASE
         | {

@@ -15,7 +15,7 @@ from tests.cli.test_sweep_view import changed
 
 @dataclass
 class Clock:
-    """A clock that goes when told."""
+    """A clock that a test advances."""
 
     now: float = 0.0
 
@@ -76,8 +76,8 @@ def test_a_log_gets_a_trial_at_work_now_and_then_and_every_end() -> None:
         clock.now = epoch * QUIET_S / 2
         watch(changed(4, "running", epoch=epoch))
     watch(changed(4, "complete", epoch=6))
-    told = re.findall(r"trial 4  (\w+ after \d)", text.getvalue())
-    assert told == ["running after 3", "running after 5", "complete after 6"]
+    printed = re.findall(r"trial 4  (\w+ after \d)", text.getvalue())
+    assert printed == ["running after 3", "running after 5", "complete after 6"]
 
 
 def test_a_line_is_never_broken_or_read_as_markup() -> None:

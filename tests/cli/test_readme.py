@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from raytl.config.load import load_experiment
 from tests.cli.conftest import TINY, Raytl
 from tests.conftest import MakePhotos
 from tests.docs.pages import README, Block, blocks, commands
@@ -26,14 +27,18 @@ def test_the_minute_works(
     raytl: Raytl, make_photos: MakePhotos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_photos(per_class=12)
-    (tmp_path / "trash.yaml").write_text(TINY.replace("name: tiny", "name: trash"))
     [block] = minute("the command line")
     for command in commands(block):
         _, *words = command.words
         done = raytl(*words, *(SMALL if words[0] == "tune" else ()))
         assert done.code == 0, done.err
+        if words[0] == "init":
+            assert load_experiment("trash.yaml").name == "photos"
+            (tmp_path / "trash.yaml").write_text(
+                TINY.replace("name: tiny", "name: photos")
+            )  # a network without weights
     assert (tmp_path / "predictions.csv").exists()
-    assert (tmp_path / "runs" / "trash-sweep" / "report.html").exists()
+    assert (tmp_path / "runs" / "photos-sweep" / "report.html").exists()
 
     [script] = minute("Python")
     exec(compile(script.text, script.where, "exec"), {})
@@ -44,4 +49,6 @@ def test_the_minute_works(
 
 def test_the_minute_has_a_command_for_each_step() -> None:
     [block] = minute("the command line")
-    assert [command.words[1] for command in commands(block)] == ["check", "train", "evaluate", "predict", "tune"]
+    assert [command.words[1] for command in commands(block)] == [
+        "init", "check", "train", "evaluate", "predict", "tune", "compare",
+    ]  # fmt: skip

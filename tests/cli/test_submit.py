@@ -36,6 +36,7 @@ def test_the_old_name_of_an_option_is_an_error_that_names_the_new_one(raytl: Ray
     done = raytl("submit", "train", experiment, "--raytl", "image", "--dry-run")
     assert done.code == 2
     assert "--raytl was renamed to --code; use --code image" in done.err
+    assert "use --code checkout" in raytl("submit", "train", experiment, "--raytl", "code").err
     assert "--raytl" not in raytl("submit", "--help").out
 
 

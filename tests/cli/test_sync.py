@@ -24,7 +24,7 @@ def test_it_names_the_data_and_the_name_pins_it(raytl: Raytl, tiny: Path, make_p
         assert "1 removed" in ended.err
 
 
-def test_wrong_words_are_told(raytl: Raytl, tmp_path: Path) -> None:
+def test_wrong_arguments_are_reported(raytl: Raytl, tmp_path: Path) -> None:
     ended = raytl("sync", tmp_path / "nowhere")
     assert ended.code == 2
     assert "does not exist" in ended.err

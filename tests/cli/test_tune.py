@@ -32,7 +32,7 @@ def test_a_sweep_from_its_plan_to_its_winner(raytl: Raytl, tiny: Path, make_phot
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("--new", "--add", "2"), "it cannot be combined with --add"),
         (("--new", "--dry-run"), "it cannot be combined with --dry-run"),
@@ -42,10 +42,10 @@ def test_a_sweep_from_its_plan_to_its_winner(raytl: Raytl, tiny: Path, make_phot
         (("--set", "search.trials=0"), "search.trials"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_starts(
-    raytl: Raytl, tiny: Path, make_photos: MakePhotos, words: tuple[str, ...], told: str
+def test_wrong_options_are_reported_before_anything_starts(
+    raytl: Raytl, tiny: Path, make_photos: MakePhotos, words: tuple[str, ...], expected: str
 ) -> None:
     make_photos(per_class=12)
     ended = raytl("tune", tiny, *words)
     assert (ended.code, ended.out) == (2, "")
-    assert told in ended.err
+    assert expected in ended.err

@@ -41,5 +41,5 @@ def test_escaped_text_comes_back_as_it_was(text: str) -> None:
         (["${1x}"], {(0,): "found '${' without a variable's name and '}'"}),
     ],
 )
-def test_what_cannot_be_replaced_is_told_with_its_path(value: Any, faults: dict[Any, str]) -> None:
+def test_an_unset_variable_is_reported_with_its_path(value: Any, faults: dict[Any, str]) -> None:
     assert interpolate(value, ENVIRONMENT) == (value, faults)

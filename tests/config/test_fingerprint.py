@@ -43,7 +43,7 @@ def test_where_and_how_fast_it_runs_decides_nothing(key: str, value: Any) -> Non
         ("transfer.unfreeze", 0, "transfer.unfreeze: 2 -> 0"),
     ],
 )
-def test_what_decides_is_told(key: str, value: Any, line: str) -> None:
+def test_keys_that_decide_are_listed(key: str, value: Any, line: str) -> None:
     changed = override(BASE, {key: value})
     assert fingerprint(changed) != fingerprint(BASE)
     assert differences(BASE, changed) == [line]

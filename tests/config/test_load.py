@@ -106,7 +106,7 @@ def test_five_mistakes_are_five_problems_with_lines_and_suggestions() -> None:
         ),
     ],
 )
-def test_a_mistake_is_told(text: str, expected: str) -> None:
+def test_a_mistake_is_reported(text: str, expected: str) -> None:
     assert problems(text)[0].startswith(expected)
 
 
@@ -137,7 +137,7 @@ def test_a_mistake_comes_with_advice(text: str, advice: str) -> None:
         (["train.batch_size="], "--set train.batch_size: found nothing (null); expected a whole number"),
     ],
 )
-def test_a_mistake_of_an_override_is_told_by_the_override(overrides: list[str], expected: str) -> None:
+def test_a_mistake_in_an_override_names_the_override(overrides: list[str], expected: str) -> None:
     assert problems(HEAD, *overrides)[0].startswith(expected)
 
 
@@ -165,7 +165,7 @@ def test_an_override_that_makes_a_key_of_the_file_idle_is_no_mistake() -> None:
         load_experiment(path, ["transfer.unfreeze=0", "transfer.lr_decay=0.5"])
 
 
-def test_overrides_that_are_none_are_all_told() -> None:
+def test_all_invalid_overrides_are_reported() -> None:
     with pytest.raises(ConfigError, match=r"--set lr: expected a\.b=value.*\n--set =3: expected a\.b=value"):
         load_experiment(write(HEAD), ["lr", "=3"])
 
@@ -199,7 +199,7 @@ def test_a_file_that_is_not_there_is_refused_with_a_near_one() -> None:
     write(HEAD, "trash.yaml")
     with pytest.raises(ConfigError, match=re.escape("trsh.yaml: no such experiment file; did you mean trash.yaml?")):
         load_experiment("trsh.yaml")
-    with pytest.raises(ConfigError, match="the folder experimnts is not there either"):
+    with pytest.raises(ConfigError, match="the folder experimnts does not exist either"):
         load_experiment("experimnts/trash.yaml")
 
 

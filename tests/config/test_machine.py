@@ -24,7 +24,7 @@ def test_settings_are_read_as_in_an_experiment(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["optim.lr=1"], r"--set optim\.lr: not a setting of a machine; expected storage\.\*"),
+        (["optim.lr=1"], r"--set optim\.lr: not a machine setting; expected storage\.\*"),
         (["storage.uri=x"], r"--set storage\.uri: not a setting"),
         (["compute.workers=2"], r"--set compute\.workers: not a setting"),
         (["storage.endpoint=x"], r"did you mean storage\.endpoint_url\?"),

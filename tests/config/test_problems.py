@@ -15,7 +15,7 @@ def test_a_near_miss_is_found(word: str, near: str | None) -> None:
     assert near_miss(word, ("unfreeze", "batch_size", "lr")) == near
 
 
-def test_problems_are_told_one_below_the_other() -> None:
+def test_problems_are_listed_one_per_line() -> None:
     problems = [Problem("a.yaml:3", "x.y", "found 1", "write 2"), Problem("--set x.z", "x.z", "found 3")]
     assert str(config_error("a.yaml", problems)) == (
         "a.yaml: 2 problems\n  a.yaml:3: x.y: found 1\n    -> write 2\n  --set x.z: found 3"

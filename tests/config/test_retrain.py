@@ -35,7 +35,7 @@ def test_times_are_read_in_words(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "expected"),
     [
         ({"retrain.when": {"new_samples": None, "or_new_class": None, "or_drift": None, "or_every": None}}, "ever trigger training"),
         ({"retrain.when.or_every": "12 h"}, r"found 0.5 d, and retrain\.when\.at_most_every is 1 d"),
@@ -47,8 +47,8 @@ def test_times_are_read_in_words(path: Path) -> None:
         ({"transfer.head_start": "weights"}, "has no head for these classes"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_told(path: Path, values: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_impossible_values_are_reported(path: Path, values: dict[str, object], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
         override(load_experiment(path), values)
 
 

@@ -77,7 +77,7 @@ def test_the_schema_refuses_what_raytl_refuses(change: dict[str, Any], fault: st
         ("no.such.key", "nothing"),
     ],
 )
-def test_what_is_expected_is_told_in_words(key: str, words: str) -> None:
+def test_the_expectation_is_described_in_words(key: str, words: str) -> None:
     assert shape.expectation(key.split(".")) == words
 
 

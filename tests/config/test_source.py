@@ -54,7 +54,7 @@ def test_every_path_has_its_line() -> None:
     assert source.lines == {(): 1, ("a",): 1, ("b",): 2, ("b", "c"): 3, ("b", "c", 0): 3, ("b", "c", 1): 4}
 
 
-def test_a_key_given_twice_is_told_with_both_lines() -> None:
+def test_a_repeated_key_is_reported_with_both_lines() -> None:
     assert parse("a: 1\nb: {c: 1,\n c: 2}\na: 2\n").repeated == ((("b", "c"), 2, 3), (("a",), 1, 4))
 
 

@@ -55,7 +55,7 @@ def test_dimensions_come_after_what_their_conditions_speak_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("space", "told"),
+    ("space", "expected"),
     [
         ({"optim.learning": {"log": [1e-4, 1e-2]}}, "is not a key of an experiment"),
         ({"optim.lr": {"log": [1e-2, 1e-4]}}, "is empty"),
@@ -72,8 +72,8 @@ def test_dimensions_come_after_what_their_conditions_speak_of() -> None:
         ({"transfer.lr_decay": {"float": [0.3, 1], "when": "transfer.unfreez > 1"}}, "did you mean transfer.unfreeze"),
     ],
 )
-def test_what_is_wrong_with_a_space_is_told(space: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_space_is_reported(space: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
         space_of(with_space(space))
 
 

@@ -101,7 +101,7 @@ def test_many_problems_are_counted() -> None:
         read_stored((HEAD + f"train:\n  class_weights:\n{weights}").encode(), "run")
 
 
-def test_a_setting_that_is_in_force_or_a_default_is_not_spoken_of() -> None:
+def test_a_setting_that_is_in_force_or_a_default_is_not_mentioned() -> None:
     found = read_stored(to_yaml(override(BASE, {"storage.endpoint_url": "http://h:1"})).encode(), "run")
     assert found.ignored(Machine(storage=StorageConfig(endpoint_url="http://h:1")), ALONE) == ""
     assert found.ignored(Machine(), ALONE) == (

@@ -1,4 +1,4 @@
-"""What an earlier audit found is believed line by line, and not at all where a line is damaged."""
+"""Cached findings are used line by line, and not at all if a line is damaged."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_a_declared_depth_says_nothing_of_the_files_that_declare_none() -> None:
 def test_held_out_values_above_the_depth_are_counted() -> None:
     (warning,) = set_depth("auto", [Levels(4000)], [Levels(5000), Levels(100)]).warnings
     assert warning.startswith(
-        "1 images have values above 4095 (bit depth 12), up to 5000, which are clipped; set data."
+        "1 images have values above 4095 (bit depth 12), up to 5000, which are clipped. Set data."
     )
     (warning,) = set_depth(10, [Levels(4000)], []).warnings
     assert warning.startswith("1 images have values above 1023 (bit depth 10), up to 4000")

@@ -51,7 +51,7 @@ def assert_same_pixels(images: Any, samples: list[Sample]) -> None:
 
 
 def decoded(recorder: Recorder) -> int:
-    """How many images were decoded while it watched."""
+    """Return the number of images decoded so far."""
     return max((event.done for event in recorder.events if isinstance(event, Work)), default=0)
 
 

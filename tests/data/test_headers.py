@@ -77,6 +77,6 @@ def test_a_png_has_at_most_so_many_chunks(monkeypatch: pytest.MonkeyPatch) -> No
     data = encoded(Image.new("L", (8, 8)), "PNG")
     swollen = data[:33] + chunk(b"tEXt", b"") * 1000 + data[33:]
     assert decode(swollen, MOST).size == (8, 8)
-    monkeypatch.setattr("raytl.data.png.MOST_CHUNKS", 1000)
+    monkeypatch.setattr("raytl.data.png.MAX_CHUNKS", 1000)
     with pytest.raises(BadImage, match=r"a PNG of more than 1,000 chunks"):
         decode(swollen, MOST)

@@ -30,7 +30,7 @@ def of_eight(scene: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def off(data: bytes, depth: BitDepth, scene: NDArray[np.float64]) -> int:
-    """How many grey levels the decoded picture lies from the one of 8 bits, at most."""
+    """Return the largest difference in gray levels from the 8-bit image."""
     found = np.asarray(decode(data, BOUND, depth)).astype(int)
     return int(np.abs(found - of_eight(scene)).max())
 

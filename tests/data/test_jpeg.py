@@ -1,4 +1,4 @@
-"""What a JPEG costs is counted by its markers, and one without its end is read where no pixel is lost."""
+"""The markers of a JPEG give its cost, and one without an end marker is read if no pixel is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found on one node is found on another."""
+"""Samples scanned on one node are found on another."""
 
 from __future__ import annotations
 

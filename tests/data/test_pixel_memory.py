@@ -114,7 +114,7 @@ def test_a_picture_holds_its_memory_until_it_is_done_with(
 def test_a_container_s_bound_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
     monkeypatch.setattr(pixel_memory, "_LIMITS", (str(limit), "/nowhere"))
-    monkeypatch.setattr(pixel_memory, "LEAST_BYTES", 1)
+    monkeypatch.setattr(pixel_memory, "MIN_BYTES", 1)
     limit.write_text("1600\n")
     assert pixel_memory._new().limit_bytes == 100
     limit.write_text("max\n")

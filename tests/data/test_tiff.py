@@ -1,4 +1,4 @@
-"""What a TIFF file holds that is not read is said in words."""
+"""Errors describe the content of unsupported TIFF files."""
 
 from __future__ import annotations
 

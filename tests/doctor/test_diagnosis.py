@@ -10,7 +10,7 @@ from raytl.doctor.bucket import BucketProbe
 from raytl.doctor.diagnosis import findings
 from raytl.doctor.finding import Examination, FailedCheck, Finding
 from raytl.doctor.links import Link
-from raytl.doctor.machine import Disk, Gpu, Machine, gpu_of
+from raytl.doctor.machine import Disk, Gpu, MachineReport, gpu_of
 
 GB = 10**9
 VERSIONS: dict[str, str | None] = {"python": "3.11.7", "raytl": "0.1.0 (code aa)", "ray": "2.60.0"}
@@ -19,7 +19,7 @@ DISKS = (
     Disk("temporary files", "/tmp", 100 * GB, 200 * GB),
     Disk("shared memory", "/dev/shm", 8 * GB, 8 * GB),
 )
-A = Machine("10.0.0.1, here", VERSIONS, 8, 32 * GB, (), DISKS, 65536)
+A = MachineReport("10.0.0.1, here", VERSIONS, 8, 32 * GB, (), DISKS, 65536)
 B = replace(A, name="10.0.0.2")
 H200 = Gpu("H200", 143771, "570.1", 0, False)
 LINK = Link(("a", "b"), "gloo", 32 << 20, 0.03)
@@ -37,10 +37,10 @@ def disks(use: str, free_gb: float) -> tuple[Disk, ...]:
 def test_without_problems_each_check_is_one_line() -> None:
     examination = Examination((A, B), (LINK, LINK), LINK, (PROBE, replace(PROBE, node="b")))
     assert not wrong(examination)
-    found = {finding.check: finding.found for finding in findings(examination)}
-    assert found["versions"] == "python 3.11.7, raytl 0.1.0 (code aa), ray 2.60.0, on all 2 machines"
-    assert found["GPUs"] == "none; training runs on CPUs (8, 8)"
-    assert found["s3://x"].endswith("read 84 MB/s (8.4 MB), the slowest of 2 machines")
+    observed = {finding.check: finding.observed for finding in findings(examination)}
+    assert observed["versions"] == "python 3.11.7, raytl 0.1.0 (code aa), ray 2.60.0, on all 2 machines"
+    assert observed["GPUs"] == "none; training runs on CPUs (8, 8)"
+    assert observed["s3://x"].endswith("read 84 MB/s (8.4 MB), the slowest of 2 machines")
     assert len(findings(examination)) == 8
 
 
@@ -49,11 +49,11 @@ def test_sixty_four_equal_machines_fit_one_screen() -> None:
     probes = tuple(replace(PROBE, node=each.name, error="s3://x: 403") for each in many)
     examination = Examination(many, tuple(LINK for _ in many), LINK, probes)
     assert len(findings(examination)) <= 10
-    assert "from 64 machines: s3://x: 403" in [finding.found for finding in wrong(examination)]
+    assert "from 64 machines: s3://x: 403" in [finding.observed for finding in wrong(examination)]
 
 
 @pytest.mark.parametrize(
-    ("examination", "level", "check", "found", "advice"),
+    ("examination", "level", "check", "observed", "advice"),
     [
         pytest.param(
             Examination((A, replace(B, versions={**VERSIONS, "ray": "2.59.0"}))),
@@ -162,11 +162,11 @@ def test_sixty_four_equal_machines_fit_one_screen() -> None:
     ],
 )  # fmt: skip
 def test_each_problem_is_a_finding_with_advice(
-    examination: Examination, level: str, check: str, found: str, advice: str
+    examination: Examination, level: str, check: str, observed: str, advice: str
 ) -> None:
     (one,) = wrong(examination)
     assert (one.level, one.check) == (level, check)
-    assert found in one.found
+    assert observed in one.observed
     assert advice in one.advice
     assert one.expected
     assert findings(examination)[0] == one, "problems come first"

@@ -84,7 +84,7 @@ def test_the_report_is_shown_on_a_terminal_without_unicode(
 
 def test_a_look_at_other_weights_is_neither_shown_nor_finished(run: RunFolder) -> None:
     unlock(run, "the digest of other weights")
-    with pytest.raises(TestLockedError, match="looked at once already"):
+    with pytest.raises(TestLockedError, match="evaluated once already"):
         evaluate(run.root, resamples=20)
     assert evaluate(run.root, again=True, resamples=20).look == 2
 
@@ -134,7 +134,7 @@ def test_weights_that_are_not_the_cards_are_refused(run: RunFolder) -> None:
     value = json.loads(card.read_text())
     card.write_text(json.dumps({**value, "digest": "0" * 64}))
     run.write_manifest({})
-    with pytest.raises(RunError, match=r"the weights are not those that model\.json tells of"):
+    with pytest.raises(RunError, match=r"the weights do not match the digest in model\.json"):
         evaluate(run.root)
 
 
@@ -162,7 +162,7 @@ def test_several_workers_need_ray(run: RunFolder) -> None:
 
 
 def test_a_setting_of_workers_cannot_take_effect_without_them(run: RunFolder) -> None:
-    with pytest.raises(ConfigError, match=r"compute\.cluster: cannot take effect, in a single process"):
+    with pytest.raises(ConfigError, match=r"compute\.cluster: cannot take effect in a single process"):
         evaluate(run.root, machine=Machine(compute=ComputeConfig(cluster="host:1")))
 
 

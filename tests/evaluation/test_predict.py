@@ -75,7 +75,7 @@ def test_photos_above_the_models_bit_depth_are_clipped_and_counted(run: RunFolde
     assert len(predict(run.best, [deep, write_deep_photos(tmp_path / "fits", 10)], on_event=watcher).paths) == 16
     (warning,) = [event for event in watcher.events if isinstance(event, Message)]
     assert warning.text.startswith(
-        "4 photos have values above the range, as the model's bit depth is 10 (values to 1023), and"
+        "4 photos have values above the range and are clipped; the model's bit depth is 10 (values to 1023)"
     )
 
 

@@ -30,7 +30,7 @@ from raytl.models.tensors import save_tensors
 from raytl.registry.registry import Registry
 from raytl.run import atomic, journal
 from raytl.run.logs import log_to
-from raytl.run.mirror import held_as
+from raytl.run.mirror import link_tree
 from raytl.search.storage import open_storage
 from raytl.store.local import LocalStore
 from raytl.training import checkpoint
@@ -192,11 +192,11 @@ WRITES: dict[str, tuple[Step, Step, list[str]]] = {
 
 
 def held_copy(source: Path, target: Path) -> None:
-    """Run `held_as` on a file system without links."""
+    """Run `link_tree` on a file system without links."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "link", refuse_link)
         try:
-            held_as(source, target)
+            link_tree(source, target)
         except DiskError:
             shutil.rmtree(target)  # like the uploader
             raise
@@ -269,7 +269,7 @@ def test_a_log_without_space_warns_once_and_fails_nothing(capsys: pytest.Capture
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert err.startswith("warning: /dev/full: the disk is full; expected enough space free. ")
-    assert err.endswith("Until then the log lacks lines.\n")
+    assert err.endswith("Until then, log lines are lost.\n")
 
 
 def test_a_full_disk_of_a_worker_ends_the_run_with_that_sentence() -> None:

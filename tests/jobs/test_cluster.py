@@ -168,7 +168,7 @@ def test_a_stopped_job_is_resumed_and_the_same_submission_attaches(
     assert (done["status"], done["exit_code"]) == ("SUCCEEDED", 0)
     assert done["id"] == f"{job.rpartition('-')[0]}-2"
     assert [record["epoch"] for record in journal.read(metrics)] == list(range(1, 41))
-    assert "going on" in err or "resumed" in err
+    assert "resuming from" in err or "resumed" in err
     assert "epoch 40/40" in err
     assert (run / "manifest.json").exists()
 

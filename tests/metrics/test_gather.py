@@ -33,9 +33,9 @@ def test_every_rank_even_one_without_samples_gets_every_row_once_in_the_order_of
 ) -> None:
     mp.start_processes(_worker, (size, str(tmp_path)), nprocs=size, start_method="fork")
     for rank in range(size):
-        found = np.load(tmp_path / f"{rank}.npz")
-        assert found["ids"].tolist() == list(range(TOTAL))
-        assert found["rows"][:, 1].tolist() == [100.0 * each for each in range(TOTAL)]
+        gathered = np.load(tmp_path / f"{rank}.npz")
+        assert gathered["ids"].tolist() == list(range(TOTAL))
+        assert gathered["rows"][:, 1].tolist() == [100.0 * each for each in range(TOTAL)]
 
 
 def _hostile(rank: int, size: int, folder: str) -> None:

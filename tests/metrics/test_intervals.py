@@ -17,23 +17,23 @@ def _sample(n: int, classes: int = 5, seed: int = 0) -> tuple[np.ndarray, np.nda
 
 def test_the_values_are_the_scores_and_lie_inside_their_intervals() -> None:
     targets, logits = _sample(200)
-    found = bootstrap(targets, softmax(logits))
+    estimates = bootstrap(targets, softmax(logits))
     quick = scores(targets, logits)
-    assert {name: found.overall[name].value for name in quick} == quick
-    assert sorted(found.overall) == sorted([*quick, "ece", "top_4_accuracy"])
-    for name, each in found.overall.items():
+    assert {name: estimates.overall[name].value for name in quick} == quick
+    assert sorted(estimates.overall) == sorted([*quick, "ece", "top_4_accuracy"])
+    for name, each in estimates.overall.items():
         assert each.low < each.high, name
         assert name == "ece" or each.low <= each.value <= each.high, name
-    assert sum(found.support) == 200
-    assert len(found.precision) == len(found.recall) == len(found.f1) == 5
+    assert sum(estimates.support) == 200
+    assert len(estimates.precision) == len(estimates.recall) == len(estimates.f1) == 5
 
 
 def test_the_interval_of_accuracy_is_the_binomial_one() -> None:
     targets, logits = _sample(1000)
-    found = bootstrap(targets, softmax(logits)).overall["accuracy"]
-    spread = 1.96 * (found.value * (1 - found.value) / 1000) ** 0.5
-    assert found.low == pytest.approx(found.value - spread, abs=0.004)
-    assert found.high == pytest.approx(found.value + spread, abs=0.004)
+    estimates = bootstrap(targets, softmax(logits)).overall["accuracy"]
+    half_width = 1.96 * (estimates.value * (1 - estimates.value) / 1000) ** 0.5
+    assert estimates.low == pytest.approx(estimates.value - half_width, abs=0.004)
+    assert estimates.high == pytest.approx(estimates.value + half_width, abs=0.004)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
@@ -55,11 +55,11 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
 
 def test_a_class_of_one_image_has_an_interval_from_the_resamples_that_hold_it() -> None:
     table = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.1, 0.9, 0.0]])
-    found = bootstrap(np.array([0, 0, 1]), table)
-    assert (found.recall[1].value, found.recall[1].low, found.recall[1].high) == (1, 1, 1)
-    assert np.isnan(found.recall[2].value)
-    assert np.isnan(found.recall[2].low)
-    assert found.support == (2, 1, 0)
+    estimates = bootstrap(np.array([0, 0, 1]), table)
+    assert (estimates.recall[1].value, estimates.recall[1].low, estimates.recall[1].high) == (1, 1, 1)
+    assert np.isnan(estimates.recall[2].value)
+    assert np.isnan(estimates.recall[2].low)
+    assert estimates.support == (2, 1, 0)
 
 
 def test_five_thousand_samples_take_seconds() -> None:

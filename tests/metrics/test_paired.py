@@ -24,8 +24,8 @@ def noisy(targets: NDArray[np.int64], accuracy: float, rng: np.random.Generator,
 
 def test_the_same_predictions_gain_nothing_with_certainty() -> None:
     targets = np.arange(60) % 3
-    found = paired(targets, sure(targets, 3), sure(targets, 3), "balanced_accuracy")
-    assert (found.gain, found.low, found.high, found.p_better, found.p_worse) == (0, 0, 0, 1, 1)
+    result = paired(targets, sure(targets, 3), sure(targets, 3), "balanced_accuracy")
+    assert (result.gain, result.low, result.high, result.p_better, result.p_worse) == (0, 0, 0, 1, 1)
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(3, 0), (10, 2), (5, 5), (0, 7)])
@@ -40,10 +40,10 @@ def test_three_to_none_is_not_enough_though_the_bootstrap_says_so() -> None:
     targets[50:] = 1
     before, after = targets.copy(), targets.copy()
     before[[0, 1, 60]] = 1 - before[[0, 1, 60]]
-    found = paired(targets, sure(before, 2), sure(after, 2), "balanced_accuracy")
-    assert (found.gained, found.lost) == (3, 0)
-    assert found.least >= 0
-    assert found.p_better == pytest.approx(1 / 8, abs=0.02)
+    result = paired(targets, sure(before, 2), sure(after, 2), "balanced_accuracy")
+    assert (result.gained, result.lost) == (3, 0)
+    assert result.least >= 0
+    assert result.p_better == pytest.approx(1 / 8, abs=0.02)
 
 
 def test_the_swaps_of_equal_classes_are_mcnemar() -> None:
@@ -60,10 +60,10 @@ def test_a_loss_that_falls_is_a_gain() -> None:
     rng = np.random.default_rng(0)
     targets = np.repeat([0, 1, 2], 60)
     before, after = sure(noisy(targets, 0.6, rng), 3), sure(noisy(targets, 0.95, rng), 3)
-    found = paired(targets, before, after, "log_loss", resamples=1000)
-    assert found.after < found.before
-    assert 0 < found.low < found.gain < found.high
-    assert found.p_better < 0.01 < found.p_worse
+    result = paired(targets, before, after, "log_loss", resamples=1000)
+    assert result.after < result.before
+    assert 0 < result.low < result.gain < result.high
+    assert result.p_better < 0.01 < result.p_worse
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])

@@ -24,14 +24,14 @@ def _all(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def test_every_score_equals_scikit_learn_or_torchmetrics() -> None:
     targets, logits = _sample()
     table = softmax(logits)
-    found = _all(targets, table)
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(targets, table.argmax(1)))
-    assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(targets, table.argmax(1)))
-    assert found["macro_f1"] == pytest.approx(sk.f1_score(targets, table.argmax(1), average="macro"))
-    assert found["log_loss"] == pytest.approx(sk.log_loss(targets, table, labels=range(7)))
-    assert found["top_5_accuracy"] == pytest.approx(sk.top_k_accuracy_score(targets, table, k=5))
+    scored = _all(targets, table)
+    assert scored["accuracy"] == pytest.approx(sk.accuracy_score(targets, table.argmax(1)))
+    assert scored["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(targets, table.argmax(1)))
+    assert scored["macro_f1"] == pytest.approx(sk.f1_score(targets, table.argmax(1), average="macro"))
+    assert scored["log_loss"] == pytest.approx(sk.log_loss(targets, table, labels=range(7)))
+    assert scored["top_5_accuracy"] == pytest.approx(sk.top_k_accuracy_score(targets, table, k=5))
     theirs = multiclass_calibration_error(torch.tensor(table), torch.tensor(targets), 7, n_bins=15, norm="l1")
-    assert found["ece"] == pytest.approx(float(theirs), abs=1e-6)
+    assert scored["ece"] == pytest.approx(float(theirs), abs=1e-6)
 
 
 def test_the_quick_scores_are_the_same_numbers() -> None:
@@ -52,8 +52,8 @@ def test_a_resample_is_scored_as_a_set_of_its_own() -> None:
 
 
 def test_a_perfect_and_sure_classifier_scores_perfectly() -> None:
-    found = _all(np.array([0, 1, 2]), np.eye(3))
-    assert found == {
+    scored = _all(np.array([0, 1, 2]), np.eye(3))
+    assert scored == {
         "accuracy": 1, "balanced_accuracy": 1, "macro_f1": 1, "log_loss": 0, "ece": 0, "top_2_accuracy": 1,
     }  # fmt: skip
 
@@ -63,9 +63,9 @@ def test_a_sure_mistake_costs_a_finite_loss() -> None:
 
 
 def test_ties_go_to_the_lower_class_in_the_prediction_and_in_the_rank() -> None:
-    known = facts(np.array([1, 0]), np.full((2, 4), 0.25))
-    assert known.predicted.tolist() == [0, 0]
-    assert known.rank.tolist() == [1, 0]
+    sample_facts = facts(np.array([1, 0]), np.full((2, 4), 0.25))
+    assert sample_facts.predicted.tolist() == [0, 0]
+    assert sample_facts.rank.tolist() == [1, 0]
 
 
 def test_softmax_does_not_overflow() -> None:

@@ -48,7 +48,7 @@ def test_a_file_gives_the_trunk_and_the_head_starts_anew(tmp_path: Path, suffix:
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     save_file(build(config("test_resnet"), 3).module.state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(ModelError, match=r"w.safetensors is not for this architecture:\n  \d+ missing: cls_token"):
+    with pytest.raises(ModelError, match=r"w.safetensors does not match this architecture:\n  \d+ missing: cls_token"):
         build(config("test_vit", tmp_path / "w.safetensors"), 3)
 
 
@@ -88,7 +88,7 @@ def test_a_run_gives_its_tensors_and_its_preprocessing(tmp_path: Path) -> None:
 
 def test_a_run_of_another_model_is_refused_and_named(tmp_path: Path) -> None:
     run, _ = run_folder(tmp_path / "run")
-    with pytest.raises(ModelError, match=r"run .of test_resnet. is not for this architecture"):
+    with pytest.raises(ModelError, match=r"run .of test_resnet. does not match this architecture"):
         build(config("torchvision:resnet18", run), 3)
 
 
@@ -115,17 +115,17 @@ def test_a_model_is_not_trained_that_could_not_be_read_again(override: dict[str,
 
 
 def test_an_unknown_library_is_an_error() -> None:
-    with pytest.raises(ModelError, match=r"keras: is not a library raytl knows; write a timm name or torchvision:"):
+    with pytest.raises(ModelError, match=r"keras: is not a supported library; write a timm name or torchvision:"):
         build(config("keras:resnet50"), 3)
 
 
 def test_convolutional_networks_are_told_from_transformers() -> None:
     with torch.device("meta"):
-        found = {
+        digests = {
             n: build(config(n), 3).convolutional
             for n in ("test_resnet", "test_convnext", "test_vit", "mobilenetv2_100")
         }
-    assert found == {"test_resnet": True, "test_convnext": True, "test_vit": False, "mobilenetv2_100": True}
+    assert digests == {"test_resnet": True, "test_convnext": True, "test_vit": False, "mobilenetv2_100": True}
 
 
 def test_plain_layers_do_not_count_as_convolutional() -> None:
@@ -138,11 +138,11 @@ def test_plain_layers_do_not_count_as_convolutional() -> None:
 def test_an_old_name_builds_todays_model_and_says_so(old: str, name: str, tmp_path: Path) -> None:
     built = build(config(old), 2)
     assert built.name == name
-    assert built.notes == (f"model.name: {old!r} is timm's old name of {name!r}; using that",)
+    assert built.notes == (f"model.name: timm renamed {old!r} to {name!r}; using the new name",)
     assert built.preprocess == preprocess_of(config(name))
-    for kept in (old, name):  # as a run's card has it, from this version or an earlier one
-        save_bundle(tmp_path / kept, built.module, Card(kept, ("a", "b"), built.preprocess, "none"))
-        assert load_bundle(tmp_path / kept)[1].model == kept
+    for stored in (old, name):  # as a run's card has it, from this version or an earlier one
+        save_bundle(tmp_path / stored, built.module, Card(stored, ("a", "b"), built.preprocess, "none"))
+        assert load_bundle(tmp_path / stored)[1].model == stored
 
 
 def test_a_library_s_own_prefix_stays_in_the_name() -> None:

@@ -31,9 +31,9 @@ def saved(folder: Path, name: str = "test_resnet", px: int = 64) -> tuple[torch.
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "torchvision:mobilenet_v3_small"])
 def test_a_saved_model_comes_back_with_the_same_logits(tmp_path: Path, name: str) -> None:
     module, card = saved(tmp_path, name)
-    loaded, found = load_bundle(tmp_path)
+    loaded, loaded_card = load_bundle(tmp_path)
     images = torch.randn(2, 3, 64, 64)
-    assert found == card and not loaded.training
+    assert loaded_card == card and not loaded.training
     with torch.inference_mode():
         assert torch.allclose(loaded(images), module.eval()(images), atol=1e-5)
     assert is_channels_last(loaded) == (name != "test_vit")
@@ -72,7 +72,7 @@ def test_other_tensors_than_the_cards_are_refused(tmp_path: Path) -> None:
     state = load_file(tmp_path / "model.safetensors")
     state["fc.bias"] += 1
     save_file(state, tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match=r"model.safetensors is not the file that model.json tells of"):
+    with pytest.raises(ModelError, match=r"model.safetensors does not match the digest in model.json"):
         load_bundle(tmp_path)
 
 

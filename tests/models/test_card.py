@@ -92,5 +92,5 @@ def test_keys_of_a_newer_card_are_ignored_and_listed(tmp_path: Path) -> None:
     value["licence"], value["preprocess"]["colour"] = "MIT", "sRGB"
     (tmp_path / CARD).write_text(json.dumps(value), encoding="utf-8")
     assert read_card(tmp_path, seen) == ODD
-    told = "ignored keys that this version of raytl does not know: preprocess.colour, licence"
-    assert seen.events == [Message(f"{tmp_path / CARD}: {told}", "warning")]
+    message = "ignored keys that this version of raytl does not know: preprocess.colour, licence"
+    assert seen.events == [Message(f"{tmp_path / CARD}: {message}", "warning")]

@@ -1,4 +1,4 @@
-"""What both libraries' refusals share."""
+"""The errors that both model libraries share."""
 
 from __future__ import annotations
 

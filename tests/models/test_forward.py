@@ -45,10 +45,10 @@ def small(name: str = "test_resnet", px: int = 32) -> torch.nn.Module:
 def test_the_input_is_normalised_as_torchvision_does() -> None:
     images = torch.arange(2 * 3 * 256, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(2, 3, 16, 16)
     wanted = tv.normalize(images.float() / 255, list(PREPROCESS.mean), list(PREPROCESS.std))
-    found = to_input(images, PREPROCESS, CPU, channels_last=False)
-    assert torch.allclose(found, wanted, atol=1e-5)
+    inputs = to_input(images, PREPROCESS, CPU, channels_last=False)
+    assert torch.allclose(inputs, wanted, atol=1e-5)
     turned = to_input(images, PREPROCESS, CPU, channels_last=True)
-    assert torch.equal(turned, found) and turned.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(turned, inputs) and turned.is_contiguous(memory_format=torch.channels_last)
     assert images.dtype == torch.uint8 and int(images.max()) == 255  # not written to
 
 
@@ -113,7 +113,7 @@ def test_the_device_is_the_cpu_when_asked_for() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_an_error() -> None:
     assert pick_device("auto") == CPU
-    with pytest.raises(ConfigError, match=r"compute.device: cuda was asked for, and torch finds no GPU"):
+    with pytest.raises(ConfigError, match=r"compute.device: torch finds no GPU for cuda"):
         pick_device("cuda")
 
 

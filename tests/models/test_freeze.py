@@ -183,7 +183,7 @@ def test_zero_is_the_head_alone_and_all_is_everything() -> None:
 
 def test_more_stages_than_there_are_is_an_error_that_lists_them() -> None:
     built = backbone("test_resnet", 32)
-    with pytest.raises(ModelError, match=r"9 stages asked for, test_resnet has 5; write 0 to 5, or all:") as info:
+    with pytest.raises(ModelError, match=r"found 9, but test_resnet has 5 stages; write 0 to 5, or all:") as info:
         learning(built, 9)
     assert [line.split() for line in str(info.value).splitlines()[1:3]] == [
         ["head", "291", "parameters"],

@@ -18,8 +18,8 @@ def resnet() -> Backbone:
 
 
 def test_the_head_learns_at_the_rate_and_every_stage_below_at_its_ratio(resnet: Backbone) -> None:
-    found = rates(resnet, TRANSFER, 0.1, depth=3)
-    assert found == pytest.approx({"head": 0.1, "layer4": 0.01, "layer3": 0.005, "layer2": 0.0025})
+    by_group = rates(resnet, TRANSFER, 0.1, depth=3)
+    assert by_group == pytest.approx({"head": 0.1, "layer4": 0.01, "layer3": 0.005, "layer2": 0.0025})
 
 
 def test_with_nothing_open_only_the_head_has_a_rate(resnet: Backbone) -> None:

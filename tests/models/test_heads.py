@@ -41,5 +41,5 @@ def test_weights_that_do_not_say_their_classes_have_no_head_to_give(tmp_path: Pa
 
     backbone = build(ModelConfig(name="test_resnet", weights="none"), 2)
     save_file({k: v.contiguous() for k, v in backbone.module.state_dict().items()}, tmp_path / "w.safetensors")
-    with pytest.raises(ModelError, match="does not say its classes"):
+    with pytest.raises(ModelError, match="does not list its classes"):
         inherit(backbone, str(tmp_path / "w.safetensors"), ("a", "b"))

@@ -22,16 +22,17 @@ def groups() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["adamw", "sgd", "lamb", "adan", "lion", "rmsprop"])
 def test_every_group_keeps_its_rate_its_decay_and_its_names(name: str) -> None:
-    made = build_optimizer(groups(), OptimConfig(name=name))
-    found = [(g["lr"], g["weight_decay"], g["names"], g["group"]) for g in made.param_groups]
-    assert found == [(0.1, 0.05, ["w"], "head"), (0.01, 0.0, ["b"], "layer4")]
-    for group in made.param_groups:
+    optimizer = build_optimizer(groups(), OptimConfig(name=name))
+    settings = [(g["lr"], g["weight_decay"], g["names"], g["group"]) for g in optimizer.param_groups]
+    assert settings == [(0.1, 0.05, ["w"], "head"), (0.01, 0.0, ["b"], "layer4")]
+    for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.ones_like(parameter)
-    before = [p.detach().clone() for g in made.param_groups for p in g["params"]]
-    made.step()
+    before = [p.detach().clone() for g in optimizer.param_groups for p in g["params"]]
+    optimizer.step()
     assert all(
-        not torch.equal(a, p) for a, p in zip(before, [p for g in made.param_groups for p in g["params"]], strict=True)
+        not torch.equal(a, p)
+        for a, p in zip(before, [p for g in optimizer.param_groups for p in g["params"]], strict=True)
     )
 
 
@@ -45,13 +46,13 @@ def test_momentum_is_sgds_or_the_first_beta() -> None:
 
 
 def test_the_state_survives_saving() -> None:
-    made = build_optimizer(groups(), OptimConfig())
-    made.param_groups[0]["params"][0].grad = torch.ones(4)
-    made.step()
+    optimizer = build_optimizer(groups(), OptimConfig())
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(4)
+    optimizer.step()
     other = build_optimizer(groups(), OptimConfig())
-    other.load_state_dict(made.state_dict())
+    other.load_state_dict(optimizer.state_dict())
     assert other.param_groups[0]["names"] == ["w"]
-    assert torch.equal(other.state_dict()["state"][0]["exp_avg"], made.state_dict()["state"][0]["exp_avg"])
+    assert torch.equal(other.state_dict()["state"][0]["exp_avg"], optimizer.state_dict()["state"][0]["exp_avg"])
 
 
 def test_an_unknown_optimizer_gets_near_misses() -> None:

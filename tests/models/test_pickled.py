@@ -1,4 +1,4 @@
-"""What torch.save wrote is read without running, importing or calling anything of it."""
+"""Read torch.save files without running, importing or calling anything in them."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ class Reduced:
 def trainer(monkeypatch: pytest.MonkeyPatch) -> type:
     """A type of somebody's package."""
     module = ModuleType("mypackage")
-    made = type("Trainer", (), {"__module__": "mypackage"})
-    module.Trainer = made  # type: ignore[attr-defined]
+    foreign = type("Trainer", (), {"__module__": "mypackage"})
+    module.Trainer = foreign  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mypackage", module)
-    return made
+    return foreign
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_type_that_is_not_allowed_is_named(trainer: type, zipped: bool, tmp_path: Path) -> None:
     saved = {"state_dict": {"a": torch.zeros(1)}, "trainer": trainer()}
     torch.save(saved, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ModelError, match=r"w.pth cannot be read as tensors alone .*of the type mypackage\.Trainer\)"):
+    with pytest.raises(ModelError, match=r"w.pth cannot be read as plain tensors .*of type mypackage\.Trainer\)"):
         read_pickle(tmp_path / "w.pth")
 
 
 def test_a_whole_model_is_named_by_its_class(tmp_path: Path) -> None:
     torch.save(nn.Linear(1, 1), tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"of the type torch\.nn\.modules\.linear\.Linear\)"):
+    with pytest.raises(ModelError, match=r"of type torch\.nn\.modules\.linear\.Linear\)"):
         read_pickle(tmp_path / "w.pth")
 
 
 def test_another_pickle_protocol_is_said(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "w.pth", pickle_protocol=4)
-    with pytest.raises(ModelError, match=r"another pickle protocol than torch.save's default, 2"):
+    with pytest.raises(ModelError, match=r"its pickle protocol is not 2, the default of torch.save"):
         read_pickle(tmp_path / "w.pth")
 
 
@@ -70,16 +70,16 @@ def test_a_program_is_called_one(tmp_path: Path) -> None:
 def test_records_are_stand_ins_that_hold_nothing(tmp_path: Path) -> None:
     args = argparse.Namespace(lr=0.1)
     torch.save({"args": args, "path": PosixPath("x"), "n": np.float64(2)}, tmp_path / "w.pth")
-    found = read_pickle(tmp_path / "w.pth")
-    assert isinstance(found, dict)
-    assert {type(value) for value in found.values()}.isdisjoint({argparse.Namespace, PosixPath, np.float64, float})
-    assert all(not vars(value) for value in found.values())
+    content = read_pickle(tmp_path / "w.pth")
+    assert isinstance(content, dict)
+    assert {type(value) for value in content.values()}.isdisjoint({argparse.Namespace, PosixPath, np.float64, float})
+    assert all(not vars(value) for value in content.values())
 
 
 def test_what_mappings_hold_is_read(tmp_path: Path) -> None:
     torch.save({"state": defaultdict(list, {"a": torch.ones(2)})}, tmp_path / "w.pth")
-    found = read_pickle(tmp_path / "w.pth")
-    assert isinstance(found, dict) and torch.equal(found["state"]["a"], torch.ones(2))
+    content = read_pickle(tmp_path / "w.pth")
+    assert isinstance(content, dict) and torch.equal(content["state"]["a"], torch.ones(2))
 
 
 def test_the_types_of_a_trainer_that_is_not_installed_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from raytl.config.schema import ModelConfig, OptimConfig, PreprocessOverride, Tr
 from raytl.models.backbone import Backbone, build
 from raytl.models.freeze import apply_freeze
 from raytl.models.groups import parameter_groups
-from raytl.models.prefix import NotTraceable, between, cut, suffix_backbone
+from raytl.models.prefix import NotTraceable, between, split_model, suffix_backbone
 
 MODELS = {
     "resnet18": 64,
@@ -23,7 +23,7 @@ MODELS = {
 }
 
 
-def made(name: str, px: int) -> tuple[Backbone, torch.Tensor]:
+def build_pair(name: str, px: int) -> tuple[Backbone, torch.Tensor]:
     torch.manual_seed(0)
     config = ModelConfig(name=name, weights="none", preprocess=PreprocessOverride(image_px=px))
     backbone = build(config, 5)
@@ -34,12 +34,12 @@ def made(name: str, px: int) -> tuple[Backbone, torch.Tensor]:
 
 @pytest.mark.parametrize(("name", "px"), MODELS.items())
 def test_the_halves_give_the_logits_of_the_whole(name: str, px: int) -> None:
-    backbone, images = made(name, px)
+    backbone, images = build_pair(name, px)
     backbone.module.eval()
     with torch.no_grad():
         wanted = backbone.module(images)
         for depth in (0, 1, len(backbone.stages) // 2, len(backbone.stages) - 1):
-            halves = cut(backbone, depth)
+            halves = split_model(backbone, depth)
             rows = halves.prefix(images)
             assert rows.shape == (3, halves.width)
             assert torch.equal(halves.suffix(rows), wanted), f"depth {depth}"
@@ -47,49 +47,49 @@ def test_the_halves_give_the_logits_of_the_whole(name: str, px: int) -> None:
 
 @pytest.mark.parametrize(("name", "px"), MODELS.items())
 def test_rows_of_a_deeper_cut_go_on_to_those_of_a_shallower_one(name: str, px: int) -> None:
-    backbone, images = made(name, px)
+    backbone, images = build_pair(name, px)
     backbone.module.eval()
-    deeper, most = len(backbone.stages) // 2, len(backbone.stages) - 1
+    deeper, highest = len(backbone.stages) // 2, len(backbone.stages) - 1
     with torch.no_grad():
-        for start, end in ((most, deeper), (deeper, 1), (deeper, 0), (most, most - 1)):
+        for start, end in ((highest, deeper), (deeper, 1), (deeper, 0), (highest, highest - 1)):
             if start > end:
-                rows = between(backbone, start, end)(cut(backbone, start).prefix(images))
-                assert torch.equal(rows, cut(backbone, end).prefix(images)), (start, end)
+                rows = between(backbone, start, end)(split_model(backbone, start).prefix(images))
+                assert torch.equal(rows, split_model(backbone, end).prefix(images)), (start, end)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
 def test_the_halves_in_bfloat16_give_the_logits_of_the_whole(name: str) -> None:
-    backbone, images = made(name, MODELS[name])
+    backbone, images = build_pair(name, MODELS[name])
     backbone.module.eval()
-    halves = cut(backbone, 2)
+    halves = split_model(backbone, 2)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(halves.suffix(halves.prefix(images)), backbone.module(images))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_100", "vit_tiny_patch16_224"])
 def test_training_the_top_alone_gives_the_gradients_of_the_whole(name: str) -> None:
-    backbone, images = made(name, MODELS[name])
+    backbone, images = build_pair(name, MODELS[name])
     apply_freeze(backbone, 1)
     backbone.module.train()
     backbone.module(images).square().sum().backward()
     wanted = {n: p.grad.clone() for n, p in backbone.module.named_parameters() if p.grad is not None}
-    again, _ = made(name, MODELS[name])
+    again, _ = build_pair(name, MODELS[name])
     apply_freeze(again, 1)
-    halves = cut(again, 1)
+    halves = split_model(again, 1)
     top = suffix_backbone(again, halves)
     top.module.train()
     with torch.no_grad():
         rows = halves.prefix(images)
     top.module(rows).square().sum().backward()
-    found = {n: p.grad for n, p in top.module.named_parameters() if p.grad is not None}
-    assert found.keys() == wanted.keys()
-    for key, gradient in found.items():
+    gradients = {n: p.grad for n, p in top.module.named_parameters() if p.grad is not None}
+    assert gradients.keys() == wanted.keys()
+    for key, gradient in gradients.items():
         torch.testing.assert_close(gradient, wanted[key], rtol=1e-5, atol=1e-6)
 
 
 def test_the_top_shares_its_parameters_with_the_whole_and_can_be_frozen_and_grouped() -> None:
-    backbone, _ = made("resnet18", 64)
-    top = suffix_backbone(backbone, cut(backbone, 2))
+    backbone, _ = build_pair("resnet18", 64)
+    top = suffix_backbone(backbone, split_model(backbone, 2))
     whole = dict(backbone.module.named_parameters())
     assert len(top.stages) == 2
     assert all(whole[name] is parameter for name, parameter in top.module.named_parameters())
@@ -100,9 +100,9 @@ def test_the_top_shares_its_parameters_with_the_whole_and_can_be_frozen_and_grou
 
 
 def test_going_on_from_a_deeper_cut_in_training_leaves_what_is_frozen_in_evaluation() -> None:
-    backbone, images = made("resnet18", 64)
+    backbone, images = build_pair("resnet18", 64)
     backbone.module.train()
-    halves = cut(backbone, 1)
+    halves = split_model(backbone, 1)
     with torch.no_grad():
         before = halves.prefix(images)
         between(backbone, 3, 1)
@@ -111,21 +111,21 @@ def test_going_on_from_a_deeper_cut_in_training_leaves_what_is_frozen_in_evaluat
 
 
 def test_cutting_leaves_the_modes_as_they_were() -> None:
-    backbone, _ = made("resnet18", 64)
+    backbone, _ = build_pair("resnet18", 64)
     apply_freeze(backbone, 1)
     backbone.module.train()
     before = {name: part.training for name, part in backbone.module.named_modules()}
-    cut(backbone, 1)
+    split_model(backbone, 1)
     assert {name: part.training for name, part in backbone.module.named_modules()} == before
 
 
 def test_pools_before_the_head_are_computed_below_the_cut() -> None:
-    backbone, _ = made("resnet18", 64)
-    assert cut(backbone, 0).width == 512
+    backbone, _ = build_pair("resnet18", 64)
+    assert split_model(backbone, 0).width == 512
 
 
 def test_a_network_that_cannot_be_traced_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone, _ = made("resnet18", 64)
+    backbone, _ = build_pair("resnet18", 64)
     monkeypatch.setattr(type(backbone.module), "forward", lambda self, x: x if x.sum() > 0 else -x)
     with pytest.raises(NotTraceable, match="resnet18 cannot be traced"):
-        cut(backbone, 1)
+        split_model(backbone, 1)

@@ -56,8 +56,8 @@ def probabilities(solved: probe.Probe, values: Tensor) -> np.ndarray:
 
 
 def standardised(given: Features) -> tuple[np.ndarray, np.ndarray]:
-    mean, spread = given.train.double().mean(0), given.train.double().std(0, correction=0)
-    return ((given.train - mean) / spread).numpy(), ((given.val - mean) / spread).numpy()
+    mean, deviation = given.train.double().mean(0), given.train.double().std(0, correction=0)
+    return ((given.train - mean) / deviation).numpy(), ((given.val - mean) / deviation).numpy()
 
 
 @pytest.mark.parametrize("strength", [1e-4, 1e-2, 1.0])
@@ -75,14 +75,14 @@ def test_it_agrees_with_scikit_learn(strength: float, weights: tuple[float, ...]
 def test_the_path_of_strengths_ends_where_each_strength_alone_does() -> None:
     given = draw()
     path = given.solve()
-    for strength, told in path.scores.items():
+    for strength, loss in path.scores.items():
         alone = given.solve(strengths=[strength]).scores[strength]
-        assert told["val/log_loss"] == pytest.approx(alone["val/log_loss"], abs=1e-3)
+        assert loss["val/log_loss"] == pytest.approx(alone["val/log_loss"], abs=1e-3)
 
 
 def test_the_strength_is_the_best_by_log_loss_and_much_weaker_ones_are_not_tried() -> None:
     solved = draw(apart=0.2).solve()
-    losses = {strength: told["val/log_loss"] for strength, told in solved.scores.items()}
+    losses = {strength: loss["val/log_loss"] for strength, loss in solved.scores.items()}
     assert losses[solved.best.strength] == min(losses.values())
     tried = sorted(losses, reverse=True)
     assert tuple(tried) == tuple(sorted(probe.STRENGTHS, reverse=True)[: len(tried)])
@@ -92,7 +92,7 @@ def test_the_strength_is_the_best_by_log_loss_and_much_weaker_ones_are_not_tried
 def test_the_soft_head_is_as_accurate_within_a_standard_error_and_less_sure() -> None:
     given = draw(apart=0.6)
     solved = given.solve()
-    accuracy = {strength: told["val/accuracy"] for strength, told in solved.scores.items()}
+    accuracy = {strength: loss["val/accuracy"] for strength, loss in solved.scores.items()}
     best = accuracy[solved.best.strength]
     within = [s for s, value in accuracy.items() if value >= best - (best * (1 - best) / len(given.val)) ** 0.5]
     assert solved.soft.strength == max(within) > solved.best.strength
@@ -151,7 +151,7 @@ def test_a_class_may_be_missing_in_a_split(split: str) -> None:
 
 def test_label_smoothing_makes_it_less_sure() -> None:
     given = draw(apart=2.0)
-    sure, smooth = (given.solve(strengths=[1e-4], label_smoothing=share) for share in (0.0, 0.2))
+    sure, smooth = (given.solve(strengths=[1e-4], label_smoothing=smoothing) for smoothing in (0.0, 0.2))
     assert probabilities(smooth, given.val).max() < probabilities(sure, given.val).max() - 0.03
 
 
@@ -167,7 +167,7 @@ def test_features_that_are_not_finite_are_an_error(value: float) -> None:
     given = draw()
     given.train[3, 2] = value
     with pytest.raises(
-        ModelError, match=r"features of 1 of 120 training images are not finite; expected numbers: .* .fp16 overflows"
+        ModelError, match=r"features of 1 of 120 training images are not finite; expected numbers. .* .fp16 overflows"
     ):
         given.solve()
 
@@ -261,8 +261,8 @@ def test_inputs_at_several_places_are_averaged(head: nn.Module, tokens: bool) ->
     solved = solved_for(backbone)
     probe.install(backbone, solved.best)
     _, logits, targets = predict_logits(backbone.module, photos(seed=1), backbone.preprocess, CPU)
-    told = solved.scores[solved.best.strength]["val/log_loss"]
-    assert scores(targets, logits)["log_loss"] == pytest.approx(told, abs=1e-4)
+    loss = solved.scores[solved.best.strength]["val/log_loss"]
+    assert scores(targets, logits)["log_loss"] == pytest.approx(loss, abs=1e-4)
 
 
 def test_a_head_without_a_bias_takes_a_probe_without_one_and_refuses_another() -> None:
@@ -270,8 +270,8 @@ def test_a_head_without_a_bias_takes_a_probe_without_one_and_refuses_another() -
     solved = solved_for(backbone, intercept=False)
     probe.install(backbone, solved.best)
     _, logits, targets = predict_logits(backbone.module, photos(seed=1), backbone.preprocess, CPU)
-    told = solved.scores[solved.best.strength]["val/log_loss"]
-    assert scores(targets, logits)["log_loss"] == pytest.approx(told, abs=1e-4)
+    loss = solved.scores[solved.best.strength]["val/log_loss"]
+    assert scores(targets, logits)["log_loss"] == pytest.approx(loss, abs=1e-4)
     with pytest.raises(ModelError, match=r"toy: the solved head has a bias, .* intercept=False"):
         probe.install(backbone, replace(solved.best, bias=torch.tensor([0.0, 1.0, 2.0])))
 
@@ -302,13 +302,15 @@ def test_a_head_without_a_linear_layer_is_an_error(head: nn.Module) -> None:
 
 
 def test_no_images_are_an_error() -> None:
-    with pytest.raises(DataError, match="no images to solve the head on"):
+    with pytest.raises(DataError, match="found no images; expected some in train and in val"):
         probe.head_inputs(small(), [], CPU, torch.float32)
 
 
 def test_a_head_of_other_classes_is_an_error() -> None:
     solved = solved_for(small())
-    with pytest.raises(ModelError, match=r"the solved head is 3 x 96, and the network's 5 x 96 \(classes x features\)"):
+    with pytest.raises(
+        ModelError, match=r"the solved head is 3 x 96, but the network needs 5 x 96 \(classes x features\)"
+    ):
         probe.install(small(classes=5), solved.best)
 
 
@@ -332,10 +334,10 @@ def test_a_saved_probe_is_read_as_it_was(strengths: tuple[float, ...], tmp_path:
 
 def test_a_probe_that_is_not_there_or_cut_short_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "head"
-    with pytest.raises(RunError, match="no solved head can be read there .* the sweep solves it again"):
+    with pytest.raises(RunError, match="cannot read a solved head .* the sweep solves it again"):
         probe.load(folder)
     probe.save(draw().solve(), folder)
     tensors = folder / "probe.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:40])
-    with pytest.raises(RunError, match="no solved head can be read there"):
+    with pytest.raises(RunError, match="cannot read a solved head"):
         probe.load(folder)

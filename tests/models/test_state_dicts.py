@@ -1,4 +1,4 @@
-"""Which state dict of a file is taken, and without which prefix: values, no files."""
+"""Select the state dict of a file and strip its prefix: values, no files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def tensors(value: float = 1.0) -> dict[str, Tensor]:
 
 def taken(raw: Mapping[str, object]) -> tuple[str, str, float]:
     """The keys, the prefix and the value of what is taken."""
-    found = take(candidates_in(raw), WANTED, lambda state: state)
-    assert set(WANTED) <= set(found.tensors)
-    return found.candidate.keys, found.prefix, found.tensors["stem.weight"][0].item()
+    selected = take(candidates_in(raw), WANTED, lambda state: state)
+    assert set(WANTED) <= set(selected.tensors)
+    return selected.candidate.keys, selected.prefix, selected.tensors["stem.weight"][0].item()
 
 
 def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -46,7 +46,7 @@ def test_what_fits_goes_before_an_average_that_does_not() -> None:
 def test_optimizer_states_and_metrics_are_not_taken() -> None:
     optimizer = {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}
     assert taken({"best": torch.tensor(1.0), "optimizer": optimizer, "net": tensors(1)}) == ("net", "", 1)
-    assert [found.keys for found in candidates_in({"optimizer": optimizer, "net": tensors()})] == ["net"]
+    assert [selected.keys for selected in candidates_in({"optimizer": optimizer, "net": tensors()})] == ["net"]
 
 
 def test_a_mapping_that_holds_itself_is_looked_through_once() -> None:
@@ -61,14 +61,14 @@ def test_names_that_the_library_renames_are_found_behind_a_prefix() -> None:
     def adapt(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name.replace("layers.", "stages."): tensor for name, tensor in state.items()}
 
-    found = take(candidates_in({"state_dict": under("module.", old)}), WANTED, adapt)
-    assert (found.prefix, set(found.tensors)) == ("module.", set(old))
+    selected = take(candidates_in({"state_dict": under("module.", old)}), WANTED, adapt)
+    assert (selected.prefix, set(selected.tensors)) == ("module.", set(old))
 
 
 def test_of_another_architecture_the_largest_is_taken_as_it_is() -> None:
     foreign = {f"module.other{i}.weight": torch.zeros(2) for i in range(5)}
-    found = take(candidates_in({"best": torch.zeros(1), "state_dict": foreign}), WANTED, lambda state: state)
-    assert (found.candidate.keys, found.prefix, len(found.tensors)) == ("state_dict", "", 5)
+    selected = take(candidates_in({"best": torch.zeros(1), "state_dict": foreign}), WANTED, lambda state: state)
+    assert (selected.candidate.keys, selected.prefix, len(selected.tensors)) == ("state_dict", "", 5)
 
 
 def test_what_was_taken_is_said_in_a_line() -> None:

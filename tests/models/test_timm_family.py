@@ -56,9 +56,14 @@ def test_a_model_without_a_classifier_is_refused() -> None:
 
 
 def test_preprocessing_is_the_pretrained_configs() -> None:
-    found = timm_family.preprocess("mobilenetv2_100")
-    assert (found.image_px, found.resize_px, found.crop_mode, found.interpolation) == (224, 256, "center", "bicubic")
-    assert found.mean == (0.485, 0.456, 0.406)
+    result = timm_family.preprocess("mobilenetv2_100")
+    assert (result.image_px, result.resize_px, result.crop_mode, result.interpolation) == (
+        224,
+        256,
+        "center",
+        "bicubic",
+    )
+    assert result.mean == (0.485, 0.456, 0.406)
     assert timm_family.preprocess("vit_tiny_patch16_224").mean == (0.5, 0.5, 0.5)
     assert timm_family.preprocess("test_vit").resize_px == 168  # floor(160 / 0.95)
 
@@ -82,19 +87,19 @@ def test_an_unknown_tag_gets_the_tags_there_are() -> None:
 def test_every_old_name_is_todays_with_its_weights(old: str) -> None:
     expected = get_deprecated_models()[old]
     assert expected is not None
-    found = timm_family.current_name(old)
+    result = timm_family.current_name(old)
     base, _, tag = expected.partition(".")
     # timm 1.0.31 still says `sam` for the tag that it renamed to `sam_in1k`
-    assert found == {"sam": f"{base}.sam_in1k"}.get(tag, expected)
-    assert timm_family.current_name(found) == found
-    timm_family.check_name(found)
-    assert timm_family.preprocess(found).image_px == get_pretrained_cfg(found).input_size[-1]
+    assert result == {"sam": f"{base}.sam_in1k"}.get(tag, expected)
+    assert timm_family.current_name(result) == result
+    timm_family.check_name(result)
+    assert timm_family.preprocess(result).image_px == get_pretrained_cfg(result).input_size[-1]
 
 
 def test_an_old_name_has_the_preprocessing_of_its_own_weights() -> None:
-    found = timm_family.current_name("vit_base_patch16_224_in21k")
-    assert found == "vit_base_patch16_224.augreg_in21k"
-    assert timm_family.preprocess(found).mean == (0.5, 0.5, 0.5)
+    result = timm_family.current_name("vit_base_patch16_224_in21k")
+    assert result == "vit_base_patch16_224.augreg_in21k"
+    assert timm_family.preprocess(result).mean == (0.5, 0.5, 0.5)
     assert timm_family.preprocess(timm_family.current_name("convnext_tiny_384_in22ft1k")).image_px == 384
 
 
@@ -105,7 +110,7 @@ def test_a_tag_that_is_asked_for_goes_before_the_old_names() -> None:
 
 def test_an_old_name_without_a_replacement_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm_family, "get_deprecated_models", lambda: {"gone": None})
-    with pytest.raises(ModelError, match=r"model.name: timm removed 'gone' and names no replacement"):
+    with pytest.raises(ModelError, match=r"model.name: timm removed 'gone' without a replacement"):
         timm_family.current_name("gone")
 
 
@@ -126,12 +131,12 @@ def test_another_image_size_resizes_a_vit() -> None:
 
 
 def test_weights_that_cannot_be_fetched_say_what_to_do() -> None:
-    with pytest.raises(ModelError, match=r"pretrained weights of test_vit could not be fetched .* or write none"):
+    with pytest.raises(ModelError, match=r"pretrained weights of test_vit could not be downloaded .* or to none"):
         timm_family.pretrained("test_vit", 160)
 
 
 def test_a_model_that_has_no_weights_says_so() -> None:
-    with pytest.raises(ModelError, match=r"could not be fetched .RuntimeError: No pretrained weights exist"):
+    with pytest.raises(ModelError, match=r"could not be downloaded .RuntimeError: No pretrained weights exist"):
         timm_family.pretrained("vit_small_patch16_36x1_224", 224)
 
 

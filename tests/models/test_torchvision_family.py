@@ -19,8 +19,8 @@ def create(name: str, px: int = 224, **options: float) -> nn.Module:
 
 
 def test_preprocessing_is_the_default_weights() -> None:
-    found = torchvision_family.preprocess("resnet18")
-    assert (found.image_px, found.resize_px, found.interpolation) == (224, 256, "bilinear")
+    result = torchvision_family.preprocess("resnet18")
+    assert (result.image_px, result.resize_px, result.interpolation) == (224, 256, "bilinear")
     assert torchvision_family.preprocess("efficientnet_v2_s").image_px == 384
 
 
@@ -46,19 +46,19 @@ def test_dropout_is_the_one_before_the_head() -> None:
 
 
 def test_dropout_without_a_place_for_it_is_an_error() -> None:
-    with pytest.raises(ModelError, match="torchvision:resnet18 has no dropout before its head; leave the key out"):
+    with pytest.raises(ModelError, match="torchvision:resnet18 has no dropout before its head; remove the key"):
         create("resnet18", dropout=0.1)
 
 
 def test_drop_path_grows_up_to_its_rate() -> None:
     module = create("efficientnet_b0", drop_path=0.4)
-    found = [m.p for m in module.modules() if isinstance(m, StochasticDepth)]
-    assert found == sorted(found)
-    assert found[-1] == pytest.approx(0.4)
+    result = [m.p for m in module.modules() if isinstance(m, StochasticDepth)]
+    assert result == sorted(result)
+    assert result[-1] == pytest.approx(0.4)
 
 
 def test_drop_path_without_a_place_for_it_is_an_error() -> None:
-    with pytest.raises(ModelError, match="torchvision:resnet18 has no stochastic depth; leave the key out"):
+    with pytest.raises(ModelError, match="torchvision:resnet18 has no stochastic depth; remove the key"):
         create("resnet18", drop_path=0.1)
 
 
@@ -78,5 +78,5 @@ def test_a_size_that_the_model_cannot_have_is_refused() -> None:
 def test_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
-    with pytest.raises(ModelError, match="pretrained weights of torchvision:resnet18 could not be fetched"):
+    with pytest.raises(ModelError, match="pretrained weights of torchvision:resnet18 could not be downloaded"):
         torchvision_family.pretrained("resnet18", 224)

@@ -32,8 +32,8 @@ def test_half_precision_becomes_float32_and_integers_stay(tmp_path: Path) -> Non
     save_file(
         {"a": torch.ones(2, dtype=torch.float16), "b": torch.ones(2, dtype=torch.int64)}, tmp_path / "w.safetensors"
     )
-    found = take(read(tmp_path / "w.safetensors"), net(), ()).tensors
-    assert (found["a"].dtype, found["b"].dtype) == (torch.float32, torch.int64)
+    result = take(read(tmp_path / "w.safetensors"), net(), ()).tensors
+    assert (result["a"].dtype, result["b"].dtype) == (torch.float32, torch.int64)
 
 
 def trained() -> dict[str, Tensor]:
@@ -222,7 +222,7 @@ def test_the_digest_does_not_depend_on_the_wrapper(tmp_path: Path) -> None:
 
 
 class Trap:
-    """What a pickle can do when it is loaded with trust."""
+    """Code that runs if the pickle is loaded unsafely."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -233,7 +233,7 @@ class Trap:
 
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> None:
     torch.save({"state_dict": Trap(tmp_path / "sprung")}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"w.pth cannot be read as tensors alone .*raytl runs no code"):
+    with pytest.raises(ModelError, match=r"w.pth cannot be read as plain tensors .*raytl runs no code"):
         read(tmp_path / "w.pth")
     assert not (tmp_path / "sprung").exists()
 
@@ -248,7 +248,7 @@ def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: bytes) -> 
 
 def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "note": "hello"}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"holds no state dict .found a mapping with keys epoch, note."):
+    with pytest.raises(ModelError, match=r"contains no state dict .found a mapping with keys epoch, note."):
         read(tmp_path / "w.pth")
 
 
@@ -261,9 +261,9 @@ def test_a_run_behind_a_uri_is_fetched(tmp_path: Path) -> None:
     best = tmp_path / "checkpoints" / "best"
     preprocess = Preprocess(32, 36, "center", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     save_bundle(best, net(), Card("net", ("a", "b"), preprocess, "none"))
-    found = read(f"file://{tmp_path}")
-    assert (found.preprocess, found.model) == (preprocess, "net")
-    assert found.state.keys() == net().state_dict().keys()
+    result = read(f"file://{tmp_path}")
+    assert (result.preprocess, result.model) == (preprocess, "net")
+    assert result.state.keys() == net().state_dict().keys()
 
 
 def test_a_missing_file_behind_a_uri_is_an_error(tmp_path: Path) -> None:
@@ -272,12 +272,12 @@ def test_a_missing_file_behind_a_uri_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"there is no file .*gone.pth; expected pretrained, none, a .safetensors"):
+    with pytest.raises(ModelError, match=r"no file .*gone.pth; expected pretrained, none, a .safetensors"):
         read(tmp_path / "gone.pth")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is a folder without a saved model; expected a run folder"):
+    with pytest.raises(ModelError, match=r"no saved model in .*; expected a run folder"):
         read(tmp_path)
 
 
@@ -322,12 +322,12 @@ def test_another_architecture_is_refused_with_keys_and_shapes() -> None:
     del given["1.bias"]
     module = net()
     before = state_digest(module.state_dict())
-    with pytest.raises(ModelError, match=r"w.pth is not for this architecture:") as info:
+    with pytest.raises(ModelError, match=r"w.pth does not match this architecture:") as info:
         fit(module, given, HEAD, "w.pth")
     lines = str(info.value).splitlines()
     assert lines[1] == "  1 missing: 1.bias"
     assert lines[2].startswith("  9 unexpected: extra0, ") and lines[2].endswith("extra7 and 1 more")
-    assert lines[3] == "  1 of another shape: 0.weight (4, 1, 3, 3) where the model has (4, 3, 3, 3)"
+    assert lines[3] == "  1 with another shape: 0.weight (4, 1, 3, 3) where the model has (4, 3, 3, 3)"
     assert state_digest(module.state_dict()) == before  # refused whole
 
 
@@ -343,7 +343,7 @@ def test_the_digest_is_of_the_content_and_not_of_the_order_or_layout() -> None:
 
 def test_a_value_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"holds no state dict .found list."):
+    with pytest.raises(ModelError, match=r"contains no state dict .found list."):
         read(tmp_path / "w.pth")
 
 
@@ -351,12 +351,12 @@ def test_a_file_that_lacks_a_few_tensors_is_named_incomplete_and_not_another_mod
     given = {name: tensor for name, tensor in trained().items() if name != "layer3.0.conv1.weight"}
     given["layer3.0.conv_1.weight"] = torch.zeros(1)
     built = build(ModelConfig(name="test_resnet", weights="none"), 3)
-    with pytest.raises(ModelError, match=r"w.pth is not for this architecture:") as info:
+    with pytest.raises(ModelError, match=r"w.pth does not match this architecture:") as info:
         fit(built.module, given, built.head, "w.pth")
     lines = str(info.value).splitlines()
     assert lines[1] == "  1 missing: layer3.0.conv1.weight (the file has layer3.0.conv_1.weight)"
     assert lines[2] == "  1 unexpected: layer3.0.conv_1.weight"
-    assert "of this model, but incomplete or changed" in lines[3]
+    assert "of this model, but incomplete or modified" in lines[3]
     assert "Set model.name" not in str(info.value)
 
 

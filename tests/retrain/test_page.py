@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytl.metrics.drift import Drift, Sureness
+from raytl.metrics.drift import ConfidenceShift, Drift
 from raytl.metrics.paired import Paired
 from raytl.registry.record import CHAMPION, Move, Record
 from raytl.retrain.changes import Changes
@@ -33,7 +33,7 @@ TICK = Tick(
     changes=Changes(
         "5" * 64, 1, {"train": 100}, {EVIL: 200}, {"red": 1}, {"red -> blue": 2}, {EVIL: 30}, ("green",),
         {"red": (0.5, 0.25)}, 3, {"looks like a test image": 4}, Drift(100, 0.4, 0.7, 0.002, 0.1, 0.002),
-        Sureness(0.9, 0.8, 0.01), {"red": (3, 4)},
+        ConfidenceShift(0.9, 0.8, 0.01), {"red": (3, 4)},
     ),
     comparison=Comparison(
         evaluation="e" * 16, images=400, looks=7, champion=1, challenger=2, same_weights=False, metrics={"accuracy": 0.93},

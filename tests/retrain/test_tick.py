@@ -48,7 +48,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_tick_needs_to_know_its_registry(make_days: MakeDays) -> None:
-    with pytest.raises(ConfigError, match=r"retrain\.registry: not set; name the folder or s3:// prefix"):
+    with pytest.raises(ConfigError, match=r"retrain\.registry: not set; expected the folder or s3:// prefix"):
         make_days().where(retrain__registry=None).tick()
 
 
@@ -237,7 +237,7 @@ def test_images_that_come_while_a_tick_is_interrupted_wait_and_images_that_go_en
     with pytest.raises(KeyboardInterrupt):
         days.tick()
     next((days.photos / "red").glob("*.jpg")).unlink()
-    with pytest.raises(TickFailed, match="1 went away"):
+    with pytest.raises(TickFailed, match="1 removed"):
         days.tick()
     assert days.tick().tick is not None
     assert days.registry.numbers() == [1, 2]

@@ -88,13 +88,13 @@ def test_a_death_between_the_two_renames_is_settled_with_the_old_folder(
         atomic.replace_dir(new, final, no_exchange)
     monkeypatch.setattr(Path, "rename", real)
     assert not final.exists()
-    atomic.settle_dir(final)
+    atomic.recover_dir(final)
     assert (final / "file").read_text() == "old"
 
 
 def test_settling_a_whole_folder_removes_what_was_set_aside(tmp_path: Path) -> None:
     final = _folder(tmp_path / "last", "new")
     _folder(tmp_path / ".last.old", "old")
-    atomic.settle_dir(final)
+    atomic.recover_dir(final)
     assert (final / "file").read_text() == "new"
     assert not (tmp_path / ".last.old").exists()

@@ -41,7 +41,7 @@ def test_opening_what_is_not_there_lists_the_runs_beside_it(folder: RunFolder) -
 
 
 def test_opening_a_folder_of_runs_names_them(folder: RunFolder) -> None:
-    with pytest.raises(RunError, match=r"experiment.yaml is missing; it holds runs, name one of them: .*digits"):
+    with pytest.raises(RunError, match=r"experiment.yaml is missing; it contains runs, specify one of them: .*digits"):
         RunFolder.open(folder.root.parent)
 
 
@@ -87,7 +87,7 @@ def test_every_change_is_listed(folder: RunFolder) -> None:
     weights = folder.best / "model.safetensors"
     weights.write_bytes(b"Weights")
     assert folder.verify() == [
-        f"{weights}: content changed since the run ended (its sha256 is another)",
+        f"{weights}: content changed since the run ended (the sha256 differs)",
         f"{folder.experiment}: missing, though the manifest lists it",
     ]
     assert not folder.finished
@@ -115,9 +115,7 @@ def test_a_manifest_that_leaves_out_what_every_run_holds_vouches_for_nothing(lef
         del manifest["files"][left_out]
     folder.manifest.write_text(json.dumps(manifest))
     expected = REQUIRED if left_out == "files" else (left_out,)
-    assert folder.verify() == [
-        f"{folder.manifest}: it does not list {name}, which every run holds" for name in expected
-    ]
+    assert folder.verify() == [f"{folder.manifest}: does not list {name}, which every run has" for name in expected]
     assert not folder.finished
 
 
@@ -137,9 +135,9 @@ def test_a_manifest_that_leaves_out_what_every_run_holds_vouches_for_nothing(lef
 )
 def test_a_damaged_manifest_is_named_with_its_field(files: Any, problem: str, folder: RunFolder) -> None:
     folder.manifest.write_text(json.dumps({"format": 1, "summary": {}, "files": files}))
-    (found,) = folder.verify()
-    assert found.startswith(f"{folder.manifest}: {problem}")
-    assert found.endswith("Restore the file, or train again with --new.")
+    (line,) = folder.verify()
+    assert line.startswith(f"{folder.manifest}: {problem}")
+    assert line.endswith("Restore the file, or train again with --new.")
 
 
 def test_a_manifest_of_a_newer_raytl_is_refused_by_name(folder: RunFolder) -> None:

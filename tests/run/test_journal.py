@@ -51,7 +51,7 @@ def test_damage_before_the_last_line_is_an_error_that_names_the_line(line: str, 
     path = tmp_path / "x.jsonl"
     path.write_text(f'{{"a": 1}}\n{line}\n{{"a": 2}}\n')
     with pytest.raises(
-        RunError, match=r"x\.jsonl:2: cannot be read as one JSON object a line: .*mend or delete this line"
+        RunError, match=r"x\.jsonl:2: cannot be read as one JSON object a line: .*Fix or delete this line"
     ):
         journal.read(path)
 

@@ -40,20 +40,20 @@ def test_with_json_each_line_is_an_object_with_run_trial_and_rank(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAYTL_LOG", "json")
-    found = [json.loads(line) for line in written(tmp_path / "x.log", Message("hello"), STEP, EPOCH, TRIAL)]
-    assert [(each["run"], each["trial"], each["rank"]) for each in found] == [
+    records = [json.loads(line) for line in written(tmp_path / "x.log", Message("hello"), STEP, EPOCH, TRIAL)]
+    assert [(each["run"], each["trial"], each["rank"]) for each in records] == [
         ("tiny", None, None),
         ("tiny", None, 0),
         ("tiny", 7, None),
         ("tiny", None, None),
     ]
-    assert [each.get("event") for each in found] == ["Message", "EpochEnded", "TrialChanged", None]
-    assert found[0]["message"] == "hello"
-    assert found[1]["fields"]["metrics"] == {"val/accuracy": 0.5, "train/loss": None}
-    assert found[2]["fields"]["overrides"] == {"optim.lr": 0.1}
-    assert (found[3]["level"], found[3]["logger"]) == ("warning", "ray")
-    assert "me:***@host" in found[3]["message"]
-    assert all(each["time"].endswith("+00:00") for each in found)
+    assert [each.get("event") for each in records] == ["Message", "EpochEnded", "TrialChanged", None]
+    assert records[0]["message"] == "hello"
+    assert records[1]["fields"]["metrics"] == {"val/accuracy": 0.5, "train/loss": None}
+    assert records[2]["fields"]["overrides"] == {"optim.lr": 0.1}
+    assert (records[3]["level"], records[3]["logger"]) == ("warning", "ray")
+    assert "me:***@host" in records[3]["message"]
+    assert all(each["time"].endswith("+00:00") for each in records)
 
 
 @pytest.mark.parametrize("kind", ["text", "json"])

@@ -41,7 +41,7 @@ def write(mirror: Mirror, files: dict[str, str]) -> None:
 
 
 def read(mirror: Mirror) -> dict[str, str]:
-    """What a run is made of in the working copy."""
+    """Return the files of a run in the working copy."""
     paths = [path for path in mirror.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
     return {path.relative_to(mirror.root).as_posix(): path.read_text() for path in paths}
 
@@ -143,7 +143,7 @@ def test_other_bytes_than_were_put_are_not_taken(copies: Copies) -> None:
     give(here, "right")
     (key,) = [info.key for info in here.store.list(BEST) if info.key.endswith("/model")]
     here.store.put_bytes(key, b"wrong")  # of the same length
-    with pytest.raises(Unavailable, match="other bytes came than were put there"):
+    with pytest.raises(Unavailable, match="content does not match its digest"):
         there.fetch()
     assert read(there) == {}
 
@@ -193,7 +193,7 @@ def test_whoever_takes_over_fences_off_the_one_before(copies: Copies) -> None:
 
 @pytest.fixture
 def generations(copies: Copies) -> tuple[Mirror, Mirror, Mirror]:
-    """Who wrote first, whoever took over then, and a reader."""
+    """Return the first writer, its successor, and a reader."""
     here, there = copies("here"), copies("there")
     here.generation, there.generation = 1, 2
     return here, there, copies("third")
@@ -211,7 +211,7 @@ def test_a_checkpoint_holds_the_generation_of_its_writer_and_whoever_takes_over_
     with pytest.raises(Conflict, match=r"another raytl took over .* is of its generation 2, this one has generation 1"):
         give(here, "late")
     with pytest.raises(Conflict, match=r"another raytl took over"):
-        here.push_folder(BEST, here.root / BEST, over=True)
+        here.push_folder(BEST, here.root / BEST, overwrite=True)
     with pytest.raises(Conflict, match=r"another raytl took over"):
         here.take_over()
 
@@ -280,7 +280,7 @@ def test_checkpoints_of_raytl_0_1_0_are_read_and_taken_over(generations: tuple[M
 def test_a_key_that_would_lie_outside_is_refused(tmp_path: Path) -> None:
     mirror = Mirror(MemoryStore(str(tmp_path)), tmp_path / "here")
     mirror.store.put_bytes("../evil", b"1")
-    with pytest.raises(RunError, match=r"'\.\./evil', which would lie outside"):
+    with pytest.raises(RunError, match=r"'\.\./evil', which would be outside"):
         mirror.fetch()
     assert not (tmp_path / "evil").exists()
 

@@ -20,14 +20,14 @@ def test_a_folder_in_which_another_works_is_not_set_aside(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_nobody_owns_gets_the_next_free_name(tmp_path: Path) -> None:
-    told = Recorder()
+    recorder = Recorder()
     for _ in range(2):
         with sole_owner(tmp_path / "run"):
             pass
-        set_aside(tmp_path / "run", told)
-    set_aside(tmp_path / "run", told)  # nothing is there
+        set_aside(tmp_path / "run", recorder)
+    set_aside(tmp_path / "run", recorder)  # nothing is there
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.old-1", "run.old-2"]
-    assert len(told.events) == 2
+    assert len(recorder.events) == 2
 
 
 def test_an_owner_whose_folder_is_set_aside_meanwhile_owns_the_new_one(

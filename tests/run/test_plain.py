@@ -24,7 +24,7 @@ def test_paths_and_tuples_become_text_and_lists() -> None:
 
 
 def test_a_value_without_a_place_in_json_is_refused() -> None:
-    with pytest.raises(TypeError, match="object has no place in JSON"):
+    with pytest.raises(TypeError, match="object cannot be encoded as JSON"):
         encode({"a": object()})
 
 

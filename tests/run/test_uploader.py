@@ -41,7 +41,7 @@ def test_what_was_given_is_there_once_it_is_closed(mirror: Mirror, tmp_path: Pat
     for number in range(5):
         for name in FOLDERS:
             write(mirror, name, f"{name} {number}")
-            uploader.give(name)
+            uploader.submit(name)
     uploader.close()
     assert [stored(mirror, tmp_path, name) for name in FOLDERS] == [f"{name} 4" for name in FOLDERS]
     assert not (mirror.root / ".uploads").exists()
@@ -61,14 +61,14 @@ def test_the_newest_goes_up_and_what_it_replaced_while_waiting_does_not(
     monkeypatch.setattr(Mirror, "push_folder", slow)
     uploader = Uploader(mirror)
     write(mirror, LAST, "0")
-    uploader.give(LAST)
+    uploader.submit(LAST)
     while not pushed:
         pass
     for number in range(1, 4):
         write(mirror, LAST, str(number))
-        uploader.give(LAST)
+        uploader.submit(LAST)
     write(mirror, BEST, "best")
-    uploader.give(BEST)
+    uploader.submit(BEST)
     gate.set()
     uploader.close()
     assert pushed == [(LAST, "0"), (BEST, "best"), (LAST, "3")]
@@ -89,7 +89,7 @@ def test_while_the_store_does_not_answer_training_goes_on_and_the_state_waits(
     watcher = Recorder()
     uploader = Uploader(mirror, watcher)
     write(mirror, LAST, "1")
-    uploader.give(LAST)
+    uploader.submit(LAST)
     while troubles:
         pass
     uploader.close()
@@ -101,7 +101,7 @@ def test_a_store_that_never_answers_is_an_error_at_the_end(mirror: Mirror, monke
     monkeypatch.setattr(Mirror, "push_folder", lambda *_: (_ for _ in ()).throw(Unavailable("no answer")))
     uploader = Uploader(mirror)
     write(mirror, LAST, "1")
-    uploader.give(LAST)
+    uploader.submit(LAST)
     with pytest.raises(Unavailable, match="no answer"):
         uploader.close()
     assert (mirror.root / LAST / "state").read_text() == "1"
@@ -110,14 +110,14 @@ def test_a_store_that_never_answers_is_an_error_at_the_end(mirror: Mirror, monke
 def test_whoever_was_fenced_off_hears_it_with_the_next_checkpoint(mirror: Mirror, tmp_path: Path) -> None:
     uploader = Uploader(mirror)
     write(mirror, LAST, "1")
-    uploader.give(LAST)
+    uploader.submit(LAST)
     uploader.close()
     other = Mirror(mirror.store, tmp_path / "there")
     other.fetch()
     other.take_over()
     late = Uploader(mirror)
     write(mirror, LAST, "2")
-    late.give(LAST)
+    late.submit(LAST)
     with pytest.raises(Conflict, match="somebody else"):
         late.close()
     assert stored(mirror, tmp_path, LAST) == "1"
@@ -140,7 +140,7 @@ def test_whoever_lost_the_lease_pushes_nothing_more(mirror: Mirror) -> None:
     uploader = Uploader(mirror)
     take(mirror.store)
     write(mirror, LAST, "late")
-    uploader.give(LAST)
+    uploader.submit(LAST)
     with pytest.raises(Conflict, match="another raytl took over"):
         uploader.close()
     assert not list(mirror.store.list("checkpoints"))
@@ -150,8 +150,8 @@ def test_a_bug_in_the_thread_is_an_error_at_the_end(mirror: Mirror, monkeypatch:
     monkeypatch.setattr(Mirror, "push_folder", lambda *_: (_ for _ in ()).throw(OSError("disk")))
     uploader = Uploader(mirror)
     write(mirror, LAST, "1")
-    uploader.give(LAST)
-    with pytest.raises(StoreError, match="could not be stored.*disk"):
+    uploader.submit(LAST)
+    with pytest.raises(StoreError, match="upload of checkpoints failed.*disk"):
         uploader.close()
 
 
@@ -164,7 +164,7 @@ def test_a_late_write_of_one_that_had_the_right_before_is_written_over(mirror: M
     write(late, LAST, "late")
     late.push_folder(LAST, late.root / LAST)
     write(ours, LAST, "ours")
-    uploader.give(LAST)
+    uploader.submit(LAST)
     uploader.flush()
     assert stored(ours, tmp_path, LAST) == "ours"
     write(late, LAST, "later")
@@ -179,11 +179,11 @@ def test_checkpoints_wait_while_the_driver_is_not_heard_of(
     lease = take(mirror.store)
     uploader = Uploader(mirror, watcher := Recorder(), WriteToken(mirror.store.uri, lease.holder.token, 1))
     write(mirror, LAST, "1")
-    uploader.give(LAST)
+    uploader.submit(LAST)
     uploader.flush()
     monkeypatch.setattr("raytl.store.lease.TERM_S", 0.0)
     write(mirror, LAST, "2")
-    uploader.give(LAST)
+    uploader.submit(LAST)
     while not watcher.events:
         pass
     assert stored(mirror, tmp_path, LAST) == "1"

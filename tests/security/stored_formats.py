@@ -123,7 +123,7 @@ def _epochs(folder: Path) -> object:
     from raytl.search.worker import failure
 
     run = RunFolder(folder)
-    checkpoint.forget_after(run)
+    checkpoint.drop_later_metrics(run)
     return failure(journal.read(run.metrics, checkpoint.EPOCH_FORMAT), "x", ValueError("x"), 1)
 
 
@@ -174,7 +174,7 @@ RUNS = [
     Stored("training.checkpoint:STATE_FORMAT",
            encode({"format": 1, "progress": asdict(checkpoint.Progress(1, 2, checkpoint.Best(0, {"a": 0.5}))),
                    "optimizer": {"head.weight": {"step": 3}}, "scaler": {}}),
-           at("state.json", lambda folder: encode(asdict(checkpoint.progress_of(folder)))), "state.json"),
+           at("state.json", lambda folder: encode(asdict(checkpoint.read_progress(folder)))), "state.json"),
     Stored("training.records:SCORE_FORMAT", encode({"epoch": 1, "metrics": METRICS, "confusion": [[1, 0], [2, 3]]}),
            at("checkpoints/best/validation.json", _score), "validation.json"),
     Stored("training.records:SUMMARY_FORMAT", encode({"best_epoch": 1, "epochs": 2, "metrics": METRICS}),

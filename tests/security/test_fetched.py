@@ -30,6 +30,7 @@ from raytl.retrain.page.write import _picture
 from raytl.retrain.tick import TickFailed
 from raytl.retrain.ticks import Tick, write_tick
 from raytl.run import RunFolder, journal
+from raytl.search.protocol import EpochScores, TrialResult
 from tests.cli.conftest import Raytl, raytl  # noqa: F401 - a fixture
 from tests.conftest import MakePhotos
 from tests.evaluation.conftest import run  # noqa: F401 - a fixture
@@ -252,8 +253,8 @@ def test_a_run_that_names_an_endpoint_and_a_profile_gets_no_signed_request(
     assert own.requests
     assert not [request for request in own.requests if MARK in request]
     assert _warnings(watcher) == [
-        f"the run was made with storage.endpoint_url {hostile.url}, storage.profile victim; ignored, as a run sets nothing "
-        f"on this machine: pass --set storage.endpoint_url={hostile.url} --set storage.profile=victim to use them"
+        f"the run was made with storage.endpoint_url {hostile.url}, storage.profile victim; ignored, because a run "
+        f"changes no setting of this machine; pass --set storage.endpoint_url={hostile.url} --set storage.profile=victim to use them"
     ]
     own.requests.clear()
     done = raytl("evaluate", run.root, "--set", f"storage.endpoint_url={own.url}", "--set", "storage.profile=default")
@@ -317,10 +318,11 @@ def test_a_study_overrides_only_what_its_space_varies(overrides: dict[str, Any],
 @pytest.mark.parametrize("folder", ["..", "x/.."])
 def test_a_trial_lies_below_the_sweeps_folder(folder: str, tmp_path: Path) -> None:
     study = opened(tmp_path, trials=1)
-    asked = study.ask()
-    assert asked is not None
-    study.report(asked.number, 1, {"val/balanced_accuracy": 0.5})
-    study.tell(asked.number, "complete", folder=f"runs/trials/trial-{asked.number:05d}-0")
+    suggestion = study.ask()
+    assert suggestion is not None
+    result = TrialResult("complete", EpochScores(1, {"val/balanced_accuracy": 0.5}), folder="runs/trials/trial-00000-0")
+    study.report(suggestion.number, result)
+    study.tell(suggestion.number, "complete", result)
     _edit_study(tmp_path, "folder", folder)
     with pytest.raises(RunError, match=r"trial 0: folder: found .*; expected a folder below"):
         opened(tmp_path, trials=1).records()

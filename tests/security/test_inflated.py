@@ -68,7 +68,9 @@ def long_names() -> bytes:
 @pytest.mark.parametrize("content", [zeros_behind_the_end, folders, headers_of_pax, long_names])
 def test_all_that_a_tar_inflates_to_counts(content: Callable[[], bytes], tmp_path: Path, own_cache: Path) -> None:
     (tmp_path / "bomb.tar.gz").write_bytes(gzip.compress(content()))
-    with pytest.raises(DataError, match=r"what is in bomb\.tar\.gz makes it more than 100 times the packed size"):
+    with pytest.raises(
+        DataError, match=r"the content of bomb\.tar\.gz inflates to more than 100 times the packed size"
+    ):
         scan(str(tmp_path / "bomb.tar.gz"))
     assert not list(own_cache.rglob("*.jpg"))
 
@@ -79,7 +81,7 @@ def test_folder_entries_of_a_zip_count_with_their_sizes(tmp_path: Path) -> None:
         packed.writestr("red/0.jpg", b"x")
         for number in range(4):
             packed.writestr(f"blue/{number}/", bytes(1 << 20))
-    with pytest.raises(DataError, match=r"what is in bomb\.zip makes it more than 100 times the packed size"):
+    with pytest.raises(DataError, match=r"the content of bomb\.zip inflates to more than 100 times the packed size"):
         scan(str(tmp_path / "bomb.zip"))
 
 
@@ -101,7 +103,7 @@ def test_a_member_a_thousand_folders_deep_is_refused(kind: str, tmp_path: Path, 
     else:
         with tarfile.open(file, "w") as tar:
             tar.addfile(tarfile.TarInfo(name))
-    with pytest.raises(DataError, match=r"d/\.\.\.' has a path of 1001 parts, and at most 64 are expected; nothing"):
+    with pytest.raises(DataError, match=r"d/\.\.\.' has a path of 1001 parts; expected at most 64; nothing"):
         scan(str(file))
     assert not list(own_cache.rglob("d"))
 
@@ -163,7 +165,7 @@ def test_a_compressed_pth_that_swells_is_refused(tmp_path: Path) -> None:
 def test_tensors_that_repeat_a_few_bytes_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1, dtype=torch.float16).expand(10**6, 10**6)}, tmp_path / "w.pth")
     with pytest.raises(
-        ModelError, match=r"the tensors in .*w\.pth take 4,000,000,000,000 bytes, far more than the file has"
+        ModelError, match=r"the tensors in .*w\.pth take 4,000,000,000,000 bytes, far more than the file"
     ):
         weights.read(tmp_path / "w.pth")
 
@@ -173,6 +175,6 @@ def test_a_table_whose_rows_swell_is_refused(tmp_path: Path) -> None:
     paths = pa.DictionaryArray.from_arrays(pa.array([0] * 10_000, pa.int32()), ["x" * 1000])
     pq.write_table(pa.table({"path": paths, "label": ["a"] * 10_000}), tmp_path / "t.parquet")
     with pytest.raises(
-        DataError, match=r"t\.parquet: its rows take more than 100 times its size; expected one short path"
+        DataError, match=r"t\.parquet: its rows inflate to more than 100 times its size; expected one short path"
     ):
         scan(str(tmp_path / "t.parquet"))

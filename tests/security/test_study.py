@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from raytl.errors import RunError
+from raytl.search.protocol import EpochScores, TrialResult
 from tests.search.test_study import opened
 
 
@@ -16,10 +17,12 @@ from tests.search.test_study import opened
 def log(tmp_path: Path) -> Path:
     """The journal of a sweep with one trial."""
     study = opened(tmp_path, trials=1)
-    asked = study.ask()
-    assert asked is not None
-    study.report(asked.number, 1, {"val/balanced_accuracy": 0.5})
-    study.tell(asked.number, "complete", seconds=1.0, trainable=3, folder="trials/trial-00000-0")
+    suggestion = study.ask()
+    assert suggestion is not None
+    scores = EpochScores(1, {"val/balanced_accuracy": 0.5})
+    result = TrialResult("complete", scores, seconds=1.0, trainable=3, folder="trials/trial-00000-0")
+    study.report(suggestion.number, result)
+    study.tell(suggestion.number, "complete", result)
     return tmp_path / "study.log"
 
 

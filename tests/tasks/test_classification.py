@@ -59,7 +59,7 @@ def test_weights_are_given_to_classes_in_either_unicode_form() -> None:
 
 
 def test_weights_of_unknown_classes_are_an_error() -> None:
-    with pytest.raises(ConfigError, match="'wasps' is not a class of the data; classes: ants, bees"):
+    with pytest.raises(ConfigError, match="'wasps' is not a class of the data; expected: ants, bees"):
         class_weights(TrainConfig(class_weights={"wasps": 2.0}), COUNTS)
 
 

@@ -34,7 +34,7 @@ _CPU = torch.device("cpu")
 
 @dataclass
 class Fitted:
-    """What a run in memory left: its events, its epochs' metrics without clocks, its progress, and its checkpoints."""
+    """The outputs of a run in memory: events, metrics by epoch without times, progress, and checkpoints."""
 
     events: list[Event]
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -61,7 +61,7 @@ def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, 
     px = backbone.preprocess.image_px
     images, targets = squares(count, px)
     watcher = Recorder()
-    found = Fitted(watcher.events)
+    fitted = Fitted(watcher.events)
     context = TrainContext(
         experiment=experiment,
         world=World.solo(),
@@ -85,8 +85,8 @@ def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, 
     )
     stages = timeline(experiment.transfer, depth_of(experiment, backbone), experiment.train.epochs)
     validation = EvalLoader(images, targets, backbone.preprocess, batch=8, world=World.solo()), targets
-    found.progress += epochs(context, backbone, stages, validation, CLASSES, _writer(found, folder), resume)
-    return found
+    fitted.progress += epochs(context, backbone, stages, validation, CLASSES, _writer(fitted, folder), resume)
+    return fitted
 
 
 def squares(
@@ -100,16 +100,16 @@ def squares(
     return list(images.astype(np.uint8)), targets
 
 
-def _writer(found: Fitted, folder: Path) -> RunWriter:
+def _writer(fitted: Fitted, folder: Path) -> RunWriter:
     def record(values: Mapping[str, float | str]) -> None:
         clocks = ("seconds", "images_per_s")
-        found.records.append({key: value for key, value in values.items() if not key.endswith(clocks)})
+        fitted.records.append({key: value for key, value in values.items() if not key.endswith(clocks)})
 
     def best(module: torch.nn.Module, _: Validation, __: int) -> None:
-        found.best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        fitted.best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
     def last(state: Checkpoint) -> None:
-        found.checkpoints.append(folder / f"{len(found.checkpoints):03d}")
-        checkpoint.save(found.checkpoints[-1], state)
+        fitted.checkpoints.append(folder / f"{len(fitted.checkpoints):03d}")
+        checkpoint.save(fitted.checkpoints[-1], state)
 
     return RunWriter(record=record, best=best, last=last)

@@ -10,7 +10,7 @@ def test_the_average_moves_towards_the_weights_and_is_swapped_in_and_out_to_the_
     module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     average = WeightAverage(0.9)
     start = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-    average.follow(module.state_dict())
+    average.track(module.state_dict())
     with torch.no_grad():
         module[0].weight.add_(1.0)
         module[1].num_batches_tracked.add_(5)
@@ -24,7 +24,7 @@ def test_the_average_moves_towards_the_weights_and_is_swapped_in_and_out_to_the_
 
 def test_what_is_followed_already_keeps_its_history() -> None:
     average = WeightAverage(0.5)
-    average.follow({"a": torch.zeros(1)})
-    average.follow({"a": torch.ones(1), "b": torch.ones(1)})
+    average.track({"a": torch.zeros(1)})
+    average.track({"a": torch.ones(1), "b": torch.ones(1)})
     assert average.shadow["a"].item() == 0.0
     assert average.shadow["b"].item() == 1.0

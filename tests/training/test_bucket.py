@@ -1,4 +1,4 @@
-"""A run that is kept in a bucket: trained, gone on with, scored and used from any machine."""
+"""A run in a bucket: train, resume, evaluate and use it from any machine."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "memory":
         return Place(f"memory://{folder}", {})
     if request.param == S3.values[0]:  # any secret will do there
-        found = {"AWS_ENDPOINT_URL": request.getfixturevalue("s3_server"), "AWS_SECRET_ACCESS_KEY": CANARY}
+        outcome = {"AWS_ENDPOINT_URL": request.getfixturevalue("s3_server"), "AWS_SECRET_ACCESS_KEY": CANARY}
     else:
-        found = request.getfixturevalue("swift_server").environment
-    with on_a_machine(folder, found):
+        outcome = request.getfixturevalue("swift_server").environment
+    with on_a_machine(folder, outcome):
         s3.client().create_bucket(Bucket="trained-here")
-    return Place("s3://trained-here", found)
+    return Place("s3://trained-here", outcome)
 
 
 @pytest.fixture(scope="module")
@@ -157,15 +157,15 @@ def test_scores_and_predictions_come_from_the_bucket_and_the_look_at_the_test_st
     copied: Experiment, move: Any, tmp_path: Path
 ) -> None:
     run = RunStore.of(copied).uri
-    found = evaluate(run, resamples=20)
+    outcome = evaluate(run, resamples=20)
     assert open_store(run).exists("evaluation/test/report.md")
     move("third")
     again = evaluate(run, resamples=20)
-    assert (again.look, again.metrics) == (1, found.metrics)
+    assert (again.look, again.metrics) == (1, outcome.metrics)
     photos = sorted(Path(copied.data.uri).rglob("*.jpg"))[:4]
     predicted = predict(run, photos, out=tmp_path / "p.csv")
     assert len(predicted.predicted) == 4
-    assert found.images > 0
+    assert outcome.images > 0
 
 
 def test_a_worker_on_another_machine_finds_the_model_and_the_images_of_a_run_in_a_bucket(
@@ -221,7 +221,7 @@ def test_new_keeps_the_run_before_it_aside(copied: Experiment, move: Any) -> Non
 
 
 def test_a_run_that_is_not_there_is_said_so(storage: str) -> None:
-    with pytest.raises(RunError, match="no run is there"):
+    with pytest.raises(RunError, match="not a run, experiment.yaml is missing"):
         evaluate(f"{storage}/none")
 
 
@@ -229,7 +229,7 @@ def test_no_secret_is_written_anywhere(
     stored: Stored, copied: Experiment, storage: str, tmp_path: Path, own_cache: Path
 ) -> None:
     evaluate(RunStore.of(copied).uri, resamples=20)
-    with pytest.raises(RunError, match="no run is there") as caught:
+    with pytest.raises(RunError, match="not a run, experiment.yaml is missing") as caught:
         evaluate(f"{storage}/none")
     copy = tmp_path / "copy"
     store = open_store(storage)

@@ -13,7 +13,7 @@ from raytl.training.checkpoint import (
     Progress,
     load,
     optimizer_state,
-    progress_of,
+    read_progress,
     restore_optimizer,
     save,
 )
@@ -36,15 +36,15 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     module = nn.Linear(3, 2)
     optimizer = stepped(module)
     save(tmp_path / "last", checkpoint(module, optimizer))
-    found = load(tmp_path / "last")
-    assert found is not None
-    assert found.progress == Progress(3, 7, Best(2, {"val/accuracy": 0.5}), "abc", 1.5, 9)
-    assert torch.equal(found.model["weight"], module.weight)
+    loaded = load(tmp_path / "last")
+    assert loaded is not None
+    assert loaded.progress == Progress(3, 7, Best(2, {"val/accuracy": 0.5}), "abc", 1.5, 9)
+    assert torch.equal(loaded.model["weight"], module.weight)
     fresh = stepped(nn.Linear(3, 2))
-    restore_optimizer(fresh, found.optimizer)
+    restore_optimizer(fresh, loaded.optimizer)
     before, after = optimizer.state_dict()["state"], fresh.state_dict()["state"]
     assert all(torch.equal(before[i][key], after[i][key]) for i in before for key in before[i])
-    assert progress_of(tmp_path / "last") == found.progress
+    assert read_progress(tmp_path / "last") == loaded.progress
 
 
 def test_the_next_checkpoint_takes_the_place_of_the_last_as_a_whole(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_next_checkpoint_takes_the_place_of_the_last_as_a_whole(tmp_path: Pa
 
 def test_where_there_is_none_there_is_none(tmp_path: Path) -> None:
     assert load(tmp_path / "last") is None
-    assert progress_of(tmp_path / "last") is None
+    assert read_progress(tmp_path / "last") is None
 
 
 def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:

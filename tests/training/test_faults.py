@@ -52,9 +52,9 @@ def assert_same(one: Experiment, other: Experiment) -> None:
 
 def workers_of(driver: psutil.Process) -> list[psutil.Process]:
     """The train workers under `driver`, without their loader processes."""
-    found = [p for p in driver.children(recursive=True) if "RayTrainWorker" in " ".join(p.cmdline()[:1])]
-    pids = {p.pid for p in found}
-    return [p for p in found if p.ppid() not in pids]
+    processes = [p for p in driver.children(recursive=True) if "RayTrainWorker" in " ".join(p.cmdline()[:1])]
+    pids = {p.pid for p in processes}
+    return [p for p in processes if p.ppid() not in pids]
 
 
 class KillOneWorker:

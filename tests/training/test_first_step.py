@@ -29,11 +29,11 @@ COUNTS = {"a": 3, "b": 5, "c": 2}
     ],
 )
 def test_a_size_that_a_model_cannot_be_trained_at_is_an_error(name: str, px: int, own: int, reason: str) -> None:
-    asked = experiment(name, px)
+    config = experiment(name, px)
     with pytest.raises(
-        ModelError, match=rf"^model.preprocess.image_px: {name} .* {px} px .*{reason}.* own size is {own} px"
+        ModelError, match=rf"^model.preprocess.image_px: {name} .* {px} px .*{reason}.* native size is {own} px"
     ):
-        check_first_step(asked, build(asked.model, 3), 1, COUNTS)
+        check_first_step(config, build(config.model, 3), 1, COUNTS)
 
 
 @pytest.mark.parametrize(
@@ -41,21 +41,21 @@ def test_a_size_that_a_model_cannot_be_trained_at_is_an_error(name: str, px: int
 )
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_a_size_that_it_takes_is_none_at_any_depth(name: str, px: int, depth: int) -> None:
-    asked = experiment(name, px, loss="focal", label_smoothing=0.1, class_weights="balanced")
-    check_first_step(asked, build(asked.model, 3), depth, COUNTS)
+    config = experiment(name, px, loss="focal", label_smoothing=0.1, class_weights="balanced")
+    check_first_step(config, build(config.model, 3), depth, COUNTS)
 
 
 def test_the_random_numbers_stay_as_they_were() -> None:
-    asked = experiment("test_resnet", 32)
-    backbone = build(asked.model.model_copy(update={"dropout": 0.5}), 3)
+    config = experiment("test_resnet", 32)
+    backbone = build(config.model.model_copy(update={"dropout": 0.5}), 3)
     before = torch.get_rng_state()
-    check_first_step(asked, backbone, 1, COUNTS)
+    check_first_step(config, backbone, 1, COUNTS)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_model_whose_output_is_no_logits_is_named_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = experiment("test_resnet")
-    backbone = build(asked.model, 3)
+    config = experiment("test_resnet")
+    backbone = build(config.model, 3)
     monkeypatch.setattr(backbone.module, "forward", lambda x: (x, x))
     with pytest.raises(ModelError, match=r"^model.name: test_resnet .*its output is tuple, expected \(2, 3\)"):
-        check_first_step(asked, backbone, 0, COUNTS)
+        check_first_step(config, backbone, 0, COUNTS)

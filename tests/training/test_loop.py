@@ -23,9 +23,9 @@ def experiment(tmp_path: Path, changes: dict[str, Any]) -> Experiment:
 
 
 def loaded(folder: Path) -> Checkpoint:
-    found = checkpoint.load(folder)
-    assert found is not None
-    return found
+    result = checkpoint.load(folder)
+    assert result is not None
+    return result
 
 
 def assert_same(one: Checkpoint, other: Checkpoint) -> None:
@@ -46,11 +46,11 @@ def assert_same(one: Checkpoint, other: Checkpoint) -> None:
     ids=["plain", "all at once"],
 )
 def test_a_run_resumes_from_each_of_its_checkpoints_to_the_same_bits(extra: dict[str, Any], tmp_path: Path) -> None:
-    asked = experiment(tmp_path, {"train.checkpoint_every_s": 1e-9, **extra})
-    whole = fit(asked, tmp_path / "whole")
+    config = experiment(tmp_path, {"train.checkpoint_every_s": 1e-9, **extra})
+    whole = fit(config, tmp_path / "whole")
     places = [(state.epoch, state.step) for state in (loaded(folder).progress for folder in whole.checkpoints)]
     assert places == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (3, 0)]
-    seldom = override(asked, {"train.checkpoint_every_s": 300.0})
+    seldom = override(config, {"train.checkpoint_every_s": 300.0})
     for folder, (epoch, step) in zip(whole.checkpoints[:-1], places, strict=False):
         again = fit(seldom, tmp_path / f"from {epoch} {step}", loaded(folder))
         assert [event for event in again.events if isinstance(event, Resumed)] == [Resumed(epoch + 1, step)]
@@ -61,17 +61,20 @@ def test_a_run_resumes_from_each_of_its_checkpoints_to_the_same_bits(extra: dict
 
 def test_a_checkpoint_of_a_plan_in_which_other_parameters_learn_is_refused(tmp_path: Path) -> None:
     whole = fit(experiment(tmp_path, {"train.checkpoint_every_s": 1e-9}), tmp_path / "whole")
-    with pytest.raises(RunError, match=r"other parameters learning than the plan says for epoch 2.\n.*--new"):
+    with pytest.raises(
+        RunError,
+        match=r"trainable parameters of the checkpoint differ from those that the plan has for epoch 2.\n.*--new",
+    ):
         fit(experiment(tmp_path, {"transfer.unfreeze": 1}), tmp_path / "again", loaded(whole.checkpoints[3]))
 
 
 def test_early_stopping_waits_for_the_last_stage_and_keeps_the_best(tmp_path: Path) -> None:
     changes = {"train.epochs": 12, "train.early_stop": 2, "optim.lr": 1e-9, "transfer.head_first": 3}
-    found = fit(experiment(tmp_path, changes), tmp_path)
-    assert [state.stopped for state in found.progress] == [False] * (len(found.progress) - 1) + [True]
-    assert 5 <= len(found.progress) < 12
-    ended = [event for event in found.events if isinstance(event, EpochEnded)]
-    best = found.progress[-1].best
+    result = fit(experiment(tmp_path, changes), tmp_path)
+    assert [state.stopped for state in result.progress] == [False] * (len(result.progress) - 1) + [True]
+    assert 5 <= len(result.progress) < 12
+    ended = [event for event in result.events if isinstance(event, EpochEnded)]
+    best = result.progress[-1].best
     assert best is not None
     assert best.epoch + 1 == ended[-1].best_epoch == max(e.epoch for e in ended if e.best)
 

@@ -1,4 +1,4 @@
-"""What a plan refuses before anything starts."""
+"""The errors of a plan before anything starts."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def test_more_workers_than_images_in_a_batch_are_refused(make_experiment: MakeEx
 
 
 def test_an_unfreeze_depth_beyond_the_stages_lists_them(make_experiment: MakeExperiment) -> None:
-    with pytest.raises(ModelError, match="(?s)99 stages.*layer4.*stem"):
+    with pytest.raises(ModelError, match="(?s)found 99.*5 stages.*layer4.*stem"):
         plan(make_experiment({"transfer.unfreeze": 99}))

@@ -11,9 +11,9 @@ from raytl.training.scalars import write_scalars
 
 
 def read(folder: Path, name: str) -> list[tuple[int, float]]:
-    found = EventAccumulator(str(folder))
-    found.Reload()
-    return [(event.step, event.value) for event in found.Scalars(name)]
+    reader = EventAccumulator(str(folder))
+    reader.Reload()
+    return [(event.step, event.value) for event in reader.Scalars(name)]
 
 
 def test_tensorboard_reads_the_scores_of_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

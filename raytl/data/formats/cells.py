@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-MOST_ROWS = 50_000_000
+MAX_ROWS = 50_000_000
 CHUNK_ROWS = 1 << 14
 """Rows per read."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from raytl.data.formats.cells import CHUNK_ROWS, MOST_ROWS, Cells
+from raytl.data.formats.cells import CHUNK_ROWS, MAX_ROWS, Cells
 from raytl.data.formats.columns import columns_of
 from raytl.errors import DataError
 from raytl.store.counted import BOMB_BYTES, BOMB_RATIO, ByteCount, TooManyBytes
@@ -39,15 +39,15 @@ def _chunks(file: Path, given: frozenset[str], labeled: bool) -> Iterator[Cells]
     count = ByteCount(max(BOMB_BYTES, BOMB_RATIO * file.stat().st_size))
     with pq.ParquetFile(file) as opened:
         total = opened.metadata.num_rows
-        if total > MOST_ROWS:
-            raise DataError(f"{file}: the table has {total:,} rows; expected at most {MOST_ROWS:,}")
+        if total > MAX_ROWS:
+            raise DataError(f"{file}: the table has {total:,} rows; expected at most {MAX_ROWS:,}")
         names = opened.schema_arrow.names
         places = columns_of(file, names, given, labeled).places
-        wanted = [names[place] for place in places if place >= 0]
-        texts = _texts_in(opened, wanted, count)
+        selected = [names[place] for place in places if place >= 0]
+        texts = _texts_in(opened, selected, count)
     done = 0
     with pq.ParquetFile(file, read_dictionary=texts) as opened:  # repeated cells share memory until they are counted
-        for batch in opened.iter_batches(CHUNK_ROWS, columns=wanted):
+        for batch in opened.iter_batches(CHUNK_ROWS, columns=selected):
             empty = [None] * batch.num_rows
             paths, labels, splits = (
                 _values(batch.column(names[place]), count) if place >= 0 else empty for place in places
@@ -57,10 +57,10 @@ def _chunks(file: Path, given: frozenset[str], labeled: bool) -> Iterator[Cells]
             yield Cells(numbers, paths, labels, splits, done / total)
 
 
-def _texts_in(opened: Any, wanted: Sequence[str], count: ByteCount) -> list[str]:
+def _texts_in(opened: Any, selected: Sequence[str], count: ByteCount) -> list[str]:
     """Return the columns of variable-length text, and count the bytes of fixed-length columns."""
     columns = [opened.schema.column(place) for place in range(len(opened.schema))]
-    columns = [column for column in columns if column.path in wanted]
+    columns = [column for column in columns if column.path in selected]
     count.add(sum(max(0, column.length) for column in columns) * opened.metadata.num_rows)
     return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TextIO
 from urllib.parse import unquote
 
-from raytl.data.formats.cells import CHUNK_ROWS, MOST_ROWS, Cells
+from raytl.data.formats.cells import CHUNK_ROWS, MAX_ROWS, Cells
 from raytl.data.formats.columns import columns_of, fitness
 from raytl.data.formats.parquet import parquet_cells
 from raytl.data.manifest import listed
@@ -31,7 +31,7 @@ NOT_ONE_PATH = "paths that are lists or objects (expected one path per row)"
 NOT_ONE_LABEL = "labels that are lists or objects (expected one class per row)"
 
 TOO_LONG = "rows with a path or a label of more than 4096 characters"
-MOST_CHARS = 4096
+MAX_CHARS = 4096
 _DELIMITERS = ",;\t|"
 _HINT = re.compile(
     r'[\r\n]*"?sep=([^"\r\n])"?[ \t]*(\r\n|\r|\n|$)', re.IGNORECASE
@@ -138,9 +138,9 @@ def _add_file(
     report, size = throttled(on_event), file.stat().st_size
     for cells in read(file, frozenset(partition), labeled):
         _add(rows, cells, labels, splits)
-        if len(rows) > MOST_ROWS:
+        if len(rows) > MAX_ROWS:
             raise DataError(
-                f"{file}: the table has more than {MOST_ROWS:,} rows; expected at most that many. Split the table."
+                f"{file}: the table has more than {MAX_ROWS:,} rows; expected at most that many. Split the table."
             )
         report(Work(f"reading {file.name}", int(cells.progress * size), size, "bytes"))
 
@@ -161,7 +161,7 @@ def _add(rows: Rows, cells: Cells, labels: _Classes, splits: _Classes) -> None:
 def _fault(path: Any, label: Any) -> str:
     """Return the problem with the cells of a row; empty if there is none."""
     if type(path) is str and (label is None or type(label) is str):
-        return TOO_LONG if len(path) > MOST_CHARS or (label and len(label) > MOST_CHARS) else ""
+        return TOO_LONG if len(path) > MAX_CHARS or (label and len(label) > MAX_CHARS) else ""
     if isinstance(path, list | dict):
         return NOT_ONE_PATH
     return NOT_ONE_LABEL if isinstance(label, list | dict) else ""

@@ -14,7 +14,7 @@ from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats.webdataset import (
     JSON_KEYS,
     LABELS,
-    MOST_CHARS,
+    MAX_CHARS,
     Group,
     Members,
     groups,
@@ -152,7 +152,7 @@ def _label_fault(values: Sequence[str]) -> str:
     different = len(set(values))
     if sum(map(_is_boxes, values)) > len(values) / 2:
         return f"contain boxes or other rows of numbers, such as {values[0]!r}"
-    if long := [value for value in values if "\n" in value or len(value) > MOST_CHARS]:
+    if long := [value for value in values if "\n" in value or len(value) > MAX_CHARS]:
         return f"contain longer texts, such as {long[0][:60]!r}"
     if (len(values) >= 8 and different > len(values) / 2) or (len(values) >= 4 and different == len(values)):
         return f"contain {different} different texts for {len(values)} images, such as {values[0]!r} and {values[1]!r}"

@@ -32,7 +32,7 @@ from raytl.stored.bounds import Count, Digest
 from raytl.uris import is_archive_name
 
 _FORMAT = 3
-_MOST_PARTS = 64
+_MAX_PARTS = 64
 """Maximum parts of a member path: folders and name."""
 _SHOWN_CHARS = 120
 _CONCURRENT = 2  # shards on the disk at the same time
@@ -147,8 +147,8 @@ def member_fault(name: str, fault: str = "") -> str:
         return fault
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or not parts:
         return "would be written outside the archive folder"
-    if len(parts) > _MOST_PARTS:
-        return f"has a path of {len(parts)} parts; expected at most {_MOST_PARTS}"
+    if len(parts) > _MAX_PARTS:
+        return f"has a path of {len(parts)} parts; expected at most {_MAX_PARTS}"
     return "has a drive letter" if re.match(r"[a-zA-Z]:", name) else ""
 
 

@@ -22,8 +22,8 @@ from raytl.stored.fault import Fault
 
 LABELS = (".cls", ".json", ".txt")
 JSON_KEYS = ("label", "class", "cls", "class_name")
-_MOST_BYTES = 1 << 24
-MOST_CHARS = 200
+_MAX_BYTES = 1 << 24
+MAX_CHARS = 200
 """Maximum length of a class name; longer texts are captions."""
 
 
@@ -67,12 +67,12 @@ def is_image(name: str) -> bool:
 
 def label_text(name: str, file: IO[bytes]) -> str:
     """Return the label text in the file, truncated if it is longer than a class name; empty if it has none."""
-    content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
+    content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
         return ""
     is_json = name.lower().endswith(".json")
     text = _json_label(content) if is_json else content.decode("utf-8-sig", "replace")
-    return nfc(text.strip())[: MOST_CHARS + 1]
+    return nfc(text.strip())[: MAX_CHARS + 1]
 
 
 def _json_label(content: bytes) -> str:

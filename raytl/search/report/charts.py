@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from raytl.config.space import Space
-from raytl.search.record import TrialRecord, lower_is_better
+from raytl.metrics.direction import lower_is_better
+from raytl.search.record import TrialRecord
 
 BLUE, ORANGE, GRAY = "#0072b2", "#d55e00", "#9aa0a6"
 _LAYOUT: dict[str, Any] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from raytl.search.record import TrialRecord, best_first, lower_is_better
+from raytl.metrics.direction import lower_is_better
+from raytl.search.record import TrialRecord, best_first
 
 _MIN_TRIALS = 5
 _MIN_IMPORTANCE = 0.1

@@ -1,4 +1,4 @@
-"""What is said of headers that do not name the columns."""
+"""Errors about headers that lack the columns."""
 
 from __future__ import annotations
 

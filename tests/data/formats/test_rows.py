@@ -61,7 +61,7 @@ def test_rows_are_placed_by_the_line_they_end_on_though_cells_hold_line_ends(tmp
 def test_a_table_of_more_rows_than_any_set_has_is_refused(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raytl.data.formats.rows.MOST_ROWS", 3)
+    monkeypatch.setattr("raytl.data.formats.rows.MAX_ROWS", 3)
     table = tmp_path / f"t.{kind}"
     if kind == "parquet":
         pq.write_table(pa.table({"path": ["a.jpg"] * 4, "label": ["x"] * 4}), table)

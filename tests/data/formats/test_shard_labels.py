@@ -1,4 +1,4 @@
-"""What is a sample in a shard, and what labels it: names and texts in, samples or an error out."""
+"""Samples and labels in shards: names and texts in, samples or an error out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every side of the sweep bench has in common."""
+"""The setup that all contenders of the sweep bench share."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 METRIC = "val/balanced_accuracy"
 PARALLEL = 2
-"""Trials at a time, each with one core."""
+"""Number of concurrent trials, each with one core."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One sweep of one side: class folders under `data`/train, val and test; `began` is when its command was started."""
+class Setup:
+    """One sweep of one contender: class folders under `data`/train, val and test; `began` is the start of its command."""
 
-    side: str
+    contender: str
     seed: int
     folder: str
     ray: str

@@ -1,4 +1,4 @@
-"""One process of the sweep bench: a side's sweep, or its winner trained again and looked at on the test photos."""
+"""One process of the sweep bench: the sweep of a contender, or the refit of its winner and its test score."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments.bench.tune_setting import Setting
+from experiments.bench.tune_setup import Setup
 
 
-def raytl_sweep(setting: Setting, overrides: dict[str, Any]) -> dict[str, Any]:
-    """`raytl tune`; its time ends with its last trial, as the others' does: the refit is counted with the tests."""
+def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Run `raytl tune`; its time ends with its last trial, as for the others, because the refit counts as part of the test."""
     from experiments.bench.tune import experiment_of
     from raytl import load_experiment
     from raytl.events import Event, Message, TrialChanged
@@ -20,27 +20,27 @@ def raytl_sweep(setting: Setting, overrides: dict[str, Any]) -> dict[str, Any]:
 
     if overrides.get("RAYTL_BENCH_REUSE") == "0":
         never_reuse()
-    told: list[float] = []
+    times: list[float] = []
 
     def hear(event: Event) -> None:
-        now = time.time() - setting.began
+        now = time.time() - setup.began
         if isinstance(event, Message):
             print(f"{now:7.1f} {event.text}", flush=True)
         if not isinstance(event, TrialChanged):
             return
-        told.append(now)
+        times.append(now)
         print(f"{now:7.1f} trial {event.number} {event.state} {event.epoch} {event.value} {event.features}", flush=True)
         if event.value is not None and event.state == "running":
             line = json.dumps({"s": now, "epoch": event.epoch, "score": event.value})
-            with Path(setting.folder, "epochs.jsonl").open("a", encoding="utf-8") as log:
+            with Path(setup.folder, "epochs.jsonl").open("a", encoding="utf-8") as log:
                 log.write(line + "\n")
 
-    result = tune(load_experiment(experiment_of(setting, overrides)), on_event=hear)
-    return {"overrides": result.overrides, "trials": sum(result.trials.values()), "seconds": told[-1]}
+    result = tune(load_experiment(experiment_of(setup, overrides)), on_event=hear)
+    return {"overrides": result.overrides, "trials": sum(result.trials.values()), "seconds": times[-1]}
 
 
 def never_reuse() -> None:
-    """Tune with a new process for each trial."""
+    """Configure Ray Tune to start a new process for each trial."""
     from ray import tune
 
     usual = tune.TuneConfig
@@ -51,34 +51,34 @@ def never_reuse() -> None:
     tune.TuneConfig = config  # type: ignore[assignment,misc]
 
 
-def raytl_test(setting: Setting) -> float:
-    """The test score of the run that the sweep refitted."""
+def raytl_test(setup: Setup) -> float:
+    """Return the test score of the refitted winner."""
     from raytl import evaluate
 
-    found = evaluate(str(Path(setting.folder, "bench-winner")))
-    return float(found.estimates.overall["balanced_accuracy"].value)
+    report = evaluate(str(Path(setup.folder, "bench-winner")))
+    return float(report.estimates.overall["balanced_accuracy"].value)
 
 
 def main() -> None:
-    """Do what the argument says."""
+    """Run the sweep or the refit that the argument names."""
     given = json.loads(sys.argv[1])
-    setting, overrides = Setting(**given["setting"]), given["overrides"]
-    folder = Path(setting.folder)
+    setup, overrides = Setup(**given["setup"]), given["overrides"]
+    folder = Path(setup.folder)
     if given["verb"] == "refit":
-        if setting.side == "raytl":
-            score = raytl_test(setting)
+        if setup.contender == "raytl":
+            score = raytl_test(setup)
         else:
             from experiments.bench.tune_peer import train
 
-            score = train(overrides, setting, lambda _: None, evaluate=True)
+            score = train(overrides, setup, lambda _: None, evaluate=True)
         (folder / "test.json").write_text(json.dumps(score), encoding="utf-8")
         return
-    if setting.side == "raytl":
-        done = raytl_sweep(setting, overrides)
+    if setup.contender == "raytl":
+        done = raytl_sweep(setup, overrides)
     else:
         from experiments.bench.tune_peer import search
 
-        done = search(setting, nested=setting.side == "nested")
+        done = search(setup, nested=setup.contender == "nested")
     (folder / "done.json").write_text(json.dumps(done), encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
-"""One way of the bench of ingest: data from its place to batches on their way into the training step, in this process.
+"""One mode of the ingest bench: from the data to batches for the training step, in this process.
 
-Says one line of JSON: seconds until the first batch, and images/s of the epochs; imports are not counted.
+Prints one line of JSON: seconds until the first batch, and images/s of the epochs, without imports.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PREPROCESS = Preprocess(224, 256, "center", "bicubic", (0.485, 0.456, 0.406), (0
 
 @dataclass(frozen=True)
 class Ingest:
-    """What is measured: the `data` section, `epochs` epochs in batches of `batch`, by `workers` loader processes."""
+    """A measurement: the `data` section, and `epochs` epochs in batches of `batch` from `workers` loader processes."""
 
     data: dict[str, object]
     epochs: int
@@ -32,28 +32,28 @@ class Ingest:
     workers: int
 
     def to_json(self) -> str:
-        """The process's argument."""
+        """Return the command-line argument of the process."""
         return json.dumps(asdict(self))
 
 
-def measured(asked: Ingest) -> dict[str, object]:
-    """Seconds from nothing to the first batch, and images/s of the first epoch and of the last."""
-    config = DataConfig.model_validate(asked.data)
+def measured(job: Ingest) -> dict[str, object]:
+    """Return the seconds until the first batch, and images/s by epoch."""
+    config = DataConfig.model_validate(job.data)
     began = time.perf_counter()
     train = read_dataset(config, PREPROCESS, lambda _: None).splits.train
     images = open_images(train, PREPROCESS, config)
     augment = TrainAugment(AugmentConfig(), PREPROCESS)
     loader = TrainLoader(
-        images, [0] * len(train), augment, batch=asked.batch, seed=0, world=World.solo(), workers=asked.workers
+        images, [0] * len(train), augment, batch=job.batch, seed=0, world=World.solo(), workers=job.workers
     )
     firsts: list[float] = []
-    rates = [len(train) / epoch(loader, number, firsts.append) for number in range(asked.epochs)]
+    rates = [len(train) / epoch(loader, number, firsts.append) for number in range(job.epochs)]
     loader.close()
     return {"first_batch_s": firsts[0] - began, "images": len(train), "images_per_s": rates}
 
 
 def epoch(loader: TrainLoader, number: int, first: Callable[[float], None]) -> float:
-    """Seconds of an epoch whose batches nobody trains on."""
+    """Return the seconds of an epoch without training."""
     began = time.perf_counter()
     for place, (batch, _) in enumerate(loader.epoch(number)):
         assert len(batch) > 0, "one worker has a part of every batch"

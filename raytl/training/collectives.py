@@ -1,4 +1,4 @@
-"""What the ranks decide together, so that none waits for another that took a different turn."""
+"""Collectives by which all ranks take the same decision, so that none waits for one that took another branch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from raytl.world import World
 
 
-def total(world: World, values: Sequence[float], device: torch.device, of: str) -> list[float]:
-    """The sum of each value over all ranks, the same on every rank; `of` says of what, for whoever wonders who waits."""
+def sum_over_ranks(world: World, values: Sequence[float], device: torch.device, of: str) -> list[float]:
+    """Sum each value over all ranks, with the same result on every rank; `of` names the values in status messages."""
     if world.size == 1:
         return list(values)
     tensor = torch.tensor(values, dtype=torch.float64, device=device)
@@ -23,8 +23,8 @@ def total(world: World, values: Sequence[float], device: torch.device, of: str) 
     return summed
 
 
-def follow_lead(world: World, tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by rank 0's."""
+def broadcast_from_main(world: World, tensors: Sequence[Tensor]) -> None:
+    """Broadcast each tensor from rank 0."""
     if world.size > 1:
         world.status.begin("broadcast of rank 0's BatchNorm statistics", in_collective=True)
         for tensor in tensors:

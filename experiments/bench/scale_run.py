@@ -1,9 +1,9 @@
-"""A training run that writes down when it came where: on Ray as `raytl train` does it, or the same loop under torchrun.
+"""A training run that records timestamps: on Ray like `raytl train`, or the same loop under torchrun.
 
-    python -m experiments.bench.scale_side ray FILE
-    torchrun --nproc-per-node 2 -m experiments.bench.scale_side torchrun FILE
+    python -m experiments.bench.scale_run ray FILE
+    torchrun --nproc-per-node 2 -m experiments.bench.scale_run torchrun FILE
 
-Each mark is a line of `<run>/marks.jsonl`, appended by the process that is there, with the clock of this machine.
+Each mark is a line of `<run>/marks.jsonl`, appended by the process that reached it, with the clock of this machine.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _EVERY_STEP = "RAYTL_BENCH_EVERY_STEP"
 
 
 def mark(root: str | Path, kind: str, at: float | None = None, **more: Any) -> None:
-    """Append that `kind` was reached."""
+    """Append a mark of that kind."""
     line = json.dumps({"t": time.time() if at is None else at, "kind": kind, "pid": os.getpid(), **more}) + "\n"
     with Path(root, MARKS).open("a", encoding="utf-8") as file:
         file.write(line)
 
 
 def marks(root: str | Path) -> list[dict[str, Any]]:
-    """What was written down so far, by time."""
+    """Return the marks so far, by time."""
     path = Path(root, MARKS)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return sorted((json.loads(line) for line in lines), key=lambda found: float(found["t"]))
+    return sorted((json.loads(line) for line in lines), key=lambda each: float(each["t"]))
 
 
 def train_worker(world: Any, job: Any, emit: Any) -> Any:
-    """What `raytl.training.worker.train_worker` does, with marks."""
+    """Do the same as `raytl.training.worker.train_worker`, with marks."""
     from raytl.data.loader import TrainLoader
     from raytl.events import EpochEnded, Event, Step
     from raytl.training import steps, worker
@@ -58,7 +58,7 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
         yield first
         yield from batches
 
-    def tell(event: Event) -> None:
+    def mark_event(event: Event) -> None:
         if isinstance(event, Step):
             mark(job.location, "step", epoch=event.epoch, step=event.step)
         elif isinstance(event, EpochEnded):
@@ -66,7 +66,7 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
         emit(event)
 
     TrainLoader.epoch = epoch  # type: ignore[method-assign]
-    run = worker.prepare(worker.load_run(world, job, tell))
+    run = worker.prepare(worker.load_run(world, job, mark_event))
     mark(job.location, "prepared", rank=world.rank)
     try:
         return run.fit()
@@ -75,7 +75,7 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
 
 
 def on_ray(file: str) -> None:
-    """`raytl train FILE`."""
+    """Run `raytl train FILE`."""
     born = psutil.Process().create_time()
     from raytl.cluster import worker_group
     from raytl.config.load import load_experiment
@@ -90,9 +90,9 @@ def on_ray(file: str) -> None:
     plan, session = driver.plan, worker_group.session
 
     def planned(*given: Any) -> Any:
-        made = plan(*given)
+        result = plan(*given)
         mark(root, "planned")
-        return made
+        return result
 
     @contextlib.contextmanager
     def connected(cluster: str) -> Iterator[None]:
@@ -111,7 +111,7 @@ def on_ray(file: str) -> None:
 
 
 def on_torchrun(file: str) -> None:
-    """The loop of raytl, its data, checkpoints and all, in processes that torchrun started."""
+    """Run raytl's loop with its data and checkpoints in processes started by torchrun."""
     import torch.distributed as dist
 
     from raytl.config.load import load_experiment
@@ -135,22 +135,22 @@ def on_torchrun(file: str) -> None:
 
 @dataclass(frozen=True)
 class Epochs:
-    """What a run's marks say of its epochs but the first: seconds of each from end to end, and images/s of training."""
+    """The epochs of a run after the first, from its marks: seconds per epoch, and images/s of training."""
 
     seconds: list[float]
     images_per_s: list[float]
 
     @classmethod
     def of(cls, root: Path) -> Epochs:
-        """Those of the run in `root`."""
-        ends = [found for found in marks(root) if found["kind"] == "epoch"]
-        times = [float(found["t"]) for found in ends]
-        rates = [float(found["images_per_s"]) for found in ends[1:]]
+        """Return the epochs of the run in `root`."""
+        ends = [each for each in marks(root) if each["kind"] == "epoch"]
+        times = [float(each["t"]) for each in ends]
+        rates = [float(each["images_per_s"]) for each in ends[1:]]
         return cls([b - a for a, b in itertools.pairwise(times)], rates)
 
 
 if __name__ == "__main__":
-    # under its own name, so that other processes find its functions
-    from experiments.bench import scale_side
+    # import under its module name, so that other processes can unpickle its functions
+    from experiments.bench import scale_run
 
-    {"ray": scale_side.on_ray, "torchrun": scale_side.on_torchrun}[sys.argv[1]](sys.argv[2])
+    {"ray": scale_run.on_ray, "torchrun": scale_run.on_torchrun}[sys.argv[1]](sys.argv[2])
