@@ -9,11 +9,11 @@ from typing import Any
 from raytl.uris import bucket_and_key
 
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Storage classes whose objects have to be restored before they can be read; GLACIER_IR's are read at once."""
+"""Storage classes whose objects must be restored before they can be read; GLACIER_IR needs no restore."""
 
 
 def archive_of(head: Mapping[str, Any]) -> str:
-    """Return the archive that the object of this head has to be restored from; empty where it can be read as it is."""
+    """Return the archive class that the object must be restored from; empty if it can be read."""
     storage: str = head.get("StorageClass", "")
     if 'ongoing-request="false"' in head.get("Restore", ""):
         return ""

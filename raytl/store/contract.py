@@ -1,4 +1,4 @@
-"""What raytl asks of a store of objects, the same of a folder, of a bucket and of memory."""
+"""The protocol of an object store: a folder, a bucket, or memory."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Protocol
 
 ABSENT = "absent"
-"""What `put_bytes` expects where nothing may be there yet."""
+"""The `expected` etag of `put_bytes` for a key that must not exist yet."""
 MOST_BYTES = 1 << 30
-"""Of an object that is read into memory, where the caller gives no bound."""
+"""Default limit for an object that is read into memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One object: `key` relative to the store's URI, and an `etag` that changes when its bytes do.
 
-    `archive` is the storage class that the object has to be restored from before it can be read, else empty. A listing
-    does not tell which objects are restored already; `stat` does.
+    `archive` is the storage class that the object must be restored from before it can be read, else empty. A listing does
+    not show which objects are restored already; `stat` does.
     """
 
     key: str
@@ -28,7 +28,7 @@ class ObjectInfo:
 
 
 class ObjectStore(Protocol):
-    """Objects below one URI. Failures are `StoreError`s: NotFound, Denied, Unavailable, Conflict, or the class itself."""
+    """Objects below one URI. Failures raise `StoreError` or a subclass: NotFound, Denied, Unavailable, Conflict."""
 
     @property
     def uri(self) -> str:
@@ -36,64 +36,65 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
-        """The objects whose keys begin with `prefix`, in order of their keys' UTF-8 bytes.
+        """Yield the objects whose keys start with `prefix`, ordered by the UTF-8 bytes of their keys.
 
         Keys that end in a slash mark folders; they are left out unless `markers`.
         """
         ...
 
     def stat(self, key: str) -> ObjectInfo:
-        """What is known of the object; NotFound where there is none under exactly this key."""
+        """Return the object's metadata; NotFound if no object has exactly this key."""
         ...
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
-        """`length` bytes of the object from `start` on (none: to its end, an error if there are more than `most`); fewer
-        where it ends before."""
+        """Return `length` bytes of the object from `start`, fewer if it ends earlier. None reads to the end, and is an error
+        if that is more than `most` bytes."""
         ...
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
-        """Writes the object of the listed `size` to `path`, or raises and leaves no file there that is not whole; no more
-        than `size` bytes are written in any case."""
+        """Write the object of the listed `size` to `path`, whole or not at all; never write more than `size` bytes."""
         ...
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
-        """Those of `wanted`, as they were listed just now, that came whole and checked to `folder`/`key` by a way that
-        only many at once are worth; in any order. The others, be it all, are for `get_to_file`, which says what is wrong.
-        Their folders have to be there."""
+        """Fetch objects in bulk to `folder`/`key`, and yield those that arrived whole and verified, in any order.
+
+        `wanted` was listed just now. Fetch the rest, possibly all, with `get_to_file`, which reports errors. Parent folders
+        must exist."""
         ...
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
-        """Stores `content` whole. With `expected`, only in place of the object of that etag (ABSENT: of none), else
-        Conflict and nothing is changed."""
+        """Store `content` atomically. With `expected`, replace only the object with that etag (ABSENT: none); otherwise raise
+        Conflict and change nothing."""
         ...
 
     def guards(self, key: str, content: bytes) -> bool:
-        """True if a condition of `put_bytes` holds whoever else puts in that moment; where it is False, what is there was
-        only looked at shortly before. Tried out, where need be, with puts of `content`, which is what `key` has."""
+        """Return whether `put_bytes` checks its condition atomically; if False, it only checks shortly before it writes.
+
+        May be tested by puts of `content`, which is what `key` holds."""
         ...
 
     def put_file(self, path: Path, key: str) -> None:
-        """Stores the file under `key`, in place of what was there; readers see the old or the new one, whole."""
+        """Store the file under `key`, replacing any object there; readers see the old or the new one, whole."""
         ...
 
     def copy(self, source: str, key: str) -> None:
-        """Stores under `key` what is under `source`, without bringing it here."""
+        """Copy an object within the store, without downloading it."""
         ...
 
     def delete(self, key: str) -> None:
-        """Removes the object, if there is one."""
+        """Delete the object, if it exists."""
         ...
 
     def exists(self, key: str) -> bool:
-        """True if there is an object under exactly this key."""
+        """Return whether an object has exactly this key."""
         ...
 
 
 def too_large(where: str, most: int) -> str:
-    """Return the error of an object that is larger than the caller allows."""
+    """Return the error text for an object that is larger than the caller allows."""
     return f"{where}: holds more than {most:,} bytes; expected at most {most:,}. Check the object"
 
 
 def resized(where: str, found: int, listed: int) -> str:
-    """Return the error of an object that is not as large as its listing said."""
+    """Return the error text for an object whose size differs from its listing."""
     return f"{where}: holds {found:,} bytes, but the listing said {listed:,}: it changed meanwhile; run again"

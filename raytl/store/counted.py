@@ -1,7 +1,7 @@
-"""Count the bytes that come out of a decompressor or a connection, and stop at a bound.
+"""Count the bytes that a decompressor or a connection delivers, and stop at a limit.
 
-What a header announces is not believed: a few kB can inflate to GB, and a body need not end.
-`lane` counts for itself, as it imports the standard library alone.
+Announced sizes are not trusted: a few kB can inflate to GB, and a body need not end.
+`fetch_worker` counts for itself, because it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Protocol
 
 BOMB_RATIO, BOMB_BYTES = 100, 1 << 30
-"""What a file may inflate to: so many times its size, and a GB in any case."""
+"""A file may inflate to this many times its size, and always to 1 GiB."""
 _SKIP_BYTES = 1 << 20
 
 
 class TooManyBytes(Exception):
-    """More bytes came than the bound allows."""
+    """More bytes arrived than the limit allows."""
 
 
 class Readable(Protocol):
-    """The one method that a source of bytes needs."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes; none at the end."""
@@ -26,7 +26,7 @@ class Readable(Protocol):
 
 
 class ByteCount:
-    """The bytes that came so far, of all streams that share this count, and the bound `most`."""
+    """The bytes read so far by all streams that share this count, and their limit `most`."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -34,14 +34,14 @@ class ByteCount:
 
     @property
     def left(self) -> int:
-        """Return how many bytes may still come."""
+        """Return the number of bytes left before the limit."""
         return self.most - self.came
 
     def add(self, count: int) -> None:
-        """Count bytes that came.
+        """Add bytes to the count.
 
         Raises:
-            TooManyBytes: with these, there are more than `most`.
+            TooManyBytes: the total exceeds `most`.
         """
         self.came += count
         if self.came > self.most:
@@ -49,7 +49,7 @@ class ByteCount:
 
 
 class Counted:
-    """A stream that is read forward only, and each byte of it is counted, those that are skipped too."""
+    """A forward-only stream that counts each byte, including skipped ones."""
 
     def __init__(self, source: Readable, count: ByteCount) -> None:
         self._source, self._count, self._at = source, count, 0
@@ -58,7 +58,7 @@ class Counted:
         """Return up to `size` bytes, or all.
 
         Raises:
-            TooManyBytes: there are more than the count allows; at most one byte above the bound is read.
+            TooManyBytes: the limit is exceeded; at most one byte beyond it is read.
         """
         bound = self._count.left + 1
         content = self._source.read(bound if size < 0 else min(size, bound))
@@ -67,14 +67,14 @@ class Counted:
         return content
 
     def seek(self, position: int, whence: int = 0) -> int:
-        """Skip forward to `position`, or to the end where that comes first."""
-        assert whence == 0 and position >= self._at, "it is read forward only"
+        """Skip forward to `position`, or to the end if that comes first."""
+        assert whence == 0 and position >= self._at, "the stream is forward-only"
         while self._at < position and self.read(min(_SKIP_BYTES, position - self._at)):
             pass
         return self._at
 
     def tell(self) -> int:
-        """Return how many bytes of this stream were read."""
+        """Return the number of bytes read from this stream."""
         return self._at
 
     def readable(self) -> bool:
@@ -82,7 +82,7 @@ class Counted:
         return True
 
     def seekable(self) -> bool:
-        """Return True: forward."""
+        """Return True; only forward seeks are supported."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""What is being written lies beside its final name, hidden and locked; what a kill left of it is swept by the next owner.
+"""Drafts: files and folders are written beside their final name, hidden and locked; the next owner removes leftovers.
 
 .<name>.<8 hex digits>.tmp     a file or a folder; the kernel releases its writer's lock when that process dies
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.(best|last)\.tmp|\.raytl-part-\d+-[0-9a-f]+", re.DOTALL)
-"""The second and the third are names that raytl 0.1.0 gave."""
+"""The second and third forms are from raytl 0.1.0."""
 _NAME_BYTES = 200
 
 
@@ -65,9 +65,9 @@ def _made(final: Path, folder: bool) -> tuple[Path, int]:
         draft = final.with_name(f".{name}.{secrets.token_hex(4)}.tmp")
         if folder:
             draft.mkdir()
-        with contextlib.suppress(FileNotFoundError):  # a sweep found it before it was locked
+        with contextlib.suppress(FileNotFoundError):  # a sweep removed it before it was locked
             lock = os.open(draft, _flags(folder) | (0 if folder else os.O_CREAT | os.O_EXCL), 0o666)
-            with contextlib.suppress(OSError):  # a file system without locks
+            with contextlib.suppress(OSError):  # the file system has no locks
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if draft.exists():
                 return draft, lock
@@ -95,7 +95,7 @@ def _swept(path: Path) -> bool:
 
 
 def _flags(folder: bool) -> int:
-    """NFS locks only what is open for writing, which a folder cannot be."""
+    """Return the flags to open a draft: NFS locks only files opened for writing, which folders cannot be."""
     return os.O_CLOEXEC | (os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR)
 
 

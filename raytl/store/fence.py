@@ -1,11 +1,11 @@
-"""Writes that carry the generation of their writer's lease, so that one who lost the lease cannot replace a successor's.
+"""Fenced writes: each carries its writer's lease generation, so a writer that lost its lease cannot overwrite a successor.
 
-Source of the idea: fencing tokens, in Kleppmann, "How to do distributed locking", 2016. An object store compares no
-generations, so each write is a put in place of exactly what was looked at, and what was looked at had no higher one.
+Source of the idea: fencing tokens, in Kleppmann, "How to do distributed locking", 2016. An object store does not
+compare generations, so each write replaces exactly the object that was read, whose generation was not higher.
 
-What this cannot hold: a put that is already in flight while nothing is under its key yet (a successor has nothing to
-replace there; `FENCE` tells readers to leave it out), objects that are put without a condition or are no JSON, deletions,
-and anything at all where the store holds no conditions.
+Not covered: a put in flight to a key that does not exist yet (a successor has nothing to replace there; `FENCE` tells
+readers to ignore it), objects that are put without a condition or are not JSON, deletions, and any write to a store that
+does not support conditional puts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from raytl.stored import Fault
 from raytl.stored.document import parse
 
 FENCE = "fence.json"
-"""Holds the generation below which nothing is taken: each writer raises it once it has marked what it found as its own."""
+"""Holds the lowest generation that readers accept; each writer raises it after it has taken over the existing objects."""
 _TRIES = 5
 Pause = Callable[[float], None]
 
@@ -35,28 +35,29 @@ def put_fenced(
     expected: str | None = None,
     pause: Pause | None = None,
 ) -> ObjectInfo:
-    """Store `content`, which holds `generation` and is like no other, unless a higher generation is there. With `expected`,
-    the object of that etag is replaced, or one of a lower generation that came late, and nothing else.
+    """Store `content`, which contains `generation` and is unique, unless a higher generation is stored.
+
+    With `expected`, replace only the object with that etag, or a late one of a lower generation.
 
     Raises:
-        Conflict: a later generation took over, or somebody else of this one wrote there first.
+        Conflict: a later generation took over, or another writer of this generation was first.
     """
     for _ in range(_TRIES):
-        there, etag = _found(store, key, pause)
-        if there == content:  # an earlier attempt whose answer was lost
+        current, etag = _read(store, key, pause)
+        if current == content:  # an earlier attempt whose response was lost
             return ObjectInfo(key, len(content), etag)
-        _refuse_higher(store, key, there, generation)
-        if expected not in (None, etag) and generation_of(there) == generation:
+        _refuse_higher(store, key, current, generation)
+        if expected not in (None, etag) and generation_of(current) == generation:
             break
         try:
             return retried(partial(store.put_bytes, key, content, etag), pause=pause)
-        except (Conflict, NotFound):  # it was replaced in this moment, perhaps by this very put, whose answer was lost
+        except (Conflict, NotFound):  # replaced just now, perhaps by this very put if its response was lost
             continue
     raise Conflict(f"{store.uri}: {key!r} is not what was to be replaced: somebody else wrote there first")
 
 
 def raise_fence(store: ObjectStore, generation: int, pause: Pause | None = None) -> None:
-    """Have readers take nothing below `generation` any more.
+    """Make readers ignore everything below `generation`.
 
     Raises:
         Conflict: a later generation took over.
@@ -66,29 +67,29 @@ def raise_fence(store: ObjectStore, generation: int, pause: Pause | None = None)
 
 
 def fence_of(store: ObjectStore, pause: Pause | None = None) -> int:
-    """Return the generation below which a reader takes nothing."""
-    return generation_of(_found(store, FENCE, pause)[0])
+    """Return the lowest generation that a reader accepts."""
+    return generation_of(_read(store, FENCE, pause)[0])
 
 
 def generation_of(content: bytes) -> int:
-    """Return the generation of whoever wrote a stored object; 0 if it names none."""
+    """Return the generation of a stored object's writer; 0 if it has none."""
     try:
         value = parse(content)
     except Fault:
         return 0
-    found = value.get("generation") if isinstance(value, dict) else None
-    return found if type(found) is int and found > 0 else 0
+    generation = value.get("generation") if isinstance(value, dict) else None
+    return generation if type(generation) is int and generation > 0 else 0
 
 
 def _refuse_higher(store: ObjectStore, key: str, there: bytes, generation: int) -> None:
     if generation_of(there) > generation:
         raise Conflict(
             f"{store.uri}: another raytl took over ({key!r} is of its generation {generation_of(there)}, this one has "
-            f"generation {generation}); nothing more is written. Run the same command again to go on."
+            f"generation {generation}); nothing more is written. Run the same command again to resume."
         )
 
 
-def _found(store: ObjectStore, key: str, pause: Pause | None) -> tuple[bytes, str]:
+def _read(store: ObjectStore, key: str, pause: Pause | None) -> tuple[bytes, str]:
     """Return the object's bytes and an etag that is not newer than they are; nothing and ABSENT if there is none."""
     try:
         etag = retried(lambda: store.stat(key), pause=pause).etag

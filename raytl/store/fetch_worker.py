@@ -1,9 +1,9 @@
-"""A program that fetches objects over kept connections, many at a time: one of the processes that `lanes` starts.
+"""A program that downloads many objects at a time over persistent connections; `fetch_workers` starts several.
 
-It imports the standard library alone, so that it is there in some 30 ms, and holds no secret: requests come signed. On its
-standard input come frames of jobs, on its standard output go frames of (job's number, came whole). What is not a plain 200 with
-the length and the ETag that were listed, and with the bytes that the ETag is the MD5 of, did not come; whoever asked then has it
-fetched the slow way, which knows what to say about it.
+It imports only the standard library, so it starts in about 30 ms, and holds no secret: requests arrive signed. It reads frames
+of jobs from standard input, and writes frames of (job number, succeeded) to standard output. A job succeeds only with a plain
+200 response that has the listed length and ETag, and whose bytes match the ETag if that is an MD5. boto3 then fetches failed
+jobs again and reports their errors.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 Job: TypeAlias = tuple[int, bytes, str, int, str]
-"""Its number, the request, the file to write, the size and the ETag that were listed."""
+"""Job number, request, file to write, listed size, listed ETag."""
 
 _MD5 = re.compile("[0-9a-fA-F]{32}")
 _BUFFER_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 15
-_SAY_EVERY_S = 0.05
-_SAY_COUNT = 32
+_REPORT_EVERY_S = 0.05
+_REPORT_COUNT = 32
 
 
 def send(file: int, content: Any) -> None:
@@ -42,7 +42,7 @@ def send(file: int, content: Any) -> None:
 
 
 def receive(file: int) -> Any:
-    """The next frame; None at the end."""
+    """Return the next frame; None at the end of the input."""
     head = _read(file, 4)
     body = head and _read(file, struct.unpack("<I", head)[0])
     return marshal.loads(body) if body else None  # noqa: S302 - from the process that started this one
@@ -59,11 +59,11 @@ def _read(file: int, count: int) -> bytes | None:
 
 
 class Failed(Exception):
-    """This connection is of no more use, and its job did not come."""
+    """The connection is unusable and its job failed."""
 
 
 class Arrival:
-    """An object that comes in: a file beside its place until it is whole."""
+    """An object being downloaded: a temporary file until it is whole."""
 
     def __init__(self, job: Job, head: bytes, part: str) -> None:
         status, _, rest = head.partition(b"\r\n")
@@ -73,9 +73,9 @@ class Arrival:
         }
         etag = fields.get("etag", "").strip('"')
         if status.split(b" ")[1:2] != [b"200"] or fields.get("content-length") != str(job[3]) or etag != job[4]:
-            raise Failed("not what was listed")
-        if "transfer-encoding" in fields:  # its body ends where it says itself
-            raise Failed("not as long as was listed")
+            raise Failed("differs from the listing")
+        if "transfer-encoding" in fields:  # a chunked body has no fixed length
+            raise Failed("length differs from the listing")
         self.left = job[3]
         self.last = fields.get("connection", "").lower() == "close"
         encrypted = fields.get("x-amz-server-side-encryption", "").startswith("aws:kms") or any(
@@ -87,25 +87,25 @@ class Arrival:
         self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
     def add(self, content: memoryview) -> None:
-        """Write what came."""
+        """Write a chunk of the body."""
         self.left -= len(content)
         if self.left < 0:
-            raise Failed("more came than was announced")
+            raise Failed("more bytes arrived than announced")
         if self._expected is not None:
             self._digest.update(content)
         while content:
             content = content[os.write(self._file, content) :]
 
     def finish(self) -> None:
-        """Give it its name, if it is what was announced."""
+        """Rename the file to its final name, if its bytes match the ETag."""
         if self._expected not in (None, self._digest.hexdigest()):
-            raise Failed("other bytes came than were announced")
+            raise Failed("bytes do not match the ETag")
         os.close(self._file)
         self._file = -1
         os.rename(self._part, self._place)  # noqa: PTH104 - a path object costs as much as the call
 
     def drop(self) -> None:
-        """Remove what came."""
+        """Remove the partial file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -114,7 +114,7 @@ class Arrival:
 
 
 class Connection:
-    """A socket, connecting, asking or idle, and the job that is on it."""
+    """A socket (connecting, busy or idle) and its current job."""
 
     def __init__(self, fetch_worker: FetchWorker, job: Job) -> None:
         self.fetch_worker, self.heard = fetch_worker, fetch_worker.now
@@ -128,9 +128,9 @@ class Connection:
         fetch_worker.selector.register(self.socket, selectors.EVENT_WRITE, self)
 
     def ready(self, buffer: memoryview) -> None:
-        """Go on with what can be gone on with."""
+        """Handle the socket's readiness."""
         self.heard = self.fetch_worker.now
-        if not self.open and not self._opened():
+        if not self.open and not self._connect():
             return
         while True:
             try:
@@ -138,26 +138,26 @@ class Connection:
             except (BlockingIOError, ssl.SSLWantReadError):
                 return
             self._take(buffer[:came])
-            if self.job is None or not isinstance(self.socket, ssl.SSLSocket):  # of TLS, more may wait in memory
+            if self.job is None or not isinstance(self.socket, ssl.SSLSocket):  # TLS may have buffered more
                 return
 
     def ask(self, job: Job) -> None:
-        """Send the next request."""
+        """Send the request of a job."""
         self.job, self.heard = job, self.fetch_worker.now
         self.socket.sendall(job[1])
 
     def close(self) -> None:
-        """End it, and remove what came of a job that is not done."""
+        """Close the socket, and remove the partial file of an unfinished job."""
         self.fetch_worker.selector.unregister(self.socket)
         self.socket.close()
         if self.arrival is not None:
             self.arrival.drop()
 
-    def _opened(self) -> bool:
-        """True once requests can be sent; the first one then is."""
-        self.socket.getpeername()  # an OSError where connecting failed
+    def _connect(self) -> bool:
+        """Return whether the connection is established; if so, send the first request."""
+        self.socket.getpeername()  # raises OSError if connecting failed
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.fetch_worker.tls is not None and not self._shook_hands():
+        if self.fetch_worker.tls is not None and not self._handshake():
             return False
         self.open = True
         self.fetch_worker.selector.modify(self.socket, selectors.EVENT_READ, self)
@@ -165,7 +165,7 @@ class Connection:
         self.ask(self.job)
         return True
 
-    def _shook_hands(self) -> bool:
+    def _handshake(self) -> bool:
         assert self.fetch_worker.tls is not None
         if not isinstance(self.socket, ssl.SSLSocket):
             self.socket = self.fetch_worker.tls.wrap_socket(
@@ -186,7 +186,7 @@ class Connection:
 
     def _take(self, came: memoryview) -> None:
         if not came or self.job is None:
-            raise Failed("the other side ended the connection")
+            raise Failed("connection closed by the server")
         if self.arrival is None:
             body = self._after_head(came)
             if body is None:
@@ -200,17 +200,17 @@ class Connection:
             self.fetch_worker.came += 1
             last, self.job, self.arrival, self.fresh = self.arrival.last, None, None, False
             if last:
-                raise Failed("the other side ends the connection after this answer")
+                raise Failed("the server closes the connection after this response")
 
     def _after_head(self, came: memoryview) -> memoryview | None:
-        """What came of the body, the head read; None where the head is not there whole."""
+        """Parse the response head; return the bytes of the body after it, or None while the head is incomplete."""
         assert self.job is not None
         before = len(self.head)
         self.head += came[:_HEAD_BYTES]
         end = self.head.find(b"\r\n\r\n")
         if end < 0:
             if len(self.head) >= _HEAD_BYTES:
-                raise Failed("a head without an end")
+                raise Failed("response head is too long")
             return None
         self.arrival = Arrival(self.job, bytes(self.head[:end]), f".part.{os.urandom(4).hex()}.tmp")
         self.head.clear()
@@ -218,7 +218,7 @@ class Connection:
 
 
 class FetchWorker:
-    """Up to `limit` connections to one host, opened as objects come, and the jobs that wait for them."""
+    """Up to `limit` connections to one host, opened as objects arrive, and a queue of jobs."""
 
     def __init__(self, host: str, port: int, cafile: str | None, limit: int, silence_s: float) -> None:
         self.host, self.limit, self.silence_s = host, limit, silence_s
@@ -229,10 +229,10 @@ class FetchWorker:
         self.done: list[tuple[int, bool]] = []
         self.idle: list[Connection] = []
         self.all: set[Connection] = set()
-        self.made, self.came, self.now, self.said = 0, 0, time.monotonic(), 0.0
+        self.made, self.came, self.now, self.reported = 0, 0, time.monotonic(), 0.0
 
     def run(self) -> None:
-        """Do jobs until the input ends, which is at once when who asked was killed; nothing is left half."""
+        """Run jobs until the input ends, which happens at once if the parent is killed; leave no partial file."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             self._run()
@@ -248,25 +248,25 @@ class FetchWorker:
             self.now = time.monotonic()
             for key, _ in events:
                 if key.data is not None:
-                    self._go_on(key.data, buffer)
+                    self._handle(key.data, buffer)
                 elif (jobs := receive(0)) is not None:
                     self.waiting += jobs
                 else:
                     return
-            self._hand_out()
-            if len(events) == 0 or self.now - self.said > 1.0:
-                self._give_up_on_the_silent()
-            self._say()
+            self._dispatch()
+            if len(events) == 0 or self.now - self.reported > 1.0:
+                self._drop_stalled()
+            self._report()
 
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """What can be gone on with. Only here is the signal to end heard: elsewhere a file may be open that nobody has yet."""
+        """Wait for ready sockets. SIGTERM is handled only here: elsewhere a partial file may be open."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         try:
-            return self.selector.select(_SAY_EVERY_S if self.done else 1.0)
+            return self.selector.select(_REPORT_EVERY_S if self.done else 1.0)
         finally:
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
-    def _go_on(self, connection: Connection, buffer: memoryview) -> None:
+    def _handle(self, connection: Connection, buffer: memoryview) -> None:
         try:
             connection.ready(buffer)
         except (Failed, OSError):
@@ -275,8 +275,8 @@ class FetchWorker:
             if connection.job is None:
                 self.idle.append(connection)
 
-    def _hand_out(self) -> None:
-        open_ = min(self.limit, self.limit // 4 + self.came)  # a store that is slow is not asked by all at once
+    def _dispatch(self) -> None:
+        open_ = min(self.limit, self.limit // 4 + self.came)  # ramp up, so that a slow store is not flooded
         while self.waiting and (self.idle or len(self.all) < open_):
             job = self.waiting.popleft()
             if not self.idle:
@@ -290,34 +290,34 @@ class FetchWorker:
                 self._end(connection)
 
     def _end(self, connection: Connection) -> None:
-        """Close it; a job whose answer never began on a kept connection was not heard, and goes to another one."""
+        """Close a connection. Requeue its job if a reused connection ended before the response began."""
         if connection in self.idle:
             self.idle.remove(connection)
-        unheard = not connection.fresh and connection.arrival is None and not connection.head
+        is_retryable = not connection.fresh and connection.arrival is None and not connection.head
         connection.close()
         self.all.discard(connection)
         if connection.job is not None:
-            if not connection.open and self.addresses != [connection.address]:  # the host has others
+            if not connection.open and self.addresses != [connection.address]:  # the host has other addresses
                 self.addresses = [address for address in self.addresses if address != connection.address]
-                unheard = True
-            if unheard:
+                is_retryable = True
+            if is_retryable:
                 self.waiting.appendleft(connection.job)
             else:
                 self.done.append((connection.job[0], False))
 
-    def _give_up_on_the_silent(self) -> None:
+    def _drop_stalled(self) -> None:
         for connection in [one for one in self.all if one.job and self.now - one.heard > self.silence_s]:
-            connection.fresh = True  # it was heard: another connection would do no better
+            connection.fresh = True  # do not requeue: the server had received the request
             self._end(connection)
 
-    def _say(self) -> None:
-        if self.done and (len(self.done) >= _SAY_COUNT or self.now - self.said >= _SAY_EVERY_S):
+    def _report(self) -> None:
+        if self.done and (len(self.done) >= _REPORT_COUNT or self.now - self.reported >= _REPORT_EVERY_S):
             send(1, self.done)
-            self.done, self.said = [], self.now
+            self.done, self.reported = [], self.now
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this, whose end ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent; when it ends, this ends
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(BrokenPipeError):
         FetchWorker(*receive(0)).run()

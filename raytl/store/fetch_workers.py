@@ -1,7 +1,7 @@
-"""Many objects at once, by processes of their own: a thread of boto3 spends 2 ms of Python on an object, a lane 0.08 ms.
+"""Download many objects at once in separate processes: a boto3 thread spends 2 ms of Python per object, a worker 0.08 ms.
 
-boto3 stays in charge. It has listed the bucket, so it is known how it asks (`Route`), and has the credentials; requests are
-signed here and handed to `lane`. What does not come whole at the first attempt is left to boto3, its retries and our errors.
+boto3 stays in charge. It has listed the bucket, so its way of addressing it (`Route`) and its credentials are known. Requests
+are signed here and sent to `fetch_worker` processes. Objects that fail at the first attempt are left to boto3 and its retries.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from raytl.store import fetch_worker
 from raytl.store.contract import ObjectInfo
 
 CONNECTIONS = 128
-"""At most, of all lanes: with a round trip of 30 ms, they ask for some 4,000 objects a second."""
-_LANES = 4
-_FEW = 8
-_LOST = 64
+"""Limit for all workers together: at a round trip of 30 ms, about 4,000 objects per second."""
+_MAX_WORKERS = 4
+_MIN_OBJECTS = 8
+_MAX_FAILED = 64
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 class Credentials(Protocol):
-    """What requests are signed with: botocore's frozen credentials."""
+    """The credentials that sign requests: botocore's frozen ones."""
 
     access_key: str
     secret_key: str
@@ -44,8 +44,9 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a bucket's objects are asked for: at `host` (with its port, as in the header), their keys after `base`; signed
-    for `region`, or not where that is None."""
+    """The address of a bucket's objects: `host` (with its port, as in the header) and the path `base` before keys.
+
+    Requests are signed for `region`; unsigned if that is None."""
 
     scheme: str
     host: str
@@ -65,7 +66,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An object as it was listed, its key in the bucket, and the file that it shall be."""
+    """An object as listed, its key in the bucket, and the file to write."""
 
     info: ObjectInfo
     key: str
@@ -73,7 +74,7 @@ class Wanted:
 
 
 def request(route: Route, credentials: Credentials | None, key: str, now: float) -> bytes:
-    """The bytes of a GET of `key`, signed by Amazon's version 4 for `now` in seconds since the epoch."""
+    """Return the bytes of a GET request for `key`, signed with AWS Signature Version 4 at `now` (Unix time in seconds)."""
     path = route.base + quote(key, safe="/-_.~")
     headers = {"host": route.host}
     if route.pays:
@@ -100,23 +101,23 @@ def _signature(path: str, headers: dict[str, str], credentials: Credentials, reg
 
 
 def usable(route: Route, count: int) -> bool:
-    """True if so many objects are worth processes, and no proxy of the environment is in the way."""
-    return count >= _FEW and (route.scheme not in getproxies() or bool(proxy_bypass(route.address[0])))
+    """Return whether `count` objects justify worker processes, and no HTTP proxy is configured."""
+    return count >= _MIN_OBJECTS and (route.scheme not in getproxies() or bool(proxy_bypass(route.address[0])))
 
 
-def brought(
+def download(
     route: Route, credentials: Callable[[], Credentials | None], wanted: Sequence[Wanted], silence_s: float
 ) -> Generator[ObjectInfo, None, None]:
-    """Those of `wanted` that came whole at the first attempt, as they come; their folders have to be there.
+    """Yield the objects of `wanted` that were downloaded whole at the first attempt, as they arrive; parent folders must exist.
 
-    Gives up early where most do not come.
+    Stop early if most fail.
     """
-    count = max(1, min(_LANES, len(os.sched_getaffinity(0)), len(wanted) // 2))
+    count = max(1, min(_MAX_WORKERS, len(os.sched_getaffinity(0)), len(wanted) // 2))
     cafile = (route.cafile or ssl.get_default_verify_paths().cafile or "") if route.scheme == "https" else None
-    told = (*route.address, cafile, CONNECTIONS // count, silence_s)
+    settings = (*route.address, cafile, CONNECTIONS // count, silence_s)
     work = _Work(route, credentials, wanted)
     processes = _started(count)
-    threads = [threading.Thread(target=work.drive, args=(one, told, count), daemon=True) for one in processes]
+    threads = [threading.Thread(target=work.drive, args=(one, settings, count), daemon=True) for one in processes]
     for thread in threads:
         thread.start()
     try:
@@ -135,7 +136,7 @@ def brought(
 
 
 def _started(count: int) -> list[subprocess.Popen[bytes]]:
-    """Lanes, up to `count`; fewer where the system has no room for them."""
+    """Start up to `count` workers; fewer if the system cannot start more."""
     command = [sys.executable, "-I", "-S", fetch_worker.__file__]
     processes = []
     for _ in range(count):
@@ -149,7 +150,7 @@ def _started(count: int) -> list[subprocess.Popen[bytes]]:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Waits until it has removed what came half, or ends it."""
+    """Wait until the worker has removed its partial files; kill it after 5 s."""
     try:
         process.wait(5.0)
     except subprocess.TimeoutExpired:
@@ -158,45 +159,45 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Work:
-    """What is left to hand out, and what was said of the rest."""
+    """The queue of jobs, and the results of the workers."""
 
     def __init__(self, route: Route, credentials: Callable[[], Credentials | None], wanted: Sequence[Wanted]) -> None:
         self._route, self._credentials, self._wanted = route, credentials, wanted
         self._left = iter(range(len(wanted)))
-        self._handing = threading.Lock()
-        self._said: SimpleQueue[list[tuple[int, bool]] | None] = SimpleQueue()
+        self._dispatching = threading.Lock()
+        self._results: SimpleQueue[list[tuple[int, bool]] | None] = SimpleQueue()
 
-    def drive(self, process: subprocess.Popen[bytes], told: tuple[Any, ...], fetch_workers: int) -> None:
-        """Keep one lane busy until nothing is left, or it ends."""
+    def drive(self, process: subprocess.Popen[bytes], settings: tuple[Any, ...], fetch_workers: int) -> None:
+        """Keep one worker busy until no job is left, or it exits."""
         assert process.stdin is not None and process.stdout is not None
         there, here = process.stdin.fileno(), process.stdout.fileno()
         try:
-            fetch_worker.send(there, told)
-            open_ = self._hand(there, min(2 * CONNECTIONS // fetch_workers, -(-len(self._wanted) // fetch_workers)))
+            fetch_worker.send(there, settings)
+            open_ = self._dispatch(there, min(2 * CONNECTIONS // fetch_workers, -(-len(self._wanted) // fetch_workers)))
             while open_ and (said := fetch_worker.receive(here)) is not None:
-                self._said.put(said)
-                open_ += self._hand(there, len(said)) - len(said)
-        except OSError:  # it ended, or was ended
+                self._results.put(said)
+                open_ += self._dispatch(there, len(said)) - len(said)
+        except OSError:  # the worker exited
             return
         finally:
-            self._said.put(None)
+            self._results.put(None)
 
     def results(self, fetch_workers: int) -> Iterator[ObjectInfo]:
-        """What came whole, until all lanes are done or too many objects were lost."""
-        came = lost = 0
-        while fetch_workers and not (lost >= _LOST and lost > came):
-            said = self._said.get()
+        """Yield the objects that succeeded, until all workers are done or too many jobs failed."""
+        succeeded = failed = 0
+        while fetch_workers and not (failed >= _MAX_FAILED and failed > succeeded):
+            said = self._results.get()
             if said is None:
                 fetch_workers -= 1
                 continue
             for number, whole in said:
-                came, lost = came + whole, lost + (not whole)
+                succeeded, failed = succeeded + whole, failed + (not whole)
                 if whole:
                     yield self._wanted[number].info
 
-    def _hand(self, there: int, count: int) -> int:
-        """Hands a lane up to `count` jobs, signed now; how many there were."""
-        with self._handing:
+    def _dispatch(self, there: int, count: int) -> int:
+        """Send a worker up to `count` jobs, signed now; return their number."""
+        with self._dispatching:
             numbers = list(islice(self._left, count))
         if numbers:
             credentials, now = self._credentials(), time.time()
@@ -205,5 +206,5 @@ class _Work:
 
     def _job(self, number: int, credentials: Credentials | None, now: float) -> fetch_worker.Job:
         one = self._wanted[number]
-        asked = request(self._route, credentials, one.key, now)
-        return number, asked, one.path, one.info.size, one.info.etag
+        signed = request(self._route, credentials, one.key, now)
+        return number, signed, one.path, one.info.size, one.info.etag

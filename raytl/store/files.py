@@ -1,4 +1,4 @@
-"""A file appears whole under its name, or not at all."""
+"""Write a file atomically: it appears whole under its name, or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raytl.store.drafts import drafted
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A new name beside `path` to write to, renamed to `path` at the end and removed if anything went wrong."""
+    """Yield a temporary path beside `path`; rename it to `path` at the end, or remove it after an error."""
     with writing(path), drafted(path) as draft:
         yield draft
         draft.replace(path)

@@ -1,4 +1,4 @@
-"""Who holds a lease: what its object says, read strictly, and whether that process still runs on this machine."""
+"""The holder of a lease: its stored form, read strictly, and whether its process still runs on this machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from raytl.stored.bounds import Bound, Count, at_most, within
 from raytl.stored.document import parse
 
 MOST_BYTES = 1 << 14
-"""The size of the largest object that is read as a lease; those that raytl writes have some 400 bytes."""
+"""Size limit of a lease object; those that raytl writes have about 400 bytes."""
 Text = Annotated[str, at_most(512), Bound("printable text", str.isprintable)]
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process as others may find it: `boot` names its machine since that was started, `started` is in clock ticks since
-    then; empty and 0 where the system does not tell."""
+    """A process as others identify it: `boot` is the boot ID of its machine, `started` its start in clock ticks since boot;
+    empty and 0 if the system does not report them."""
 
     host: str
     pid: int
@@ -34,7 +34,7 @@ class Process:
 @dataclass(frozen=True)
 class Holder:
     """The holder of a lease. Each renewal raises `heartbeat`; `renewed` (ISO 8601, UTC, by the holder's clock) is for
-    messages only: no time in here decides anything."""
+    messages only: no decision uses it."""
 
     generation: Count
     token: Text
@@ -48,7 +48,7 @@ class Holder:
 
     @property
     def process(self) -> Process:
-        """The process that holds it."""
+        """The process that holds the lease."""
         return Process(self.host, self.pid, self.boot, self.started)
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Holder:
 
     @property
     def last_renewal(self) -> str:
-        """When it was last renewed, by the holder's clock, to be read by people."""
+        """Return the time of the last renewal by the holder's clock, for messages."""
         try:
             when = datetime.fromisoformat(self.renewed).astimezone(UTC)
         except (ValueError, OverflowError):
@@ -64,7 +64,7 @@ class Holder:
         return f"on {when:%Y-%m-%d} at {when:%H:%M:%S} UTC"
 
     def encoded(self) -> bytes:
-        """Return the bytes that are stored."""
+        """Return the stored form."""
         return json.dumps(asdict(self), indent=2).encode()
 
 
@@ -72,7 +72,7 @@ HOLDER_FORMAT = Format[Holder](Holder, "a lease", "Delete it once no raytl write
 
 
 def decoded(content: bytes) -> Holder | None:
-    """Return the holder that `content` names, also as raytl 0.1.0 wrote it; None if it is not a lease."""
+    """Return the holder that `content` names, also in the form of raytl 0.1.0; None if it is not a lease."""
     try:
         values = parse(content) if len(content) <= MOST_BYTES else None
         if (
@@ -85,12 +85,12 @@ def decoded(content: bytes) -> Holder | None:
 
 
 def this_process() -> Process:
-    """Return this process as others may find it."""
+    """Return this process as others identify it."""
     return Process(socket.gethostname(), os.getpid(), _boot(), _status(os.getpid())[1])
 
 
 def is_alive(process: Process) -> bool | None:
-    """Return whether `process` still runs; None if it belongs to another machine, or this one does not tell."""
+    """Return whether `process` still runs; None if it belongs to another machine, or the system does not report it."""
     boot = _boot()
     if not boot or process.boot != boot:
         return None
@@ -99,15 +99,14 @@ def is_alive(process: Process) -> bool | None:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it is another user's
+        pass  # it belongs to another user
     state, started = _status(process.pid)
-    is_another = 0 not in (started, process.started) and started != process.started  # the pid was given out again
+    is_another = 0 not in (started, process.started) and started != process.started  # the pid was reused
     return state not in ("Z", "X") and not is_another
 
 
 def _boot() -> str:
-    """Return a name of this machine since it was started, and of the container, as pids are its own; empty if the system
-    has none."""
+    """Return the boot ID of this machine and the PID namespace of its container; empty if the system has none."""
     try:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
@@ -116,7 +115,7 @@ def _boot() -> str:
 
 def _status(pid: int) -> tuple[str, int]:
     """Return the state of a process and its start in clock ticks after the boot, see proc_pid_stat(5); empty and 0 if the
-    system does not tell."""
+    system does not report them."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return fields[0], int(fields[19])

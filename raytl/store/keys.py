@@ -1,4 +1,4 @@
-"""Which objects of a listing can be files side by side, which only mark a folder, and which can be neither."""
+"""Sort the objects of a listing into files, folder markers, and keys that cannot be files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SHOWN = 5
 
 
 def files_and_markers(found: Iterable[ObjectInfo]) -> tuple[list[ObjectInfo], list[str]]:
-    """Return the objects that are files, and the keys of empty objects that tools leave where a folder is.
+    """Return the objects that are files, and the keys of folder markers: empty objects that tools create for folders.
 
-    Those are keys that end in a slash, Hadoop's `cat_$folder$`, and `cat` beside `cat/1.jpg`.
+    Markers are keys that end in a slash, Hadoop's `cat_$folder$`, and `cat` beside `cat/1.jpg`.
     """
     objects, markers = list[ObjectInfo](), list[str]()
     for info in found:
@@ -29,13 +29,13 @@ def files_and_markers(found: Iterable[ObjectInfo]) -> tuple[list[ObjectInfo], li
 
 
 def folders(keys: Iterable[str]) -> set[str]:
-    """Return every folder that these keys lie in."""
+    """Return every folder that contains one of these keys."""
     found = {key.rpartition("/")[0] for key in keys} - {""}
     return found | {"/".join(key.split("/")[:depth]) for key in found for depth in range(1, key.count("/") + 1)}
 
 
 def refuse_odd(uri: str, objects: Sequence[ObjectInfo]) -> None:
-    """Raise a DataError that names the objects which no file system can hold side by side, each with the reason."""
+    """Raise a DataError that lists the objects that cannot be files side by side, each with the reason."""
     above = folders(info.key for info in objects)
     odd = [(info, reason) for info in objects if (reason := fault(info.key) or _doubled(info, above))]
     if not odd:
@@ -55,7 +55,7 @@ def refuse_odd(uri: str, objects: Sequence[ObjectInfo]) -> None:
 
 
 def fault(key: str) -> str:
-    """Return why no file can have this key as its path, or an empty string."""
+    """Return the reason that this key cannot be a file path, or an empty string."""
     parts = key.split("/")
     if "\0" in key:
         return "it holds a NUL character"

@@ -1,14 +1,14 @@
-"""One writer at a time below a URI: a lease with a generation number, taken and renewed by conditional puts.
+"""A lease allows one writer at a time below a URI; it has a generation number and is taken and renewed by conditional puts.
 
-Source of the idea: Gray and Cheriton, "Leases", SOSP 1989. No clock is compared with another one: a holder trusts its
-lease for a term less a margin, by its own clock, from before it sent the last put that succeeded; a taker waits until it
-has seen the lease stand still for a whole term, by its own clock, and then replaces exactly what it saw. So what a clock
-shows does not matter, only that no two run at rates more than 10 % apart. A virtual machine that is stopped together with
-its clock is beyond that: it may write once more when it goes on, which `fence` is there for.
+Source of the idea: Gray and Cheriton, "Leases", SOSP 1989. No two clocks are compared: a holder trusts its
+lease for a term less a margin, by its own clock, from before it sent its last successful put; another process waits until it
+has seen the lease unchanged for a whole term, by its own clock, and then replaces exactly what it saw. Clock readings
+do not matter, only that their rates differ by less than 10 %. A virtual machine that is suspended together with its clock
+is not covered: it may write once more after it resumes, which `fence` handles.
 
-Where a store ignores or refuses conditions (OpenStack Swift, some that only resemble S3), whoever put waits until all who
-may have looked before that have put too, and has the lease if its own is what is there then: Fischer's algorithm, in
-Lamport, "A fast mutual exclusion algorithm", 1987. It holds for those that are quick enough, so the user is warned.
+If a store ignores or rejects conditions (OpenStack Swift, some S3-compatible stores), a writer waits after its put until
+everyone who may have read before it has put too, and has the lease if its own is stored then: Fischer's algorithm, in
+Lamport, "A fast mutual exclusion algorithm", 1987. It assumes bounded delays, so the user is warned.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 KEY = "lease.json"
 TERM_S = 60.0
-"""How long a lease must stand still before another one takes it; it is renewed four times as often."""
+"""Seconds without a renewal after which another process takes the lease; it is renewed four times per term."""
 MARGIN = 0.1
-"""The share of the term that its holder does not rely on, for clocks that run at different rates."""
+"""Fraction of the term that the holder does not rely on, for clocks with different rates."""
 SETTLE_S = 2.0
-"""Where conditions do not hold: the longest that one may take between looking at the lease and having put its own."""
+"""Without conditional puts: the longest allowed time from reading the lease to having put one."""
 _RENEWALS, _LOOKS = 4, 16
-"""In a term: renewals by the holder, and looks by one who waits for it."""
+"""Per term: renewals by the holder, and reads by a process that waits."""
 _OURS: set[str] = set()
-"""The tokens of the leases that this process has, to know one that an earlier failure left behind."""
+"""Tokens of the leases that this process holds, to recognize one that an earlier failure left."""
 
 _UNGUARDED = (
-    "{uri}: this store does not hold puts to conditions (If-Match, If-None-Match), so another raytl that starts there in "
-    "the same moment may not be shut out at once; start one at a time there"
+    "{uri}: this store does not support conditional puts (If-Match, If-None-Match), so a second raytl that starts at the "
+    "same moment may not be refused at once; start one at a time"
 )
 
 
 def own_clock() -> float:
-    """Return the seconds on a clock of this machine that nobody sets, and that counts a suspension where it can."""
+    """Return the seconds of a monotonic clock that includes suspensions if the system has one."""
     kind = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if kind is None else time.clock_gettime(kind)
 
 
 @dataclass(frozen=True)
 class Node:
-    """What a lease asks of the machine that it is taken on; `date` is for messages only."""
+    """The clock and process functions of the machine that a lease is taken on; `date` is for messages only."""
 
     clock: Callable[[], float] = own_clock
     pause: Callable[[float], None] = lambda seconds: time.sleep(seconds)
@@ -65,7 +65,7 @@ class Node:
 
 
 class Lease:
-    """The right to write below `store`; `check` says whether it still holds."""
+    """The exclusive right to write below `store`; `check` raises once it is lost."""
 
     def __init__(self, store: ObjectStore, holder: Holder, put: _Put, node: Node) -> None:
         self._store, self._put, self._node = store, put, node
@@ -76,26 +76,26 @@ class Lease:
         """Return if this process may write.
 
         Raises:
-            RunError: somebody else may be writing.
+            RunError: another process may be writing.
         """
         if self._is_lost or self._node.clock() - self._put.sent >= TERM_S * (1 - MARGIN):
             raise RunError(
                 f"{self._store.uri}: this process lost its right to write there (it was out of touch with the store, or "
-                "another raytl took over); nothing more was written. Run the same command again to go on."
+                "another raytl took over); nothing more was written. Run the same command again to resume."
             )
 
     def renew(self) -> None:
-        """Make it good for another term.
+        """Renew the lease for another term.
 
         Raises:
-            RunError: another one has taken it.
+            RunError: another process has taken it.
         """
         self._replace(replace(self.holder, heartbeat=self.holder.heartbeat + 1, renewed=self._node.date()))
         if self._is_lost:
             self.check()
 
     def give_back(self) -> None:
-        """End it now, so that the next one need not wait."""
+        """Release the lease, so that the next process need not wait."""
         with suppress(RunError, StoreError):
             self._replace(replace(self.holder, given_back=True))
         self._is_lost = True
@@ -103,7 +103,7 @@ class Lease:
 
     def _replace(self, holder: Holder) -> None:
         if not self.is_guarded:
-            self.check()  # nothing else would keep this from being put over what a successor has there
+            self.check()  # nothing else prevents overwriting a successor's lease
         put = _put(self._store, holder, self._put.etag, self._node)
         if put is None:
             self._is_lost = True
@@ -113,8 +113,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class WriteToken:
-    """The right to write below `uri` in the name of whoever took its lease with `token`, in its `generation`; to be handed to
-    other processes."""
+    """Permission for other processes to write below `uri` under the lease with `token`, in its `generation`."""
 
     uri: str
     token: str
@@ -122,7 +121,7 @@ class WriteToken:
 
 
 class Watch:
-    """Another process's lease, looked at from here: whoever writes in its name asks before each write."""
+    """Another process's lease, as seen from here; checked before each write under it."""
 
     def __init__(
         self,
@@ -131,7 +130,7 @@ class Watch:
         clock: Callable[[], float] = own_clock,
         s3: S3Settings = ENVIRONMENT,
     ) -> None:
-        """Of the lease that `right` names; without one, of that which `store` has now, be it none."""
+        """Watch the lease of `write_token`; without one, the lease that `store` has now, if any."""
         self._store, self._clock = (open_store(write_token.uri, s3) if write_token else store), clock
         self._etag, self._since = "", 0.0
         holder = None if write_token else self._seen().holder
@@ -139,11 +138,11 @@ class Watch:
         self.generation = write_token.generation if write_token else holder.generation if holder else 0
 
     def check(self) -> None:
-        """Return if it may be written.
+        """Return if writing is allowed.
 
         Raises:
             Conflict: another process took the lease, or its holder has ended.
-            Unavailable: its holder did not renew it for a whole term, by the clock of this machine; it may come back.
+            Unavailable: its holder has not renewed it for a whole term, by this machine's clock; it may come back.
         """
         seen = self._seen()
         if self._token(seen.holder) != self.token or (seen.holder is not None and seen.holder.given_back):
@@ -153,7 +152,7 @@ class Watch:
         if seen.etag != self._etag:
             self._etag, self._since = seen.etag, self._clock()
         elif self.token is not None and self._clock() - self._since >= TERM_S:
-            raise Unavailable(f"{self._store.uri}: its driver was not heard of for {TERM_S:g} s; nothing is written")
+            raise Unavailable(f"{self._store.uri}: no driver heartbeat for {TERM_S:g} s; writes are suspended")
 
     def _seen(self) -> _Seen:
         return retried(lambda: _seen(self._store, self._clock))
@@ -165,13 +164,13 @@ class Watch:
 def take(
     store: ObjectStore, on_event: OnEvent = ignore, floor: Callable[[], int] = lambda: 0, node: Node | None = None
 ) -> Lease:
-    """Return the lease of what is below `store`, with the next generation; a warning if the store holds no conditions.
+    """Take the lease on `store` with the next generation; warn if the store does not support conditional puts.
 
-    A lease of another machine is watched for up to a term first. `floor` is asked for the highest generation that wrote
-    there, if there is no lease to tell.
+    A lease of another machine is watched for up to a term first. If there is no lease, `floor` returns the highest
+    generation that wrote there.
 
     Raises:
-        RunError: another one has it; with who, and when that last renewed it.
+        RunError: another process holds it; names the holder and its last renewal.
         StoreError: the store cannot be read or written.
     """
     node = node or Node()
@@ -191,10 +190,10 @@ def take(
 
 @contextmanager
 def held(store: ObjectStore, on_event: OnEvent = ignore, floor: Callable[[], int] = lambda: 0) -> Iterator[Lease]:
-    """Inside, this process alone writes below `store`: the lease is renewed in the background, and given back at the end.
+    """Hold the lease on `store`: renew it in the background, and release it at the end.
 
     Raises:
-        RunError: another one has it.
+        RunError: another process holds it.
     """
     lease, done = take(store, on_event, floor), threading.Event()
     thread = threading.Thread(target=renew_until, args=(lease, done.wait), name="lease", daemon=True)
@@ -208,7 +207,7 @@ def held(store: ObjectStore, on_event: OnEvent = ignore, floor: Callable[[], int
 
 
 def renew_until(lease: Lease, wait: Callable[[float], bool]) -> None:
-    """Renew the lease until `wait`, which is given seconds, returns that it is over, or until it is lost."""
+    """Renew the lease until `wait(seconds)` returns True, or the lease is lost."""
     rest_s = TERM_S / _RENEWALS
     while not wait(rest_s):
         try:
@@ -222,7 +221,7 @@ def renew_until(lease: Lease, wait: Callable[[float], bool]) -> None:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A look at the lease: its holder (None if it names none), its etag, and between which times this was seen."""
+    """A reading of the lease: its holder (None if unreadable or absent), its etag, and the times around the request."""
 
     holder: Holder | None
     etag: str
@@ -232,17 +231,17 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Put:
-    """A put that succeeded, sent at a time of the own clock."""
+    """A successful put, and when it was sent by this machine's clock."""
 
     etag: str
     sent: float
 
 
 def _taken(store: ObjectStore, holder: Holder, seen: _Seen, on_event: OnEvent, node: Node) -> Lease:
-    """Return the lease of `holder`, which it has in place of what was seen.
+    """Put `holder` in place of the lease that was seen, and return its lease.
 
     Raises:
-        RunError: another one was there first.
+        RunError: another process was first.
     """
     put = retried(lambda: _put(store, holder, seen.etag, node), pause=node.pause)
     if put is None:
@@ -256,17 +255,17 @@ def _taken(store: ObjectStore, holder: Holder, seen: _Seen, on_event: OnEvent, n
 
 
 def _is_free(store: ObjectStore, seen: _Seen, node: Node) -> bool:
-    """Return whether the lease may be taken at once; False if only time can tell.
+    """Return whether the lease may be taken at once; False if it has to be watched.
 
     Raises:
-        RunError: its holder runs on this very machine.
+        RunError: its holder runs on this machine.
     """
     if seen.etag == ABSENT or (seen.holder is not None and seen.holder.given_back):
         return True
     if seen.holder is None:  # perhaps of a later version of raytl
         return False
     if seen.holder.process == node.process() and seen.holder.token not in _OURS:
-        return True  # this process had it, and could not give it back
+        return True  # this process held it and could not release it
     lives = node.is_alive(seen.holder.process)
     if lives:
         raise _occupied(store, seen)
@@ -274,10 +273,10 @@ def _is_free(store: ObjectStore, seen: _Seen, node: Node) -> bool:
 
 
 def _watched(store: ObjectStore, first: _Seen, on_event: OnEvent, node: Node) -> _Seen:
-    """Return the last look at a lease that is free by now, as it was given back or stood still for a whole term.
+    """Wait until the lease is released or unchanged for a whole term; return its last reading.
 
     Raises:
-        RunError: its holder still renews it, or another one took it.
+        RunError: its holder still renews it, or another process took it.
     """
     who = str(first.holder) if first.holder else "something that this version of raytl cannot read"
     on_event(
@@ -296,10 +295,10 @@ def _watched(store: ObjectStore, first: _Seen, on_event: OnEvent, node: Node) ->
 
 
 def _settle(lease: Lease, store: ObjectStore, took_s: float, node: Node) -> None:
-    """Wait until whoever looked before this holder was there has put, and be refused where that came last.
+    """Wait until every process that read the lease before this put has put too; fail if one of them came last.
 
-    One that took longer than it may could have put over the lease of one that waited no more: that one sees it when it
-    next renews, for which is waited too.
+    A process that took longer than allowed may have overwritten a lease whose holder no longer waits. That holder notices
+    at its next renewal, which is awaited too.
     """
     node.pause(SETTLE_S if took_s < SETTLE_S else SETTLE_S + TERM_S / _RENEWALS)
     seen = _looked(store, node)
@@ -320,8 +319,8 @@ def _forestalled(store: ObjectStore) -> RunError:
 
 
 def _put(store: ObjectStore, holder: Holder, expected: str, node: Node) -> _Put | None:
-    """Put the holder in place of `expected`; None if somebody else was there first. An earlier attempt whose answer was
-    lost was this one."""
+    """Put the holder in place of `expected`; return None if another process was first. An earlier attempt whose response was
+    lost counts as this one."""
     for is_last in (False, True):
         sent = node.clock()
         try:
@@ -341,7 +340,7 @@ def _looked(store: ObjectStore, node: Node) -> _Seen:
 def _seen(store: ObjectStore, clock: Callable[[], float]) -> _Seen:
     asked = clock()
     try:
-        etag = store.stat(KEY).etag  # before the bytes: a put in place of older ones than were read fails
+        etag = store.stat(KEY).etag  # before the bytes: a put that would replace newer bytes fails
         holder = _decoded(store.get_bytes(KEY, 0, MOST_BYTES + 1))
     except NotFound:
         holder, etag = None, ABSENT
@@ -349,5 +348,5 @@ def _seen(store: ObjectStore, clock: Callable[[], float]) -> _Seen:
 
 
 def _decoded(content: bytes) -> Holder | None:
-    """Return the holder that `content` names; None if it names none."""
+    """Return the holder in `content`; None if it is not a lease."""
     return decoded(content)

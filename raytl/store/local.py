@@ -35,7 +35,7 @@ class LocalStore:
         return str(self.root)
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
-        """The files whose keys begin with `prefix`; a folder has no markers."""
+        """Yield the files whose keys start with `prefix`; a folder has no markers."""
         files = (path for path in self.root.rglob("*") if path.is_file() and not _is_ours(path.name))
         keys = ((path.relative_to(self.root).as_posix(), path) for path in files)
         for key, path in sorted(keys, key=lambda item: item[0].encode("utf-8", "surrogateescape")):
@@ -43,12 +43,12 @@ class LocalStore:
                 yield _info(key, path.stat())
 
     def stat(self, key: str) -> ObjectInfo:
-        """The file's size, with its time and inode as etag."""
+        """Return the file's size, with its time and inode as the etag."""
         with self._translated(key):
             return _info(key, self._found(key).stat())
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
-        """Reads the file from `start` on."""
+        """Read the file from `start`."""
         with self._translated(key), self._found(key).open("rb") as file:
             file.seek(start)
             content = file.read(most + 1 if length is None else length)
@@ -57,7 +57,7 @@ class LocalStore:
         return content
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
-        """Copies the file."""
+        """Copy the file."""
         with self._translated(key), written_whole(path) as part, self._found(key).open("rb") as source:
             try:
                 with part.open("wb") as file:
@@ -66,15 +66,15 @@ class LocalStore:
                 raise TooLarge(
                     f"{self.root}/{key}: holds more than the {size:,} bytes that were listed; run again"
                 ) from exc
-            if (found := part.stat().st_size) != size:
-                raise StoreError(resized(f"{self.root}/{key}", found, size))
+            if (copied := part.stat().st_size) != size:
+                raise StoreError(resized(f"{self.root}/{key}", copied, size))
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
-        """None: one after the other is as fast."""
+        """Yield nothing: fetching files one by one is as fast."""
         yield from ()
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
-        """Writes the file under another name and renames it; what is `expected` is looked at under a lock of the folder."""
+        """Write a temporary file and rename it; check `expected` under a lock on the folder."""
         with self._translated(key), self._locked(), written_whole(self._place(key)) as part:
             part.write_bytes(content)
             if expected is not None and expected != (self.stat(key).etag if self.exists(key) else ABSENT):
@@ -82,24 +82,24 @@ class LocalStore:
         return self.stat(key)
 
     def guards(self, key: str, content: bytes) -> bool:
-        """True: the lock."""
+        """Return True: puts hold a lock."""
         return True
 
     def put_file(self, path: Path, key: str) -> None:
-        """Copies the file in."""
+        """Copy the file into the folder."""
         self._copy(path, self._place(key), key)
 
     def copy(self, source: str, key: str) -> None:
-        """Copies the file beside itself."""
+        """Copy the file within the folder."""
         self._copy(self._place(source), self._place(key), source)
 
     def delete(self, key: str) -> None:
-        """Removes the file."""
+        """Delete the file."""
         with self._translated(key):
             self._place(key).unlink(missing_ok=True)
 
     def exists(self, key: str) -> bool:
-        """True if the file is there."""
+        """Return whether the file exists."""
         return self._place(key).is_file()
 
     def _place(self, key: str) -> Path:
@@ -140,13 +140,13 @@ class LocalStore:
 
 
 def _is_ours(name: str) -> bool:
-    """Return whether a file of this name is one of the store's own, and no object."""
+    """Return whether the name is that of a lock or a draft, not of an object."""
     return name == _LOCK or is_draft(name)
 
 
 @cache
 def _sweep_once(root: Path) -> None:
-    """Remove what killed processes left half written; once a process, as it looks at every file."""
+    """Remove the drafts of killed processes, once per process, because this visits every file."""
     sweep(root)
 
 

@@ -1,4 +1,4 @@
-"""A store in this process's memory, for tests and for trying things out: memory://name, gone with the process."""
+"""An object store in this process's memory, for tests: memory://name. It ends with the process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo, resized, too_la
 from raytl.store.files import written_whole
 
 _OBJECTS: dict[str, bytes] = {}
-"""By the name of their store and their key, so that a store may lie below another."""
+"""By store name and key, so that one store may lie below another."""
 _CHANGING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryStore:
-    """The objects that this process keeps under `name`."""
+    """The objects that this process stores under `name`."""
 
     name: str
 
@@ -29,29 +29,29 @@ class MemoryStore:
         return f"memory://{self.name}"
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
-        """The objects whose keys begin with `prefix`."""
+        """Yield the objects whose keys start with `prefix`."""
         for place in sorted(dict(_OBJECTS), key=str.encode):
             if place.startswith(self._place(prefix)) and (markers or not place.endswith("/")):
                 yield self.stat(place.removeprefix(self._place("")))
 
     def stat(self, key: str) -> ObjectInfo:
-        """Its length, and a digest as etag."""
+        """Return the object's length, with a digest as its etag."""
         content = self.get_bytes(key)
         return ObjectInfo(key, len(content), hashlib.sha256(content).hexdigest()[:32])
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
-        """A slice."""
+        """Return a slice of the object."""
         try:
             content = _OBJECTS[self._place(key)]
         except KeyError:
             raise NotFound(f"{self.uri}: there is no {key!r}") from None
-        found = content[start : None if length is None else start + length]
-        if length is None and len(found) > most:
+        part = content[start : None if length is None else start + length]
+        if length is None and len(part) > most:
             raise TooLarge(too_large(f"{self.uri}/{key}", most))
-        return found
+        return part
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
-        """Writes the bytes."""
+        """Write the object to a file."""
         content = self.get_bytes(key)
         if len(content) != size:
             raise StoreError(resized(f"{self.uri}/{key}", len(content), size))
@@ -59,36 +59,36 @@ class MemoryStore:
             part.write_bytes(content)
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
-        """None: one after the other is as fast."""
+        """Yield nothing: fetching objects one by one is as fast."""
         yield from ()
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
-        """Keeps the bytes."""
+        """Store the bytes."""
         with _CHANGING:
-            found = self.stat(key).etag if self.exists(key) else ABSENT
-            if expected is not None and expected != found:
+            current = self.stat(key).etag if self.exists(key) else ABSENT
+            if expected is not None and expected != current:
                 raise Conflict(f"{self.uri}: {key!r} is not what was to be replaced: somebody else wrote there first")
             _OBJECTS[self._place(key)] = bytes(content)
             return self.stat(key)
 
     def guards(self, key: str, content: bytes) -> bool:
-        """True: one lock for all."""
+        """Return True: one lock guards all puts."""
         return True
 
     def put_file(self, path: Path, key: str) -> None:
-        """Keeps the file's bytes."""
+        """Store the file's bytes."""
         self.put_bytes(key, path.read_bytes())
 
     def copy(self, source: str, key: str) -> None:
-        """Keeps the same bytes under another key."""
+        """Store the same bytes under another key."""
         self.put_bytes(key, self.get_bytes(source))
 
     def delete(self, key: str) -> None:
-        """Forgets the object."""
+        """Delete the object."""
         _OBJECTS.pop(self._place(key), None)
 
     def exists(self, key: str) -> bool:
-        """True if it is kept."""
+        """Return whether the object exists."""
         return self._place(key) in _OBJECTS
 
     def _place(self, key: str) -> str:

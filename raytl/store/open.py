@@ -1,4 +1,4 @@
-"""From a URI to a store."""
+"""Open the object store that a URI names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PART = re.compile(r"#bytes=(\d+)\+(\d+)$")
 
 
 def part_of(uri: str, start: int, size: int) -> str:
-    """The URI of `size` bytes of an object, from `start` on."""
+    """Return the URI of `size` bytes of an object from `start`."""
     return f"{uri}#bytes={start}+{size}"
 
 
 def fetched(uri: str, most: int = MOST_BYTES, s3: S3Settings = ENVIRONMENT) -> bytes:
-    """The bytes of the object, or of the part of one, that an s3:// URI names; one attempt.
+    """Return the bytes of the object, or of the part of one, that an s3:// URI names; one attempt.
 
     Raises:
         StoreError: it cannot be fetched, or has more than `most` bytes.
@@ -35,7 +35,7 @@ def fetched(uri: str, most: int = MOST_BYTES, s3: S3Settings = ENVIRONMENT) -> b
         return store.get_bytes(key, most=most)
     content = store.get_bytes(key, int(part[1]), int(part[2]))
     if len(content) != int(part[2]):
-        raise Unavailable(f"{uri}: {len(content)} bytes came")
+        raise Unavailable(f"{uri}: {len(content)} bytes arrived, expected {int(part[2])}")
     return content
 
 

@@ -1,7 +1,6 @@
-"""What was pulled to this node or unpacked on it, bounded: the least recently used goes first, what a live process uses
-never.
+"""Pulled and unpacked datasets of this node: pinned while a process uses them, evicted least recently used first.
 
-    <cache>/pulled/<place>/       <cache>/pulled/<place>.used       locked, shared, by those who use the place
+<cache>/pulled/<place>/       <cache>/pulled/<place>.used       shared lock, held by each process that uses the folder
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from raytl.store.drafts import drafted, sweep
 
 _KINDS = ("pulled", "unpacked")
 _pins: dict[Path, int] = {}
-"""Open locks, by place; the kernel lets go of them when the process ends."""
+"""Open locks by folder; the kernel releases them when the process ends."""
 
 
 def pin(place: Path) -> None:
-    """Keep `place` from being evicted while this process lives; to be called before looking at what is in it."""
+    """Keep `place` from being evicted while this process lives; call this before reading from it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep_once(place.parent)
-    while place not in _pins or not _used(place).exists():  # somebody may have emptied the cache
+    while place not in _pins or not _used(place).exists():  # the cache may have been emptied
         handle = os.open(_used(place), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
         _pins[place] = handle
@@ -34,7 +33,7 @@ def pin(place: Path) -> None:
 
 
 def unpin(place: Path) -> None:
-    """Remove `place`, which only this process has a use for, and its claim."""
+    """Remove `place`, which only this process uses, and its pin."""
     shutil.rmtree(place, ignore_errors=True)
     _used(place).unlink(missing_ok=True)
     if (handle := _pins.pop(place, None)) is not None:
@@ -42,22 +41,22 @@ def unpin(place: Path) -> None:
 
 
 def sweep_out(kind: str) -> None:
-    """Remove those places of a kind that no live process has claimed."""
+    """Remove the folders of a kind that no live process has pinned."""
     for place in _places(cache_root() / kind):
         if _removed(place):
             _used(place).unlink(missing_ok=True)
 
 
 def pin_paths(paths: Iterable[str]) -> None:
-    """Claim the places that these files lie in, where they lie in any."""
+    """Pin the folders of the cache that contain these files."""
     kinds = [cache_root() / kind for kind in _KINDS]
-    found = {
+    places = {
         root / Path(path).relative_to(root).parts[0]
         for path in paths
         for root in kinds
         if Path(path).is_relative_to(root)
     }
-    for place in found:
+    for place in places:
         pin(place)
 
 
@@ -75,13 +74,13 @@ def _removed(place: Path) -> bool:
         except BlockingIOError:
             return False
         with drafted(place, folder=True) as gone:
-            place.rename(gone)  # at once, so that no half of it is taken for the whole
+            place.rename(gone)  # atomic, so that no partial folder is taken for a whole one
         return True
 
 
 @cache
 def _sweep_once(folder: Path) -> None:
-    """Remove what killed processes left half written of the places in `folder`."""
+    """Remove the drafts of killed processes in `folder`."""
     sweep(folder, deep=False)
 
 

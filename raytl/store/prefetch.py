@@ -1,4 +1,4 @@
-"""What will be wanted soon, fetched in that order by threads beside those who use it, and let go of once it was taken."""
+"""Prefetch values in the order of their use, in background threads, and drop each once it is taken."""
 
 from __future__ import annotations
 
@@ -11,74 +11,73 @@ K = TypeVar("K")
 THREADS = 16
 """Requests in flight at once."""
 MOST_BYTES = 256 << 20
-"""Bytes that wait to be taken, about: as soon as there are so many, nothing more is begun."""
+"""Approximate limit of bytes that wait to be taken; nothing more is fetched beyond it."""
 _IDLE_S = 30.0
 
 
 class Prefetcher(Generic[K]):
-    """Fetches what is expected, in order, within a bound. Its threads are made when they are needed, and end when they are
-    not, or with the process.
+    """Fetches expected keys in order, within a limit of bytes. Threads start on demand and end when idle or with the process.
 
-    What `fetch` raises is raised to whoever takes it.
+    An exception of `fetch` is raised by the `take` of its key.
     """
 
     def __init__(self, fetch: Callable[[K], bytes], threads: int = THREADS, most_bytes: int = MOST_BYTES) -> None:
         self._fetch, self._threads, self._most = fetch, threads, most_bytes
         self._changed = threading.Condition()
-        self._coming: deque[K] = deque()
-        self._flying: set[K] = set()
-        self._here: dict[K, bytes | Exception] = {}
+        self._expected: deque[K] = deque()
+        self._in_flight: set[K] = set()
+        self._results: dict[K, bytes | Exception] = {}
         self._bytes = 0
         self._running = 0
 
     def expect(self, keys: Iterable[K]) -> None:
-        """From now on these will be taken, in this order; what was expected before and is not among them is let go of."""
+        """Prefetch these keys in this order, and drop earlier ones that are not among them."""
         wanted = dict.fromkeys(keys)
         with self._changed:
-            for key in self._here.keys() - wanted.keys():
-                self._let_go(key)
-            self._coming = deque(key for key in wanted if key not in self._here and key not in self._flying)
-            for _ in range(min(self._threads, len(self._coming)) - self._running):
-                threading.Thread(target=self._work, name="ahead", daemon=True).start()
+            for key in self._results.keys() - wanted.keys():
+                self._drop(key)
+            self._expected = deque(key for key in wanted if key not in self._results and key not in self._in_flight)
+            for _ in range(min(self._threads, len(self._expected)) - self._running):
+                threading.Thread(target=self._work, name="prefetch", daemon=True).start()
                 self._running += 1
             self._changed.notify_all()
 
     def take(self, key: K) -> bytes:
-        """What is under `key`: fetched by now, or on its way, or fetched here and now."""
+        """Return the value of `key`: prefetched, in flight, or fetched now."""
         with self._changed:
-            self._changed.wait_for(lambda: key not in self._flying)
-            found = self._let_go(key)
-            if found is None and key in self._coming:
-                self._coming.remove(key)
+            self._changed.wait_for(lambda: key not in self._in_flight)
+            result = self._drop(key)
+            if result is None and key in self._expected:
+                self._expected.remove(key)
             self._changed.notify_all()
-        if isinstance(found, Exception):
-            raise found
-        return self._fetch(key) if found is None else found
+        if isinstance(result, Exception):
+            raise result
+        return self._fetch(key) if result is None else result
 
-    def _let_go(self, key: K) -> bytes | Exception | None:
-        found = self._here.pop(key, None)
-        self._bytes -= len(found) if isinstance(found, bytes) else 0
-        return found
+    def _drop(self, key: K) -> bytes | Exception | None:
+        result = self._results.pop(key, None)
+        self._bytes -= len(result) if isinstance(result, bytes) else 0
+        return result
 
     def _next(self) -> K | None:
-        """What to fetch next, as soon as there is room; None where nothing is expected for a while."""
+        """Return the next key to fetch, once there is space; None if nothing is expected for a while."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._coming and self._bytes < self._most, _IDLE_S):
+            if not self._changed.wait_for(lambda: self._expected and self._bytes < self._most, _IDLE_S):
                 self._running -= 1
                 self._changed.notify_all()
                 return None
-            key = self._coming.popleft()
-            self._flying.add(key)
+            key = self._expected.popleft()
+            self._in_flight.add(key)
             return key
 
     def _work(self) -> None:
         while (key := self._next()) is not None:
             try:
                 fetched: bytes | Exception = self._fetch(key)
-            except Exception as exc:  # it belongs to whoever wants this
+            except Exception as exc:  # raised by `take`
                 fetched = exc
             with self._changed:
-                self._flying.discard(key)
-                self._here[key] = fetched
+                self._in_flight.discard(key)
+                self._results[key] = fetched
                 self._bytes += len(fetched) if isinstance(fetched, bytes) else 0
                 self._changed.notify_all()

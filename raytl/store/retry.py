@@ -1,4 +1,4 @@
-"""Trying again what the store could not do just now, and nothing else."""
+"""Retry what failed because a store was unavailable, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ LONGEST_S = 16.0
 
 
 def retried(action: Callable[[], T], attempts: int = 8, pause: Callable[[float], None] | None = None) -> T:
-    """What `action` returns, tried up to `attempts` times while it raises `Unavailable`, with jittered waits between
-    that double (some 50 s in all).
+    """Return the result of `action`, with up to `attempts` attempts while it raises `Unavailable`.
+
+    Waits between attempts double, with jitter: about 50 s in total.
 
     Raises:
-        Unavailable: none did it; with how often it was tried, and for how long.
+        Unavailable: every attempt failed; the text has the attempts and the seconds.
     """
     began, pause = time.monotonic(), pause or time.sleep
     for attempt in range(attempts - 1):

@@ -20,7 +20,7 @@ from botocore import exceptions as vendor
 from raytl.errors import Conflict, NotFound, Unavailable
 from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo
-from raytl.store.fetch_workers import Wanted, brought, usable
+from raytl.store.fetch_workers import Wanted, download, usable
 from raytl.store.files import written_whole
 from raytl.store.s3_body import body, body_to_file
 from raytl.store.s3_client import client, forget_client, known_client
@@ -40,8 +40,9 @@ _MD5 = re.compile("[0-9a-fA-F]{32}")
 
 @dataclass(frozen=True, slots=True)
 class S3Store:
-    """The objects of `bucket` below `prefix` (empty, or without a slash at its ends). It pickles: clients belong to
-    the process, not to the store."""
+    """The objects of `bucket` below `prefix` (empty, or without a slash at its ends).
+
+    It pickles: clients belong to the process, not to the store."""
 
     bucket: str
     prefix: str = ""
@@ -53,13 +54,13 @@ class S3Store:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
-        """The objects whose keys begin with `prefix`, folders side by side where there are many."""
+        """Yield the objects whose keys start with `prefix`; if there are many, folders are listed in parallel."""
         with translated(self._name(prefix)), _uncollected():
             found = self._below(self._full(prefix))
         yield from found if markers else _without_markers(found)
 
     def _below(self, full: str) -> builtins.list[ObjectInfo]:
-        """Everything below a prefix: one page where that is all, else each folder for itself, some at a time."""
+        """Return all objects below a prefix: from one page if that suffices, else folder by folder in parallel."""
         page = client(self.s3).list_objects_v2(Bucket=self.bucket, Prefix=full, MaxKeys=PAGE_KEYS)
         if not page["IsTruncated"]:
             return self._infos(page)
@@ -85,7 +86,7 @@ class S3Store:
         ]
 
     def first_page(self) -> tuple[builtins.list[ObjectInfo], bool, float | None]:
-        """Up to a thousand objects, whether there are more, and the store's clock where it tells it, in seconds since 1970."""
+        """Return up to 1,000 objects, whether there are more, and the store's clock (Unix time in seconds) if it sends one."""
         with translated(self.uri):
             page = client(self.s3).list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=PAGE_KEYS)
             date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
@@ -96,13 +97,13 @@ class S3Store:
             )
 
     def stat(self, key: str) -> ObjectInfo:
-        """Asks for the object's head."""
+        """Return the object's metadata, by a HEAD request."""
         with translated(self._name(key)):
             head = client(self.s3).head_object(Bucket=self.bucket, Key=self._full(key))
             return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
-        """Asks for a range of the object; of a whole one, what comes is held against its MD5 as in `get_to_file`."""
+        """Read a range of the object, or all of it, checked against its MD5 as in `get_to_file`."""
         if length == 0:
             return b""
         if (start, length) == (0, None):
@@ -130,9 +131,9 @@ class S3Store:
         raise Unavailable(f"{self._name(key)}: other bytes came than the store announced")
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
-        """Streams the object to the file, up to its listed size, and compares its MD5 with what the store announced.
+        """Stream the object to the file, up to its listed size, and compare its MD5 with the ETag.
 
-        Other bytes than the ETag says are fetched once more; where the same come again, the ETag is no MD5 there.
+        After a mismatch, download it once more: if the same bytes arrive, the ETag is not an MD5 in this store.
         """
         with translated(self._name(key)), written_whole(path) as part:
             found, announced = self._stream(key, part, size)
@@ -143,23 +144,25 @@ class S3Store:
                 raise Unavailable(f"{self._name(key)}: other bytes came than the store announced")
 
     def _stream(self, key: str, part: Path, size: int) -> tuple[str, str]:
-        """Writes the object to `part`; the MD5 of what came, and the one that was announced (the same where none was)."""
+        """Write the object to `part`; return the MD5 of its bytes, and the announced one (the same if none was)."""
         answer = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key))
         found = body_to_file(answer, part, size, self._name(key))
         return found, _announced(answer) or found
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
-        """Asks for many at once, as boto3 was seen to list them; see `lanes`."""
+        """Download in worker processes, with the address that boto3 listed the bucket at; see `fetch_workers`."""
         known = known_client(self.s3)
         route = known.routes.get(self.bucket)
         if route is not None and usable(route, len(wanted)):
             base, top = self._full(""), str(folder)
             jobs = [Wanted(info, base + info.key, f"{top}/{info.key}") for info in wanted]
-            yield from brought(route, known.signed_with, jobs, self.s3.read_timeout_s)
+            yield from download(route, known.signed_with, jobs, self.s3.read_timeout_s)
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
-        """One request, made conditional by If-Match or If-None-Match. What is there is looked at before: some stores
-        ignore conditions, and some (OpenStack Swift) refuse them, to which the look is all there is."""
+        """Store the bytes by one request, conditional by If-Match or If-None-Match.
+
+        The current ETag is checked before: some stores ignore conditions, and some (OpenStack Swift) reject them, so that
+        this check is the only one."""
         if expected is not None and expected != self._etag(key):
             raise Conflict(f"{self._name(key)}: what is there is not what was to be replaced; {ADVICE[Conflict]}")
         with translated(self._name(key)):
@@ -172,7 +175,7 @@ class S3Store:
             return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
 
     def guards(self, key: str, content: bytes) -> bool:
-        """Puts what is there once more under conditions that do not hold, which is to be refused."""
+        """Put `content` again under conditions that do not hold; return whether the store rejects both."""
         return all(self._refuses(key, content, expected) for expected in (ABSENT, _NO_ETAG))
 
     def _refuses(self, key: str, content: bytes, expected: str) -> bool:
@@ -202,13 +205,13 @@ class S3Store:
             return ABSENT
 
     def put_file(self, path: Path, key: str) -> None:
-        """Uploads the file, in parts where it is large."""
+        """Upload the file, in parts if it is large."""
         with translated(self._name(key)):
             client(self.s3).upload_file(str(path), self.bucket, self._full(key))
 
     def copy(self, source: str, key: str) -> None:
-        """The store copies, in parts where the object is very large: those are conditional, which Swift does not know of
-        what was put in parts."""
+        """Copy within the store; in parts only if the object is very large, because Swift cannot do the conditional copies of
+        parts."""
         whole = {"Bucket": self.bucket, "Key": self._full(source)}
         with translated(self._name(source)):
             client(self.s3).copy(
@@ -216,12 +219,12 @@ class S3Store:
             )
 
     def delete(self, key: str) -> None:
-        """Removes the object."""
+        """Delete the object."""
         with translated(self._name(key)):
             client(self.s3).delete_object(Bucket=self.bucket, Key=self._full(key))
 
     def exists(self, key: str) -> bool:
-        """Asks for the object's head."""
+        """Return whether the object exists, by a HEAD request."""
         try:
             self.stat(key)
         except NotFound:
@@ -236,7 +239,7 @@ class S3Store:
 
 
 def _inner(folder: str, full: str) -> str:
-    """Return a folder listed below `full`; a ValueError for one that would have the listing go on for ever."""
+    """Return a folder listed below `full`; raise ValueError for one that would make the listing endless."""
     if len(folder) <= len(full) or not folder.startswith(full) or len(folder.encode(errors="replace")) > _KEY_BYTES:
         raise ValueError(f"a folder {folder[-40:]!r} below {full[-40:]!r}")
     return folder
@@ -247,7 +250,7 @@ def _without_markers(found: list[ObjectInfo]) -> list[ObjectInfo]:
 
 
 def _announced(answer: dict[str, Any]) -> str | None:
-    """The MD5 of an object by its ETag; None where that is something else (uploads in parts, keys of the customer's)."""
+    """Return the MD5 in an object's ETag; None if it is not one (multipart uploads, SSE-KMS, SSE-C)."""
     etag = answer["ETag"].strip('"')
     is_encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
     return etag.lower() if _MD5.fullmatch(etag) and not is_encrypted else None
@@ -255,8 +258,7 @@ def _announced(answer: dict[str, Any]) -> str | None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Many objects are about to be made and kept: the garbage collector would look through all of them again and again,
-    which takes as long as the listing itself."""
+    """Pause garbage collection: it would scan the many new objects repeatedly, which takes as long as the listing."""
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Take the bodies of a store's answers up to the size that was listed, as a body need not end where it says, or at all."""
+"""Read response bodies up to the listed size: a body need not end where it announces, or at all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from raytl.store.contract import resized, too_large
 from raytl.store.counted import ByteCount, Counted, TooManyBytes, read_up_to
 
 MOST_ANSWER_BYTES = 64 << 20
-"""Of an answer that is no object: a thousand keys of 1,024 bytes, each byte escaped, are a tenth of it."""
+"""Limit for a response that is not an object: 1,000 keys of 1,024 bytes, each byte escaped, are a tenth of it."""
 _CHUNK_BYTES = 1 << 20
 
 
 def body(answer: dict[str, Any], most: int, where: str) -> bytes:
-    """Return the bytes of an object of at most `most`.
+    """Return the bytes of an object, at most `most`.
 
     Raises:
         TooLarge: it is larger.
@@ -36,8 +36,8 @@ def body_to_file(answer: dict[str, Any], path: Path, size: int, where: str) -> s
     """Write an object of the listed `size` to the file, and return its MD5.
 
     Raises:
-        TooLarge: more bytes came.
-        StoreError: the store announces another size.
+        TooLarge: more bytes arrived.
+        StoreError: the store announces a different size.
         Unavailable: it ended early.
     """
     announced = answer.get("ContentLength", size)
@@ -60,9 +60,9 @@ def body_to_file(answer: dict[str, Any], path: Path, size: int, where: str) -> s
 
 
 def bound_answers(client: Any) -> None:
-    """Have a client of boto3's read at most `MOST_ANSWER_BYTES` of an answer that is no object: a listing, a head, an error.
+    """Limit a boto3 client to `MOST_ANSWER_BYTES` of a response that is not an object: a listing, a head, an error.
 
-    boto3 reads such answers whole. The handler of this event may send the request itself.
+    boto3 reads such responses whole. A handler of this event may send the request itself.
     """
     session = client._endpoint.http_session
 
@@ -79,7 +79,7 @@ def bound_answers(client: Any) -> None:
 
 def _answer(raw: Any, url: str) -> bytes:
     try:
-        return read_up_to(StreamingBody(raw, content_length=None), MOST_ANSWER_BYTES)  # which has boto3's errors
+        return read_up_to(StreamingBody(raw, content_length=None), MOST_ANSWER_BYTES)  # raises boto3's own errors
     except TooManyBytes as exc:
         raw.close()
         raise StoreError(
@@ -90,10 +90,10 @@ def _answer(raw: Any, url: str) -> bytes:
 
 @dataclass(frozen=True)
 class _Read:
-    """Stands for an answer's body that was read."""
+    """A response body that was read already."""
 
     content: bytes
 
     def stream(self) -> Iterator[bytes]:
-        """Yield it."""
+        """Yield the body."""
         yield self.content

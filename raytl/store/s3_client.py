@@ -1,4 +1,4 @@
-"""This process's boto3 clients: one for each `S3Settings`, and what is known of how it asks for each bucket.
+"""This process's boto3 clients: one for each `S3Settings`, with the address of each bucket that it listed.
 
 Endpoint, region, profile and credentials come from the standard AWS places (AWS_ENDPOINT_URL, AWS_PROFILE ...), except
 where the settings override them.
@@ -33,7 +33,7 @@ _making = threading.Lock()
 
 
 def _begin_anew() -> None:
-    """In a forked process: whoever held the lock is not here, and sockets are the parent's."""
+    """Replace the lock in a forked process, where its holder does not exist."""
     global _making
 
 
@@ -42,7 +42,7 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 @dataclass(frozen=True, slots=True)
 class S3Client:
-    """A client, its credentials, and how it was seen to ask for each bucket that it listed."""
+    """A client, its credentials, and the address of each bucket that it listed."""
 
     client: Any
     credentials: Any
@@ -50,14 +50,14 @@ class S3Client:
     pays: bool
 
     def signed_with(self) -> Any:
-        """The credentials as they are now; None where there are none."""
+        """Return the current credentials; None if there are none."""
         try:
             return self.credentials and self.credentials.get_frozen_credentials()
         except vendor.BotoCoreError:
             return None
 
     def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
-        """Remember how a listing is about to be asked for; not where it is signed in a way of its own."""
+        """Record the address of a listing that is about to be sent, unless it is signed in another way."""
         bucket, url = request.context.get("input_params", {}).get("Bucket", ""), urlsplit(request.url)
         base = {f"/{bucket}": f"/{bucket}/", "/": "/", "": "/"}.get(url.path)
         if base is None or signature_version not in ("v4", "s3v4", UNSIGNED):
@@ -96,7 +96,7 @@ def _new_client(s3: S3Settings) -> S3Client:
         "max_pool_connections": CONNECTIONS,
         "connect_timeout": s3.connect_timeout_s,
         "read_timeout": s3.read_timeout_s,
-        # checksums beyond S3's first protocol are refused by many stores that are not Amazon's
+        # many S3-compatible stores reject the newer checksums
         "request_checksum_calculation": "when_required",
         "response_checksum_validation": "when_required",
     }
@@ -110,7 +110,7 @@ def _new_client(s3: S3Settings) -> S3Client:
 
     client = made(s3.addressing)
     if s3.addressing == "auto" and "amazonaws.com" not in client.meta.endpoint_url:
-        # http://bucket.my-minio:9000 resolves nowhere: stores on one host name want the bucket in the path
+        # http://bucket.my-minio:9000 does not resolve: stores with one host name need the bucket in the path
         client.close()
         client = made("path")
     known = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
@@ -131,12 +131,12 @@ def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
 def _read_page(
     operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
 ) -> None:
-    """Takes the objects out of a listing's page before boto3 reads it, which would take it ten times as long."""
+    """Parse the objects of a listing's page before boto3 does, which takes ten times as long."""
     if operation_model.name != "ListObjectsV2" or response_dict["status_code"] != 200:
         return
     try:
         page = ElementTree.fromstring(response_dict["body"])  # noqa: S314 - expat bounds entities; boto3 reads it so too
-    except ElementTree.ParseError:  # boto3 knows what to say
+    except ElementTree.ParseError:  # boto3 reports it
         return
     before, brace, kind = page.tag.rpartition("}")
     if kind != "ListBucketResult":

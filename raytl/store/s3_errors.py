@@ -1,4 +1,4 @@
-"""What goes wrong with boto3, in words of ours: one table, and what is in no row of it by its HTTP status."""
+"""Translate boto3's errors into raytl's: one table by code and one by class, else by HTTP status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raytl.store.archive import restore_advice
 
 _NOT_IMPLEMENTED = 501
 
-# What S3 and its like answer, in words of ours; what is not here is told by the HTTP status.
+# error codes of S3 and compatible stores; others are translated by HTTP status
 _BY_CODE: dict[str, type[StoreError]] = {
     **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "NotFound"), NotFound),
     **dict.fromkeys(("PreconditionFailed", "ConditionalRequestConflict"), Conflict),
@@ -33,20 +33,20 @@ ADVICE: dict[type[StoreError], str] = {
     NotFound: "check the bucket and the key, and AWS_ENDPOINT_URL if the store is not Amazon's",
     Denied: "check the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), what they allow, and "
     "this machine's clock",
-    Unavailable: "the store or the network is in trouble; the same command goes on from what is done",
+    Unavailable: "the store or the network failed; run the same command again to resume",
     Conflict: "somebody else wrote there first",
     StoreError: "check the URI, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
 }
 
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError)
-"""What an answer without a key, or with another thing under it, ends in."""
+"""Raised while a response without an expected key, or with another type under it, is read."""
 _MAX_SHOWN = 200
 _MAX_SIZE_DIGITS = 15
 
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
-    """Turns boto3's errors into ours, once."""
+    """Translate boto3's errors into raytl's."""
     try:
         yield
     except (vendor.BotoCoreError, vendor.ClientError, Boto3Error) as exc:
@@ -68,14 +68,14 @@ def translated(where: str) -> Iterator[None]:
 
 
 def _archive(exc: Exception) -> str:
-    """Return the storage class and tier that a refused read tells of."""
-    told = exc.response["Error"] if isinstance(exc, vendor.ClientError) else {}
-    named = (str(told[name]) for name in ("StorageClass", "AccessTier") if told.get(name))
+    """Return the storage class and tier in the error of a rejected read."""
+    error = exc.response["Error"] if isinstance(exc, vendor.ClientError) else {}
+    named = (str(error[name]) for name in ("StorageClass", "AccessTier") if error.get(name))
     return " ".join(named) or "another storage class"
 
 
 def kind_of(exc: Exception) -> type[StoreError]:
-    """The class of ours that this error of boto3's is."""
+    """Return raytl's class for an error of boto3."""
     if isinstance(exc, vendor.ClientError):
         code, status = exc.response["Error"].get("Code", ""), exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
         return _BY_CODE.get(code) or _by_status(status)
@@ -85,7 +85,7 @@ def kind_of(exc: Exception) -> type[StoreError]:
 
 
 def is_not_implemented(exc: vendor.ClientError) -> bool:
-    """True where the store says that it does not know of what was asked."""
+    """Return whether the store does not implement the request."""
     status: int = exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     return status == _NOT_IMPLEMENTED
 
@@ -97,10 +97,10 @@ def _by_status(status: int) -> type[StoreError]:
 
 
 def size_of(text: str) -> int:
-    """Return the size that an answer has as `text`.
+    """Return the size that a response gives as `text`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a size.
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_SIZE_DIGITS):
         raise ValueError(f"a size of {text[:40]!r} bytes")

@@ -1,4 +1,4 @@
-"""A store's prefix on this node's disk: fetched once, refreshed by comparing sizes and ETags, resumed after a kill."""
+"""Pull a prefix to this node's cache: download once, refresh by size and ETag, resume after a kill."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ASKED = 16
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A pulled URI's folder in the node's cache: its files, what is known of them, and its lock."""
+    """The cache folder of a pulled URI: its files, their list, and its lock."""
 
     root: Path
 
@@ -70,13 +70,13 @@ PULLED_FORMAT = Format[list[ObjectInfo]](
 def pull(
     uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = None, s3: S3Settings = ENVIRONMENT
 ) -> Path:
-    """The folder on this node that holds what is below `uri` now; with `only`, those of its keys that there are.
+    """Pull what is below `uri` to this node and return its folder; with `only`, pull those keys that exist.
 
-    Files of the same size and ETag as last time are not fetched again, and files that went away there go away here.
+    Unchanged files (by size and ETag) are not downloaded again, and files that were deleted in the store are deleted here.
     Processes that pull the same URI wait for each other.
 
     Raises:
-        NotFound: nothing is below `uri`.
+        NotFound: `uri` is empty.
         DataError: a key cannot be a file name here.
         StoreError: the store cannot be read, or an object is archived.
     """
@@ -97,7 +97,7 @@ def _place(uri: str, s3: S3Settings) -> _Place:
 
 
 def not_here(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> dict[str, ObjectInfo]:
-    """Those of the listed objects, by URI, that `pull` would have to fetch to this node."""
+    """Return the listed objects, by URI, that `pull` would have to download to this node."""
     here: dict[str, dict[str, ObjectInfo]] = {}
     missing = {}
     for uri, info in objects.items():
@@ -115,7 +115,7 @@ def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: O
     """Return what is in the store now; with `only`, those of its keys that exist. Folder markers are left out and counted.
 
     Raises:
-        NotFound: none of it is there.
+        NotFound: none of them exists.
         DataError: a key cannot be a file name.
         StoreError: the store cannot be read.
     """
@@ -128,9 +128,9 @@ def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: O
 
 
 def refuse_archived(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> None:
-    """Raise an Archived error if objects that are to be read, by URI, have to be restored first.
+    """Raise an Archived error if some of these objects, by URI, must be restored before they can be read.
 
-    A listing does not tell which ones are restored, so some are asked for; a later read names any other.
+    A listing does not show which ones are restored, so some are checked; a later read reports any other.
     """
     archived = {uri: info.archive for uri, info in objects.items() if info.archive}
     asked = dict(islice(archived.items(), _ASKED))
@@ -167,7 +167,7 @@ def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_ev
 
 @contextmanager
 def _locked(place: _Place) -> Iterator[None]:
-    """Holds the place's lock, which the kernel lets go of when the process dies."""
+    """Hold the folder's lock, which the kernel releases when the process dies."""
     place.files.mkdir(parents=True, exist_ok=True)
     with (place.root / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -188,15 +188,15 @@ def _wanted(store: ObjectStore, only: Collection[str] | None) -> list[ObjectInfo
 
 
 def _none_of(keys: Collection[str]) -> str:
-    """What was found where none of the keys, or of all keys, is there."""
+    """Return the text for missing keys, or for an empty prefix."""
     few = ", ".join(map(repr, sorted(keys)[:3]))
     return "nothing" if not keys else f"none of {few}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
 def _known(place: _Place) -> dict[str, ObjectInfo]:
-    """What was fetched whole: the last finished pull's list, and the journal of one that was killed.
+    """Return the files that were downloaded whole: the list of the last finished pull, and the journal of a killed one.
 
-    What cannot be read there is fetched again.
+    Unreadable entries are downloaded again.
     """
     known: dict[str, ObjectInfo] = {}
     with suppress(StoreError):  # absent, or damaged
@@ -210,7 +210,7 @@ def _known(place: _Place) -> dict[str, ObjectInfo]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    """The key and the size of each file in the folder, or where a link in it leads to."""
+    """Yield the key and size of each file in the folder, following links."""
     top = len(str(folder)) + 1
     folders = [str(folder)]
     while folders:
@@ -223,7 +223,7 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_event: OnEvent) -> None:
-    """Brings what is missing, and writes each down as it is here whole."""
+    """Download the missing files, and record each one once it is whole."""
     _make_room(place, [info.key for info in missing])
     throttle, moved = Throttle(_EVENT_EVERY_S), 0
     arriving = closing(_arrivals(store, place, missing))
@@ -237,7 +237,7 @@ def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_even
 
 
 def _make_room(place: _Place, keys: Iterable[str]) -> None:
-    """Makes the folders of the keys; files where a folder is needed go, and folders of a key's name."""
+    """Create the folders of the keys; remove files in place of a folder, and folders in place of a file."""
     top = str(place.files)
     folders = set()
     for key in keys:
@@ -254,7 +254,7 @@ def _make_room(place: _Place, keys: Iterable[str]) -> None:
 
 
 def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> Generator[ObjectInfo, None, None]:
-    """What is missing, as it comes: most of it at once where the store can, the rest by threads that try again."""
+    """Yield the missing objects as they arrive: in bulk if the store can, the rest by threads with retries."""
     came = set()
     with closing(store.get_files(missing, place.files)) as arrivals:
         for info in arrivals:
@@ -270,7 +270,7 @@ def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> G
 
 
 def _fetched(store: ObjectStore, place: _Place, info: ObjectInfo) -> ObjectInfo:
-    """Fetches one object."""
+    """Download one object, with retries."""
     retried(lambda: store.get_to_file(info.key, place.files / info.key, info.size))
     return info
 
@@ -282,7 +282,7 @@ def _finish(
     before: Collection[str],
     only: Collection[str] | None,
 ) -> None:
-    """Writes down what is here, last, and removes what was here `before` and is there no more."""
+    """Delete files that the store no longer has, then write the list of files."""
     rows = {info.key: info for info in wanted}
     for key in before if only is None else set(before).intersection(only):
         if key not in rows and not fault(key):
@@ -296,14 +296,14 @@ def _finish(
 
 
 def _record(place: _Place, rows: Mapping[str, ObjectInfo]) -> None:
-    """Writes down what is here whole; the journal then has nothing more to say."""
+    """Write the list of whole files, which replaces the journal."""
     with written_whole(place.manifest) as part:
         part.write_text(json.dumps([_row(info) for info in rows.values()]))
     place.journal.unlink(missing_ok=True)
 
 
 def _line(info: ObjectInfo) -> str:
-    """A line of the journal, in a tenth of the time that json takes for a dictionary."""
+    """Return a line of the journal, in a tenth of the time that json takes for a dictionary."""
     return f'{{"key": {json.dumps(info.key)}, "size": {info.size}, "etag": {json.dumps(info.etag)}}}\n'
 
 

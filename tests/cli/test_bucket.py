@@ -72,7 +72,7 @@ def lines(
 
 def check_used(lines: Lines, trained: Ended, tmp_path: Path) -> None:
     """The run is whole in the bucket, and the page's other commands take it from there."""
-    assert trained.err.count("does not hold puts to conditions") == (not lines.is_guarded)
+    assert trained.err.count("does not support conditional puts") == (not lines.is_guarded)
     assert "tiny: test split" in lines("evaluate").out
     lines("predict")
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 1 + 36

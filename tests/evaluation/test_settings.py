@@ -13,7 +13,7 @@ import pytest
 
 from raytl.config.machine import Machine
 from raytl.config.override import override
-from raytl.config.schema import Experiment, StorageConfig
+from raytl.config.schema import ComputeConfig, Experiment, StorageConfig
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.predict import predict
 from raytl.training.driver import TrainResult, train
@@ -42,11 +42,11 @@ def photos(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(way: Proxy, name: str) -> tuple[Experiment, TrainResult]:
-    """A run that is trained in the bucket, by an experiment that names the endpoint."""
+def trained(way: Proxy, name: str, **changes: object) -> tuple[Experiment, TrainResult]:
+    """A run that is trained in the bucket, by an experiment that names the endpoint; `changes` by section."""
     base = toy(Path("unused"), Path("unused"))
     places = {"data.uri": f"s3://{BUCKET}/data", "storage.uri": f"s3://{BUCKET}/runs", "storage.endpoint_url": way.url}
-    experiment = override(base, {"name": name, "train.epochs": 1, "transfer.head_first": 0, **places})
+    experiment = override(base, {"name": name, "train.epochs": 1, "transfer.head_first": 0, **places, **changes})
     return experiment, train(experiment)
 
 
@@ -96,3 +96,18 @@ def test_a_fresh_process_reaches_a_run_by_the_endpoint_that_an_option_names(s3_s
 
         assert raytl("evaluate", result.run)["split"] == "test"
         assert raytl("predict", result.run, f"s3://{BUCKET}/data/red")["photos"] == 16
+
+
+@pytest.mark.ray
+@pytest.mark.thorough
+@pytest.mark.usefixtures("photos")
+def test_workers_and_their_loaders_reach_the_endpoint_that_only_the_experiment_names(ways: tuple[Proxy, Proxy]) -> None:
+    used, idle = ways
+    compute = {"compute.cluster": "local", "compute.workers": 2, "compute.cpus_per_worker": 1}
+    streamed = {"data.stream": True, "data.loader_workers": 1}
+    _, result = trained(used, "workers", **compute, **streamed)
+    assert result.status == "trained"
+    machine = Machine(storage=StorageConfig(endpoint_url=idle.url), compute=ComputeConfig(cluster="local"))
+    used.asked.clear()
+    evaluate(result.run, resamples=20, workers=2, machine=machine)
+    assert (used.asked.total(), idle.asked.total() > 0) == (0, True)

@@ -120,7 +120,7 @@ def test_a_store_that_refuses_connections_is_said_so_and_the_same_command_goes_o
     with proxied(between.url) as gone:
         monkeypatch.setenv("AWS_ENDPOINT_URL", gone.url)
     s3.forget_client()
-    with pytest.raises(Unavailable, match=r"Could not connect.*goes on from what is done.*tried 8 times"):
+    with pytest.raises(Unavailable, match=r"Could not connect.*run the same command again to resume.*tried 8 times"):
         pull(photos)
     monkeypatch.setenv("AWS_ENDPOINT_URL", between.url)
     s3.forget_client()

@@ -20,7 +20,7 @@ from botocore.credentials import Credentials
 
 from raytl.store import fetch_worker, s3
 from raytl.store.contract import ObjectInfo
-from raytl.store.fetch_workers import Route, Wanted, brought, request, usable
+from raytl.store.fetch_workers import Route, Wanted, download, request, usable
 from raytl.store.s3 import S3Store
 from raytl.store.s3_settings import S3Settings
 from tests.store import proxy as faults
@@ -146,7 +146,7 @@ def test_everything_comes_over_kept_connections_and_over_others(
 ) -> None:
     objects.keeps, objects.headers = keeps, headers
     with serving(objects) as route:
-        came = list(brought(route, lambda: None, wanted(objects, tmp_path), 5.0))
+        came = list(download(route, lambda: None, wanted(objects, tmp_path), 5.0))
     assert sorted(info.key for info in came) == sorted(objects.content)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == objects.content
     assert objects.gets == 60
@@ -166,7 +166,7 @@ def test_what_is_not_as_it_was_listed_does_not_come_and_leaves_nothing(
 ) -> None:
     objects.headers = headers
     with serving(objects) as route:
-        assert list(brought(route, lambda: None, wanted(objects, tmp_path), 0.5)) == []
+        assert list(download(route, lambda: None, wanted(objects, tmp_path), 0.5)) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -175,7 +175,7 @@ def test_bytes_behind_the_listed_ones_are_not_written(objects: Objects, tmp_path
     short = [Wanted(ObjectInfo(one.info.key, 1, one.info.etag), one.key, one.path) for one in listed]
     objects.headers = {"Content-Length": "1"}
     with serving(objects) as route:
-        came = list(brought(route, lambda: None, short, 0.5))
+        came = list(download(route, lambda: None, short, 0.5))
     assert {info.key for info in came} <= {key for key, body in objects.content.items() if len(body) == 1}
     assert all(path.stat().st_size <= 1 for path in tmp_path.iterdir())
 
@@ -187,20 +187,20 @@ def test_a_digest_that_is_none_is_not_held_against_the_bytes(objects: Objects, t
     ]
     objects.headers = {"ETag": f'"{"0" * 32}"', "x-amz-server-side-encryption": "aws:kms"}
     with serving(objects) as route:
-        assert len(list(brought(route, lambda: None, listed, 5.0))) == 60
+        assert len(list(download(route, lambda: None, listed, 5.0))) == 60
 
 
 def test_lanes_give_up_where_nobody_answers(objects: Objects, tmp_path: Path) -> None:
     with serving(objects) as route:
         pass
     many = [one for one in wanted(objects, tmp_path) for _ in range(20)]
-    assert list(brought(route, lambda: None, many, 5.0)) == []
+    assert list(download(route, lambda: None, many, 5.0)) == []
 
 
 def test_who_stops_listening_ends_the_lanes(objects: Objects, tmp_path: Path) -> None:
     before = threading.active_count()
     with serving(objects) as route:
-        arrivals = brought(route, lambda: None, wanted(objects, tmp_path), 5.0)
+        arrivals = download(route, lambda: None, wanted(objects, tmp_path), 5.0)
         next(arrivals)
         arrivals.close()
         assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
@@ -222,12 +222,12 @@ runpy.run_path({path!r}, run_name="__main__")
 def test_a_lane_that_is_ended_as_it_opens_a_file_removes_it(
     objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program, out = tmp_path / "lane.py", tmp_path / "out"
+    program, out = tmp_path / "fetch_worker.py", tmp_path / "out"
     program.write_text(ENDED_AS_A_FILE_OPENS.format(path=fetch_worker.__file__))
     out.mkdir()
     monkeypatch.setattr(fetch_worker, "__file__", str(program))
     with serving(objects) as route:
-        assert len(list(brought(route, lambda: None, wanted(objects, out), 5.0))) < 60
+        assert len(list(download(route, lambda: None, wanted(objects, out), 5.0))) < 60
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
@@ -240,9 +240,9 @@ def test_tls_is_checked_against_the_given_authorities(objects: Objects, tmp_path
     context.load_cert_chain(certificate, key)
     (tmp_path / "out").mkdir()
     with serving(objects, context) as route:
-        assert list(brought(route, lambda: None, wanted(objects, tmp_path / "out"), 5.0)) == []
+        assert list(download(route, lambda: None, wanted(objects, tmp_path / "out"), 5.0)) == []
         trusted = Route(**{**{name: getattr(route, name) for name in Route.__slots__}, "cafile": str(certificate)})
-        assert len(list(brought(trusted, lambda: None, wanted(objects, tmp_path / "out"), 5.0))) == 60
+        assert len(list(download(trusted, lambda: None, wanted(objects, tmp_path / "out"), 5.0))) == 60
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == objects.content
 
 

@@ -360,7 +360,7 @@ def test_a_store_that_holds_none_is_warned_of_in_one_line(store: ObjectStore) ->
     [said] = watcher.events
     assert isinstance(said, Message)
     assert said.level == "warning"
-    assert f"{store.uri}: this store does not hold puts to conditions" in said.text
+    assert f"{store.uri}: this store does not support conditional puts" in said.text
     assert "\n" not in said.text
 
 

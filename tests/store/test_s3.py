@@ -48,7 +48,9 @@ def test_a_store_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr("time.sleep", lambda _: None)
     s3.forget_client()
-    with pytest.raises(Unavailable, match=r"Could not connect to the endpoint URL.*the same command goes on"):
+    with pytest.raises(
+        Unavailable, match=r"Could not connect to the endpoint URL.*run the same command again to resume"
+    ):
         S3Store("b").exists("k")
     s3.forget_client()
 
