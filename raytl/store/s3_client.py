@@ -29,15 +29,16 @@ CONNECTIONS = 32
 MAX_CLIENTS = 8
 _clients: dict[tuple[int, S3Settings], S3Client] = {}
 """By process and settings, the most recently used last."""
-_making = threading.Lock()
+_lock = threading.Lock()
 
 
-def _begin_anew() -> None:
+def _replace_lock() -> None:
     """Replace the lock in a forked process, where its holder does not exist."""
-    global _making
+    global _lock
+    _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_replace_lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def client(s3: S3Settings = ENVIRONMENT) -> Any:
 def known_client(s3: S3Settings) -> S3Client:
     """Return `client(s3)` with its credentials and routes."""
     key = (os.getpid(), s3)
-    with _making:
+    with _lock:
         known = _clients.pop(key) if key in _clients else _new_client(s3)
         _clients[key] = known
         if len(_clients) > MAX_CLIENTS:

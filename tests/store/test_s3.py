@@ -132,6 +132,12 @@ def test_another_process_makes_its_own_client(s3_client: Any, monkeypatch: pytes
     assert s3.client() is not mine
 
 
+def test_a_forked_process_does_not_wait_for_a_lock_that_its_parent_held() -> None:
+    with clients._lock:
+        clients._replace_lock()
+        assert not clients._lock.locked()
+
+
 def chosen(**given: Any) -> Any:
     """The client that these settings make."""
     return s3.client(S3Settings(**given))
