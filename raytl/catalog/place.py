@@ -51,9 +51,9 @@ class Place:
             "/" in name and retried(lambda: self.store.exists(f"{self.key}/{name}".lstrip("/")))
         )
 
-    def content(self, name: str, most: int) -> bytes:
+    def content(self, name: str, max_bytes: int) -> bytes:
         """Return the bytes of a file."""
-        return retried(lambda: self.store.get_bytes(f"{self.key}/{name}".lstrip("/"), most=most + 1))
+        return retried(lambda: self.store.get_bytes(f"{self.key}/{name}".lstrip("/"), max_bytes=max_bytes + 1))
 
     def load(self, name: str, kind: Format[T]) -> T | None:
         """Return the value of a file; None if there is no such file."""

@@ -33,7 +33,7 @@ def drafted(final: Path, folder: bool = False) -> Iterator[Path]:
     Its mode is what the umask leaves, as for any file.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    draft, lock = _made(final, folder)
+    draft, lock = _new_draft(final, folder)
     try:
         yield draft
     finally:
@@ -50,7 +50,7 @@ def sweep(folder: Path, deep: bool = True) -> list[Path]:
     for here, folders, files in os.walk(folder):
         drafts = [name for name in (*folders, *files) if is_draft(name)]
         folders[:] = [name for name in folders if name not in drafts] if deep else []
-        swept += [path for name in drafts if _swept(path := Path(here, name))]
+        swept += [path for name in drafts if _remove_if_abandoned(path := Path(here, name))]
     if swept:
         logging.getLogger("raytl").info(
             "Removed %d unfinished write(s) of killed processes from %s", len(swept), folder
@@ -58,7 +58,7 @@ def sweep(folder: Path, deep: bool = True) -> list[Path]:
     return swept
 
 
-def _made(final: Path, folder: bool) -> tuple[Path, int]:
+def _new_draft(final: Path, folder: bool) -> tuple[Path, int]:
     """Return a new draft and its lock."""
     while True:
         name = os.fsencode(final.name)[:_NAME_BYTES].decode(errors="ignore")
@@ -74,7 +74,7 @@ def _made(final: Path, folder: bool) -> tuple[Path, int]:
             os.close(lock)
 
 
-def _swept(path: Path) -> bool:
+def _remove_if_abandoned(path: Path) -> bool:
     """Remove the draft unless a process holds it or it is not this user's; return whether it is gone."""
     try:
         folder = stat.S_ISDIR(path.lstat().st_mode)

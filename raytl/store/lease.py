@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from raytl.errors import Conflict, NotFound, RunError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.store.contract import ABSENT, ObjectStore
-from raytl.store.holder import MOST_BYTES, Holder, Process, decoded, is_alive, this_process
+from raytl.store.holder import MAX_BYTES, Holder, Process, decoded, is_alive, this_process
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -34,7 +34,7 @@ TERM_S = 60.0
 """Seconds without a renewal after which another process takes the lease; it is renewed four times per term."""
 MARGIN = 0.1
 """Fraction of the term that the holder does not rely on, for clocks with different rates."""
-SETTLE_S = 2.0
+MAX_PUT_DELAY_S = 2.0
 """Without conditional puts: the longest allowed time from reading the lease to having put one."""
 _RENEWALS, _LOOKS = 4, 16
 """Per term: renewals by the holder, and reads by a process that waits."""
@@ -225,8 +225,8 @@ class _Seen:
 
     holder: Holder | None
     etag: str
-    asked: float
-    answered: float
+    requested_at: float
+    answered_at: float
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def _taken(store: ObjectStore, holder: Holder, seen: _Seen, on_event: OnEvent, n
     lease.is_guarded = retried(lambda: store.guards(KEY, holder.encoded()), pause=node.pause)
     if not lease.is_guarded:
         on_event(Message(_UNGUARDED.format(uri=store.uri), "warning"))
-        _settle(lease, store, node.clock() - seen.asked, node)
+        _await_competing_puts(lease, store, node.clock() - seen.requested_at, node)
     return lease
 
 
@@ -286,7 +286,7 @@ def _watched(store: ObjectStore, first: _Seen, on_event: OnEvent, node: Node) ->
         node.pause(TERM_S / _LOOKS)
         seen = _looked(store, node)
         if seen.etag == first.etag:
-            if seen.asked - first.answered >= TERM_S:
+            if seen.requested_at - first.answered_at >= TERM_S:
                 return seen
         elif _is_free(store, seen, node):
             return seen
@@ -294,13 +294,13 @@ def _watched(store: ObjectStore, first: _Seen, on_event: OnEvent, node: Node) ->
             raise _occupied(store, seen)
 
 
-def _settle(lease: Lease, store: ObjectStore, took_s: float, node: Node) -> None:
+def _await_competing_puts(lease: Lease, store: ObjectStore, took_s: float, node: Node) -> None:
     """Wait until every process that read the lease before this put has put too; fail if one of them came last.
 
     A process that took longer than allowed may have overwritten a lease whose holder no longer waits. That holder notices
     at its next renewal, which is awaited too.
     """
-    node.pause(SETTLE_S if took_s < SETTLE_S else SETTLE_S + TERM_S / _RENEWALS)
+    node.pause(MAX_PUT_DELAY_S if took_s < MAX_PUT_DELAY_S else MAX_PUT_DELAY_S + TERM_S / _RENEWALS)
     seen = _looked(store, node)
     if seen.holder is None or seen.holder.token != lease.holder.token:
         raise _forestalled(store)
@@ -338,13 +338,13 @@ def _looked(store: ObjectStore, node: Node) -> _Seen:
 
 
 def _seen(store: ObjectStore, clock: Callable[[], float]) -> _Seen:
-    asked = clock()
+    requested_at = clock()
     try:
         etag = store.stat(KEY).etag  # before the bytes: a put that would replace newer bytes fails
-        holder = _decoded(store.get_bytes(KEY, 0, MOST_BYTES + 1))
+        holder = _decoded(store.get_bytes(KEY, 0, MAX_BYTES + 1))
     except NotFound:
         holder, etag = None, ABSENT
-    return _Seen(holder, etag, asked, clock())
+    return _Seen(holder, etag, requested_at, clock())
 
 
 def _decoded(content: bytes) -> Holder | None:

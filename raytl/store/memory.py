@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raytl.errors import Conflict, NotFound, StoreError, TooLarge
-from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo, resized, too_large
+from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, resized, too_large
 from raytl.store.files import written_whole
 
 _OBJECTS: dict[str, bytes] = {}
@@ -39,15 +39,15 @@ class MemoryStore:
         content = self.get_bytes(key)
         return ObjectInfo(key, len(content), hashlib.sha256(content).hexdigest()[:32])
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, max_bytes: int = MAX_BYTES) -> bytes:
         """Return a slice of the object."""
         try:
             content = _OBJECTS[self._place(key)]
         except KeyError:
             raise NotFound(f"{self.uri}: there is no {key!r}") from None
         part = content[start : None if length is None else start + length]
-        if length is None and len(part) > most:
-            raise TooLarge(too_large(f"{self.uri}/{key}", most))
+        if length is None and len(part) > max_bytes:
+            raise TooLarge(too_large(f"{self.uri}/{key}", max_bytes))
         return part
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:

@@ -21,7 +21,7 @@ from botocore.compat import unquote_str
 from botocore.httpsession import where
 
 from raytl.store.fetch_workers import Route
-from raytl.store.s3_body import bound_answers
+from raytl.store.s3_body import limit_responses
 from raytl.store.s3_errors import size_of
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
@@ -72,18 +72,18 @@ class S3Client:
 
 def client(s3: S3Settings = ENVIRONMENT) -> Any:
     """Return this process's client for `s3`; a forked worker makes its own, because sockets must not be shared."""
-    return known_client(s3).client
+    return cached_client(s3).client
 
 
-def known_client(s3: S3Settings) -> S3Client:
+def cached_client(s3: S3Settings) -> S3Client:
     """Return `client(s3)` with its credentials and routes."""
     key = (os.getpid(), s3)
     with _lock:
-        known = _clients.pop(key) if key in _clients else _new_client(s3)
-        _clients[key] = known
+        cached = _clients.pop(key) if key in _clients else _new_client(s3)
+        _clients[key] = cached
         if len(_clients) > MAX_CLIENTS:
             del _clients[next(iter(_clients))]
-        return known
+        return cached
 
 
 def forget_client() -> None:
@@ -105,23 +105,23 @@ def _new_client(s3: S3Settings) -> S3Client:
         settings["signature_version"] = UNSIGNED
     session = boto3.session.Session(profile_name=s3.profile, region_name=s3.region)
 
-    def made(style: str) -> Any:
+    def make_client(style: str) -> Any:
         config = Config(**settings, s3={"addressing_style": style})
         return session.client("s3", endpoint_url=s3.endpoint_url, config=config)
 
-    client = made(s3.addressing)
+    client = make_client(s3.addressing)
     if s3.addressing == "auto" and "amazonaws.com" not in client.meta.endpoint_url:
         # http://bucket.my-minio:9000 does not resolve: stores with one host name need the bucket in the path
         client.close()
-        client = made("path")
-    known = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
+        client = make_client("path")
+    result = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
     events = client.meta.events
     if s3.request_payer:
         events.register("before-parameter-build.s3", _pay)
-    events.register("before-sign.s3.ListObjectsV2", known.note)
-    bound_answers(client)
+    events.register("before-sign.s3.ListObjectsV2", result.note)
+    limit_responses(client)
     events.register_first("before-parse.*.*", _read_page)  # ahead of botocore's own, which parses the page twice
-    return known
+    return result
 
 
 def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -144,12 +144,12 @@ def _read_page(
         return
     space = before + brace
     decoded = unquote_str if page.findtext(f"{space}EncodingType") == "url" else str
-    found = page.findall(f"{space}Contents")
+    elements = page.findall(f"{space}Contents")
     names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
-    rows = ([one.findtext(name, "") for name in names] for one in found)
+    rows = ([one.findtext(name, "") for name in names] for one in elements)
     customized_response_dict["Objects"] = [
         (decoded(key), size_of(size), etag.strip('"'), storage) for key, size, etag, storage in rows
     ]
-    for one in found:
+    for one in elements:
         page.remove(one)
     response_dict["body"] = ElementTree.tostring(page)

@@ -62,10 +62,10 @@ def _too_deep() -> Fault:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         _refuse_repeated([key for key, _ in pairs])
-    return found
+    return members
 
 
 def _refuse_repeated(keys: list[str]) -> NoReturn:

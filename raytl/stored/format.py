@@ -62,13 +62,13 @@ class Format(Generic[T]):
 
     def content(self, path: Path, *, lines: bool = False) -> bytes:
         """Return the bytes of the file at `path`: of one object, or of all `lines`. Only a regular file is opened."""
-        most = self.max_total_bytes if lines else self.max_bytes
+        limit = self.max_total_bytes if lines else self.max_bytes
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 raise self._error(str(path), f"not a regular file; expected {self.name}")
-            if status.st_size > most:
-                raise self._error(str(path), f"found {status.st_size:,} bytes; expected {most:,} at most")
+            if status.st_size > limit:
+                raise self._error(str(path), f"found {status.st_size:,} bytes; expected {limit:,} at most")
             return path.read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -84,8 +84,8 @@ class Format(Generic[T]):
             raise self._error(where, f"found {len(content):,} bytes; expected {self.max_total_bytes:,} at most")
         foreign: dict[tuple[str | int, ...], None] = {}
         for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else (), start=1):
-            value, found = self._read(line, f"{where}:{number}")
-            foreign |= dict.fromkeys(found)
+            value, unknown = self._read(line, f"{where}:{number}")
+            foreign |= dict.fromkeys(unknown)
             yield value
         if foreign:
             on_event(Message(f"{where}: {ignored(list(foreign))}", "warning"))
@@ -113,9 +113,9 @@ class Format(Generic[T]):
         return value, [keys for keys in foreign if keys != (VERSION,)]
 
     def _refuse_newer(self, plain: Any) -> None:
-        found = plain.get(VERSION) if isinstance(plain, dict) else None
-        if isinstance(found, int) and not isinstance(found, bool) and found > self.version:
-            raise mismatch(found, f"{self.version}, as a newer raytl wrote it (upgrade raytl to read it)").below(
+        version = plain.get(VERSION) if isinstance(plain, dict) else None
+        if isinstance(version, int) and not isinstance(version, bool) and version > self.version:
+            raise mismatch(version, f"{self.version}, as a newer raytl wrote it (upgrade raytl to read it)").below(
                 VERSION
             )
 

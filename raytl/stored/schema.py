@@ -112,18 +112,18 @@ def _anything(value: Any, foreign: Foreign) -> Any:
 
 def _each(parts: Iterable[tuple[str | int, Reader, Any]], foreign: Foreign) -> list[Any]:
     """Read the members of an object or a list, given as (key, reader, value); faults and foreign keys are named from here."""
-    found: list[Any] = []
-    known = len(foreign)
+    members: list[Any] = []
+    before = len(foreign)
     key: str | int = ""
     try:
         for key, read, value in parts:
-            found.append(read(value, foreign))
-            if len(foreign) > known:
-                foreign[known:] = [(key, *keys) for keys in foreign[known:]]
-                known = len(foreign)
+            members.append(read(value, foreign))
+            if len(foreign) > before:
+                foreign[before:] = [(key, *keys) for keys in foreign[before:]]
+                before = len(foreign)
     except Fault as fault:
         raise fault.below(key) from fault.__cause__
-    return found
+    return members
 
 
 def _record(kind: Any) -> Reader:
@@ -143,10 +143,10 @@ def _record(kind: Any) -> Reader:
             if name not in value:
                 raise Fault("missing", "a value").below(name)
         names = [name for name in value if name in readers]
-        found = _each(((name, readers[name], value[name]) for name in names), foreign)
+        members = _each(((name, readers[name], value[name]) for name in names), foreign)
         if len(names) < len(value):
             foreign += [(key,) for key in value if key not in readers]
-        return kind(**dict(zip(names, found, strict=True)))
+        return kind(**dict(zip(names, members, strict=True)))
 
     return read
 
@@ -240,11 +240,11 @@ def _bounded(kind: Any, *bounds: Any) -> Reader:
     checks = [bound for bound in bounds if isinstance(bound, Bound)]
 
     def read(value: Any, foreign: Foreign) -> Any:
-        found = read_plain(value, foreign)
+        result = read_plain(value, foreign)
         for bound in checks:
-            if not bound.holds(found):
+            if not bound.holds(result):
                 raise mismatch(value, bound.words)
-        return found
+        return result
 
     return read
 

@@ -111,15 +111,15 @@ def test_of_many_that_create_one_key_at_once_one_does(store: ObjectStore) -> Non
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(create, range(8)))
-    assert sum(made) == 1 or not store.guards("k", store.get_bytes("k"))
-    assert made[int(store.get_bytes("k"))]
+        created = list(pool.map(create, range(8)))
+    assert sum(created) == 1 or not store.guards("k", store.get_bytes("k"))
+    assert created[int(store.get_bytes("k"))]
 
 
 def test_to_try_out_conditions_changes_nothing(store: ObjectStore) -> None:
     info = store.put_bytes("k", b"1")
-    found = store.guards("k", b"1")
-    assert found == store.guards("k", b"1")
+    guards = store.guards("k", b"1")
+    assert guards == store.guards("k", b"1")
     assert (store.get_bytes("k"), store.stat("k").size) == (b"1", info.size)
     assert [other.key for other in store.list()] == ["k"]
 
@@ -160,13 +160,13 @@ def test_an_object_that_is_not_as_large_as_it_was_listed_is_an_error_and_leaves_
 ) -> None:
     put(store, tmp_path, "k", b"abc")
     (tmp_path / "out").mkdir()
-    with pytest.raises(StoreError, match=r"k: holds .* listed|k: holds 3 bytes, but the listing said"):
+    with pytest.raises(StoreError, match=r"k: holds .* listed|k: holds 3 bytes, but was listed with"):
         store.get_to_file("k", tmp_path / "out" / "file", listed)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_object_larger_than_the_caller_allows_is_too_large(store: ObjectStore, tmp_path: Path) -> None:
     put(store, tmp_path, "k", b"abc")
-    assert store.get_bytes("k", most=3) == b"abc"
+    assert store.get_bytes("k", max_bytes=3) == b"abc"
     with pytest.raises(TooLarge, match=r"k: holds more than 2 bytes; expected at most 2"):
-        store.get_bytes("k", most=2)
+        store.get_bytes("k", max_bytes=2)

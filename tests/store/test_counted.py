@@ -23,13 +23,13 @@ class Endless:
 def test_a_source_without_an_end_is_read_to_one_byte_above_the_bound(size: int) -> None:
     source = Endless()
     counted = Counted(source, ByteCount(1000))
-    with pytest.raises(TooManyBytes, match="more than 1,000 bytes came"):
+    with pytest.raises(TooManyBytes, match="more than 1,000 bytes received"):
         list(iter(lambda: counted.read(size), b""))
     assert source.given == 1001
 
 
 def test_bytes_that_are_skipped_count() -> None:
-    with pytest.raises(TooManyBytes, match="more than 1,000 bytes came"):
+    with pytest.raises(TooManyBytes, match="more than 1,000 bytes received"):
         Counted(Endless(), ByteCount(1000)).seek(5000)
 
 
@@ -37,7 +37,7 @@ def test_streams_share_a_count() -> None:
     count = ByteCount(10)
     assert Counted(io.BytesIO(b"12345"), count).read() == b"12345"
     assert count.left == 5
-    with pytest.raises(TooManyBytes, match="more than 10 bytes came"):
+    with pytest.raises(TooManyBytes, match="more than 10 bytes received"):
         Counted(io.BytesIO(b"123456"), count).read()
 
 

@@ -153,7 +153,7 @@ def test_a_file_that_changes_between_listing_and_fetching_is_said_so_or_taken_wh
         return False
 
     between.do(faults.passed, changed)
-    with pytest.raises(StoreError, match=r"class-1/7\.jpg.*changed meanwhile; run again"):
+    with pytest.raises(StoreError, match=r"class-1/7\.jpg.*changed after the listing"):
         pull(own_photos)
     assert tree(pull(own_photos)) == {**PHOTOS, "class-1/7.jpg": new}
 

@@ -256,7 +256,7 @@ def test_a_bucket_is_asked_by_lanes_as_boto3_listed_it(bucket: str, s3_client: A
     listed = list(store.list())
     assert sorted(info.key for info in store.get_files(listed, tmp_path)) == sorted(info.key for info in listed)
     assert all((tmp_path / info.key).read_bytes() == f"p/{info.key}".encode() for info in listed)
-    assert s3.known_client(S3Settings()).routes[bucket].region == "us-east-1"
+    assert s3.cached_client(S3Settings()).routes[bucket].region == "us-east-1"
 
 
 @pytest.mark.s3

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from raytl.store import holder as holder_module
-from raytl.store.holder import MOST_BYTES, Holder, decoded, is_alive, this_process
+from raytl.store.holder import MAX_BYTES, Holder, decoded, is_alive, this_process
 
 HOLDER = Holder(3, "token", "host", 12, "boot", 99, 7, "2026-11-28T13:57:00+00:00")
 OLD = {"generation": 3, "token": "token", "host": "host", "pid": 12, "boot": "boot", "until": 1.8e9}
@@ -56,7 +56,7 @@ def test_a_field_out_of_its_bounds_makes_it_no_lease(changed: dict[str, Any]) ->
         b"[" * 10_000,
         b"{}",
         b'{"until": 0}',
-        b" " * MOST_BYTES + b"{}",
+        b" " * MAX_BYTES + b"{}",
     ],
     ids=lambda content: str(content[:12]),
 )

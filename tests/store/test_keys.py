@@ -8,7 +8,7 @@ import pytest
 
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
-from raytl.store.keys import files_and_markers, refuse_odd
+from raytl.store.keys import files_and_markers, reject_invalid_keys
 
 
 def infos(**sizes: int) -> list[ObjectInfo]:
@@ -49,7 +49,7 @@ def test_an_empty_object_where_a_folder_is_marks_it_and_is_no_file(sizes: dict[s
 )
 def test_an_object_that_cannot_be_a_file_is_named_with_the_reason(sizes: dict[str, int], reason: str) -> None:
     with pytest.raises(DataError, match=re.escape(reason)) as raised:
-        refuse_odd("s3://bkt/set", files_and_markers(infos(**sizes))[0])
+        reject_invalid_keys("s3://bkt/set", files_and_markers(infos(**sizes))[0])
     assert str(raised.value).startswith(
         f"s3://bkt/set: 1 of {len(sizes)} keys cannot be files; expected names of at most"
     )
@@ -58,10 +58,10 @@ def test_an_object_that_cannot_be_a_file_is_named_with_the_reason(sizes: dict[st
 
 def test_of_many_odd_keys_some_are_named_and_all_are_counted() -> None:
     with pytest.raises(DataError, match=r"40 of 41 keys cannot be files(?s:.*)\n  \.\.\. and 35 more$"):
-        refuse_odd("s3://bkt", infos(**{f"a//{i}": 1 for i in range(40)}, good=1))
+        reject_invalid_keys("s3://bkt", infos(**{f"a//{i}": 1 for i in range(40)}, good=1))
 
 
 def test_odd_characters_are_no_fault() -> None:
-    refuse_odd(
+    reject_invalid_keys(
         "s3://b", infos(**{f"{name}/1 (1).JPG": 1 for name in ("a+b", "50% off", "q?x", "h#sh", "~", "q'u\"", "ü")})
     )

@@ -380,8 +380,8 @@ def test_where_no_condition_holds_whoever_put_last_has_the_lease(
 def test_where_no_condition_holds_whoever_is_slow_waits_for_a_renewal_of_the_other(
     store: ObjectStore, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_module, "SETTLE_S", 1e9)
+    monkeypatch.setattr(lease_module, "MAX_PUT_DELAY_S", 1e9)
     take(store).give_back()
-    monkeypatch.setattr(lease_module, "SETTLE_S", 0.0)
+    monkeypatch.setattr(lease_module, "MAX_PUT_DELAY_S", 0.0)
     take(store)
     assert slept == [1e9, TERM_S / 4]

@@ -31,7 +31,10 @@ def settled(prefetcher: Prefetcher[int]) -> bool:
     """True as soon as nothing is in flight."""
     with prefetcher._changed:
         return prefetcher._changed.wait_for(
-            lambda: not prefetcher._in_flight and (not prefetcher._expected or prefetcher._bytes >= prefetcher._most), 5
+            lambda: (
+                not prefetcher._in_flight and (not prefetcher._expected or prefetcher._bytes >= prefetcher._max_bytes)
+            ),
+            5,
         )
 
 
@@ -49,7 +52,7 @@ def test_what_is_expected_is_fetched_once_in_order_and_before_it_is_asked_for() 
 
 def test_no_more_is_begun_than_the_bound_and_taking_goes_on() -> None:
     source = Source()
-    prefetcher = Prefetcher(source, threads=1, most_bytes=30)
+    prefetcher = Prefetcher(source, threads=1, max_bytes=30)
     prefetcher.expect(range(9))
     assert settled(prefetcher)
     assert source.asked == [0, 1, 2]
@@ -60,7 +63,7 @@ def test_no_more_is_begun_than_the_bound_and_taking_goes_on() -> None:
 
 def test_another_order_than_expected_is_served_and_does_not_stand_still() -> None:
     source = Source()
-    prefetcher = Prefetcher(source, threads=2, most_bytes=30)
+    prefetcher = Prefetcher(source, threads=2, max_bytes=30)
     prefetcher.expect(range(20))
     assert [prefetcher.take(i) for i in reversed(range(20))] == [bytes([i]) * 10 for i in reversed(range(20))]
 
@@ -93,7 +96,7 @@ def test_a_failure_is_for_who_takes_it_and_the_next_one_tries_again() -> None:
 
 def test_what_is_expected_no_more_makes_room() -> None:
     source = Source()
-    prefetcher = Prefetcher(source, threads=1, most_bytes=30)
+    prefetcher = Prefetcher(source, threads=1, max_bytes=30)
     prefetcher.expect(range(9))
     assert settled(prefetcher)
     prefetcher.expect(range(20, 25))
@@ -104,7 +107,7 @@ def test_what_is_expected_no_more_makes_room() -> None:
 
 def test_draws_that_repeat_themselves_are_fetched_once_a_draw() -> None:
     source = Source()
-    prefetcher = Prefetcher(source, threads=4, most_bytes=200)
+    prefetcher = Prefetcher(source, threads=4, max_bytes=200)
     draw = random.Random(0)
     draws = [draw.randrange(30) for _ in range(300)]
     for place, key in enumerate(draws):

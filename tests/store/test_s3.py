@@ -103,7 +103,7 @@ def test_a_body_that_ends_early_is_unavailable_and_leaves_nothing(
             return content
 
     monkeypatch.setattr(s3.client(), "get_object", lambda **_: {"Body": Short(), "ContentLength": 10})
-    with pytest.raises(Unavailable, match="4 bytes came, expected 10"):
+    with pytest.raises(Unavailable, match="4 bytes arrived; expected 10"):
         S3Store(bucket).get_to_file("k", tmp_path / "file", 10)
     assert list(tmp_path.iterdir()) == []
 

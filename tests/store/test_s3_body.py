@@ -33,7 +33,7 @@ def hostile(before_s3: Proxy, bucket: str, s3_client: Any) -> Proxy:
 
 
 def test_a_body_that_does_not_end_is_left_at_the_listed_size(hostile: Proxy, bucket: str, tmp_path: Path) -> None:
-    with pytest.raises(TooLarge, match=rf"^s3://{bucket}/p/3: more bytes came than the 1,800 that were listed"):
+    with pytest.raises(TooLarge, match=rf"^s3://{bucket}/p/3: more bytes arrived than the 1,800 listed"):
         S3Store(bucket).get_to_file("p/3", tmp_path / "file", LISTED)
     assert list(tmp_path.iterdir()) == []
     assert hostile.sent < SOCKETS
@@ -42,14 +42,14 @@ def test_a_body_that_does_not_end_is_left_at_the_listed_size(hostile: Proxy, buc
 def test_a_pull_of_bodies_that_do_not_end_writes_no_more_than_was_listed(
     hostile: Proxy, bucket: str, own_cache: Path
 ) -> None:
-    with pytest.raises(TooLarge, match=rf"s3://{bucket}/p/\d: more bytes came than the 1,800 that were listed"):
+    with pytest.raises(TooLarge, match=rf"s3://{bucket}/p/\d: more bytes arrived than the 1,800 listed"):
         pull(f"s3://{bucket}/p")
     assert sum(path.stat().st_size for path in own_cache.rglob("*") if path.is_file()) < 10 * LISTED
 
 
 @pytest.mark.parametrize(
     "read",
-    [lambda store: store.get_bytes("p/3", most=LISTED), lambda store: store.get_bytes("p/3", 0, LISTED)],
+    [lambda store: store.get_bytes("p/3", max_bytes=LISTED), lambda store: store.get_bytes("p/3", 0, LISTED)],
     ids=["whole", "range"],
 )
 def test_a_body_that_does_not_end_does_not_fill_the_memory(
@@ -64,7 +64,7 @@ def test_a_body_that_does_not_end_does_not_fill_the_memory(
 def test_a_listing_or_an_error_that_does_not_end_is_left(
     hostile: Proxy, bucket: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_body, "MOST_ANSWER_BYTES", 1 << 20)
+    monkeypatch.setattr(s3_body, "MAX_RESPONSE_BYTES", 1 << 20)
 
     def flow(proxy: Proxy, handler: Any, ask: Callable[[], faults.Answer]) -> None:
         faults.endless(MOST)(
@@ -72,7 +72,7 @@ def test_a_listing_or_an_error_that_does_not_end_is_left(
         )
 
     hostile.do(flow, lambda _: True)
-    with pytest.raises(StoreError, match=r"the answer is longer than 1,048,576 bytes; expected that of an S3 store"):
+    with pytest.raises(StoreError, match=r"the response is longer than 1,048,576 bytes; expected that of an S3 store"):
         list(S3Store(bucket).list())
     assert hostile.sent < SOCKETS
 
@@ -82,7 +82,7 @@ def test_an_object_that_is_announced_with_another_size_than_was_listed_is_not_fe
 ) -> None:
     s3_client.put_object(Bucket=bucket, Key="k", Body=bytes(5000))
     with pytest.raises(
-        StoreError, match=r"k: holds 5,000 bytes, but the listing said 1,800: it changed meanwhile; run again"
+        StoreError, match=r"k: holds 5,000 bytes, but was listed with 1,800: it changed after the listing. Run again"
     ):
         S3Store(bucket).get_to_file("k", tmp_path / "file", LISTED)
     assert list(tmp_path.iterdir()) == []

@@ -168,7 +168,9 @@ def test_keys_that_cannot_be_files_are_refused(source: Path, monkeypatch: pytest
 
 def test_an_object_that_changes_meanwhile_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter([ObjectInfo("cat/1.jpg", 99, "e")]))
-    with pytest.raises(StoreError, match="holds 9 bytes, but the listing said 99: it changed meanwhile; run again"):
+    with pytest.raises(
+        StoreError, match="holds 9 bytes, but was listed with 99: it changed after the listing. Run again"
+    ):
         pull(str(source))
 
 
