@@ -18,7 +18,7 @@ class ObjectInfo:
     """One object: `key` relative to the store's URI, and an `etag` that changes when its bytes do.
 
     `archive` is the storage class that the object must be restored from before it can be read, else empty. A listing does
-    not show which objects are restored already; `stat` does.
+    not show which objects are restored; `stat` does.
     """
 
     key: str
@@ -58,8 +58,8 @@ class ObjectStore(Protocol):
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """Fetch objects in bulk to `folder`/`key`, and yield those that arrived whole and verified, in any order.
 
-        `wanted` was listed just now. Fetch the rest, possibly all, with `get_to_file`, which reports errors. Parent folders
-        must exist."""
+        `wanted` comes from a recent listing. The caller fetches the rest, possibly all, with `get_to_file`, which reports
+        errors. Parent folders must exist."""
         ...
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
@@ -70,7 +70,7 @@ class ObjectStore(Protocol):
     def guards(self, key: str, content: bytes) -> bool:
         """Return whether `put_bytes` checks its condition atomically; if False, it only checks shortly before it writes.
 
-        May be tested by puts of `content`, which is what `key` holds."""
+        It may test this with puts of `content`, which `key` must hold already."""
         ...
 
     def put_file(self, path: Path, key: str) -> None:

@@ -68,7 +68,7 @@ class Holder:
         return json.dumps(asdict(self), indent=2).encode()
 
 
-HOLDER_FORMAT = Format[Holder](Holder, "a lease", "Delete it once no raytl writes there.", max_bytes=MAX_BYTES)
+HOLDER_FORMAT = Format[Holder](Holder, "a lease", "Delete it when no raytl process writes there.", max_bytes=MAX_BYTES)
 
 
 def decoded(content: bytes) -> Holder | None:

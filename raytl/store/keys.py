@@ -61,15 +61,15 @@ def invalid_reason(key: str) -> str:
     """Return the reason that this key cannot be a file path, or an empty string."""
     parts = key.split("/")
     if "\0" in key:
-        return "it holds a NUL character"
+        return "it contains a NUL character"
     if any(part in (".", "..") for part in parts):
-        return "it holds '.' or '..' as a folder name"
+        return "it contains '.' or '..' as a folder name"
     if not parts[-1]:
         return "it ends in a slash and is not empty"
     if "" in parts:
-        return "it holds an empty folder name (it begins with a slash, or has two in a row)"
+        return "it contains an empty folder name (it begins with a slash, or has two in a row)"
     longest = max(len(part.encode("utf-8", "surrogateescape")) for part in parts)
-    return f"it holds a name of {longest} bytes" if longest > _NAME_BYTES else ""
+    return f"it contains a name of {longest} bytes" if longest > _NAME_BYTES else ""
 
 
 def _doubled(info: ObjectInfo, above: set[str]) -> str:

@@ -63,9 +63,7 @@ class LocalStore:
                 with part.open("wb") as file:
                     shutil.copyfileobj(Counted(source, ByteCount(size)), file, _CHUNK_BYTES)
             except TooManyBytes as exc:
-                raise TooLarge(
-                    f"{self.root}/{key}: holds more than the {size:,} bytes that were listed; run again"
-                ) from exc
+                raise TooLarge(f"{self.root}/{key}: holds more than the {size:,} bytes listed. Run again") from exc
             if (copied := part.stat().st_size) != size:
                 raise StoreError(resized(f"{self.root}/{key}", copied, size))
 
@@ -78,7 +76,7 @@ class LocalStore:
         with self._translated(key), self._locked(), written_whole(self._place(key)) as part:
             part.write_bytes(content)
             if expected is not None and expected != (self.stat(key).etag if self.exists(key) else ABSENT):
-                raise Conflict(f"{self.root}: {key!r} is not what was to be replaced: somebody else wrote there first")
+                raise Conflict(f"{self.root}: {key!r} does not have the expected etag: another process wrote it first")
         return self.stat(key)
 
     def guards(self, key: str, content: bytes) -> bool:

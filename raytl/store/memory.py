@@ -1,4 +1,4 @@
-"""An object store in this process's memory, for tests: memory://name. It ends with the process."""
+"""An object store in this process's memory, for tests: memory://name. Its objects last as long as the process."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class MemoryStore:
         with _CHANGING:
             current = self.stat(key).etag if self.exists(key) else ABSENT
             if expected is not None and expected != current:
-                raise Conflict(f"{self.uri}: {key!r} is not what was to be replaced: somebody else wrote there first")
+                raise Conflict(f"{self.uri}: {key!r} does not have the expected etag: another process wrote it first")
             _OBJECTS[self._place(key)] = bytes(content)
             return self.stat(key)
 

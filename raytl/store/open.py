@@ -40,7 +40,7 @@ def fetched(uri: str, max_bytes: int = MAX_BYTES, s3: S3Settings = ENVIRONMENT) 
 
 
 def open_store(uri: str, s3: S3Settings = ENVIRONMENT) -> ObjectStore:
-    """Return the store that `uri` names: s3://bucket/prefix (reached by `s3`), file:///folder, memory://name, or a path.
+    """Return the store that `uri` names: s3://bucket/prefix (with the settings `s3`), file:///folder, memory://name, or a path.
 
     Nothing is contacted yet.
 
@@ -59,6 +59,6 @@ def open_store(uri: str, s3: S3Settings = ENVIRONMENT) -> ObjectStore:
         raise StoreError(f"{uri!r} names no store; expected s3://bucket/prefix, file:///folder or a path")
     if not _BUCKET.fullmatch(bucket):
         raise StoreError(f"{uri!r} names no bucket; expected s3://bucket/prefix, and credentials in the environment")
-    from raytl.store.s3 import S3Store  # boto3 takes its time to import
+    from raytl.store.s3 import S3Store  # importing boto3 is slow
 
     return S3Store(bucket, prefix.strip("/"), s3)

@@ -150,7 +150,7 @@ class S3Store:
         return digest, _announced(response) or digest
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
-        """Download in worker processes, with the address that boto3 listed the bucket at; see `fetch_workers`."""
+        """Download in worker processes, from the address at which boto3 listed the bucket; see `fetch_workers`."""
         cached = cached_client(self.s3)
         route = cached.routes.get(self.bucket)
         if route is not None and usable(route, len(wanted)):
@@ -164,7 +164,7 @@ class S3Store:
         The current ETag is checked before: some stores ignore conditions, and some (OpenStack Swift) reject them, so that
         this check is the only one."""
         if expected is not None and expected != self._etag(key):
-            raise Conflict(f"{self._name(key)}: what is there is not what was to be replaced; {ADVICE[Conflict]}")
+            raise Conflict(f"{self._name(key)}: does not have the expected etag; {ADVICE[Conflict]}")
         with translated(self._name(key)):
             try:
                 response = self._put(key, content, expected)
@@ -210,7 +210,7 @@ class S3Store:
             client(self.s3).upload_file(str(path), self.bucket, self._full(key))
 
     def copy(self, source: str, key: str) -> None:
-        """Copy within the store; in parts only if the object is very large, because Swift cannot do the conditional copies of
+        """Copy within the store; in parts only if the object is very large, because Swift does not support conditional copies of
         parts."""
         whole = {"Bucket": self.bucket, "Key": self._full(source)}
         with translated(self._name(source)):

@@ -1,4 +1,4 @@
-"""Read response bodies up to the listed size: a body need not end where it announces, or at all."""
+"""Read response bodies up to the listed size: a body may end elsewhere than announced, or never."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def _read_response(raw: Any, url: str) -> bytes:
     except TooManyBytes as exc:
         raw.close()
         raise StoreError(
-            f"{url}: the response is longer than {MAX_RESPONSE_BYTES:,} bytes; expected that of an S3 store. "
+            f"{url}: the response is longer than {MAX_RESPONSE_BYTES:,} bytes; expected a response of an S3 store. "
             "Check AWS_ENDPOINT_URL"
         ) from exc
 
 
 @dataclass(frozen=True)
 class _BufferedBody:
-    """A response body that was read already."""
+    """A response body that is already read."""
 
     content: bytes
 

@@ -48,7 +48,7 @@ class S3Client:
     client: Any
     credentials: Any
     routes: dict[str, Route]
-    pays: bool
+    requester_pays: bool
 
     def signed_with(self) -> Any:
         """Return the current credentials; None if there are none."""
@@ -58,7 +58,7 @@ class S3Client:
             return None
 
     def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
-        """Record the address of a listing that is about to be sent, unless it is signed in another way."""
+        """Record the address of a listing that is about to be sent, unless it has another kind of signature."""
         bucket, url = request.context.get("input_params", {}).get("Bucket", ""), urlsplit(request.url)
         base = {f"/{bucket}": f"/{bucket}/", "/": "/", "": "/"}.get(url.path)
         if base is None or signature_version not in ("v4", "s3v4", UNSIGNED):
@@ -66,12 +66,12 @@ class S3Client:
             return
         region = None if signature_version is UNSIGNED else region_name
         self.routes[bucket] = Route(
-            url.scheme, url.netloc, base, region, self.pays, os.environ.get("AWS_CA_BUNDLE") or where()
+            url.scheme, url.netloc, base, region, self.requester_pays, os.environ.get("AWS_CA_BUNDLE") or where()
         )
 
 
 def client(s3: S3Settings = ENVIRONMENT) -> Any:
-    """Return this process's client for `s3`; a forked worker makes its own, because sockets must not be shared."""
+    """Return this process's client for `s3`; a forked process creates its own, because sockets must not be shared."""
     return cached_client(s3).client
 
 
@@ -87,7 +87,7 @@ def cached_client(s3: S3Settings) -> S3Client:
 
 
 def forget_client() -> None:
-    """Read the environment again at the next call."""
+    """Drop all clients, so that the next call reads the environment again."""
     _clients.clear()
 
 
@@ -117,14 +117,14 @@ def _new_client(s3: S3Settings) -> S3Client:
     result = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
     events = client.meta.events
     if s3.request_payer:
-        events.register("before-parameter-build.s3", _pay)
+        events.register("before-parameter-build.s3", _add_request_payer)
     events.register("before-sign.s3.ListObjectsV2", result.note)
     limit_responses(client)
-    events.register_first("before-parse.*.*", _read_page)  # ahead of botocore's own, which parses the page twice
+    events.register_first("before-parse.*.*", _read_page)  # before botocore's own handler, which parses the page twice
     return result
 
 
-def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
+def _add_request_payer(params: dict[str, Any], model: Any, **_: Any) -> None:
     if "RequestPayer" in model.input_shape.members:
         params["RequestPayer"] = "requester"
 

@@ -60,17 +60,17 @@ def _is_pulled(info: ObjectInfo) -> bool:
 
 
 _Pulled = Annotated[ObjectInfo, Bound("a key that can be a file, and its size", _is_pulled)]
-_ADVICE = "Delete its folder, and it is pulled again."
-FETCHED_FORMAT = Format[ObjectInfo](_Pulled, "a file that was fetched", _ADVICE, StoreError, max_bytes=1 << 16)
+_ADVICE = "Delete its folder and run again to pull it."
+FETCHED_FORMAT = Format[ObjectInfo](_Pulled, "a fetched file", _ADVICE, StoreError, max_bytes=1 << 16)
 PULLED_FORMAT = Format[list[ObjectInfo]](
-    list[_Pulled], "the list of what was pulled", _ADVICE, StoreError, max_bytes=4 << 30
+    list[_Pulled], "the list of pulled files", _ADVICE, StoreError, max_bytes=4 << 30
 )
 
 
 def pull(
     uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = None, s3: S3Settings = ENVIRONMENT
 ) -> Path:
-    """Pull what is below `uri` to this node and return its folder; with `only`, pull those keys that exist.
+    """Pull the objects below `uri` to this node and return their folder; with `only`, pull those of its keys that exist.
 
     Unchanged files (by size and ETag) are not downloaded again, and files that were deleted in the store are deleted here.
     Processes that pull the same URI wait for each other.
@@ -87,8 +87,8 @@ def pull(
         with _locked(place):
             _pull(store, place, only, on_event, s3)
     except OSError as exc:
-        refused = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
-        raise StoreError(f"{store.uri}: {refused} RAYTL_CACHE may name a larger disk.") from exc
+        problem = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
+        raise StoreError(f"{store.uri}: {problem} Set RAYTL_CACHE to use a larger disk.") from exc
     return place.files
 
 
@@ -96,7 +96,7 @@ def _place(uri: str, s3: S3Settings) -> _Place:
     return _Place(cache_root() / "pulled" / hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:24])
 
 
-def not_here(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> dict[str, ObjectInfo]:
+def not_pulled(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> dict[str, ObjectInfo]:
     """Return the listed objects, by URI, that `pull` would have to download to this node."""
     here: dict[str, dict[str, ObjectInfo]] = {}
     missing = {}
@@ -112,7 +112,7 @@ def not_here(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) ->
 
 
 def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: OnEvent = ignore) -> list[ObjectInfo]:
-    """Return what is in the store now; with `only`, those of its keys that exist. Folder markers are left out and counted.
+    """Return the objects in the store; with `only`, those of its keys that exist. Folder markers are skipped and counted.
 
     Raises:
         NotFound: none of them exists.
@@ -123,7 +123,7 @@ def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: O
     reject_invalid_keys(store.uri, files)
     if markers:
         examples = ", ".join(repr(key or "/") for key in markers[:3])
-        on_event(Message(f"{store.uri}: folder markers (empty objects) left out: {len(markers)}, such as {examples}"))
+        on_event(Message(f"{store.uri}: skipped folder markers (empty objects): {len(markers)}, such as {examples}"))
     return files
 
 
@@ -139,9 +139,9 @@ def refuse_archived(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONM
         classes = ", ".join(sorted(set(archived.values())))
         count = f"{len(archived)}" if len(waiting) == len(checked) else f"at least {len(waiting)}"
         raise Archived(
-            f"{count} of {len(objects)} objects archived ({classes}), such as\n"
+            f"{count} of {len(objects)} objects are archived ({classes}), such as\n"
             + "".join(f"  {uri}\n" for uri in waiting[:3])
-            + f"Of each, {restore_advice(waiting[0])}."
+            + f"For each, {restore_advice(waiting[0])}."
         )
 
 
@@ -203,7 +203,7 @@ def _pulled(place: _Place) -> dict[str, ObjectInfo]:
         rows = {row.key: row for row in PULLED_FORMAT.load(place.manifest)}
     with suppress(StoreError):
         for line in FETCHED_FORMAT.content(place.journal, lines=True).split(b"\n"):
-            with suppress(StoreError):  # torn by a kill
+            with suppress(StoreError):  # truncated by a kill
                 row = FETCHED_FORMAT.read(line, str(place.journal))
                 rows[row.key] = row
     return rows
@@ -237,7 +237,7 @@ def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_even
 
 
 def _make_folders(place: _Place, keys: Iterable[str]) -> None:
-    """Create the folders of the keys; remove files in place of a folder, and folders in place of a file."""
+    """Create the folders of the keys; remove files where a folder must be, and folders where a file must be."""
     top = str(place.files)
     folders = set()
     for key in keys:
@@ -255,15 +255,15 @@ def _make_folders(place: _Place, keys: Iterable[str]) -> None:
 
 def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> Generator[ObjectInfo, None, None]:
     """Yield the missing objects as they arrive: in bulk if the store can, the rest by threads with retries."""
-    came = set()
+    arrived = set()
     with closing(store.get_files(missing, place.files)) as arrivals:
         for info in arrivals:
-            came.add(info.key)
+            arrived.add(info.key)
             yield info
-    left = [info for info in missing if info.key not in came]
+    remaining = [info for info in missing if info.key not in arrived]
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            yield from pool.map(lambda info: _fetched(store, place, info), left)
+            yield from pool.map(lambda info: _fetched(store, place, info), remaining)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -303,7 +303,7 @@ def _record(place: _Place, rows: Mapping[str, ObjectInfo]) -> None:
 
 
 def _line(info: ObjectInfo) -> str:
-    """Return a line of the journal, in a tenth of the time that json takes for a dictionary."""
+    """Return a line of the journal; ten times as fast as json with a dictionary."""
     return f'{{"key": {json.dumps(info.key)}, "size": {info.size}, "etag": {json.dumps(info.etag)}}}\n'
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a stored value, and in which of its fields."""
+"""The error of a stored value, with the path of its field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MAX_QUOTED = 60
 
 
 class Fault(Exception):
-    """A stored value is not as its format wants it: what was `observed`, what was `expected`, and the `keys` down to it."""
+    """A stored value does not match its format: the `observed` and the `expected` value, and the `keys` that lead to it."""
 
     def __init__(self, observed: str, expected: str) -> None:
         super().__init__(observed, expected)
@@ -26,17 +26,17 @@ class Fault(Exception):
 
 
 def mismatch(value: Any, expected: str) -> Fault:
-    """Return the fault of a value that is something else than `expected`."""
+    """Return the fault of a value that is not `expected`."""
     return Fault(f"found {described(value)}", expected)
 
 
 def dotted(keys: tuple[str | int, ...]) -> str:
-    """Return the path of a field in words: `files.a.txt.bytes`."""
+    """Return the dotted path of a field: `files.a.txt.bytes`."""
     return ".".join(_word(key) for key in keys)
 
 
 def described(value: Any) -> str:
-    """Return a value in a few words."""
+    """Return a short description of a value."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -47,7 +47,7 @@ def photos(make_photos: Callable[..., Path], bucket: str, s3_client: Any) -> str
 @pytest.fixture
 def between(photos: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A proxy before the bucket, with short pauses between attempts."""
-    monkeypatch.setattr(retry, "LONGEST_S", 0.01)
+    monkeypatch.setattr(retry, "MAX_PAUSE_S", 0.01)
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()

@@ -11,7 +11,7 @@ import pytest
 
 from raytl.errors import UserError
 from raytl.store import cache
-from raytl.store.cache import cache_root, lend_home
+from raytl.store.cache import cache_root, redirect_library_caches
 
 LIBRARIES = ("MPLCONFIGDIR", "HF_HOME", "TORCH_HOME")
 
@@ -69,7 +69,7 @@ def test_one_that_the_user_names_keeps_its_mode(
 
 @pytest.mark.parametrize(
     ("mode", "euid", "said"),
-    [(0o777, 0, "can be written by every user of this machine"), (0o755, 1, "belongs to the user {own}")],
+    [(0o777, 0, "is writable by every user of this machine"), (0o755, 1, "belongs to user {own}")],
 )
 def test_one_that_another_user_can_change_is_warned_of_once_and_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int, euid: int, said: str
@@ -84,7 +84,7 @@ def test_one_that_another_user_can_change_is_warned_of_once_and_left_as_it_is(
     monkeypatch.setattr(Path, "stat", lambda path, **how: owned if path == shared else real(path, **how))
     assert [cache_root(), cache_root()] == [shared, shared]
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"cache: {shared} {said.format(own=own)}, and raytl trusts what is in it")
+    assert record.getMessage().startswith(f"cache: {shared} {said.format(own=own)}, and raytl trusts its content")
     monkeypatch.undo()
     assert stat.S_IMODE(shared.stat().st_mode) == mode
 
@@ -100,7 +100,7 @@ def test_where_no_home_can_be_written_it_is_a_folder_of_this_user_alone_and_is_s
     place = temporary / f"raytl-cache-{os.geteuid()}"
     assert cache_root() == place
     assert place.stat().st_mode & 0o777 == 0o700
-    assert f"using {place}. Set RAYTL_CACHE (or HOME) to a folder that can be written." in caplog.text
+    assert f"using {place}. Set RAYTL_CACHE (or HOME) to a writable folder." in caplog.text
 
 
 def test_a_user_without_a_home_has_one_too(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_what_somebody_else_may_have_put_there_is_refused(
     else:
         place.touch()
     with pytest.raises(
-        UserError, match=r"^cache: /dev/null/\.cache cannot be written.* Set RAYTL_CACHE \(or HOME\) to a"
+        UserError, match=r"^cache: /dev/null/\.cache is not writable.* Set RAYTL_CACHE \(or HOME\) to a"
     ):
         cache_root()
 
@@ -132,14 +132,14 @@ def test_libraries_keep_their_files_there_where_there_is_no_home(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(temporary))
-    lend_home()
+    redirect_library_caches()
     assert not any(name in os.environ for name in LIBRARIES)
     monkeypatch.setenv("HOME", "/dev/null")
     monkeypatch.setenv("HF_HOME", "/data/hf")
-    monkeypatch.setenv("TORCH_HOME", "")  # so that monkeypatch puts back what lend_home sets
+    monkeypatch.setenv("TORCH_HOME", "")  # so that monkeypatch puts back what redirect_library_caches sets
     monkeypatch.setenv("MPLCONFIGDIR", "")
     monkeypatch.delenv("TORCH_HOME")
     monkeypatch.delenv("MPLCONFIGDIR")
-    lend_home()
+    redirect_library_caches()
     assert os.environ["MPLCONFIGDIR"] == str(cache_root() / "matplotlib")
     assert os.environ["HF_HOME"] == "/data/hf"

@@ -37,7 +37,7 @@ SILENT: dict[str, Fault] = {
 FATAL: dict[str, tuple[Fault, type[StoreError], str]] = {
     "expired credentials": (faults.error(400, "ExpiredToken"), Denied, "ExpiredToken.*check the credentials"),
     "clock skew": (faults.error(403, "RequestTimeTooSkewed"), Denied, "RequestTimeTooSkewed.*clock"),
-    "access denied": (faults.error(403, "AccessDenied"), Denied, "AccessDenied.*what they allow"),
+    "access denied": (faults.error(403, "AccessDenied"), Denied, "AccessDenied.*their permissions"),
 }
 
 
@@ -46,7 +46,7 @@ def between(s3_server: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> 
     """A proxy that boto3 finds in the environment; pauses between attempts are short."""
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        monkeypatch.setattr(retry, "LONGEST_S", 0.01)
+        monkeypatch.setattr(retry, "MAX_PAUSE_S", 0.01)
         s3.forget_client()
         yield proxy
     s3.forget_client()

@@ -22,7 +22,7 @@ def test_a_later_generation_replaces_an_earlier_one_and_never_the_other_way_roun
     put_fenced(store, KEY, said(1), 1)
     put_fenced(store, KEY, said(2), 2)
     with pytest.raises(
-        Conflict, match=r"another raytl took over \('pointer.json' is of its generation 2, this one has"
+        Conflict, match=r"another raytl took over \('pointer.json' has generation 2, this process has 1"
     ):
         put_fenced(store, KEY, said(1, "late"), 1)
     assert store.get_bytes(KEY) == said(2)
@@ -31,7 +31,7 @@ def test_a_later_generation_replaces_an_earlier_one_and_never_the_other_way_roun
 def test_one_of_the_same_generation_is_replaced_only_where_it_is_the_expected_one(store: ObjectStore) -> None:
     first = put_fenced(store, KEY, said(1), 1, ABSENT)
     put_fenced(store, KEY, said(1, "next"), 1, first.etag)
-    with pytest.raises(Conflict, match="somebody else wrote there first"):
+    with pytest.raises(Conflict, match="another process wrote it first"):
         put_fenced(store, KEY, said(1, "other"), 1, first.etag)
     put_fenced(store, KEY, said(1, "whatever is there"), 1)
     assert store.get_bytes(KEY) == said(1, "whatever is there")

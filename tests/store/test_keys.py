@@ -37,14 +37,14 @@ def test_an_empty_object_where_a_folder_is_marks_it_and_is_no_file(sizes: dict[s
     ("sizes", "reason"),
     [
         ({"cat": 7, "cat/1.jpg": 9}, "'cat': it is an object of 7 bytes and also a folder of others"),
-        ({"double": 1, "/dog/99.jpg": 9}, "'/dog/99.jpg': it holds an empty folder name"),
-        ({"a//b": 9}, "'a//b': it holds an empty folder name (it begins with a slash, or has two in a row)"),
-        ({"cat/./x.jpg": 9}, "'cat/./x.jpg': it holds '.' or '..' as a folder name"),
-        ({"../x.jpg": 9}, "'../x.jpg': it holds '.' or '..' as a folder name"),
+        ({"double": 1, "/dog/99.jpg": 9}, "'/dog/99.jpg': it contains an empty folder name"),
+        ({"a//b": 9}, "'a//b': it contains an empty folder name (it begins with a slash, or has two in a row)"),
+        ({"cat/./x.jpg": 9}, "'cat/./x.jpg': it contains '.' or '..' as a folder name"),
+        ({"../x.jpg": 9}, "'../x.jpg': it contains '.' or '..' as a folder name"),
         ({"cat/": 12}, "'cat/': it ends in a slash and is not empty"),
-        ({"a\0b": 9}, "it holds a NUL character"),
-        ({f"cat/{'n' * 300}.jpg": 9}, "nnn.jpg': it holds a name of 304 bytes"),
-        ({"é" * 128: 9}, "it holds a name of 256 bytes"),
+        ({"a\0b": 9}, "it contains a NUL character"),
+        ({f"cat/{'n' * 300}.jpg": 9}, "nnn.jpg': it contains a name of 304 bytes"),
+        ({"é" * 128: 9}, "it contains a name of 256 bytes"),
     ],
 )
 def test_an_object_that_cannot_be_a_file_is_named_with_the_reason(sizes: dict[str, int], reason: str) -> None:

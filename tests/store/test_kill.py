@@ -96,7 +96,7 @@ def test_a_full_disk_is_said_so_and_nothing_is_spoilt(
         slow.do(faults.passed, lambda _: False)
         with pytest.raises(
             StoreError,
-            match=r"the disk is full; expected .* run the same command again\. RAYTL_CACHE may name a larger disk",
+            match=r"the disk is full; expected .* run the same command again\. Set RAYTL_CACHE to use a larger disk",
         ):
             pull(photos)
         files = list((disk / "cache").rglob("*.jpg"))

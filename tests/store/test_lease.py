@@ -74,9 +74,9 @@ def wall_clock(monkeypatch: pytest.MonkeyPatch, ahead_s: float) -> None:
 
 def test_the_second_is_refused_with_who_has_it_until_it_is_given_back(store: ObjectStore) -> None:
     first = take(store)
-    with pytest.raises(RunError, match=rf"another raytl \(pid {first.holder.pid} on .*\) writes there"):
+    with pytest.raises(RunError, match=rf"another raytl \(pid {first.holder.pid} on .*\) is writing there"):
         take(store)
-    first.give_back()
+    first.release()
     assert take(store).holder.generation == first.holder.generation + 1
 
 
@@ -115,12 +115,12 @@ def test_another_process_with_the_pid_of_a_dead_holder_is_not_taken_for_it(store
     assert take(store).holder.generation == 2
 
 
-def test_a_lease_that_this_process_could_not_give_back_is_free_for_it(store: ObjectStore) -> None:
+def test_a_lease_that_this_process_could_not_release_is_free_for_it(store: ObjectStore) -> None:
     """As a bucket that was out of reach for the moment in which `retrain --watch` ended a tick."""
     lease = take(store)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lease, "_replace", _unavailable)
-        lease.give_back()
+        lease.release()
     assert take(store).holder.generation == 2
 
 
@@ -142,7 +142,7 @@ def test_a_holder_on_another_machine_that_renews_is_an_error_within_a_quarter_of
     first = take(store, node=node("far", there))
     here.meanwhile = lambda: first.renew() if here.waits % 4 == 0 else None
     with pytest.raises(
-        RunError, match=r"\(pid 1 on far\) writes there; it last renewed .*on 2026-11-28 at 13:57:00 UTC"
+        RunError, match=r"\(pid 1 on far\) is writing there; it last renewed .*on 2026-11-28 at 13:57:00 UTC"
     ):
         take(store, node=node("here", here))
     assert here.now - 1_000_000.0 <= TERM_S / 4
@@ -151,7 +151,7 @@ def test_a_holder_on_another_machine_that_renews_is_an_error_within_a_quarter_of
 @where_conditions_hold
 def test_a_lease_that_is_given_back_while_it_is_watched_is_taken_at_once(store: ObjectStore) -> None:
     first, here = take(store, node=node("far", Clock())), Clock()
-    here.meanwhile = first.give_back
+    here.meanwhile = first.release
     assert take(store, node=node("here", here)).holder.generation == 2
     assert here.waits == 1
 
@@ -169,7 +169,7 @@ def test_a_renewal_in_the_moment_of_the_take_over_keeps_the_lease(
         return before(*arguments)
 
     monkeypatch.setattr(lease_module, "_put", late)
-    with pytest.raises(RunError, match="began to write there in this moment"):
+    with pytest.raises(RunError, match="started to write there at the same moment"):
         take(store, node=node("here", here))
     first.check()
 
@@ -189,7 +189,7 @@ def test_a_clock_that_is_ahead_takes_no_live_lease(monkeypatch: pytest.MonkeyPat
     first = take(store, node=node("far", Clock()))
     wall_clock(monkeypatch, ahead_s)
     here.meanwhile = first.renew
-    with pytest.raises(RunError, match="writes there"):
+    with pytest.raises(RunError, match="is writing there"):
         take(store, node=node("here", here))
     first.check()
 
@@ -201,7 +201,7 @@ def test_whoever_steps_its_clock_back_an_hour_does_not_believe_in_its_lease_for_
     lease = take(store, node=node("here", clock))
     wall_clock(monkeypatch, -3600)
     clock.now += TERM_S
-    with pytest.raises(RunError, match="lost its right to write"):
+    with pytest.raises(RunError, match="lost its lease"):
         lease.check()
 
 
@@ -223,7 +223,9 @@ def test_a_lease_of_raytl_0_1_0_on_another_machine_is_watched_whatever_its_end_s
     assert here.now - 1_000_000.0 >= TERM_S
     store.put_bytes(KEY, json.dumps({**OF_0_1_0, "until": until}).encode())
     here.meanwhile = lambda: store.put_bytes(KEY, json.dumps({**OF_0_1_0, "until": until + here.now}).encode())
-    with pytest.raises(RunError, match=r"\(pid 5 on far\) writes there; it last renewed its lease at an unknown time"):
+    with pytest.raises(
+        RunError, match=r"\(pid 5 on far\) is writing there; it last renewed its lease at an unknown time"
+    ):
         take(store, node=node("here", here))
 
 
@@ -242,7 +244,7 @@ def test_whoever_was_out_of_touch_for_a_term_may_write_no_more(store: ObjectStor
     clock.now += trusted_s - 1
     lease.check()
     clock.now += 1
-    with pytest.raises(RunError, match="lost its right to write"):
+    with pytest.raises(RunError, match="lost its lease"):
         lease.check()
 
 
@@ -258,7 +260,7 @@ def test_a_holder_counts_from_before_it_sent_its_renewal(store: ObjectStore, mon
     monkeypatch.setattr(kind, "put_bytes", slow)
     lease.renew()
     clock.now += TERM_S * (1 - MARGIN) - 10
-    with pytest.raises(RunError, match="lost its right to write"):
+    with pytest.raises(RunError, match="lost its lease"):
         lease.check()
 
 
@@ -277,11 +279,11 @@ def test_a_suspended_machine_counts_its_sleep() -> None:
 def test_a_lease_that_another_took_over_cannot_be_renewed_nor_given_back(store: ObjectStore) -> None:
     old = take(store, node=node("far", Clock()))
     new = take(store, node=node("here", Clock()))
-    with pytest.raises(RunError, match="lost its right to write"):
+    with pytest.raises(RunError, match="lost its lease"):
         old.renew()
-    old.give_back()
+    old.release()
     new.check()
-    with pytest.raises(RunError, match="writes there"):
+    with pytest.raises(RunError, match="is writing there"):
         take(store, node=node("here", Clock(), pid=2))
 
 
@@ -293,7 +295,7 @@ def test_what_no_version_can_read_is_watched_as_a_lease_and_then_replaced(store:
     assert here.now - 1_000_000.0 >= TERM_S
     [said] = watcher.events
     assert isinstance(said, Message)
-    assert "something that this version of raytl cannot read holds the lease" in said.text
+    assert "a process whose lease this version of raytl cannot read holds the lease" in said.text
 
 
 def test_a_lease_that_somebody_removed_goes_on_above_the_generations_that_wrote(store: ObjectStore) -> None:
@@ -317,9 +319,9 @@ def test_a_renewal_whose_answer_was_lost_is_not_taken_for_somebody_elses(store: 
 def test_a_renewal_finds_who_took_over(store: ObjectStore) -> None:
     lease = take(store)
     put(store, replace(lease.holder, token="another's", generation=2))
-    with pytest.raises(RunError, match="lost its right to write"):
+    with pytest.raises(RunError, match="lost its lease"):
         lease.renew()
-    with pytest.raises(RunError, match="lost its right to write"):
+    with pytest.raises(RunError, match="lost its lease"):
         lease.check()
     assert json.loads(store.get_bytes(KEY))["token"] == "another's"
 
@@ -372,7 +374,7 @@ def test_where_no_condition_holds_whoever_put_last_has_the_lease(
         put(store, Holder(1, "another's", "far", 1, "another machine", 0, 0, ""))
 
     monkeypatch.setattr("raytl.store.lease.time.sleep", another)
-    with pytest.raises(RunError, match="began to write there in this moment"):
+    with pytest.raises(RunError, match="started to write there at the same moment"):
         take(store)
 
 
@@ -381,7 +383,7 @@ def test_where_no_condition_holds_whoever_is_slow_waits_for_a_renewal_of_the_oth
     store: ObjectStore, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_module, "MAX_PUT_DELAY_S", 1e9)
-    take(store).give_back()
+    take(store).release()
     monkeypatch.setattr(lease_module, "MAX_PUT_DELAY_S", 0.0)
     take(store)
     assert slept == [1e9, TERM_S / 4]

@@ -89,7 +89,7 @@ class OldLease:
             self.until = 0.0
             raise RunError("lost") from None
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         with suppress(RunError, StoreError):
             self.renew(ended=True)
 
@@ -230,7 +230,7 @@ class Schedule:
             is_over[0] = True
             while not renewing.ended:
                 process.sleep(2)
-            lease.give_back()
+            lease.release()
             del self.leases[self._token(lease)]
 
     def _token(self, lease: Any) -> str:

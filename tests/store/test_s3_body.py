@@ -72,7 +72,9 @@ def test_a_listing_or_an_error_that_does_not_end_is_left(
         )
 
     hostile.do(flow, lambda _: True)
-    with pytest.raises(StoreError, match=r"the response is longer than 1,048,576 bytes; expected that of an S3 store"):
+    with pytest.raises(
+        StoreError, match=r"the response is longer than 1,048,576 bytes; expected a response of an S3 store"
+    ):
         list(S3Store(bucket).list())
     assert hostile.sent < SOCKETS
 

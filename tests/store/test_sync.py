@@ -246,7 +246,7 @@ def test_folder_markers_in_a_bucket_are_left_out_and_counted(bucket: str, s3_cli
     watcher = Recorder()
     manifest = scan(f"s3://{bucket}/set", watcher, stream)
     assert [sample.key for sample in manifest.samples] == ["cat/1.jpg", "dog/1.jpg"]
-    said = f"s3://{bucket}/set: folder markers (empty objects) left out: 4, such as '/', 'cat', 'cat/'"
+    said = f"s3://{bucket}/set: skipped folder markers (empty objects): 4, such as '/', 'cat', 'cat/'"
     assert watcher.events[0] == Message(said)
 
 
@@ -256,8 +256,8 @@ def test_archived_objects_are_counted_and_named_before_anything_is_pulled(bucket
         s3_client.put_object(Bucket=bucket, Key=f"set/cat/{number} a.jpg", Body=b"x", StorageClass=storage)
     watcher = Recorder()
     expected = (
-        rf"2 of 5 objects archived \(DEEP_ARCHIVE, GLACIER\), such as\n  s3://{bucket}/set/cat/3 a.jpg\n.*4 a.jpg\n"
-        rf"Of each, restore it first \(aws s3api restore-object --bucket {bucket} --key 'set/cat/3 a.jpg' "
+        rf"2 of 5 objects are archived \(DEEP_ARCHIVE, GLACIER\), such as\n  s3://{bucket}/set/cat/3 a.jpg\n.*4 a.jpg\n"
+        rf"For each, restore it first \(aws s3api restore-object --bucket {bucket} --key 'set/cat/3 a.jpg' "
     )
     with pytest.raises(Archived, match=expected) as raised:
         pull(f"s3://{bucket}/set", watcher)

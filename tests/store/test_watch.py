@@ -49,7 +49,7 @@ def test_one_that_is_not_renewed_for_a_term_waits_and_goes_on_when_its_holder_is
 def test_one_that_is_lost_or_given_back_is_over(store: MemoryStore, successor: bool) -> None:
     lease = take(store)
     watch = Watch(WriteToken(store.uri, lease.holder.token, 1), store)
-    lease.give_back()
+    lease.release()
     if successor:
         take(store)
     with pytest.raises(Conflict, match="took over"):
@@ -61,7 +61,7 @@ def test_the_lease_of_a_sweep_holds_for_the_trials_below_it(store: MemoryStore) 
     below = MemoryStore(f"{store.name}/trials/one")
     watch = Watch(WriteToken(store.uri, lease.holder.token, 1), below)
     watch.check()
-    lease.give_back()
+    lease.release()
     with pytest.raises(Conflict, match="took over"):
         watch.check()
 

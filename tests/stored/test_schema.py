@@ -141,7 +141,7 @@ def test_names_of_files_that_are_no_utf8_are_kept() -> None:
 
 
 def test_a_type_that_no_format_can_hold_is_a_fault_of_the_program() -> None:
-    with pytest.raises(TypeError, match="has no place in a stored format"):
+    with pytest.raises(TypeError, match="is not supported in a stored format"):
         reader(set[int])
 
 
