@@ -28,7 +28,7 @@ from raytl.errors import DataError, StoreError
 from raytl.store import retry, s3
 from raytl.store.cache import cache_root
 from raytl.world import World
-from tests.store.proxy import Proxy, error, proxied, share, wrong_bytes
+from tests.store.proxy import Proxy, error, fraction, proxied, wrong_bytes
 
 pytestmark = pytest.mark.s3
 PREPROCESS = Preprocess(16, 20, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -126,7 +126,7 @@ def test_training_asks_for_each_image_once_an_epoch(photos: str, between: Proxy)
 def test_evaluation_comes_through_a_bad_day(photos: str, between: Proxy) -> None:
     samples = audited(photos)
     images = open_images(samples, PREPROCESS, config(photos))
-    between.do(error(503, "SlowDown"), share(0.3))
+    between.do(error(503, "SlowDown"), fraction(0.3))
     loader = EvalLoader(images, [0] * len(samples), PREPROCESS, batch=8, world=World.solo(), workers=1)
     ids = [i for batch in loader for i in batch.ids.tolist()]
     loader.close()

@@ -1,4 +1,4 @@
-"""No more is read than a bound allows, whatever a source says of itself."""
+"""No more bytes are read than a limit allows, whatever size a source announces."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_streams_share_a_count() -> None:
         Counted(io.BytesIO(b"123456"), count).read()
 
 
-def test_a_source_within_the_bound_comes_whole() -> None:
+def test_a_source_within_the_limit_is_read_whole() -> None:
     assert read_up_to(io.BytesIO(bytes(5 << 20)), 5 << 20) == bytes(5 << 20)
     counted = Counted(io.BytesIO(b"0123456789"), ByteCount(10))
     assert (counted.read(2), counted.seek(5), counted.read(2), counted.seek(99), counted.read(1)) == (

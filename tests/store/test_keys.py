@@ -1,4 +1,4 @@
-"""Which objects are files, which only mark a folder, and which can be neither."""
+"""The classification of objects as files, folder markers and invalid keys."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def infos(**sizes: int) -> list[ObjectInfo]:
         ({"empty.jpg": 0, "cat/1.jpg": 9}, []),
     ],
 )
-def test_an_empty_object_where_a_folder_is_marks_it_and_is_no_file(sizes: dict[str, int], markers: list[str]) -> None:
-    files, found = files_and_markers(infos(**sizes))
-    assert found == markers
+def test_an_empty_object_at_the_name_of_a_folder_is_a_marker(sizes: dict[str, int], markers: list[str]) -> None:
+    files, keys = files_and_markers(infos(**sizes))
+    assert keys == markers
     assert [info.key for info in files] == [key for key in sizes if key not in markers]
 
 
@@ -56,12 +56,12 @@ def test_an_object_that_cannot_be_a_file_is_named_with_the_reason(sizes: dict[st
     assert len(str(raised.value)) < 500
 
 
-def test_of_many_odd_keys_some_are_named_and_all_are_counted() -> None:
+def test_of_many_invalid_keys_some_are_named_and_all_are_counted() -> None:
     with pytest.raises(DataError, match=r"40 of 41 keys cannot be files(?s:.*)\n  \.\.\. and 35 more$"):
         reject_invalid_keys("s3://bkt", infos(**{f"a//{i}": 1 for i in range(40)}, good=1))
 
 
-def test_odd_characters_are_no_fault() -> None:
+def test_unusual_characters_are_valid() -> None:
     reject_invalid_keys(
         "s3://b", infos(**{f"{name}/1 (1).JPG": 1 for name in ("a+b", "50% off", "q?x", "h#sh", "~", "q'u\"", "ü")})
     )
