@@ -1,6 +1,6 @@
 """Count the bytes that a decompressor or a connection delivers, and stop at a limit.
 
-Announced sizes are not trusted: a few kB can inflate to GB, and a body need not end.
+Announced sizes are not trusted: a few kB can inflate to GB, and a body may never end.
 `fetch_worker` counts for itself, because it imports only the standard library.
 """
 

@@ -95,7 +95,7 @@ class Lease:
             self.check()
 
     def release(self) -> None:
-        """Release the lease, so that the next process need not wait."""
+        """Release the lease, so that the next process does not wait."""
         with suppress(RunError, StoreError):
             self._replace(replace(self.holder, given_back=True))
         self._is_lost = True

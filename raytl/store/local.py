@@ -17,7 +17,7 @@ from raytl.errors import Conflict, Denied, DiskError, NotFound, StoreError, TooL
 from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, resized, too_large
 from raytl.store.counted import ByteCount, Counted, TooManyBytes
 from raytl.store.drafts import is_draft, sweep
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 
 _LOCK = ".raytl-part-lock"
 _CHUNK_BYTES = 1 << 20
@@ -58,7 +58,7 @@ class LocalStore:
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
         """Copy the file."""
-        with self._translated(key), written_whole(path) as part, self._existing(key).open("rb") as source:
+        with self._translated(key), atomic_write(path) as part, self._existing(key).open("rb") as source:
             try:
                 with part.open("wb") as file:
                     shutil.copyfileobj(Counted(source, ByteCount(size)), file, _CHUNK_BYTES)
@@ -73,7 +73,7 @@ class LocalStore:
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """Write a temporary file and rename it; check `expected` under a lock on the folder."""
-        with self._translated(key), self._locked(), written_whole(self._place(key)) as part:
+        with self._translated(key), self._locked(), atomic_write(self._place(key)) as part:
             part.write_bytes(content)
             if expected is not None and expected != (self.stat(key).etag if self.exists(key) else ABSENT):
                 raise Conflict(f"{self.root}: {key!r} does not have the expected etag: another process wrote it first")
@@ -112,7 +112,7 @@ class LocalStore:
         return place
 
     def _copy(self, source: Path, target: Path, key: str) -> None:
-        with self._translated(key), written_whole(target) as part:
+        with self._translated(key), atomic_write(target) as part:
             shutil.copyfile(source, part)
 
     @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raytl.errors import Conflict, NotFound, StoreError, TooLarge
 from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, resized, too_large
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 
 _OBJECTS: dict[str, bytes] = {}
 """By store name and key, so that one store may lie below another."""
@@ -55,7 +55,7 @@ class MemoryStore:
         content = self.get_bytes(key)
         if len(content) != size:
             raise StoreError(resized(f"{self.uri}/{key}", len(content), size))
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_bytes(content)
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:

@@ -21,7 +21,7 @@ from raytl.errors import Conflict, NotFound, Unavailable
 from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo
 from raytl.store.fetch_workers import Wanted, download, usable
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 from raytl.store.s3_body import body, body_to_file
 from raytl.store.s3_client import cached_client, client, forget_client
 from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
@@ -135,7 +135,7 @@ class S3Store:
 
         After a mismatch, download it once more: if the same bytes arrive, the ETag is not an MD5 in this store.
         """
-        with translated(self._name(key)), written_whole(path) as part:
+        with translated(self._name(key)), atomic_write(path) as part:
             digest, announced = self._stream(key, part, size)
             if digest == announced:
                 return

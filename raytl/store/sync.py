@@ -21,7 +21,7 @@ from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo, ObjectStore
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_keys
 from raytl.store.open import open_store
 from raytl.store.pins import pin
@@ -175,7 +175,7 @@ def _locked(place: _Place) -> Iterator[None]:
 
 
 def _wanted(store: ObjectStore, only: Collection[str] | None) -> list[ObjectInfo]:
-    prefix = os.path.commonprefix(list(only)) if only else ""  # noqa: RUF071 - of keys, which are no paths
+    prefix = os.path.commonprefix(list(only)) if only else ""  # noqa: RUF071 - keys are not paths
     infos = retried(lambda: list(store.list(prefix, markers=True)))
     if only is not None:
         requested = set(only)
@@ -297,7 +297,7 @@ def _finish(
 
 def _record(place: _Place, rows: Mapping[str, ObjectInfo]) -> None:
     """Write the list of whole files, which replaces the journal."""
-    with written_whole(place.manifest) as part:
+    with atomic_write(place.manifest) as part:
         part.write_text(json.dumps([_row(info) for info in rows.values()]))
     place.journal.unlink(missing_ok=True)
 

@@ -64,7 +64,7 @@ def audited(uri: str, **more: Any) -> tuple[Sample, ...]:
 
 
 def gets(proxy: Proxy) -> int:
-    return sum(count for asked, count in proxy.asked.items() if asked.startswith("GET") and asked.endswith(".jpg"))
+    return sum(count for asked, count in proxy.requests.items() if asked.startswith("GET") and asked.endswith(".jpg"))
 
 
 def epoch(samples: tuple[Sample, ...], asked: DataConfig, workers: int, world: World, start: int = 0) -> dict[int, Any]:
@@ -206,7 +206,7 @@ def test_shards_are_streamed_by_parts_and_read_through_once(
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()
         audited(uri)
-        assert not any(".tar" in asked for asked in proxy.asked)
+        assert not any(".tar" in asked for asked in proxy.requests)
 
 
 def test_shards_that_are_broken_or_lack_labels_are_named(

@@ -56,7 +56,7 @@ class Proxy(ThreadingHTTPServer):
         self.upstream = urlsplit(upstream)
         self.fault: Fault = passed
         self.chosen: Callable[[Request], bool] = lambda _: False
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.done = 0
         self.sent = 0
         self._counting = threading.Lock()
@@ -73,8 +73,8 @@ class Proxy(ThreadingHTTPServer):
     def numbered(self, method: str, path: str) -> Request:
         """Count and return the request."""
         with self._counting:
-            number = self.asked.total()
-            self.asked[f"{method} {path.split('?')[0]}"] += 1
+            number = self.requests.total()
+            self.requests[f"{method} {path.split('?')[0]}"] += 1
         return Request(number, method, path)
 
     def handle_error(self, request: object, client_address: object) -> None:

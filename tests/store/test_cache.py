@@ -70,11 +70,11 @@ def test_a_folder_that_the_user_names_keeps_its_mode(
 
 
 @pytest.mark.parametrize(
-    ("mode", "euid", "said"),
+    ("mode", "euid", "text"),
     [(0o777, 0, "is writable by every user of this machine"), (0o755, 1, "belongs to user {own}")],
 )
 def test_a_folder_that_another_user_can_change_causes_one_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int, euid: int, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int, euid: int, text: str
 ) -> None:
     shared, own = tmp_path / "shared", 1000
     shared.mkdir()
@@ -86,7 +86,7 @@ def test_a_folder_that_another_user_can_change_causes_one_warning(
     monkeypatch.setattr(Path, "stat", lambda path, **how: owned if path == shared else real(path, **how))
     assert [cache_root(), cache_root()] == [shared, shared]
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"cache: {shared} {said.format(own=own)}, and raytl trusts its content")
+    assert record.getMessage().startswith(f"cache: {shared} {text.format(own=own)}, and raytl trusts its content")
     monkeypatch.undo()
     assert stat.S_IMODE(shared.stat().st_mode) == mode
 

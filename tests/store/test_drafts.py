@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from raytl.store.drafts import drafted, is_draft, sweep
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 
 KILLED = """
 import os, signal, sys
@@ -126,7 +126,7 @@ def test_without_locks_drafts_are_written_and_none_is_swept(tmp_path: Path, monk
 
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "写" * 85])
 def test_names_as_long_as_the_system_allows_can_be_written(tmp_path: Path, name: str) -> None:
-    with written_whole(tmp_path / name) as part:
+    with atomic_write(tmp_path / name) as part:
         part.write_text("all")
         assert is_draft(part.name)
     assert names(tmp_path) == [name]
@@ -145,7 +145,7 @@ def test_the_mode_of_a_draft_follows_the_umask(tmp_path: Path, umask: int, file:
 
 def test_an_error_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
-    with pytest.raises(FileNotFoundError, match="nowhere"), written_whole(tmp_path / "file") as part:
+    with pytest.raises(FileNotFoundError, match="nowhere"), atomic_write(tmp_path / "file") as part:
         part.write_bytes((tmp_path / "nowhere").read_bytes())
     assert names(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == "old"

@@ -97,7 +97,7 @@ def test_silence_and_slowness_are_recovered_from(between: Proxy, photos: str, na
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
 def test_wrong_bytes_of_the_right_length_are_never_accepted(between: Proxy, photos: str, rate: float) -> None:
     chosen = fraction(rate)
-    between.do(faults.wrong_bytes, lambda asked: asked.is_get and chosen(asked))
+    between.do(faults.wrong_bytes, lambda request: request.is_get and chosen(request))
     assert tree(pull(photos)) == PHOTOS
     assert between.done > 0 or rate < 0.1
 
@@ -107,13 +107,13 @@ def test_permanent_faults_are_reported_at_once_and_arrived_files_are_kept(
     between: Proxy, photos: str, name: str
 ) -> None:
     fault, kind, text = FATAL[name]
-    between.do(fault, lambda asked: asked.number > COUNT // 2)
+    between.do(fault, lambda request: request.number > COUNT // 2)
     with pytest.raises(kind, match=text):
         pull(photos)
     between.do(faults.passed, lambda _: False)
-    before = between.asked.total()
+    before = between.requests.total()
     assert tree(pull(photos)) == PHOTOS
-    assert between.asked.total() - before < COUNT, "files that arrived before the fault were fetched again"
+    assert between.requests.total() - before < COUNT, "files that arrived before the fault were fetched again"
 
 
 def test_refused_connections_are_reported_and_the_same_command_resumes(
@@ -133,8 +133,8 @@ def test_refused_connections_are_reported_and_the_same_command_resumes(
 def test_a_key_deleted_between_listing_and_fetching_is_named(
     between: Proxy, bucket: str, own_photos: str, s3_client: Any
 ) -> None:
-    def gone(asked: Request) -> bool:
-        if asked.is_get and asked.path.endswith("/7.jpg"):
+    def gone(request: Request) -> bool:
+        if request.is_get and request.path.endswith("/7.jpg"):
             s3_client.delete_object(Bucket=bucket, Key="photos/class-1/7.jpg")
         return False
 
@@ -150,8 +150,8 @@ def test_a_file_that_changes_between_listing_and_fetching_is_an_error_or_whole(
     new = b"another content, of another length"
     left = [new]
 
-    def changed(asked: Request) -> bool:
-        if asked.is_get and asked.path.endswith("/7.jpg") and left:
+    def changed(request: Request) -> bool:
+        if request.is_get and request.path.endswith("/7.jpg") and left:
             s3_client.put_object(Bucket=bucket, Key="photos/class-1/7.jpg", Body=left.pop())
         return False
 
@@ -168,8 +168,8 @@ def test_a_listing_that_changes_while_it_is_read_has_all_that_was_there_all_alon
     new = {f"class-{i % 3}/{i}-new.jpg": b"new" * i for i in range(1, 40)}
     coming, going = list(new), [f"class-2/{i}.jpg" for i in range(2, COUNT, 3)]
 
-    def changing(asked: Request) -> bool:
-        if asked.method == "GET" and not asked.is_get and coming:
+    def changing(request: Request) -> bool:
+        if request.method == "GET" and not request.is_get and coming:
             key = coming.pop()
             s3_client.put_object(Bucket=bucket, Key=f"photos/{key}", Body=new[key])
             if going:
@@ -177,10 +177,10 @@ def test_a_listing_that_changes_while_it_is_read_has_all_that_was_there_all_alon
         return False
 
     between.do(faults.passed, changing)
-    found = {info.key: info for info in open_store(own_photos).list()}
-    assert between.asked.total() > 12 and len(coming) < 30
+    listed = {info.key: info for info in open_store(own_photos).list()}
+    assert between.requests.total() > 12 and len(coming) < 30
     stayed = PHOTOS.keys() - {f"class-2/{i}.jpg" for i in range(2, COUNT, 3)}
-    assert stayed <= found.keys() <= PHOTOS.keys() | new.keys()
+    assert stayed <= listed.keys() <= PHOTOS.keys() | new.keys()
     coming.clear()
     left = {info.key for info in open_store(own_photos).list()}
     assert tree(pull(own_photos)) == {key: body for key, body in (PHOTOS | new).items() if key in left}
@@ -192,7 +192,7 @@ def test_an_etag_that_is_not_an_md5_does_not_stop_a_pull(between: Proxy, photos:
         answer.headers = [(n, '"00000000000000000000000000000000"' if n == "ETag" else v) for n, v in answer.headers]
         handler.send(answer)
 
-    between.do(other_etag, lambda asked: asked.is_get)
+    between.do(other_etag, lambda request: request.is_get)
     assert tree(pull(photos)) == PHOTOS
 
 
@@ -213,6 +213,6 @@ def test_checkpoints_survive_faults_in_both_directions(between: Proxy, bucket: s
 
 
 def test_a_fraction_of_zero_selects_none_and_of_one_all() -> None:
-    asked = Request(0, "GET", "/")
-    assert not fraction(0.0)(asked)
-    assert fraction(1.0)(asked)
+    request = Request(0, "GET", "/")
+    assert not fraction(0.0)(request)
+    assert fraction(1.0)(request)

@@ -37,16 +37,16 @@ def test_requests_are_signed_as_botocore_signs_them(key: str, token: str | None,
     mine = request(route, Credentials("AK", "secret", token), key, 1_790_000_000).decode()
     head, *lines = mine.removesuffix("\r\n\r\n").split("\r\n")
     sent = dict(line.split(": ", 1) for line in lines)
-    asked = AWSRequest("GET", f"https://{route.host}{head.split()[1]}")
+    expected = AWSRequest("GET", f"https://{route.host}{head.split()[1]}")
     for name in ("x-amz-request-payer", "x-amz-date"):
         if name in sent:
-            asked.headers[name] = sent[name]
-    asked.context.update(timestamp=sent["x-amz-date"], payload_signing_enabled=True)
+            expected.headers[name] = sent[name]
+    expected.context.update(timestamp=sent["x-amz-date"], payload_signing_enabled=True)
     signer = S3SigV4Auth(Credentials("AK", "secret", token), "s3", "eu-west-3")
-    signer._modify_request_before_signing(asked)
-    asked.headers.replace_header("X-Amz-Date", sent["x-amz-date"])
-    canonical = signer.canonical_request(asked)
-    signature = signer.signature(signer.string_to_sign(asked, canonical), asked)
+    signer._modify_request_before_signing(expected)
+    expected.headers.replace_header("X-Amz-Date", sent["x-amz-date"])
+    canonical = signer.canonical_request(expected)
+    signature = signer.signature(signer.string_to_sign(expected, canonical), expected)
     assert sent["authorization"].endswith(f"Signature={signature}")
     assert ("secret" in mine, "session" in mine) == (False, token is not None)
 
@@ -270,7 +270,7 @@ def test_of_a_faulty_store_only_whole_objects_are_yielded(
         s3.forget_client()
         listed = list(S3Store(bucket).list())
         chosen = faults.fraction(0.3)
-        proxy.do(faults.wrong_bytes, lambda asked: asked.is_get and chosen(asked))
+        proxy.do(faults.wrong_bytes, lambda one: one.is_get and chosen(one))
         came = list(S3Store(bucket).get_files(listed, tmp_path))
         assert len(came) == 60 - proxy.done < 60
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(info.key for info in came)

@@ -42,7 +42,7 @@ def slow(s3_server: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Ite
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()
-        proxy.do(faults.dripping(0.1), lambda asked: asked.is_get)
+        proxy.do(faults.dripping(0.1), lambda request: request.is_get)
         yield proxy
     s3.forget_client()
 
@@ -58,7 +58,7 @@ def pulling(uri: str) -> subprocess.Popen[bytes]:
 
 
 def gets(proxy: Proxy) -> int:
-    return sum(count for what, count in proxy.asked.items() if what.startswith("GET") and what.endswith(".jpg"))
+    return sum(count for what, count in proxy.requests.items() if what.startswith("GET") and what.endswith(".jpg"))
 
 
 def test_a_pull_killed_ten_times_completes_without_fetching_all_again(slow: Proxy, photos: str) -> None:

@@ -204,7 +204,7 @@ def test_stepping_the_clock_back_an_hour_does_not_extend_a_lease(
 
 
 @with_conditional_puts
-def test_a_holder_whose_clock_is_a_year_ahead_locks_nobody_out(store: ObjectStore) -> None:
+def test_a_holder_whose_clock_is_a_year_ahead_blocks_no_successor(store: ObjectStore) -> None:
     far = node("far", Clock())
     take(store, node=replace(far, date=lambda: "2027-11-28T13:57:00+00:00"))
     assert take(store, node=node("here", Clock())).holder.generation == 2

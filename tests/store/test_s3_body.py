@@ -28,7 +28,7 @@ def hostile(before_s3: Proxy, bucket: str, s3_client: Any) -> Proxy:
     """A store with endless objects."""
     for number in range(10):
         s3_client.put_object(Bucket=bucket, Key=f"p/{number}", Body=bytes(LISTED))
-    before_s3.do(faults.endless(MAX_SENT), lambda asked: asked.is_get)
+    before_s3.do(faults.endless(MAX_SENT), lambda request: request.is_get)
     return before_s3
 
 
@@ -90,5 +90,5 @@ def test_an_object_that_is_announced_with_another_size_than_was_listed_is_not_fe
 
 def test_a_listing_whose_connection_breaks_is_retried(before_s3: Proxy, bucket: str, s3_client: Any) -> None:
     s3_client.put_object(Bucket=bucket, Key="k", Body=b"1")
-    before_s3.do(faults.reset_within, lambda asked: asked.number % 2 == 0)
+    before_s3.do(faults.reset_within, lambda request: request.number % 2 == 0)
     assert [info.key for info in S3Store(bucket).list()] == ["k"]
