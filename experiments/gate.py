@@ -19,8 +19,8 @@ from scipy.stats import binom, norm
 
 from raytl.config.retrain import GateConfig
 from raytl.metrics.paired import paired
-from raytl.retrain.compare import slices_of
-from raytl.retrain.gate import Comparison, Promote, judge
+from raytl.retraining.compare import slices_of
+from raytl.retraining.gate import Comparison, Promote, judge
 
 CLASSES = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 SHARES = np.array([0.16, 0.2, 0.16, 0.23, 0.19, 0.06])

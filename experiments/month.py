@@ -36,10 +36,10 @@ from raytl.events import ignore
 from raytl.metrics.paired import mcnemar
 from raytl.registry.reader import folder_of
 from raytl.registry.registry import Registry
-from raytl.retrain.after import after_tick
-from raytl.retrain.publish import recorded_samples
-from raytl.retrain.tick import Retraining, retrain
-from raytl.retrain.ticks import all_ticks, last_tick
+from raytl.retraining.after import after_tick
+from raytl.retraining.publish import recorded_samples
+from raytl.retraining.tick import Retraining, retrain
+from raytl.retraining.ticks import all_ticks, last_tick
 from raytl.store import s3
 
 FILE = Path(__file__).with_name("month.yaml")

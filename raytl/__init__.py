@@ -14,7 +14,7 @@ The map, from the top floor down; a module imports only from floors below its ow
     13  api                    this package's functions and results
     12  cli                    one file per verb
     11  starter  catalog       experiments drafted from images; lists of runs and sweeps
-    10  retrain                one tick: observe, decide, train, compare, promote or keep
+    10  retraining             one tick: observe, decide, train, compare, promote or keep
      9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions
      7  tasks                  classification: loss, class imbalance, which score is better
@@ -32,9 +32,7 @@ The map, from the top floor down; a module imports only from floors below its ow
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,7 +49,7 @@ if TYPE_CHECKING:
     from raytl.evaluation.table import Predictions, Unreadable
     from raytl.events import Event, OnEvent
     from raytl.metrics.intervals import Estimates, Interval
-    from raytl.retrain.tick import Retraining
+    from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
     from raytl.search.plan import SweepPlan
     from raytl.training.plan import Plan
@@ -106,24 +104,12 @@ _MODULES = {
     "raytl.evaluation.table": ("Predictions", "Unreadable"),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
-    "raytl.retrain.tick": ("Retraining",),
+    "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),
     "raytl.search.plan": ("SweepPlan",),
     "raytl.training.plan": ("Plan",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
-
-
-class _Package(ModuleType):
-    """This package. `raytl.retrain` is the function, though importing the package of that name would replace it."""
-
-    @property
-    def retrain(self) -> Any:
-        return __getattr__("retrain")
-
-    @retrain.setter
-    def retrain(self, package: ModuleType) -> None:
-        """Leave the function in place; `from raytl.retrain import ...` does not need the attribute."""
 
 
 def __getattr__(name: str) -> Any:
@@ -136,6 +122,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-sys.modules[__name__].__class__ = _Package

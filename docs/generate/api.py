@@ -18,8 +18,7 @@ def markdown() -> str:
 def definitions(source: str) -> Iterator[tuple[str, str]]:
     """Yield each name that `source` imports from a module of raytl, and that module.
 
-    The package imports lazily, so what it offers is known by its imports for type checkers. `raytl.retrain` is a package
-    and a function: only the module of the definition tells them apart.
+    The package imports lazily, so what it offers is known by its imports for type checkers.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("raytl."):

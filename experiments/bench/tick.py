@@ -22,10 +22,10 @@ from experiments.month import served
 from raytl.config.schema import Experiment
 from raytl.registry.record import About
 from raytl.registry.registry import Registry
-from raytl.retrain.changes import Changes
-from raytl.retrain.observe import listing_digest
-from raytl.retrain.tick import retrain
-from raytl.retrain.ticks import Tick, write_tick
+from raytl.retraining.changes import Changes
+from raytl.retraining.observe import listing_digest
+from raytl.retraining.tick import retrain
+from raytl.retraining.ticks import Tick, write_tick
 from raytl.store import s3
 
 _NOW = datetime(2026, 11, 21, 6, tzinfo=UTC)

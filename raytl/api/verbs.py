@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from raytl.evaluation.predictor import Predictor
     from raytl.evaluation.report import Report
     from raytl.evaluation.table import Predictions
-    from raytl.retrain.tick import Retraining
+    from raytl.retraining.tick import Retraining
     from raytl.search.plan import SweepPlan
     from raytl.training.plan import Plan
 
@@ -159,7 +159,7 @@ def retrain(
     """
     with watched(progress, on_event) as emit:
         experiment = _experiment(source, None, overrides, emit)
-        from raytl.retrain import tick
+        from raytl.retraining import tick
 
         return tick.retrain(experiment, dry_run=dry_run, now=now, on_event=emit)
 

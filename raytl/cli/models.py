@@ -145,7 +145,7 @@ def gc(
     terminal = Terminal.open(json)
     with guarded(terminal):
         from raytl.registry.cleaning import clean, plan_cleanup
-        from raytl.retrain.ticks import versions_in_use
+        from raytl.retraining.ticks import versions_in_use
 
         registry = opened(place, set_, PlainWatcher(terminal.err))
         plan = plan_cleanup(registry, keep or _keep(place), versions_in_use(registry.store))

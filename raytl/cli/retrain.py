@@ -23,8 +23,8 @@ from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from raytl.retrain.changes import Changes
-    from raytl.retrain.tick import Retraining
+    from raytl.retraining.changes import Changes
+    from raytl.retraining.tick import Retraining
 
 _INTERRUPTED = "interrupted; the next tick resumes from here"
 _COLOURS = {"promote": "green", "keep": "cyan", "reject": "yellow", "attention": "yellow", "failure": "red"}
@@ -70,8 +70,8 @@ def retrain(
 def _tick(terminal: Terminal, experiment: Experiment, now: datetime | None, dry_run: bool = False) -> None:
     watcher = watching_sweep if experiment.retrain.how.search_again is not None else watching
     with watcher(terminal.err) as on_event:
-        from raytl.retrain.after import after_tick
-        from raytl.retrain.tick import retrain as run_tick
+        from raytl.retraining.after import after_tick
+        from raytl.retraining.tick import retrain as run_tick
 
         after = after_tick(experiment, on_event)
         result = run_tick(experiment, dry_run=dry_run, now=now, on_event=on_event, after=after)
@@ -82,8 +82,8 @@ def _tick(terminal: Terminal, experiment: Experiment, now: datetime | None, dry_
 
 def _watch(terminal: Terminal, experiment: Experiment, expression: str) -> None:
     """Run ticks until Ctrl-C; a failed tick is reported and the next one runs."""
-    from raytl.retrain.cron import schedule
-    from raytl.retrain.watch import due_times
+    from raytl.retraining.cron import schedule
+    from raytl.retraining.watch import due_times
 
     due = schedule(expression)
     registry_uri(experiment)

@@ -113,15 +113,6 @@ def test_a_name_that_raytl_does_not_have_is_an_error() -> None:
         _ = raytl.fly  # type: ignore[attr-defined]
 
 
-def test_retrain_is_the_function_whatever_was_imported_before() -> None:
-    code = (
-        "import raytl; raytl.Retraining; import raytl.retrain.tick; from raytl.retrain import policy; "
-        "assert raytl.retrain.__module__ == 'raytl.api.verbs', raytl.retrain"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def test_an_experiment_is_made_without_torch_or_ray() -> None:
     code = (
         "import sys, raytl; raytl.Experiment(name='x', data='p', model='m'); raytl.Run; raytl.load_experiment; "

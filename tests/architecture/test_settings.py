@@ -71,8 +71,8 @@ def test_settings_are_loaded_from_the_command_line_and_the_public_face_alone() -
 @pytest.mark.parametrize(
     ("path", "text", "wrong"),
     [
-        ("raytl/retrain/tick.py", "from raytl.config.load import load_experiment", True),
-        ("raytl/retrain/tick.py", "def f():\n    from raytl.config import load", True),
+        ("raytl/retraining/tick.py", "from raytl.config.load import load_experiment", True),
+        ("raytl/retraining/tick.py", "def f():\n    from raytl.config import load", True),
         ("raytl/registry/difference.py", "from raytl.config import load_experiment", True),
         ("raytl/evaluation/evaluate.py", "from raytl import load_machine", True),
         ("raytl/config/dump.py", "from raytl.config.load import load_experiment", True),

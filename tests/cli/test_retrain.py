@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from raytl.retrain import tick as ticking
-from raytl.retrain import watch
-from raytl.retrain.tick import Retraining, TickFailed
+from raytl.retraining import tick as ticking
+from raytl.retraining import watch
+from raytl.retraining.tick import Retraining, TickFailed
 from raytl.store.lease import held
 from raytl.store.open import open_store
 from tests.cli.conftest import TINY, Raytl

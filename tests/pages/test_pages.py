@@ -18,7 +18,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Render a template's text as a page would be."""
 
     def made(text: str, **values: object) -> str:
-        environment: Environment = pages._environment("raytl.retrain.page").overlay(loader=DictLoader({"x": text}))
+        environment: Environment = pages._environment("raytl.retraining.page").overlay(loader=DictLoader({"x": text}))
         return environment.get_template("x").render(values)
 
     return made

@@ -24,12 +24,12 @@ from raytl.evaluation.outcomes import OUTCOME_FORMAT
 from raytl.evaluation.report import as_json
 from raytl.models import card, probe
 from raytl.registry.registry import Registry
-from raytl.retrain.changes import Changes
-from raytl.retrain.page import write
-from raytl.retrain.page.registry import registry_page
-from raytl.retrain.policy import Search
-from raytl.retrain.splits import Memory
-from raytl.retrain.ticks import Tick, all_ticks, last_tick, new_tick
+from raytl.retraining.changes import Changes
+from raytl.retraining.page import write
+from raytl.retraining.page.registry import registry_page
+from raytl.retraining.policy import Search
+from raytl.retraining.splits import Memory
+from raytl.retraining.ticks import Tick, all_ticks, last_tick, new_tick
 from raytl.run import failure as failures
 from raytl.run import journal, ledger, whole
 from raytl.run.folder import RunFolder
@@ -222,7 +222,7 @@ def _tick(content: bytes, folder: Path) -> object:
     last = last_tick(store)
     new_tick(datetime(2026, 12, 1, tzinfo=UTC), "me", last)
     registry_page("x", [], {}, [], all_ticks(store)).encode("utf-8", "backslashreplace")
-    from raytl.retrain.ticks import read_tick
+    from raytl.retraining.ticks import read_tick
 
     return json.dumps(read_tick(store, f"ticks/{TICK.id}.json").to_json())
 
@@ -250,13 +250,13 @@ ROW = {**SAMPLES[0].record(), "champion": None, "challenger": "red", "confidence
 REGISTRIES = [
     Stored("registry.record:RECORD_FORMAT", encode(RECORD, 2), _version, "version"),
     Stored("registry.record:MOVE_FORMAT", encode(MOVE, 2), _moved, "moves"),
-    Stored("retrain.ticks:TICK_FORMAT", encode(TICK.to_json(), 2), _tick, "ticks/"),
-    Stored("retrain.splits:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
+    Stored("retraining.ticks:TICK_FORMAT", encode(TICK.to_json(), 2), _tick, "ticks/"),
+    Stored("retraining.splits:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
            lambda content, folder: Memory.decoded(content, f"{folder}/memory.jsonl").encoded(), "memory.jsonl"),
-    Stored("retrain.page.write:ROW_FORMAT", lines(ROW, ROW),
+    Stored("retraining.page.write:ROW_FORMAT", lines(ROW, ROW),
            lambda content, folder: write._flips(list(write.ROW_FORMAT.lines(content, "rows.jsonl")), 10**6, write.BitDepth()),
            "rows.jsonl"),
-    Stored("retrain.page.write:DEPTH_FORMAT", encode({"bits": 12, "fixed": True}), by_path("d.json", write.DEPTH_FORMAT),
+    Stored("retraining.page.write:DEPTH_FORMAT", encode({"bits": 12, "fixed": True}), by_path("d.json", write.DEPTH_FORMAT),
            "d.json"),
     Stored("data.split:SPLIT_FILE_FORMAT", lines(*({"key": s.key, "split": s.split} for s in SAMPLES)), _sided, "sides.jsonl"),
 ]  # fmt: skip

@@ -24,17 +24,17 @@ from raytl.evaluation.predict import predict
 from raytl.events import Message, Recorder
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
-from raytl.retrain import context
-from raytl.retrain.after import after_tick
-from raytl.retrain.page.write import _picture
-from raytl.retrain.tick import TickFailed
-from raytl.retrain.ticks import Tick, write_tick
+from raytl.retraining import context
+from raytl.retraining.after import after_tick
+from raytl.retraining.page.write import _picture
+from raytl.retraining.tick import TickFailed
+from raytl.retraining.ticks import Tick, write_tick
 from raytl.run import RunFolder, journal
 from raytl.search.protocol import EpochScores, TrialResult
 from tests.cli.conftest import Raytl, raytl  # noqa: F401 - a fixture
 from tests.conftest import MakePhotos
 from tests.evaluation.conftest import run  # noqa: F401 - a fixture
-from tests.retrain.conftest import Days, MakeDays, make_days  # noqa: F401 - a fixture
+from tests.retraining.conftest import Days, MakeDays, make_days  # noqa: F401 - a fixture
 from tests.search.test_study import opened
 from tests.search.test_study import run as run_study
 from tests.security.test_secrets import holding

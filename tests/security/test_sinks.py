@@ -23,10 +23,10 @@ from raytl.errors import StoreError, first_line
 from raytl.events import Message, Recorder, Restarted, TrialChanged
 from raytl.registry.record import Move
 from raytl.registry.registry import Registry
-from raytl.retrain.mirror import mirror
-from raytl.retrain.notify import webhook_payload
-from raytl.retrain.page.tick import tick_page
-from raytl.retrain.ticks import Tick, last_tick, write_tick
+from raytl.retraining.mirror import mirror
+from raytl.retraining.notify import webhook_payload
+from raytl.retraining.page.tick import tick_page
+from raytl.retraining.ticks import Tick, last_tick, write_tick
 from raytl.run import journal
 from raytl.run.logs import log_to, logged
 from raytl.run.provenance import provenance

@@ -15,10 +15,10 @@ import pytest
 
 from raytl.config.retrain import NotifyConfig
 from raytl.events import Message, Recorder
-from raytl.retrain.notify import notify
-from raytl.retrain.ticks import Tick
-from raytl.retrain.webhook import post, url_error
-from tests.retrain.conftest import MakeDays, make_days  # noqa: F401 - a fixture
+from raytl.retraining.notify import notify
+from raytl.retraining.ticks import Tick
+from raytl.retraining.webhook import post, url_error
+from tests.retraining.conftest import MakeDays, make_days  # noqa: F401 - a fixture
 
 TICK = Tick("20261121T060000Z-abcd", "2026-11-21T06:00:00+00:00", "me", "failed", "failure", error="no data")
 CONFIG = NotifyConfig(webhook_env="HOOK")

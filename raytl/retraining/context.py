@@ -1,0 +1,102 @@
+"""The state that the steps of one tick share: the experiment, the registry, the lease, and the tick as last recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from raytl.config.schema import Experiment
+from raytl.events import OnEvent, once
+from raytl.registry.record import Record
+from raytl.registry.registry import Registry
+from raytl.retraining.policy import TrainingHistory
+from raytl.retraining.publish import MEMORY
+from raytl.retraining.splits import Memory
+from raytl.retraining.ticks import WORK, Tick, last_tick, new_tick, write_tick
+from raytl.run.provenance import user
+from raytl.sanitize import command
+from raytl.store.lease import Lease
+from raytl.store.retry import retried
+
+AfterTick = Callable[[Registry, Tick], None]
+
+
+@dataclass
+class TickContext:
+    """The state of one `retrain` call. `tick` is the record as last written, `promoting` the version that an alias is being
+    moved to, and `reported` the tick that `after` is called with once the lease is released."""
+
+    experiment: Experiment
+    registry: Registry
+    now: datetime
+    on_event: OnEvent
+    lease: Lease | None = None
+    tick: Tick | None = None
+    promoting: int | None = None
+    reported: Tick | None = None
+    warn_once: OnEvent = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.warn_once = once(self.on_event)
+
+    @property
+    def timestamp(self) -> str:
+        """`now` in UTC, as records have it."""
+        return self.now.astimezone(UTC).isoformat(timespec="seconds")
+
+    @property
+    def champion_status(self) -> str:
+        """A sentence on the champion, if this call ends now."""
+        if self.promoting is None:
+            return "The champion is unchanged"
+        listing = command("raytl", "models", "list", self.registry.uri)
+        return f"Version {self.promoting} may already be the champion; check with `{listing}`"
+
+    def last_tick(self) -> Tick | None:
+        """Return the newest tick that can be read; each unreadable one is warned about once."""
+        return last_tick(self.registry.store, self.warn_once)
+
+    def next_tick(self, last: Tick | None) -> Tick:
+        """Return a new tick that follows `last`."""
+        return replace(new_tick(self.now, user(), last), champion=self.registry.state().champion)
+
+    def history(self, tick: Tick) -> TrainingHistory:
+        """Return what the policy has to know of earlier trainings."""
+        trained_at = datetime.fromisoformat(tick.trained_at) if tick.trained_at else None
+        return TrainingHistory(tick.champion, trained_at, tick.since_search)
+
+    def record(self, number: int | None) -> Record | None:
+        """Return the record of a version, if there is a number."""
+        return None if number is None else self.registry.record(number)
+
+    def memory(self, tick: Tick) -> Memory:
+        """Return the splits and hashes that the tick froze."""
+        key = f"{WORK}{tick.id}/{MEMORY}"
+        return Memory.decoded(retried(lambda: self.registry.store.get_bytes(key)), f"{self.registry.uri}/{key}")
+
+    def save(self, tick: Tick) -> Tick:
+        """Write the tick's record and return the tick as written."""
+        self.tick = tick = replace(tick, generation=self.registry.generation)
+        self.check_lease()
+        write_tick(self.registry.store, tick)
+        return tick
+
+    def put(self, name: str, tick: Tick, content: bytes) -> None:
+        """Write a work file of the tick."""
+        self.check_lease()
+        retried(lambda: self.registry.store.put_bytes(f"{WORK}{tick.id}/{name}", content))
+
+    def check_lease(self) -> None:
+        """Return if this process may still write.
+
+        Raises:
+            RunError: the lease was lost.
+        """
+        if self.lease is not None:
+            self.lease.check()
+
+    def highest_generation(self) -> int:
+        """Return the highest generation that a lease of this registry has had."""
+        last = last_tick(self.registry.store)
+        return max(self.registry.state().generation, last.generation if last else 0)

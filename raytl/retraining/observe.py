@@ -1,0 +1,137 @@
+"""The data now: the digest of its listing, or the images read, assigned to their splits and compared with the last training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raytl.config.schema import Experiment
+from raytl.data import snapshot
+from raytl.data.audit import audit
+from raytl.data.formats import scan
+from raytl.data.manifest import Sample, dataset_digest, snapshot_id
+from raytl.data.perceptual_hash import phashes
+from raytl.errors import RaytlError, RegistryError
+from raytl.events import Message, OnEvent
+from raytl.models.backbone import preprocess_of
+from raytl.registry.reader import folder_of
+from raytl.registry.record import Record
+from raytl.registry.registry import Registry
+from raytl.retraining import features
+from raytl.retraining.changes import MIN_IMAGES, Changes, added_samples, changes_between
+from raytl.retraining.publish import MEMORY, recorded_samples
+from raytl.retraining.splits import MEMORY_FORMAT, Memory, SplitSamples, assign_splits
+from raytl.store.open import open_store
+from raytl.store.pins import evict
+from raytl.store.retry import retried
+from raytl.store.s3_settings import S3Settings
+from raytl.uris import has_scheme, is_table_name
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The data of a tick: its samples in their splits, what changed, and the digest of the samples that will be used."""
+
+    splits: SplitSamples
+    changes: Changes
+    digest: str
+
+
+def listing_digest(experiment: Experiment) -> str:
+    """Return a digest of the listing at `data.uri`, which stays the same while nothing there changes.
+
+    Empty for a table or a single file, whose images may lie anywhere.
+    """
+    uri = experiment.data.uri
+    if is_table_name(uri):
+        return ""
+    path = Path(uri).expanduser()
+    if not has_scheme(uri) and not path.is_dir():
+        return ""
+    digest = hashlib.sha256()
+    for info in retried(lambda: list(open_store(uri, S3Settings.of(experiment.storage)).list())):
+        digest.update(json.dumps([info.key, info.size, info.etag]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def observe(
+    experiment: Experiment, registry: Registry, trained: Record | None, champion: Record | None, on_event: OnEvent
+) -> Observation:
+    """Return the data as it is now, compared with that of version `trained`, and its drift as the champion sees it.
+
+    Raises:
+        DataError: see `raytl.data`.
+        StoreError: a store failed.
+    """
+    before: tuple[Sample, ...] = ()
+    memory = Memory({}, {})
+    if trained is not None:
+        folder = folder_of(registry, trained)
+        before, memory = recorded_samples(folder), _memory(folder / MEMORY)
+    config, s3 = experiment.data, S3Settings.of(experiment.storage)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
+    evict(int(config.pull_limit_gb * 1e9))
+    audited = audit(manifest, config, preprocess_of(experiment.model, s3), on_event, s3)
+    unhashed = [sample for sample in audited.samples if sample.digest not in memory.hashes]
+    hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event, s3)
+    splits = assign_splits(audited.samples, hashes, memory)
+    digest = dataset_digest(splits.samples)
+    snapshot.note(snapshot_id(digest), splits.samples)
+    changes = changes_between(
+        digest,
+        None if trained is None else trained.number,
+        before,
+        splits.samples,
+        () if champion is None else champion.about.classes,
+        len(audited.skipped),
+        splits.left_out,
+    )
+    if champion is not None and changes.any:
+        new = added_samples(before, splits.samples)
+        changes = _with_drift(experiment, registry, champion, new, changes, on_event)
+    return Observation(splits, changes, digest)
+
+
+def frozen_samples(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
+    """Return the samples of an unfinished tick, as `data.split_file` and `data.snapshot` of its experiment fix them.
+
+    Raises:
+        DataError: the data no longer has them; lists the keys that differ.
+    """
+    config, s3 = experiment.data, S3Settings.of(experiment.storage)
+    audited = audit(scan(config.uri, on_event, config.stream, config.zip_encoding, s3), config, None, on_event, s3)
+    snapshot.check(config, audited)
+    return audited.samples
+
+
+def _memory(path: Path) -> Memory:
+    return Memory.decoded(MEMORY_FORMAT.content(path, lines=True), str(path))
+
+
+def _with_drift(
+    experiment: Experiment,
+    registry: Registry,
+    champion: Record,
+    new: Sequence[Sample],
+    changes: Changes,
+    on_event: OnEvent,
+) -> Changes:
+    """Return the changes with the drift of the `new` images, measured in the champion's own features."""
+    folder = folder_of(registry, champion)
+    if len(new) < MIN_IMAGES or not (folder / features.FILE).exists():
+        return changes
+    bundle, device = folder / "checkpoints" / "best", experiment.compute.device
+    try:
+        s3 = S3Settings.of(experiment.storage)
+        now = features.extract(bundle, features.subset(new), device, experiment.data.max_pixels, on_event, s3)
+        path = folder / features.FILE
+        before = features.FeatureTable.decoded(path.read_bytes(), str(path))
+        if (width := before.features.shape[1]) != (expected := now.features.shape[1]):
+            raise RegistryError(f"{path}: found {width} features of each image; expected {expected}")
+    except RaytlError as error:
+        on_event(Message(f"drift was not measured: {error}", "warning"))
+        return changes
+    return changes.with_drift(*features.measure_drift(before, now))

@@ -1,0 +1,46 @@
+"""The page of a registry: its versions over time, its ticks, and all alias moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from raytl.pages import render
+from raytl.registry.record import Move, Record
+from raytl.retraining.page.charts import Point, timeline
+from raytl.retraining.ticks import Tick
+
+_MAX_ROWS = 60
+
+
+def registry_page(
+    name: str, records: Sequence[Record], aliases: Mapping[str, int], history: Sequence[Move], ticks: Sequence[Tick]
+) -> str:
+    """Return the page as HTML; it links to the ticks' pages in `pages/`."""
+    outcomes = {tick.version: tick.outcome for tick in ticks if tick.version is not None}
+    metric = _metric(ticks)
+    points = [
+        Point(
+            datetime.fromisoformat(record.about.created), value, outcomes.get(record.number, "keep"), str(record.number)
+        )
+        for record in records
+        if metric != "log_loss" and (value := record.about.metrics.get(metric)) is not None
+    ]
+    return render(
+        "raytl.retraining.page",
+        "registry.html.j2",
+        name=name,
+        records=records,
+        aliases=aliases,
+        outcomes=outcomes,
+        metric=metric,
+        chart=timeline(points) if points else None,
+        ticks=ticks[-_MAX_ROWS:],
+        history=history[-_MAX_ROWS:],
+    )
+
+
+def _metric(ticks: Sequence[Tick]) -> str:
+    """Return the metric of the newest comparison."""
+    pairs = (tick.comparison.paired for tick in reversed(ticks) if tick.comparison)
+    return next((pair.metric for pair in pairs if pair), "balanced_accuracy")

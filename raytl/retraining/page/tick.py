@@ -1,0 +1,117 @@
+"""The page of one tick: data changes, decision, comparison, and the images that the challenger fixed or broke."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raytl.pages import render, score
+from raytl.retraining.changes import Changes
+from raytl.retraining.gate import Comparison, Slice
+from raytl.retraining.page.charts import intervals
+from raytl.retraining.policy import Search
+from raytl.retraining.ticks import Tick
+
+TITLES = {
+    "promote": "version {version} is the new champion",
+    "keep": "version {champion} stays the champion",
+    "reject": "version {version} is rejected",
+    "skip": "no reason to train",
+    "attention": "needs your decision",
+    "failure": "the tick failed; the champion is unchanged",
+}
+_MAX_SLICES = 60
+"""Classes on the chart; of more, those that the challenger changes most."""
+_MIN_SHIFT = 0.005
+Rows = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An evaluation image that only one of the models has right; `picture` is a data: URI, empty if the image is gone."""
+
+    key: str
+    label: str
+    champion: str
+    challenger: str
+    picture: str
+
+
+def tick_page(tick: Tick, name: str, gained: Sequence[Flip], lost: Sequence[Flip]) -> str:
+    """Return the page as HTML."""
+    values: dict[str, object] = {"tick": tick, "name": name, "gained": gained, "lost": lost, "origin": _origin(tick)}
+    values["title"] = TITLES[tick.outcome].format(version=tick.version, champion=tick.champion)
+    if tick.changes is not None:
+        values |= _change_values(tick.changes)
+    if tick.comparison is not None:
+        slices = _most_changed(tick.comparison.slices)
+        values |= {"score_rows": _score_rows(tick.comparison), "slices": slices, "chart": intervals(slices)}
+    return render("raytl.retraining.page", "tick.html.j2", **values)
+
+
+def _origin(tick: Tick) -> str:
+    """Return a sentence on how the challenger was made."""
+    verb = "searched" if isinstance(tick.decision, Search) else "trained"
+    start = getattr(tick.decision, "start", None)
+    origin = "from model.weights" if start is None else f"from version {start}"
+    times = "once" if tick.interruptions == 1 else f"{tick.interruptions} times"
+    interrupted = f"; the tick was interrupted {times}" if tick.interruptions else ""
+    return f"The challenger was {verb} {origin}{interrupted}."
+
+
+def _change_values(changes: Changes) -> dict[str, object]:
+    counts: Sequence[tuple[str, Mapping[str, int]]] = (
+        ("added", changes.added),
+        ("removed", changes.removed),
+        ("relabelled", changes.relabelled),
+        ("new classes", changes.new_classes),
+        ("left out", changes.left_out),
+        ("unreadable", {"files": changes.unreadable} if changes.unreadable else {}),
+    )
+    shifted = [item for item in changes.balance.items() if abs(item[1][1] - item[1][0]) >= _MIN_SHIFT]
+    return {
+        "change_rows": [
+            (change, ", ".join(f"{name} {count:,}" for name, count in by_class.items()), f"{sum(by_class.values()):,}")
+            for change, by_class in counts
+            if by_class
+        ],
+        "balance_rows": [
+            (name, f"{100 * then:.1f} %", f"{100 * now:.1f} %")
+            for name, (then, now) in shifted
+            if changes.since is not None
+        ],
+        "drift_rows": _drift_rows(changes),
+        "predicted_rows": [(name, str(then), str(now)) for name, (then, now) in changes.predicted.items()],
+    }
+
+
+def _drift_rows(changes: Changes) -> Rows:
+    drift, sureness = changes.drift, changes.sureness
+    if drift is None:
+        return []
+    rows: Rows = [
+        ("domain classifier", f"{drift.amount:.2f} (AUC {drift.auc:.2f})", f"{drift.auc_p:.3f}"),
+        ("MMD²", f"{drift.mmd:.4f}", f"{drift.mmd_p:.3f}"),
+    ]
+    if sureness is not None:
+        change = f"{100 * sureness.before:.1f} → {100 * sureness.now:.1f} %"
+        rows.append(("mean confidence of the champion", change, f"{sureness.p:.3f}"))
+    return rows
+
+
+def _score_rows(comparison: Comparison) -> Rows:
+    rows: Rows = [
+        (name.replace("_", " "), score(comparison.champion_metrics.get(name), name), score(value, name))
+        for name, value in comparison.metrics.items()
+    ]
+    before = comparison.champion_latency_ms
+    rows.append(
+        ("latency of an image", "–" if before is None else f"{before:.1f} ms", f"{comparison.latency_ms:.1f} ms")
+    )
+    return rows
+
+
+def _most_changed(slices: Sequence[Slice]) -> tuple[Slice, ...]:
+    """Return the slices that the challenger changes most, in their original order."""
+    ranked = sorted(range(len(slices)), key=lambda place: -abs(slices[place].drop))
+    return tuple(slices[place] for place in sorted(ranked[:_MAX_SLICES]))

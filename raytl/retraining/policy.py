@@ -1,0 +1,134 @@
+"""Is there reason to train? A pure function of earlier trainings, the changes, the clock and the policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from raytl.config.retrain import RetrainConfig
+from raytl.retraining.changes import MIN_IMAGES, Changes
+
+_MAX_DRIFT_P = 0.05
+"""The permutation p-value at which drift counts, beside its amount."""
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Train nothing; with `attention`, ask for a decision by a person."""
+
+    reasons: tuple[str, ...]
+    attention: bool = False
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a challenger, from version `start` (None: as the first version was)."""
+
+    reasons: tuple[str, ...]
+    start: int | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search the recipe again in `trials` trials; the winner is the challenger."""
+
+    reasons: tuple[str, ...]
+    start: int | None
+    trials: int
+
+
+Decision = Skip | Train | Search
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    """The champion, the time of the last training, and the number of trainings since the last search."""
+
+    champion: int | None = None
+    last_trained: datetime | None = None
+    since_search: int = 0
+
+
+def decide(history: TrainingHistory, changes: Changes, now: datetime, policy: RetrainConfig) -> Decision:
+    """Return whether to train, search or skip, and why."""
+    if history.last_trained is None:
+        return _train_or_search(history, policy, ("no version yet",))
+    if not changes.any:
+        return Skip(("unchanged since the last training",))
+    if changes.removed_classes and policy.how.removed_classes == "wait":
+        names = ", ".join(map(repr, changes.removed_classes))
+        return Skip(
+            (
+                f"no training images of {names}, which the champion knows; restore them, or set "
+                "retrain.how.removed_classes to drop",
+            ),
+            attention=True,
+        )
+    reasons = _reasons(history, changes, now, policy)
+    if not reasons:
+        return Skip((_below_thresholds(changes, policy),))
+    least = policy.when.at_most_every
+    if least is not None and now - history.last_trained < timedelta(seconds=least):
+        ago = _ago(history.last_trained, now)
+        return Skip((f"{'; '.join(reasons)}; but the last training was {ago} ago (at_most_every {_span(least)})",))
+    return _train_or_search(history, policy, reasons)
+
+
+def _reasons(history: TrainingHistory, changes: Changes, now: datetime, policy: RetrainConfig) -> tuple[str, ...]:
+    when, reasons = policy.when, []
+    if when.new_samples is not None and changes.new_samples >= when.new_samples:
+        reasons.append(f"{changes.new_samples} new or relabelled images (threshold {when.new_samples})")
+    for name in changes.new_classes:
+        count = changes.added.get(name, 0)  # a rejected challenger was trained on the others
+        if when.or_new_class is not None and count >= when.or_new_class:
+            reasons.append(f"{count} images of the new class {name!r} (threshold {when.or_new_class})")
+    drift = changes.drift
+    far = (
+        drift is not None
+        and when.or_drift is not None
+        and drift.amount >= when.or_drift
+        and drift.auc_p <= _MAX_DRIFT_P
+    )
+    if drift is not None and far and changes.new_samples >= MIN_IMAGES:
+        reasons.append(
+            f"drift {drift.amount:.2f} of the new images (AUC {drift.auc:.2f}, p {drift.auc_p:.3f}, "
+            f"threshold {when.or_drift:g})"
+        )
+    last = history.last_trained
+    if when.or_every is not None and last is not None and now - last >= timedelta(seconds=when.or_every):
+        reasons.append(f"the last training was {_ago(last, now)} ago (or_every {_span(when.or_every)})")
+    return tuple(reasons)
+
+
+def _train_or_search(history: TrainingHistory, policy: RetrainConfig, reasons: tuple[str, ...]) -> Decision:
+    how = policy.how
+    start = history.champion if how.start_from == "champion" else None
+    again = how.search_again
+    if again is not None and history.last_trained is not None and history.since_search + 1 >= again.every:
+        due = f"{history.since_search} trainings since the last search (search_again.every {again.every})"
+        return Search((*reasons, due), start, again.trials)
+    return Train(reasons, start)
+
+
+def _below_thresholds(changes: Changes, policy: RetrainConfig) -> str:
+    parts = [f"{changes.new_samples} new or relabelled images"]
+    if policy.when.new_samples is not None:
+        parts[0] += f" (threshold {policy.when.new_samples})"
+    if changes.removed_count:
+        parts.append(f"{changes.removed_count} removed")
+    if policy.when.or_drift is not None and changes.drift is not None:
+        drift = changes.drift
+        parts.append(f"drift {drift.amount:.2f} (p {drift.auc_p:.2f}, threshold {policy.when.or_drift:g})")
+    return ", ".join(parts)
+
+
+def _ago(then: datetime, now: datetime) -> str:
+    return _span((now - then).total_seconds())
+
+
+def _span(seconds: float) -> str:
+    """`30 d`, `6 h`, `90 s`."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,164 @@
+"""The steps of a tick that trains, by the stage that each starts from; each returns the tick as recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from raytl.config.override import override
+from raytl.config.places import run_uri, winner_uri
+from raytl.config.schema import Experiment
+from raytl.config.stored import stored_experiment
+from raytl.data.manifest import Sample
+from raytl.errors import RunError
+from raytl.registry.reader import folder_of
+from raytl.retraining.compare import EVALUATED, SavedModel, compare
+from raytl.retraining.context import TickContext
+from raytl.retraining.gate import Promote, judge
+from raytl.retraining.observe import frozen_samples
+from raytl.retraining.policy import Search, Skip
+from raytl.retraining.publish import publish_version, recorded_samples
+from raytl.retraining.recipe import challenger_experiment
+from raytl.retraining.splits import leaked
+from raytl.retraining.start import SPLIT_FILE
+from raytl.retraining.ticks import WORK, Outcome, Stage, Tick
+from raytl.run.folder import RunFolder
+from raytl.run.provenance import user
+from raytl.run.run_store import RunStore
+from raytl.store.s3_settings import S3Settings
+from raytl.training.driver import train
+
+
+def train_challenger(context: TickContext, tick: Tick) -> Tick:
+    """Train the challenger, or search for it."""
+    experiment = _challenger(context, tick)
+    if isinstance(tick.decision, Search):
+        from raytl.search.driver import tune  # Ray Tune and Optuna are slow to import
+
+        run = tune(experiment, on_event=context.on_event).run
+    else:
+        run = train(experiment, on_event=context.on_event).run
+    return context.save(replace(tick, stage="trained", run=run))
+
+
+def compare_with_champion(context: TickContext, tick: Tick) -> Tick:
+    """Score champion and challenger on the frozen test images and judge."""
+    samples = frozen_samples(_challenger(context, tick), context.on_event)
+    evaluated = tuple(sample for sample in samples if sample.split == "test")
+    run = _run(context, tick)
+    champion = context.record(tick.champion)
+    folder = None if champion is None else folder_of(context.registry, champion)
+    comparison, predictions = compare(
+        context.experiment,
+        evaluated,
+        None if folder is None else SavedModel(folder / "checkpoints" / "best", _version_uri(context, tick.champion)),
+        SavedModel(run.folder.best, run.uri),
+        {sample.digest for sample in recorded_samples(folder)} if folder else (),
+        run.folder.root / ".ray",
+        context.on_event,
+    )
+    comparison = replace(
+        comparison,
+        looks=tick.looks + 1,
+        champion=tick.champion,
+        leaked=_leaked(context, tick, run.folder, evaluated),
+    )
+    context.put(EVALUATED, tick, predictions.encoded())
+    return context.save(
+        replace(
+            tick,
+            stage="compared",
+            evaluation=comparison.evaluation,
+            comparison=comparison,
+            verdict=judge(comparison, context.experiment.retrain.gate),
+            looks=comparison.looks,
+        )
+    )
+
+
+def publish_challenger(context: TickContext, tick: Tick) -> Tick:
+    """Publish the challenger as a version."""
+    assert tick.comparison is not None, "it was compared"
+    run, memory = _run(context, tick).folder, context.memory(tick)
+    record = publish_version(context.registry, tick, tick.comparison, run, memory, context.experiment, context.on_event)
+    return context.save(
+        replace(
+            tick,
+            stage="published",
+            version=record.number,
+            comparison=replace(tick.comparison, challenger=record.number),
+            trained=record.number,
+            trained_at=record.about.created,
+            since_search=0 if isinstance(tick.decision, Search) else tick.since_search + 1,
+        )
+    )
+
+
+def apply_verdict(context: TickContext, tick: Tick) -> Tick:
+    """Move the champion alias if the challenger won, and end the tick."""
+    assert tick.verdict is not None and tick.version is not None, "it was published"
+    if isinstance(tick.verdict, Promote):
+        _promote(context, tick, tick.version, tick.verdict)
+    outcome: Outcome = type(tick.verdict).__name__.lower()  # type: ignore[assignment]
+    tick = context.save(replace(tick, stage="done", outcome=outcome, ended=context.timestamp))
+    context.reported = tick
+    return tick
+
+
+STEPS: Mapping[Stage, Callable[[TickContext, Tick], Tick]] = {
+    "decided": train_challenger,
+    "trained": compare_with_champion,
+    "compared": publish_challenger,
+    "published": apply_verdict,
+}
+
+
+def _promote(context: TickContext, tick: Tick, version: int, verdict: Promote) -> None:
+    state = context.registry.state()
+    if state.champion not in (tick.champion, version):
+        raise RunError(
+            f"{context.registry.uri}: the champion is now version {state.champion}, but version {version} was compared with "
+            f"version {tick.champion}; no alias was moved. The next tick compares again."
+        )
+    if state.champion != version:
+        context.check_lease()
+        context.promoting = version
+        context.registry.promote(version, state, user(), verdict.reasons[0], tick.started)
+
+
+def _leaked(context: TickContext, tick: Tick, run: RunFolder, evaluated: tuple[Sample, ...]) -> tuple[str, ...]:
+    trained = (sample.digest for sample in recorded_samples(run.root) if sample.split != "test")
+    return leaked(trained, evaluated, context.memory(tick).hashes)
+
+
+def _challenger(context: TickContext, tick: Tick) -> Experiment:
+    """Return the experiment that trains the tick's challenger."""
+    assert tick.decision is not None and not isinstance(tick.decision, Skip) and tick.changes is not None, "decided"
+    start, champion = tick.decision.start, context.record(tick.champion)
+    folder = None if champion is None else folder_of(context.registry, champion)
+    challenger = challenger_experiment(
+        context.experiment,
+        None if folder is None else stored_experiment(folder / "experiment.yaml").recipe,
+        name=_name(context, tick),
+        start=None if start is None else _version_uri(context, start),
+        split_file=f"{context.registry.uri}/{WORK}{tick.id}/{SPLIT_FILE}",
+        snapshot=tick.changes.snapshot,
+        turn=tick.trained or 0,
+    )
+    trials = tick.decision.trials if isinstance(tick.decision, Search) else challenger.search.trials
+    return override(challenger, {"search.trials": trials})
+
+
+def _run(context: TickContext, tick: Tick) -> RunStore:
+    """Return the challenger's run, where this experiment puts it: `tick.run` comes from the registry and is only displayed."""
+    named = override(context.experiment, {"name": _name(context, tick)})
+    uri = winner_uri(named) if isinstance(tick.decision, Search) else run_uri(named)
+    return RunStore.open(uri, S3Settings.of(named.storage))
+
+
+def _version_uri(context: TickContext, number: int | None) -> str:
+    return f"models:{context.registry.uri}@{number}"
+
+
+def _name(context: TickContext, tick: Tick) -> str:
+    return f"{context.experiment.name}-{tick.id.lower()}"
