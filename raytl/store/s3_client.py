@@ -35,6 +35,7 @@ _making = threading.Lock()
 def _begin_anew() -> None:
     """Replace the lock in a forked process, where its holder does not exist."""
     global _making
+    _making = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_begin_anew)
