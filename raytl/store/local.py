@@ -51,7 +51,10 @@ class LocalStore:
         """Read the file from `start`."""
         with self._translated(key), self._found(key).open("rb") as file:
             file.seek(start)
-            content = file.read(most + 1 if length is None else length)
+            size = max(0, os.fstat(file.fileno()).st_size - start)
+            content = file.read(
+                min(most if length is None else length, size) + (length is None)
+            )  # read() allocates at once
         if length is None and len(content) > most:
             raise TooLarge(too_large(f"{self.root}/{key}", most))
         return content

@@ -33,7 +33,21 @@ def test_a_long_reason_is_wrapped() -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        *("on", "1e3", "a: b", "a #b", "'quoted'", "ünïcode/", "{x}", "-x", "a\tb", "*a", "null", "a\n--- b\r", "a\x1b[2J"),
+        *(
+            "on",
+            "1e3",
+            "a: b",
+            "a #b",
+            "'quoted'",
+            "ünïcode/",
+            "{x}",
+            "-x",
+            "a\tb",
+            "*a",
+            "null",
+            "a\n--- b\r",
+            "a\x1b[2J",
+        ),
         *("a\u202eb", "a\x85\u2028b", "\u200e\u061c\ufeff", "\x7f\x9b", "a\n\n# b: c", "%YAML", "\udcff"),
     ],
 )

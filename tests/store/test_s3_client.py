@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from raytl.store import s3_client
+from raytl.store.s3_settings import ENVIRONMENT
+
 FORKED_WHILE_A_CLIENT_IS_MADE = """
 import os
 from raytl.store import s3_client
@@ -19,3 +24,9 @@ with s3_client._making:
 def test_a_process_that_is_forked_while_a_thread_makes_a_client_does_not_wait_for_that_thread() -> None:
     done = subprocess.run([sys.executable, "-c", FORKED_WHILE_A_CLIENT_IS_MADE], timeout=120, check=False)
     assert done.returncode == 0
+
+
+def test_credentials_that_change_in_the_environment_count_at_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("first", "second", "first"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        assert s3_client.known_client(ENVIRONMENT).signed_with().access_key == key
