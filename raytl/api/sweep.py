@@ -11,6 +11,7 @@ from typing import Any, Literal
 from raytl.api.run import Run
 from raytl.api.table import table
 from raytl.config.source import scalar
+from raytl.errors import RunError
 from raytl.pages import render
 from raytl.sanitize import printable
 from raytl.search.summary import SweepResult
@@ -95,7 +96,9 @@ class Sweep:
 def sweep_of(result: SweepResult, uri: str, trials_csv: Path, winner: Run) -> Sweep:
     """Return the sweep at `uri` that ended with `result`."""
     rows = tuple(read_rows(trials_csv))
-    best = next(trial_of(row) for row in rows if row["number"] == result.best_number)
+    best = next((trial_of(row) for row in rows if row["number"] == result.best_number), None)
+    if best is None:
+        raise _damaged(trials_csv, f"no row for trial {result.best_number}")
     return Sweep(
         uri=uri,
         status=result.status,
@@ -111,9 +114,30 @@ def sweep_of(result: SweepResult, uri: str, trials_csv: Path, winner: Run) -> Sw
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a sweep's `trials.csv`, numbers as numbers; an empty cell is None."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{key: scalar(cell) if cell else None for key, cell in row.items()} for row in csv.DictReader(file)]
+    """Return the rows of a sweep's `trials.csv`, numbers as numbers; an empty cell is None.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{key: _value(cell) for key, cell in row.items()} for row in csv.DictReader(file)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise _damaged(path, str(error)) from error
+    for line, row in enumerate(rows, start=2):
+        if None in row or not row.keys() >= set(_OWN) or not row["state"]:
+            raise _damaged(path, f"line {line} does not match the columns")
+        if type(row["number"]) is not int or type(row["value"]) not in (int, float, type(None)):
+            raise _damaged(path, f"line {line} has no number of a trial, or a value that is no number")
+    return rows
+
+
+def _value(cell: Any) -> Any:
+    return scalar(cell) if isinstance(cell, str) and cell else None
+
+
+def _damaged(path: Path, fault: str) -> RunError:
+    return RunError(f"{path}: {fault}; expected the trials of a sweep. Restore the file.")
 
 
 def trial_of(row: Mapping[str, Any]) -> Trial:

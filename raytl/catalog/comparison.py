@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raytl.catalog.difference import ConfigChange, DataChange, config_changes, data_change
 from raytl.catalog.place import EXPERIMENT, Place, place_of
 from raytl.config.stored import MOST_BYTES, read_stored
 from raytl.data.manifest import Sample, snapshot_id
 from raytl.data.samples import SAMPLE_FORMAT
-from raytl.errors import RunError
+from raytl.errors import RunError, TooLarge
 from raytl.evaluation.outcomes import OUTCOME_FORMAT, OUTCOMES, Outcome
 from raytl.evaluation.stored import REPORT_FORMAT
-from raytl.metrics.paired import Paired, paired
+from raytl.metrics.paired import Paired, paired_classes
 from raytl.run.folder import MANIFEST_FORMAT
 from raytl.run.ledger import REPORT
 from raytl.run.provenance import PROVENANCE_FORMAT
@@ -27,6 +26,9 @@ TESTED = ("accuracy", "balanced_accuracy")
 """The metrics of the paired test; both need the predicted classes only."""
 _SPLITS = ("test", "val")
 _MAX_REPORTS = 100
+MAX_IMAGES = 50_000
+"""Images of the paired test, whose resamples take 32 kB an image."""
+_MAX_OUTCOME_BYTES = 64 << 20
 Pair = tuple[float | None, float | None]
 
 
@@ -141,29 +143,29 @@ def _tests(pair: tuple[Place, Place], reports: tuple[_Report, _Report] | None) -
         return (), "the runs have no reports on the same split; `raytl evaluate RUN --split val` writes one"
     if reports[0].data != reports[1].data:
         return (), f"the reports are on different images ({reports[0].data[:12]} and {reports[1].data[:12]})"
-    outcomes = [_outcomes(place, report) for place, report in zip(pair, reports, strict=True)]
+    try:
+        outcomes = [_outcomes(place, report) for place, report in zip(pair, reports, strict=True)]
+    except TooLarge as error:
+        return (), str(error)
     if not all(outcomes):
         return (
             (),
             "a report has no outcomes.jsonl, as raytl 0.1.0 wrote it; `raytl evaluate` writes it with each new report",
         )
+    if max(map(len, outcomes)) > MAX_IMAGES:
+        return (), f"a report has {max(map(len, outcomes)):,} images; the test takes {MAX_IMAGES:,} at most"
     if [(row.key, row.true) for row in outcomes[0]] != [(row.key, row.true) for row in outcomes[1]]:
         return (), "the outcomes of the reports are of different images"
-    classes = sorted({name for rows in outcomes for row in rows for name in (row.true, row.predicted)})
-    targets = [classes.index(row.true) for row in outcomes[0]]
-    before, after = (_one_hot(rows, classes) for rows in outcomes)
-    return tuple(paired(targets, before, after, metric) for metric in TESTED), ""
+    names = sorted({name for rows in outcomes for row in rows for name in (row.true, row.predicted)})
+    number = {name: place for place, name in enumerate(names)}
+    targets = np.array([number[row.true] for row in outcomes[0]])
+    before, after = (np.array([number[row.predicted] for row in rows]) for rows in outcomes)
+    return tuple(paired_classes(targets, before, after, metric) for metric in TESTED), ""
 
 
 def _outcomes(place: Place, report: _Report) -> list[Outcome]:
     name = f"{report.folder}/{OUTCOMES}"
     if not place.has(name):
         return []
-    content = place.content(name, OUTCOME_FORMAT.max_total_bytes)
+    content = place.content(name, _MAX_OUTCOME_BYTES)
     return sorted(OUTCOME_FORMAT.lines(content, f"{place.uri}/{name}"), key=lambda row: row.key)
-
-
-def _one_hot(rows: Sequence[Outcome], classes: Sequence[str]) -> NDArray[np.float64]:
-    table = np.zeros((len(rows), len(classes)))
-    table[np.arange(len(rows)), [classes.index(row.predicted) for row in rows]] = 1.0
-    return table

@@ -35,7 +35,7 @@ class Entry:
     def age_s(self, now: datetime) -> float | None:
         """Return the seconds since the last change; None if its time is unknown."""
         try:
-            then = datetime.fromisoformat(self.updated)
-        except ValueError:
+            then = datetime.fromisoformat(self.updated).astimezone(UTC)
+        except (ValueError, OverflowError):
             return None
-        return max(0.0, (now - then.astimezone(UTC)).total_seconds())
+        return max(0.0, (now - then).total_seconds())

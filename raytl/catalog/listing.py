@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from raytl.catalog.entry import Entry, Kind, State
@@ -26,6 +27,8 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.records import SUMMARY_FORMAT as RUN_SUMMARY_FORMAT
 
 _METRICS, _MANIFEST, _PROVENANCE, _TOTAL = "metrics.jsonl", "manifest.json", "provenance.json", "trials.json"
+_MAX_METRICS_BYTES = 16 << 20
+"""16 runs are read at once, each epoch has about 500 bytes."""
 _THREADS = 16
 
 
@@ -80,7 +83,7 @@ def _epochs(place: Place) -> list[Mapping[str, Any]]:
     """Return the epochs so far; a last line without its newline is being written."""
     if _METRICS not in place.names:
         return []
-    content = place.content(_METRICS, EPOCH_FORMAT.max_total_bytes)
+    content = place.content(_METRICS, _MAX_METRICS_BYTES)
     whole, newline, _ = content.rpartition(b"\n")
     return list(EPOCH_FORMAT.lines(whole + newline, f"{place.uri}/{_METRICS}"))
 
@@ -119,8 +122,16 @@ def _changed(place: Place) -> str:
     if place.folder is None:
         return ""
     names = (EXPERIMENT, _METRICS, _MANIFEST, SUMMARY, FAILURE, "clock.json", "study.log")
-    times = [(place.folder / name).stat().st_mtime for name in names if name in place.names]
-    return datetime.fromtimestamp(max(times), UTC).isoformat(timespec="seconds")
+    times = [time for name in names if name in place.names and (time := _mtime(place.folder / name)) is not None]
+    return max(times).isoformat(timespec="seconds") if times else ""
+
+
+def _mtime(path: Path) -> datetime | None:
+    """Return the time of a file's last change; None if it was removed since it was listed, or has no valid time."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except (OSError, ValueError, OverflowError):
+        return None
 
 
 def _with_winners_data(entry: Entry, snapshots: Mapping[str, str]) -> Entry:

@@ -62,8 +62,10 @@ class Place:
         return kind.read(self.content(name, kind.max_bytes), f"{self.uri}/{name}")
 
 
-def places(uri: str, s3: S3Settings = ENVIRONMENT) -> Iterator[Place]:
+def places(uri: str, s3: S3Settings = ENVIRONMENT, depth: int = _DEPTH) -> Iterator[Place]:
     """Yield the outermost folders at or below `uri` that hold an experiment: runs and sweeps, but not trials.
+
+    Of a folder on this machine, up to `depth` levels below it are searched.
 
     Raises:
         RunError: `uri` is not a folder.
@@ -80,7 +82,7 @@ def places(uri: str, s3: S3Settings = ENVIRONMENT) -> Iterator[Place]:
         key = Path(folder).relative_to(root)
         if EXPERIMENT in files:
             yield Place(uri, store, "" if folder == str(root) else key.as_posix(), frozenset(files))
-        if EXPERIMENT in files or len(key.parts) >= _DEPTH:
+        if EXPERIMENT in files or len(key.parts) >= depth:
             below.clear()
 
 
@@ -92,7 +94,7 @@ def place_of(run: str, s3: S3Settings = ENVIRONMENT) -> Place:
         StoreError: the bucket cannot be read.
     """
     uri = str(fetched(run, s3=s3)[2]) if is_reference(run) else run
-    place = next((place for place in places(uri, s3) if not place.key), None)
+    place = next((place for place in places(uri, s3, depth=0) if not place.key), None)
     if place is None:
         raise RunError(
             f"{run}: no run is there, {EXPERIMENT} is missing; `raytl runs` lists the runs below a folder or URI"

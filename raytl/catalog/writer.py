@@ -6,10 +6,13 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from raytl.errors import StoreError
 from raytl.store.holder import Holder, is_alive
 from raytl.store.lease import TERM_S
+from raytl.store.local import LocalStore
 
 LOCK = ".lock"
+_MAX_LOCK_BYTES = 64
 _LOCKS = Path("/proc/locks")
 
 
@@ -20,9 +23,9 @@ def is_locked(folder: Path) -> bool:
     """
     try:
         status = (folder / LOCK).stat()
-        holder = (folder / LOCK).read_text(errors="replace").strip()
+        holder = LocalStore(folder).get_bytes(LOCK, length=_MAX_LOCK_BYTES).decode(errors="replace").strip()
         lines = _LOCKS.read_text(errors="replace").splitlines()
-    except OSError:
+    except (OSError, StoreError):
         return False
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
     return any(_is_held(line.split(), status.st_ino, device, holder) for line in lines)

@@ -124,8 +124,10 @@ class _Console(Console):
 
 
 def _console(stderr: bool) -> Console:
-    console = _Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else _Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
+    console = _Console(stderr=stderr, highlight=False, markup=False)
+    return (
+        console if console.is_terminal else _Console(stderr=stderr, highlight=False, markup=False, width=_PIPED_WIDTH)
+    )
 
 
 def _fail(terminal: Terminal, kind: str, text: str, code: int, cause: BaseException) -> NoReturn:

@@ -7,10 +7,11 @@ from typing import Any
 import yaml
 
 from raytl.config.build import path_of, remove
-from raytl.config.environment import escape
+from raytl.config.environment import escaped
 from raytl.config.rules import idle
 from raytl.config.schema import Experiment
 from raytl.config.source import scalar
+from raytl.sanitize import json_printable
 
 
 def to_yaml(experiment: Experiment) -> str:
@@ -18,22 +19,27 @@ def to_yaml(experiment: Experiment) -> str:
     values = experiment.model_dump(mode="json")
     for one in idle(experiment):
         remove(values, path_of(one.key))
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return json_printable(yaml.dump(escaped(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 def yaml_value(value: Any) -> str:
     """Return a value as one line of YAML that `source.scalar` and YAML's flow style read back as the same value."""
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10**6)
-    return text.removesuffix("...\n").strip()
+    return json_printable(text.removesuffix("...\n").strip())
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quote every text that `source.scalar` would read as something else, and escape `${`."""
+    """Quote every text that `source.scalar` would read as something else.
+
+    Text with line ends or with characters that steer terminals is in double quotes, where YAML has JSON's escapes.
+    """
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "'" if not isinstance(scalar(text), str) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", escape(text), style=style)
+    if "\n" in text or json_printable(text) != text:
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.SequenceNode:

@@ -38,6 +38,15 @@ def escape(text: str) -> str:
     return text.replace("${", "$${")
 
 
+def escaped(value: Any) -> Any:
+    """Return `value` with its text escaped: `interpolate` turns it back. Keys stay, as they are never interpolated."""
+    if isinstance(value, dict):
+        return {key: escaped(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [escaped(member) for member in value]
+    return escape(value) if isinstance(value, str) else value
+
+
 def _filled(value: Any, environment: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _filled(member, environment) for key, member in value.items()}

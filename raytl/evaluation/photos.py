@@ -108,11 +108,19 @@ def _viewed(picture: Picture, preprocess: Preprocess) -> _Read:
     return _Read(eval_view(prepared, preprocess), picture.levels)
 
 
+def too_large(width: int, height: int, max_pixels: int) -> str:
+    """Return the fault of an image in memory that has too many pixels; empty if it has not."""
+    is_large = width * height > max_pixels
+    return f"{width} x {height} pixels; expected at most data.max_pixels {max_pixels}" if is_large else ""
+
+
 def _in_memory(image: Image.Image, max_pixels: int) -> Picture:
     """Return an image in memory as a file with its content would be read; the image itself is not changed."""
-    if image.width * image.height > max_pixels:
-        raise BadImage(f"{image.width} x {image.height} pixels; expected at most data.max_pixels {max_pixels}")
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+    if fault := too_large(image.width, image.height, max_pixels):
+        raise BadImage(fault)
+    if 0 in image.size:
+        raise BadImage(f"{image.width} x {image.height} pixels; expected at least 1 x 1")
+    if image.mode in ("I", "F", "La") or image.mode.startswith("I;"):
         raise BadImage(f"an image of mode {image.mode} in memory; expected 8 bits a channel, or the path of the file")
     try:
         with _LOADING:

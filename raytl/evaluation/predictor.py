@@ -23,7 +23,7 @@ from raytl.data.bit_depth import Levels, mismatches
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.inputs import photos as photos_in
-from raytl.evaluation.photos import Photo, batches
+from raytl.evaluation.photos import Photo, batches, too_large
 from raytl.evaluation.prediction import Prediction
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import Message, OnEvent, Work, ignore, throttled
@@ -92,7 +92,7 @@ class Predictor:
             UserError: something else was passed, or an array of another shape or type.
         """
         is_one = isinstance(photo, str | os.PathLike | Image.Image | np.ndarray)
-        photos = _expanded([photo] if is_one else _items(photo), self._s3)
+        photos = _expanded([photo] if is_one else _items(photo), self._s3, self.max_pixels)
         scores = scores_of(self, photos, batch_size)
         if scores.unreadable:
             reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in scores.unreadable])
@@ -187,7 +187,7 @@ def _items(photos: Any) -> list[Any]:
     return list(photos)
 
 
-def _expanded(items: Sequence[Any], s3: S3Settings) -> list[Photo]:
+def _expanded(items: Sequence[Any], s3: S3Settings, max_pixels: int) -> list[Photo]:
     """Return every photo that the items name or are, in order, or raise all problems at once."""
     photos: list[Photo] = []
     problems: list[UserError] = []
@@ -196,7 +196,7 @@ def _expanded(items: Sequence[Any], s3: S3Settings) -> list[Photo]:
             if isinstance(item, str | os.PathLike):
                 photos += photos_in([os.fspath(item)], s3=s3)
             else:
-                photos.append(_image(item, position))
+                photos.append(_image(item, position, max_pixels))
         except UserError as error:
             problems.append(error)
     if not items:
@@ -207,7 +207,7 @@ def _expanded(items: Sequence[Any], s3: S3Settings) -> list[Photo]:
     return photos
 
 
-def _image(item: Any, position: int) -> Image.Image:
+def _image(item: Any, position: int, max_pixels: int) -> Image.Image:
     if isinstance(item, Image.Image):
         return item
     if not isinstance(item, np.ndarray):
@@ -217,6 +217,10 @@ def _image(item: Any, position: int) -> Image.Image:
             f"photo {position}: found an array {item.shape} of {item.dtype}; expected (height, width, 3) of uint8 in RGB "
             f"order. {_array_advice(item)}"
         )
+    if fault := too_large(
+        item.shape[1], item.shape[0], max_pixels
+    ):  # before it is copied: a view may be far larger than memory
+        raise DataError(f"photo {position}: {fault}")
     return Image.fromarray(np.ascontiguousarray(item))
 
 

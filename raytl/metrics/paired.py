@@ -59,8 +59,22 @@ def paired(
 ) -> Paired:
     """Compare `after` with `before` (probabilities `(n, classes)` of the same images) by `metric`."""
     truth = np.asarray(targets, dtype=np.int64)
-    count = len(truth)
     sample_facts = facts(np.tile(truth, 2), np.concatenate([np.asarray(before), np.asarray(after)]))
+    return _paired(sample_facts, metric, confidence, resamples, seed)
+
+
+def paired_classes(targets: Ints, before: Ints, after: Ints, metric: str) -> Paired:
+    """Compare the predicted classes `after` with `before` by accuracy or balanced accuracy; takes memory per image only."""
+    unused = np.zeros(2 * len(targets))
+    classes = 1 + int(max(each.max() for each in (targets, before, after)))
+    predicted = np.concatenate([before, after])
+    sample_facts = Facts(classes, 0, np.tile(targets, 2), predicted, unused.astype(np.int64), unused, unused)
+    return _paired(sample_facts, metric, LEVEL, RESAMPLES, 0)
+
+
+def _paired(sample_facts: Facts, metric: str, confidence: float, resamples: int, seed: int) -> Paired:
+    count = len(sample_facts.targets) // 2
+    truth = sample_facts.targets[:count]
     rng = np.random.default_rng(seed)
     own = np.arange(count)[None]
     scores = _score(sample_facts, np.concatenate([own, own + count]), metric)

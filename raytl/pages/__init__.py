@@ -52,9 +52,9 @@ def embedded(picture: Path) -> Html:
 
 def _safe(value: object) -> object:
     """Redact the secrets in a text and show its control characters; markup comes from templates, or was declared safe there."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
+    if hasattr(value, "__html__"):
         return value
-    return printable(redacted(value.encode("utf-8", "backslashreplace").decode()))
+    return printable(redacted(str(value).encode("utf-8", "backslashreplace").decode()))
 
 
 def _count(value: int) -> str:

@@ -24,6 +24,7 @@ _ALIASES = {
     "@monthly": "0 0 1 * *",
     "@yearly": "0 0 1 1 *",
 }
+_MAX_CHARACTERS = 1000
 _ANY_TIME = datetime(2000, 1, 1)
 
 
@@ -52,6 +53,8 @@ def schedule(text: str) -> Schedule:
         ConfigError: the expression is invalid; names the field.
     """
     expression = _ALIASES.get(text.strip().lower(), text)
+    if len(text) > _MAX_CHARACTERS:
+        raise ConfigError(f"--watch: found {len(text):,} characters, expected {_MAX_CHARACTERS:,} at most")
     fields = expression.split()
     if len(fields) != len(_FIELDS):
         raise ConfigError(

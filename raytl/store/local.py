@@ -51,7 +51,8 @@ class LocalStore:
         """Read the file from `start`."""
         with self._translated(key), self._existing(key).open("rb") as file:
             file.seek(start)
-            content = file.read(max_bytes + 1 if length is None else length)
+            size = max(0, os.fstat(file.fileno()).st_size - start)  # read() allocates all that it may return
+            content = file.read(min(max_bytes if length is None else length, size) + (length is None))
         if length is None and len(content) > max_bytes:
             raise TooLarge(too_large(f"{self.root}/{key}", max_bytes))
         return content

@@ -27,8 +27,13 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 CONNECTIONS = 32
 MAX_CLIENTS = 8
-_clients: dict[tuple[int, S3Settings], S3Client] = {}
-"""By process and settings, the most recently used last."""
+_VARIABLES = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"),
+    *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
+)
+_clients: dict[tuple[int, S3Settings, int], S3Client] = {}
+"""By process, settings and a hash of the environment's `_VARIABLES`, the most recently used last."""
 _lock = threading.Lock()
 
 
@@ -77,7 +82,7 @@ def client(s3: S3Settings = ENVIRONMENT) -> Any:
 
 def cached_client(s3: S3Settings) -> S3Client:
     """Return `client(s3)` with its credentials and routes."""
-    key = (os.getpid(), s3)
+    key = (os.getpid(), s3, hash(tuple(map(os.environ.get, _VARIABLES))))
     with _lock:
         cached = _clients.pop(key) if key in _clients else _new_client(s3)
         _clients[key] = cached

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 import raytl
 from raytl.api.sweep import read_rows, trial_of
+from raytl.errors import RunError
 from tests.api.conftest import Story
 
 
@@ -53,3 +56,20 @@ def test_rows_have_numbers_and_none_for_empty_cells(tmp_path: Path) -> None:
     assert first.overrides == {"optim.lr": 0.001, "transfer.unfreeze": "all"}
     assert (first.value, first.best_epoch, second.value, second.best_epoch) == (0.5, 2, None, None)
     assert second.overrides == {"optim.lr": 1e-05, "transfer.unfreeze": 2}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"0,complete,0.5,2,3,1.5,10,none,sampler,,x,one cell more",
+        b"zero,complete,0.5,2,3,1.5,10,none,sampler,,x",
+        b"0,complete,=1+1,2,3,1.5,10,none,sampler,,x",
+        b"0,complete,0.5,2,3,1.5,10,none,sampler,\xff,x",
+        b"0,complete,0.5,2,3,1.5,10,none,sampler," + b"x" * 200_000 + b",x",
+    ],
+)
+def test_a_damaged_table_is_an_error_that_names_it(line: bytes, tmp_path: Path) -> None:
+    head = b"number,state,value,best_epoch,epochs,seconds,trainable,features,source,reason,folder\n"
+    (tmp_path / "trials.csv").write_bytes(head + line + b"\n")
+    with pytest.raises(RunError, match=r"trials.csv: .*expected the trials of a sweep"):
+        read_rows(tmp_path / "trials.csv")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from raytl.catalog import compare
+from raytl.catalog import compare, comparison
 from raytl.errors import RunError
+from raytl.metrics import paired
 from raytl.metrics.paired import mcnemar
 from tests.catalog.conftest import METRIC, put, put_report, put_run, samples
 
@@ -101,3 +104,41 @@ def test_nothing_that_a_run_says_is_followed(root: str, monkeypatch: pytest.Monk
     with pytest.raises(Exception, match="reads nothing from the environment") as caught:
         compare(run, other)
     assert "m4rk3d" not in str(caught.value)
+
+
+def test_a_report_of_as_many_classes_as_images_takes_memory_per_image_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired, "RESAMPLES", 10)
+    rows = {str(number): (f"class {number}", f"class {number}") for number in range(8000)}
+    for name in ("one", "two"):
+        put_report(put_run(str(tmp_path / name)), rows)
+    tracemalloc.start()
+    found = compare(str(tmp_path / "one"), str(tmp_path / "two"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [test.before for test in found.tests] == pytest.approx([1.0, 1.0])
+    assert peak < 100 << 20  # a table (images, classes) of float64 takes 512 MB
+
+
+def test_a_report_of_too_many_images_is_compared_without_a_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "MAX_IMAGES", 3)
+    for name in ("one", "two"):
+        put_report(put_run(str(tmp_path / name)), {str(number): ("a", "a") for number in range(4)})
+    found = compare(str(tmp_path / "one"), str(tmp_path / "two"))
+    assert (found.tests, found.no_test) == ((), "a report has 4 images; the test takes 3 at most")
+    with (tmp_path / "one/evaluation/test/outcomes.jsonl").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "more than" in compare(str(tmp_path / "one"), str(tmp_path / "two")).no_test
+
+
+def test_a_folder_without_a_run_is_not_searched_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_run(str(tmp_path / "a" / "b"))
+    entered: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: entered.append(str(path)) or scandir(path))
+    with pytest.raises(RunError, match="no run is there"):
+        compare(str(tmp_path), str(tmp_path))
+    assert entered == [str(tmp_path)]

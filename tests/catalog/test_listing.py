@@ -135,3 +135,23 @@ def test_a_place_without_runs_is_empty_and_a_missing_folder_an_error(tmp_path: P
 
 def test_an_entry_of_unknown_age_has_none() -> None:
     assert Entry("x", "x", "run", "finished").age_s(NOW) is None
+
+
+def test_links_into_nowhere_and_giant_files_are_listed_beside_the_others(tmp_path: Path) -> None:
+    for name in ("good", "dangling", "gone"):
+        put_run(str(tmp_path / name))
+    put_run(str(tmp_path / "giant"), finished=False)
+    (tmp_path / "dangling" / "clock.json").symlink_to("/nonexistent")
+    (tmp_path / "gone" / "experiment.yaml").unlink()
+    (tmp_path / "gone" / "experiment.yaml").symlink_to("/nonexistent")
+    with (tmp_path / "giant" / "metrics.jsonl").open("wb") as file:
+        file.truncate(1 << 40)
+    entries = listed(tmp_path)
+    assert {name: entry.state for name, entry in entries.items()} == {
+        "good": "finished", "dangling": "finished", "gone": "unreadable", "giant": "unreadable",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "soon"])
+def test_a_time_that_no_calendar_has_gives_no_age(time: str) -> None:
+    assert Entry("a", "a", "run", "running", updated=time).age_s(NOW) is None or time == "0001-01-01"

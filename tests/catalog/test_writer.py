@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,3 +41,16 @@ def test_a_lease_of_this_machine_counts_while_its_process_lives(is_here: bool) -
         ELSEWHERE, host=process.host, boot=process.boot, pid=process.pid, started=process.started + (not is_here)
     )
     assert is_renewed(holder, NOW + timedelta(days=1)) is is_here
+
+
+@pytest.mark.parametrize("kind", ["fifo", "endless", "huge"])
+def test_a_lock_that_is_no_small_file_is_not_read_to_its_end(kind: str, tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    if kind == "fifo":
+        os.mkfifo(lock)
+    elif kind == "endless":
+        lock.symlink_to("/dev/zero")
+    else:
+        with lock.open("wb") as file:
+            file.truncate(1 << 40)
+    assert not is_locked(tmp_path)

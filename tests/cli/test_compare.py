@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from tests.catalog.conftest import SAMPLES, put_report, put_run, samples
+from tests.catalog.conftest import SAMPLES, put, put_report, put_run, samples
 from tests.cli.conftest import Raytl
 
 OLD = {f"k{n:02d}": ("ab"[n % 2], "a") for n in range(20)}
@@ -54,3 +55,15 @@ def test_what_is_no_run_is_exit_code_2(raytl: Raytl) -> None:
     done = raytl("compare", "runs/one", "runs")
     assert (done.code, done.out) == (2, "")
     assert "runs: no run is there" in done.err
+
+
+def test_brackets_in_names_are_no_markup(raytl: Raytl) -> None:
+    put_run("runs/[/one]")
+    put_run("runs/two")
+    manifest = json.loads(Path("runs/[/one]/manifest.json").read_text())
+    manifest["summary"]["metrics"]["[link=evil:x]accuracy[red]"] = 0.5
+    put("runs/[/one]", {"manifest.json": manifest})
+    done = raytl("compare", "runs/[/one]", "runs/two")
+    assert done.code == 0, done.err
+    assert "runs/[/one]" in done.out
+    assert "[link=evil:x]accuracy[red]" in done.out

@@ -23,6 +23,7 @@ BASE = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"
         {"name": "off", "data.cache": "on", "optim.lr": 1e-7},
         {"data.uri": "größe ${HOME}\nx: 'y'", "model.weights": "a/~"},
         {"model.preprocess.mean": [0.1, 0.2, 0.3], "train.class_weights": {"1": 1.0, "no": 2.0, "a: b": 3.0}},
+        {"data.uri": "a\u202eb\x85\u2028\x7f\u200e", "train.class_weights": {"${A}": 1.0, "a\nb\u202e": 2.0}},
         {"transfer.unfreeze": 0},
         {"transfer.gradual": True, "transfer.gradual_every": 2, "transfer.unfreeze": "all"},
         {"train.loss": "focal", "train.focal_gamma": 1, "optim.schedule": "restarts", "optim.restart_every": 2},

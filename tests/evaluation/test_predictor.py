@@ -114,6 +114,9 @@ def test_a_saved_model_and_a_path_object_are_loaded(run: RunFolder, tmp_path: Pa
         (np.zeros((2, 8, 8, 3), np.uint8), r"Pass a batch as list\(array\)"),
         (np.zeros((8, 8), np.uint8), "Repeat grey values"),
         (np.zeros((0, 8, 3), np.uint8), r"found an array \(0, 8, 3\)"),
+        (np.broadcast_to(np.uint8(0), (10**6, 10**6, 3)), "photo 0: 1000000 x 1000000 pixels; expected at most"),
+        (Image.new("RGB", (0, 5)), "photo 0: 0 x 5 pixels; expected at least 1 x 1"),
+        (Image.new("La", (8, 8)), "photo 0: an image of mode La in memory"),
     ],
 )
 def test_what_is_no_photo_is_an_error_that_says_what_to_do(model: Predictor, photo: Any, text: str) -> None:

@@ -33,6 +33,8 @@ def test_a_value_is_escaped_in_text_and_in_attributes(page: Callable[..., str]) 
 def test_a_secret_is_redacted_and_markup_declared_safe_is_kept(page: Callable[..., str]) -> None:
     assert page("{{ v }}", v="https://me:secret@host/<a>") == "https://me:***@host/&lt;a&gt;"
     assert page("{{ v | safe }}", v="<b>x</b>") == "<b>x</b>"
+    assert page("{{ v }}", v=["https://me:secret@host/\x1b"]) == "[&#39;https://me:***@host/\\x1b&#39;]"
+    assert page("{{ v }}{{ 'x' if no }}", v=1.5, no=False) == "1.5"
 
 
 def test_a_table_is_escaped_and_its_numbers_are_flush_right(page: Callable[..., str]) -> None:

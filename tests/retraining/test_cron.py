@@ -54,6 +54,11 @@ def test_a_bad_expression_is_an_error_that_names_the_field(text: str, error: str
         schedule(text)
 
 
+def test_an_expression_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(ConfigError, match="found 5,008 characters, expected 1,000 at most"):
+        schedule("9" * 5000 + " * * * *")
+
+
 def test_a_day_that_never_comes_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no such time within 50 years"):
         schedule("0 0 */30 2 mon#5").after(NOW)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from raytl.config.load import experiment_of, load_experiment
+from raytl.sanitize import printable
 from raytl.starter import Choice, Draft
 
 HEAD = (Choice("name", "a"), Choice("data.uri", "photos"), Choice("model.name", "m"))
@@ -30,11 +31,29 @@ def test_a_long_reason_is_wrapped() -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["on", "1e3", "a: b", "a #b", "'quoted'", "ünïcode/", "{x}", "-x", "a\tb", "*a", "null"]
+    "uri",
+    [
+        *(
+            "on",
+            "1e3",
+            "a: b",
+            "a #b",
+            "'quoted'",
+            "ünïcode/",
+            "{x}",
+            "-x",
+            "a\tb",
+            "*a",
+            "null",
+            "a\n--- b\r",
+            "a\x1b[2J",
+        ),
+        *("a\u202eb", "a\x85\u2028b", "\u200e\u061c\ufeff", "\x7f\x9b", "a\n\n# b: c", "%YAML", "\udcff"),
+    ],
 )
 def test_any_name_reads_back_as_it_is(uri: str, tmp_path: Path) -> None:
     draft = Draft((Choice("name", "a"), Choice("data.uri", uri), Choice("model.name", "m")), ("line\nbreak\x1b[31m",))
-    (tmp_path / "x.yaml").write_text(draft.text(), encoding="utf-8")
+    (tmp_path / "x.yaml").write_text(printable(draft.text()), encoding="utf-8")  # as a terminal shows it
     loaded = load_experiment(tmp_path / "x.yaml")
     assert loaded == experiment_of(draft.values(), "x")
     assert loaded.data.uri == uri

@@ -55,6 +55,8 @@ def test_a_file_is_an_experiment_whose_model_may_be_replaced(make_photos: MakePh
 def test_a_reference_to_the_environment_in_a_folders_name_is_a_name(make_photos: MakePhotos, tmp_path: Path) -> None:
     make_photos(per_class=12, root=tmp_path / "${HOME}")
     assert experiment_from("${HOME}", MODEL).data.uri == "${HOME}"
+    Path("x.yaml").write_text(draft_from("${HOME}", MODEL).text())
+    assert load_experiment("x.yaml").data.uri == "${HOME}"
 
 
 def test_grey_long_and_damaged_images_are_seen(tmp_path: Path) -> None:
