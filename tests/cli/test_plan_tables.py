@@ -35,7 +35,10 @@ def test_a_class_named_like_markup_stays_as_it_is() -> None:
 
 def test_the_input_is_described_in_words() -> None:
     preprocess = Preprocess(224, 224, "squash", "bicubic", (0.5, 0.5, 0.5), (0.229, 0.224, 0.225))
-    assert input_line(preprocess) == "width and height to 224 px (bicubic), mean (0.5, 0.5, 0.5), std (0.229, 0.224, 0.225)"
+    assert (
+        input_line(preprocess)
+        == "width and height to 224 px (bicubic), mean (0.5, 0.5, 0.5), std (0.229, 0.224, 0.225)"
+    )
 
 
 def test_active_transforms_are_listed() -> None:
