@@ -1,4 +1,4 @@
-"""The folder of a run or sweep in any store, of which single files are read without fetching the rest."""
+"""The folder of a run or sweep in any store; single files are read without fetching the rest."""
 
 from __future__ import annotations
 
@@ -46,27 +46,27 @@ class Place:
         return None if is_remote(self.store.uri) else Path(self.store.uri, self.key)
 
     def has(self, name: str) -> bool:
-        """Return whether there is such a file, in this folder or one below it."""
+        """Return whether the file exists, in this folder or one below it."""
         return name in self.names or (
             "/" in name and retried(lambda: self.store.exists(f"{self.key}/{name}".lstrip("/")))
         )
 
-    def content(self, name: str, most: int) -> bytes:
+    def content(self, name: str, max_bytes: int) -> bytes:
         """Return the bytes of a file."""
-        return retried(lambda: self.store.get_bytes(f"{self.key}/{name}".lstrip("/"), most=most + 1))
+        return retried(lambda: self.store.get_bytes(f"{self.key}/{name}".lstrip("/"), max_bytes=max_bytes + 1))
 
     def load(self, name: str, kind: Format[T]) -> T | None:
-        """Return the value of a file; None if there is no such file."""
+        """Return the value of a file; None if it does not exist."""
         if not self.has(name):
             return None
         return kind.read(self.content(name, kind.max_bytes), f"{self.uri}/{name}")
 
 
 def places(uri: str, s3: S3Settings = ENVIRONMENT) -> Iterator[Place]:
-    """Yield the outermost folders at or below `uri` that hold an experiment: runs and sweeps, and no trials.
+    """Yield the outermost folders at or below `uri` that hold an experiment: runs and sweeps, but not trials.
 
     Raises:
-        RunError: `uri` is no folder.
+        RunError: `uri` is not a folder.
         StoreError: the bucket cannot be read.
     """
     store = open_store(uri, s3)
@@ -88,7 +88,7 @@ def place_of(run: str, s3: S3Settings = ENVIRONMENT) -> Place:
     """Return the run at a folder or URI, or the run that a version was made from (`models:trash@champion`).
 
     Raises:
-        RunError: no run is there.
+        RunError: there is no run.
         StoreError: the bucket cannot be read.
     """
     uri = str(fetched(run, s3=s3)[2]) if is_reference(run) else run

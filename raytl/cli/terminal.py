@@ -20,7 +20,7 @@ from raytl.disk import disk_error
 from raytl.errors import RaytlError, first_line
 from raytl.run.plain import encode, for_people
 from raytl.sanitize import printable, redacted, redactor
-from raytl.store.cache import lend_home
+from raytl.store.cache import redirect_library_caches
 
 _PIPED_WIDTH = 140
 INTERRUPTED = 130
@@ -71,7 +71,7 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
     The traceback goes to `log` if its folder exists. `interrupted` is the message after Ctrl-C.
     """
     try:
-        lend_home()
+        redirect_library_caches()
         yield
     except typer.Exit:
         raise

@@ -19,7 +19,7 @@ from raytl.data.manifest import Sample
 from raytl.errors import DataError
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 from raytl.stored import Fault, Format
 from raytl.stored.document import parse_text
 
@@ -115,11 +115,11 @@ def save_findings(samples: Sequence[Sample], max_pixels: int, findings: Mapping[
     cutoff_ns = time.time_ns() - _RACY_NS
     files = {path: f for path, f in findings.items() if f.digest and max(f.mtime_ns, f.ctime_ns) < cutoff_ns}
     try:
-        with written_whole(_file_of(samples)) as part, part.open("w", encoding="utf-8") as file:
+        with atomic_write(_file_of(samples)) as part, part.open("w", encoding="utf-8") as file:
             file.write(json.dumps(_fingerprint(max_pixels)) + "\n")
             file.writelines(json.dumps((path, *_fields(finding))) + "\n" for path, finding in files.items())
         if invalidated := _invalidated():
-            with written_whole(_invalidated_file()) as part:
+            with atomic_write(_invalidated_file()) as part:
                 part.write_text("".join(json.dumps(path) + "\n" for path in sorted(invalidated - files.keys())))
     except OSError:
         return

@@ -21,7 +21,7 @@ from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import DataError, RunError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 
@@ -110,7 +110,7 @@ def note(id_: str, samples: Iterable[Sample]) -> None:
         return
     rows = sorted(samples, key=attrgetter("key"))
     try:
-        with written_whole(_place(id_)) as part, part.open("w", encoding="utf-8") as file:
+        with atomic_write(_place(id_)) as part, part.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps({**row.record(), "path": ""}) + "\n" for row in rows)
     except OSError:
         return

@@ -7,7 +7,7 @@ import time
 from raytl.errors import Conflict
 from raytl.events import Message, OnEvent, ignore
 from raytl.store.contract import ABSENT, ObjectStore
-from raytl.store.lease import SETTLE_S
+from raytl.store.lease import MAX_PUT_DELAY_S
 from raytl.store.retry import retried
 
 _UNGUARDED = (
@@ -30,5 +30,5 @@ def create_once(store: ObjectStore, key: str, content: bytes, on_event: OnEvent 
     if retried(lambda: store.guards(key, content)):
         return True
     on_event(Message(_UNGUARDED.format(uri=store.uri), "warning"))
-    time.sleep(max(SETTLE_S, 2 * (time.monotonic() - began)))
+    time.sleep(max(MAX_PUT_DELAY_S, 2 * (time.monotonic() - began)))
     return retried(lambda: store.get_bytes(key)) == content

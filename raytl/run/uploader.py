@@ -23,7 +23,7 @@ class Uploader:
 
     A submitted folder may be replaced at once: its files are hard-linked. While the store is unreachable, training
     continues and the newest version waits. The uploader writes with `write_token`, by default the run's current one:
-    without a heartbeat of its holder uploads wait, and after a takeover nothing more is pushed.
+    uploads wait while its holder sends no heartbeat, and stop after a takeover.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class Uploader:
             try:
                 self._push(batch)
             except Unavailable as exc:
-                self._put_off(batch, exc)
+                self._defer(batch, exc)
             except RaytlError as exc:
                 self._fail(exc)
                 return
-            except Exception as exc:  # a thread that fails must not look finished
+            except Exception as exc:  # a failed upload must not look finished
                 self._fail(StoreError(f"{self._mirror.store.uri}: the upload of checkpoints failed ({exc!r})"))
                 return
 
@@ -140,7 +140,7 @@ class Uploader:
             self._watch.check()  # the lease is still held: a late write of an earlier holder caused the conflict
             self._mirror.push_folder(name, held, identity, overwrite=True)
 
-    def _put_off(self, batch: dict[str, tuple[Path, list[int]]], exc: Unavailable) -> None:
+    def _defer(self, batch: dict[str, tuple[Path, list[int]]], exc: Unavailable) -> None:
         with self._changed:
             superseded = [held for name, (held, _) in batch.items() if name in self._waiting]
             self._waiting = {**batch, **self._waiting}

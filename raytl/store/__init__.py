@@ -1,1 +1,1 @@
-"""Where bytes are kept: one small contract, `local` and `s3` behind it, and `sync` that pulls a prefix to this node."""
+"""Object stores behind one small protocol (`contract`), and `sync`, which pulls a prefix to this node."""

@@ -23,7 +23,7 @@ def archive_of(head: Mapping[str, Any]) -> str:
 
 
 def restore_advice(uri: str) -> str:
-    """Return how to make the archived object at `uri` readable."""
+    """Return the advice for reading the archived object at `uri`."""
     bucket, key = bucket_and_key(uri)
     command = f"aws s3api restore-object --bucket {quote(bucket)} --key {quote(key)} --restore-request Days=7"
     return f"restore it first ({command}), or copy it to another storage class"

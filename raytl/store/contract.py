@@ -9,7 +9,7 @@ from typing import Protocol
 
 ABSENT = "absent"
 """The `expected` etag of `put_bytes` for a key that must not exist yet."""
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """Default limit for an object that is read into memory."""
 
 
@@ -18,7 +18,7 @@ class ObjectInfo:
     """One object: `key` relative to the store's URI, and an `etag` that changes when its bytes do.
 
     `archive` is the storage class that the object must be restored from before it can be read, else empty. A listing does
-    not show which objects are restored already; `stat` does.
+    not show which objects are restored; `stat` does.
     """
 
     key: str
@@ -46,9 +46,9 @@ class ObjectStore(Protocol):
         """Return the object's metadata; NotFound if no object has exactly this key."""
         ...
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, max_bytes: int = MAX_BYTES) -> bytes:
         """Return `length` bytes of the object from `start`, fewer if it ends earlier. None reads to the end, and is an error
-        if that is more than `most` bytes."""
+        if that is more than `max_bytes`."""
         ...
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
@@ -58,8 +58,8 @@ class ObjectStore(Protocol):
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """Fetch objects in bulk to `folder`/`key`, and yield those that arrived whole and verified, in any order.
 
-        `wanted` was listed just now. Fetch the rest, possibly all, with `get_to_file`, which reports errors. Parent folders
-        must exist."""
+        `wanted` comes from a recent listing. The caller fetches the rest, possibly all, with `get_to_file`, which reports
+        errors. Parent folders must exist."""
         ...
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
@@ -70,7 +70,7 @@ class ObjectStore(Protocol):
     def guards(self, key: str, content: bytes) -> bool:
         """Return whether `put_bytes` checks its condition atomically; if False, it only checks shortly before it writes.
 
-        May be tested by puts of `content`, which is what `key` holds."""
+        It may test this with puts of `content`, which `key` must hold already."""
         ...
 
     def put_file(self, path: Path, key: str) -> None:
@@ -90,11 +90,13 @@ class ObjectStore(Protocol):
         ...
 
 
-def too_large(where: str, most: int) -> str:
+def too_large(where: str, max_bytes: int) -> str:
     """Return the error text for an object that is larger than the caller allows."""
-    return f"{where}: holds more than {most:,} bytes; expected at most {most:,}. Check the object"
+    return f"{where}: holds more than {max_bytes:,} bytes; expected at most {max_bytes:,}. Check the object"
 
 
-def resized(where: str, found: int, listed: int) -> str:
+def resized(where: str, size: int, listed_size: int) -> str:
     """Return the error text for an object whose size differs from its listing."""
-    return f"{where}: holds {found:,} bytes, but the listing said {listed:,}: it changed meanwhile; run again"
+    return (
+        f"{where}: holds {size:,} bytes, but was listed with {listed_size:,}: it changed after the listing. Run again"
+    )

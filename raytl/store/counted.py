@@ -1,6 +1,6 @@
 """Count the bytes that a decompressor or a connection delivers, and stop at a limit.
 
-Announced sizes are not trusted: a few kB can inflate to GB, and a body need not end.
+Announced sizes are not trusted: a few kB can inflate to GB, and a body may never end.
 `fetch_worker` counts for itself, because it imports only the standard library.
 """
 
@@ -26,26 +26,26 @@ class Readable(Protocol):
 
 
 class ByteCount:
-    """The bytes read so far by all streams that share this count, and their limit `most`."""
+    """The bytes read so far by all streams that share this count, and their `limit`."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.came = 0
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.total = 0
 
     @property
     def left(self) -> int:
         """Return the number of bytes left before the limit."""
-        return self.most - self.came
+        return self.limit - self.total
 
     def add(self, count: int) -> None:
         """Add bytes to the count.
 
         Raises:
-            TooManyBytes: the total exceeds `most`.
+            TooManyBytes: the total exceeds `limit`.
         """
-        self.came += count
-        if self.came > self.most:
-            raise TooManyBytes(f"more than {self.most:,} bytes came")
+        self.total += count
+        if self.total > self.limit:
+            raise TooManyBytes(f"more than {self.limit:,} bytes received")
 
 
 class Counted:
@@ -86,13 +86,13 @@ class Counted:
         return True
 
 
-def read_up_to(source: Readable, most: int) -> bytes:
+def read_up_to(source: Readable, limit: int) -> bytes:
     """Return all bytes of a source.
 
     Raises:
-        TooManyBytes: it has more than `most`.
+        TooManyBytes: it has more than `limit`.
     """
-    counted, parts = Counted(source, ByteCount(most)), []
+    counted, parts = Counted(source, ByteCount(limit)), []
     while part := counted.read(_SKIP_BYTES):
         parts.append(part)
     return b"".join(parts)

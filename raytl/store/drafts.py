@@ -22,18 +22,18 @@ _NAME_BYTES = 200
 
 
 def is_draft(name: str) -> bool:
-    """Return whether a file or folder of this name is being written, or was when its writer died."""
+    """Return whether a file or folder of this name is the draft of a live or a killed writer."""
     return _DRAFT.fullmatch(name) is not None
 
 
 @contextlib.contextmanager
 def drafted(final: Path, folder: bool = False) -> Iterator[Path]:
-    """Yield a new empty file, or folder, for what becomes `final`; what has not been renamed at the end is removed.
+    """Yield a new empty file, or folder, to be renamed to `final`; at the end, remove it if it was not renamed.
 
-    Its mode is what the umask leaves, as for any file.
+    Its mode follows the umask, as for any file.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    draft, lock = _made(final, folder)
+    draft, lock = _new_draft(final, folder)
     try:
         yield draft
     finally:
@@ -44,21 +44,21 @@ def drafted(final: Path, folder: bool = False) -> Iterator[Path]:
 def sweep(folder: Path, deep: bool = True) -> list[Path]:
     """Remove the drafts of dead processes in `folder`, and with `deep` those below it; return them.
 
-    Only files and folders of this user are removed, and no link is followed. Where the file system has no locks, all stay.
+    Only files and folders of this user are removed, and no link is followed. On a file system without locks, nothing is removed.
     """
-    swept: list[Path] = []
+    removed: list[Path] = []
     for here, folders, files in os.walk(folder):
         drafts = [name for name in (*folders, *files) if is_draft(name)]
         folders[:] = [name for name in folders if name not in drafts] if deep else []
-        swept += [path for name in drafts if _swept(path := Path(here, name))]
-    if swept:
+        removed += [path for name in drafts if _remove_if_abandoned(path := Path(here, name))]
+    if removed:
         logging.getLogger("raytl").info(
-            "Removed %d unfinished write(s) of killed processes from %s", len(swept), folder
+            "Removed %d unfinished write(s) of killed processes from %s", len(removed), folder
         )
-    return swept
+    return removed
 
 
-def _made(final: Path, folder: bool) -> tuple[Path, int]:
+def _new_draft(final: Path, folder: bool) -> tuple[Path, int]:
     """Return a new draft and its lock."""
     while True:
         name = os.fsencode(final.name)[:_NAME_BYTES].decode(errors="ignore")
@@ -74,8 +74,8 @@ def _made(final: Path, folder: bool) -> tuple[Path, int]:
             os.close(lock)
 
 
-def _swept(path: Path) -> bool:
-    """Remove the draft unless a process holds it or it is not this user's; return whether it is gone."""
+def _remove_if_abandoned(path: Path) -> bool:
+    """Remove the draft unless a process locks it or another user owns it; return whether it was removed."""
     try:
         folder = stat.S_ISDIR(path.lstat().st_mode)
         handle = os.open(path, _flags(folder) | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -23,7 +23,7 @@ from raytl.stored.document import parse
 
 FENCE = "fence.json"
 """Holds the lowest generation that readers accept; each writer raises it after it has taken over the existing objects."""
-_TRIES = 5
+_ATTEMPTS = 5
 Pause = Callable[[float], None]
 
 
@@ -42,18 +42,18 @@ def put_fenced(
     Raises:
         Conflict: a later generation took over, or another writer of this generation was first.
     """
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         current, etag = _read(store, key, pause)
         if current == content:  # an earlier attempt whose response was lost
             return ObjectInfo(key, len(content), etag)
-        _refuse_higher(store, key, current, generation)
+        _reject_higher(store, key, current, generation)
         if expected not in (None, etag) and generation_of(current) == generation:
             break
         try:
             return retried(partial(store.put_bytes, key, content, etag), pause=pause)
-        except (Conflict, NotFound):  # replaced just now, perhaps by this very put if its response was lost
+        except (Conflict, NotFound):  # just replaced, perhaps by this put if its response was lost
             continue
-    raise Conflict(f"{store.uri}: {key!r} is not what was to be replaced: somebody else wrote there first")
+    raise Conflict(f"{store.uri}: {key!r} does not have the expected etag: another process wrote it first")
 
 
 def raise_fence(store: ObjectStore, generation: int, pause: Pause | None = None) -> None:
@@ -81,16 +81,16 @@ def generation_of(content: bytes) -> int:
     return generation if type(generation) is int and generation > 0 else 0
 
 
-def _refuse_higher(store: ObjectStore, key: str, there: bytes, generation: int) -> None:
-    if generation_of(there) > generation:
+def _reject_higher(store: ObjectStore, key: str, stored: bytes, generation: int) -> None:
+    if generation_of(stored) > generation:
         raise Conflict(
-            f"{store.uri}: another raytl took over ({key!r} is of its generation {generation_of(there)}, this one has "
-            f"generation {generation}); nothing more is written. Run the same command again to resume."
+            f"{store.uri}: another raytl took over ({key!r} has generation {generation_of(stored)}, this process has "
+            f"{generation}); nothing more was written. Run the same command again to resume."
         )
 
 
 def _read(store: ObjectStore, key: str, pause: Pause | None) -> tuple[bytes, str]:
-    """Return the object's bytes and an etag that is not newer than they are; nothing and ABSENT if there is none."""
+    """Return the object's bytes and an etag that is not newer than they are; no bytes and ABSENT if it does not exist."""
     try:
         etag = retried(lambda: store.stat(key), pause=pause).etag
         return retried(lambda: store.get_bytes(key), pause=pause), etag

@@ -62,7 +62,7 @@ class Failed(Exception):
     """The connection is unusable and its job failed."""
 
 
-class Arrival:
+class Download:
     """An object being downloaded: a temporary file until it is whole."""
 
     def __init__(self, job: Job, head: bytes, part: str) -> None:
@@ -83,7 +83,7 @@ class Arrival:
         )
         self._expected = etag.lower() if _MD5.fullmatch(etag) and not encrypted else None
         self._digest = hashlib.md5(usedforsecurity=False)
-        self._place, self._part = job[2], f"{job[2].rpartition('/')[0]}/{part}"
+        self._final, self._part = job[2], f"{job[2].rpartition('/')[0]}/{part}"
         self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
     def add(self, content: memoryview) -> None:
@@ -102,7 +102,7 @@ class Arrival:
             raise Failed("bytes do not match the ETag")
         os.close(self._file)
         self._file = -1
-        os.rename(self._part, self._place)  # noqa: PTH104 - a path object costs as much as the call
+        os.rename(self._part, self._final)  # noqa: PTH104 - a path object costs as much as the call
 
     def drop(self) -> None:
         """Remove the partial file."""
@@ -117,11 +117,11 @@ class Connection:
     """A socket (connecting, busy or idle) and its current job."""
 
     def __init__(self, fetch_worker: FetchWorker, job: Job) -> None:
-        self.fetch_worker, self.heard = fetch_worker, fetch_worker.now
+        self.fetch_worker, self.last_activity = fetch_worker, fetch_worker.now
         self.job: Job | None = job
-        self.arrival: Arrival | None = None
+        self.download: Download | None = None
         self.head, self.fresh, self.open = bytearray(), True, False
-        self.address = fetch_worker.addresses[fetch_worker.made % len(fetch_worker.addresses)]
+        self.address = fetch_worker.addresses[fetch_worker.opened % len(fetch_worker.addresses)]
         self.socket = socket.socket(*self.address[:3])
         self.socket.setblocking(False)
         self.socket.connect_ex(self.address[4])
@@ -129,29 +129,29 @@ class Connection:
 
     def ready(self, buffer: memoryview) -> None:
         """Handle the socket's readiness."""
-        self.heard = self.fetch_worker.now
+        self.last_activity = self.fetch_worker.now
         if not self.open and not self._connect():
             return
         while True:
             try:
-                came = self.socket.recv_into(buffer)
+                received = self.socket.recv_into(buffer)
             except (BlockingIOError, ssl.SSLWantReadError):
                 return
-            self._take(buffer[:came])
+            self._take(buffer[:received])
             if self.job is None or not isinstance(self.socket, ssl.SSLSocket):  # TLS may have buffered more
                 return
 
-    def ask(self, job: Job) -> None:
+    def send_request(self, job: Job) -> None:
         """Send the request of a job."""
-        self.job, self.heard = job, self.fetch_worker.now
+        self.job, self.last_activity = job, self.fetch_worker.now
         self.socket.sendall(job[1])
 
     def close(self) -> None:
         """Close the socket, and remove the partial file of an unfinished job."""
         self.fetch_worker.selector.unregister(self.socket)
         self.socket.close()
-        if self.arrival is not None:
-            self.arrival.drop()
+        if self.download is not None:
+            self.download.drop()
 
     def _connect(self) -> bool:
         """Return whether the connection is established; if so, send the first request."""
@@ -162,7 +162,7 @@ class Connection:
         self.open = True
         self.fetch_worker.selector.modify(self.socket, selectors.EVENT_READ, self)
         assert self.job is not None
-        self.ask(self.job)
+        self.send_request(self.job)
         return True
 
     def _handshake(self) -> bool:
@@ -184,44 +184,44 @@ class Connection:
             return False
         return True
 
-    def _take(self, came: memoryview) -> None:
-        if not came or self.job is None:
+    def _take(self, received: memoryview) -> None:
+        if not received or self.job is None:
             raise Failed("connection closed by the server")
-        if self.arrival is None:
-            body = self._after_head(came)
+        if self.download is None:
+            body = self._after_head(received)
             if body is None:
                 return
-            came = body
-        assert self.arrival is not None
-        self.arrival.add(came)
-        if not self.arrival.left:
-            self.arrival.finish()
+            received = body
+        assert self.download is not None
+        self.download.add(received)
+        if not self.download.left:
+            self.download.finish()
             self.fetch_worker.done.append((self.job[0], True))
-            self.fetch_worker.came += 1
-            last, self.job, self.arrival, self.fresh = self.arrival.last, None, None, False
+            self.fetch_worker.completed += 1
+            last, self.job, self.download, self.fresh = self.download.last, None, None, False
             if last:
                 raise Failed("the server closes the connection after this response")
 
-    def _after_head(self, came: memoryview) -> memoryview | None:
+    def _after_head(self, received: memoryview) -> memoryview | None:
         """Parse the response head; return the bytes of the body after it, or None while the head is incomplete."""
         assert self.job is not None
         before = len(self.head)
-        self.head += came[:_HEAD_BYTES]
+        self.head += received[:_HEAD_BYTES]
         end = self.head.find(b"\r\n\r\n")
         if end < 0:
             if len(self.head) >= _HEAD_BYTES:
                 raise Failed("response head is too long")
             return None
-        self.arrival = Arrival(self.job, bytes(self.head[:end]), f".part.{os.urandom(4).hex()}.tmp")
+        self.download = Download(self.job, bytes(self.head[:end]), f".part.{os.urandom(4).hex()}.tmp")
         self.head.clear()
-        return came[end + 4 - before :]
+        return received[end + 4 - before :]
 
 
 class FetchWorker:
     """Up to `limit` connections to one host, opened as objects arrive, and a queue of jobs."""
 
-    def __init__(self, host: str, port: int, cafile: str | None, limit: int, silence_s: float) -> None:
-        self.host, self.limit, self.silence_s = host, limit, silence_s
+    def __init__(self, host: str, port: int, cafile: str | None, limit: int, idle_timeout_s: float) -> None:
+        self.host, self.limit, self.idle_timeout_s = host, limit, idle_timeout_s
         self.addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         self.tls = None if cafile is None else ssl.create_default_context(cafile=cafile)
         self.selector = selectors.DefaultSelector()
@@ -229,7 +229,7 @@ class FetchWorker:
         self.done: list[tuple[int, bool]] = []
         self.idle: list[Connection] = []
         self.all: set[Connection] = set()
-        self.made, self.came, self.now, self.reported = 0, 0, time.monotonic(), 0.0
+        self.opened, self.completed, self.now, self.reported = 0, 0, time.monotonic(), 0.0
 
     def run(self) -> None:
         """Run jobs until the input ends, which happens at once if the parent is killed; leave no partial file."""
@@ -276,16 +276,16 @@ class FetchWorker:
                 self.idle.append(connection)
 
     def _dispatch(self) -> None:
-        open_ = min(self.limit, self.limit // 4 + self.came)  # ramp up, so that a slow store is not flooded
+        open_ = min(self.limit, self.limit // 4 + self.completed)  # ramp up, so that a slow store is not flooded
         while self.waiting and (self.idle or len(self.all) < open_):
             job = self.waiting.popleft()
             if not self.idle:
                 self.all.add(Connection(self, job))
-                self.made += 1
+                self.opened += 1
                 continue
             connection = self.idle.pop()
             try:
-                connection.ask(job)
+                connection.send_request(job)
             except OSError:
                 self._end(connection)
 
@@ -293,7 +293,7 @@ class FetchWorker:
         """Close a connection. Requeue its job if a reused connection ended before the response began."""
         if connection in self.idle:
             self.idle.remove(connection)
-        is_retryable = not connection.fresh and connection.arrival is None and not connection.head
+        is_retryable = not connection.fresh and connection.download is None and not connection.head
         connection.close()
         self.all.discard(connection)
         if connection.job is not None:
@@ -306,7 +306,7 @@ class FetchWorker:
                 self.done.append((connection.job[0], False))
 
     def _drop_stalled(self) -> None:
-        for connection in [one for one in self.all if one.job and self.now - one.heard > self.silence_s]:
+        for connection in [one for one in self.all if one.job and self.now - one.last_activity > self.idle_timeout_s]:
             connection.fresh = True  # do not requeue: the server had received the request
             self._end(connection)
 
@@ -317,7 +317,7 @@ class FetchWorker:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent; when it ends, this ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C; this process ends with it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(BrokenPipeError):
         FetchWorker(*receive(0)).run()

@@ -1,7 +1,7 @@
 """Download many objects at once in separate processes: a boto3 thread spends 2 ms of Python per object, a worker 0.08 ms.
 
-boto3 stays in charge. It has listed the bucket, so its way of addressing it (`Route`) and its credentials are known. Requests
-are signed here and sent to `fetch_worker` processes. Objects that fail at the first attempt are left to boto3 and its retries.
+boto3 lists the bucket, which gives its address (`Route`) and the credentials. Requests are signed here and sent to
+`fetch_worker` processes. Objects that fail at the first attempt are left to boto3 and its retries.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Route:
     host: str
     base: str
     region: str | None
-    pays: bool = False
+    requester_pays: bool = False
     cafile: str = ""
 
     @property
@@ -77,7 +77,7 @@ def request(route: Route, credentials: Credentials | None, key: str, now: float)
     """Return the bytes of a GET request for `key`, signed with AWS Signature Version 4 at `now` (Unix time in seconds)."""
     path = route.base + quote(key, safe="/-_.~")
     headers = {"host": route.host}
-    if route.pays:
+    if route.requester_pays:
         headers["x-amz-request-payer"] = "requester"
     if credentials is not None and route.region is not None:
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
@@ -106,7 +106,7 @@ def usable(route: Route, count: int) -> bool:
 
 
 def download(
-    route: Route, credentials: Callable[[], Credentials | None], wanted: Sequence[Wanted], silence_s: float
+    route: Route, credentials: Callable[[], Credentials | None], wanted: Sequence[Wanted], idle_timeout_s: float
 ) -> Generator[ObjectInfo, None, None]:
     """Yield the objects of `wanted` that were downloaded whole at the first attempt, as they arrive; parent folders must exist.
 
@@ -114,9 +114,9 @@ def download(
     """
     count = max(1, min(_MAX_WORKERS, len(os.sched_getaffinity(0)), len(wanted) // 2))
     cafile = (route.cafile or ssl.get_default_verify_paths().cafile or "") if route.scheme == "https" else None
-    settings = (*route.address, cafile, CONNECTIONS // count, silence_s)
+    settings = (*route.address, cafile, CONNECTIONS // count, idle_timeout_s)
     work = _Work(route, credentials, wanted)
-    processes = _started(count)
+    processes = _start_workers(count)
     threads = [threading.Thread(target=work.drive, args=(one, settings, count), daemon=True) for one in processes]
     for thread in threads:
         thread.start()
@@ -126,7 +126,7 @@ def download(
         for process in processes:
             process.terminate()
         for process in processes:
-            _ended(process)
+            _stop(process)
         for thread in threads:
             thread.join()
         for process in processes:
@@ -135,7 +135,7 @@ def download(
                 pipe.close()
 
 
-def _started(count: int) -> list[subprocess.Popen[bytes]]:
+def _start_workers(count: int) -> list[subprocess.Popen[bytes]]:
     """Start up to `count` workers; fewer if the system cannot start more."""
     command = [sys.executable, "-I", "-S", fetch_worker.__file__]
     processes = []
@@ -149,7 +149,7 @@ def _started(count: int) -> list[subprocess.Popen[bytes]]:
     return processes
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     """Wait until the worker has removed its partial files; kill it after 5 s."""
     try:
         process.wait(5.0)
@@ -170,13 +170,15 @@ class _Work:
     def drive(self, process: subprocess.Popen[bytes], settings: tuple[Any, ...], fetch_workers: int) -> None:
         """Keep one worker busy until no job is left, or it exits."""
         assert process.stdin is not None and process.stdout is not None
-        there, here = process.stdin.fileno(), process.stdout.fileno()
+        jobs_pipe, results_pipe = process.stdin.fileno(), process.stdout.fileno()
         try:
-            fetch_worker.send(there, settings)
-            open_ = self._dispatch(there, min(2 * CONNECTIONS // fetch_workers, -(-len(self._wanted) // fetch_workers)))
-            while open_ and (said := fetch_worker.receive(here)) is not None:
-                self._results.put(said)
-                open_ += self._dispatch(there, len(said)) - len(said)
+            fetch_worker.send(jobs_pipe, settings)
+            pending = self._dispatch(
+                jobs_pipe, min(2 * CONNECTIONS // fetch_workers, -(-len(self._wanted) // fetch_workers))
+            )
+            while pending and (batch := fetch_worker.receive(results_pipe)) is not None:
+                self._results.put(batch)
+                pending += self._dispatch(jobs_pipe, len(batch)) - len(batch)
         except OSError:  # the worker exited
             return
         finally:
@@ -186,22 +188,22 @@ class _Work:
         """Yield the objects that succeeded, until all workers are done or too many jobs failed."""
         succeeded = failed = 0
         while fetch_workers and not (failed >= _MAX_FAILED and failed > succeeded):
-            said = self._results.get()
-            if said is None:
+            batch = self._results.get()
+            if batch is None:
                 fetch_workers -= 1
                 continue
-            for number, whole in said:
+            for number, whole in batch:
                 succeeded, failed = succeeded + whole, failed + (not whole)
                 if whole:
                     yield self._wanted[number].info
 
-    def _dispatch(self, there: int, count: int) -> int:
+    def _dispatch(self, jobs_pipe: int, count: int) -> int:
         """Send a worker up to `count` jobs, signed now; return their number."""
         with self._dispatching:
             numbers = list(islice(self._left, count))
         if numbers:
             credentials, now = self._credentials(), time.time()
-            fetch_worker.send(there, [self._job(number, credentials, now) for number in numbers])
+            fetch_worker.send(jobs_pipe, [self._job(number, credentials, now) for number in numbers])
         return len(numbers)
 
     def _job(self, number: int, credentials: Credentials | None, now: float) -> fetch_worker.Job:

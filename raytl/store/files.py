@@ -11,7 +11,7 @@ from raytl.store.drafts import drafted
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` at the end, or remove it after an error."""
     with writing(path), drafted(path) as draft:
         yield draft

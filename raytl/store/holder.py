@@ -15,7 +15,7 @@ from raytl.stored import Fault, Format
 from raytl.stored.bounds import Bound, Count, at_most, within
 from raytl.stored.document import parse
 
-MOST_BYTES = 1 << 14
+MAX_BYTES = 1 << 14
 """Size limit of a lease object; those that raytl writes have about 400 bytes."""
 Text = Annotated[str, at_most(512), Bound("printable text", str.isprintable)]
 
@@ -68,13 +68,13 @@ class Holder:
         return json.dumps(asdict(self), indent=2).encode()
 
 
-HOLDER_FORMAT = Format[Holder](Holder, "a lease", "Delete it once no raytl writes there.", max_bytes=MOST_BYTES)
+HOLDER_FORMAT = Format[Holder](Holder, "a lease", "Delete it when no raytl process writes there.", max_bytes=MAX_BYTES)
 
 
 def decoded(content: bytes) -> Holder | None:
     """Return the holder that `content` names, also in the form of raytl 0.1.0; None if it is not a lease."""
     try:
-        values = parse(content) if len(content) <= MOST_BYTES else None
+        values = parse(content) if len(content) <= MAX_BYTES else None
         if (
             isinstance(values, dict) and "until" in values
         ):  # 0.1.0: the end of the term by the holder's wall clock, or 0

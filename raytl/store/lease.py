@@ -7,7 +7,7 @@ do not matter, only that their rates differ by less than 10 %. A virtual machine
 is not covered: it may write once more after it resumes, which `fence` handles.
 
 If a store ignores or rejects conditions (OpenStack Swift, some S3-compatible stores), a writer waits after its put until
-everyone who may have read before it has put too, and has the lease if its own is stored then: Fischer's algorithm, in
+every process that may have read before it has put too, and holds the lease if its own put is stored then: Fischer's algorithm, in
 Lamport, "A fast mutual exclusion algorithm", 1987. It assumes bounded delays, so the user is warned.
 """
 
@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from raytl.errors import Conflict, NotFound, RunError, StoreError, Unavailable
 from raytl.events import Message, OnEvent, ignore
 from raytl.store.contract import ABSENT, ObjectStore
-from raytl.store.holder import MOST_BYTES, Holder, Process, decoded, is_alive, this_process
+from raytl.store.holder import MAX_BYTES, Holder, Process, decoded, is_alive, this_process
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -34,16 +34,16 @@ TERM_S = 60.0
 """Seconds without a renewal after which another process takes the lease; it is renewed four times per term."""
 MARGIN = 0.1
 """Fraction of the term that the holder does not rely on, for clocks with different rates."""
-SETTLE_S = 2.0
+MAX_PUT_DELAY_S = 2.0
 """Without conditional puts: the longest allowed time from reading the lease to having put one."""
-_RENEWALS, _LOOKS = 4, 16
+_RENEWALS, _READS = 4, 16
 """Per term: renewals by the holder, and reads by a process that waits."""
-_OURS: set[str] = set()
-"""Tokens of the leases that this process holds, to recognize one that an earlier failure left."""
+_TOKENS: set[str] = set()
+"""Tokens of the leases that this process holds, to recognize one left by an earlier failure."""
 
 _UNGUARDED = (
     "{uri}: this store does not support conditional puts (If-Match, If-None-Match), so a second raytl that starts at the "
-    "same moment may not be refused at once; start one at a time"
+    "same moment may be rejected late; start one at a time"
 )
 
 
@@ -80,7 +80,7 @@ class Lease:
         """
         if self._is_lost or self._node.clock() - self._put.sent >= TERM_S * (1 - MARGIN):
             raise RunError(
-                f"{self._store.uri}: this process lost its right to write there (it was out of touch with the store, or "
+                f"{self._store.uri}: this process lost its lease (it could not reach the store, or "
                 "another raytl took over); nothing more was written. Run the same command again to resume."
             )
 
@@ -94,12 +94,12 @@ class Lease:
         if self._is_lost:
             self.check()
 
-    def give_back(self) -> None:
-        """Release the lease, so that the next process need not wait."""
+    def release(self) -> None:
+        """Release the lease, so that the next process does not wait."""
         with suppress(RunError, StoreError):
             self._replace(replace(self.holder, given_back=True))
         self._is_lost = True
-        _OURS.discard(self.holder.token)
+        _TOKENS.discard(self.holder.token)
 
     def _replace(self, holder: Holder) -> None:
         if not self.is_guarded:
@@ -121,7 +121,7 @@ class WriteToken:
 
 
 class Watch:
-    """Another process's lease, as seen from here; checked before each write under it."""
+    """Another process's lease, checked before each write under it."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Watch:
         """Watch the lease of `write_token`; without one, the lease that `store` has now, if any."""
         self._store, self._clock = (open_store(write_token.uri, s3) if write_token else store), clock
         self._etag, self._since = "", 0.0
-        holder = None if write_token else self._seen().holder
+        holder = None if write_token else self._read().holder
         self.token = write_token.token if write_token else self._token(holder)
         self.generation = write_token.generation if write_token else holder.generation if holder else 0
 
@@ -144,18 +144,18 @@ class Watch:
             Conflict: another process took the lease, or its holder has ended.
             Unavailable: its holder has not renewed it for a whole term, by this machine's clock; it may come back.
         """
-        seen = self._seen()
+        seen = self._read()
         if self._token(seen.holder) != self.token or (seen.holder is not None and seen.holder.given_back):
             raise Conflict(
-                f"{self._store.uri}: another raytl took over, or this one's has ended; nothing more is written"
+                f"{self._store.uri}: another raytl took over, or the lease was released; nothing more was written"
             )
         if seen.etag != self._etag:
             self._etag, self._since = seen.etag, self._clock()
         elif self.token is not None and self._clock() - self._since >= TERM_S:
             raise Unavailable(f"{self._store.uri}: no driver heartbeat for {TERM_S:g} s; writes are suspended")
 
-    def _seen(self) -> _Seen:
-        return retried(lambda: _seen(self._store, self._clock))
+    def _read(self) -> _Reading:
+        return retried(lambda: _read(self._store, self._clock))
 
     def _token(self, holder: Holder | None) -> str | None:
         return None if holder is None else holder.token
@@ -174,17 +174,17 @@ def take(
         StoreError: the store cannot be read or written.
     """
     node = node or Node()
-    seen = _looked(store, node)
+    seen = _read_retried(store, node)
     if not _is_free(store, seen, node):
-        seen = _watched(store, seen, on_event, node)
+        seen = _await_expiry(store, seen, on_event, node)
     generation = 1 + (seen.holder.generation if seen.holder else floor())
     me = node.process()
     holder = Holder(generation, secrets.token_hex(8), me.host, me.pid, me.boot, me.started, 0, node.date())
-    _OURS.add(holder.token)
+    _TOKENS.add(holder.token)
     try:
-        return _taken(store, holder, seen, on_event, node)
+        return _put_lease(store, holder, seen, on_event, node)
     except BaseException:
-        _OURS.discard(holder.token)
+        _TOKENS.discard(holder.token)
         raise
 
 
@@ -203,7 +203,7 @@ def held(store: ObjectStore, on_event: OnEvent = ignore, floor: Callable[[], int
     finally:
         done.set()
         thread.join()
-        lease.give_back()
+        lease.release()
 
 
 def renew_until(lease: Lease, wait: Callable[[float], bool]) -> None:
@@ -216,17 +216,17 @@ def renew_until(lease: Lease, wait: Callable[[float], bool]) -> None:
         except RunError:
             return
         except StoreError:  # `check` knows when it is too late
-            rest_s = TERM_S / _LOOKS
+            rest_s = TERM_S / _READS
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Reading:
     """A reading of the lease: its holder (None if unreadable or absent), its etag, and the times around the request."""
 
     holder: Holder | None
     etag: str
-    asked: float
-    answered: float
+    requested_at: float
+    answered_at: float
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ class _Put:
     sent: float
 
 
-def _taken(store: ObjectStore, holder: Holder, seen: _Seen, on_event: OnEvent, node: Node) -> Lease:
+def _put_lease(store: ObjectStore, holder: Holder, seen: _Reading, on_event: OnEvent, node: Node) -> Lease:
     """Put `holder` in place of the lease that was seen, and return its lease.
 
     Raises:
@@ -245,16 +245,16 @@ def _taken(store: ObjectStore, holder: Holder, seen: _Seen, on_event: OnEvent, n
     """
     put = retried(lambda: _put(store, holder, seen.etag, node), pause=node.pause)
     if put is None:
-        raise _forestalled(store)
+        raise _race_error(store)
     lease = Lease(store, holder, put, node)
     lease.is_guarded = retried(lambda: store.guards(KEY, holder.encoded()), pause=node.pause)
     if not lease.is_guarded:
         on_event(Message(_UNGUARDED.format(uri=store.uri), "warning"))
-        _settle(lease, store, node.clock() - seen.asked, node)
+        _await_competing_puts(lease, store, node.clock() - seen.requested_at, node)
     return lease
 
 
-def _is_free(store: ObjectStore, seen: _Seen, node: Node) -> bool:
+def _is_free(store: ObjectStore, seen: _Reading, node: Node) -> bool:
     """Return whether the lease may be taken at once; False if it has to be watched.
 
     Raises:
@@ -262,60 +262,60 @@ def _is_free(store: ObjectStore, seen: _Seen, node: Node) -> bool:
     """
     if seen.etag == ABSENT or (seen.holder is not None and seen.holder.given_back):
         return True
-    if seen.holder is None:  # perhaps of a later version of raytl
+    if seen.holder is None:  # perhaps written by a later version of raytl
         return False
-    if seen.holder.process == node.process() and seen.holder.token not in _OURS:
+    if seen.holder.process == node.process() and seen.holder.token not in _TOKENS:
         return True  # this process held it and could not release it
-    lives = node.is_alive(seen.holder.process)
-    if lives:
-        raise _occupied(store, seen)
-    return lives is False
+    is_running = node.is_alive(seen.holder.process)
+    if is_running:
+        raise _occupied_error(store, seen)
+    return is_running is False
 
 
-def _watched(store: ObjectStore, first: _Seen, on_event: OnEvent, node: Node) -> _Seen:
+def _await_expiry(store: ObjectStore, first: _Reading, on_event: OnEvent, node: Node) -> _Reading:
     """Wait until the lease is released or unchanged for a whole term; return its last reading.
 
     Raises:
         RunError: its holder still renews it, or another process took it.
     """
-    who = str(first.holder) if first.holder else "something that this version of raytl cannot read"
+    who = str(first.holder) if first.holder else "a process whose lease this version of raytl cannot read"
     on_event(
         Message(f"{store.uri}: {who} holds the lease; waiting up to {TERM_S:g} s to see whether it still writes there")
     )
     while True:
-        node.pause(TERM_S / _LOOKS)
-        seen = _looked(store, node)
+        node.pause(TERM_S / _READS)
+        seen = _read_retried(store, node)
         if seen.etag == first.etag:
-            if seen.asked - first.answered >= TERM_S:
+            if seen.requested_at - first.answered_at >= TERM_S:
                 return seen
         elif _is_free(store, seen, node):
             return seen
         else:
-            raise _occupied(store, seen)
+            raise _occupied_error(store, seen)
 
 
-def _settle(lease: Lease, store: ObjectStore, took_s: float, node: Node) -> None:
-    """Wait until every process that read the lease before this put has put too; fail if one of them came last.
+def _await_competing_puts(lease: Lease, store: ObjectStore, took_s: float, node: Node) -> None:
+    """Wait until every process that read the lease before this put has put too; fail if one of them put last.
 
     A process that took longer than allowed may have overwritten a lease whose holder no longer waits. That holder notices
     at its next renewal, which is awaited too.
     """
-    node.pause(SETTLE_S if took_s < SETTLE_S else SETTLE_S + TERM_S / _RENEWALS)
-    seen = _looked(store, node)
+    node.pause(MAX_PUT_DELAY_S if took_s < MAX_PUT_DELAY_S else MAX_PUT_DELAY_S + TERM_S / _RENEWALS)
+    seen = _read_retried(store, node)
     if seen.holder is None or seen.holder.token != lease.holder.token:
-        raise _forestalled(store)
+        raise _race_error(store)
 
 
-def _occupied(store: ObjectStore, seen: _Seen) -> RunError:
+def _occupied_error(store: ObjectStore, seen: _Reading) -> RunError:
     who = str(seen.holder) if seen.holder else "another raytl"
     renewed = f"; it last renewed its lease {seen.holder.last_renewal}" if seen.holder else ""
     return RunError(
-        f"{store.uri}: {who} writes there{renewed}.\n  Wait for it, stop it, or give this experiment another name."
+        f"{store.uri}: {who} is writing there{renewed}.\n  Wait for it, stop it, or give this experiment another name."
     )
 
 
-def _forestalled(store: ObjectStore) -> RunError:
-    return RunError(f"{store.uri}: another raytl began to write there in this moment; wait for it, or stop it")
+def _race_error(store: ObjectStore) -> RunError:
+    return RunError(f"{store.uri}: another raytl started to write there at the same moment; wait for it, or stop it")
 
 
 def _put(store: ObjectStore, holder: Holder, expected: str, node: Node) -> _Put | None:
@@ -326,27 +326,22 @@ def _put(store: ObjectStore, holder: Holder, expected: str, node: Node) -> _Put 
         try:
             return _Put(store.put_bytes(KEY, holder.encoded(), expected).etag, sent)
         except (Conflict, NotFound):
-            seen = _seen(store, node.clock)
+            seen = _read(store, node.clock)
             if is_last or seen.holder is None or seen.holder.token != holder.token:
                 return None
             expected = seen.etag
     return None
 
 
-def _looked(store: ObjectStore, node: Node) -> _Seen:
-    return retried(lambda: _seen(store, node.clock), pause=node.pause)
+def _read_retried(store: ObjectStore, node: Node) -> _Reading:
+    return retried(lambda: _read(store, node.clock), pause=node.pause)
 
 
-def _seen(store: ObjectStore, clock: Callable[[], float]) -> _Seen:
-    asked = clock()
+def _read(store: ObjectStore, clock: Callable[[], float]) -> _Reading:
+    requested_at = clock()
     try:
         etag = store.stat(KEY).etag  # before the bytes: a put that would replace newer bytes fails
-        holder = _decoded(store.get_bytes(KEY, 0, MOST_BYTES + 1))
+        holder = decoded(store.get_bytes(KEY, 0, MAX_BYTES + 1))
     except NotFound:
         holder, etag = None, ABSENT
-    return _Seen(holder, etag, asked, clock())
-
-
-def _decoded(content: bytes) -> Holder | None:
-    """Return the holder in `content`; None if it is not a lease."""
-    return decoded(content)
+    return _Reading(holder, etag, requested_at, clock())

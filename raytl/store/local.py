@@ -14,10 +14,10 @@ from pathlib import Path
 
 from raytl.disk import disk_error
 from raytl.errors import Conflict, Denied, DiskError, NotFound, StoreError, TooLarge
-from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo, resized, too_large
+from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, resized, too_large
 from raytl.store.counted import ByteCount, Counted, TooManyBytes
 from raytl.store.drafts import is_draft, sweep
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 
 _LOCK = ".raytl-part-lock"
 _CHUNK_BYTES = 1 << 20
@@ -36,7 +36,7 @@ class LocalStore:
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
         """Yield the files whose keys start with `prefix`; a folder has no markers."""
-        files = (path for path in self.root.rglob("*") if path.is_file() and not _is_ours(path.name))
+        files = (path for path in self.root.rglob("*") if path.is_file() and not _is_internal(path.name))
         keys = ((path.relative_to(self.root).as_posix(), path) for path in files)
         for key, path in sorted(keys, key=lambda item: item[0].encode("utf-8", "surrogateescape")):
             if key.startswith(prefix):
@@ -45,27 +45,25 @@ class LocalStore:
     def stat(self, key: str) -> ObjectInfo:
         """Return the file's size, with its time and inode as the etag."""
         with self._translated(key):
-            return _info(key, self._found(key).stat())
+            return _info(key, self._existing(key).stat())
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, max_bytes: int = MAX_BYTES) -> bytes:
         """Read the file from `start`."""
-        with self._translated(key), self._found(key).open("rb") as file:
+        with self._translated(key), self._existing(key).open("rb") as file:
             file.seek(start)
-            content = file.read(most + 1 if length is None else length)
-        if length is None and len(content) > most:
-            raise TooLarge(too_large(f"{self.root}/{key}", most))
+            content = file.read(max_bytes + 1 if length is None else length)
+        if length is None and len(content) > max_bytes:
+            raise TooLarge(too_large(f"{self.root}/{key}", max_bytes))
         return content
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
         """Copy the file."""
-        with self._translated(key), written_whole(path) as part, self._found(key).open("rb") as source:
+        with self._translated(key), atomic_write(path) as part, self._existing(key).open("rb") as source:
             try:
                 with part.open("wb") as file:
                     shutil.copyfileobj(Counted(source, ByteCount(size)), file, _CHUNK_BYTES)
             except TooManyBytes as exc:
-                raise TooLarge(
-                    f"{self.root}/{key}: holds more than the {size:,} bytes that were listed; run again"
-                ) from exc
+                raise TooLarge(f"{self.root}/{key}: holds more than the {size:,} bytes listed. Run again") from exc
             if (copied := part.stat().st_size) != size:
                 raise StoreError(resized(f"{self.root}/{key}", copied, size))
 
@@ -75,10 +73,10 @@ class LocalStore:
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """Write a temporary file and rename it; check `expected` under a lock on the folder."""
-        with self._translated(key), self._locked(), written_whole(self._place(key)) as part:
+        with self._translated(key), self._locked(), atomic_write(self._place(key)) as part:
             part.write_bytes(content)
             if expected is not None and expected != (self.stat(key).etag if self.exists(key) else ABSENT):
-                raise Conflict(f"{self.root}: {key!r} is not what was to be replaced: somebody else wrote there first")
+                raise Conflict(f"{self.root}: {key!r} does not have the expected etag: another process wrote it first")
         return self.stat(key)
 
     def guards(self, key: str, content: bytes) -> bool:
@@ -107,14 +105,14 @@ class LocalStore:
             raise StoreError(f"{self.root}: key {key!r} would lie outside the store; expected a path below it")
         return self.root / key
 
-    def _found(self, key: str) -> Path:
+    def _existing(self, key: str) -> Path:
         place = self._place(key)
         if not place.is_file():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
         return place
 
     def _copy(self, source: Path, target: Path, key: str) -> None:
-        with self._translated(key), written_whole(target) as part:
+        with self._translated(key), atomic_write(target) as part:
             shutil.copyfile(source, part)
 
     @contextmanager
@@ -139,7 +137,7 @@ class LocalStore:
             raise disk_error(exc) or StoreError(f"{self.root}: {key!r}: {exc}") from exc
 
 
-def _is_ours(name: str) -> bool:
+def _is_internal(name: str) -> bool:
     """Return whether the name is that of a lock or a draft, not of an object."""
     return name == _LOCK or is_draft(name)
 

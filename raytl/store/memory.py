@@ -1,4 +1,4 @@
-"""An object store in this process's memory, for tests: memory://name. It ends with the process."""
+"""An object store in this process's memory, for tests: memory://name. Its objects last as long as the process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raytl.errors import Conflict, NotFound, StoreError, TooLarge
-from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo, resized, too_large
-from raytl.store.files import written_whole
+from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, resized, too_large
+from raytl.store.files import atomic_write
 
 _OBJECTS: dict[str, bytes] = {}
 """By store name and key, so that one store may lie below another."""
@@ -39,15 +39,15 @@ class MemoryStore:
         content = self.get_bytes(key)
         return ObjectInfo(key, len(content), hashlib.sha256(content).hexdigest()[:32])
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, max_bytes: int = MAX_BYTES) -> bytes:
         """Return a slice of the object."""
         try:
             content = _OBJECTS[self._place(key)]
         except KeyError:
             raise NotFound(f"{self.uri}: there is no {key!r}") from None
         part = content[start : None if length is None else start + length]
-        if length is None and len(part) > most:
-            raise TooLarge(too_large(f"{self.uri}/{key}", most))
+        if length is None and len(part) > max_bytes:
+            raise TooLarge(too_large(f"{self.uri}/{key}", max_bytes))
         return part
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
@@ -55,7 +55,7 @@ class MemoryStore:
         content = self.get_bytes(key)
         if len(content) != size:
             raise StoreError(resized(f"{self.uri}/{key}", len(content), size))
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_bytes(content)
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
@@ -67,7 +67,7 @@ class MemoryStore:
         with _CHANGING:
             current = self.stat(key).etag if self.exists(key) else ABSENT
             if expected is not None and expected != current:
-                raise Conflict(f"{self.uri}: {key!r} is not what was to be replaced: somebody else wrote there first")
+                raise Conflict(f"{self.uri}: {key!r} does not have the expected etag: another process wrote it first")
             _OBJECTS[self._place(key)] = bytes(content)
             return self.stat(key)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raytl.config.home import expanded
 from raytl.errors import StoreError, Unavailable
-from raytl.store.contract import MOST_BYTES, ObjectStore
+from raytl.store.contract import MAX_BYTES, ObjectStore
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -22,17 +22,17 @@ def part_of(uri: str, start: int, size: int) -> str:
     return f"{uri}#bytes={start}+{size}"
 
 
-def fetched(uri: str, most: int = MOST_BYTES, s3: S3Settings = ENVIRONMENT) -> bytes:
+def fetched(uri: str, max_bytes: int = MAX_BYTES, s3: S3Settings = ENVIRONMENT) -> bytes:
     """Return the bytes of the object, or of the part of one, that an s3:// URI names; one attempt.
 
     Raises:
-        StoreError: it cannot be fetched, or has more than `most` bytes.
+        StoreError: it cannot be fetched, or has more than `max_bytes`.
     """
     part = _PART.search(uri)
     bucket, key = bucket_and_key(uri[: part.start()] if part else uri)
     store = open_store(f"s3://{bucket}" if _BUCKET.fullmatch(bucket) else uri, s3)
     if part is None:
-        return store.get_bytes(key, most=most)
+        return store.get_bytes(key, max_bytes=max_bytes)
     content = store.get_bytes(key, int(part[1]), int(part[2]))
     if len(content) != int(part[2]):
         raise Unavailable(f"{uri}: {len(content)} bytes arrived, expected {int(part[2])}")
@@ -40,7 +40,7 @@ def fetched(uri: str, most: int = MOST_BYTES, s3: S3Settings = ENVIRONMENT) -> b
 
 
 def open_store(uri: str, s3: S3Settings = ENVIRONMENT) -> ObjectStore:
-    """Return the store that `uri` names: s3://bucket/prefix (reached by `s3`), file:///folder, memory://name, or a path.
+    """Return the store that `uri` names: s3://bucket/prefix (with the settings `s3`), file:///folder, memory://name, or a path.
 
     Nothing is contacted yet.
 
@@ -59,6 +59,6 @@ def open_store(uri: str, s3: S3Settings = ENVIRONMENT) -> ObjectStore:
         raise StoreError(f"{uri!r} names no store; expected s3://bucket/prefix, file:///folder or a path")
     if not _BUCKET.fullmatch(bucket):
         raise StoreError(f"{uri!r} names no bucket; expected s3://bucket/prefix, and credentials in the environment")
-    from raytl.store.s3 import S3Store  # boto3 takes its time to import
+    from raytl.store.s3 import S3Store  # importing boto3 is slow
 
     return S3Store(bucket, prefix.strip("/"), s3)

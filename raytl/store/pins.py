@@ -22,7 +22,7 @@ _pins: dict[Path, int] = {}
 
 
 def pin(place: Path) -> None:
-    """Keep `place` from being evicted while this process lives; call this before reading from it."""
+    """Protect `place` from eviction until this process ends; call this before reading from it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep_once(place.parent)
     while place not in _pins or not _used(place).exists():  # the cache may have been emptied
@@ -33,7 +33,7 @@ def pin(place: Path) -> None:
 
 
 def unpin(place: Path) -> None:
-    """Remove `place`, which only this process uses, and its pin."""
+    """Remove the pin of `place`, and `place` itself, which only this process uses."""
     shutil.rmtree(place, ignore_errors=True)
     _used(place).unlink(missing_ok=True)
     if (handle := _pins.pop(place, None)) is not None:
@@ -43,7 +43,7 @@ def unpin(place: Path) -> None:
 def sweep_out(kind: str) -> None:
     """Remove the folders of a kind that no live process has pinned."""
     for place in _places(cache_root() / kind):
-        if _removed(place):
+        if _remove_unpinned(place):
             _used(place).unlink(missing_ok=True)
 
 
@@ -64,17 +64,17 @@ def evict(limit_bytes: int) -> list[Path]:
     """Remove the least recently used places until the others fit, except those in use; return the removed ones."""
     places = [place for kind in _KINDS for place in _places(cache_root() / kind)]
     entries = [lru.Entry(place, _bytes(place), _last_used(place)) for place in places]
-    return [entry.path for entry in lru.evict(entries, lambda total: total <= limit_bytes, _removed)]
+    return [entry.path for entry in lru.evict(entries, lambda total: total <= limit_bytes, _remove_unpinned)]
 
 
-def _removed(place: Path) -> bool:
+def _remove_unpinned(place: Path) -> bool:
     with _used(place).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         with drafted(place, folder=True) as gone:
-            place.rename(gone)  # atomic, so that no partial folder is taken for a whole one
+            place.rename(gone)  # atomic, so that a partial folder never looks whole
         return True
 
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 THREADS = 16
 """Requests in flight at once."""
-MOST_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 """Approximate limit of bytes that wait to be taken; nothing more is fetched beyond it."""
 _IDLE_S = 30.0
 
@@ -21,8 +21,8 @@ class Prefetcher(Generic[K]):
     An exception of `fetch` is raised by the `take` of its key.
     """
 
-    def __init__(self, fetch: Callable[[K], bytes], threads: int = THREADS, most_bytes: int = MOST_BYTES) -> None:
-        self._fetch, self._threads, self._most = fetch, threads, most_bytes
+    def __init__(self, fetch: Callable[[K], bytes], threads: int = THREADS, max_bytes: int = MAX_BYTES) -> None:
+        self._fetch, self._threads, self._max_bytes = fetch, threads, max_bytes
         self._changed = threading.Condition()
         self._expected: deque[K] = deque()
         self._in_flight: set[K] = set()
@@ -62,7 +62,7 @@ class Prefetcher(Generic[K]):
     def _next(self) -> K | None:
         """Return the next key to fetch, once there is space; None if nothing is expected for a while."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._expected and self._bytes < self._most, _IDLE_S):
+            if not self._changed.wait_for(lambda: self._expected and self._bytes < self._max_bytes, _IDLE_S):
                 self._running -= 1
                 self._changed.notify_all()
                 return None

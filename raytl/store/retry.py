@@ -1,4 +1,4 @@
-"""Retry what failed because a store was unavailable, and nothing else."""
+"""Retry an action while its store is unavailable; any other error is final."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 from raytl.errors import Unavailable
 
 T = TypeVar("T")
-LONGEST_S = 16.0
+MAX_PAUSE_S = 16.0
 """The longest wait between two attempts."""
 
 
@@ -27,7 +27,7 @@ def retried(action: Callable[[], T], attempts: int = 8, pause: Callable[[float],
         try:
             return action()
         except Unavailable:
-            pause(random.uniform(0.5, 1.0) * min(2**attempt, LONGEST_S))  # noqa: S311 - spreads retries
+            pause(random.uniform(0.5, 1.0) * min(2**attempt, MAX_PAUSE_S))  # noqa: S311 - spreads retries
     try:
         return action()
     except Unavailable as exc:

@@ -19,15 +19,15 @@ from botocore import exceptions as vendor
 
 from raytl.errors import Conflict, NotFound, Unavailable
 from raytl.store.archive import ARCHIVES, archive_of
-from raytl.store.contract import ABSENT, MOST_BYTES, ObjectInfo
+from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo
 from raytl.store.fetch_workers import Wanted, download, usable
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 from raytl.store.s3_body import body, body_to_file
-from raytl.store.s3_client import client, forget_client, known_client
+from raytl.store.s3_client import cached_client, client, forget_client
 from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
-__all__ = ["PAGE_KEYS", "S3Store", "client", "forget_client", "known_client"]
+__all__ = ["PAGE_KEYS", "S3Store", "cached_client", "client", "forget_client"]
 
 PAGE_KEYS = 1000
 """Objects on one page of a listing."""
@@ -55,9 +55,9 @@ class S3Store:
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
         """Yield the objects whose keys start with `prefix`; if there are many, folders are listed in parallel."""
-        with translated(self._name(prefix)), _uncollected():
-            found = self._below(self._full(prefix))
-        yield from found if markers else _without_markers(found)
+        with translated(self._name(prefix)), _gc_paused():
+            infos = self._below(self._full(prefix))
+        yield from infos if markers else _without_markers(infos)
 
     def _below(self, full: str) -> builtins.list[ObjectInfo]:
         """Return all objects below a prefix: from one page if that suffices, else folder by folder in parallel."""
@@ -69,14 +69,14 @@ class S3Store:
             .get_paginator("list_objects_v2")
             .paginate(Bucket=self.bucket, Prefix=full, Delimiter="/", PaginationConfig={"PageSize": PAGE_KEYS})
         )
-        found, folders = [], []
+        infos, folders = [], []
         for page in pages:
-            found += self._infos(page)
+            infos += self._infos(page)
             folders += [_inner(folder["Prefix"], full) for folder in page.get("CommonPrefixes", ())]
         with ThreadPoolExecutor(min(_LISTERS, max(1, len(folders)))) as pool:
             for below in pool.map(self._below, folders):
-                found += below
-        return sorted(found, key=lambda info: info.key.encode("utf-8", "surrogateescape"))
+                infos += below
+        return sorted(infos, key=lambda info: info.key.encode("utf-8", "surrogateescape"))
 
     def _infos(self, page: dict[str, Any]) -> builtins.list[ObjectInfo]:
         base = len(self._full(""))
@@ -102,61 +102,61 @@ class S3Store:
             head = client(self.s3).head_object(Bucket=self.bucket, Key=self._full(key))
             return ObjectInfo(key, head["ContentLength"], head["ETag"].strip('"'), archive_of(head))
 
-    def get_bytes(self, key: str, start: int = 0, length: int | None = None, most: int = MOST_BYTES) -> bytes:
+    def get_bytes(self, key: str, start: int = 0, length: int | None = None, max_bytes: int = MAX_BYTES) -> bytes:
         """Read a range of the object, or all of it, checked against its MD5 as in `get_to_file`."""
         if length == 0:
             return b""
         if (start, length) == (0, None):
-            return self._whole(key, most)
+            return self._whole(key, max_bytes)
         wanted = f"bytes={start}-{'' if length is None else start + length - 1}"
         with translated(self._name(key)):
             try:
-                answer = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key), Range=wanted)
-                return body(answer, most if length is None else length, self._name(key))
+                response = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key), Range=wanted)
+                return body(response, max_bytes if length is None else length, self._name(key))
             except vendor.ClientError as exc:
                 if exc.response["Error"].get("Code") != "InvalidRange":
                     raise
                 return b""  # it ends before `start`
 
-    def _whole(self, key: str, most: int) -> bytes:
+    def _whole(self, key: str, max_bytes: int) -> bytes:
         digests: set[str] = set()
         with translated(self._name(key)):
             while len(digests) < 2:
-                answer = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key))
-                content = body(answer, most, self._name(key))
+                response = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key))
+                content = body(response, max_bytes, self._name(key))
                 digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-                if digest in digests or digest == (_announced(answer) or digest):
+                if digest in digests or digest == (_announced(response) or digest):
                     return content
                 digests.add(digest)
-        raise Unavailable(f"{self._name(key)}: other bytes came than the store announced")
+        raise Unavailable(f"{self._name(key)}: the bytes do not match the MD5 that the store announced")
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
         """Stream the object to the file, up to its listed size, and compare its MD5 with the ETag.
 
         After a mismatch, download it once more: if the same bytes arrive, the ETag is not an MD5 in this store.
         """
-        with translated(self._name(key)), written_whole(path) as part:
-            found, announced = self._stream(key, part, size)
-            if found == announced:
+        with translated(self._name(key)), atomic_write(path) as part:
+            digest, announced = self._stream(key, part, size)
+            if digest == announced:
                 return
             again, announced = self._stream(key, part, size)
-            if again not in (found, announced):
-                raise Unavailable(f"{self._name(key)}: other bytes came than the store announced")
+            if again not in (digest, announced):
+                raise Unavailable(f"{self._name(key)}: the bytes do not match the MD5 that the store announced")
 
     def _stream(self, key: str, part: Path, size: int) -> tuple[str, str]:
         """Write the object to `part`; return the MD5 of its bytes, and the announced one (the same if none was)."""
-        answer = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key))
-        found = body_to_file(answer, part, size, self._name(key))
-        return found, _announced(answer) or found
+        response = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key))
+        digest = body_to_file(response, part, size, self._name(key))
+        return digest, _announced(response) or digest
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
-        """Download in worker processes, with the address that boto3 listed the bucket at; see `fetch_workers`."""
-        known = known_client(self.s3)
-        route = known.routes.get(self.bucket)
+        """Download in worker processes, from the address at which boto3 listed the bucket; see `fetch_workers`."""
+        cached = cached_client(self.s3)
+        route = cached.routes.get(self.bucket)
         if route is not None and usable(route, len(wanted)):
             base, top = self._full(""), str(folder)
             jobs = [Wanted(info, base + info.key, f"{top}/{info.key}") for info in wanted]
-            yield from download(route, known.signed_with, jobs, self.s3.read_timeout_s)
+            yield from download(route, cached.signed_with, jobs, self.s3.read_timeout_s)
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """Store the bytes by one request, conditional by If-Match or If-None-Match.
@@ -164,21 +164,21 @@ class S3Store:
         The current ETag is checked before: some stores ignore conditions, and some (OpenStack Swift) reject them, so that
         this check is the only one."""
         if expected is not None and expected != self._etag(key):
-            raise Conflict(f"{self._name(key)}: what is there is not what was to be replaced; {ADVICE[Conflict]}")
+            raise Conflict(f"{self._name(key)}: does not have the expected etag; {ADVICE[Conflict]}")
         with translated(self._name(key)):
             try:
-                answer = self._put(key, content, expected)
+                response = self._put(key, content, expected)
             except vendor.ClientError as exc:
                 if expected is None or not is_not_implemented(exc):
                     raise
-                answer = self._put(key, content, None)
-            return ObjectInfo(key, len(content), answer["ETag"].strip('"'))
+                response = self._put(key, content, None)
+            return ObjectInfo(key, len(content), response["ETag"].strip('"'))
 
     def guards(self, key: str, content: bytes) -> bool:
         """Put `content` again under conditions that do not hold; return whether the store rejects both."""
-        return all(self._refuses(key, content, expected) for expected in (ABSENT, _NO_ETAG))
+        return all(self._rejects(key, content, expected) for expected in (ABSENT, _NO_ETAG))
 
-    def _refuses(self, key: str, content: bytes, expected: str) -> bool:
+    def _rejects(self, key: str, content: bytes, expected: str) -> bool:
         with translated(self._name(key)):
             try:
                 self._put(key, content, expected)
@@ -193,10 +193,10 @@ class S3Store:
         condition = (
             {} if expected is None else {"IfNoneMatch": "*"} if expected == ABSENT else {"IfMatch": f'"{expected}"'}
         )
-        answer: dict[str, Any] = client(self.s3).put_object(
+        response: dict[str, Any] = client(self.s3).put_object(
             Bucket=self.bucket, Key=self._full(key), Body=content, **condition
         )
-        return answer
+        return response
 
     def _etag(self, key: str) -> str:
         try:
@@ -210,7 +210,7 @@ class S3Store:
             client(self.s3).upload_file(str(path), self.bucket, self._full(key))
 
     def copy(self, source: str, key: str) -> None:
-        """Copy within the store; in parts only if the object is very large, because Swift cannot do the conditional copies of
+        """Copy within the store; in parts only if the object is very large, because Swift does not support conditional copies of
         parts."""
         whole = {"Bucket": self.bucket, "Key": self._full(source)}
         with translated(self._name(source)):
@@ -245,19 +245,21 @@ def _inner(folder: str, full: str) -> str:
     return folder
 
 
-def _without_markers(found: list[ObjectInfo]) -> list[ObjectInfo]:
-    return [info for info in found if info.key and not info.key.endswith("/")]
+def _without_markers(infos: list[ObjectInfo]) -> list[ObjectInfo]:
+    return [info for info in infos if info.key and not info.key.endswith("/")]
 
 
-def _announced(answer: dict[str, Any]) -> str | None:
+def _announced(response: dict[str, Any]) -> str | None:
     """Return the MD5 in an object's ETag; None if it is not one (multipart uploads, SSE-KMS, SSE-C)."""
-    etag = answer["ETag"].strip('"')
-    is_encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
+    etag = response["ETag"].strip('"')
+    is_encrypted = (
+        str(response.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in response
+    )
     return etag.lower() if _MD5.fullmatch(etag) and not is_encrypted else None
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _gc_paused() -> Iterator[None]:
     """Pause garbage collection: it would scan the many new objects repeatedly, which takes as long as the listing."""
     collects = gc.isenabled()
     gc.disable()

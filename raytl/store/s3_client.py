@@ -21,7 +21,7 @@ from botocore.compat import unquote_str
 from botocore.httpsession import where
 
 from raytl.store.fetch_workers import Route
-from raytl.store.s3_body import bound_answers
+from raytl.store.s3_body import limit_responses
 from raytl.store.s3_errors import size_of
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
@@ -29,15 +29,16 @@ CONNECTIONS = 32
 MAX_CLIENTS = 8
 _clients: dict[tuple[int, S3Settings], S3Client] = {}
 """By process and settings, the most recently used last."""
-_making = threading.Lock()
+_lock = threading.Lock()
 
 
-def _begin_anew() -> None:
+def _replace_lock() -> None:
     """Replace the lock in a forked process, where its holder does not exist."""
-    global _making
+    global _lock
+    _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_replace_lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class S3Client:
     client: Any
     credentials: Any
     routes: dict[str, Route]
-    pays: bool
+    requester_pays: bool
 
     def signed_with(self) -> Any:
         """Return the current credentials; None if there are none."""
@@ -57,7 +58,7 @@ class S3Client:
             return None
 
     def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
-        """Record the address of a listing that is about to be sent, unless it is signed in another way."""
+        """Record the address of a listing that is about to be sent, unless it has another kind of signature."""
         bucket, url = request.context.get("input_params", {}).get("Bucket", ""), urlsplit(request.url)
         base = {f"/{bucket}": f"/{bucket}/", "/": "/", "": "/"}.get(url.path)
         if base is None or signature_version not in ("v4", "s3v4", UNSIGNED):
@@ -65,28 +66,28 @@ class S3Client:
             return
         region = None if signature_version is UNSIGNED else region_name
         self.routes[bucket] = Route(
-            url.scheme, url.netloc, base, region, self.pays, os.environ.get("AWS_CA_BUNDLE") or where()
+            url.scheme, url.netloc, base, region, self.requester_pays, os.environ.get("AWS_CA_BUNDLE") or where()
         )
 
 
 def client(s3: S3Settings = ENVIRONMENT) -> Any:
-    """Return this process's client for `s3`; a forked worker makes its own, because sockets must not be shared."""
-    return known_client(s3).client
+    """Return this process's client for `s3`; a forked process creates its own, because sockets must not be shared."""
+    return cached_client(s3).client
 
 
-def known_client(s3: S3Settings) -> S3Client:
+def cached_client(s3: S3Settings) -> S3Client:
     """Return `client(s3)` with its credentials and routes."""
     key = (os.getpid(), s3)
-    with _making:
-        known = _clients.pop(key) if key in _clients else _new_client(s3)
-        _clients[key] = known
+    with _lock:
+        cached = _clients.pop(key) if key in _clients else _new_client(s3)
+        _clients[key] = cached
         if len(_clients) > MAX_CLIENTS:
             del _clients[next(iter(_clients))]
-        return known
+        return cached
 
 
 def forget_client() -> None:
-    """Read the environment again at the next call."""
+    """Drop all clients, so that the next call reads the environment again."""
     _clients.clear()
 
 
@@ -104,26 +105,26 @@ def _new_client(s3: S3Settings) -> S3Client:
         settings["signature_version"] = UNSIGNED
     session = boto3.session.Session(profile_name=s3.profile, region_name=s3.region)
 
-    def made(style: str) -> Any:
+    def make_client(style: str) -> Any:
         config = Config(**settings, s3={"addressing_style": style})
         return session.client("s3", endpoint_url=s3.endpoint_url, config=config)
 
-    client = made(s3.addressing)
+    client = make_client(s3.addressing)
     if s3.addressing == "auto" and "amazonaws.com" not in client.meta.endpoint_url:
         # http://bucket.my-minio:9000 does not resolve: stores with one host name need the bucket in the path
         client.close()
-        client = made("path")
-    known = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
+        client = make_client("path")
+    result = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
     events = client.meta.events
     if s3.request_payer:
-        events.register("before-parameter-build.s3", _pay)
-    events.register("before-sign.s3.ListObjectsV2", known.note)
-    bound_answers(client)
-    events.register_first("before-parse.*.*", _read_page)  # ahead of botocore's own, which parses the page twice
-    return known
+        events.register("before-parameter-build.s3", _add_request_payer)
+    events.register("before-sign.s3.ListObjectsV2", result.note)
+    limit_responses(client)
+    events.register_first("before-parse.*.*", _read_page)  # before botocore's own handler, which parses the page twice
+    return result
 
 
-def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
+def _add_request_payer(params: dict[str, Any], model: Any, **_: Any) -> None:
     if "RequestPayer" in model.input_shape.members:
         params["RequestPayer"] = "requester"
 
@@ -143,12 +144,12 @@ def _read_page(
         return
     space = before + brace
     decoded = unquote_str if page.findtext(f"{space}EncodingType") == "url" else str
-    found = page.findall(f"{space}Contents")
+    elements = page.findall(f"{space}Contents")
     names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
-    rows = ([one.findtext(name, "") for name in names] for one in found)
+    rows = ([one.findtext(name, "") for name in names] for one in elements)
     customized_response_dict["Objects"] = [
         (decoded(key), size_of(size), etag.strip('"'), storage) for key, size, etag, storage in rows
     ]
-    for one in found:
+    for one in elements:
         page.remove(one)
     response_dict["body"] = ElementTree.tostring(page)

@@ -31,16 +31,16 @@ _BY_KIND: tuple[tuple[tuple[type[Exception], ...], type[StoreError]], ...] = (
 )
 ADVICE: dict[type[StoreError], str] = {
     NotFound: "check the bucket and the key, and AWS_ENDPOINT_URL if the store is not Amazon's",
-    Denied: "check the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), what they allow, and "
+    Denied: "check the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), their permissions and "
     "this machine's clock",
     Unavailable: "the store or the network failed; run the same command again to resume",
-    Conflict: "somebody else wrote there first",
+    Conflict: "another process wrote it first",
     StoreError: "check the URI, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
 }
 
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError)
-"""Raised while a response without an expected key, or with another type under it, is read."""
-_MAX_SHOWN = 200
+"""Raised when a response lacks an expected key, or has another type under it."""
+_MAX_QUOTED = 200
 _MAX_SIZE_DIGITS = 15
 
 
@@ -62,7 +62,7 @@ def translated(where: str) -> Iterator[None]:
         raise disk_error(exc) or StoreError(f"{where}: {exc}") from exc
     except _UNREADABLE as exc:
         raise StoreError(
-            f"{where}: the store's answer cannot be read ({type(exc).__name__}: {str(exc)[:_MAX_SHOWN]}); expected S3's; "
+            f"{where}: the store's response cannot be read ({type(exc).__name__}: {str(exc)[:_MAX_QUOTED]}); expected a response of S3; "
             f"{ADVICE[StoreError]}"
         ) from exc
 
@@ -79,7 +79,7 @@ def kind_of(exc: Exception) -> type[StoreError]:
     if isinstance(exc, vendor.ClientError):
         code, status = exc.response["Error"].get("Code", ""), exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
         return _BY_CODE.get(code) or _by_status(status)
-    if exc.__context__ is not None and isinstance(exc, Boto3Error):  # upload_file wraps what happened
+    if exc.__context__ is not None and isinstance(exc, Boto3Error):  # upload_file wraps the cause
         return kind_of(exc.__context__) if isinstance(exc.__context__, Exception) else StoreError
     return next((kind for classes, kind in _BY_KIND if isinstance(exc, classes)), StoreError)
 

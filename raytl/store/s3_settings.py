@@ -1,4 +1,4 @@
-"""How buckets are reached, as a value that each store holds: it pickles, travels to workers, and contains no secret."""
+"""The settings for reaching buckets, as a value that each store holds: picklable, sent to workers, and without secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 @dataclass(frozen=True, slots=True)
 class S3Settings:
-    """The keys of the `storage` section, except `storage.uri`. The environment and the AWS profile decide what is None."""
+    """The keys of the `storage` section, except `storage.uri`. None leaves a setting to the environment and the AWS profile."""
 
     endpoint_url: str | None = None
     region: str | None = None
@@ -33,10 +33,10 @@ class S3Settings:
         return cls(**{field.name: getattr(storage, field.name) for field in fields(cls)})
 
     def cache_name(self, uri: str) -> str:
-        """Return a text that names `uri` on a node: buckets of the same name at two endpoints are two buckets."""
+        """Return the name of `uri` in the node's cache: buckets of the same name at two endpoints are two buckets."""
         endpoint = self.endpoint_url or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
         return f"{uri} {endpoint}" if endpoint and in_bucket(uri) else uri
 
 
 ENVIRONMENT = S3Settings()
-"""Buckets as the environment and the AWS profile alone say."""
+"""Settings from the environment and the AWS profile alone."""

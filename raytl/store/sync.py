@@ -21,8 +21,8 @@ from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo, ObjectStore
-from raytl.store.files import written_whole
-from raytl.store.keys import fault, files_and_markers, refuse_odd
+from raytl.store.files import atomic_write
+from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_keys
 from raytl.store.open import open_store
 from raytl.store.pins import pin
 from raytl.store.retry import retried
@@ -33,7 +33,7 @@ from raytl.throttle import Throttle
 
 _THREADS = 32
 _EVENT_EVERY_S = 0.1
-_ASKED = 16
+_MAX_ARCHIVE_CHECKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +56,21 @@ class _Place:
 
 
 def _is_pulled(info: ObjectInfo) -> bool:
-    return not fault(info.key) and 0 <= info.size < 2**63
+    return not invalid_reason(info.key) and 0 <= info.size < 2**63
 
 
 _Pulled = Annotated[ObjectInfo, Bound("a key that can be a file, and its size", _is_pulled)]
-_ADVICE = "Delete its folder, and it is pulled again."
-FETCHED_FORMAT = Format[ObjectInfo](_Pulled, "a file that was fetched", _ADVICE, StoreError, max_bytes=1 << 16)
+_ADVICE = "Delete its folder and run again to pull it."
+FETCHED_FORMAT = Format[ObjectInfo](_Pulled, "a fetched file", _ADVICE, StoreError, max_bytes=1 << 16)
 PULLED_FORMAT = Format[list[ObjectInfo]](
-    list[_Pulled], "the list of what was pulled", _ADVICE, StoreError, max_bytes=4 << 30
+    list[_Pulled], "the list of pulled files", _ADVICE, StoreError, max_bytes=4 << 30
 )
 
 
 def pull(
     uri: str, on_event: OnEvent = ignore, only: Collection[str] | None = None, s3: S3Settings = ENVIRONMENT
 ) -> Path:
-    """Pull what is below `uri` to this node and return its folder; with `only`, pull those keys that exist.
+    """Pull the objects below `uri` to this node and return their folder; with `only`, pull those of its keys that exist.
 
     Unchanged files (by size and ETag) are not downloaded again, and files that were deleted in the store are deleted here.
     Processes that pull the same URI wait for each other.
@@ -87,8 +87,8 @@ def pull(
         with _locked(place):
             _pull(store, place, only, on_event, s3)
     except OSError as exc:
-        refused = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
-        raise StoreError(f"{store.uri}: {refused} RAYTL_CACHE may name a larger disk.") from exc
+        problem = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
+        raise StoreError(f"{store.uri}: {problem} Set RAYTL_CACHE to use a larger disk.") from exc
     return place.files
 
 
@@ -96,7 +96,7 @@ def _place(uri: str, s3: S3Settings) -> _Place:
     return _Place(cache_root() / "pulled" / hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:24])
 
 
-def not_here(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> dict[str, ObjectInfo]:
+def not_pulled(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> dict[str, ObjectInfo]:
     """Return the listed objects, by URI, that `pull` would have to download to this node."""
     here: dict[str, dict[str, ObjectInfo]] = {}
     missing = {}
@@ -105,26 +105,26 @@ def not_here(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) ->
         if root not in here:
             place = _place(root, s3)
             sizes = dict(_files(place.files)) if place.files.is_dir() else {}
-            here[root] = {key: known for key, known in _known(place).items() if sizes.get(key) == known.size}
+            here[root] = {key: row for key, row in _pulled(place).items() if sizes.get(key) == row.size}
         if here[root].get(info.key) != info:
             missing[uri] = info
     return missing
 
 
 def listing(store: ObjectStore, only: Collection[str] | None = None, on_event: OnEvent = ignore) -> list[ObjectInfo]:
-    """Return what is in the store now; with `only`, those of its keys that exist. Folder markers are left out and counted.
+    """Return the objects in the store; with `only`, those of its keys that exist. Folder markers are skipped and counted.
 
     Raises:
         NotFound: none of them exists.
         DataError: a key cannot be a file name.
         StoreError: the store cannot be read.
     """
-    found, markers = files_and_markers(_wanted(store, only))
-    refuse_odd(store.uri, found)
+    files, markers = files_and_markers(_wanted(store, only))
+    reject_invalid_keys(store.uri, files)
     if markers:
-        shown = ", ".join(repr(key or "/") for key in markers[:3])
-        on_event(Message(f"{store.uri}: folder markers (empty objects) left out: {len(markers)}, such as {shown}"))
-    return found
+        examples = ", ".join(repr(key or "/") for key in markers[:3])
+        on_event(Message(f"{store.uri}: skipped folder markers (empty objects): {len(markers)}, such as {examples}"))
+    return files
 
 
 def refuse_archived(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> None:
@@ -133,15 +133,15 @@ def refuse_archived(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONM
     A listing does not show which ones are restored, so some are checked; a later read reports any other.
     """
     archived = {uri: info.archive for uri, info in objects.items() if info.archive}
-    asked = dict(islice(archived.items(), _ASKED))
-    waiting = [uri for uri in asked if _is_archived(uri, s3)]
+    checked = dict(islice(archived.items(), _MAX_ARCHIVE_CHECKS))
+    waiting = [uri for uri in checked if _is_archived(uri, s3)]
     if waiting:
         classes = ", ".join(sorted(set(archived.values())))
-        count = f"{len(archived)}" if len(waiting) == len(asked) else f"at least {len(waiting)}"
+        count = f"{len(archived)}" if len(waiting) == len(checked) else f"at least {len(waiting)}"
         raise Archived(
-            f"{count} of {len(objects)} objects archived ({classes}), such as\n"
+            f"{count} of {len(objects)} objects are archived ({classes}), such as\n"
             + "".join(f"  {uri}\n" for uri in waiting[:3])
-            + f"Of each, {restore_advice(waiting[0])}."
+            + f"For each, {restore_advice(waiting[0])}."
         )
 
 
@@ -152,17 +152,17 @@ def _is_archived(uri: str, s3: S3Settings) -> bool:
 
 def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent, s3: S3Settings) -> None:
     wanted = listing(store, only, on_event)
-    known = _known(place)
+    pulled = _pulled(place)
     here = dict(_files(place.files))
-    missing = [info for info in wanted if known.get(info.key) != info or here.get(info.key) != info.size]
+    missing = [info for info in wanted if pulled.get(info.key) != info or here.get(info.key) != info.size]
     refuse_archived({f"{store.uri}/{info.key}": info for info in missing}, s3)
     stale = {info.key for info in missing}
-    kept = {key: info for key, info in known.items() if key not in stale}
-    if len(kept) < len(known):
-        _record(place, kept)
+    retained = {key: info for key, info in pulled.items() if key not in stale}
+    if len(retained) < len(pulled):
+        _record(place, retained)
     if missing:
         _fetch(store, place, missing, on_event)
-    _finish(place, wanted, kept, here, only)
+    _finish(place, wanted, retained, here, only)
 
 
 @contextmanager
@@ -175,16 +175,16 @@ def _locked(place: _Place) -> Iterator[None]:
 
 
 def _wanted(store: ObjectStore, only: Collection[str] | None) -> list[ObjectInfo]:
-    prefix = os.path.commonprefix(list(only)) if only else ""  # noqa: RUF071 - of keys, which are no paths
-    found = retried(lambda: list(store.list(prefix, markers=True)))
+    prefix = os.path.commonprefix(list(only)) if only else ""  # noqa: RUF071 - keys are not paths
+    infos = retried(lambda: list(store.list(prefix, markers=True)))
     if only is not None:
-        asked = set(only)
-        found = [info for info in found if info.key in asked]
-    if not found:
+        requested = set(only)
+        infos = [info for info in infos if info.key in requested]
+    if not infos:
         raise NotFound(
             f"{store.uri}: found {_none_of(only or ())} there; check the bucket, the prefix and AWS_ENDPOINT_URL"
         )
-    return found
+    return infos
 
 
 def _none_of(keys: Collection[str]) -> str:
@@ -193,20 +193,20 @@ def _none_of(keys: Collection[str]) -> str:
     return "nothing" if not keys else f"none of {few}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
-def _known(place: _Place) -> dict[str, ObjectInfo]:
+def _pulled(place: _Place) -> dict[str, ObjectInfo]:
     """Return the files that were downloaded whole: the list of the last finished pull, and the journal of a killed one.
 
     Unreadable entries are downloaded again.
     """
-    known: dict[str, ObjectInfo] = {}
+    rows: dict[str, ObjectInfo] = {}
     with suppress(StoreError):  # absent, or damaged
-        known = {row.key: row for row in PULLED_FORMAT.load(place.manifest)}
+        rows = {row.key: row for row in PULLED_FORMAT.load(place.manifest)}
     with suppress(StoreError):
         for line in FETCHED_FORMAT.content(place.journal, lines=True).split(b"\n"):
-            with suppress(StoreError):  # torn by a kill
+            with suppress(StoreError):  # truncated by a kill
                 row = FETCHED_FORMAT.read(line, str(place.journal))
-                known[row.key] = row
-    return known
+                rows[row.key] = row
+    return rows
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
@@ -224,7 +224,7 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
 
 def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_event: OnEvent) -> None:
     """Download the missing files, and record each one once it is whole."""
-    _make_room(place, [info.key for info in missing])
+    _make_folders(place, [info.key for info in missing])
     throttle, moved = Throttle(_EVENT_EVERY_S), 0
     arriving = closing(_arrivals(store, place, missing))
     with writing(place.journal), place.journal.open("a") as journal, arriving as arrivals:
@@ -236,8 +236,8 @@ def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_even
                 on_event(Work(f"pull {store.uri}", done, len(missing), "files", moved))
 
 
-def _make_room(place: _Place, keys: Iterable[str]) -> None:
-    """Create the folders of the keys; remove files in place of a folder, and folders in place of a file."""
+def _make_folders(place: _Place, keys: Iterable[str]) -> None:
+    """Create the folders of the keys; remove files where a folder must be, and folders where a file must be."""
     top = str(place.files)
     folders = set()
     for key in keys:
@@ -255,15 +255,15 @@ def _make_room(place: _Place, keys: Iterable[str]) -> None:
 
 def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> Generator[ObjectInfo, None, None]:
     """Yield the missing objects as they arrive: in bulk if the store can, the rest by threads with retries."""
-    came = set()
+    arrived = set()
     with closing(store.get_files(missing, place.files)) as arrivals:
         for info in arrivals:
-            came.add(info.key)
+            arrived.add(info.key)
             yield info
-    left = [info for info in missing if info.key not in came]
+    remaining = [info for info in missing if info.key not in arrived]
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            yield from pool.map(lambda info: _fetched(store, place, info), left)
+            yield from pool.map(lambda info: _fetched(store, place, info), remaining)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -278,32 +278,32 @@ def _fetched(store: ObjectStore, place: _Place, info: ObjectInfo) -> ObjectInfo:
 def _finish(
     place: _Place,
     wanted: list[ObjectInfo],
-    known: Mapping[str, ObjectInfo],
+    retained: Mapping[str, ObjectInfo],
     before: Collection[str],
     only: Collection[str] | None,
 ) -> None:
     """Delete files that the store no longer has, then write the list of files."""
     rows = {info.key: info for info in wanted}
     for key in before if only is None else set(before).intersection(only):
-        if key not in rows and not fault(key):
+        if key not in rows and not invalid_reason(key):
             with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 (place.files / key).unlink()
-    asked = set(only or ())
-    others = {} if only is None else {key: info for key, info in known.items() if key not in asked}
+    requested = set(only or ())
+    others = {} if only is None else {key: info for key, info in retained.items() if key not in requested}
     rows = {**others, **rows}
-    if rows != known or place.journal.exists() or not place.manifest.exists():
+    if rows != retained or place.journal.exists() or not place.manifest.exists():
         _record(place, rows)
 
 
 def _record(place: _Place, rows: Mapping[str, ObjectInfo]) -> None:
     """Write the list of whole files, which replaces the journal."""
-    with written_whole(place.manifest) as part:
+    with atomic_write(place.manifest) as part:
         part.write_text(json.dumps([_row(info) for info in rows.values()]))
     place.journal.unlink(missing_ok=True)
 
 
 def _line(info: ObjectInfo) -> str:
-    """Return a line of the journal, in a tenth of the time that json takes for a dictionary."""
+    """Return a line of the journal; ten times as fast as json with a dictionary."""
     return f'{{"key": {json.dumps(info.key)}, "size": {info.size}, "etag": {json.dumps(info.etag)}}}\n'
 
 

@@ -1,13 +1,13 @@
-"""The one reader of everything stored: bytes in, a typed and bounded value out.
+"""Read stored objects: bytes in, a typed and bounded value out.
 
     document    JSON text as plain values: no duplicate keys, no deep nesting, no endless numbers
     schema      plain values as the type that a format declares, each part within its bounds
-    format      one stored format: its type, its size, its error and what to do about a damaged object
-    bounds      how far a field may go, and the fields that several formats share
-    fault       what is wrong, and in which field
+    format      one stored format: its type, its size limit, its error and the advice for a damaged object
+    bounds      the bounds of fields, and the fields that several formats share
+    fault       the error of a stored value, with the path of its field
 
-pydantic validates the configuration, but not this: it refuses file names that are not UTF-8, and does not say which keys it
-ignored.
+pydantic validates the configuration, but not stored objects: it rejects file names that are not UTF-8, and does not report
+the keys that it ignores.
 """
 
 from raytl.stored.fault import Fault

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 @dataclass(frozen=True)
 class Bound:
-    """A condition that a value has to meet, and the words for it: "a number from 1 to 8192"."""
+    """A condition that a value must meet, and its text in errors: "a number from 1 to 8192"."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -19,13 +19,13 @@ class Bound:
 
 @dataclass(frozen=True)
 class FormerKey:
-    """The key under which earlier versions of raytl stored a field; read where the object lacks the field's own key."""
+    """The key under which earlier versions of raytl stored a field; read if the object lacks the field's own key."""
 
     name: str
 
 
 class Undefined:
-    """Marks a number that may be NaN, which strict JSON has as null."""
+    """Marker of a number that may be NaN, which strict JSON stores as null."""
 
 
 def within(low: float, high: float, unit: str = "") -> Bound:
@@ -44,7 +44,7 @@ def at_least(count: int, unit: str) -> Bound:
 
 
 def matching(pattern: str, words: str) -> Bound:
-    """Return the bound of a text that `pattern` matches as a whole."""
+    """Return the bound of a text that matches `pattern` as a whole."""
     compiled = re.compile(pattern)
     return Bound(words, lambda value: compiled.fullmatch(value) is not None)
 

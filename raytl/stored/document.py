@@ -11,11 +11,11 @@ from raytl.stored.fault import Fault
 
 MAX_DEPTH = 32
 MAX_DIGITS = 1000
-"""Digits of an integer in a column that nobody reads; the schema has bounds of its own."""
+"""Limit for the digits of an integer, also under ignored keys; the schema has tighter bounds."""
 
 
 def parse(content: bytes) -> Any:
-    """Return the value that `content` holds, in JSON's own types; NaN and infinities are kept for the schema to judge.
+    """Return the value that `content` holds, in JSON's own types; NaN and infinities are left to the schema.
 
     Raises:
         Fault: it is not UTF-8 JSON, is nested too deep, repeats a key, or has a number with too many digits.
@@ -62,13 +62,13 @@ def _too_deep() -> Fault:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        _refuse_repeated([key for key, _ in pairs])
-    return found
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        _reject_repeated([key for key, _ in pairs])
+    return members
 
 
-def _refuse_repeated(keys: list[str]) -> NoReturn:
+def _reject_repeated(keys: list[str]) -> NoReturn:
     seen: set[str] = set()
     repeated = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
     raise Fault(f"one object has the key {repeated[:60]!r} twice", "each key once")

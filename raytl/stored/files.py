@@ -1,4 +1,4 @@
-"""A file as manifests list it."""
+"""A file as listed in manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stored format: its type, its size, the error of a damaged object, and what to do about it."""
+"""One stored format: its type, its size limit, and the error and the advice for a damaged object."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from raytl.stored.fault import Fault, dotted, mismatch
 from raytl.stored.schema import Foreign, reader
 
 VERSION = "format"
-"""The key that has the version of a format in objects that record one."""
+"""The key of the format's version, in objects that record one."""
 _MAX_LISTED = 5
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Unread:
-    """An object that cannot be read: what its `key` or path is, and the `reason`."""
+    """An object that cannot be read: its `key` or path, and the `reason`."""
 
     key: str
     reason: str
@@ -30,11 +30,11 @@ class Unread:
 
 @dataclass(frozen=True)
 class Format(Generic[T]):
-    """How objects of one kind are read.
+    """The rules for reading objects of one kind.
 
-    `kind` is the type of their value, `name` says what they are ("a model card"), `advice` what to do about a damaged one.
+    `kind` is the type of their values, `name` their name in errors ("a model card"), `advice` the advice for a damaged one.
     An object, or a line of JSON lines, has `max_bytes` at most, and all lines together `max_total_bytes`; an object of a
-    newer `version` is refused.
+    newer `version` is rejected.
     """
 
     kind: Any
@@ -46,7 +46,7 @@ class Format(Generic[T]):
     version: int = 1
 
     def read(self, content: bytes, where: str, on_event: OnEvent = ignore) -> T:
-        """Return the value of an object, which errors call `where`; keys that are not known are ignored and listed.
+        """Return the value of an object, which errors call `where`; unknown keys are ignored and reported.
 
         Raises:
             RaytlError: it is damaged, too large, or of a newer version; see `error`.
@@ -62,20 +62,20 @@ class Format(Generic[T]):
 
     def content(self, path: Path, *, lines: bool = False) -> bytes:
         """Return the bytes of the file at `path`: of one object, or of all `lines`. Only a regular file is opened."""
-        most = self.max_total_bytes if lines else self.max_bytes
+        limit = self.max_total_bytes if lines else self.max_bytes
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 raise self._error(str(path), f"not a regular file; expected {self.name}")
-            if status.st_size > most:
-                raise self._error(str(path), f"found {status.st_size:,} bytes; expected {most:,} at most")
+            if status.st_size > limit:
+                raise self._error(str(path), f"found {status.st_size:,} bytes; expected {limit:,} at most")
             return path.read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise self._error(str(path), f"cannot be read ({reason}); expected {self.name}") from error
 
     def lines(self, content: bytes, where: str, on_event: OnEvent = ignore) -> Iterator[T]:
-        """Yield the values of JSON lines, the last of which may lack its newline. Of all lines' unknown keys, each is listed once.
+        """Yield the values of JSON lines, the last of which may lack its newline. Each unknown key is reported once.
 
         Raises:
             RaytlError: a line is damaged; with its number.
@@ -84,14 +84,14 @@ class Format(Generic[T]):
             raise self._error(where, f"found {len(content):,} bytes; expected {self.max_total_bytes:,} at most")
         foreign: dict[tuple[str | int, ...], None] = {}
         for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else (), start=1):
-            value, found = self._read(line, f"{where}:{number}")
-            foreign |= dict.fromkeys(found)
+            value, unknown = self._read(line, f"{where}:{number}")
+            foreign |= dict.fromkeys(unknown)
             yield value
         if foreign:
             on_event(Message(f"{where}: {ignored(list(foreign))}", "warning"))
 
     def typed(self, plain: Any, where: str) -> T:
-        """Return the typed value of plain JSON values that were read already; see `read`."""
+        """Return the typed value of parsed JSON; see `read`."""
         return self._typed(plain, where)[0]
 
     def _read(self, content: bytes, where: str) -> tuple[T, Foreign]:
@@ -106,16 +106,16 @@ class Format(Generic[T]):
     def _typed(self, plain: Any, where: str) -> tuple[T, Foreign]:
         foreign: Foreign = []
         try:
-            self._refuse_newer(plain)
+            self._reject_newer(plain)
             value = reader(self.kind)(plain, foreign)
         except Fault as fault:
             raise self._damaged(where, fault) from fault
         return value, [keys for keys in foreign if keys != (VERSION,)]
 
-    def _refuse_newer(self, plain: Any) -> None:
-        found = plain.get(VERSION) if isinstance(plain, dict) else None
-        if isinstance(found, int) and not isinstance(found, bool) and found > self.version:
-            raise mismatch(found, f"{self.version}, as a newer raytl wrote it (upgrade raytl to read it)").below(
+    def _reject_newer(self, plain: Any) -> None:
+        version = plain.get(VERSION) if isinstance(plain, dict) else None
+        if isinstance(version, int) and not isinstance(version, bool) and version > self.version:
+            raise mismatch(version, f"{self.version}, as a newer raytl wrote it (upgrade raytl to read it)").below(
                 VERSION
             )
 
@@ -127,7 +127,7 @@ class Format(Generic[T]):
 
 
 def ignored(foreign: Foreign) -> str:
-    """Return the words for keys that were ignored."""
+    """Return the text of the warning about ignored keys."""
     listed = ", ".join(dotted(keys) for keys in foreign[:_MAX_LISTED])
     more = f" and {len(foreign) - _MAX_LISTED} more" if len(foreign) > _MAX_LISTED else ""
     return f"ignored keys that this version of raytl does not know: {listed}{more}"

@@ -1,7 +1,7 @@
-"""Plain values as the type that a format declares: dataclasses, mappings, tuples, unions and numbers, each within bounds.
+"""Convert plain values to the type that a format declares: dataclasses, mappings, tuples, unions and numbers, each within bounds.
 
-A field's type says what is read, `Annotated[...]` with a bound from `raytl.stored.bounds` how far it may go; without one, the
-defaults here hold. The key `kind` has the class's name in lower case and says which dataclass of a union it is.
+A field's type selects its reader, and `Annotated[...]` adds bounds from `raytl.stored.bounds`; without one, the defaults here
+apply. The key `kind` has the class's name in lower case and selects one dataclass of a union.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ MAX_CHARACTERS = 1 << 16
 MAX_ITEMS = 10_000_000
 MAX_INTEGER = 2**64 - 1
 _HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""Halves of surrogate pairs, but for those by which Python holds the bytes of file names that are not UTF-8."""
+"""Halves of surrogate pairs, except those with which Python represents file names that are not UTF-8."""
 KIND = "kind"
 
 Foreign = list[tuple[str | int, ...]]
 Reader = Callable[[Any, Foreign], Any]
-"""Turns a plain value into a typed one, and notes the keys that it ignores. Raises: Fault."""
+"""Converts a plain value to a typed one, and records the keys that it ignores. Raises: Fault."""
 
 
 @cache
 def reader(kind: Any) -> Reader:
-    """Return what reads a value of the type `kind`."""
+    """Return the reader for values of the type `kind`."""
     if kind in _PLAIN:
         return _PLAIN[kind]
     if _is_record(kind):
@@ -50,7 +50,7 @@ def reader(kind: Any) -> Reader:
         return _row([reader(each) for each in arguments])
     if origin in (tuple, list, Sequence):
         return _items(reader(arguments[0]), list if origin is list else tuple)
-    raise TypeError(f"{kind} has no place in a stored format")
+    raise TypeError(f"{kind} is not supported in a stored format")
 
 
 def _text(value: Any, foreign: Foreign) -> str:
@@ -80,7 +80,7 @@ def _number(value: Any, foreign: Foreign) -> float:
 
 
 def _undefined(value: Any, foreign: Foreign) -> float:
-    """Read a number that may be NaN, which strict JSON has as null."""
+    """Read a number that may be NaN, which strict JSON stores as null."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return math.nan if value is None else float(value)
     return _number(value, foreign)
@@ -111,19 +111,19 @@ def _anything(value: Any, foreign: Foreign) -> Any:
 
 
 def _each(parts: Iterable[tuple[str | int, Reader, Any]], foreign: Foreign) -> list[Any]:
-    """Read the members of an object or a list, given as (key, reader, value); faults and foreign keys are named from here."""
-    found: list[Any] = []
-    known = len(foreign)
+    """Read the members of an object or a list, given as (key, reader, value); paths of faults and of ignored keys begin here."""
+    members: list[Any] = []
+    before = len(foreign)
     key: str | int = ""
     try:
         for key, read, value in parts:
-            found.append(read(value, foreign))
-            if len(foreign) > known:
-                foreign[known:] = [(key, *keys) for keys in foreign[known:]]
-                known = len(foreign)
+            members.append(read(value, foreign))
+            if len(foreign) > before:
+                foreign[before:] = [(key, *keys) for keys in foreign[before:]]
+                before = len(foreign)
     except Fault as fault:
         raise fault.below(key) from fault.__cause__
-    return found
+    return members
 
 
 def _record(kind: Any) -> Reader:
@@ -143,10 +143,10 @@ def _record(kind: Any) -> Reader:
             if name not in value:
                 raise Fault("missing", "a value").below(name)
         names = [name for name in value if name in readers]
-        found = _each(((name, readers[name], value[name]) for name in names), foreign)
+        members = _each(((name, readers[name], value[name]) for name in names), foreign)
         if len(names) < len(value):
             foreign += [(key,) for key in value if key not in readers]
-        return kind(**dict(zip(names, found, strict=True)))
+        return kind(**dict(zip(names, members, strict=True)))
 
     return read
 
@@ -192,7 +192,7 @@ def _choice(choices: Sequence[Any]) -> Reader:
 
 
 def _union(kinds: Sequence[Any]) -> Reader:
-    """Read whichever member fits; where only null is the other, the fault is the member's own."""
+    """Read the first member that fits; if null is the only other member, raise the member's own fault."""
     records: dict[str, Any] = {kind.__name__.lower(): kind for kind in kinds if _is_record(kind)}
     if len(records) > 1:
         return _tagged({name: reader(kind) for name, kind in records.items()}, type(None) in kinds)
@@ -219,7 +219,7 @@ def _is_record(kind: Any) -> bool:
 
 
 def _tagged(readers: Mapping[str, Reader], may_be_null: bool) -> Reader:
-    """Read one of several records, which its `kind` names."""
+    """Read one of several records, selected by its `kind`."""
 
     def read(value: Any, foreign: Foreign) -> Any:
         if value is None and may_be_null:
@@ -240,11 +240,11 @@ def _bounded(kind: Any, *bounds: Any) -> Reader:
     checks = [bound for bound in bounds if isinstance(bound, Bound)]
 
     def read(value: Any, foreign: Foreign) -> Any:
-        found = read_plain(value, foreign)
+        result = read_plain(value, foreign)
         for bound in checks:
-            if not bound.holds(found):
+            if not bound.holds(result):
                 raise mismatch(value, bound.words)
-        return found
+        return result
 
     return read
 

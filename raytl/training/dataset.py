@@ -17,7 +17,7 @@ from raytl.events import OnEvent
 from raytl.store.contract import ObjectInfo
 from raytl.store.pins import evict
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.store.sync import not_here, refuse_archived
+from raytl.store.sync import not_pulled, refuse_archived
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def listed_dataset(
     if not names_objects(config.uri) or is_packed(config.uri, s3):
         return read_dataset(config, preprocess, on_event, s3)
     manifest = scan(config.uri, on_event, stream=True, s3=s3)
-    to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_here(manifest.objects, s3)
+    to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_pulled(manifest.objects, s3)
     if not to_fetch:
         return read_dataset(config, preprocess, on_event, s3)
     refuse_archived(to_fetch, s3)

@@ -85,7 +85,7 @@ def test_a_run_in_a_bucket_on_data_in_a_bucket(lines: Lines, tmp_path: Path) -> 
     trained = lines("train")
     assert "tiny: trained" in trained.out
     check_used(lines, trained, tmp_path)
-    assert "finished already" in lines("train").out
+    assert "already finished" in lines("train").out
 
 
 @pytest.mark.slow

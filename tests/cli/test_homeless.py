@@ -53,5 +53,5 @@ def test_a_user_without_a_home_checks_and_trains(theirs: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "tiny: trained" in done.stdout
     lines = done.stderr.splitlines()
-    assert "cannot be written; using" in lines[0]
+    assert "is not writable; using" in lines[0]
     assert not [line for line in lines if "Traceback" in line or "Matplotlib" in line]

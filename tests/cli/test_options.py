@@ -125,7 +125,7 @@ def test_every_verb_reaches_the_endpoint_as_the_profile_that_its_options_name(
     for verb in REACHING:
         with proxied(store) as way:
             done = raytl(*verb.split(), *ARGUMENTS[verb], "--endpoint-url", way.url, "--profile", "photos")
-            assert (verb, done.code, way.asked.total() > 0) == (verb, 0, True), done.out + done.err
+            assert (verb, done.code, way.requests.total() > 0) == (verb, 0, True), done.out + done.err
 
 
 @pytest.mark.s3

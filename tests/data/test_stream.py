@@ -28,7 +28,7 @@ from raytl.errors import DataError, StoreError
 from raytl.store import retry, s3
 from raytl.store.cache import cache_root
 from raytl.world import World
-from tests.store.proxy import Proxy, error, proxied, share, wrong_bytes
+from tests.store.proxy import Proxy, error, fraction, proxied, wrong_bytes
 
 pytestmark = pytest.mark.s3
 PREPROCESS = Preprocess(16, 20, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -47,7 +47,7 @@ def photos(make_photos: Callable[..., Path], bucket: str, s3_client: Any) -> str
 @pytest.fixture
 def between(photos: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A proxy before the bucket, with short pauses between attempts."""
-    monkeypatch.setattr(retry, "LONGEST_S", 0.01)
+    monkeypatch.setattr(retry, "MAX_PAUSE_S", 0.01)
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()
@@ -64,7 +64,7 @@ def audited(uri: str, **more: Any) -> tuple[Sample, ...]:
 
 
 def gets(proxy: Proxy) -> int:
-    return sum(count for asked, count in proxy.asked.items() if asked.startswith("GET") and asked.endswith(".jpg"))
+    return sum(count for asked, count in proxy.requests.items() if asked.startswith("GET") and asked.endswith(".jpg"))
 
 
 def epoch(samples: tuple[Sample, ...], asked: DataConfig, workers: int, world: World, start: int = 0) -> dict[int, Any]:
@@ -126,7 +126,7 @@ def test_training_asks_for_each_image_once_an_epoch(photos: str, between: Proxy)
 def test_evaluation_comes_through_a_bad_day(photos: str, between: Proxy) -> None:
     samples = audited(photos)
     images = open_images(samples, PREPROCESS, config(photos))
-    between.do(error(503, "SlowDown"), share(0.3))
+    between.do(error(503, "SlowDown"), fraction(0.3))
     loader = EvalLoader(images, [0] * len(samples), PREPROCESS, batch=8, world=World.solo(), workers=1)
     ids = [i for batch in loader for i in batch.ids.tolist()]
     loader.close()
@@ -206,7 +206,7 @@ def test_shards_are_streamed_by_parts_and_read_through_once(
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()
         audited(uri)
-        assert not any(".tar" in asked for asked in proxy.asked)
+        assert not any(".tar" in asked for asked in proxy.requests)
 
 
 def test_shards_that_are_broken_or_lack_labels_are_named(

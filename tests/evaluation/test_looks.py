@@ -189,7 +189,7 @@ def test_of_two_machines_that_look_at_a_run_in_a_bucket_at_once_the_second_is_to
         if isinstance(event, Work) and not refused:
             with monkeypatch.context() as patch:
                 patch.setenv("RAYTL_CACHE", str(tmp_path / "another"))
-                with pytest.raises(RunError, match=r"another raytl \(pid \d+ on .*\) writes there") as caught:
+                with pytest.raises(RunError, match=r"another raytl \(pid \d+ on .*\) is writing there") as caught:
                     evaluate(in_bucket.uri, resamples=20)
                 refused.append(str(caught.value))
 

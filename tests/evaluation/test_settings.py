@@ -56,12 +56,12 @@ def test_a_call_does_not_decide_how_the_next_one_connects(
 ) -> None:
     first, second = ways
     _, result = trained(first, "next-call")
-    first.asked.clear()
+    first.requests.clear()
     monkeypatch.setenv("AWS_ENDPOINT_URL", second.url)
     found = predict(result.run, f"s3://{BUCKET}/data/red/000.jpg")
     evaluate(result.run, resamples=20)
-    assert (len(found.paths), first.asked.total()) == (1, 0)
-    assert second.asked
+    assert (len(found.paths), first.requests.total()) == (1, 0)
+    assert second.requests
 
 
 @pytest.mark.usefixtures("photos")
@@ -70,10 +70,10 @@ def test_two_machines_take_turns_in_one_process(ways: tuple[Proxy, Proxy]) -> No
     _, result = trained(first, "turns")
     photo = f"s3://{BUCKET}/data/red/000.jpg"
     for used, idle in ((second, first), (first, second), (second, first)):
-        idle.asked.clear()
+        idle.requests.clear()
         machine = Machine(storage=StorageConfig(endpoint_url=used.url))
         assert len(predict(result.run, photo, machine=machine).paths) == 1
-        assert (idle.asked.total(), used.asked.total() > 0) == (0, True)
+        assert (idle.requests.total(), used.requests.total() > 0) == (0, True)
     evaluated = evaluate(result.run, resamples=20, machine=machine)
     assert evaluated.subject.split == "test"
 
@@ -108,6 +108,6 @@ def test_workers_and_their_loaders_reach_the_endpoint_that_only_the_experiment_n
     _, result = trained(used, "workers", **compute, **streamed)
     assert result.status == "trained"
     machine = Machine(storage=StorageConfig(endpoint_url=idle.url), compute=ComputeConfig(cluster="local"))
-    used.asked.clear()
+    used.requests.clear()
     evaluate(result.run, resamples=20, workers=2, machine=machine)
-    assert (used.asked.total(), idle.asked.total() > 0) == (0, True)
+    assert (used.requests.total(), idle.requests.total() > 0) == (0, True)

@@ -28,7 +28,7 @@ Publish = Callable[..., Record]
 @pytest.fixture(params=["local", "memory", MOTO, LAX, STERN, SWIFT])
 def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """An empty registry on each kind of store, with a short wait for concurrent writers."""
-    monkeypatch.setattr(creation, "SETTLE_S", 0.1)
+    monkeypatch.setattr(creation, "MAX_PUT_DELAY_S", 0.1)
     if request.param == "local":
         return Registry.open(str(tmp_path / "models" / "trash"))
     if request.param == "memory":
@@ -39,7 +39,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
 @pytest.fixture
 def several_at_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Return a function that restores the full wait for concurrent writers."""
-    return lambda: monkeypatch.setattr(creation, "SETTLE_S", lease.SETTLE_S)
+    return lambda: monkeypatch.setattr(creation, "MAX_PUT_DELAY_S", lease.MAX_PUT_DELAY_S)
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def test_a_tick_that_is_killed_at_any_stage_is_resumed_to_the_same_end(
     there: str, make_days: MakeDays, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """Each stage is killed on one kind of store and meets an error on the other."""
-    monkeypatch.setattr(creation, "SETTLE_S", 0.1)  # nobody else is there
+    monkeypatch.setattr(creation, "MAX_PUT_DELAY_S", 0.1)  # nobody else is there
     days = make_days(None if there == "local" else f"s3://{request.getfixturevalue(there)}/models")
     days.tick()
     outcomes, write = ["promote"], context.write_tick

@@ -35,7 +35,7 @@ def test_a_tick_that_a_later_generation_resumed_cannot_be_written_by_the_earlier
     mine = tick(1)
     write_tick(store, mine)
     write_tick(store, replace(mine, generation=2, interruptions=1))
-    with pytest.raises(Conflict, match=r"another raytl took over .* is of its generation 2, this one has generation 1"):
+    with pytest.raises(Conflict, match=r"another raytl took over .* has generation 2, this process has 1"):
         write_tick(store, replace(mine, stage="trained", run="late"))
     found = last_tick(store)
     assert found is not None

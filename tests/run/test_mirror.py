@@ -30,7 +30,7 @@ def copies(request: pytest.FixtureRequest, tmp_path: Path) -> Copies:
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "LONGEST_S", 0.0)
+    monkeypatch.setattr(retry, "MAX_PAUSE_S", 0.0)
 
 
 def write(mirror: Mirror, files: dict[str, str]) -> None:
@@ -208,7 +208,7 @@ def test_a_checkpoint_holds_the_generation_of_its_writer_and_whoever_takes_over_
     there.fetch()
     there.take_over()
     assert json.loads(here.store.get_bytes(f"{BEST}/{WHOLE}"))["generation"] == 2
-    with pytest.raises(Conflict, match=r"another raytl took over .* is of its generation 2, this one has generation 1"):
+    with pytest.raises(Conflict, match=r"another raytl took over .* has generation 2, this process has 1"):
         give(here, "late")
     with pytest.raises(Conflict, match=r"another raytl took over"):
         here.push_folder(BEST, here.root / BEST, overwrite=True)

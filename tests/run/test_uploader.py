@@ -118,7 +118,7 @@ def test_whoever_was_fenced_off_hears_it_with_the_next_checkpoint(mirror: Mirror
     late = Uploader(mirror)
     write(mirror, LAST, "2")
     late.submit(LAST)
-    with pytest.raises(Conflict, match="somebody else"):
+    with pytest.raises(Conflict, match="another process"):
         late.close()
     assert stored(mirror, tmp_path, LAST) == "1"
 
@@ -136,7 +136,7 @@ def test_what_an_earlier_process_left_unpushed_goes_up_first(mirror: Mirror, tmp
 
 
 def test_whoever_lost_the_lease_pushes_nothing_more(mirror: Mirror) -> None:
-    take(mirror.store).give_back()
+    take(mirror.store).release()
     uploader = Uploader(mirror)
     take(mirror.store)
     write(mirror, LAST, "late")

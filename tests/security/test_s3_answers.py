@@ -95,14 +95,14 @@ def assert_named(error: StoreError) -> None:
 
 def test_a_size_that_is_no_number_is_named(hostile: _Answering) -> None:
     hostile.body = page(ONE.format(key="a", size="abc"))
-    with pytest.raises(StoreError, match=r"s3://bucket.*answer cannot be read \(ValueError: a size of 'abc' bytes\)"):
+    with pytest.raises(StoreError, match=r"s3://bucket.*response cannot be read \(ValueError: a size of 'abc' bytes\)"):
         list(S3Store("bucket").list())
 
 
 def test_an_answer_without_an_etag_is_named(hostile: _Answering) -> None:
-    with pytest.raises(StoreError, match=r"s3://bucket/a: the store's answer cannot be read \(KeyError: 'ETag'\)"):
+    with pytest.raises(StoreError, match=r"s3://bucket/a: the store's response cannot be read \(KeyError: 'ETag'\)"):
         S3Store("bucket").stat("a")
-    with pytest.raises(StoreError, match=r"s3://bucket/a: the store's answer cannot be read \(KeyError: 'ETag'\)"):
+    with pytest.raises(StoreError, match=r"s3://bucket/a: the store's response cannot be read \(KeyError: 'ETag'\)"):
         S3Store("bucket").put_bytes("a", b"x")
 
 
@@ -119,5 +119,5 @@ def test_a_folder_that_is_not_below_the_listed_one_ends_the_listing(hostile: _An
         f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes><NextContinuationToken>1</NextContinuationToken>"
     )
     hostile.body = page(inside, truncated="<IsTruncated>true</IsTruncated>")
-    with pytest.raises(StoreError, match="the store's answer cannot be read .*a folder"):
+    with pytest.raises(StoreError, match="the store's response cannot be read .*a folder"):
         list(S3Store("b", "p").list(""))

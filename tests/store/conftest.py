@@ -1,4 +1,4 @@
-"""Every kind of store over one suite."""
+"""Fixtures for every kind of store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.store import proxy as faults
 from tests.store.proxy import Proxy, proxied
 
 LAX = pytest.param("lax_bucket", marks=[pytest.mark.s3, pytest.mark.thorough], id="s3-ignoring-conditions")
-STERN = pytest.param("stern_bucket", marks=pytest.mark.s3, id="s3-refusing-conditions")
+STERN = pytest.param("stern_bucket", marks=pytest.mark.s3, id="s3-rejecting-conditions")
 
 
 @pytest.fixture(params=["local", "memory", S3, LAX, STERN, SWIFT])
@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 
 
 def fill(server: str, bucket: str, content: Mapping[str, bytes]) -> None:
-    """Make a bucket with these objects, for tests that share it."""
+    """Create a bucket with these objects, for tests that share it."""
     client = boto3.client("s3", endpoint_url=server)
     client.create_bucket(Bucket=bucket)
     for key, body in content.items():
@@ -40,7 +40,7 @@ def fill(server: str, bucket: str, content: Mapping[str, bytes]) -> None:
 
 @pytest.fixture
 def before_s3(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """A proxy before the server, which raytl finds in its place."""
+    """A proxy before the server, to which raytl connects instead."""
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()
@@ -56,6 +56,6 @@ def lax_bucket(before_s3: Proxy, bucket: str) -> str:
 
 @pytest.fixture
 def stern_bucket(before_s3: Proxy, bucket: str) -> str:
-    """A bucket of a store that does no request with a condition."""
+    """A bucket of a store that rejects conditional requests."""
     before_s3.do(faults.refused_if_conditional, lambda _: True)
     return bucket

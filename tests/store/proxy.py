@@ -1,4 +1,4 @@
-"""A proxy between boto3 and a store that does what networks and stores do on bad days, when it is told to."""
+"""A proxy between boto3 and a store that injects the faults of networks and stores on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked: its number (from 0), method and path with query."""
+    """A client's request: its number (from 0), its method, and its path with the query."""
 
     number: int
     method: str
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What the store said."""
+    """The store's response."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -42,11 +42,11 @@ class Answer:
 
 
 Fault = Callable[["Proxy", "_Handler", Callable[[], Answer]], None]
-"""Answers in the store's place; the last argument asks the store."""
+"""Responds in place of the store; the last argument forwards the request."""
 
 
 class Proxy(ThreadingHTTPServer):
-    """Passes requests to `upstream`; `fault` is done to those for which `chosen` is true."""
+    """Passes requests to `upstream`; `fault` is applied to those for which `chosen` is true."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -56,34 +56,34 @@ class Proxy(ThreadingHTTPServer):
         self.upstream = urlsplit(upstream)
         self.fault: Fault = passed
         self.chosen: Callable[[Request], bool] = lambda _: False
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.done = 0
         self.sent = 0
         self._counting = threading.Lock()
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """The proxy's address."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def do(self, fault: Fault, chosen: Callable[[Request], bool]) -> None:
-        """From now on, `fault` to what is `chosen`."""
+        """Apply `fault` to the requests that are `chosen`, from now on."""
         self.fault, self.chosen, self.done = fault, chosen, 0
 
     def numbered(self, method: str, path: str) -> Request:
-        """The request, counted."""
+        """Count and return the request."""
         with self._counting:
-            number = self.asked.total()
-            self.asked[f"{method} {path.split('?')[0]}"] += 1
+            number = self.requests.total()
+            self.requests[f"{method} {path.split('?')[0]}"] += 1
         return Request(number, method, path)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are no news here."""
+        """Ignore clients that hang up."""
 
 
 @contextmanager
 def proxied(upstream: str) -> Iterator[Proxy]:
-    """A proxy in a thread."""
+    """Run a proxy in a thread."""
     proxy = Proxy(upstream)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -95,8 +95,8 @@ def proxied(upstream: str) -> Iterator[Proxy]:
         thread.join()
 
 
-def share(rate: float, seed: int = 0) -> Callable[[Request], bool]:
-    """True for that share of the requests, at random."""
+def fraction(rate: float, seed: int = 0) -> Callable[[Request], bool]:
+    """Return a random choice of that fraction of the requests."""
     draw, drawing = random.Random(seed), threading.Lock()
 
     def chosen(_: Request) -> bool:
@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def do_GET(self) -> None:
-        asked = self.server.numbered(self.command, self.path)
+        request = self.server.numbered(self.command, self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
         def ask() -> Answer:
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             finally:
                 connection.close()
 
-        if self.server.chosen(asked):
+        if self.server.chosen(request):
             self.server.done += 1
             self.server.fault(self.server, self, ask)
         else:
@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
 
     def head(self, answer: Answer) -> None:
-        """Send all but the body."""
+        """Send the head."""
         self.send_response_only(answer.status)
         for name, value in answer.headers:
             if name.lower() not in _HOP:
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def hang_up(self, reset: bool) -> None:
-        """End the connection, with a reset or as if all were well."""
+        """End the connection, with a reset or in an orderly way."""
         self.wfile.flush()
         self.close_connection = True
         if reset:
@@ -158,16 +158,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 def passed(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
-    """No fault."""
+    """Forward the request and the response unchanged."""
     handler.send(ask())
 
 
 def error(status: int, code: str) -> Fault:
-    """The store says no."""
+    """Respond with an error of the store."""
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
 
     def answer(_: Proxy, handler: _Handler, __: Callable[[], Answer]) -> None:
@@ -177,25 +177,25 @@ def error(status: int, code: str) -> Fault:
 
 
 def unconditional(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
-    """The store knows no conditions, and does what it is asked."""
+    """Ignore conditions."""
     for name in _CONDITIONS:
         del handler.headers[name]
     handler.send(ask())
 
 
 def refused_if_conditional(proxy: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
-    """The store says that it knows no conditions."""
+    """Reject conditional requests as not implemented."""
     is_conditional = any(name in handler.headers for name in _CONDITIONS)
     (error(501, "NotImplemented") if is_conditional else passed)(proxy, handler, ask)
 
 
 def reset_before(_: Proxy, handler: _Handler, __: Callable[[], Answer]) -> None:
-    """The connection is reset instead of an answer."""
+    """Reset the connection instead of a response."""
     handler.hang_up(reset=True)
 
 
 def reset_within(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
-    """The connection is reset in the middle of the body."""
+    """Reset the connection in the middle of the body."""
     answer = ask()
     handler.head(answer)
     handler.wfile.write(answer.body[: len(answer.body) // 2])
@@ -203,7 +203,7 @@ def reset_within(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None
 
 
 def truncated(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
-    """The body ends early, though the header said how long it is."""
+    """End the body before its announced length."""
     answer = ask()
     handler.head(answer)
     handler.wfile.write(answer.body[: len(answer.body) // 2])
@@ -211,7 +211,7 @@ def truncated(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
 
 
 def wrong_bytes(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
-    """As many bytes as there should be, and one of them another."""
+    """Change one byte of the body."""
     answer = ask()
     if answer.body:
         place = random.randrange(len(answer.body))
@@ -220,8 +220,8 @@ def wrong_bytes(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
     handler.send(answer)
 
 
-def endless(most: int) -> Fault:
-    """The answer has no length, and its body goes on until the client hangs up, or so many bytes were sent."""
+def endless(max_bytes: int) -> Fault:
+    """Send a body without a length, until the client hangs up or `max_bytes` are sent."""
 
     def flow(proxy: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
         answer = ask()
@@ -235,7 +235,7 @@ def endless(most: int) -> Fault:
         handler.close_connection = True
         handler.wfile.write(answer.body)
         chunk = bytes(1 << 16)
-        for _ in range(most // len(chunk)):
+        for _ in range(max_bytes // len(chunk)):
             handler.wfile.write(chunk)
             proxy.sent += len(chunk)
 
@@ -243,7 +243,7 @@ def endless(most: int) -> Fault:
 
 
 def stalled(seconds: float) -> Fault:
-    """Half of the body comes, then nothing for so long."""
+    """Send half of the body, then nothing for `seconds`."""
 
     def stall(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
         answer = ask()
@@ -257,7 +257,7 @@ def stalled(seconds: float) -> Fault:
 
 
 def dripping(seconds: float) -> Fault:
-    """All of the body comes, over so long."""
+    """Send the body slowly, over `seconds`."""
 
     def drip(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
         answer = ask()

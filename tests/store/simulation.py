@@ -1,9 +1,9 @@
-"""A world with one store, several machines and any number of processes, in which time is a number: the same seed gives the
-same schedule.
+"""Simulate one store, several machines and any number of processes with simulated time: the same seed gives the same
+schedule.
 
-Tasks run the real code in threads of their own, of which exactly one runs at a time: whoever waits (for an answer of the
-store, or some seconds) hands over to whoever is next. Requests may be late by more than their sender waits for them, and
-are done nevertheless; requests and answers may be lost; processes are stopped and killed at any step; clocks jump.
+Tasks run the real code in threads, of which exactly one runs at a time: a task that waits (for a response of the store, or
+some seconds) yields to the next one. A request may be executed after its sender's timeout; requests and responses may be
+lost; processes are paused and killed at any step; clocks jump.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from raytl.store.contract import ABSENT, ObjectInfo
 from raytl.store.holder import Process
 
 TIMEOUT_S = 20.0
-"""How long a client waits for an answer."""
+"""Seconds that a client waits for a response."""
 
 
 class Killed(BaseException):
-    """The process that this task belonged to is gone."""
+    """The process of this task was killed."""
 
 
 class _Runner:
-    """A thread that runs one task after the other."""
+    """A thread that runs one task after another."""
 
     idle: ClassVar[list[_Runner]] = []
 
@@ -50,7 +50,7 @@ class _Runner:
 
 
 class Task:
-    """Something that a simulated process does."""
+    """An activity of a simulated process."""
 
     def __init__(self, world: World, process: SimProcess, body: Callable[[], None]) -> None:
         self.world, self.process, self._body = world, process, body
@@ -69,7 +69,7 @@ class Task:
         self.world.turn.release()
 
     def wait(self) -> None:
-        """Let others go on until this task is woken."""
+        """Yield until this task is woken."""
         if not self.killed:
             self.world.turn.release()
             self.runner.turn.acquire()
@@ -78,7 +78,7 @@ class Task:
 
 
 class Machine:
-    """A machine: clocks that nobody sets, at rates a little apart, and a clock that anybody sets."""
+    """A machine with a monotonic clock, whose rate deviates a little, and a wall clock, which jumps."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name, self.boot = world, name, f"{name}-1"
@@ -86,16 +86,16 @@ class Machine:
         self.wall_offset, self.frozen_s = 1.8e9, 0.0
 
     def own(self) -> float:
-        """The clock that nobody sets; it does not count the time for which the whole machine was frozen."""
+        """Return the monotonic clock; it does not count the time for which the whole machine was frozen."""
         return self._offset + self.rate * (self.world.now - self.frozen_s)
 
     def wall(self) -> float:
-        """The clock that anybody sets."""
+        """Return the wall clock."""
         return self.wall_offset + self.world.now
 
 
 class SimProcess:
-    """A process on a machine, and the trouble that it has."""
+    """A process on a machine, and its current faults."""
 
     def __init__(self, world: World, machine: Machine) -> None:
         self.world, self.machine, self.alive = world, machine, True
@@ -103,8 +103,8 @@ class SimProcess:
         self.paused_until = self.cut_off_until = self.disturbed_until = -1.0
         world.processes[self.identity.pid] = self
 
-    def knows_alive(self, other: Process) -> bool | None:
-        """What this machine can say of a process."""
+    def is_alive(self, other: Process) -> bool | None:
+        """Return whether a process is alive; None if it belongs to another machine."""
         return self.world.processes[other.pid].alive if other.boot == self.machine.boot else None
 
     def sleep(self, seconds: float) -> None:
@@ -114,12 +114,12 @@ class SimProcess:
         task.wait()
 
     def pause(self, seconds: float) -> None:
-        """Stop all that this process does."""
+        """Pause all tasks of this process."""
         self.paused_until = max(self.paused_until, self.world.now + seconds)
         self.disturb(seconds)
 
     def cut_off(self, seconds: float) -> None:
-        """Lose every request and answer."""
+        """Lose every request and response."""
         self.cut_off_until = max(self.cut_off_until, self.world.now + seconds)
         self.disturb(seconds)
 
@@ -128,7 +128,7 @@ class SimProcess:
 
 
 class World:
-    """Time, tasks and the store's objects; `watch` is given each put that was done."""
+    """Time, tasks and the store's objects; `watch` receives each executed put."""
 
     def __init__(self, seed: int, watch: Callable[[str, bytes], None] = lambda key, content: None) -> None:
         self.random, self.now, self.is_calm, self._watch = random.Random(seed), 0.0, False, watch
@@ -143,18 +143,18 @@ class World:
         self.current: Task
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Do something at that time."""
+        """Run the action at that time."""
         heapq.heappush(self._queue, (max(when, self.now), next(self._order), action))
 
     def start(self, process: SimProcess, body: Callable[[], None]) -> Task:
-        """Have the process begin to do something."""
+        """Start a task in the process."""
         task = Task(self, process, body)
         self._tasks.append(task)
         self.wake_at(self.now, task)
         return task
 
     def wake_at(self, when: float, task: Task) -> None:
-        """Have the task go on at that time, unless something else woke it before."""
+        """Resume the task at that time, unless something else wakes it before."""
         waits = task.waits
         self.at(when, lambda: self._wake(task, waits))
 
@@ -176,7 +176,7 @@ class World:
             raise self.errors[0]
 
     def run(self, until: float) -> None:
-        """Let time go by."""
+        """Advance the time."""
         while self._queue and self._queue[0][0] <= until:
             self.now, _, action = heapq.heappop(self._queue)
             action()
@@ -190,11 +190,11 @@ class World:
                 self._run(task)
 
     def request(self, process: SimProcess, action: Callable[[], Any]) -> Any:
-        """What the store answers, which may be late or never come."""
+        """Return the store's response, which may be late or lost."""
         task, draw = self.current, self.random
         if task.killed:
             raise Killed
-        if not self.is_calm and draw.random() < 0.01:  # the process stops right here
+        if not self.is_calm and draw.random() < 0.01:  # the process pauses right here
             process.pause(draw.choice((1.0, 30.0, 70.0, 150.0)))
             self.wake_at(self.now, task)
             task.wait()
@@ -225,7 +225,7 @@ class World:
             self._wake(task, waits)
 
     def _way(self, process: SimProcess) -> tuple[float, float, str]:
-        """How long a request is on its way, its answer too, and which of them is lost."""
+        """Return the latencies of the request and of its response, and which of them is lost."""
         draw = self.random
         there, back = draw.uniform(0.01, 0.3), draw.uniform(0.01, 0.3)
         if self.is_calm or draw.random() > 0.05:
@@ -235,22 +235,22 @@ class World:
         return (draw.choice((5.0, 40.0, 90.0, 200.0)), back, "") if kind == "late" else (there, back, kind)
 
     def get(self, key: str) -> tuple[bytes, str]:
-        """An object and its etag."""
+        """Return an object and its etag."""
         if key not in self.objects:
             raise NotFound(key)
         return self.objects[key]
 
     def put(self, key: str, content: bytes, expected: str | None) -> ObjectInfo:
-        """The store's one step: compare, and replace."""
+        """Compare and replace an object, atomically."""
         if expected not in (None, self.objects.get(key, (b"", ABSENT))[1]):
-            raise Conflict(f"{key!r} is another one")
+            raise Conflict(f"{key!r} does not match")
         self.objects[key] = content, str(next(self._etags))
         self._watch(key, content)
         return ObjectInfo(key, len(content), self.objects[key][1])
 
 
 class SimStore:
-    """The store, as a process sees it."""
+    """The store, accessed by one process."""
 
     uri = "sim://store"
 
@@ -261,8 +261,8 @@ class SimStore:
         return ObjectInfo(key, 0, self._world.request(self._process, lambda: self._world.get(key))[1])
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        found: bytes = self._world.request(self._process, lambda: self._world.get(key))[0]
-        return found
+        content: bytes = self._world.request(self._process, lambda: self._world.get(key))[0]
+        return content
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         done: ObjectInfo = self._world.request(self._process, lambda: self._world.put(key, content, expected))

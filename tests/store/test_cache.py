@@ -1,4 +1,4 @@
-"""The cache folder, also where there is no home folder to write to."""
+"""The cache folder, with and without a writable home folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from raytl.errors import UserError
 from raytl.store import cache
-from raytl.store.cache import cache_root, lend_home
+from raytl.store.cache import cache_root, redirect_library_caches
 
 LIBRARIES = ("MPLCONFIGDIR", "HF_HOME", "TORCH_HOME")
 
@@ -26,7 +26,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_selects_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert cache_root() == tmp_path / "home/.cache/raytl"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -37,7 +37,7 @@ def test_it_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 @pytest.mark.parametrize("name", ["RAYTL_CACHE", "XDG_CACHE_HOME", "HOME"])
-def test_where_it_is_missing_it_is_made_for_this_user_alone(
+def test_a_missing_folder_is_created_for_this_user_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, umask: int
 ) -> None:
     monkeypatch.setenv(name, str(tmp_path / "new"))
@@ -50,14 +50,16 @@ def test_where_it_is_missing_it_is_made_for_this_user_alone(
         os.umask(before)
 
 
-def test_one_of_an_earlier_version_is_closed_to_other_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_an_earlier_version_is_restricted_to_this_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "raytl").mkdir(mode=0o755)
     assert stat.S_IMODE(cache_root().stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o2775])
-def test_one_that_the_user_names_keeps_its_mode(
+def test_a_folder_that_the_user_names_keeps_its_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int
 ) -> None:
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "shared"))
@@ -68,11 +70,11 @@ def test_one_that_the_user_names_keeps_its_mode(
 
 
 @pytest.mark.parametrize(
-    ("mode", "euid", "said"),
-    [(0o777, 0, "can be written by every user of this machine"), (0o755, 1, "belongs to the user {own}")],
+    ("mode", "euid", "text"),
+    [(0o777, 0, "is writable by every user of this machine"), (0o755, 1, "belongs to user {own}")],
 )
-def test_one_that_another_user_can_change_is_warned_of_once_and_left_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int, euid: int, said: str
+def test_a_folder_that_another_user_can_change_causes_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int, euid: int, text: str
 ) -> None:
     shared, own = tmp_path / "shared", 1000
     shared.mkdir()
@@ -84,13 +86,13 @@ def test_one_that_another_user_can_change_is_warned_of_once_and_left_as_it_is(
     monkeypatch.setattr(Path, "stat", lambda path, **how: owned if path == shared else real(path, **how))
     assert [cache_root(), cache_root()] == [shared, shared]
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"cache: {shared} {said.format(own=own)}, and raytl trusts what is in it")
+    assert record.getMessage().startswith(f"cache: {shared} {text.format(own=own)}, and raytl trusts its content")
     monkeypatch.undo()
     assert stat.S_IMODE(shared.stat().st_mode) == mode
 
 
 @pytest.mark.parametrize("home", ["/dev/null", "/proc/no such", "a file"])
-def test_where_no_home_can_be_written_it_is_a_folder_of_this_user_alone_and_is_said_to_be(
+def test_without_a_writable_home_a_private_temporary_folder_is_used_with_a_warning(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, home: str
 ) -> None:
     (temporary / "a file").touch()
@@ -100,17 +102,17 @@ def test_where_no_home_can_be_written_it_is_a_folder_of_this_user_alone_and_is_s
     place = temporary / f"raytl-cache-{os.geteuid()}"
     assert cache_root() == place
     assert place.stat().st_mode & 0o777 == 0o700
-    assert f"using {place}. Set RAYTL_CACHE (or HOME) to a folder that can be written." in caplog.text
+    assert f"using {place}. Set RAYTL_CACHE (or HOME) to a writable folder." in caplog.text
 
 
-def test_a_user_without_a_home_has_one_too(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_has_a_cache_folder(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     assert cache_root() == temporary / f"raytl-cache-{os.geteuid()}"
     assert not (temporary / "~").exists()
 
 
 @pytest.mark.parametrize("planted", ["link", "open", "file"])
-def test_what_somebody_else_may_have_put_there_is_refused(
+def test_a_folder_that_another_user_may_have_planted_is_rejected(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
     monkeypatch.setenv("HOME", "/dev/null")
@@ -123,23 +125,21 @@ def test_what_somebody_else_may_have_put_there_is_refused(
     else:
         place.touch()
     with pytest.raises(
-        UserError, match=r"^cache: /dev/null/\.cache cannot be written.* Set RAYTL_CACHE \(or HOME\) to a"
+        UserError, match=r"^cache: /dev/null/\.cache is not writable.* Set RAYTL_CACHE \(or HOME\) to a"
     ):
         cache_root()
 
 
-def test_libraries_keep_their_files_there_where_there_is_no_home(
-    temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_library_caches_are_redirected_without_a_home(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(temporary))
-    lend_home()
+    redirect_library_caches()
     assert not any(name in os.environ for name in LIBRARIES)
     monkeypatch.setenv("HOME", "/dev/null")
     monkeypatch.setenv("HF_HOME", "/data/hf")
-    monkeypatch.setenv("TORCH_HOME", "")  # so that monkeypatch puts back what lend_home sets
+    monkeypatch.setenv("TORCH_HOME", "")  # so that monkeypatch restores what redirect_library_caches sets
     monkeypatch.setenv("MPLCONFIGDIR", "")
     monkeypatch.delenv("TORCH_HOME")
     monkeypatch.delenv("MPLCONFIGDIR")
-    lend_home()
+    redirect_library_caches()
     assert os.environ["MPLCONFIGDIR"] == str(cache_root() / "matplotlib")
     assert os.environ["HF_HOME"] == "/data/hf"

@@ -1,4 +1,4 @@
-"""One suite for every store."""
+"""The contract that every store fulfills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def put(store: ObjectStore, folder: Path, key: str, content: bytes) -> None:
     store.put_file(source, key)
 
 
-def test_what_is_put_is_listed_and_got_back(store: ObjectStore, tmp_path: Path) -> None:
+def test_put_objects_are_listed_and_read_back(store: ObjectStore, tmp_path: Path) -> None:
     for number, key in enumerate(ODD):
         put(store, tmp_path, key, b"x" * number)
     assert [(info.key, info.size) for info in store.list()] == [(k, ODD.index(k)) for k in sorted(ODD)]
@@ -60,7 +60,7 @@ def test_a_key_that_is_not_there_is_not_found_and_leaves_no_file(store: ObjectSt
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_store_travels_to_other_processes(store: ObjectStore) -> None:
+def test_a_store_can_be_pickled(store: ObjectStore) -> None:
     assert pickle.loads(pickle.dumps(store)) == store
 
 
@@ -81,7 +81,7 @@ def test_a_range_is_those_bytes(store: ObjectStore, start: int, length: int | No
     assert store.get_bytes("k", start, length) == expected
 
 
-def test_bytes_of_what_is_not_there_are_not_found(store: ObjectStore) -> None:
+def test_reading_a_missing_key_is_not_found(store: ObjectStore) -> None:
     with pytest.raises(NotFound, match="none"):
         store.get_bytes("none")
 
@@ -111,20 +111,20 @@ def test_of_many_that_create_one_key_at_once_one_does(store: ObjectStore) -> Non
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(create, range(8)))
-    assert sum(made) == 1 or not store.guards("k", store.get_bytes("k"))
-    assert made[int(store.get_bytes("k"))]
+        created = list(pool.map(create, range(8)))
+    assert sum(created) == 1 or not store.guards("k", store.get_bytes("k"))
+    assert created[int(store.get_bytes("k"))]
 
 
-def test_to_try_out_conditions_changes_nothing(store: ObjectStore) -> None:
+def test_testing_for_conditional_puts_changes_nothing(store: ObjectStore) -> None:
     info = store.put_bytes("k", b"1")
-    found = store.guards("k", b"1")
-    assert found == store.guards("k", b"1")
+    guards = store.guards("k", b"1")
+    assert guards == store.guards("k", b"1")
     assert (store.get_bytes("k"), store.stat("k").size) == (b"1", info.size)
     assert [other.key for other in store.list()] == ["k"]
 
 
-def test_a_large_file_comes_back_as_it_was_and_its_copy_too(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_large_file_and_its_copy_are_read_back(store: ObjectStore, tmp_path: Path) -> None:
     content = random.Random(0).randbytes(20 << 20)
     put(store, tmp_path, "large", content)
     store.copy("large", "copy")
@@ -134,7 +134,7 @@ def test_a_large_file_comes_back_as_it_was_and_its_copy_too(store: ObjectStore, 
     assert store.get_bytes("large", len(content) - 3) == content[-3:]
     copied, large = store.list()
     assert large == store.stat("large")
-    # Swift lists the copy by its MD5, and tells by its head the ETag of the parts that it was copied from
+    # Swift lists the copy by its MD5, and returns the ETag of the source's parts in its HEAD response
     assert (copied.key, copied.size) == ("copy", len(content))
 
 
@@ -146,7 +146,7 @@ def test_a_copy_has_the_same_bytes(store: ObjectStore) -> None:
         store.copy("none", "x")
 
 
-def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(store: ObjectStore) -> None:
+def test_deleting_twice_is_not_an_error(store: ObjectStore) -> None:
     for key in ("k", "k2"):
         store.put_bytes(key, b"1")
     store.delete("k")
@@ -160,13 +160,13 @@ def test_an_object_that_is_not_as_large_as_it_was_listed_is_an_error_and_leaves_
 ) -> None:
     put(store, tmp_path, "k", b"abc")
     (tmp_path / "out").mkdir()
-    with pytest.raises(StoreError, match=r"k: holds .* listed|k: holds 3 bytes, but the listing said"):
+    with pytest.raises(StoreError, match=r"k: holds .* listed|k: holds 3 bytes, but was listed with"):
         store.get_to_file("k", tmp_path / "out" / "file", listed)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_object_larger_than_the_caller_allows_is_too_large(store: ObjectStore, tmp_path: Path) -> None:
     put(store, tmp_path, "k", b"abc")
-    assert store.get_bytes("k", most=3) == b"abc"
+    assert store.get_bytes("k", max_bytes=3) == b"abc"
     with pytest.raises(TooLarge, match=r"k: holds more than 2 bytes; expected at most 2"):
-        store.get_bytes("k", most=2)
+        store.get_bytes("k", max_bytes=2)

@@ -1,4 +1,4 @@
-"""A draft becomes its final name or goes: with its writer, or where that was killed, with the next sweep."""
+"""A draft is renamed or removed: by its writer, or after a kill by the next sweep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from raytl.store.drafts import drafted, is_draft, sweep
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 
 KILLED = """
 import os, signal, sys
@@ -31,7 +31,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_a_killed_writer_left_is_swept_and_what_a_live_one_writes_stays(tmp_path: Path) -> None:
+def test_drafts_of_killed_writers_are_swept_and_of_live_ones_stay(tmp_path: Path) -> None:
     (tmp_path / "whole.json").write_text("{}")
     command = [sys.executable, "-c", KILLED, str(tmp_path / "whole.json"), str(tmp_path / "deep" / "last")]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
@@ -46,7 +46,7 @@ def test_what_a_killed_writer_left_is_swept_and_what_a_live_one_writes_stays(tmp
     assert names(tmp_path / "deep") == []
 
 
-def test_a_shallow_sweep_leaves_what_lies_deeper(tmp_path: Path) -> None:
+def test_a_shallow_sweep_leaves_drafts_in_subfolders(tmp_path: Path) -> None:
     for name in (".a.01234567.tmp", "deep/.a.01234567.tmp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -55,7 +55,7 @@ def test_a_shallow_sweep_leaves_what_lies_deeper(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".raytl-part-4711-0badcafe", ".best.tmp", ".last.tmp", ".report.json.0badcafe.tmp"])
-def test_names_that_earlier_versions_gave_are_swept(tmp_path: Path, name: str) -> None:
+def test_drafts_of_earlier_versions_are_swept(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert sweep(tmp_path) == [tmp_path / name]
 
@@ -76,23 +76,23 @@ def test_hidden_files_of_others_stay(tmp_path: Path, name: str) -> None:
 def test_nothing_but_plain_files_and_folders_of_this_user_is_swept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    (kept / "file").touch()
+    protected = tmp_path / "protected"
+    protected.mkdir()
+    (protected / "file").touch()
     folder = tmp_path / "folder"
     folder.mkdir()
-    (folder / ".link.01234567.tmp").symlink_to(kept)
-    (folder / ".file.01234567.tmp").symlink_to(kept / "file")
+    (folder / ".link.01234567.tmp").symlink_to(protected)
+    (folder / ".file.01234567.tmp").symlink_to(protected / "file")
     os.mkfifo(folder / ".fifo.01234567.tmp")
     assert sweep(folder) == []
     (folder / ".theirs.01234567.tmp").touch()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert sweep(folder) == []
     assert len(names(folder)) == 4
-    assert names(kept) == ["file"]
+    assert names(protected) == ["file"]
 
 
-def test_a_draft_that_is_swept_before_it_is_locked_is_made_anew(
+def test_a_draft_that_is_swept_before_it_is_locked_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, gone = fcntl.flock, list[Path]()
@@ -114,9 +114,7 @@ def test_a_draft_that_is_swept_before_it_is_locked_is_made_anew(
     assert len(gone) == 2
 
 
-def test_where_there_are_no_locks_drafts_are_written_and_none_is_swept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_locks_drafts_are_written_and_none_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(handle: int, how: int) -> None:
         raise OSError(37, "No locks available")
 
@@ -128,14 +126,14 @@ def test_where_there_are_no_locks_drafts_are_written_and_none_is_swept(
 
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "写" * 85])
 def test_names_as_long_as_the_system_allows_can_be_written(tmp_path: Path, name: str) -> None:
-    with written_whole(tmp_path / name) as part:
+    with atomic_write(tmp_path / name) as part:
         part.write_text("all")
         assert is_draft(part.name)
     assert names(tmp_path) == [name]
 
 
 @pytest.mark.parametrize(("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
-def test_a_draft_has_the_mode_that_the_umask_leaves(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+def test_the_mode_of_a_draft_follows_the_umask(tmp_path: Path, umask: int, file: int, folder: int) -> None:
     before = os.umask(umask)
     try:
         with drafted(tmp_path / "a") as one, drafted(tmp_path / "b", folder=True) as other:
@@ -145,9 +143,9 @@ def test_a_draft_has_the_mode_that_the_umask_leaves(tmp_path: Path, umask: int, 
         os.umask(before)
 
 
-def test_what_goes_wrong_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
+def test_an_error_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
-    with pytest.raises(FileNotFoundError, match="nowhere"), written_whole(tmp_path / "file") as part:
+    with pytest.raises(FileNotFoundError, match="nowhere"), atomic_write(tmp_path / "file") as part:
         part.write_bytes((tmp_path / "nowhere").read_bytes())
     assert names(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == "old"

@@ -1,4 +1,4 @@
-"""Writes in a generation: a later one is never replaced."""
+"""A fenced write never replaces an object of a later generation."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from raytl.store.fence import FENCE, fence_of, generation_of, put_fenced, raise_
 KEY = "pointer.json"
 
 
-def said(generation: int, text: str = "") -> bytes:
+def payload(generation: int, text: str = "") -> bytes:
     return json.dumps({"generation": generation, "text": text}).encode()
 
 
-def test_a_later_generation_replaces_an_earlier_one_and_never_the_other_way_round(store: ObjectStore) -> None:
-    put_fenced(store, KEY, said(1), 1)
-    put_fenced(store, KEY, said(2), 2)
+def test_a_later_generation_replaces_an_earlier_one_and_never_the_reverse(store: ObjectStore) -> None:
+    put_fenced(store, KEY, payload(1), 1)
+    put_fenced(store, KEY, payload(2), 2)
     with pytest.raises(
-        Conflict, match=r"another raytl took over \('pointer.json' is of its generation 2, this one has"
+        Conflict, match=r"another raytl took over \('pointer.json' has generation 2, this process has 1"
     ):
-        put_fenced(store, KEY, said(1, "late"), 1)
-    assert store.get_bytes(KEY) == said(2)
+        put_fenced(store, KEY, payload(1, "late"), 1)
+    assert store.get_bytes(KEY) == payload(2)
 
 
-def test_one_of_the_same_generation_is_replaced_only_where_it_is_the_expected_one(store: ObjectStore) -> None:
-    first = put_fenced(store, KEY, said(1), 1, ABSENT)
-    put_fenced(store, KEY, said(1, "next"), 1, first.etag)
-    with pytest.raises(Conflict, match="somebody else wrote there first"):
-        put_fenced(store, KEY, said(1, "other"), 1, first.etag)
-    put_fenced(store, KEY, said(1, "whatever is there"), 1)
-    assert store.get_bytes(KEY) == said(1, "whatever is there")
+def test_an_object_of_the_same_generation_is_replaced_only_if_expected(store: ObjectStore) -> None:
+    first = put_fenced(store, KEY, payload(1), 1, ABSENT)
+    put_fenced(store, KEY, payload(1, "next"), 1, first.etag)
+    with pytest.raises(Conflict, match="another process wrote it first"):
+        put_fenced(store, KEY, payload(1, "other"), 1, first.etag)
+    put_fenced(store, KEY, payload(1, "whatever is there"), 1)
+    assert store.get_bytes(KEY) == payload(1, "whatever is there")
 
 
-def test_one_that_came_late_of_an_earlier_generation_is_replaced_though_it_was_not_expected(store: ObjectStore) -> None:
-    put_fenced(store, KEY, said(1, "late"), 1)
-    put_fenced(store, KEY, said(2), 2, ABSENT)
-    assert store.get_bytes(KEY) == said(2)
+def test_a_late_object_of_an_earlier_generation_is_replaced(store: ObjectStore) -> None:
+    put_fenced(store, KEY, payload(1, "late"), 1)
+    put_fenced(store, KEY, payload(2), 2, ABSENT)
+    assert store.get_bytes(KEY) == payload(2)
 
 
-def test_a_put_whose_answer_was_lost_is_not_a_conflict_with_itself(
+def test_a_put_whose_response_was_lost_is_not_a_conflict_with_itself(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, calls = type(store), iter((True, False, False))
@@ -56,7 +56,7 @@ def test_a_put_whose_answer_was_lost_is_not_a_conflict_with_itself(
         return done
 
     monkeypatch.setattr(kind, "put_bytes", lossy)
-    done = put_fenced(store, KEY, said(1), 1, ABSENT, pause=lambda _: None)
+    done = put_fenced(store, KEY, payload(1), 1, ABSENT, pause=lambda _: None)
     assert done.etag == store.stat(KEY).etag
 
 
@@ -74,5 +74,5 @@ def test_the_fence_only_rises(store: ObjectStore) -> None:
     [b"", b"no", b"[1]", b"[" * 10_000, b'{"generation": "7"}', b'{"generation": true}', b'{"generation": -1}', b"{}"],
     ids=lambda content: str(content[:20]),
 )
-def test_what_names_no_generation_has_the_lowest(content: bytes) -> None:
+def test_content_without_a_generation_has_generation_zero(content: bytes) -> None:
     assert generation_of(content) == 0

@@ -1,4 +1,4 @@
-"""Lanes bring what a bucket listed, leave the rest alone, and say nothing that is not so."""
+"""Fetch workers download the listed objects whole, and leave failed ones to boto3."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def test_requests_are_signed_as_botocore_signs_them(key: str, token: str | None,
     mine = request(route, Credentials("AK", "secret", token), key, 1_790_000_000).decode()
     head, *lines = mine.removesuffix("\r\n\r\n").split("\r\n")
     sent = dict(line.split(": ", 1) for line in lines)
-    asked = AWSRequest("GET", f"https://{route.host}{head.split()[1]}")
+    expected = AWSRequest("GET", f"https://{route.host}{head.split()[1]}")
     for name in ("x-amz-request-payer", "x-amz-date"):
         if name in sent:
-            asked.headers[name] = sent[name]
-    asked.context.update(timestamp=sent["x-amz-date"], payload_signing_enabled=True)
+            expected.headers[name] = sent[name]
+    expected.context.update(timestamp=sent["x-amz-date"], payload_signing_enabled=True)
     signer = S3SigV4Auth(Credentials("AK", "secret", token), "s3", "eu-west-3")
-    signer._modify_request_before_signing(asked)
-    asked.headers.replace_header("X-Amz-Date", sent["x-amz-date"])
-    canonical = signer.canonical_request(asked)
-    signature = signer.signature(signer.string_to_sign(asked, canonical), asked)
+    signer._modify_request_before_signing(expected)
+    expected.headers.replace_header("X-Amz-Date", sent["x-amz-date"])
+    canonical = signer.canonical_request(expected)
+    signature = signer.signature(signer.string_to_sign(expected, canonical), expected)
     assert sent["authorization"].endswith(f"Signature={signature}")
     assert ("secret" in mine, "session" in mine) == (False, token is not None)
 
@@ -59,11 +59,11 @@ def test_without_credentials_nothing_is_signed() -> None:
     ("host", "address"),
     [("s3.amazonaws.com", ("s3.amazonaws.com", 443)), ("minio:9000", ("minio", 9000)), ("[::1]:9", ("::1", 9)), ("[::1]", ("::1", 443))],
 )  # fmt: skip
-def test_the_host_and_its_port_are_told_apart(host: str, address: tuple[str, int]) -> None:
+def test_the_host_and_its_port_are_separated(host: str, address: tuple[str, int]) -> None:
     assert Route("https", host, "/", None).address == address
 
 
-def test_few_objects_and_those_behind_a_proxy_are_not_for_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_objects_or_a_configured_proxy_need_no_fetch_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     route = Route("http", "store:80", "/", None)
     assert (usable(route, 7), usable(route, 8)) == (False, True)
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
@@ -74,7 +74,7 @@ def test_few_objects_and_those_behind_a_proxy_are_not_for_lanes(monkeypatch: pyt
 
 @dataclass
 class Objects:
-    """A server's objects, and how it answers."""
+    """A server's objects, and the form of its responses."""
 
     content: dict[str, bytes]
     keeps: bool = True
@@ -88,7 +88,7 @@ class Objects:
 
 @contextmanager
 def serving(objects: Objects, context: ssl.SSLContext | None = None) -> Iterator[Route]:
-    """A small server of plain HTTP, or of TLS."""
+    """Run a small server with HTTP or TLS."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -134,14 +134,14 @@ def wanted(objects: Objects, folder: Path) -> list[Wanted]:
 
 @pytest.fixture
 def objects() -> Objects:
-    """Sixty objects: empty ones, small ones, and some larger than what is read at once."""
+    """Sixty objects: empty ones, small ones, and some larger than the read buffer."""
     sizes = [0, 1, 15_000, 40_000, 3 << 20]
     return Objects({f"{i}.jpg": bytes([i]) * sizes[i % 5] for i in range(60)})
 
 
 @pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("headers", [{}, {"Connection": "close"}])
-def test_everything_comes_over_kept_connections_and_over_others(
+def test_everything_arrives_over_persistent_connections_and_over_others(
     objects: Objects, tmp_path: Path, keeps: bool, headers: dict[str, str]
 ) -> None:
     objects.keeps, objects.headers = keeps, headers
@@ -161,7 +161,7 @@ def test_everything_comes_over_kept_connections_and_over_others(
         {"Transfer-Encoding": "chunked"},
     ],
 )
-def test_what_is_not_as_it_was_listed_does_not_come_and_leaves_nothing(
+def test_an_object_that_differs_from_its_listing_fails_and_leaves_nothing(
     objects: Objects, tmp_path: Path, headers: dict[str, str]
 ) -> None:
     objects.headers = headers
@@ -170,7 +170,7 @@ def test_what_is_not_as_it_was_listed_does_not_come_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bytes_behind_the_listed_ones_are_not_written(objects: Objects, tmp_path: Path) -> None:
+def test_bytes_beyond_the_listed_size_are_not_written(objects: Objects, tmp_path: Path) -> None:
     listed = wanted(objects, tmp_path)
     short = [Wanted(ObjectInfo(one.info.key, 1, one.info.etag), one.key, one.path) for one in listed]
     objects.headers = {"Content-Length": "1"}
@@ -180,7 +180,7 @@ def test_bytes_behind_the_listed_ones_are_not_written(objects: Objects, tmp_path
     assert all(path.stat().st_size <= 1 for path in tmp_path.iterdir())
 
 
-def test_a_digest_that_is_none_is_not_held_against_the_bytes(objects: Objects, tmp_path: Path) -> None:
+def test_an_etag_that_is_not_an_md5_is_not_compared(objects: Objects, tmp_path: Path) -> None:
     listed = [
         Wanted(ObjectInfo(one.info.key, one.info.size, "0" * 32), one.key, one.path)
         for one in wanted(objects, tmp_path)
@@ -190,14 +190,14 @@ def test_a_digest_that_is_none_is_not_held_against_the_bytes(objects: Objects, t
         assert len(list(download(route, lambda: None, listed, 5.0))) == 60
 
 
-def test_lanes_give_up_where_nobody_answers(objects: Objects, tmp_path: Path) -> None:
+def test_workers_give_up_if_the_server_does_not_answer(objects: Objects, tmp_path: Path) -> None:
     with serving(objects) as route:
         pass
     many = [one for one in wanted(objects, tmp_path) for _ in range(20)]
     assert list(download(route, lambda: None, many, 5.0)) == []
 
 
-def test_who_stops_listening_ends_the_lanes(objects: Objects, tmp_path: Path) -> None:
+def test_closing_the_generator_ends_the_workers(objects: Objects, tmp_path: Path) -> None:
     before = threading.active_count()
     with serving(objects) as route:
         arrivals = download(route, lambda: None, wanted(objects, tmp_path), 5.0)
@@ -219,7 +219,7 @@ runpy.run_path({path!r}, run_name="__main__")
 """
 
 
-def test_a_lane_that_is_ended_as_it_opens_a_file_removes_it(
+def test_a_worker_terminated_while_it_opens_a_file_removes_it(
     objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program, out = tmp_path / "fetch_worker.py", tmp_path / "out"
@@ -247,7 +247,7 @@ def test_tls_is_checked_against_the_given_authorities(objects: Objects, tmp_path
 
 
 @pytest.mark.s3
-def test_a_bucket_is_asked_by_lanes_as_boto3_listed_it(bucket: str, s3_client: Any, tmp_path: Path) -> None:
+def test_workers_use_the_address_at_which_boto3_listed_the_bucket(bucket: str, s3_client: Any, tmp_path: Path) -> None:
     keys = [f"p/{number} é+&'.jpg" for number in range(20)]
     for key in keys:
         s3_client.put_object(Bucket=bucket, Key=key, Body=key.encode())
@@ -256,11 +256,11 @@ def test_a_bucket_is_asked_by_lanes_as_boto3_listed_it(bucket: str, s3_client: A
     listed = list(store.list())
     assert sorted(info.key for info in store.get_files(listed, tmp_path)) == sorted(info.key for info in listed)
     assert all((tmp_path / info.key).read_bytes() == f"p/{info.key}".encode() for info in listed)
-    assert s3.known_client(S3Settings()).routes[bucket].region == "us-east-1"
+    assert s3.cached_client(S3Settings()).routes[bucket].region == "us-east-1"
 
 
 @pytest.mark.s3
-def test_of_a_store_with_faults_most_comes_and_the_rest_is_left(
+def test_of_a_faulty_store_only_whole_objects_are_yielded(
     s3_server: str, bucket: str, s3_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(60):
@@ -269,8 +269,8 @@ def test_of_a_store_with_faults_most_comes_and_the_rest_is_left(
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()
         listed = list(S3Store(bucket).list())
-        chosen = faults.share(0.3)
-        proxy.do(faults.wrong_bytes, lambda asked: asked.is_get and chosen(asked))
+        chosen = faults.fraction(0.3)
+        proxy.do(faults.wrong_bytes, lambda one: one.is_get and chosen(one))
         came = list(S3Store(bucket).get_files(listed, tmp_path))
         assert len(came) == 60 - proxy.done < 60
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(info.key for info in came)

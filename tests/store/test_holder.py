@@ -1,4 +1,4 @@
-"""What a lease object says, read strictly, and whether its process still runs."""
+"""The strict reading of a lease object, and the check that its process is alive."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 
 from raytl.store import holder as holder_module
-from raytl.store.holder import MOST_BYTES, Holder, decoded, is_alive, this_process
+from raytl.store.holder import MAX_BYTES, Holder, decoded, is_alive, this_process
 
 HOLDER = Holder(3, "token", "host", 12, "boot", 99, 7, "2026-11-28T13:57:00+00:00")
 OLD = {"generation": 3, "token": "token", "host": "host", "pid": 12, "boot": "boot", "until": 1.8e9}
 
 
-def test_what_was_written_is_read() -> None:
+def test_a_written_lease_is_read_back() -> None:
     assert decoded(HOLDER.encoded()) == HOLDER
     assert decoded(replace(HOLDER, given_back=True).encoded()) == replace(HOLDER, given_back=True)
 
 
 @pytest.mark.parametrize(("until", "given_back"), [(1.8e9, False), (0.0, True), (0, True), ("soon", False)])
 def test_a_lease_of_raytl_0_1_0_is_read_as_a_holder_whose_end_decides_nothing(until: Any, given_back: bool) -> None:
-    found = decoded(json.dumps({**OLD, "until": until}).encode())
-    assert found == Holder(3, "token", "host", 12, "boot", 0, 0, "", given_back)
+    holder = decoded(json.dumps({**OLD, "until": until}).encode())
+    assert holder == Holder(3, "token", "host", 12, "boot", 0, 0, "", given_back)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_field_out_of_its_bounds_makes_it_no_lease(changed: dict[str, Any]) ->
         b"[" * 10_000,
         b"{}",
         b'{"until": 0}',
-        b" " * MOST_BYTES + b"{}",
+        b" " * MAX_BYTES + b"{}",
     ],
     ids=lambda content: str(content[:12]),
 )
@@ -64,12 +64,12 @@ def test_other_bytes_are_no_lease(content: bytes) -> None:
     assert decoded(content) is None
 
 
-def test_a_key_of_a_later_version_is_let_be() -> None:
+def test_a_key_of_a_later_version_is_ignored() -> None:
     assert decoded(json.dumps({**json.loads(HOLDER.encoded()), "colour": "red"}).encode()) == HOLDER
 
 
 @pytest.mark.parametrize(
-    ("renewed", "shown"),
+    ("renewed", "text"),
     [
         ("2026-11-28T13:57:00+00:00", "on 2026-11-28 at 13:57:00 UTC"),
         ("2026-11-28T13:57:00+02:00", "on 2026-11-28 at 11:57:00 UTC"),
@@ -78,26 +78,26 @@ def test_a_key_of_a_later_version_is_let_be() -> None:
         ("", "at an unknown time"),
     ],
 )
-def test_the_last_renewal_is_shown_with_its_date_and_zone(renewed: str, shown: str) -> None:
-    assert replace(HOLDER, renewed=renewed).last_renewal == shown
+def test_the_last_renewal_is_shown_with_its_date_and_zone(renewed: str, text: str) -> None:
+    assert replace(HOLDER, renewed=renewed).last_renewal == text
 
 
-def test_this_process_lives_and_one_that_ended_does_not() -> None:
+def test_this_process_is_alive_and_an_ended_one_is_not() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     there = replace(this_process(), pid=child.pid, started=holder_module._status(child.pid)[1])
     assert is_alive(this_process()) is True
     assert is_alive(there) is True
-    assert is_alive(replace(there, started=there.started + 1)) is False, "the pid was given out again"
+    assert is_alive(replace(there, started=there.started + 1)) is False, "the pid was reused"
     child.kill()
     assert child.stdin is not None
     child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert is_alive(there) is False, "a zombie does nothing more"
+    assert is_alive(there) is False, "a zombie is not alive"
     child.wait()
     assert is_alive(there) is False
 
 
-def test_a_process_of_another_user_lives_though_it_may_not_be_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_of_another_user_is_alive_although_it_cannot_be_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: int) -> None:
         raise PermissionError
 
@@ -105,7 +105,7 @@ def test_a_process_of_another_user_lives_though_it_may_not_be_signalled(monkeypa
     assert is_alive(replace(this_process(), pid=2**22 + 1)) is True
 
 
-def test_of_another_machine_or_where_the_system_does_not_tell_nothing_is_known(
+def test_the_state_of_a_process_on_another_machine_or_an_unknown_system_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert is_alive(replace(this_process(), boot="another")) is None

@@ -1,4 +1,4 @@
-"""Which objects are files, which only mark a folder, and which can be neither."""
+"""The classification of objects as files, folder markers and invalid keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
-from raytl.store.keys import files_and_markers, refuse_odd
+from raytl.store.keys import files_and_markers, reject_invalid_keys
 
 
 def infos(**sizes: int) -> list[ObjectInfo]:
@@ -27,9 +27,9 @@ def infos(**sizes: int) -> list[ObjectInfo]:
         ({"empty.jpg": 0, "cat/1.jpg": 9}, []),
     ],
 )
-def test_an_empty_object_where_a_folder_is_marks_it_and_is_no_file(sizes: dict[str, int], markers: list[str]) -> None:
-    files, found = files_and_markers(infos(**sizes))
-    assert found == markers
+def test_an_empty_object_at_the_name_of_a_folder_is_a_marker(sizes: dict[str, int], markers: list[str]) -> None:
+    files, keys = files_and_markers(infos(**sizes))
+    assert keys == markers
     assert [info.key for info in files] == [key for key in sizes if key not in markers]
 
 
@@ -37,31 +37,31 @@ def test_an_empty_object_where_a_folder_is_marks_it_and_is_no_file(sizes: dict[s
     ("sizes", "reason"),
     [
         ({"cat": 7, "cat/1.jpg": 9}, "'cat': it is an object of 7 bytes and also a folder of others"),
-        ({"double": 1, "/dog/99.jpg": 9}, "'/dog/99.jpg': it holds an empty folder name"),
-        ({"a//b": 9}, "'a//b': it holds an empty folder name (it begins with a slash, or has two in a row)"),
-        ({"cat/./x.jpg": 9}, "'cat/./x.jpg': it holds '.' or '..' as a folder name"),
-        ({"../x.jpg": 9}, "'../x.jpg': it holds '.' or '..' as a folder name"),
+        ({"double": 1, "/dog/99.jpg": 9}, "'/dog/99.jpg': it contains an empty folder name"),
+        ({"a//b": 9}, "'a//b': it contains an empty folder name (it begins with a slash, or has two in a row)"),
+        ({"cat/./x.jpg": 9}, "'cat/./x.jpg': it contains '.' or '..' as a folder name"),
+        ({"../x.jpg": 9}, "'../x.jpg': it contains '.' or '..' as a folder name"),
         ({"cat/": 12}, "'cat/': it ends in a slash and is not empty"),
-        ({"a\0b": 9}, "it holds a NUL character"),
-        ({f"cat/{'n' * 300}.jpg": 9}, "nnn.jpg': it holds a name of 304 bytes"),
-        ({"é" * 128: 9}, "it holds a name of 256 bytes"),
+        ({"a\0b": 9}, "it contains a NUL character"),
+        ({f"cat/{'n' * 300}.jpg": 9}, "nnn.jpg': it contains a name of 304 bytes"),
+        ({"é" * 128: 9}, "it contains a name of 256 bytes"),
     ],
 )
 def test_an_object_that_cannot_be_a_file_is_named_with_the_reason(sizes: dict[str, int], reason: str) -> None:
     with pytest.raises(DataError, match=re.escape(reason)) as raised:
-        refuse_odd("s3://bkt/set", files_and_markers(infos(**sizes))[0])
+        reject_invalid_keys("s3://bkt/set", files_and_markers(infos(**sizes))[0])
     assert str(raised.value).startswith(
         f"s3://bkt/set: 1 of {len(sizes)} keys cannot be files; expected names of at most"
     )
     assert len(str(raised.value)) < 500
 
 
-def test_of_many_odd_keys_some_are_named_and_all_are_counted() -> None:
+def test_of_many_invalid_keys_some_are_named_and_all_are_counted() -> None:
     with pytest.raises(DataError, match=r"40 of 41 keys cannot be files(?s:.*)\n  \.\.\. and 35 more$"):
-        refuse_odd("s3://bkt", infos(**{f"a//{i}": 1 for i in range(40)}, good=1))
+        reject_invalid_keys("s3://bkt", infos(**{f"a//{i}": 1 for i in range(40)}, good=1))
 
 
-def test_odd_characters_are_no_fault() -> None:
-    refuse_odd(
+def test_unusual_characters_are_valid() -> None:
+    reject_invalid_keys(
         "s3://b", infos(**{f"{name}/1 (1).JPG": 1 for name in ("a+b", "50% off", "q?x", "h#sh", "~", "q'u\"", "ü")})
     )

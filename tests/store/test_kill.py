@@ -1,4 +1,4 @@
-"""Pulling in spite of kills, of others who pull the same, and of a disk that fills up: by real processes."""
+"""Pulls in real processes survive kills, concurrent pulls of the same URI, and a full disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PULL = "import sys; from raytl.store.sync import pull; pull(sys.argv[1])"
 
 @pytest.fixture(scope="module")
 def photos(s3_server: str) -> str:
-    """Where COUNT photos are; not to be written to."""
+    """The read-only URI of COUNT photos."""
     content = {f"photos/class-{i % 3}/{i}.jpg": bytes([i % 256]) * 3000 for i in range(COUNT)}
     fill(s3_server, "photos-for-kills", content)
     return "s3://photos-for-kills/photos"
@@ -38,11 +38,11 @@ def photos(s3_server: str) -> str:
 
 @pytest.fixture
 def slow(s3_server: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """A proxy before them whose bytes drip."""
+    """A proxy that sends their bytes slowly."""
     with proxied(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         s3.forget_client()
-        proxy.do(faults.dripping(0.1), lambda asked: asked.is_get)
+        proxy.do(faults.dripping(0.1), lambda request: request.is_get)
         yield proxy
     s3.forget_client()
 
@@ -58,10 +58,10 @@ def pulling(uri: str) -> subprocess.Popen[bytes]:
 
 
 def gets(proxy: Proxy) -> int:
-    return sum(count for what, count in proxy.asked.items() if what.startswith("GET") and what.endswith(".jpg"))
+    return sum(count for what, count in proxy.requests.items() if what.startswith("GET") and what.endswith(".jpg"))
 
 
-def test_a_pull_that_is_killed_ten_times_ends_whole_without_fetching_all_again(slow: Proxy, photos: str) -> None:
+def test_a_pull_killed_ten_times_completes_without_fetching_all_again(slow: Proxy, photos: str) -> None:
     draw = random.Random(0)
     for _ in range(10):
         process, before = pulling(photos), gets(slow)
@@ -71,17 +71,17 @@ def test_a_pull_that_is_killed_ten_times_ends_whole_without_fetching_all_again(s
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert whole(pull(photos))
-    assert gets(slow) < 3 * COUNT, "what was whole at a kill was not fetched again"
+    assert gets(slow) < 3 * COUNT, "files that were whole at a kill were fetched again"
 
 
-def test_ten_that_pull_at_once_fetch_everything_once(slow: Proxy, photos: str) -> None:
+def test_ten_concurrent_pulls_fetch_everything_once(slow: Proxy, photos: str) -> None:
     processes = [pulling(photos) for _ in range(10)]
     assert [process.wait() for process in processes] == [0] * 10
     assert gets(slow) == COUNT
     assert whole(pull(photos))
 
 
-def test_a_full_disk_is_said_so_and_nothing_is_spoilt(
+def test_a_full_disk_is_reported_and_damages_nothing(
     slow: Proxy, photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "disk"
@@ -96,7 +96,7 @@ def test_a_full_disk_is_said_so_and_nothing_is_spoilt(
         slow.do(faults.passed, lambda _: False)
         with pytest.raises(
             StoreError,
-            match=r"the disk is full; expected .* run the same command again\. RAYTL_CACHE may name a larger disk",
+            match=r"the disk is full; expected .* run the same command again\. Set RAYTL_CACHE to use a larger disk",
         ):
             pull(photos)
         files = list((disk / "cache").rglob("*.jpg"))

@@ -1,5 +1,5 @@
-"""Leases under random clocks, pauses, kills and partitions: the real code of `raytl.store.lease` and `raytl.store.fence` over
-seeded schedules, and beside it the rule of raytl 0.1.0, whose faults the simulation has to find."""
+"""Test leases under random clock jumps, pauses, kills and partitions: the real code of `raytl.store.lease` and
+`raytl.store.fence` over seeded schedules, and the rule of raytl 0.1.0, whose faults the simulation must detect."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests.store.simulation import Machine, SimProcess, SimStore, World
 
 POINTERS = ("best.json", "last.json")
 SPAN_S = 4 * TERM_S
-"""How long there is trouble; then all writers die, and a last one must get the lease."""
+"""Duration of the faults; then all writers are killed, and a last one must get the lease."""
 BOUND_S = 4 * TERM_S
-"""In which it must, though late requests of the dead still come in."""
+"""Time limit for that, while late requests of the killed writers still arrive."""
 LENGTHY = [pytest.mark.thorough, pytest.mark.slow, pytest.mark.timeout(1800)]
 YEAR_S = 365 * 86400.0
 
 
 class Rule(Protocol):
-    """How writers exclude each other."""
+    """A rule of mutual exclusion."""
 
     def take(self, process: SimProcess, store: Any) -> Any: ...
     def take_over(self, process: SimProcess, store: Any, lease: Any) -> None: ...
@@ -44,12 +44,12 @@ class NewRule:
             pause=process.sleep,
             date=lambda: f"by the clock of {process.machine.name}",
             process=lambda: process.identity,
-            is_alive=process.knows_alive,
+            is_alive=process.is_alive,
         )
         return take(store, node=node)
 
     def take_over(self, process: SimProcess, store: Any, lease: Lease) -> None:
-        """As `Mirror.take_over` does it: what is there is marked, and then the fence is raised."""
+        """Mark the existing objects, then raise the fence, as `Mirror.take_over` does."""
         for key in POINTERS:
             with suppress(NotFound):
                 store.stat(key)
@@ -61,12 +61,12 @@ class NewRule:
 
     def _put(self, process: SimProcess, store: Any, lease: Lease, key: str, is_mark: bool = False) -> None:
         generation = lease.holder.generation
-        said = content(generation, lease.holder.token, is_mark)
-        put_fenced(store, key, said, generation, pause=process.sleep)
+        payload = content(generation, lease.holder.token, is_mark)
+        put_fenced(store, key, payload, generation, pause=process.sleep)
 
 
 class OldLease:
-    """The lease of raytl 0.1.0: good until a time that others compare with their clocks."""
+    """The lease of raytl 0.1.0: valid until a time that other processes compare with their clocks."""
 
     def __init__(self, process: SimProcess, store: Any, generation: int, etag: str) -> None:
         self._clock, self._store, self._etag = process.machine.wall, store, etag
@@ -81,32 +81,32 @@ class OldLease:
     def renew(self, ended: bool = False) -> None:
         until = 0.0 if ended else self._clock() + TERM_S
         boot, pid = self._process.identity.boot, self._process.identity.pid
-        said = {"generation": self.generation, "token": self.token, "pid": pid, "boot": boot, "until": until}
+        payload = {"generation": self.generation, "token": self.token, "pid": pid, "boot": boot, "until": until}
         try:
-            self._etag = self._store.put_bytes(KEY, json.dumps(said).encode(), self._etag).etag
+            self._etag = self._store.put_bytes(KEY, json.dumps(payload).encode(), self._etag).etag
             self.until = until
         except (Conflict, NotFound):
             self.until = 0.0
             raise RunError("lost") from None
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         with suppress(RunError, StoreError):
             self.renew(ended=True)
 
 
 class OldRule:
-    """The planted fault."""
+    """The rule of raytl 0.1.0, as the planted fault."""
 
     def take(self, process: SimProcess, store: Any) -> OldLease:
         try:
             etag = store.stat(KEY).etag
-            found = json.loads(store.get_bytes(KEY))
+            stored = json.loads(store.get_bytes(KEY))
         except NotFound:
             return OldLease(process, store, 1, ABSENT)
-        is_dead = found["boot"] == process.machine.boot and not process.world.processes[found["pid"]].alive
-        if found["until"] > process.machine.wall() and not is_dead:
+        is_dead = stored["boot"] == process.machine.boot and not process.world.processes[stored["pid"]].alive
+        if stored["until"] > process.machine.wall() and not is_dead:
             raise RunError("occupied")
-        return OldLease(process, store, found["generation"] + 1, etag)
+        return OldLease(process, store, stored["generation"] + 1, etag)
 
     def take_over(self, process: SimProcess, store: Any, lease: OldLease) -> None:
         self.write(process, store, lease, POINTERS[0])
@@ -116,23 +116,23 @@ class OldRule:
 
 
 def content(generation: int, token: str, is_mark: bool = False) -> bytes:
-    """What a writer puts, like no other; a mark only says in whose generation what is there is from now on."""
-    said = {"generation": generation, "token": token, "is_mark": is_mark, "write": secrets.token_hex(4)}
-    return json.dumps(said).encode()
+    """Return the unique content of a put; a mark only assigns the existing object to a new generation."""
+    payload = {"generation": generation, "token": token, "is_mark": is_mark, "write": secrets.token_hex(4)}
+    return json.dumps(payload).encode()
 
 
 class Schedule:
-    """One seeded schedule under a rule; `violations` has what must not happen, by its kind."""
+    """One seeded schedule under a rule; `violations` counts forbidden events by kind."""
 
     def __init__(self, rule: Rule, seed: int) -> None:
         self.rule, self.world, self.violations = rule, World(seed, self._put), Counter[str]()
         self.draw = self.world.random
         self.machines = [Machine(self.world, f"m{number}") for number in range(self.draw.choice((2, 2, 3)))]
         self.is_frozen = self.draw.random() < 0.3
-        """True if whole machines stop together with the clocks that nobody sets: then a holder cannot know that it lost."""
+        """True if whole machines freeze together with their monotonic clocks: then a holder cannot detect that it lost its lease."""
         self.holder: dict[str, Any] = {}
         self.leases: dict[str, Any] = {}
-        """Those that their holders did not try to give back yet."""
+        """Leases that their holders have not tried to release yet."""
         self.owners: dict[int, str] = {}
         self.highest, self.writes, self.last_took = 0, 0, False
 
@@ -153,7 +153,7 @@ class Schedule:
         if self.draw.random() < 0.3:
             self._begin(self.machines[0])
         for _ in range(self.draw.randrange(8)):
-            self.world.at(self.draw.uniform(0, SPAN_S), self._trouble)
+            self.world.at(self.draw.uniform(0, SPAN_S), self._inject_fault)
         self.world.run(SPAN_S)
         for process in list(self.world.processes.values()):
             process.alive = False
@@ -161,15 +161,15 @@ class Schedule:
         last = SimProcess(self.world, Machine(self.world, "last"))
         self.world.start(last, lambda: self._last(last))
         self.world.run(SPAN_S + BOUND_S)
-        self._expect("a dead holder keeps everybody out", self.last_took)
+        self._expect("a dead holder blocks every successor", self.last_took)
 
     def _begin(self, machine: Machine) -> None:
         if not self.world.is_calm:
             process = SimProcess(self.world, machine)
             self.world.start(process, lambda: self._writer(process))
 
-    def _trouble(self) -> None:
-        """Something happens to one machine and its processes."""
+    def _inject_fault(self) -> None:
+        """Inject a fault into one machine and its processes."""
         draw, machine = self.draw, self.draw.choice(self.machines)
         processes = [p for p in self.world.processes.values() if p.machine is machine and p.alive]
         kinds = ["clock", "clock", "clock", "pause", "cut off", "kill", "reboot"] + ["freeze"] * self.is_frozen
@@ -190,7 +190,7 @@ class Schedule:
                 self.world.at(self.world.now + seconds, lambda: self._begin(machine))
 
     def _writer(self, process: SimProcess) -> None:
-        """What a user's command does, again and again."""
+        """Repeat what a user's command does."""
         store = SimStore(process)
         while True:
             with suppress(RunError, StoreError):
@@ -206,7 +206,7 @@ class Schedule:
             process.sleep(5)
 
     def _held(self, process: SimProcess, store: SimStore, lease: Any, writes: int) -> None:
-        """As `held` does it: renewals beside the work, which are over before the lease is given back."""
+        """Renew the lease beside the writes, and stop before the release, as `held` does."""
         is_over = [False]
 
         def wait(seconds: float) -> bool:
@@ -223,21 +223,21 @@ class Schedule:
                 process.sleep(self.draw.uniform(1, 25))
                 lease.check()
                 self._expect(
-                    "one writes that lost its lease", self.is_frozen or self.holder["token"] == self._token(lease)
+                    "a process without its lease writes", self.is_frozen or self.holder["token"] == self._token(lease)
                 )
                 self.rule.write(process, store, lease, self.draw.choice(POINTERS))
         finally:
             is_over[0] = True
             while not renewing.ended:
                 process.sleep(2)
-            lease.give_back()
+            lease.release()
             del self.leases[self._token(lease)]
 
     def _token(self, lease: Any) -> str:
         return str(getattr(lease, "holder", lease).token)
 
     def _put(self, key: str, stored: bytes) -> None:
-        """Look at each put that the store did, in the order in which it did them."""
+        """Check each put that the store executed, in order."""
         if key in POINTERS:
             self._pointed(stored)
         elif key == KEY:
@@ -246,23 +246,23 @@ class Schedule:
     def _leased(self, now: dict[str, Any]) -> None:
         before, self.holder = self.holder, now
         owner = self.owners.setdefault(now["generation"], now["token"])
-        self._expect("two have one generation", owner == now["token"])
+        self._expect("two leases have one generation", owner == now["token"])
         if before and before["token"] != now["token"] and not (before.get("given_back") or before.get("until") == 0):
             process = self.world.processes[before["pid"]]
             lease = self.leases.get(before["token"])
             if lease is not None and process.alive:
                 is_well = self.world.now > process.disturbed_until + TERM_S / 2
                 self._expect("a live holder lost its lease", not is_well)
-                self._expect("two trust their leases at once", self.is_frozen or not _trusts(lease))
+                self._expect("two processes trust their leases at once", self.is_frozen or not _trusts(lease))
 
     def _pointed(self, stored: bytes) -> None:
         self.writes += 1
         generation = generation_of(stored)
         owner = self.owners.setdefault(generation, json.loads(stored)["token"])
-        self._expect("two write in one generation", owner == json.loads(stored)["token"])
+        self._expect("two processes write in one generation", owner == json.loads(stored)["token"])
         is_mark = json.loads(stored)["is_mark"]
         if not is_mark and generation >= generation_of(self.world.objects.get(FENCE, (b"", ""))[0]):
-            self._expect("readers take a write of an earlier generation", generation >= self.highest)
+            self._expect("readers accept a write of an earlier generation", generation >= self.highest)
             self.highest = max(self.highest, generation)
 
     def _expect(self, otherwise: str, holds: bool) -> None:
@@ -279,42 +279,42 @@ def _trusts(lease: Any) -> bool:
 
 
 def simulated(rule: Rule, seeds: range) -> tuple[Counter[str], list[int], int]:
-    """What was violated how often, the seeds that did it, and how many writes there were."""
-    found, bad, writes = Counter[str](), [], 0
+    """Return the violations by kind, the seeds with violations, and the number of writes."""
+    violations, bad, writes = Counter[str](), [], 0
     for seed in seeds:
         schedule = Schedule(rule, seed)
         if violated := schedule.run():
             bad.append(seed)
-        found, writes = found + violated, writes + schedule.writes
-    return found, bad, writes
+        violations, writes = violations + violated, writes + schedule.writes
+    return violations, bad, writes
 
 
 @pytest.mark.parametrize(
     "count", [pytest.param(300, id="300 schedules"), pytest.param(10_000, id="10,000 schedules", marks=LENGTHY)]
 )
-def test_whatever_clocks_pauses_kills_and_partitions_do_there_is_one_writer_and_soon_another(
+def test_under_clock_jumps_pauses_kills_and_partitions_there_is_one_writer_and_soon_a_successor(
     count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found, bad, writes = simulated(NewRule(), range(count))
+    violations, bad, writes = simulated(NewRule(), range(count))
     with capsys.disabled():
         print(
-            f"\nlease simulation: {count} schedules, {writes} writes, {len(bad)} schedules with violations {dict(found)}"
+            f"\nlease simulation: {count} schedules, {writes} writes, {len(bad)} schedules with violations {dict(violations)}"
         )
-    assert (dict(found), bad) == ({}, [])
+    assert (dict(violations), bad) == ({}, [])
     assert writes > 5 * count
 
 
 def test_the_simulation_finds_the_faults_of_the_rule_of_0_1_0(capsys: pytest.CaptureFixture[str]) -> None:
-    found, bad, _ = simulated(OldRule(), range(100))
+    violations, bad, _ = simulated(OldRule(), range(100))
     with capsys.disabled():
-        print(f"\nlease simulation of 0.1.0: 100 schedules, {len(bad)} with violations {dict(found)}")
+        print(f"\nlease simulation of 0.1.0: 100 schedules, {len(bad)} with violations {dict(violations)}")
     assert {
         "a live holder lost its lease",
-        "two trust their leases at once",
-        "one writes that lost its lease",
-        "readers take a write of an earlier generation",
-        "a dead holder keeps everybody out",
-    } <= found.keys()
+        "two processes trust their leases at once",
+        "a process without its lease writes",
+        "readers accept a write of an earlier generation",
+        "a dead holder blocks every successor",
+    } <= violations.keys()
 
 
 def test_a_seed_gives_the_same_schedule_again() -> None:

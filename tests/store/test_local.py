@@ -1,4 +1,4 @@
-"""What only a folder can get wrong."""
+"""Errors that only a folder can have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_names_that_are_not_utf8_are_listed(tmp_path: Path) -> None:
     assert [info.key for info in LocalStore(tmp_path).list()] == ["\udcff"]
 
 
-def test_a_folder_in_the_way_is_an_error_that_names_the_key(tmp_path: Path) -> None:
+def test_a_folder_at_the_key_is_an_error_that_names_the_key(tmp_path: Path) -> None:
     (tmp_path / "store" / "k").mkdir(parents=True)
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"'k': .*directory"):
@@ -30,7 +30,7 @@ def test_a_folder_in_the_way_is_an_error_that_names_the_key(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["k"]
 
 
-def test_what_a_killed_process_left_half_written_is_no_object_and_goes_with_the_next_write(tmp_path: Path) -> None:
+def test_the_draft_of_a_killed_process_is_not_listed_and_the_next_write_removes_it(tmp_path: Path) -> None:
     for name in ("a/.x.jpg.0badcafe.tmp", ".raytl-part-4711-0badcafe"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

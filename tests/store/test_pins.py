@@ -1,4 +1,4 @@
-"""What is kept of buckets and archives on a node is bounded, and what is in use is left alone."""
+"""The cache of buckets and archives on a node is bounded, and places in use stay."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from raytl.store.pins import evict, pin
 
 @pytest.fixture
 def places(own_cache: Path) -> list[Path]:
-    """Three places of 1,000 bytes each, used one after the other by processes that are gone."""
-    made = []
+    """Three places of 1,000 bytes each, used one after another by processes that have ended."""
+    places = []
     for number, kind in enumerate(("pulled", "unpacked", "pulled")):
         place = own_cache / kind / f"place-{number}"
         place.mkdir(parents=True)
@@ -24,18 +24,18 @@ def places(own_cache: Path) -> list[Path]:
         used = place.with_name(f"{place.name}.used")
         used.touch()
         os.utime(used, (1000 + number, 1000 + number))
-        made.append(place)
-    return made
+        places.append(place)
+    return places
 
 
-def test_the_least_recently_used_go_until_the_others_fit(places: list[Path]) -> None:
+def test_the_least_recently_used_places_are_evicted_until_the_others_fit(places: list[Path]) -> None:
     assert evict(3000) == []
     assert evict(2500) == places[:1]
     assert evict(0) == places[1:]
     assert not any(place.exists() for place in places)
 
 
-def test_what_this_process_or_another_uses_stays(places: list[Path]) -> None:
+def test_pinned_places_stay(places: list[Path]) -> None:
     pin(places[0])
     script = "import sys; from pathlib import Path; from raytl.store.pins import pin; pin(Path(sys.argv[1])); "
     script += "print('mine', flush=True); sys.stdin.read()"
@@ -51,13 +51,13 @@ def test_what_this_process_or_another_uses_stays(places: list[Path]) -> None:
     assert evict(0) == [places[0]]
 
 
-def test_a_claim_makes_a_place_the_last_to_go(places: list[Path]) -> None:
+def test_a_pin_makes_a_place_the_most_recently_used(places: list[Path]) -> None:
     pin(places[0])
     os.close(pins._pins.pop(places[0]))
     assert evict(1000) == [places[1], places[2]]
 
 
-def test_the_places_of_processes_that_are_gone_are_swept_out(own_cache: Path) -> None:
+def test_places_of_dead_processes_are_swept_out(own_cache: Path) -> None:
     ours, theirs = own_cache / "trials" / "ours", own_cache / "trials" / "theirs"
     for place in (ours, theirs):
         place.mkdir(parents=True)
@@ -68,7 +68,7 @@ def test_the_places_of_processes_that_are_gone_are_swept_out(own_cache: Path) ->
     assert [path.name for path in (own_cache / "trials").iterdir()] == []
 
 
-def test_the_first_claim_of_a_process_sweeps_what_killed_ones_left_half_written(own_cache: Path) -> None:
+def test_the_first_pin_of_a_process_sweeps_the_drafts_of_killed_ones(own_cache: Path) -> None:
     (own_cache / "unpacked" / ".archive.0badcafe.tmp").mkdir(parents=True)
     pin(own_cache / "unpacked" / "archive")
     assert [path.name for path in (own_cache / "unpacked").iterdir()] == ["archive.used"]

@@ -1,4 +1,4 @@
-"""Only what may pass is tried again."""
+"""Only transient errors are retried."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def failing(times: int, kind: type[StoreError]) -> tuple[list[int], object]:
     return calls, action
 
 
-def test_unavailable_is_tried_again_with_growing_pauses() -> None:
+def test_unavailable_is_retried_with_growing_pauses() -> None:
     pauses: list[float] = []
     calls, action = failing(3, Unavailable)
     assert retried(action, 4, pauses.append) == "done"  # type: ignore[arg-type]
@@ -28,14 +28,14 @@ def test_unavailable_is_tried_again_with_growing_pauses() -> None:
     assert [0.5 * 2**i <= pause <= 2**i for i, pause in enumerate(pauses)] == [True] * 3
 
 
-def test_the_last_failure_is_the_callers() -> None:
+def test_the_last_failure_is_raised() -> None:
     calls, action = failing(9, Unavailable)
     with pytest.raises(Unavailable, match="no"):
         retried(action, 3, lambda _: None)  # type: ignore[arg-type]
     assert len(calls) == 3
 
 
-def test_nothing_else_is_tried_again() -> None:
+def test_no_other_error_is_retried() -> None:
     calls, action = failing(9, Denied)
     with pytest.raises(Denied, match="no"):
         retried(action)  # type: ignore[arg-type]

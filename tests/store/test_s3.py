@@ -1,4 +1,4 @@
-"""What only a bucket can get wrong: boto3's errors in our words."""
+"""The errors of buckets: boto3's, translated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_missing_bucket_says_what_to_check(s3_client: Any) -> None:
         list(S3Store("no-such-bucket", "x").list())
 
 
-def test_folder_markers_are_no_objects(bucket: str, s3_client: Any) -> None:
+def test_folder_markers_are_not_objects(bucket: str, s3_client: Any) -> None:
     s3_client.put_object(Bucket=bucket, Key="p/")
     s3_client.put_object(Bucket=bucket, Key="p/cat/")
     s3_client.put_object(Bucket=bucket, Key="p/cat/1", Body=b"1")
@@ -69,7 +69,7 @@ def test_a_store_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyP
         ("NotImplemented", 501, StoreError),
     ],
 )
-def test_answers_are_translated_once(s3_client: Any, code: str, status: int, kind: type[StoreError]) -> None:
+def test_errors_are_translated_once(s3_client: Any, code: str, status: int, kind: type[StoreError]) -> None:
     with Stubber(s3.client()) as stub:
         stub.add_client_error("head_object", code, http_status_code=status)
         with pytest.raises(kind, match=code) as caught, s3_errors.translated("s3://b/k"):
@@ -84,7 +84,7 @@ def test_missing_credentials_are_denied_and_say_what_to_set() -> None:
         raise vendor.NoCredentialsError
 
 
-def test_a_failed_upload_tells_the_cause(bucket: str, tmp_path: Path, s3_client: Any) -> None:
+def test_a_failed_upload_reports_the_cause(bucket: str, tmp_path: Path, s3_client: Any) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(NotFound, match="NoSuchBucket"):
         S3Store("no-such-bucket").put_file(tmp_path / "file", "k")
@@ -103,7 +103,7 @@ def test_a_body_that_ends_early_is_unavailable_and_leaves_nothing(
             return content
 
     monkeypatch.setattr(s3.client(), "get_object", lambda **_: {"Body": Short(), "ContentLength": 10})
-    with pytest.raises(Unavailable, match="4 bytes came, expected 10"):
+    with pytest.raises(Unavailable, match="4 bytes arrived; expected 10"):
         S3Store(bucket).get_to_file("k", tmp_path / "file", 10)
     assert list(tmp_path.iterdir()) == []
 
@@ -125,29 +125,35 @@ def test_the_least_recently_used_clients_go_first(s3_client: Any) -> None:
     assert len(clients._clients) == clients.MAX_CLIENTS
 
 
-def test_another_process_makes_its_own_client(s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_creates_its_own_client(s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = s3.client()
     assert s3.client() is mine
     monkeypatch.setattr(os, "getpid", lambda: 1)
     assert s3.client() is not mine
 
 
+def test_a_forked_process_does_not_wait_for_a_lock_that_its_parent_held() -> None:
+    with clients._lock:
+        clients._replace_lock()
+        assert not clients._lock.locked()
+
+
 def chosen(**given: Any) -> Any:
-    """The client that these settings make."""
+    """Return the client for these settings."""
     return s3.client(S3Settings(**given))
 
 
 def test_the_settings_say_where_buckets_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://environment:1")
-    made = chosen(endpoint_url="http://file:2", region="eu-west-3", read_timeout_s=7, connect_timeout_s=3)
-    assert (made.meta.endpoint_url, made.meta.region_name) == ("http://file:2", "eu-west-3")
-    assert (made.meta.config.read_timeout, made.meta.config.connect_timeout) == (7, 3)
-    assert made.meta.config.s3["addressing_style"] == "path"
+    client = chosen(endpoint_url="http://file:2", region="eu-west-3", read_timeout_s=7, connect_timeout_s=3)
+    assert (client.meta.endpoint_url, client.meta.region_name) == ("http://file:2", "eu-west-3")
+    assert (client.meta.config.read_timeout, client.meta.config.connect_timeout) == (7, 3)
+    assert client.meta.config.s3["addressing_style"] == "path"
     assert chosen(endpoint_url="http://file:2", addressing="virtual").meta.config.s3["addressing_style"] == "virtual"
     assert chosen().meta.endpoint_url == "http://environment:1"
 
 
-def test_a_profile_that_is_not_there_is_said_so(bucket: str) -> None:
+def test_a_missing_profile_is_an_error(bucket: str) -> None:
     with pytest.raises(vendor.ProfileNotFound, match="nobody"):
         chosen(profile="nobody")
     with pytest.raises(Denied, match="nobody.*check the credentials"):
@@ -163,7 +169,7 @@ def test_public_data_needs_no_credentials(bucket: str) -> None:
     assert not any("Authorization" in headers for headers in sent)
 
 
-def test_whoever_pays_says_so_in_each_request(bucket: str) -> None:
+def test_request_payer_is_sent_with_each_request(bucket: str) -> None:
     sent: list[Any] = []
     client = chosen(request_payer=True)
     client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.headers))
@@ -175,7 +181,7 @@ def test_whoever_pays_says_so_in_each_request(bucket: str) -> None:
 
 
 @pytest.mark.s3
-def test_an_archived_object_is_said_to_be_archived(bucket: str, s3_client: Any) -> None:
+def test_reading_an_archived_object_is_an_error_with_advice(bucket: str, s3_client: Any) -> None:
     s3_client.put_object(Bucket=bucket, Key="a b.jpg", Body=b"x", StorageClass="DEEP_ARCHIVE")
     expected = (
         rf"^s3://{bucket}/a b.jpg: archived in DEEP_ARCHIVE; restore it first \(aws s3api restore-object --bucket {bucket} "
@@ -186,7 +192,7 @@ def test_an_archived_object_is_said_to_be_archived(bucket: str, s3_client: Any) 
 
 
 @pytest.mark.parametrize(
-    ("told", "archive"),
+    ("head", "archive"),
     [
         ({}, ""),
         ({"StorageClass": "STANDARD_IA"}, ""),
@@ -201,9 +207,7 @@ def test_an_archived_object_is_said_to_be_archived(bucket: str, s3_client: Any) 
         ),
     ],
 )
-def test_the_head_of_an_object_says_whether_it_has_to_be_restored(
-    s3_client: Any, told: dict[str, str], archive: str
-) -> None:
+def test_stat_reports_whether_an_object_must_be_restored(s3_client: Any, head: dict[str, str], archive: str) -> None:
     with Stubber(s3.client()) as stub:
-        stub.add_response("head_object", {"ContentLength": 1, "ETag": '"e"', **told})
+        stub.add_response("head_object", {"ContentLength": 1, "ETag": '"e"', **head})
         assert S3Store("b").stat("k").archive == archive

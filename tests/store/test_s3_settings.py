@@ -24,7 +24,7 @@ def test_they_are_the_storage_section_without_its_uri() -> None:
     assert {field.name for field in fields(S3Settings)} == StorageConfig.model_fields.keys() - {"uri"}
 
 
-def test_a_store_takes_them_along_to_another_process() -> None:
+def test_a_pickled_store_keeps_its_settings() -> None:
     store = open_store("s3://b/p", ELSEWHERE)
     assert pickle.loads(pickle.dumps(store)) == store != open_store("s3://b/p")
 
@@ -36,5 +36,5 @@ def test_buckets_of_one_name_at_two_endpoints_are_kept_apart(monkeypatch: pytest
     assert working_copy("/runs/a", ELSEWHERE) == Path("/runs/a")
 
 
-def test_a_write_token_says_nothing_of_how_buckets_are_reached() -> None:
+def test_a_write_token_contains_no_s3_settings() -> None:
     assert asdict(WriteToken("s3://b/p", "t", 1)) == {"uri": "s3://b/p", "token": "t", "generation": 1}

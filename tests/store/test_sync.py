@@ -1,4 +1,4 @@
-"""A pull leaves on this node what the store has now, fetches only what changed, and survives kills."""
+"""A pull mirrors the store on this node, fetches only changed files, and survives kills."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.conftest import S3, SWIFT
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys that are fetched from folders, as they are."""
+    """The keys fetched from folders, in order."""
     keys: list[str] = []
     real = LocalStore.get_to_file
 
@@ -48,7 +48,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_everything_comes_once(source: Path, fetched: list[str]) -> None:
+def test_each_file_is_fetched_once(source: Path, fetched: list[str]) -> None:
     watcher = Recorder()
     assert tree(pull(str(source), watcher)) == tree(source)
     assert watcher.events[-1] == Work(
@@ -60,7 +60,7 @@ def test_everything_comes_once(source: Path, fetched: list[str]) -> None:
     assert fetched == []
 
 
-def test_what_changed_is_fetched_and_what_went_away_goes(source: Path, fetched: list[str]) -> None:
+def test_changed_files_are_fetched_and_deleted_ones_removed(source: Path, fetched: list[str]) -> None:
     pull(str(source))
     fetched.clear()
     (source / "cat/1.jpg").write_bytes(b"new")
@@ -95,7 +95,7 @@ def test_a_pull_that_finds_nothing_new_writes_nothing(source: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.name != "lock"} == before
 
 
-def test_what_a_store_brings_at_once_is_not_fetched_again_and_is_kept_when_the_rest_fails(
+def test_files_fetched_in_bulk_are_kept_when_the_rest_fails(
     source: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def some(self: LocalStore, wanted: list[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
@@ -118,7 +118,7 @@ def test_what_a_store_brings_at_once_is_not_fetched_again_and_is_kept_when_the_r
     assert fetched == ["dog/a b'\n.jpg"]
 
 
-def test_a_pull_that_was_killed_goes_on_from_what_was_whole(
+def test_a_killed_pull_resumes_from_the_whole_files(
     source: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -148,7 +148,7 @@ def test_a_file_damaged_here_is_fetched_again(source: Path, fetched: list[str]) 
     assert fetched == ["cat/1.jpg"]
 
 
-def test_nothing_there_is_not_found(tmp_path: Path) -> None:
+def test_an_empty_prefix_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotFound, match="empty: found nothing there; check the bucket"):
         pull(str(tmp_path / "empty"))
@@ -160,19 +160,21 @@ def test_nothing_there_is_not_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keys", [["../up"], ["a//b"], ["a", "a/b"], ["x" * 256], ["a/./b"], ["nul\0"]])
 def test_keys_that_cannot_be_files_are_refused(source: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str]) -> None:
-    found = [ObjectInfo(key, 1, "e") for key in keys]
-    monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter(found))
+    infos = [ObjectInfo(key, 1, "e") for key in keys]
+    monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter(infos))
     with pytest.raises(DataError, match=rf"1 of {len(keys)} keys cannot be files; expected names"):
         pull(str(source))
 
 
-def test_an_object_that_changes_meanwhile_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_that_changes_during_a_pull_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter([ObjectInfo("cat/1.jpg", 99, "e")]))
-    with pytest.raises(StoreError, match="holds 9 bytes, but the listing said 99: it changed meanwhile; run again"):
+    with pytest.raises(
+        StoreError, match="holds 9 bytes, but was listed with 99: it changed after the listing. Run again"
+    ):
         pull(str(source))
 
 
-def test_only_the_wanted_keys_come_and_the_others_stay(source: Path, fetched: list[str]) -> None:
+def test_only_the_requested_keys_are_pulled_and_others_stay(source: Path, fetched: list[str]) -> None:
     folder = pull(str(source), only=["cat/1.jpg", "no/such.jpg"])
     assert list(tree(folder)) == ["cat/1.jpg"]
     pull(str(source), only=["cat/2.jpg"])
@@ -182,7 +184,7 @@ def test_only_the_wanted_keys_come_and_the_others_stay(source: Path, fetched: li
 
 
 @pytest.mark.parametrize("there", [S3, SWIFT])
-def test_hundreds_of_files_in_a_bucket_come_once_and_what_changed_comes_again(
+def test_hundreds_of_files_in_a_bucket_are_pulled_once_and_changed_ones_again(
     there: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fetched(watcher: Recorder) -> tuple[int, int]:
@@ -222,7 +224,7 @@ def test_class_folders_in_a_bucket_are_scanned(bucket: str, s3_client: Any) -> N
 
 
 @pytest.mark.s3
-def test_of_a_manifest_in_a_bucket_only_the_named_files_come(bucket: str, s3_client: Any) -> None:
+def test_of_a_manifest_in_a_bucket_only_the_listed_files_are_pulled(bucket: str, s3_client: Any) -> None:
     for key in ("a.jpg", "b.jpg", "large.bin"):
         s3_client.put_object(Bucket=bucket, Key=f"m/{key}", Body=b"x")
     s3_client.put_object(Bucket=bucket, Key="m/t.csv", Body=b"path,label\na.jpg,cat\nb.jpg,dog\n")
@@ -236,7 +238,7 @@ def test_of_a_manifest_in_a_bucket_only_the_named_files_come(bucket: str, s3_cli
 
 @pytest.mark.s3
 @pytest.mark.parametrize("stream", [False, True])
-def test_folder_markers_in_a_bucket_are_left_out_and_counted(bucket: str, s3_client: Any, stream: bool) -> None:
+def test_folder_markers_in_a_bucket_are_skipped_and_counted(bucket: str, s3_client: Any, stream: bool) -> None:
     for key in ("cat/1.jpg", "dog/1.jpg"):
         s3_client.put_object(Bucket=bucket, Key=f"set/{key}", Body=b"x")
     for key in ("set", "set/", "set/cat", "set/cat/", "set/dog_$folder$"):
@@ -244,8 +246,8 @@ def test_folder_markers_in_a_bucket_are_left_out_and_counted(bucket: str, s3_cli
     watcher = Recorder()
     manifest = scan(f"s3://{bucket}/set", watcher, stream)
     assert [sample.key for sample in manifest.samples] == ["cat/1.jpg", "dog/1.jpg"]
-    said = f"s3://{bucket}/set: folder markers (empty objects) left out: 4, such as '/', 'cat', 'cat/'"
-    assert watcher.events[0] == Message(said)
+    text = f"s3://{bucket}/set: skipped folder markers (empty objects): 4, such as '/', 'cat', 'cat/'"
+    assert watcher.events[0] == Message(text)
 
 
 @pytest.mark.s3
@@ -254,8 +256,8 @@ def test_archived_objects_are_counted_and_named_before_anything_is_pulled(bucket
         s3_client.put_object(Bucket=bucket, Key=f"set/cat/{number} a.jpg", Body=b"x", StorageClass=storage)
     watcher = Recorder()
     expected = (
-        rf"2 of 5 objects archived \(DEEP_ARCHIVE, GLACIER\), such as\n  s3://{bucket}/set/cat/3 a.jpg\n.*4 a.jpg\n"
-        rf"Of each, restore it first \(aws s3api restore-object --bucket {bucket} --key 'set/cat/3 a.jpg' "
+        rf"2 of 5 objects are archived \(DEEP_ARCHIVE, GLACIER\), such as\n  s3://{bucket}/set/cat/3 a.jpg\n.*4 a.jpg\n"
+        rf"For each, restore it first \(aws s3api restore-object --bucket {bucket} --key 'set/cat/3 a.jpg' "
     )
     with pytest.raises(Archived, match=expected) as raised:
         pull(f"s3://{bucket}/set", watcher)
@@ -267,6 +269,6 @@ def test_archived_objects_are_counted_and_named_before_anything_is_pulled(bucket
 def test_an_archived_object_that_was_restored_is_pulled(bucket: str, s3_client: Any) -> None:
     s3_client.put_object(Bucket=bucket, Key="set/cat/1.jpg", Body=b"x", StorageClass="GLACIER")
     s3_client.restore_object(Bucket=bucket, Key="set/cat/1.jpg", RestoreRequest={"Days": 7})
-    for _ in range(3):  # moto restores an object while its head is asked for
+    for _ in range(3):  # moto restores an object upon HEAD requests
         s3_client.head_object(Bucket=bucket, Key="set/cat/1.jpg")
     assert tree(pull(f"s3://{bucket}/set")) == {"cat/1.jpg": b"x"}

@@ -1,4 +1,4 @@
-"""Who writes with another process's lease stops when that process is gone."""
+"""Writes under another process's lease stop when that process ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> MemoryStore:
     return MemoryStore(str(tmp_path))
 
 
-def test_a_lease_that_is_renewed_may_be_written_with(store: MemoryStore) -> None:
+def test_writes_are_allowed_while_the_lease_is_renewed(store: MemoryStore) -> None:
     lease, clock = take(store), Clock()
     watch = Watch(WriteToken(store.uri, lease.holder.token, 1), store, clock)
     for _ in range(4):
@@ -34,7 +34,7 @@ def test_a_lease_that_is_renewed_may_be_written_with(store: MemoryStore) -> None
         lease.renew()
 
 
-def test_one_that_is_not_renewed_for_a_term_waits_and_goes_on_when_its_holder_is_back(store: MemoryStore) -> None:
+def test_writes_are_suspended_without_a_renewal_for_a_term_and_resume_with_the_holder(store: MemoryStore) -> None:
     lease, clock = take(store), Clock()
     watch = Watch(WriteToken(store.uri, lease.holder.token, 1), store, clock)
     watch.check()
@@ -45,11 +45,11 @@ def test_one_that_is_not_renewed_for_a_term_waits_and_goes_on_when_its_holder_is
     watch.check()
 
 
-@pytest.mark.parametrize("successor", [True, False], ids=["taken over", "given back"])
-def test_one_that_is_lost_or_given_back_is_over(store: MemoryStore, successor: bool) -> None:
+@pytest.mark.parametrize("successor", [True, False], ids=["taken over", "released"])
+def test_a_lost_or_released_lease_allows_no_writes(store: MemoryStore, successor: bool) -> None:
     lease = take(store)
     watch = Watch(WriteToken(store.uri, lease.holder.token, 1), store)
-    lease.give_back()
+    lease.release()
     if successor:
         take(store)
     with pytest.raises(Conflict, match="took over"):
@@ -61,12 +61,12 @@ def test_the_lease_of_a_sweep_holds_for_the_trials_below_it(store: MemoryStore) 
     below = MemoryStore(f"{store.name}/trials/one")
     watch = Watch(WriteToken(store.uri, lease.holder.token, 1), below)
     watch.check()
-    lease.give_back()
+    lease.release()
     with pytest.raises(Conflict, match="took over"):
         watch.check()
 
 
-def test_where_nobody_ever_took_one_anybody_writes_until_somebody_does(store: MemoryStore) -> None:
+def test_without_a_lease_writes_are_allowed_until_a_process_takes_one(store: MemoryStore) -> None:
     watch = Watch(None, store)
     watch.check()
     take(store)

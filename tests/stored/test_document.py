@@ -1,4 +1,4 @@
-"""JSON is read within bounds, and what is wrong with it is said."""
+"""JSON is read within bounds, and errors name the problem."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from raytl.stored.fault import Fault
 @pytest.mark.parametrize(
     "value", [None, True, 0, -1, 2**63, 0.5, "", "кошка", "\ud800", [], {}, [[1], {"a": [None]}], {"a": {"b": 1}}]
 )
-def test_a_value_comes_back_as_it_was_written(value: Any) -> None:
+def test_a_written_value_is_read_back(value: Any) -> None:
     assert parse(json.dumps(value).encode()) == value
 
 
-def test_a_byte_order_mark_is_no_part_of_the_value() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_value() -> None:
     assert parse(b"\xef\xbb\xbf[1]") == [1]
 
 
 def test_numbers_that_are_not_finite_are_left_to_the_schema() -> None:
-    found = parse(b"[NaN, Infinity, -Infinity]")
-    assert math.isnan(found[0])
-    assert found[1:] == [math.inf, -math.inf]
+    values = parse(b"[NaN, Infinity, -Infinity]")
+    assert math.isnan(values[0])
+    assert values[1:] == [math.inf, -math.inf]
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_numbers_that_are_not_finite_are_left_to_the_schema() -> None:
         (b"[" * 33 + b"]" * 33, "it is nested deeper than 32 levels; expected a flatter value"),
     ],
 )
-def test_what_is_no_bounded_json_is_named(content: bytes, fault: str) -> None:
+def test_invalid_or_unbounded_json_is_an_error_that_names_the_problem(content: bytes, fault: str) -> None:
     with pytest.raises(Fault, match=r".") as raised:
         parse(content)
     assert str(raised.value) == fault
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_the_depth_counts_what_is_nested_and_not_what_lies_side_by_side(opening: bytes) -> None:
+def test_the_depth_counts_nesting_and_not_siblings(opening: bytes) -> None:
     closing = b"]" if opening == b"[" else b"}"
     parse(opening * MAX_DEPTH + (b"1" if opening != b"[" else b"") + closing * MAX_DEPTH)
     assert len(parse(b"[" + b",".join([b"[]"] * 1000) + b"]")) == 1000

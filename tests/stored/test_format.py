@@ -28,8 +28,8 @@ def test_a_value_is_read_and_unknown_keys_are_listed_once() -> None:
     assert POINT.read(b'{"x": 1, "format": 1}', "p.json", seen) == Point(1)
     assert seen.events == []
     POINT.read(b'{"x": 1, "a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1}', "p.json", seen)
-    told = "p.json: ignored keys that this version of raytl does not know: a, b, c, d, e and 1 more"
-    assert seen.events == [Message(told, "warning")]
+    text = "p.json: ignored keys that this version of raytl does not know: a, b, c, d, e and 1 more"
+    assert seen.events == [Message(text, "warning")]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_error_names_the_object_the_field_and_what_to_do(content: bytes, text
     assert str(raised.value) == text
 
 
-def test_a_file_is_read_and_every_other_thing_at_its_path_is_an_error(tmp_path: Path) -> None:
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     with pytest.raises(ModelError, match=r"p\.json: cannot be read \(No such file or directory\); expected a point"):
         POINT.load(path)
@@ -88,12 +88,12 @@ def test_lines_are_read_in_order_and_their_unknown_keys_are_listed_once() -> Non
         (b'{"x": 1}\n' * 200, r"p: found 1,800 bytes; expected 1,000 at most"),
     ],
 )
-def test_a_line_that_is_wrong_is_named_by_its_number(content: bytes, text: str) -> None:
+def test_an_error_in_a_line_has_its_number(content: bytes, text: str) -> None:
     with pytest.raises(ModelError, match=text):
         list(POINT.lines(content, "p"))
 
 
-def test_values_that_were_read_already_are_typed_too() -> None:
+def test_parsed_values_are_typed() -> None:
     plain: Any = {"x": 1}
     assert POINT.typed(plain, "p") == Point(1)
     with pytest.raises(ModelError, match="p: x: found null; expected an integer"):

@@ -65,10 +65,10 @@ def test_objects_become_dataclasses_and_lists_tuples() -> None:
     assert read(Tree, {"leaves": {}, "chosen": None}) == Tree({})
 
 
-def test_keys_that_are_not_known_are_ignored_and_listed_with_where_they_are() -> None:
+def test_unknown_keys_are_ignored_and_reported_with_their_paths() -> None:
     foreign: list[tuple[str | int, ...]] = []
-    found = reader(list[Tree])([{"leaves": {"a": {"size": 1, "colour": 2}}, "new": {"a": 1}}], foreign)
-    assert found == [Tree({"a": Leaf(1)})]
+    trees = reader(list[Tree])([{"leaves": {"a": {"size": 1, "colour": 2}}, "new": {"a": 1}}], foreign)
+    assert trees == [Tree({"a": Leaf(1)})]
     assert sorted(foreign) == [(0, "leaves", "a", "colour"), (0, "new")]
 
 
@@ -125,8 +125,8 @@ def test_a_fault_names_the_field_what_was_found_and_what_was_expected(kind: Any,
 
 @pytest.mark.parametrize("value", [None, math.nan, 0.5, 1])
 def test_a_score_may_be_undefined(value: float | None) -> None:
-    found = read(Score, value)
-    assert found == value or (math.isnan(found) and value != 0.5)
+    score = read(Score, value)
+    assert score == value or (math.isnan(score) and value != 0.5)
 
 
 @pytest.mark.parametrize("name", ["", "/a", "../a", "a/../b", "a//b", "./a", "a/", "a\0"])
@@ -136,12 +136,12 @@ def test_a_file_of_a_manifest_is_inside_its_folder(name: str) -> None:
         read(Inside, name)
 
 
-def test_names_of_files_that_are_no_utf8_are_kept() -> None:
+def test_file_names_that_are_not_utf8_are_kept() -> None:
     assert read(dict[str, Any], {"\udcff.jpg": "\udcff"}) == {"\udcff.jpg": "\udcff"}
 
 
-def test_a_type_that_no_format_can_hold_is_a_fault_of_the_program() -> None:
-    with pytest.raises(TypeError, match="has no place in a stored format"):
+def test_an_unsupported_type_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="is not supported in a stored format"):
         reader(set[int])
 
 

@@ -24,7 +24,7 @@ from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.counted import ByteCount, TooManyBytes
-from raytl.store.files import written_whole
+from raytl.store.files import atomic_write
 from raytl.store.open import part_of
 from raytl.store.retry import retried
 from raytl.stored import Format
@@ -95,7 +95,7 @@ def _index(store: ObjectStore, info: ObjectInfo, uri: str) -> _Index:
         shard = Path(folder, "shard.tar")
         retried(lambda: store.get_to_file(info.key, shard, info.size))
         index = _read_index(shard, f"{uri}: {info.key}")
-    with written_whole(cached) as part:
+    with atomic_write(cached) as part:
         part.write_text(json.dumps(asdict(index)), encoding="utf-8")
     return index
 

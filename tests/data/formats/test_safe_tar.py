@@ -87,7 +87,7 @@ def test_the_size_in_a_header_of_pax_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("behind", [FILE + END, FILE])
 def test_everything_that_is_inflated_counts(behind: bytes, tmp_path: Path) -> None:
     content = behind + bytes(1 << 20)
-    with pytest.raises(TooManyBytes, match="more than 100,000 bytes came"):
+    with pytest.raises(TooManyBytes, match="more than 100,000 bytes received"):
         members(tmp_path / "a", gzip.compress(content), most=100_000)
 
 
