@@ -77,7 +77,7 @@ def places(uri: str, s3: S3Settings = ENVIRONMENT, depth: int = _DEPTH) -> Itera
         return
     root = Path(store.uri)
     if not root.is_dir():
-        raise RunError(f"{uri}: {'found a file' if root.exists() else 'no such folder'}, expected a folder with runs")
+        raise RunError(f"{uri}: {'found a file' if root.exists() else 'no such folder'}; expected a folder with runs")
     for folder, below, files in os.walk(root):
         key = Path(folder).relative_to(root)
         if EXPERIMENT in files:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from raytl.cli import models
 from raytl.cli.check import check
@@ -32,7 +32,27 @@ from raytl.run.provenance import version
 from raytl.sanitize import printable, redacted
 
 
-class _Group(TyperGroup):
+class _PlainHelp:
+    """Show flags without a value in the help, and wrap each paragraph to the width of the terminal."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.help: str | None = _unwrapped(self.help)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters; flags have an empty placeholder instead of `<bool>`."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False) and param.metavar is None:
+                param.metavar = ""
+        return params
+
+
+class _Command(_PlainHelp, TyperCommand):
+    """A verb."""
+
+
+class _Group(_PlainHelp, TyperGroup):
     """Run the verbs; show usage errors without secrets and control characters."""
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
@@ -44,6 +64,11 @@ class _Group(TyperGroup):
         """Parse the rest of the command line, and run the verb."""
         with _sanitized():
             return super().invoke(ctx)
+
+
+def _unwrapped(text: str | None) -> str | None:
+    """Return the text with each paragraph on one line."""
+    return text and "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 @contextmanager
@@ -122,12 +147,18 @@ VERBS: dict[str, Callable[..., None]] = {
     "cluster ask": ask_for,
 }
 groups = {
-    "cluster": typer.Typer(no_args_is_help=True, help="Write configuration files for clusters; request machines."),
-    "models": typer.Typer(no_args_is_help=True, help="Published versions: list, show, diff, promote, rollback, gc."),
+    "cluster": typer.Typer(
+        cls=_Group, no_args_is_help=True, help="Write configuration files for clusters; request machines."
+    ),
+    "models": typer.Typer(
+        cls=_Group, no_args_is_help=True, help="Published versions: list, show, diff, promote, rollback, gc."
+    ),
 }
 for _name, _verb in VERBS.items():
     _group, _, _own = _name.rpartition(" ")
-    groups.get(_group, app).command(_own, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(with_s3_options(_verb))
+    groups.get(_group, app).command(_own, cls=_Command, epilog=f"Example: [bold]{EXAMPLES[_name]}[/bold]")(
+        with_s3_options(_verb)
+    )
 for _name, _group_app in groups.items():
     app.add_typer(_group_app, name=_name)
 

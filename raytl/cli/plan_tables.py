@@ -97,7 +97,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     """Return the facts that take one line each."""
     experiment, train = plan.experiment, plan.experiment.train
     stop = (
-        f", or until {train.early_stop} epochs bring no better {train.metric}"
+        f"; stops early after {train.early_stop} epochs without a better {train.metric}"
         if 0 < train.early_stop < train.epochs
         else ""
     )

@@ -43,7 +43,7 @@ def runs(
 
 def _tables(uri: str, entries: Sequence[Entry], now: datetime) -> list[RenderableType]:
     if not entries:
-        return [Text(f"no runs in {uri}; `raytl train` makes one")]
+        return [Text(f"no runs in {uri}; `raytl train` creates one")]
     rows = table(
         ("run", "kind", "state", "metric", "best", "progress", "model", "data", "age"), right_aligned=("best", "age")
     )

@@ -82,7 +82,7 @@ def evaluation_tables(report: Report) -> list[RenderableType]:
     """Return the scores with intervals, the classes, and the files of the report."""
     subject = report.subject
     marked = report.look is not None and report.look > 1
-    title = f"{subject.run}: {subject.split} split" + (f", look {report.look}" if marked else "")
+    title = f"{subject.run}: {subject.split} split" + (f", evaluation {report.look}" if marked else "")
     overall = table(("score", "value", "95 % interval"), right_aligned=("value", "95 % interval"))
     for name, each in report.estimates.overall.items():
         overall.add_row(metric(name), score(name, each.value), _bounds(name, each))
@@ -93,7 +93,7 @@ def evaluation_tables(report: Report) -> list[RenderableType]:
     ]
     parts: list[RenderableType] = [titled(title, overall), _classes(report), facts(where)]
     if marked:
-        text = f"look {report.look} at this test split: choices made since the first look may depend on it"
+        text = f"evaluation {report.look} of this test split: choices made since the first may depend on its result"
         parts.append(Text(text, style="yellow"))
     return parts
 

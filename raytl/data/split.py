@@ -203,6 +203,6 @@ def _warnings(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -
             lines.append(f"{name} is empty, so nothing can be evaluated on it")
         elif missing:
             lines.append(
-                f"{name} has no image of {len(missing)} classes:\n{listed([repr(label) for label in missing])}"
+                f"{name} has no images of {len(missing)} of {len(classes)} classes:\n{listed([repr(label) for label in missing])}"
             )
     return tuple(lines)

@@ -114,7 +114,7 @@ def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Report | No
     on_event(
         Message(
             f"the test split was already evaluated on {last.when} by {last.who}; showing the stored report "
-            f"(--again evaluates the test split once more, as look {last.look + 1})"
+            f"(--again, in Python again=True, evaluates the test split once more and marks the report 'evaluation {last.look + 1}')"
         )
     )
     return stored(last.report_folder(folder))
@@ -127,7 +127,7 @@ def _unlocked(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -
     if entry in earlier:
         on_event(
             Message(
-                f"completing look {entry.look} at the test split, which {entry.who} began on {entry.when} and which left no report"
+                f"completing evaluation {entry.look} of the test split, which {entry.who} began on {entry.when} and did not finish"
             )
         )
     return entry

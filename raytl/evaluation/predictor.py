@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import device as Device
@@ -182,7 +183,7 @@ def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, str]:
 
 
 def _items(photos: Any) -> list[Any]:
-    if not isinstance(photos, Iterable) or isinstance(photos, bytes):
+    if not isinstance(photos, Iterable) or isinstance(photos, bytes) or _is_tensor(photos):
         raise UserError(_unknown(photos))
     return list(photos)
 
@@ -236,7 +237,12 @@ def _array_advice(array: NDArray[Any]) -> str:
 
 def _unknown(item: Any) -> str:
     kind = f"{type(item).__module__}.{type(item).__qualname__}".removeprefix("builtins.")
-    return f"found {kind}; expected a path, an s3:// URI, a PIL image, a numpy array, or a list of those"
+    advice = ". Convert a tensor first: tensor.permute(1, 2, 0).numpy()" if _is_tensor(item) else ""
+    return f"found {kind}; expected a path, an s3:// URI, a PIL image, a numpy array, or a list of those{advice}"
+
+
+def _is_tensor(item: Any) -> bool:
+    return isinstance(item, torch.Tensor)
 
 
 def _is_single(photo: Any, photos: Sequence[Photo]) -> bool:

@@ -78,7 +78,7 @@ class Report:
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{title(name)} {score_text(name, value)}" for name, value in self.metrics.items())
-        again = f", look {self.look}" if self.is_again else ""
+        again = f", evaluation {self.look}" if self.is_again else ""
         return f"Report({self.subject.run}, {self.subject.split} split{again}, {self.images} images: {scores})"
 
     def _repr_html_(self) -> str:
@@ -132,7 +132,7 @@ def _opening(report: Report) -> str:
     accuracy = report.estimates.overall["accuracy"]
     lines = [
         f"# {_cell(report.subject.run)}: {report.subject.split} split"
-        + (f", look {report.look}" if report.is_again else ""),
+        + (f", evaluation {report.look}" if report.is_again else ""),
         f"**Accuracy {score_text('accuracy', accuracy.value)}** (95 % interval {interval_text('accuracy', accuracy)}) on "
         f"{report.images} images of {sum(count > 0 for count in report.estimates.support)} classes, `{report.subject.model}`.",
     ]

@@ -49,10 +49,10 @@ def near_misses(name: str, names: Iterable[str]) -> str:
 
 def no_weights(name: str, exc: Exception) -> ModelError:
     """Return the error for pretrained weights that could not be downloaded."""
-    reason = str(exc).strip().splitlines()[0][:200] if str(exc).strip() else type(exc).__name__
+    reason = str(exc).strip().split("\n")[0].split(". ")[0][:200] or "no details"
     return ModelError(
         f"model.weights: pretrained weights of {name} could not be downloaded ({type(exc).__name__}: {reason}). Check the "
-        "network, set model.weights to a .safetensors or .pth file, or to none to train from scratch"
+        "network, or set model.weights to a .safetensors or .pth file, or to none to train from scratch"
     )
 
 

@@ -38,7 +38,7 @@ class LedgerEntry:
     @property
     def mark(self) -> str:
         """Return the mark in the report; empty for the first look."""
-        return "" if self.look == 1 else f"look {self.look}"
+        return "" if self.look == 1 else f"evaluation {self.look}"
 
     def report_folder(self, folder: RunFolder) -> Path:
         """Return the folder for the report of this look."""
@@ -105,8 +105,8 @@ def _refusal(folder: RunFolder, earlier: list[LedgerEntry]) -> str:
     return (
         f"{folder.root}: the test split was evaluated {times} already, last by {last.who} on {last.when} "
         f"with weights {last.weights[:12]}; a test split that guides decisions is no longer held out.\n"
-        "Read that report in the evaluation folder of the run, tune on the val split, or pass --again to evaluate again: "
-        f"the report will be marked 'look {len(earlier) + 1}'."
+        "Read that report in the evaluation folder of the run, tune on the val split, or pass --again (in Python, again=True) to evaluate again: "
+        f"the report will be marked 'evaluation {len(earlier) + 1}'."
     )
 
 

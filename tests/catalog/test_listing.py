@@ -126,7 +126,7 @@ def test_the_last_changed_comes_first(tmp_path: Path) -> None:
 
 def test_a_place_without_runs_is_empty_and_a_missing_folder_an_error(tmp_path: Path) -> None:
     assert list_runs(str(tmp_path)) == []
-    with pytest.raises(RunError, match="gone: no such folder, expected a folder with runs"):
+    with pytest.raises(RunError, match="gone: no such folder; expected a folder with runs"):
         list_runs(str(tmp_path / "gone"))
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="file: found a file"):

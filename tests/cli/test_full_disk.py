@@ -79,5 +79,5 @@ def test_an_evaluation_whose_disk_fills_before_its_report_finishes_its_look_late
     fill.unlink()
     done = raytl("evaluate", run)
     assert done.code == 0, done.err
-    assert "completing look 1 at the test split" in done.err
+    assert "completing evaluation 1 of the test split" in done.err
     assert json.loads((run / "evaluation" / "test" / "report.json").read_text())["look"] == 1

@@ -32,6 +32,15 @@ def test_every_verb_has_help_with_an_example(verb: str, raytl: Raytl) -> None:
     assert "--json" in done.out
 
 
+def test_help_shows_flags_without_a_value_and_paragraphs_without_line_breaks(
+    raytl: Raytl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    done = raytl("train", "--help")
+    assert "<bool>" not in done.out
+    assert "Run the same command again to resume an interrupted run." in done.out
+
+
 def test_no_verb_is_help(raytl: Raytl) -> None:
     done = raytl()
     assert all(verb.split()[0] in done.out + done.err for verb in VERBS)

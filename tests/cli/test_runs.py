@@ -47,7 +47,7 @@ def test_runs_in_a_bucket_are_listed(raytl: Raytl, bucket: str) -> None:
 
 def test_a_place_without_runs_says_so(raytl: Raytl) -> None:
     Path("runs").mkdir()
-    assert raytl("runs").out == "no runs in runs/; `raytl train` makes one\n"
+    assert raytl("runs").out == "no runs in runs/; `raytl train` creates one\n"
     missing = raytl("runs", "nowhere")
     assert missing.code == 2
     assert "nowhere: no such folder" in missing.err

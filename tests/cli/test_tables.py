@@ -124,5 +124,5 @@ def test_of_many_classes_the_hardest_are_shown() -> None:
 
 def test_another_look_is_marked() -> None:
     shown = text(evaluation_tables(evaluation(3, 2)))
-    assert "run: test split, look 2" in shown
-    assert "choices made since the first look may depend on it" in shown
+    assert "run: test split, evaluation 2" in shown
+    assert "choices made since the first may depend on its result" in shown

@@ -32,9 +32,12 @@ def test_a_run_from_training_to_predictions(raytl: Raytl, tiny: Path, make_photo
     assert "runs/tiny/evaluation/test/report.md" in tested.out
     stored = raytl("evaluate", "runs/tiny")
     assert (stored.code, stored.out) == (0, tested.out)
-    assert "showing the stored report (--again evaluates the test split once more, as look 2)" in stored.err
+    assert (
+        "showing the stored report (--again, in Python again=True, evaluates the test split once more and marks the report 'evaluation 2')"
+        in stored.err
+    )
     marked = raytl("evaluate", "runs/tiny", "--again")
-    assert "look 2 at this test split" in marked.out
+    assert "evaluation 2 of this test split" in marked.out
     assert json.loads(raytl("evaluate", "runs/tiny", "--split", "val", "--json").out)["split"] == "val"
     assert "opened 2 times so far" in raytl("train", tiny).out
 

@@ -102,7 +102,7 @@ def test_thin_data_is_warned_about() -> None:
     given = [*samples(3, "a", "train"), *samples(1, "b", "train"), *samples(3, "a", "val", "v/")]
     assert divide(given).warnings == (
         "1 classes have only one training image:\n  'b'",
-        "val has no image of 1 classes:\n  'b'",
+        "val has no images of 1 of 2 classes:\n  'b'",
         "test is empty, so nothing can be evaluated on it",
     )
 

@@ -54,8 +54,8 @@ def test_a_second_evaluation_shows_the_stored_report_and_reads_no_image(run: Run
     (said,) = watcher.events
     assert isinstance(said, Message)
     assert re.fullmatch(
-        r"the test split was already evaluated on .* by .*; showing the stored report \(--again evaluates the test split once "
-        r"more, as look 2\)",
+        r"the test split was already evaluated on .* by .*; showing the stored report \(--again, in Python again=True, evaluates the "
+        r"test split once more and marks the report 'evaluation 2'\)",
         said.text,
     )
 
@@ -66,7 +66,7 @@ def test_each_further_look_at_the_test_split_is_asked_for_and_marked(run: RunFol
     assert (first.look, second.look) == (1, 2)
     assert first.metrics == second.metrics
     assert [entry.weights for entry in looks(run)] == [first.subject.weights] * 2
-    assert "# demo: test split, look 2\n" in (run.evaluation / "test-2" / "report.md").read_text()
+    assert "# demo: test split, evaluation 2\n" in (run.evaluation / "test-2" / "report.md").read_text()
     assert (run.evaluation / "test" / "report.md").exists()
     assert "looked at once" not in (run.evaluation / "test" / "report.md").read_text()
     assert run.verify() == []

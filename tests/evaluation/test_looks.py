@@ -62,7 +62,7 @@ def test_a_look_that_died_before_its_report_is_finished_under_its_own_number(
     found = evaluate(run.root, resamples=20, on_event=watcher)
     assert (found.look, found.folder) == (1, str(run.evaluation / "test"))
     assert looks(run) == [begun]
-    finishing = f"completing look 1 at the test split, which {begun.who} began on {begun.when} and which left no report"
+    finishing = f"completing evaluation 1 of the test split, which {begun.who} began on {begun.when} and did not finish"
     assert Message(finishing) in watcher.events
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from raytl.errors import DataError, ModelError, RunError, UserError
@@ -109,6 +110,7 @@ def test_a_saved_model_and_a_path_object_are_loaded(run: RunFolder, tmp_path: Pa
         (7, "found int; expected a path, an s3:// URI, a PIL image, a numpy array, or a list"),
         (b"jpeg", "found bytes; expected a path"),
         ([None], "photo 0: found NoneType; expected a path"),
+        (torch.zeros(3, 4, 4), r"^found torch.Tensor; .* Convert a tensor first: tensor.permute\(1, 2, 0\).numpy\(\)$"),
         (np.zeros((8, 8, 3)), r"\(8, 8, 3\) of float64; expected \(height, width, 3\) of uint8.*Scale floats"),
         (np.zeros((3, 8, 8), np.uint8), r"\(3, 8, 8\) of uint8; .* array.transpose\(1, 2, 0\)"),
         (np.zeros((2, 8, 8, 3), np.uint8), r"Pass a batch as list\(array\)"),

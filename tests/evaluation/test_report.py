@@ -65,14 +65,14 @@ def test_the_report_says_how_many_images_which_weights_which_look_and_how() -> N
     assert "percentile bootstrap, 100 resamples" in text
     assert "2 unreadable images of the data set were skipped (skipped.jsonl)" in text
     assert "1. 2026-01-02T03:04:05+00:00 by ann" in text
-    assert "look 2" not in text.lower()
+    assert "evaluation 2" not in text.lower()
     for name in ("balanced accuracy", "macro F1", "log loss", "expected calibration error", "top-3 accuracy"):
         assert f"| {name} |" in text
 
 
 def test_a_second_look_is_marked() -> None:
     text = as_markdown(_evaluation(2, (FIRST, SECOND)))
-    assert text.startswith("# trash: test split, look 2\n")
+    assert text.startswith("# trash: test split, evaluation 2\n")
     assert "> **Look 2.** This test split was evaluated before" in text
     assert "Evaluations of this run's test split: 2\n  1. 2026-01-02" in text
     assert as_json(_evaluation(2, (FIRST, SECOND)))["look"] == 2
@@ -140,7 +140,7 @@ def test_a_report_of_2000_classes_takes_as_much_as_its_images_and_classes_not_th
 
 def test_its_text_names_the_run_and_the_scores() -> None:
     text = repr(_evaluation(2, (FIRST, SECOND)))
-    assert text.startswith("Report(trash, test split, look 2, 60 images: accuracy ")
+    assert text.startswith("Report(trash, test split, evaluation 2, 60 images: accuracy ")
     assert "macro F1" in text
 
 

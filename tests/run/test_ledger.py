@@ -51,9 +51,7 @@ def test_a_look_without_a_report_at_other_weights_is_a_look(folder: RunFolder) -
 
 def test_a_second_look_is_refused_and_says_who_looked_when_and_what_to_do(folder: RunFolder) -> None:
     _reported(folder, unlock(folder, "abcdef0123456789", now=NOW))
-    expected = (
-        r"once already, last by ana on 2026-03-01T12:30:00\+00:00 with weights abcdef012345;.*\n.*--again .*'look 2'"
-    )
+    expected = r"once already, last by ana on 2026-03-01T12:30:00\+00:00 with weights abcdef012345;.*\n.*--again .*'evaluation 2'"
     with pytest.raises(TestLockedError, match=expected):
         unlock(folder, "other", now=NOW)
     assert len(looks(folder)) == 1
@@ -61,7 +59,7 @@ def test_a_second_look_is_refused_and_says_who_looked_when_and_what_to_do(folder
 
 def test_a_second_look_that_was_asked_for_is_marked(folder: RunFolder) -> None:
     _reported(folder, unlock(folder, "abc", now=NOW))
-    assert _reported(folder, unlock(folder, "abc", again=True, now=NOW)).mark == "look 2"
+    assert _reported(folder, unlock(folder, "abc", again=True, now=NOW)).mark == "evaluation 2"
     with pytest.raises(TestLockedError, match="2 times already"):
         unlock(folder, "abc", now=NOW)
 
