@@ -1,4 +1,4 @@
-"""URIs and file names are told apart by their text alone."""
+"""URIs and file names are distinguished by their text alone."""
 
 from __future__ import annotations
 

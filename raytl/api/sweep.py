@@ -12,6 +12,7 @@ from raytl.api.run import Run
 from raytl.api.table import table
 from raytl.config.source import scalar
 from raytl.errors import RunError
+from raytl.metrics.direction import sign
 from raytl.pages import render
 from raytl.sanitize import printable
 from raytl.search.summary import SweepResult
@@ -80,8 +81,8 @@ class Sweep:
     def _repr_html_(self) -> str:
         """Return the best trials as an HTML table; notebooks call this."""
         trials = [trial_of(row) for row in self.rows]
-        lower = -1 if self.best.value == max((t.value for t in trials if t.value is not None), default=None) else 1
-        trials.sort(key=lambda trial: (trial.value is None, lower * (trial.value or 0.0), trial.number))
+        worth = sign(self.metric)
+        trials.sort(key=lambda trial: (trial.value is None, -worth * (trial.value or 0.0), trial.number))
         keys = sorted({key for trial in trials for key in trial.overrides})
         return render(
             "raytl.api",

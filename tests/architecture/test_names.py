@@ -90,4 +90,4 @@ def test_a_retired_module_name_is_found() -> None:
 
 
 def test_a_docstring_that_opens_with_a_question_is_found() -> None:
-    assert list(riddles(_module('def f() -> int:\n    """What a trial is told."""')))
+    assert list(riddles(_module('def f() -> int:\n    """What a trial returns."""')))
