@@ -21,7 +21,7 @@ def draw(root: Path, span: tuple[int, int]) -> None:
 
 
 def grating(label: int, number: int) -> np.ndarray:
-    """Return the pixels `(PX, PX, 3)` of a class's grating with random waves, phase, colour and noise."""
+    """Return the pixels `(PX, PX, 3)` of a class's grating with random waves, phase, color and noise."""
     rng = np.random.default_rng([label, number])
     y, x = np.mgrid[0:PX, 0:PX] / PX
     waves, phase = 2 * np.pi * rng.uniform(2, 5), rng.uniform(0, 2 * np.pi)

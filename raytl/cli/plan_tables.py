@@ -137,7 +137,7 @@ def depth_facts(depth: SetDepth) -> list[tuple[str, str]]:
 def augment_line(experiment: Experiment) -> str:
     """Return the augmentation strength and the transforms that are on."""
     augment = experiment.augment
-    switches = ("crop", "hflip", "vflip", "rotate90", "rotation", "colour", "blur")
+    switches = ("crop", "hflip", "vflip", "rotate90", "rotation", "color", "blur")
     on = [name for name in switches if getattr(augment, name)]
     amounts = [f"{name} {value:g}" for name in ("erasing", "mixup", "cutmix") if (value := getattr(augment, name))]
     return f"strength {augment.strength:g}: {', '.join([*on, *amounts]) or 'nothing'}"

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 RENAMED = {
+    "augment.colour": "augment.color",
     "data.sides": "data.split_file",
     "retrain.how.vanished_classes": "retrain.how.removed_classes",
     "search.share": "search.feature_cache",

@@ -121,7 +121,7 @@ class AugmentConfig(Section):
     """Rotate by multiples of 90 degrees, for aerial and microscope images."""
     rotation: bool = True
     """Rotate by a small angle, up to 20 degrees at strength 1."""
-    colour: bool = True
+    color: bool = True
     """Change brightness, contrast, saturation and hue. Switch off if the color tells the class."""
     blur: bool = False
     """Gaussian blur, for cameras that lose focus."""

@@ -118,7 +118,7 @@ class TrainAugment:
             hflip=c.hflip and u[4] < 0.5,
             vflip=c.vflip and u[5] < 0.5,
             quarter_turns=int(4 * u[6]) if c.rotate90 else 0,
-            color=_drawn_color(s, u[9:15]) if c.colour and s > 0 else None,
+            color=_drawn_color(s, u[9:15]) if c.color and s > 0 else None,
             blur=(0.1 + 0.9 * u[16]) * 2 * s * self.image_px / 224 if c.blur and u[15] < s / 2 else 0.0,
             erase=_drawn_patch(self.image_px, u[18:22]) if u[17] < c.erasing else None,
         )

@@ -231,7 +231,7 @@ def _array_advice(array: NDArray[Any]) -> str:
     if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
         return "Move the channels to the end: array.transpose(1, 2, 0)."
     if array.ndim == 2:
-        return "Repeat grey values: np.stack([array] * 3, axis=-1)."
+        return "Repeat gray values: np.stack([array] * 3, axis=-1)."
     return "Scale floats: (255 * array).round().astype(np.uint8)." if array.dtype.kind == "f" else "Convert it first."
 
 

@@ -12,5 +12,5 @@ groups      learning rates by stage, and the optimizer's parameter groups
 optimizer   AdamW and SGD from torch, all others from timm by name
 card        the metadata of a saved model, as a value
 bundle      the saved model: safetensors and JSON
-forward     evaluation: device, precision, normalisation, logits
+forward     evaluation: device, precision, normalization, logits
 """

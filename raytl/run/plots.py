@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK, _FAINT = "#26323c", "#8894a0"
-_COLOURS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
+_COLORS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 _DPI = 110
 _NUMBERED_CELLS = 25
@@ -121,10 +121,10 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _panel(axes: Axes, records: Sequence[Mapping[str, Any]], labels: Mapping[str, str], title: str) -> None:
-    for colour, (key, label) in zip(_COLOURS, labels.items(), strict=False):
+    for color, (key, label) in zip(_COLORS, labels.items(), strict=False):
         points = [(record["epoch"], record[key]) for record in records if record.get(key) is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), color=colour, label=label, marker="o", markersize=3.5, linewidth=1.6)
+            axes.plot(*zip(*points, strict=True), color=color, label=label, marker="o", markersize=3.5, linewidth=1.6)
     _dress(axes, title)
 
 

@@ -29,10 +29,10 @@ _SMALL_SIDE = 32
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """The opened training images: how many there are, how many of them are grey or unreadable, and their usual shape."""
+    """The opened training images: how many there are, how many of them are gray or unreadable, and their usual shape."""
 
     opened: int
-    grey: int
+    gray: int
     unreadable: int
     short_px: int
     """Median of the shorter edges."""
@@ -104,7 +104,7 @@ def _spaced(samples: Sequence[Sample]) -> list[Sample]:
 
 def _opened(samples: Sequence[Sample], on_event: OnEvent, s3: S3Settings) -> ImageFacts:
     max_pixels = DataConfig.model_fields["max_pixels"].default
-    sizes, grey, unreadable = [], 0, 0
+    sizes, gray, unreadable = [], 0, 0
     with ThreadPoolExecutor(_THREADS) as pool:
         opened = pool.map(lambda sample: _image(sample, max_pixels, s3), samples)
         for done, image in enumerate(opened, start=1):
@@ -113,21 +113,21 @@ def _opened(samples: Sequence[Sample], on_event: OnEvent, s3: S3Settings) -> Ima
                 unreadable += 1
                 continue
             sizes.append(sorted(image[0]))
-            grey += image[1]
+            gray += image[1]
     short = median(short for short, _ in sizes) if sizes else 0
     aspect = median(long / short for short, long in sizes) if sizes else 1.0
-    return ImageFacts(len(samples), grey, unreadable, round(short), float(aspect))
+    return ImageFacts(len(samples), gray, unreadable, round(short), float(aspect))
 
 
 def _image(sample: Sample, max_pixels: int, s3: S3Settings) -> tuple[tuple[int, int], bool] | None:
-    """Return the size of an image and whether it is grey; None if it cannot be decoded."""
+    """Return the size of an image and whether it is gray; None if it cannot be decoded."""
     try:
         image = decode(sample.path, max_pixels, s3=s3)
     except BadImage:
         return None
-    return image.size, _is_grey(image)
+    return image.size, _is_gray(image)
 
 
-def _is_grey(image: Image.Image) -> bool:
+def _is_gray(image: Image.Image) -> bool:
     small = np.asarray(image.resize((_SMALL_SIDE, _SMALL_SIDE)), dtype=np.int16)
     return int(np.ptp(small, axis=2).max()) <= _GREY_TOLERANCE

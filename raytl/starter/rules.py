@@ -22,7 +22,7 @@ SMALL_BATCHES = ((320, 16), (640, 32))
 SMALL_EPOCHS = 20
 IMBALANCE = 5.0
 """Largest class over smallest from which classes are drawn equally often."""
-GREY_SHARE, LONG_ASPECT = 0.9, 1.6
+GRAY_SHARE, LONG_ASPECT = 0.9, 1.6
 _MIN_HELD_OUT = 30
 _GB = 1e9
 
@@ -48,8 +48,8 @@ def notes(facts: DataFacts) -> Iterator[str]:
     if small:
         counts = " and ".join(f"{facts.total(split)} {split} images" for split in small)
         yield f"Only {counts}: expect wide confidence intervals."
-    if _is_grey(facts):
-        yield f"{images.grey} of {images.opened} opened images are grey: augmentation changes their brightness and contrast only."
+    if _is_gray(facts):
+        yield f"{images.gray} of {images.opened} opened images are gray: augmentation changes their brightness and contrast only."
     if 0 < images.short_px <= facts.model_px // 2:
         yield (
             f"Small images: the median shorter side is {images.short_px} px and the model's input is {facts.model_px} px. "
@@ -104,11 +104,11 @@ def _transfer(facts: DataFacts) -> Iterator[Choice]:
         yield Choice("transfer.unfreeze", 0, why)
     elif train < LAST_STAGE_BELOW:
         yield Choice("transfer.unfreeze", 1, f"Few images ({train} for training): only the last stage learns.")
-    elif train >= EVERYTHING_FROM or _is_grey(facts):
+    elif train >= EVERYTHING_FROM or _is_gray(facts):
         why = (
             f"Many images ({train:,})"
             if train >= EVERYTHING_FROM
-            else "Grey images are far from the photos of pretraining"
+            else "Gray images are far from the photos of pretraining"
         )
         yield Choice("transfer.unfreeze", "all", f"{why}: every stage learns, the lower ones more slowly.")
         yield Choice("transfer.lr_decay", 0.8)
@@ -139,6 +139,6 @@ def _imbalance(facts: DataFacts) -> Iterator[Choice]:
         yield Choice("train.sampler", "balanced", why)
 
 
-def _is_grey(facts: DataFacts) -> bool:
+def _is_gray(facts: DataFacts) -> bool:
     images = facts.images
-    return images.opened > 0 and images.grey >= GREY_SHARE * images.opened
+    return images.opened > 0 and images.gray >= GRAY_SHARE * images.opened

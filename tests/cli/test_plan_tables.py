@@ -45,7 +45,7 @@ def test_active_transforms_are_listed() -> None:
     experiment = Experiment.model_validate(
         BASE
         | {
-            "augment": {"strength": 1, "crop": False, "hflip": False, "rotation": False, "colour": False, "mixup": 0.2},
+            "augment": {"strength": 1, "crop": False, "hflip": False, "rotation": False, "color": False, "mixup": 0.2},
             "optim": {"ema": 0.99, "warmup": 0},
             "train": {"label_smoothing": 0.1, "class_weights": "balanced", "sampler": "balanced"},
         }

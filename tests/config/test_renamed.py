@@ -14,11 +14,12 @@ from raytl.errors import ConfigError
 
 HEAD = "name: trash\ndata:\n  uri: photos\nmodel: {name: resnet18}\n"
 OLD = {
+    "augment.colour": "name: a\ndata: {uri: x}\nmodel: {name: m}\naugment:\n  colour: false\n",
     "data.sides": "name: a\ndata:\n  uri: x\n  sides: s.jsonl\nmodel: {name: m}\n",
     "retrain.how.vanished_classes": "name: a\ndata: {uri: x}\nretrain: {how: {vanished_classes: drop}}\nmodel: {name: m}\n",
     "search.share": "name: a\ndata: {uri: x}\nmodel: {name: m}\nsearch:\n  share: 'off'\n",
 }
-LINES = {"data.sides": 4, "retrain.how.vanished_classes": 3, "search.share": 5}
+LINES = {"augment.colour": 5, "data.sides": 4, "retrain.how.vanished_classes": 3, "search.share": 5}
 
 
 @pytest.mark.parametrize("old", list(RENAMED))
@@ -46,6 +47,7 @@ def test_old_keys_of_a_stored_experiment_are_read_under_their_new_names() -> Non
     assert stored.recipe.data.split_file == "s.jsonl"
     assert stored.unknown == ()
     assert read_stored(OLD["search.share"].encode(), "run").settings == {"search.feature_cache": "off"}
+    assert read_stored(OLD["augment.colour"].encode(), "run").recipe.augment.color is False
     retrain = read_stored(OLD["retrain.how.vanished_classes"].encode(), "run")
     assert retrain.settings == {"retrain.how.removed_classes": "drop"}
     assert retrain.unknown == ()

@@ -108,7 +108,7 @@ def test_amounts_grow_with_strength_and_never_turn_back(amount: str) -> None:
         ({"vflip": False}, "vflip"),
         ({"rotate90": False}, "quarter_turns"),
         ({"rotation": False}, "angle"),
-        ({"colour": False}, "color"),
+        ({"color": False}, "color"),
         ({"blur": False}, "blur"),
         ({"erasing": 0.0}, "erase"),
         ({"crop": False}, "box"),
@@ -153,7 +153,7 @@ def test_a_rotation_turns_about_the_centre_of_the_crop_as_torchvisions_does() ->
 def test_a_rotated_crop_never_shows_what_is_not_in_the_photo() -> None:
     y, x = np.mgrid[0:40, 0:60]
     ramps = np.stack([4 * x, 6 * y, 0 * x], axis=-1).astype(np.uint8)  # what is mirrored in would fall again
-    rotated = [draw for draw in draws(strength=1.0, colour=False, hflip=False) if draw.angle]
+    rotated = [draw for draw in draws(strength=1.0, color=False, hflip=False) if draw.angle]
     assert len(rotated) > 150
     for draw in rotated:
         view = augment(strength=1.0).apply(ramps, draw).astype(int)

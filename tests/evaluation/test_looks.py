@@ -216,7 +216,9 @@ def test_of_two_machines_that_look_at_a_published_version_at_once_the_second_is_
         if isinstance(event, Work) and not refused:
             with monkeypatch.context() as patch:
                 patch.setenv("RAYTL_CACHE", str(tmp_path / "another"))
-                with pytest.raises(RunError, match=r"reports/000001: another raytl \(pid \d+ on .*\) writes") as caught:
+                with pytest.raises(
+                    RunError, match=r"reports/000001: another raytl \(pid \d+ on .*\) is writing there"
+                ) as caught:
                     evaluate(f"models:{registry.uri}@1", resamples=20)
                 refused.append(str(caught.value))
         with held(registry.store):  # a tick is not kept waiting

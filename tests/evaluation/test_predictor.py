@@ -114,7 +114,7 @@ def test_a_saved_model_and_a_path_object_are_loaded(run: RunFolder, tmp_path: Pa
         (np.zeros((8, 8, 3)), r"\(8, 8, 3\) of float64; expected \(height, width, 3\) of uint8.*Scale floats"),
         (np.zeros((3, 8, 8), np.uint8), r"\(3, 8, 8\) of uint8; .* array.transpose\(1, 2, 0\)"),
         (np.zeros((2, 8, 8, 3), np.uint8), r"Pass a batch as list\(array\)"),
-        (np.zeros((8, 8), np.uint8), "Repeat grey values"),
+        (np.zeros((8, 8), np.uint8), "Repeat gray values"),
         (np.zeros((0, 8, 3), np.uint8), r"found an array \(0, 8, 3\)"),
         (np.broadcast_to(np.uint8(0), (10**6, 10**6, 3)), "photo 0: 1000000 x 1000000 pixels; expected at most"),
         (Image.new("RGB", (0, 5)), "photo 0: 0 x 5 pixels; expected at least 1 x 1"),

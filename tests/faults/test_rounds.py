@@ -70,7 +70,7 @@ def experiment(folder: Path) -> Path:
     path.write_text(
         f"name: toy\ndata: {{uri: {folder}/photos, loader_workers: 0}}\n"
         "model: {name: test_resnet, weights: none, preprocess: {image_px: 32}}\n"
-        "transfer: {unfreeze: 2}\naugment: {strength: 0.2, colour: off}\noptim: {lr: 0.02}\n"
+        "transfer: {unfreeze: 2}\naugment: {strength: 0.2, color: off}\noptim: {lr: 0.02}\n"
         f"train: {{epochs: {EPOCHS}, batch_size: 8, early_stop: 0, precision: fp32, deterministic: true,"
         " checkpoint_every_s: 0.5}\n"
         "compute: {device: cpu, workers: 2, max_failures: 100, timeout_s: 60}\n"

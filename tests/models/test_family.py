@@ -11,7 +11,7 @@ def test_near_misses_are_listed_or_nothing_is_said() -> None:
 
 
 def test_a_failure_without_text_is_told_by_its_class() -> None:
-    assert "(TimeoutError: TimeoutError)" in str(no_weights("x", TimeoutError()))
+    assert "(TimeoutError: no details)" in str(no_weights("x", TimeoutError()))
 
 
 def test_a_refusal_says_what_to_leave_out() -> None:

@@ -40,7 +40,7 @@ def toy(photos: Path, weights: Path, runs: Path) -> Experiment:
         "data": {"uri": str(photos), "loader_workers": 0},
         "model": {"name": "test_resnet", "weights": str(weights), "preprocess": {"image_px": 32}},
         "transfer": {"unfreeze": 2},
-        "augment": {"colour": False},
+        "augment": {"color": False},
         "train": {"epochs": 2, "batch_size": 8, "early_stop": 0, "precision": "fp32", "deterministic": True},
         "compute": {"cluster": "none", "device": "cpu"},
         "storage": {"uri": str(runs)},

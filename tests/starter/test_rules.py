@@ -15,7 +15,7 @@ PLAIN = DataFacts(
     counts={"train": {"a": 500, "b": 500}, "val": {"a": 60, "b": 60}, "test": {"a": 60, "b": 60}},
     brought=(),
     remote_bytes=0,
-    images=ImageFacts(opened=96, grey=0, unreadable=0, short_px=300, aspect=1.3),
+    images=ImageFacts(opened=96, gray=0, unreadable=0, short_px=300, aspect=1.3),
     model_px=224,
     center_crop=0.875,
 )
@@ -52,9 +52,9 @@ def test_the_depth_follows_the_number_of_training_images(images: int, depth: int
 
 
 def test_grey_images_are_far_from_photos_where_there_are_enough_to_learn_from() -> None:
-    assert chosen(with_images(grey=90))["transfer.unfreeze"] == "all"
-    assert any("90 of 96 opened images are grey" in note for note in rules.notes(with_images(grey=90)))
-    few = replace(with_images(grey=90), counts={**PLAIN.counts, "train": {"a": 50, "b": 50}})
+    assert chosen(with_images(gray=90))["transfer.unfreeze"] == "all"
+    assert any("90 of 96 opened images are gray" in note for note in rules.notes(with_images(gray=90)))
+    few = replace(with_images(gray=90), counts={**PLAIN.counts, "train": {"a": 50, "b": 50}})
     assert chosen(few)["transfer.unfreeze"] == 1
 
 

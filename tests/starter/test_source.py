@@ -71,7 +71,7 @@ def test_grey_long_and_damaged_images_are_seen(tmp_path: Path) -> None:
     assert draft.values()["transfer"]["unfreeze"] == "all"
     assert draft.values()["model"]["preprocess"]["crop_fraction"] == 1.0
     text = " ".join(draft.notes)
-    assert "are grey" in text
+    assert "are gray" in text
     assert "median shorter side is 20 px" in text
     assert "cannot be decoded" in text
 

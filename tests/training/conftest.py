@@ -39,7 +39,7 @@ def toy(photos: Path, runs: Path, changes: dict[str, Any] | None = None) -> Expe
         "data": {"uri": str(photos), "cache": "off", "loader_workers": 0},
         "model": {"name": "test_resnet", "weights": "none", "preprocess": {"image_px": 32}},
         "transfer": {"unfreeze": 2},
-        "augment": {"strength": 0.2, "colour": False},
+        "augment": {"strength": 0.2, "color": False},
         "optim": {"lr": 0.02},
         "train": {"epochs": 3, "batch_size": 8, "early_stop": 0, "precision": "fp32", "deterministic": True},
         "compute": {"cluster": "none", "device": "cpu"},
