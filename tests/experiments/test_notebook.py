@@ -1,7 +1,8 @@
 """The notebook runs from its first cell to its last, and its outputs are what a reader should see.
 
 It does not replace `tests/search/test_driver.py`: that one looks into the parts of a sweep, this one at what a notebook
-shows of it. The quickstart itself (`make quickstart`) takes minutes and is no test.
+shows of it. It is thorough, as half a minute is a tenth of `make test`. The quickstart itself (`make quickstart`) takes minutes
+and is no test.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from nbclient import NotebookClient
 
 from tests.architecture.sources import REPO
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 FILE = REPO / "experiments" / "notebooks" / "transfer_learning.ipynb"
 
 
