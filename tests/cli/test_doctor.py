@@ -83,5 +83,5 @@ def test_both_nodes_of_a_cluster_are_inspected(
     findings = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert findings["versions"]["observed"].endswith("on all 2 machines")
     assert findings["network between 2 machines"]["level"] != "error"
-    assert findings[f"s3://{bucket}"]["findings"].endswith("the slowest of 2 machines")
+    assert findings[f"s3://{bucket}"]["observed"].endswith("the slowest of 2 machines")
     assert findings["clocks"]["level"] == "ok"
