@@ -1,4 +1,4 @@
-"""Represent a dataset as values: labeled samples, independent of the layout that they came in."""
+"""Represent a dataset as values: samples with targets, independent of the layout that they came in."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import attrgetter
+from typing import Annotated, Any
 
 from raytl.data.gc_pause import gc_paused
+from raytl.data.targets import Mask, Target, nfc_target, target_record
 from raytl.data.unicode_names import nearly_equal, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
+from raytl.stored.bounds import FormerKey
 
 SPLITS = ("train", "val", "test")
 _DIGESTED = 4096
@@ -25,27 +28,36 @@ _SPLIT_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image: `key` is its posix path under the dataset's root, `path` its file on this node or its s3:// URI."""
+    """One image: `key` is its posix path under the dataset's root, `path` its file on this node or its s3:// URI, `target` what
+    its annotation says."""
 
     key: str
     path: str
-    label: str
+    target: Annotated[Target, FormerKey("label")]
     split: str | None = None
     """train, val or test; None if the data does not define it."""
     digest: str = ""
     """The SHA-256 of the file's bytes in hex; empty before the audit."""
 
-    def record(self) -> dict[str, str | None]:
-        """Return the sample as a JSON object, for samples.jsonl of a run."""
-        return {"key": self.key, "path": self.path, "label": self.label, "split": self.split, "digest": self.digest}
+    @property
+    def label(self) -> str:
+        """The class of the whole image, which every sample of single-label classification has."""
+        assert isinstance(self.target, str), f"{self.key} has no class name but {type(self.target).__name__}"
+        return self.target
+
+    def record(self) -> dict[str, Any]:
+        """Return the sample as a JSON object, for samples.jsonl of a run; a class name has the key `label`."""
+        key = "label" if isinstance(self.target, str) else "target"
+        target = target_record(self.target)
+        return {"key": self.key, "path": self.path, key: target, "split": self.split, "digest": self.digest}
 
     def with_split(self, split: str) -> Sample:
         """Return the sample with this split; the same object if it has it already."""
-        return self if self.split == split else Sample(self.key, self.path, self.label, split, self.digest)
+        return self if self.split == split else Sample(self.key, self.path, self.target, split, self.digest)
 
     def with_digest(self, digest: str) -> Sample:
         """Return the sample with the digest of its file's bytes; the same object if it has it already."""
-        return self if self.digest == digest else Sample(self.key, self.path, self.label, self.split, digest)
+        return self if self.digest == digest else Sample(self.key, self.path, self.target, self.split, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +102,13 @@ def build_manifest(
 
 
 def to_nfc(sample: Sample) -> Sample:
-    """Return the sample with its key and label normalized to NFC."""
-    if sample.key.isascii() and sample.label.isascii():
-        return sample
-    return replace(sample, key=nfc(sample.key), label=nfc(sample.label))
+    """Return the sample with its key and the names of its target normalized to NFC."""
+    target = nfc_target(sample.target)
+    return (
+        sample
+        if target is sample.target and sample.key.isascii()
+        else replace(sample, key=nfc(sample.key), target=target)
+    )
 
 
 def _pair(one: Sample, other: Sample) -> str:
@@ -108,7 +123,7 @@ def split_name(text: str) -> str | None:
 
 @gc_paused()
 def dataset_digest(samples: Sequence[Sample]) -> str:
-    """Return the SHA-256 (hex) over the key, label, split and content of all samples, independent of their order."""
+    """Return the SHA-256 (hex) over the key, target, split and content of all samples, independent of their order."""
     digest, separator = hashlib.sha256(b"["), ""
     ordered = sorted(samples, key=attrgetter("key"))
     if any(one.key == other.key for one, other in pairwise(ordered)):
@@ -121,7 +136,14 @@ def dataset_digest(samples: Sequence[Sample]) -> str:
 
 
 def _row(sample: Sample) -> tuple[str, str, str, str]:
-    return sample.key, sample.label, sample.split or "", sample.digest
+    return sample.key, _content(sample.target), sample.split or "", sample.digest
+
+
+def _content(target: Target) -> str:
+    """Return the text of everything that a target says; of a mask, the content of its file and not its place."""
+    if isinstance(target, str):
+        return target
+    return json.dumps(target_record(replace(target, path="") if isinstance(target, Mask) else target), sort_keys=True)
 
 
 def snapshot_id(digest: str) -> str:

@@ -19,7 +19,6 @@ from raytl.data.cache import source_images
 from raytl.data.loader import Batch, EvalLoader, auto_workers
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
-from raytl.data.targets import encode_targets
 from raytl.errors import ModelError
 from raytl.events import OnEvent, Work
 from raytl.metrics.gather import gather_rows
@@ -29,6 +28,7 @@ from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.parallel import ordered_logits
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.classification.targets import encode_targets
 from raytl.world import World
 
 _SMALL = 64

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
-from raytl.data.targets import encode_targets
 from raytl.evaluation.record import verified
 from raytl.evaluation.worker import Shard, probabilities
 from raytl.events import Message, OnEvent
@@ -26,6 +25,7 @@ from raytl.models.card import WEIGHTS, read_card
 from raytl.models.forward import forward, is_channels_last, pick_device, pick_precision
 from raytl.retraining.gate import Comparison, Slice
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.classification.targets import encode_targets
 from raytl.world import World
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")

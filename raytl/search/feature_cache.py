@@ -25,13 +25,13 @@ from raytl.data.images import Images, Pixels
 from raytl.data.loader import Batch
 from raytl.data.manifest import Sample
 from raytl.data.stream import PREFETCH_IMAGES, prefetch
-from raytl.data.targets import encode_targets
 from raytl.data.transforms import center_crop
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
 from raytl.models.prefix import NotTraceable, SplitModel, between, split_model, suffix_backbone
 from raytl.search.feature_rows import Rows, ensure, peek
+from raytl.tasks.classification.targets import encode_targets
 from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
 from raytl.training.worker import CachedFeatures, LoadedRun

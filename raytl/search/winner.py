@@ -18,7 +18,6 @@ from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
-from raytl.data.targets import encode_targets
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.direction import lower_is_better
 from raytl.metrics.scores import scores
@@ -37,6 +36,7 @@ from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.tasks.classification.targets import encode_targets
 from raytl.training.driver import train
 from raytl.training.job import TrainJob
 from raytl.world import World

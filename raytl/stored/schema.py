@@ -194,9 +194,13 @@ def _choice(choices: Sequence[Any]) -> Reader:
 def _union(kinds: Sequence[Any]) -> Reader:
     """Read the first member that fits; if null is the only other member, raise the member's own fault."""
     records: dict[str, Any] = {kind.__name__.lower(): kind for kind in kinds if _is_record(kind)}
+    plain = [kind for kind in kinds if kind is not type(None) and not (len(records) > 1 and _is_record(kind))]
+    readers = [reader(kind) for kind in plain]
     if len(records) > 1:
-        return _tagged({name: reader(kind) for name, kind in records.items()}, type(None) in kinds)
-    readers = [reader(kind) for kind in kinds if kind is not type(None)]
+        tagged = _tagged({name: reader(kind) for name, kind in records.items()}, type(None) in kinds)
+        if not plain:
+            return tagged
+        readers.append(tagged)
 
     def read(value: Any, foreign: Foreign) -> Any:
         if value is None and type(None) in kinds:

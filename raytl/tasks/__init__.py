@@ -1,1 +1,1 @@
-"""One file per task: its loss, its validation metrics, and the comparison of two checkpoints."""
+"""The tasks: each package owns its targets, network, loss, scores, reports and pictures behind the contract in `task`."""

@@ -11,7 +11,7 @@ from raytl.errors import ModelError
 from raytl.models.backbone import Backbone, native_px
 from raytl.models.forward import to_input
 from raytl.models.freeze import apply_freeze
-from raytl.tasks.classification import loss
+from raytl.tasks.classification.loss import loss
 
 _IMAGES = 2
 """BatchNorm needs two values or more for its statistics."""

@@ -11,13 +11,13 @@ from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import Batch, EvalLoader
 from raytl.data.manifest import Sample
-from raytl.data.targets import encode_targets
 from raytl.events import OnEvent, Work, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, pick_precision
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.classification import class_weights
+from raytl.tasks.classification.loss import class_weights
+from raytl.tasks.classification.targets import encode_targets
 from raytl.world import World
 
 

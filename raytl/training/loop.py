@@ -18,7 +18,7 @@ from raytl.config.schema import Experiment, TrainConfig
 from raytl.errors import RunError
 from raytl.events import EpochEnded, Resumed, StageOpened
 from raytl.models.backbone import Backbone
-from raytl.tasks.classification import better
+from raytl.tasks.classification.loss import better
 from raytl.training.checkpoint import Best, Checkpoint, Progress, optimizer_state, restore_optimizer
 from raytl.training.phase import Phase, open_phase
 from raytl.training.stages import TrainStage, stage_at

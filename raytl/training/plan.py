@@ -19,7 +19,7 @@ from raytl.models.freeze import learning
 from raytl.models.groups import rates
 from raytl.models.optimizer import check_optimizer
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.classification import class_weights
+from raytl.tasks.classification.loss import class_weights
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
 from raytl.training.stages import TrainStage, timeline

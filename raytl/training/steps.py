@@ -18,7 +18,7 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import NonFiniteLoss
 from raytl.events import OnEvent, Step
 from raytl.models.forward import to_input
-from raytl.tasks.classification import Loss
+from raytl.tasks.classification.loss import Loss
 from raytl.throttle import Throttle
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress

@@ -17,7 +17,6 @@ from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
 from raytl.data.mix import mix
 from raytl.data.shard import class_weights
-from raytl.data.targets import encode_targets
 from raytl.events import Message, OnEvent, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone, build
@@ -26,7 +25,8 @@ from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.heads import inherit
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
-from raytl.tasks.classification import loss
+from raytl.tasks.classification.loss import loss
+from raytl.tasks.classification.targets import encode_targets
 from raytl.training import checkpoint
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.average import WeightAverage

@@ -20,7 +20,7 @@ def test_the_same_images_under_other_names_are_no_change() -> None:
 
 
 def test_what_differs_is_counted_by_class() -> None:
-    now = [replace(BEFORE[0], label="b"), *BEFORE[2:], Sample("c/1", "", "c", "train", "c1")]
+    now = [replace(BEFORE[0], target="b"), *BEFORE[2:], Sample("c/1", "", "c", "train", "c1")]
     found = changes_between("s", 1, BEFORE, now, ("a", "b"), unreadable=2, left_out={"why": ("x",)})
     assert (found.added, found.removed, found.relabelled) == ({"c": 1}, {"a": 1}, {"a -> b": 1})
     assert (found.new_classes, found.removed_classes, found.new_samples) == ({"c": 1}, (), 2)

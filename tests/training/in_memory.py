@@ -17,7 +17,7 @@ from raytl.data.loader import EvalLoader, TrainLoader
 from raytl.data.mix import mix
 from raytl.events import EpochEnded, Event, Recorder, StageOpened
 from raytl.models.backbone import build
-from raytl.tasks.classification import loss
+from raytl.tasks.classification.loss import loss
 from raytl.training import checkpoint
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Checkpoint, Progress

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from raytl.config.schema import TrainConfig
 from raytl.errors import ConfigError
-from raytl.tasks.classification import better, class_weights, loss
+from raytl.tasks.classification.loss import better, class_weights, loss
 
 COUNTS = {"ants": 6, "bees": 2}
 LOGITS = torch.tensor([[2.0, -1.0], [0.3, 0.4], [-1.0, 3.0]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raytl.data.manifest import Sample
-from raytl.data.targets import encode_targets
+from raytl.tasks.classification.targets import encode_targets
 
 SAMPLES = [Sample("1", "/1", "cat"), Sample("2", "/2", "ant"), Sample("3", "/3", "cat")]
 
