@@ -18,9 +18,7 @@ _NAMES = {
     "miou": "mIoU",
     "dice": "Dice",
 }
-_FRACTION = re.compile(
-    r"(^|_)(accuracy|f1|precision|recall|ece|m?iou|dice|m?ap(\d\d)?|ar(\d+)?)(_|$)"
-)
+_FRACTION = re.compile(r"(^|_)(accuracy|f1|precision|recall|ece|m?iou|dice|m?ap(\d\d)?|ar(\d+)?)(_|$)")
 
 
 def title(name: str) -> str:

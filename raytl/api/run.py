@@ -24,7 +24,7 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.records import SUMMARY_FORMAT
 
 if TYPE_CHECKING:
-    from raytl.evaluation.report import Report
+    from raytl.tasks.classification.report import Report
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from raytl.store.s3_settings import S3Settings
 if TYPE_CHECKING:
     from raytl.api.sweep import Sweep
     from raytl.evaluation.predictor import Predictor
-    from raytl.evaluation.report import Report
-    from raytl.evaluation.table import Predictions
     from raytl.retraining.tick import Retraining
     from raytl.search.plan import SweepPlan
+    from raytl.tasks.classification.report import Report
+    from raytl.tasks.classification.table import Predictions
     from raytl.training.plan import Plan
 
 Source = Experiment | str | os.PathLike[str]

@@ -31,12 +31,12 @@ def predict(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="File or folder to write.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File or folder to write.")] = None,
     format_: Annotated[
         str | None,
-        typer.Option("--format", metavar="NAME", help="Format to write, such as csv; by default that of FILE's ending."),
+        typer.Option(
+            "--format", metavar="NAME", help="Format to write, such as csv; by default that of FILE's ending."
+        ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
     device: Device = None,

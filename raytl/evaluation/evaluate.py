@@ -71,12 +71,7 @@ def evaluate(
     tell_ignored(stored_run, machine, workers, on_event)
     recipe = stored_run.recipe
     card = _card(folder, on_event)
-    if (
-        split == "test"
-        and not again
-        and _is_stored(run_store)
-        and (reported := _reported(folder, card, on_event))
-    ):
+    if split == "test" and not again and _is_stored(run_store) and (reported := _reported(folder, card, on_event)):
         return reported  # to show it takes no right to write
     with _alone(run_store, on_event) if split == "test" else nullcontext():
         if split == "test" and not again and (reported := _reported(folder, card, on_event)):
@@ -88,7 +83,9 @@ def evaluate(
         run_store.push()
         shard = _shard(run_store, recipe, machine, card, samples)
         answers = evaluated_split(shard, _scored(shard, machine, workers, folder.root / ".ray", on_event))
-        report = task_named(card.task).reporting.report(_occasion(folder, split, card, samples, entry, resamples), answers)
+        report = task_named(card.task).reporting.report(
+            _occasion(folder, split, card, samples, entry, resamples), answers
+        )
         photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
         _write(report, answers, task_named(card.task).reporting.outcomes(answers), photo)
         run_store.push()

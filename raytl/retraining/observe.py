@@ -27,6 +27,7 @@ from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.features import FeatureTable
 from raytl.tasks.registry import task_named
 from raytl.uris import has_scheme, is_table_name
 
@@ -129,7 +130,7 @@ def _with_drift(
         s3 = S3Settings.of(experiment.storage)
         now = features.extract(bundle, features.subset(new), device, experiment.data.max_pixels, on_event, s3)
         path = folder / features.FILE
-        before = features.FeatureTable.decoded(path.read_bytes(), str(path))
+        before = FeatureTable.decoded(path.read_bytes(), str(path))
         if (width := before.features.shape[1]) != (expected := now.features.shape[1]):
             raise RegistryError(f"{path}: found {width} features of each image; expected {expected}")
     except RaytlError as error:

@@ -45,7 +45,9 @@ def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     names = dict.fromkeys(key.removeprefix("val/") for record in records for key in record if key.startswith("val/"))
     losses = {f"val/{name}": f"val {_words(name)}" for name in names if name.endswith("loss")}
     _panel(panels[0], records, {"train/loss": "train loss", **losses}, "loss")
-    _panel(panels[1], records, {f"val/{name}": _words(name) for name in names if is_fraction(name)}, "validation scores")
+    _panel(
+        panels[1], records, {f"val/{name}": _words(name) for name in names if is_fraction(name)}, "validation scores"
+    )
     if groups:
         _rates(panels[2], records, groups)
     for panel in panels:

@@ -34,7 +34,9 @@ def again(report: TaskReport) -> str:
 
 def overall(report: TaskReport) -> str:
     """Return the table of all scores with their intervals."""
-    rows = [(title(name), score_text(name, each.value), interval_text(name, each)) for name, each in report.overall.items()]
+    rows = [
+        (title(name), score_text(name, each.value), interval_text(name, each)) for name, each in report.overall.items()
+    ]
     return table(("score", "value", "95 % interval"), rows, right_aligned={1, 2})
 
 

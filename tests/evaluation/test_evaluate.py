@@ -11,10 +11,10 @@ from raytl.config.machine import Machine
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, DataError, RunError, TestLockedError, UserError
 from raytl.evaluation.evaluate import evaluate
-from raytl.evaluation.report import as_json
 from raytl.events import Message, Recorder, Work
 from raytl.run import RunFolder, journal
 from raytl.run.ledger import looks, unlock
+from raytl.tasks.classification.report import as_json
 from tests.cli.conftest import run_encoded
 from tests.conftest import MakePhotos
 

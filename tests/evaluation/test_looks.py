@@ -12,7 +12,6 @@ import pytest
 
 from raytl.errors import Denied, RunError
 from raytl.evaluation.evaluate import evaluate
-from raytl.evaluation.report import as_json
 from raytl.events import Event, Message, Recorder, Work
 from raytl.registry.registry import Registry
 from raytl.run import RunFolder, atomic
@@ -22,6 +21,7 @@ from raytl.run.run_store import RunStore
 from raytl.store.lease import held
 from raytl.store.memory import MemoryStore
 from raytl.store.open import open_store
+from raytl.tasks.classification.report import as_json
 from tests.registry.conftest import about
 
 

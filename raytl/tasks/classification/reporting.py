@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raytl.data.manifest import Sample
-from raytl.events import OnEvent
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
 from raytl.metrics.paired import Paired
 from raytl.metrics.scores import softmax
-from raytl.store.s3_settings import S3Settings
 from raytl.tasks.classification import outcomes, stored, table
 from raytl.tasks.classification.comparison import GATE_METRICS, comparison, first_version
 from raytl.tasks.classification.features import extract
 from raytl.tasks.classification.prediction import Prediction
 from raytl.tasks.classification.report import Mistake, Report
 from raytl.tasks.classification.targets import encode_targets
-from raytl.tasks.features import FeatureTable
 from raytl.tasks.reporting import Evaluated, Occasion, Reading, TaskComparison
 
 MISTAKES = 16

@@ -56,7 +56,7 @@ class Predictions:
     def preview(self, count: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the header and the first `count` rows of a table for people."""
         cells = zip(self.paths[:count], self.predicted, self.probabilities, strict=False)
-        rows = [(path, name, f"{100 * float(max(row)):.1f} %") for path, name, row in cells]
+        rows: list[tuple[str, ...]] = [(path, name, f"{100 * float(max(row)):.1f} %") for path, name, row in cells]
         return ("photo", "predicted", "probability"), rows
 
     def write(self, out: str | os.PathLike[str], format: str | None = None) -> None:

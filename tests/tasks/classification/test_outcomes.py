@@ -8,8 +8,8 @@ import numpy as np
 
 from raytl.data.manifest import Sample
 from raytl.evaluation.evaluate import evaluate
-from raytl.evaluation.outcomes import OUTCOME_FORMAT, OUTCOMES, Outcome, encoded
 from raytl.run import RunFolder, journal
+from raytl.tasks.classification.outcomes import OUTCOME_FORMAT, OUTCOMES, Outcome, encoded
 
 
 def test_outcomes_read_back_as_they_were_written() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytl.evaluation.render import pictures
-from raytl.evaluation.report import Mistake, Report, Subject
 from raytl.metrics.intervals import bootstrap
+from raytl.tasks.classification.render import pictures
+from raytl.tasks.classification.report import Mistake, Report, Subject
 from tests.conftest import MakePhotos
 
 
