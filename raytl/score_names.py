@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import re
 
-_NAMES = {
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
+_WORDS = {
     "f1": "F1",
     "ece": "expected calibration error",
     "ap": "AP",
-    "ap50": "AP50",
     "map": "mAP",
-    "map50": "mAP50",
-    "map75": "mAP75",
+    "ar": "AR",
     "iou": "IoU",
     "miou": "mIoU",
     "dice": "Dice",
 }
-_FRACTION = re.compile(r"(^|_)(accuracy|f1|precision|recall|ece|m?iou|dice|m?ap(\d\d)?|ar(\d+)?)(_|$)")
+_FRACTION = re.compile(r"(^|_)(accuracy|f1|precision|recall|ece|m?iou|dice|m?ap\d*|ar\d*)(_|$)")
 
 
 def title(name: str) -> str:
-    """Return `balanced_accuracy` as `balanced accuracy`, and `top_5_accuracy` as `top-5 accuracy`."""
-    return _NAMES.get(name) or name.replace("top_", "top-").replace("_", " ")
+    """Return `balanced_accuracy` as `balanced accuracy`, `top_5_accuracy` as `top-5 accuracy`, and `map_50` as `mAP 50`."""
+    return " ".join(_WORDS.get(word, word) for word in name.replace("top_", "top-").split("_"))
 
 
 def is_fraction(name: str) -> bool:

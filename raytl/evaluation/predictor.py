@@ -72,9 +72,7 @@ class Predictor:
     _lock: Lock = field(repr=False, default_factory=Lock)
 
     @overload  # an array is iterable too, but stands for one photo
-    def predict(
-        self, photo: Image.Image | NDArray[np.uint8], *, batch_size: int | None = None
-    ) -> Any: ...
+    def predict(self, photo: Image.Image | NDArray[np.uint8], *, batch_size: int | None = None) -> Any: ...
 
     @overload
     def predict(self, photo: str | os.PathLike[str], *, batch_size: int | None = None) -> Any: ...

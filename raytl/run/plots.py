@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.run.atomic import write_bytes
-from raytl.score_names import is_fraction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 INK, FAINT = "#26323c", "#8894a0"
 _COLORS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
+_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 _DPI = 110
 _NUMBERED_CELLS = 25
 """Maximum number of classes for which the cells of a confusion matrix show counts."""
@@ -36,18 +36,14 @@ _NAMED_CLASSES = 60
 def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw losses, validation scores and learning rates by epoch, from flat records.
 
-    Keys read: `epoch`, `train/loss`, `val/...` (scores that are fractions, and losses), `lr/<group>`, `stage` (a line marks
-    each change) and `best` (the last true one is marked). Missing keys are skipped.
+    Keys read: `epoch`, `train/loss`, `val/log_loss`, `val/accuracy`, `val/balanced_accuracy`, `val/macro_f1`,
+    `lr/<group>`, `stage` (a line marks each change) and `best` (the last true one is marked). Missing keys are skipped.
     """
     groups = sorted({key for record in records for key in record if key.startswith("lr/")}, key=_group_order(records))
     figure = new_figure(4.6 * (3 if groups else 2), 3.8)
     panels = figure.subplots(1, 3 if groups else 2, squeeze=False)[0]
-    names = dict.fromkeys(key.removeprefix("val/") for record in records for key in record if key.startswith("val/"))
-    losses = {f"val/{name}": f"val {_words(name)}" for name in names if name.endswith("loss")}
-    _panel(panels[0], records, {"train/loss": "train loss", **losses}, "loss")
-    _panel(
-        panels[1], records, {f"val/{name}": _words(name) for name in names if is_fraction(name)}, "validation scores"
-    )
+    _panel(panels[0], records, {"train/loss": "train loss", "val/log_loss": "val log loss"}, "loss")
+    _panel(panels[1], records, {f"val/{name}": name.replace("_", " ") for name in _SCORES}, "validation scores")
     if groups:
         _rates(panels[2], records, groups)
     for panel in panels:
@@ -98,10 +94,6 @@ def _panel(axes: Axes, records: Sequence[Mapping[str, Any]], labels: Mapping[str
         if points:
             axes.plot(*zip(*points, strict=True), color=color, label=label, marker="o", markersize=3.5, linewidth=1.6)
     _dress(axes, title)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _rates(axes: Axes, records: Sequence[Mapping[str, Any]], groups: Sequence[str]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from raytl.data.manifest import Sample, dataset_digest
+from raytl.evaluation.evaluate import OUTCOMES
 from raytl.run.plain import encode
 from raytl.store.open import open_store
-from raytl.tasks.classification.outcomes import OUTCOMES, Outcome
+from raytl.tasks.classification.outcomes import Outcome
 from tests.tasks.classification.test_stored import REPORT
 
 BASE = {"name": "x", "data": {"uri": "photos"}, "model": {"name": "resnet18"}}

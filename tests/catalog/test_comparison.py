@@ -124,7 +124,7 @@ def test_a_report_of_as_many_classes_as_images_takes_memory_per_image_only(
 def test_a_report_of_too_many_images_is_compared_without_a_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "MAX_IMAGES", 3)
+    monkeypatch.setattr(outcomes, "MAX_IMAGES", 3)
     for name in ("one", "two"):
         put_report(put_run(str(tmp_path / name)), {str(number): ("a", "a") for number in range(4)})
     found = compare(str(tmp_path / "one"), str(tmp_path / "two"))

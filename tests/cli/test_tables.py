@@ -14,8 +14,9 @@ from raytl.cli.tables import MOST_ROWS, evaluation_tables, predictions_tables, t
 from raytl.config.schema import Experiment
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
-from raytl.tasks.classification.report import Report, Subject
-from raytl.tasks.classification.table import Predictions, Unreadable
+from raytl.tasks.classification.report import Report
+from raytl.tasks.classification.table import Predictions
+from raytl.tasks.reporting import Subject, Unreadable
 from raytl.training.driver import TrainResult
 
 

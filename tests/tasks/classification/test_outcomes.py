@@ -1,15 +1,11 @@
-"""Every image of an evaluated split has its outcome beside the report."""
+"""The outcome of every image, for paired tests."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
 from raytl.data.manifest import Sample
-from raytl.evaluation.evaluate import evaluate
-from raytl.run import RunFolder, journal
-from raytl.tasks.classification.outcomes import OUTCOME_FORMAT, OUTCOMES, Outcome, encoded
+from raytl.tasks.classification.outcomes import OUTCOME_FORMAT, Outcome, encoded
 
 
 def test_outcomes_read_back_as_they_were_written() -> None:
@@ -19,10 +15,3 @@ def test_outcomes_read_back_as_they_were_written() -> None:
         Outcome("a\n'1", "a", "a", 0.9),
         Outcome("кошка/2", "b", "a", 0.6),
     ]
-
-
-def test_an_evaluation_leaves_the_outcome_of_each_image(run: RunFolder) -> None:
-    evaluation = evaluate(run.root, split="val")
-    rows = journal.read(Path(evaluation.folder) / OUTCOMES, OUTCOME_FORMAT)
-    assert len(rows) == evaluation.images
-    assert np.mean([row.true == row.predicted for row in rows]) == evaluation.metrics["accuracy"]

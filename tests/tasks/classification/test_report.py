@@ -12,7 +12,8 @@ from raytl.metrics.confusion import confusion_matrix, matrix_of
 from raytl.metrics.intervals import Estimates, Interval, bootstrap
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import encode
-from raytl.tasks.classification.report import Mistake, Report, Subject, as_json, as_markdown
+from raytl.tasks.classification.report import Mistake, Report, as_json, as_markdown
+from raytl.tasks.reporting import Subject
 from raytl.tasks.score_text import score_text, title
 
 CLASSES = ("card|board", "glass_*", "metal\nbits", "never")
