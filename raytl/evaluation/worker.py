@@ -76,7 +76,6 @@ def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str,
     device = pick_device(shard.device)
     loader = EvalLoader(
         source_images(samples, card.preprocess, shard.max_pixels, shard.s3),
-        np.zeros(len(samples), dtype=np.int64),
         card.preprocess,
         batch=EVAL_BATCH[device.type],
         world=world,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,8 +27,8 @@ class BatchLike(Protocol):
         ...
 
     @property
-    def targets(self) -> Tensor:
-        """`(batch,) int64`: class indices."""
+    def targets(self) -> Any:
+        """Class indices, `batch` of them, if anything needs them."""
         ...
 
     @property
@@ -55,7 +55,7 @@ def predict_logits(
         for batch in batches:
             logits.append(forward(module, batch.images, preprocess, device, precision, last).cpu().numpy())
             ids.append(batch.ids.numpy())
-            targets.append(batch.targets.numpy())
+            targets.append(np.asarray(batch.targets, dtype=np.int64))
     finally:
         module.train(training)
     if not ids:

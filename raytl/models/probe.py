@@ -224,7 +224,7 @@ def _is_linear(layer: nn.Linear | nn.Conv2d) -> bool:
 def head_inputs(
     backbone: Backbone, batches: Iterable[BatchLike], device: torch.device, precision: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Return the inputs of the head's last layer, `(n, d) float32`, and the targets `(n,)`, in the order of the ids.
+    """Return the inputs of the head's last layer, `(n, d) float32`, and the targets `(n,)`, in the order of the ids; empty if the batches have none.
 
     Inputs at several positions of the image are averaged. The module is on `device` already and runs in evaluation
     mode; its mode and head are restored.
@@ -249,7 +249,7 @@ def head_inputs(
             features.append(caught[-1].cpu())
             caught.clear()
             ids.append(batch.ids)
-            targets.append(batch.targets)
+            targets.append(torch.as_tensor(batch.targets, dtype=torch.int64))
     finally:
         hook.remove()
         module.train(mode)
@@ -257,7 +257,8 @@ def head_inputs(
         raise DataError("linear probe: found no images; expected some in train and in val")
     # Indexed outside inference mode, so that autograd accepts the results.
     order = torch.cat(ids).argsort()
-    return torch.cat(features)[order], torch.cat(targets)[order]
+    found = torch.cat(targets)
+    return torch.cat(features)[order], found[order] if len(found) else found
 
 
 def _pooled(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:

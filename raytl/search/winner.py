@@ -119,10 +119,10 @@ def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float
     device = pick_device(experiment.compute.device)
     images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
     targets = encode_targets(sweep.val, card.classes)
-    loader = EvalLoader(images, targets, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
+    loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)
-    _, logits, seen_targets = predict_logits(module.to(device), loader, card.preprocess, device, precision)
-    return float(scores(seen_targets, logits)[metric.removeprefix("val/")])
+    ids, logits, _ = predict_logits(module.to(device), loader, card.preprocess, device, precision)
+    return float(scores(targets[ids], logits)[metric.removeprefix("val/")])
 
 
 def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_event: OnEvent) -> Soup | None:

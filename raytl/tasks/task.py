@@ -16,50 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
-from raytl.data.images import Pixels
+from raytl.data.encoder import Augment, Encoder
 from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
 
+__all__ = ["Augment", "Confusion", "Encoder", "Objective", "Rows", "Task", "Validation", "device_of"]
+
 Rows = tuple[NDArray[Any], ...]
 """Arrays whose first dimension is the samples; what is kept of each sample, and gathered over the workers by its id. Types
 that numpy loads without pickle; ragged content is padded, or bytes of type `S`."""
-
-
-class Augment(Protocol):
-    """The training views of a task. A view is a pure function of the prepared image and a draw."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the views."""
-        ...
-
-    def draw(self, height: int, width: int, rng: np.random.Generator) -> Any:
-        """Draw the parameters for a prepared image of this size."""
-        ...
-
-    def apply(self, prepared: Pixels, draw: Any) -> Pixels:
-        """Return the view `(height, width, 3) uint8` of a prepared image."""
-        ...
-
-
-class Encoder(Protocol):
-    """The targets of a split, by position, encoded for the network. Used in forked loader processes."""
-
-    def __len__(self) -> int: ...
-
-    def view(self, i: int, augment: Augment, draw: Any, prepared: tuple[int, int]) -> Any:
-        """Return the target of sample `i` under the geometry of `draw`, for a prepared image of this (height, width)."""
-        ...
-
-    def truth(self, i: int) -> Any:
-        """Return the target of sample `i` as `evidence` needs it, in the pixels of the original image."""
-        ...
-
-    def collate(self, targets: Sequence[Any]) -> Any:
-        """Return the targets of a batch. They can be sliced, which a step with micro-batches does."""
-        ...
 
 
 class Objective(Protocol):

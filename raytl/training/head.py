@@ -17,7 +17,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, pick_precision
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.classification.loss import class_weights
-from raytl.tasks.classification.targets import encode_targets
+from raytl.tasks.classification.targets import LabelEncoder, encode_targets
 from raytl.world import World
 
 
@@ -71,5 +71,6 @@ def _loader(
     device: torch.device,
 ) -> EvalLoader:
     images = open_images(samples, backbone.preprocess, experiment.data, s3=S3Settings.of(experiment.storage))
-    targets = encode_targets(samples, classes)
-    return EvalLoader(images, targets, backbone.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
+    truths = LabelEncoder(encode_targets(samples, classes))
+    batch = EVAL_BATCH[device.type]
+    return EvalLoader(images, backbone.preprocess, batch=batch, world=World.solo(), truths=truths)

@@ -26,7 +26,7 @@ from raytl.models.heads import inherit
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
 from raytl.tasks.classification.loss import loss
-from raytl.tasks.classification.targets import encode_targets
+from raytl.tasks.classification.targets import LabelEncoder, encode_targets
 from raytl.training import checkpoint
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.average import WeightAverage
@@ -261,7 +261,7 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
     targets, preprocess = encode_targets(job.train, job.classes), run.backbone.preprocess
     return TrainLoader(
         open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore, s3=job.s3),
-        targets,
+        LabelEncoder(targets),
         TrainAugment(job.experiment.augment, preprocess),
         batch=train.batch_size,
         seed=train.seed,
@@ -286,4 +286,4 @@ def _validation(run: LoadedRun, features: CachedFeatures | None) -> tuple[EvalBa
     if features is not None:
         return features.val, targets
     images = open_images(job.val, preprocess, job.experiment.data, s3=job.s3)
-    return EvalLoader(images, targets, preprocess, batch=EVAL_BATCH[run.device.type], world=run.world), targets
+    return EvalLoader(images, preprocess, batch=EVAL_BATCH[run.device.type], world=run.world), targets
