@@ -98,6 +98,11 @@ class TrainAugment:
         self._interpolation = InterpolationMode(preprocess.interpolation if exact else "bicubic")
         self._fill = np.array([round(255 * m) for m in preprocess.mean], dtype=np.uint8)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the views, in pixels."""
+        return self.image_px, self.image_px
+
     def __call__(self, prepared: Pixels, rng: np.random.Generator) -> torch.Tensor:
         """Return the view of a `(height, width, 3)` image: `(3, image_px, image_px) uint8` in channels-last memory."""
         return torch.from_numpy(self.view(prepared, rng)).permute(2, 0, 1)

@@ -12,6 +12,7 @@ import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -20,27 +21,41 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from raytl.data import shard
-from raytl.data.augment import TrainAugment, sample_rng
+from raytl.data.augment import sample_rng
+from raytl.data.encoder import Augment, Encoder
 from raytl.data.images import Images, Pixels
 from raytl.data.stream import PREFETCH_IMAGES, StreamedImages, prefetch
 from raytl.data.transforms import Preprocess, center_crop
 from raytl.errors import RaytlError, TrainingError
 from raytl.world import World
 
+View = Callable[[int, int], tuple[Pixels, Any]]
+"""Returns the view of a sample in an epoch, and its target."""
 PREFETCH = 4
 """Batches that each loader process prefetches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images `(b, 3, side, side) uint8` in channels-last memory, targets `(b,) int64`, and ids: positions in the split."""
+    """Images `(b, 3, height, width) uint8` in channels-last memory, ids (positions in the split), and collated targets.
+
+    Batches for evaluation have no targets.
+    """
 
     images: torch.Tensor
-    targets: torch.Tensor
     ids: torch.Tensor
+    targets: Any = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def split(self, pieces: int) -> list[Batch]:
+        """Return the batch in near-equal pieces, one after the other."""
+        if pieces <= 1:
+            return [self]
+        sizes = [len(part) for part in np.array_split(np.arange(len(self)), pieces)]
+        parts = [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
+        return [Batch(self.images[part], self.ids[part], self.targets[part]) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +82,7 @@ def auto_workers(device: str, cores: float) -> int:
 
 
 class TrainLoader:
-    """The rank's training batches, epoch by epoch; `batch` is global. `targets` are class indices by position.
+    """The rank's training batches, epoch by epoch; `batch` is global. Views and their targets come from one draw.
 
     A rank may get an empty batch when a global batch is smaller than the world.
     """
@@ -75,8 +90,8 @@ class TrainLoader:
     def __init__(
         self,
         images: Images,
-        targets: ArrayLike,
-        augment: TrainAugment,
+        encoder: Encoder,
+        augment: Augment,
         *,
         batch: int,
         seed: int,
@@ -84,23 +99,22 @@ class TrainLoader:
         weights: ArrayLike | None = None,
         workers: int = 0,
     ) -> None:
-        self._targets = np.asarray(targets, dtype=np.int64)
-        assert len(images) == len(self._targets) > 0, "one target for each image, and at least one"
-        self._seed, self._world, self._weights = seed, world, weights
+        assert len(images) == len(encoder) > 0, "one target for each image, and at least one"
+        self._encoder, self._seed, self._world, self._weights = encoder, seed, world, weights
         self.steps = shard.steps_per_epoch(len(images), batch)
-        view = partial(_augmented, images, augment, seed)
-        self._pipe = _Pipe(images, view, augment.image_px, -(-batch // world.size), workers)
+        view = partial(training_view, images, encoder, augment, seed)
+        self._pipe = _Pipe(images, view, augment.size, -(-batch // world.size), workers)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
         """Yield the batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
-        order = shard.epoch_order(len(self._targets), self._seed, epoch, self._weights)
+        order = shard.epoch_order(len(self._encoder), self._seed, epoch, self._weights)
         requests: list[_Request] = []
         for step in range(start_step, self.steps):
             whole = shard.global_batch(order, step, self.steps)
             part = shard.rank_part(whole, self._world.rank, self._world.size)
             requests.append(_Request(epoch, part, len(requests), len(whole)))
-        for request, images in self._pipe.run(requests):
-            yield _batch(images, self._targets, request.ids), request.global_count
+        for request, images, targets in self._pipe.run(requests):
+            yield Batch(images, _ids(request), self._encoder.collate(targets)), request.global_count
 
     @property
     def ready(self) -> int | None:
@@ -118,41 +132,45 @@ class EvalLoader:
     def __init__(
         self,
         images: Images,
-        targets: ArrayLike,
         preprocess: Preprocess,
         *,
         batch: int,
         world: World,
         workers: int = 0,
     ) -> None:
-        self._targets = np.asarray(targets, dtype=np.int64)
-        assert len(images) == len(self._targets), "one target for each image"
         self._parts = shard.eval_batches(len(images), batch, world.rank, world.size)
-        self._pipe = _Pipe(images, partial(_cropped, images, preprocess.image_px), preprocess.image_px, batch, workers)
+        size = (preprocess.image_px, preprocess.image_px)
+        self._pipe = _Pipe(images, partial(_cropped, images, preprocess.image_px), size, batch, workers)
 
     def __len__(self) -> int:
         return len(self._parts)
 
     def __iter__(self) -> Iterator[Batch]:
         requests = [_Request(0, ids, slot, len(ids)) for slot, ids in enumerate(self._parts)]
-        for request, images in self._pipe.run(requests):
-            yield _batch(images, self._targets, request.ids)
+        for request, images, _ in self._pipe.run(requests):
+            yield Batch(images, _ids(request))
 
     def close(self) -> None:
         """Stop the loader processes."""
         self._pipe.close()
 
 
-def _augmented(images: Images, augment: TrainAugment, seed: int, epoch: int, i: int) -> Pixels:
-    return augment.view(images[i], sample_rng(seed, epoch, i))
+def training_view(
+    images: Images, encoder: Encoder, augment: Augment, seed: int, epoch: int, i: int
+) -> tuple[Pixels, Any]:
+    """Return the view of sample `i` in `epoch`, and its target under the same draw."""
+    prepared = images[i]
+    height, width = prepared.shape[:2]
+    draw = augment.draw(height, width, sample_rng(seed, epoch, i))
+    return augment.apply(prepared, draw), encoder.view(i, augment, draw, (height, width))
 
 
-def _cropped(images: Images, side: int, _epoch: int, i: int) -> Pixels:
-    return center_crop(images[i], side)
+def _cropped(images: Images, side: int, _epoch: int, i: int) -> tuple[Pixels, None]:
+    return center_crop(images[i], side), None
 
 
-def _batch(images: torch.Tensor, targets: NDArray[np.int64], ids: NDArray[np.int64]) -> Batch:
-    return Batch(images, torch.from_numpy(targets[ids]), torch.from_numpy(ids.copy()))
+def _ids(request: _Request) -> torch.Tensor:
+    return torch.from_numpy(request.ids.copy())
 
 
 class _Requests:
@@ -169,38 +187,40 @@ class _Requests:
 
 
 class _Views(Dataset[Any]):
-    """Computes the views of a request in the loader process, directly into the shared memory."""
+    """Computes the views of a request in the loader process, directly into the shared memory, and returns their targets."""
 
-    def __init__(self, images: Images, view: Callable[[int, int], Pixels], slots: Pixels) -> None:
+    def __init__(self, images: Images, view: View, slots: Pixels) -> None:
         self._images, self._view, self._slots = images, view, slots
 
-    def __getitem__(self, request: Any) -> RaytlError | None:
+    def __getitem__(self, request: Any) -> RaytlError | list[Any]:
         slot = self._slots[request.slot % len(self._slots)]
         prefetch(self._images, np.concatenate([request.ids, *request.upcoming]).tolist())
+        targets: list[Any] = []
         try:
             for row, i in enumerate(request.ids.tolist()):
-                slot[row] = self._view(request.epoch, i)
+                slot[row], target = self._view(request.epoch, i)
+                targets.append(target)
         except RaytlError as error:  # returned, as the DataLoader would bury its text in a traceback
             return error
-        return None
+        return targets
 
 
 class _Pipe:
-    """Turns requests into `(b, 3, side, side) uint8` in order, in `workers` processes, or in this one if 0."""
+    """Turns requests into `(b, 3, height, width) uint8` and targets, in order, in `workers` processes, or in this one if 0."""
 
-    def __init__(self, images: Images, view: Callable[[int, int], Pixels], side: int, batch: int, workers: int) -> None:
+    def __init__(self, images: Images, view: View, size: tuple[int, int], batch: int, workers: int) -> None:
         self._images, self._view = images, view
-        self._side, self._batch, self._workers = side, batch, workers
+        self._size, self._batch, self._workers = size, batch, workers
         self._requests = _Requests()
         self._loader: DataLoader[Any] | None = None
         self._slots: Pixels | None = None
 
-    def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor]]:
-        """Yield each request with its images, which the caller owns."""
+    def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor, list[Any]]]:
+        """Yield each request with its images, which the caller owns, and their targets."""
         requests = self._with_prefetch(requests)
         done = self._in_process(requests) if self._workers == 0 or not requests else self._in_workers(requests)
-        for request, pixels in zip(requests, done, strict=True):
-            yield request, torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        for request, (pixels, targets) in zip(requests, done, strict=True):
+            yield request, torch.from_numpy(pixels).permute(0, 3, 1, 2), targets
 
     def _with_prefetch(self, requests: Sequence[_Request]) -> Sequence[_Request]:
         """Return the requests, each with the samples that its process loads within the window; processes take turns."""
@@ -215,26 +235,26 @@ class _Pipe:
             for place, request in enumerate(requests)
         ]
 
-    def _in_process(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
+    def _in_process(self, requests: Sequence[_Request]) -> Iterator[tuple[Pixels, list[Any]]]:
         for request in requests:
-            pixels = np.empty((len(request.ids), self._side, self._side, 3), dtype=np.uint8)
-            _raise(_Views(self._images, self._view, pixels[None])[request])
-            yield pixels
+            pixels = np.empty((len(request.ids), *self._size, 3), dtype=np.uint8)
+            targets = _valid(_Views(self._images, self._view, pixels[None])[request])
+            yield pixels, targets
 
-    def _in_workers(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
+    def _in_workers(self, requests: Sequence[_Request]) -> Iterator[tuple[Pixels, list[Any]]]:
         results = iter(self._started(requests))
         assert self._slots is not None
         for request in requests:
-            _raise(_next(results))
+            targets = _valid(_next(results))
             # copied: the loader processes overwrite the slot as soon as the next batch is requested
-            yield self._slots[request.slot % len(self._slots), : len(request.ids)].copy()
+            yield self._slots[request.slot % len(self._slots), : len(request.ids)].copy(), targets
 
     def _started(self, requests: Sequence[_Request]) -> DataLoader[Any]:
         """Return the DataLoader; its processes are forked at the first use and kept for all epochs."""
         self._requests.now = requests
         if self._loader is None:
             # PREFETCH batches in flight per process, and one being read
-            shape = (self._workers * PREFETCH + 1, self._batch, self._side, self._side, 3)
+            shape = (self._workers * PREFETCH + 1, self._batch, *self._size, 3)
             self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
             self._loader = DataLoader(
                 _Views(self._images, self._view, self._slots),
@@ -265,7 +285,7 @@ class _Pipe:
         self._loader = self._slots = None
 
 
-def _next(results: Iterator[RaytlError | None]) -> RaytlError | None:
+def _next(results: Iterator[RaytlError | list[Any]]) -> RaytlError | list[Any]:
     try:
         return next(results)
     except RuntimeError as exc:
@@ -276,9 +296,10 @@ def _next(results: Iterator[RaytlError | None]) -> RaytlError | None:
         ) from exc
 
 
-def _raise(error: RaytlError | None) -> None:
-    if error is not None:
-        raise error
+def _valid(result: RaytlError | list[Any]) -> list[Any]:
+    if isinstance(result, RaytlError):
+        raise result
+    return result
 
 
 def _unchanged(batch: Any) -> Any:

@@ -246,8 +246,8 @@ def _is_linear(layer: nn.Linear | nn.Conv2d) -> bool:
 
 def head_inputs(
     backbone: Backbone, batches: Iterable[BatchLike], device: torch.device, precision: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Return the inputs of the head's last layer, `(n, d) float32`, and the targets `(n,)`, in the order of the ids.
+) -> Tensor:
+    """Return the inputs of the head's last layer, `(n, d) float32`, in the order of the ids.
 
     Inputs at several positions of the image are averaged. The module is on `device` already and runs in evaluation
     mode; its mode and head are restored.
@@ -262,7 +262,6 @@ def head_inputs(
     mode, last = module.training, is_channels_last(module)
     module.eval()
     ids: list[Tensor] = []
-    targets: list[Tensor] = []
     features: list[Tensor] = []
     try:
         for batch in batches:
@@ -272,15 +271,13 @@ def head_inputs(
             features.append(caught[-1].cpu())
             caught.clear()
             ids.append(batch.ids)
-            targets.append(batch.targets)
     finally:
         hook.remove()
         module.train(mode)
     if not ids:
         raise DataError("linear probe: found no images; expected some in train and in val")
     # Indexed outside inference mode, so that autograd accepts the results.
-    order = torch.cat(ids).argsort()
-    return torch.cat(features)[order], torch.cat(targets)[order]
+    return torch.cat(features)[torch.cat(ids).argsort()]
 
 
 def _pooled(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:

@@ -190,9 +190,9 @@ def _position(run_store: RunStore) -> int:
 def _finish(folder: RunFolder) -> None:
     score = SCORE_FORMAT.load(folder.best / BEST_SCORE)
     records = journal.read(folder.metrics, EPOCH_FORMAT)
-    classes = CLASSES_FORMAT.load(folder.classes)
+    names = score.names or CLASSES_FORMAT.load(folder.classes)
     plots.curves(records, folder.curves)
-    plots.confusion(_matrix(folder, score, len(classes)), classes, folder.confusion)
+    plots.confusion(_matrix(folder, score, len(names)), names, folder.confusion)
     summary = {"best_epoch": score.epoch, "epochs": len(records), "metrics": score.metrics}
     folder.write_manifest(summary)
 
