@@ -179,8 +179,8 @@ class TrainConfig(Section):
     """auto = bf16 on hardware that computes it faster (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
     channels_last: bool | Literal["auto"] = "auto"
     """Use the NHWC memory layout. auto = for convolutional networks."""
-    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
-    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017)."""
+    loss: Literal["cross_entropy", "focal", "asymmetric"] = "cross_entropy"
+    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only)."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Gamma of the focal loss."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
