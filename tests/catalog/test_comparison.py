@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from raytl.catalog import compare, comparison
+from raytl.catalog import compare
 from raytl.errors import RunError
 from raytl.metrics import paired
 from raytl.metrics.paired import mcnemar
+from raytl.tasks.classification import outcomes
 from tests.catalog.conftest import METRIC, put, put_report, put_run, samples
 
 OLD = {f"k{n:02d}": ("ab"[n % 2], "a") for n in range(20)}

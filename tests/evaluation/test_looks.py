@@ -129,7 +129,8 @@ def _disk_full(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["raytl.run.atomic.write_bytes", "raytl.run.atomic.sync_tree", "raytl.tasks.classification.render.pictures"]
+    "place",
+    ["raytl.run.atomic.write_bytes", "raytl.run.atomic.sync_tree", "raytl.tasks.classification.render.pictures"],
 )
 def test_a_look_whose_report_finds_the_disk_full_is_finished_under_its_own_number(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, place: str
