@@ -47,7 +47,7 @@ class SavedModel:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What both models say about each evaluation image."""
+    """The answers of both models for each evaluation image."""
 
     samples: tuple[Sample, ...]
     images: tuple[ComparedImage, ...]
