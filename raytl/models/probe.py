@@ -257,8 +257,8 @@ def head_inputs(
         raise DataError("linear probe: found no images; expected some in train and in val")
     # Indexed outside inference mode, so that autograd accepts the results.
     order = torch.cat(ids).argsort()
-    found = torch.cat(targets)
-    return torch.cat(features)[order], found[order] if len(found) else found
+    rows = torch.cat(targets)
+    return torch.cat(features)[order], rows[order] if len(rows) else rows
 
 
 def _pooled(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
