@@ -24,6 +24,6 @@ def mask_keys(keys: Sequence[str]) -> list[str]:
     return [key for key in keys if is_mask(key)]
 
 
-def _is_mask(key: str) -> bool:
+def is_mask(key: str) -> bool:
     """Return whether an image is in a folder of masks."""
     return key.lower().endswith(MASK_ENDINGS) and is_mask_folder(key.rpartition("/")[0])
