@@ -148,14 +148,16 @@ def dataset_digest(samples: Sequence[Sample]) -> str:
 
 
 def _row(sample: Sample) -> tuple[str, str, str, str]:
-    return sample.key, _content(sample.target), sample.split or "", sample.digest
+    return sample.key, content_of(sample.target), sample.split or "", sample.digest
 
 
-def _content(target: Target) -> str:
+def content_of(target: Target) -> str:
     """Return the text of everything that a target says; of a mask, the content of its file and not its place."""
     if isinstance(target, str):
         return target
-    return json.dumps(target_record(replace(target, path="") if isinstance(target, Mask) else target), sort_keys=True)
+    if isinstance(target, Mask):
+        target = replace(target, key="" if target.digest else target.key, path="")
+    return json.dumps(target_record(target), sort_keys=True)
 
 
 def snapshot_id(digest: str) -> str:

@@ -19,7 +19,8 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import listing, pull
 from raytl.uris import bucket_and_key, has_scheme, in_bucket, is_archive_name, is_table_name
 
-_AS_FOUND = AnnotationsConfig()
+AS_FOUND = AnnotationsConfig()
+"""Annotations in the format that is found, with the default rules."""
 _LAYOUTS = (
     "a folder (or s3:// prefix) of class folders or of WebDataset shards (.tar), a .zip or .tar archive of class folders, "
     "or a .csv, .tsv, .parquet or .jsonl manifest; or images annotated as COCO, Pascal VOC, YOLO, LabelMe or mask images"
@@ -32,7 +33,7 @@ def scan(
     stream: bool = False,
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
-    annotations: AnnotationsConfig = _AS_FOUND,
+    annotations: AnnotationsConfig = AS_FOUND,
     prefer: tuple[type, ...] = (),
 ) -> Manifest:
     """Return the samples at `uri`; an s3:// URI is first pulled into the node's cache unless `stream` is set.
