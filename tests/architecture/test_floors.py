@@ -64,6 +64,7 @@ DOORS = {
         "raytl/search/*.py",
         "raytl/retraining/compare.py",
     ),
+    "faster_coco_eval": ("raytl/data/annotations/rle.py", "raytl/tasks/*"),
     "sklearn": (),
     "torchmetrics": (),
 }
