@@ -62,8 +62,10 @@ class DataConfig(DataIdentity):
 class PreprocessOverride(Section):
     """Overrides of the pretrained model's own preprocessing. Most experiments need none."""
 
-    image_px: Annotated[int, Field(ge=8)] | None = None
-    """Side of the square input, in pixels."""
+    image_px: Annotated[int, Field(ge=8)] | tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None = (
+        None
+    )
+    """Side of the square input, in pixels; or [width, height] of the frame into which images are fitted whole, for tasks that find objects or pixels."""
     crop_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """Side of the evaluation crop, as a fraction of the shorter side of the resized image."""
     mean: tuple[float, float, float] | None = None
