@@ -1,0 +1,1 @@
+"""Multi-label classification: the classes or attributes that are present in an image."""

@@ -1,0 +1,42 @@
+"""Write the labels of photos as a table: path, the predicted labels as `a|b`, and a probability for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
+from raytl.tasks.multilabel.answer import Presence
+from raytl.tasks.table import write_table
+
+SEPARATOR = "|"
+
+
+def columns(answers: Answers[Presence]) -> dict[str, list[Any]]:
+    """Return path, predicted (empty if no label is), and the probability of each label as `p_<label>`."""
+    table = np.array([each.probabilities for each in answers.answers]).reshape(-1, len(answers.classes))
+    return {
+        "path": list(answers.paths),
+        "predicted": [SEPARATOR.join(present(each, answers.classes)) for each in answers.answers],
+        **{f"p_{name}": table[:, i].tolist() for i, name in enumerate(answers.classes)},
+    }
+
+
+def present(answer: Presence, classes: Sequence[str]) -> list[str]:
+    """Return the names of the labels whose probability reaches their threshold, in the order of the classes."""
+    return [classes[i] for i in np.flatnonzero(answer.present).tolist()]
+
+
+def write_columns(answers: Answers[Presence], out: Path, photo: OpenPhoto) -> None:
+    """Write the table to the file `out`."""
+    write_table(columns(answers), out)
+
+
+FORMATS: tuple[OutputFormat[Presence], ...] = (
+    OutputFormat("csv", ".csv", write_columns),
+    OutputFormat("parquet", ".parquet", write_columns),
+)
+"""The formats of multi-label predictions."""
