@@ -22,6 +22,7 @@ def photo(path: str) -> Image.Image | None:
     return Image.new("RGB", (40, 30), (90, 90, 90))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with numpy 2
 def test_pycocotools_reads_the_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     WRITE["coco"](answers(), tmp_path / "p.json", photo)
     read = COCO(str(tmp_path / "p.json"))
