@@ -16,6 +16,7 @@ from raytl.data.augment import TrainAugment
 from raytl.data.cache import open_images
 from raytl.data.loader import TrainLoader
 from raytl.data.transforms import Preprocess
+from raytl.tasks.classification.targets import LabelEncoder
 from raytl.training.dataset import read_dataset
 from raytl.world import World
 
@@ -43,9 +44,8 @@ def measured(job: Ingest) -> dict[str, object]:
     train = read_dataset(config, PREPROCESS, lambda _: None).splits.train
     images = open_images(train, PREPROCESS, config)
     augment = TrainAugment(AugmentConfig(), PREPROCESS)
-    loader = TrainLoader(
-        images, [0] * len(train), augment, batch=job.batch, seed=0, world=World.solo(), workers=job.workers
-    )
+    labels = LabelEncoder([0] * len(train))
+    loader = TrainLoader(images, labels, augment, batch=job.batch, seed=0, world=World.solo(), workers=job.workers)
     firsts: list[float] = []
     rates = [len(train) / epoch(loader, number, firsts.append) for number in range(job.epochs)]
     loader.close()

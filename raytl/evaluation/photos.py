@@ -135,4 +135,4 @@ def _in_memory(image: Image.Image, max_pixels: int) -> Picture:
 
 def _stacked(views: Sequence[_View]) -> Batch:
     ids = torch.tensor([view.position for view in views], dtype=torch.int64)
-    return Batch(torch.stack([view.image for view in views]), torch.zeros_like(ids), ids)
+    return Batch(torch.stack([view.image for view in views]), ids)

@@ -32,9 +32,10 @@ from raytl.metrics.scores import softmax
 from raytl.models.bundle import bundle_directory, load_bundle
 from raytl.models.card import Card
 from raytl.models.forward import pick_device, pick_precision
-from raytl.models.parallel import ordered_logits
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.inference import Network, ordered_logits
+from raytl.tasks.registry import task_named
 
 _BATCH = {"cpu": 16, "cuda": 64}
 PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -162,7 +163,8 @@ def scores_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | N
     )
     with predictor._lock, closing(read):
         precision = pick_precision(predictor._precision, device)
-        ids, logits = ordered_logits(predictor._module, read, preprocess, device, precision)
+        task = task_named(predictor._card.task)
+        ids, logits = ordered_logits(Network(task, predictor._module, preprocess, device, precision), read)
     for line in mismatches(preprocess.bit_depth, deep):
         emit(Message(line, "warning"))
     probabilities = np.asarray(softmax(logits)) if len(ids) else np.zeros((0, len(predictor.classes)))

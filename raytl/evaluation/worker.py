@@ -25,10 +25,11 @@ from raytl.metrics.gather import gather_rows
 from raytl.metrics.scores import softmax
 from raytl.models.bundle import load_bundle, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
-from raytl.models.parallel import ordered_logits
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.classification.targets import encode_targets
+from raytl.tasks.inference import Network, ordered_logits
+from raytl.tasks.registry import task_named
 from raytl.world import World
 
 _SMALL = 64
@@ -76,7 +77,6 @@ def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str,
     device = pick_device(shard.device)
     loader = EvalLoader(
         source_images(samples, card.preprocess, shard.max_pixels, shard.s3),
-        np.zeros(len(samples), dtype=np.int64),
         card.preprocess,
         batch=EVAL_BATCH[device.type],
         world=world,
@@ -85,7 +85,8 @@ def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str,
     with closing(loader):
         watched = world.status.track(_watched(loader, len(samples), world, emit), "scoring batches")
         precision = pick_precision(shard.precision, device)
-        ids, logits = ordered_logits(module.to(device), watched, card.preprocess, device, precision)
+        network = Network(task_named(card.task), module.to(device), card.preprocess, device, precision)
+        ids, logits = ordered_logits(network, watched)
     _, (merged,) = gather_rows(world, ids, logits, total=len(samples))
     return card.classes, softmax(merged)
 

@@ -101,11 +101,9 @@ def extract(
     inherit(backbone, str(bundle), card.classes)
     backbone.module.to(at)
     images = source_images(samples, card.preprocess, max_pixels, s3)
-    loader = EvalLoader(
-        images, np.zeros(len(samples), int), card.preprocess, batch=EVAL_BATCH[at.type], world=World.solo()
-    )
+    loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[at.type], world=World.solo())
     with closing(loader):
-        inputs, _ = head_inputs(backbone, loader, at, torch.float32)
+        inputs = head_inputs(backbone, loader, at, torch.float32)
     on_event(Work("features of new images", len(samples), len(samples)))
     layer = head_layer(backbone)
     with torch.no_grad():

@@ -18,6 +18,7 @@ from raytl.data.mix import mix
 from raytl.events import EpochEnded, Event, Recorder, StageOpened
 from raytl.models.backbone import build
 from raytl.tasks.classification.loss import loss
+from raytl.tasks.classification.targets import LabelEncoder
 from raytl.training import checkpoint
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Checkpoint, Progress
@@ -71,7 +72,7 @@ def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, 
         preprocess=backbone.preprocess,
         loader=TrainLoader(
             images,
-            targets,
+            LabelEncoder(targets),
             TrainAugment(experiment.augment, backbone.preprocess),
             batch=experiment.train.batch_size,
             seed=experiment.train.seed,
@@ -84,7 +85,7 @@ def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, 
         emit=watcher,
     )
     stages = timeline(experiment.transfer, depth_of(experiment, backbone), experiment.train.epochs)
-    validation = EvalLoader(images, targets, backbone.preprocess, batch=8, world=World.solo()), targets
+    validation = EvalLoader(images, backbone.preprocess, batch=8, world=World.solo()), targets
     fitted.progress += epochs(context, backbone, stages, validation, CLASSES, _writer(fitted, folder), resume)
     return fitted
 

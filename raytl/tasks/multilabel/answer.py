@@ -1,4 +1,4 @@
-"""The answer of a multi-label model for one image."""
+"""What the network says of an image: the probability of each label, and the labels that are present."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, eq=False)
-class Presence:
-    """`probabilities (classes,) float` of each label, and whether they reach its threshold: `present (classes,) bool`."""
+@dataclass(frozen=True, slots=True)
+class LabelsAnswer:
+    """The `logits` and `thresholds` of the labels, `(labels,) float32`; a threshold is a probability."""
 
-    probabilities: NDArray[np.floating]
-    present: NDArray[np.bool_]
+    logits: NDArray[np.float32]
+    thresholds: NDArray[np.float32]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
-from raytl.tasks.multilabel.answer import Presence
+from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.table import write_table
 
 SEPARATOR = "|"
 
 
-def columns(answers: Answers[Presence]) -> dict[str, list[Any]]:
+def columns(answers: Answers[LabelsAnswer]) -> dict[str, list[Any]]:
     """Return path, predicted (empty if no label is), and the probability of each label as `p_<label>`."""
     table = np.array([each.probabilities for each in answers.answers]).reshape(-1, len(answers.classes))
     return {
@@ -25,17 +25,17 @@ def columns(answers: Answers[Presence]) -> dict[str, list[Any]]:
     }
 
 
-def present(answer: Presence, classes: Sequence[str]) -> list[str]:
+def present(answer: LabelsAnswer, classes: Sequence[str]) -> list[str]:
     """Return the names of the labels whose probability reaches their threshold, in the order of the classes."""
     return [classes[i] for i in np.flatnonzero(answer.present).tolist()]
 
 
-def write_columns(answers: Answers[Presence], out: Path, photo: OpenPhoto) -> None:
+def write_columns(answers: Answers[LabelsAnswer], out: Path, photo: OpenPhoto) -> None:
     """Write the table to the file `out`."""
     write_table(columns(answers), out)
 
 
-FORMATS: tuple[OutputFormat[Presence], ...] = (
+FORMATS: tuple[OutputFormat[LabelsAnswer], ...] = (
     OutputFormat("csv", ".csv", write_columns),
     OutputFormat("parquet", ".parquet", write_columns),
 )
