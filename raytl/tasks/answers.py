@@ -75,8 +75,10 @@ def open_photo(path: str) -> Image.Image | None:
     """Return the upright photo as RGB, with the default limits of raytl; None if it cannot be read."""
     from raytl.config.machine import Machine
     from raytl.data.decode import BadImage, decode
+    from raytl.store.s3_settings import S3Settings
 
+    machine = Machine()
     try:
-        return decode(path, Machine().max_pixels)
+        return decode(path, machine.max_pixels, s3=S3Settings.of(machine.storage))
     except (BadImage, RaytlError):
         return None

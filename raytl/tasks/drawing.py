@@ -180,9 +180,9 @@ def _text_height(size: tuple[int, int]) -> int:
 def _rectangle(draw: ImageDraw.ImageDraw, box: NDArray[np.float64], color: Color, width: int) -> None:
     """Outline the box in color on a dark halo, so that it shows on light and on dark; a tiny box stays visible."""
     left, top = (int(np.floor(edge)) for edge in box[:2])
-    right, bottom = max(left + width, int(np.ceil(box[2])) - 1), max(top + width, int(np.ceil(box[3])) - 1)
-    draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_HALO, width=width + 2 if width > 1 else 1)
-    draw.rectangle((left, top, right, bottom), outline=color, width=width)
+    end, bottom = max(left + width, int(np.ceil(box[2])) - 1), max(top + width, int(np.ceil(box[3])) - 1)
+    draw.rectangle((left - 1, top - 1, end + 1, bottom + 1), outline=_HALO, width=width + 2 if width > 1 else 1)
+    draw.rectangle((left, top, end, bottom), outline=color, width=width)
 
 
 def _chip(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: NDArray[np.float64], color: Color, text: str) -> None:

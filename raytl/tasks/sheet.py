@@ -63,14 +63,14 @@ def contact_sheet(pairs: Sequence[Pair], title: str) -> Image.Image:
 
 def _add(sheet: Image.Image, pair: Pair, x: int, y: int) -> None:
     """Draw the pair with its upper left corner at (x, y)."""
-    draw, right = ImageDraw.Draw(sheet), x + pair.truth.width + _GAP
+    draw, middle = ImageDraw.Draw(sheet), x + pair.truth.width + _GAP
     heading = "prediction" + (f": {pair.note}" if pair.note else "")
     draw.text((x, y + _LINE / 2), "truth", font=font_of(13), fill=_INK, anchor="lm")
     draw.text(
-        (right, y + _LINE / 2), one_line(heading, pair.prediction.width // 8), font=font_of(13), fill=_INK, anchor="lm"
+        (middle, y + _LINE / 2), one_line(heading, pair.prediction.width // 8), font=font_of(13), fill=_INK, anchor="lm"
     )
     sheet.paste(pair.truth, (x, y + _LINE))
-    sheet.paste(pair.prediction, (right, y + _LINE))
+    sheet.paste(pair.prediction, (middle, y + _LINE))
     below = y + pair.size[1] - _LINE / 2
     name = one_line(pair.name, pair.size[0] // 7, tail=True)
     draw.text((x, below), name, font=font_of(11), fill=_FAINT, anchor="lm")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from raytl.run.atomic import atomic_dir, write_json
+from raytl.run.plain import encode
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
 from raytl.tasks.detection.answer import Detections
 from raytl.tasks.drawing import draw_boxes
@@ -109,8 +109,8 @@ def write_yolo(answers: Answers[D], out: Path, photo: OpenPhoto) -> None:
             file = folder / "labels" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("".join(f"{line}\n" for line in yolo_lines(answer, size)), encoding="ascii")
-        listed = yaml.safe_dump({"names": dict(enumerate(answers.classes))}, allow_unicode=True, sort_keys=False)
-        (folder / "data.yaml").write_text(listed, encoding="utf-8")
+        listed = (f"  {i}: {encode(each).decode()}\n" for i, each in enumerate(answers.classes))  # JSON is YAML
+        (folder / "data.yaml").write_text("names:\n" + "".join(listed), encoding="utf-8")
 
 
 def yolo_lines(answer: Detections, size: tuple[int, int]) -> list[str]:

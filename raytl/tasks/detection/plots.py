@@ -30,12 +30,14 @@ def score_histogram(scores: NDArray[np.floating], hits: NDArray[np.bool_], path:
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     edges = np.linspace(0.0, 1.0, _BINS + 1)
-    right, wrong = (np.histogram(scores[chosen], edges)[0] for chosen in (hits, ~hits))
+    hit_counts, wrong_counts = (np.histogram(scores[chosen], edges)[0] for chosen in (hits, ~hits))
     width = edges[1] - edges[0]
     label = f"right (IoU at least {iou:g}): {int(hits.sum())}"
-    axes.bar(edges[:-1], right, width, align="edge", color=COLORS[0], label=label, edgecolor="white", linewidth=0.5)
     axes.bar(
-        edges[:-1], wrong, width, bottom=right, align="edge", color=COLORS[1], label=f"wrong: {int((~hits).sum())}",
+        edges[:-1], hit_counts, width, align="edge", color=COLORS[0], label=label, edgecolor="white", linewidth=0.5
+    )
+    axes.bar(
+        edges[:-1], wrong_counts, width, bottom=hit_counts, align="edge", color=COLORS[1], label=f"wrong: {int((~hits).sum())}",
         edgecolor="white", linewidth=0.5,
     )  # fmt: skip
     if not len(scores):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
 from raytl.tasks.multilabel.answer import LabelsAnswer
+from raytl.tasks.multilabel.scores import probabilities
 from raytl.tasks.table import write_table
 
 SEPARATOR = "|"
@@ -17,17 +17,15 @@ SEPARATOR = "|"
 
 def columns(answers: Answers[LabelsAnswer]) -> dict[str, list[Any]]:
     """Return path, predicted (empty if no label is), and the probability of each label as `p_<label>`."""
-    table = np.array([each.probabilities for each in answers.answers]).reshape(-1, len(answers.classes))
+    shape = (-1, len(answers.classes))
+    logits, thresholds = ([getattr(each, name) for each in answers.answers] for name in ("logits", "thresholds"))
+    table = probabilities(np.array(logits).reshape(shape))
+    present = table >= np.array(thresholds).reshape(shape)
     return {
         "path": list(answers.paths),
-        "predicted": [SEPARATOR.join(present(each, answers.classes)) for each in answers.answers],
+        "predicted": [SEPARATOR.join(answers.classes[i] for i in np.flatnonzero(row).tolist()) for row in present],
         **{f"p_{name}": table[:, i].tolist() for i, name in enumerate(answers.classes)},
     }
-
-
-def present(answer: LabelsAnswer, classes: Sequence[str]) -> list[str]:
-    """Return the names of the labels whose probability reaches their threshold, in the order of the classes."""
-    return [classes[i] for i in np.flatnonzero(answer.present).tolist()]
 
 
 def write_columns(answers: Answers[LabelsAnswer], out: Path, photo: OpenPhoto) -> None:

@@ -30,7 +30,10 @@ def test_pycocotools_reads_the_masks(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [each["score"] for each in objects] == [0.75, 0.5, 0.25]
     assert np.array_equal([read.annToMask(each) for each in objects], bitmaps()[[1, 0, 2]])
     results = read.loadRes(json.loads((tmp_path / "p.json").read_text())["annotations"])
-    assert [each["area"] for each in results.loadAnns(results.getAnnIds())] == [each["area"] for each in objects]
+    assert [each["segmentation"] for each in results.loadAnns(results.getAnnIds())] == [
+        each["segmentation"] for each in objects
+    ]
+    assert [each["area"] for each in objects] == [1, 100, 19]
 
 
 def test_the_boxes_of_the_document_are_those_of_the_masks(tmp_path: Path) -> None:

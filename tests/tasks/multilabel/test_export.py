@@ -7,16 +7,17 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from raytl.tasks.answers import Answers, open_photo
-from raytl.tasks.multilabel.answer import Presence
+from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.export import FORMATS, columns
 
 WRITE = {each.name: each.write for each in FORMATS}
 CLASSES = ("red", 'long, "hair"', "=x")
 
 
-def answers(count: int) -> Answers[Presence]:
-    table = np.array([[0.9, 0.25, 0.75], [0.1, 0.2, 0.3]])[:count]
-    each = tuple(Presence(row, row > 0.5) for row in table)
+def answers(count: int) -> Answers[LabelsAnswer]:
+    table = np.array([[0.9, 0.25, 0.75], [0.1, 0.2, 0.3]], np.float32)[:count]
+    half = np.full(3, 0.5, np.float32)
+    each = tuple(LabelsAnswer(np.log(row / (1 - row)), half) for row in table)
     return Answers(("/d/1.jpg", "/d/=2.jpg")[:count], ((4, 3),) * count, each, CLASSES)
 
 
