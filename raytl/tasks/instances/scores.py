@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -17,9 +16,8 @@ from raytl.tasks.detection import scores as detection
 from raytl.tasks.instances.answer import Segments
 from raytl.tasks.task import Rows, Validation
 
-DIRECTIONS: dict[str, Literal["max", "min"]] = {
-    "map": "max", "map_50": "max", "map_75": "max", "mar_100": "max", "box_map": "max", "box_map_50": "max",
-}  # fmt: skip
+METRICS = ("map", "map_50", "map_75", "mar_100", "box_map", "box_map_50")
+"""Those of a validation, the most important first."""
 _MASK_NAMES = ("map", "map_50", "map_75", "mar_100")
 _BOX_NAMES = ("map", "map_50")
 

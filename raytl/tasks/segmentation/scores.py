@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -14,9 +13,8 @@ from raytl.metrics.draws import values
 from raytl.metrics.segmentation import VOID, ClassMap, Facts, boundary_counts, pixel_confusion
 from raytl.tasks.task import Confusion, Rows, Validation
 
-DIRECTIONS: dict[str, Literal["max", "min"]] = {
-    "miou": "max", "dice": "max", "pixel_accuracy": "max", "boundary_f": "max",
-}  # fmt: skip
+METRICS = ("miou", "dice", "pixel_accuracy", "boundary_f")
+"""Those of a validation, the most important first."""
 
 
 def evidence(answers: Sequence[ClassMap], truths: Sequence[ClassMap]) -> Rows:
@@ -38,7 +36,7 @@ def validation(truths: Sequence[ClassMap], rows: Rows, classes: Sequence[str]) -
     del truths
     confusions, boundaries = _counts(rows, len(classes))
     image_facts = segmentation.facts(confusions, boundaries)
-    measured = values(lambda draws: segmentation.measure(image_facts, draws, tuple(DIRECTIONS)), len(confusions))
+    measured = values(lambda draws: segmentation.measure(image_facts, draws, METRICS), len(confusions))
     return Validation(
         {f"val/{name}": float(value) for name, value in measured.items()},
         Confusion(tuple(classes), np.sum(confusions, axis=0)),
