@@ -65,7 +65,7 @@ def test_a_score_without_objects_is_undefined_and_not_minus_one() -> None:
 def test_no_objects_at_all_and_no_detections_at_all() -> None:
     box = [[0, 0, 10, 10]]
     assert np.isnan(stats([Image([], [], [], box, [0.9], [1])])["map"])
-    assert np.isnan(stats([Image([], [], [], [], [], [])])["mar_100"])
+    assert np.isnan(stats([Image([], [], [], [], [], [])])["ar_100"])
     assert stats([Image(box, [0], [False], [], [], [])])["map"] == 0
 
 

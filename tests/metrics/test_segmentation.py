@@ -38,9 +38,10 @@ def maps(count: int, seed: int, *, wrong: float = 0.2, classes: int = CLASSES) -
 
 def facts_of(truths: list[Map], predicted: list[Map], classes: int = CLASSES) -> Facts:
     pairs = list(zip(truths, predicted, strict=True))
-    return facts(
-        [pixel_confusion(*each, classes) for each in pairs], [boundary_counts(*each, classes) for each in pairs]
+    confusions, boundaries = (
+        np.stack([count(*each, classes) for each in pairs]) for count in (pixel_confusion, boundary_counts)
     )
+    return facts(confusions, boundaries)
 
 
 def stats(truths: list[Map], predicted: list[Map], classes: int = CLASSES) -> dict[str, NDArray[np.float64]]:

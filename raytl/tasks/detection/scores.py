@@ -13,11 +13,11 @@ from raytl.metrics.average_precision import MAX_DETECTIONS, Facts
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import values
 from raytl.metrics.matching import Bools, Scene, confusion
-from raytl.metrics.overlap import Run, box_areas, box_overlaps, mask_areas, mask_boxes
 from raytl.tasks.detection.answer import Detections
+from raytl.tasks.overlap import Run, box_areas, box_overlaps, mask_areas, mask_boxes
 from raytl.tasks.task import Confusion, Rows, Validation
 
-METRICS = ("map", "map_50", "map_75", "mar_100")
+METRICS = ("map", "map_50", "map_75", "ar_100")
 """Those of a validation, the most important first."""
 CONFUSION_SCORE = 0.3
 """Detections below this score are left out of the confusion."""

@@ -93,7 +93,7 @@ def test_the_validation_equals_pycocotools(seed: int) -> None:
     truths, answers = sample(10, seed)
     metrics = validation(truths, evidence(answers, truths), CLASSES).metrics
     masks, boxes = reference(truths, answers, "segm"), reference(truths, answers, "bbox")
-    names = ("map", "map_50", "map_75", "mar_100", "box_map", "box_map_50")
+    names = ("map", "map_50", "map_75", "ar_100", "box_map", "box_map_50")
     expected = dict(zip((f"val/{name}" for name in names), [*masks[[0, 1, 2, 8]], *boxes[:2]], strict=True))
     assert metrics == pytest.approx(expected, abs=1e-12)
 
