@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _WORDS = {
+    "f": "F",
     "f1": "F1",
     "ece": "expected calibration error",
     "ap": "AP",
@@ -14,7 +15,7 @@ _WORDS = {
     "miou": "mIoU",
     "dice": "Dice",
 }
-_FRACTION = re.compile(r"(^|_)(accuracy|f1|precision|recall|ece|m?iou|dice|m?ap\d*|ar\d*)(_|$)")
+_FRACTION = re.compile(r"(^|_)(accuracy|f1?|precision|recall|ece|m?iou|dice|m?ap\d*|ar\d*)(_|$)")
 
 
 def title(name: str) -> str:
