@@ -1,4 +1,4 @@
-"""The charts of a run as PNG files: learning curves, the confusion matrix, the worst mistakes.
+"""The charts of a run as PNG files: learning curves and the confusion matrix.
 
 Figures use their own Agg canvas: no window, no global pyplot state, safe in any thread or worker. Files are written
 atomically.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,17 +33,6 @@ _NUMBERED_CELLS = 25
 """Maximum number of classes for which the cells of a confusion matrix show counts."""
 _NAMED_CLASSES = 60
 """Maximum number of classes for which the axes of a confusion matrix show names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One photo of a contact sheet: `image (h, w, 3) uint8`, its true and predicted class, and the predicted probability."""
-
-    image: NDArray[np.uint8]
-    true: str
-    predicted: str
-    probability: float
-    name: str
 
 
 def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -95,26 +83,6 @@ def confusion(
     _name_classes(axes, classes)
     if len(classes) <= _NUMBERED_CELLS:
         _number_cells(axes, matrix if cells is None else cells, fractions)
-    save(figure, path)
-
-
-def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistakes") -> None:
-    """Draw photos with true class, predicted class and probability; without photos, draw a line of text."""
-    columns = min(4, max(len(tiles), 1))
-    rows = -(-len(tiles) // columns) or 1
-    figure = new_figure(max(2.7 * columns, 4.5), 3.2 * rows + 0.4 if tiles else 1.6)
-    figure.suptitle(title, color=INK, fontsize=12)
-    cells = figure.subplots(rows, columns, squeeze=False).ravel()
-    for cell in cells:
-        cell.axis("off")
-    for cell, tile in zip(cells, tiles, strict=False):
-        cell.imshow(_squared(tile.image))
-        prediction = f"predicted {chart_text(tile.predicted, 20)}  {tile.probability:.0%}"
-        cell.set_title(f"true {chart_text(tile.true, 24)}\n{prediction}", fontsize=9, color=INK, loc="left")
-        below = tile.image.shape[0] + 0.02 * max(tile.image.shape[:2])
-        cell.text(-0.5, below, chart_text(tile.name, 40, tail=True), va="top", **_small())
-    if not tiles:
-        cells[0].text(0.5, 0.5, "No mistakes.", ha="center", va="center", fontsize=14, color=FAINT)
     save(figure, path)
 
 
@@ -196,7 +164,7 @@ def _mark_best(panels: Iterable[Axes], records: Sequence[Mapping[str, Any]]) -> 
     best = [record["epoch"] for record in records if record.get("best")]
     for axes in panels if best else ():
         axes.axvline(best[-1], color="#3b8f4a", linewidth=5, alpha=0.18)
-        axes.text(best[-1], 0.015, "best", transform=axes.get_xaxis_transform(), ha="center", va="bottom", **_small())
+        axes.text(best[-1], 0.015, "best", transform=axes.get_xaxis_transform(), ha="center", va="bottom", **small())
 
 
 def _group_order(records: Sequence[Mapping[str, Any]]) -> Any:
@@ -205,14 +173,6 @@ def _group_order(records: Sequence[Mapping[str, Any]]) -> Any:
         key: max(r.get(key) or 0.0 for r in records) for record in records for key in record if key.startswith("lr/")
     }
     return lambda key: (-top[key], key)
-
-
-def _squared(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pad the photo to a white square, so that all tiles have one size."""
-    height, width = image.shape[:2]
-    square = np.full((max(height, width),) * 2 + (3,), 255, dtype=np.uint8)
-    square[:height, :width] = image
-    return square
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
@@ -236,5 +196,6 @@ def chart_text(name: str, length: int, tail: bool = False) -> str:
     return one_line(name, length, tail).replace("$", r"\$")  # not a formula: a class name may be "$5 or $10"
 
 
-def _small() -> dict[str, Any]:
+def small() -> dict[str, Any]:
+    """Return the style of a note below a picture."""
     return {"fontsize": 7.5, "color": FAINT}

@@ -22,6 +22,7 @@ from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.reporting import Reporting
 
 __all__ = ["Augment", "Confusion", "Encoder", "HeadSolver", "Objective", "Rows", "Task", "Validation"]
 
@@ -115,6 +116,7 @@ class Task(Protocol):
     better ends in `loss` or `error`.
     `tie_breaker` decides between equal values of the metric that selects the best epoch. `defaults` replace those of the
     experiment's schema, by dotted key, where the user sets nothing. `head_solver` is None if the head has no closed form.
+    `reporting` is what the task says after training.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Task(Protocol):
     tie_breaker: str
     defaults: Mapping[str, Any]
     head_solver: HeadSolver | None
+    reporting: Reporting
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the names of the outputs in order.

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from raytl.data.mix import mix
 from torch import Tensor
 
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
 from raytl.data.loader import EvalLoader, TrainLoader
-from raytl.data.mix import mix
 from raytl.events import EpochEnded, Event, Recorder, StageOpened
 from raytl.models.backbone import build
 from raytl.tasks.classification.loss import loss

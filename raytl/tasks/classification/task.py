@@ -25,6 +25,7 @@ from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
 from raytl.tasks.classification.objective import ClassificationObjective
+from raytl.tasks.classification.reporting import REPORTING
 from raytl.tasks.classification.targets import LabelEncoder, encode_targets
 from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Confusion, Rows, Validation
@@ -38,6 +39,7 @@ class Classification:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
     head_solver = ProbeSolver(solve_head)
+    reporting = REPORTING
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the class names, sorted."""

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from raytl.errors import RunError
-from raytl.evaluation.report import as_json
-from raytl.evaluation.stored import stored
 from raytl.run.atomic import write_json
+from raytl.tasks.classification.report import as_json
+from raytl.tasks.classification.stored import stored
 
 UNDEFINED = {"value": None, "low": None, "high": None}
 REPORT: dict[str, Any] = {

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytl.errors import UserError
-from raytl.evaluation.table import Predictions, as_csv
+from raytl.tasks.classification.table import Predictions, as_csv
 
 ODD = ("a b.jpg", 'quo"te,comma.png', "new\nline.jpg", "return\rline.jpg", "both\r\n.jpg", "ünï ガ.webp", " lead.jpg")
 CLASSES = ("cat", 'the "dog", big', "line\nbreak")

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytl.evaluation.render import pictures
-from raytl.evaluation.report import Mistake, Report, Subject
+from raytl.data.bit_depth import SIXTEEN_BITS
+from raytl.evaluation.evaluate import photo_opener
 from raytl.metrics.intervals import bootstrap
+from raytl.store.s3_settings import ENVIRONMENT
+from raytl.tasks.classification.render import pictures
+from raytl.tasks.classification.report import Mistake, Report
+from raytl.tasks.reporting import Subject
 from tests.conftest import MakePhotos
 
 
@@ -25,7 +29,7 @@ def evaluation(make_photos: MakePhotos) -> Report:
 
 
 def test_the_matrix_and_the_mistakes_are_drawn(evaluation: Report, tmp_path: Path) -> None:
-    pictures(evaluation, tmp_path / "out", 10**6)
+    pictures(evaluation, tmp_path / "out", photo_opener(10**6, SIXTEEN_BITS, ENVIRONMENT))
     for name in ("confusion.png", "worst.png"):
         with Image.open(tmp_path / "out" / name) as image:
             image.load()
@@ -33,5 +37,6 @@ def test_the_matrix_and_the_mistakes_are_drawn(evaluation: Report, tmp_path: Pat
 
 def test_photos_gone_meanwhile_are_left_out(evaluation: Report, tmp_path: Path) -> None:
     gone = tuple(replace(mistake, path="/nowhere.jpg") for mistake in evaluation.mistakes)
-    pictures(replace(evaluation, mistakes=gone), tmp_path / "out", 10**6)
+    photo = photo_opener(10**6, SIXTEEN_BITS, ENVIRONMENT)
+    pictures(replace(evaluation, mistakes=gone), tmp_path / "out", photo)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["confusion.png"]

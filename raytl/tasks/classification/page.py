@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raytl.evaluation.score_text import interval_text, score_text, title
 from raytl.pages import embedded, render
+from raytl.tasks.score_text import interval_text, score_text, title
 
 if TYPE_CHECKING:
-    from raytl.evaluation.report import Report
+    from raytl.tasks.classification.report import Report
 
 _MAX_CLASSES = 50
 
@@ -22,7 +22,7 @@ def as_html(report: Report) -> str:
     f1 = np.array([each.value for each in estimates.f1])
     order = sorted(np.argsort(f1, kind="stable")[:_MAX_CLASSES].tolist())
     return render(
-        "raytl.evaluation",
+        "raytl.tasks.classification",
         "report.html.j2",
         report=report,
         is_again=report.is_again,

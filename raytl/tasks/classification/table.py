@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +16,7 @@ from numpy.typing import NDArray
 from raytl.errors import UserError
 from raytl.run.atomic import write_bytes
 from raytl.sanitize import as_cell, csv_cell
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A file that could not be read, and the reason."""
-
-    path: str
-    reason: str
+from raytl.tasks.reporting import Unreadable
 
 
 @dataclass(frozen=True)
@@ -49,20 +43,42 @@ class Predictions:
         cells = zip(self.paths, self.predicted, self.probabilities.tolist(), strict=True)
         return [dict(zip(header, (path, name, *row), strict=True)) for path, name, row in cells]
 
-    def write(self, out: str | os.PathLike[str]) -> None:
-        """Write the table to `out` in the format of its ending, completely or not at all.
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of photos by predicted class, the most frequent first."""
+        return dict(Counter(self.predicted).most_common())
+
+    @property
+    def unit(self) -> str:
+        """What `counts` counts."""
+        return "photos"
+
+    def preview(self, count: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return the header and the first `count` rows of a table for people."""
+        cells = zip(self.paths[:count], self.predicted, self.probabilities, strict=False)
+        rows: list[tuple[str, ...]] = [(path, name, f"{100 * float(max(row)):.1f} %") for path, name, row in cells]
+        return ("photo", "predicted", "probability"), rows
+
+    def write(self, out: str | os.PathLike[str], format: str | None = None) -> None:
+        """Write the table to `out` in `format` (csv or parquet), or in that of its ending, completely or not at all.
 
         Raises:
-            UserError: the ending is neither .csv nor .parquet.
+            UserError: there is no such format or ending.
         """
-        target = check_ending(out)
-        write_bytes(target, as_csv(self) if target.suffix.lower() == ".csv" else as_parquet(self))
+        target = check_output(out, format)
+        chosen = format or target.suffix.lower().removeprefix(".")
+        write_bytes(target, as_csv(self) if chosen == "csv" else as_parquet(self))
 
 
-def check_ending(out: str | os.PathLike[str]) -> Path:
-    """Return the path if it ends in .csv or .parquet, or raise a UserError."""
+FORMATS = ("csv", "parquet")
+
+
+def check_output(out: str | os.PathLike[str], format: str | None = None) -> Path:
+    """Return the path if its ending or the `format` is that of a table, or raise a UserError."""
     target = Path(out)
-    if target.suffix.lower() not in (".csv", ".parquet"):
+    if format is not None and format not in FORMATS:
+        raise UserError(f"format: found {format!r}, expected {' or '.join(FORMATS)}")
+    if format is None and target.suffix.lower() not in (".csv", ".parquet"):
         raise UserError(f"{out}: found the ending {target.suffix!r}, expected .csv or .parquet")
     if target.is_dir():
         raise UserError(f"{out}: this is a folder; expected the name of a file to write")

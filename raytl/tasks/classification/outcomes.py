@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.data.manifest import Sample
+from raytl.metrics.paired import Paired, paired_classes
 from raytl.stored import Format
 from raytl.stored.bounds import Name, within
 
-OUTCOMES = "outcomes.jsonl"
+TESTED = ("accuracy", "balanced_accuracy")
+"""The metrics of the paired test; both need the predicted classes only."""
+MAX_IMAGES = 50_000
+"""Images of the paired test, whose resamples take 32 kB an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +44,17 @@ def encoded(samples: Sequence[Sample], classes: Sequence[str], probabilities: ND
         for sample, place, row in zip(samples, best, probabilities, strict=True)
     )
     return "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode()
+
+
+def paired_outcomes(before: Sequence[Outcome], after: Sequence[Outcome]) -> tuple[tuple[Paired, ...], str]:
+    """Return the paired tests of the outcomes of two evaluations, or none and the reason."""
+    outcomes = [sorted(rows, key=lambda row: row.key) for rows in (before, after)]
+    if max(map(len, outcomes)) > MAX_IMAGES:
+        return (), f"a report has {max(map(len, outcomes)):,} images; the test takes {MAX_IMAGES:,} at most"
+    if [(row.key, row.true) for row in outcomes[0]] != [(row.key, row.true) for row in outcomes[1]]:
+        return (), "the outcomes of the reports are of different images"
+    names = sorted({name for rows in outcomes for row in rows for name in (row.true, row.predicted)})
+    number = {name: place for place, name in enumerate(names)}
+    targets = np.array([number[row.true] for row in outcomes[0]])
+    one, other = (np.array([number[row.predicted] for row in rows]) for rows in outcomes)
+    return tuple(paired_classes(targets, one, other, metric) for metric in TESTED), ""

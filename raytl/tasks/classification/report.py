@@ -1,22 +1,28 @@
-"""The report of an evaluation as a value, as JSON and as Markdown. Pure."""
+"""The report of an evaluation as a value, as JSON and as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.evaluation.score_text import interval_text, score_text, title
 from raytl.metrics.confusion import cells_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
-from raytl.sanitize import printable
+from raytl.tasks import markdown
+from raytl.tasks.markdown import cell, table
+from raytl.tasks.reporting import ClassScores, Evaluated, OpenPhoto, Subject
+from raytl.tasks.score_text import interval_text, score_text, title
 
 _CONFUSIONS = 10
+_DEFINITIONS = (
+    "Balanced accuracy is the mean recall, macro F1 the mean F1 over classes; a dash is an undefined "
+    "score (no such image, or never predicted). Calibration error: 15 bins of equal width."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +34,6 @@ class Mistake:
     true: str
     predicted: str
     probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The run and split that were evaluated: `weights` is the digest of the model, `data` that of the split."""
-
-    run: str
-    model: str
-    split: str
-    weights: str
-    data: str
-    skipped: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,6 +61,28 @@ class Report:
         return int(self.matrix.sum())
 
     @property
+    def overall(self) -> dict[str, Interval]:
+        """Every score of the whole split with its interval."""
+        return self.estimates.overall
+
+    @property
+    def by_class(self) -> ClassScores:
+        """Precision, recall and F1 of each class."""
+        each = self.estimates
+        columns = {"precision": each.precision, "recall": each.recall, "f1": each.f1}
+        return ClassScores(self.classes, each.support, "images", columns)
+
+    @property
+    def shown(self) -> str:
+        """The number of worst mistakes."""
+        return f"{len(self.mistakes):,} worst mistake{'' if len(self.mistakes) == 1 else 's'}"
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The names of the picture files."""
+        return ("confusion.png", "worst.png")
+
+    @property
     def metrics(self) -> dict[str, float]:
         """The scores without their intervals."""
         return {name: each.value for name, each in self.estimates.overall.items()}
@@ -83,9 +99,23 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Return the report as HTML; notebooks call this."""
-        from raytl.evaluation.page import as_html
+        from raytl.tasks.classification.page import as_html
 
         return as_html(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole report in JSON's types; undefined scores are null."""
+        return as_json(self)
+
+    def to_markdown(self) -> str:
+        """Return the report as a Markdown page, with the pictures of the same folder."""
+        return as_markdown(self)
+
+    def draw(self, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
+        """Write the confusion matrix and the worst mistakes into `folder`."""
+        from raytl.tasks.classification.render import pictures
+
+        pictures(self, folder, photo)
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -118,47 +148,24 @@ def as_json(report: Report) -> dict[str, Any]:
 def as_markdown(report: Report) -> str:
     """Return the report as a Markdown page, with the pictures of the same folder."""
     parts = [
-        _opening(report),
-        _overall(report),
-        _classes(report),
+        markdown.heading(report),
+        _headline(report),
+        markdown.again(report),
+        markdown.overall(report),
+        markdown.classes(report),
         _confusions(report),
         _mistakes(report),
-        _method(report),
+        markdown.method(report, report.resamples, [_DEFINITIONS]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _opening(report: Report) -> str:
+def _headline(report: Report) -> str:
     accuracy = report.estimates.overall["accuracy"]
-    lines = [
-        f"# {_cell(report.subject.run)}: {report.subject.split} split"
-        + (f", evaluation {report.look}" if report.is_again else ""),
+    return (
         f"**Accuracy {score_text('accuracy', accuracy.value)}** (95 % interval {interval_text('accuracy', accuracy)}) on "
-        f"{report.images} images of {sum(count > 0 for count in report.estimates.support)} classes, `{report.subject.model}`.",
-    ]
-    if report.is_again:
-        lines.append(
-            f"> **Look {report.look}.** This test split was evaluated before. Decisions since then may have been "
-            "guided by it, so these numbers may be optimistic. All looks are listed below."
-        )
-    return "\n\n".join(lines)
-
-
-def _overall(report: Report) -> str:
-    rows = [
-        (title(name), score_text(name, each.value), interval_text(name, each))
-        for name, each in report.estimates.overall.items()
-    ]
-    return _table(("score", "value", "95 % interval"), rows, right_aligned={1, 2})
-
-
-def _classes(report: Report) -> str:
-    each = report.estimates
-    rows = [
-        (_cell(name), str(each.support[i]), *(_with_bounds(part[i]) for part in (each.precision, each.recall, each.f1)))
-        for i, name in enumerate(report.classes)
-    ]
-    return "## Classes\n\n" + _table(("class", "images", "precision", "recall", "F1"), rows, right_aligned={1, 2, 3, 4})
+        f"{report.images} images of {sum(count > 0 for count in report.estimates.support)} classes, `{report.subject.model}`."
+    )
 
 
 def _confusions(report: Report) -> str:
@@ -172,65 +179,23 @@ def _confusions(report: Report) -> str:
     support = report.estimates.support
     rows = [
         (
-            _cell(report.classes[i]),
-            _cell(report.classes[j]),
+            cell(report.classes[i]),
+            cell(report.classes[j]),
             str(wrong[i, j]),
             f"{100 * wrong[i, j] / support[i]:.0f} %",
         )
         for i, j in cells
     ]
-    return picture + "\n\n" + _table(("true", "predicted", "images", "of the class"), rows, right_aligned={2, 3})
+    return picture + "\n\n" + table(("true", "predicted", "images", "of the class"), rows, right_aligned={2, 3})
 
 
 def _mistakes(report: Report) -> str:
     if not report.mistakes:
         return "## Worst mistakes\n\nNo photo was misclassified."
-    rows = [(_cell(m.key), _cell(m.true), _cell(m.predicted), f"{100 * m.probability:.1f} %") for m in report.mistakes]
+    rows = [(cell(m.key), cell(m.true), cell(m.predicted), f"{100 * m.probability:.1f} %") for m in report.mistakes]
     heading = "## Worst mistakes\n\nMisclassified with the highest confidence. Check these for wrong labels first.\n\n"
     return (
         heading
         + "![Worst mistakes](worst.png)\n\n"
-        + _table(("photo", "true", "predicted", "probability"), rows, right_aligned={3})
+        + table(("photo", "true", "predicted", "probability"), rows, right_aligned={3})
     )
-
-
-def _method(report: Report) -> str:
-    subject = report.subject
-    left_out = f"; {subject.skipped} unreadable images of the data set were skipped (skipped.jsonl)" * bool(
-        subject.skipped
-    )
-    lines = [
-        f"- Weights: best checkpoint, `{subject.weights}`.",
-        f"- Data: {report.images} images of the {subject.split} split, `{subject.data}`, with the sha256 of every file "
-        f"as recorded when the run began{left_out}.",
-        f"- Intervals: percentile bootstrap, {report.resamples} resamples of the images. They show how much the "
-        "score varies with other photos of the same kind, not with other training seeds. An interval of zero width, as "
-        "for a class without a mistake, means too few photos, not certainty.",
-        "- Balanced accuracy is the mean recall, macro F1 the mean F1 over classes; a dash is an undefined "
-        "score (no such image, or never predicted). Calibration error: 15 bins of equal width.",
-    ]
-    return "## How this was measured\n\n" + "\n".join(lines) + "\n" + _looks(report.looks)
-
-
-def _looks(looks: Sequence[LedgerEntry]) -> str:
-    if not looks:
-        return "- The test split of this run has not been evaluated."
-    lines = [
-        f"  {each.look}. {_cell(each.when)} by {_cell(each.who)}, weights {_cell(each.weights[:12])}" for each in looks
-    ]
-    return "\n".join([f"- Evaluations of this run's test split: {len(looks)}", *lines])
-
-
-def _with_bounds(each: Interval) -> str:
-    return "–" if np.isnan(each.value) else f"{100 * each.value:.1f} ({100 * each.low:.0f}–{100 * each.high:.0f})"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right_aligned: set[int]) -> str:
-    marks = ["---:" if place in right_aligned else "---" for place in range(len(header))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (header, marks, *rows))
-
-
-def _cell(text: str) -> str:
-    """Return a name for a Markdown table: line breaks as spaces, markup escaped."""
-    line = " ".join(printable(text.encode("utf-8", "backslashreplace").decode()).split())
-    return "".join("\\" + mark if mark in r"\`*_|<>[]#" else mark for mark in line)
