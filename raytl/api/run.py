@@ -24,7 +24,6 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.records import SUMMARY_FORMAT
 
 
-
 @dataclass(frozen=True)
 class Run:
     """A finished run: `metrics` are those of `best_epoch` (one-based) on the validation split, of `epochs` in all.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from raytl.config import section
+from raytl.config.annotations import AnnotationsConfig
 from raytl.config.retrain import RetrainConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
 
@@ -76,8 +77,15 @@ class PreprocessOverride(Section):
     """Interpolation of the resize."""
 
 
+class NeckConfig(Section):
+    """The feature pyramid between the backbone and the head of a dense task."""
+
+    channels: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] | None = None
+    """Channels of its maps, a multiple of 32. null = the default of the task."""
+
+
 class ModelConfig(Section):
-    """The backbone, its weights and its preprocessing."""
+    """The backbone, its weights, its head and its preprocessing."""
 
     name: str
     """A timm model name, or `torchvision:<name>`."""
@@ -87,6 +95,10 @@ class ModelConfig(Section):
     """Dropout before the head. null = the model's default."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Stochastic depth rate. null = the model's default."""
+    head: str | None = None
+    """The kind of head: detection has fcos, retinanet and faster_rcnn, segmentation fpn and deeplabv3plus, instances mask_rcnn. null = the first."""
+    neck: NeckConfig = NeckConfig()
+    """The feature pyramid of a dense task."""
     preprocess: PreprocessOverride = PreprocessOverride()
     """Overrides of the preprocessing that belongs to the weights."""
 
@@ -336,6 +348,7 @@ class Recipe(Section):
     task: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")] = "classification"
     """classification (one class an image), multilabel, segmentation, detection, instances, or a task that another package adds."""
     data: DataIdentity
+    annotations: AnnotationsConfig = AnnotationsConfig()
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -369,6 +382,7 @@ class Experiment(Recipe):
             data: str | Path | Mapping[str, Any] | DataConfig,
             model: str | Mapping[str, Any] | ModelConfig,
             task: str = ...,
+            annotations: Mapping[str, Any] | AnnotationsConfig = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,

@@ -7,7 +7,7 @@ A sample passes through a task in this order: `classes`, `encoder` and `augment`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,10 +103,15 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores with keys `val/...`, and the confusion of classes."""
+    """Scores with keys `val/...`, and the confusion of classes.
+
+    `buffers` are values for buffers of the network by the last part of their names: what it decides with but does not learn,
+    such as thresholds. They are set in the network that is saved.
+    """
 
     metrics: dict[str, float]
     confusion: Confusion
+    buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -164,6 +169,10 @@ class Task(Protocol):
 
     def build(self, config: ModelConfig, classes: Sequence[str], s3: S3Settings) -> Backbone:
         """Return the network: a backbone of stages, and a neck and head that are new."""
+        ...
+
+    def start_head(self, backbone: Backbone, classes: Sequence[str], train: Sequence[Sample]) -> None:
+        """Initialize what a new head can know from the training targets alone, for `transfer.head_start: zero`."""
         ...
 
     def inherit_head(self, backbone: Backbone, source: str, classes: Sequence[str], s3: S3Settings) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ DOORS = {
     "plotly": ("raytl/search/report/*.py",),
     "timm": ("raytl/models/*.py",),
     "torchvision.models": ("raytl/models/*.py",),
-    "torchvision.transforms": ("raytl/data/*.py",),
+    "torchvision.transforms": ("raytl/data/*.py", "raytl/tasks/classification/mix.py"),
     "mlflow": ("raytl/retraining/mirror.py",),
     "cronsim": ("raytl/retraining/cron.py",),
     "jinja2": ("raytl/pages/*.py",),
@@ -64,6 +64,7 @@ DOORS = {
         "raytl/search/*.py",
         "raytl/retraining/compare.py",
     ),
+    "faster_coco_eval": ("raytl/data/annotations/rle.py", "raytl/tasks/*"),
     "sklearn": (),
     "torchmetrics": (),
 }

@@ -21,6 +21,7 @@ from raytl.models import backbone as backbones
 from raytl.models.backbone import Backbone
 from raytl.models.heads import inherit
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks import options
 from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
@@ -46,7 +47,8 @@ class Classification:
         return tuple(sorted({sample.label for sample in samples}))
 
     def check(self, experiment: Experiment) -> None:
-        """Accept every option."""
+        """Reject options that need several labels an image."""
+        options.check(experiment, options.RULES[self.name])
 
     def encoder(self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess) -> LabelEncoder:
         """Return the class indices of `samples`."""
@@ -71,6 +73,9 @@ class Classification:
     def build(self, config: ModelConfig, classes: Sequence[str], s3: S3Settings) -> Backbone:
         """Return the network with a new head of one output a class."""
         return backbones.build(config, len(classes), s3)
+
+    def start_head(self, backbone: Backbone, classes: Sequence[str], train: Sequence[Sample]) -> None:
+        """Leave the new head at zero: the first predictions are uniform."""
 
     def inherit_head(self, backbone: Backbone, source: str, classes: Sequence[str], s3: S3Settings) -> tuple[str, ...]:
         """Copy the rows of classes that the saved model at `source` has too."""
