@@ -125,7 +125,8 @@ class ClassMaps:
         result = placement.mask(np.full(size[::-1], self._empty, np.uint8), VOID).astype(np.uint8, copy=False)
         for each in sorted(target.instances, key=lambda each: -rle.area(each.counts)):
             value = VOID if each.crowd else self._index[each.label]
-            placement.paint(result, rle.bitmap(each.counts, *size), rle.box(each.counts, *size), value)
+            x0, y0, x1, y1 = map(int, rle.box(each.counts, *size))
+            placement.paint(result, rle.crop(each.counts, size[1], (x0, y0, x1, y1)), (x0, y0, x1, y1), value)
         return result
 
 

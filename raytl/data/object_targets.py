@@ -121,7 +121,11 @@ class ObjectTargets:
         """Return the masks of the objects in the view, `(n, height, width)`; they are decoded one at a time."""
         assert self._counts is not None
         counts = self._counts
-        return placement.stack((rle.bitmap(counts[int(place)], *size) for place in places), self._boxes[places])
+        boxes = self._boxes[places].astype(np.int64)
+        crops = (
+            rle.crop(counts[i], size[1], tuple(box)) for i, box in zip(places.tolist(), boxes.tolist(), strict=True)
+        )
+        return placement.stack(crops, boxes)
 
 
 def _checked(samples: Sequence[Sample], kinds: Any) -> list[Boxes | Instances]:

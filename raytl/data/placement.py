@@ -77,35 +77,34 @@ class Placement:
 
     def mask(self, mask: NDArray[np.integer], fill: int) -> NDArray[np.integer]:
         """Return the mask `(h, w)` in the view, of the same type, by the nearest pixel; `fill` is outside of the picture."""
-        return self._part(mask, (0, 0, *self.size), fill)
+        return self._part(mask, (0, 0), (0, 0, *self.size), fill)
 
-    def stack(self, masks: Iterable[NDArray[Any]], boxes: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Return the masks `(h, w)` of objects in the view, `(n, height, width) uint8`; `boxes (n, 4)` contain their pixels.
+    def stack(self, masks: Iterable[NDArray[Any]], boxes: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the masks of objects in the view, `(n, height, width) uint8`.
 
-        Each mask is read once, and only inside its box, so `masks` may decode them one at a time.
+        `masks` are cropped to `boxes (n, 4)`, which have whole corners; they may be decoded one at a time.
         """
         view = np.zeros((len(boxes), *self.size), dtype=np.uint8)
-        for layer, mask, part in zip(view, masks, self._windows(boxes), strict=True):
-            layer[part[0] : part[2], part[1] : part[3]] = self._part(mask, part, 0)
+        for layer, mask, part, box in zip(view, masks, self._windows(boxes), boxes, strict=True):
+            layer[part[0] : part[2], part[1] : part[3]] = self._part(mask, (box[1], box[0]), part, 0)
         return view
 
-    def paint(
-        self, view: NDArray[np.integer], mask: NDArray[Any], box: tuple[float, float, float, float], value: int
-    ) -> None:
-        """Set the pixels of `view` that the mask `(h, w)` of an object covers to `value`; `box` contains the pixels of the object."""
+    def paint(self, view: NDArray[np.integer], mask: NDArray[Any], box: tuple[int, int, int, int], value: int) -> None:
+        """Set the pixels of `view` that an object covers to `value`; its mask is cropped to `box`."""
         (part,) = self._windows(np.array([box]))
-        view[part[0] : part[2], part[1] : part[3]][self._part(mask, part, 0) > 0] = value
+        view[part[0] : part[2], part[1] : part[3]][self._part(mask, (box[1], box[0]), part, 0) > 0] = value
 
-    def _windows(self, boxes: NDArray[np.floating]) -> list[_Window]:
+    def _windows(self, boxes: NDArray[Any]) -> list[_Window]:
         """Return the pixels of the view that the boxes can touch."""
         x0, y0, x1, y1 = self.boxes(boxes)[0].T
         low, high = (np.floor([y0, x0]), np.ceil([y1, x1]))
         return [(int(t), int(le), int(b), int(r)) for t, le, b, r in zip(*low, *high, strict=True)]
 
-    def _part(self, mask: NDArray[Any], window: _Window, fill: int) -> NDArray[Any]:
-        """Return the pixels of `mask` at the centers of the view's pixels in `window`, and `fill` outside of the mask."""
+    def _part(self, mask: NDArray[Any], corner: tuple[float, float], window: _Window, fill: int) -> NDArray[Any]:
+        """Return the pixels of a mask, whose upper left `corner` is at (y, x), in the `window` of the view, and `fill` outside."""
         y0, x0, y1, x1 = window
         (a, b, c), (d, e, f) = self.inverse((mask.shape[0], mask.shape[1])).matrix
+        c, f = c - corner[1], f - corner[0]
         x: NDArray[np.float64] = np.arange(x0, x1, dtype=np.float64) + 0.5
         y: NDArray[np.float64] = np.arange(y0, y1, dtype=np.float64) + 0.5
         part = np.full((len(y), len(x)), fill, dtype=mask.dtype)
