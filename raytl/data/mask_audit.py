@@ -62,7 +62,7 @@ def _audited(target: object, max_pixels: int, s3: S3Settings) -> Mask:
     if unlisted := [int(value) for value in values if int(value) not in names]:
         more = f" and {len(unlisted) - _MAX_SHOWN} more" if len(unlisted) > _MAX_SHOWN else ""
         raise BadImage(
-            f"its mask {target.key!r} has the values {', '.join(map(_shown, unlisted[:_MAX_SHOWN]))}{more}, which no class has; "
+            f"its mask {target.key!r} has the values {', '.join(map(_text, unlisted[:_MAX_SHOWN]))}{more}, which no class has; "
             "list them, or set annotations.void"
         )
     present = sorted({names[int(value)] for value in values} - {""})
@@ -70,5 +70,5 @@ def _audited(target: object, max_pixels: int, s3: S3Settings) -> Mask:
     return replace(target, digest=digest, present=tuple(present), width=width, height=height)
 
 
-def _shown(value: int) -> str:
+def _text(value: int) -> str:
     return str(value) if value < 256 else f"{value >> 16},{value >> 8 & 255},{value & 255}"

@@ -7,7 +7,6 @@ atomically.
 from __future__ import annotations
 
 import io
-import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -19,13 +18,14 @@ from numpy.typing import NDArray
 
 from raytl.metrics.direction import lower_is_better
 from raytl.run.atomic import write_bytes
+from raytl.sanitize import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, FAINT = "#26323c", "#8894a0"
-_COLORS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
+COLORS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
 _MAX_SCORES = 6
 """Maximum number of validation scores in a chart."""
 _DPI = 110
@@ -61,8 +61,17 @@ def _words(key: str) -> str:
     return key.removeprefix("val/").replace("_", " ")
 
 
-def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """Draw the confusion matrix `(classes, classes)`, shaded by the fraction of each true class, with counts in the cells."""
+def confusion(
+    matrix: NDArray[np.int64],
+    classes: Sequence[str],
+    path: Path,
+    unit: str = "images",
+    cells: NDArray[np.int64] | None = None,
+) -> None:
+    """Draw the confusion matrix `(classes, classes)` of `unit`, shaded by the fraction of each true class.
+
+    The cells show the counts, or where there is a count, the numbers of `cells`.
+    """
     side = min(14.0, 3.2 + 0.42 * len(classes))
     figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
@@ -70,11 +79,18 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
     fractions = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
     picture = axes.imshow(fractions, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03, label="fraction of the true class")
-    axes.set(xlabel="predicted", ylabel="true", title=f"{int(matrix.sum())} images, {int(np.trace(matrix))} correct")
+    axes.set(xlabel="predicted", ylabel="true", title=f"{int(matrix.sum())} {unit}, {int(np.trace(matrix))} correct")
     _name_classes(axes, classes)
     if len(classes) <= _NUMBERED_CELLS:
-        _number_cells(axes, matrix, fractions)
+        _number_cells(axes, matrix if cells is None else cells, fractions)
     save(figure, path)
+
+
+def font_file() -> Path:
+    """Return the font of the charts, for pictures that Pillow draws."""
+    from matplotlib import get_data_path
+
+    return Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -85,6 +101,14 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def dress(axes: Axes, title: str) -> None:
+    """Give the axes the title and the grid of all charts."""
+    axes.set_title(title, color=INK, loc="left", fontsize=11)
+    axes.grid(color="#e3e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -98,7 +122,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _panel(axes: Axes, records: Sequence[Mapping[str, Any]], labels: Mapping[str, str], title: str) -> None:
-    for color, (key, label) in zip(_COLORS, labels.items(), strict=False):
+    for color, (key, label) in zip(COLORS, labels.items(), strict=False):
         points = [(record["epoch"], record[key]) for record in records if record.get(key) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), color=color, label=label, marker="o", markersize=3.5, linewidth=1.6)
@@ -120,12 +144,9 @@ def _rates(axes: Axes, records: Sequence[Mapping[str, Any]], groups: Sequence[st
 def _dress(axes: Axes, title: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(title, color=INK, loc="left", fontsize=11)
+    dress(axes, title)
     axes.set_xlabel("epoch", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(color="#e3e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     count = len(axes.get_legend_handles_labels()[0])
     if count:
         axes.legend(frameon=False, fontsize=8 if count <= 6 else 6, ncols=1 if count <= 10 else 2)
@@ -171,13 +192,8 @@ def _number_cells(axes: Axes, matrix: NDArray[np.int64], fractions: NDArray[np.f
 
 
 def chart_text(name: str, length: int, tail: bool = False) -> str:
-    """Return the name in one line of at most `length` characters, without its end (or with `tail`, its beginning)."""
-    line = "".join(
-        "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}" if unicodedata.category(each)[0] == "C" else each for each in name
-    )
-    if len(line) > length:
-        line = "…" + line[1 - length :] if tail else line[: length - 1] + "…"
-    return line.replace("$", r"\$")  # not a formula: a class name may be "$5 or $10"
+    """Return the name in one line of at most `length` characters, for matplotlib; see `one_line`."""
+    return one_line(name, length, tail).replace("$", r"\$")  # not a formula: a class name may be "$5 or $10"
 
 
 def small() -> dict[str, Any]:
