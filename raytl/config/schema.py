@@ -77,8 +77,8 @@ class PreprocessOverride(Section):
 class NeckConfig(Section):
     """The feature pyramid between the backbone and the head of a dense task."""
 
-    channels: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] | None = None
-    """Channels of its maps, a multiple of 32. null = the default of the task."""
+    channels: Annotated[int, Field(ge=16, le=1024, multiple_of=16)] | None = None
+    """Channels of its maps, a multiple of 16. null = the default of the task."""
 
 
 class ModelConfig(Section):
