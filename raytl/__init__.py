@@ -17,14 +17,14 @@ The map, from the top floor down; a module imports only from floors below its ow
     10  retraining             one tick: observe, decide, train, compare, promote or keep
      9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions
-     7  tasks                  classification: loss, class imbalance, which score is better
+     7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
-     5  data  metrics  doctor  layouts, splits, decoding, augmentation, batches; scores and intervals; diagnostics
+     5  data  doctor           layouts, annotations, splits, decoding, augmentation, batches; diagnostics
      4  run                    the run folder and its copy in a store
      3  registry               published versions, their aliases and history
      2  store  cluster         local and S3 objects; Ray
         jobs   kube            submitted jobs; Kubernetes manifests
-     1  config                 the experiment file
+     1  config  metrics        the experiment file; scores and intervals
      0  errors  events  world  and worker_status, throttle, stored, sanitize, pages, redaction, disk, uris
 
 `import raytl` loads neither torch nor Ray; a function loads what it needs when it is called.
@@ -43,15 +43,16 @@ if TYPE_CHECKING:
     from raytl.config.machine import Machine
     from raytl.config.schema import Experiment, Recipe
     from raytl.errors import RaytlError, UserError
-    from raytl.evaluation.prediction import Prediction
     from raytl.evaluation.predictor import Predictor
-    from raytl.evaluation.report import Mistake, Report, Subject
-    from raytl.evaluation.table import Predictions, Unreadable
     from raytl.events import Event, OnEvent
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
     from raytl.search.plan import SweepPlan
+    from raytl.tasks.classification.prediction import Prediction
+    from raytl.tasks.classification.report import Mistake, Report
+    from raytl.tasks.classification.table import Predictions
+    from raytl.tasks.reporting import Subject, Unreadable
     from raytl.training.plan import Plan
 
 __all__ = [
@@ -98,15 +99,16 @@ _MODULES = {
     "raytl.config.machine": ("Machine",),
     "raytl.config.schema": ("Experiment", "Recipe"),
     "raytl.errors": ("RaytlError", "UserError"),
-    "raytl.evaluation.prediction": ("Prediction",),
     "raytl.evaluation.predictor": ("Predictor",),
-    "raytl.evaluation.report": ("Mistake", "Report", "Subject"),
-    "raytl.evaluation.table": ("Predictions", "Unreadable"),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),
     "raytl.search.plan": ("SweepPlan",),
+    "raytl.tasks.classification.prediction": ("Prediction",),
+    "raytl.tasks.classification.report": ("Mistake", "Report"),
+    "raytl.tasks.classification.table": ("Predictions",),
+    "raytl.tasks.reporting": ("Subject", "Unreadable"),
     "raytl.training.plan": ("Plan",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from raytl.config.schema import AugmentConfig, DataConfig
 from raytl.data.augment import TrainAugment
 from raytl.data.cache import open_images
 from raytl.data.loader import TrainLoader
 from raytl.data.transforms import Preprocess
+from raytl.tasks.classification.targets import LabelEncoder
 from raytl.training.dataset import read_dataset
 from raytl.world import World
 
@@ -44,7 +47,13 @@ def measured(job: Ingest) -> dict[str, object]:
     images = open_images(train, PREPROCESS, config)
     augment = TrainAugment(AugmentConfig(), PREPROCESS)
     loader = TrainLoader(
-        images, [0] * len(train), augment, batch=job.batch, seed=0, world=World.solo(), workers=job.workers
+        images,
+        LabelEncoder(np.zeros(len(train), int)),
+        augment,
+        batch=job.batch,
+        seed=0,
+        world=World.solo(),
+        workers=job.workers,
     )
     firsts: list[float] = []
     rates = [len(train) / epoch(loader, number, firsts.append) for number in range(job.epochs)]

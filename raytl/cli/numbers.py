@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 
-_PERCENT = ("accuracy", "f1", "precision", "recall", "ece")
+from raytl.score_names import is_fraction
 
-
-_NAMES = {"macro_f1": "macro F1", "ece": "calibration error"}
+_WORDS = {"f1": "F1", "ece": "calibration error", "map": "mAP", "ar": "AR", "miou": "mIoU", "iou": "IoU"}
 
 
 def metric(name: str) -> str:
-    """Return the name of a metric: `val/balanced_accuracy` is `balanced accuracy`, `top_5_accuracy` is `top-5 accuracy`."""
-    word = name.rpartition("/")[2]
-    return _NAMES.get(word) or word.replace("top_", "top-").replace("_", " ")
+    """Return the name of a metric: `val/balanced_accuracy` is `balanced accuracy`, `map_50` is `mAP 50`."""
+    words = name.rpartition("/")[2].replace("top_", "top-").split("_")
+    return " ".join(_WORDS.get(word, word) for word in words)
 
 
 def score(name: str, value: float) -> str:
     """Return a score: fractions in percent, losses with three decimals, an undefined one as a dash."""
     if not math.isfinite(value):
         return "–"
-    return f"{100 * value:.1f} %" if name.endswith(_PERCENT) else f"{value:.3f}"
+    return f"{100 * value:.1f} %" if is_fraction(name) else f"{value:.3f}"
 
 
 def rate(value: float) -> str:

@@ -31,7 +31,19 @@ from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
-__all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "draft", "load", "loaded", "read", "refuse_oversized"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "BadImage",
+    "Picture",
+    "decode",
+    "draft",
+    "header",
+    "load",
+    "loaded",
+    "opened_image",
+    "read",
+    "refuse_oversized",
+]
 
 # Only common photo formats: EPS runs Ghostscript, and parsers of rare formats are little tested.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", heif.FORMAT)
@@ -42,6 +54,8 @@ IMAGE_SUFFIXES = frozenset(
 _BEFORE = b"\r\n \t\xef\xbb\xbf"
 """Bytes that a web server script may accidentally write before a file; no image format starts with them."""
 _ORIENTATION = 274
+_HEADER_PIXELS = 1 << 32
+"""Pixel limit of images whose header alone is read."""
 _REGISTERING = threading.Lock()
 # Pillow warns about odd metadata in files that it can read; with a live progress bar that is noise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -111,6 +125,20 @@ def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRON
 
 
 @contextmanager
+def opened_image(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """Yield the decoded image as it is stored: in its own mode, and not rotated.
+
+    Raises:
+        BadImage: as `decode`.
+    """
+    with _pillow_errors(data):
+        image = _opened(pixels_only(data.lstrip(_BEFORE)), max_pixels)
+        with reserved(_pixels(image) * bytes_a_pixel(image, markers(data))):
+            image.load()
+            yield image
+
+
+@contextmanager
 def _pillow_errors(data: bytes) -> Iterator[None]:
     """Translate Pillow's errors into BadImage, with Pillow's pixel limit lifted."""
     try:
@@ -122,6 +150,18 @@ def _pillow_errors(data: bytes) -> Iterator[None]:
         raise BadImage(_unknown(data)) from None
     except Exception as exc:  # Pillow's parsers raise nearly anything on broken files
         raise BadImage(f"broken image ({type(exc).__name__}: {exc})") from exc
+
+
+def header(data: bytes) -> tuple[tuple[int, int], int]:
+    """Return the (width, height) of the stored pixels and the EXIF orientation of a file, usually without decoding it.
+
+    Raises:
+        BadImage: it is not an image.
+    """
+    with _pillow_errors(data):
+        image = _opened(pixels_only(data.lstrip(_BEFORE)), _HEADER_PIXELS)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        return image.size, orientation if orientation in range(1, 9) else 1
 
 
 def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:
@@ -160,6 +200,15 @@ def read(path: str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> byt
             return retried(lambda: fetched(str(path), _max_bytes(max_pixels), s3))
         except TooLarge as exc:
             raise BadImage(_oversized(_max_bytes(max_pixels) + 1, max_pixels)) from exc
+    return local_bytes(path, max_pixels)
+
+
+def local_bytes(path: str | Path, max_pixels: int = _HEADER_PIXELS) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        BadImage: it is missing, unreadable, not a regular file, or far larger than an image of `max_pixels`.
+    """
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would block forever

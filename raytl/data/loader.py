@@ -1,9 +1,9 @@
-"""Load batches of uint8 pixels in parallel to the training loop.
+"""Load batches of uint8 pixels and their targets in parallel to the training loop.
 
 The training process computes the content of each batch (`shard`) and sends it to loader processes as a request; each
 view is a pure function of (seed, epoch, sample). So any number of loader processes and any world size give the same
 tensors. Loader processes are forked and share decoded images as mapped memory. They return pixels through one block of
-shared memory that is allocated before the fork and needs no space in /dev/shm.
+shared memory that is allocated before the fork and needs no space in /dev/shm, and targets, pickled, through a queue.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -20,27 +21,41 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from raytl.data import shard
-from raytl.data.augment import TrainAugment, sample_rng
+from raytl.data.encoder import Augment, Encoder, Prefetching, augmented
 from raytl.data.images import Images, Pixels
 from raytl.data.stream import PREFETCH_IMAGES, StreamedImages, prefetch
-from raytl.data.transforms import Preprocess, center_crop
+from raytl.data.transforms import Preprocess, eval_pixels
 from raytl.errors import RaytlError, TrainingError
 from raytl.world import World
 
 PREFETCH = 4
 """Batches that each loader process prefetches."""
 
+_View = Callable[[int, int], tuple[Pixels, Any]]
+"""Returns the view and the target of an epoch's sample."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images `(b, 3, side, side) uint8` in channels-last memory, targets `(b,) int64`, and ids: positions in the split."""
+    """Images `(b, 3, height, width) uint8` in channels-last memory, ids (positions in the split), and collated targets.
+
+    Batches for evaluation have no targets.
+    """
 
     images: torch.Tensor
-    targets: torch.Tensor
     ids: torch.Tensor
+    targets: Any = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def split(self, pieces: int) -> list[Batch]:
+        """Return the batch in near-equal pieces, one after the other."""
+        if pieces <= 1:
+            return [self]
+        sizes = [len(part) for part in np.array_split(np.arange(len(self)), pieces)]
+        parts = [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
+        return [Batch(self.images[part], self.ids[part], self.targets[part]) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +82,7 @@ def auto_workers(device: str, cores: float) -> int:
 
 
 class TrainLoader:
-    """The rank's training batches, epoch by epoch; `batch` is global. `targets` are class indices by position.
+    """The rank's training batches, epoch by epoch; `batch` is global. `encoder` has the targets of the images, by position.
 
     A rank may get an empty batch when a global batch is smaller than the world.
     """
@@ -75,8 +90,8 @@ class TrainLoader:
     def __init__(
         self,
         images: Images,
-        targets: ArrayLike,
-        augment: TrainAugment,
+        encoder: Encoder,
+        augment: Augment,
         *,
         batch: int,
         seed: int,
@@ -84,23 +99,23 @@ class TrainLoader:
         weights: ArrayLike | None = None,
         workers: int = 0,
     ) -> None:
-        self._targets = np.asarray(targets, dtype=np.int64)
-        assert len(images) == len(self._targets) > 0, "one target for each image, and at least one"
-        self._seed, self._world, self._weights = seed, world, weights
+        assert len(images) == len(encoder) > 0, "one target for each image, and at least one"
+        self._encoder, self._seed, self._world, self._weights = encoder, seed, world, weights
         self.steps = shard.steps_per_epoch(len(images), batch)
-        view = partial(_augmented, images, augment, seed)
-        self._pipe = _Pipe(images, view, augment.image_px, -(-batch // world.size), workers)
+        view = partial(augmented, images, encoder, augment, seed)
+        source = _Source(images, view, _prefetching(encoder))
+        self._pipe = _Pipe(source, augment.size, -(-batch // world.size), workers)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
         """Yield the batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
-        order = shard.epoch_order(len(self._targets), self._seed, epoch, self._weights)
+        order = shard.epoch_order(len(self._encoder), self._seed, epoch, self._weights)
         requests: list[_Request] = []
         for step in range(start_step, self.steps):
             whole = shard.global_batch(order, step, self.steps)
             part = shard.rank_part(whole, self._world.rank, self._world.size)
             requests.append(_Request(epoch, part, len(requests), len(whole)))
-        for request, images in self._pipe.run(requests):
-            yield _batch(images, self._targets, request.ids), request.global_count
+        for request, images, targets in self._pipe.run(requests):
+            yield Batch(images, _ids(request), self._encoder.collate(targets)), request.global_count
 
     @property
     def ready(self) -> int | None:
@@ -118,41 +133,35 @@ class EvalLoader:
     def __init__(
         self,
         images: Images,
-        targets: ArrayLike,
         preprocess: Preprocess,
         *,
         batch: int,
         world: World,
         workers: int = 0,
     ) -> None:
-        self._targets = np.asarray(targets, dtype=np.int64)
-        assert len(images) == len(self._targets), "one target for each image"
         self._parts = shard.eval_batches(len(images), batch, world.rank, world.size)
-        self._pipe = _Pipe(images, partial(_cropped, images, preprocess.image_px), preprocess.image_px, batch, workers)
+        source = _Source(images, partial(_evaluated, images, preprocess), None)
+        self._pipe = _Pipe(source, preprocess.view_size, batch, workers)
 
     def __len__(self) -> int:
         return len(self._parts)
 
     def __iter__(self) -> Iterator[Batch]:
         requests = [_Request(0, ids, slot, len(ids)) for slot, ids in enumerate(self._parts)]
-        for request, images in self._pipe.run(requests):
-            yield _batch(images, self._targets, request.ids)
+        for request, images, _ in self._pipe.run(requests):
+            yield Batch(images, _ids(request))
 
     def close(self) -> None:
         """Stop the loader processes."""
         self._pipe.close()
 
 
-def _augmented(images: Images, augment: TrainAugment, seed: int, epoch: int, i: int) -> Pixels:
-    return augment.view(images[i], sample_rng(seed, epoch, i))
+def _evaluated(images: Images, preprocess: Preprocess, _epoch: int, i: int) -> tuple[Pixels, None]:
+    return eval_pixels(images[i], preprocess), None
 
 
-def _cropped(images: Images, side: int, _epoch: int, i: int) -> Pixels:
-    return center_crop(images[i], side)
-
-
-def _batch(images: torch.Tensor, targets: NDArray[np.int64], ids: NDArray[np.int64]) -> Batch:
-    return Batch(images, torch.from_numpy(targets[ids]), torch.from_numpy(ids.copy()))
+def _ids(request: _Request) -> torch.Tensor:
+    return torch.from_numpy(request.ids.copy())
 
 
 class _Requests:
@@ -168,43 +177,62 @@ class _Requests:
         return len(self.now)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The images of a split, the views and targets made of them, and what can prefetch the targets' files."""
+
+    images: Images
+    view: _View
+    targets: Prefetching | None
+
+    def prefetch(self, ids: Sequence[int]) -> None:
+        """Start to fetch what these samples need from a bucket."""
+        prefetch(self.images, ids)
+        if self.targets is not None:
+            self.targets.prefetch(ids)
+
+
+def _prefetching(encoder: object) -> Prefetching | None:
+    return encoder if isinstance(encoder, Prefetching) else None
+
+
 class _Views(Dataset[Any]):
-    """Computes the views of a request in the loader process, directly into the shared memory."""
+    """Computes the views of a request in the loader process, directly into the shared memory, and returns their targets."""
 
-    def __init__(self, images: Images, view: Callable[[int, int], Pixels], slots: Pixels) -> None:
-        self._images, self._view, self._slots = images, view, slots
+    def __init__(self, source: _Source, slots: Pixels) -> None:
+        self._source, self._slots = source, slots
 
-    def __getitem__(self, request: Any) -> RaytlError | None:
-        slot = self._slots[request.slot % len(self._slots)]
-        prefetch(self._images, np.concatenate([request.ids, *request.upcoming]).tolist())
+    def __getitem__(self, request: Any) -> list[Any] | RaytlError:
+        slot, targets = self._slots[request.slot % len(self._slots)], []
+        self._source.prefetch(np.concatenate([request.ids, *request.upcoming]).tolist())
         try:
             for row, i in enumerate(request.ids.tolist()):
-                slot[row] = self._view(request.epoch, i)
+                slot[row], target = self._source.view(request.epoch, i)
+                targets.append(target)
         except RaytlError as error:  # returned, as the DataLoader would bury its text in a traceback
             return error
-        return None
+        return targets
 
 
 class _Pipe:
-    """Turns requests into `(b, 3, side, side) uint8` in order, in `workers` processes, or in this one if 0."""
+    """Turns requests into `(b, 3, height, width) uint8` and targets in order, in `workers` processes, or in this one if 0."""
 
-    def __init__(self, images: Images, view: Callable[[int, int], Pixels], side: int, batch: int, workers: int) -> None:
-        self._images, self._view = images, view
-        self._side, self._batch, self._workers = side, batch, workers
+    def __init__(self, source: _Source, size: tuple[int, int], batch: int, workers: int) -> None:
+        self._source, self._size, self._batch, self._workers = source, size, batch, workers
         self._requests = _Requests()
         self._loader: DataLoader[Any] | None = None
         self._slots: Pixels | None = None
 
-    def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor]]:
-        """Yield each request with its images, which the caller owns."""
+    def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor, list[Any]]]:
+        """Yield each request with its images, which the caller owns, and its targets."""
         requests = self._with_prefetch(requests)
         done = self._in_process(requests) if self._workers == 0 or not requests else self._in_workers(requests)
-        for request, pixels in zip(requests, done, strict=True):
-            yield request, torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        for request, (pixels, targets) in zip(requests, done, strict=True):
+            yield request, torch.from_numpy(pixels).permute(0, 3, 1, 2), targets
 
     def _with_prefetch(self, requests: Sequence[_Request]) -> Sequence[_Request]:
         """Return the requests, each with the samples that its process loads within the window; processes take turns."""
-        if not isinstance(self._images, StreamedImages):
+        if not isinstance(self._source.images, StreamedImages) and self._source.targets is None:
             return requests
         turn, batches = max(1, self._workers), -(-PREFETCH_IMAGES // self._batch)
         return [
@@ -215,29 +243,28 @@ class _Pipe:
             for place, request in enumerate(requests)
         ]
 
-    def _in_process(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
+    def _in_process(self, requests: Sequence[_Request]) -> Iterator[tuple[Pixels, list[Any]]]:
         for request in requests:
-            pixels = np.empty((len(request.ids), self._side, self._side, 3), dtype=np.uint8)
-            _raise(_Views(self._images, self._view, pixels[None])[request])
-            yield pixels
+            pixels = np.empty((len(request.ids), *self._size, 3), dtype=np.uint8)
+            yield pixels, _targets(_Views(self._source, pixels[None])[request])
 
-    def _in_workers(self, requests: Sequence[_Request]) -> Iterator[Pixels]:
+    def _in_workers(self, requests: Sequence[_Request]) -> Iterator[tuple[Pixels, list[Any]]]:
         results = iter(self._started(requests))
         assert self._slots is not None
         for request in requests:
-            _raise(_next(results))
+            targets = _targets(_next(results))
             # copied: the loader processes overwrite the slot as soon as the next batch is requested
-            yield self._slots[request.slot % len(self._slots), : len(request.ids)].copy()
+            yield self._slots[request.slot % len(self._slots), : len(request.ids)].copy(), targets
 
     def _started(self, requests: Sequence[_Request]) -> DataLoader[Any]:
         """Return the DataLoader; its processes are forked at the first use and kept for all epochs."""
         self._requests.now = requests
         if self._loader is None:
             # PREFETCH batches in flight per process, and one being read
-            shape = (self._workers * PREFETCH + 1, self._batch, self._side, self._side, 3)
+            shape = (self._workers * PREFETCH + 1, self._batch, *self._size, 3)
             self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
             self._loader = DataLoader(
-                _Views(self._images, self._view, self._slots),
+                _Views(self._source, self._slots),
                 sampler=self._requests,
                 batch_size=None,
                 num_workers=self._workers,
@@ -265,7 +292,7 @@ class _Pipe:
         self._loader = self._slots = None
 
 
-def _next(results: Iterator[RaytlError | None]) -> RaytlError | None:
+def _next(results: Iterator[list[Any] | RaytlError]) -> list[Any] | RaytlError:
     try:
         return next(results)
     except RuntimeError as exc:
@@ -276,9 +303,10 @@ def _next(results: Iterator[RaytlError | None]) -> RaytlError | None:
         ) from exc
 
 
-def _raise(error: RaytlError | None) -> None:
-    if error is not None:
-        raise error
+def _targets(result: list[Any] | RaytlError) -> list[Any]:
+    if isinstance(result, RaytlError):
+        raise result
+    return result
 
 
 def _unchanged(batch: Any) -> Any:

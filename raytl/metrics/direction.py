@@ -1,15 +1,18 @@
-"""The direction of each metric: whether a higher or a lower value is better."""
+"""The direction of each metric, read off its name: of a loss, an error or a cost a lower value is better, else a higher one."""
 
 from __future__ import annotations
 
-_LOWER_IS_BETTER = frozenset({"log_loss", "ece"})
+import re
+
+_LOWER_IS_BETTER = ("loss", "error", "ece")
+"""The last words of the names of metrics of which lower values are better."""
 _COST = "cost/"
 """The prefix of metrics that measure cost, such as seconds."""
 
 
 def lower_is_better(metric: str) -> bool:
     """Return True if a lower value of `metric` is better, with or without its split (`val/`)."""
-    return metric.startswith(_COST) or metric.removeprefix("val/") in _LOWER_IS_BETTER
+    return metric.startswith(_COST) or re.split("[/_]", metric)[-1] in _LOWER_IS_BETTER
 
 
 def sign(metric: str) -> float:

@@ -1,13 +1,10 @@
-"""Inference: compute logits from uint8 images on a given device and in a given precision."""
+"""Inference: run a network on uint8 images on a given device and in a given precision."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raytl.data.transforms import Preprocess
@@ -27,40 +24,9 @@ class BatchLike(Protocol):
         ...
 
     @property
-    def targets(self) -> Tensor:
-        """`(batch,) int64`: class indices."""
-        ...
-
-    @property
     def ids(self) -> Tensor:
         """`(batch,) int64`: positions in the split."""
         ...
-
-
-def predict_logits(
-    module: nn.Module,
-    batches: Iterable[BatchLike],
-    preprocess: Preprocess,
-    device: torch.device,
-    precision: torch.dtype = torch.float32,
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """Return ids `(n,)`, logits `(n, classes) float32` and targets `(n,)` in the order of `batches`; empty without batches.
-
-    The module is on `device` already. It runs in evaluation mode and its own memory layout; its mode is restored.
-    """
-    training, last = module.training, is_channels_last(module)
-    module.eval()
-    ids, logits, targets = [], [], []
-    try:
-        for batch in batches:
-            logits.append(forward(module, batch.images, preprocess, device, precision, last).cpu().numpy())
-            ids.append(batch.ids.numpy())
-            targets.append(batch.targets.numpy())
-    finally:
-        module.train(training)
-    if not ids:
-        return np.zeros(0, np.int64), np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
-    return np.concatenate(ids), np.concatenate(logits), np.concatenate(targets)
 
 
 @torch.inference_mode()

@@ -10,41 +10,35 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from threading import Event, Lock
+from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from raytl.data.transforms import Preprocess
-from raytl.models.forward import BatchLike, predict_logits
+from raytl.models.forward import BatchLike
 
-_Part = tuple[NDArray[np.int64], NDArray[np.float32]]
+T = TypeVar("T")
 
 
-def ordered_logits(
-    module: nn.Module,
-    batches: Iterable[BatchLike],
-    preprocess: Preprocess,
-    device: torch.device,
-    precision: torch.dtype,
-) -> _Part:
-    """Return ids `(n,)` in ascending order and their logits `(n, classes) float32`; empty without batches.
+def computed(
+    module: nn.Module, batches: Iterable[BatchLike], compute: Callable[[BatchLike], T], device: torch.device
+) -> list[tuple[torch.Tensor, T]]:
+    """Return the ids of each batch and what `compute` returns for it, in ascending order of the ids.
 
-    One thread at a time advances `batches`. The module is in evaluation mode, on `device`.
+    One thread at a time advances `batches`. The module is on `device`; it runs in evaluation mode, and its mode is restored.
     """
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    shared = _Shared(batches)
+    training, shared = module.training, _Shared(batches)
 
-    def infer(_: int) -> _Part:
-        ids, logits, _targets = predict_logits(module, shared, preprocess, device, precision)
-        return ids, logits
+    def infer(_: int) -> list[tuple[torch.Tensor, T]]:
+        return [(batch.ids, compute(batch)) for batch in shared]
 
-    parts = [infer(0)] if threads == 1 else _in_threads(infer, threads, shared)
-    filled = [part for part in parts if len(part[0])] or parts[:1]  # the rows of an idle thread have no columns
-    ids, logits = (np.concatenate(columns) for columns in zip(*filled, strict=True))
-    order = np.argsort(ids, kind="stable")
-    return ids[order], logits[order]
+    module.eval()
+    try:
+        parts = [infer(0)] if threads == 1 else _in_threads(infer, threads, shared)
+    finally:
+        module.train(training)
+    return sorted(chain.from_iterable(parts), key=lambda part: int(part[0][0]))
 
 
 class _Shared:
@@ -68,7 +62,7 @@ class _Shared:
             yield item
 
 
-def _in_threads(infer: Callable[[int], _Part], threads: int, shared: _Shared) -> list[_Part]:
+def _in_threads(infer: Callable[[int], T], threads: int, shared: _Shared) -> list[T]:
     """Run `infer` in each thread and return the results; torch uses one thread per call meanwhile."""
     torch.set_num_threads(1)
     try:

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,19 +20,18 @@ from torch import Tensor, nn
 
 from raytl.config.schema import TrainConfig
 from raytl.data import shard
-from raytl.data.augment import TrainAugment, sample_rng
 from raytl.data.cache import open_images
+from raytl.data.encoder import augmented, augmented_target
 from raytl.data.images import Images, Pixels
 from raytl.data.loader import Batch
 from raytl.data.manifest import Sample
 from raytl.data.stream import PREFETCH_IMAGES, prefetch
-from raytl.data.transforms import center_crop
+from raytl.data.transforms import eval_pixels
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
 from raytl.models.prefix import NotTraceable, SplitModel, between, split_model, suffix_backbone
 from raytl.search.feature_rows import Rows, ensure, peek
-from raytl.tasks.classification.targets import encode_targets
 from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
 from raytl.training.worker import CachedFeatures, LoadedRun
@@ -80,7 +80,7 @@ class _Source:
 
     def pays(self) -> bool:
         """Return True if reading a row is faster than computing it, measured on one batch, and the rows fit the cache."""
-        images = np.zeros((_BUILD_BATCH, *[self.backbone.preprocess.image_px] * 2, 3), dtype=np.uint8)
+        images = np.zeros((_BUILD_BATCH, *self.backbone.preprocess.view_size, 3), dtype=np.uint8)
         self._rows(images[:2])
         started = time.perf_counter()
         rows = self._rows(images)
@@ -92,29 +92,33 @@ class _Source:
         """Return the training batches: one view of every image in each epoch."""
         experiment = self.job.experiment
         images = open_images(self.job.train, self.backbone.preprocess, experiment.data, s3=self.job.s3)
-        augment = TrainAugment(experiment.augment, self.backbone.preprocess)
+        task, preprocess = self.job.task, self.backbone.preprocess
+        augment = task.augment(experiment.augment, preprocess)
+        encoder = task.encoder(self.job.train, self.job.classes, preprocess)
 
         def view(number: int) -> Rows:
             def pixels(i: int) -> Pixels:
-                return augment.view(images[i], sample_rng(self.seed, number, i))
+                return augmented(images, encoder, augment, self.seed, number, i)[0]
 
             key = {"augment": experiment.augment.model_dump(), "view": number, "seed": self.seed}
             batches = _Batches(images, pixels, _BUILD_BATCH, f"activations, view {number + 1}")
             return self._ensure(self.job.train, key, batches)
 
-        targets = encode_targets(self.job.train, self.job.classes)
-        weights = (
-            shard.class_weights(targets, len(self.job.classes)) if experiment.train.sampler == "balanced" else None
-        )
+        def target(number: int, i: int) -> Any:
+            return augmented_target(encoder, augment, preprocess, self.seed, number, i)
+
+        is_balanced = experiment.train.sampler == "balanced"
+        weights = task.sampling_weights(self.job.train, self.job.classes) if is_balanced else None
+        targets = ViewTargets(len(encoder), target, encoder.collate)
         return FeatureBatches(view, targets, experiment.search.views, experiment.train, weights, self.world)
 
     def val(self) -> EvalFeatures:
         """Return the validation batches, of the same images as batches of pixels, so that the logits are the same."""
         images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data, s3=self.job.s3)
-        image_px, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
-        batches = _Batches(images, lambda i: center_crop(images[i], image_px), batch, "val")
+        preprocess, batch = self.backbone.preprocess, EVAL_BATCH[self.device.type]
+        batches = _Batches(images, lambda i: eval_pixels(images[i], preprocess), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)
-        return EvalFeatures(rows, encode_targets(self.job.val, self.job.classes), batch, self.world)
+        return EvalFeatures(rows, len(self.job.val), batch, self.world)
 
     @property
     def device(self) -> torch.device:
@@ -202,13 +206,26 @@ class _Batches:
         return Work(self.name, ids.stop, len(self.images))
 
 
+@dataclass(frozen=True)
+class ViewTargets:
+    """The targets of `count` samples: `target(view, i)` returns one, `collate` those of a batch."""
+
+    count: int
+    target: Callable[[int, int], Any]
+    collate: Callable[[Sequence[Any]], Any]
+
+    def batch(self, number: int, ids: NDArray[np.int64]) -> Any:
+        """Return the targets of `ids` in the view `number`."""
+        return self.collate([self.target(number, i) for i in ids.tolist()])
+
+
 class FeatureBatches:
     """Training batches of rows instead of pixels, in the same order; epochs use view `epoch % views`."""
 
     def __init__(
         self,
         view: Callable[[int], Rows],
-        targets: NDArray[np.int64],
+        targets: ViewTargets,
         views: int,
         train: TrainConfig,
         weights: NDArray[np.float64] | None,
@@ -217,7 +234,7 @@ class FeatureBatches:
         self._world = world
         self._view, self._targets, self._views, self._weights = view, targets, views, weights
         self._seed = train.seed
-        self.steps = shard.steps_per_epoch(len(targets), train.batch_size)
+        self.steps = shard.steps_per_epoch(targets.count, train.batch_size)
         self._open: dict[int, Rows] = {}
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
@@ -226,11 +243,11 @@ class FeatureBatches:
         if number not in self._open:
             self._open[number] = self._view(number)
         rows = self._open[number]
-        order = shard.epoch_order(len(self._targets), self._seed, epoch, self._weights)
+        order = shard.epoch_order(self._targets.count, self._seed, epoch, self._weights)
         for step in range(start_step, self.steps):
             whole = shard.global_batch(order, step, self.steps)
             ids = shard.rank_part(whole, self._world.rank, self._world.size)
-            yield _batch(rows, self._targets, ids), len(whole)
+            yield Batch(rows.take(ids), torch.from_numpy(ids.copy()), self._targets.batch(number, ids)), len(whole)
 
     def close(self) -> None:
         """Release the rows."""
@@ -240,17 +257,13 @@ class FeatureBatches:
 class EvalFeatures:
     """Validation batches of rows instead of pixels."""
 
-    def __init__(self, rows: Rows, targets: NDArray[np.int64], batch: int, world: World) -> None:
-        self._rows, self._targets = rows, targets
-        self._parts = shard.eval_batches(len(targets), batch, world.rank, world.size)
+    def __init__(self, rows: Rows, count: int, batch: int, world: World) -> None:
+        self._rows = rows
+        self._parts = shard.eval_batches(count, batch, world.rank, world.size)
 
     def __len__(self) -> int:
         return len(self._parts)
 
     def __iter__(self) -> Iterator[Batch]:
         for ids in self._parts:
-            yield _batch(self._rows, self._targets, ids)
-
-
-def _batch(rows: Rows, targets: NDArray[np.int64], ids: NDArray[np.int64]) -> Batch:
-    return Batch(rows.take(ids), torch.from_numpy(targets[ids]), torch.from_numpy(ids.copy()))
+            yield Batch(self._rows.take(ids), torch.from_numpy(ids.copy()))

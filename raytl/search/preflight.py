@@ -14,7 +14,7 @@ from torch import nn
 
 from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
-from raytl.models.backbone import Backbone, build
+from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
 from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
@@ -93,11 +93,10 @@ def depth_costs(
         retain_freed_memory()
     with torch.random.fork_rng(devices=[]):
         model = job.experiment.model.model_copy(update={"weights": "none"})
-        backbone = build(model, len(job.classes))
+        backbone = job.task.build(model, job.classes, job.s3)
         layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
         backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        px = backbone.preprocess.image_px
-        images = torch.randn(_BATCH, 3, px, px, device=device).to(memory_format=layout)
+        images = torch.randn(_BATCH, 3, *backbone.preprocess.view_size, device=device).to(memory_format=layout)
         forward_s = _forward(backbone.module, images, precision)
         return tuple(_cost(job, backbone, depth, images, forward_s, precision) for depth in depths)
 
@@ -117,7 +116,7 @@ def _cost(
         rows = job.experiment.search.views * len(job.train) + len(job.val)
         cache_bytes, build_s = rows * inputs.shape[1] * inputs.element_size(), rows * forward_s
         val_s = _forward(network, inputs, precision)
-    step_s = _step(network, inputs, len(job.classes), precision)
+    step_s = _step(job, network, inputs, backbone.preprocess.view_size, precision)
     epoch_s = step_s * len(job.train) + val_s * len(job.val)
     return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s)
 
@@ -131,15 +130,22 @@ def _split(backbone: Backbone, depth: int) -> SplitModel | None:
     return None
 
 
-def _step(network: nn.Module, inputs: torch.Tensor, classes: int, precision: torch.dtype) -> float:
+def _step(
+    job: TrainJob, network: nn.Module, inputs: torch.Tensor, size: tuple[int, int], precision: torch.dtype
+) -> float:
     """Return the seconds of a forward and backward pass per image; the first step warms up."""
     network.train()
-    targets = torch.randint(0, classes, (len(inputs),), device=inputs.device)
+    targets, ids = job.task.blank_targets(job.classes, len(inputs), size), torch.arange(len(inputs))
+    objective = job.task.objective(job.experiment, job.classes, job.train)
+
+    def forward(*values: Any) -> Any:
+        with _autocast(inputs.device, precision):
+            return network(*values)
+
     times = []
     for _ in range(_STEPS + 1):
         started = time.perf_counter()
-        with _autocast(inputs.device, precision):
-            loss = nn.functional.cross_entropy(network(inputs).float(), targets)
+        loss = objective(forward, inputs, targets, ids)
         loss.backward()
         loss.item()
         times.append(time.perf_counter() - started)

@@ -20,10 +20,9 @@ from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.direction import lower_is_better
-from raytl.metrics.scores import scores
 from raytl.models.bundle import load_bundle
 from raytl.models.card import Card, read_card
-from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision, predict_logits
+from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
@@ -36,7 +35,7 @@ from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.tasks.classification.targets import encode_targets
+from raytl.tasks.inference import Network, Truths, split_rows
 from raytl.training.driver import train
 from raytl.training.job import TrainJob
 from raytl.world import World
@@ -118,11 +117,12 @@ def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
     images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
-    targets = encode_targets(sweep.val, card.classes)
-    loader = EvalLoader(images, targets, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
+    encoder = sweep.task.encoder(sweep.val, card.classes, card.preprocess)
+    loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)
-    _, logits, seen_targets = predict_logits(module.to(device), loader, card.preprocess, device, precision)
-    return float(scores(seen_targets, logits)[metric.removeprefix("val/")])
+    network = Network(sweep.task, module.to(device), card.preprocess, device, precision)
+    _, rows = split_rows(network, loader, encoder)
+    return sweep.task.validation(Truths(encoder), rows, card.classes).metrics[metric]
 
 
 def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_event: OnEvent) -> Soup | None:

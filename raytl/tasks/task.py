@@ -6,60 +6,29 @@ A sample passes through a task in this order: `classes`, `encoder` and `augment`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
-from raytl.data.images import Pixels
+from raytl.data.encoder import Augment, Encoder
 from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
+from raytl.events import OnEvent
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.reporting import Reporting
+
+__all__ = ["Augment", "Confusion", "Encoder", "HeadSolver", "Objective", "Rows", "Task", "Validation"]
 
 Rows = tuple[NDArray[Any], ...]
 """Arrays whose first dimension is the samples; what is kept of each sample, and gathered over the workers by its id. Types
 that numpy loads without pickle; ragged content is padded, or bytes of type `S`."""
-
-
-class Augment(Protocol):
-    """The training views of a task. A view is a pure function of the prepared image and a draw."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the views."""
-        ...
-
-    def draw(self, height: int, width: int, rng: np.random.Generator) -> Any:
-        """Draw the parameters for a prepared image of this size."""
-        ...
-
-    def apply(self, prepared: Pixels, draw: Any) -> Pixels:
-        """Return the view `(height, width, 3) uint8` of a prepared image."""
-        ...
-
-
-class Encoder(Protocol):
-    """The targets of a split, by position, encoded for the network. Used in forked loader processes."""
-
-    def __len__(self) -> int: ...
-
-    def view(self, i: int, augment: Augment, draw: Any, prepared: tuple[int, int]) -> Any:
-        """Return the target of sample `i` under the geometry of `draw`, for a prepared image of this (height, width)."""
-        ...
-
-    def truth(self, i: int) -> Any:
-        """Return the target of sample `i` as `evidence` needs it, in the pixels of the original image."""
-        ...
-
-    def collate(self, targets: Sequence[Any]) -> Any:
-        """Return the targets of a batch. They can be sliced, which a step with micro-batches does."""
-        ...
 
 
 class Objective(Protocol):
@@ -73,12 +42,54 @@ class Objective(Protocol):
         """
         ...
 
-    def __call__(self, model: nn.Module, inputs: Tensor, targets: Any, ids: Tensor) -> Tensor:
-        """Run `model` on normalized `inputs (b, 3, h, w)` and return its loss, summed over the samples: `()`.
+    def __call__(self, forward: Callable[..., Any], inputs: Tensor, targets: Any, ids: Tensor) -> Tensor:
+        """Run the network on normalized `inputs (b, 3, h, w)` and return its loss, summed over the samples: `()`.
 
-        Called under autocast. Random numbers come from torch's global generator, which is seeded by epoch, step and rank,
-        or, for a value that must not depend on the number of workers, from `ids`.
+        `forward(inputs, ...)` calls the network under autocast; the loss itself is computed outside of it. With a feature
+        cache, `inputs` are activations, so sizes come from the outputs. `targets` are moved to the device of the inputs
+        here. Random numbers come from torch's global generator, which is seeded by epoch, step and rank, or, if a value must
+        not depend on the number of workers, from `ids`.
         """
+        ...
+
+
+class HeadSolver(Protocol):
+    """Solve a new head on the features of the frozen network, for `transfer.head_start: solved` and for sweeps."""
+
+    def solve(
+        self,
+        experiment: Experiment,
+        backbone: Backbone,
+        train: Sequence[Sample],
+        val: Sequence[Sample],
+        classes: Sequence[str],
+        on_event: OnEvent,
+    ) -> Any:
+        """Return the head of `backbone`, which is on its device, solved on `train`; `val` selects its regularization."""
+        ...
+
+    def scores(self, solved: Any) -> Mapping[str, float]:
+        """Return its scores on val, with keys `val/...`."""
+        ...
+
+    def save(self, solved: Any, folder: Path) -> None:
+        """Write it to `folder` atomically."""
+        ...
+
+    def load(self, folder: Path) -> Any:
+        """Return the head that `save` wrote.
+
+        Raises:
+            RunError: it is missing or unreadable.
+        """
+        ...
+
+    def is_saved(self, folder: Path) -> bool:
+        """Return True if `save` completed in `folder`."""
+        ...
+
+    def install(self, backbone: Backbone, solved: Any, depth: int) -> None:
+        """Copy it into the network, to fine-tune the top `depth` stages."""
         ...
 
 
@@ -92,22 +103,33 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores with keys `val/...`, and the confusion of classes."""
+    """Scores with keys `val/...`, and the confusion of classes.
+
+    `buffers` are values for buffers of the network by the last part of their names: what it decides with but does not learn,
+    such as thresholds. They are set in the network that is saved.
+    """
 
     metrics: dict[str, float]
     confusion: Confusion
+    buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Task(Protocol):
     """One task. `name` is its key in experiments and model cards.
 
-    `directions` has every metric of a validation, without `val/`, the most important first, and which value is better.
-    `tie_breaker` decides between equal values of the metric that selects the best epoch.
+    `metrics` are those of a validation, without `val/`, the most important first; the name of one of which lower values are
+    better ends in `loss` or `error`.
+    `tie_breaker` decides between equal values of the metric that selects the best epoch. `defaults` replace those of the
+    experiment's schema, by dotted key, where the user sets nothing. `head_solver` is None if the head has no closed form.
+    `reporting` is what the task says after training.
     """
 
     name: str
-    directions: Mapping[str, Literal["max", "min"]]
+    metrics: tuple[str, ...]
     tie_breaker: str
+    defaults: Mapping[str, Any]
+    head_solver: HeadSolver | None
+    reporting: Reporting
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the names of the outputs in order.
@@ -129,6 +151,14 @@ class Task(Protocol):
         """Return the targets of `samples`."""
         ...
 
+    def sampling_weights(self, samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return a weight per sample, `(n,)`, with which all classes are drawn equally often, for `train.sampler: balanced`."""
+        ...
+
+    def blank_targets(self, classes: Sequence[str], count: int, size: tuple[int, int]) -> Any:
+        """Return collated targets for `count` blank images of (height, width), to try a training step without data."""
+        ...
+
     def augment(self, config: AugmentConfig, preprocess: Preprocess) -> Augment:
         """Return the training views."""
         ...
@@ -139,6 +169,18 @@ class Task(Protocol):
 
     def build(self, config: ModelConfig, classes: Sequence[str], s3: S3Settings) -> Backbone:
         """Return the network: a backbone of stages, and a neck and head that are new."""
+        ...
+
+    def start_head(self, backbone: Backbone, classes: Sequence[str], train: Sequence[Sample]) -> None:
+        """Initialize what a new head can know from the training targets alone, for `transfer.head_start: zero`."""
+        ...
+
+    def inherit_head(self, backbone: Backbone, source: str, classes: Sequence[str], s3: S3Settings) -> tuple[str, ...]:
+        """Copy the head of the saved model at `source` where classes are the same; return the classes that are new to it.
+
+        Raises:
+            ModelError: there is no saved model of this task at `source`, or its head has another shape.
+        """
         ...
 
     def objective(self, experiment: Experiment, classes: Sequence[str], train: Sequence[Sample]) -> Objective:
@@ -160,8 +202,3 @@ class Task(Protocol):
     def validation(self, truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Validation:
         """Return the scores over the whole split, quickly, for each epoch; no intervals."""
         ...
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Return the device of the parameters of `module`."""
-    return next(module.parameters()).device

@@ -31,6 +31,7 @@ from raytl.run.provenance import PROVENANCE_FORMAT, provenance
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.drafts import sweep
+from raytl.tasks.defaults import completed
 from raytl.training.checkpoint import drop_later_metrics, read_progress
 from raytl.training.dataset import Dataset
 from raytl.training.job import TrainJob
@@ -59,7 +60,7 @@ def plan(experiment: Experiment, on_event: OnEvent = ignore, fetch: bool = True)
     Raises:
         UserError: all problems of the model and of the data, at once.
     """
-    return make_plan(experiment, on_event, fetch)
+    return make_plan(completed(experiment), on_event, fetch)
 
 
 def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = ignore) -> TrainResult:
@@ -71,6 +72,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         UserError: the data, the model or the run folder has a problem; nothing was changed.
         TrainingError: training stopped; its checkpoints are intact.
     """
+    experiment = completed(experiment)
     on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore.of(experiment)
     folder = run_store.folder
@@ -190,9 +192,9 @@ def _position(run_store: RunStore) -> int:
 def _finish(folder: RunFolder) -> None:
     score = SCORE_FORMAT.load(folder.best / BEST_SCORE)
     records = journal.read(folder.metrics, EPOCH_FORMAT)
-    classes = CLASSES_FORMAT.load(folder.classes)
+    names = score.names or CLASSES_FORMAT.load(folder.classes)
     plots.curves(records, folder.curves)
-    plots.confusion(_matrix(folder, score, len(classes)), classes, folder.confusion)
+    plots.confusion(_matrix(folder, score, len(names)), names, folder.confusion)
     summary = {"best_epoch": score.epoch, "epochs": len(records), "metrics": score.metrics}
     folder.write_manifest(summary)
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import torch
 
 from raytl.config.schema import Experiment
+from raytl.data.manifest import Sample
 from raytl.errors import ModelError
 from raytl.models.backbone import Backbone, native_px
 from raytl.models.forward import to_input
 from raytl.models.freeze import apply_freeze
-from raytl.tasks.classification.loss import loss
+from raytl.tasks.task import Task
 
 _IMAGES = 2
 """BatchNorm needs two values or more for its statistics."""
 
 
-def check_first_step(experiment: Experiment, backbone: Backbone, depth: int, counts: Mapping[str, int]) -> None:
+def check_first_step(
+    experiment: Experiment, task: Task, backbone: Backbone, depth: int, classes: Sequence[str], train: Sequence[Sample]
+) -> None:
     """Run blank images forward and backward through `backbone` with its top `depth` stages unfrozen, on the CPU.
 
     The module must be discarded: its BatchNorm statistics are then of blank images. The state of torch's random number
@@ -26,24 +29,18 @@ def check_first_step(experiment: Experiment, backbone: Backbone, depth: int, cou
     Raises:
         ModelError: the model cannot be trained at `model.preprocess.image_px`; the error quotes the library's reason.
     """
-    px = backbone.preprocess.image_px
-    images = torch.zeros(_IMAGES, 3, px, px, dtype=torch.uint8)
-    targets = torch.arange(_IMAGES) % len(counts)
+    size = backbone.preprocess.view_size
+    images = torch.zeros(_IMAGES, 3, *size, dtype=torch.uint8)
+    targets = task.blank_targets(classes, _IMAGES, size)
+    objective = task.objective(experiment, classes, train)
     with torch.random.fork_rng(devices=[]):
         apply_freeze(backbone, depth)
         backbone.module.train()
         try:
-            logits = backbone.module(to_input(images, backbone.preprocess, torch.device("cpu"), channels_last=False))
-            _check_shape(logits, len(counts))
-            loss(experiment.train, counts)(logits, targets).sum().backward()
+            inputs = to_input(images, backbone.preprocess, torch.device("cpu"), channels_last=False)
+            objective(backbone.module, inputs, targets, torch.arange(_IMAGES)).backward()
         except Exception as exc:  # layers raise RuntimeError, AssertionError, IndexError, ...
-            raise _refused(backbone.name, px, native_px(experiment.model), exc) from exc
-
-
-def _check_shape(logits: object, classes: int) -> None:
-    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-    if shape != (_IMAGES, classes):
-        raise ValueError(f"its output is {shape}, expected ({_IMAGES}, {classes})")
+            raise _refused(backbone.name, backbone.preprocess.image_px, native_px(experiment.model), exc) from exc
 
 
 def _refused(name: str, px: int, native: int, exc: Exception) -> ModelError:

@@ -13,6 +13,8 @@ from raytl.events import OnEvent, ignore
 from raytl.run.run_store import RunStore
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.registry import task_named
+from raytl.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class TrainJob:
     """Seed of the augmented views in the feature cache; None to train on pixels."""
 
     @property
+    def task(self) -> Task:
+        """The task of the experiment."""
+        return task_named(self.experiment.task)
+
+    @property
     def s3(self) -> S3Settings:
         """The settings for buckets, the same in every process."""
         return S3Settings.of(self.experiment.storage)
@@ -51,8 +58,3 @@ class TrainJob:
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
         return replace(self, train=local(self.train), val=local(self.val))
-
-    def class_counts(self) -> dict[str, int]:
-        """Return the number of training samples of each class, in class order."""
-        labels = [sample.label for sample in self.train]
-        return {name: labels.count(name) for name in self.classes}

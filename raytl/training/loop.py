@@ -6,24 +6,24 @@ ranks take the same branches.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from raytl.config.schema import Experiment, TrainConfig
 from raytl.errors import RunError
 from raytl.events import EpochEnded, Resumed, StageOpened
+from raytl.metrics.direction import sign
 from raytl.models.backbone import Backbone
-from raytl.tasks.classification.loss import better
+from raytl.tasks.task import Task, Validation
 from raytl.training.checkpoint import Best, Checkpoint, Progress, optimizer_state, restore_optimizer
 from raytl.training.phase import Phase, open_phase
 from raytl.training.stages import TrainStage, stage_at
 from raytl.training.steps import TrainContext, train_epoch
-from raytl.training.validate import EvalBatches, Validation, validate
+from raytl.training.validate import ValSplit, validate
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,13 @@ def epochs(
     context: TrainContext,
     backbone: Backbone,
     stages: tuple[TrainStage, ...],
-    validation: tuple[EvalBatches, NDArray[np.int64]],
-    classes: int,
+    split: ValSplit,
     writer: RunWriter,
     resume: Checkpoint | None,
 ) -> Iterator[Progress]:
     """Train from `resume`, or from the start, to the last epoch or the early stop; yield the progress after each epoch.
 
-    The checkpoint of the epoch is written before, so the caller may stop iterating at any point. `validation` is this
-    rank's part of the split, and the targets of the whole split.
+    The checkpoint of the epoch is written before, so the caller may stop iterating at any point.
 
     Raises:
         NonFiniteLoss: the loss became NaN or infinite.
@@ -74,7 +72,7 @@ def epochs(
             phase = _open_stage(context, backbone, stage, stages, phase, resume if phase is None else None)
         progress = replace(progress, trainable=phase.trainable)
         progress, rates = train_epoch(context, phase, progress, _saver(context, phase, writer))
-        progress = _end_epoch(context, phase, validation, classes, writer, progress, rates)
+        progress = _end_epoch(context, phase, split, writer, progress, rates)
         _saver(context, phase, writer)(progress)
         yield progress
 
@@ -133,19 +131,18 @@ def _open_stage(
 def _end_epoch(
     context: TrainContext,
     phase: Phase,
-    validation: tuple[EvalBatches, NDArray[np.int64]],
-    classes: int,
+    split: ValSplit,
     writer: RunWriter,
     progress: Progress,
     rates: dict[str, float],
 ) -> Progress:
     """Validate, save the best, report, and apply early stopping; return the progress at the start of the next epoch."""
     train, started = context.experiment.train, time.monotonic()
-    result = validate(context, phase, *validation, classes)
+    result = validate(context, phase, split)
     if context.world.is_main:
         context.world.status.wait_for_driver()
     best = progress.best
-    is_best = better(result.metrics, best.metrics if best else None, train.metric)
+    is_best = is_better(split.task, result.metrics, best.metrics if best else None, train.metric)
     if is_best or best is None:
         best = Best(progress.epoch, result.metrics)
         if context.world.is_main:
@@ -167,6 +164,18 @@ def _end_epoch(
         trainable=phase.trainable,
         stopped=_stops_early(train, phase.stage, progress.epoch, best.epoch),
     )
+
+
+def is_better(task: Task, candidate: Mapping[str, float], best: Mapping[str, float] | None, metric: str) -> bool:
+    """Return True if `candidate` is better than `best` by `metric`; on a tie, the task's tie breaker decides."""
+    return best is None or _rank(task, candidate, metric) > _rank(task, best, metric)
+
+
+def _rank(task: Task, metrics: Mapping[str, float], metric: str) -> tuple[float, float]:
+    """Return the values to compare, higher is better; an undefined one is the worst."""
+    tie_breaker = f"val/{task.tie_breaker}"
+    first, second = (sign(name) * metrics[name] for name in (metric, tie_breaker))
+    return tuple(-math.inf if math.isnan(value) else value for value in (first, second))  # type: ignore[return-value]
 
 
 def _stops_early(train: TrainConfig, stage: TrainStage, epoch: int, best: int) -> bool:

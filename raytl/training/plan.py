@@ -13,13 +13,13 @@ from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
-from raytl.models.backbone import Backbone, build, preprocess_of
+from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
 from raytl.models.groups import rates
 from raytl.models.optimizer import check_optimizer
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.classification.loss import class_weights
+from raytl.tasks.registry import task_named
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
 from raytl.training.stages import TrainStage, timeline
@@ -80,18 +80,21 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     """
     problems: list[RaytlError] = []
     s3 = S3Settings.of(experiment.storage)
-    preprocess = _collect(problems, lambda: preprocess_of(experiment.model, s3))
+    task = task_named(experiment.task)
+    _collect(problems, lambda: task.check(experiment))
+    preprocess = _collect(problems, lambda: task.preprocess(experiment.model, s3))
     data = experiment.data if preprocess else experiment.data.model_copy(update={"cache": "off"})
     read = read_dataset if fetch else listed_dataset
     dataset = _collect(problems, lambda: read(data, preprocess or _STAND_IN, on_event, s3))
-    classes = len(dataset.splits.classes) if dataset else 2
-    backbone = _collect(problems, lambda: build(experiment.model, classes, s3)) if preprocess else None
+    classes = dataset.splits.classes if dataset else ("a", "b")
+    backbone = _collect(problems, lambda: task.build(experiment.model, classes, s3)) if preprocess else None
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     if dataset:
         _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
         if backbone and depth is not None:
-            _collect(problems, lambda: check_first_step(experiment, backbone, depth, dataset.splits.counts()["train"]))
+            train = dataset.splits.train
+            _collect(problems, lambda: check_first_step(experiment, task, backbone, depth, classes, train))
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     return _plan(experiment, backbone.reading(dataset.depth.depth), dataset)
@@ -113,7 +116,7 @@ def _collect(problems: list[RaytlError], make: Callable[[], T]) -> T | None:
 def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:
     """Check that each worker gets an image of each batch, and two if BatchNorm computes statistics of them."""
     train, workers = experiment.train, experiment.compute.max_workers
-    class_weights(train, dataset.splits.counts()["train"])
+    task_named(experiment.task).objective(experiment, dataset.splits.classes, dataset.splits.train)
     images = len(dataset.splits.train)
     smallest = images // steps_per_epoch(images, train.batch_size)
     has_batchnorm = backbone is not None and any(isinstance(m, _BatchNorm) for m in backbone.module.modules())

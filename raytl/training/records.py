@@ -17,11 +17,15 @@ Metrics = Annotated[dict[Name, Score], at_most(10_000, "metrics")]
 
 @dataclass(frozen=True, slots=True)
 class BestScore:
-    """The best epoch, counted from 1: its metrics and its confusion matrix, with true classes in rows."""
+    """The best epoch, counted from 1: its metrics and its confusion matrix, with true classes in rows.
+
+    `names` are those of the rows, if they are not the classes.
+    """
 
     epoch: Epochs
     metrics: Metrics
     confusion: Confusion
+    names: Classes | None = None
 
 
 @dataclass(frozen=True, slots=True)

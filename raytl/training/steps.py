@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from raytl.config.schema import Experiment
 from raytl.data.loader import Batch, TrainLoader
-from raytl.data.mix import Mix
 from raytl.data.transforms import Preprocess
 from raytl.errors import NonFiniteLoss
 from raytl.events import OnEvent, Step
 from raytl.models.forward import to_input
-from raytl.tasks.classification.loss import Loss
+from raytl.tasks.task import Objective
 from raytl.throttle import Throttle
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress
@@ -51,7 +50,7 @@ class TrainBatches(Protocol):
 
 @dataclass(frozen=True)
 class TrainContext:
-    """The constants of a run: its experiment, world, device, loader and loss."""
+    """The constants of a run: its experiment, world, device, loader and objective."""
 
     experiment: Experiment
     world: World
@@ -60,8 +59,7 @@ class TrainContext:
     channels_last: bool
     preprocess: Preprocess
     loader: TrainBatches
-    loss: Loss
-    mix: Mix | None
+    objective: Objective
     average: WeightAverage | None
     scaler: torch.amp.GradScaler
     emit: OnEvent
@@ -114,17 +112,18 @@ def train_epoch(
 
 
 def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tensor:
-    """Run one optimizer step; return the summed loss of this rank's part of the batch, `()`."""
+    """Run one optimizer step; return this rank's part of the loss of the global batch, times `count`: `()`."""
     train, optim = context.experiment.train, context.experiment.optim
-    micro = list(_micro_batches(batch, train.accumulate))
+    micro = _micro_batches(batch, train.accumulate)
+    total = _normalizer(context, micro, count)
     summed = torch.zeros((), device=context.device)
-    for index, (images, targets) in enumerate(micro):
+    for index, part in enumerate(micro):
         last = index == len(micro) - 1
         with torch.enable_grad() if last else phase.without_sync():
-            loss = _loss(context, phase, images, targets)
-            # DDP averages over ranks; scale to the sum over all ranks, divided by the global batch.
-            context.scaler.scale(loss * (context.world.size / count)).backward()
-        summed += loss.detach()
+            loss = _loss(context, phase, part)
+            # DDP averages over ranks; scale to the sum over all ranks, divided by the normalizer of the global batch.
+            context.scaler.scale(loss * (context.world.size / total)).backward()
+        summed += loss.detach() if total == count else loss.detach() * (count / total)
     context.scaler.unscale_(phase.optimizer)
     if optim.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(phase.parameters(), optim.clip_norm)
@@ -136,19 +135,28 @@ def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tens
     return summed
 
 
-def _loss(context: TrainContext, phase: Phase, images: Tensor, targets: Tensor) -> Tensor:
-    inputs = to_input(images, context.preprocess, context.device, context.channels_last)
-    targets = targets.to(context.device, non_blocking=True)
-    if context.mix is not None:
-        inputs, targets = context.mix(inputs, targets)
-    with torch.autocast(context.device.type, context.precision, enabled=context.precision != torch.float32):
-        logits = phase.model(inputs)
-    return context.loss(logits, targets).sum()
+def _normalizer(context: TrainContext, micro: Sequence[Batch], count: int) -> float:
+    """Return the number that the loss of the global batch is divided by, the same on all ranks."""
+    parts = [context.objective.normalizer(part.targets) for part in micro]
+    numbers = [part for part in parts if part is not None]
+    if not numbers:
+        return count
+    (total,) = sum_over_ranks(context.world, [sum(numbers)], context.device, "the normalizer of the loss")
+    return max(1.0, total)
 
 
-def _micro_batches(batch: Batch, accumulate: int) -> list[tuple[Tensor, Tensor]]:
-    pieces = min(accumulate, len(batch.targets))
-    return list(zip(batch.images.tensor_split(pieces), batch.targets.tensor_split(pieces), strict=True))
+def _loss(context: TrainContext, phase: Phase, batch: Batch) -> Tensor:
+    inputs = to_input(batch.images, context.preprocess, context.device, context.channels_last)
+
+    def forward(*values: Any) -> Any:
+        with torch.autocast(context.device.type, context.precision, enabled=context.precision != torch.float32):
+            return phase.model(*values)
+
+    return context.objective(forward, inputs, batch.targets, batch.ids)
+
+
+def _micro_batches(batch: Batch, accumulate: int) -> list[Batch]:
+    return batch.split(min(accumulate, len(batch)))
 
 
 def _agree(context: TrainContext, loss: Tensor, saved: float, place: str) -> tuple[float, bool, bool]:

@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from raytl.data.loader import Batch
-from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.gather import gather_rows
-from raytl.metrics.scores import scores
-from raytl.models.parallel import ordered_logits
+from raytl.tasks.inference import Network, Truths, split_rows
+from raytl.tasks.task import Encoder, Task, Validation
 from raytl.training.collectives import broadcast_from_main
 from raytl.training.phase import Phase
 from raytl.training.steps import TrainContext
@@ -29,20 +25,17 @@ class EvalBatches(Protocol):
 
 
 @dataclass(frozen=True)
-class Validation:
-    """Scores with keys `val/...`, and the confusion matrix `(classes, classes)`, true by predicted."""
+class ValSplit:
+    """The validation split: this rank's `batches`, and the targets of all samples."""
 
-    metrics: dict[str, float]
-    confusion: NDArray[np.int64]
+    task: Task
+    batches: EvalBatches
+    encoder: Encoder
+    classes: tuple[str, ...]
 
 
-def validate(
-    context: TrainContext, phase: Phase, loader: EvalBatches, targets: NDArray[np.int64], classes: int
-) -> Validation:
-    """Score the evaluated weights (the average, if enabled), with the same result on every rank.
-
-    `targets (n,)` are those of the whole split.
-    """
+def validate(context: TrainContext, phase: Phase, split: ValSplit) -> Validation:
+    """Score the evaluated weights (the average, if enabled), with the same result on every rank."""
     average, moving = context.average, phase.moving_buffers()
     # BatchNorm statistics differ between ranks. Use those of rank 0, not the mean: a checkpoint inside the epoch holds
     # them, so a resumed run ends with the same bits.
@@ -50,11 +43,8 @@ def validate(
     if average is not None:
         broadcast_from_main(context.world, [average.shadow[name] for name in moving])
     phase.module.eval()
+    network = Network(split.task, phase.module, context.preprocess, context.device, context.precision)
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
-        batches = context.world.status.track(loader, "scoring batches")
-        ids, logits = ordered_logits(phase.module, batches, context.preprocess, context.device, context.precision)
-    _, (logits,) = gather_rows(context.world, ids, logits, total=len(targets))
-    return Validation(
-        metrics={f"val/{name}": value for name, value in scores(targets, logits).items()},
-        confusion=confusion_matrix(targets, logits.argmax(axis=1), classes),
-    )
+        ids, rows = split_rows(network, context.world.status.track(split.batches, "scoring batches"), split.encoder)
+    _, merged = gather_rows(context.world, ids, *rows, total=len(split.encoder))
+    return split.task.validation(Truths(split.encoder), merged, split.classes)

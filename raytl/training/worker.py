@@ -9,37 +9,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from raytl.config.schema import Experiment
-from raytl.data.augment import TrainAugment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
-from raytl.data.mix import mix
-from raytl.data.shard import class_weights
 from raytl.events import Message, OnEvent, ignore
-from raytl.models import probe
-from raytl.models.backbone import Backbone, build
+from raytl.models.backbone import Backbone
 from raytl.models.bundle import Card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
-from raytl.models.heads import inherit
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
-from raytl.tasks.classification.loss import loss
-from raytl.tasks.classification.targets import encode_targets
 from raytl.training import checkpoint
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import drop_later_metrics
 from raytl.training.collectives import sum_over_ranks
-from raytl.training.head import solve_head
 from raytl.training.job import TrainJob
 from raytl.training.loop import Outcome, RunWriter, epochs
 from raytl.training.plan import depth_of
 from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
-from raytl.training.validate import EvalBatches
+from raytl.training.validate import EvalBatches, ValSplit
 from raytl.worker_status import Paused
 from raytl.world import World
 
@@ -84,8 +75,7 @@ class PreparedRun:
     context: TrainContext
     backbone: Backbone
     stages: tuple[TrainStage, ...]
-    validation: tuple[EvalBatches, NDArray[np.int64]]
-    classes: int
+    validation: ValSplit
     writer: RunWriter
     resume: checkpoint.Checkpoint | None
     features: str = "none"
@@ -107,7 +97,7 @@ class PreparedRun:
 
     def epochs(self) -> Iterator[checkpoint.Progress]:
         """Train, and yield the progress after each epoch."""
-        return epochs(self.context, self.backbone, self.stages, self.validation, self.classes, self.writer, self.resume)
+        return epochs(self.context, self.backbone, self.stages, self.validation, self.writer, self.resume)
 
     def flush(self) -> None:
         """Wait until all checkpoints are uploaded.
@@ -148,7 +138,7 @@ def load_run(world: World, job: TrainJob, emit: OnEvent) -> LoadedRun:
     if device.type == "cpu":
         retain_freed_memory()
     _seed(experiment)
-    backbone = build(experiment.model, len(job.classes), job.s3).reading(job.bit_depth)
+    backbone = job.task.build(experiment.model, job.classes, job.s3).reading(job.bit_depth)
     depth = depth_of(experiment, backbone)
     layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
@@ -166,13 +156,12 @@ def prepare(run: LoadedRun, features: CachedFeatures | None = None, *, tensorboa
     """Open the batches of `run` (cached `features` or images) and return it ready to train."""
     job, backbone, transfer = run.job, run.backbone, run.job.experiment.transfer
     context = _context(run, features)
-    card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest)
+    card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest, job.task.name)
     return PreparedRun(
         context=context,
         backbone=features.backbone if features else backbone,
         stages=timeline(transfer, run.depth, job.experiment.train.epochs),
         validation=_validation(run, features),
-        classes=len(job.classes),
         writer=run_writer(run.run_store.folder, backbone.module, card, run.uploader, tensorboard=tensorboard),
         resume=run.resume,
         features=features.description if features else "none",
@@ -200,18 +189,23 @@ def _open_run_store(
 def _install_probe(job: TrainJob, backbone: Backbone, depth: int) -> None:
     run_store = RunStore(job.probe, s3=job.s3)
     run_store.fetch()
-    probe.install(backbone, probe.load(run_store.folder.root).start(depth))
+    solver = job.task.head_solver
+    assert solver is not None, "a job has a solved head only if its task can solve one"
+    solver.install(backbone, solver.load(run_store.folder.root), depth)
 
 
 def _start_head(job: TrainJob, backbone: Backbone, depth: int, emit: OnEvent) -> None:
     experiment = job.experiment
     if experiment.transfer.head_start == "solved":
-        solved = solve_head(experiment, backbone, job.train, job.val, job.classes, emit)
-        probe.install(backbone, solved.start(depth))
+        solver = job.task.head_solver
+        assert solver is not None, "`Task.check` rejects head_start: solved"
+        solver.install(backbone, solver.solve(experiment, backbone, job.train, job.val, job.classes, emit), depth)
     elif experiment.transfer.head_start == "weights":
-        new = inherit(backbone, experiment.model.weights, job.classes, job.s3)
+        new = job.task.inherit_head(backbone, experiment.model.weights, job.classes, job.s3)
         suffix = f"; new: {', '.join(new)}" if new else ""
         emit(Message(f"the head continues from {experiment.model.weights}{suffix}"))
+    else:
+        job.task.start_head(backbone, job.classes, job.train)
 
 
 def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:
@@ -248,8 +242,7 @@ def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
         channels_last=_channels_last(experiment, backbone),
         preprocess=backbone.preprocess,
         loader=features.train if features else _train_loader(run),
-        loss=loss(experiment.train, run.job.class_counts()),
-        mix=mix(experiment.augment, len(run.job.classes)),
+        objective=run.job.task.objective(experiment, run.job.classes, run.job.train),
         average=WeightAverage(ema) if ema is not None else None,
         scaler=torch.amp.GradScaler(run.device.type, enabled=run.precision == torch.float16),
         emit=run.emit,
@@ -258,15 +251,15 @@ def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
 
 def _train_loader(run: LoadedRun) -> TrainLoader:
     job, train, data = run.job, run.job.experiment.train, run.job.experiment.data
-    targets, preprocess = encode_targets(job.train, job.classes), run.backbone.preprocess
+    task, preprocess = job.task, run.backbone.preprocess
     return TrainLoader(
         open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore, s3=job.s3),
-        targets,
-        TrainAugment(job.experiment.augment, preprocess),
+        task.encoder(job.train, job.classes, preprocess),
+        task.augment(job.experiment.augment, preprocess),
         batch=train.batch_size,
         seed=train.seed,
         world=run.world,
-        weights=class_weights(targets, len(job.classes)) if train.sampler == "balanced" else None,
+        weights=task.sampling_weights(job.train, job.classes) if train.sampler == "balanced" else None,
         workers=_loader_workers(job.experiment, run.device, run.world),
     )
 
@@ -280,10 +273,16 @@ def _loader_workers(experiment: Experiment, device: torch.device, world: World) 
     )
 
 
-def _validation(run: LoadedRun, features: CachedFeatures | None) -> tuple[EvalBatches, NDArray[np.int64]]:
+def _validation(run: LoadedRun, features: CachedFeatures | None) -> ValSplit:
     job, preprocess = run.job, run.backbone.preprocess
-    targets = encode_targets(job.val, job.classes)
-    if features is not None:
-        return features.val, targets
-    images = open_images(job.val, preprocess, job.experiment.data, s3=job.s3)
-    return EvalLoader(images, targets, preprocess, batch=EVAL_BATCH[run.device.type], world=run.world), targets
+    return ValSplit(
+        task=job.task,
+        batches=features.val if features is not None else _val_loader(run),
+        encoder=job.task.encoder(job.val, job.classes, preprocess),
+        classes=job.classes,
+    )
+
+
+def _val_loader(run: LoadedRun) -> EvalLoader:
+    images = open_images(run.job.val, run.backbone.preprocess, run.job.experiment.data, s3=run.job.s3)
+    return EvalLoader(images, run.backbone.preprocess, batch=EVAL_BATCH[run.device.type], world=run.world)

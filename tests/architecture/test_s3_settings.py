@@ -18,7 +18,6 @@ LOCAL = {
     ("raytl/models/bundle.py", "build"): "no weights",
     ("raytl/retraining/features.py", "build"): "a folder of this node",
     ("raytl/retraining/features.py", "inherit"): "a folder of this node",
-    ("raytl/search/preflight.py", "build"): "no weights",
 }
 """Calls that read nothing from a bucket, with the reason."""
 Takers = dict[str, int]

@@ -27,6 +27,7 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import DataError, StoreError
 from raytl.store import retry, s3
 from raytl.store.cache import cache_root
+from raytl.tasks.classification.targets import LabelEncoder
 from raytl.world import World
 from tests.store.proxy import Proxy, error, fraction, proxied, wrong_bytes
 
@@ -69,9 +70,9 @@ def gets(proxy: Proxy) -> int:
 
 def epoch(samples: tuple[Sample, ...], asked: DataConfig, workers: int, world: World, start: int = 0) -> dict[int, Any]:
     """Every sample of an epoch as this rank would see it, by its place."""
-    targets = [0] * len(samples)
+    encoder = LabelEncoder(np.zeros(len(samples), int))
     images = open_images(samples, PREPROCESS, asked)
-    loader = TrainLoader(images, targets, AUGMENT, batch=5, seed=3, world=world, workers=workers)
+    loader = TrainLoader(images, encoder, AUGMENT, batch=5, seed=3, world=world, workers=workers)
     try:
         batches = [batch for batch, _ in loader.epoch(2, start)]
     finally:
@@ -127,7 +128,7 @@ def test_evaluation_comes_through_a_bad_day(photos: str, between: Proxy) -> None
     samples = audited(photos)
     images = open_images(samples, PREPROCESS, config(photos))
     between.do(error(503, "SlowDown"), fraction(0.3))
-    loader = EvalLoader(images, [0] * len(samples), PREPROCESS, batch=8, world=World.solo(), workers=1)
+    loader = EvalLoader(images, PREPROCESS, batch=8, world=World.solo(), workers=1)
     ids = [i for batch in loader for i in batch.ids.tolist()]
     loader.close()
     assert ids == list(range(len(samples))) and between.done > 0

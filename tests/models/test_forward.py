@@ -14,8 +14,9 @@ from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError
 from raytl.models.backbone import build
-from raytl.models.forward import is_channels_last, pick_device, pick_precision, predict_logits, to_input
+from raytl.models.forward import BatchLike, forward, is_channels_last, pick_device, pick_precision, to_input
 from raytl.models.freeze import apply_freeze
+from raytl.models.parallel import computed
 
 CPU = torch.device("cpu")
 PREPROCESS = Preprocess(32, 36, "center", "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -24,7 +25,6 @@ PREPROCESS = Preprocess(32, 36, "center", "bicubic", (0.485, 0.456, 0.406), (0.2
 @dataclass
 class Batch:
     images: Tensor
-    targets: Tensor
     ids: Tensor
 
 
@@ -32,9 +32,19 @@ def batches(sizes: tuple[int, ...] = (3, 2), px: int = 32) -> list[Batch]:
     torch.manual_seed(0)
     starts = np.cumsum([0, *sizes])
     return [
-        Batch(torch.randint(0, 256, (n, 3, px, px), dtype=torch.uint8), torch.arange(n) % 2, torch.arange(n) + int(at))
+        Batch(torch.randint(0, 256, (n, 3, px, px), dtype=torch.uint8), torch.arange(n) + int(at))
         for n, at in zip(sizes, starts, strict=False)
     ]
+
+
+def logits_of(module: torch.nn.Module, given: list[Batch], precision: torch.dtype = torch.float32) -> Tensor:
+    """The logits of all batches, computed as evaluation does."""
+    last = is_channels_last(module)
+
+    def logits(batch: BatchLike) -> Tensor:
+        return forward(module, batch.images, PREPROCESS, CPU, precision, last)
+
+    return torch.cat([rows for _, rows in computed(module, given, logits, CPU)])
 
 
 def small(name: str = "test_resnet", px: int = 32) -> torch.nn.Module:
@@ -58,11 +68,11 @@ def test_logits_come_in_the_order_of_the_batches(channels_last: bool) -> None:
     if channels_last:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert is_channels_last(module) is channels_last
-    ids, logits, targets = predict_logits(module, given, PREPROCESS, CPU)
-    assert (ids.tolist(), targets.tolist(), logits.dtype) == ([0, 1, 2, 3, 4], [0, 1, 0, 0, 1], np.float32)
+    logits = logits_of(module, given)
+    assert (logits.shape, logits.dtype) == ((5, 3), torch.float32)
     with torch.no_grad():
         alone = module.eval()(to_input(given[1].images, PREPROCESS, CPU, channels_last))
-    assert np.allclose(logits[3:], alone.numpy(), atol=1e-5)
+    assert torch.allclose(logits[3:], alone, atol=1e-5)
 
 
 def test_evaluation_changes_neither_statistics_nor_modes() -> None:
@@ -71,7 +81,7 @@ def test_evaluation_changes_neither_statistics_nor_modes() -> None:
     built.module.train()
     modes = [m.training for m in built.module.modules()]
     before = {n: t.clone() for n, t in built.module.state_dict().items()}
-    predict_logits(built.module, batches(), PREPROCESS, CPU)
+    logits_of(built.module, batches())
     assert [m.training for m in built.module.modules()] == modes
     assert all(torch.equal(t, before[n]) for n, t in built.module.state_dict().items())
 
@@ -79,29 +89,21 @@ def test_evaluation_changes_neither_statistics_nor_modes() -> None:
 def test_the_mode_comes_back_after_an_error_too() -> None:
     module = small().train()
     with pytest.raises(RuntimeError, match="size of tensor a"):
-        predict_logits(
-            module, [Batch(torch.zeros(1, 4, 32, 32, dtype=torch.uint8), *2 * [torch.zeros(1)])], PREPROCESS, CPU
-        )
+        logits_of(module, [Batch(torch.zeros(1, 4, 32, 32, dtype=torch.uint8), torch.zeros(1))])
     assert module.training
 
 
 def test_reduced_precision_gives_float32_logits_close_by() -> None:
     module = small("test_vit", px=64)
     given = batches(px=64)
-    _, exact, _ = predict_logits(module, given, PREPROCESS, CPU)
-    _, reduced, _ = predict_logits(module, given, PREPROCESS, CPU, torch.bfloat16)
-    assert reduced.dtype == np.float32
-    assert not np.array_equal(exact, reduced) and np.allclose(exact, reduced, atol=0.1)
-
-
-def test_no_batches_give_no_rows() -> None:
-    ids, logits, targets = predict_logits(small(), [], PREPROCESS, CPU)
-    assert (ids.shape, logits.shape, targets.shape) == ((0,), (0, 0), (0,))
+    exact, reduced = logits_of(module, given), logits_of(module, given, torch.bfloat16)
+    assert reduced.dtype == torch.float32
+    assert not torch.equal(exact, reduced) and torch.allclose(exact, reduced, atol=0.1)
 
 
 def test_training_goes_on_after_evaluation() -> None:
     module = small().train()
-    predict_logits(module, batches(), PREPROCESS, CPU)
+    logits_of(module, batches())
     module(to_input(batches()[0].images, PREPROCESS, CPU, False)).sum().backward()
     assert all(p.grad is not None for p in module.parameters())
 

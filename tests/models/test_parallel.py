@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from raytl.data.loader import Batch
-from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
-from raytl.models.parallel import ordered_logits
+from raytl.models.forward import BatchLike
+from raytl.models.parallel import computed
 
-SHAPE = Preprocess(8, 8, "center", "bilinear", (0.5,) * 3, (0.5,) * 3)
 CPU = torch.device("cpu")
 
 
@@ -34,16 +33,21 @@ def _batches(count: int) -> Iterator[Batch]:
     draw = torch.Generator().manual_seed(0)
     for number in reversed(range(count)):
         images = torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8, generator=draw)
-        yield Batch(images, torch.zeros(2, dtype=torch.int64), torch.tensor([2 * number, 2 * number + 1]))
+        yield Batch(images, torch.tensor([2 * number, 2 * number + 1]))
 
 
-def test_rows_come_in_the_order_of_their_ids_with_the_bits_of_one_thread(threads: int) -> None:
-    ids, logits = ordered_logits(_network(), _batches(9), SHAPE, CPU, torch.float32)
+def _logits(module: nn.Module, batches: Iterable[BatchLike]) -> list[tuple[list[int], np.ndarray]]:
+    parts = computed(module, batches, lambda batch: module(batch.images / 255).detach().numpy(), CPU)
+    return [(ids.tolist(), logits) for ids, logits in parts]
+
+
+def test_batches_come_in_the_order_of_their_ids_with_the_bits_of_one_thread(threads: int) -> None:
+    parts = _logits(_network(), _batches(9))
     assert torch.get_num_threads() == threads
     torch.set_num_threads(1)
-    _, alone = ordered_logits(_network(), _batches(9), SHAPE, CPU, torch.float32)
-    assert ids.tolist() == list(range(18))
-    np.testing.assert_array_equal(logits, alone)
+    alone = _logits(_network(), _batches(9))
+    assert [ids for ids, _ in parts] == [[2 * i, 2 * i + 1] for i in range(9)]
+    np.testing.assert_array_equal([logits for _, logits in parts], [logits for _, logits in alone])
 
 
 @pytest.mark.usefixtures("threads")
@@ -55,16 +59,15 @@ def test_the_callers_thread_takes_the_first_batch_and_so_forks_the_loaders_proce
             takers.append(threading.current_thread())
             yield batch
 
-    ordered_logits(_network(), noting(), SHAPE, CPU, torch.float32)
+    _logits(_network(), noting())
     assert takers[0] is threading.current_thread()
 
 
 @pytest.mark.usefixtures("threads")
 def test_fewer_batches_than_lanes_are_enough() -> None:
-    ids, logits = ordered_logits(_network(), _batches(1), SHAPE, CPU, torch.float32)
-    assert (ids.tolist(), logits.shape) == ([0, 1], (2, 5))
-    ids, logits = ordered_logits(_network(), [], SHAPE, CPU, torch.float32)
-    assert len(ids) == len(logits) == 0
+    ((ids, logits),) = _logits(_network(), _batches(1))
+    assert (ids, logits.shape) == ([0, 1], (2, 5))
+    assert _logits(_network(), []) == []
 
 
 def test_an_error_ends_all_lanes_and_gives_the_threads_back(threads: int) -> None:
@@ -76,7 +79,9 @@ def test_an_error_ends_all_lanes_and_gives_the_threads_back(threads: int) -> Non
             yield batch
         raise DataError("the file changed")
 
+    module = _network().train()
     with pytest.raises(DataError, match="the file changed"):
-        ordered_logits(_network(), failing(), SHAPE, CPU, torch.float32)
+        _logits(module, failing())
+    assert module.training
     assert len(taken) == 5
     assert torch.get_num_threads() == threads

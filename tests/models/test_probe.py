@@ -17,16 +17,18 @@ from raytl.errors import DataError, ModelError, RunError
 from raytl.metrics.scores import scores, softmax
 from raytl.models import probe
 from raytl.models.backbone import Backbone, build
-from raytl.models.forward import predict_logits
+from raytl.models.forward import BatchLike, forward
+from raytl.models.parallel import computed
 
 CPU = torch.device("cpu")
 PX = 32
+TARGETS = torch.arange(21) % 3
+"""The classes of `photos`, in the order of their ids."""
 
 
 @dataclass
 class Batch:
     images: Tensor
-    targets: Tensor
     ids: Tensor
 
 
@@ -178,23 +180,32 @@ def small(name: str = "test_resnet", classes: int = 3, px: int = PX) -> Backbone
     return build(config, classes)
 
 
-def photos(sizes: tuple[int, ...] = (7, 8, 6), px: int = PX, seed: int = 0, classes: int = 3) -> list[Batch]:
+def photos(sizes: tuple[int, ...] = (7, 8, 6), px: int = PX, seed: int = 0) -> list[Batch]:
     """Batches with their ids out of order; a class has a channel that is brighter."""
     source = torch.Generator().manual_seed(seed)
     order = torch.randperm(sum(sizes), generator=source)
     batches = []
     for ids in order.split(list(sizes)):
         images = torch.randint(0, 160, (len(ids), 3, px, px), generator=source, dtype=torch.uint8)
-        targets = ids % classes
-        images[torch.arange(len(ids)), targets % 3] += 60
-        batches.append(Batch(images, targets, ids))
+        images[torch.arange(len(ids)), ids % 3] += 60
+        batches.append(Batch(images, ids))
     return batches
+
+
+def logits_of(backbone: Backbone, batches: list[Batch]) -> np.ndarray:
+    """The logits of the network in evaluation mode, in the order of the ids."""
+
+    def logits(batch: BatchLike) -> Tensor:
+        return forward(backbone.module, batch.images, backbone.preprocess, CPU, torch.float32, False)
+
+    parts = computed(backbone.module, batches, logits, CPU)
+    return torch.cat([rows for _, rows in parts])[torch.cat([ids for ids, _ in parts]).argsort()].numpy()
 
 
 def solved_for(backbone: Backbone, px: int = PX, **options: object) -> probe.Probe:
     train = probe.head_inputs(backbone, photos(px=px), CPU, torch.float32)
     val = probe.head_inputs(backbone, photos(px=px, seed=1), CPU, torch.float32)
-    return probe.solve(*train, *val, 3, **options)  # type: ignore[arg-type]
+    return probe.solve(train, TARGETS, val, TARGETS, 3, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -204,8 +215,8 @@ def test_an_installed_head_scores_on_val_what_the_probe_told(name: str) -> None:
     backbone = small(name)
     solved = solved_for(backbone)
     probe.install(backbone, solved.best)
-    _, logits, targets = predict_logits(backbone.module, photos(seed=1), backbone.preprocess, CPU)
-    for metric, value in scores(targets, logits).items():
+    logits = logits_of(backbone, photos(seed=1))
+    for metric, value in scores(TARGETS, logits).items():
         assert solved.scores[solved.best.strength][f"val/{metric}"] == pytest.approx(value, abs=1e-4)
 
 
@@ -213,21 +224,21 @@ def test_inputs_come_in_the_order_of_the_ids_and_leave_the_network_as_it_was() -
     backbone = small()
     backbone.module.train()
     before = {name: tensor.clone() for name, tensor in backbone.module.state_dict().items()}
-    given, targets = probe.head_inputs(backbone, photos(), CPU, torch.float32)
+    given = probe.head_inputs(backbone, photos(), CPU, torch.float32)
     assert given.shape == (21, 96)
     assert given.dtype == torch.float32
-    assert torch.equal(targets, torch.arange(21) % 3)
     assert backbone.module.training
     assert not probe.head_layer(backbone)._forward_pre_hooks
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.module.state_dict().items())
-    alone, _ = probe.head_inputs(backbone, photos(sizes=(21,)), CPU, torch.float32)
-    assert alone.shape == given.shape
+    images, ids = (torch.cat(parts) for parts in zip(*((batch.images, batch.ids) for batch in photos()), strict=True))
+    alone = probe.head_inputs(backbone, [Batch(images[ids.argsort()], torch.arange(21))], CPU, torch.float32)
+    assert torch.allclose(given, alone, atol=1e-5)
 
 
 def test_inputs_in_bfloat16_are_near_those_in_float32() -> None:
     backbone = small("test_vit")
-    exact, _ = probe.head_inputs(backbone, photos(), CPU, torch.float32)
-    near, _ = probe.head_inputs(backbone, photos(), CPU, torch.bfloat16)
+    exact = probe.head_inputs(backbone, photos(), CPU, torch.float32)
+    near = probe.head_inputs(backbone, photos(), CPU, torch.bfloat16)
     assert near.dtype == torch.float32
     assert (near - exact).norm() < 0.05 * exact.norm()
 
@@ -260,18 +271,18 @@ def test_inputs_at_several_places_are_averaged(head: nn.Module, tokens: bool) ->
     backbone = toy(head, tokens=tokens)
     solved = solved_for(backbone)
     probe.install(backbone, solved.best)
-    _, logits, targets = predict_logits(backbone.module, photos(seed=1), backbone.preprocess, CPU)
+    logits = logits_of(backbone, photos(seed=1))
     loss = solved.scores[solved.best.strength]["val/log_loss"]
-    assert scores(targets, logits)["log_loss"] == pytest.approx(loss, abs=1e-4)
+    assert scores(TARGETS, logits)["log_loss"] == pytest.approx(loss, abs=1e-4)
 
 
 def test_a_head_without_a_bias_takes_a_probe_without_one_and_refuses_another() -> None:
     backbone = toy(nn.Conv2d(5, 3, 1, bias=False))
     solved = solved_for(backbone, intercept=False)
     probe.install(backbone, solved.best)
-    _, logits, targets = predict_logits(backbone.module, photos(seed=1), backbone.preprocess, CPU)
+    logits = logits_of(backbone, photos(seed=1))
     loss = solved.scores[solved.best.strength]["val/log_loss"]
-    assert scores(targets, logits)["log_loss"] == pytest.approx(loss, abs=1e-4)
+    assert scores(TARGETS, logits)["log_loss"] == pytest.approx(loss, abs=1e-4)
     with pytest.raises(ModelError, match=r"toy: the solved head has a bias, .* intercept=False"):
         probe.install(backbone, replace(solved.best, bias=torch.tensor([0.0, 1.0, 2.0])))
 

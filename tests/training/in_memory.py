@@ -14,10 +14,12 @@ from torch import Tensor
 from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
 from raytl.data.loader import EvalLoader, TrainLoader
-from raytl.data.mix import mix
+from raytl.data.manifest import Sample
 from raytl.events import EpochEnded, Event, Recorder, StageOpened
 from raytl.models.backbone import build
-from raytl.tasks.classification.loss import loss
+from raytl.tasks.classification.targets import LabelEncoder
+from raytl.tasks.registry import task_named
+from raytl.tasks.task import Objective, Validation
 from raytl.training import checkpoint
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Checkpoint, Progress
@@ -25,10 +27,10 @@ from raytl.training.loop import RunWriter, epochs
 from raytl.training.plan import depth_of
 from raytl.training.stages import timeline
 from raytl.training.steps import TrainContext
-from raytl.training.validate import Validation
+from raytl.training.validate import ValSplit
 from raytl.world import World
 
-CLASSES = 3
+CLASSES = ("0", "1", "2")
 _CPU = torch.device("cpu")
 
 
@@ -53,13 +55,23 @@ class Fitted:
         return [event.metrics["train/loss"] for event in self.events if isinstance(event, EpochEnded)]
 
 
-def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, count: int = 24) -> Fitted:
-    """Train `experiment` on `count` noisy squares as this process's only worker; checkpoints go into `folder`."""
+def fit(
+    experiment: Experiment,
+    folder: Path,
+    resume: Checkpoint | None = None,
+    count: int = 24,
+    objective: Objective | None = None,
+) -> Fitted:
+    """Train `experiment` on `count` noisy squares as this process's only worker; checkpoints go into `folder`.
+
+    `objective` replaces that of the experiment's task.
+    """
     torch.manual_seed(experiment.train.seed)
     torch.use_deterministic_algorithms(experiment.train.deterministic)
-    backbone = build(experiment.model, CLASSES)
+    backbone = build(experiment.model, len(CLASSES))
     px = backbone.preprocess.image_px
     images, targets = squares(count, px)
+    task, encoder = task_named(experiment.task), LabelEncoder(targets)
     watcher = Recorder()
     fitted = Fitted(watcher.events)
     context = TrainContext(
@@ -71,21 +83,21 @@ def fit(experiment: Experiment, folder: Path, resume: Checkpoint | None = None, 
         preprocess=backbone.preprocess,
         loader=TrainLoader(
             images,
-            targets,
+            encoder,
             TrainAugment(experiment.augment, backbone.preprocess),
             batch=experiment.train.batch_size,
             seed=experiment.train.seed,
             world=World.solo(),
         ),
-        loss=loss(experiment.train, {str(number): count // CLASSES for number in range(CLASSES)}),
-        mix=mix(experiment.augment, CLASSES),
+        objective=objective or task.objective(experiment, CLASSES, _samples(targets)),
         average=WeightAverage(experiment.optim.ema) if experiment.optim.ema is not None else None,
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         emit=watcher,
     )
     stages = timeline(experiment.transfer, depth_of(experiment, backbone), experiment.train.epochs)
-    validation = EvalLoader(images, targets, backbone.preprocess, batch=8, world=World.solo()), targets
-    fitted.progress += epochs(context, backbone, stages, validation, CLASSES, _writer(fitted, folder), resume)
+    batches = EvalLoader(images, backbone.preprocess, batch=8, world=World.solo())
+    split = ValSplit(task, batches, encoder, CLASSES)
+    fitted.progress += epochs(context, backbone, stages, split, _writer(fitted, folder), resume)
     return fitted
 
 
@@ -94,10 +106,14 @@ def squares(
 ) -> tuple[list[np.ndarray[Any, np.dtype[np.uint8]]], np.ndarray[Any, np.dtype[np.int64]]]:
     """`count` noisy squares of `px`, brighter in the channel of their class; and their classes."""
     draw = np.random.default_rng(0)
-    targets = np.arange(count) % CLASSES
+    targets = np.arange(count) % len(CLASSES)
     images = draw.integers(0, 120, size=(count, px, px, 3))
     images[np.arange(count), :, :, targets] += 80
     return list(images.astype(np.uint8)), targets
+
+
+def _samples(targets: np.ndarray[Any, np.dtype[np.int64]]) -> list[Sample]:
+    return [Sample(f"{i}.png", f"{i}.png", CLASSES[target]) for i, target in enumerate(targets)]
 
 
 def _writer(fitted: Fitted, folder: Path) -> RunWriter:

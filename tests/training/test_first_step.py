@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from raytl.config.schema import Experiment
+from raytl.data.manifest import Sample
 from raytl.errors import ModelError
-from raytl.models.backbone import build
+from raytl.models.backbone import Backbone, build
+from raytl.tasks.registry import task_named
 from raytl.training.first_step import check_first_step
 
 
@@ -17,7 +19,12 @@ def experiment(name: str, px: int | None = None, **train: object) -> Experiment:
     return Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": model, "train": train})
 
 
-COUNTS = {"a": 3, "b": 5, "c": 2}
+CLASSES = ("a", "b", "c")
+TRAIN = [Sample(f"{i}", f"/{i}", label) for i, label in enumerate("aaabbbbbcc")]
+
+
+def check(config: Experiment, backbone: Backbone, depth: int) -> None:
+    check_first_step(config, task_named(config.task), backbone, depth, CLASSES, TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +40,7 @@ def test_a_size_that_a_model_cannot_be_trained_at_is_an_error(name: str, px: int
     with pytest.raises(
         ModelError, match=rf"^model.preprocess.image_px: {name} .* {px} px .*{reason}.* native size is {own} px"
     ):
-        check_first_step(config, build(config.model, 3), 1, COUNTS)
+        check(config, build(config.model, 3), 1)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +49,14 @@ def test_a_size_that_a_model_cannot_be_trained_at_is_an_error(name: str, px: int
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_a_size_that_it_takes_is_none_at_any_depth(name: str, px: int, depth: int) -> None:
     config = experiment(name, px, loss="focal", label_smoothing=0.1, class_weights="balanced")
-    check_first_step(config, build(config.model, 3), depth, COUNTS)
+    check(config, build(config.model, 3), depth)
 
 
 def test_the_random_numbers_stay_as_they_were() -> None:
     config = experiment("test_resnet", 32)
     backbone = build(config.model.model_copy(update={"dropout": 0.5}), 3)
     before = torch.get_rng_state()
-    check_first_step(config, backbone, 1, COUNTS)
+    check(config, backbone, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -58,4 +65,4 @@ def test_a_model_whose_output_is_no_logits_is_named_itself(monkeypatch: pytest.M
     backbone = build(config.model, 3)
     monkeypatch.setattr(backbone.module, "forward", lambda x: (x, x))
     with pytest.raises(ModelError, match=r"^model.name: test_resnet .*its output is tuple, expected \(2, 3\)"):
-        check_first_step(config, backbone, 0, COUNTS)
+        check(config, backbone, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.errors import RunError
 from raytl.events import EpochEnded, Resumed
+from raytl.tasks.registry import task_named
 from raytl.training import checkpoint
 from raytl.training.checkpoint import Checkpoint
+from raytl.training.loop import is_better
 from tests.training.conftest import toy
 from tests.training.in_memory import fit
 
@@ -86,3 +89,22 @@ def test_stages_open_in_turn_with_their_rates(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert opened[2].rates == pytest.approx({"head": 0.02, "layer4": 0.002, "layer3": 0.0012})
     assert [event.trainable for event in opened] == sorted(event.trainable for event in opened)
+
+
+@pytest.mark.parametrize(
+    ("metric", "candidate", "best", "wins"),
+    [
+        ("val/accuracy", {"val/accuracy": 0.9, "val/log_loss": 1.0}, None, True),
+        ("val/accuracy", {"val/accuracy": 0.9, "val/log_loss": 1.0}, {"val/accuracy": 0.8, "val/log_loss": 0.1}, True),
+        ("val/accuracy", {"val/accuracy": 0.8, "val/log_loss": 0.3}, {"val/accuracy": 0.8, "val/log_loss": 0.2}, False),
+        ("val/accuracy", {"val/accuracy": 0.8, "val/log_loss": 0.1}, {"val/accuracy": 0.8, "val/log_loss": 0.2}, True),
+        ("val/log_loss", {"val/log_loss": 0.1}, {"val/log_loss": 0.2}, True),
+        ("val/log_loss", {"val/log_loss": 0.3}, {"val/log_loss": 0.2}, False),
+        ("val/accuracy", {"val/accuracy": nan, "val/log_loss": 0.1}, {"val/accuracy": 0.1, "val/log_loss": 9.0}, False),
+        ("val/accuracy", {"val/accuracy": 0.1, "val/log_loss": 9.0}, {"val/accuracy": nan, "val/log_loss": 0.1}, True),
+    ],
+)
+def test_the_better_epoch_wins_and_ties_go_to_the_lower_log_loss(
+    metric: str, candidate: dict[str, float], best: dict[str, float] | None, wins: bool
+) -> None:
+    assert is_better(task_named("classification"), candidate, best, metric) is wins

@@ -13,7 +13,6 @@ from torch.nn import functional
 from raytl.config.schema import TrainConfig
 from raytl.data.unicode_names import nfc
 from raytl.errors import ConfigError
-from raytl.metrics.direction import sign
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,3 @@ def _check_weights(weights: Mapping[str, float], classes: Sequence[str]) -> None
     wrong = [f"{name}: {weight}" for name, weight in weights.items() if not weight > 0]
     if wrong:
         raise ConfigError(f"train.class_weights: {', '.join(wrong)}: expected numbers above 0")
-
-
-def better(candidate: Mapping[str, float], best: Mapping[str, float] | None, metric: str) -> bool:
-    """Return True if `candidate` is better than `best` by `metric`; on a tie, the lower `val/log_loss` wins."""
-    return best is None or _rank(candidate, metric) > _rank(best, metric)
-
-
-def _rank(metrics: Mapping[str, float], metric: str) -> tuple[float, float]:
-    return sign(metric) * metrics[metric], -metrics["val/log_loss"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike, NDArray
 
+from raytl.data.encoder import Augment
 from raytl.data.manifest import Sample
 
 
@@ -18,3 +21,29 @@ def encode_targets(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray
     """
     index = {name: target for target, name in enumerate(classes)}
     return np.fromiter((index[sample.label] for sample in samples), dtype=np.int64, count=len(samples))
+
+
+class LabelEncoder:
+    """The class indices of a split as the targets of a loader; no view changes them."""
+
+    def __init__(self, targets: ArrayLike) -> None:
+        self._targets = np.asarray(targets, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def view(self, i: int, augment: Augment, draw: Any, prepared: tuple[int, int]) -> int:
+        """Return the class index of sample `i`."""
+        return int(self._targets[i])
+
+    def size(self, i: int) -> tuple[int, int]:
+        """Return no size: a class has no coordinates."""
+        return 0, 0
+
+    def truth(self, i: int) -> int:
+        """Return the class index of sample `i`."""
+        return int(self._targets[i])
+
+    def collate(self, targets: Sequence[int]) -> torch.Tensor:
+        """Return the class indices of a batch, `(b,) int64`."""
+        return torch.tensor(targets, dtype=torch.int64)

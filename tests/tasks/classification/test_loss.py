@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from raytl.config.schema import TrainConfig
 from raytl.errors import ConfigError
-from raytl.tasks.classification.loss import better, class_weights, loss
+from raytl.tasks.classification.loss import class_weights, loss
 
 COUNTS = {"ants": 6, "bees": 2}
 LOGITS = torch.tensor([[2.0, -1.0], [0.3, 0.4], [-1.0, 3.0]])
@@ -66,20 +66,3 @@ def test_weights_of_unknown_classes_are_an_error() -> None:
 def test_weights_that_are_not_positive_are_an_error() -> None:
     with pytest.raises(ConfigError, match="ants: 0.0: expected numbers above 0"):
         class_weights(TrainConfig(class_weights={"ants": 0.0}), COUNTS)
-
-
-@pytest.mark.parametrize(
-    ("metric", "candidate", "best", "wins"),
-    [
-        ("val/accuracy", {"val/accuracy": 0.9, "val/log_loss": 1.0}, None, True),
-        ("val/accuracy", {"val/accuracy": 0.9, "val/log_loss": 1.0}, {"val/accuracy": 0.8, "val/log_loss": 0.1}, True),
-        ("val/accuracy", {"val/accuracy": 0.8, "val/log_loss": 0.3}, {"val/accuracy": 0.8, "val/log_loss": 0.2}, False),
-        ("val/accuracy", {"val/accuracy": 0.8, "val/log_loss": 0.1}, {"val/accuracy": 0.8, "val/log_loss": 0.2}, True),
-        ("val/log_loss", {"val/log_loss": 0.1}, {"val/log_loss": 0.2}, True),
-        ("val/log_loss", {"val/log_loss": 0.3}, {"val/log_loss": 0.2}, False),
-    ],
-)
-def test_the_better_epoch_wins_and_ties_go_to_the_lower_log_loss(
-    metric: str, candidate: dict[str, float], best: dict[str, float] | None, wins: bool
-) -> None:
-    assert better(candidate, best, metric) is wins

@@ -1,0 +1,78 @@
+"""Run a task's network over a split, and keep what its scores need of each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from raytl.data.transforms import Preprocess
+from raytl.models.forward import BatchLike, is_channels_last, to_input
+from raytl.models.parallel import computed
+from raytl.tasks.task import Encoder, Rows, Task
+
+Size = tuple[int, int]
+"""Width and height of an upright original image."""
+
+
+class Network:
+    """A module on its device with its preprocessing and precision: uint8 images in, the task's answers out."""
+
+    def __init__(
+        self, task: Task, module: nn.Module, preprocess: Preprocess, device: torch.device, precision: torch.dtype
+    ) -> None:
+        self.task, self.module, self.preprocess = task, module, preprocess
+        self.device, self.precision = device, precision
+        self._channels_last = is_channels_last(module)
+
+    @torch.inference_mode()
+    def answers(self, images: torch.Tensor, sizes: Sequence[Size]) -> list[Any]:
+        """Return the answer for each of `images (b, 3, h, w) uint8`; the module is in evaluation mode."""
+        inputs = to_input(images, self.preprocess, self.device, self._channels_last)
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
+            return self.task.predict(self.module, inputs, sizes)
+
+
+def split_rows(network: Network, batches: Iterable[BatchLike], encoder: Encoder) -> tuple[NDArray[np.int64], Rows]:
+    """Return the ids `(n,)` of the samples in `batches`, ascending, and the rows that the scores need of them.
+
+    Without batches, the ids and all rows are empty.
+    """
+
+    def rows(batch: BatchLike) -> Rows:
+        ids: list[int] = batch.ids.tolist()
+        answers = network.answers(batch.images, [encoder.size(i) for i in ids])
+        return network.task.evidence(answers, [encoder.truth(i) for i in ids])
+
+    parts = computed(network.module, batches, rows, network.device)
+    if not parts:
+        return np.zeros(0, np.int64), network.task.evidence([], [])
+    ids = np.concatenate([part.numpy() for part, _ in parts])
+    merged = tuple(np.concatenate(columns) for columns in zip(*(rows for _, rows in parts), strict=True))
+    order = np.argsort(ids, kind="stable")
+    return ids[order], tuple(column[order] for column in merged)
+
+
+class Truths(Sequence[Any]):
+    """The targets of a split as `evidence` needs them, made when they are read."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __len__(self) -> int:
+        return len(self._encoder)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Any]: ...
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self._encoder.truth(i) for i in range(*place.indices(len(self)))]
+        return self._encoder.truth(range(len(self))[place])

@@ -1,0 +1,87 @@
+"""A task's network over a split: rows by id, whatever the threads and the order of the batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from raytl.data.loader import Batch
+from raytl.data.transforms import Preprocess
+from raytl.tasks.classification.targets import LabelEncoder
+from raytl.tasks.inference import Network, Truths, ordered_logits, split_rows
+from raytl.tasks.registry import task_named
+
+PREPROCESS = Preprocess(8, 8, "center", "bilinear", (0.5,) * 3, (0.5,) * 3)
+CPU = torch.device("cpu")
+ENCODER = LabelEncoder(np.arange(18) % 5)
+IMAGES = torch.randint(0, 255, (18, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def network(precision: torch.dtype = torch.float32) -> Network:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
+    return Network(task_named("classification"), module, PREPROCESS, CPU, precision)
+
+
+def batches(starts: list[int]) -> list[Batch]:
+    """Batches of three images, in the order of `starts`."""
+    return [Batch(IMAGES[start : start + 3], torch.arange(start, start + 3)) for start in starts]
+
+
+@pytest.mark.parametrize("starts", [[0, 3, 6, 9, 12, 15], [15, 12, 9, 6, 3, 0], [9, 0, 15, 3, 12, 6]])
+def test_rows_are_equal_for_any_threads_and_any_order_of_batches(threads: int, starts: list[int]) -> None:
+    ids, (rows,) = split_rows(network(), batches(starts), ENCODER)
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(1)
+    _, (alone,) = split_rows(network(), batches([0, 3, 6, 9, 12, 15]), ENCODER)
+    assert ids.tolist() == list(range(18))
+    np.testing.assert_array_equal(rows, alone)
+
+
+def test_the_part_of_a_worker_keeps_its_ids() -> None:
+    _, (whole,) = split_rows(network(), batches([0, 3, 6, 9, 12, 15]), ENCODER)
+    ids, (rows,) = split_rows(network(), batches([12, 3]), ENCODER)
+    assert ids.tolist() == [3, 4, 5, 12, 13, 14]
+    np.testing.assert_array_equal(rows, whole[ids])
+
+
+def test_no_batches_give_no_rows() -> None:
+    ids, (rows,) = split_rows(network(), [], ENCODER)
+    assert len(ids) == len(rows) == 0
+    ids, logits = ordered_logits(network(), [])
+    assert len(ids) == len(logits) == 0
+
+
+def test_ordered_logits_are_the_answers_in_the_order_of_the_ids() -> None:
+    ids, logits = ordered_logits(network(), batches([15, 0, 6, 3, 12, 9]))
+    answers = network().answers(IMAGES, [(0, 0)] * 18)
+    assert ids.tolist() == list(range(18))
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, np.stack(answers), atol=1e-6)
+
+
+def test_reduced_precision_gives_float32_answers_close_by() -> None:
+    exact, reduced = (np.stack(network(p).answers(IMAGES, [(0, 0)] * 18)) for p in (torch.float32, torch.bfloat16))
+    assert reduced.dtype == np.float32
+    assert not np.array_equal(exact, reduced)
+    np.testing.assert_allclose(exact, reduced, atol=0.1)
+
+
+def test_truths_are_read_by_place_and_by_slice() -> None:
+    truths = Truths(ENCODER)
+    assert len(truths) == 18
+    assert (list(truths), truths[1:4], truths[-1]) == ([i % 5 for i in range(18)], [1, 2, 3], 2)
+    with pytest.raises(IndexError, match="out of range"):
+        truths[18]
