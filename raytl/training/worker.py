@@ -156,7 +156,16 @@ def prepare(run: LoadedRun, features: CachedFeatures | None = None, *, tensorboa
     """Open the batches of `run` (cached `features` or images) and return it ready to train."""
     job, backbone, transfer = run.job, run.backbone, run.job.experiment.transfer
     context = _context(run, features)
-    card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest, job.task.name)
+    model = job.experiment.model
+    card = Card(
+        model=backbone.name,
+        classes=job.classes,
+        preprocess=backbone.preprocess,
+        weights_digest=backbone.weights_digest,
+        task=job.task.name,
+        head=model.head,
+        neck_channels=model.neck.channels,
+    )
     return PreparedRun(
         context=context,
         backbone=features.backbone if features else backbone,
@@ -254,7 +263,7 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
     task, preprocess = job.task, run.backbone.preprocess
     return TrainLoader(
         open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore, s3=job.s3),
-        task.encoder(job.train, job.classes, preprocess),
+        task.encoder(job.train, job.classes, preprocess, job.files),
         task.augment(job.experiment.augment, preprocess),
         batch=train.batch_size,
         seed=train.seed,
@@ -278,7 +287,7 @@ def _validation(run: LoadedRun, features: CachedFeatures | None) -> ValSplit:
     return ValSplit(
         task=job.task,
         batches=features.val if features is not None else _val_loader(run),
-        encoder=job.task.encoder(job.val, job.classes, preprocess),
+        encoder=job.task.encoder(job.val, job.classes, preprocess, job.files),
         classes=job.classes,
     )
 
