@@ -17,14 +17,14 @@ The map, from the top floor down; a module imports only from floors below its ow
     10  retraining             one tick: observe, decide, train, compare, promote or keep
      9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions
-     7  tasks                  classification: loss, class imbalance, which score is better
+     7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
-     5  data  metrics  doctor  layouts, splits, decoding, augmentation, batches; scores and intervals; diagnostics
+     5  data  doctor           layouts, annotations, splits, decoding, augmentation, batches; diagnostics
      4  run                    the run folder and its copy in a store
      3  registry               published versions, their aliases and history
      2  store  cluster         local and S3 objects; Ray
         jobs   kube            submitted jobs; Kubernetes manifests
-     1  config                 the experiment file
+     1  config  metrics        the experiment file; scores and intervals
      0  errors  events  world  and worker_status, throttle, stored, sanitize, pages, redaction, disk, uris
 
 `import raytl` loads neither torch nor Ray; a function loads what it needs when it is called.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from raytl.cli.numbers import count, duration, plural, rate, score
+from raytl.cli.numbers import count, duration, metric, plural, rate, score
 from raytl.events import (
     EpochEnded,
     Event,
@@ -21,7 +21,7 @@ from raytl.events import (
 )
 
 _STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
-_LABELS = {"val/accuracy": "accuracy", "val/balanced_accuracy": "balanced", "val/macro_f1": "macro F1"}
+_ON_A_LINE = 4
 
 
 def line(event: Event) -> Text:
@@ -99,9 +99,8 @@ def rates(by_group: Mapping[str, float]) -> str:
 
 def metrics(values: Mapping[str, float]) -> str:
     """Return the validation metrics that fit on a line."""
-    scores = [f"{word} {score(name, values[name])}" for name, word in _LABELS.items() if name in values]
-    loss = [f"log loss {values['val/log_loss']:.3f}"] if "val/log_loss" in values else []
-    return "  ".join([*scores, *loss])
+    names = [name for name in values if name.startswith("val/") and name != "val/seconds"][:_ON_A_LINE]
+    return "  ".join(f"{metric(name).removesuffix(' accuracy')} {score(name, values[name])}" for name in names)
 
 
 def _stage(event: StageOpened) -> Text:

@@ -7,13 +7,13 @@ import math
 _PERCENT = ("accuracy", "f1", "precision", "recall", "ece")
 
 
-_NAMES = {"macro_f1": "macro F1", "ece": "calibration error"}
+_WORDS = {"f1": "F1", "ece": "calibration error", "map": "mAP", "ar": "AR", "miou": "mIoU", "iou": "IoU"}
 
 
 def metric(name: str) -> str:
-    """Return the name of a metric: `val/balanced_accuracy` is `balanced accuracy`, `top_5_accuracy` is `top-5 accuracy`."""
-    word = name.rpartition("/")[2]
-    return _NAMES.get(word) or word.replace("top_", "top-").replace("_", " ")
+    """Return the name of a metric: `val/balanced_accuracy` is `balanced accuracy`, `map_50` is `mAP 50`."""
+    words = name.rpartition("/")[2].replace("top_", "top-").split("_")
+    return " ".join(_WORDS.get(word, word) for word in words)
 
 
 def score(name: str, value: float) -> str:

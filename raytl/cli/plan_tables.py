@@ -123,10 +123,17 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
 
 def input_line(preprocess: Preprocess) -> str:
     """Return the pretrained model's own preprocessing."""
+    mean, std = (", ".join(f"{value:.3g}" for value in part) for part in (preprocess.mean, preprocess.std))
+    return f"{_resize_line(preprocess)}, mean ({mean}), std ({std})"
+
+
+def _resize_line(preprocess: Preprocess) -> str:
+    if preprocess.frame is not None:
+        width, height = preprocess.frame
+        return f"fitted into {width} x {height} px ({preprocess.interpolation})"
     side = "shorter side" if preprocess.crop_mode == "center" else "width and height"
     crop = f", center crop to {preprocess.image_px} px" if preprocess.image_px != preprocess.resize_px else ""
-    mean, std = (", ".join(f"{value:.3g}" for value in part) for part in (preprocess.mean, preprocess.std))
-    return f"{side} to {preprocess.resize_px} px ({preprocess.interpolation}){crop}, mean ({mean}), std ({std})"
+    return f"{side} to {preprocess.resize_px} px ({preprocess.interpolation}){crop}"
 
 
 def depth_facts(depth: SetDepth) -> list[tuple[str, str]]:

@@ -62,8 +62,10 @@ class DataConfig(DataIdentity):
 class PreprocessOverride(Section):
     """Overrides of the pretrained model's own preprocessing. Most experiments need none."""
 
-    image_px: Annotated[int, Field(ge=8)] | None = None
-    """Side of the square input, in pixels."""
+    image_px: Annotated[int, Field(ge=8)] | tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None = (
+        None
+    )
+    """Side of the square input, in pixels; or [width, height] of the frame into which images are fitted whole, for tasks that find objects or pixels."""
     crop_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """Side of the evaluation crop, as a fraction of the shorter side of the resized image."""
     mean: tuple[float, float, float] | None = None
@@ -172,13 +174,13 @@ class TrainConfig(Section):
     early_stop: Annotated[int, Field(ge=0)] = 4
     """Stop after this many epochs without a better `metric`. 0 = never."""
     metric: Metric = "val/balanced_accuracy"
-    """Metric for early stopping and for the best checkpoint. Ties go to the lower val/log_loss."""
+    """Metric for early stopping and for the best checkpoint; each task has its own metrics and default. In classification, ties go to the lower val/log_loss."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto = bf16 on hardware that computes it faster (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
     channels_last: bool | Literal["auto"] = "auto"
     """Use the NHWC memory layout. auto = for convolutional networks."""
-    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
-    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017)."""
+    loss: Literal["cross_entropy", "focal", "asymmetric"] = "cross_entropy"
+    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only)."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Gamma of the focal loss."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -259,14 +261,7 @@ class StorageConfig(Section):
     """Seconds without a byte after which a transfer is retried."""
 
 
-Objective = Literal[
-    "val/balanced_accuracy",
-    "val/accuracy",
-    "val/macro_f1",
-    "val/log_loss",
-    "cost/trainable_parameters",
-    "cost/train_seconds",
-]
+Objective = Metric | Literal["cost/trainable_parameters", "cost/train_seconds"]
 
 
 class BudgetConfig(Section):
@@ -338,8 +333,8 @@ class Recipe(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     """Name of the run and of its folder: letters, digits, '.', '_' and '-', starting with a letter or digit."""
-    task: Literal["classification"] = "classification"
-    """The task."""
+    task: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")] = "classification"
+    """classification (one class an image), multilabel, segmentation, detection, instances, or a task that another package adds."""
     data: DataIdentity
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()
@@ -373,7 +368,7 @@ class Experiment(Recipe):
             name: str,
             data: str | Path | Mapping[str, Any] | DataConfig,
             model: str | Mapping[str, Any] | ModelConfig,
-            task: Literal["classification"] = ...,
+            task: str = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,

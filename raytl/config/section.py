@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -55,7 +55,8 @@ Seconds = Annotated[
         }
     ),
 ]
-Metric = Literal["val/balanced_accuracy", "val/accuracy", "val/macro_f1", "val/log_loss"]
+Metric = Annotated[str, Field(pattern=r"^val/[a-z][a-z0-9_]{0,99}$")]
+"""A metric of the validation split; the task states which there are."""
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 

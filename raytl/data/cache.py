@@ -259,6 +259,8 @@ def _limit(config: DataConfig) -> int:
 
 def _estimate(images: int, preprocess: Preprocess) -> int:
     """Return the estimated bytes of this many prepared images before their shapes are known."""
+    if preprocess.frame is not None:
+        return images * preprocess.frame[0] * preprocess.frame[1] * 3
     aspect = 1.0 if preprocess.crop_mode == "squash" else _TYPICAL_ASPECT
     return int(images * preprocess.resize_px**2 * aspect * 3)
 

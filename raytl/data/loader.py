@@ -1,9 +1,9 @@
-"""Load batches of uint8 pixels in parallel to the training loop.
+"""Load batches of uint8 pixels and their targets in parallel to the training loop.
 
 The training process computes the content of each batch (`shard`) and sends it to loader processes as a request; each
 view is a pure function of (seed, epoch, sample). So any number of loader processes and any world size give the same
 tensors. Loader processes are forked and share decoded images as mapped memory. They return pixels through one block of
-shared memory that is allocated before the fork and needs no space in /dev/shm.
+shared memory that is allocated before the fork and needs no space in /dev/shm, and targets, pickled, through a queue.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from raytl.data import shard
-from raytl.data.augment import sample_rng
-from raytl.data.encoder import Augment, Encoder
+from raytl.data.encoder import Augment, Encoder, Prefetching, augmented
 from raytl.data.images import Images, Pixels
 from raytl.data.stream import PREFETCH_IMAGES, StreamedImages, prefetch
-from raytl.data.transforms import Preprocess, center_crop
+from raytl.data.transforms import Preprocess, eval_pixels
 from raytl.errors import RaytlError, TrainingError
 from raytl.world import World
 
-View = Callable[[int, int], tuple[Pixels, Any]]
-"""Returns the view of a sample in an epoch, and its target."""
 PREFETCH = 4
 """Batches that each loader process prefetches."""
+
+_View = Callable[[int, int], tuple[Pixels, Any]]
+"""Returns the view and the target of an epoch's sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def auto_workers(device: str, cores: float) -> int:
 
 
 class TrainLoader:
-    """The rank's training batches, epoch by epoch; `batch` is global. Views and their targets come from one draw.
+    """The rank's training batches, epoch by epoch; `batch` is global. `encoder` has the targets of the images, by position.
 
     A rank may get an empty batch when a global batch is smaller than the world.
     """
@@ -102,8 +102,9 @@ class TrainLoader:
         assert len(images) == len(encoder) > 0, "one target for each image, and at least one"
         self._encoder, self._seed, self._world, self._weights = encoder, seed, world, weights
         self.steps = shard.steps_per_epoch(len(images), batch)
-        view = partial(training_view, images, encoder, augment, seed)
-        self._pipe = _Pipe(images, view, augment.size, -(-batch // world.size), workers)
+        view = partial(augmented, images, encoder, augment, seed)
+        source = _Source(images, view, _prefetching(encoder))
+        self._pipe = _Pipe(source, augment.size, -(-batch // world.size), workers)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
         """Yield the batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
@@ -139,8 +140,8 @@ class EvalLoader:
         workers: int = 0,
     ) -> None:
         self._parts = shard.eval_batches(len(images), batch, world.rank, world.size)
-        size = (preprocess.image_px, preprocess.image_px)
-        self._pipe = _Pipe(images, partial(_cropped, images, preprocess.image_px), size, batch, workers)
+        source = _Source(images, partial(_evaluated, images, preprocess), None)
+        self._pipe = _Pipe(source, preprocess.view_size, batch, workers)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -155,18 +156,8 @@ class EvalLoader:
         self._pipe.close()
 
 
-def training_view(
-    images: Images, encoder: Encoder, augment: Augment, seed: int, epoch: int, i: int
-) -> tuple[Pixels, Any]:
-    """Return the view of sample `i` in `epoch`, and its target under the same draw."""
-    prepared = images[i]
-    height, width = prepared.shape[:2]
-    draw = augment.draw(height, width, sample_rng(seed, epoch, i))
-    return augment.apply(prepared, draw), encoder.view(i, augment, draw, (height, width))
-
-
-def _cropped(images: Images, side: int, _epoch: int, i: int) -> tuple[Pixels, None]:
-    return center_crop(images[i], side), None
+def _evaluated(images: Images, preprocess: Preprocess, _epoch: int, i: int) -> tuple[Pixels, None]:
+    return eval_pixels(images[i], preprocess), None
 
 
 def _ids(request: _Request) -> torch.Tensor:
@@ -186,19 +177,37 @@ class _Requests:
         return len(self.now)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The images of a split, the views and targets made of them, and what can prefetch the targets' files."""
+
+    images: Images
+    view: _View
+    targets: Prefetching | None
+
+    def prefetch(self, ids: Sequence[int]) -> None:
+        """Start to fetch what these samples need from a bucket."""
+        prefetch(self.images, ids)
+        if self.targets is not None:
+            self.targets.prefetch(ids)
+
+
+def _prefetching(encoder: object) -> Prefetching | None:
+    return encoder if isinstance(encoder, Prefetching) else None
+
+
 class _Views(Dataset[Any]):
     """Computes the views of a request in the loader process, directly into the shared memory, and returns their targets."""
 
-    def __init__(self, images: Images, view: View, slots: Pixels) -> None:
-        self._images, self._view, self._slots = images, view, slots
+    def __init__(self, source: _Source, slots: Pixels) -> None:
+        self._source, self._slots = source, slots
 
-    def __getitem__(self, request: Any) -> RaytlError | list[Any]:
-        slot = self._slots[request.slot % len(self._slots)]
-        prefetch(self._images, np.concatenate([request.ids, *request.upcoming]).tolist())
-        targets: list[Any] = []
+    def __getitem__(self, request: Any) -> list[Any] | RaytlError:
+        slot, targets = self._slots[request.slot % len(self._slots)], []
+        self._source.prefetch(np.concatenate([request.ids, *request.upcoming]).tolist())
         try:
             for row, i in enumerate(request.ids.tolist()):
-                slot[row], target = self._view(request.epoch, i)
+                slot[row], target = self._source.view(request.epoch, i)
                 targets.append(target)
         except RaytlError as error:  # returned, as the DataLoader would bury its text in a traceback
             return error
@@ -206,17 +215,16 @@ class _Views(Dataset[Any]):
 
 
 class _Pipe:
-    """Turns requests into `(b, 3, height, width) uint8` and targets, in order, in `workers` processes, or in this one if 0."""
+    """Turns requests into `(b, 3, height, width) uint8` and targets in order, in `workers` processes, or in this one if 0."""
 
-    def __init__(self, images: Images, view: View, size: tuple[int, int], batch: int, workers: int) -> None:
-        self._images, self._view = images, view
-        self._size, self._batch, self._workers = size, batch, workers
+    def __init__(self, source: _Source, size: tuple[int, int], batch: int, workers: int) -> None:
+        self._source, self._size, self._batch, self._workers = source, size, batch, workers
         self._requests = _Requests()
         self._loader: DataLoader[Any] | None = None
         self._slots: Pixels | None = None
 
     def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor, list[Any]]]:
-        """Yield each request with its images, which the caller owns, and their targets."""
+        """Yield each request with its images, which the caller owns, and its targets."""
         requests = self._with_prefetch(requests)
         done = self._in_process(requests) if self._workers == 0 or not requests else self._in_workers(requests)
         for request, (pixels, targets) in zip(requests, done, strict=True):
@@ -224,7 +232,7 @@ class _Pipe:
 
     def _with_prefetch(self, requests: Sequence[_Request]) -> Sequence[_Request]:
         """Return the requests, each with the samples that its process loads within the window; processes take turns."""
-        if not isinstance(self._images, StreamedImages):
+        if not isinstance(self._source.images, StreamedImages) and self._source.targets is None:
             return requests
         turn, batches = max(1, self._workers), -(-PREFETCH_IMAGES // self._batch)
         return [
@@ -238,14 +246,13 @@ class _Pipe:
     def _in_process(self, requests: Sequence[_Request]) -> Iterator[tuple[Pixels, list[Any]]]:
         for request in requests:
             pixels = np.empty((len(request.ids), *self._size, 3), dtype=np.uint8)
-            targets = _valid(_Views(self._images, self._view, pixels[None])[request])
-            yield pixels, targets
+            yield pixels, _targets(_Views(self._source, pixels[None])[request])
 
     def _in_workers(self, requests: Sequence[_Request]) -> Iterator[tuple[Pixels, list[Any]]]:
         results = iter(self._started(requests))
         assert self._slots is not None
         for request in requests:
-            targets = _valid(_next(results))
+            targets = _targets(_next(results))
             # copied: the loader processes overwrite the slot as soon as the next batch is requested
             yield self._slots[request.slot % len(self._slots), : len(request.ids)].copy(), targets
 
@@ -257,7 +264,7 @@ class _Pipe:
             shape = (self._workers * PREFETCH + 1, self._batch, *self._size, 3)
             self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
             self._loader = DataLoader(
-                _Views(self._images, self._view, self._slots),
+                _Views(self._source, self._slots),
                 sampler=self._requests,
                 batch_size=None,
                 num_workers=self._workers,
@@ -285,7 +292,7 @@ class _Pipe:
         self._loader = self._slots = None
 
 
-def _next(results: Iterator[RaytlError | list[Any]]) -> RaytlError | list[Any]:
+def _next(results: Iterator[list[Any] | RaytlError]) -> list[Any] | RaytlError:
     try:
         return next(results)
     except RuntimeError as exc:
@@ -296,7 +303,7 @@ def _next(results: Iterator[RaytlError | list[Any]]) -> RaytlError | list[Any]:
         ) from exc
 
 
-def _valid(result: RaytlError | list[Any]) -> list[Any]:
+def _targets(result: list[Any] | RaytlError) -> list[Any]:
     if isinstance(result, RaytlError):
         raise result
     return result

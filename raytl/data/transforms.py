@@ -19,7 +19,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.data.placement import Placement, scaling, shift
 from raytl.stored.bounds import Bound, within
+from raytl.stored.fault import mismatch
 
 MAX_ASPECT = 8.0
 """Photos with a larger aspect ratio are cropped to it before resizing: 1 x 100000 pixels would become gigabytes."""
@@ -28,6 +30,7 @@ MIN_IMAGE_PX, MAX_IMAGE_PX, MAX_RESIZE_PX = 8, 4096, 8192
 """Allowed side lengths in pixels of stored models: with larger ones, each image would take gigabytes."""
 _MODES = tuple(mode.value for mode in InterpolationMode)
 _Interpolation = Annotated[str, Bound(f"one of {', '.join(_MODES)}", lambda value: value in _MODES)]
+_FrameSide = Annotated[int, within(MIN_IMAGE_PX, MAX_IMAGE_PX, "pixels")]
 _Channel = Annotated[float, within(-1000, 1000)]
 _ChannelStd = Annotated[float, within(1e-6, 1000)]
 
@@ -36,63 +39,125 @@ _ChannelStd = Annotated[float, within(1e-6, 1000)]
 class Preprocess:
     """The steps from an image to the model's input: resize to `resize_px`, center-crop `image_px`, normalize.
 
-    `center` resizes the shorter side to `resize_px`, `squash` both edges. `mean` and `std` are per RGB channel in [0, 1].
+    `center` resizes the shorter side to `resize_px`, `squash` both edges. `fit` resizes the image to fit into `frame` with
+    its aspect ratio kept, and pads it at the right and the bottom; `image_px` and `resize_px` are the frame's longer side.
+    `mean` and `std` are per RGB channel in [0, 1].
     """
 
     image_px: Annotated[int, within(MIN_IMAGE_PX, MAX_IMAGE_PX, "pixels")]
     resize_px: Annotated[int, within(1, MAX_RESIZE_PX, "pixels")]
-    crop_mode: Literal["center", "squash"]
+    crop_mode: Literal["center", "squash", "fit"]
     interpolation: _Interpolation
     mean: tuple[_Channel, _Channel, _Channel]
     std: tuple[_ChannelStd, _ChannelStd, _ChannelStd]
     bit_depth: BitDepth = SIXTEEN_BITS
     """The depth from which images above 8 bits are scaled; it comes from the training data, not from the pretrained model."""
+    frame: tuple[_FrameSide, _FrameSide] | None = None
+    """Width and height of the views in pixels, if the crop mode is `fit`."""
+
+    def __post_init__(self) -> None:
+        if (self.crop_mode == "fit") != (self.frame is not None):
+            raise mismatch(self.frame, "[width, height] for the crop mode fit, and null for the others").below("frame")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        frame = None if self.frame is None else list(self.frame)
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std), "frame": frame}
 
     def at(self, depth: BitDepth) -> Preprocess:
         """Return the same preprocessing with images scaled by `depth`."""
         return replace(self, bit_depth=depth)
 
+    def fit(self, frame: tuple[int, int]) -> Preprocess:
+        """Return the same preprocessing with images that fit into a frame of (width, height) pixels."""
+        side = max(frame)
+        return replace(self, crop_mode="fit", frame=frame, image_px=side, resize_px=side)
+
+    @property
+    def view_size(self) -> tuple[int, int]:
+        """Return the height and width of the views."""
+        return (self.image_px, self.image_px) if self.frame is None else (self.frame[1], self.frame[0])
+
+    @property
+    def mean_color(self) -> NDArray[np.uint8]:
+        """Return the mean color, with which views are padded: `(3,) uint8`."""
+        return np.array([round(255 * m) for m in self.mean], dtype=np.uint8)
+
     @property
     def key(self) -> str:
         """Return a name for everything that determines the prepared pixels; 16 hex digits."""
         depth = [self.bit_depth.bits, self.bit_depth.fixed]
-        fields = ["prepared/2", self.resize_px, self.crop_mode, self.interpolation, *depth]
+        size = self.resize_px if self.frame is None else self.frame
+        fields = ["prepared/2", size, self.crop_mode, self.interpolation, *depth]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
 
 
 def prepare(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     """Return the RGB image resized with antialiasing, `(height, width, 3) uint8`; bit-equal to timm's `transforms_imagenet_eval`.
 
-    In `center` mode, photos are first cropped to an aspect ratio of `MAX_ASPECT`.
+    In `center` mode, photos are first cropped to an aspect ratio of `MAX_ASPECT`. In `fit` mode, nothing is padded yet.
     """
-    size = preprocess.resize_px
-    if preprocess.crop_mode == "squash":
-        target = [size, size]
-    else:
-        image = _limit_aspect(image)
-        target = [size]
+    if preprocess.crop_mode == "center":
+        image = image.crop(box) if (box := _kept(*image.size)) != (0, 0, *image.size) else image
     mode = InterpolationMode(preprocess.interpolation)
+    target = list(_resized(*image.size, preprocess))
     return np.array(tv.resize(image, target, interpolation=mode, antialias=True), dtype=np.uint8)
 
 
-def _limit_aspect(image: Image.Image) -> Image.Image:
-    """Return the center of a very long image, so that no side is over `MAX_ASPECT` times the other."""
-    width, height = image.size
+def _kept(width: int, height: int) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the center of a very long image: no side is over `MAX_ASPECT` times the other."""
     bound = int(MAX_ASPECT * min(width, height))
-    if max(width, height) <= bound:
-        return image
     keep_w, keep_h = min(width, bound), min(height, bound)
     left, top = (width - keep_w) // 2, (height - keep_h) // 2
-    return image.crop((left, top, left + keep_w, top + keep_h))
+    return left, top, left + keep_w, top + keep_h
+
+
+def _resized(width: int, height: int, preprocess: Preprocess) -> tuple[int, int]:
+    """Return the height and width to which an image of this size is resized."""
+    size = preprocess.resize_px
+    if preprocess.frame is not None:
+        ratio = min(preprocess.frame[0] / width, preprocess.frame[1] / height)
+        return max(1, round(height * ratio)), max(1, round(width * ratio))
+    if preprocess.crop_mode == "squash":
+        return size, size
+    # truncated as in torchvision
+    return (int(size * height / width), size) if width <= height else (size, int(size * width / height))
+
+
+def prepared_placement(width: int, height: int, preprocess: Preprocess) -> Placement:
+    """Return the map from an upright image of this size to its prepared image."""
+    left, top, right, bottom = _kept(width, height) if preprocess.crop_mode == "center" else (0, 0, width, height)
+    kept = (bottom - top, right - left)
+    return shift(-left, -top, kept).then(scaling(kept, _resized(*kept[::-1], preprocess)))
+
+
+def eval_placement(width: int, height: int, preprocess: Preprocess) -> Placement:
+    """Return the map from an upright image of this size to its evaluation view."""
+    prepared = prepared_placement(width, height, preprocess)
+    return prepared.then(view_placement(prepared.size, preprocess))
+
+
+def view_placement(prepared: tuple[int, int], preprocess: Preprocess) -> Placement:
+    """Return the map from a prepared image of this (height, width) to its evaluation view."""
+    if preprocess.frame is not None:
+        return shift(0, 0, preprocess.view_size)
+    return center_placement(prepared, preprocess.image_px)
 
 
 def eval_view(prepared: NDArray[np.uint8], preprocess: Preprocess) -> torch.Tensor:
-    """Return the evaluation crop of a prepared image, `(3, image_px, image_px) uint8` in channels-last memory."""
-    return torch.from_numpy(center_crop(prepared, preprocess.image_px)).permute(2, 0, 1)
+    """Return the evaluation view of a prepared image, `(3, height, width) uint8` in channels-last memory."""
+    return torch.from_numpy(eval_pixels(prepared, preprocess)).permute(2, 0, 1)
+
+
+def eval_pixels(prepared: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Return the evaluation view of a prepared image, `(height, width, 3) uint8`; a copy."""
+    if preprocess.frame is None:
+        return center_crop(prepared, preprocess.image_px)
+    view = np.empty((*preprocess.view_size, 3), dtype=np.uint8)
+    height, width = prepared.shape[:2]
+    view[:height, :width] = prepared
+    view[height:] = view[:height, width:] = preprocess.mean_color
+    return view
 
 
 def center_crop(prepared: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -101,6 +166,17 @@ def center_crop(prepared: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if any(missing):
         pads = [(m // 2, (m + 1) // 2) for m in missing]
         prepared = np.pad(prepared, [*pads, (0, 0)])
-    # round() as in torchvision: half to even
-    top, left = (round((length - side) / 2.0) for length in prepared.shape[:2])
+    top, left = (_center(length, side) for length in prepared.shape[:2])
     return prepared[top : top + side, left : left + side].copy()
+
+
+def center_placement(size: tuple[int, int], side: int) -> Placement:
+    """Return the map of `center_crop` for an image of `size` (height, width)."""
+    top, left = (_center(length, side) for length in size)
+    return shift(-left, -top, (side, side))
+
+
+def _center(length: int, side: int) -> int:
+    """Return the first pixel of the center; negative if it starts in the padding."""
+    # round() as in torchvision: half to even
+    return round((length - side) / 2.0) if length >= side else -((side - length) // 2)

@@ -129,23 +129,46 @@ def overridden(default: Preprocess, override: PreprocessOverride) -> Preprocess:
     """Return `default` with the keys that `override` sets; a new size keeps the ratio of crop to resize.
 
     Raises:
-        ModelError: a value is out of bounds.
+        ModelError: a value is out of bounds, or cannot take effect.
     """
-    image_px = override.image_px or default.image_px
-    resize_px = default.resize_px
+    sized = _sized(default, override)
+    wanted = replace(
+        sized,
+        interpolation=override.interpolation or sized.interpolation,
+        mean=override.mean or sized.mean,
+        std=override.std or sized.std,
+    )
+    return PREPROCESS_FORMAT.typed(wanted.to_json(), "model.preprocess")
+
+
+def _sized(default: Preprocess, override: PreprocessOverride) -> Preprocess:
+    """Return `default` with the frame, or the sides of the crop and of the resized image, that `override` sets."""
+    given = override.image_px
+    if isinstance(given, tuple) or default.frame is not None:
+        if override.crop_fraction is not None:
+            raise ModelError(
+                f"model.preprocess.crop_fraction: found {override.crop_fraction:g}; expected none, as images are fitted whole "
+                "into the frame. Remove the key"
+            )
+        frame = (given, given) if isinstance(given, int) else given
+        return default if frame is None else default.fit(frame)
+    image_px, resize_px = given or default.image_px, default.resize_px
     if override.crop_fraction is not None:
         resize_px = math.floor(image_px / override.crop_fraction)
     elif image_px != default.image_px:
         resize_px = math.floor(image_px * default.resize_px / default.image_px)
-    wanted = replace(
-        default,
-        image_px=image_px,
-        resize_px=resize_px,
-        interpolation=override.interpolation or default.interpolation,
-        mean=override.mean or default.mean,
-        std=override.std or default.std,
+    return replace(default, image_px=image_px, resize_px=resize_px)
+
+
+def square_problem(override: PreprocessOverride) -> str | None:
+    """Return why a task that classifies whole images cannot use the size in `override`; None if it can."""
+    if not isinstance(override.image_px, tuple):
+        return None
+    width, height = override.image_px
+    return (
+        f"model.preprocess.image_px: found [{width}, {height}]; expected one number, as this task crops a square from the "
+        f"center of each image. Write {min(width, height)}"
     )
-    return PREPROCESS_FORMAT.typed(wanted.to_json(), "model.preprocess")
 
 
 def is_convolutional(module: nn.Module) -> bool:

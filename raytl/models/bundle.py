@@ -47,7 +47,7 @@ def load_bundle(directory: str | Path, on_event: OnEvent = ignore) -> tuple[nn.M
     state = _tensors(folder)
     if weights.state_digest(state) != card.digest:
         raise ModelError(f"{folder / WEIGHTS} does not match the digest in {CARD}; copy both files again")
-    size = PreprocessOverride(image_px=card.preprocess.image_px)
+    size = PreprocessOverride(image_px=card.preprocess.frame or card.preprocess.image_px)
     config = ModelConfig(name=card.model, weights="none", preprocess=size)
     with torch.random.fork_rng(devices=[]):
         module = build(config, len(card.classes)).module

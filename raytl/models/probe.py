@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +34,7 @@ STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 _ITERATIONS = 500
 _HISTORY = 20
 _FEW_VALUES = 2**20
-_PATIENCE = 2
+PATIENCE = 2
 """Number of consecutive weaker penalties that may be worse than the best before the search stops."""
 _EXACT_VALUES = 2**27
 """Up to this many feature values (1 GiB) are solved in float64, more in float32."""
@@ -96,29 +96,54 @@ def solve(
     """
     assert strengths and min(strengths) > 0, "without a penalty the weights of separable classes diverge"
     started = time.monotonic()
-    _check_finite({"training": train, "validation": val})
-    mean, scale = _standards(train, intercept)
-    dtype = torch.float64 if train.numel() <= _EXACT_VALUES else torch.float32
-    inputs, held_out = (((part - mean) / scale).to(dtype) for part in (train, val))
-    basis = _basis(inputs)
-    inputs, held_out = inputs @ basis, held_out @ basis
-    loss = nn.CrossEntropyLoss(_tensor(weights, dtype), label_smoothing=label_smoothing)
-    weight = torch.zeros(classes, inputs.shape[1], dtype=dtype, requires_grad=True)
-    bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
+    loss = nn.CrossEntropyLoss(_tensor(weights, _precision(train)), label_smoothing=label_smoothing)
     scores: dict[float, dict[str, float]] = {}
     heads: dict[float, Head] = {}
-    for strength in sorted(strengths, reverse=True):
-        with _threads(inputs.numel()):
-            _minimise(weight, bias, inputs, targets, strength, loss)
-        logits = (held_out @ weight.T + bias).detach()
+    solutions = solve_path(train, val, classes, lambda logits: loss(logits, targets), strengths, intercept)
+    for head, logits in solutions:
         measured = {f"val/{name}": value for name, value in val_scores(val_targets.numpy(), logits.numpy()).items()}
-        scores[strength] = measured
-        heads[strength] = _unscaled(weight @ basis.T, bias, mean, scale, strength)
+        scores[head.strength], heads[head.strength] = measured, head
         best = min(scores, key=lambda strength: scores[strength]["val/log_loss"])
-        if len(scores) > list(scores).index(best) + _PATIENCE:
+        if len(scores) > list(scores).index(best) + PATIENCE:
             break
     soft = _softest(scores, best, len(val))
     return Probe(heads[best], heads[soft], scores, time.monotonic() - started)
+
+
+def solve_path(
+    train: Tensor,
+    val: Tensor,
+    classes: int,
+    loss: Callable[[Tensor], Tensor],
+    strengths: Sequence[float] = STRENGTHS,
+    intercept: bool = True,
+) -> Iterator[tuple[Head, Tensor]]:
+    """Yield a head for each penalty strength, the strongest first, with its logits for `val`, `(m, classes)`.
+
+    `loss` maps the logits of `train`, `(n, classes)`, to their mean loss.
+
+    Raises:
+        ModelError: a feature is not finite.
+    """
+    _check_finite({"training": train, "validation": val})
+    mean, scale = _standards(train, intercept)
+    dtype = _precision(train)
+    inputs, held_out = (((part - mean) / scale).to(dtype) for part in (train, val))
+    basis = _basis(inputs)
+    inputs, held_out = inputs @ basis, held_out @ basis
+    weight = torch.zeros(classes, inputs.shape[1], dtype=dtype, requires_grad=True)
+    bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
+    for strength in sorted(strengths, reverse=True):
+        with _threads(inputs.numel()):
+            _minimise(weight, bias, inputs, strength, loss)
+        yield (
+            _unscaled(weight @ basis.T, bias, mean, scale, strength),
+            (held_out @ weight.T + bias).detach(),
+        )
+
+
+def _precision(train: Tensor) -> torch.dtype:
+    return torch.float64 if train.numel() <= _EXACT_VALUES else torch.float32
 
 
 def _basis(inputs: Tensor) -> Tensor:
@@ -176,9 +201,7 @@ def _tensor(values: Sequence[float] | None, dtype: torch.dtype) -> Tensor | None
     return None if values is None else torch.tensor(values, dtype=dtype)
 
 
-def _minimise(
-    weight: Tensor, bias: Tensor, inputs: Tensor, targets: Tensor, strength: float, loss: nn.CrossEntropyLoss
-) -> None:
+def _minimise(weight: Tensor, bias: Tensor, inputs: Tensor, strength: float, loss: Callable[[Tensor], Tensor]) -> None:
     learning = [part for part in (weight, bias) if part.requires_grad]
     optimizer = torch.optim.LBFGS(
         learning,
@@ -191,7 +214,7 @@ def _minimise(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        value: Tensor = loss(inputs @ weight.T + bias, targets) + 0.5 * strength * weight.square().sum()
+        value = loss(inputs @ weight.T + bias) + 0.5 * strength * weight.square().sum()
         value.backward()
         return value
 

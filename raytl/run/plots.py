@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.metrics.direction import lower_is_better
 from raytl.run.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 _INK, _FAINT = "#26323c", "#8894a0"
 _COLORS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
-_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
+_MAX_SCORES = 6
+"""Maximum number of validation scores in a chart."""
 _DPI = 110
 _NUMBERED_CELLS = 25
 """Maximum number of classes for which the cells of a confusion matrix show counts."""
@@ -48,20 +50,27 @@ class Tile:
 def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw losses, validation scores and learning rates by epoch, from flat records.
 
-    Keys read: `epoch`, `train/loss`, `val/log_loss`, `val/accuracy`, `val/balanced_accuracy`, `val/macro_f1`,
+    Keys read: `epoch`, `train/loss`, `val/...` (losses and errors beside the training loss, the first other ones as scores),
     `lr/<group>`, `stage` (a line marks each change) and `best` (the last true one is marked). Missing keys are skipped.
     """
     groups = sorted({key for record in records for key in record if key.startswith("lr/")}, key=_group_order(records))
     figure = new_figure(4.6 * (3 if groups else 2), 3.8)
     panels = figure.subplots(1, 3 if groups else 2, squeeze=False)[0]
-    _panel(panels[0], records, {"train/loss": "train loss", "val/log_loss": "val log loss"}, "loss")
-    _panel(panels[1], records, {f"val/{name}": name.replace("_", " ") for name in _SCORES}, "validation scores")
+    names = {key: None for record in records for key in record if key.startswith("val/") and key != "val/seconds"}
+    losses = {"train/loss": "train loss"} | {key: f"val {_words(key)}" for key in names if lower_is_better(key)}
+    scores = [key for key in names if not lower_is_better(key)][:_MAX_SCORES]
+    _panel(panels[0], records, losses, "loss")
+    _panel(panels[1], records, {key: _words(key) for key in scores}, "validation scores")
     if groups:
         _rates(panels[2], records, groups)
     for panel in panels:
         _mark_stages(panel, records)
     _mark_best(panels[:2], records)
     save(figure, path)
+
+
+def _words(key: str) -> str:
+    return key.removeprefix("val/").replace("_", " ")
 
 
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:

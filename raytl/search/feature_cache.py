@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from raytl.config.schema import TrainConfig
 from raytl.data import shard
 from raytl.data.cache import open_images
+from raytl.data.encoder import augmented, augmented_target
 from raytl.data.images import Images, Pixels
-from raytl.data.loader import Batch, training_view
+from raytl.data.loader import Batch
 from raytl.data.manifest import Sample
 from raytl.data.stream import PREFETCH_IMAGES, prefetch
-from raytl.data.transforms import center_crop
+from raytl.data.transforms import eval_pixels
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
@@ -79,7 +80,7 @@ class _Source:
 
     def pays(self) -> bool:
         """Return True if reading a row is faster than computing it, measured on one batch, and the rows fit the cache."""
-        images = np.zeros((_BUILD_BATCH, *[self.backbone.preprocess.image_px] * 2, 3), dtype=np.uint8)
+        images = np.zeros((_BUILD_BATCH, *self.backbone.preprocess.view_size, 3), dtype=np.uint8)
         self._rows(images[:2])
         started = time.perf_counter()
         rows = self._rows(images)
@@ -97,14 +98,14 @@ class _Source:
 
         def view(number: int) -> Rows:
             def pixels(i: int) -> Pixels:
-                return training_view(images, encoder, augment, self.seed, number, i)[0]
+                return augmented(images, encoder, augment, self.seed, number, i)[0]
 
             key = {"augment": experiment.augment.model_dump(), "view": number, "seed": self.seed}
             batches = _Batches(images, pixels, _BUILD_BATCH, f"activations, view {number + 1}")
             return self._ensure(self.job.train, key, batches)
 
         def target(number: int, i: int) -> Any:
-            return encoder.view(i, augment, None, (0, 0))
+            return augmented_target(encoder, augment, preprocess, self.seed, number, i)
 
         is_balanced = experiment.train.sampler == "balanced"
         weights = task.sampling_weights(self.job.train, self.job.classes) if is_balanced else None
@@ -114,8 +115,8 @@ class _Source:
     def val(self) -> EvalFeatures:
         """Return the validation batches, of the same images as batches of pixels, so that the logits are the same."""
         images = open_images(self.job.val, self.backbone.preprocess, self.job.experiment.data, s3=self.job.s3)
-        image_px, batch = self.backbone.preprocess.image_px, EVAL_BATCH[self.device.type]
-        batches = _Batches(images, lambda i: center_crop(images[i], image_px), batch, "val")
+        preprocess, batch = self.backbone.preprocess, EVAL_BATCH[self.device.type]
+        batches = _Batches(images, lambda i: eval_pixels(images[i], preprocess), batch, "val")
         rows = self._ensure(self.job.val, {"view": "evaluation", "batch": batch}, batches)
         return EvalFeatures(rows, len(self.job.val), batch, self.world)
 

@@ -96,8 +96,7 @@ def depth_costs(
         backbone = job.task.build(model, job.classes, job.s3)
         layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
         backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        px = backbone.preprocess.image_px
-        images = torch.randn(_BATCH, 3, px, px, device=device).to(memory_format=layout)
+        images = torch.randn(_BATCH, 3, *backbone.preprocess.view_size, device=device).to(memory_format=layout)
         forward_s = _forward(backbone.module, images, precision)
         return tuple(_cost(job, backbone, depth, images, forward_s, precision) for depth in depths)
 
@@ -117,7 +116,7 @@ def _cost(
         rows = job.experiment.search.views * len(job.train) + len(job.val)
         cache_bytes, build_s = rows * inputs.shape[1] * inputs.element_size(), rows * forward_s
         val_s = _forward(network, inputs, precision)
-    step_s = _step(job, network, inputs, backbone.preprocess.image_px, precision)
+    step_s = _step(job, network, inputs, backbone.preprocess.view_size, precision)
     epoch_s = step_s * len(job.train) + val_s * len(job.val)
     return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s)
 
@@ -131,10 +130,12 @@ def _split(backbone: Backbone, depth: int) -> SplitModel | None:
     return None
 
 
-def _step(job: TrainJob, network: nn.Module, inputs: torch.Tensor, px: int, precision: torch.dtype) -> float:
+def _step(
+    job: TrainJob, network: nn.Module, inputs: torch.Tensor, size: tuple[int, int], precision: torch.dtype
+) -> float:
     """Return the seconds of a forward and backward pass per image; the first step warms up."""
     network.train()
-    targets, ids = job.task.blank_targets(job.classes, len(inputs), (px, px)), torch.arange(len(inputs))
+    targets, ids = job.task.blank_targets(job.classes, len(inputs), size), torch.arange(len(inputs))
     objective = job.task.objective(job.experiment, job.classes, job.train)
 
     def forward(*values: Any) -> Any:

@@ -29,9 +29,9 @@ def check_first_step(
     Raises:
         ModelError: the model cannot be trained at `model.preprocess.image_px`; the error quotes the library's reason.
     """
-    px = backbone.preprocess.image_px
-    images = torch.zeros(_IMAGES, 3, px, px, dtype=torch.uint8)
-    targets = task.blank_targets(classes, _IMAGES, (px, px))
+    size = backbone.preprocess.view_size
+    images = torch.zeros(_IMAGES, 3, *size, dtype=torch.uint8)
+    targets = task.blank_targets(classes, _IMAGES, size)
     objective = task.objective(experiment, classes, train)
     with torch.random.fork_rng(devices=[]):
         apply_freeze(backbone, depth)
@@ -40,7 +40,7 @@ def check_first_step(
             inputs = to_input(images, backbone.preprocess, torch.device("cpu"), channels_last=False)
             objective(backbone.module, inputs, targets, torch.arange(_IMAGES)).backward()
         except Exception as exc:  # layers raise RuntimeError, AssertionError, IndexError, ...
-            raise _refused(backbone.name, px, native_px(experiment.model), exc) from exc
+            raise _refused(backbone.name, backbone.preprocess.image_px, native_px(experiment.model), exc) from exc
 
 
 def _refused(name: str, px: int, native: int, exc: Exception) -> ModelError:

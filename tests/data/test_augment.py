@@ -12,8 +12,10 @@ import torch
 from torchvision.transforms.v2 import functional as tv
 
 from raytl.config.schema import AugmentConfig
-from raytl.data.augment import Box, Color, Draw, TrainAugment, recolored, sample_rng
+from raytl.data.augment import TrainAugment
+from raytl.data.draw import Box, Color, Draw, sample_rng
 from raytl.data.transforms import Preprocess, center_crop
+from raytl.data.view_pixels import recolored
 
 PREPROCESS = Preprocess(32, 40, "center", "bilinear", (0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
 CALM = Draw(Box(0, 0, 40, 40), 0.0, False, False, 0, None, 0.0, None)

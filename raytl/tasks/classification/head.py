@@ -1,100 +1,31 @@
-"""Solve the head on the features of the training images before the first step (LP-FT, Kumar et al. 2022)."""
+"""Solve the head of a classifier: multinomial logistic regression."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from raytl.config.schema import Experiment
-from raytl.data.cache import open_images
-from raytl.data.loader import Batch, EvalLoader
-from raytl.data.manifest import Sample
-from raytl.events import OnEvent, Work, ignore
 from raytl.models import probe
-from raytl.models.backbone import Backbone
-from raytl.models.forward import EVAL_BATCH, pick_precision
-from raytl.store.s3_settings import S3Settings
 from raytl.tasks.classification.loss import class_weights
 from raytl.tasks.classification.targets import encode_targets
-from raytl.world import World
+from raytl.tasks.probe_solver import HeadInputs
 
 
-class ProbeSolver:
-    """Solve the head as a linear probe, and fine-tune from it."""
-
-    def solve(
-        self,
-        experiment: Experiment,
-        backbone: Backbone,
-        train: Sequence[Sample],
-        val: Sequence[Sample],
-        classes: Sequence[str],
-        on_event: OnEvent = ignore,
-    ) -> probe.Probe:
-        """Solve the head of `backbone` on its device, from the evaluation views of `train`.
-
-        The penalty strength is selected by the log loss on `val`.
-        """
-        device = next(backbone.module.parameters()).device
-        precision = pick_precision(experiment.train.precision, device)
-
-        def features(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-            batches = _with_progress(_loader(experiment, samples, classes, backbone, device), len(samples), on_event)
-            inputs = probe.head_inputs(backbone, batches, device, precision)
-            return inputs, torch.from_numpy(encode_targets(samples, classes))
-
-        (inputs, targets), (held_out, val_targets) = features(train), features(val)
-        labels = [sample.label for sample in train]
-        return probe.solve(
-            inputs,
-            targets,
-            held_out,
-            val_targets,
-            len(classes),
-            weights=class_weights(experiment.train, {name: labels.count(name) for name in classes}),
-            label_smoothing=experiment.train.label_smoothing,
-            intercept=probe.head_layer(backbone).bias is not None,
-        )
-
-    def scores(self, solved: probe.Probe) -> Mapping[str, float]:
-        """Return the validation scores of the best head."""
-        return solved.scores[solved.best.strength]
-
-    def save(self, solved: probe.Probe, folder: Path) -> None:
-        """Write the probe to `folder` atomically."""
-        probe.save(solved, folder)
-
-    def load(self, folder: Path) -> probe.Probe:
-        """Return the probe in `folder`."""
-        return probe.load(folder)
-
-    def is_saved(self, folder: Path) -> bool:
-        """Return True if `folder` holds a complete probe."""
-        return (folder / probe.CARD).exists()
-
-    def install(self, backbone: Backbone, solved: probe.Probe, depth: int) -> None:
-        """Copy the best head into the network if only the head trains, else the soft one."""
-        probe.install(backbone, solved.start(depth))
-
-
-def _with_progress(batches: Iterable[Batch], total: int, on_event: OnEvent) -> Iterator[Batch]:
-    """Yield `batches` and report progress."""
-    done = 0
-    for batch in batches:
-        yield batch
-        done += len(batch.ids)
-        on_event(Work("features for the head", done, total, "images"))
-
-
-def _loader(
-    experiment: Experiment,
-    samples: Sequence[Sample],
-    classes: Sequence[str],
-    backbone: Backbone,
-    device: torch.device,
-) -> EvalLoader:
-    images = open_images(samples, backbone.preprocess, experiment.data, s3=S3Settings.of(experiment.storage))
-    return EvalLoader(images, backbone.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
+def solve_head(
+    experiment: Experiment, train: HeadInputs, val: HeadInputs, classes: Sequence[str], intercept: bool
+) -> probe.Probe:
+    """Return the head solved on `train`, with the weights and the smoothing of `experiment`."""
+    labels = [sample.label for sample in train.samples]
+    targets, val_targets = (torch.from_numpy(encode_targets(part.samples, classes)) for part in (train, val))
+    return probe.solve(
+        train.features,
+        targets,
+        val.features,
+        val_targets,
+        len(classes),
+        weights=class_weights(experiment.train, {name: labels.count(name) for name in classes}),
+        label_smoothing=experiment.train.label_smoothing,
+        intercept=intercept,
+    )

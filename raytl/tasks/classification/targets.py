@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike, NDArray
 
+from raytl.data.encoder import Augment
 from raytl.data.manifest import Sample
-from raytl.tasks.task import Augment
 
 
 def encode_targets(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.int64]:
@@ -25,26 +24,26 @@ def encode_targets(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray
 
 
 class LabelEncoder:
-    """The class indices of a split, `labels (n,) int64`, which no view changes."""
+    """The class indices of a split as the targets of a loader; no view changes them."""
 
-    def __init__(self, labels: NDArray[np.int64]) -> None:
-        self.labels = labels
+    def __init__(self, targets: ArrayLike) -> None:
+        self._targets = np.asarray(targets, dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self._targets)
 
     def view(self, i: int, augment: Augment, draw: Any, prepared: tuple[int, int]) -> int:
-        """Return the class of sample `i`."""
-        return int(self.labels[i])
+        """Return the class index of sample `i`."""
+        return int(self._targets[i])
 
     def size(self, i: int) -> tuple[int, int]:
         """Return no size: a class has no coordinates."""
         return 0, 0
 
     def truth(self, i: int) -> int:
-        """Return the class of sample `i`."""
-        return int(self.labels[i])
+        """Return the class index of sample `i`."""
+        return int(self._targets[i])
 
-    def collate(self, targets: Sequence[int]) -> Tensor:
-        """Return the classes as `(b,) int64`."""
+    def collate(self, targets: Sequence[int]) -> torch.Tensor:
+        """Return the class indices of a batch, `(b,) int64`."""
         return torch.tensor(targets, dtype=torch.int64)

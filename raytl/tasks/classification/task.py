@@ -21,11 +21,12 @@ from raytl.models import backbone as backbones
 from raytl.models.backbone import Backbone
 from raytl.models.heads import inherit
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.classification.head import ProbeSolver
+from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
 from raytl.tasks.classification.objective import ClassificationObjective
 from raytl.tasks.classification.targets import LabelEncoder, encode_targets
+from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Confusion, Rows, Validation
 
 
@@ -36,7 +37,7 @@ class Classification:
     metrics: tuple[str, ...] = ("balanced_accuracy", *(name for name in QUICK if name != "balanced_accuracy"))
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
-    head_solver = ProbeSolver()
+    head_solver = ProbeSolver(solve_head)
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the class names, sorted."""

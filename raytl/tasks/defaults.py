@@ -1,0 +1,56 @@
+"""Complete an experiment with the defaults of its task, and reject what the task cannot apply.
+
+The schema of experiments has one default for each key, which is that of single-label classification. A task states others
+in `Task.defaults`; they replace keys that the user did not set. Every verb completes the experiment before it does anything
+else, so that stored experiments say what was in force.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.errors import ConfigError
+from raytl.tasks.registry import task_named
+from raytl.tasks.task import Task
+
+
+def completed(experiment: Experiment) -> Experiment:
+    """Return `experiment` with the defaults of its task in the keys that are not set; the same object if there are none.
+
+    Raises:
+        ConfigError: there is no such task, or options that it cannot apply; all of them are listed.
+    """
+    task = task_named(experiment.task)
+    given = experiment.model_dump(exclude_unset=True)
+    values = {key: value for key, value in task.defaults.items() if not _is_set(given, key)}
+    whole = override(experiment, values) if values else experiment
+    unknown = list(_unknown_metrics(whole, task))
+    if unknown:
+        raise ConfigError("\n".join(unknown))
+    task.check(whole)
+    return whole
+
+
+def _is_set(given: Mapping[str, Any], key: str) -> bool:
+    section, _, rest = key.partition(".")
+    if section not in given:
+        return False
+    return not rest or (isinstance(given[section], Mapping) and _is_set(given[section], rest))
+
+
+def _unknown_metrics(experiment: Experiment, task: Task) -> Iterator[str]:
+    used = [("train.metric", experiment.train.metric)]
+    used += [("search.metric", name) for name in experiment.search.metrics if not name.startswith("cost/")]
+    for key, name in used:
+        if name.removeprefix("val/") not in task.metrics:
+            yield f"{key}: found {name!r}, which {task.name} does not have; {_advice(name, task)}"
+
+
+def _advice(name: str, task: Task) -> str:
+    names = [f"val/{metric}" for metric in task.metrics]
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"

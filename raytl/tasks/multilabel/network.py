@@ -1,0 +1,35 @@
+"""The network of multi-label classification: the classifier's own head with one output and one threshold a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from raytl.config.schema import ModelConfig
+from raytl.models import backbone as backbones
+from raytl.models.backbone import Backbone
+from raytl.models.probe import head_layer
+from raytl.store.s3_settings import S3Settings
+from raytl.tasks.multilabel.loss import prior_logits
+from raytl.tasks.multilabel.targets import Vectors
+from raytl.tasks.multilabel.thresholds import add_thresholds
+
+
+def build(config: ModelConfig, labels: Sequence[str], s3: S3Settings) -> Backbone:
+    """Return the network with a new head, whose weights are zero."""
+    backbone = backbones.build(config, len(labels), s3)
+    add_thresholds(backbone, len(labels))
+    return backbone
+
+
+@torch.no_grad()
+def start_at_prior(backbone: Backbone, vectors: Vectors) -> None:
+    """Set the biases of a new head to the log-odds of the labels `vectors (n, labels)`.
+
+    The first predictions are then the frequencies of the labels, and rare labels do not dominate the first steps (Lin et
+    al. 2017, section 3.3).
+    """
+    layer = head_layer(backbone)
+    if layer.bias is not None:
+        layer.bias.copy_(prior_logits(vectors))
