@@ -43,15 +43,16 @@ if TYPE_CHECKING:
     from raytl.config.machine import Machine
     from raytl.config.schema import Experiment, Recipe
     from raytl.errors import RaytlError, UserError
-    from raytl.evaluation.prediction import Prediction
     from raytl.evaluation.predictor import Predictor
-    from raytl.evaluation.report import Mistake, Report, Subject
-    from raytl.evaluation.table import Predictions, Unreadable
     from raytl.events import Event, OnEvent
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
     from raytl.search.plan import SweepPlan
+    from raytl.tasks.classification.prediction import Prediction
+    from raytl.tasks.classification.report import Mistake, Report
+    from raytl.tasks.classification.table import Predictions
+    from raytl.tasks.reporting import Subject, Unreadable
     from raytl.training.plan import Plan
 
 __all__ = [
@@ -98,15 +99,16 @@ _MODULES = {
     "raytl.config.machine": ("Machine",),
     "raytl.config.schema": ("Experiment", "Recipe"),
     "raytl.errors": ("RaytlError", "UserError"),
-    "raytl.evaluation.prediction": ("Prediction",),
     "raytl.evaluation.predictor": ("Predictor",),
-    "raytl.evaluation.report": ("Mistake", "Report", "Subject"),
-    "raytl.evaluation.table": ("Predictions", "Unreadable"),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),
     "raytl.search.plan": ("SweepPlan",),
+    "raytl.tasks.classification.prediction": ("Prediction",),
+    "raytl.tasks.classification.report": ("Mistake", "Report"),
+    "raytl.tasks.classification.table": ("Predictions",),
+    "raytl.tasks.reporting": ("Subject", "Unreadable"),
     "raytl.training.plan": ("Plan",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}

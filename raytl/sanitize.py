@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -29,6 +30,19 @@ _QUOTED = re.compile(r"[,;\"'\s]")
 def printable(text: str) -> str:
     """Return `text` with control characters replaced by visible ones; line ends and tabs stay."""
     return text.translate(_CONTROLS)
+
+
+def one_line(text: str, length: int, tail: bool = False) -> str:
+    """Return `text` in one line of at most `length` characters, without its end (or with `tail`, its beginning).
+
+    Characters that cannot be drawn (controls, marks of direction, bytes that are not UTF-8) become an arrow.
+    """
+    line = "".join(
+        "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}" if unicodedata.category(each)[0] == "C" else each for each in text
+    )
+    if len(line) > length:
+        line = "…" + line[1 - length :] if tail else line[: length - 1] + "…"
+    return line
 
 
 def json_printable(text: str) -> str:

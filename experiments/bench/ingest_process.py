@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from raytl.config.schema import AugmentConfig, DataConfig
 from raytl.data.augment import TrainAugment
 from raytl.data.cache import open_images
@@ -44,8 +46,15 @@ def measured(job: Ingest) -> dict[str, object]:
     train = read_dataset(config, PREPROCESS, lambda _: None).splits.train
     images = open_images(train, PREPROCESS, config)
     augment = TrainAugment(AugmentConfig(), PREPROCESS)
-    labels = LabelEncoder([0] * len(train))
-    loader = TrainLoader(images, labels, augment, batch=job.batch, seed=0, world=World.solo(), workers=job.workers)
+    loader = TrainLoader(
+        images,
+        LabelEncoder(np.zeros(len(train), int)),
+        augment,
+        batch=job.batch,
+        seed=0,
+        world=World.solo(),
+        workers=job.workers,
+    )
     firsts: list[float] = []
     rates = [len(train) / epoch(loader, number, firsts.append) for number in range(job.epochs)]
     loader.close()

@@ -24,7 +24,7 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.records import SUMMARY_FORMAT
 
 if TYPE_CHECKING:
-    from raytl.evaluation.report import Report
+    from raytl.tasks.reporting import TaskReport
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Run:
         device: str | None = None,
         progress: bool = True,
         on_event: OnEvent | None = None,
-    ) -> Report:
+    ) -> TaskReport:
         """Score the best checkpoint on `split`; see `raytl.evaluate`."""
         from raytl.evaluation.evaluate import evaluate
 

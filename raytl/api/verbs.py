@@ -22,10 +22,9 @@ from raytl.store.s3_settings import S3Settings
 if TYPE_CHECKING:
     from raytl.api.sweep import Sweep
     from raytl.evaluation.predictor import Predictor
-    from raytl.evaluation.report import Report
-    from raytl.evaluation.table import Predictions
     from raytl.retraining.tick import Retraining
     from raytl.search.plan import SweepPlan
+    from raytl.tasks.reporting import TaskPredictions, TaskReport
     from raytl.training.plan import Plan
 
 Source = Experiment | str | os.PathLike[str]
@@ -174,10 +173,10 @@ def evaluate(
     machine: Machine | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
-) -> Report:
+) -> TaskReport:
     """Score a run's best checkpoint on `split`, with 95 % intervals, and write the report into the run.
 
-    Each evaluation of the test split is recorded first. Without `again`, the report of the last one is returned.
+    The report of a classifier is a `raytl.Report`. Each evaluation of the test split is recorded first. Without `again`, the report of the last one is returned.
     `machine` says how buckets and clusters are reached: by default as the experiment of a `Run` says.
 
     Raises:
@@ -204,15 +203,16 @@ def predict(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     out: str | os.PathLike[str] | None = None,
+    format: str | None = None,
     batch_size: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
-) -> Predictions:
-    """Return the classes and probabilities of photos as a table, and write it to `out` (.csv or .parquet) if given.
+) -> TaskPredictions:
+    """Return the answers of a model for photos, and write them to `out` if given, in `format` or that of its ending.
 
-    `inputs` are folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in
+    A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). `inputs` are folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in
     `unreadable` and skipped. To predict several times, or images in memory, use `raytl.load`.
 
     Raises:
@@ -226,6 +226,7 @@ def predict(
             run,
             inputs,
             out=out,
+            format=format,
             batch_size=batch_size,
             device=device,
             machine=machine or machine_of(run),

@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from raytl.catalog.difference import ConfigChange, DataChange, config_changes, data_change
 from raytl.catalog.place import EXPERIMENT, Place, place_of
 from raytl.config.stored import MOST_BYTES, read_stored
 from raytl.data.manifest import Sample, snapshot_id
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.errors import RunError, TooLarge
-from raytl.evaluation.outcomes import OUTCOME_FORMAT, OUTCOMES, Outcome
+from raytl.evaluation.evaluate import OUTCOMES
 from raytl.evaluation.stored import REPORT_FORMAT
-from raytl.metrics.paired import Paired, paired_classes
+from raytl.metrics.paired import Paired
 from raytl.run.folder import MANIFEST_FORMAT
 from raytl.run.ledger import REPORT
 from raytl.run.provenance import PROVENANCE_FORMAT
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.tasks.registry import task_named
 from raytl.training.records import SUMMARY_FORMAT
 
-TESTED = ("accuracy", "balanced_accuracy")
-"""The metrics of the paired test; both need the predicted classes only."""
 _SPLITS = ("test", "val")
 _MAX_REPORTS = 100
-MAX_IMAGES = 50_000
-"""Images of the paired test, whose resamples take 32 kB an image."""
 _MAX_OUTCOME_BYTES = 64 << 20
 Pair = tuple[float | None, float | None]
 
@@ -70,7 +65,7 @@ def compare(before: str, after: str, s3: S3Settings = ENVIRONMENT) -> Comparison
     pair = _run_at(before, s3), _run_at(after, s3)
     recipes = [read_stored(each.content(EXPERIMENT, MOST_BYTES), f"{each.uri}/{EXPERIMENT}").recipe for each in pair]
     split, reports = _reports(*pair)
-    tests, no_test = _tests(pair, reports)
+    tests, no_test = _tests(pair, reports, {recipe.task for recipe in recipes})
     return Comparison(
         before=before,
         after=after,
@@ -137,35 +132,30 @@ def _report(place: Place, split: str) -> _Report | None:
     return last
 
 
-def _tests(pair: tuple[Place, Place], reports: tuple[_Report, _Report] | None) -> tuple[tuple[Paired, ...], str]:
+def _tests(
+    pair: tuple[Place, Place], reports: tuple[_Report, _Report] | None, tasks: set[str]
+) -> tuple[tuple[Paired, ...], str]:
     """Return the paired tests, or the reason why there are none."""
     if reports is None:
         return (), "the runs have no reports on the same split; `raytl evaluate RUN --split val` writes one"
     if reports[0].data != reports[1].data:
         return (), f"the reports are on different images ({reports[0].data[:12]} and {reports[1].data[:12]})"
+    if len(tasks) > 1:
+        return (), f"the runs are of different tasks ({', '.join(sorted(tasks))})"
     try:
         outcomes = [_outcomes(place, report) for place, report in zip(pair, reports, strict=True)]
     except TooLarge as error:
         return (), str(error)
-    if not all(outcomes):
+    if not all(content for content, _ in outcomes):
         return (
             (),
             "a report has no outcomes.jsonl, as raytl 0.1.0 wrote it; `raytl evaluate` writes it with each new report",
         )
-    if max(map(len, outcomes)) > MAX_IMAGES:
-        return (), f"a report has {max(map(len, outcomes)):,} images; the test takes {MAX_IMAGES:,} at most"
-    if [(row.key, row.true) for row in outcomes[0]] != [(row.key, row.true) for row in outcomes[1]]:
-        return (), "the outcomes of the reports are of different images"
-    names = sorted({name for rows in outcomes for row in rows for name in (row.true, row.predicted)})
-    number = {name: place for place, name in enumerate(names)}
-    targets = np.array([number[row.true] for row in outcomes[0]])
-    before, after = (np.array([number[row.predicted] for row in rows]) for rows in outcomes)
-    return tuple(paired_classes(targets, before, after, metric) for metric in TESTED), ""
+    return task_named(tasks.pop()).reporting.paired_outcomes(*outcomes)
 
 
-def _outcomes(place: Place, report: _Report) -> list[Outcome]:
+def _outcomes(place: Place, report: _Report) -> tuple[bytes, str]:
+    """Return the outcomes of all images, empty if there are none, and their name in errors."""
     name = f"{report.folder}/{OUTCOMES}"
-    if not place.has(name):
-        return []
-    content = place.content(name, _MAX_OUTCOME_BYTES)
-    return sorted(OUTCOME_FORMAT.lines(content, f"{place.uri}/{name}"), key=lambda row: row.key)
+    content = place.content(name, _MAX_OUTCOME_BYTES) if place.has(name) else b""
+    return content, f"{place.uri}/{name}"

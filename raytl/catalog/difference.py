@@ -9,6 +9,7 @@ from typing import Any
 from raytl.config.fingerprint import decisive
 from raytl.config.schema import Recipe
 from raytl.data.manifest import Sample
+from raytl.data.target_text import describe, difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class ConfigChange:
 class DataChange:
     """The snapshots of both runs, and the images (by key) that differ, found by their content.
 
-    `relabelled` and `moved` have the label, or the split, before and after.
+    `relabelled` and `moved` have the target in words, or the split, before and after.
     """
 
     before: str
@@ -56,6 +57,12 @@ def data_change(snapshots: tuple[str, str], before: Sequence[Sample], after: Seq
         images=(len(before), len(after)),
         added=tuple(sorted(new[digest].key for digest in new.keys() - old.keys())),
         removed=tuple(sorted(old[digest].key for digest in old.keys() - new.keys())),
-        relabelled={then.key: (then.label, now.label) for then, now in both if then.label != now.label},
+        relabelled={then.key: _labels(then, now) for then, now in both if then.target != now.target},
         moved={then.key: (then.split or "", now.split or "") for then, now in both if then.split != now.split},
     )
+
+
+def _labels(then: Sample, now: Sample) -> tuple[str, str]:
+    """Return both targets in words; if the words are equal, what changed."""
+    before, after = describe(then.target), describe(now.target)
+    return before, after if after != before else f"{after}, {', '.join(difference(then.target, now.target))}"

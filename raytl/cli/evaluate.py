@@ -46,10 +46,9 @@ def evaluate(
     with guarded(terminal, folder.log, "interrupted; no report was written"):
         with watching(terminal.err) as on_event:
             from raytl.evaluation.evaluate import evaluate as evaluate_run
-            from raytl.evaluation.report import as_json
 
             report = evaluate_run(
                 run, split=split.value, again=again, workers=workers, machine=machine, on_event=on_event
             )
         terminal.show(*evaluation_tables(report))
-        terminal.result(as_json(report))
+        terminal.result(report.to_json())

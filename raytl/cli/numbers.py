@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-_PERCENT = ("accuracy", "f1", "precision", "recall", "ece")
-
+from raytl.score_names import is_fraction
 
 _WORDS = {"f1": "F1", "ece": "calibration error", "map": "mAP", "ar": "AR", "miou": "mIoU", "iou": "IoU"}
 
@@ -20,7 +19,7 @@ def score(name: str, value: float) -> str:
     """Return a score: fractions in percent, losses with three decimals, an undefined one as a dash."""
     if not math.isfinite(value):
         return "–"
-    return f"{100 * value:.1f} %" if name.endswith(_PERCENT) else f"{value:.3f}"
+    return f"{100 * value:.1f} %" if is_fraction(name) else f"{value:.3f}"
 
 
 def rate(value: float) -> str:

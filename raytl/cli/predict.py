@@ -1,8 +1,7 @@
-"""`raytl predict`: classes and probabilities of any photos."""
+"""`raytl predict`: the answers of a model for any photos."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from raytl.config.load import load_machine
 from raytl.events import Message
 
 if TYPE_CHECKING:
-    from raytl.evaluation.table import Predictions
+    from raytl.tasks.reporting import TaskPredictions
 
 _LISTED = 10
 _FIRST = 3
@@ -32,15 +31,19 @@ def predict(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write: .csv or .parquet.")
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File or folder to write.")] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="Format to write, such as csv; by default that of FILE's ending."
+        ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
     device: Device = None,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
-    """Predict the classes and probabilities of photos, as a table in a file or on the terminal.
+    """Predict photos: classes and probabilities, or what else the task of the model answers, in a file or on the terminal.
 
     Photos that cannot be read are listed and skipped; other files in folders are counted by reason.
     """
@@ -51,7 +54,7 @@ def predict(
             from raytl.evaluation.predict import predict as predict_photos
 
             predictions = predict_photos(
-                run, inputs, out=out, batch_size=batch_size, machine=machine, on_event=on_event
+                run, inputs, out=out, format=format_, batch_size=batch_size, machine=machine, on_event=on_event
             )
             for text in [*unreadable_lines(predictions), *left_out_lines(predictions)]:
                 on_event(Message(text, "warning"))
@@ -59,12 +62,12 @@ def predict(
         terminal.result(predictions_json(predictions, out))
 
 
-def predictions_json(predictions: Predictions, out: Path | None) -> dict[str, Any]:
+def predictions_json(predictions: TaskPredictions, out: Path | None) -> dict[str, Any]:
     """Return a summary, and the rows if they were not written to a file."""
     return {
         "out": out,
         "photos": len(predictions.paths),
-        "counts": dict(Counter(predictions.predicted)),
+        "counts": dict(predictions.counts),
         "unreadable": [{"path": each.path, "reason": each.reason} for each in predictions.unreadable],
         "left_out": {
             reason: {"files": len(files), "first": list(files[:_FIRST])}
@@ -74,14 +77,14 @@ def predictions_json(predictions: Predictions, out: Path | None) -> dict[str, An
     } | ({} if out else {"rows": predictions.rows})
 
 
-def unreadable_lines(predictions: Predictions) -> list[str]:
+def unreadable_lines(predictions: TaskPredictions) -> list[str]:
     """Return a line for each of the first photos that could not be read, and the number of the others."""
     lines = [f"could not read {each.path!r}: {each.reason}" for each in predictions.unreadable[:_LISTED]]
     more = len(predictions.unreadable) - _LISTED
     return [*lines, f"and {more} more could not be read"] if more > 0 else lines
 
 
-def left_out_lines(predictions: Predictions) -> list[str]:
+def left_out_lines(predictions: TaskPredictions) -> list[str]:
     """Return a line for each reason to skip files in the input folders, with the first few names."""
     from raytl.data.formats.skip_rules import reason_lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +16,13 @@ from raytl.config.machine import storage_options
 from raytl.run.folder import RunFolder, working_copy
 from raytl.run.ledger import looks
 from raytl.sanitize import command
+from raytl.score_names import title
 from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
-    from raytl.evaluation.report import Report
-    from raytl.evaluation.table import Predictions
     from raytl.metrics.intervals import Interval
+    from raytl.tasks.reporting import TaskPredictions, TaskReport
     from raytl.training.driver import TrainResult
 
 MOST_ROWS = 30
@@ -78,18 +77,18 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
     ]
 
 
-def evaluation_tables(report: Report) -> list[RenderableType]:
+def evaluation_tables(report: TaskReport) -> list[RenderableType]:
     """Return the scores with intervals, the classes, and the files of the report."""
     subject = report.subject
     marked = report.look is not None and report.look > 1
     title = f"{subject.run}: {subject.split} split" + (f", evaluation {report.look}" if marked else "")
     overall = table(("score", "value", "95 % interval"), right_aligned=("value", "95 % interval"))
-    for name, each in report.estimates.overall.items():
+    for name, each in report.overall.items():
         overall.add_row(metric(name), score(name, each.value), _bounds(name, each))
     where = [
-        ("images", f"{report.images:,}, {plural(len(report.mistakes), 'worst mistake')} shown"),
+        ("images", f"{report.images:,}, {report.shown} shown"),
         ("report", f"{report.folder}/report.md"),
-        ("pictures", f"{report.folder}/confusion.png, worst.png"),
+        ("pictures", f"{report.folder}/{', '.join(report.pictures)}"),
     ]
     parts: list[RenderableType] = [titled(title, overall), _classes(report), facts(where)]
     if marked:
@@ -98,21 +97,20 @@ def evaluation_tables(report: Report) -> list[RenderableType]:
     return parts
 
 
-def predictions_tables(predictions: Predictions, out: Path | None) -> list[RenderableType]:
-    """Return the first photos with their classes; if they were written to `out`, the counts of the classes."""
+def predictions_tables(predictions: TaskPredictions, out: Path | None) -> list[RenderableType]:
+    """Return the first photos with their answers; if they were written to `out`, the counts of the classes."""
     if out is not None:
-        counts = table(("class", "photos"), right_aligned=("photos",))
-        for name, number in Counter(predictions.predicted).most_common(MOST_ROWS):
+        counts = table(("class", predictions.unit), right_aligned=(predictions.unit,))
+        for name, number in list(predictions.counts.items())[:MOST_ROWS]:
             counts.add_row(Text(name), f"{number:,}")
         return [
             titled("predictions", counts),
             facts([("written", f"{out}: {plural(len(predictions.paths), 'photo')}")]),
         ]
-    rows = table(("photo", "predicted", "probability"), right_aligned=("probability",))
-    for path, name, row in list(zip(predictions.paths, predictions.predicted, predictions.probabilities, strict=True))[
-        :MOST_ROWS
-    ]:
-        rows.add_row(Text(path), Text(name), f"{100 * float(max(row)):.1f} %")
+    header, first = predictions.preview(MOST_ROWS)
+    rows = table(header, right_aligned=header[-1:])
+    for cells in first:
+        rows.add_row(*map(Text, cells))
     more = len(predictions.paths) - MOST_ROWS
     note = Text(f"and {plural(more, 'more photo')}; --out predictions.csv writes all")
     return [titled("predictions", rows), *([note] if more > 0 else [])]
@@ -128,16 +126,18 @@ def _next(run: str, folder: RunFolder, options: list[str]) -> list[tuple[str, st
     ]
 
 
-def _classes(report: Report) -> Group:
-    columns = ("class", "images", "precision", "recall", "F1")
-    each = report.estimates
-    order = sorted(range(len(report.classes)), key=lambda place: (each.f1[place].value, place))[:MOST_ROWS]
-    hidden = len(report.classes) - len(order)
+def _classes(report: TaskReport) -> Group:
+    scores = report.by_class
+    columns = ("class", scores.unit, *map(title, scores.columns))
+    ranking = scores.columns[scores.ranked_by]
+    order = sorted(range(len(scores.classes)), key=lambda place: (ranking[place].value, place))[:MOST_ROWS]
+    hidden = len(scores.classes) - len(order)
     grid = table(columns, right_aligned=columns[1:])
     for place in sorted(order) if not hidden else order:
-        scores = (score("f1", part[place].value) for part in (each.precision, each.recall, each.f1))
-        grid.add_row(Text(report.classes[place]), f"{each.support[place]:,}", *scores)
-    return titled(f"the {len(order)} classes with the lowest F1" if hidden else "classes", grid)
+        values = (score(name, column[place].value) for name, column in scores.columns.items())
+        grid.add_row(Text(scores.classes[place]), f"{scores.support[place]:,}", *values)
+    heading = f"the {len(order)} classes with the lowest {title(scores.ranked_by)}" if hidden else "classes"
+    return titled(heading, grid)
 
 
 def _bounds(name: str, each: Interval) -> str:

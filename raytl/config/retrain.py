@@ -51,14 +51,14 @@ class HowConfig(Section):
 class GateConfig(Section):
     """The conditions for promotion, measured for both models on the same frozen evaluation images."""
 
-    metric: Literal["balanced_accuracy", "accuracy", "macro_f1", "log_loss"] = "balanced_accuracy"
-    """Metric that has to improve."""
+    metric: str | None = None
+    """Metric that has to improve: one of the task's, such as accuracy, macro_f1 or log_loss. null = the task's first: balanced_accuracy, mAP or mIoU."""
     margin: Annotated[float, Field(ge=0)] = 0.0
     """Minimum improvement, in units of the metric (0.01 = one point of accuracy)."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     """Confidence of each comparison. With two equal models, a fraction of 1 - confidence of the ticks promotes."""
     max_class_drop: Fraction | None = 0.05
-    """Reject if the recall of a class drops by more than this and by more than its noise. null = off."""
+    """Reject if the recall of a class (or its IoU or average precision) drops by more than this and by more than its noise. null = off."""
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Maximum latency of one image on this machine, in ms (fastest of 20). null = no limit."""
     max_size_mb: Annotated[float, Field(gt=0)] | None = None

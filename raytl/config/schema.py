@@ -59,6 +59,19 @@ class DataConfig(DataIdentity):
     """Data loader processes per training worker. auto = by the number of cores."""
 
 
+class AnnotationsConfig(Section):
+    """The annotations of boxes, masks and attributes. Their format, like the class folders', is found in the data."""
+
+    format: Literal["auto", "coco", "voc", "yolo", "masks", "labelme", "table"] = "auto"
+    """coco = JSON with images, annotations and categories; voc = an XML file for each image; yolo = data.yaml and labels/*.txt; masks = an image of classes for each photo; labelme = a JSON file for each image; table = CSV, Parquet or JSONL. auto = as found."""
+    box_origin: Literal["auto", 0, 1] = "auto"
+    """The coordinate of the first pixel in boxes given by corners: 0 = edges measured from 0; 1 = pixels counted from 1, both corners included. auto = 1 for voc unless boxes begin at 0, else 0."""
+    on_bad_box: Literal["error", "drop"] = "error"
+    """If objects are outside their image or have no area: error = stop and list them; drop = leave them out and list them. Objects that stick out are clipped."""
+    void: Literal["auto"] | list[Annotated[int, Field(ge=0)] | str] = "auto"
+    """Values or names of mask pixels that are neither learned nor scored. auto = names such as void and ignore, and the value 255 if no name is given for it."""
+
+
 class PreprocessOverride(Section):
     """Overrides of the pretrained model's own preprocessing. Most experiments need none."""
 
@@ -336,6 +349,7 @@ class Recipe(Section):
     task: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")] = "classification"
     """classification (one class an image), multilabel, segmentation, detection, instances, or a task that another package adds."""
     data: DataIdentity
+    annotations: AnnotationsConfig = AnnotationsConfig()
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -369,6 +383,7 @@ class Experiment(Recipe):
             data: str | Path | Mapping[str, Any] | DataConfig,
             model: str | Mapping[str, Any] | ModelConfig,
             task: str = ...,
+            annotations: Mapping[str, Any] | AnnotationsConfig = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,

@@ -15,13 +15,15 @@ from pathlib import Path
 
 from raytl.config.schema import DataConfig
 from raytl.data.audit_cache import Finding, load_findings, save_findings
+from raytl.data.bad_image import BadFile
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, set_writer
 from raytl.data.decode import BadImage, loaded, read, refuse_oversized
 from raytl.data.duplicates import Duplicate, cross_split, same_split_warnings
 from raytl.data.formats.skip_rules import left_out
 from raytl.data.gc_pause import gc_paused
-from raytl.data.manifest import Manifest, Sample, listed
+from raytl.data.manifest import Manifest, Note, Sample, listed
+from raytl.data.mask_audit import audited_masks
 from raytl.data.split import apply_splits
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
@@ -29,20 +31,10 @@ from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.contract import ObjectInfo
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
+__all__ = ["AuditResult", "BadFile", "audit", "unaudited"]
+
 _IN_FLIGHT = 4096
 _FETCHERS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class BadFile:
-    """A file that cannot be used, and the reason."""
-
-    key: str
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.key!r}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,8 @@ class AuditResult:
     duplicates: tuple[Duplicate, ...] = ()
     warnings: tuple[str, ...] = ()
     depth: SetDepth = field(default_factory=SetDepth)
+    notes: tuple[Note, ...] = ()
+    """The annotated objects that were dropped or clipped."""
 
 
 def audit(
@@ -71,10 +65,10 @@ def audit(
         DataError: files cannot be decoded (`on_bad_image: error`), or two splits hold the same content
             (`on_duplicate: error`); all of them are listed.
     """
-    samples = apply_splits(manifest.samples, config, s3)
+    samples, bad_masks = audited_masks(apply_splits(manifest.samples, config, s3), config.max_pixels, on_event, s3)
     findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event, s3)
     try:
-        result = _result(manifest, samples, findings, config)
+        result = _result(manifest, samples, bad_masks, findings, config)
         if writer:
             writer.commit([sample for sample in result.samples if sample.split != "test"], result.depth.depth)
     finally:
@@ -85,12 +79,17 @@ def audit(
 
 @gc_paused()
 def _result(
-    manifest: Manifest, samples: Sequence[Sample], findings: dict[str, Finding], config: DataConfig
+    manifest: Manifest,
+    samples: Sequence[Sample],
+    bad_masks: Sequence[BadFile],
+    findings: dict[str, Finding],
+    config: DataConfig,
 ) -> AuditResult:
-    bad = tuple(BadFile(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
+    unread = (BadFile(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
+    bad = (*unread, *bad_masks)
     good = [s.with_digest(findings[s.path].digest) for s in samples if not findings[s.path].reason]
     duplicates = cross_split(good)
-    problems = _problems(bad, duplicates, len(samples), config)
+    problems = _problems(bad, duplicates, len(samples) + len(bad_masks), config)
     if problems:
         raise DataError(f"{manifest.root}: " + "\n".join(problems))
     dropped = {duplicate.dropped.key for duplicate in duplicates}
@@ -102,7 +101,7 @@ def _result(
         *same_split_warnings(usable),
         *depth.warnings,
     )
-    return AuditResult(usable, bad, duplicates, warnings, depth)
+    return AuditResult(usable, bad, duplicates, warnings, depth, manifest.notes)
 
 
 def _depth(samples: Sequence[Sample], findings: Mapping[str, Finding], config: DataConfig) -> SetDepth:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class BadImage(ValueError):
     """A file cannot be decoded; `reason` explains why without naming the file."""
@@ -9,3 +11,15 @@ class BadImage(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class BadFile:
+    """A file that cannot be used, and the reason."""
+
+    key: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key!r}: {self.reason}"

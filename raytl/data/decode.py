@@ -31,7 +31,19 @@ from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
-__all__ = ["IMAGE_SUFFIXES", "BadImage", "Picture", "decode", "draft", "load", "loaded", "read", "refuse_oversized"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "BadImage",
+    "Picture",
+    "decode",
+    "draft",
+    "header",
+    "load",
+    "loaded",
+    "opened_image",
+    "read",
+    "refuse_oversized",
+]
 
 # Only common photo formats: EPS runs Ghostscript, and parsers of rare formats are little tested.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", heif.FORMAT)
@@ -42,6 +54,8 @@ IMAGE_SUFFIXES = frozenset(
 _BEFORE = b"\r\n \t\xef\xbb\xbf"
 """Bytes that a web server script may accidentally write before a file; no image format starts with them."""
 _ORIENTATION = 274
+_HEADER_PIXELS = 1 << 32
+"""Pixel limit of images whose header alone is read."""
 _REGISTERING = threading.Lock()
 # Pillow warns about odd metadata in files that it can read; with a live progress bar that is noise.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -111,6 +125,21 @@ def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRON
 
 
 @contextmanager
+def opened_image(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> Iterator[Image.Image]:
+    """Yield the decoded image as it is stored: in its own mode, and not rotated.
+
+    Raises:
+        BadImage: as `decode`.
+    """
+    data = source if isinstance(source, bytes) else read(source, max_pixels, s3)
+    with _pillow_errors(data):
+        image = _opened(pixels_only(data.lstrip(_BEFORE)), max_pixels)
+        with reserved(_pixels(image) * bytes_a_pixel(image, markers(data))):
+            image.load()
+            yield image
+
+
+@contextmanager
 def _pillow_errors(data: bytes) -> Iterator[None]:
     """Translate Pillow's errors into BadImage, with Pillow's pixel limit lifted."""
     try:
@@ -122,6 +151,19 @@ def _pillow_errors(data: bytes) -> Iterator[None]:
         raise BadImage(_unknown(data)) from None
     except Exception as exc:  # Pillow's parsers raise nearly anything on broken files
         raise BadImage(f"broken image ({type(exc).__name__}: {exc})") from exc
+
+
+def header(path: str | Path) -> tuple[tuple[int, int], int]:
+    """Return the (width, height) of the stored pixels and the EXIF orientation of a file, usually without decoding it.
+
+    Raises:
+        BadImage: it is missing, or not an image.
+    """
+    data = read(path, _HEADER_PIXELS)
+    with _pillow_errors(data):
+        image = _opened(pixels_only(data.lstrip(_BEFORE)), _HEADER_PIXELS)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        return image.size, orientation if orientation in range(1, 9) else 1
 
 
 def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from raytl.data.manifest import Sample, listed
+from raytl.data.manifest import Sample, content_of, listed
+from raytl.data.targets import names_in
 
 _RANK = {"test": 0, "val": 1, "train": 2}
 
@@ -35,7 +36,7 @@ def same_split_warnings(samples: Iterable[Sample]) -> tuple[str, ...]:
     """Return warnings about duplicates inside a split; the same image under two labels contradicts itself."""
     conflicts, copies = [], 0
     for group in _groups(samples):
-        if len({sample.label for sample in group}) > 1:
+        if len({content_of(sample.target) for sample in group}) > 1:
             conflicts.append(" = ".join(_named(sample) for sample in group[:4]))
         else:
             copies += len(group) - 1
@@ -60,4 +61,6 @@ def _groups(samples: Iterable[Sample]) -> list[Sequence[Sample]]:
 
 
 def _named(sample: Sample) -> str:
-    return f"{sample.key!r} ({sample.split}, {sample.label!r})"
+    names = names_in(sample.target)
+    shown = ", ".join(map(repr, names[:3])) + (" ..." if len(names) > 3 else "")
+    return f"{sample.key!r} ({sample.split}, {shown or 'no class'})"

@@ -1,4 +1,4 @@
-"""What the loader needs of a task: the training views and the targets, made from the same draw.
+"""Declare the parts of a task that the loader needs: the training views and the targets, made from the same draw.
 
 `Augment` and `Encoder` are part of the contract of a task (`raytl.tasks.task`).
 """

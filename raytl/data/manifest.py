@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Annotated, Any
 
 from raytl.data.gc_pause import gc_paused
-from raytl.data.targets import Mask, Target, nfc_target, target_record
+from raytl.data.targets import Mask, Target, names_in, nfc_target, target_record
 from raytl.data.unicode_names import nearly_equal, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
@@ -61,6 +61,16 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Objects that were changed on reading: `action` is "dropped" or "clipped", `examples` are the first places."""
+
+    action: str
+    reason: str
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """All samples of a dataset, sorted by key; `root` is the folder or URI as the user named it."""
 
@@ -72,12 +82,14 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     objects: Mapping[str, ObjectInfo] = field(default_factory=dict)
     """The store's listing of samples that stay in their bucket, by path."""
+    notes: tuple[Note, ...] = ()
+    """The objects that were dropped or clipped."""
 
 
 def build_manifest(
     root: str, samples: Iterable[Sample], ignored: Iterable[str] = (), warnings: Iterable[str] = ()
 ) -> Manifest:
-    """Return a manifest of at least two classes, with keys and labels normalized to NFC.
+    """Return a manifest with keys and names normalized to NFC; class names need at least two classes.
 
     Raises:
         DataError: there are no samples, all are of one class, or two have the same name.
@@ -89,15 +101,15 @@ def build_manifest(
             f"{root}: {len(clashes)} image names occur twice:\n"
             f"{listed([_pair(*sorted(pair, key=attrgetter('path'))) for pair in clashes.values()])}\nRename one of each pair."
         )
-    classes = tuple(sorted({sample.label for sample in ordered}))
+    classes = tuple(sorted({name for sample in ordered for name in names_in(sample.target)}))
     if not ordered:
         raise DataError(f"{root}: no images found; expected class folders of images, or a manifest that lists images")
-    if len(classes) == 1:
+    if len(classes) == 1 and all(isinstance(sample.target, str) for sample in ordered):
         raise DataError(
             f"{root}: all {len(ordered)} images are of one class, {classes[0]!r}; expected two or more. "
             "Add images of another class."
         )
-    all_warnings = (*warnings, *nearly_equal(sample.label for sample in ordered))
+    all_warnings = (*warnings, *nearly_equal(name for sample in ordered for name in names_in(sample.target)))
     return Manifest(root, ordered, classes, tuple(sorted(ignored)), all_warnings)
 
 
@@ -136,14 +148,16 @@ def dataset_digest(samples: Sequence[Sample]) -> str:
 
 
 def _row(sample: Sample) -> tuple[str, str, str, str]:
-    return sample.key, _content(sample.target), sample.split or "", sample.digest
+    return sample.key, content_of(sample.target), sample.split or "", sample.digest
 
 
-def _content(target: Target) -> str:
+def content_of(target: Target) -> str:
     """Return the text of everything that a target says; of a mask, the content of its file and not its place."""
     if isinstance(target, str):
         return target
-    return json.dumps(target_record(replace(target, path="") if isinstance(target, Mask) else target), sort_keys=True)
+    if isinstance(target, Mask):
+        target = replace(target, key="" if target.digest else target.key, path="")
+    return json.dumps(target_record(target), sort_keys=True)
 
 
 def snapshot_id(digest: str) -> str:

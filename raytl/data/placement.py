@@ -43,7 +43,7 @@ class Placement:
 
     @property
     def is_aligned(self) -> bool:
-        """Return True if the sides of a box stay horizontal and vertical: no rotation but by multiples of 90 degrees."""
+        """Return True if the edges of a box stay horizontal and vertical: no rotation but by multiples of 90 degrees."""
         (a, b, _), (d, e, _) = self.matrix
         return (b == 0 and d == 0) or (a == 0 and e == 0)
 
@@ -98,11 +98,11 @@ class Placement:
 
     def _draw(self, mask: NDArray[np.integer], view: NDArray[np.integer], window: _Window) -> None:
         """Copy the pixels of `mask` that lie in `window` into `view`, at the centers of the view's pixels."""
-        top, left, bottom, right = window
+        y0, x0, y1, x1 = window
         (a, b, c), (d, e, f) = self.inverse((mask.shape[0], mask.shape[1])).matrix
-        x: NDArray[np.float64] = np.arange(left, right, dtype=np.float64) + 0.5
-        y: NDArray[np.float64] = np.arange(top, bottom, dtype=np.float64) + 0.5
-        part = view[top:bottom, left:right]
+        x: NDArray[np.float64] = np.arange(x0, x1, dtype=np.float64) + 0.5
+        y: NDArray[np.float64] = np.arange(y0, y1, dtype=np.float64) + 0.5
+        part = view[y0:y1, x0:x1]
         if b == 0 and d == 0:
             _copy_grid(mask, part, e * y + f, a * x + c)
         elif a == 0 and e == 0:  # a quarter turn: rows of the view are columns of the mask

@@ -48,11 +48,11 @@ class SceneAugment:
         canvas = self._canvas(turned)
         scale = min(canvas[0] / height, canvas[1] / width) if turned else 1.0
         if c.crop:
-            least, most = 1 - 0.4 * c.strength, 1 + 0.6 * c.strength
-            scale *= least + (most - least) * u[0]
-        shown = (canvas[0] / scale, canvas[1] / scale)
-        top, left = ((length - s) * v * c.crop for length, s, v in zip((height, width), shown, u[2:4], strict=True))
-        return drawn(c, u, Box(top, left, *shown), self._size)
+            lowest, highest = 1 - 0.4 * c.strength, 1 + 0.6 * c.strength
+            scale *= lowest + (highest - lowest) * u[0]
+        visible = (canvas[0] / scale, canvas[1] / scale)
+        top, left = ((length - s) * v * c.crop for length, s, v in zip((height, width), visible, u[2:4], strict=True))
+        return drawn(c, u, Box(top, left, *visible), self._size)
 
     def apply(self, prepared: Pixels, draw: Draw) -> Pixels:
         """Apply the draw: `(height, width, 3)` to a new view of `size`."""
@@ -89,20 +89,20 @@ class SceneAugment:
         return view
 
 
-def _shown(draw: Draw) -> Box:
+def _box(draw: Draw) -> Box:
     assert draw.box is not None, "drawn by SceneAugment"
     return draw.box
 
 
 def _window(draw: Draw) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the center and the half size of the part of the image that the view shows."""
-    box = _shown(draw)
+    box = _box(draw)
     return (box.top + box.height / 2, box.left + box.width / 2), (box.height / 2, box.width / 2)
 
 
 def _layout(draw: Draw, image: Size, canvas: Size) -> tuple[Size, int, int]:
     """Return the size of the image on the canvas, and its top and left there: whole pixels, so that targets move exactly."""
-    box = _shown(draw)
+    box = _box(draw)
     scale = canvas[0] / box.height
     scaled = (max(1, round(image[0] * scale)), max(1, round(image[1] * scale)))
     return scaled, round(-box.top * scale), round(-box.left * scale)

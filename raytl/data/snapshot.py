@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from raytl.config.schema import DataConfig
+from raytl.config.schema import AnnotationsConfig, DataConfig
 from raytl.data.audit import AuditResult, BadFile, audit
-from raytl.data.formats import scan
+from raytl.data.formats import AS_FOUND, scan
 from raytl.data.gc_pause import gc_paused
-from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, snapshot_id
+from raytl.data.manifest import Manifest, Sample, content_of, dataset_digest, listed, snapshot_id
 from raytl.data.samples import SAMPLE_FORMAT
+from raytl.data.targets import names_in
 from raytl.errors import DataError, RunError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
@@ -39,22 +40,28 @@ class Snapshot:
     warnings: tuple[str, ...]
 
 
-def take(config: DataConfig, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> Snapshot:
+def take(
+    config: DataConfig,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
+    annotations: AnnotationsConfig = AS_FOUND,
+    prefer: tuple[type, ...] = (),
+) -> Snapshot:
     """Return the snapshot of the data at `data.uri`, which is first synced if it is in a bucket.
 
     Raises:
         DataError: see `raytl.data`; also if `data.snapshot` is another one, with the differences.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, prefer)
     audited = audit(manifest, config, None, on_event, s3)
     digest = check(config, audited)
-    counts = Counter((sample.split or "train", sample.label) for sample in audited.samples)
+    counts = Counter((s.split or "train", name) for s in audited.samples for name in names_in(s.target))
     return Snapshot(
         id=snapshot_id(digest),
         uri=config.uri,
         images={
-            split: {label: counts[split, label] for label in manifest.classes if counts[split, label]}
+            split: {name: counts[split, name] for name in manifest.classes if counts[split, name]}
             for split in ("train", "val", "test")
         },
         size_bytes=sum(_size(manifest, sample) for sample in audited.samples),
@@ -90,7 +97,9 @@ def _difference(expected: str, samples: Sequence[Sample]) -> str:
     stored = _stored(expected)
     if stored is None:
         return "  Its content is unknown on this node, so the differences cannot be listed."
-    then, now = ({row.key: (row.label, row.split, row.digest) for row in rows} for rows in (stored, samples))
+    then, now = (
+        {row.key: (content_of(row.target), row.split, row.digest) for row in rows} for rows in (stored, samples)
+    )
     parts = {
         "changed": [key for key in then if key in now and then[key] != now[key]],
         "removed": [key for key in then if key not in now],

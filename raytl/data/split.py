@@ -10,6 +10,7 @@ from typing import Literal, NoReturn, Protocol
 
 from raytl.config.schema import DataConfig
 from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
+from raytl.data.targets import names_in
 from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.store.open import open_store
@@ -63,8 +64,8 @@ class Splits:
     warnings: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return the samples per split and class; of the locked test split only the total (class `""`)."""
-        by_class = {name: dict(Counter(s.label for s in getattr(self, name))) for name in ("train", "val")}
+        """Return the samples per split that contain each class; of the locked test split only the total (class `""`)."""
+        by_class = {name: dict(_images_by_class(getattr(self, name))) for name in ("train", "val")}
         return {**by_class, "test": {"": self.test.count}}
 
 
@@ -140,11 +141,12 @@ def _split(key: str, val: float, test: float) -> str:
 def _kept_in_train(samples: Sequence[Sample], drawn: Sequence[Sample]) -> list[int]:
     """Return, for each class that lost all its train samples, the index of the one closest to the middle."""
     movable = [index for index, sample in enumerate(samples) if sample.split in (None, "train")]
-    trained = {drawn[index].label for index in movable if drawn[index].split == "train"}
+    trained = {name for index in movable if drawn[index].split == "train" for name in names_in(drawn[index].target)}
     lacking: dict[str, list[int]] = defaultdict(list)
     for index in movable:
-        if drawn[index].label not in trained:
-            lacking[drawn[index].label].append(index)
+        for name in names_in(drawn[index].target):
+            if name not in trained:
+                lacking[name].append(index)
     return [
         min(rows, key=lambda row: (abs(position(samples[row].key) - 0.5), samples[row].key))
         for rows in lacking.values()
@@ -159,7 +161,7 @@ def divide(samples: Sequence[Sample]) -> Splits:
     """
     splits = {name: tuple(s for s in samples if s.split == name) for name in SPLITS}
     assert sum(map(len, splits.values())) == len(samples), "every sample needs a split: call assign() first"
-    classes = tuple(sorted({sample.label for sample in splits["train"]}))
+    classes = tuple(sorted(_images_by_class(splits["train"])))
     problems = _problems(splits, classes)
     if problems:
         raise DataError("the splits cannot be used:\n" + "\n".join(problems))
@@ -167,9 +169,14 @@ def divide(samples: Sequence[Sample]) -> Splits:
     return Splits(splits["train"], splits["val"], LockedSplit(splits["test"]), classes, warnings)
 
 
+def _images_by_class(samples: Iterable[Sample]) -> Counter[str]:
+    """Return the number of images that contain each class."""
+    return Counter(name for sample in samples for name in names_in(sample.target))
+
+
 def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> list[str]:
     problems = []
-    if len(classes) < 2:
+    if len(classes) < 2 and all(isinstance(sample.target, str) for sample in splits["train"]):
         problems.append(
             f"train has {len(classes)} class(es) {list(classes)}; expected two or more: add training images"
         )
@@ -179,7 +186,8 @@ def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -
         )
     train_classes = set(classes)
     for name in ("val", "test"):
-        unknown = Counter(sample.label for sample in splits[name] if sample.label not in train_classes)
+        counts = _images_by_class(splits[name])
+        unknown = {label: count for label, count in counts.items() if label not in train_classes}
         if unknown:
             lines = [f"{label!r} ({count} images)" for label, count in sorted(unknown.items())]
             problems.append(
@@ -192,13 +200,13 @@ def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -
 
 def _warnings(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> tuple[str, ...]:
     lines = []
-    singletons = [name for name, count in Counter(s.label for s in splits["train"]).items() if count == 1]
+    singletons = [name for name, count in _images_by_class(splits["train"]).items() if count == 1]
     if singletons:
         lines.append(
             f"{len(singletons)} classes have only one training image:\n{listed(sorted(map(repr, singletons)))}"
         )
     for name in ("val", "test"):
-        missing = sorted(set(classes) - {sample.label for sample in splits[name]})
+        missing = sorted(set(classes) - _images_by_class(splits[name]).keys())
         if not splits[name]:
             lines.append(f"{name} is empty, so nothing can be evaluated on it")
         elif missing:

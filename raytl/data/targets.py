@@ -58,6 +58,10 @@ class Mask:
     path: FilePath
     classes: Annotated[tuple[MaskClass, ...], at_most(1 << 16, "classes")]
     digest: Annotated[str, at_most(64)] = ""
+    orientation: Annotated[int, within(1, 8)] = 1
+    """The EXIF orientation that turns its pixels upright, if it was drawn on a photo before rotation."""
+    present: _Names = ()
+    """The classes that occur in it; empty before the audit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,24 @@ class Instances:
 Target = str | Labels | Mask | Boxes | Instances | None
 
 
+def names_in(target: Target) -> tuple[str, ...]:
+    """Return the names of the classes in a target, each once, sorted; of a mask before the audit those it may have."""
+    match target:
+        case None:
+            return ()
+        case str():
+            return (target,)
+        case Labels():
+            names = target.present
+        case Mask():
+            names = target.present or tuple(each.name for each in target.classes if each.name)
+        case Boxes():
+            names = tuple(box.label for box in target.boxes)
+        case Instances():
+            names = tuple(each.label for each in target.instances)
+    return tuple(sorted(set(names)))
+
+
 def target_record(target: Target) -> Any:
     """Return the target as JSON-compatible values: text, null, or an object whose `kind` is the name of its type."""
     if target is None or isinstance(target, str):
@@ -125,7 +147,8 @@ def nfc_target(target: Target) -> Target:
         case Labels():
             named: Target = Labels(tuple(map(nfc, target.present)), tuple(map(nfc, target.unknown)))
         case Mask():
-            named = replace(target, classes=tuple(MaskClass(each.value, nfc(each.name)) for each in target.classes))
+            classes = tuple(MaskClass(each.value, nfc(each.name)) for each in target.classes)
+            named = replace(target, classes=classes, present=tuple(map(nfc, target.present)))
         case Boxes():
             named = replace(target, boxes=tuple(replace(box, label=nfc(box.label)) for box in target.boxes))
         case Instances():

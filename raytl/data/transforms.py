@@ -61,8 +61,10 @@ class Preprocess:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        frame = None if self.frame is None else list(self.frame)
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std), "frame": frame}
+        values = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        if values.pop("frame") is not None:
+            values["frame"] = list(self.frame or ())
+        return values
 
     def at(self, depth: BitDepth) -> Preprocess:
         """Return the same preprocessing with images scaled by `depth`."""
@@ -98,13 +100,13 @@ def prepare(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     In `center` mode, photos are first cropped to an aspect ratio of `MAX_ASPECT`. In `fit` mode, nothing is padded yet.
     """
     if preprocess.crop_mode == "center":
-        image = image.crop(box) if (box := _kept(*image.size)) != (0, 0, *image.size) else image
+        image = image.crop(box) if (box := _inner_box(*image.size)) != (0, 0, *image.size) else image
     mode = InterpolationMode(preprocess.interpolation)
     target = list(_resized(*image.size, preprocess))
     return np.array(tv.resize(image, target, interpolation=mode, antialias=True), dtype=np.uint8)
 
 
-def _kept(width: int, height: int) -> tuple[int, int, int, int]:
+def _inner_box(width: int, height: int) -> tuple[int, int, int, int]:
     """Return left, top, right and bottom of the center of a very long image: no side is over `MAX_ASPECT` times the other."""
     bound = int(MAX_ASPECT * min(width, height))
     keep_w, keep_h = min(width, bound), min(height, bound)
@@ -126,9 +128,9 @@ def _resized(width: int, height: int, preprocess: Preprocess) -> tuple[int, int]
 
 def prepared_placement(width: int, height: int, preprocess: Preprocess) -> Placement:
     """Return the map from an upright image of this size to its prepared image."""
-    left, top, right, bottom = _kept(width, height) if preprocess.crop_mode == "center" else (0, 0, width, height)
-    kept = (bottom - top, right - left)
-    return shift(-left, -top, kept).then(scaling(kept, _resized(*kept[::-1], preprocess)))
+    x0, y0, x1, y1 = _inner_box(width, height) if preprocess.crop_mode == "center" else (0, 0, width, height)
+    cropped = (y1 - y0, x1 - x0)
+    return shift(-x0, -y0, cropped).then(scaling(cropped, _resized(*cropped[::-1], preprocess)))
 
 
 def eval_placement(width: int, height: int, preprocess: Preprocess) -> Placement:

@@ -132,11 +132,11 @@ def sampled(
     grid = np.empty((1, *size, 2), dtype=np.float32)  # the same as affine_grid, in a tenth of the time
     grid[0, :, :, 0] = (across * (half_w * cos) - down * (half_h * sin) + x) * (2 / width) - 1
     grid[0, :, :, 1] = (across * (half_w * sin) + down * (half_h * cos) + y) * (2 / height) - 1
-    values = torch.from_numpy(prepared.astype(np.float32))
+    pixels = torch.from_numpy(prepared.astype(np.float32))
     color = None if fill is None else torch.from_numpy(fill.astype(np.float32))
     if color is not None:
-        values -= color  # the kernel pads with zeros
-    source, tensor = values[None].permute(0, 3, 1, 2), torch.from_numpy(grid)
+        pixels -= color  # the kernel pads with zeros
+    source, tensor = pixels[None].permute(0, 3, 1, 2), torch.from_numpy(grid)
     padding = "reflection" if fill is None else "zeros"
     sample = nn.grid_sample(source, tensor, mode="bilinear", padding_mode=padding, align_corners=False)[0]
     return _bytes(sample if color is None else sample + color[:, None, None])
@@ -144,7 +144,8 @@ def sampled(
 
 def _steps(count: int) -> NDArray[np.float32]:
     """Return the centers of this many pixels from -1 to 1."""
-    return ((np.arange(count, dtype=np.float32) * 2 + 1) / count - 1).astype(np.float32)
+    steps = (np.arange(count, dtype=np.float32) * 2 + 1) / count - 1
+    return steps.astype(np.float32, copy=False)
 
 
 def _bytes(values: torch.Tensor) -> Pixels:

@@ -6,25 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import numpy as np
+from PIL import Image
 
 from raytl.cluster.worker_group import run_group
 from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import BitDepth
+from raytl.data.decode import BadImage, decode
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
-from raytl.errors import ConfigError, RunError, UserError
-from raytl.evaluation.outcomes import OUTCOMES, encoded
+from raytl.errors import ConfigError, RunError, StoreError, UserError
 from raytl.evaluation.record import recorded, verified
-from raytl.evaluation.render import TILES, pictures
-from raytl.evaluation.report import Mistake, Report, Subject, as_json, as_markdown
 from raytl.evaluation.settings import in_force, tell_ignored
-from raytl.evaluation.stored import stored
-from raytl.evaluation.worker import Scored, Shard, score_shard
+from raytl.evaluation.worker import Shard, evaluated_split, score_shard
 from raytl.events import Message, OnEvent, ignore
-from raytl.metrics.confusion import confusion_matrix
-from raytl.metrics.intervals import RESAMPLES, bootstrap
+from raytl.metrics.intervals import RESAMPLES
 from raytl.models.bundle import Card, digest, read_card
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir, write_bytes, write_json, write_text
@@ -32,7 +28,13 @@ from raytl.run.ledger import REPORT, LedgerEntry, exclusive_test_access, looks, 
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.registry import task_named
+from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto, Subject, TaskReport
+from raytl.tasks.task import Rows
 from raytl.world import World
+
+OUTCOMES = "outcomes.jsonl"
+"""The file with the outcome of each image, for paired tests between runs."""
 
 
 def evaluate(
@@ -45,7 +47,7 @@ def evaluate(
     resamples: int = RESAMPLES,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
-) -> Report:
+) -> TaskReport:
     """Score a run's best checkpoint on `split` and write `evaluation/<split>/` (`<split>-2/` for the second look).
 
     A look at the test split is recorded in the run's ledger before the split is read. Without `again`, the report of the
@@ -69,15 +71,10 @@ def evaluate(
     tell_ignored(stored_run, machine, workers, on_event)
     recipe = stored_run.recipe
     card = _card(folder, on_event)
-    if (
-        split == "test"
-        and not again
-        and _is_stored(run_store)
-        and (reported := _reported(folder, card.digest, on_event))
-    ):
+    if split == "test" and not again and _is_stored(run_store) and (reported := _reported(folder, card, on_event)):
         return reported  # to show it takes no right to write
     with _alone(run_store, on_event) if split == "test" else nullcontext():
-        if split == "test" and not again and (reported := _reported(folder, card.digest, on_event)):
+        if split == "test" and not again and (reported := _reported(folder, card, on_event)):
             run_store.push()  # in case the process that wrote the report died before it was stored
             return reported
         data = recipe.data
@@ -85,10 +82,12 @@ def evaluate(
         entry = _unlocked(folder, card.digest, again, on_event) if split == "test" else None
         run_store.push()
         shard = _shard(run_store, recipe, machine, card, samples)
-        scored = _scored(shard, machine, workers, folder.root / ".ray", on_event)
-        report = _report(folder, split, card, samples, scored, entry, resamples)
-        outcomes = encoded(samples, card.classes, scored.probabilities)
-        _write(report, outcomes, machine.max_pixels, card.preprocess.bit_depth, s3)
+        answers = evaluated_split(shard, _scored(shard, machine, workers, folder.root / ".ray", on_event))
+        report = task_named(card.task).reporting.report(
+            _occasion(folder, split, card, samples, entry, resamples), answers
+        )
+        photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
+        _write(report, answers, task_named(card.task).reporting.outcomes(answers), photo)
         run_store.push()
     return report
 
@@ -106,10 +105,10 @@ def _is_stored(run_store: RunStore) -> bool:
     return last is not None and run_store.has_stored(last.report_folder(run_store.folder) / REPORT)
 
 
-def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Report | None:
+def _reported(folder: RunFolder, card: Card, on_event: OnEvent) -> TaskReport | None:
     """Return the report of the last look at the test split; None without one, or if the look used other weights."""
     last = next(iter(reversed(looks(folder))), None)
-    if last is None or last.weights != weights or not last.is_reported(folder):
+    if last is None or last.weights != card.digest or not last.is_reported(folder):
         return None
     on_event(
         Message(
@@ -117,7 +116,7 @@ def _reported(folder: RunFolder, weights: str, on_event: OnEvent) -> Report | No
             f"(--again, in Python again=True, evaluates the test split once more and marks the report 'evaluation {last.look + 1}')"
         )
     )
-    return stored(last.report_folder(folder))
+    return task_named(card.task).reporting.stored(last.report_folder(folder))
 
 
 def _unlocked(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -> LedgerEntry:
@@ -138,6 +137,7 @@ def _shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, sa
     return Shard(
         bundle=str(run_store.folder.best.absolute()),
         samples=samples,
+        classes=card.classes,
         device=machine.compute.device,
         precision=recipe.train.precision,
         max_pixels=machine.max_pixels,
@@ -179,7 +179,7 @@ def _card(folder: RunFolder, on_event: OnEvent) -> Card:
     return card
 
 
-def _scored(shard: Shard, machine: Machine, workers: int, scratch: Path, on_event: OnEvent) -> Scored:
+def _scored(shard: Shard, machine: Machine, workers: int, scratch: Path, on_event: OnEvent) -> Rows:
     if workers == 1:
         return score_shard(World.solo(), shard, on_event)
     if machine.compute.cluster == "none":
@@ -188,22 +188,17 @@ def _scored(shard: Shard, machine: Machine, workers: int, scratch: Path, on_even
     return run_group(score_shard, shard, compute, scratch=scratch, on_event=on_event)
 
 
-def _report(
+def _occasion(
     folder: RunFolder,
     split: str,
     card: Card,
     samples: tuple[Sample, ...],
-    scored: Scored,
     entry: LedgerEntry | None,
     resamples: int,
-) -> Report:
+) -> Occasion:
     skipped = len(journal.read(folder.skipped))
-    return Report(
+    return Occasion(
         subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped),
-        classes=card.classes,
-        estimates=bootstrap(scored.targets, scored.probabilities, resamples=resamples),
-        matrix=confusion_matrix(scored.targets, scored.probabilities.argmax(axis=1), len(card.classes)),
-        mistakes=_worst(samples, scored, card.classes),
         look=None if entry is None else entry.look,
         looks=tuple(looks(folder)),
         resamples=resamples,
@@ -211,23 +206,25 @@ def _report(
     )
 
 
-def _worst(samples: tuple[Sample, ...], scored: Scored, classes: tuple[str, ...]) -> tuple[Mistake, ...]:
-    """Return the misclassified photos, the most confident first."""
-    predicted, sure = scored.probabilities.argmax(axis=1), scored.probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != scored.targets)
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:TILES]
-    return tuple(
-        Mistake(samples[i].key, samples[i].path, samples[i].label, classes[predicted[i]], float(sure[i])) for i in worst
-    )
+def photo_opener(max_pixels: int, depth: BitDepth, s3: S3Settings) -> OpenPhoto:
+    """Return a function that opens photos for pictures; a photo that was removed since it was scored is None."""
+
+    def photo(path: str) -> Image.Image | None:
+        try:
+            return decode(path, max_pixels, depth, s3)
+        except (BadImage, StoreError):
+            return None
+
+    return photo
 
 
-def _write(report: Report, outcomes: bytes, max_pixels: int, depth: BitDepth, s3: S3Settings) -> None:
+def _write(report: TaskReport, answers: Evaluated, outcomes: bytes, photo: OpenPhoto) -> None:
     """Write the report's folder, completely or not at all."""
     final = Path(report.folder)
     sweep(final.parent)
     with drafted(final, folder=True) as draft:
-        pictures(report, draft, max_pixels, depth, s3)
-        write_text(draft / "report.md", as_markdown(report))
+        report.draw(draft, answers, photo)
+        write_text(draft / "report.md", report.to_markdown())
         write_bytes(draft / OUTCOMES, outcomes)
-        write_json(draft / REPORT, as_json(report))
+        write_json(draft / REPORT, report.to_json())
         replace_dir(draft, final)

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock
 from typing import NamedTuple
 
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from raytl.data.bit_depth import Levels
 from raytl.data.decode import BadImage, Picture, loaded
-from raytl.data.loader import Batch
 from raytl.data.transforms import Preprocess, eval_view, prepare
 from raytl.errors import Archived, NotFound
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -35,11 +35,22 @@ _LOADING = Lock()
 class _View(NamedTuple):
     position: int
     image: Tensor
+    size: tuple[int, int]
 
 
 class _Read(NamedTuple):
     image: Tensor
     levels: Levels
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PhotoBatch:
+    """Views of photos `(b, 3, side, side) uint8`, their positions as `ids (b,)`, and (width, height) of the upright originals."""
+
+    images: Tensor
+    ids: Tensor
+    sizes: tuple[tuple[int, int], ...]
 
 
 def batches(
@@ -51,8 +62,8 @@ def batches(
     on_done: Callable[[int], None],
     on_deep: Callable[[int, Levels], None] = lambda position, levels: None,
     s3: S3Settings = ENVIRONMENT,
-) -> Generator[Batch, None, None]:
-    """Yield the readable photos in batches of `batch`, with their positions in `photos` as `ids` and targets all 0.
+) -> Generator[PhotoBatch, None, None]:
+    """Yield the readable photos in batches of `batch`, with their positions in `photos` as `ids`.
 
     `on_bad` is called with the position of each unreadable photo and the reason, `on_done` with the number of photos
     handled so far, `on_deep` with the position and levels of each photo of more than 8 bits.
@@ -62,7 +73,7 @@ def batches(
         if isinstance(read, BadImage):
             on_bad(position, read.reason)
         else:
-            views.append(_View(position, read.image))
+            views.append(_View(position, read.image, read.size))
             if read.levels.top:
                 on_deep(position, read.levels)
         if len(views) == batch:
@@ -104,8 +115,8 @@ def _prefetched(
 
 
 def _viewed(picture: Picture, preprocess: Preprocess) -> _Read:
-    prepared = prepare(picture.rgb(preprocess.bit_depth), preprocess)
-    return _Read(eval_view(prepared, preprocess), picture.levels)
+    image = picture.rgb(preprocess.bit_depth)
+    return _Read(eval_view(prepare(image, preprocess), preprocess), picture.levels, image.size)
 
 
 def too_large(width: int, height: int, max_pixels: int) -> str:
@@ -133,6 +144,6 @@ def _in_memory(image: Image.Image, max_pixels: int) -> Picture:
         return Picture(image)
 
 
-def _stacked(views: Sequence[_View]) -> Batch:
+def _stacked(views: Sequence[_View]) -> PhotoBatch:
     ids = torch.tensor([view.position for view in views], dtype=torch.int64)
-    return Batch(torch.stack([view.image for view in views]), ids)
+    return PhotoBatch(torch.stack([view.image for view in views]), ids, tuple(view.size for view in views))

@@ -1,4 +1,4 @@
-"""`predict`: classes and probabilities of any photos as a table; photos that cannot be read are listed beside it."""
+"""`predict`: the answers for any photos as one value that can be written; photos that cannot be read are listed beside it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from raytl.config.machine import Machine
 from raytl.data.manifest import listed
 from raytl.errors import DataError, UserError
 from raytl.evaluation.inputs import photos
-from raytl.evaluation.predictor import load, scores_of
+from raytl.evaluation.predictor import answers_of, load
 from raytl.evaluation.settings import in_force
-from raytl.evaluation.table import Predictions, Unreadable, check_ending
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.reporting import Reading, TaskPredictions, Unreadable
 
 
 def predict(
@@ -23,12 +23,13 @@ def predict(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     out: str | os.PathLike[str] | None = None,
+    format: str | None = None,
     batch_size: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
-) -> Predictions:
-    """Return the classes and probabilities of the photos in `inputs`, and write them to `out` if it is given.
+) -> TaskPredictions:
+    """Return the answers for the photos in `inputs`, and write them to `out` in `format` (by default that of its ending).
 
     `inputs` are folders, manifests, files, or `s3://` URIs of those. `run` is a run (its best checkpoint is used), a saved
     model, or a version (`models:...`). Photos that cannot be read are in `unreadable` of the result, and files in folders
@@ -38,29 +39,32 @@ def predict(
     Raises:
         RunError, ModelError: there is no model in `run`.
         DataError: an input does not exist or holds no photos, or no photo could be read.
-        UserError: `out` ends neither in .csv nor in .parquet, or is one of the inputs.
+        UserError: the task has no such format or ending, or `out` is one of the inputs.
     """
     sources = [os.fspath(each) for each in ([inputs] if isinstance(inputs, str | os.PathLike) else inputs)]
     _check_out(out, sources)
     machine = in_force(machine, device)
     predictor = load(run, machine=machine, on_event=on_event)
+    if out is not None:
+        predictor.reporting.check_output(out, format)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
     paths = photos(sources, lambda path, reason: skipped[reason].update({path: None}), S3Settings.of(machine.storage))
-    scores = scores_of(predictor, paths, batch_size)
-    unreadable = tuple(Unreadable(paths[position], reason) for position, reason in scores.unreadable)
-    if not scores.positions:
+    answers = answers_of(predictor, paths, batch_size)
+    unreadable = tuple(Unreadable(paths[position], reason) for position, reason in answers.unreadable)
+    if not answers.positions:
         reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
         raise DataError(f"none of {len(paths)} photos could be read:\n{reasons}")
     left_out = {reason: tuple(files) for reason, files in skipped.items()}
-    read = tuple(paths[position] for position in scores.positions)
-    table = Predictions(read, predictor.classes, scores.probabilities, unreadable, predictor.weights, left_out)
+    read = tuple(paths[position] for position in answers.positions)
+    reading = Reading(read, answers.sizes, unreadable, predictor.weights, left_out)
+    table = predictor.reporting.table(answers.answers, predictor.classes, reading)
     if out is not None:
-        table.write(out)
+        table.write(out, format)
     return table
 
 
 def _check_out(out: str | os.PathLike[str] | None, inputs: Sequence[str]) -> None:
     if out is not None:
-        target = check_ending(out).absolute()
+        target = Path(out).absolute()
         if any(Path(each).absolute() == target for each in inputs):
             raise UserError(f"{out}: it is an input too, and would be overwritten; name another file")

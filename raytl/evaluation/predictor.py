@@ -1,4 +1,4 @@
-"""A trained network in memory: photos in, classes and probabilities out. The one way from pixels to answers."""
+"""A trained network in memory: photos in, the answers of its task out. The one way from pixels to answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, overload
@@ -15,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import device as Device
-from torch import nn
 
 from raytl.config.home import expanded
 from raytl.config.machine import Machine
@@ -24,18 +24,17 @@ from raytl.data.bit_depth import Levels, mismatches
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.inputs import photos as photos_in
-from raytl.evaluation.photos import Photo, batches, too_large
-from raytl.evaluation.prediction import Prediction
+from raytl.evaluation.photos import Photo, PhotoBatch, batches, too_large
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import Message, OnEvent, Work, ignore, throttled
-from raytl.metrics.scores import softmax
-from raytl.models.bundle import bundle_directory, load_bundle
-from raytl.models.card import Card
+from raytl.models.bundle import bundle_directory
 from raytl.models.forward import pick_device, pick_precision
+from raytl.models.parallel import computed
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.inference import Network, ordered_logits
-from raytl.tasks.registry import task_named
+from raytl.tasks.inference import Network
+from raytl.tasks.reporting import Reporting
+from raytl.tasks.saved import Saved, load_saved
 
 _BATCH = {"cpu": 16, "cuda": 64}
 PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -43,11 +42,13 @@ PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Scores:
-    """The probabilities `(n, classes) float64` of the readable photos at `positions`, and why the others are not there."""
+class Answers:
+    """The task's answers for the readable photos at `positions`, with (width, height) of the upright originals, and why the
+    others are not there."""
 
     positions: tuple[int, ...]
-    probabilities: NDArray[np.float64]
+    sizes: tuple[tuple[int, int], ...]
+    answers: list[Any]
     unreadable: tuple[tuple[int, str], ...]
 
 
@@ -55,7 +56,7 @@ class Scores:
 class Predictor:
     """A trained network held in memory, with the preprocessing that was saved beside it.
 
-    `classes` are in the order of the probabilities, `weights` is the digest of the tensors. Make one with `raytl.load`.
+    `classes` are in the order of the outputs, `weights` is the digest of the tensors. Make one with `raytl.load`.
     Calls from several threads are served one after the other.
     """
 
@@ -65,25 +66,24 @@ class Predictor:
     device: str
     max_pixels: int
     _s3: S3Settings = field(repr=False)
-    _card: Card = field(repr=False)
-    _module: nn.Module = field(repr=False)
+    _saved: Saved = field(repr=False)
     _precision: str = field(repr=False)
     _on_event: OnEvent = field(repr=False, default=ignore)
     _lock: Lock = field(repr=False, default_factory=Lock)
 
     @overload  # an array is iterable too, but stands for one photo
-    def predict(  # type: ignore[overload-overlap]
-        self, photo: Image.Image | NDArray[np.uint8], *, batch_size: int | None = None
-    ) -> Prediction: ...
+    def predict(self, photo: Image.Image | NDArray[np.uint8], *, batch_size: int | None = None) -> Any: ...
 
     @overload
     def predict(self, photo: str | os.PathLike[str], *, batch_size: int | None = None) -> Any: ...
 
     @overload
-    def predict(self, photo: Iterable[PhotoLike], *, batch_size: int | None = None) -> list[Prediction]: ...
+    def predict(self, photo: Iterable[PhotoLike], *, batch_size: int | None = None) -> list[Any]: ...
 
     def predict(self, photo: PhotoLike | Iterable[PhotoLike], *, batch_size: int | None = None) -> Any:
-        """Return the `Prediction` of a photo, or a list with one for each photo of an iterable, a folder or a manifest.
+        """Return the prediction for a photo, or a list with one for each photo of an iterable, a folder or a manifest.
+
+        Of a classifier, it is a `raytl.Prediction`.
 
         A photo is a path, an `s3://` URI, a PIL image, or a numpy array `(height, width, 3) uint8` in RGB order. A
         folder, a prefix or a manifest stands for its photos, in an iterable too. The numbers are those of
@@ -95,15 +95,18 @@ class Predictor:
         """
         is_one = isinstance(photo, str | os.PathLike | Image.Image | np.ndarray)
         photos = _expanded([photo] if is_one else _items(photo), self._s3, self.max_pixels)
-        scores = scores_of(self, photos, batch_size)
-        if scores.unreadable:
-            reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in scores.unreadable])
-            raise DataError(f"{len(scores.unreadable)} of {len(photos)} photos could not be read:\n{reasons}")
-        answers = [
-            Prediction(dict(zip(self.classes, row, strict=True)), each if isinstance(each, str) else None)
-            for each, row in zip(photos, scores.probabilities.tolist(), strict=True)
-        ]
-        return answers[0] if is_one and _is_single(photo, photos) else answers
+        answers = answers_of(self, photos, batch_size)
+        if answers.unreadable:
+            reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in answers.unreadable])
+            raise DataError(f"{len(answers.unreadable)} of {len(photos)} photos could not be read:\n{reasons}")
+        names = [each if isinstance(each, str) else None for each in photos]
+        predictions = self.reporting.predictions(answers.answers, self.classes, names)
+        return predictions[0] if is_one and _is_single(photo, photos) else predictions
+
+    @property
+    def reporting(self) -> Reporting:
+        """The form that answers of the model's task have."""
+        return self._saved.task.reporting
 
 
 def load(
@@ -123,24 +126,24 @@ def load(
     """
     machine = in_force(machine, device)
     folder, precision = _bundle(os.fspath(run), machine, on_event)
-    module, card = load_bundle(folder, on_event)
+    saved = load_saved(folder, on_event)
     at = pick_device(machine.compute.device)
+    saved.module.to(at)
     return Predictor(
-        model=card.model,
-        classes=card.classes,
-        weights=card.digest,
+        model=saved.card.model,
+        classes=saved.card.classes,
+        weights=saved.card.digest,
         device=at.type,
         max_pixels=machine.max_pixels,
         _s3=S3Settings.of(machine.storage),
-        _card=card,
-        _module=module.to(at),
+        _saved=saved,
         _precision=precision,
         _on_event=on_event,
     )
 
 
-def scores_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | None = None) -> Scores:
-    """Return the probabilities of all photos that the predictor can read.
+def answers_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | None = None) -> Answers:
+    """Return the answers for all photos that the predictor can read.
 
     Raises:
         UserError: `batch_size` is not 1 or more.
@@ -148,7 +151,8 @@ def scores_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | N
     if batch_size is not None and batch_size < 1:
         raise UserError(f"batch_size: found {batch_size}, expected 1 or more")
     emit = predictor._on_event
-    device, preprocess = Device(predictor.device), predictor._card.preprocess
+    saved, device = predictor._saved, Device(predictor.device)
+    preprocess = saved.card.preprocess
     unreadable: list[tuple[int, str]] = []
     deep: dict[str, Levels] = {}
     read = batches(
@@ -163,12 +167,17 @@ def scores_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | N
     )
     with predictor._lock, closing(read):
         precision = pick_precision(predictor._precision, device)
-        task = task_named(predictor._card.task)
-        ids, logits = ordered_logits(Network(task, predictor._module, preprocess, device, precision), read)
+        network = Network(saved.task, saved.module, preprocess, device, precision)
+        parts = computed(saved.module, read, partial(_answered, network), device)
     for line in mismatches(preprocess.bit_depth, deep):
         emit(Message(line, "warning"))
-    probabilities = np.asarray(softmax(logits)) if len(ids) else np.zeros((0, len(predictor.classes)))
-    return Scores(tuple(ids.tolist()), probabilities, tuple(unreadable))
+    rows = [row for ids, answered in parts for row in zip(ids.tolist(), *answered, strict=True)]
+    positions, sizes, answers = zip(*rows, strict=True) if rows else ((), (), ())
+    return Answers(positions, sizes, list(answers), tuple(unreadable))
+
+
+def _answered(network: Network, batch: PhotoBatch) -> tuple[Sequence[tuple[int, int]], list[Any]]:
+    return batch.sizes, network.answers(batch.images, batch.sizes)
 
 
 def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, str]:

@@ -12,9 +12,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from raytl.data.cache import source_images
 from raytl.data.loader import Batch, EvalLoader, auto_workers
 from raytl.data.local_paths import on_this_node
@@ -22,14 +19,15 @@ from raytl.data.manifest import Sample
 from raytl.errors import ModelError
 from raytl.events import OnEvent, Work
 from raytl.metrics.gather import gather_rows
-from raytl.metrics.scores import softmax
-from raytl.models.bundle import load_bundle, read_card
+from raytl.models.bundle import read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.classification.targets import encode_targets
-from raytl.tasks.inference import Network, ordered_logits
+from raytl.tasks.inference import Network, Truths, split_rows
 from raytl.tasks.registry import task_named
+from raytl.tasks.reporting import Evaluated
+from raytl.tasks.saved import load_saved
+from raytl.tasks.task import Encoder, Rows
 from raytl.world import World
 
 _SMALL = 64
@@ -41,11 +39,13 @@ class Shard:
     """The work of one evaluation, the same for every worker; `bundle` is the saved model's folder.
 
     `device` is auto, cpu or cuda. A worker on another node fetches the model from the URI `run`, checks its `digest`, and
-    fetches the images from the URI `data`.
+    fetches the images from the URI `data`. `classes` are those of the model, and after them others of the samples, that only
+    a model to compare it with has.
     """
 
     bundle: str
     samples: tuple[Sample, ...]
+    classes: tuple[str, ...]
     device: str
     precision: str
     max_pixels: int
@@ -56,39 +56,31 @@ class Shard:
     zip_encoding: str | None = None
 
 
-@dataclass(frozen=True)
-class Scored:
-    """The whole split in the order of its samples: `targets (n,)` and `probabilities (n, classes) float64`."""
-
-    targets: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-
-
-def score_shard(world: World, shard: Shard, emit: OnEvent) -> Scored:
-    """Score this worker's shard; return the merged rows of all workers, the same on every rank."""
-    classes, rows = probabilities(world, shard, emit)
-    return Scored(encode_targets(shard.samples, classes), rows)
-
-
-def probabilities(world: World, shard: Shard, emit: OnEvent) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return the model's classes, and their probabilities for every sample of the split in order, whatever its label."""
-    module, card = load_bundle(_bundle(shard))
+def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
+    """Score this worker's shard; return the merged rows of all workers in the order of the samples, the same on every rank."""
+    saved = load_saved(_bundle(shard))
     samples = on_this_node(shard.samples, shard.data, zip_encoding=shard.zip_encoding, s3=shard.s3)
-    device = pick_device(shard.device)
+    device, preprocess = pick_device(shard.device), saved.card.preprocess
     loader = EvalLoader(
-        source_images(samples, card.preprocess, shard.max_pixels, shard.s3),
-        card.preprocess,
+        source_images(samples, preprocess, shard.max_pixels, shard.s3),
+        preprocess,
         batch=EVAL_BATCH[device.type],
         world=world,
         workers=_loader_workers(len(samples), device.type, world),
     )
+    encoder: Encoder = saved.task.encoder(samples, shard.classes, preprocess)
+    network = Network(saved.task, saved.module.to(device), preprocess, device, pick_precision(shard.precision, device))
     with closing(loader):
         watched = world.status.track(_watched(loader, len(samples), world, emit), "scoring batches")
-        precision = pick_precision(shard.precision, device)
-        network = Network(task_named(card.task), module.to(device), card.preprocess, device, precision)
-        ids, logits = ordered_logits(network, watched)
-    _, (merged,) = gather_rows(world, ids, logits, total=len(samples))
-    return card.classes, softmax(merged)
+        ids, rows = split_rows(network, watched, encoder)
+    return gather_rows(world, ids, *rows, total=len(samples))[1]
+
+
+def evaluated_split(shard: Shard, rows: Rows) -> Evaluated:
+    """Return the answers to the whole split, with its targets, in the process that called the workers."""
+    card = read_card(shard.bundle)
+    encoder = task_named(card.task).encoder(shard.samples, shard.classes, card.preprocess)
+    return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes))
 
 
 def _bundle(shard: Shard) -> Path:

@@ -6,12 +6,14 @@ All scores use the same resamples. The draws depend only on (n, seed).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from raytl.metrics.confusion import Floats, Ints
-from raytl.metrics.scores import PER_CLASS, Facts, facts, measure
+from raytl.metrics.draws import Measure, joined
+from raytl.metrics.scores import PER_CLASS, facts, measure
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -47,32 +49,37 @@ def bootstrap(
 ) -> Estimates:
     """Return all scores of `probabilities (n, classes)` for `targets (n,)`, with percentile intervals of `level`."""
     sample_facts = facts(targets, probabilities)
-    point = measure(sample_facts, np.arange(len(sample_facts.targets))[None])
-    drawn = _resampled(sample_facts, resamples, np.random.default_rng(seed))
-    low, high = (_bound(drawn, fraction) for fraction in ((1 - level) / 2, (1 + level) / 2))
-    classed = {
-        name: tuple(map(Interval, *(table[name].ravel().tolist() for table in (point, low, high))))
-        for name in point
-        if name != "support"
-    }
+    count = len(sample_facts.targets)
+    classed = estimates(partial(measure, sample_facts), count, resamples=resamples, seed=seed, level=level)
     return Estimates(
         overall={name: intervals[0] for name, intervals in classed.items() if name not in PER_CLASS},
         precision=classed["precision"],
         recall=classed["recall"],
         f1=classed["f1"],
-        support=tuple(int(count) for count in point["support"][0]),
+        support=tuple(int(interval.value) for interval in classed["support"]),
     )
 
 
-def _resampled(sample_facts: Facts, resamples: int, rng: np.random.Generator) -> dict[str, Floats]:
+def estimates(
+    measure: Measure, n: int, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> dict[str, tuple[Interval, ...]]:
+    """Return the intervals of all scores of n samples, one for each column of the score."""
+    point = measure(np.arange(n)[None])
+    drawn = _resampled(measure, n, resamples, np.random.default_rng(seed))
+    low, high = (_bound(drawn, fraction) for fraction in ((1 - level) / 2, (1 + level) / 2))
+    return {
+        name: tuple(map(Interval, *(table[name].ravel().tolist() for table in (point, low, high)))) for name in point
+    }
+
+
+def _resampled(measure: Measure, n: int, resamples: int, rng: np.random.Generator) -> dict[str, Floats]:
     """Return the scores of each resample, computed in blocks that fit in memory."""
-    n = len(sample_facts.targets)
     block = max(1, _DRAWS_AT_ONCE // n)
     parts = []
     for start in range(0, resamples, block):
         draws: Ints = rng.integers(0, n, size=(min(block, resamples - start), n))
-        parts.append(measure(sample_facts, draws))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        parts.append(measure(draws))
+    return joined(parts)
 
 
 def _bound(drawn: dict[str, Floats], fraction: float) -> dict[str, Floats]:

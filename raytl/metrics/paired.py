@@ -9,6 +9,7 @@ accuracy).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,10 +17,13 @@ from scipy.stats import binomtest
 
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.direction import sign
+from raytl.metrics.draws import Measure
 from raytl.metrics.scores import Facts, facts, measure
 from raytl.stored.bounds import Count, Score
 
 RESAMPLES = 4000
+IMAGE_RESAMPLES = 1000
+"""Of scores that take longer."""
 LEVEL = 0.95
 _DRAWS_AT_ONCE = 2_000_000
 _ROUNDING = 1e-12
@@ -30,7 +34,8 @@ class Paired:
     """A score `before` and `after` on the same images. `gain` is the improvement (positive = better, also for losses), with
     the 95 % interval `low` to `high` and the one-tailed lower bound `least` at the requested confidence.
 
-    `gained` images are correct only after, `lost` ones only before. `p_better` and `p_worse` are the one-tailed p-values of
+    `gained` images are correct only after, `lost` ones only before; of a score of sets of images, they are those whose own
+    score rose or fell. `p_better` and `p_worse` are the one-tailed p-values of
     the gain and of the loss.
     """
 
@@ -104,6 +109,60 @@ def _paired(sample_facts: Facts, metric: str, confidence: float, resamples: int,
     )
 
 
+def paired_by_images(
+    measure: Measure,
+    n: int,
+    metric: str,
+    direction: Literal["max", "min"],
+    *,
+    confidence: float = LEVEL,
+    resamples: int = IMAGE_RESAMPLES,
+    seed: int = 0,
+) -> Paired:
+    """Compare two models on n images by any score; `measure` draws from 2n: the images as answered before, then after.
+
+    Resamples are of images, without strata. The p-values are exact if all swaps fit in `resamples` (up to 9 images in 1000),
+    otherwise from that many random ones. Draws in which the score is undefined are left out.
+    """
+    rng = np.random.default_rng(seed)
+
+    def gains(first: Ints, second: Ints) -> Floats:
+        return (1.0 if direction == "max" else -1.0) * (measure(second)[metric] - measure(first)[metric])
+
+    own = np.arange(n)[None]
+    before, after = float(measure(own)[metric][0]), float(measure(own + n)[metric][0])
+    gain = float(gains(own, own + n)[0])
+    draws = rng.integers(0, n, size=(resamples, n))
+    low, high, least = _quantiles(gains(draws, draws + n), [(1 - LEVEL) / 2, (1 + LEVEL) / 2, 1 - confidence])
+    single = gains(own.T, own.T + n)
+    swaps = _swaps(n, resamples, rng)
+    better, worse = _p_values(gains(own + n * swaps, own + n * (1 - swaps)), gain, len(swaps) == 2**n)
+    gained, lost = int((single > _ROUNDING).sum()), int((single < -_ROUNDING).sum())
+    return Paired(metric, before, after, gain, low, high, least, gained, lost, better, worse)
+
+
+def _quantiles(gains: Floats, fractions: list[float]) -> tuple[float, ...]:
+    defined = gains[~np.isnan(gains)]
+    return tuple(np.quantile(defined, fractions).tolist()) if len(defined) else (np.nan,) * len(fractions)
+
+
+def _swaps(n: int, resamples: int, rng: np.random.Generator) -> Ints:
+    """Return which images are swapped, 0 or 1: all `(2**n, n)` possibilities if they fit, otherwise random ones."""
+    if 2**n <= resamples:
+        return np.arange(2**n)[:, None] >> np.arange(n) & 1
+    return rng.integers(0, 2, size=(resamples, n))
+
+
+def _p_values(swapped: Floats, gain: float, is_exact: bool) -> tuple[float, float]:
+    """Return the one-tailed p-values of `gain`; a sample of swaps counts the observed one too, all swaps contain it."""
+    if np.isnan(gain):
+        return 1.0, 1.0
+    extra = 0 if is_exact else 1
+    above, below = (swapped >= gain - _ROUNDING).sum(), (swapped <= gain + _ROUNDING).sum()
+    count = extra + len(swapped)
+    return float((extra + above) / count), float((extra + below) / count)
+
+
 def mcnemar(gained: int, lost: int) -> tuple[float, float]:
     """Return the exact one-tailed p-values that the second model is better, and worse (McNemar 1947, binomial)."""
     if gained + lost == 0:
@@ -133,8 +192,7 @@ def _swap_test(
     swap = rng.integers(0, 2, size=(resamples, count)) * count
     first, second = np.arange(count) + swap, np.arange(count) + count - swap
     gains = direction * (_score(sample_facts, second, metric) - _score(sample_facts, first, metric))
-    above, below = (gains >= gain - _ROUNDING).sum(), (gains <= gain + _ROUNDING).sum()
-    return float((1 + above) / (1 + resamples)), float((1 + below) / (1 + resamples))
+    return _p_values(gains, gain, is_exact=False)
 
 
 def _score(sample_facts: Facts, draws: Ints, metric: str) -> Floats:

@@ -142,7 +142,7 @@ def overridden(default: Preprocess, override: PreprocessOverride) -> Preprocess:
 
 
 def _sized(default: Preprocess, override: PreprocessOverride) -> Preprocess:
-    """Return `default` with the frame, or the sides of the crop and of the resized image, that `override` sets."""
+    """Return `default` with the frame, or the size of the crop and of the resized image, that `override` sets."""
     given = override.image_px
     if isinstance(given, tuple) or default.frame is not None:
         if override.crop_fraction is not None:

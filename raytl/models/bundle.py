@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.errors import ModelError
 from raytl.events import OnEvent, ignore
 from raytl.models import weights
-from raytl.models.backbone import build, is_convolutional
+from raytl.models.backbone import Backbone, build, is_convolutional
 from raytl.models.card import CARD, WEIGHTS, Card, bundle_directory, read_card
 from raytl.run.atomic import write_bytes, write_json
 
@@ -34,10 +35,21 @@ def save_bundle(directory: str | Path, module: nn.Module, card: Card) -> Card:
     return whole
 
 
-def load_bundle(directory: str | Path, on_event: OnEvent = ignore) -> tuple[nn.Module, Card]:
+Builder = Callable[[ModelConfig, tuple[str, ...]], Backbone]
+"""Return the network of a configuration for these classes, without loading weights."""
+
+
+def classifier(config: ModelConfig, classes: tuple[str, ...]) -> Backbone:
+    """Return a network with one output for each class of an image."""
+    return build(config, len(classes))
+
+
+def load_bundle(
+    directory: str | Path, on_event: OnEvent = ignore, builder: Builder = classifier
+) -> tuple[nn.Module, Card]:
     """Return the module in evaluation mode on the CPU (channels-last if it is convolutional), and its card.
 
-    `directory` is a bundle, or a run folder, of which the best checkpoint is loaded.
+    `directory` is a bundle, or a run folder, of which the best checkpoint is loaded. `builder` builds the network of its task.
 
     Raises:
         ModelError: there is no saved model, or its tensors do not match the digest in the card.
@@ -50,7 +62,7 @@ def load_bundle(directory: str | Path, on_event: OnEvent = ignore) -> tuple[nn.M
     size = PreprocessOverride(image_px=card.preprocess.frame or card.preprocess.image_px)
     config = ModelConfig(name=card.model, weights="none", preprocess=size)
     with torch.random.fork_rng(devices=[]):
-        module = build(config, len(card.classes)).module
+        module = builder(config, card.classes).module
     try:
         module.load_state_dict(state)
     except RuntimeError as exc:

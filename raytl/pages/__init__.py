@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from raytl.sanitize import printable, redacted
+from raytl.score_names import is_fraction
 
 
 def render(package: str, template: str, **values: object) -> str:
@@ -62,15 +63,15 @@ def _count(value: int) -> str:
 
 
 def score(value: float | None, metric: str) -> str:
-    """Return a score for people: a percentage, or a loss; a dash if there is none."""
+    """Return a score for people: a percentage, or a number; a dash if there is none."""
     if value is None:
         return "–"
-    return f"{value:.3f}" if metric == "log_loss" else f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} %" if is_fraction(metric) else f"{value:.3f}"
 
 
 def points(value: float, metric: str) -> str:
     """Return a difference of scores, with its sign."""
-    return f"{value:+.3f}" if metric == "log_loss" else f"{100 * value:+.1f} points"
+    return f"{100 * value:+.1f} points" if is_fraction(metric) else f"{value:+.3f}"
 
 
 def _minute(time: str) -> str:

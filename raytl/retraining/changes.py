@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from raytl.data.manifest import Sample
+from raytl.data.target_text import counts_of, difference
 from raytl.metrics.drift import ConfidenceShift, Drift
 from raytl.registry.record import Number
 from raytl.stored.bounds import Count, FormerKey, Score
@@ -20,8 +21,10 @@ MIN_IMAGES = 20
 class Changes:
     """The data compared with that of the last training (version `since`), and its classes with the champion's.
 
-    Counts are by class; `relabelled` has `old -> new` labels as keys. `balance` has the share of each class then and now.
-    `predicted` has how often the champion predicts each class among held-out images of its training, and among as many new ones.
+    Counts are by class: of images, or of objects where images have several. `relabelled` counts images by what changed, such
+    as `old -> new` labels. `images_added` and its like count images; None if each has one class, as the counts by class add
+    up to them. `balance` has the share of each class then and now. `predicted` has how often the champion predicts each
+    class among held-out images of its training, and among as many new ones.
     """
 
     snapshot: str
@@ -38,16 +41,19 @@ class Changes:
     drift: Drift | None = None
     sureness: ConfidenceShift | None = None
     predicted: Mapping[str, tuple[Count, Count]] = field(default_factory=dict)
+    images_added: Count | None = None
+    images_removed: Count | None = None
+    images_relabelled: Count | None = None
 
     @property
     def new_samples(self) -> int:
         """Number of images added or relabelled."""
-        return sum(self.added.values()) + sum(self.relabelled.values())
+        return _images(self.images_added, self.added) + _images(self.images_relabelled, self.relabelled)
 
     @property
     def removed_count(self) -> int:
         """Number of images removed."""
-        return sum(self.removed.values())
+        return _images(self.images_removed, self.removed)
 
     @property
     def any(self) -> bool:
@@ -56,7 +62,8 @@ class Changes:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        counts = ("images_added", "images_removed", "images_relabelled")
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in counts}
 
     def with_drift(
         self, drift: Drift | None, sureness: ConfidenceShift | None, predicted: Mapping[str, tuple[int, int]]
@@ -75,28 +82,30 @@ def changes_between(
     left_out: Mapping[str, Sequence[str]] | None = None,
 ) -> Changes:
     """Return the differences from the samples `before` to those `now`; `classes` are the champion's (empty without one)."""
-    old, new = ({sample.digest: sample.label for sample in samples} for samples in (before, now))
-    relabelled = Counter(
-        f"{old[digest]} -> {new[digest]}" for digest in old.keys() & new.keys() if old[digest] != new[digest]
-    )
-    trained = Counter(sample.label for sample in now if sample.split == "train")
-    counts_now = Counter(sample.label for sample in now)
-    counts_before = Counter(sample.label for sample in before)
+    old, new = ({sample.digest: sample.target for sample in samples} for samples in (before, now))
+    gone, came = ([side[digest] for digest in side.keys() - other.keys()] for side, other in ((old, new), (new, old)))
+    differences = [difference(old[key], new[key]) for key in old.keys() & new.keys() if old[key] != new[key]]
+    trained = counts_of(sample.target for sample in now if sample.split == "train")
+    counts_now, counts_before = (counts_of(sample.target for sample in samples) for samples in (now, before))
+    is_single = all(isinstance(sample.target, str) for sample in (*before, *now))
     return Changes(
         snapshot=snapshot,
         since=since,
         images=dict(Counter(sample.split or "train" for sample in now)),
-        added=_counts(new[digest] for digest in new.keys() - old.keys()),
-        removed=_counts(old[digest] for digest in old.keys() - new.keys()),
-        relabelled=dict(sorted(relabelled.items())),
+        added=_sorted(counts_of(came)),
+        removed=_sorted(counts_of(gone)),
+        relabelled=_sorted(Counter(change for changes in differences for change in changes)),
         new_classes={name: counts_now[name] for name in sorted(counts_now) if classes and name not in classes},
         removed_classes=tuple(name for name in classes if not trained[name]),
         balance={
-            name: (counts_before[name] / max(1, len(before)), counts_now[name] / max(1, len(now)))
+            name: (_share(counts_before, name), _share(counts_now, name))
             for name in sorted({**counts_before, **counts_now})
         },
         unreadable=unreadable,
         left_out={reason: len(keys) for reason, keys in (left_out or {}).items()},
+        images_added=None if is_single else len(came),
+        images_removed=None if is_single else len(gone),
+        images_relabelled=None if is_single else len(differences),
     )
 
 
@@ -106,5 +115,14 @@ def added_samples(before: Sequence[Sample], now: Sequence[Sample]) -> tuple[Samp
     return tuple(sample for sample in now if sample.digest not in digests)
 
 
-def _counts(labels: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(labels).items()))
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
+
+
+def _share(counts: Counter[str], name: str) -> float:
+    return counts[name] / max(1, counts.total())
+
+
+def _images(count: int | None, by_class: Mapping[str, int]) -> int:
+    """Return a number of images; that of ticks of one class an image is the sum over the classes."""
+    return sum(by_class.values()) if count is None else count

@@ -7,40 +7,17 @@ won on them by chance is harder to beat on them, so chance promotions do not fol
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 from raytl.config.retrain import GateConfig
+from raytl.errors import ConfigError
 from raytl.metrics.paired import Paired
+from raytl.score_names import is_fraction
 from raytl.stored.bounds import Count, Score
+from raytl.tasks.reporting import Reporting, Slice
 
 _FEW_IMAGES = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A part of the evaluation images (a class, or the new images): the accuracy of the champion (`before`) and the challenger
-    (`after`), and the p-value of the loss (`p_worse`)."""
-
-    name: str
-    images: Count
-    before: Score
-    after: Score
-    gained: Count
-    lost: Count
-    p_worse: Score
-    is_class: bool = True
-
-    @property
-    def drop(self) -> float:
-        """The loss of accuracy."""
-        return self.before - self.after
-
-    @property
-    def text(self) -> str:
-        """`class 'glass' (83 images): 91.6 -> 86.7 %`."""
-        kind = "class " if self.is_class else ""
-        name = repr(self.name) if self.is_class else self.name
-        return f"{kind}{name} ({self.images} images): {100 * self.before:.1f} -> {100 * self.after:.1f} %"
 
 
 @dataclass(frozen=True)
@@ -93,6 +70,22 @@ class Reject:
 
 
 Verdict = Promote | Keep | Reject
+
+
+def gate_metric(reporting: Reporting, gate: GateConfig) -> str:
+    """Return the metric that the gate compares by: `retrain.gate.metric`, or the first one of the task.
+
+    Raises:
+        ConfigError: the task has no such metric.
+    """
+    metrics = reporting.gate_metrics
+    if gate.metric is None:
+        return metrics[0]
+    if gate.metric not in metrics:
+        near = difflib.get_close_matches(gate.metric, metrics, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(metrics)}"
+        raise ConfigError(f"retrain.gate.metric: found {gate.metric!r}, which is no metric of this task; {advice}")
+    return gate.metric
 
 
 def judge(comparison: Comparison, gate: GateConfig) -> Verdict:
@@ -154,8 +147,8 @@ def _worst(worse: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _value(metric: str, value: float) -> str:
-    return f"{value:.3f}" if metric == "log_loss" else f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} %" if is_fraction(metric) else f"{value:.3f}"
 
 
 def _signed(metric: str, value: float) -> str:
-    return f"{value:+.3f}" if metric == "log_loss" else f"{100 * value:+.1f} points"
+    return f"{100 * value:+.1f} points" if is_fraction(metric) else f"{value:+.3f}"

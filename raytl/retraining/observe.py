@@ -16,7 +16,6 @@ from raytl.data.manifest import Sample, dataset_digest, snapshot_id
 from raytl.data.perceptual_hash import phashes
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
-from raytl.models.backbone import preprocess_of
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
 from raytl.registry.registry import Registry
@@ -28,6 +27,8 @@ from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.features import FeatureTable
+from raytl.tasks.registry import task_named
 from raytl.uris import has_scheme, is_table_name
 
 
@@ -73,8 +74,9 @@ def observe(
         before, memory = recorded_samples(folder), _memory(folder / MEMORY)
     config, s3 = experiment.data, S3Settings.of(experiment.storage)
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
+    preprocess = task_named(experiment.task).preprocess(experiment.model, s3)
     evict(int(config.pull_limit_gb * 1e9))
-    audited = audit(manifest, config, preprocess_of(experiment.model, s3), on_event, s3)
+    audited = audit(manifest, config, preprocess, on_event, s3)
     unhashed = [sample for sample in audited.samples if sample.digest not in memory.hashes]
     hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event, s3)
     splits = assign_splits(audited.samples, hashes, memory)
@@ -128,7 +130,7 @@ def _with_drift(
         s3 = S3Settings.of(experiment.storage)
         now = features.extract(bundle, features.subset(new), device, experiment.data.max_pixels, on_event, s3)
         path = folder / features.FILE
-        before = features.FeatureTable.decoded(path.read_bytes(), str(path))
+        before = FeatureTable.decoded(path.read_bytes(), str(path))
         if (width := before.features.shape[1]) != (expected := now.features.shape[1]):
             raise RegistryError(f"{path}: found {width} features of each image; expected {expected}")
     except RaytlError as error:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from raytl.data.manifest import Sample
 from raytl.data.perceptual_hash import nearest
+from raytl.data.target_text import class_counts, counts_of
 from raytl.errors import RegistryError
 from raytl.stored import Format
 from raytl.stored.bounds import Name, matching
@@ -103,14 +104,19 @@ def _split_samples(
 ) -> SplitSamples:
     """Return the samples in their `splits`, without those in `out` (digest to reason) and classes without training images."""
     retained = [replace(sample, split=splits[sample.digest]) for sample in samples if sample.digest not in out]
-    trained = {sample.label for sample in retained if sample.split == "train"}
+    trained = counts_of(sample.target for sample in retained if sample.split == "train").keys()
     reasons = {sample.key: out[sample.digest] for sample in samples if sample.digest in out}
-    reasons |= {sample.key: _UNTRAINED_CLASS for sample in retained if sample.label not in trained}
+    reasons |= {sample.key: _UNTRAINED_CLASS for sample in retained if not _is_trained(sample, trained)}
     return SplitSamples(
-        samples=tuple(sample for sample in retained if sample.label in trained),
+        samples=tuple(sample for sample in retained if _is_trained(sample, trained)),
         left_out=_by_reason(reasons),
         memory=Memory(splits, {digest: value for digest, value in hashes.items() if digest in splits}),
     )
+
+
+def _is_trained(sample: Sample, trained: Collection[str]) -> bool:
+    """Return True if every class in the sample has training images."""
+    return all(name in trained for name in class_counts(sample.target))
 
 
 def leaked(trained: Iterable[str], evaluated: Sequence[Sample], hashes: Mapping[str, int]) -> tuple[str, ...]:

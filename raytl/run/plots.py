@@ -1,4 +1,4 @@
-"""The charts of a run as PNG files: learning curves, the confusion matrix, the worst mistakes.
+"""The charts of a run as PNG files: learning curves and the confusion matrix.
 
 Figures use their own Agg canvas: no window, no global pyplot state, safe in any thread or worker. Files are written
 atomically.
@@ -7,10 +7,8 @@ atomically.
 from __future__ import annotations
 
 import io
-import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +18,14 @@ from numpy.typing import NDArray
 
 from raytl.metrics.direction import lower_is_better
 from raytl.run.atomic import write_bytes
+from raytl.sanitize import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK, _FAINT = "#26323c", "#8894a0"
-_COLORS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
+INK, FAINT = "#26323c", "#8894a0"
+COLORS = ("#1f6fb2", "#d1622b", "#3b8f4a", "#8a5bb5", "#b8962e", "#c2427d", "#5b6b78")
 _MAX_SCORES = 6
 """Maximum number of validation scores in a chart."""
 _DPI = 110
@@ -34,17 +33,6 @@ _NUMBERED_CELLS = 25
 """Maximum number of classes for which the cells of a confusion matrix show counts."""
 _NAMED_CLASSES = 60
 """Maximum number of classes for which the axes of a confusion matrix show names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One photo of a contact sheet: `image (h, w, 3) uint8`, its true and predicted class, and the predicted probability."""
-
-    image: NDArray[np.uint8]
-    true: str
-    predicted: str
-    probability: float
-    name: str
 
 
 def curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -73,8 +61,17 @@ def _words(key: str) -> str:
     return key.removeprefix("val/").replace("_", " ")
 
 
-def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """Draw the confusion matrix `(classes, classes)`, shaded by the fraction of each true class, with counts in the cells."""
+def confusion(
+    matrix: NDArray[np.int64],
+    classes: Sequence[str],
+    path: Path,
+    unit: str = "images",
+    cells: NDArray[np.int64] | None = None,
+) -> None:
+    """Draw the confusion matrix `(classes, classes)` of `unit`, shaded by the fraction of each true class.
+
+    The cells show the counts, or where there is a count, the numbers of `cells`.
+    """
     side = min(14.0, 3.2 + 0.42 * len(classes))
     figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
@@ -82,31 +79,18 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path) -> 
     fractions = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
     picture = axes.imshow(fractions, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.03, label="fraction of the true class")
-    axes.set(xlabel="predicted", ylabel="true", title=f"{int(matrix.sum())} images, {int(np.trace(matrix))} correct")
+    axes.set(xlabel="predicted", ylabel="true", title=f"{int(matrix.sum())} {unit}, {int(np.trace(matrix))} correct")
     _name_classes(axes, classes)
     if len(classes) <= _NUMBERED_CELLS:
-        _number_cells(axes, matrix, fractions)
+        _number_cells(axes, matrix if cells is None else cells, fractions)
     save(figure, path)
 
 
-def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistakes") -> None:
-    """Draw photos with true class, predicted class and probability; without photos, draw a line of text."""
-    columns = min(4, max(len(tiles), 1))
-    rows = -(-len(tiles) // columns) or 1
-    figure = new_figure(max(2.7 * columns, 4.5), 3.2 * rows + 0.4 if tiles else 1.6)
-    figure.suptitle(title, color=_INK, fontsize=12)
-    cells = figure.subplots(rows, columns, squeeze=False).ravel()
-    for cell in cells:
-        cell.axis("off")
-    for cell, tile in zip(cells, tiles, strict=False):
-        cell.imshow(_squared(tile.image))
-        prediction = f"predicted {_short(tile.predicted, 20)}  {tile.probability:.0%}"
-        cell.set_title(f"true {_short(tile.true, 24)}\n{prediction}", fontsize=9, color=_INK, loc="left")
-        below = tile.image.shape[0] + 0.02 * max(tile.image.shape[:2])
-        cell.text(-0.5, below, _short(tile.name, 40, tail=True), va="top", **_small())
-    if not tiles:
-        cells[0].text(0.5, 0.5, "No mistakes.", ha="center", va="center", fontsize=14, color=_FAINT)
-    save(figure, path)
+def font_file() -> Path:
+    """Return the font of the charts, for pictures that Pillow draws."""
+    from matplotlib import get_data_path
+
+    return Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -117,6 +101,14 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def dress(axes: Axes, title: str) -> None:
+    """Give the axes the title and the grid of all charts."""
+    axes.set_title(title, color=INK, loc="left", fontsize=11)
+    axes.grid(color="#e3e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -130,7 +122,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _panel(axes: Axes, records: Sequence[Mapping[str, Any]], labels: Mapping[str, str], title: str) -> None:
-    for color, (key, label) in zip(_COLORS, labels.items(), strict=False):
+    for color, (key, label) in zip(COLORS, labels.items(), strict=False):
         points = [(record["epoch"], record[key]) for record in records if record.get(key) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), color=color, label=label, marker="o", markersize=3.5, linewidth=1.6)
@@ -152,12 +144,9 @@ def _rates(axes: Axes, records: Sequence[Mapping[str, Any]], groups: Sequence[st
 def _dress(axes: Axes, title: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(title, color=_INK, loc="left", fontsize=11)
-    axes.set_xlabel("epoch", color=_INK)
+    dress(axes, title)
+    axes.set_xlabel("epoch", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(color="#e3e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     count = len(axes.get_legend_handles_labels()[0])
     if count:
         axes.legend(frameon=False, fontsize=8 if count <= 6 else 6, ncols=1 if count <= 10 else 2)
@@ -168,14 +157,14 @@ def _mark_stages(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
     for before, after in pairwise(records):
         if before.get("stage") != after.get("stage"):
             middle = (before["epoch"] + after["epoch"]) / 2
-            axes.axvline(middle, color=_FAINT, linestyle=":", linewidth=1)
+            axes.axvline(middle, color=FAINT, linestyle=":", linewidth=1)
 
 
 def _mark_best(panels: Iterable[Axes], records: Sequence[Mapping[str, Any]]) -> None:
     best = [record["epoch"] for record in records if record.get("best")]
     for axes in panels if best else ():
         axes.axvline(best[-1], color="#3b8f4a", linewidth=5, alpha=0.18)
-        axes.text(best[-1], 0.015, "best", transform=axes.get_xaxis_transform(), ha="center", va="bottom", **_small())
+        axes.text(best[-1], 0.015, "best", transform=axes.get_xaxis_transform(), ha="center", va="bottom", **small())
 
 
 def _group_order(records: Sequence[Mapping[str, Any]]) -> Any:
@@ -186,18 +175,10 @@ def _group_order(records: Sequence[Mapping[str, Any]]) -> Any:
     return lambda key: (-top[key], key)
 
 
-def _squared(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pad the photo to a white square, so that all tiles have one size."""
-    height, width = image.shape[:2]
-    square = np.full((max(height, width),) * 2 + (3,), 255, dtype=np.uint8)
-    square[:height, :width] = image
-    return square
-
-
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     if len(classes) > _NAMED_CLASSES:
         return
-    names = [_short(name, 22) for name in classes]
+    names = [chart_text(name, 22) for name in classes]
     size = 9 if len(classes) <= 30 else 7
     upright = all(len(name) <= 2 for name in names)
     axes.set_xticks(range(len(names)), names, rotation=0 if upright else 90, fontsize=size)
@@ -206,19 +187,15 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
 
 def _number_cells(axes: Axes, matrix: NDArray[np.int64], fractions: NDArray[np.float64]) -> None:
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        ink = "white" if fractions[row, column] > 0.55 else _INK
+        ink = "white" if fractions[row, column] > 0.55 else INK
         axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=ink, fontsize=8)
 
 
-def _short(name: str, length: int, tail: bool = False) -> str:
-    """Return the name in one line of at most `length` characters, without its end (or with `tail`, its beginning)."""
-    line = "".join(
-        "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}" if unicodedata.category(each)[0] == "C" else each for each in name
-    )
-    if len(line) > length:
-        line = "…" + line[1 - length :] if tail else line[: length - 1] + "…"
-    return line.replace("$", r"\$")  # not a formula: a class name may be "$5 or $10"
+def chart_text(name: str, length: int, tail: bool = False) -> str:
+    """Return the name in one line of at most `length` characters, for matplotlib; see `one_line`."""
+    return one_line(name, length, tail).replace("$", r"\$")  # not a formula: a class name may be "$5 or $10"
 
 
-def _small() -> dict[str, Any]:
-    return {"fontsize": 7.5, "color": _FAINT}
+def small() -> dict[str, Any]:
+    """Return the style of a note below a picture."""
+    return {"fontsize": 7.5, "color": FAINT}

@@ -57,19 +57,6 @@ def split_rows(network: Network, batches: Iterable[BatchLike], encoder: Encoder)
     return ids[order], tuple(column[order] for column in merged)
 
 
-def ordered_logits(network: Network, batches: Iterable[BatchLike]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the ids `(n,)` of the images in `batches`, ascending, and their logits `(n, classes)`."""
-    parts = computed(
-        network.module, batches, lambda batch: network.answers(batch.images, [(0, 0)] * len(batch.ids)), network.device
-    )
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
-    ids = np.concatenate([part.numpy() for part, _ in parts])
-    logits = np.stack([answer for _, answers in parts for answer in answers])
-    order = np.argsort(ids, kind="stable")
-    return ids[order], logits[order]
-
-
 class Truths(Sequence[Any]):
     """The targets of a split as `evidence` needs them, made when they are read."""
 

@@ -17,7 +17,7 @@ from raytl.tasks.task import Task
 
 GROUP = "raytl.tasks"
 """The entry-point group of tasks."""
-_BUILT_IN = ("classification",)
+_BUILT_IN = ("classification", "multilabel")
 
 
 def task_names() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ A sample passes through a task in this order: `classes`, `encoder` and `augment`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.reporting import Reporting
 
 __all__ = ["Augment", "Confusion", "Encoder", "HeadSolver", "Objective", "Rows", "Task", "Validation"]
 
@@ -102,10 +103,15 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores with keys `val/...`, and the confusion of classes."""
+    """Scores with keys `val/...`, and the confusion of classes.
+
+    `buffers` are values for buffers of the network by the last part of their names: what it decides with but does not learn,
+    such as thresholds. They are set in the network that is saved.
+    """
 
     metrics: dict[str, float]
     confusion: Confusion
+    buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -115,6 +121,7 @@ class Task(Protocol):
     better ends in `loss` or `error`.
     `tie_breaker` decides between equal values of the metric that selects the best epoch. `defaults` replace those of the
     experiment's schema, by dotted key, where the user sets nothing. `head_solver` is None if the head has no closed form.
+    `reporting` is what the task says after training.
     """
 
     name: str
@@ -122,6 +129,7 @@ class Task(Protocol):
     tie_breaker: str
     defaults: Mapping[str, Any]
     head_solver: HeadSolver | None
+    reporting: Reporting
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the names of the outputs in order.
@@ -161,6 +169,10 @@ class Task(Protocol):
 
     def build(self, config: ModelConfig, classes: Sequence[str], s3: S3Settings) -> Backbone:
         """Return the network: a backbone of stages, and a neck and head that are new."""
+        ...
+
+    def start_head(self, backbone: Backbone, classes: Sequence[str], train: Sequence[Sample]) -> None:
+        """Initialize what a new head can know from the training targets alone, for `transfer.head_start: zero`."""
         ...
 
     def inherit_head(self, backbone: Backbone, source: str, classes: Sequence[str], s3: S3Settings) -> tuple[str, ...]:

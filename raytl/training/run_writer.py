@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from raytl.metrics.confusion import cells_of
 from raytl.models.bundle import Card, save_bundle
@@ -52,6 +53,7 @@ def run_writer(
 
 
 def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: Validation, epoch: int) -> None:
+    _set_buffers(network, result.buffers)
     confusion = result.confusion
     score: dict[str, Any] = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": cells_of(confusion.counts)}
     if confusion.names != card.classes:
@@ -59,3 +61,11 @@ def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: 
     with atomic_dir(folder.best) as temporary:
         save_bundle(temporary, network, card)
         write_json(temporary / BEST_SCORE, score)
+
+
+@torch.no_grad()
+def _set_buffers(network: torch.nn.Module, values: Mapping[str, NDArray[Any]]) -> None:
+    for name, buffer in network.named_buffers():
+        value = values.get(name.rpartition(".")[2])
+        if value is not None:
+            buffer.copy_(torch.from_numpy(value))

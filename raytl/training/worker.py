@@ -204,6 +204,8 @@ def _start_head(job: TrainJob, backbone: Backbone, depth: int, emit: OnEvent) ->
         new = job.task.inherit_head(backbone, experiment.model.weights, job.classes, job.s3)
         suffix = f"; new: {', '.join(new)}" if new else ""
         emit(Message(f"the head continues from {experiment.model.weights}{suffix}"))
+    else:
+        job.task.start_head(backbone, job.classes, job.train)
 
 
 def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:

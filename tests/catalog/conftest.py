@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from raytl.data.manifest import Sample, dataset_digest
-from raytl.evaluation.outcomes import OUTCOMES, Outcome
+from raytl.evaluation.evaluate import OUTCOMES
 from raytl.run.plain import encode
 from raytl.store.open import open_store
-from tests.evaluation.test_stored import REPORT
+from raytl.tasks.classification.outcomes import Outcome
+from tests.tasks.classification.test_stored import REPORT
 
 BASE = {"name": "x", "data": {"uri": "photos"}, "model": {"name": "resnet18"}}
 ABC = "0123456789abcdef" * 4

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from raytl.catalog import compare, comparison
+from raytl.catalog import compare
 from raytl.errors import RunError
 from raytl.metrics import paired
 from raytl.metrics.paired import mcnemar
+from raytl.tasks.classification import outcomes
 from tests.catalog.conftest import METRIC, put, put_report, put_run, samples
 
 OLD = {f"k{n:02d}": ("ab"[n % 2], "a") for n in range(20)}
@@ -124,7 +125,7 @@ def test_a_report_of_as_many_classes_as_images_takes_memory_per_image_only(
 def test_a_report_of_too_many_images_is_compared_without_a_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "MAX_IMAGES", 3)
+    monkeypatch.setattr(outcomes, "MAX_IMAGES", 3)
     for name in ("one", "two"):
         put_report(put_run(str(tmp_path / name)), {str(number): ("a", "a") for number in range(4)})
     found = compare(str(tmp_path / "one"), str(tmp_path / "two"))

@@ -12,10 +12,11 @@ from rich.console import Console, RenderableType
 from raytl.cli.predict import left_out_lines, predictions_json, unreadable_lines
 from raytl.cli.tables import MOST_ROWS, evaluation_tables, predictions_tables, train_tables
 from raytl.config.schema import Experiment
-from raytl.evaluation.report import Report, Subject
-from raytl.evaluation.table import Predictions, Unreadable
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
+from raytl.tasks.classification.report import Report
+from raytl.tasks.classification.table import Predictions
+from raytl.tasks.reporting import Subject, Unreadable
 from raytl.training.driver import TrainResult
 
 

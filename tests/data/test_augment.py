@@ -13,9 +13,9 @@ from torchvision.transforms.v2 import functional as tv
 
 from raytl.config.schema import AugmentConfig
 from raytl.data.augment import TrainAugment
-from raytl.data.draw import Box, Color, Draw, sample_rng
+from raytl.data.draw import Box, Draw, sample_rng
 from raytl.data.transforms import Preprocess, center_crop
-from raytl.data.view_pixels import recolored
+from tests.data.scenes import smooth
 
 PREPROCESS = Preprocess(32, 40, "center", "bilinear", (0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
 CALM = Draw(Box(0, 0, 40, 40), 0.0, False, False, 0, None, 0.0, None)
@@ -27,13 +27,6 @@ def augment(**config: Any) -> TrainAugment:
 
 def draws(n: int = 400, size: tuple[int, int] = (40, 60), **config: Any) -> list[Draw]:
     return [augment(**config).draw(*size, sample_rng(0, 0, i)) for i in range(n)]
-
-
-def smooth(height: int = 40, width: int = 60) -> np.ndarray:
-    """A picture without hard edges: different in each corner and channel."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    channels = [40 + 3 * y + x, 200 - 2 * x - y, 60 + 2 * x]
-    return np.stack(channels, axis=-1).clip(0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 0.5, 1.0])
@@ -161,28 +154,6 @@ def test_a_rotated_crop_never_shows_what_is_not_in_the_photo() -> None:
         view = augment(strength=1.0).apply(ramps, draw).astype(int)
         assert (np.diff(view[..., 0], axis=1) >= 0).all()
         assert (np.diff(view[..., 1], axis=0) >= 0).all()
-
-
-@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
-@pytest.mark.parametrize("factor", [0.7, 1.0, 1.3])
-def test_colour_is_torchvisions(name: str, factor: float) -> None:
-    view = (smooth(32, 32) // 2 + 40).astype(np.uint8)  # far from 0 and 255, where torchvision clips between its steps
-    color = replace(Color(1.0, 1.0, 1.0, 0.0), **{name: factor})
-    expected = getattr(tv, f"adjust_{name}")(torch.from_numpy(view).permute(2, 0, 1), factor)
-    difference = np.abs(recolored(view, color).astype(int) - expected.permute(1, 2, 0).numpy().astype(int))
-    assert difference.max() <= 2  # the mean grey is of every eighth pixel
-
-
-def test_a_turn_of_the_hue_keeps_greys_and_moves_colours() -> None:
-    grey = np.full((8, 8, 3), 90, dtype=np.uint8)
-    turn = Color(1.0, 1.0, 1.0, math.radians(18))
-    assert np.abs(recolored(grey, turn).astype(int) - 90).max() <= 1
-    assert np.abs(recolored(smooth(), turn).astype(int) - smooth()).max() > 10
-
-
-def test_no_saturation_is_grey() -> None:
-    grey = recolored(smooth(), Color(1.0, 1.0, 0.0, 0.0))
-    assert np.ptp(grey.astype(int), axis=-1).max() <= 1
 
 
 def test_blur_is_torchvisions() -> None:

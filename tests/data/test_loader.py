@@ -25,7 +25,7 @@ from raytl.world import World
 PREPROCESS = Preprocess(16, 20, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 AUGMENT = TrainAugment(AugmentConfig(strength=0.7), PREPROCESS)
 TARGETS = [i % 3 for i in range(21)]
-LABELS = LabelEncoder(TARGETS)
+ENCODER = LabelEncoder(np.array(TARGETS))
 
 
 class Noise:
@@ -43,7 +43,7 @@ class Noise:
 
 
 def loader(workers: int = 0, world: World = World.solo(), batch: int = 6, **more: object) -> TrainLoader:  # noqa: B008
-    return TrainLoader(Noise(), LABELS, AUGMENT, batch=batch, seed=5, world=world, workers=workers, **more)  # type: ignore[arg-type]
+    return TrainLoader(Noise(), ENCODER, AUGMENT, batch=batch, seed=5, world=world, workers=workers, **more)  # type: ignore[arg-type]
 
 
 def by_id(batches: list[tuple[Batch, int]]) -> dict[int, torch.Tensor]:
@@ -153,7 +153,9 @@ def test_evaluation_sees_the_centre_of_each_sample_once(size: int, workers: int)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_vanished_is_named_without_a_traceback(tmp_path: Path, workers: int) -> None:
     images = FileImages([Sample("gone.jpg", str(tmp_path / "gone.jpg"), "a")], PREPROCESS, 10**6)
-    mine = TrainLoader(images, LabelEncoder([0]), AUGMENT, batch=1, seed=0, world=World.solo(), workers=workers)
+    mine = TrainLoader(
+        images, LabelEncoder(np.zeros(1, int)), AUGMENT, batch=1, seed=0, world=World.solo(), workers=workers
+    )
     with pytest.raises(DataError, match=r"gone.jpg: cannot be read .* the file has changed since") as caught:
         list(mine.epoch(0))
     assert "Traceback" not in str(caught.value)
@@ -169,7 +171,7 @@ class Deadly(Noise):
 
 
 def test_a_killed_loader_process_is_an_error_that_says_what_to_do() -> None:
-    mine = TrainLoader(Deadly(), LABELS, AUGMENT, batch=6, seed=0, world=World.solo(), workers=1)
+    mine = TrainLoader(Deadly(), ENCODER, AUGMENT, batch=6, seed=0, world=World.solo(), workers=1)
     with pytest.raises(TrainingError, match=r"a loader process died.*lower data.loader_workers"):
         list(mine.epoch(0))
     mine.close()
@@ -193,5 +195,5 @@ def test_loader_processes_leave_a_cpu_to_the_training(device: str, cores: int, e
 
 def test_strength_changes_the_views() -> None:
     calm = TrainAugment(AugmentConfig(strength=0.0), replace(PREPROCESS))
-    other = TrainLoader(Noise(), LABELS, calm, batch=6, seed=5, world=World.solo())
+    other = TrainLoader(Noise(), ENCODER, calm, batch=6, seed=5, world=World.solo())
     assert not same(list(loader().epoch(0)), list(other.epoch(0)))

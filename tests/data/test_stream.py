@@ -70,9 +70,9 @@ def gets(proxy: Proxy) -> int:
 
 def epoch(samples: tuple[Sample, ...], asked: DataConfig, workers: int, world: World, start: int = 0) -> dict[int, Any]:
     """Every sample of an epoch as this rank would see it, by its place."""
-    targets = [0] * len(samples)
+    encoder = LabelEncoder(np.zeros(len(samples), int))
     images = open_images(samples, PREPROCESS, asked)
-    loader = TrainLoader(images, LabelEncoder(targets), AUGMENT, batch=5, seed=3, world=world, workers=workers)
+    loader = TrainLoader(images, encoder, AUGMENT, batch=5, seed=3, world=world, workers=workers)
     try:
         batches = [batch for batch, _ in loader.epoch(2, start)]
     finally:

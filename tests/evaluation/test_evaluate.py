@@ -10,11 +10,12 @@ import pytest
 from raytl.config.machine import Machine
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, DataError, RunError, TestLockedError, UserError
-from raytl.evaluation.evaluate import evaluate
-from raytl.evaluation.report import as_json
+from raytl.evaluation.evaluate import OUTCOMES, evaluate
 from raytl.events import Message, Recorder, Work
 from raytl.run import RunFolder, journal
 from raytl.run.ledger import looks, unlock
+from raytl.tasks.classification.outcomes import OUTCOME_FORMAT
+from raytl.tasks.classification.report import as_json
 from tests.cli.conftest import run_encoded
 from tests.conftest import MakePhotos
 
@@ -179,3 +180,10 @@ def test_two_workers_on_ray_give_the_metrics_of_one(run: RunFolder) -> None:
     together = evaluate(run.root, split="val", resamples=20, workers=2, device="cpu")
     assert repr(together.estimates) == repr(alone.estimates)
     assert together.matrix.tolist() == alone.matrix.tolist()
+
+
+def test_an_evaluation_leaves_the_outcome_of_each_image(run: RunFolder) -> None:
+    evaluation = evaluate(run.root, split="val")
+    rows = journal.read(Path(evaluation.folder) / OUTCOMES, OUTCOME_FORMAT)
+    assert len(rows) == evaluation.images
+    assert np.mean([row.true == row.predicted for row in rows]) == evaluation.metrics["accuracy"]

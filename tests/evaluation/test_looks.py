@@ -12,7 +12,6 @@ import pytest
 
 from raytl.errors import Denied, RunError
 from raytl.evaluation.evaluate import evaluate
-from raytl.evaluation.report import as_json
 from raytl.events import Event, Message, Recorder, Work
 from raytl.registry.registry import Registry
 from raytl.run import RunFolder, atomic
@@ -22,6 +21,7 @@ from raytl.run.run_store import RunStore
 from raytl.store.lease import held
 from raytl.store.memory import MemoryStore
 from raytl.store.open import open_store
+from raytl.tasks.classification.report import as_json
 from tests.registry.conftest import about
 
 
@@ -46,8 +46,8 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, place: str, how: Callable[..., No
     [
         "raytl.run.run_store.RunStore.push",
         "raytl.evaluation.evaluate.score_shard",
-        "raytl.evaluation.evaluate.bootstrap",
-        "raytl.evaluation.evaluate.pictures",
+        "raytl.tasks.classification.reporting.bootstrap",
+        "raytl.tasks.classification.render.pictures",
         "raytl.evaluation.evaluate.write_json",
         "raytl.evaluation.evaluate.replace_dir",
     ],
@@ -129,7 +129,8 @@ def _disk_full(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["raytl.run.atomic.write_bytes", "raytl.run.atomic.sync_tree", "raytl.evaluation.evaluate.pictures"]
+    "place",
+    ["raytl.run.atomic.write_bytes", "raytl.run.atomic.sync_tree", "raytl.tasks.classification.render.pictures"],
 )
 def test_a_look_whose_report_finds_the_disk_full_is_finished_under_its_own_number(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, place: str

@@ -14,9 +14,9 @@ from PIL import Image
 
 from raytl.errors import DataError, ModelError, RunError, UserError
 from raytl.evaluation.predict import predict
-from raytl.evaluation.prediction import Prediction
 from raytl.evaluation.predictor import Predictor, load
 from raytl.run import RunFolder
+from raytl.tasks.classification.prediction import Prediction
 from tests.conftest import write_deep_photos, write_photos
 
 

@@ -25,7 +25,6 @@ from raytl.config.schema import ComputeConfig, SearchConfig
 from raytl.data.formats import archives
 from raytl.disk import disk_error, writing
 from raytl.errors import DiskError, StoreError
-from raytl.evaluation.table import Predictions
 from raytl.models.tensors import save_tensors
 from raytl.registry.registry import Registry
 from raytl.run import atomic, journal
@@ -33,6 +32,7 @@ from raytl.run.logs import log_to
 from raytl.run.mirror import link_tree
 from raytl.search.storage import open_storage
 from raytl.store.local import LocalStore
+from raytl.tasks.classification.table import Predictions
 from raytl.training import checkpoint
 from raytl.training.checkpoint import Checkpoint, Progress
 from raytl.training.scalars import write_scalars

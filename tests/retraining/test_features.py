@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from raytl.errors import RegistryError
-from raytl.retraining.features import FeatureTable
+from raytl.tasks.features import FeatureTable
 
 TABLE = FeatureTable(
     np.ones((2, 3), np.float32), np.array(["a", "b"]), np.array(["a", "a"]), np.array([0.5, 1.0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytl.run.plots import Tile, confusion, contact_sheet, curves
+from raytl.run.plots import confusion, curves
 
 ODD = ["plain", "$5 or $10", 'a "quoted"\nname', "ガラス", "x" * 60, "100%_\\frac{1}"]
 
@@ -37,11 +37,6 @@ def _opened(path: Path) -> Image.Image:
         return image
 
 
-def _tile(name: str, size: tuple[int, int] = (40, 60)) -> Tile:
-    rng = np.random.default_rng(len(name))
-    return Tile(rng.integers(0, 255, (*size, 3)).astype(np.uint8), name, "paper", 0.97, f"some/where/{name}.jpg")
-
-
 @pytest.mark.parametrize("epochs", [0, 1, 12])
 def test_curves_are_drawn_for_any_number_of_epochs(epochs: int, tmp_path: Path) -> None:
     curves(_records(epochs), tmp_path / "curves.png")
@@ -62,21 +57,9 @@ def test_a_confusion_matrix_is_drawn_for_any_number_of_classes(classes: int, tmp
 
 def test_odd_class_names_are_drawn_as_they_are(tmp_path: Path) -> None:
     confusion(np.eye(6, dtype=np.int64), ODD, tmp_path / "confusion.png")
-    contact_sheet([_tile(name) for name in ODD], tmp_path / "worst.png")
     assert _opened(tmp_path / "confusion.png").width > 400
 
 
 def test_a_class_without_images_is_an_empty_row(tmp_path: Path) -> None:
     confusion(np.array([[3, 1], [0, 0]]), ["a", "b"], tmp_path / "confusion.png")
     assert _opened(tmp_path / "confusion.png").width > 300
-
-
-@pytest.mark.parametrize("count", [0, 1, 5, 16])
-def test_a_contact_sheet_is_drawn_for_any_number_of_mistakes(count: int, tmp_path: Path) -> None:
-    contact_sheet([_tile(f"glass{each}", (40 + each, 60)) for each in range(count)], tmp_path / "worst.png")
-    assert _opened(tmp_path / "worst.png").width > 400
-
-
-def test_nothing_but_the_picture_is_left_behind(tmp_path: Path) -> None:
-    contact_sheet([], tmp_path / "worst.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["worst.png"]

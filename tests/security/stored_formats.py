@@ -20,8 +20,6 @@ from raytl.data.manifest import Sample, dataset_digest
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.data.transforms import Preprocess
 from raytl.evaluation import record, stored
-from raytl.evaluation.outcomes import OUTCOME_FORMAT
-from raytl.evaluation.report import as_json
 from raytl.models import card, probe
 from raytl.registry.registry import Registry
 from raytl.retraining.changes import Changes
@@ -42,9 +40,11 @@ from raytl.search.replicas import Replicas
 from raytl.store import holder, sync
 from raytl.store.memory import MemoryStore
 from raytl.stored import Format
+from raytl.tasks.classification.outcomes import OUTCOME_FORMAT
+from raytl.tasks.classification.report import as_json
 from raytl.training import checkpoint, records
-from tests.evaluation.test_stored import REPORT
 from tests.registry.conftest import about
+from tests.tasks.classification.test_stored import REPORT
 
 Read = Callable[[bytes, Path], object]
 ABC = "0123456789abcdef" * 4

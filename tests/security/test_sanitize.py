@@ -21,8 +21,6 @@ from raytl.cli.lines import line
 from raytl.cli.terminal import Terminal
 from raytl.config.schema import Experiment
 from raytl.config.space import space_of
-from raytl.evaluation.report import as_markdown
-from raytl.evaluation.table import Predictions, as_csv, as_parquet
 from raytl.events import Message, Restarted, TrialChanged
 from raytl.run import plots
 from raytl.run.ledger import LedgerEntry
@@ -33,9 +31,11 @@ from raytl.search.ranking import Candidate, rank
 from raytl.search.record import TrialRecord
 from raytl.search.report.page import Header, write_report
 from raytl.search.winner import Winner
+from raytl.tasks.classification.report import as_markdown
+from raytl.tasks.classification.table import Predictions, as_csv, as_parquet
 from tests.cli.conftest import Raytl, raytl  # noqa: F401 - a fixture
 from tests.conftest import MakePhotos
-from tests.evaluation.test_report import evaluation_of_classes
+from tests.tasks.classification.test_report import evaluation_of_classes
 
 TITLE = "\x1b]0;owned\x07"
 CLEARS = "\x1b[2J\x1b[1;31mFAKE: all is well\x1b[0m"

@@ -20,7 +20,7 @@ from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.contract import ObjectInfo
 from raytl.uris import S3, has_scheme, in_bucket, is_table_name
 
-__all__ = ["Table", "is_table", "keys_in", "parts_among", "paths_in", "read", "scan", "uris_in"]
+__all__ = ["Table", "is_table", "keys_in", "parts_among", "paths_in", "read", "resolved", "scan", "uris_in"]
 
 _MAX_LISTED = 10
 _NO_PATH = "rows with an empty path"
@@ -77,18 +77,33 @@ def scan(
     Raises:
         DataError: missing files, empty labels, unknown splits or conflicting rows; all are listed.
     """
+    samples, repeated = resolved(table, uri, elsewhere, objects, on_event)
+    warnings = [f"{uri}: {repeated} rows repeat another row and count once"] if repeated else []
+    manifest = build_manifest(uri, samples, warnings=warnings)
+    if not objects:
+        return manifest
+    return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples if s.path in objects})
+
+
+def resolved(
+    table: Table,
+    uri: str,
+    elsewhere: Mapping[str, str] | None = None,
+    objects: Mapping[str, ObjectInfo] | None = None,
+    on_event: OnEvent = ignore,
+) -> tuple[list[Sample], int]:
+    """Return the samples of the rows, in their order, and the number of rows that repeat another one; see `scan`.
+
+    Raises:
+        DataError: as `scan`.
+    """
     problems = _Problems()
     collected = _Collected(
         table.rows, table.folder, elsewhere or {}, objects or {}, problems, is_local=not in_bucket(uri)
     )
     collected.add_all(on_event)
     problems.check(uri, table.folder)
-    repeated = collected.repeated
-    warnings = [f"{uri}: {repeated} rows repeat another row and count once"] if repeated else []
-    manifest = build_manifest(uri, collected.samples, warnings=warnings)
-    if not objects:
-        return manifest
-    return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples if s.path in objects})
+    return collected.samples, collected.repeated
 
 
 def paths_in(table: Table) -> list[str]:

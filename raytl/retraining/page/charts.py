@@ -8,7 +8,7 @@ from datetime import datetime
 
 from scipy.stats import binomtest
 
-from raytl.retraining.gate import Slice
+from raytl.tasks.reporting import Slice
 
 _WIDTH, _LEFT, _RIGHT = 760, 190, 60
 _ROW_PX = 34

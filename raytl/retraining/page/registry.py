@@ -9,6 +9,7 @@ from raytl.pages import render
 from raytl.registry.record import Move, Record
 from raytl.retraining.page.charts import Point, timeline
 from raytl.retraining.ticks import Tick
+from raytl.score_names import is_fraction
 
 _MAX_ROWS = 60
 
@@ -18,13 +19,13 @@ def registry_page(
 ) -> str:
     """Return the page as HTML; it links to the ticks' pages in `pages/`."""
     outcomes = {tick.version: tick.outcome for tick in ticks if tick.version is not None}
-    metric = _metric(ticks)
+    metric = _metric(ticks, records)
     points = [
         Point(
             datetime.fromisoformat(record.about.created), value, outcomes.get(record.number, "keep"), str(record.number)
         )
         for record in records
-        if metric != "log_loss" and (value := record.about.metrics.get(metric)) is not None
+        if is_fraction(metric) and (value := record.about.metrics.get(metric)) is not None
     ]
     return render(
         "raytl.retraining.page",
@@ -40,7 +41,8 @@ def registry_page(
     )
 
 
-def _metric(ticks: Sequence[Tick]) -> str:
-    """Return the metric of the newest comparison."""
+def _metric(ticks: Sequence[Tick], records: Sequence[Record]) -> str:
+    """Return the metric of the newest comparison, or before there is one, the first that versions are measured by."""
     pairs = (tick.comparison.paired for tick in reversed(ticks) if tick.comparison)
-    return next((pair.metric for pair in pairs if pair), "balanced_accuracy")
+    measured = (name for record in reversed(records) for name in record.about.metrics)
+    return next((pair.metric for pair in pairs if pair), next(measured, ""))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from raytl.pages import render, score
 from raytl.retraining.changes import Changes
-from raytl.retraining.gate import Comparison, Slice
+from raytl.retraining.gate import Comparison
 from raytl.retraining.page.charts import intervals
 from raytl.retraining.policy import Search
 from raytl.retraining.ticks import Tick
+from raytl.tasks.reporting import Slice
 
 TITLES = {
     "promote": "version {version} is the new champion",

@@ -7,11 +7,14 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from PIL import Image
 
 from raytl.data.bit_depth import BitDepth
 from raytl.data.decode import BadImage, decode, read
+from raytl.data.target_text import describe
+from raytl.data.targets import Target
 from raytl.errors import NotFound, RegistryError, StoreError
 from raytl.registry.registry import Registry
 from raytl.retraining.compare import EVALUATED
@@ -21,7 +24,7 @@ from raytl.retraining.ticks import WORK, Tick, all_ticks
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
-from raytl.stored.bounds import FilePath, Name, Score
+from raytl.stored.bounds import FilePath, FormerKey, Name, Score
 
 INDEX = "index.html"
 _MAX_TILES = 8
@@ -32,8 +35,7 @@ DEPTH_FORMAT = Format[BitDepth](BitDepth, "a bit depth", "Restore the version's 
 def write_pages(registry: Registry, tick: Tick, name: str, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> str:
     """Store the page of `tick` and the index; return the key of the tick's page."""
     rows = _rows(registry, tick)
-    gained = [row for row in rows if row.challenger == row.label != row.champion is not None]
-    lost = [row for row in rows if row.champion == row.label != row.challenger]
+    gained, lost = ([row for row in rows if row.changed == sign] for sign in (1, -1))
     depth = _depth(registry, tick.version)
     text = tick_page(tick, name, *(_flips(part, max_pixels, depth, s3) for part in (gained, lost)))
     key = f"pages/{tick.id}.html"
@@ -56,12 +58,20 @@ class _Row:
 
     key: str
     path: FilePath
-    label: Name
     split: str | None
     digest: Name
     champion: Name | None
     challenger: Name | None
     confidence: Score
+    target: Annotated[Target, FormerKey("label")]
+    change: Literal[-1, 0, 1] | None = None
+
+    @property
+    def changed(self) -> int:
+        """1 if only the challenger has the image right, -1 if only the champion; raytl 0.1.0 stored classes alone."""
+        if self.change is not None or self.champion is None:
+            return self.change or 0
+        return (self.challenger == self.target) - (self.champion == self.target)
 
 
 ROW_FORMAT = Format[_Row](
@@ -69,7 +79,7 @@ ROW_FORMAT = Format[_Row](
     "predictions for an image",
     "The object was damaged or edited: delete it, and the page is written without these images.",
     RegistryError,
-    max_bytes=1 << 18,
+    max_bytes=1 << 20,
 )
 
 
@@ -98,7 +108,7 @@ def _flips(rows: Sequence[_Row], max_pixels: int, depth: BitDepth, s3: S3Setting
     return [
         Flip(
             row.key,
-            row.label,
+            describe(row.target),
             row.champion or "",
             row.challenger or "",
             _picture(row.path, row.digest, max_pixels, depth, s3),

@@ -21,10 +21,12 @@ from raytl.models import backbone as backbones
 from raytl.models.backbone import Backbone
 from raytl.models.heads import inherit
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks import options
 from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
 from raytl.tasks.classification.objective import ClassificationObjective
+from raytl.tasks.classification.reporting import REPORTING
 from raytl.tasks.classification.targets import LabelEncoder, encode_targets
 from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Confusion, Rows, Validation
@@ -38,13 +40,15 @@ class Classification:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
     head_solver = ProbeSolver(solve_head)
+    reporting = REPORTING
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the class names, sorted."""
         return tuple(sorted({sample.label for sample in samples}))
 
     def check(self, experiment: Experiment) -> None:
-        """Accept every option."""
+        """Reject options that need several labels an image."""
+        options.check(experiment, options.RULES[self.name])
 
     def encoder(self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess) -> LabelEncoder:
         """Return the class indices of `samples`."""
@@ -69,6 +73,9 @@ class Classification:
     def build(self, config: ModelConfig, classes: Sequence[str], s3: S3Settings) -> Backbone:
         """Return the network with a new head of one output a class."""
         return backbones.build(config, len(classes), s3)
+
+    def start_head(self, backbone: Backbone, classes: Sequence[str], train: Sequence[Sample]) -> None:
+        """Leave the new head at zero: the first predictions are uniform."""
 
     def inherit_head(self, backbone: Backbone, source: str, classes: Sequence[str], s3: S3Settings) -> tuple[str, ...]:
         """Copy the rows of classes that the saved model at `source` has too."""

@@ -15,6 +15,7 @@ from raytl.tasks.multilabel import probe
 from raytl.tasks.multilabel.loss import label_loss
 from raytl.tasks.multilabel.scores import metrics, probabilities
 from raytl.tasks.multilabel.targets import encode
+from raytl.tasks.multilabel.thresholds import best_thresholds
 from raytl.tasks.probe_solver import HeadInputs
 
 
@@ -25,7 +26,8 @@ def solve_head(
     vectors, val_vectors = (encode(part.samples, classes) for part in (train, val))
 
     def measure(logits: NDArray[np.float64]) -> dict[str, float]:
-        scored = metrics(probabilities(logits), val_vectors)
+        table = probabilities(logits)
+        scored = metrics(table, val_vectors, table >= best_thresholds(table, val_vectors))
         return {f"val/{name}": value for name, value in scored.items()}
 
     return probe.solve(

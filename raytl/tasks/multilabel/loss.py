@@ -20,8 +20,8 @@ from raytl.data.unicode_names import nfc
 from raytl.errors import ConfigError
 from raytl.tasks.multilabel.targets import UNKNOWN, Vectors
 
-GAMMA_NEGATIVE, GAMMA_POSITIVE, MARGIN = 4.0, 0.0, 0.05
-"""The focusing of negatives and positives and the probability margin of the asymmetric loss, as the paper's for MS-COCO."""
+GAMMA_NEGATIVE, MARGIN = 4.0, 0.05
+"""The focusing and the probability margin of negatives in the asymmetric loss, as in the paper; positives have no focusing."""
 LARGEST_WEIGHT = 10.0
 """Balanced weights are in [1/10, 10]: with larger ones, the few positives of a rare label decide every step."""
 
@@ -37,13 +37,13 @@ class LabelLoss:
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return `(b, labels) float32` from logits and targets `(b, labels)`: 1, 0 or -1, whose loss is zero."""
-        logits = logits.float()
-        soft = targets.float()
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        soft = targets.to(logits.dtype)
         if self.label_smoothing:
             soft = soft * (1.0 - self.label_smoothing) + self.label_smoothing / 2
         positive, negative = self._terms(logits)
         if self.weights is not None:
-            positive = positive * torch.tensor(self.weights, device=logits.device)
+            positive = positive * torch.tensor(self.weights, dtype=logits.dtype, device=logits.device)
         loss = soft * positive + (1.0 - soft) * negative
         return torch.where(targets == UNKNOWN, torch.zeros_like(loss), loss)
 
@@ -57,7 +57,7 @@ class LabelLoss:
             case "asymmetric":
                 chance = torch.sigmoid(logits)
                 shifted = (chance - MARGIN).clamp(min=0.0)
-                return positive * (1.0 - chance) ** GAMMA_POSITIVE, -torch.log1p(-shifted) * shifted**GAMMA_NEGATIVE
+                return positive, -torch.log1p(-shifted) * shifted**GAMMA_NEGATIVE
             case _:
                 return positive, negative
 

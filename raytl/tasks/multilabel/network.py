@@ -17,7 +17,7 @@ from raytl.tasks.multilabel.thresholds import add_thresholds
 
 
 def build(config: ModelConfig, labels: Sequence[str], s3: S3Settings) -> Backbone:
-    """Return the network with a new head, whose weights are zero."""
+    """Return the network with a new head."""
     backbone = backbones.build(config, len(labels), s3)
     add_thresholds(backbone, len(labels))
     return backbone
@@ -25,11 +25,12 @@ def build(config: ModelConfig, labels: Sequence[str], s3: S3Settings) -> Backbon
 
 @torch.no_grad()
 def start_at_prior(backbone: Backbone, vectors: Vectors) -> None:
-    """Set the biases of a new head to the log-odds of the labels `vectors (n, labels)`.
+    """Set the weights of a new head to zero and its biases to the log-odds of the labels `vectors (n, labels)`.
 
     The first predictions are then the frequencies of the labels, and rare labels do not dominate the first steps (Lin et
     al. 2017, section 3.3).
     """
     layer = head_layer(backbone)
+    layer.weight.zero_()
     if layer.bias is not None:
         layer.bias.copy_(prior_logits(vectors))

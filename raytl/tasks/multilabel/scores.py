@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.confusion import Tally, f1
 from raytl.tasks.multilabel.targets import Vectors
+from raytl.tasks.task import Confusion
 
 METRICS = ("map", "macro_f1", "micro_f1", "log_loss")
+
+NOTHING = "(absent)"
+"""The name of the row and column of labels that are absent."""
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +38,16 @@ def metrics(table: Floats, vectors: Vectors, present: NDArray[np.bool_]) -> dict
         "micro_f1": _mean(f1(whole)),
         "log_loss": float(-np.log(own[known]).mean()) if known.any() else float("nan"),
     }
+
+
+def confusion_of(present: NDArray[np.bool_], vectors: Vectors, labels: Sequence[str]) -> Confusion:
+    """Return the hits of each label in the diagonal, its misses in the last column and its false alarms in the last row."""
+    n = len(labels)
+    counts = np.zeros((n + 1, n + 1), dtype=np.int64)
+    counts[range(n), range(n)] = (present & (vectors == 1)).sum(axis=0)
+    counts[:n, n] = (~present & (vectors == 1)).sum(axis=0)
+    counts[n, :n] = (present & (vectors == 0)).sum(axis=0)
+    return Confusion((*labels, NOTHING), counts)
 
 
 def average_precision(scores: Floats, truth: NDArray[np.bool_]) -> float:

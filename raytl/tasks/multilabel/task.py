@@ -23,7 +23,7 @@ from raytl.tasks.multilabel import network
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.head import solve_head
 from raytl.tasks.multilabel.loss import LabelObjective, label_loss
-from raytl.tasks.multilabel.scores import METRICS, confusion_of, metrics
+from raytl.tasks.multilabel.scores import METRICS, confusion_of, metrics, probabilities
 from raytl.tasks.multilabel.targets import LabelsEncoder, encode, label_names
 from raytl.tasks.multilabel.thresholds import BUFFER, best_thresholds, thresholds_of
 from raytl.tasks.probe_solver import ProbeSolver
@@ -53,7 +53,7 @@ class MultiLabel:
         Raises:
             ConfigError: with every such key.
         """
-        options.check(experiment, self.name, self.metrics)
+        options.check(experiment, options.RULES[self.name])
 
     def encoder(self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess) -> LabelsEncoder:
         """Return the labels of `samples`."""

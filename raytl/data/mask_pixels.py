@@ -1,0 +1,54 @@
+"""Decode the mask of a photo: an image file with the class of each pixel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from raytl.data.bad_image import BadImage
+from raytl.data.decode import opened_image
+from raytl.data.exif_orientation import turned
+from raytl.data.targets import Mask
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+
+EXPECTED = "an 8-bit palette, gray or RGB image, or gray of 16 bits"
+
+
+def mask_values(
+    source: bytes | str | Path, max_pixels: int, orientation: int = 1, s3: S3Settings = ENVIRONMENT
+) -> NDArray[np.int32]:
+    """Return the upright values `(height, width)` of a mask: palette indices, gray levels, or `r << 16 | g << 8 | b`.
+
+    Raises:
+        BadImage: it cannot be decoded, is too large, or is of another kind.
+    """
+    with opened_image(source, max_pixels, s3) as image:
+        return turned(values_of(image), orientation)
+
+
+def values_of(image: Image.Image) -> NDArray[np.int32]:
+    """Return the values of an opened mask as it is stored."""
+    if image.mode in ("RGB", "RGBA"):
+        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")).astype(np.int32), -1, 0)
+        return np.asarray(red << 16 | green << 8 | blue, np.int32)
+    if image.mode in ("P", "L", "1", "I;16", "I;16L", "I;16B", "I", "LA"):
+        first = image.getchannel(0) if image.mode == "LA" else image
+        return np.asarray(first).astype(np.int32)
+    raise BadImage(f"a mask of mode {image.mode}; expected {EXPECTED}")
+
+
+def class_indices(mask: Mask, classes: dict[str, int], void: int, max_pixels: int) -> NDArray[np.int32]:
+    """Return the index in `classes` of each pixel `(height, width)`, and `void` where the mask has no class.
+
+    Raises:
+        BadImage: it cannot be decoded, or has values that it does not list.
+    """
+    values = mask_values(mask.path, max_pixels, mask.orientation)
+    listed, places = np.unique(values, return_inverse=True)
+    index = {each.value: classes[each.name] if each.name else void for each in mask.classes}
+    if unlisted := [int(value) for value in listed if int(value) not in index]:
+        raise BadImage(f"the mask has the values {unlisted[:5]}, which are not listed")
+    return np.array([index[int(value)] for value in listed], np.int32)[places].reshape(values.shape)

@@ -1,0 +1,27 @@
+"""The names of scores for people, and which scores are fractions, shown in percent."""
+
+from __future__ import annotations
+
+import re
+
+_WORDS = {
+    "f1": "F1",
+    "ece": "expected calibration error",
+    "ap": "AP",
+    "map": "mAP",
+    "ar": "AR",
+    "iou": "IoU",
+    "miou": "mIoU",
+    "dice": "Dice",
+}
+_FRACTION = re.compile(r"(^|_)(accuracy|f1|precision|recall|ece|m?iou|dice|m?ap\d*|ar\d*)(_|$)")
+
+
+def title(name: str) -> str:
+    """Return `balanced_accuracy` as `balanced accuracy`, `top_5_accuracy` as `top-5 accuracy`, and `map_50` as `mAP 50`."""
+    return " ".join(_WORDS.get(word, word) for word in name.replace("top_", "top-").split("_"))
+
+
+def is_fraction(name: str) -> bool:
+    """Return True for a score in [0, 1] that is shown in percent, with or without its split (`val/`)."""
+    return _FRACTION.search(name.rpartition("/")[2]) is not None

@@ -1,0 +1,59 @@
+"""Images as a classifier sees them: the inputs of its last layer and its predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from raytl.config.schema import ModelConfig
+from raytl.data.cache import source_images
+from raytl.data.loader import EvalLoader
+from raytl.data.manifest import Sample
+from raytl.events import OnEvent, Work
+from raytl.metrics.scores import softmax
+from raytl.models.backbone import build
+from raytl.models.card import read_card
+from raytl.models.forward import EVAL_BATCH, pick_device
+from raytl.models.heads import inherit
+from raytl.models.probe import head_inputs, head_layer
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.tasks.features import FeatureTable
+from raytl.world import World
+
+
+def extract(
+    bundle: Path,
+    samples: Sequence[Sample],
+    device: str,
+    max_pixels: int,
+    on_event: OnEvent,
+    s3: S3Settings = ENVIRONMENT,
+) -> FeatureTable:
+    """Return the samples as the model in `bundle` sees them.
+
+    Raises:
+        ModelError: the head is not linear in the inputs of its last layer.
+    """
+    card, at = read_card(bundle), pick_device(device)
+    backbone = build(ModelConfig(name=card.model, weights=str(bundle)), len(card.classes))
+    inherit(backbone, str(bundle), card.classes)
+    backbone.module.to(at)
+    images = source_images(samples, card.preprocess, max_pixels, s3)
+    loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[at.type], world=World.solo())
+    with closing(loader):
+        inputs = head_inputs(backbone, loader, at, torch.float32)
+    on_event(Work("features of new images", len(samples), len(samples)))
+    layer = head_layer(backbone)
+    with torch.no_grad():
+        logits = inputs @ layer.weight.cpu().flatten(1).T + (0 if layer.bias is None else layer.bias.cpu())
+    probabilities = softmax(logits.numpy())
+    return FeatureTable(
+        features=inputs.numpy(),
+        labels=np.array([sample.label for sample in samples]),
+        predicted=np.array(card.classes)[probabilities.argmax(1)],
+        confidence=probabilities.max(1),
+    )

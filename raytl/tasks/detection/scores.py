@@ -1,0 +1,138 @@
+"""Score detections: COCO's average precision of boxes, and the confusion of classes with the background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.data.targets import Boxes, Instances
+from raytl.metrics import average_precision
+from raytl.metrics.average_precision import MAX_DETECTIONS, Facts
+from raytl.metrics.confusion import Floats, Ints
+from raytl.metrics.draws import values
+from raytl.metrics.matching import Bools, Scene, confusion
+from raytl.metrics.overlap import Run, box_areas, box_overlaps, mask_areas, mask_boxes
+from raytl.tasks.detection.answer import Detections
+from raytl.tasks.task import Confusion, Rows, Validation
+
+DIRECTIONS: dict[str, Literal["max", "min"]] = {"map": "max", "map_50": "max", "map_75": "max", "mar_100": "max"}
+CONFUSION_SCORE = 0.3
+"""Detections below this score are left out of the confusion."""
+BACKGROUND = "background"
+
+
+def evidence(answers: Sequence[Detections], truths: Sequence[Boxes | Instances]) -> Rows:
+    """Return boxes `(n, 100, 4) float32`, scores `(n, 100) float32` (both padded with NaN) and labels `(n, 100) int64` (with -1).
+
+    They are the 100 detections of the highest scores of each image, in this order.
+    """
+    del truths
+    boxes = np.full((len(answers), MAX_DETECTIONS, 4), np.nan, dtype=np.float32)
+    scores = np.full((len(answers), MAX_DETECTIONS), np.nan, dtype=np.float32)
+    labels = np.full((len(answers), MAX_DETECTIONS), -1, dtype=np.int64)
+    for row, answer in enumerate(answers):
+        best = ranked(answer.scores)
+        boxes[row, : len(best)], scores[row, : len(best)] = answer.boxes[best], answer.scores[best]
+        labels[row, : len(best)] = answer.labels[best]
+    return boxes, scores, labels
+
+
+def ranked(scores: NDArray[np.float32]) -> Ints:
+    """Return the places of the 100 highest scores, the highest first; the earlier of equals first."""
+    return np.argsort(-scores, kind="stable")[:MAX_DETECTIONS]
+
+
+def answers_of(rows: Rows) -> list[Detections]:
+    """Return the detections that the rows of `evidence` contain."""
+    boxes, scores, labels = rows
+    return [Detections(boxes[n, :k], scores[n, :k], labels[n, :k]) for n, k in enumerate((labels >= 0).sum(axis=1))]
+
+
+def scenes(truths: Sequence[Boxes | Instances], rows: Rows, classes: Sequence[str]) -> list[Scene]:
+    """Return the objects and detections of each image, for `average_precision.facts` and `matching.confusion`.
+
+    The area of an object, which decides its size, is that of its mask if there is one, as in COCO.
+
+    Raises:
+        KeyError: `classes` lacks a label.
+    """
+    return [_scene(truth, answer, classes) for truth, answer in zip(truths, answers_of(rows), strict=True)]
+
+
+def facts(truths: Sequence[Boxes | Instances], rows: Rows, classes: Sequence[str]) -> Facts:
+    """Return the facts that `average_precision.measure` scores.
+
+    Raises:
+        KeyError: `classes` lacks a label.
+    """
+    return average_precision.facts(scenes(truths, rows, classes), len(classes))
+
+
+def validation(truths: Sequence[Boxes | Instances], rows: Rows, classes: Sequence[str]) -> Validation:
+    """Return the scores over the split, without intervals.
+
+    Raises:
+        KeyError: `classes` lacks a label.
+    """
+    images = scenes(truths, rows, classes)
+    return Validation(
+        {f"val/{name}": value for name, value in coco_scores(images, len(classes), tuple(DIRECTIONS)).items()},
+        background_confusion(images, classes),
+    )
+
+
+def coco_scores(images: Sequence[Scene], classes: int, names: Sequence[str]) -> dict[str, float]:
+    """Return the scores of `average_precision` called `names`."""
+    image_facts = average_precision.facts(images, classes)
+    measured = values(lambda draws: average_precision.measure(image_facts, draws, names), len(images))
+    return {name: float(value) for name, value in measured.items()}
+
+
+def background_confusion(images: Sequence[Scene], classes: Sequence[str], score: float = CONFUSION_SCORE) -> Confusion:
+    """Return the confusion of the detections at or above `score`, at an overlap of 0.5, with the background."""
+    return Confusion((*classes, BACKGROUND), confusion(images, len(classes), score=score))
+
+
+def labels_and_crowds(truth: Boxes | Instances, classes: Sequence[str]) -> tuple[Ints, Bools]:
+    """Return the class of each object of an image and whether it is a crowd, both `(n,)`.
+
+    Raises:
+        KeyError: `classes` lacks a label.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    objects = truth.boxes if isinstance(truth, Boxes) else truth.instances
+    return (
+        np.array([index[each.label] for each in objects], dtype=np.int64),
+        np.array([each.crowd for each in objects], dtype=bool),
+    )
+
+
+def masks_of(truth: Instances) -> list[Run]:
+    """Return the masks of the objects of an image."""
+    return [{"size": [truth.height, truth.width], "counts": each.counts} for each in truth.instances]
+
+
+def boxes_and_areas(truth: Boxes | Instances) -> tuple[Floats, Floats]:
+    """Return the corners `(n, 4)` and areas `(n,)` of the objects of an image."""
+    if isinstance(truth, Instances):
+        masks = masks_of(truth)
+        return mask_boxes(masks), mask_areas(masks)
+    corners = np.array([box.corners for box in truth.boxes], dtype=np.float64).reshape(-1, 4)
+    return corners, box_areas(corners)
+
+
+def _scene(truth: Boxes | Instances, answer: Detections, classes: Sequence[str]) -> Scene:
+    labels, crowd = labels_and_crowds(truth, classes)
+    corners, areas = boxes_and_areas(truth)
+    return Scene(
+        truth_labels=labels,
+        truth_areas=areas,
+        crowd=crowd,
+        labels=answer.labels,
+        scores=answer.scores.astype(np.float64),
+        areas=box_areas(answer.boxes),
+        overlaps=box_overlaps(answer.boxes, corners, crowd),
+    )

@@ -1,0 +1,1 @@
+"""Instance segmentation: the objects of an image as masks."""

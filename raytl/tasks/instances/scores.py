@@ -1,0 +1,88 @@
+"""Score instances: COCO's average precision of masks and of boxes, and the confusion of classes with the background."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from raytl.data.targets import Instances
+from raytl.metrics import average_precision
+from raytl.metrics.average_precision import Facts
+from raytl.metrics.matching import Scene
+from raytl.metrics.overlap import Run, mask_areas, mask_overlaps
+from raytl.tasks.detection import scores as detection
+from raytl.tasks.instances.answer import Segments
+from raytl.tasks.task import Rows, Validation
+
+DIRECTIONS: dict[str, Literal["max", "min"]] = {
+    "map": "max", "map_50": "max", "map_75": "max", "mar_100": "max", "box_map": "max", "box_map_50": "max",
+}  # fmt: skip
+_MASK_NAMES = ("map", "map_50", "map_75", "mar_100")
+_BOX_NAMES = ("map", "map_50")
+
+
+def evidence(answers: Sequence[Segments], truths: Sequence[Instances]) -> Rows:
+    """Return boxes, scores and labels as in detection, and the run lengths of the masks, `(n,) S`: a JSON list of texts."""
+    masks = [json.dumps([answer.counts[place] for place in detection.ranked(answer.scores)]) for answer in answers]
+    return *detection.evidence(answers, truths), np.array([text.encode() for text in masks], dtype=np.bytes_)
+
+
+def answers_of(truths: Sequence[Instances], rows: Rows) -> list[Segments]:
+    """Return the instances that the rows of `evidence` contain; `truths` have the sizes of the images."""
+    *plain, masks = rows
+    return [
+        Segments(each.boxes, each.scores, each.labels, tuple(json.loads(text)), (truth.width, truth.height))
+        for each, text, truth in zip(detection.answers_of(tuple(plain)), masks, truths, strict=True)
+    ]
+
+
+def scenes(truths: Sequence[Instances], rows: Rows, classes: Sequence[str]) -> list[Scene]:
+    """Return the objects and detections of each image, with the overlaps of their masks.
+
+    Raises:
+        KeyError: `classes` lacks a label.
+    """
+    return [_scene(truth, answer, classes) for truth, answer in zip(truths, answers_of(truths, rows), strict=True)]
+
+
+def facts(truths: Sequence[Instances], rows: Rows, classes: Sequence[str]) -> Facts:
+    """Return the facts about masks that `average_precision.measure` scores; `detection.scores.facts(truths, rows[:3], classes)` are
+    those about boxes.
+
+    Raises:
+        KeyError: `classes` lacks a label.
+    """
+    return average_precision.facts(scenes(truths, rows, classes), len(classes))
+
+
+def validation(truths: Sequence[Instances], rows: Rows, classes: Sequence[str]) -> Validation:
+    """Return the scores over the split, without intervals: of masks, and with the prefix `box_` of boxes.
+
+    Raises:
+        KeyError: `classes` lacks a label.
+    """
+    images = scenes(truths, rows, classes)
+    masks = detection.coco_scores(images, len(classes), _MASK_NAMES)
+    boxes = detection.coco_scores(detection.scenes(truths, rows[:3], classes), len(classes), _BOX_NAMES)
+    metrics = {f"val/{name}": value for name, value in masks.items()}
+    metrics |= {f"val/box_{name}": value for name, value in boxes.items()}
+    return Validation(metrics, detection.background_confusion(images, classes))
+
+
+def _scene(truth: Instances, answer: Segments, classes: Sequence[str]) -> Scene:
+    labels, crowd = detection.labels_and_crowds(truth, classes)
+    objects = detection.masks_of(truth)
+    width, height = answer.size
+    masks: list[Run] = [{"size": [height, width], "counts": counts} for counts in answer.counts]
+    return Scene(
+        truth_labels=labels,
+        truth_areas=mask_areas(objects),
+        crowd=crowd,
+        labels=answer.labels,
+        scores=answer.scores.astype(np.float64),
+        areas=mask_areas(masks),
+        overlaps=mask_overlaps(masks, objects, crowd),
+    )

@@ -1,0 +1,39 @@
+"""Load a saved model with the task that it was trained for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from raytl.events import OnEvent, ignore
+from raytl.models.bundle import bundle_directory, load_bundle, read_card
+from raytl.models.card import Card
+from raytl.store.s3_settings import ENVIRONMENT
+from raytl.tasks.registry import task_named
+from raytl.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved model: its task, its network in evaluation mode on the CPU, and its card."""
+
+    task: Task
+    module: nn.Module
+    card: Card
+
+
+def load_saved(directory: str | Path, on_event: OnEvent = ignore) -> Saved:
+    """Return the model of the bundle in `directory`, or of the best checkpoint of a run.
+
+    Raises:
+        ModelError: there is no saved model, or its tensors do not match the digest in the card.
+        ConfigError: its task is not installed.
+    """
+    folder = bundle_directory(directory) or Path(directory)
+    task = task_named(read_card(folder).task)
+    module, card = load_bundle(
+        folder, on_event, builder=lambda config, classes: task.build(config, classes, ENVIRONMENT)
+    )
+    return Saved(task, module, card)

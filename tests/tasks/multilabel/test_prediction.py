@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from raytl.tasks.multilabel.prediction import MultilabelPrediction
+
+
+def test_labels_are_ranked_by_probability() -> None:
+    prediction = MultilabelPrediction({"a": 0.25, "b": 0.75, "c": 0.5}, ("b", "c"), "x.jpg")
+    assert prediction.ranked == (("b", 0.75), ("c", 0.5), ("a", 0.25))
+    assert repr(prediction) == "MultilabelPrediction(b 0.750, c 0.500, photo='x.jpg')"
+
+
+def test_an_image_may_have_no_label_or_many() -> None:
+    assert repr(MultilabelPrediction({"a": 0.25}, ())) == "MultilabelPrediction(no labels)"
+    assert repr(MultilabelPrediction(dict.fromkeys("abcdefg", 0.5), tuple("abcdefg"))).endswith("e 0.500, and 2 more)")
