@@ -62,6 +62,13 @@ def test_no_batches_give_no_rows() -> None:
     assert len(ids) == len(rows) == 0
 
 
+def test_the_rows_of_classification_are_the_answers_of_the_network() -> None:
+    _, (rows,) = split_rows(network(), batches([15, 0, 6, 3, 12, 9]), ENCODER)
+    answers = network().answers(IMAGES, [(0, 0)] * 18)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, np.stack(answers), atol=1e-6)
+
+
 def test_reduced_precision_gives_float32_answers_close_by() -> None:
     exact, reduced = (np.stack(network(p).answers(IMAGES, [(0, 0)] * 18)) for p in (torch.float32, torch.bfloat16))
     assert reduced.dtype == np.float32
