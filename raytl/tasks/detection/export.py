@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.data.annotations import rle
 from raytl.run.atomic import atomic_dir, write_json
 from raytl.run.plain import encode
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
@@ -66,10 +67,8 @@ def _object(answer: Detections, place: int, size: tuple[int, int]) -> dict[str, 
     }
     counts = getattr(answer, "counts", None)
     if counts is not None:
-        from raytl.tasks.instances.masks import area
-
         value["segmentation"] = {"size": [size[1], size[0]], "counts": counts[place]}
-        value["area"] = area(counts[place], size)
+        value["area"] = rle.area(counts[place])
     return value
 
 

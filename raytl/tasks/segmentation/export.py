@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from raytl.metrics.segmentation import VOID, ClassMap
 from raytl.run.atomic import atomic_dir
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
-from raytl.tasks.colors import VOID, palette
+from raytl.tasks.colors import palette
 from raytl.tasks.drawing import draw_classes
 from raytl.tasks.output_names import output_names
 from raytl.tasks.table import as_csv, write_table
-
-ClassMap = NDArray[np.uint8]
 
 
 def mask_image(class_map: ClassMap, classes: int) -> Image.Image:
