@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _WORDS = {
+    "f": "F",
     "f1": "F1",
     "ece": "expected calibration error",
     "ap": "AP",
