@@ -203,9 +203,7 @@ def _confusions(report: ScoreReport) -> str:
     heading = f"## Confusions\n\n{report.kind.confusions}\n\n![Confusion matrix](confusion.png)"
     if not cells:
         return heading
-    rows = [
-        (cell(names[i]), cell(names[j]), f"{wrong[i, j]:,}", _fraction(report, i, j)) for i, j in cells
-    ]
+    rows = [(cell(names[i]), cell(names[j]), f"{wrong[i, j]:,}", _fraction(report, i, j)) for i, j in cells]
     header = ("true", "predicted", report.kind.counted, "of the true class")
     return heading + "\n\n" + table(header, rows, right_aligned={2, 3})
 
