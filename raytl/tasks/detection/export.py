@@ -20,6 +20,7 @@ from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
 from raytl.tasks.detection.answer import Detections
 from raytl.tasks.drawing import draw_boxes
 from raytl.tasks.output_names import output_names, relative_paths
+from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.table import write_table
 
 D = TypeVar("D", bound=Detections)
@@ -149,6 +150,19 @@ def score_of(answer: Detections, place: int) -> float:
     return round(float(answer.scores[place]), 6)
 
 
+def labels(answers: Answers[D]) -> Iterator[str]:
+    """Yield the class of each object."""
+    return (answers.classes[label] for answer in answers.answers for label in answer.labels.tolist())
+
+
+def preview(answers: Answers[D]) -> Iterator[tuple[str, ...]]:
+    """Yield photo, class and score of each object, a dash for a photo without."""
+    for path, answer, place in rows_of(answers):
+        scored = f"{100 * score_of(answer, place):.1f} %" if place >= 0 else "–"
+        yield path, answers.classes[answer.labels[place]] if place >= 0 else "–", scored
+
+
+HEADER = ("photo", "object", "score")
 FORMATS: tuple[OutputFormat[Detections], ...] = (
     OutputFormat("coco", ".json", write_coco),
     OutputFormat("csv", ".csv", write_columns),
@@ -157,3 +171,4 @@ FORMATS: tuple[OutputFormat[Detections], ...] = (
     OutputFormat("overlays", "", write_overlays),
 )
 """The formats of detections; a folder without a named format is YOLO's."""
+PREDICTIONS = PredictionKind(FORMATS, columns, labels, "objects", HEADER, preview)

@@ -16,6 +16,7 @@ from raytl.tasks.detection import export as boxes
 from raytl.tasks.drawing import draw_masks
 from raytl.tasks.instances.answer import Segments, bitmaps
 from raytl.tasks.output_names import output_names
+from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.table import as_csv, write_table
 
 _MAX_NUMBER = 65535
@@ -82,3 +83,4 @@ FORMATS: tuple[OutputFormat[Segments], ...] = (
     OutputFormat("overlays", "", write_overlays),
 )
 """The formats of instances; a folder without a named format holds masks."""
+PREDICTIONS = PredictionKind(FORMATS, columns, boxes.labels, "objects", boxes.HEADER, boxes.preview)
