@@ -94,7 +94,7 @@ class Predictions(Generic[A]):
 
     @property
     def unit(self) -> str:
-        """What `counts` counts."""
+        """The things that `counts` counts: photos or objects."""
         return self.kind.unit
 
     def preview(self, count: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
