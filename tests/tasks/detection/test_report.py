@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from raytl.data.targets import Box, Boxes
-from raytl.tasks.detection.report import KIND, report
-from raytl.tasks.detection.scores import evidence
+from raytl.tasks.detection.report import KIND, curves_at, report
+from raytl.tasks.detection.scores import evidence, facts
 from raytl.tasks.reporting import Evaluated
 from tests.tasks.detection.answers import detections
 from tests.tasks.reports import occasion, photo, read_back, samples
@@ -55,9 +56,8 @@ def test_the_report_reads_back(tmp_path: Path) -> None:
     assert read_back(KIND, scored, tmp_path).to_json() == scored.to_json()
 
 
-@pytest.mark.parametrize("answered", [True, False])
-def test_all_pictures_are_drawn_except_those_of_photos_that_are_gone(answered: bool, tmp_path: Path) -> None:
-    images = evaluated(answered)
+def test_all_pictures_are_drawn_except_those_of_photos_that_are_gone(tmp_path: Path) -> None:
+    images = evaluated()
     scored = report(occasion(tmp_path), images)
     scored.draw(tmp_path / "out", images, photo)
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(scored.pictures)
@@ -65,8 +65,16 @@ def test_all_pictures_are_drawn_except_those_of_photos_that_are_gone(answered: b
         assert picture.width > 900
 
 
-def test_without_any_photo_there_are_only_charts(tmp_path: Path) -> None:
-    images = evaluated()
+def test_without_photos_and_detections_there_are_only_charts(tmp_path: Path) -> None:
+    images = evaluated(answered=False)
     report(occasion(tmp_path), images).draw(tmp_path, images, lambda path: None)
     assert not (tmp_path / "worst.png").exists()
     assert (tmp_path / "confusion.png").exists()
+
+
+def test_the_average_of_a_curve_is_the_average_precision(tmp_path: Path) -> None:
+    images = evaluated()
+    matched = facts(images.truths, images.rows, NAMES)
+    precision = report(occasion(tmp_path), images).by_class.columns["ap_50"]
+    assert curves_at(matched, 0, NAMES)[0].average == pytest.approx(precision[0].value)
+    assert math.isnan(curves_at(matched, 0, NAMES)[1].average)
