@@ -108,7 +108,7 @@ def _type(node: shape.Node) -> str:
         case "array" if "prefixItems" in node:
             return f"list of {len(node['prefixItems'])} numbers"
         case "array":
-            return f"list of ({_type(node['items'])})"
+            return f"list of ({' or '.join(map(_type, shape._choices(node['items'])))})"
         case "object" if "properties" in node:
             return f"mapping with {', '.join(f'`{key}`' for key in node['properties'])}"
         case "object":

@@ -61,7 +61,8 @@ def table_columns(place: Path, config: AnnotationsConfig) -> BoxColumns | LabelC
     """
     try:
         table = table_rows(place)
-        first = list(islice(table.rows, _SNIFFED_ROWS))
+        boxes, labels = box_columns(table.header), label_columns(table.header)
+        first = list(islice(table.rows, _SNIFFED_ROWS)) if labels and not boxes and labels.attributes else []
     except DataError:
         if config.format == "table":
             raise
