@@ -97,8 +97,11 @@ def _key(path: tuple[str, ...], field: FieldInfo) -> str:
 
 def types(path: tuple[str, ...]) -> str:
     """Return the types and words that the key accepts."""
-    found = [_type(choice) for choice in shape._choices(shape.node_at(path) or {})]
-    return ", ".join(dict.fromkeys(found))
+    return _types(shape.node_at(path) or {})
+
+
+def _types(node: shape.Node) -> str:
+    return ", ".join(dict.fromkeys(_type(choice) for choice in shape._choices(node)))
 
 
 def _type(node: shape.Node) -> str:
@@ -108,7 +111,7 @@ def _type(node: shape.Node) -> str:
         case "array" if "prefixItems" in node:
             return f"list of {len(node['prefixItems'])} numbers"
         case "array":
-            return f"list of ({' or '.join(map(_type, shape._choices(node['items'])))})"
+            return f"list of ({_types(node['items'])})"
         case "object" if "properties" in node:
             return f"mapping with {', '.join(f'`{key}`' for key in node['properties'])}"
         case "object":

@@ -77,8 +77,15 @@ class PreprocessOverride(Section):
     """Interpolation of the resize."""
 
 
+class NeckConfig(Section):
+    """The feature pyramid between the backbone and the head of a dense task."""
+
+    channels: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] | None = None
+    """Channels of its maps, a multiple of 32. null = the default of the task."""
+
+
 class ModelConfig(Section):
-    """The backbone, its weights and its preprocessing."""
+    """The backbone, its weights, its head and its preprocessing."""
 
     name: str
     """A timm model name, or `torchvision:<name>`."""
@@ -88,6 +95,10 @@ class ModelConfig(Section):
     """Dropout before the head. null = the model's default."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Stochastic depth rate. null = the model's default."""
+    head: str | None = None
+    """The kind of head: detection has fcos, retinanet and faster_rcnn, segmentation fpn and deeplabv3plus, instances mask_rcnn. null = the first."""
+    neck: NeckConfig = NeckConfig()
+    """The feature pyramid of a dense task."""
     preprocess: PreprocessOverride = PreprocessOverride()
     """Overrides of the preprocessing that belongs to the weights."""
 

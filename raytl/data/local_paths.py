@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from raytl.data.formats import scan
+from raytl.config.annotations import AnnotationsConfig
+from raytl.data.formats import root_of, scan
 from raytl.data.manifest import Sample
+from raytl.data.targets import Boxes, Instances, Labels, Mask
 from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
@@ -20,6 +22,9 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 _CHECKED = 8
+_ANNOTATED = (Labels, Mask, Boxes, Instances)
+_LENIENT = AnnotationsConfig(on_bad_box="drop")
+"""The rules for finding the images of annotations that were read before."""
 
 
 def on_this_node(
@@ -50,10 +55,22 @@ def relocated(
 ) -> tuple[Sample, ...]:
     """Return `samples` with the paths from a scan of `uri`; samples it does not find keep their path."""
     try:
-        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3).samples}
+        if any(isinstance(each.target, _ANNOTATED) for each in samples) and (
+            root := root_of(uri, on_event, zip_encoding, s3)
+        ):
+            return tuple(_below(root, sample) for sample in samples)
+        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT).samples}
     except DataError:  # missing files are reported when they are opened
         return tuple(samples)
     return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)
+
+
+def _below(root: Path, sample: Sample) -> Sample:
+    """Return an annotated sample with its files at their keys below `root`."""
+    target = sample.target
+    if isinstance(target, Mask):
+        target = replace(target, path=str(root / target.key))
+    return replace(sample, path=str(root / sample.key), target=target)
 
 
 @contextmanager

@@ -67,7 +67,6 @@ def table_columns(place: Path, config: AnnotationsConfig) -> BoxColumns | LabelC
         if config.format == "table":
             raise
         return None  # the reader of manifests reports it
-    boxes, labels = box_columns(table.header), label_columns(table.header)
     if boxes is None and labels is not None and labels.attributes and not labels_table.are_attributes(first, labels):
         labels = None
     if boxes is None and labels is None and config.format == "table":

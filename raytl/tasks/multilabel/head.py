@@ -27,7 +27,7 @@ def solve_head(
 
     def measure(logits: NDArray[np.float64]) -> dict[str, float]:
         table = probabilities(logits)
-        scored = metrics(table, val_vectors, table >= best_thresholds(table, val_vectors))
+        scored = metrics(table, val_vectors, best_thresholds(table, val_vectors))
         return {f"val/{name}": value for name, value in scored.items()}
 
     return probe.solve(

@@ -110,9 +110,8 @@ class MultiLabel:
         """
         table, vectors = probabilities(rows[0]), np.stack(list(truths))
         thresholds = best_thresholds(table, vectors)
-        present = table >= thresholds
         return Validation(
-            metrics={f"val/{name}": value for name, value in metrics(table, vectors, present).items()},
-            confusion=confusion_of(present, vectors, classes),
+            metrics={f"val/{name}": value for name, value in metrics(table, vectors, thresholds).items()},
+            confusion=confusion_of(table >= thresholds, vectors, classes),
             buffers={BUFFER: thresholds},
         )
