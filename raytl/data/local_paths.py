@@ -13,7 +13,7 @@ from raytl.config.annotations import AnnotationsConfig
 from raytl.data.formats import root_of, scan
 from raytl.data.manifest import Sample
 from raytl.data.targets import Boxes, Instances, Labels, Mask
-from raytl.data.unicode_names import nfc
+from raytl.data.unicode_names import Lookup, nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
@@ -58,19 +58,21 @@ def relocated(
         if any(isinstance(each.target, _ANNOTATED) for each in samples) and (
             root := root_of(uri, on_event, zip_encoding, s3)
         ):
-            return tuple(_below(root, sample) for sample in samples)
-        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT).samples}
+            lookup = Lookup()
+            return tuple(_below(root, sample, lookup) for sample in samples)
+        prefer = (str,) if all(isinstance(each.target, str) for each in samples) else ()
+        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT, prefer).samples}
     except DataError:  # missing files are reported when they are opened
         return tuple(samples)
     return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)
 
 
-def _below(root: Path, sample: Sample) -> Sample:
-    """Return an annotated sample with its files at their keys below `root`."""
+def _below(root: Path, sample: Sample, lookup: Lookup) -> Sample:
+    """Return an annotated sample with its files at their keys below `root`; those that are missing there keep their path."""
     target = sample.target
     if isinstance(target, Mask):
-        target = replace(target, path=str(root / target.key))
-    return replace(sample, path=str(root / sample.key), target=target)
+        target = replace(target, path=lookup.find(f"{root}/{target.key}") or target.path)
+    return replace(sample, path=lookup.find(f"{root}/{sample.key}") or sample.path, target=target)
 
 
 @contextmanager
