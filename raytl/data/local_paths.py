@@ -61,7 +61,9 @@ def relocated(
             lookup = Lookup()
             return tuple(_below(root, sample, lookup) for sample in samples)
         prefer = (str,) if all(isinstance(each.target, str) for each in samples) else ()
-        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT, prefer).samples}
+        places = {
+            each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT, prefer).samples
+        }
     except DataError:  # missing files are reported when they are opened
         return tuple(samples)
     return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)
