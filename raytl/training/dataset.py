@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from raytl.config.annotations import AnnotationsConfig
 from raytl.config.schema import DataConfig
@@ -19,6 +19,8 @@ from raytl.store.contract import ObjectInfo
 from raytl.store.pins import evict
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import not_pulled, refuse_archived
+from raytl.tasks.detect import check_targets
+from raytl.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,15 @@ class Dataset:
     """The objects to download to this node, by URI. If there are any, no image was validated and the digest is empty."""
     notes: tuple[Note, ...] = ()
     """The annotated objects that were dropped or clipped."""
+
+    def of_task(self, task: Task) -> Dataset:
+        """Return the dataset with the classes of `task`, in the order of its outputs.
+
+        Raises:
+            DataError: its targets are not of the task.
+        """
+        check_targets(task, self.samples)
+        return replace(self, splits=replace(self.splits, classes=task.classes(self.splits.train)))
 
     @property
     def snapshot(self) -> str:
