@@ -11,7 +11,7 @@ from raytl.data.audit import BadFile, audit, unaudited
 from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample, snapshot_id
-from raytl.data.split import Splits, apply_splits, divide
+from raytl.data.split import ClassesOf, Splits, apply_splits, class_names, divide
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.store.contract import ObjectInfo
@@ -43,7 +43,11 @@ class Dataset:
 
 
 def read_dataset(
-    config: DataConfig, preprocess: Preprocess, on_event: OnEvent, s3: S3Settings = ENVIRONMENT
+    config: DataConfig,
+    preprocess: Preprocess,
+    on_event: OnEvent,
+    s3: S3Settings = ENVIRONMENT,
+    classes_of: ClassesOf = class_names,
 ) -> Dataset:
     """Return the dataset at `data.uri`, with every image decoded once and its content hashed.
 
@@ -56,7 +60,7 @@ def read_dataset(
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess, on_event, s3)
     digest = snapshot.check(config, audited)
-    splits = divide(audited.samples)
+    splits = divide(audited.samples, classes_of)
     return Dataset(
         splits=splits,
         samples=audited.samples,
@@ -68,7 +72,11 @@ def read_dataset(
 
 
 def listed_dataset(
-    config: DataConfig, preprocess: Preprocess, on_event: OnEvent, s3: S3Settings = ENVIRONMENT
+    config: DataConfig,
+    preprocess: Preprocess,
+    on_event: OnEvent,
+    s3: S3Settings = ENVIRONMENT,
+    classes_of: ClassesOf = class_names,
 ) -> Dataset:
     """Return the dataset at `data.uri` from its listing alone if images are not on this node yet; else as `read_dataset`.
 
@@ -79,12 +87,12 @@ def listed_dataset(
         StoreError: an object store failed.
     """
     if not names_objects(config.uri) or is_packed(config.uri, s3):
-        return read_dataset(config, preprocess, on_event, s3)
+        return read_dataset(config, preprocess, on_event, s3, classes_of)
     manifest = scan(config.uri, on_event, stream=True, s3=s3)
     to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_pulled(manifest.objects, s3)
     if not to_fetch:
-        return read_dataset(config, preprocess, on_event, s3)
+        return read_dataset(config, preprocess, on_event, s3, classes_of)
     refuse_archived(to_fetch, s3)
     samples = apply_splits(manifest.samples, config, s3)
-    splits = divide(samples)
+    splits = divide(samples, classes_of)
     return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch=to_fetch)

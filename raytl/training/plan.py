@@ -65,7 +65,7 @@ class Plan:
         return self.dataset.warnings
 
     def __repr__(self) -> str:
-        images = ", ".join(f"{sum(by_class.values())} {split}" for split, by_class in self.counts.items())
+        images = ", ".join(f"{count} {split}" for split, count in self.dataset.splits.images.items())
         learning = f"{self.trainable:,} of {self.total:,} parameters learn"
         return f"Plan({self.experiment.name}, {images} images, {learning}, {self.steps} steps on {self.device})"
 
@@ -85,7 +85,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     preprocess = _collect(problems, lambda: task.preprocess(experiment.model, s3))
     data = experiment.data if preprocess else experiment.data.model_copy(update={"cache": "off"})
     read = read_dataset if fetch else listed_dataset
-    dataset = _collect(problems, lambda: read(data, preprocess or _STAND_IN, on_event, s3))
+    dataset = _collect(problems, lambda: read(data, preprocess or _STAND_IN, on_event, s3, task.classes))
     classes = dataset.splits.classes if dataset else ("a", "b")
     backbone = _collect(problems, lambda: task.build(experiment.model, classes, s3)) if preprocess else None
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
