@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 
 _WORDS = {
+    "f": "F",
     "f1": "F1",
     "ece": "expected calibration error",
     "ap": "AP",
     "map": "mAP",
     "ar": "AR",
+    "mar": "mAR",
+    "auc": "AUC",
+    "roc": "ROC",
+    "f": "F",
     "iou": "IoU",
     "miou": "mIoU",
     "dice": "Dice",
 }
-_FRACTION = re.compile(r"(^|_)(accuracy|f1|precision|recall|ece|m?iou|dice|m?ap\d*|ar\d*)(_|$)")
+_FRACTION = re.compile(r"(^|_)(accuracy|f1|precision|recall|ece|m?iou|dice|m?ap\d*|m?ar\d*|boundary_f|auc)(_|$)")
 
 
 def title(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from raytl.config import section
+from raytl.config.annotations import AnnotationsConfig
 from raytl.config.retrain import RetrainConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
 
@@ -59,19 +60,6 @@ class DataConfig(DataIdentity):
     """Data loader processes per training worker. auto = by the number of cores."""
 
 
-class AnnotationsConfig(Section):
-    """The annotations of boxes, masks and attributes. Their format, like the class folders', is found in the data."""
-
-    format: Literal["auto", "coco", "voc", "yolo", "masks", "labelme", "table"] = "auto"
-    """coco = JSON with images, annotations and categories; voc = an XML file for each image; yolo = data.yaml and labels/*.txt; masks = an image of classes for each photo; labelme = a JSON file for each image; table = CSV, Parquet or JSONL. auto = as found."""
-    box_origin: Literal["auto", 0, 1] = "auto"
-    """The coordinate of the first pixel in boxes given by corners: 0 = edges measured from 0; 1 = pixels counted from 1, both corners included. auto = 1 for voc unless boxes begin at 0, else 0."""
-    on_bad_box: Literal["error", "drop"] = "error"
-    """If objects are outside their image or have no area: error = stop and list them; drop = leave them out and list them. Objects that stick out are clipped."""
-    void: Literal["auto"] | list[Annotated[int, Field(ge=0)] | str] = "auto"
-    """Values or names of mask pixels that are neither learned nor scored. auto = names such as void and ignore, and the value 255 if no name is given for it."""
-
-
 class PreprocessOverride(Section):
     """Overrides of the pretrained model's own preprocessing. Most experiments need none."""
 
@@ -89,8 +77,15 @@ class PreprocessOverride(Section):
     """Interpolation of the resize."""
 
 
+class NeckConfig(Section):
+    """The feature pyramid between the backbone and the head of a dense task."""
+
+    channels: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] | None = None
+    """Channels of its maps, a multiple of 32. null = the default of the task."""
+
+
 class ModelConfig(Section):
-    """The backbone, its weights and its preprocessing."""
+    """The backbone, its weights, its head and its preprocessing."""
 
     name: str
     """A timm model name, or `torchvision:<name>`."""
@@ -100,6 +95,10 @@ class ModelConfig(Section):
     """Dropout before the head. null = the model's default."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Stochastic depth rate. null = the model's default."""
+    head: str | None = None
+    """The kind of head: detection has fcos, retinanet and faster_rcnn, segmentation fpn and deeplabv3plus, instances mask_rcnn. null = the first."""
+    neck: NeckConfig = NeckConfig()
+    """The feature pyramid of a dense task."""
     preprocess: PreprocessOverride = PreprocessOverride()
     """Overrides of the preprocessing that belongs to the weights."""
 

@@ -125,13 +125,12 @@ def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRON
 
 
 @contextmanager
-def opened_image(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> Iterator[Image.Image]:
+def opened_image(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """Yield the decoded image as it is stored: in its own mode, and not rotated.
 
     Raises:
         BadImage: as `decode`.
     """
-    data = source if isinstance(source, bytes) else read(source, max_pixels, s3)
     with _pillow_errors(data):
         image = _opened(pixels_only(data.lstrip(_BEFORE)), max_pixels)
         with reserved(_pixels(image) * bytes_a_pixel(image, markers(data))):
@@ -153,13 +152,12 @@ def _pillow_errors(data: bytes) -> Iterator[None]:
         raise BadImage(f"broken image ({type(exc).__name__}: {exc})") from exc
 
 
-def header(path: str | Path) -> tuple[tuple[int, int], int]:
+def header(data: bytes) -> tuple[tuple[int, int], int]:
     """Return the (width, height) of the stored pixels and the EXIF orientation of a file, usually without decoding it.
 
     Raises:
-        BadImage: it is missing, or not an image.
+        BadImage: it is not an image.
     """
-    data = read(path, _HEADER_PIXELS)
     with _pillow_errors(data):
         image = _opened(pixels_only(data.lstrip(_BEFORE)), _HEADER_PIXELS)
         orientation = image.getexif().get(_ORIENTATION, 1)
@@ -202,6 +200,15 @@ def read(path: str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> byt
             return retried(lambda: fetched(str(path), _max_bytes(max_pixels), s3))
         except TooLarge as exc:
             raise BadImage(_oversized(_max_bytes(max_pixels) + 1, max_pixels)) from exc
+    return local_bytes(path, max_pixels)
+
+
+def local_bytes(path: str | Path, max_pixels: int = _HEADER_PIXELS) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        BadImage: it is missing, unreadable, not a regular file, or far larger than an image of `max_pixels`.
+    """
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would block forever

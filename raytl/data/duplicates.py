@@ -62,5 +62,5 @@ def _groups(samples: Iterable[Sample]) -> list[Sequence[Sample]]:
 
 def _named(sample: Sample) -> str:
     names = names_in(sample.target)
-    shown = ", ".join(map(repr, names[:3])) + (" ..." if len(names) > 3 else "")
-    return f"{sample.key!r} ({sample.split}, {shown or 'no class'})"
+    names_text = ", ".join(map(repr, names[:3])) + (" ..." if len(names) > 3 else "")
+    return f"{sample.key!r} ({sample.split}, {names_text or 'no class'})"

@@ -61,12 +61,12 @@ def _audited(target: object, max_pixels: int, s3: S3Settings) -> Mask:
     if unlisted := [int(value) for value in values if int(value) not in names]:
         more = f" and {len(unlisted) - _MAX_SHOWN} more" if len(unlisted) > _MAX_SHOWN else ""
         raise BadImage(
-            f"its mask {target.key!r} has the values {', '.join(map(_shown, unlisted[:_MAX_SHOWN]))}{more}, which no class has; "
+            f"its mask {target.key!r} has the values {', '.join(map(_text, unlisted[:_MAX_SHOWN]))}{more}, which no class has; "
             "list them, or set annotations.void"
         )
     present = sorted({names[int(value)] for value in values} - {""})
     return replace(target, digest=hashlib.sha256(data).hexdigest(), present=tuple(present))
 
 
-def _shown(value: int) -> str:
+def _text(value: int) -> str:
     return str(value) if value < 256 else f"{value >> 16},{value >> 8 & 255},{value & 255}"

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from raytl.data.bad_image import BadImage
-from raytl.data.decode import opened_image
+from raytl.data.decode import opened_image, read
 from raytl.data.exif_orientation import turned
 from raytl.data.targets import Mask
-from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.store.s3_settings import S3Settings
 
 EXPECTED = "an 8-bit palette, gray or RGB image, or gray of 16 bits"
 
 
-def mask_values(
-    source: bytes | str | Path, max_pixels: int, orientation: int = 1, s3: S3Settings = ENVIRONMENT
-) -> NDArray[np.int32]:
+def mask_values(data: bytes, max_pixels: int, orientation: int = 1) -> NDArray[np.int32]:
     """Return the upright values `(height, width)` of a mask: palette indices, gray levels, or `r << 16 | g << 8 | b`.
 
     Raises:
         BadImage: it cannot be decoded, is too large, or is of another kind.
     """
-    with opened_image(source, max_pixels, s3) as image:
+    with opened_image(data, max_pixels) as image:
         return turned(values_of(image), orientation)
 
 
@@ -40,13 +38,15 @@ def values_of(image: Image.Image) -> NDArray[np.int32]:
     raise BadImage(f"a mask of mode {image.mode}; expected {EXPECTED}")
 
 
-def class_indices(mask: Mask, classes: dict[str, int], void: int, max_pixels: int) -> NDArray[np.int32]:
+def class_indices(
+    mask: Mask, classes: Mapping[str, int], void: int, max_pixels: int, s3: S3Settings
+) -> NDArray[np.int32]:
     """Return the index in `classes` of each pixel `(height, width)`, and `void` where the mask has no class.
 
     Raises:
         BadImage: it cannot be decoded, or has values that it does not list.
     """
-    values = mask_values(mask.path, max_pixels, mask.orientation)
+    values = mask_values(read(mask.path, max_pixels, s3), max_pixels, mask.orientation)
     listed, places = np.unique(values, return_inverse=True)
     index = {each.value: classes[each.name] if each.name else void for each in mask.classes}
     if unlisted := [int(value) for value in listed if int(value) not in index]:

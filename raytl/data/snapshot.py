@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from raytl.config.schema import AnnotationsConfig, DataConfig
+from raytl.config.annotations import AnnotationsConfig
+from raytl.config.schema import DataConfig
 from raytl.data.audit import AuditResult, BadFile, audit
 from raytl.data.formats import AS_FOUND, scan
 from raytl.data.gc_pause import gc_paused

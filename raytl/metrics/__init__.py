@@ -7,4 +7,8 @@ intervals   bootstrap confidence intervals
 paired      two models on the same images: the gain, its interval and p-values
 drift       two-sample tests between old and new images
 gather      merge the rows of all workers
+draws       draws of images, over which all scores are taken
+matching, average_precision    detections and instances
+segmentation    class maps
+multilabel  independent labels
 """

@@ -47,14 +47,14 @@ _SCORES = {
     "map_50": _Score(thresholds=(0,)),
     "map_75": _Score(thresholds=(5,)),
     **{f"map_{name}": _Score(size=size) for size, name in enumerate(SIZES) if size},
-    **{f"mar_{limit}": _Score(True, limit=limit) for limit in (1, 10, MAX_DETECTIONS)},
-    **{f"mar_{name}": _Score(True, size) for size, name in enumerate(SIZES) if size},
+    **{f"ar_{limit}": _Score(True, limit=limit) for limit in (1, 10, MAX_DETECTIONS)},
+    **{f"ar_{name}": _Score(True, size) for size, name in enumerate(SIZES) if size},
     "ap": _Score(by_class=True),
     "ap_50": _Score(thresholds=(0,), by_class=True),
     "ar": _Score(True, by_class=True),
 }
 NAMES = tuple(_SCORES)
-"""All scores: means over classes (`map`, `mar`, by threshold, size or detections), then by class (`ap`, `ap_50`, `ar`)."""
+"""All scores: means over classes (`map`, `ar`, by threshold, size or detections), then by class (`ap`, `ap_50`, `ar`)."""
 BY_CLASS = tuple(name for name, score in _SCORES.items() if score.by_class)
 
 

@@ -118,16 +118,16 @@ def _areas(true: Ints, false: Ints) -> tuple[Floats, Floats]:
 
 def _counted(image_facts: Facts, counts: Floats) -> dict[str, Floats]:
     """Return the scores that come from sums over the images; `counts (r, n)`."""
-    known, present = image_facts.targets >= 0, image_facts.targets == 1
-    calls, support = (counts @ (table & known) for table in (image_facts.predicted, present))
+    is_known, present = image_facts.targets >= 0, image_facts.targets == 1
+    calls, support = (counts @ (table & is_known) for table in (image_facts.predicted, present))
     hits = counts @ (image_facts.predicted & present)
     f1 = ratio(2 * hits, calls + support)
     own = np.where(present, image_facts.probabilities, 1 - image_facts.probabilities)
-    loss = np.where(known, -np.log(np.clip(own, np.finfo(np.float64).eps, 1.0)), 0.0)
+    loss = np.where(is_known, -np.log(np.clip(own, np.finfo(np.float64).eps, 1.0)), 0.0)
     return {
         "macro_f1": mean_of_defined(f1),
         "micro_f1": ratio(2 * hits.sum(axis=1), (calls + support).sum(axis=1)),
-        "log_loss": ratio(counts @ loss.sum(axis=1), counts @ known.sum(axis=1)),
+        "log_loss": ratio(counts @ loss.sum(axis=1), counts @ is_known.sum(axis=1)),
         "precision": ratio(hits, calls),
         "recall": ratio(hits, support),
         "f1": f1,

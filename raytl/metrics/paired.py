@@ -9,7 +9,6 @@ accuracy).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -113,7 +112,6 @@ def paired_by_images(
     measure: Measure,
     n: int,
     metric: str,
-    direction: Literal["max", "min"],
     *,
     confidence: float = LEVEL,
     resamples: int = IMAGE_RESAMPLES,
@@ -127,7 +125,7 @@ def paired_by_images(
     rng = np.random.default_rng(seed)
 
     def gains(first: Ints, second: Ints) -> Floats:
-        return (1.0 if direction == "max" else -1.0) * (measure(second)[metric] - measure(first)[metric])
+        return sign(metric) * (measure(second)[metric] - measure(first)[metric])
 
     own = np.arange(n)[None]
     before, after = float(measure(own)[metric][0]), float(measure(own + n)[metric][0])

@@ -6,7 +6,7 @@ prediction has no score (NaN) and is left out of means; one that is only predict
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,11 +83,10 @@ def _near(points: Ints, others: Ints, limit: float) -> int:
     return int(np.isfinite(distances).sum())
 
 
-def facts(confusions: Sequence[Ints], boundaries: Sequence[Ints]) -> Facts:
-    """Return the facts of images from their `pixel_confusion` and `boundary_counts`."""
-    matrices, edges = np.stack(confusions), np.stack(boundaries)
-    hits = np.diagonal(matrices, axis1=1, axis2=2).copy()
-    return Facts(hits, matrices.sum(axis=1), matrices.sum(axis=2), *np.moveaxis(edges, 1, 0))
+def facts(confusions: Ints, boundaries: Ints) -> Facts:
+    """Return the facts of images from their `pixel_confusion (n, classes, classes)` and `boundary_counts (n, 4, classes)`."""
+    hits = np.diagonal(confusions, axis1=1, axis2=2).copy()
+    return Facts(hits, confusions.sum(axis=1), confusions.sum(axis=2), *np.moveaxis(boundaries, 1, 0))
 
 
 def joined_facts(before: Facts, after: Facts) -> Facts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -27,10 +27,13 @@ _FAMILIES: Mapping[str, Family] = {"": timm_family, "torchvision:": torchvision_
 
 @dataclass(frozen=True)
 class Backbone:
-    """A module `(batch, 3, px, px) float32 -> (batch, classes)`, divided into stages bottom to top and a head.
+    """A module of images `(batch, 3, height, width) float32`, divided into stages bottom to top and a head.
 
-    `name` is the library's current name of the model. `head` lists the head's tensors by name, `weights_digest` identifies
-    the pretrained tensors ("none" = random). `notes` report each value that replaces one from the experiment.
+    A classifier returns logits `(batch, classes)`, and a dense network the maps of its task (see `dense`).
+
+    `name` is the library's current name of the model. `head` lists the tensors that are new, of the neck and the head, by
+    name; `weights_digest` identifies the pretrained tensors ("none" = random). `notes` report each value that replaces one
+    from the experiment. `evaluated` are the modules that stay in evaluation mode even where their stage trains.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Backbone:
     weights_digest: str
     convolutional: bool
     notes: tuple[str, ...] = ()
+    evaluated: frozenset[str] = frozenset()
 
     def reading(self, depth: BitDepth) -> Backbone:
         """Return the same backbone for images scaled by `depth`."""
@@ -54,11 +58,17 @@ class Backbone:
         return {**stages, "head": sum(counts.get(n, 0) for n in self.head)}
 
 
-def build(config: ModelConfig, classes: int, s3: S3Settings = ENVIRONMENT) -> Backbone:
+def build(
+    config: ModelConfig,
+    classes: int,
+    s3: S3Settings = ENVIRONMENT,
+    unused: Callable[[nn.Module], Sequence[str]] | None = None,
+) -> Backbone:
     """Build the model of `config` with a new head of `classes` outputs.
 
     Always drop the head of the weights, even if its size matches: fine-tuning starts with a new, zero-initialized head.
-    `weights: none` draws from torch's global generator, so seed it first.
+    `weights: none` draws from torch's global generator, so seed it first. `unused` returns the tensors of the module that
+    a dense network drops: its weights need not have them, and it accepts images of any size if the architecture can.
 
     Raises:
         ModelError: the name is unknown, the weights are unavailable or do not match, or the model rejects an option.
@@ -67,15 +77,16 @@ def build(config: ModelConfig, classes: int, s3: S3Settings = ENVIRONMENT) -> Ba
     source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
     default = source.preprocess if source and source.preprocess else family.preprocess(name)
     preprocess = overridden(default, config.preprocess)
-    module = family.create(name, config, classes, preprocess.image_px)
+    module = family.create(name, config, classes, preprocess.image_px, any_size=unused is not None)
     layout = family.layout(module)
+    head = layout.head if unused is None else (*layout.head, *unused(module))
     digest, notes = "none", _renamed(config, name)
     if config.weights != "none":
         source = source or _pretrained(family, name, preprocess.image_px)
-        taken = weights.take(source, module, layout.head, lambda state: family.adapt(name, module, state))
+        taken = weights.take(source, module, head, lambda state: family.adapt(name, module, state))
         digest = weights.state_digest(taken.tensors)
         notes += (f"model.weights: {source.name}: {taken.text}",) if taken.text else ()
-        weights.fit(module, family.adapt(name, module, taken.tensors), layout.head, _where(config, source, taken))
+        weights.fit(module, family.adapt(name, module, taken.tensors), head, _where(config, source, taken))
         zero_init_head(module, layout.head)
     full = f"{_library(config.name)}{name}"
     return Backbone(full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes)

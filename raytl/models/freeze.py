@@ -55,7 +55,8 @@ def stage_table(backbone: Backbone) -> str:
 def apply_freeze(backbone: Backbone, depth: int) -> None:
     """Unfreeze the head and the top `depth` stages and freeze all below; may be called again with another depth.
 
-    Unfrozen modules take the mode of the root module; frozen parameters drop their gradients.
+    Unfrozen modules take the mode of the root module, but for those in `backbone.evaluated`; frozen parameters drop their
+    gradients.
     """
     names = learning(backbone, depth).names
     for name, parameter in backbone.module.named_parameters():
@@ -66,7 +67,7 @@ def apply_freeze(backbone: Backbone, depth: int) -> None:
     boundary = len(backbone.stages) - depth
     for number, stage in enumerate(backbone.stages):
         for name in stage.modules:
-            if number < boundary:
+            if number < boundary or name in backbone.evaluated:
                 _pin(modules[name])
             else:
                 _release(modules[name], backbone.module.training)

@@ -25,7 +25,7 @@ def layout_of(module: nn.Module, head: Sequence[str]) -> Layout:
 
     Tensors of the containers themselves (class tokens, position embeddings) belong to the stem.
     """
-    starts = _starts(list(_units(module, "", head)))
+    starts = _starts(list(units(module, head)))
     names = [n for n, _ in module.named_parameters()] + [n for n, _ in module.named_buffers()]
     return divide(module, {name: _stage(name, starts) for name in names if not is_under(name, head)})
 
@@ -39,14 +39,14 @@ def head_path(module: nn.Module) -> str:
     return linear[-1] if linear else inner[-1][0]
 
 
-def _units(parent: nn.Module, prefix: str, head: Sequence[str]) -> Iterator[Unit]:
+def units(parent: nn.Module, head: Sequence[str], prefix: str = "") -> Iterator[Unit]:
     """Yield the parts of the trunk in order, with containers expanded and without the head."""
     for name, child in parent.named_children():
         path = f"{prefix}{name}"
         if path in head:
             continue
         if name in _TRUNKS or any(is_under(part, [path]) for part in head):
-            yield from _units(child, f"{path}.", head)
+            yield from units(child, head, f"{path}.")
         else:
             yield path, child
 
@@ -57,7 +57,7 @@ def _starts(units: Sequence[Unit]) -> list[tuple[str, int]]:
     starts: list[tuple[str, int]] = []
     stage, held, blocks = 0, False, 0
     for path, unit in units:
-        block = _is_block(unit)
+        block = is_block(unit)
         opens = _downsamples(unit) or (block and (isotropic or not blocks))
         if opens and held:
             stage, held = stage + 1, False
@@ -71,7 +71,7 @@ def _stage(name: str, starts: Sequence[tuple[str, int]]) -> int:
     return next((stage for path, stage in starts if is_under(name, [path])), 0)
 
 
-def _is_block(unit: nn.Module) -> bool:
+def is_block(unit: nn.Module) -> bool:
     """Return True for two or more layers with weights: residual blocks, fire modules, encoder layers."""
     return sum(isinstance(m, _WEIGHTED) for m in unit.modules()) > 1
 

@@ -22,6 +22,8 @@ from raytl.models.structure import layout_of
 
 _UNMATCHED = "\0"
 """A name that no matcher matches: its group is that of all unmatched tensors."""
+_ANY_SIZE = ({"dynamic_img_size": True, "dynamic_img_pad": True}, {"strict_img_size": False})
+"""The options for images of any size: of plain ViTs, and of windowed networks."""
 
 
 def current_name(name: str) -> str:
@@ -74,10 +76,15 @@ def preprocess(name: str) -> Preprocess:
     )
 
 
-def create(name: str, config: ModelConfig, classes: int, image_px: int) -> nn.Module:
-    """Return the module with random weights."""
-    options = {"drop_rate": config.dropout, "drop_path_rate": config.drop_path}
-    options = {key: value for key, value in options.items() if value is not None}
+def create(name: str, config: ModelConfig, classes: int, image_px: int, any_size: bool = False) -> nn.Module:
+    """Return the module with random weights; with `any_size`, for images of any size where the architecture allows it."""
+    given = {"drop_rate": config.dropout, "drop_path_rate": config.drop_path}
+    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    for flexible in _ANY_SIZE if any_size and _config(name).get("fixed_input_size") else ():
+        try:
+            return cast(nn.Module, timm.create_model(name, num_classes=classes, **options, **flexible))
+        except TypeError:  # the architecture has no such option
+            continue
     return _create(name, image_px, num_classes=classes, **options)
 
 

@@ -49,8 +49,8 @@ def preprocess(name: str) -> Preprocess:
     )
 
 
-def create(name: str, config: ModelConfig, classes: int, image_px: int) -> nn.Module:
-    """Return the module with random weights."""
+def create(name: str, config: ModelConfig, classes: int, image_px: int, any_size: bool = False) -> nn.Module:
+    """Return the module with random weights; `any_size` changes nothing, as only the ViTs have a fixed size."""
     options: dict[str, Any] = {}
     if image_px != preprocess(name).image_px:
         options = _size_option(name, image_px)

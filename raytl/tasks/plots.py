@@ -36,10 +36,10 @@ class Curve:
     chosen: tuple[float, float] | None = None
 
 
-def curve_of(name: str, scores: NDArray[np.floating], hits: NDArray[np.bool_], positives: int, average: float) -> Curve:
+def curve_of(name: str, scores: NDArray[np.floating], hits: NDArray[np.bool_], positives: int) -> Curve:
     """Return the curve of a class from the `scores (n,)` of its calls, whether each is right, and the number of truths.
 
-    Equal scores are one threshold. With no truths the curve is empty.
+    Equal scores are one threshold. With no truths the curve is empty. The average is over COCO's 101 levels of recall.
     """
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
@@ -47,7 +47,14 @@ def curve_of(name: str, scores: NDArray[np.floating], hits: NDArray[np.bool_], p
         np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) and positives else np.array([], int)
     )
     true = np.cumsum(hits[order])[ends]
-    return Curve(name, true / max(positives, 1), true / (ends + 1.0), average)
+    recall, precision = true / max(positives, 1), true / (ends + 1.0)
+    return Curve(name, recall, precision, _average(recall, precision) if positives else float("nan"))
+
+
+def _average(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+    """Return the mean over recalls 0, 0.01, ..., 1 of the highest precision at that recall or above."""
+    highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    return float(highest[np.searchsorted(recall, np.linspace(0.0, 1.0, 101))].mean())
 
 
 def precision_recall(panels: Sequence[tuple[str, Sequence[Curve]]], path: Path) -> None:

@@ -14,11 +14,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from raytl.metrics.matching import Scene
-from raytl.metrics.overlap import box_areas, box_overlaps
+from raytl.tasks.overlap import box_areas, box_overlaps
 
 STATS = (
     "map", "map_50", "map_75", "map_small", "map_medium", "map_large",
-    "mar_1", "mar_10", "mar_100", "mar_small", "mar_medium", "mar_large",
+    "ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large",
 )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from raytl.metrics.paired import mcnemar, paired
+from raytl.metrics.draws import Measure
+from raytl.metrics.paired import mcnemar, paired, paired_by_images
 
 Table = NDArray[np.float64]
 
@@ -76,3 +77,39 @@ def test_equal_models_are_called_better_as_rarely_as_the_p_value_says(metric: st
     ]
     called = sum(value <= 0.05 for value in p)
     assert binomtest(called, len(p), 0.05, alternative="greater").pvalue > 0.01
+
+
+def means(before: NDArray[np.float64], after: NDArray[np.float64]) -> Measure:
+    """The mean of a value of each image, as a score of sets; undefined where NaN is drawn."""
+    table = np.concatenate([before, after])
+    return lambda draws: {name: table[draws].mean(axis=1) for name in ("mean", "loss")}
+
+
+def test_the_p_values_of_a_few_images_are_exact() -> None:
+    """Of 2^5 swaps, only that of no image gains as much."""
+    result = paired_by_images(means(np.zeros(5), np.arange(1.0, 6.0)), 5, "mean")
+    assert (result.p_better, result.p_worse, result.gained, result.lost) == (1 / 32, 1, 5, 0)
+    assert paired_by_images(means(np.zeros(5), np.arange(1.0, 6.0)), 5, "loss").p_worse == 1 / 32
+
+
+def test_equal_models_are_called_better_by_images_as_rarely_as_the_p_value_says() -> None:
+    rng = np.random.default_rng(2)
+    p = [paired_by_images(means(*rng.normal(size=(2, 30))), 30, "mean", resamples=199).p_better for _ in range(200)]
+    called = sum(value <= 0.05 for value in p)
+    assert called > 0 and binomtest(called, len(p), 0.05, alternative="greater").pvalue > 0.01
+
+
+def test_the_interval_by_images_is_that_of_the_mean_difference() -> None:
+    rng = np.random.default_rng(3)
+    before, after = rng.normal(size=400), rng.normal(0.2, 1, size=400)
+    result = paired_by_images(means(before, after), 400, "mean", resamples=2000)
+    error = 1.96 * (after - before).std() / 20
+    assert result.low == pytest.approx(result.gain - error, abs=0.01)
+    assert result.high == pytest.approx(result.gain + error, abs=0.01)
+
+
+def test_draws_without_a_score_are_left_out() -> None:
+    before, after = np.array([1.0, 2.0, np.nan]), np.array([2.0, 3.0, np.nan])
+    result = paired_by_images(means(before, after), 3, "mean")
+    assert np.isnan(result.gain) and (result.low, result.high) == pytest.approx((1, 1))
+    assert (result.p_better, result.p_worse) == (1, 1)

@@ -49,14 +49,14 @@ def read(
     if fractions:
         findings.warnings.append(f"{images.uri}: no coordinate exceeds 1, so they are read as fractions of the image")
     measured = sizes(sample.path for sample in samples.values()) if fractions else {}
-    found = []
+    annotated = []
     for path, sample in samples.items():
         size = measured.get(sample.path)
         scale = size.upright if size else (1, 1)
         shift = 1 if origin == 1 and not fractions else 0
         objects = [_object(row, columns.kind, scale, shift) for row in boxes.get(path, ())]
-        found.append(AnnotatedImage(sample.key, sample.path, listed[path].place, objects, sample.split))
-    return found
+        annotated.append(AnnotatedImage(sample.key, sample.path, listed[path].place, objects, sample.split))
+    return annotated
 
 
 def _are_fractions(rows: Iterator[_Row]) -> bool:
@@ -92,17 +92,17 @@ def _row(place: str, cells: Sequence[Any], columns: BoxColumns, findings: Findin
 def _object(row: _Row, kind: Boxed, scale: tuple[int, int], shift: int) -> AnnotatedObject:
     first, second, third, fourth = _corners(row.values, kind)
     box = (first * scale[0], second * scale[1], third * scale[0], fourth * scale[1])
-    annotated = AnnotatedObject(row.label, row.place, box, crowd=row.crowd)
+    each = AnnotatedObject(row.label, row.place, box, crowd=row.crowd)
     is_area = box[2] > box[0] and box[3] > box[1]
-    return replace(annotated, box=(box[0] - shift, box[1] - shift, box[2], box[3])) if is_area else annotated
+    return replace(each, box=(box[0] - shift, box[1] - shift, box[2], box[3])) if is_area else each
 
 
 def _corners(values: tuple[float, float, float, float], kind: Boxed) -> Corners:
     x, y, third, fourth = values
     match kind:
-        case "sides":
+        case "corner_size":
             return x, y, x + third, y + fourth
-        case "centers":
+        case "center_size":
             return x - third / 2, y - fourth / 2, x + third / 2, y + fourth / 2
         case "corners":
             return values

@@ -37,13 +37,13 @@ def documents(files: DatasetFiles) -> dict[str, Mapping[str, Any]]:
     Raises:
         DataError: a file is not JSON.
     """
-    found: dict[str, Mapping[str, Any]] = {}
+    results: dict[str, Mapping[str, Any]] = {}
     beside = {str(PurePosixPath(key).with_suffix("")) for key in files.images}
     for key in files.ending(".json"):
         if key.removesuffix(".json") not in beside and is_document(value := files.json(key)):
-            found[key] = value
-    own = {key: value for key, value in found.items() if not PurePosixPath(key).name.startswith(_OTHER_KINDS)}
-    return own or found
+            results[key] = value
+    own = {key: value for key, value in results.items() if not PurePosixPath(key).name.startswith(_OTHER_KINDS)}
+    return own or results
 
 
 def is_document(value: Any) -> bool:
@@ -52,11 +52,11 @@ def is_document(value: Any) -> bool:
 
 
 def read(
-    files: DatasetFiles, found: Mapping[str, Mapping[str, Any]], origin: Origin, findings: Findings
+    files: DatasetFiles, by_file: Mapping[str, Mapping[str, Any]], origin: Origin, findings: Findings
 ) -> list[AnnotatedImage]:
     """Return the images of all documents, with their objects."""
     images: list[AnnotatedImage] = []
-    for key, document in found.items():
+    for key, document in by_file.items():
         images += _Document(files, key, document, 1 if origin == 1 else 0, findings).images()
     corners = [(each.box, image.size) for image in images for each in image.objects if each.box and image.size]
     if origin == "auto" and looks_one_based(corners):
@@ -186,8 +186,8 @@ def _runs(raw: Mapping[str, Any], image: Mapping[str, Any]) -> Runs:
 
 
 def _is_image(entry: Mapping[str, Any]) -> bool:
-    sides = [entry[key] for key in ("width", "height") if key in entry]
-    return _is_text(entry.get("file_name")) and len(sides) in (0, 2) and all(map(_is_side, sides))
+    size = [entry[key] for key in ("width", "height") if key in entry]
+    return _is_text(entry.get("file_name")) and len(size) in (0, 2) and all(map(_is_side, size))
 
 
 def _is_text(value: Any) -> bool:

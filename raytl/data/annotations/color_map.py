@@ -46,8 +46,8 @@ def color_map(files: DatasetFiles, findings: Findings) -> ColorMap | None:
         if (stem := PurePosixPath(key).stem) and _STEM.fullmatch(stem) and key.count("/") <= 2
     ]
     for key in sorted(candidates, key=lambda key: (key.count("/"), key)):
-        if found := _read(key, files.text(key), findings):
-            return found
+        if result := _read(key, files.text(key), findings):
+            return result
     return None
 
 

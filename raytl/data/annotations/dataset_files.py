@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from raytl.data.annotations.mask_folders import is_mask
+from raytl.data.decode import local_bytes
 from raytl.data.formats.skip_rules import skip_reason
 from raytl.data.formats.split_folders import read_name
 from raytl.data.unicode_names import nfc
@@ -59,6 +60,14 @@ class DatasetFiles:
         except OSError as exc:
             raise DataError(f"{self.uri}: {key}: cannot be read ({exc.strerror or exc})") from exc
 
+    def image_bytes(self, key: str) -> bytes:
+        """Return the bytes of an image.
+
+        Raises:
+            BadImage: it cannot be read, or is too large.
+        """
+        return local_bytes(self.path(key))
+
     def text(self, key: str) -> str:
         """Return the text of an annotation file.
 
@@ -91,9 +100,9 @@ class DatasetFiles:
         for candidate in (f"{folder}/{wanted}" if folder else wanted, wanted):
             if candidate in self._by_key:
                 return self._by_key[candidate]
-        found = self._by_name.get(wanted.rpartition("/")[2], [])
-        inside = [key for key in found if f"/{nfc(key)}".endswith(f"/{wanted}")]
-        return nearest(inside or found, near, split)
+        matches = self._by_name.get(wanted.rpartition("/")[2], [])
+        inside = [key for key in matches if f"/{nfc(key)}".endswith(f"/{wanted}")]
+        return nearest(inside or matches, near, split)
 
     def image_of_stem(self, near: str) -> str | None:
         """Return the image with the stem of the annotation file `near`; of several, the nearest."""

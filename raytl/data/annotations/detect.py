@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from raytl.config.schema import AnnotationsConfig
+from raytl.config.annotations import AnnotationsConfig
 from raytl.data.annotations import coco, labelme, masks, voc, yolo
 from raytl.data.annotations.annotated import AnnotatedImage
 from raytl.data.annotations.dataset_files import DatasetFiles
@@ -41,7 +41,7 @@ class Reader:
 def reader_for(
     files: DatasetFiles, config: AnnotationsConfig, prefer: Sequence[type], findings: Findings
 ) -> Reader | None:
-    """Return the reader of `annotations.format`, or of the format found; None for images without annotations.
+    """Return the reader of `annotations.format`, or of the format that is there; None for images without annotations.
 
     Of several formats the first of COCO, VOC, YOLO, LabelMe and masks is read, or masks if `prefer` begins with `Mask`.
 
@@ -84,11 +84,11 @@ def _objects(read: Callable[[], list[AnnotatedImage]], files: DatasetFiles, find
 
 
 def _coco(files: DatasetFiles, config: AnnotationsConfig, findings: Findings, _: bool) -> Reader | None:
-    found = coco.documents(files)
-    if not found:
+    documents = coco.documents(files)
+    if not documents:
         return None
     return Reader(
-        "coco", lambda: _objects(lambda: coco.read(files, found, config.box_origin, findings), files, findings)
+        "coco", lambda: _objects(lambda: coco.read(files, documents, config.box_origin, findings), files, findings)
     )
 
 
@@ -122,19 +122,19 @@ def _labelme(files: DatasetFiles, _: AnnotationsConfig, findings: Findings, snif
 
 
 def _masks(files: DatasetFiles, config: AnnotationsConfig, findings: Findings, sniff: bool) -> Reader | None:
-    found = masks.pairs(files, suffixes=not sniff)
-    if found is None or (
-        sniff and not all(_is_mask(files, key) for key in list(found.masks.values())[:_SNIFFED_MASKS])
+    matched = masks.pairs(files, suffixes=not sniff)
+    if matched is None or (
+        sniff and not all(_is_mask(files, key) for key in list(matched.masks.values())[:_SNIFFED_MASKS])
     ):
         return None
     void = None if config.void == "auto" else tuple(config.void)
-    return Reader("masks", lambda: masks.read(files, found, void, findings))
+    return Reader("masks", lambda: masks.read(files, matched, void, findings))
 
 
 def _is_mask(files: DatasetFiles, key: str) -> bool:
     """Return whether an image has a palette or few values: photos of equal names in two class folders are not masks."""
     try:
-        with opened_image(files.path(key), _MASK_PIXELS) as image:
+        with opened_image(files.image_bytes(key), _MASK_PIXELS) as image:
             return image.mode == "P" or len(np.unique(values_of(image))) <= _MOST_MASK_VALUES
     except BadImage:
         return True  # the audit reports it

@@ -13,7 +13,7 @@ from typing import IO
 from PIL import Image
 
 from raytl.data.bad_image import BadImage
-from raytl.data.decode import header
+from raytl.data.decode import header, local_bytes
 
 _THREADS = 8
 _HEAD_BYTES = 1 << 17
@@ -47,8 +47,8 @@ def size(path: str) -> ImageSize | None:
     try:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD_BYTES)
-            found = _png(file) if head.startswith(_PNG) else _jpeg(head)
-        return found or ImageSize(*header(path))
+            result = _png(file) if head.startswith(_PNG) else _jpeg(head)
+        return result or ImageSize(*header(local_bytes(path)))
     except (OSError, BadImage):
         return None
 
@@ -65,16 +65,16 @@ def _jpeg(head: bytes) -> ImageSize | None:
 def _png(file: IO[bytes]) -> ImageSize | None:
     """Return the size of a PNG without EXIF; None for others. Decoding drops its other metadata."""
     file.seek(len(_PNG))
-    found = None
+    result = None
     while len(chunk := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", chunk)
         start = file.read(min(length, 8)) if kind == b"IHDR" else b""
         if kind == b"eXIf":
             return None
         if kind == b"IHDR" and length == 13:
-            found = ImageSize((int.from_bytes(start[:4], "big"), int.from_bytes(start[4:8], "big")))
+            result = ImageSize((int.from_bytes(start[:4], "big"), int.from_bytes(start[4:8], "big")))
         file.seek(length - len(start) + 4, io.SEEK_CUR)
-    return found if found and min(found.stored) > 0 else None
+    return result if result and min(result.stored) > 0 else None
 
 
 def _valid(orientation: object) -> int:

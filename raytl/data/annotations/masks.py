@@ -66,29 +66,29 @@ def pairs(files: DatasetFiles, *, suffixes: bool = True) -> Pairs | None:
     photos: dict[str, list[str]] = {}
     for key in set(images) - set(masks):
         photos.setdefault(_stem(key), []).append(key)
-    found: dict[str, str] = {}
+    by_photo: dict[str, str] = {}
     lost, twice = [], []
     for mask in masks:
         photo = nearest(sorted(photos.get(_stem(mask), [])), mask)
         if photo is None:
             lost.append(mask)
-        elif photo in found:
-            twice.append(f"{photo!r}: {found[photo]!r} and {mask!r}")
+        elif photo in by_photo:
+            twice.append(f"{photo!r}: {by_photo[photo]!r} and {mask!r}")
         else:
-            found[photo] = mask
-    if not found or len(found) < _PAIRED * len(masks):
+            by_photo[photo] = mask
+    if not by_photo or len(by_photo) < _PAIRED * len(masks):
         return None
-    return Pairs(dict(sorted(found.items())), tuple(lost), tuple(twice))
+    return Pairs(dict(sorted(by_photo.items())), tuple(lost), tuple(twice))
 
 
-def read(files: DatasetFiles, found: Pairs, void: Void | None, findings: Findings) -> list[Sample]:
+def read(files: DatasetFiles, matched: Pairs, void: Void | None, findings: Findings) -> list[Sample]:
     """Return a sample for each photo with a mask. `void` are the values or names of void pixels; None = the usual ones."""
-    for mask in found.lost:
+    for mask in matched.lost:
         findings.problem(_NO_PHOTO, repr(mask))
-    for line in found.twice:
+    for line in matched.twice:
         findings.problem(_TWO_MASKS, line)
     lists = split_lists(files, "Segmentation")
-    chosen = {p: m for p, m in found.masks.items() if not lists or PurePosixPath(p).stem in lists}
+    chosen = {p: m for p, m in matched.masks.items() if not lists or PurePosixPath(p).stem in lists}
     classes = _classes(files, chosen, void, findings)
     measured = sizes(files.path(key) for pair in chosen.items() for key in pair)
     samples = []
@@ -96,7 +96,7 @@ def read(files: DatasetFiles, found: Pairs, void: Void | None, findings: Finding
         photo_size, mask_size = measured[files.path(photo)], measured[files.path(mask)]
         target = Mask(mask, files.path(mask), classes.get(mask, ()), "", _orientation(photo_size, mask_size))
         if photo_size and mask_size and not _fit(photo_size, mask_size):
-            findings.problem(_SHAPE, f"{mask!r}: {_shown(mask_size.stored)}, {photo!r}: {_shown(photo_size.upright)}")
+            findings.problem(_SHAPE, f"{mask!r}: {_quoted(mask_size.stored)}, {photo!r}: {_quoted(photo_size.upright)}")
         split = lists.get(PurePosixPath(photo).stem) if lists else split_of(photo)
         samples.append(Sample(photo, files.path(photo), target, split))
     return samples
@@ -128,7 +128,7 @@ def _fit(photo: ImageSize, mask: ImageSize) -> bool:
     return abs(width * mask.stored[1] - height * mask.stored[0]) <= max(width, height, *mask.stored)
 
 
-def _shown(size: tuple[int, int]) -> str:
+def _quoted(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]} pixels"
 
 
@@ -158,8 +158,8 @@ def with_void(names: Mapping[int, str], void: Void | None, findings: Findings) -
         if VOID_VALUE not in names or names[VOID_VALUE] == str(VOID_VALUE):
             empty.add(VOID_VALUE)
     else:
-        known = {*names, *names.values(), VOID_VALUE}
-        for unknown in (each for each in void if each not in known):
+        listed = {*names, *names.values(), VOID_VALUE}
+        for unknown in (each for each in void if each not in listed):
             findings.problem("values or names in annotations.void that no mask has", repr(unknown))
         empty = {value for value, name in names.items() if value in void or name in void} | ({VOID_VALUE} & set(void))
     every = sorted({*names, *empty})
@@ -181,7 +181,7 @@ def _of_colors(
 
     for mask in masks:
         try:
-            with opened_image(files.path(mask), _PIXELS) as image:
+            with opened_image(files.image_bytes(mask), _PIXELS) as image:
                 mode, palette = image.mode, bytes(image.getpalette("RGB") or ()) if image.mode == "P" else b""
         except BadImage as exc:
             findings.problem(_UNREADABLE, f"{mask!r}: {exc.reason}")
@@ -196,16 +196,16 @@ def _values_in(files: DatasetFiles, masks: Sequence[str], findings: Findings) ->
 
     def values(mask: str) -> set[int]:
         try:
-            with opened_image(files.path(mask), _PIXELS) as image:
+            with opened_image(files.image_bytes(mask), _PIXELS) as image:
                 return set(map(int, np.unique(values_of(image))))
         except BadImage:  # the audit reports it
             return set()
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        found: set[int] = set().union(*pool.map(values, masks))
-    if len(found) > _MAX_VALUES or max(found, default=0) > 1 << 16:
+        result: set[int] = set().union(*pool.map(values, masks))
+    if len(result) > _MAX_VALUES or max(result, default=0) > 1 << 16:
         findings.problem(
             "mask folders without names of their colors (expected a file such as classes.txt with `red,green,blue,name` a line)",
-            f"{len(found)} values occur, such as {sorted(found)[-1]}",
+            f"{len(result)} values occur, such as {sorted(result)[-1]}",
         )
-    return found
+    return result

@@ -118,12 +118,12 @@ _Object = TypeVar("_Object", Box, Instance)
 
 def _distinct(pairs: Sequence[tuple[AnnotatedObject, _Object]], findings: Findings) -> tuple[_Object, ...]:
     """Return the objects in a fixed order, each once."""
-    kept: dict[_Object, None] = {}
+    distinct: dict[_Object, None] = {}
     for annotated, each in pairs:
-        if each in kept:
+        if each in distinct:
             findings.dropped(_REPEATED, annotated.place)
-        kept[each] = None
-    return tuple(sorted(kept, key=_order))
+        distinct[each] = None
+    return tuple(sorted(distinct, key=_order))
 
 
 def _order(each: Box | Instance) -> tuple[object, ...]:
@@ -138,7 +138,7 @@ def _box(each: AnnotatedObject, frame: _Frame, findings: Findings) -> Box | None
         findings.bad(_NOT_FINITE, each.place)
         return None
     if box[2] <= box[0] or box[3] <= box[1]:
-        findings.bad(_NO_AREA, f"{each.place}: {_shown(box)}")
+        findings.bad(_NO_AREA, f"{each.place}: {_quoted(box)}")
         return None
     x_min, y_min, x_max, y_max = box = frame.corners(box)
     low_x, low_y = round(max(x_min, 0.0), 2), round(max(y_min, 0.0), 2)
@@ -146,10 +146,10 @@ def _box(each: AnnotatedObject, frame: _Frame, findings: Findings) -> Box | None
     if high_x <= low_x or high_y <= low_y:
         is_outside = x_max <= 0 or y_max <= 0 or x_min >= frame.width or y_min >= frame.height
         size = f"in {frame.width} x {frame.height} pixels"
-        findings.bad(_OUTSIDE if is_outside else _NO_AREA, f"{each.place}: {_shown(box)} {size}")
+        findings.bad(_OUTSIDE if is_outside else _NO_AREA, f"{each.place}: {_quoted(box)} {size}")
         return None
     if min(x_min, y_min) < -_TOLERANCE or x_max > frame.width + _TOLERANCE or y_max > frame.height + _TOLERANCE:
-        findings.clipped(_CLIPPED, f"{each.place}: {_shown(box)} in {frame.width} x {frame.height} pixels")
+        findings.clipped(_CLIPPED, f"{each.place}: {_quoted(box)} in {frame.width} x {frame.height} pixels")
     return Box(each.label, low_x, low_y, high_x, high_y, each.crowd)
 
 
@@ -218,5 +218,5 @@ def _is_drawable(polygon: Sequence[float], width: int, height: int) -> bool:
     return sum(math.dist(one, other) for one, other in edges) <= min(longest, _MAX_EDGE)
 
 
-def _shown(box: Corners) -> str:
+def _quoted(box: Corners) -> str:
     return ", ".join(f"{value:g}" for value in box)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from raytl.config.schema import AnnotationsConfig
+from raytl.config.annotations import AnnotationsConfig
 from raytl.data.annotations import boxes_table, labels_table
 from raytl.data.annotations.dataset_files import DatasetFiles
 from raytl.data.annotations.detect import SUFFIXES, reader_for

@@ -28,7 +28,7 @@ _CORNERS = (
     ("bboxxmin", "bboxymin", "bboxxmax", "bboxymax"),
     ("bboxx1", "bboxy1", "bboxx2", "bboxy2"),
 )
-_SIDES = (
+_CORNER_AND_SIZE = (
     ("x", "y", "w", "h"),
     ("bboxx", "bboxy", "bboxw", "bboxh"),
     ("bboxx", "bboxy", "bboxwidth", "bboxheight"),
@@ -38,7 +38,7 @@ _SIDES = (
 _CENTERS = (("xcenter", "ycenter", "width", "height"), ("cx", "cy", "w", "h"), ("xcenter", "ycenter", "w", "h"))
 _JOINED = ("labels", "tags", "attributes")
 
-Boxed = Literal["corners", "sides", "centers"]
+Boxed = Literal["corners", "corner_size", "center_size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class LabelColumns:
 def box_columns(header: Sequence[str]) -> BoxColumns | None:
     """Return the columns of a table of boxes; None if it is not one."""
     names = list(map(_plain, header))
-    for kind, spellings in (("corners", _CORNERS), ("centers", _CENTERS), ("sides", _SIDES)):
+    for kind, spellings in (("corners", _CORNERS), ("center_size", _CENTERS), ("corner_size", _CORNER_AND_SIZE)):
         for four in spellings:
             if all(names.count(name) == 1 for name in four):
                 first, second, third, fourth = (names.index(name) for name in four)

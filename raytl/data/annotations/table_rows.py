@@ -117,9 +117,9 @@ def _jsonl_rows(file: Path) -> TableRows:
 def _jsonl_body(
     file: Path, records: Iterator[tuple[int, dict[str, Any]]], header: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[Any]]]:
-    known = set(header)
+    seen = set(header)
     for number, record in records:
-        if new := record.keys() - known:
+        if new := record.keys() - seen:
             raise DataError(
                 f"{file}: line {number} has the key {min(new)[:60]!r}, which the first line lacks; expected the same keys"
             )

@@ -83,10 +83,10 @@ def _image(files: DatasetFiles, key: str, findings: Findings) -> AnnotatedImage 
 
 def _size(root: Element) -> tuple[int, int] | None:
     """Return the annotated size; None if it is missing, or 0 as some tools write it."""
-    sides = [root.value(f"size/{side}") for side in ("width", "height")]
-    if not all(side.isascii() and side.isdigit() and 0 < len(side) < 8 for side in sides):
+    texts = [root.value(f"size/{side}") for side in ("width", "height")]
+    if not all(side.isascii() and side.isdigit() and 0 < len(side) < 8 for side in texts):
         return None
-    width, height = map(int, sides)
+    width, height = map(int, texts)
     return (width, height) if width and height else None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from raytl.config.source import SourceError, parse
+from raytl.config.plain_yaml import YamlFault, plain_yaml
 from raytl.data.annotations.annotated import AnnotatedImage, AnnotatedObject
 from raytl.data.annotations.dataset_files import DatasetFiles, split_of
 from raytl.data.annotations.findings import Findings
@@ -61,13 +61,13 @@ def layout(files: DatasetFiles, findings: Findings) -> Layout | None:
 def label_files(files: DatasetFiles, layout: Layout | None) -> dict[str, str]:
     """Return the text file of each image that has one, by the image's key."""
     texts = set(files.ending(".txt"))
-    found = {}
+    matches = {}
     for image in files.images:
         if (key := next((name for name in _label_keys(image) if name in texts), None)) and key != (
             layout and layout.place
         ):
-            found[image] = key
-    return found
+            matches[image] = key
+    return matches
 
 
 def is_tree(labels: Mapping[str, str]) -> bool:
@@ -113,11 +113,9 @@ def _document(files: DatasetFiles, key: str) -> Mapping[str, Any] | None:
     if "names" not in text:
         return None
     try:
-        value = parse(text).value
-    except SourceError as error:
-        raise DataError(
-            f"{files.uri}: {key}:{error.line or 1}: {error.fault}; expected YAML with the names of classes"
-        ) from error
+        value = plain_yaml(text)
+    except YamlFault as error:
+        raise DataError(f"{files.uri}: {key}:{error.line}: {error}; expected YAML with the names of classes") from error
     return value if isinstance(value, dict) and isinstance(value.get("names"), dict | list) else None
 
 
@@ -150,15 +148,15 @@ def _images_at(files: DatasetFiles, key: str, root: Any, given: Any) -> list[str
     Such paths are often of another machine: the longest end of a path that is a folder here counts.
     """
     places = [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, str)]
-    found: dict[str, None] = {}
+    matches: dict[str, None] = {}
     for place in places:
         base = root if isinstance(root, str) else ""
         if place.lower().endswith(".txt"):
-            found |= dict.fromkeys(_listed_in(files, key, place))
+            matches |= dict.fromkeys(_listed_in(files, key, place))
         else:
             folder = _folder(files, key, f"{base}/{place}")
-            found |= dict.fromkeys(image for image in files.images if folder is not None and image.startswith(folder))
-    return list(found)
+            matches |= dict.fromkeys(image for image in files.images if folder is not None and image.startswith(folder))
+    return list(matches)
 
 
 def _folder(files: DatasetFiles, key: str, place: str) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raytl.config.schema import AnnotationsConfig
+from raytl.config.annotations import AnnotationsConfig
 from raytl.data.formats import archives, folders, shards, tables
 from raytl.data.formats.key_tree import files_below
 from raytl.data.manifest import Manifest

@@ -100,7 +100,7 @@ def write_columns(answers: Answers[D], out: Path, photo: OpenPhoto) -> None:
 def write_yolo(answers: Answers[D], out: Path, photo: OpenPhoto) -> None:
     """Write `labels/<photo>.txt` with a line for each box, and the class names as `data.yaml`, into the new folder `out`.
 
-    A line has the number of the class, center, width and height as fractions of the image, and the score.
+    A line has the number of the class, and center, width and height as fractions of the image. Labels have no scores.
     """
     names = output_names(answers.paths, ".txt")
     with atomic_dir(out) as folder:
@@ -118,7 +118,7 @@ def yolo_lines(answer: Detections, size: tuple[int, int]) -> list[str]:
     lines = []
     for place in np.argsort(-answer.scores, kind="stable").tolist():
         x_min, y_min, x_max, y_max = clipped(answer.boxes[place], size) / np.array(size * 2)
-        numbers = ((x_min + x_max) / 2, (y_min + y_max) / 2, x_max - x_min, y_max - y_min, score_of(answer, place))
+        numbers = ((x_min + x_max) / 2, (y_min + y_max) / 2, x_max - x_min, y_max - y_min)
         lines.append(" ".join([str(int(answer.labels[place])), *(f"{each:.6f}" for each in numbers)]))
     return lines
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,12 @@ from raytl.metrics.average_precision import MAX_DETECTIONS, Facts
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import values
 from raytl.metrics.matching import Bools, Scene, confusion
-from raytl.metrics.overlap import Run, box_areas, box_overlaps, mask_areas, mask_boxes
 from raytl.tasks.detection.answer import Detections
+from raytl.tasks.overlap import Run, box_areas, box_overlaps, mask_areas, mask_boxes
 from raytl.tasks.task import Confusion, Rows, Validation
 
-DIRECTIONS: dict[str, Literal["max", "min"]] = {"map": "max", "map_50": "max", "map_75": "max", "mar_100": "max"}
+METRICS = ("map", "map_50", "map_75", "ar_100")
+"""Those of a validation, the most important first."""
 CONFUSION_SCORE = 0.3
 """Detections below this score are left out of the confusion."""
 BACKGROUND = "background"
@@ -79,7 +79,7 @@ def validation(truths: Sequence[Boxes | Instances], rows: Rows, classes: Sequenc
     """
     images = scenes(truths, rows, classes)
     return Validation(
-        {f"val/{name}": value for name, value in coco_scores(images, len(classes), tuple(DIRECTIONS)).items()},
+        {f"val/{name}": value for name, value in coco_scores(images, len(classes), METRICS).items()},
         background_confusion(images, classes),
     )
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -12,21 +10,20 @@ from raytl.data.targets import Instances
 from raytl.metrics import average_precision
 from raytl.metrics.average_precision import Facts
 from raytl.metrics.matching import Scene
-from raytl.metrics.overlap import Run, mask_areas, mask_overlaps
 from raytl.tasks.detection import scores as detection
 from raytl.tasks.instances.answer import Segments
+from raytl.tasks.overlap import Run, mask_areas, mask_overlaps
 from raytl.tasks.task import Rows, Validation
 
-DIRECTIONS: dict[str, Literal["max", "min"]] = {
-    "map": "max", "map_50": "max", "map_75": "max", "mar_100": "max", "box_map": "max", "box_map_50": "max",
-}  # fmt: skip
-_MASK_NAMES = ("map", "map_50", "map_75", "mar_100")
+METRICS = ("map", "map_50", "map_75", "ar_100", "box_map", "box_map_50")
+"""Those of a validation, the most important first."""
+_MASK_NAMES = ("map", "map_50", "map_75", "ar_100")
 _BOX_NAMES = ("map", "map_50")
 
 
 def evidence(answers: Sequence[Segments], truths: Sequence[Instances]) -> Rows:
-    """Return boxes, scores and labels as in detection, and the run lengths of the masks, `(n,) S`: a JSON list of texts."""
-    masks = [json.dumps([answer.counts[place] for place in detection.ranked(answer.scores)]) for answer in answers]
+    """Return boxes, scores and labels as in detection, and the run lengths of the masks, `(n,) S`: one a line."""
+    masks = ["\n".join(answer.counts[place] for place in detection.ranked(answer.scores)) for answer in answers]
     return *detection.evidence(answers, truths), np.array([text.encode() for text in masks], dtype=np.bytes_)
 
 
@@ -34,7 +31,7 @@ def answers_of(truths: Sequence[Instances], rows: Rows) -> list[Segments]:
     """Return the instances that the rows of `evidence` contain; `truths` have the sizes of the images."""
     *plain, masks = rows
     return [
-        Segments(each.boxes, each.scores, each.labels, tuple(json.loads(text)), (truth.width, truth.height))
+        Segments(each.boxes, each.scores, each.labels, tuple(text.decode().split()), (truth.width, truth.height))
         for each, text, truth in zip(detection.answers_of(tuple(plain)), masks, truths, strict=True)
     ]
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from raytl.metrics import segmentation
-from raytl.metrics.confusion import Ints, cells_of, matrix_of
+from raytl.metrics.confusion import Ints
 from raytl.metrics.draws import values
 from raytl.metrics.segmentation import VOID, ClassMap, Facts, boundary_counts, pixel_confusion
 from raytl.tasks.task import Confusion, Rows, Validation
 
-DIRECTIONS: dict[str, Literal["max", "min"]] = {
-    "miou": "max", "dice": "max", "pixel_accuracy": "max", "boundary_f": "max",
-}  # fmt: skip
+METRICS = ("miou", "dice", "pixel_accuracy", "boundary_f")
+"""Those of a validation, the most important first."""
 
 
 def evidence(answers: Sequence[ClassMap], truths: Sequence[ClassMap]) -> Rows:
-    """Return the counts of the pixels and boundaries of each image, `(n,) S`: the JSON of its nonzero cells.
+    """Return the counts of the pixels and boundaries of each image, `(n,) S`: numbers in text, of what is not 0.
 
     Answers and truths are class maps `(h, w) uint8` of the same size; 255 in a truth is void.
     """
@@ -38,28 +35,30 @@ def validation(truths: Sequence[ClassMap], rows: Rows, classes: Sequence[str]) -
     del truths
     confusions, boundaries = _counts(rows, len(classes))
     image_facts = segmentation.facts(confusions, boundaries)
-    measured = values(lambda draws: segmentation.measure(image_facts, draws, tuple(DIRECTIONS)), len(confusions))
+    measured = values(lambda draws: segmentation.measure(image_facts, draws, METRICS), len(confusions))
     return Validation(
         {f"val/{name}": float(value) for name, value in measured.items()},
-        Confusion(tuple(classes), np.sum(confusions, axis=0)),
+        Confusion(tuple(classes), confusions.sum(axis=0)),
     )
 
 
 def _record(answer: ClassMap, truth: ClassMap) -> str:
+    """Return the nonzero cells of the confusion as true, predicted, count, and behind a bar the boundaries as class, counts."""
     assert answer.shape == truth.shape, f"a map of {answer.shape} for an image of {truth.shape}"
-    cells = cells_of(pixel_confusion(truth, answer, VOID))
-    edges = boundary_counts(truth, answer, VOID)
-    classes = np.flatnonzero(edges.any(axis=0))
-    return json.dumps({"cells": cells, "classes": classes.tolist(), "edges": edges[:, classes].tolist()})
+    pixels, edges = pixel_confusion(truth, answer, VOID), boundary_counts(truth, answer, VOID)
+    cells, classes = np.argwhere(pixels), np.flatnonzero(edges.any(axis=0))
+    tables = np.column_stack([cells, pixels[tuple(cells.T)]]), np.column_stack([classes, edges[:, classes].T])
+    return "|".join(" ".join(map(str, table.ravel().tolist())) for table in tables)
 
 
-def _counts(rows: Rows, classes: int) -> tuple[list[Ints], list[Ints]]:
-    """Return the confusion `(classes, classes)` and the boundary counts `(4, classes)` of each image."""
-    records = [json.loads(text) for text in rows[0]]
-    return [matrix_of(record["cells"], classes) for record in records], [_edges(record, classes) for record in records]
-
-
-def _edges(record: dict[str, list[int]], classes: int) -> Ints:
-    edges = np.zeros((4, classes), dtype=np.int64)
-    edges[:, record["classes"]] = np.asarray(record["edges"], dtype=np.int64).reshape(4, -1)
-    return edges
+def _counts(rows: Rows, classes: int) -> tuple[Ints, Ints]:
+    """Return the confusion `(n, classes, classes)` and the boundary counts `(n, 4, classes)` of the images."""
+    confusions = np.zeros((len(rows[0]), classes, classes), dtype=np.int64)
+    boundaries = np.zeros((len(rows[0]), 4, classes), dtype=np.int64)
+    for image, text in enumerate(rows[0]):
+        cells, edges = (np.array(part.split(), dtype=np.int64) for part in text.decode().split("|"))
+        true, predicted, counts = cells.reshape(-1, 3).T
+        confusions[image, true, predicted] = counts
+        label, *kinds = edges.reshape(-1, 5).T
+        boundaries[image][:, label] = kinds
+    return confusions, boundaries

@@ -20,7 +20,7 @@ def box_overlaps(boxes: ArrayLike, truths: ArrayLike, crowd: Bools) -> Floats:
 
     It is the intersection over union; over the area of the detected box where the object is a crowd.
     """
-    return _overlaps(_sided(boxes), _sided(truths), crowd)
+    return _overlaps(_xywh(boxes), _xywh(truths), crowd)
 
 
 def mask_overlaps(masks: Sequence[Run], truths: Sequence[Run], crowd: Bools) -> Floats:
@@ -30,8 +30,8 @@ def mask_overlaps(masks: Sequence[Run], truths: Sequence[Run], crowd: Bools) -> 
 
 def box_areas(boxes: ArrayLike) -> Floats:
     """Return the areas of `boxes (n, 4)`."""
-    sided = _sided(boxes)
-    return sided[:, 2] * sided[:, 3]
+    xywh = _xywh(boxes)
+    return xywh[:, 2] * xywh[:, 3]
 
 
 def mask_areas(masks: Sequence[Run]) -> Floats:
@@ -41,11 +41,11 @@ def mask_areas(masks: Sequence[Run]) -> Floats:
 
 def mask_boxes(masks: Sequence[Run]) -> Floats:
     """Return the box around each mask, `(n, 4)`: x_min, y_min, x_max, y_max."""
-    sided = np.asarray(coco_mask.toBbox(list(masks)) if masks else [], dtype=np.float64).reshape(-1, 4)
-    return np.concatenate([sided[:, :2], sided[:, :2] + sided[:, 2:]], axis=1)
+    xywh = np.asarray(coco_mask.toBbox(list(masks)) if masks else [], dtype=np.float64).reshape(-1, 4)
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
 
 
-def _sided(boxes: ArrayLike) -> Floats:
+def _xywh(boxes: ArrayLike) -> Floats:
     """Return boxes as x, y, width and height, `(n, 4)`."""
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)

@@ -1,0 +1,120 @@
+"""FCOS: each cell of the feature maps predicts the classes, the box and the centerness of the object around it.
+
+Source: Tian et al. 2020. The head, the focal loss, the GIoU loss and the suppression are torchvision's. Its loss divides by
+the objects of the local batch, so that it depends on the number of workers; this one is a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSRegressionHead
+from torchvision.ops import batched_nms, clip_boxes_to_image, generalized_box_iou_loss, sigmoid_focal_loss
+
+from raytl.tasks.detection.matching import IGNORED, Cells, cells, match
+from raytl.tasks.objects import Found, Limits, ObjectBatch
+
+_CANDIDATES = 1000
+"""Candidates of each map that enter the suppression."""
+
+
+@dataclass(frozen=True, slots=True)
+class FcosOutput:
+    """The raw predictions for each cell: `logits (b, n, classes)`, `sides (b, n, 4)`, `centerness (b, n)`, all float32.
+
+    `sides` are the distances to the left, upper, right and lower side in strides. `grids` are the (rows, columns) of the maps
+    and `size` the (height, width) of the views.
+    """
+
+    logits: Tensor
+    sides: Tensor
+    centerness: Tensor
+    grids: tuple[tuple[int, int], ...]
+    cells: Cells
+    size: tuple[int, int]
+
+    def decode(self, limits: Limits = Limits()) -> list[Found]:
+        """Return the objects of each view."""
+        scores = torch.sqrt(self.logits.sigmoid() * self.centerness.sigmoid()[..., None])
+        return [self._found(scores[i], self.sides[i], limits) for i in range(len(scores))]
+
+    def _found(self, scores: Tensor, sides: Tensor, limits: Limits) -> Found:
+        classes, first, kept = scores.shape[1], 0, []
+        for rows, columns in self.grids:
+            flat = scores[first : first + rows * columns].flatten()
+            order = flat.topk(min(_CANDIDATES, len(flat))).indices
+            kept.append(order[flat[order] > limits.score] + first * classes)
+            first += rows * columns
+        places = torch.cat(kept)
+        cell, labels = places // classes, places % classes
+        boxes = clip_boxes_to_image(decoded(self.cells, sides[cell], cell), list(self.size))
+        chosen = scores.flatten()[places]
+        best = batched_nms(boxes, chosen, labels, limits.nms_iou)[: limits.max_detections]
+        return Found(boxes[best], labels[best], chosen[best])
+
+
+class Fcos(nn.Module):
+    """The head on maps of equal `channels` with `strides`; `convs` layers in each of its two towers."""
+
+    def __init__(self, channels: int, strides: Sequence[float], classes: int, convs: int = 2) -> None:
+        super().__init__()
+        self.classify = FCOSClassificationHead(channels, 1, classes, convs)
+        self.regress = FCOSRegressionHead(channels, 1, convs)
+        self._strides = tuple(strides)
+
+    def forward(
+        self, maps: Sequence[Tensor], size: Sequence[int], targets: ObjectBatch | None = None, ids: Any = None
+    ) -> FcosOutput | Tensor:
+        """Return the predictions, or with `targets` the loss summed over the views: `()`."""
+        sides, centerness = self.regress(maps)
+        grids = tuple((value.shape[-2], value.shape[-1]) for value in maps)
+        output = FcosOutput(
+            self.classify(maps).float(),
+            sides.float(),
+            centerness.float().squeeze(2),
+            grids,
+            cells(grids, self._strides, maps[0].device),
+            (int(size[0]), int(size[1])),
+        )
+        return output if targets is None else loss(output, targets)
+
+
+def loss(output: FcosOutput, targets: ObjectBatch) -> Tensor:
+    """Return the sum of the losses of classes, boxes and centerness over all cells of the views: `()`.
+
+    Divide it by `matching.positives` of the whole batch, or by 1 if that is 0.
+    """
+    views = targets.to(output.logits.device).views
+    matches = torch.stack([match(output.cells, view) for view in views])
+    wanted = torch.zeros_like(output.logits)
+    learns = matches >= 0
+    labels = torch.cat([view.labels[own[own >= 0]] for view, own in zip(views, matches, strict=True)])
+    wanted[learns] = functional.one_hot(labels, wanted.shape[2]).to(wanted)
+    classes = sigmoid_focal_loss(output.logits, wanted)[matches != IGNORED].sum()
+    cell = learns.nonzero()[:, 1]
+    boxes = torch.cat([view.boxes[own[own >= 0]] for view, own in zip(views, matches, strict=True)])
+    overlap = generalized_box_iou_loss(decoded(output.cells, output.sides[learns], cell), boxes, reduction="sum")
+    centered = functional.binary_cross_entropy_with_logits(
+        output.centerness[learns], centerness(output.cells, boxes, cell), reduction="sum"
+    )
+    return classes + overlap + centered
+
+
+def decoded(found: Cells, sides: Tensor, cell: Tensor) -> Tensor:
+    """Return the boxes `(n, 4)` that the cells with indices `cell` predict with `sides (n, 4)`."""
+    reach = sides * found.strides[cell, None]
+    centers = found.centers[cell]
+    return torch.cat([centers - reach[:, :2], centers + reach[:, 2:]], dim=1)
+
+
+def centerness(found: Cells, boxes: Tensor, cell: Tensor) -> Tensor:
+    """Return how central each cell is in its box: 1 in the center, 0 at a side: `(n,)`."""
+    centers = found.centers[cell]
+    before, behind = centers - boxes[:, :2], boxes[:, 2:] - centers
+    ratio = torch.minimum(before, behind) / torch.maximum(before, behind)
+    return ratio.prod(dim=1).sqrt()

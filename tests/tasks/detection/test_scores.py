@@ -1,0 +1,86 @@
+"""Detections become rows that any split over workers merges alike, and scores that equal COCO's."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from raytl.data.targets import Box, Boxes, Instance, Instances
+from raytl.tasks.detection.answer import Detections
+from raytl.tasks.detection.scores import METRICS, answers_of, evidence, facts, validation
+from raytl.tasks.task import Rows
+from tests.metrics.coco import Image, random_images, reference
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def truth_of(image: Image) -> Boxes:
+    boxes = zip(image.truths.tolist(), image.labels, image.crowd, strict=True)
+    return Boxes(500, 500, tuple(Box(CLASSES[label], *corners, bool(crowd)) for corners, label, crowd in boxes))
+
+
+def answer_of(image: Image) -> Detections:
+    return Detections(image.boxes.astype(np.float32), image.scores.astype(np.float32), image.detected.astype(np.int64))
+
+
+def merged(parts: list[Rows]) -> Rows:
+    """The rows as a worker sends them, without pickle."""
+    sent = []
+    for part in parts:
+        content = io.BytesIO()
+        np.savez(content, *part)
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as rows:
+            sent.append(tuple(rows[name] for name in rows.files))
+    return tuple(np.concatenate(columns) for columns in zip(*sent, strict=True))
+
+
+def test_the_validation_equals_pycocotools() -> None:
+    images = random_images(24, 3, 1, ties=False)
+    for image in images:
+        image.scores = image.scores.astype(np.float32).astype(float)
+    truths = [truth_of(image) for image in images]
+    result = validation(truths, evidence([answer_of(image) for image in images], truths), CLASSES)
+    slow, _, _ = reference(images, 3)
+    expected = dict(zip(METRICS, slow[[0, 1, 2, 8]], strict=True))
+    assert result.metrics == pytest.approx({f"val/{name}": value for name, value in expected.items()}, abs=1e-12)
+    assert result.confusion.names == (*CLASSES, "background")
+    scored = sum(int((image.scores >= 0.3).sum()) for image in images)
+    assert 0 < result.confusion.counts[:, :3].sum() <= scored
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_rows_of_any_batches_are_the_rows_of_all(size: int) -> None:
+    images = random_images(10, 3, 2)
+    truths, answers = [truth_of(image) for image in images], [answer_of(image) for image in images]
+    whole = evidence(answers, truths)
+    parts = merged([evidence(answers[n : n + size], truths[n : n + size]) for n in range(0, 10, size)])
+    for part, every in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(part, every)
+
+
+def test_the_hundred_best_detections_are_retained_and_come_back() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.permutation(np.arange(130)).astype(np.float32)
+    answer = Detections(rng.random((130, 4)).astype(np.float32), scores, np.arange(130) % 3)
+    empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    first, second = answers_of(evidence([answer, empty], [Boxes(9, 9, ())] * 2))
+    best = np.argsort(-scores)[:100]
+    np.testing.assert_array_equal(first.boxes, answer.boxes[best])
+    np.testing.assert_array_equal(first.labels, answer.labels[best])
+    assert first.scores.min() == 30 and len(second) == 0
+
+
+def test_the_masks_of_instances_serve_as_boxes_with_their_own_area() -> None:
+    """A diagonal of 40 pixels has a box of 1600 square pixels, but is small."""
+    from faster_coco_eval.core import mask
+
+    counts = mask.encode(np.asfortranarray(np.eye(40, dtype=np.uint8)))["counts"]
+    truth = Instances(40, 40, (Instance("cat", counts if isinstance(counts, str) else counts.decode()),))
+    answer = Detections(np.array([[0, 0, 40, 40]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
+    image_facts = facts([truth], evidence([answer], [truth]), CLASSES)
+    assert image_facts.objects[0, 0].tolist() == [1, 1, 0, 0]
+    assert validation([truth], evidence([answer], [truth]), CLASSES).metrics["val/map"] == pytest.approx(1)
+    assert evidence([answer], [truth])[0].shape == (1, 100, 4)
