@@ -197,8 +197,8 @@ def _images_by_class(samples: Iterable[Sample]) -> Counter[str]:
 
 
 def _counted(samples: Iterable[Sample], classes: Collection[str]) -> dict[str, int]:
-    known = set(classes)
-    return {name: count for name, count in _images_by_class(samples).items() if name in known}
+    wanted = set(classes)
+    return {name: count for name, count in _images_by_class(samples).items() if name in wanted}
 
 
 def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> list[str]:
