@@ -13,6 +13,8 @@ from pydantic import Field
 
 from raytl.config import section
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.neck import NeckConfig
+from raytl.config.replicates import ReplicatesConfig
 from raytl.config.retrain import RetrainConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
 
@@ -75,13 +77,6 @@ class PreprocessOverride(Section):
     """Standard deviation of the RGB channels, in [0, 1]."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
     """Interpolation of the resize."""
-
-
-class NeckConfig(Section):
-    """The feature pyramid between the backbone and the head of a dense task."""
-
-    channels: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] | None = None
-    """Channels of its maps, a multiple of 32. null = the default of the task."""
 
 
 class ModelConfig(Section):
@@ -285,15 +280,6 @@ class BudgetConfig(Section):
     """GPU-hours of all trials. null = no limit."""
     wall: Seconds | None = None
     """Wall time, such as '2 h'. null = no limit."""
-
-
-class ReplicatesConfig(Section):
-    """Repeats of the best trials with other seeds, so that the winner is not picked by luck."""
-
-    top: Annotated[int, Field(ge=0)] = 3
-    """Number of trials to repeat. 0 = none."""
-    seeds: Annotated[int, Field(ge=1)] = 3
-    """Seeds per trial, including its own."""
 
 
 class SearchConfig(Section):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,7 @@ from raytl.data.draw import sample_rng
 from raytl.data.images import Images, Pixels
 from raytl.data.placement import Placement
 from raytl.data.transforms import Preprocess, prepared_placement
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 _NO_SIZE = (0, 0)
 
@@ -62,6 +64,14 @@ class Encoder(Protocol):
     def collate(self, targets: Sequence[Any]) -> Any:
         """Return the targets of a batch. They can be sliced, which a step with micro-batches does."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileAccess:
+    """The limits and settings with which an encoder reads files of targets, such as masks."""
+
+    max_pixels: int
+    s3: S3Settings = ENVIRONMENT
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from raytl.data.formats import scan
 from raytl.data.manifest import Sample
+from raytl.data.targets import Mask
 from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
@@ -50,10 +51,18 @@ def relocated(
 ) -> tuple[Sample, ...]:
     """Return `samples` with the paths from a scan of `uri`; samples it does not find keep their path."""
     try:
-        places = {each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3).samples}
+        places = {each.key: each for each in scan(uri, on_event, False, zip_encoding, s3).samples}
     except DataError:  # missing files are reported when they are opened
         return tuple(samples)
-    return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)
+    return tuple(_moved(sample, places.get(nfc(sample.key), sample)) for sample in samples)
+
+
+def _moved(sample: Sample, place: Sample) -> Sample:
+    """Return the sample with the path of the image, and of its mask if it has one, in `place`."""
+    target = sample.target
+    if isinstance(target, Mask) and isinstance(place.target, Mask):
+        target = replace(target, path=place.target.path)
+    return replace(sample, path=place.path, target=target)
 
 
 @contextmanager

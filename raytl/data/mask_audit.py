@@ -54,9 +54,10 @@ def _audited(target: object, max_pixels: int, s3: S3Settings) -> Mask:
     assert isinstance(target, Mask), "other targets have no files"
     try:
         data = read(target.path, max_pixels, s3)
-        values = np.unique(mask_values(data, max_pixels))
+        pixels = mask_values(data, max_pixels, target.orientation)
     except BadImage as exc:
         raise BadImage(f"its mask {target.key!r}: {exc.reason}") from exc
+    values, (height, width) = np.unique(pixels), pixels.shape
     names = {each.value: each.name for each in target.classes}
     if unlisted := [int(value) for value in values if int(value) not in names]:
         more = f" and {len(unlisted) - _MAX_SHOWN} more" if len(unlisted) > _MAX_SHOWN else ""
@@ -65,7 +66,8 @@ def _audited(target: object, max_pixels: int, s3: S3Settings) -> Mask:
             "list them, or set annotations.void"
         )
     present = sorted({names[int(value)] for value in values} - {""})
-    return replace(target, digest=hashlib.sha256(data).hexdigest(), present=tuple(present))
+    digest = hashlib.sha256(data).hexdigest()
+    return replace(target, digest=digest, present=tuple(present), width=width, height=height)
 
 
 def _text(value: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,39 +77,44 @@ class Placement:
 
     def mask(self, mask: NDArray[np.integer], fill: int) -> NDArray[np.integer]:
         """Return the mask `(h, w)` in the view, of the same type, by the nearest pixel; `fill` is outside of the picture."""
-        view = np.full(self.size, fill, dtype=mask.dtype)
-        self._draw(mask, view, (0, 0, *self.size))
-        return view
+        return self._part(mask, (0, 0), (0, 0, *self.size), fill)
 
-    def stack(self, masks: Iterable[NDArray[np.integer]], boxes: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Return the masks `(h, w)` of objects in the view, `(n, height, width) uint8`; `boxes (n, 4)` contain their pixels.
+    def stack(self, masks: Iterable[NDArray[Any]], boxes: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the masks of objects in the view, `(n, height, width) uint8`.
 
-        Each mask is read once, and only inside its box, so `masks` may decode them one at a time.
+        `masks` are cropped to `boxes (n, 4)`, which have whole corners; they may be decoded one at a time.
         """
         view = np.zeros((len(boxes), *self.size), dtype=np.uint8)
-        for layer, mask, window in zip(view, masks, self._windows(boxes), strict=True):
-            self._draw(mask, layer, window)
+        for layer, mask, part, box in zip(view, masks, self._windows(boxes), boxes, strict=True):
+            layer[part[0] : part[2], part[1] : part[3]] = self._part(mask, (box[1], box[0]), part, 0)
         return view
 
-    def _windows(self, boxes: NDArray[np.floating]) -> list[_Window]:
+    def paint(self, view: NDArray[np.integer], mask: NDArray[Any], box: tuple[int, int, int, int], value: int) -> None:
+        """Set the pixels of `view` that an object covers to `value`; its mask is cropped to `box`."""
+        (part,) = self._windows(np.array([box]))
+        view[part[0] : part[2], part[1] : part[3]][self._part(mask, (box[1], box[0]), part, 0) > 0] = value
+
+    def _windows(self, boxes: NDArray[Any]) -> list[_Window]:
         """Return the pixels of the view that the boxes can touch."""
         x0, y0, x1, y1 = self.boxes(boxes)[0].T
         low, high = (np.floor([y0, x0]), np.ceil([y1, x1]))
         return [(int(t), int(le), int(b), int(r)) for t, le, b, r in zip(*low, *high, strict=True)]
 
-    def _draw(self, mask: NDArray[np.integer], view: NDArray[np.integer], window: _Window) -> None:
-        """Copy the pixels of `mask` that lie in `window` into `view`, at the centers of the view's pixels."""
+    def _part(self, mask: NDArray[Any], corner: tuple[float, float], window: _Window, fill: int) -> NDArray[Any]:
+        """Return the pixels of a mask, whose upper left `corner` is at (y, x), in the `window` of the view, and `fill` outside."""
         y0, x0, y1, x1 = window
         (a, b, c), (d, e, f) = self.inverse((mask.shape[0], mask.shape[1])).matrix
+        c, f = c - corner[1], f - corner[0]
         x: NDArray[np.float64] = np.arange(x0, x1, dtype=np.float64) + 0.5
         y: NDArray[np.float64] = np.arange(y0, y1, dtype=np.float64) + 0.5
-        part = view[y0:y1, x0:x1]
+        part = np.full((len(y), len(x)), fill, dtype=mask.dtype)
         if b == 0 and d == 0:
             _copy_grid(mask, part, e * y + f, a * x + c)
         elif a == 0 and e == 0:  # a quarter turn: rows of the view are columns of the mask
             _copy_grid(mask.T, part, b * y + c, d * x + f)
         else:
             _copy_points(mask, part, d * x + (e * y + f)[:, None], a * x + (b * y + c)[:, None])
+        return part
 
 
 def scaling(size: Size, to: Size) -> Placement:
@@ -167,9 +173,7 @@ def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return areas
 
 
-def _copy_grid(
-    mask: NDArray[np.integer], view: NDArray[np.integer], y: NDArray[np.float64], x: NDArray[np.float64]
-) -> None:
+def _copy_grid(mask: NDArray[Any], view: NDArray[np.integer], y: NDArray[np.float64], x: NDArray[np.float64]) -> None:
     """Copy the pixels in the rows at `y` and the columns at `x`; those outside of the mask are left as they are."""
     rows, columns = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
     (t, b), (le, r) = _inside(rows, mask.shape[0]), _inside(columns, mask.shape[1])
@@ -182,9 +186,7 @@ def _inside(indices: NDArray[np.int64], length: int) -> tuple[int, int]:
     return (int(good[0]), int(good[-1]) + 1) if len(good) else (0, 0)
 
 
-def _copy_points(
-    mask: NDArray[np.integer], view: NDArray[np.integer], y: NDArray[np.float64], x: NDArray[np.float64]
-) -> None:
+def _copy_points(mask: NDArray[Any], view: NDArray[np.integer], y: NDArray[np.float64], x: NDArray[np.float64]) -> None:
     """Copy the pixels at `y` and `x`, of the shape of the view; those outside of the mask are left as they are."""
     rows, columns = np.floor(y).astype(np.int32), np.floor(x).astype(np.int32)
     good = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])

@@ -62,6 +62,9 @@ class Mask:
     """The EXIF orientation that turns its pixels upright, if it was drawn on a photo before rotation."""
     present: _Names = ()
     """The classes that occur in it; empty before the audit."""
+    width: Annotated[int, within(0, MAX_SIDE, "pixels")] = 0
+    height: Annotated[int, within(0, MAX_SIDE, "pixels")] = 0
+    """Its size upright; 0 before the audit."""
 
 
 @dataclass(frozen=True, slots=True)

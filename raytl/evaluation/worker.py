@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raytl.data.cache import source_images
+from raytl.data.encoder import FileAccess
 from raytl.data.loader import Batch, EvalLoader, auto_workers
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
@@ -55,6 +56,11 @@ class Shard:
     s3: S3Settings
     zip_encoding: str | None = None
 
+    @property
+    def files(self) -> FileAccess:
+        """How to read files of targets."""
+        return FileAccess(self.max_pixels, self.s3)
+
 
 def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
     """Score this worker's shard; return the merged rows of all workers in the order of the samples, the same on every rank."""
@@ -68,7 +74,7 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
         world=world,
         workers=_loader_workers(len(samples), device.type, world),
     )
-    encoder: Encoder = saved.task.encoder(samples, shard.classes, preprocess)
+    encoder: Encoder = saved.task.encoder(samples, shard.classes, preprocess, shard.files)
     network = Network(saved.task, saved.module.to(device), preprocess, device, pick_precision(shard.precision, device))
     with closing(loader):
         watched = world.status.track(_watched(loader, len(samples), world, emit), "scoring batches")
@@ -79,7 +85,7 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
 def evaluated_split(shard: Shard, rows: Rows) -> Evaluated:
     """Return the answers to the whole split, with its targets, in the process that called the workers."""
     card = read_card(shard.bundle)
-    encoder = task_named(card.task).encoder(shard.samples, shard.classes, card.preprocess)
+    encoder = task_named(card.task).encoder(shard.samples, shard.classes, card.preprocess, shard.files)
     return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes))
 
 

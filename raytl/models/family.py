@@ -28,9 +28,7 @@ class Family(Protocol):
     def preprocess(self, name: str) -> Preprocess:
         """Return the preprocessing of the pretrained weights."""
 
-    def create(
-        self, name: str, config: ModelConfig, classes: int, image_px: int, any_size: bool = False
-    ) -> nn.Module:
+    def create(self, name: str, config: ModelConfig, classes: int, image_px: int, any_size: bool = False) -> nn.Module:
         """Return the module with random weights; with `any_size`, for images of any size where the architecture allows it."""
 
     def pretrained(self, name: str, image_px: int) -> State:

@@ -33,9 +33,7 @@ class Octaves(nn.Module):
         self._sources = [max((i for i, octave in enumerate(own) if octave <= k), default=0) for k in octaves]
         steps = [k - own[i] for k, i in zip(octaves, self._sources, strict=True)]
         bases = [levels[i] for i in self._sources]
-        self.resample = nn.ModuleList(
-            _resample(level.channels, step) for level, step in zip(bases, steps, strict=True)
-        )
+        self.resample = nn.ModuleList(_resample(level.channels, step) for level, step in zip(bases, steps, strict=True))
         self.channels = [max(level.channels >> max(-step, 0), 1) for level, step in zip(bases, steps, strict=True)]
         self.strides = tuple(level.stride * 2.0**step for level, step in zip(bases, steps, strict=True))
 

@@ -185,7 +185,7 @@ def _learning(backbone: Backbone, graph: fx.Graph, depth: int) -> set[fx.Node]:
     """Return the nodes that are trainable or depend on the training mode, and all nodes downstream of them."""
     frozen_stages = backbone.stages[: len(backbone.stages) - depth]
     frozen = {name for stage in frozen_stages for name in (*stage.modules, *stage.parameters, *stage.buffers)}
-    trainable: set[fx.Node] = set()
+    trainable: set[fx.Node] = set(_extra_inputs(graph))
     modules = dict(backbone.module.named_modules())
     for node in graph.nodes:
         own = node.op in ("call_module", "get_attr") and node.target not in frozen
@@ -194,6 +194,11 @@ def _learning(backbone: Backbone, graph: fx.Graph, depth: int) -> set[fx.Node]:
         if own or node.op == "output" or any(given in trainable for given in node.all_input_nodes):
             trainable.add(node)
     return trainable
+
+
+def _extra_inputs(graph: fx.Graph) -> list[fx.Node]:
+    """Return the inputs after the images."""
+    return [node for node in graph.nodes if node.op == "placeholder"][1:]
 
 
 def _is_constant(part: nn.Module) -> bool:
@@ -258,10 +263,14 @@ def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
 
 
 def _suffix_graph(graph: fx.Graph, edge: _Edge, wanted: Sequence[_Crossing] = ()) -> fx.Graph:
-    """Return the graph above `edge`, from its flat rows to the output of the network, or to the tensors `wanted`."""
+    """Return the graph above `edge`, from its flat rows to the output of the network, or to the tensors `wanted`.
+
+    The inputs of the network after the images, as the targets of a dense one, are inputs of the graph too.
+    """
     suffix = fx.Graph()
     flat = suffix.placeholder(_FLAT)
     environment: dict[fx.Node, Any] = {}
+    environment |= {node: suffix.node_copy(node) for node in _extra_inputs(graph)}
     start = 0
     ends = [one.node for one in wanted] or [node for node in graph.nodes if node.op == "output"]
     used = _ancestors(ends)
@@ -271,7 +280,7 @@ def _suffix_graph(graph: fx.Graph, edge: _Edge, wanted: Sequence[_Crossing] = ()
     for node, (two, three) in edge.plain.items():
         environment[node] = _recomputed(suffix, flat, node, two, three)
     for node in graph.nodes:
-        if node in edge.learning and node in used:
+        if node in edge.learning and node in used and node not in environment:
             environment[node] = suffix.node_copy(node, lambda given: environment[given])
     if wanted:
         suffix.output(tuple(environment[node] for node in ends))

@@ -115,7 +115,8 @@ def _from_units(body: nn.Module, finest: int) -> Pyramid:
     head = [head_path(body)]
     trunk = dict(units(body, head))
     shapes = _shapes(body, trunk)
-    blocks = [path for path in shapes if is_block(trunk[path])] or list(shapes)
+    blocks = [path for path, unit in trunk.items() if is_block(unit)]
+    blocks = [path for path in blocks if path in shapes] if blocks else list(shapes)
     last = all(_sides(shapes[path], channels_last=True) for path in blocks)
     found = {path: _level(shapes[path], last) for path in blocks if _sides(shapes[path], last)}
     if not found:
@@ -139,8 +140,8 @@ def _shapes(body: nn.Module, trunk: Mapping[str, nn.Module]) -> dict[str, torch.
             for path, unit in trunk.items():
                 value = unit(value)
                 shapes[path] = value.shape
-    except (RuntimeError, TypeError, ValueError, AttributeError):
-        pass  # above the maps: flattening or a classifier
+    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
+        pass  # above the maps: flattening, a classifier, or tokens
     finally:
         body.train(mode)
     return shapes

@@ -82,7 +82,7 @@ def create(name: str, config: ModelConfig, classes: int, image_px: int, any_size
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for flexible in _ANY_SIZE if any_size and _config(name).get("fixed_input_size") else ():
         try:
-            return cast(nn.Module, timm.create_model(name, num_classes=classes, **options, **flexible))
+            return timm.create_model(name, num_classes=classes, **(options | flexible))
         except TypeError:  # the architecture has no such option
             continue
     return _create(name, image_px, num_classes=classes, **options)

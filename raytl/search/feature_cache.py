@@ -94,7 +94,7 @@ class _Source:
         images = open_images(self.job.train, self.backbone.preprocess, experiment.data, s3=self.job.s3)
         task, preprocess = self.job.task, self.backbone.preprocess
         augment = task.augment(experiment.augment, preprocess)
-        encoder = task.encoder(self.job.train, self.job.classes, preprocess)
+        encoder = task.encoder(self.job.train, self.job.classes, preprocess, self.job.files)
 
         def view(number: int) -> Rows:
             def pixels(i: int) -> Pixels:

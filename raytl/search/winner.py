@@ -117,7 +117,7 @@ def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
     images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
-    encoder = sweep.task.encoder(sweep.val, card.classes, card.preprocess)
+    encoder = sweep.task.encoder(sweep.val, card.classes, card.preprocess, sweep.files)
     loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)
     network = Network(sweep.task, module.to(device), card.preprocess, device, precision)

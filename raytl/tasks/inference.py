@@ -13,6 +13,7 @@ from torch import nn
 from raytl.data.transforms import Preprocess
 from raytl.models.forward import BatchLike, is_channels_last, to_input
 from raytl.models.parallel import computed
+from raytl.tasks.objects import Limits
 from raytl.tasks.task import Encoder, Rows, Task
 
 Size = tuple[int, int]
@@ -20,13 +21,23 @@ Size = tuple[int, int]
 
 
 class Network:
-    """A module on its device with its preprocessing and precision: uint8 images in, the task's answers out."""
+    """A module on its device with its preprocessing and precision: uint8 images in, the task's answers out.
+
+    `limits` are those of objects; None = those with which the task is scored.
+    """
 
     def __init__(
-        self, task: Task, module: nn.Module, preprocess: Preprocess, device: torch.device, precision: torch.dtype
+        self,
+        task: Task,
+        module: nn.Module,
+        preprocess: Preprocess,
+        device: torch.device,
+        precision: torch.dtype,
+        limits: Limits | None = None,
     ) -> None:
         self.task, self.module, self.preprocess = task, module, preprocess
         self.device, self.precision = device, precision
+        self._limits = limits or task.limits or Limits()
         self._channels_last = is_channels_last(module)
 
     @torch.inference_mode()
@@ -34,7 +45,7 @@ class Network:
         """Return the answer for each of `images (b, 3, h, w) uint8`; the module is in evaluation mode."""
         inputs = to_input(images, self.preprocess, self.device, self._channels_last)
         with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
-            return self.task.predict(self.module, inputs, sizes)
+            return self.task.predict(self.module, inputs, sizes, self.preprocess, self._limits)
 
 
 def split_rows(network: Network, batches: Iterable[BatchLike], encoder: Encoder) -> tuple[NDArray[np.int64], Rows]:

@@ -17,7 +17,7 @@ from raytl.tasks.task import Task
 
 GROUP = "raytl.tasks"
 """The entry-point group of tasks."""
-_BUILT_IN = ("classification", "multilabel")
+_BUILT_IN = ("classification", "multilabel", "segmentation", "detection", "instances")
 
 
 def task_names() -> tuple[str, ...]:

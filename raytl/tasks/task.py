@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
-from raytl.data.encoder import Augment, Encoder
+from raytl.data.encoder import Augment, Encoder, FileAccess
 from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.objects import Limits
 from raytl.tasks.reporting import Reporting
 
-__all__ = ["Augment", "Confusion", "Encoder", "HeadSolver", "Objective", "Rows", "Task", "Validation"]
+__all__ = ["Augment", "Confusion", "Encoder", "FileAccess", "HeadSolver", "Objective", "Rows", "Task", "Validation"]
 
 Rows = tuple[NDArray[Any], ...]
 """Arrays whose first dimension is the samples; what is kept of each sample, and gathered over the workers by its id. Types
@@ -120,7 +121,8 @@ class Task(Protocol):
     `metrics` are those of a validation, without `val/`, the most important first; the name of one of which lower values are
     better ends in `loss` or `error`.
     `tie_breaker` decides between equal values of the metric that selects the best epoch. `defaults` replace those of the
-    experiment's schema, by dotted key, where the user sets nothing. `head_solver` is None if the head has no closed form.
+    experiment's schema, by dotted key, where the user sets nothing. `head_solver` is None if the head has no closed form. `limits` are those
+    of answers that are scored, None if the task does not find objects.
     `reporting` is what the task says after training.
     """
 
@@ -129,6 +131,7 @@ class Task(Protocol):
     tie_breaker: str
     defaults: Mapping[str, Any]
     head_solver: HeadSolver | None
+    limits: Limits | None
     reporting: Reporting
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -147,8 +150,10 @@ class Task(Protocol):
         """
         ...
 
-    def encoder(self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess) -> Encoder:
-        """Return the targets of `samples`."""
+    def encoder(
+        self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess, files: FileAccess
+    ) -> Encoder:
+        """Return the targets of `samples`; `files` says how to read what is in files of its own."""
         ...
 
     def sampling_weights(self, samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.float64]:
@@ -187,11 +192,18 @@ class Task(Protocol):
         """Return the loss of `experiment`."""
         ...
 
-    def predict(self, module: nn.Module, inputs: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Any]:
+    def predict(
+        self,
+        module: nn.Module,
+        inputs: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        preprocess: Preprocess,
+        limits: Limits,
+    ) -> list[Any]:
         """Return the answer of the module (in evaluation mode) for each of the normalized `inputs`.
 
-        `sizes` are the (width, height) of the upright original images; answers are in their pixels. Call it under autocast
-        and without gradients.
+        `sizes` are the (width, height) of the upright original images; answers are in their pixels. Tasks that find objects
+        report those within `limits`. Call it under autocast and without gradients.
         """
         ...
 

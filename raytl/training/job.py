@@ -7,6 +7,7 @@ from functools import partial
 
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.data.encoder import FileAccess
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent, ignore
@@ -48,6 +49,11 @@ class TrainJob:
     def s3(self) -> S3Settings:
         """The settings for buckets, the same in every process."""
         return S3Settings.of(self.experiment.storage)
+
+    @property
+    def files(self) -> FileAccess:
+        """How to read files of targets."""
+        return FileAccess(self.experiment.data.max_pixels, self.s3)
 
     def run_store(self) -> RunStore:
         """Return the run, and this process's working copy of it."""

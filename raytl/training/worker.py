@@ -254,7 +254,7 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
     task, preprocess = job.task, run.backbone.preprocess
     return TrainLoader(
         open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore, s3=job.s3),
-        task.encoder(job.train, job.classes, preprocess),
+        task.encoder(job.train, job.classes, preprocess, job.files),
         task.augment(job.experiment.augment, preprocess),
         batch=train.batch_size,
         seed=train.seed,
@@ -278,7 +278,7 @@ def _validation(run: LoadedRun, features: CachedFeatures | None) -> ValSplit:
     return ValSplit(
         task=job.task,
         batches=features.val if features is not None else _val_loader(run),
-        encoder=job.task.encoder(job.val, job.classes, preprocess),
+        encoder=job.task.encoder(job.val, job.classes, preprocess, job.files),
         classes=job.classes,
     )
 

@@ -45,7 +45,7 @@ DOORS = {
     "optuna": ("raytl/search/storage.py", "raytl/search/suggest.py", "raytl/search/study.py", "raytl/search/cma.py"),
     "plotly": ("raytl/search/report/*.py",),
     "timm": ("raytl/models/*.py",),
-    "torchvision.models": ("raytl/models/*.py",),
+    "torchvision.models": ("raytl/models/*.py", "raytl/tasks/detection/*.py"),
     "torchvision.transforms": ("raytl/data/*.py", "raytl/tasks/classification/mix.py"),
     "mlflow": ("raytl/retraining/mirror.py",),
     "cronsim": ("raytl/retraining/cron.py",),

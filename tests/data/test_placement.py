@@ -77,8 +77,12 @@ def test_a_stack_of_objects_is_the_mask_of_each(placement: Placement) -> None:
     masks = np.zeros((4, *SIZE), dtype=np.uint8)
     for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
         mask[y0:y1, x0:x1] = np.random.default_rng(0).integers(0, 2, (y1 - y0, x1 - x0))
-    stack = placement.stack(iter(masks), boxes)
+    crops = [mask[y0:y1, x0:x1] for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True)]
+    stack = placement.stack(iter(crops), boxes)
     np.testing.assert_array_equal(stack, [placement.mask(mask, 0) for mask in masks])
+    painted = np.full(placement.size, 9, dtype=np.uint8)
+    placement.paint(painted, crops[0], (2, 3, 9, 11), 5)
+    np.testing.assert_array_equal(painted, np.where(stack[0] > 0, 5, 9))
     assert placement.stack([], np.zeros((0, 4))).shape == (0, *placement.size)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
 from raytl.data.augment import TrainAugment
+from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
 from raytl.data.shard import class_weights
 from raytl.data.transforms import Preprocess
@@ -28,6 +29,7 @@ from raytl.tasks.classification.mix import mix
 from raytl.tasks.classification.objective import ClassificationObjective
 from raytl.tasks.classification.reporting import REPORTING
 from raytl.tasks.classification.targets import LabelEncoder, class_names, encode_targets
+from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Confusion, Rows, Validation
 
@@ -39,6 +41,7 @@ class Classification:
     metrics: tuple[str, ...] = ("balanced_accuracy", *(name for name in QUICK if name != "balanced_accuracy"))
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
+    limits = None
     head_solver = ProbeSolver(solve_head)
     reporting = REPORTING
 
@@ -54,7 +57,9 @@ class Classification:
         """Reject options that need several labels an image."""
         options.check(experiment, options.RULES[self.name])
 
-    def encoder(self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess) -> LabelEncoder:
+    def encoder(
+        self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess, files: FileAccess
+    ) -> LabelEncoder:
         """Return the class indices of `samples`."""
         return LabelEncoder(encode_targets(samples, classes))
 
@@ -95,7 +100,14 @@ class Classification:
             loss(experiment.train, counts), mix(experiment.augment, len(classes)), len(classes)
         )
 
-    def predict(self, module: nn.Module, inputs: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Any]:
+    def predict(
+        self,
+        module: nn.Module,
+        inputs: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        preprocess: Preprocess,
+        limits: Limits,
+    ) -> list[Any]:
         """Return the logits of each image, `(classes,) float32`."""
         logits: Tensor = module(inputs)
         return list(logits.float().cpu().numpy())

@@ -1,1 +1,7 @@
-"""Detection: the objects of an image as boxes."""
+"""Object detection: any number of objects in each image, as boxes."""
+
+from raytl.tasks.detection.task import Detection
+
+__all__ = ["TASK"]
+
+TASK = Detection()

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.fcos import FCOSClassificationHead, FCOSRegressionHead
-from torchvision.ops import batched_nms, clip_boxes_to_image, generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss, sigmoid_focal_loss
 
-from raytl.tasks.detection.matching import IGNORED, Cells, cells, match
+from raytl.tasks.detection.matching import GROUP, IGNORED, Cells, cells, match
+from raytl.tasks.detection.selection import selected
 from raytl.tasks.objects import Found, Limits, ObjectBatch
-
-_CANDIDATES = 1000
-"""Candidates of each map that enter the suppression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +37,29 @@ class FcosOutput:
     cells: Cells
     size: tuple[int, int]
 
-    def decode(self, limits: Limits = Limits()) -> list[Found]:
+    def decode(self, limits: Limits) -> list[Found]:
         """Return the objects of each view."""
         scores = torch.sqrt(self.logits.sigmoid() * self.centerness.sigmoid()[..., None])
         return [self._found(scores[i], self.sides[i], limits) for i in range(len(scores))]
 
     def _found(self, scores: Tensor, sides: Tensor, limits: Limits) -> Found:
-        classes, first, kept = scores.shape[1], 0, []
-        for rows, columns in self.grids:
-            flat = scores[first : first + rows * columns].flatten()
-            order = flat.topk(min(_CANDIDATES, len(flat))).indices
-            kept.append(order[flat[order] > limits.score] + first * classes)
-            first += rows * columns
-        places = torch.cat(kept)
-        cell, labels = places // classes, places % classes
-        boxes = clip_boxes_to_image(decoded(self.cells, sides[cell], cell), list(self.size))
-        chosen = scores.flatten()[places]
-        best = batched_nms(boxes, chosen, labels, limits.nms_iou)[: limits.max_detections]
-        return Found(boxes[best], labels[best], chosen[best])
+        def boxes(cell: Tensor) -> Tensor:
+            clipped: Tensor = clip_boxes_to_image(decoded(self.cells, sides[cell], cell), list(self.size))
+            return clipped
+
+        return selected(scores, [rows * columns for rows, columns in self.grids], boxes, limits)
 
 
 class Fcos(nn.Module):
     """The head on maps of equal `channels` with `strides`; `convs` layers in each of its two towers."""
 
+    kind = "fcos"
+
     def __init__(self, channels: int, strides: Sequence[float], classes: int, convs: int = 2) -> None:
         super().__init__()
-        self.classify = FCOSClassificationHead(channels, 1, classes, convs)
-        self.regress = FCOSRegressionHead(channels, 1, convs)
+        norm = partial(nn.GroupNorm, channels // GROUP)
+        self.classify = FCOSClassificationHead(channels, 1, classes, convs, norm_layer=norm)
+        self.regress = FCOSRegressionHead(channels, 1, convs, norm_layer=norm)
         self._strides = tuple(strides)
 
     def forward(
@@ -95,10 +90,12 @@ def loss(output: FcosOutput, targets: ObjectBatch) -> Tensor:
     learns = matches >= 0
     labels = torch.cat([view.labels[own[own >= 0]] for view, own in zip(views, matches, strict=True)])
     wanted[learns] = functional.one_hot(labels, wanted.shape[2]).to(wanted)
-    classes = sigmoid_focal_loss(output.logits, wanted)[matches != IGNORED].sum()
+    classes: Tensor = sigmoid_focal_loss(output.logits, wanted)[matches != IGNORED].sum()
     cell = learns.nonzero()[:, 1]
     boxes = torch.cat([view.boxes[own[own >= 0]] for view, own in zip(views, matches, strict=True)])
-    overlap = generalized_box_iou_loss(decoded(output.cells, output.sides[learns], cell), boxes, reduction="sum")
+    overlap: Tensor = generalized_box_iou_loss(
+        decoded(output.cells, output.sides[learns], cell), boxes, reduction="sum"
+    )
     centered = functional.binary_cross_entropy_with_logits(
         output.centerness[learns], centerness(output.cells, boxes, cell), reduction="sum"
     )

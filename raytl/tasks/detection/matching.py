@@ -16,6 +16,8 @@ from raytl.tasks.objects import ObjectBatch, Objects
 
 STRIDES = (8.0, 16.0, 32.0, 64.0, 128.0)
 """The strides of the maps of a one-stage detector on most backbones; a ViT with patches of 14 pixels has 7 to 112."""
+GROUP = 8
+"""Channels that the towers of a one-stage detector normalize together, as torchvision's with 256 channels and 32 groups."""
 _RADIUS = 1.5
 """Cells learn an object if their centers are at most this many strides from its center."""
 _SCALE = 4.0, 8.0

@@ -1,1 +1,7 @@
-"""Instance segmentation: the objects of an image as masks."""
+"""Instance segmentation: any number of objects in each image, as masks."""
+
+from raytl.tasks.instances.task import InstanceSegmentation
+
+__all__ = ["TASK"]
+
+TASK = InstanceSegmentation()

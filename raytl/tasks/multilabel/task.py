@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
 from raytl.data.augment import TrainAugment
+from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
 from raytl.models import backbone as backbones
@@ -26,6 +27,7 @@ from raytl.tasks.multilabel.loss import LabelObjective, label_loss
 from raytl.tasks.multilabel.scores import METRICS, confusion_of, metrics, probabilities
 from raytl.tasks.multilabel.targets import LabelsEncoder, encode, label_names
 from raytl.tasks.multilabel.thresholds import BUFFER, best_thresholds, thresholds_of
+from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Rows, Validation
 
@@ -37,6 +39,7 @@ class MultiLabel:
     metrics: tuple[str, ...] = METRICS
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
+    limits = None
     head_solver = ProbeSolver(solve_head)
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -55,7 +58,9 @@ class MultiLabel:
         """
         options.check(experiment, options.RULES[self.name])
 
-    def encoder(self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess) -> LabelsEncoder:
+    def encoder(
+        self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess, files: FileAccess
+    ) -> LabelsEncoder:
         """Return the labels of `samples`."""
         return LabelsEncoder(encode(samples, classes))
 
@@ -91,7 +96,14 @@ class MultiLabel:
         """Return the binary loss of each known label."""
         return LabelObjective(label_loss(experiment.train, classes, encode(train, classes)), len(classes))
 
-    def predict(self, module: nn.Module, inputs: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Any]:
+    def predict(
+        self,
+        module: nn.Module,
+        inputs: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        preprocess: Preprocess,
+        limits: Limits,
+    ) -> list[Any]:
         """Return the `LabelsAnswer` of each image."""
         logits: Tensor = module(inputs)
         thresholds = thresholds_of(module).cpu().numpy()

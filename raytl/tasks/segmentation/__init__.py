@@ -1,1 +1,7 @@
-"""Semantic segmentation: the class of each pixel."""
+"""Semantic segmentation: a class for each pixel."""
+
+from raytl.tasks.segmentation.task import Segmentation
+
+__all__ = ["TASK"]
+
+TASK = Segmentation()

@@ -1,0 +1,206 @@
+"""The second stage of Faster and Mask R-CNN: classes, boxes and masks of proposed regions.
+
+Source: Ren et al. 2015, He et al. 2017; the layers, pooling, matching, coding and suppression are torchvision's. The loss of
+each image is divided by its own samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection._utils import BoxCoder, Matcher
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.ops import MultiScaleRoIAlign, batched_nms, clip_boxes_to_image, remove_small_boxes, roi_align
+from torchvision.ops.poolers import LevelMapper
+
+from raytl.tasks.detection.anchors import matched, sampled
+from raytl.tasks.detection.proposals import BETA, Proposals
+from raytl.tasks.objects import Found, Limits, ObjectBatch, Objects, seeds
+
+SAMPLES = 128
+"""Regions of an image that learn; torchvision takes 512, of images ten times this size."""
+_FRACTION = 0.25
+_WIDTH = 512
+"""Features of a region."""
+_BOX_PX, _MASK_PX = 7, 14
+_MIN_SIDE = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The regions of a view that learn: their boxes, and the index of the object of each, or BACKGROUND."""
+
+    boxes: Tensor
+    matches: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class RegionOutput:
+    """The raw predictions of a batch: for each view its `proposals (n, 4)`, `logits (n, 1 + classes)`, the background
+    first, and `deltas (n, 1 + classes, 4)`."""
+
+    proposals: list[Tensor]
+    logits: list[Tensor]
+    deltas: list[Tensor]
+    size: tuple[int, int]
+    maps: list[Tensor]
+    head: RegionHead
+
+    def decode(self, limits: Limits) -> list[Found]:
+        """Return the objects of each view, with masks if the head predicts them."""
+        found = [self._found(i, limits) for i in range(len(self.proposals))]
+        return self.head.masked(self.maps, found, self.size) if self.head.masks else found
+
+    def _found(self, view: int, limits: Limits) -> Found:
+        scores = self.logits[view].softmax(dim=1)[:, 1:]
+        boxes = self.head.coder.decode_single(self.deltas[view].flatten(1), self.proposals[view])
+        boxes = clip_boxes_to_image(boxes.reshape(len(scores), -1, 4)[:, 1:], list(self.size))
+        place, label = (scores > limits.score).nonzero(as_tuple=True)
+        chosen, certain = boxes[place, label], scores[place, label]
+        large = remove_small_boxes(chosen, _MIN_SIDE)
+        chosen, certain, label = chosen[large], certain[large], label[large]
+        best = batched_nms(chosen, certain, label, limits.nms_iou)[: limits.max_detections]
+        return Found(chosen[best], label[best], certain[best])
+
+
+class RegionHead(nn.Module):
+    """Proposals and regions on maps of equal `channels` with `strides`; the last map serves proposals only.
+
+    With `masks`, each region also gets a mask.
+    """
+
+    def __init__(self, channels: int, strides: Sequence[float], classes: int, masks: bool = False) -> None:
+        super().__init__()
+        self.masks = masks
+        self.kind = "mask_rcnn" if masks else "faster_rcnn"
+        self.proposals = Proposals(channels, strides)
+        self.features = TwoMLPHead(channels * _BOX_PX**2, _WIDTH)
+        self.predict = _predictor(_WIDTH, classes)
+        self.box_pool = _pool(strides[:-1], _BOX_PX)
+        self.matcher, self.coder = Matcher(0.5, 0.5), BoxCoder((10.0, 10.0, 5.0, 5.0))
+        if masks:
+            self.mask_pool = _pool(strides[:-1], _MASK_PX)
+            self.mask_layers = MaskRCNNHeads(channels, (channels,) * 4, 1)
+            self.mask_predict = MaskRCNNPredictor(channels, channels, classes)
+
+    def forward(
+        self,
+        maps: Sequence[Tensor],
+        size: Sequence[int],
+        targets: ObjectBatch | None = None,
+        ids: Tensor | None = None,
+    ) -> RegionOutput | Tensor:
+        """Return the predictions, or with `targets` and `ids` the loss summed over the views: `()`."""
+        raw = self.proposals(maps)
+        view_size = (int(size[0]), int(size[1]))
+        pooled = [value.float() for value in maps[:-1]]
+        boxes = self.proposals.boxes(raw, view_size)
+        if targets is None:
+            logits, deltas = self._regions(pooled, boxes, view_size)
+            return RegionOutput(boxes, logits, deltas, view_size, pooled, self)
+        assert ids is not None, "the samples of a view are drawn from its id"
+        views = targets.to(maps[0].device).views
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds(targets, ids)]
+        first = [
+            self.proposals.loss(raw, i, view, g) for i, (view, g) in enumerate(zip(views, generators, strict=True))
+        ]
+        regions = [self._sampled(*each) for each in zip(boxes, views, generators, strict=True)]
+        total = torch.stack(first).sum() + self._region_loss(pooled, regions, views, view_size)
+        return total + self._mask_loss(pooled, regions, views, view_size) if self.masks else total
+
+    def _sampled(self, boxes: Tensor, objects: Objects, generator: torch.Generator) -> Sampled:
+        """Return random regions of a view; its objects are regions too, so that some have an object from the start."""
+        candidates = torch.cat([boxes, objects.boxes[~objects.crowd]])
+        matches = matched(self.matcher, candidates, objects)
+        chosen = torch.cat(sampled(matches, SAMPLES, _FRACTION, generator))
+        return Sampled(candidates[chosen], matches[chosen])
+
+    def _regions(
+        self, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return logits `(n, 1 + classes)` and deltas `(n, 1 + classes, 4)` of the boxes of each view."""
+        logits, deltas = self.predict(self.features(_pooled(self.box_pool, maps, boxes, size)))
+        counts = [len(own) for own in boxes]
+        shaped = deltas.float().reshape(len(deltas), -1, 4)
+        return list(logits.float().split(counts)), list(shaped.split(counts))
+
+    def _region_loss(
+        self, maps: Sequence[Tensor], regions: Sequence[Sampled], views: Sequence[Objects], size: tuple[int, int]
+    ) -> Tensor:
+        logits, deltas = self._regions(maps, [own.boxes for own in regions], size)
+        losses = []
+        for own, scores, moves, objects in zip(regions, logits, deltas, views, strict=True):
+            positive = (own.matches >= 0).nonzero()[:, 0]
+            matches = own.matches[positive]
+            labels = torch.zeros_like(own.matches)
+            labels[positive] = objects.labels[matches] + 1
+            wanted = self.coder.encode_single(objects.boxes[matches], own.boxes[positive])
+            boxes = functional.smooth_l1_loss(moves[positive, labels[positive]], wanted, beta=BETA, reduction="sum")
+            losses.append((functional.cross_entropy(scores, labels, reduction="sum") + boxes) / max(len(labels), 1))
+        return torch.stack(losses).sum()
+
+    def _mask_loss(
+        self, maps: Sequence[Tensor], regions: Sequence[Sampled], views: Sequence[Objects], size: tuple[int, int]
+    ) -> Tensor:
+        positive = [Sampled(own.boxes[own.matches >= 0], own.matches[own.matches >= 0]) for own in regions]
+        counts = [len(own.boxes) for own in positive]
+        logits = self._mask_logits(maps, [own.boxes for own in positive], size).split(counts)
+        losses = [_mask_loss(*each) for each in zip(logits, positive, views, strict=True)]
+        return torch.stack(losses).sum()
+
+    def _mask_logits(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Return the logits `(n, classes, 28, 28) float32` of the masks in all boxes."""
+        return cast(Tensor, self.mask_predict(self.mask_layers(_pooled(self.mask_pool, maps, boxes, size)))).float()
+
+    def masked(self, maps: Sequence[Tensor], found: Sequence[Found], size: tuple[int, int]) -> list[Found]:
+        """Return the objects with their masks, pasted into the view."""
+        counts = [len(own.boxes) for own in found]
+        logits = self._mask_logits(maps, [own.boxes for own in found], size).split(counts)
+        return [_pasted(*each, size) for each in zip(found, logits, strict=True)]
+
+
+def _pasted(found: Found, logits: Tensor, size: tuple[int, int]) -> Found:
+    own = logits[torch.arange(len(logits), device=logits.device), found.labels].sigmoid()
+    masks = paste_masks_in_image(own[:, None], found.boxes, size)[:, 0]
+    return Found(found.boxes, found.labels, found.scores, masks)
+
+
+def _mask_loss(logits: Tensor, regions: Sampled, objects: Objects) -> Tensor:
+    """Return the mean cross-entropy of the masks of one view: `()`."""
+    assert objects.masks is not None, "the objects of instance segmentation have masks"
+    if not len(logits):
+        return logits.sum()
+    places = torch.cat([regions.matches[:, None].to(regions.boxes), regions.boxes], dim=1)
+    wanted = roi_align(objects.masks[:, None].float(), places, logits.shape[-1], 1.0)[:, 0]
+    chosen = logits[torch.arange(len(logits), device=logits.device), objects.labels[regions.matches]]
+    return functional.binary_cross_entropy_with_logits(chosen, wanted)
+
+
+def _pool(strides: Sequence[float], px: int) -> MultiScaleRoIAlign:
+    """Return the pooling of regions to `px` x `px`, with the scales that the strides say instead of measured ones."""
+    pool = MultiScaleRoIAlign([str(i) for i in range(len(strides))], px, sampling_ratio=2)
+    pool.scales = [1 / stride for stride in strides]
+    octaves = [round(math.log2(stride)) for stride in strides]
+    pool.map_levels = LevelMapper(octaves[0], octaves[-1], pool.canonical_scale, pool.canonical_level)
+    return pool
+
+
+def _pooled(pool: MultiScaleRoIAlign, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    named = {str(i): value for i, value in enumerate(maps)}
+    return cast(Tensor, pool(named, list(boxes), [size] * len(boxes)))
+
+
+def _predictor(width: int, classes: int) -> FastRCNNPredictor:
+    predictor = FastRCNNPredictor(width, classes + 1)
+    for layer, std in ((predictor.cls_score, 0.01), (predictor.bbox_pred, 0.001)):
+        nn.init.normal_(layer.weight, std=std)
+        nn.init.zeros_(layer.bias)
+    return predictor
