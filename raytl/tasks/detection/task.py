@@ -62,7 +62,7 @@ class Detection:
     """Any number of objects in each image, as boxes."""
 
     name = "detection"
-    metrics: tuple[str, ...] = tuple(scores.DIRECTIONS)
+    metrics: tuple[str, ...] = scores.METRICS
     tie_breaker = "map_50"
     defaults = RECIPE
     head_solver = None
