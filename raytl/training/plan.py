@@ -106,9 +106,8 @@ def _read(
     preprocess: Preprocess,
     on_event: OnEvent,
 ) -> Dataset:
-    """Return the dataset with the classes of the experiment's task."""
-    task, s3 = task_named(experiment.task), S3Settings.of(experiment.storage)
-    return read(data, preprocess, on_event, s3, experiment.annotations, task.target_types).of_task(task)
+    s3 = S3Settings.of(experiment.storage)
+    return read(data, preprocess, on_event, s3, experiment.annotations, task_named(experiment.task))
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:
