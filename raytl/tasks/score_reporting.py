@@ -154,7 +154,9 @@ class ScoreReporting(Generic[F]):
             champion_metrics=_metrics(scoring, old, n),
             paired=paired_by_images(measure, n, metric, confidence=confidence),
             slices=(
-                *class_slices(partial(_measured, scoring.measure, joined, (scoring.by_class,)), n, classes, scoring.by_class),
+                *class_slices(
+                    partial(_measured, scoring.measure, joined, (scoring.by_class,)), n, classes, scoring.by_class
+                ),
                 *fresh_slice(measure, np.asarray(fresh, bool), metric),
             ),
             images=compared_images(scoring.by_image(champion), scoring.by_image(challenger)),
