@@ -136,8 +136,9 @@ def paired_by_images(
 
 @dataclass(frozen=True, slots=True)
 class ClassChange:
-    """The score of a class `before` and `after`, as in `Paired`."""
+    """The score of a class `before` and `after`, as in `Paired`; `images` are those in which the class has a score of its own."""
 
+    images: Count
     before: Score
     after: Score
     gained: Count
@@ -151,11 +152,12 @@ def classes_by_images(
     """Compare two models as `paired_by_images` does, by each class of a `metric` of shape `(r, classes)`."""
     own = np.arange(n)[None]
     before, after = measure(own)[metric][0], measure(own + n)[metric][0]
-    gains = _gains(measure, metric, own, own + n)[0]
+    one, other = measure(own.T)[metric], measure(own.T + n)[metric]
+    images = (~np.isnan(one) | ~np.isnan(other)).sum(axis=0)
+    gains, (gained, lost) = sign(metric) * (after - before), _changed(sign(metric) * (other - one))
     swapped = _swapped_gains(measure, metric, n, resamples, np.random.default_rng(seed))
-    gained, lost = _changed(_gains(measure, metric, own.T, own.T + n))
     return tuple(
-        ClassChange(float(before[k]), float(after[k]), int(gained[k]), int(lost[k]), worse)
+        ClassChange(int(images[k]), float(before[k]), float(after[k]), int(gained[k]), int(lost[k]), worse)
         for k in range(len(gains))
         for _, worse in [_p_values(swapped[:, k], float(gains[k]), 2**n <= resamples)]
     )
