@@ -25,6 +25,7 @@ from raytl.tasks.multilabel import network
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.head import solve_head
 from raytl.tasks.multilabel.loss import LabelObjective, label_loss
+from raytl.tasks.multilabel.reporting import REPORTING
 from raytl.tasks.multilabel.scores import METRICS, confusion_of, metrics, probabilities
 from raytl.tasks.multilabel.targets import LabelsEncoder, encode, label_names
 from raytl.tasks.multilabel.thresholds import BUFFER, best_thresholds, thresholds_of
@@ -43,6 +44,7 @@ class MultiLabel:
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
     limits = None
     head_solver = ProbeSolver(solve_head)
+    reporting = REPORTING
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the names of the labels, sorted.
