@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from raytl.metrics import multilabel
-from raytl.metrics.intervals import estimates
+from raytl.metrics.intervals import Interval, estimates
 from raytl.metrics.multilabel import Facts
 from raytl.tasks.detection.report import draw_worst, place_of
 from raytl.tasks.drawing import fitted
@@ -93,13 +93,13 @@ def draw(report: ScoreReport, folder: Path, evaluated: Evaluated, photo: OpenPho
     """Write the charts, and the worst images."""
     facts, classes = facts_of(evaluated), evaluated.classes
     precision = report.by_class.columns["average_precision"]
-    plots.precision_recall(curves(facts, classes), folder / "precision_recall.png")
+    plots.precision_recall(curves(facts, classes, precision), folder / "precision_recall.png")
     plots.average_precision(classes, precision, folder / "average_precision.png", report.overall["map"])
     plots.confusion(report.confusion.counts, report.confusion.names, folder / "confusion.png")
     draw_worst(report, folder, [_pair(each, evaluated, facts, photo) for each in report.worst])
 
 
-def curves(facts: Facts, classes: Sequence[str]) -> list[Curve]:
+def curves(facts: Facts, classes: Sequence[str], averages: Sequence[Interval]) -> list[Curve]:
     """Return the curve of each label over the images where it is known, with the point of its threshold."""
     drawn = []
     for i, name in enumerate(classes):
@@ -108,7 +108,7 @@ def curves(facts: Facts, classes: Sequence[str]) -> list[Curve]:
         each = curve_of(name, facts.probabilities[rows, i], true, int(true.sum()))
         hits = int((true & predicted).sum())
         point = (hits / true.sum(), hits / predicted.sum()) if hits else None
-        drawn.append(replace(each, chosen=point))
+        drawn.append(replace(each, average=averages[i].value, chosen=point))
     return drawn
 
 
