@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from raytl.config.annotations import AnnotationsConfig
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
 from raytl.data.audit import BadFile, audit, unaudited
 from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import is_packed, names_objects, scan
-from raytl.data.manifest import Sample, snapshot_id
-from raytl.data.split import ClassesOf, Splits, apply_splits, class_names, divide
+from raytl.data.manifest import Note, Sample, snapshot_id
+from raytl.data.split import Splits, apply_splits, divide
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.store.contract import ObjectInfo
 from raytl.store.pins import evict
-from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.store.s3_settings import S3Settings
 from raytl.store.sync import not_pulled, refuse_archived
+from raytl.tasks.detect import check_targets
+from raytl.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Dataset:
     depth: SetDepth = field(default_factory=SetDepth)
     to_fetch: Mapping[str, ObjectInfo] = field(default_factory=dict)
     """The objects to download to this node, by URI. If there are any, no image was validated and the digest is empty."""
+    notes: tuple[Note, ...] = ()
+    """The annotated objects that were dropped or clipped."""
 
     @property
     def snapshot(self) -> str:
@@ -46,8 +51,9 @@ def read_dataset(
     config: DataConfig,
     preprocess: Preprocess,
     on_event: OnEvent,
-    s3: S3Settings = ENVIRONMENT,
-    classes_of: ClassesOf = class_names,
+    s3: S3Settings,
+    annotations: AnnotationsConfig,
+    task: Task,
 ) -> Dataset:
     """Return the dataset at `data.uri`, with every image decoded once and its content hashed.
 
@@ -55,12 +61,12 @@ def read_dataset(
         DataError: see `raytl.data`: layouts, labels, splits, unreadable images, a snapshot that does not match.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, task.target_types)
     refuse_archived(manifest.objects, s3)
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess, on_event, s3)
     digest = snapshot.check(config, audited)
-    splits = divide(audited.samples, classes_of)
+    splits = _divided(audited.samples, task)
     return Dataset(
         splits=splits,
         samples=audited.samples,
@@ -68,6 +74,7 @@ def read_dataset(
         warnings=(*audited.warnings, *splits.warnings),
         digest=digest,
         depth=audited.depth,
+        notes=audited.notes,
     )
 
 
@@ -75,8 +82,9 @@ def listed_dataset(
     config: DataConfig,
     preprocess: Preprocess,
     on_event: OnEvent,
-    s3: S3Settings = ENVIRONMENT,
-    classes_of: ClassesOf = class_names,
+    s3: S3Settings,
+    annotations: AnnotationsConfig,
+    task: Task,
 ) -> Dataset:
     """Return the dataset at `data.uri` from its listing alone if images are not on this node yet; else as `read_dataset`.
 
@@ -87,12 +95,17 @@ def listed_dataset(
         StoreError: an object store failed.
     """
     if not names_objects(config.uri) or is_packed(config.uri, s3):
-        return read_dataset(config, preprocess, on_event, s3, classes_of)
-    manifest = scan(config.uri, on_event, stream=True, s3=s3)
+        return read_dataset(config, preprocess, on_event, s3, annotations, task)
+    manifest = scan(config.uri, on_event, stream=True, s3=s3, annotations=annotations, prefer=task.target_types)
     to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_pulled(manifest.objects, s3)
     if not to_fetch:
-        return read_dataset(config, preprocess, on_event, s3, classes_of)
+        return read_dataset(config, preprocess, on_event, s3, annotations, task)
     refuse_archived(to_fetch, s3)
     samples = apply_splits(manifest.samples, config, s3)
-    splits = divide(samples, classes_of)
+    splits = _divided(samples, task)
     return Dataset(splits, samples, (), (*manifest.warnings, *splits.warnings), "", to_fetch=to_fetch)
+
+
+def _divided(samples: Sequence[Sample], task: Task) -> Splits:
+    check_targets(task, samples)
+    return divide(samples, task.classes)
