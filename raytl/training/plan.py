@@ -65,7 +65,7 @@ class Plan:
         return self.dataset.warnings
 
     def __repr__(self) -> str:
-        images = ", ".join(f"{count} {split}" for split, count in self.dataset.splits.images.items())
+        images = ", ".join(f"{sum(by_class.values())} {split}" for split, by_class in self.counts.items())
         learning = f"{self.trainable:,} of {self.total:,} parameters learn"
         return f"Plan({self.experiment.name}, {images} images, {learning}, {self.steps} steps on {self.device})"
 
@@ -106,9 +106,8 @@ def _read(
     preprocess: Preprocess,
     on_event: OnEvent,
 ) -> Dataset:
-    """Return the dataset with the classes of the experiment's task."""
-    task, s3 = task_named(experiment.task), S3Settings.of(experiment.storage)
-    return read(data, preprocess, on_event, s3, experiment.annotations, task)
+    s3 = S3Settings.of(experiment.storage)
+    return read(data, preprocess, on_event, s3, experiment.annotations, task_named(experiment.task))
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:
