@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from raytl.metrics import multilabel
 from raytl.metrics.intervals import Interval, estimates
@@ -17,11 +16,11 @@ from raytl.metrics.multilabel import Facts
 from raytl.tasks.detection.report import draw_worst, place_of
 from raytl.tasks.drawing import fitted
 from raytl.tasks.multilabel import plots
+from raytl.tasks.multilabel.scores import confusion_of, probabilities
 from raytl.tasks.plots import Curve, curve_of
 from raytl.tasks.reporting import ClassScores, Evaluated, Occasion, OpenPhoto
 from raytl.tasks.score_report import MAX_WORST, ReportKind, ScoreReport, WorstImage
 from raytl.tasks.sheet import PANEL_PX, Pair
-from raytl.tasks.task import Confusion
 
 _OVERALL = ("map", "macro_f1", "micro_f1", "log_loss")
 _COLUMNS = ("precision", "recall", "f1", "roc_auc", "average_precision")
@@ -42,7 +41,7 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
             "labels",
             {name: intervals[name] for name in _COLUMNS},
         ),
-        confusion=confusion(facts, classes),
+        confusion=confusion_of(facts.predicted, facts.targets, classes),
         worst=worst(evaluated, facts),
         look=occasion.look,
         looks=occasion.looks,
@@ -55,17 +54,7 @@ def facts_of(evaluated: Evaluated) -> Facts:
     """Return the facts of the rows: logits and thresholds, `(n, labels)`; truths are vectors of 1, 0 and -1 (unknown)."""
     logits, thresholds = evaluated.rows[:2]
     targets = np.stack([np.asarray(each, dtype=np.int64) for each in evaluated.truths])
-    return multilabel.facts(targets, expit(logits.astype(np.float64)), thresholds)
-
-
-def confusion(facts: Facts, classes: Sequence[str]) -> Confusion:
-    """Return how often each label is present and predicted, missed (predicted `absent`), or added (true `absent`)."""
-    labels, present = len(classes), facts.targets == 1
-    counts = np.zeros((labels + 1, labels + 1), dtype=np.int64)
-    counts[np.arange(labels), np.arange(labels)] = (present & facts.predicted).sum(axis=0)
-    counts[:labels, labels] = (present & ~facts.predicted).sum(axis=0)
-    counts[labels, :labels] = ((facts.targets == 0) & facts.predicted).sum(axis=0)
-    return Confusion((*classes, "absent"), counts)
+    return multilabel.facts(targets, probabilities(logits), thresholds)
 
 
 def worst(evaluated: Evaluated, facts: Facts) -> tuple[WorstImage, ...]:
