@@ -14,7 +14,6 @@ _WORDS = {
     "mar": "mAR",
     "auc": "AUC",
     "roc": "ROC",
-    "f": "F",
     "iou": "IoU",
     "miou": "mIoU",
     "dice": "Dice",

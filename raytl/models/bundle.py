@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from raytl.config.schema import ModelConfig, PreprocessOverride
+from raytl.config.schema import ModelConfig
 from raytl.errors import ModelError
 from raytl.events import OnEvent, ignore
 from raytl.models import weights
@@ -59,10 +59,8 @@ def load_bundle(
     state = _tensors(folder)
     if weights.state_digest(state) != card.digest:
         raise ModelError(f"{folder / WEIGHTS} does not match the digest in {CARD}; copy both files again")
-    size = PreprocessOverride(image_px=card.preprocess.frame or card.preprocess.image_px)
-    config = ModelConfig(name=card.model, weights="none", preprocess=size)
     with torch.random.fork_rng(devices=[]):
-        module = builder(config, card.classes).module
+        module = builder(card.config, card.classes).module
     try:
         module.load_state_dict(state)
     except RuntimeError as exc:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from raytl.config.neck import NeckConfig
+from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.events import OnEvent, ignore
 from raytl.stored import Format
-from raytl.stored.bounds import Classes, Name
+from raytl.stored.bounds import Classes, Name, within
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -18,9 +20,10 @@ CARD = "model.json"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A saved model: its architecture, classes in the order of the logits, preprocessing and origin.
+    """A saved model: its architecture, classes in the order of the outputs, preprocessing and origin.
 
-    `weights_digest` identifies the pretrained tensors ("none" = random), `digest` the saved tensors.
+    `weights_digest` identifies the pretrained tensors ("none" = random), `digest` the saved tensors. `head` and
+    `neck_channels` are `model.head` and `model.neck.channels` of the experiment.
     """
 
     model: Name
@@ -29,10 +32,20 @@ class Card:
     weights_digest: Name
     task: Name = "classification"
     digest: Name = ""
+    head: Name | None = None
+    neck_channels: Annotated[int, within(1, 1 << 16)] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the card as JSON-compatible values."""
-        return {**asdict(self), "classes": list(self.classes), "preprocess": self.preprocess.to_json()}
+        """Return the card as JSON-compatible values; options that are not set are left out."""
+        values = {**asdict(self), "classes": list(self.classes), "preprocess": self.preprocess.to_json()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def config(self) -> ModelConfig:
+        """The configuration of the network without weights."""
+        size = PreprocessOverride(image_px=self.preprocess.frame or self.preprocess.image_px)
+        neck = NeckConfig(channels=self.neck_channels)
+        return ModelConfig(name=self.model, weights="none", head=self.head, neck=neck, preprocess=size)
 
 
 PREPROCESS_FORMAT = Format[Preprocess](

@@ -156,7 +156,16 @@ def prepare(run: LoadedRun, features: CachedFeatures | None = None, *, tensorboa
     """Open the batches of `run` (cached `features` or images) and return it ready to train."""
     job, backbone, transfer = run.job, run.backbone, run.job.experiment.transfer
     context = _context(run, features)
-    card = Card(backbone.name, job.classes, backbone.preprocess, backbone.weights_digest, job.task.name)
+    model = job.experiment.model
+    card = Card(
+        model=backbone.name,
+        classes=job.classes,
+        preprocess=backbone.preprocess,
+        weights_digest=backbone.weights_digest,
+        task=job.task.name,
+        head=model.head,
+        neck_channels=model.neck.channels,
+    )
     return PreparedRun(
         context=context,
         backbone=features.backbone if features else backbone,

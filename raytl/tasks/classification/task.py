@@ -28,7 +28,7 @@ from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
 from raytl.tasks.classification.objective import ClassificationObjective
 from raytl.tasks.classification.reporting import REPORTING
-from raytl.tasks.classification.targets import LabelEncoder, encode_targets
+from raytl.tasks.classification.targets import LabelEncoder, class_names, encode_targets
 from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Confusion, Rows, Validation
@@ -38,6 +38,7 @@ class Classification:
     """One class for each image."""
 
     name = "classification"
+    target_types: tuple[type, ...] = (str,)
     metrics: tuple[str, ...] = ("balanced_accuracy", *(name for name in QUICK if name != "balanced_accuracy"))
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
@@ -46,8 +47,12 @@ class Classification:
     reporting = REPORTING
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
-        """Return the class names, sorted."""
-        return tuple(sorted({sample.label for sample in samples}))
+        """Return the class names, sorted.
+
+        Raises:
+            DataError: samples have another target than one class.
+        """
+        return class_names(samples)
 
     def check(self, experiment: Experiment) -> None:
         """Reject options that need several labels an image."""

@@ -116,11 +116,11 @@ def _pair(image: WorstImage, evaluated: Evaluated, facts: Facts, photo: OpenPhot
     picture, place = photo(image.path), place_of(image, evaluated)
     if picture is None or place is None:
         return None
-    shown = fitted(picture, PANEL_PX)
+    picture = fitted(picture, PANEL_PX)
     lines = plots.label_lines(
-        evaluated.classes, facts.targets[place], facts.probabilities[place], facts.predicted[place], shown.size
+        evaluated.classes, facts.targets[place], facts.probabilities[place], facts.predicted[place], picture.size
     )
-    return Pair(shown, lines, image.key, image.note)
+    return Pair(picture, lines, image.key, image.note, "photo")
 
 
 KIND = ReportKind(
