@@ -65,7 +65,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "fingerprint": fingerprint(plan.experiment),
         "snapshot": plan.dataset.snapshot or None,
         "to_fetch": {uri: info.size for uri, info in plan.dataset.to_fetch.items()},
-        "images": {split: sum(by_class.values()) for split, by_class in plan.counts.items()},
+        "images": plan.dataset.splits.images,
         "counts": {split: by_class for split, by_class in plan.counts.items() if split != "test"},
         "objects": {split: asdict(counts) for split, counts in _objects(plan).items()},
         "changed_objects": [asdict(note) for note in plan.dataset.notes],

@@ -11,7 +11,7 @@ from raytl.data.annotations import rle
 from raytl.data.targets import Box, Boxes, Instance, Instances, Target
 
 SMALL_PX, LARGE_PX = 32, 96
-"""Sides of squares as large as the largest small and the largest medium object, as in COCO's metrics."""
+"""Widths of squares as large as the largest small and the largest medium object, as in COCO's metrics."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
 from raytl.data.object_targets import ObjectTargets
 from raytl.data.scene_augment import SceneAugment
+from raytl.data.targets import Boxes, Instances
 from raytl.data.transforms import Preprocess
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
@@ -63,6 +64,7 @@ class Detection:
     """Any number of objects in each image, as boxes."""
 
     name = "detection"
+    target_types: tuple[type, ...] = (Boxes, Instances)
     metrics: tuple[str, ...] = scores.METRICS
     tie_breaker = "map_50"
     defaults = RECIPE

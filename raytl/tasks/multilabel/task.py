@@ -14,6 +14,7 @@ from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
 from raytl.data.augment import TrainAugment
 from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
+from raytl.data.targets import Boxes, Instances, Labels
 from raytl.data.transforms import Preprocess
 from raytl.models import backbone as backbones
 from raytl.models.backbone import Backbone
@@ -37,6 +38,7 @@ class MultiLabel:
     """Any number of labels for each image; a label can be unknown."""
 
     name = "multilabel"
+    target_types: tuple[type, ...] = (Labels, Boxes, Instances)
     metrics: tuple[str, ...] = METRICS
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}

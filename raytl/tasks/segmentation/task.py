@@ -63,6 +63,7 @@ class Segmentation:
     """A class for each pixel."""
 
     name = "segmentation"
+    target_types: tuple[type, ...] = (Mask, Instances)
     metrics: tuple[str, ...] = scores.METRICS
     tie_breaker = "pixel_accuracy"
     defaults = RECIPE

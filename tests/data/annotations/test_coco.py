@@ -125,7 +125,7 @@ def test_all_problems_are_one_error(tmp_path: Path) -> None:
     writers.image(tmp_path / "a.jpg")
     twice = [{"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 2, 2]}] * 2
     writers.write(tmp_path / "train.json", _document("a.jpg", "b.jpg", annotations=twice))
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, match="the annotations cannot be used") as error:
         _read(tmp_path)
     for part in ("2 annotations of a category id", "1 ids that are used twice", "1 images that do not exist"):
         assert part in str(error.value)
