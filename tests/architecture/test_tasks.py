@@ -50,8 +50,8 @@ def task_texts(module: Module) -> list[tuple[int, str]]:
 def test_nothing_outside_imports_from_a_task() -> None:
     found, known = sources()
     lines = [line for each in outside(found) if each.name not in IMPORTERS for line in task_imports(each, known)]
-    assert not lines, "ask `task_named(...)` for it, or put it behind the contract in raytl/tasks/task.py:\n" + "\n".join(
-        lines
+    assert not lines, (
+        "ask `task_named(...)` for it, or put it behind the contract in raytl/tasks/task.py:\n" + "\n".join(lines)
     )
 
 
