@@ -159,8 +159,8 @@ def _corners(each: Box | Instance, target: Boxes | Instances) -> tuple[float, fl
 def _tight(boxes: NDArray[np.float64], masks: NDArray[np.uint8], exact: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the boxes of the masks: as they are if `exact`, else around the pixels; those of a rotated box are fewer."""
     columns, rows = np.asarray(masks.any(axis=1)), np.asarray(masks.any(axis=2))
-    sides = [columns.argmax(1), rows.argmax(1), _ends(columns), _ends(rows)]
-    return np.where(exact[:, None], boxes, np.stack(sides, axis=1).astype(np.float64))
+    edges = [columns.argmax(1), rows.argmax(1), _ends(columns), _ends(rows)]
+    return np.where(exact[:, None], boxes, np.stack(edges, axis=1).astype(np.float64))
 
 
 def _ends(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Images as the backbone of a dense network sees them: the maps of its last stage, averaged over the image."""
+"""Images as a network sees them: the maps of the last stage of its backbone, averaged over the image."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from raytl.data.cache import source_images
 from raytl.data.loader import EvalLoader
 from raytl.data.manifest import Sample
 from raytl.data.target_text import class_counts
-from raytl.errors import ModelError
 from raytl.events import OnEvent, Work
 from raytl.models.forward import EVAL_BATCH, pick_device
+from raytl.models.probe import head_layer
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.features import FeatureTable
 from raytl.tasks.inference import Network
@@ -40,7 +41,7 @@ def pooled_features(
     """Return the samples as the saved model in `bundle` sees them.
 
     Raises:
-        ModelError: the network has no maps to average.
+        ModelError: the network has neither maps nor a linear layer at its end.
     """
     saved, at = load_saved(bundle), pick_device(device)
     preprocess, caught = saved.card.preprocess, _Caught()
@@ -49,12 +50,11 @@ def pooled_features(
     loader = EvalLoader(images, preprocess, batch=EVAL_BATCH[at.type], world=World.solo())
     rows: list[tuple[str, float]] = []
     size = (preprocess.view_size[1], preprocess.view_size[0])
-    hook = _last_stage(saved).register_forward_hook(caught)
+    _watch(saved, caught)
     with closing(loader):
         for batch in loader:
             answers = network.answers(batch.images, [size] * len(batch.ids))
             rows += [impression(answer, saved.card.classes) for answer in answers]
-    hook.remove()
     on_event(Work("features of new images", len(samples), len(samples)))
     return FeatureTable(
         features=caught.features(),
@@ -65,29 +65,26 @@ def pooled_features(
 
 
 class _Caught:
-    """The outputs of a module, averaged over the image."""
+    """Maps `(b, channels, h, w)` averaged over the image, or vectors `(b, channels)`."""
 
     def __init__(self) -> None:
         self._parts: list[Tensor] = []
 
-    def __call__(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        maps = list(output.values())[-1] if isinstance(output, dict) else output
-        maps = maps[-1] if isinstance(maps, list | tuple) else maps
-        if not isinstance(maps, Tensor) or maps.ndim != 4:
-            raise ModelError("the backbone has no maps (batch, channels, height, width) to average; drift is not measured")
-        self._parts.append(maps.detach().float().mean(dim=(2, 3)).cpu())
+    def add(self, maps: Tensor) -> None:
+        """Keep those of a batch."""
+        self._parts.append(maps.detach().float().flatten(2).mean(2).cpu() if maps.ndim > 2 else maps.float().cpu())
 
-    def features(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def features(self) -> NDArray[np.float32]:
         """Return the features of all images, `(n, d)`."""
-        return torch.cat(self._parts).numpy()
+        return np.asarray(torch.cat(self._parts))
 
 
-def _last_stage(saved: Saved) -> torch.nn.Module:
-    """Return the module of the backbone, whose last output is that of its last stage."""
-    for name in ("body", "backbone", "features"):
-        if isinstance(module := getattr(saved.module, name, None), torch.nn.Module):
-            return module
-    raise ModelError(f"{saved.card.model}: the network has no backbone of its own; drift is not measured")
+def _watch(saved: Saved, caught: _Caught) -> None:
+    """Catch the last map of the backbone, or without maps, the inputs of the last layer of the head."""
+    if isinstance(maps := getattr(saved.module, "pyramid", None), nn.Module):
+        maps.register_forward_hook(lambda module, inputs, outputs: caught.add(outputs[-1]))
+    else:
+        head_layer(saved.backbone).register_forward_pre_hook(lambda module, inputs: caught.add(inputs[0]))
 
 
 def _group(sample: Sample) -> str:

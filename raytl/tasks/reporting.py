@@ -20,7 +20,7 @@ from raytl.metrics.intervals import Interval
 from raytl.metrics.paired import Paired
 from raytl.run.ledger import LedgerEntry
 from raytl.store.s3_settings import S3Settings
-from raytl.stored.bounds import Count, Score
+from raytl.stored.bounds import Count, Name, Score
 
 if TYPE_CHECKING:
     from raytl.tasks.features import FeatureTable
@@ -236,7 +236,7 @@ class Slice:
     """A part of the evaluation images (a class, or the new images): the score of the champion (`before`) and the challenger
     (`after`), and the p-value of the loss (`p_worse`).
 
-    The score is a fraction: accuracy, recall, IoU or average precision. `gained` and `lost` are numbers of images.
+    `score` is a fraction: accuracy, IoU or average precision. `gained` and `lost` are numbers of images.
     """
 
     name: str
@@ -247,6 +247,7 @@ class Slice:
     lost: Count
     p_worse: Score
     is_class: bool = True
+    score: Name = "accuracy"
 
     @property
     def drop(self) -> float:

@@ -17,7 +17,7 @@ from raytl.data.manifest import Sample
 from raytl.events import OnEvent
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import Measure, values
-from raytl.metrics.paired import Paired, paired_by_images
+from raytl.metrics.paired import Paired, classes_by_images, paired_by_images
 from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Name, Score
@@ -40,8 +40,6 @@ from raytl.tasks.stored_report import stored
 F = TypeVar("F")
 NEW_IMAGES = "new images"
 _MIN_NEW_IMAGES = 10
-_SWAPS = 1000
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,9 @@ class ScoreReporting(Generic[F]):
             champion_metrics=_metrics(scoring, old, n),
             paired=paired_by_images(measure, n, metric, confidence=confidence),
             slices=(
-                *class_slices(partial(_measured, scoring.measure, joined, (scoring.by_class,)), n, classes, scoring.by_class),
+                *class_slices(
+                    partial(_measured, scoring.measure, joined, (scoring.by_class,)), n, classes, scoring.by_class
+                ),
                 *fresh_slice(measure, np.asarray(fresh, bool), metric),
             ),
             images=compared_images(scoring.by_image(champion), scoring.by_image(challenger)),
@@ -183,25 +183,11 @@ def class_slices(measure: Measure, n: int, classes: Sequence[str], score: str, s
 
     `measure` draws from 2n images: as answered before, then after.
     """
-    own = np.arange(n)
-    before, after = measure(np.stack([own, own + n]))[score]
-    one, other = (measure(places[:, None])[score] for places in (own, own + n))
-    swap = np.random.default_rng(seed).integers(0, 2, size=(_SWAPS, n)) * n
-    gains = measure(own + n - swap)[score] - measure(own + swap)[score]
-    worse = (1 + (gains <= after - before + _ROUNDING).sum(axis=0)) / (1 + _SWAPS)
+    changes = classes_by_images(measure, n, score, seed=seed)
     return tuple(
-        Slice(
-            name=name,
-            images=int((~np.isnan(one[:, i]) | ~np.isnan(other[:, i])).sum()),
-            before=float(before[i]),
-            after=float(after[i]),
-            gained=int((other[:, i] > one[:, i] + _ROUNDING).sum()),
-            lost=int((one[:, i] > other[:, i] + _ROUNDING).sum()),
-            p_worse=float(worse[i]),
-            score=score,
-        )
-        for i, name in enumerate(classes)
-        if not np.isnan(before[i]) and not np.isnan(after[i])
+        Slice(name, each.images, each.before, each.after, each.gained, each.lost, each.p_worse, score=score)
+        for name, each in zip(classes, changes, strict=True)
+        if not np.isnan(each.after - each.before)
     )
 
 

@@ -51,7 +51,7 @@ def test_no_panels_are_drawn_as_an_empty_chart(tmp_path: Path) -> None:
     assert opened(tmp_path / "c.png").width > 300
 
 
-@pytest.mark.parametrize("count", [0, 5, 41])
+@pytest.mark.parametrize("count", [0, 5, pytest.param(41, marks=pytest.mark.thorough)])
 def test_bars_are_drawn_for_any_number_of_classes(count: int, tmp_path: Path) -> None:
     intervals = [UNDEFINED if i % 4 == 3 else Interval(i / 100, i / 120, min(1.0, i / 80)) for i in range(count)]
     class_bars(

@@ -121,7 +121,7 @@ def test_a_report_without_mistakes_says_so(report: ScoreReport) -> None:
     assert "No image has a mistake." in page
     assert "worst.png" not in page
     assert clean.pictures == ("confusion.png", "pr.png")
-    assert clean.shown == "0 worst images"
+    assert clean.highlights == "0 worst images"
 
 
 def test_a_second_look_is_marked(report: ScoreReport) -> None:

@@ -28,7 +28,7 @@ from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
 from raytl.tasks.classification.objective import ClassificationObjective
 from raytl.tasks.classification.reporting import REPORTING
-from raytl.tasks.classification.targets import LabelEncoder, class_names, encode_targets
+from raytl.tasks.classification.targets import LabelEncoder, encode_targets
 from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Confusion, Rows, Validation
@@ -47,12 +47,8 @@ class Classification:
     reporting = REPORTING
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
-        """Return the class names, sorted.
-
-        Raises:
-            DataError: samples have another target than one class.
-        """
-        return class_names(samples)
+        """Return the class names, sorted."""
+        return tuple(sorted({sample.label for sample in samples}))
 
     def check(self, experiment: Experiment) -> None:
         """Reject options that need several labels an image."""

@@ -22,6 +22,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks import dense, options
 from raytl.tasks.detection import network, scores
 from raytl.tasks.detection.answer import Detections
+from raytl.tasks.detection.reporting import REPORTING
 from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.object_batches import blank_objects, collated, object_classes
 from raytl.tasks.objects import Limits, ObjectBatch
@@ -68,6 +69,7 @@ class Detection:
     tie_breaker = "map_50"
     defaults = RECIPE
     head_solver = None
+    reporting = REPORTING
     limits = Limits()
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from raytl.tasks import dense, options
 from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.instances import network, scores
 from raytl.tasks.instances.answer import Segments
+from raytl.tasks.instances.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, collated, object_classes
 from raytl.tasks.objects import Found, Limits, ObjectBatch
 from raytl.tasks.task import Rows, Validation
@@ -68,6 +69,7 @@ class InstanceSegmentation:
     tie_breaker = "map_50"
     defaults = RECIPE
     head_solver = None
+    reporting = REPORTING
     limits = Limits()
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:

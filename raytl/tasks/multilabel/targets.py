@@ -20,12 +20,10 @@ Vectors = NDArray[np.int8]
 
 
 def labels_of(target: Target) -> Labels | None:
-    """Return the labels of an image: as given, its one class, or the classes of its objects; None for another target."""
+    """Return the labels of an image: as given, or the classes of its objects; None for another target."""
     match target:
         case Labels():
             return target
-        case str():
-            return Labels((target,))
         case Boxes():
             return Labels(tuple(box.label for box in target.boxes))
         case Instances():

@@ -26,6 +26,7 @@ from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.objects import Limits
 from raytl.tasks.segmentation import network, scores
 from raytl.tasks.segmentation.loss import loss, normalizer
+from raytl.tasks.segmentation.reporting import REPORTING
 from raytl.tasks.task import Rows, Validation
 
 RECIPE: Mapping[str, Any] = {
@@ -67,6 +68,7 @@ class Segmentation:
     tie_breaker = "pixel_accuracy"
     defaults = RECIPE
     head_solver = None
+    reporting = REPORTING
     limits = None
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:

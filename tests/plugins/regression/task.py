@@ -88,6 +88,7 @@ class Regression:
     name = "regression"
     metrics = ("mean_absolute_error", "r2")
     tie_breaker = "mean_absolute_error"
+    target_types = (str,)
     defaults: Mapping[str, Any] = {
         "train.metric": "val/mean_absolute_error",
         "search.metric": "val/mean_absolute_error",

@@ -65,6 +65,7 @@ def test_all_pictures_are_drawn_except_those_of_photos_that_are_gone(tmp_path: P
         assert picture.width > 900
 
 
+@pytest.mark.thorough
 def test_without_photos_and_detections_there_are_only_charts(tmp_path: Path) -> None:
     images = evaluated(answered=False)
     report(occasion(tmp_path), images).draw(tmp_path, images, lambda path: None)

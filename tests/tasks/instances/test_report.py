@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from raytl.data.targets import Instance, Instances
 from raytl.tasks.instances.answer import Segments
@@ -40,6 +41,7 @@ def test_masks_and_boxes_are_scored_and_the_worst_images_named(tmp_path: Path) -
     assert read_back(KIND, scored, tmp_path).to_json() == scored.to_json()
 
 
+@pytest.mark.thorough
 def test_all_pictures_are_drawn(tmp_path: Path) -> None:
     images = evaluated()
     scored = report(occasion(tmp_path), images)
