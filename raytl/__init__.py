@@ -25,7 +25,7 @@ The map, from the top floor down; a module imports only from floors below its ow
      2  store  cluster         local and S3 objects; Ray
         jobs   kube            submitted jobs; Kubernetes manifests
      1  config  metrics        the experiment file; scores and intervals
-     0  errors  events  world  and worker_status, throttle, stored, sanitize, pages, redaction, disk, uris
+     0  errors  events  score_names  world  and worker_status, throttle, stored, sanitize, pages, redaction, disk, uris
 
 `import raytl` loads neither torch nor Ray; a function loads what it needs when it is called.
 """
@@ -52,10 +52,11 @@ if TYPE_CHECKING:
     from raytl.tasks.classification.prediction import Prediction
     from raytl.tasks.classification.report import Mistake, Report
     from raytl.tasks.classification.table import Predictions
-    from raytl.tasks.reporting import Subject, Unreadable
+    from raytl.tasks.reporting import ClassScores, Subject, Unreadable
     from raytl.training.plan import Plan
 
 __all__ = [
+    "ClassScores",
     "Estimates",
     "Event",
     "Experiment",
@@ -108,7 +109,7 @@ _MODULES = {
     "raytl.tasks.classification.prediction": ("Prediction",),
     "raytl.tasks.classification.report": ("Mistake", "Report"),
     "raytl.tasks.classification.table": ("Predictions",),
-    "raytl.tasks.reporting": ("Subject", "Unreadable"),
+    "raytl.tasks.reporting": ("ClassScores", "Subject", "Unreadable"),
     "raytl.training.plan": ("Plan",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from raytl.api.table import table
 from raytl.cli.watch import watched
@@ -22,9 +22,6 @@ from raytl.run.run_store import RunStore
 from raytl.sanitize import printable
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.training.records import SUMMARY_FORMAT
-
-if TYPE_CHECKING:
-    from raytl.tasks.reporting import TaskReport
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,8 @@ class Run:
         device: str | None = None,
         progress: bool = True,
         on_event: OnEvent | None = None,
-    ) -> TaskReport:
-        """Score the best checkpoint on `split`; see `raytl.evaluate`."""
+    ) -> Any:
+        """Score the best checkpoint on `split` and return the report; see `raytl.evaluate`."""
         from raytl.evaluation.evaluate import evaluate
 
         with watched(progress, on_event) as emit:

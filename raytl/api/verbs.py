@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from raytl.evaluation.predictor import Predictor
     from raytl.retraining.tick import Retraining
     from raytl.search.plan import SweepPlan
-    from raytl.tasks.reporting import TaskPredictions, TaskReport
     from raytl.training.plan import Plan
 
 Source = Experiment | str | os.PathLike[str]
@@ -173,7 +172,7 @@ def evaluate(
     machine: Machine | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
-) -> TaskReport:
+) -> Any:
     """Score a run's best checkpoint on `split`, with 95 % intervals, and write the report into the run.
 
     The report of a classifier is a `raytl.Report`. Each evaluation of the test split is recorded first. Without `again`, the report of the last one is returned.
@@ -209,7 +208,7 @@ def predict(
     machine: Machine | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
-) -> TaskPredictions:
+) -> Any:
     """Return the answers of a model for photos, and write them to `out` if given, in `format` or that of its ending.
 
     A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). `inputs` are folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in

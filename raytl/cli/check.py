@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from raytl.cli.object_table import object_table
 from raytl.cli.options import Json, Model, Overrides, Source
 from raytl.cli.plan_tables import plan_tables
 from raytl.cli.progress import watching
@@ -16,6 +17,7 @@ from raytl.sanitize import command
 from raytl.starter import is_experiment_file
 
 if TYPE_CHECKING:
+    from raytl.data.object_counts import ObjectCounts
     from raytl.training.plan import Plan
 
 
@@ -33,6 +35,8 @@ def check(source: Source, model: Model = None, set_: Overrides = None, json: Jso
 
             result = plan(experiment, on_event, fetch=False)
         terminal.show(*plan_tables(result, command("raytl", *_next(result, source, model, set_ or []))))
+        if counts := _objects(result):
+            terminal.show(object_table(counts))
         terminal.result(plan_json(result))
 
 
@@ -45,6 +49,15 @@ def _next(plan: Plan, source: str, model: str | None, overrides: list[str]) -> l
     return ["sync", source, *storage_options(plan.experiment)]
 
 
+def _objects(plan: Plan) -> dict[str, ObjectCounts]:
+    """Return the counts of annotated objects by split, without the locked test split."""
+    from raytl.data.object_counts import object_counts
+
+    splits = {"train": plan.dataset.splits.train, "val": plan.dataset.splits.val}
+    counts = {name: object_counts(sample.target for sample in samples) for name, samples in splits.items()}
+    return {name: each for name, each in counts.items() if each}
+
+
 def plan_json(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain JSON values."""
     return {
@@ -52,8 +65,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "fingerprint": fingerprint(plan.experiment),
         "snapshot": plan.dataset.snapshot or None,
         "to_fetch": {uri: info.size for uri, info in plan.dataset.to_fetch.items()},
-        "images": {split: sum(by_class.values()) for split, by_class in plan.counts.items()},
+        "images": plan.dataset.splits.images,
         "counts": {split: by_class for split, by_class in plan.counts.items() if split != "test"},
+        "objects": {split: asdict(counts) for split, counts in _objects(plan).items()},
+        "changed_objects": [asdict(note) for note in plan.dataset.notes],
         "skipped": [asdict(bad) for bad in plan.dataset.skipped],
         "warnings": plan.warnings,
         "notes": plan.notes,

@@ -31,7 +31,7 @@ def plan_tables(plan: Plan, command: str) -> list[RenderableType]:
             Text("\n".join([f"{plural(len(plan.dataset.skipped), 'file')} left out:", *lines]), style="yellow")
         )
     return [
-        data_table(plan.counts, plan.experiment.data.uri),
+        data_table(plan.counts, plan.experiment.data.uri, plan.dataset.splits.images),
         stage_table(plan),
         facts(plan_facts(plan)),
         *notes,
@@ -57,8 +57,11 @@ def _to_fetch(plan: Plan) -> list[RenderableType]:
     return [rows, Text(f"images that are not on this node were not checked{later} yet", style="yellow")]
 
 
-def data_table(counts: Mapping[str, Mapping[str, int]], uri: str) -> Group:
-    """Return the images by class and split; of many classes the largest and the smallest. Of the test split, only the total."""
+def data_table(counts: Mapping[str, Mapping[str, int]], uri: str, images: Mapping[str, int] | None = None) -> Group:
+    """Return the images by class and split; of many classes the largest and the smallest. Of the test split, only the total.
+
+    `images` are the totals by split; without them, an image has one class.
+    """
     train, val = counts.get("train", {}), counts.get("val", {})
     rows = table(("class", "train", "val", "test"), right_aligned=("train", "val", "test"))
     names = sorted(train)
@@ -71,7 +74,8 @@ def data_table(counts: Mapping[str, Mapping[str, int]], uri: str) -> Group:
         for name in by_size[-5:]:
             rows.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
     rows.add_section()
-    totals = [f"{sum(counts.get(split, {}).values()):,}" for split in ("train", "val", "test")]
+    images = images or {split: sum(by_class.values()) for split, by_class in counts.items()}
+    totals = [f"{images.get(split, 0):,}" for split in ("train", "val", "test")]
     rows.add_row(plural(len(names), "class").replace("classs", "classes"), *totals[:2], f"{totals[2]} locked")
     return titled(f"data: {uri}", rows)
 

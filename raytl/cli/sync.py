@@ -16,6 +16,7 @@ from raytl.cli.plan_tables import data_table
 from raytl.cli.progress import watching
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
+from raytl.config.annotations import AnnotationsConfig
 from raytl.config.load import load_experiment
 from raytl.config.schema import DataConfig
 from raytl.store.s3_settings import S3Settings
@@ -44,20 +45,20 @@ def sync(
     """
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="interrupted; run the same command again to resume"):
-        config, s3 = _config(target, set_ or [])
+        config, annotations, s3 = _config(target, set_ or [])
         with watching(terminal.err) as on_event:
             from raytl.data.snapshot import take
 
-            snapshot = take(config, on_event, s3)
+            snapshot = take(config, on_event, s3, annotations)
         terminal.show(*_tables(snapshot))
         terminal.result(asdict(snapshot))
 
 
-def _config(target: str, overrides: list[str]) -> tuple[DataConfig, S3Settings]:
+def _config(target: str, overrides: list[str]) -> tuple[DataConfig, AnnotationsConfig, S3Settings]:
     if target.endswith((".yaml", ".yml")):
         experiment = load_experiment(Path(target), overrides)
-        return experiment.data, S3Settings.of(experiment.storage)
-    return DataConfig(uri=target), s3_settings(overrides)
+        return experiment.data, experiment.annotations, S3Settings.of(experiment.storage)
+    return DataConfig(uri=target), AnnotationsConfig(), s3_settings(overrides)
 
 
 def _tables(snapshot: Snapshot) -> list[RenderableType]:

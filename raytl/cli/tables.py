@@ -86,7 +86,7 @@ def evaluation_tables(report: TaskReport) -> list[RenderableType]:
     for name, each in report.overall.items():
         overall.add_row(metric(name), score(name, each.value), _bounds(name, each))
     where = [
-        ("images", f"{report.images:,}, {report.shown} shown"),
+        ("images", f"{report.images:,}, {report.highlights} shown"),
         ("report", f"{report.folder}/report.md"),
         ("pictures", f"{report.folder}/{', '.join(report.pictures)}"),
     ]

@@ -35,8 +35,9 @@ def train(
     folder = RunFolder.of(experiment)
     with guarded(terminal, folder.log, _INTERRUPTED):
         with watching(terminal.err) as on_event:
+            from raytl.tasks.defaults import completed
             from raytl.training.driver import train as train_experiment
 
             result = train_experiment(experiment, new=new, on_event=on_event)
-        terminal.show(*train_tables(result, experiment))
+        terminal.show(*train_tables(result, completed(experiment)))
         terminal.result(asdict(result))

@@ -136,12 +136,12 @@ def _checked(samples: Sequence[Sample]) -> list[Mask | Instances]:
     Raises:
         DataError: some are of another kind; all are listed.
     """
-    found = [each.target for each in samples if isinstance(each.target, Mask | Instances)]
-    if len(found) < len(samples):
+    targets = [each.target for each in samples if isinstance(each.target, Mask | Instances)]
+    if len(targets) < len(samples):
         wrong = [each for each in samples if not isinstance(each.target, Mask | Instances)]
         lines = listed([f"{each.key}: {type(each.target).__name__}" for each in wrong])
         raise DataError(
             f"{len(wrong)} of {len(samples)} images are not annotated with masks:\n{lines}\n"
             "Choose the task that fits the annotations, or leave these images out."
         )
-    return found
+    return targets

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from raytl.data.formats import scan
+from raytl.config.annotations import AnnotationsConfig
+from raytl.data.formats import root_of, scan
 from raytl.data.manifest import Sample
-from raytl.data.targets import Mask
-from raytl.data.unicode_names import nfc
+from raytl.data.targets import Boxes, Instances, Labels, Mask
+from raytl.data.unicode_names import Lookup, nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
@@ -21,6 +22,9 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
 _CHECKED = 8
+_ANNOTATED = (Labels, Mask, Boxes, Instances)
+_LENIENT = AnnotationsConfig(on_bad_box="drop")
+"""The rules for finding the images of annotations that were read before."""
 
 
 def on_this_node(
@@ -51,18 +55,26 @@ def relocated(
 ) -> tuple[Sample, ...]:
     """Return `samples` with the paths from a scan of `uri`; samples it does not find keep their path."""
     try:
-        places = {each.key: each for each in scan(uri, on_event, False, zip_encoding, s3).samples}
+        if any(isinstance(each.target, _ANNOTATED) for each in samples) and (
+            root := root_of(uri, on_event, zip_encoding, s3)
+        ):
+            lookup = Lookup()
+            return tuple(_below(root, sample, lookup) for sample in samples)
+        prefer = (str,) if all(isinstance(each.target, str) for each in samples) else ()
+        places = {
+            each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT, prefer).samples
+        }
     except DataError:  # missing files are reported when they are opened
         return tuple(samples)
-    return tuple(_moved(sample, places.get(nfc(sample.key), sample)) for sample in samples)
+    return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)
 
 
-def _moved(sample: Sample, place: Sample) -> Sample:
-    """Return the sample with the path of the image, and of its mask if it has one, in `place`."""
+def _below(root: Path, sample: Sample, lookup: Lookup) -> Sample:
+    """Return an annotated sample with its files at their keys below `root`; those that are missing there keep their path."""
     target = sample.target
-    if isinstance(target, Mask) and isinstance(place.target, Mask):
-        target = replace(target, path=place.target.path)
-    return replace(sample, path=place.path, target=target)
+    if isinstance(target, Mask):
+        target = replace(target, path=lookup.find(f"{root}/{target.key}") or target.path)
+    return replace(sample, path=lookup.find(f"{root}/{sample.key}") or sample.path, target=target)
 
 
 @contextmanager

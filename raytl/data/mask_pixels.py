@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from raytl.data.bad_image import BadImage
-from raytl.data.decode import opened_image, read
+from raytl.data.decode import opened_image
 from raytl.data.exif_orientation import turned
-from raytl.data.targets import Mask
-from raytl.store.s3_settings import S3Settings
 
 EXPECTED = "an 8-bit palette, gray or RGB image, or gray of 16 bits"
 
@@ -36,19 +32,3 @@ def values_of(image: Image.Image) -> NDArray[np.int32]:
         first = image.getchannel(0) if image.mode == "LA" else image
         return np.asarray(first).astype(np.int32)
     raise BadImage(f"a mask of mode {image.mode}; expected {EXPECTED}")
-
-
-def class_indices(
-    mask: Mask, classes: Mapping[str, int], void: int, max_pixels: int, s3: S3Settings
-) -> NDArray[np.int32]:
-    """Return the index in `classes` of each pixel `(height, width)`, and `void` where the mask has no class.
-
-    Raises:
-        BadImage: it cannot be decoded, or has values that it does not list.
-    """
-    values = mask_values(read(mask.path, max_pixels, s3), max_pixels, mask.orientation)
-    listed, places = np.unique(values, return_inverse=True)
-    index = {each.value: classes[each.name] if each.name else void for each in mask.classes}
-    if unlisted := [int(value) for value in listed if int(value) not in index]:
-        raise BadImage(f"the mask has the values {unlisted[:5]}, which are not listed")
-    return np.array([index[int(value)] for value in listed], np.int32)[places].reshape(values.shape)

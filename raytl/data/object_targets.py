@@ -14,7 +14,7 @@ from raytl.data.encoder import Augment
 from raytl.data.images import Texts
 from raytl.data.manifest import Sample, listed
 from raytl.data.placement import Placement, scaling
-from raytl.data.targets import Boxes, Instances
+from raytl.data.targets import Box, Boxes, Instance, Instances
 from raytl.data.transforms import Preprocess, prepared_placement
 from raytl.errors import DataError
 
@@ -58,6 +58,7 @@ def _unpacked(
 class ObjectTargets:
     """The objects of a split as targets of a loader; `collate` turns the arrays of its views into those of a batch.
 
+    Crowds of a class that is not in `classes` are left out; any other class must be there.
     Boxes are stored in few large arrays: many small objects would be copied by each forked loader process.
     """
 
@@ -73,13 +74,16 @@ class ObjectTargets:
     ) -> None:
         targets = _checked(samples, Instances if with_masks else (Boxes, Instances))
         index = {name: number for number, name in enumerate(classes)}
-        every = [each for target in targets for each in _objects(target)]
+        learned = [[each for each in _objects(target) if not each.crowd or each.label in index] for target in targets]
+        every = [each for objects in learned for each in objects]
         self._truths, self._preprocess, self.collate, self._min_visible = targets, preprocess, collate, min_visible
-        self._ends = np.cumsum([0, *(len(_objects(target)) for target in targets)])
-        self._boxes = np.array([box for target in targets for box in _corners(target)], np.float32).reshape(-1, 4)
+        self._ends = np.cumsum([0, *map(len, learned)])
+        boxes = [_corners(each, target) for target, objects in zip(targets, learned, strict=True) for each in objects]
+        self._boxes = np.array(boxes, np.float32).reshape(-1, 4)
         self._labels = np.array([index[each.label] for each in every], np.int64)
         self._crowd = np.array([each.crowd for each in every], np.bool_)
-        self._counts = Texts(each.counts for each in every) if with_masks else None
+        counts = (each.counts for each in every if isinstance(each, Instance))
+        self._counts = Texts(counts) if with_masks else None
 
     def __len__(self) -> int:
         return len(self._truths)
@@ -144,21 +148,19 @@ def _checked(samples: Sequence[Sample], kinds: Any) -> list[Boxes | Instances]:
     return [each.target for each in samples]  # type: ignore[misc]
 
 
-def _objects(target: Boxes | Instances) -> Sequence[Any]:
+def _objects(target: Boxes | Instances) -> Sequence[Box] | Sequence[Instance]:
     return target.boxes if isinstance(target, Boxes) else target.instances
 
 
-def _corners(target: Boxes | Instances) -> list[tuple[float, float, float, float]]:
-    if isinstance(target, Boxes):
-        return [box.corners for box in target.boxes]
-    return [rle.box(each.counts, target.width, target.height) for each in target.instances]
+def _corners(each: Box | Instance, target: Boxes | Instances) -> tuple[float, float, float, float]:
+    return each.corners if isinstance(each, Box) else rle.box(each.counts, target.width, target.height)
 
 
 def _tight(boxes: NDArray[np.float64], masks: NDArray[np.uint8], exact: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the boxes of the masks: as they are if `exact`, else around the pixels; those of a rotated box are fewer."""
     columns, rows = np.asarray(masks.any(axis=1)), np.asarray(masks.any(axis=2))
-    sides = [columns.argmax(1), rows.argmax(1), _ends(columns), _ends(rows)]
-    return np.where(exact[:, None], boxes, np.stack(sides, axis=1).astype(np.float64))
+    edges = [columns.argmax(1), rows.argmax(1), _ends(columns), _ends(rows)]
+    return np.where(exact[:, None], boxes, np.stack(edges, axis=1).astype(np.float64))
 
 
 def _ends(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn, Protocol
 
@@ -17,6 +17,9 @@ from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
+
+ClassesOf = Callable[[Sequence[Sample]], tuple[str, ...]]
+"""From the training samples to the outputs to learn; raises a DataError if they cannot be learned."""
 
 
 class TestSetAccess(Protocol):
@@ -55,7 +58,7 @@ class LockedSplit:
 
 @dataclass(frozen=True)
 class Splits:
-    """The samples by split; `classes` are those of train, sorted, and the index of a class is its target."""
+    """The samples by split; `classes` are the outputs to learn from train, in order."""
 
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
@@ -63,9 +66,14 @@ class Splits:
     classes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
+    @property
+    def images(self) -> dict[str, int]:
+        """The number of samples by split."""
+        return {"train": len(self.train), "val": len(self.val), "test": self.test.count}
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the samples per split that contain each class; of the locked test split only the total (class `""`)."""
-        by_class = {name: dict(_images_by_class(getattr(self, name))) for name in ("train", "val")}
+        by_class = {name: _counted(getattr(self, name), self.classes) for name in ("train", "val")}
         return {**by_class, "test": {"": self.test.count}}
 
 
@@ -153,16 +161,30 @@ def _kept_in_train(samples: Sequence[Sample], drawn: Sequence[Sample]) -> list[i
     ]
 
 
-def divide(samples: Sequence[Sample]) -> Splits:
+def class_names(samples: Iterable[Sample]) -> tuple[str, ...]:
+    """Return the names in the targets of the samples, sorted."""
+    return tuple(sorted(_images_by_class(samples)))
+
+
+def divide(samples: Sequence[Sample], classes_of: ClassesOf = class_names) -> Splits:
     """Return the splits of assigned (and audited) samples, with test locked.
 
+    If none of the classes is a name in a target, as in a regression, the names are not compared between the splits.
+
     Raises:
-        DataError: train or val is empty, train has only one class, or val or test have classes that train lacks.
+        DataError: train or val is empty, train has only one class, val or test have classes that train lacks, or `classes_of`
+            raises one.
     """
     splits = {name: tuple(s for s in samples if s.split == name) for name in SPLITS}
     assert sum(map(len, splits.values())) == len(samples), "every sample needs a split: call assign() first"
-    classes = tuple(sorted(_images_by_class(splits["train"])))
-    problems = _problems(splits, classes)
+    classes: tuple[str, ...] = ()
+    problems: list[str] = []
+    try:
+        classes = classes_of(splits["train"])
+    except DataError as error:
+        problems.append(str(error))
+    else:
+        problems += _problems(splits, classes)
     if problems:
         raise DataError("the splits cannot be used:\n" + "\n".join(problems))
     warnings = _warnings(splits, classes)
@@ -174,9 +196,15 @@ def _images_by_class(samples: Iterable[Sample]) -> Counter[str]:
     return Counter(name for sample in samples for name in names_in(sample.target))
 
 
+def _counted(samples: Iterable[Sample], classes: Collection[str]) -> dict[str, int]:
+    wanted = set(classes)
+    return {name: count for name, count in _images_by_class(samples).items() if name in wanted}
+
+
 def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> list[str]:
     problems = []
-    if len(classes) < 2 and all(isinstance(sample.target, str) for sample in splits["train"]):
+    are_names = _are_names(splits["train"], classes)
+    if are_names and len(classes) < 2 and all(isinstance(sample.target, str) for sample in splits["train"]):
         problems.append(
             f"train has {len(classes)} class(es) {list(classes)}; expected two or more: add training images"
         )
@@ -185,7 +213,7 @@ def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -
             "val is empty, but is needed to select the best checkpoint; raise data.val_fraction or add val images"
         )
     train_classes = set(classes)
-    for name in ("val", "test"):
+    for name in ("val", "test") if are_names else ():
         counts = _images_by_class(splits[name])
         unknown = {label: count for label, count in counts.items() if label not in train_classes}
         if unknown:
@@ -198,9 +226,16 @@ def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -
     return problems
 
 
+def _are_names(train: Iterable[Sample], classes: Collection[str]) -> bool:
+    """Return True if classes are names in the targets of `train`, or if there are neither."""
+    names = set(class_names(train))
+    return not names or not names.isdisjoint(classes)
+
+
 def _warnings(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> tuple[str, ...]:
     lines = []
-    singletons = [name for name, count in _images_by_class(splits["train"]).items() if count == 1]
+    are_names = _are_names(splits["train"], classes)
+    singletons = [name for name, count in _counted(splits["train"], classes).items() if count == 1]
     if singletons:
         lines.append(
             f"{len(singletons)} classes have only one training image:\n{listed(sorted(map(repr, singletons)))}"
@@ -209,7 +244,7 @@ def _warnings(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -
         missing = sorted(set(classes) - _images_by_class(splits[name]).keys())
         if not splits[name]:
             lines.append(f"{name} is empty, so nothing can be evaluated on it")
-        elif missing:
+        elif missing and are_names:
             lines.append(
                 f"{name} has no images of {len(missing)} of {len(classes)} classes:\n{listed([repr(label) for label in missing])}"
             )

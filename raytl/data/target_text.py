@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from raytl.data.targets import Boxes, Instances, Labels, Mask, Target
+from raytl.data.targets import Boxes, Instances, Labels, Mask, Target, names_in
 
 _NAMED = 4
 
@@ -13,7 +13,7 @@ _NAMED = 4
 def class_counts(target: Target) -> Counter[str]:
     """Return how often each class occurs: objects of boxes and masks that are learned, else 1 for each class.
 
-    Of a mask file, these are the classes that its values stand for, whether or not they occur in it.
+    Of a mask file, these are the classes that occur in it, or before the audit those that its values stand for.
     """
     match target:
         case None:
@@ -23,7 +23,7 @@ def class_counts(target: Target) -> Counter[str]:
         case Labels():
             return Counter(dict.fromkeys(target.present, 1))
         case Mask():
-            return Counter({each.name: 1 for each in target.classes if each.name})
+            return Counter(dict.fromkeys(names_in(target), 1))
         case Boxes():
             return Counter(box.label for box in target.boxes if not box.crowd)
         case Instances():

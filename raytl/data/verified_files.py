@@ -41,7 +41,7 @@ class VerifiedFiles:
             DataError: its content changed in the bucket.
         """
         path = self.paths[i]
-        return self._own_prefetcher().take(i) if in_bucket(path) else read(path, self._max_pixels)
+        return self._own_prefetcher().take(i) if in_bucket(path) else read(path, self._max_pixels, self._s3)
 
     def _own_prefetcher(self) -> Prefetcher[int]:
         if self._prefetcher is None or self._prefetcher[0] != os.getpid():  # threads do not survive a fork

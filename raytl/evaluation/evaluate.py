@@ -29,7 +29,7 @@ from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named
-from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto, Subject, TaskReport
+from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto, Reporting, Subject, TaskReport
 from raytl.tasks.task import Rows
 from raytl.world import World
 
@@ -83,11 +83,9 @@ def evaluate(
         run_store.push()
         shard = _shard(run_store, recipe, machine, card, samples)
         answers = evaluated_split(shard, _scored(shard, machine, workers, folder.root / ".ray", on_event))
-        report = task_named(card.task).reporting.report(
-            _occasion(folder, split, card, samples, entry, resamples), answers
-        )
-        photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
-        _write(report, answers, task_named(card.task).reporting.outcomes(answers), photo)
+        reporting = task_named(card.task).reporting
+        report = reporting.report(_occasion(folder, split, card, samples, entry, resamples), answers)
+        _write(reporting, report, answers, photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3))
         run_store.push()
     return report
 
@@ -218,13 +216,13 @@ def photo_opener(max_pixels: int, depth: BitDepth, s3: S3Settings) -> OpenPhoto:
     return photo
 
 
-def _write(report: TaskReport, answers: Evaluated, outcomes: bytes, photo: OpenPhoto) -> None:
+def _write(reporting: Reporting, report: TaskReport, answers: Evaluated, photo: OpenPhoto) -> None:
     """Write the report's folder, completely or not at all."""
     final = Path(report.folder)
     sweep(final.parent)
     with drafted(final, folder=True) as draft:
-        report.draw(draft, answers, photo)
+        reporting.draw(report, draft, answers, photo)
         write_text(draft / "report.md", report.to_markdown())
-        write_bytes(draft / OUTCOMES, outcomes)
+        write_bytes(draft / OUTCOMES, reporting.outcomes(answers))
         write_json(draft / REPORT, report.to_json())
         replace_dir(draft, final)

@@ -11,7 +11,7 @@ from raytl.config.machine import Machine
 from raytl.data.manifest import listed
 from raytl.errors import DataError, UserError
 from raytl.evaluation.inputs import photos
-from raytl.evaluation.predictor import answers_of, load
+from raytl.evaluation.predictor import answers_of, load, reporting_of
 from raytl.evaluation.settings import in_force
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import S3Settings
@@ -46,7 +46,7 @@ def predict(
     machine = in_force(machine, device)
     predictor = load(run, machine=machine, on_event=on_event)
     if out is not None:
-        predictor.reporting.check_output(out, format)
+        reporting_of(predictor).check_output(out, format)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
     paths = photos(sources, lambda path, reason: skipped[reason].update({path: None}), S3Settings.of(machine.storage))
     answers = answers_of(predictor, paths, batch_size)
@@ -57,7 +57,7 @@ def predict(
     left_out = {reason: tuple(files) for reason, files in skipped.items()}
     read = tuple(paths[position] for position in answers.positions)
     reading = Reading(read, answers.sizes, unreadable, predictor.weights, left_out)
-    table = predictor.reporting.table(answers.answers, predictor.classes, reading)
+    table = reporting_of(predictor).table(answers.answers, predictor.classes, reading)
     if out is not None:
         table.write(out, format)
     return table

@@ -100,13 +100,13 @@ class Predictor:
             reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in answers.unreadable])
             raise DataError(f"{len(answers.unreadable)} of {len(photos)} photos could not be read:\n{reasons}")
         names = [each if isinstance(each, str) else None for each in photos]
-        predictions = self.reporting.predictions(answers.answers, self.classes, names)
+        predictions = reporting_of(self).predictions(answers.answers, self.classes, names)
         return predictions[0] if is_one and _is_single(photo, photos) else predictions
 
-    @property
-    def reporting(self) -> Reporting:
-        """The form that answers of the model's task have."""
-        return self._saved.task.reporting
+
+def reporting_of(predictor: Predictor) -> Reporting:
+    """Return the form of the answers of the predictor's task."""
+    return predictor._saved.task.reporting
 
 
 def load(

@@ -95,12 +95,18 @@ class _Ranked:
 
 def _measured(image_facts: Facts, draws: Ints) -> dict[str, Floats]:
     counts = counts_of(draws, len(image_facts.targets))
+    is_drawn = np.asarray(counts.any(axis=1))
+    image_facts, counts = _rows(image_facts, is_drawn), counts[is_drawn]
     ranked = [_Ranked(*columns) for columns in zip(image_facts.targets.T, image_facts.probabilities.T, strict=True)]
     areas = [_areas(*each.until(counts)) for each in ranked]
     precision, auc = (np.stack(column, axis=1) for column in zip(*areas, strict=True))
     return {"map": mean_of_defined(precision), "average_precision": precision, "roc_auc": auc} | _counted(
         image_facts, counts.T.astype(np.float64)
     )
+
+
+def _rows(image_facts: Facts, rows: NDArray[np.bool_]) -> Facts:
+    return Facts(*(getattr(image_facts, name)[rows] for name in Facts.__slots__))
 
 
 def _areas(true: Ints, false: Ints) -> tuple[Floats, Floats]:

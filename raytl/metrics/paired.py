@@ -123,20 +123,59 @@ def paired_by_images(
     otherwise from that many random ones. Draws in which the score is undefined are left out.
     """
     rng = np.random.default_rng(seed)
-
-    def gains(first: Ints, second: Ints) -> Floats:
-        return sign(metric) * (measure(second)[metric] - measure(first)[metric])
-
     own = np.arange(n)[None]
     before, after = float(measure(own)[metric][0]), float(measure(own + n)[metric][0])
-    gain = float(gains(own, own + n)[0])
+    gain = float(_gains(measure, metric, own, own + n)[0])
     draws = rng.integers(0, n, size=(resamples, n))
-    low, high, least = _quantiles(gains(draws, draws + n), [(1 - LEVEL) / 2, (1 + LEVEL) / 2, 1 - confidence])
-    single = gains(own.T, own.T + n)
-    swaps = _swaps(n, resamples, rng)
-    better, worse = _p_values(gains(own + n * swaps, own + n * (1 - swaps)), gain, len(swaps) == 2**n)
-    gained, lost = int((single > _ROUNDING).sum()), int((single < -_ROUNDING).sum())
-    return Paired(metric, before, after, gain, low, high, least, gained, lost, better, worse)
+    resampled = _gains(measure, metric, draws, draws + n)
+    low, high, least = _quantiles(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2, 1 - confidence])
+    better, worse = _p_values(_swapped_gains(measure, metric, n, resamples, rng), gain, 2**n <= resamples)
+    gained, lost = _changed(_gains(measure, metric, own.T, own.T + n))
+    return Paired(metric, before, after, gain, low, high, least, int(gained), int(lost), better, worse)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassChange:
+    """The score of a class `before` and `after`, as in `Paired`; `images` are those in which the class has a score of its own."""
+
+    images: Count
+    before: Score
+    after: Score
+    gained: Count
+    lost: Count
+    p_worse: Score
+
+
+def classes_by_images(
+    measure: Measure, n: int, metric: str, *, resamples: int = IMAGE_RESAMPLES, seed: int = 0
+) -> tuple[ClassChange, ...]:
+    """Compare two models as `paired_by_images` does, by each class of a `metric` of shape `(r, classes)`."""
+    own = np.arange(n)[None]
+    before, after = measure(own)[metric][0], measure(own + n)[metric][0]
+    one, other = measure(own.T)[metric], measure(own.T + n)[metric]
+    images = (~np.isnan(one) | ~np.isnan(other)).sum(axis=0)
+    gains, (gained, lost) = sign(metric) * (after - before), _changed(sign(metric) * (other - one))
+    swapped = _swapped_gains(measure, metric, n, resamples, np.random.default_rng(seed))
+    return tuple(
+        ClassChange(int(images[k]), float(before[k]), float(after[k]), int(gained[k]), int(lost[k]), worse)
+        for k in range(len(gains))
+        for _, worse in [_p_values(swapped[:, k], float(gains[k]), 2**n <= resamples)]
+    )
+
+
+def _gains(measure: Measure, metric: str, first: Ints, second: Ints) -> Floats:
+    return sign(metric) * (measure(second)[metric] - measure(first)[metric])
+
+
+def _swapped_gains(measure: Measure, metric: str, n: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """Return the gains under swaps of the two answers of images."""
+    own, swaps = np.arange(n)[None], _swaps(n, resamples, rng)
+    return _gains(measure, metric, own + n * swaps, own + n * (1 - swaps))
+
+
+def _changed(single: Floats) -> tuple[Ints, Ints]:
+    """Return the number of images whose own score rose, and fell, from the gains `(n, ...)` of single images."""
+    return (single > _ROUNDING).sum(axis=0), (single < -_ROUNDING).sum(axis=0)
 
 
 def _quantiles(gains: Floats, fractions: list[float]) -> tuple[float, ...]:
@@ -156,6 +195,7 @@ def _p_values(swapped: Floats, gain: float, is_exact: bool) -> tuple[float, floa
     if np.isnan(gain):
         return 1.0, 1.0
     extra = 0 if is_exact else 1
+    swapped = swapped[~np.isnan(swapped)]
     above, below = (swapped >= gain - _ROUNDING).sum(), (swapped <= gain + _ROUNDING).sum()
     count = extra + len(swapped)
     return float((extra + above) / count), float((extra + below) / count)

@@ -136,10 +136,8 @@ def solve_path(
     for strength in sorted(strengths, reverse=True):
         with _threads(inputs.numel()):
             _minimise(weight, bias, inputs, strength, loss)
-        yield (
-            _unscaled(weight @ basis.T, bias, mean, scale, strength),
-            (held_out @ weight.T + bias).detach(),
-        )
+        head = _unscaled(weight @ basis.T, bias, mean, scale, strength)
+        yield head, (held_out @ weight.T + bias).detach()
 
 
 def _precision(train: Tensor) -> torch.dtype:

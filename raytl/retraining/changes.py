@@ -98,7 +98,7 @@ def changes_between(
         new_classes={name: counts_now[name] for name in sorted(counts_now) if classes and name not in classes},
         removed_classes=tuple(name for name in classes if not trained[name]),
         balance={
-            name: (_share(counts_before, name), _share(counts_now, name))
+            name: (_fraction(counts_before, name), _fraction(counts_now, name))
             for name in sorted({**counts_before, **counts_now})
         },
         unreadable=unreadable,
@@ -119,7 +119,7 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _share(counts: Counter[str], name: str) -> float:
+def _fraction(counts: Counter[str], name: str) -> float:
     return counts[name] / max(1, counts.total())
 
 

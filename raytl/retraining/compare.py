@@ -47,7 +47,7 @@ class SavedModel:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What both models say about each evaluation image."""
+    """The answers of both models for each evaluation image."""
 
     samples: tuple[Sample, ...]
     images: tuple[ComparedImage, ...]
@@ -174,11 +174,11 @@ def _latency_ms(experiment: Experiment, model: SavedModel) -> float:
     preprocess, device = saved.card.preprocess, pick_device(experiment.compute.device)
     precision = pick_precision(experiment.train.precision, device)
     network = Network(saved.task, saved.module.to(device), preprocess, device, precision)
-    side = preprocess.image_px
-    image = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+    height, width = preprocess.view_size
+    image = torch.zeros(1, 3, height, width, dtype=torch.uint8)
 
     def predict() -> None:
-        network.answers(image, [(side, side)])
+        network.answers(image, [(width, height)])
 
     timeit.repeat(predict, number=1, repeat=_WARMUP_RUNS)
     return 1000 * min(timeit.repeat(predict, number=1, repeat=_TIMED_RUNS))

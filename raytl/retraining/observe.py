@@ -12,7 +12,7 @@ from raytl.config.schema import Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.formats import scan
-from raytl.data.manifest import Sample, dataset_digest, snapshot_id
+from raytl.data.manifest import Manifest, Sample, dataset_digest, snapshot_id
 from raytl.data.perceptual_hash import phashes
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
@@ -27,6 +27,7 @@ from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.detect import check_targets
 from raytl.tasks.features import FeatureTable
 from raytl.tasks.registry import task_named
 from raytl.uris import has_scheme, is_table_name
@@ -73,7 +74,7 @@ def observe(
         folder = folder_of(registry, trained)
         before, memory = recorded_samples(folder), _memory(folder / MEMORY)
     config, s3 = experiment.data, S3Settings.of(experiment.storage)
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3)
+    manifest = _scanned(experiment, on_event)
     preprocess = task_named(experiment.task).preprocess(experiment.model, s3)
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess, on_event, s3)
@@ -104,9 +105,17 @@ def frozen_samples(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, .
         DataError: the data no longer has them; lists the keys that differ.
     """
     config, s3 = experiment.data, S3Settings.of(experiment.storage)
-    audited = audit(scan(config.uri, on_event, config.stream, config.zip_encoding, s3), config, None, on_event, s3)
+    audited = audit(_scanned(experiment, on_event), config, None, on_event, s3)
     snapshot.check(config, audited)
     return audited.samples
+
+
+def _scanned(experiment: Experiment, on_event: OnEvent) -> Manifest:
+    config, s3, task = experiment.data, S3Settings.of(experiment.storage), task_named(experiment.task)
+    types = task.target_types
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, experiment.annotations, types)
+    check_targets(task, manifest.samples)
+    return manifest
 
 
 def _memory(path: Path) -> Memory:

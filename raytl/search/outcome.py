@@ -39,7 +39,7 @@ def report_on(
         name=experiment.name,
         data=experiment.data.uri,
         model=experiment.model.name,
-        images={split: sum(counts.values()) for split, counts in plan.counts.items()},
+        images=plan.dataset.splits.images,
         classes=len(plan.dataset.splits.classes),
         stages=len(plan.stages) - 1,
         metrics=experiment.search.metrics,

@@ -48,7 +48,7 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     return SweepPlan(
         name=experiment.name,
         folder=str(inputs.folder),
-        images={split: sum(counts.values()) for split, counts in inputs.plan.counts.items()},
+        images=inputs.plan.dataset.splits.images,
         classes=len(inputs.plan.dataset.splits.classes),
         space=tuple((dimension.key, dimension.text) for dimension in inputs.space.dimensions),
         metrics=search.metrics,

@@ -13,9 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from raytl.models.bundle import load_bundle, save_bundle
+from raytl.models.bundle import save_bundle
 from raytl.run.folder import RunFolder
 from raytl.search.record import TrialRecord
+from raytl.tasks.saved import load_saved
 
 Score = Callable[[nn.Module], float]
 """The validation score of a module; higher is better."""
@@ -40,14 +41,16 @@ def average_weights(
     available = [record for record in records if RunFolder(Path(record.folder)).best.exists()]
     if len(available) < 2:
         return None
-    module, card = load_bundle(RunFolder(Path(available[0].folder)).best)
+    saved = load_saved(RunFolder(Path(available[0].folder)).best)
+    module = saved.module
     states = [_state(record) for record in available]
     chosen = list(range(len(available)))
     if kind == "greedy":
         chosen = _greedy(module, states, score)
     module.load_state_dict(mean([states[i] for i in chosen]))
-    save_bundle(folder, module, card)
-    return Soup(tuple(available[i].number for i in chosen), score(module), str(folder))
+    value = score(module)  # before it is saved, as it sets what validation decides
+    save_bundle(folder, module, saved.card)
+    return Soup(tuple(available[i].number for i in chosen), value, str(folder))
 
 
 def mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -73,5 +76,5 @@ def _greedy(module: nn.Module, states: Sequence[Mapping[str, Tensor]], score: Sc
 
 
 def _state(record: TrialRecord) -> dict[str, Tensor]:
-    module, _ = load_bundle(RunFolder(Path(record.folder)).best)
+    module = load_saved(RunFolder(Path(record.folder)).best).module
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}

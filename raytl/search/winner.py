@@ -20,7 +20,6 @@ from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.direction import lower_is_better
-from raytl.models.bundle import load_bundle
 from raytl.models.card import Card, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.run.atomic import write_text
@@ -35,7 +34,8 @@ from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.tasks.inference import Network, Truths, split_rows
+from raytl.tasks.inference import Network, Truths, set_buffers, split_rows
+from raytl.tasks.saved import load_saved
 from raytl.training.driver import train
 from raytl.training.job import TrainJob
 from raytl.world import World
@@ -109,11 +109,12 @@ def _with_checkpoints(
 
 def rescore(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
     """Return the validation score of the trial's best checkpoint, read from disk."""
-    module, card = load_bundle(RunFolder(Path(record.folder)).best)
-    return _score(module, card, sweep, metric)
+    saved = load_saved(RunFolder(Path(record.folder)).best)
+    return _score(saved.module, saved.card, sweep, metric)
 
 
 def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float:
+    """Return the validation score of `module`, and set the buffers that validation decides."""
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
     images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
@@ -122,7 +123,9 @@ def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float
     precision = pick_precision(experiment.train.precision, device)
     network = Network(sweep.task, module.to(device), card.preprocess, device, precision)
     _, rows = split_rows(network, loader, encoder)
-    return sweep.task.validation(Truths(encoder), rows, card.classes).metrics[metric]
+    result = sweep.task.validation(Truths(encoder), rows, card.classes)
+    set_buffers(module, result.buffers)
+    return result.metrics[metric]
 
 
 def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_event: OnEvent) -> Soup | None:

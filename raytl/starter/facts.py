@@ -16,6 +16,7 @@ from raytl.data.decode import BadImage, decode
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import SPLITS, Manifest, Sample
 from raytl.data.split import apply_splits
+from raytl.data.targets import names_in
 from raytl.events import OnEvent, Work
 from raytl.models.backbone import preprocess_of
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -93,7 +94,7 @@ def _listed(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifest:
 
 
 def _by_class(samples: Sequence[Sample], split: str, classes: Sequence[str]) -> dict[str, int]:
-    counted = Counter(sample.label for sample in samples if sample.split == split)
+    counted = Counter(name for sample in samples if sample.split == split for name in names_in(sample.target))
     return {name: counted[name] for name in classes}
 
 

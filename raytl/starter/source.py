@@ -46,12 +46,14 @@ def experiment_from(
         ModelError: an unknown model.
         StoreError: a bucket cannot be read.
     """
+    from raytl.tasks.defaults import completed  # torch takes its time to import
+
     if is_experiment_file(source):
         named = [] if model is None else [assignment("model.name", model)]
-        return load_experiment(source, [*overrides, *named])
+        return completed(load_experiment(source, [*overrides, *named]))
     draft = draft_from(source, model, overrides, on_event)
     named = [text for text in overrides if model is None or next(iter(assignments([text]))) != "model.name"]
-    return experiment_of(draft.values(), f"{source} (defaults)", named)
+    return completed(experiment_of(draft.values(), f"{source} (defaults)", named))
 
 
 def draft_from(

@@ -7,8 +7,7 @@ import colorsys
 import numpy as np
 from numpy.typing import NDArray
 
-VOID = 255
-"""The value of pixels of no class in a class map."""
+from raytl.metrics.segmentation import VOID
 
 Color = tuple[int, int, int]
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from raytl.metrics.segmentation import VOID
 from raytl.run.plots import font_file
 from raytl.sanitize import one_line
-from raytl.tasks.colors import VOID, Color, class_color, ink_on
+from raytl.tasks.colors import Color, class_color, ink_on
 
 MAX_SIDE, MIN_SIDE = 1600, 480
 _MAX_COVERED = 0.08

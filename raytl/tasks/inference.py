@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -66,6 +66,15 @@ def split_rows(network: Network, batches: Iterable[BatchLike], encoder: Encoder)
     merged = tuple(np.concatenate(columns) for columns in zip(*(rows for _, rows in parts), strict=True))
     order = np.argsort(ids, kind="stable")
     return ids[order], tuple(column[order] for column in merged)
+
+
+@torch.no_grad()
+def set_buffers(module: nn.Module, values: Mapping[str, NDArray[Any]]) -> None:
+    """Set the buffers of `module` whose last part of the name is in `values` (see `Validation.buffers`)."""
+    for name, buffer in module.named_buffers():
+        value = values.get(name.rpartition(".")[2])
+        if value is not None:
+            buffer.copy_(torch.from_numpy(value))
 
 
 class Truths(Sequence[Any]):

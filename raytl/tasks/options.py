@@ -84,8 +84,8 @@ def _wrong_choices(experiment: Experiment, rules: Sequence[Rule]) -> Iterator[st
             continue
         wrong = [value for value in dimension.choices if not rule.accepts(value)]
         if wrong or dimension.kind != "choice":
-            found = ", ".join(map(repr, wrong)) or dimension.text
-            yield f"search.space: {rule.key}: found {found}; {_expected(experiment, rule)}"
+            values = ", ".join(map(repr, wrong)) or dimension.text
+            yield f"search.space: {rule.key}: found {values}; {_expected(experiment, rule)}"
 
 
 def _expected(experiment: Experiment, rule: Rule) -> str:

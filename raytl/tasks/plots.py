@@ -59,16 +59,15 @@ def _average(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> flo
 
 def precision_recall(panels: Sequence[tuple[str, Sequence[Curve]]], path: Path) -> None:
     """Draw panels of curves side by side, each under its title; the classes with the lowest averages have names."""
-    figure = new_figure(5.4 * max(len(panels), 1), 4.6)
+    figure = new_figure(6.4 * max(len(panels), 1), 4.4)
     for axes, (title, curves) in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False):
         _curves(axes, curves)
         dress(axes, title)
         axes.set_xlabel("recall", color=INK)
         axes.set_ylabel("precision", color=INK)
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
-        axes.set_box_aspect(0.8)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8, loc="lower left")
+            axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), borderaxespad=0.2)
     save(figure, path)
 
 

@@ -20,7 +20,7 @@ from raytl.metrics.intervals import Interval
 from raytl.metrics.paired import Paired
 from raytl.run.ledger import LedgerEntry
 from raytl.store.s3_settings import S3Settings
-from raytl.stored.bounds import Count, Score
+from raytl.stored.bounds import Count, Name, Score
 
 if TYPE_CHECKING:
     from raytl.tasks.features import FeatureTable
@@ -66,7 +66,7 @@ class Evaluated:
     truths: Sequence[Any]
     rows: Rows
     classes: tuple[str, ...]
-    known: int
+    own: int
     """The number of classes that the model has."""
 
 
@@ -137,8 +137,8 @@ class TaskReport(Protocol):
         ...
 
     @property
-    def shown(self) -> str:
-        """What the pictures show, such as `16 worst mistakes`."""
+    def highlights(self) -> str:
+        """Contents of the pictures, such as `16 worst mistakes`."""
         ...
 
     @property
@@ -155,10 +155,6 @@ class TaskReport(Protocol):
 
     def to_markdown(self) -> str:
         """Return the report as a page, with the pictures of the same folder."""
-        ...
-
-    def draw(self, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
-        """Write the pictures into `folder`."""
         ...
 
 
@@ -214,12 +210,12 @@ class TaskPredictions(Protocol):
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often each class was predicted, the most frequent first."""
+        """Number of predictions by class, the most frequent first."""
         ...
 
     @property
     def unit(self) -> str:
-        """What `counts` counts: photos, or objects."""
+        """Unit of `counts`: photos, or objects."""
         ...
 
     def preview(self, count: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -240,7 +236,7 @@ class Slice:
     """A part of the evaluation images (a class, or the new images): the score of the champion (`before`) and the challenger
     (`after`), and the p-value of the loss (`p_worse`).
 
-    The score is a fraction: accuracy, recall, IoU or average precision. `gained` and `lost` are numbers of images.
+    `score` is a fraction: accuracy, IoU or average precision. `gained` and `lost` are numbers of images.
     """
 
     name: str
@@ -251,6 +247,7 @@ class Slice:
     lost: Count
     p_worse: Score
     is_class: bool = True
+    score: Name = "accuracy"
 
     @property
     def drop(self) -> float:
@@ -291,7 +288,7 @@ class TaskComparison:
 
 
 class Reporting(Protocol):
-    """What a task says after training.
+    """Everything that a task says after training.
 
     `gate_metrics` are the metrics by which a challenger can be compared with the champion; the first is the default.
     `formats` are the endings or names of the formats that predictions can be written in.
@@ -302,6 +299,10 @@ class Reporting(Protocol):
 
     def report(self, occasion: Occasion, evaluated: Evaluated) -> TaskReport:
         """Return the scores with bootstrap intervals, and what is worst."""
+        ...
+
+    def draw(self, report: Any, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
+        """Write the pictures of a report into `folder`."""
         ...
 
     def stored(self, folder: Path) -> TaskReport:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
+from raytl.config.schema import ModelConfig
 from raytl.events import OnEvent, ignore
+from raytl.models.backbone import Backbone
 from raytl.models.bundle import bundle_directory, load_bundle, read_card
 from raytl.models.card import Card
 from raytl.store.s3_settings import ENVIRONMENT
@@ -22,6 +24,7 @@ class Saved:
     task: Task
     module: nn.Module
     card: Card
+    backbone: Backbone
 
 
 def load_saved(directory: str | Path, on_event: OnEvent = ignore) -> Saved:
@@ -33,7 +36,11 @@ def load_saved(directory: str | Path, on_event: OnEvent = ignore) -> Saved:
     """
     folder = bundle_directory(directory) or Path(directory)
     task = task_named(read_card(folder).task)
-    module, card = load_bundle(
-        folder, on_event, builder=lambda config, classes: task.build(config, classes, ENVIRONMENT)
-    )
-    return Saved(task, module, card)
+    built: list[Backbone] = []
+
+    def build(config: ModelConfig, classes: tuple[str, ...]) -> Backbone:
+        built.append(task.build(config, classes, ENVIRONMENT))
+        return built[-1]
+
+    module, card = load_bundle(folder, on_event, build)
+    return Saved(task, module, card, replace(built[-1], module=module, preprocess=card.preprocess))

@@ -88,7 +88,7 @@ class ScoreReport:
         return self.look is not None and self.look > 1
 
     @property
-    def shown(self) -> str:
+    def highlights(self) -> str:
         """The number of worst images."""
         return f"{len(self.worst):,} worst image{'' if len(self.worst) == 1 else 's'}"
 
@@ -203,12 +203,15 @@ def _confusions(report: ScoreReport) -> str:
     heading = f"## Confusions\n\n{report.kind.confusions}\n\n![Confusion matrix](confusion.png)"
     if not cells:
         return heading
-    rows = [
-        (cell(names[i]), cell(names[j]), f"{wrong[i, j]:,}", f"{100 * wrong[i, j] / counts[i].sum():.0f} %")
-        for i, j in cells
-    ]
+    rows = [(cell(names[i]), cell(names[j]), f"{wrong[i, j]:,}", _fraction(report, i, j)) for i, j in cells]
     header = ("true", "predicted", report.kind.counted, "of the true class")
     return heading + "\n\n" + table(header, rows, right_aligned={2, 3})
+
+
+def _fraction(report: ScoreReport, i: int, j: int) -> str:
+    """Return the part of a class that is confused; a dash for the background, which is no class."""
+    counts = report.confusion.counts
+    return f"{100 * counts[i, j] / counts[i].sum():.0f} %" if i < len(report.by_class.classes) else "–"
 
 
 def _charts(report: ScoreReport) -> str:

@@ -21,12 +21,14 @@ _INK, _FAINT, _PAPER = (38, 50, 60), (120, 132, 144), (255, 255, 255)
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Truth and prediction of one image, drawn; `name` is its path, `note` what was wrong with it in a few words."""
+    """Truth and prediction of one image, drawn; `name` is its path, `note` the mistakes in a few words, `heading` the title of
+    the left picture."""
 
     truth: Image.Image
     prediction: Image.Image
     name: str
     note: str = ""
+    heading: str = "truth"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,7 +67,7 @@ def _add(sheet: Image.Image, pair: Pair, x: int, y: int) -> None:
     """Draw the pair with its upper left corner at (x, y)."""
     draw, middle = ImageDraw.Draw(sheet), x + pair.truth.width + _GAP
     heading = "prediction" + (f": {pair.note}" if pair.note else "")
-    draw.text((x, y + _LINE / 2), "truth", font=font_of(13), fill=_INK, anchor="lm")
+    draw.text((x, y + _LINE / 2), pair.heading, font=font_of(13), fill=_INK, anchor="lm")
     draw.text(
         (middle, y + _LINE / 2), one_line(heading, pair.prediction.width // 8), font=font_of(13), fill=_INK, anchor="lm"
     )

@@ -116,7 +116,8 @@ class Validation:
 
 
 class Task(Protocol):
-    """One task. `name` is its key in experiments and model cards.
+    """One task. `name` is its key in experiments and model cards. `target_types` are the types of `Sample.target` that it
+    learns, the best first.
 
     `metrics` are those of a validation, without `val/`, the most important first; the name of one of which lower values are
     better ends in `loss` or `error`.
@@ -127,6 +128,7 @@ class Task(Protocol):
     """
 
     name: str
+    target_types: tuple[type, ...]
     metrics: tuple[str, ...]
     tie_breaker: str
     defaults: Mapping[str, Any]

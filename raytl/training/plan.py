@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from raytl.config.schema import Experiment
+from raytl.config.schema import DataConfig, Experiment
 from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
@@ -81,11 +81,10 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     problems: list[RaytlError] = []
     s3 = S3Settings.of(experiment.storage)
     task = task_named(experiment.task)
-    _collect(problems, lambda: task.check(experiment))
     preprocess = _collect(problems, lambda: task.preprocess(experiment.model, s3))
     data = experiment.data if preprocess else experiment.data.model_copy(update={"cache": "off"})
     read = read_dataset if fetch else listed_dataset
-    dataset = _collect(problems, lambda: read(data, preprocess or _STAND_IN, on_event, s3))
+    dataset = _collect(problems, lambda: _read(experiment, read, data, preprocess or _STAND_IN, on_event))
     classes = dataset.splits.classes if dataset else ("a", "b")
     backbone = _collect(problems, lambda: task.build(experiment.model, classes, s3)) if preprocess else None
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
@@ -98,6 +97,17 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     return _plan(experiment, backbone.reading(dataset.depth.depth), dataset)
+
+
+def _read(
+    experiment: Experiment,
+    read: Callable[..., Dataset],
+    data: DataConfig,
+    preprocess: Preprocess,
+    on_event: OnEvent,
+) -> Dataset:
+    s3 = S3Settings.of(experiment.storage)
+    return read(data, preprocess, on_event, s3, experiment.annotations, task_named(experiment.task))
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:

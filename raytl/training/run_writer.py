@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from raytl.metrics.confusion import cells_of
 from raytl.models.bundle import Card, save_bundle
@@ -15,6 +14,7 @@ from raytl.run import journal
 from raytl.run.atomic import atomic_dir, write_json
 from raytl.run.folder import RunFolder
 from raytl.run.uploader import Uploader
+from raytl.tasks.inference import set_buffers
 from raytl.tasks.task import Validation
 from raytl.training import checkpoint
 from raytl.training.loop import RunWriter
@@ -53,7 +53,7 @@ def run_writer(
 
 
 def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: Validation, epoch: int) -> None:
-    _set_buffers(network, result.buffers)
+    set_buffers(network, result.buffers)
     confusion = result.confusion
     score: dict[str, Any] = {"epoch": epoch + 1, "metrics": result.metrics, "confusion": cells_of(confusion.counts)}
     if confusion.names != card.classes:
@@ -61,11 +61,3 @@ def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: 
     with atomic_dir(folder.best) as temporary:
         save_bundle(temporary, network, card)
         write_json(temporary / BEST_SCORE, score)
-
-
-@torch.no_grad()
-def _set_buffers(network: torch.nn.Module, values: Mapping[str, NDArray[Any]]) -> None:
-    for name, buffer in network.named_buffers():
-        value = values.get(name.rpartition(".")[2])
-        if value is not None:
-            buffer.copy_(torch.from_numpy(value))

@@ -16,8 +16,8 @@ LOCAL = {
     ("raytl/data/decode.py", "loaded"): "`load` is given bytes or a file",
     ("raytl/data/images.py", "loaded"): "files of this node",
     ("raytl/models/bundle.py", "build"): "no weights",
-    ("raytl/retraining/features.py", "build"): "a folder of this node",
-    ("raytl/retraining/features.py", "inherit"): "a folder of this node",
+    ("raytl/tasks/classification/features.py", "build"): "a folder of this node",
+    ("raytl/tasks/classification/features.py", "inherit"): "a folder of this node",
 }
 """Calls that read nothing from a bucket, with the reason."""
 Takers = dict[str, int]

@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from raytl.data import local_paths
 from raytl.data.formats import scan
 from raytl.data.local_paths import on_this_node
+from raytl.data.targets import Mask
+from tests.data.annotations import writers
 
 
 def test_samples_that_are_here_are_left_as_they_are(
@@ -30,6 +33,21 @@ def test_samples_of_another_node_are_looked_for_by_their_keys(make_photos: Calla
     found = on_this_node(samples, str(moved))
     assert [sample.key for sample in found] == [sample.key for sample in samples]
     assert all(Path(sample.path).is_file() for sample in found)
+
+
+def test_annotated_images_and_their_masks_are_looked_for_by_their_keys(tmp_path: Path) -> None:
+    writers.coco(tmp_path / "boxes")
+    for name in ("a", "b"):
+        writers.image(tmp_path / f"masks/images/{name}.jpg")
+        Image.new("L", (40, 24)).save(writers.image(tmp_path / f"masks/masks/{name}.png"))
+    for kind in ("boxes", "masks"):
+        samples = scan(str(tmp_path / kind)).samples
+        moved = on_this_node(samples, str(shutil.move(tmp_path / kind, tmp_path / f"moved {kind}")))
+        files = [sample.path for sample in moved]
+        files += [sample.target.path for sample in moved if isinstance(sample.target, Mask)]
+        assert len(files) == 4
+        assert all(Path(file).is_file() and "moved" in file for file in files)
+        assert [sample.key for sample in moved] == [sample.key for sample in samples]
 
 
 def test_what_is_nowhere_keeps_its_place(make_photos: Callable[..., Path], tmp_path: Path) -> None:

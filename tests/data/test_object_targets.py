@@ -151,6 +151,13 @@ def test_a_loader_gives_views_and_objects_of_the_same_draw(workers: int) -> None
     assert count > 10
 
 
+def test_a_crowd_of_a_class_that_is_not_learned_is_left_out() -> None:
+    herd = Boxes(192, 128, (Box("cow", 0, 0, 50, 50, crowd=True), *PAIR.boxes))
+    assert shown(encoder(herd)).labels.tolist() == [1, 0]
+    with pytest.raises(KeyError, match="cow"):
+        encoder(Boxes(192, 128, (Box("cow", 0, 0, 50, 50),)))
+
+
 def test_other_annotations_are_an_error_that_lists_them() -> None:
     with pytest.raises(DataError, match=r"1 of 2 images are not annotated with boxes or masks.*\n  0.png: str"):
         encoder("dog", PAIR)

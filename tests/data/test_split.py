@@ -159,3 +159,19 @@ def test_sides_that_were_written_down_count_for_more_than_the_hash(tmp_path: Pat
     path.write_text(json.dumps({"key": "c/0.jpg", "split": "test"}))
     with pytest.raises(DataError, match="lists none of the 6 images"):
         apply_splits(these, DataConfig(uri="x", split_file=str(path)))
+
+
+def test_classes_that_are_not_names_are_not_compared_between_the_splits() -> None:
+    given = [*samples(1, "1.5", "train"), *samples(1, "2.5", "val", "v/"), *samples(1, "9", "test", "t/")]
+    splits = divide(given, lambda train: ("value",))
+    assert splits.classes == ("value",) and splits.warnings == ()
+    assert splits.images == {"train": 1, "val": 1, "test": 1}
+    assert splits.counts() == {"train": {}, "val": {}, "test": {"": 1}}
+
+
+def test_what_the_classes_cannot_be_learned_from_is_a_problem_of_the_splits() -> None:
+    def refuse(train: object) -> tuple[str, ...]:
+        raise DataError("2 labels are not numbers")
+
+    with pytest.raises(DataError, match="the splits cannot be used:\n2 labels are not numbers"):
+        divide(samples(3, "a", "train"), refuse)

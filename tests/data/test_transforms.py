@@ -15,10 +15,13 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
-from raytl.data.transforms import MAX_ASPECT, Preprocess, center_crop, eval_view, prepare
+from raytl.data.transforms import MAX_ASPECT, Preprocess, center_crop, eval_view, prepare, prepared_placement
+from raytl.errors import RaytlError
 from raytl.stored import Format
 
 BASE = Preprocess(24, 27, "center", "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+KEYS = ("33e1f3b760c22a39", "f62f824302a773d6")
+"""Of `BASE`, resized by the shorter side and by both, as raytl 0.1.0 computed them."""
 SIZES = [(40, 40), (41, 30), (30, 53), (27, 27), (20, 90), (64, 27), (13, 11), (33, 200)]
 
 
@@ -95,3 +98,45 @@ def test_the_key_names_what_decides_the_prepared_pixels_and_nothing_else() -> No
     other = [replace(BASE, resize_px=28), replace(BASE, crop_mode="squash"), replace(BASE, interpolation="bilinear")]
     assert {p.key for p in same} == {BASE.key}
     assert len({p.key for p in other} | {BASE.key}) == 4
+
+
+@pytest.mark.parametrize("size", [*SIZES, (300, 2), (2, 300)])
+@pytest.mark.parametrize("preprocess", [BASE, replace(BASE, crop_mode="squash"), BASE.fit((40, 24))])
+def test_the_size_of_a_prepared_image_is_known_from_the_size_of_the_photo(
+    preprocess: Preprocess, size: tuple[int, int]
+) -> None:
+    assert prepared_placement(*size, preprocess).size == prepare(photo(*size), preprocess).shape[:2]
+
+
+@pytest.mark.parametrize(("size", "fitted"), [((80, 40), (20, 40)), ((30, 60), (24, 12)), ((10, 6), (24, 40))])
+def test_an_image_is_fitted_whole_into_the_frame_and_padded_with_the_mean_color(
+    size: tuple[int, int], fitted: tuple[int, int]
+) -> None:
+    preprocess = BASE.fit((40, 24))
+    prepared = prepare(photo(*size), preprocess)
+    assert prepared.shape[:2] == fitted
+    view = eval_view(prepared, preprocess)
+    assert view.shape == (3, *preprocess.view_size) == (3, 24, 40)
+    assert view[None].is_contiguous(memory_format=torch.channels_last)
+    pixels = view.permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(pixels[: fitted[0], : fitted[1]], prepared)
+    assert (pixels[fitted[0] :] == [124, 116, 104]).all()
+    assert (pixels[:, fitted[1] :] == [124, 116, 104]).all()
+
+
+def test_a_frame_is_saved_only_by_the_crop_mode_that_has_one() -> None:
+    fitted = BASE.fit((40, 24))
+    assert (fitted.crop_mode, fitted.image_px, fitted.resize_px) == ("fit", 40, 40)
+    assert read_back(fitted.to_json()) == fitted
+    assert "frame" not in BASE.to_json()
+    assert len({fitted.key, BASE.fit((40, 40)).key, BASE.fit((24, 40)).key, BASE.key}) == 4
+
+
+def test_the_keys_of_the_prepared_images_of_earlier_versions_stay_valid() -> None:
+    assert (BASE.key, replace(BASE, crop_mode="squash").key) == KEYS
+
+
+@pytest.mark.parametrize("change", [{"frame": [40, 24]}, {"crop_mode": "fit"}])
+def test_a_frame_without_its_crop_mode_or_the_other_way_is_an_error(change: dict[str, Any]) -> None:
+    with pytest.raises(RaytlError, match=r"frame: found .*; expected \[width, height\] for the crop mode fit"):
+        read_back(BASE.to_json() | change)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from raytl.metrics.draws import Measure
-from raytl.metrics.paired import mcnemar, paired, paired_by_images
+from raytl.metrics.paired import classes_by_images, mcnemar, paired, paired_by_images
 
 Table = NDArray[np.float64]
 
@@ -113,3 +113,16 @@ def test_draws_without_a_score_are_left_out() -> None:
     result = paired_by_images(means(before, after), 3, "mean")
     assert np.isnan(result.gain) and (result.low, result.high) == pytest.approx((1, 1))
     assert (result.p_better, result.p_worse) == (1, 1)
+
+
+def test_each_class_is_compared_as_if_alone() -> None:
+    rng = np.random.default_rng(4)
+    before, after = rng.normal(size=(2, 40, 3)) - [[[0.0, 0.5, 0.0]], [[0.0, 0.0, 1.0]]]
+    table = np.concatenate([before, after])
+    changes = classes_by_images(lambda draws: {"ap": table[draws].mean(axis=1)}, 40, "ap", resamples=300)
+    for k, change in enumerate(changes):
+        alone = paired_by_images(means(before[:, k], after[:, k]), 40, "mean", resamples=300)
+        assert (change.before, change.after) == pytest.approx((alone.before, alone.after))
+        assert (change.gained, change.lost) == (alone.gained, alone.lost)
+        assert change.p_worse == pytest.approx(alone.p_worse, abs=0.08)
+    assert changes[2].p_worse < 0.01 < changes[1].p_worse

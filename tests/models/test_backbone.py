@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
-from raytl.models.backbone import build, is_convolutional, native_px, overridden, preprocess_of
+from raytl.models.backbone import build, is_convolutional, native_px, overridden, preprocess_of, square_problem
 from raytl.models.bundle import Card, load_bundle, save_bundle
 from raytl.models.weights import state_digest
 
@@ -97,6 +97,9 @@ def test_overrides_of_the_preprocessing_come_last() -> None:
     assert overridden(BASE, PreprocessOverride(image_px=112)) == replace(BASE, image_px=112, resize_px=128)
     assert overridden(BASE, PreprocessOverride(crop_fraction=1.0)).resize_px == 224
     assert overridden(BASE, PreprocessOverride(image_px=100, crop_fraction=0.9)).resize_px == 111
+    assert overridden(BASE, PreprocessOverride(image_px=(320, 240))) == BASE.fit((320, 240))
+    assert overridden(BASE.fit((320, 240)), PreprocessOverride(image_px=96)) == BASE.fit((96, 96))
+    assert overridden(BASE.fit((320, 240)), PreprocessOverride()) == BASE.fit((320, 240))
     changed = overridden(BASE, PreprocessOverride(mean=(0, 0, 0), std=(1, 1, 1), interpolation="nearest"))
     assert (changed.mean, changed.std, changed.interpolation) == ((0, 0, 0), (1, 1, 1), "nearest")
 
@@ -104,6 +107,7 @@ def test_overrides_of_the_preprocessing_come_last() -> None:
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
+        ({"image_px": (320, 5000)}, "image_px: found 5000; expected a number from 8 to 4,096 pixels"),
         ({"image_px": 5000}, "image_px: found 5000; expected a number from 8 to 4,096 pixels"),
         ({"image_px": 1000, "crop_fraction": 0.1}, "resize_px: found 10000; expected a number from 1 to 8,192 pixels"),
         ({"std": (0.0, 1.0, 1.0)}, r"std.0: found 0\.0; expected a number from 1e-06 to 1,000"),
@@ -181,3 +185,18 @@ def test_real_weights_load_with_their_own_preprocessing(
     with torch.inference_mode():
         features = built.module.eval().forward_features(torch.zeros(1, 3, 224, 224))  # type: ignore[operator]
     assert features.isfinite().all() and features.std() > 0.1
+
+
+def test_a_crop_fraction_beside_a_frame_is_an_error() -> None:
+    with pytest.raises(
+        ModelError, match=r"^model.preprocess.crop_fraction: found 0.9; expected none, as .* Remove the key"
+    ):
+        overridden(BASE, PreprocessOverride(image_px=(320, 240), crop_fraction=0.9))
+
+
+def test_a_task_that_crops_squares_can_say_why_it_has_no_frame() -> None:
+    assert square_problem(PreprocessOverride(image_px=64)) is None
+    text = square_problem(PreprocessOverride(image_px=(320, 240)))
+    assert text is not None
+    assert text.startswith("model.preprocess.image_px: found [320, 240]; expected one number")
+    assert text.endswith("Write 240")

@@ -19,7 +19,8 @@ from raytl.data.formats import archives, shards
 from raytl.data.manifest import Sample, dataset_digest
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.data.transforms import Preprocess
-from raytl.evaluation import record, stored
+from raytl.evaluation import record
+from raytl.evaluation.stored import REPORT_FORMAT
 from raytl.models import card, probe
 from raytl.registry.registry import Registry
 from raytl.retraining.changes import Changes
@@ -40,6 +41,7 @@ from raytl.search.replicas import Replicas
 from raytl.store import holder, sync
 from raytl.store.memory import MemoryStore
 from raytl.stored import Format
+from raytl.tasks.classification import stored
 from raytl.tasks.classification.outcomes import OUTCOME_FORMAT
 from raytl.tasks.classification.report import as_json
 from raytl.training import checkpoint, records
@@ -181,9 +183,10 @@ RUNS = [
            by_path("summary.json", records.SUMMARY_FORMAT), "summary.json"),
     Stored("training.records:CLASSES_FORMAT", encode(["a", "b"]), by_path("classes.json", records.CLASSES_FORMAT),
            "classes.json"),
-    Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2),
+    Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2), by_path("report.json", REPORT_FORMAT), "report.json"),
+    Stored("tasks.classification.stored:REPORT_FORMAT", encode(REPORT, 2),
            at("report.json", lambda folder: encode(as_json(stored.stored(folder)))), "report.json"),
-    Stored("evaluation.outcomes:OUTCOME_FORMAT",
+    Stored("tasks.classification.outcomes:OUTCOME_FORMAT",
            lines(*({"key": s.key, "true": "red", "predicted": "blue", "probability": 0.5} for s in SAMPLES)),
            lambda content, _: list(OUTCOME_FORMAT.lines(content, "outcomes.jsonl")), "outcomes.jsonl"),
     Stored("data.samples:SAMPLE_FORMAT", lines(*(sample.record() for sample in SAMPLES)), at("samples.jsonl", _evaluated),

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from raytl.tasks.colors import VOID, class_color, ink_on, palette
+from raytl.metrics.segmentation import VOID
+from raytl.tasks.colors import class_color, ink_on, palette
 
 
 def test_the_classes_of_a_mask_have_different_colors() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytl.tasks.colors import VOID, class_color
+from raytl.metrics.segmentation import VOID
+from raytl.tasks.colors import class_color
 from raytl.tasks.drawing import Bools, draw_boxes, draw_classes, draw_masks, fitted, legend
 
 ODD = ["plain", 'a "quoted"\nname', "ガラス", "x" * 300, "caf\udce9", "../..\u202e"]

@@ -24,21 +24,22 @@ def opened(path: Path) -> Image.Image:
 
 def curve(name: str = "$5 \\frac\n", count: int = 30) -> Curve:
     rng = np.random.default_rng(count)
-    return curve_of(name, rng.uniform(size=count), rng.uniform(size=count) < 0.7, max(count, 1), 0.6)
+    return curve_of(name, rng.uniform(size=count), rng.uniform(size=count) < 0.7, max(count, 1))
 
 
 def test_a_curve_has_a_point_for_each_score() -> None:
-    drawn = curve_of("a", np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False]), 4, 0.5)
+    drawn = curve_of("a", np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False]), 4)
     assert drawn.recall.tolist() == [0.25, 0.5, 0.5]
     assert drawn.precision.tolist() == [1.0, 2 / 3, 0.5]
+    assert drawn.average == pytest.approx((26 * 1.0 + 25 * 2 / 3) / 101)
 
 
 @pytest.mark.parametrize(("calls", "positives"), [(0, 3), (3, 0), (0, 0)])
 def test_without_calls_or_truths_the_curve_is_empty(calls: int, positives: int) -> None:
-    assert not len(curve_of("a", np.ones(calls), np.zeros(calls, bool), positives, math.nan).recall)
+    assert not len(curve_of("a", np.ones(calls), np.zeros(calls, bool), positives).recall)
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 30])
+@pytest.mark.parametrize("count", [0, 30])
 def test_curves_are_drawn_for_any_number_of_classes(count: int, tmp_path: Path) -> None:
     curves = [curve(f"{i}$", 5 + i) for i in range(count)]
     detection.precision_recall({0.5: curves, 0.75: [*curves, curve("none", 0)]}, tmp_path / "c.png")
@@ -50,7 +51,7 @@ def test_no_panels_are_drawn_as_an_empty_chart(tmp_path: Path) -> None:
     assert opened(tmp_path / "c.png").width > 300
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 100])
+@pytest.mark.parametrize("count", [0, 5, pytest.param(41, marks=pytest.mark.thorough)])
 def test_bars_are_drawn_for_any_number_of_classes(count: int, tmp_path: Path) -> None:
     intervals = [UNDEFINED if i % 4 == 3 else Interval(i / 100, i / 120, min(1.0, i / 80)) for i in range(count)]
     class_bars(
@@ -63,7 +64,7 @@ def test_bars_are_drawn_for_any_number_of_classes(count: int, tmp_path: Path) ->
     assert opened(tmp_path / "b.png").height < 1800
 
 
-@pytest.mark.parametrize("count", [0, 1, 100])
+@pytest.mark.parametrize("count", [0, 100])
 def test_scores_of_any_number_of_detections_are_drawn(count: int, tmp_path: Path) -> None:
     scores = np.linspace(0, 1, count)
     detection.score_histogram(scores, scores > 0.4, tmp_path / "h.png")

@@ -14,14 +14,11 @@ from PIL import Image
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.errors import ConfigError, DataError
-from raytl.events import ignore
 from raytl.run import journal
 from raytl.tasks.defaults import completed
 from raytl.tasks.registry import GROUP, task_named, task_names
 from raytl.tasks.task import Task
-from raytl.training.job import TrainJob
-from raytl.training.worker import load_run, prepare
-from raytl.world import World
+from raytl.training.driver import train
 
 
 @pytest.fixture(autouse=True)
@@ -54,16 +51,18 @@ def experiment(folder: Path, **changes: Any) -> Experiment:
     return completed(Experiment.model_validate(base | changes))
 
 
-def squares(folder: Path, count: int = 48) -> tuple[Sample, ...]:
-    """Gray squares, each labeled with its brightness."""
+def table(folder: Path, count: int = 48) -> Path:
+    """Gray squares and a table with the brightness of each."""
     folder.mkdir()
-    rng, samples = np.random.default_rng(0), []
+    rng, lines = np.random.default_rng(0), ["path,label,split"]
     for number in range(count):
         value = int(rng.integers(20, 230))
-        path = folder / f"{number}.png"
-        Image.fromarray(rng.integers(value - 20, value + 20, (32, 32, 3)).astype(np.uint8)).save(path)
-        samples.append(Sample(path.name, str(path), str(value / 10)))
-    return tuple(samples)
+        pixels = rng.integers(value - 20, value + 20, (32, 32, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{value / 10},{'train' if number < count * 2 / 3 else 'val'}")
+    path = folder / "brightness.csv"
+    path.write_text("\n".join(lines))
+    return path
 
 
 def test_it_is_listed_after_raytls_own() -> None:
@@ -95,15 +94,8 @@ def test_labels_that_are_not_numbers_are_its_error() -> None:
         task_named("regression").classes(samples)
 
 
-def test_it_trains_and_the_best_epoch_has_the_lowest_error(tmp_path: Path) -> None:
-    samples = squares(tmp_path / "squares")
-    job = TrainJob(experiment(tmp_path), str(tmp_path / "run"), samples[:32], samples[32:], ("value",))
-    run = load_run(World.solo(), job, ignore)
-    prepared = prepare(run, tensorboard=False)
-    try:
-        outcome = prepared.fit()
-    finally:
-        prepared.close()
-    rows = journal.read(run.run_store.folder.metrics)
+def test_it_trains_from_a_table_and_the_best_epoch_has_the_lowest_error(tmp_path: Path) -> None:
+    result = train(experiment(tmp_path, data={"uri": str(table(tmp_path / "squares")), "loader_workers": 0}))
+    rows = journal.read(Path(result.run) / "metrics.jsonl")
     errors = [row["val/mean_absolute_error"] for row in rows]
-    assert outcome.best.metrics["val/mean_absolute_error"] == min(errors) < 4 and outcome.best.metrics["val/r2"] > 0.3
+    assert result.metrics["val/mean_absolute_error"] == min(errors) < 4 and result.metrics["val/r2"] > 0.3

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 MASK_ENDINGS = (".png", ".bmp", ".gif", ".tif", ".tiff")
 _MASK_FOLDER = re.compile(
     r"(train|val|valid|validation|test|training|testing)?[_-]?"
-    r"(masks?|labels?|annot|annots|annotations?|gt|ground[_-]?truth|segmentations?|segmentationclass(png|raw)?|seg)"
+    r"(masks?|labels?|annot|annots|annotations?|gt|gtfine|gtcoarse|ground[_-]?truth|segmentations?|segmentationclass(png|raw)?|seg)"
     r"[_-]?(images?|png|imgs?|train|val|test|training|validation|testing)?",
     re.IGNORECASE,
 )

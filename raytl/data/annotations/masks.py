@@ -33,8 +33,10 @@ VOID_VALUE = 255
 _NEITHER = re.compile(
     r"segmentationobject(png)?|segmentationclassvisualization|visualizations?|previews?", re.IGNORECASE
 )
+_OTHER_MASK = re.compile(r"_(color|instanceids|instances?|trainids)$", re.IGNORECASE)
 _SUFFIX = re.compile(
-    r"(_|-)(masks?|labels?|labelids|gtfine_labelids|gt|l|seg|segmentation|groundtruth|annot|trainids)$", re.IGNORECASE
+    r"(_|-)(masks?|labels?|labelids|gtfine_labelids|gtcoarse_labelids|gt|l|seg|segmentation|groundtruth|annot)$",
+    re.IGNORECASE,
 )
 _PHOTO_SUFFIX = re.compile(r"(_leftimg8bit|_sat|_image|_img)$", re.IGNORECASE)
 _PAIRED = 0.9
@@ -59,7 +61,7 @@ class Pairs:
 
 def pairs(files: DatasetFiles, *, suffixes: bool = True) -> Pairs | None:
     """Return photos and masks of the same stem; None if it is no such dataset. With `suffixes`, both may be in one folder."""
-    images = [key for key in files.images if not any(map(_NEITHER.fullmatch, key.split("/")[:-1]))]
+    images = [key for key in files.images if not _is_neither(key)]
     masks = [key for key in images if is_mask(key)]
     if not masks and suffixes:
         masks = _suffixed(images)
@@ -100,6 +102,14 @@ def read(files: DatasetFiles, matched: Pairs, void: Void | None, findings: Findi
         split = lists.get(PurePosixPath(photo).stem) if lists else split_of(photo)
         samples.append(Sample(photo, files.path(photo), target, split))
     return samples
+
+
+def _is_neither(key: str) -> bool:
+    """Return whether an image is neither photo nor mask of classes: a mask of objects, or a picture of a mask."""
+    folders = key.split("/")[:-1]
+    return any(map(_NEITHER.fullmatch, folders)) or (
+        is_mask(key) and _OTHER_MASK.search(PurePosixPath(key).stem) is not None
+    )
 
 
 def _suffixed(images: Sequence[str]) -> list[str]:

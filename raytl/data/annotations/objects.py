@@ -70,6 +70,8 @@ class _Frame:
 
     def polygon(self, polygon: Sequence[float]) -> tuple[float, ...]:
         """Return the polygon in the upright image, rounded."""
+        if self.orientation == 1:
+            return tuple([round(value, 2) for value in polygon])
         points = zip(polygon[::2], polygon[1::2], strict=True)
         moved = (turned_point(x, y, self.stored, self.orientation) for x, y in points)
         return tuple(round(value, 2) + 0.0 for point in moved for value in point)
@@ -188,7 +190,7 @@ def _turned_runs(runs: Runs, frame: _Frame) -> str:
 def _filled(each: AnnotatedObject, frame: _Frame, findings: Findings) -> str | None:
     """Return the run lengths of polygons; None, with a finding, if they cannot be filled."""
     assert isinstance(each.outline, tuple), "run lengths are handled before"
-    if not all(math.isfinite(value) for polygon in each.outline for value in polygon):
+    if not all(all(map(math.isfinite, polygon)) for polygon in each.outline):
         findings.bad(_NOT_FINITE, each.place)
         return None
     width, height = frame.width, frame.height
@@ -212,10 +214,12 @@ def _is_drawable(polygon: Sequence[float], width: int, height: int) -> bool:
     xs, ys = polygon[::2], polygon[1::2]
     if len(xs) < 3 or min(xs) < -width or max(xs) > 2 * width or min(ys) < -height or max(ys) > 2 * height:
         return False
+    longest = min(4 * (width + 2) * (height + 2) + 8 * (width + height), _MAX_EDGE)
+    if 3 * (width + height) * len(xs) <= longest:
+        return True
     points = list(zip(xs, ys, strict=True))
     edges = zip(points, [*points[1:], points[0]], strict=True)
-    longest = 4 * (width + 2) * (height + 2) + 8 * (width + height)
-    return sum(math.dist(one, other) for one, other in edges) <= min(longest, _MAX_EDGE)
+    return sum(math.dist(one, other) for one, other in edges) <= longest
 
 
 def _quoted(box: Corners) -> str:

@@ -61,12 +61,12 @@ def table_columns(place: Path, config: AnnotationsConfig) -> BoxColumns | LabelC
     """
     try:
         table = table_rows(place)
-        first = list(islice(table.rows, _SNIFFED_ROWS))
+        boxes, labels = box_columns(table.header), label_columns(table.header)
+        first = list(islice(table.rows, _SNIFFED_ROWS)) if labels and not boxes and labels.attributes else []
     except DataError:
         if config.format == "table":
             raise
         return None  # the reader of manifests reports it
-    boxes, labels = box_columns(table.header), label_columns(table.header)
     if boxes is None and labels is not None and labels.attributes and not labels_table.are_attributes(first, labels):
         labels = None
     if boxes is None and labels is None and config.format == "table":

@@ -85,7 +85,11 @@ def read(files: DatasetFiles, layout: Layout, labels: Mapping[str, str], finding
     """Return all images of the splits, or all there are if data.yaml has no splits, with their objects."""
     chosen: dict[str, str | None] = {}
     for name, listed in layout.splits.items():
-        chosen |= dict.fromkeys(listed, name)
+        chosen |= {image: name for image in listed if image not in chosen}
+    if repeated := sum(map(len, layout.splits.values())) - len(chosen):
+        findings.warnings.append(
+            f"{layout.place}: {repeated} images are in two splits; they count as {next(iter(layout.splits))}"
+        )
     if not chosen:
         chosen = {image: split_of(image) for image in files.images}
     measured = sizes(files.path(image) for image in chosen)

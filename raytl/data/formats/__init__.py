@@ -120,6 +120,30 @@ def _scan_remote(uri: str, how: _How) -> Manifest:
     return tables.scan(listing_table, uri, _pulled_places(listing_table, how), on_event=how.on_event)
 
 
+def root_of(
+    uri: str, on_event: OnEvent = ignore, zip_encoding: str | None = None, s3: S3Settings = ENVIRONMENT
+) -> Path | None:
+    """Return the folder on this node that the keys of annotated images in a folder or an archive are relative to, after pulling
+    or unpacking it; None for a table.
+
+    Raises:
+        DataError: an archive cannot be unpacked.
+        StoreError: the bucket cannot be read.
+    """
+    if is_table_name(uri):
+        return None
+    folder, _, name = uri.rpartition("/")
+    if in_bucket(uri):
+        place = (
+            pull(folder, on_event, only=[name], s3=s3) / name if is_archive_name(name) else pull(uri, on_event, s3=s3)
+        )
+    else:
+        place = Path(uri.removeprefix("file://")).expanduser().resolve()
+    return (
+        archives.unpacked(place, uri, on_event, zip_encoding)[0] if is_archive_name(name) and place.is_file() else place
+    )
+
+
 def pulled_table(
     uri: str, on_event: OnEvent = ignore, *, labeled: bool = True, s3: S3Settings = ENVIRONMENT
 ) -> tuple[str, list[str], tables.Table]:

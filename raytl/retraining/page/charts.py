@@ -19,7 +19,7 @@ _HEIGHT, _TOP, _BOTTOM = 260, 16, 220
 
 @dataclass(frozen=True)
 class Bar:
-    """An accuracy at `x`, with its 95 % interval (Wilson) from `low` to `high`."""
+    """A score at `x`; of an accuracy, with its 95 % interval (Wilson) from `low` to `high`."""
 
     x: float
     low: float
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Intervals:
-    """The accuracy of champion (gray) and challenger (blue) on each slice; `grid` has the vertical lines (x, label)."""
+    """The score of champion (gray) and challenger (blue) on each slice; `grid` has the vertical lines (x, label)."""
 
     rows: tuple[Row, ...]
     height: int
@@ -53,19 +53,21 @@ def intervals(slices: Sequence[Slice]) -> Intervals:
     rows = []
     for place, part in enumerate(slices):
         y = _ROW_PX * place + 16
-        bars = _bar(part.before, part.images, y, _GRAY), _bar(part.after, part.images, y + 10, _BLUE)
+        bars = _bar(part, part.before, y, _GRAY), _bar(part, part.after, y + 10, _BLUE)
         rows.append(Row(f"{part.name} ({part.images})", y, bars))
     grid = tuple((_x(percent / 100), f"{percent} %") for percent in (0, 25, 50, 75, 100))
     return Intervals(tuple(rows), _ROW_PX * len(slices) + 30, grid)
 
 
-def _bar(accuracy: float, images: int, y: float, color: str) -> Bar:
-    interval = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
-    return Bar(_x(accuracy), _x(interval.low), _x(interval.high), y, color)
+def _bar(part: Slice, value: float, y: float, color: str) -> Bar:
+    if part.score != "accuracy":  # no fraction of images
+        return Bar(_x(value), _x(value), _x(value), y, color)
+    interval = binomtest(round(value * part.images), part.images).proportion_ci(method="wilson")
+    return Bar(_x(value), _x(interval.low), _x(interval.high), y, color)
 
 
-def _x(accuracy: float) -> float:
-    return round(_LEFT + accuracy * (_WIDTH - _LEFT - _RIGHT), 1)
+def _x(value: float) -> float:
+    return round(_LEFT + value * (_WIDTH - _LEFT - _RIGHT), 1)
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ def _images(
     """Return the predicted classes of both models for each image."""
     challenger = new.argmax(1)
     champion = [None] * len(new) if old is None else [names[place] for place in old.argmax(1)]
-    right = challenger == targets
-    change = np.zeros(len(new), int) if old is None else right.astype(int) - (old.argmax(1) == targets)
+    correct = challenger == targets
+    change = np.zeros(len(new), int) if old is None else correct.astype(int) - (old.argmax(1) == targets)
     return tuple(
         ComparedImage(before, names[after], float(confidence), int(gain))
         for before, after, confidence, gain in zip(champion, challenger, new.max(1), change, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
 from raytl.tasks import markdown
 from raytl.tasks.markdown import cell, table
-from raytl.tasks.reporting import ClassScores, Evaluated, OpenPhoto, Subject
+from raytl.tasks.reporting import ClassScores, Subject
 from raytl.tasks.score_text import interval_text, score_text, title
 
 _CONFUSIONS = 10
@@ -73,7 +72,7 @@ class Report:
         return ClassScores(self.classes, each.support, "images", columns)
 
     @property
-    def shown(self) -> str:
+    def highlights(self) -> str:
         """The number of worst mistakes."""
         return f"{len(self.mistakes):,} worst mistake{'' if len(self.mistakes) == 1 else 's'}"
 
@@ -110,12 +109,6 @@ class Report:
     def to_markdown(self) -> str:
         """Return the report as a Markdown page, with the pictures of the same folder."""
         return as_markdown(self)
-
-    def draw(self, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
-        """Write the confusion matrix and the worst mistakes into `folder`."""
-        from raytl.tasks.classification.render import pictures
-
-        pictures(self, folder, photo)
 
 
 def as_json(report: Report) -> dict[str, Any]:

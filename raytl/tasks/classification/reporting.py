@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from raytl.tasks.classification import outcomes, stored, table
 from raytl.tasks.classification.comparison import GATE_METRICS, comparison, first_version
 from raytl.tasks.classification.features import extract
 from raytl.tasks.classification.prediction import Prediction
+from raytl.tasks.classification.render import pictures
 from raytl.tasks.classification.report import Mistake, Report
 from raytl.tasks.classification.targets import encode_targets
-from raytl.tasks.reporting import Evaluated, Occasion, Reading, TaskComparison
+from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto, Reading, TaskComparison
 
 MISTAKES = 16
 """Worst mistakes in a report."""
@@ -49,6 +51,10 @@ class ClassificationReporting:
             folder=occasion.folder,
         )
 
+    def draw(self, report: Report, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
+        """Write the confusion matrix and the worst mistakes into `folder`."""
+        pictures(report, folder, photo)
+
     def outcomes(self, evaluated: Evaluated) -> bytes:
         """Return the true and the predicted class of each image, as JSON lines."""
         return outcomes.encoded(evaluated.samples, evaluated.classes, _probabilities(evaluated))
@@ -77,12 +83,12 @@ class ClassificationReporting:
         self, champion: Evaluated | None, challenger: Evaluated, fresh: Sequence[bool], metric: str, confidence: float
     ) -> TaskComparison:
         """Compare two models by their probabilities on the same images."""
-        classes = challenger.classes[: challenger.known]
+        classes = challenger.classes[: challenger.own]
         targets, new = encode_targets(challenger.samples, classes), _probabilities(challenger)
         if champion is None:
             return first_version(targets, new, classes)
-        old, known = _probabilities(champion), champion.classes[: champion.known]
-        return comparison(targets, old, known, new, classes, np.asarray(fresh, bool), metric, confidence)
+        old, old_classes = _probabilities(champion), champion.classes[: champion.own]
+        return comparison(targets, old, old_classes, new, classes, np.asarray(fresh, bool), metric, confidence)
 
 
 def _targets(evaluated: Evaluated) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ class Predictions:
 
     @property
     def unit(self) -> str:
-        """What `counts` counts."""
+        """Unit of `counts`."""
         return "photos"
 
     def preview(self, count: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

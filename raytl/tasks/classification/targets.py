@@ -10,7 +10,27 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from raytl.data.encoder import Augment
-from raytl.data.manifest import Sample
+from raytl.data.manifest import Sample, listed
+from raytl.errors import DataError
+
+
+def class_names(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return the names of the classes, sorted.
+
+    Raises:
+        DataError: samples have another target than one class; they are listed.
+    """
+    wrong = [f"{sample.key}: {_kind(sample)}" for sample in samples if not isinstance(sample.target, str)]
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} of {len(samples)} images do not have one class, which task: classification needs:\n{listed(wrong)}\n"
+            "Set task to the one of these annotations (multilabel, segmentation, detection or instances)."
+        )
+    return tuple(sorted({sample.label for sample in samples}))
+
+
+def _kind(sample: Sample) -> str:
+    return "no label" if sample.target is None else type(sample.target).__name__.lower()
 
 
 def encode_targets(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.int64]:

@@ -38,6 +38,7 @@ class Classification:
     """One class for each image."""
 
     name = "classification"
+    target_types: tuple[type, ...] = (str,)
     metrics: tuple[str, ...] = ("balanced_accuracy", *(name for name in QUICK if name != "balanced_accuracy"))
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}

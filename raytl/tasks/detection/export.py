@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.data.annotations import rle
 from raytl.run.atomic import atomic_dir, write_json
 from raytl.run.plain import encode
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
 from raytl.tasks.detection.answer import Detections
 from raytl.tasks.drawing import draw_boxes
 from raytl.tasks.output_names import output_names, relative_paths
+from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.table import write_table
 
 D = TypeVar("D", bound=Detections)
@@ -66,10 +68,8 @@ def _object(answer: Detections, place: int, size: tuple[int, int]) -> dict[str, 
     }
     counts = getattr(answer, "counts", None)
     if counts is not None:
-        from raytl.tasks.instances.masks import area
-
         value["segmentation"] = {"size": [size[1], size[0]], "counts": counts[place]}
-        value["area"] = area(counts[place], size)
+        value["area"] = rle.area(counts[place])
     return value
 
 
@@ -150,6 +150,19 @@ def score_of(answer: Detections, place: int) -> float:
     return round(float(answer.scores[place]), 6)
 
 
+def labels(answers: Answers[D]) -> Iterator[str]:
+    """Yield the class of each object."""
+    return (answers.classes[label] for answer in answers.answers for label in answer.labels.tolist())
+
+
+def preview(answers: Answers[D]) -> Iterator[tuple[str, ...]]:
+    """Yield photo, class and score of each object, a dash for a photo without."""
+    for path, answer, place in rows_of(answers):
+        scored = f"{100 * score_of(answer, place):.1f} %" if place >= 0 else "–"
+        yield path, answers.classes[answer.labels[place]] if place >= 0 else "–", scored
+
+
+HEADER = ("photo", "object", "score")
 FORMATS: tuple[OutputFormat[Detections], ...] = (
     OutputFormat("coco", ".json", write_coco),
     OutputFormat("csv", ".csv", write_columns),
@@ -158,3 +171,4 @@ FORMATS: tuple[OutputFormat[Detections], ...] = (
     OutputFormat("overlays", "", write_overlays),
 )
 """The formats of detections; a folder without a named format is YOLO's."""
+PREDICTIONS = PredictionKind(FORMATS, columns, labels, "objects", HEADER, preview)

@@ -15,12 +15,14 @@ from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
 from raytl.data.object_targets import ObjectTargets
 from raytl.data.scene_augment import SceneAugment
+from raytl.data.targets import Boxes, Instances
 from raytl.data.transforms import Preprocess
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import dense, options
 from raytl.tasks.detection import network, scores
 from raytl.tasks.detection.answer import Detections
+from raytl.tasks.detection.reporting import REPORTING
 from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.object_batches import blank_objects, collated, object_classes
 from raytl.tasks.objects import Limits, ObjectBatch
@@ -62,10 +64,12 @@ class Detection:
     """Any number of objects in each image, as boxes."""
 
     name = "detection"
+    target_types: tuple[type, ...] = (Boxes, Instances)
     metrics: tuple[str, ...] = scores.METRICS
     tie_breaker = "map_50"
     defaults = RECIPE
     head_solver = None
+    reporting = REPORTING
     limits = Limits()
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:

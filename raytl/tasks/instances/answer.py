@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.data.annotations import rle
 from raytl.tasks.detection.answer import Detections
 
 
@@ -13,3 +18,8 @@ class Segments(Detections):
 
     counts: tuple[str, ...]
     size: tuple[int, int]
+
+
+def bitmaps(counts: Sequence[str], size: tuple[int, int]) -> Iterator[NDArray[np.bool_]]:
+    """Yield the mask `(height, width)` of each of the run lengths of an image of `size` (width, height)."""
+    return (rle.bitmap(each, *size) for each in counts)

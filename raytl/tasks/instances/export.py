@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from raytl.data.annotations import rle
 from raytl.run.atomic import atomic_dir
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
 from raytl.tasks.detection import export as boxes
 from raytl.tasks.drawing import draw_masks
-from raytl.tasks.instances.answer import Segments
-from raytl.tasks.instances.masks import area, decoded
+from raytl.tasks.instances.answer import Segments, bitmaps
 from raytl.tasks.output_names import output_names
+from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.table import as_csv, write_table
 
 _MAX_NUMBER = 65535
@@ -23,9 +24,7 @@ _MAX_NUMBER = 65535
 
 def columns(answers: Answers[Segments]) -> dict[str, list[Any]]:
     """Return a row for each object as detection does, and the area of its mask in pixels."""
-    areas = [
-        None if place < 0 else area(answer.counts[place], answer.size) for _, answer, place in boxes.rows_of(answers)
-    ]
+    areas = [None if place < 0 else rle.area(answer.counts[place]) for _, answer, place in boxes.rows_of(answers)]
     return boxes.columns(answers) | {"area": areas}
 
 
@@ -56,7 +55,7 @@ def numbered(answer: Segments) -> NDArray[np.uint16]:
     """Return the number of the instance at each pixel, `(height, width)`: 1 is the highest score, 0 none."""
     numbers = np.zeros(answer.size[::-1], dtype=np.uint16)
     order = np.argsort(-answer.scores, kind="stable")[:_MAX_NUMBER][::-1]
-    masks = decoded([answer.counts[place] for place in order], answer.size)
+    masks = bitmaps([answer.counts[place] for place in order], answer.size)
     for number, mask in zip(range(len(order), 0, -1), masks, strict=True):
         numbers[mask] = number
     return numbers
@@ -70,7 +69,7 @@ def write_overlays(answers: Answers[Segments], out: Path, photo: OpenPhoto) -> N
             image = photo(path)
             if image is not None:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                masks = decoded(answer.counts, answer.size)
+                masks = bitmaps(answer.counts, answer.size)
                 drawn = draw_masks(image, masks, answer.boxes, answer.labels, answer.scores, answers.classes)
                 drawn.save(folder / name)
 
@@ -84,3 +83,4 @@ FORMATS: tuple[OutputFormat[Segments], ...] = (
     OutputFormat("overlays", "", write_overlays),
 )
 """The formats of instances; a folder without a named format holds masks."""
+PREDICTIONS = PredictionKind(FORMATS, columns, boxes.labels, "objects", boxes.HEADER, boxes.preview)

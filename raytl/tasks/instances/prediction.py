@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from raytl.tasks.drawing import draw_masks
-from raytl.tasks.instances.answer import Segments
-from raytl.tasks.instances.masks import decoded
+from raytl.tasks.instances.answer import Segments, bitmaps
 from raytl.tasks.notebook import Photo, counted, of_photo, picture_of, png
 
 
@@ -32,7 +31,7 @@ class SegmentedObject:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """The mask `(height, width)`, decoded on each access."""
-        return next(decoded([self.counts], self.size))
+        return next(bitmaps([self.counts], self.size))
 
     def __repr__(self) -> str:
         return f"SegmentedObject({self.label!r}, {self.score:.3f}, {self.size[0]} x {self.size[1]} pixels)"
@@ -67,7 +66,7 @@ class InstancesPrediction:
             UserError: the photo is not given and cannot be read.
         """
         each = self.answer
-        masks = decoded(each.counts, each.size)
+        masks = bitmaps(each.counts, each.size)
         return draw_masks(picture_of(self.photo, image), masks, each.boxes, each.labels, each.scores, self.classes)
 
     def _repr_png_(self) -> bytes | None:

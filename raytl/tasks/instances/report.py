@@ -14,7 +14,7 @@ from raytl.tasks.detection import scores as box_scores
 from raytl.tasks.detection.scores import CONFUSION_SCORE
 from raytl.tasks.drawing import draw_masks
 from raytl.tasks.instances import scores
-from raytl.tasks.instances.masks import decoded
+from raytl.tasks.instances.answer import bitmaps
 from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto
 from raytl.tasks.score_report import ReportKind, ScoreReport, WorstImage
 from raytl.tasks.sheet import PANEL_PX, Pair
@@ -46,13 +46,13 @@ def _pair(image: WorstImage, evaluated: Evaluated, photo: OpenPhoto) -> Pair | N
     truth = evaluated.truths[place]
     (answer,) = scores.answers_of([truth], tuple(part[place : place + 1] for part in evaluated.rows))
     above = np.flatnonzero(answer.scores >= CONFUSION_SCORE)
-    masks = decoded([answer.counts[i] for i in above], answer.size)
+    masks = bitmaps([answer.counts[i] for i in above], answer.size)
     predicted = draw_masks(
         picture, masks, answer.boxes[above], answer.labels[above], answer.scores[above], classes, PANEL_PX
     )
     corners, _ = box_scores.boxes_and_areas(truth)
     labels, _ = box_scores.labels_and_crowds(truth, classes)
-    true_masks = decoded([each.counts for each in truth.instances], (truth.width, truth.height))
+    true_masks = bitmaps([each.counts for each in truth.instances], (truth.width, truth.height))
     drawn = draw_masks(picture, true_masks, corners.astype(np.float32), labels, None, classes, PANEL_PX)
     return Pair(drawn, predicted, image.key, image.note)
 

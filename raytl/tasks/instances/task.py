@@ -16,6 +16,7 @@ from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
 from raytl.data.object_targets import ObjectTargets
 from raytl.data.scene_augment import SceneAugment
+from raytl.data.targets import Instances
 from raytl.data.transforms import Preprocess
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
@@ -23,6 +24,7 @@ from raytl.tasks import dense, options
 from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.instances import network, scores
 from raytl.tasks.instances.answer import Segments
+from raytl.tasks.instances.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, collated, object_classes
 from raytl.tasks.objects import Limits, ObjectBatch, Predicted
 from raytl.tasks.task import Rows, Validation
@@ -62,10 +64,12 @@ class InstanceSegmentation:
     """Any number of objects in each image, as masks."""
 
     name = "instances"
+    target_types: tuple[type, ...] = (Instances,)
     metrics: tuple[str, ...] = scores.METRICS
     tie_breaker = "map_50"
     defaults = RECIPE
     head_solver = None
+    reporting = REPORTING
     limits = Limits()
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the network says of an image: the probability of each label, and the labels that are present."""
+"""The answer of the network for an image: the logit of each label, and the threshold of its probability."""
 
 from __future__ import annotations
 

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from raytl.tasks.multilabel.answer import LabelsAnswer
+from raytl.tasks.multilabel.scores import probabilities
 from raytl.tasks.notebook import of_photo
 
 
@@ -29,3 +33,10 @@ class MultilabelPrediction:
         named = ", ".join(f"{name} {self.probabilities[name]:.3f}" for name in self.labels[:5])
         more = f", and {len(self.labels) - 5} more" if len(self.labels) > 5 else ""
         return f"MultilabelPrediction({named or 'no labels'}{more}{of_photo(self.photo)})"
+
+
+def prediction_of(answer: LabelsAnswer, classes: tuple[str, ...], photo: str | None = None) -> MultilabelPrediction:
+    """Return the public value of an answer."""
+    table = probabilities(answer.logits)
+    present = tuple(classes[i] for i in np.flatnonzero(table >= answer.thresholds))
+    return MultilabelPrediction(dict(zip(classes, table.tolist(), strict=True)), present, photo)

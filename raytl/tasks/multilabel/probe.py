@@ -36,13 +36,13 @@ def solve(
         ModelError: a feature is not finite.
     """
     started = time.monotonic()
-    known = (targets >= 0).sum()
+    annotated = (targets >= 0).sum()
     heads: dict[float, Head] = {}
     losses: dict[float, tuple[float, float]] = {}
     scores: dict[float, dict[str, float]] = {}
 
     def mean_loss(logits: Tensor) -> Tensor:
-        return loss(logits, targets).sum() / known
+        return loss(logits, targets).sum() / annotated
 
     for head, logits in solve_path(train, val, targets.shape[1], mean_loss, strengths, intercept):
         heads[head.strength], losses[head.strength] = head, _mean_and_error(loss(logits, val_targets), val_targets)

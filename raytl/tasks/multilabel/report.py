@@ -9,19 +9,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from raytl.metrics import multilabel
-from raytl.metrics.intervals import estimates
+from raytl.metrics.intervals import Interval, estimates
 from raytl.metrics.multilabel import Facts
 from raytl.tasks.detection.report import draw_worst, place_of
 from raytl.tasks.drawing import fitted
 from raytl.tasks.multilabel import plots
+from raytl.tasks.multilabel.scores import confusion_of, probabilities
 from raytl.tasks.plots import Curve, curve_of
 from raytl.tasks.reporting import ClassScores, Evaluated, Occasion, OpenPhoto
 from raytl.tasks.score_report import MAX_WORST, ReportKind, ScoreReport, WorstImage
 from raytl.tasks.sheet import PANEL_PX, Pair
-from raytl.tasks.task import Confusion
 
 _OVERALL = ("map", "macro_f1", "micro_f1", "log_loss")
 _COLUMNS = ("precision", "recall", "f1", "roc_auc", "average_precision")
@@ -42,7 +41,7 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
             "labels",
             {name: intervals[name] for name in _COLUMNS},
         ),
-        confusion=confusion(facts, classes),
+        confusion=confusion_of(facts.predicted, facts.targets, classes),
         worst=worst(evaluated, facts),
         look=occasion.look,
         looks=occasion.looks,
@@ -55,17 +54,7 @@ def facts_of(evaluated: Evaluated) -> Facts:
     """Return the facts of the rows: logits and thresholds, `(n, labels)`; truths are vectors of 1, 0 and -1 (unknown)."""
     logits, thresholds = evaluated.rows[:2]
     targets = np.stack([np.asarray(each, dtype=np.int64) for each in evaluated.truths])
-    return multilabel.facts(targets, expit(logits.astype(np.float64)), thresholds)
-
-
-def confusion(facts: Facts, classes: Sequence[str]) -> Confusion:
-    """Return how often each label is present and predicted, missed (predicted `absent`), or added (true `absent`)."""
-    labels, present = len(classes), facts.targets == 1
-    counts = np.zeros((labels + 1, labels + 1), dtype=np.int64)
-    counts[np.arange(labels), np.arange(labels)] = (present & facts.predicted).sum(axis=0)
-    counts[:labels, labels] = (present & ~facts.predicted).sum(axis=0)
-    counts[labels, :labels] = ((facts.targets == 0) & facts.predicted).sum(axis=0)
-    return Confusion((*classes, "absent"), counts)
+    return multilabel.facts(targets, probabilities(logits), thresholds)
 
 
 def worst(evaluated: Evaluated, facts: Facts) -> tuple[WorstImage, ...]:
@@ -93,13 +82,13 @@ def draw(report: ScoreReport, folder: Path, evaluated: Evaluated, photo: OpenPho
     """Write the charts, and the worst images."""
     facts, classes = facts_of(evaluated), evaluated.classes
     precision = report.by_class.columns["average_precision"]
-    plots.precision_recall(curves(facts, classes), folder / "precision_recall.png")
+    plots.precision_recall(curves(facts, classes, precision), folder / "precision_recall.png")
     plots.average_precision(classes, precision, folder / "average_precision.png", report.overall["map"])
     plots.confusion(report.confusion.counts, report.confusion.names, folder / "confusion.png")
     draw_worst(report, folder, [_pair(each, evaluated, facts, photo) for each in report.worst])
 
 
-def curves(facts: Facts, classes: Sequence[str]) -> list[Curve]:
+def curves(facts: Facts, classes: Sequence[str], averages: Sequence[Interval]) -> list[Curve]:
     """Return the curve of each label over the images where it is known, with the point of its threshold."""
     drawn = []
     for i, name in enumerate(classes):
@@ -108,7 +97,7 @@ def curves(facts: Facts, classes: Sequence[str]) -> list[Curve]:
         each = curve_of(name, facts.probabilities[rows, i], true, int(true.sum()))
         hits = int((true & predicted).sum())
         point = (hits / true.sum(), hits / predicted.sum()) if hits else None
-        drawn.append(replace(each, chosen=point))
+        drawn.append(replace(each, average=averages[i].value, chosen=point))
     return drawn
 
 
@@ -116,11 +105,11 @@ def _pair(image: WorstImage, evaluated: Evaluated, facts: Facts, photo: OpenPhot
     picture, place = photo(image.path), place_of(image, evaluated)
     if picture is None or place is None:
         return None
-    shown = fitted(picture, PANEL_PX)
+    picture = fitted(picture, PANEL_PX)
     lines = plots.label_lines(
-        evaluated.classes, facts.targets[place], facts.probabilities[place], facts.predicted[place], shown.size
+        evaluated.classes, facts.targets[place], facts.probabilities[place], facts.predicted[place], picture.size
     )
-    return Pair(shown, lines, image.key, image.note)
+    return Pair(picture, lines, image.key, image.note, "photo")
 
 
 KIND = ReportKind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from raytl.tasks.task import Confusion
 
 METRICS = ("map", "macro_f1", "micro_f1", "log_loss")
 
-NOTHING = "(absent)"
+NOTHING = "absent"
 """The name of the row and column of labels that are absent."""
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,7 @@ def metrics(table: Floats, vectors: Vectors, thresholds: ArrayLike) -> dict[str,
     return {name: float(value) for name, value in scored.items()}
 
 
-def confusion_of(present: NDArray[np.bool_], vectors: Vectors, labels: Sequence[str]) -> Confusion:
+def confusion_of(present: NDArray[np.bool_], vectors: NDArray[np.integer[Any]], labels: Sequence[str]) -> Confusion:
     """Return the hits of each label in the diagonal, its misses in the last column and its false alarms in the last row."""
     n = len(labels)
     counts = np.zeros((n + 1, n + 1), dtype=np.int64)

@@ -20,12 +20,10 @@ Vectors = NDArray[np.int8]
 
 
 def labels_of(target: Target) -> Labels | None:
-    """Return the labels of an image: as given, its one class, or the classes of its objects; None for another target."""
+    """Return the labels of an image: as given, or the classes of its objects; None for another target."""
     match target:
         case Labels():
             return target
-        case str():
-            return Labels((target,))
         case Boxes():
             return Labels(tuple(box.label for box in target.boxes))
         case Instances():
@@ -45,9 +43,9 @@ def label_names(samples: Sequence[Sample]) -> tuple[str, ...]:
     _check_kind(samples)
     names: set[str] = set()
     for sample in samples:
-        found = labels_of(sample.target)
-        assert found is not None
-        names.update(found.present, found.unknown)
+        labels_in = labels_of(sample.target)
+        assert labels_in is not None
+        names.update(labels_in.present, labels_in.unknown)
     ordered = tuple(sorted(names))
     _check_learnable(ordered, encode(samples, ordered))
     return ordered
@@ -63,10 +61,10 @@ def encode(samples: Sequence[Sample], labels: Sequence[str]) -> Vectors:
     index = {name: place for place, name in enumerate(labels)}
     vectors = np.zeros((len(samples), len(labels)), dtype=np.int8)
     for row, sample in zip(vectors, samples, strict=True):
-        found = labels_of(sample.target)
-        assert found is not None
-        row[[index[name] for name in found.unknown if name in index]] = UNKNOWN
-        row[[index[name] for name in found.present if name in index]] = 1
+        labels_in = labels_of(sample.target)
+        assert labels_in is not None
+        row[[index[name] for name in labels_in.unknown if name in index]] = UNKNOWN
+        row[[index[name] for name in labels_in.present if name in index]] = 1
     return vectors
 
 

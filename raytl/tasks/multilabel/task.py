@@ -14,6 +14,7 @@ from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
 from raytl.data.augment import TrainAugment
 from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
+from raytl.data.targets import Boxes, Instances, Labels
 from raytl.data.transforms import Preprocess
 from raytl.models import backbone as backbones
 from raytl.models.backbone import Backbone
@@ -24,6 +25,7 @@ from raytl.tasks.multilabel import network
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.head import solve_head
 from raytl.tasks.multilabel.loss import LabelObjective, label_loss
+from raytl.tasks.multilabel.reporting import REPORTING
 from raytl.tasks.multilabel.scores import METRICS, confusion_of, metrics, probabilities
 from raytl.tasks.multilabel.targets import LabelsEncoder, encode, label_names
 from raytl.tasks.multilabel.thresholds import BUFFER, best_thresholds, thresholds_of
@@ -36,11 +38,13 @@ class MultiLabel:
     """Any number of labels for each image; a label can be unknown."""
 
     name = "multilabel"
+    target_types: tuple[type, ...] = (Labels, Boxes, Instances)
     metrics: tuple[str, ...] = METRICS
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
     limits = None
     head_solver = ProbeSolver(solve_head)
+    reporting = REPORTING
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the names of the labels, sorted.

@@ -26,7 +26,7 @@ def best_thresholds(probabilities: ArrayLike, vectors: Vectors) -> NDArray[np.fl
     no image has gets 0.5. Inputs are `(n, labels)`.
     """
     table = np.asarray(probabilities, dtype=np.float64)
-    columns = [_best(table[known, label], vectors[known, label] == 1) for label, known in enumerate((vectors >= 0).T)]
+    columns = [_best(table[rows, label], vectors[rows, label] == 1) for label, rows in enumerate((vectors >= 0).T)]
     return np.array(columns, dtype=np.float32)
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from raytl.metrics.segmentation import VOID, ClassMap
 from raytl.run.atomic import atomic_dir
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
-from raytl.tasks.colors import VOID, palette
+from raytl.tasks.colors import palette
 from raytl.tasks.drawing import draw_classes
 from raytl.tasks.output_names import output_names
+from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.table import as_csv, write_table
-
-ClassMap = NDArray[np.uint8]
 
 
 def mask_image(class_map: ClassMap, classes: int) -> Image.Image:
@@ -73,6 +73,20 @@ def write_overlays(answers: Answers[ClassMap], out: Path, photo: OpenPhoto) -> N
                 draw_classes(image, class_map, answers.classes).save(folder / name)
 
 
+def labels(answers: Answers[ClassMap]) -> Iterator[str]:
+    """Yield the classes that occur in each photo."""
+    names, void = answers.classes, VOID
+    return (names[place] for each in answers.answers for place in np.unique(each).tolist() if place != void)
+
+
+def preview(answers: Answers[ClassMap]) -> Iterator[tuple[str, ...]]:
+    """Yield each photo, the class with the largest area, and its part of the pixels."""
+    for path, each in zip(answers.paths, answers.answers, strict=True):
+        counts = np.bincount(each.ravel(), minlength=256)[: len(answers.classes)]
+        largest = int(counts.argmax())
+        yield path, answers.classes[largest], f"{100 * counts[largest] / each.size:.1f} %"
+
+
 FORMATS: tuple[OutputFormat[ClassMap], ...] = (
     OutputFormat("csv", ".csv", write_columns),
     OutputFormat("parquet", ".parquet", write_columns),
@@ -80,3 +94,4 @@ FORMATS: tuple[OutputFormat[ClassMap], ...] = (
     OutputFormat("overlays", "", write_overlays),
 )
 """The formats of class maps; a folder without a named format holds masks."""
+PREDICTIONS = PredictionKind(FORMATS, columns, labels, "photos", ("photo", "largest class", "area"), preview)

@@ -65,12 +65,11 @@ def worst(evaluated: Evaluated, facts: Facts) -> tuple[WorstImage, ...]:
 
 
 def draw(report: ScoreReport, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
-    """Write the charts, and the worst images if the rows hold their class maps (see `thumbnail`)."""
+    """Write the charts, and the worst images with their class maps."""
     confusion, scored = report.confusion, report.by_class
     plots.confusion(confusion.counts, confusion.names, folder / "confusion.png")
     plots.iou_bars(scored.classes, scored.columns["iou"], folder / "iou.png", report.overall["miou"])
-    if len(evaluated.rows) > 1:
-        draw_worst(report, folder, [_pair(each, evaluated, photo) for each in report.worst])
+    draw_worst(report, folder, [_pair(each, evaluated, photo) for each in report.worst])
 
 
 def _pair(image: WorstImage, evaluated: Evaluated, photo: OpenPhoto) -> Pair | None:

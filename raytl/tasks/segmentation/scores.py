@@ -10,6 +10,7 @@ from raytl.metrics import segmentation
 from raytl.metrics.confusion import Ints
 from raytl.metrics.draws import values
 from raytl.metrics.segmentation import VOID, ClassMap, Facts, boundary_counts, pixel_confusion
+from raytl.tasks.segmentation.thumbnail import packed
 from raytl.tasks.task import Confusion, Rows, Validation
 
 METRICS = ("miou", "dice", "pixel_accuracy", "boundary_f")
@@ -17,12 +18,14 @@ METRICS = ("miou", "dice", "pixel_accuracy", "boundary_f")
 
 
 def evidence(answers: Sequence[ClassMap], truths: Sequence[ClassMap]) -> Rows:
-    """Return the counts of the pixels and boundaries of each image, `(n,) S`: numbers in text, of what is not 0.
+    """Return the counts of the pixels and boundaries of each image, `(n,) S`: numbers in text, of what is not 0; and the answers
+    in small, `(n,) S`, for pictures.
 
     Answers and truths are class maps `(h, w) uint8` of the same size; 255 in a truth is void.
     """
     texts = [_record(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
-    return (np.array([text.encode() for text in texts], dtype=np.bytes_),)
+    small = np.array([packed(answer) for answer in answers], dtype=np.bytes_)
+    return np.array([text.encode() for text in texts], dtype=np.bytes_), small
 
 
 def facts(rows: Rows, classes: Sequence[str]) -> Facts:

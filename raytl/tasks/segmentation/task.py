@@ -26,6 +26,7 @@ from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.objects import Limits
 from raytl.tasks.segmentation import network, scores
 from raytl.tasks.segmentation.loss import loss, normalizer
+from raytl.tasks.segmentation.reporting import REPORTING
 from raytl.tasks.task import Rows, Validation
 
 RECIPE: Mapping[str, Any] = {
@@ -62,10 +63,12 @@ class Segmentation:
     """A class for each pixel."""
 
     name = "segmentation"
+    target_types: tuple[type, ...] = (Mask, Instances)
     metrics: tuple[str, ...] = scores.METRICS
     tie_breaker = "pixel_accuracy"
     defaults = RECIPE
     head_solver = None
+    reporting = REPORTING
     limits = None
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ BAD = [[50, 2, 5, 5], [4, 2, 0, 7], [4, 2, 3, -1], [-9, 2, 5, 5]]
 def test_boxes_outside_and_without_area_are_one_error(tmp_path: Path) -> None:
     _photo(tmp_path / "a.jpg", 1)
     _coco(tmp_path, [*BAD, [4, 2, 11, 7]])
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, match="the annotations cannot be used") as error:
         _read(tmp_path)
     text = str(error.value)
     assert "2 objects outside their image:\n  train.json: annotation id 0: 50, 2, 55, 7" in text

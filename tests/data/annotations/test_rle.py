@@ -60,3 +60,20 @@ def test_runs_that_do_not_cover_the_image_are_an_error(runs: list[int], fault: s
 def test_text_that_is_no_run_lengths_is_an_error(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         rle.from_text(text, 3, 5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_crop_is_that_of_the_bitmap(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    whole = rng.random((23, 17)) < rng.random()
+    counts = rle.from_bitmap(whole)
+    x0, y0, x1, y1 = map(int, rle.box(counts, 17, 23))
+    np.testing.assert_array_equal(rle.crop(counts, 23, (x0, y0, x1, y1)), whole[y0:y1, x0:x1])
+    np.testing.assert_array_equal(rle.crop(counts, 23, (2, 3, 9, 20)), whole[3:20, 2:9])
+    assert rle.area(counts) == whole.sum()
+
+
+def test_the_crop_of_an_object_without_pixels_is_empty() -> None:
+    counts = rle.from_bitmap(np.zeros((4, 5), dtype=bool))
+    assert rle.crop(counts, 4, (0, 0, 0, 0)).shape == (0, 0)
+    assert rle.area(counts) == 0

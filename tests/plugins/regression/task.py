@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
 from raytl.data.augment import TrainAugment
+from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
@@ -20,6 +21,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.heads import inherit
 from raytl.models.probe import head_layer
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.objects import Limits
 from raytl.tasks.options import Rule, check
 from raytl.tasks.task import Confusion, Rows, Validation
 
@@ -86,12 +88,14 @@ class Regression:
     name = "regression"
     metrics = ("mean_absolute_error", "r2")
     tie_breaker = "mean_absolute_error"
+    target_types = (str,)
     defaults: Mapping[str, Any] = {
         "train.metric": "val/mean_absolute_error",
         "search.metric": "val/mean_absolute_error",
         "search.linear_probe": False,
     }
     head_solver = None
+    limits = None
     reporting = None
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -103,7 +107,9 @@ class Regression:
     def check(self, experiment: Experiment) -> None:
         check(experiment, RULES)
 
-    def encoder(self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess) -> Numbers:
+    def encoder(
+        self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess, files: FileAccess
+    ) -> Numbers:
         return Numbers(numbers(samples))
 
     def sampling_weights(self, samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.float64]:
@@ -134,7 +140,14 @@ class Regression:
     def objective(self, experiment: Experiment, classes: Sequence[str], train: Sequence[Sample]) -> SquaredError:
         return SquaredError(max(float(numbers(train).var()), 1e-12))
 
-    def predict(self, module: nn.Module, inputs: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Any]:
+    def predict(
+        self,
+        module: nn.Module,
+        inputs: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        preprocess: Preprocess,
+        limits: Limits,
+    ) -> list[Any]:
         values: Tensor = module(inputs)
         return values.float().flatten().tolist()
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from raytl.data.manifest import Sample
-from raytl.tasks.classification.targets import encode_targets
+from raytl.data.targets import Labels
+from raytl.errors import DataError
+from raytl.tasks.classification.targets import class_names, encode_targets
 
 SAMPLES = [Sample("1", "/1", "cat"), Sample("2", "/2", "ant"), Sample("3", "/3", "cat")]
 
@@ -24,3 +26,16 @@ def test_no_samples_have_no_targets() -> None:
 def test_a_label_that_the_model_lacks_is_refused() -> None:
     with pytest.raises(KeyError, match="ant"):
         encode_targets(SAMPLES, ("cat", "bee"))
+
+
+def test_images_without_one_class_are_listed_with_the_tasks_for_them() -> None:
+    given = [
+        Sample("a.jpg", "/a.jpg", "ant"),
+        Sample("b.jpg", "/b.jpg", Labels(("ant",))),
+        Sample("c.jpg", "/c.jpg", None),
+    ]
+    with pytest.raises(
+        DataError, match=r"2 of 3 images do not have one class, which task: classification needs"
+    ) as caught:
+        class_names(given)
+    assert "b.jpg: labels" in str(caught.value) and "c.jpg: no label" in str(caught.value)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +52,33 @@ def test_the_validation_equals_pycocotools() -> None:
     assert result.confusion.names == (*CLASSES, "background")
     scored = sum(int((image.scores >= 0.3).sum()) for image in images)
     assert 0 < result.confusion.counts[:, :3].sum() <= scored
+
+
+@pytest.mark.assets
+def test_the_blood_cells_score_as_with_pycocotools(assets: Path) -> None:
+    """Photos of up to 30 cells, the detections of which are their boxes with errors."""
+    content = json.loads((assets / "datasets/bccd/instances_test.json").read_text())
+    rng = np.random.default_rng(0)
+    by_image = {image["id"]: [] for image in content["images"]}
+    for each in content["annotations"]:
+        by_image[each["image_id"]].append(each)
+    images = [_blood(objects, rng) for objects in by_image.values()]
+    truths = [truth_of(image) for image in images]
+    metrics = validation(truths, evidence([answer_of(image) for image in images], truths), CLASSES).metrics
+    slow, fast, _ = reference(images, 3)
+    assert list(metrics.values()) == pytest.approx(slow[[0, 1, 2, 8]], abs=1e-12)
+    assert list(metrics.values()) == pytest.approx(fast[[0, 1, 2, 8]], abs=1e-12)
+    assert 0.2 < metrics["val/map"] < 0.9
+
+
+def _blood(objects: list[dict[str, Any]], rng: np.random.Generator) -> Image:
+    sided = np.array([each["bbox"] for each in objects])
+    corners = np.concatenate([sided[:, :2], sided[:, :2] + sided[:, 2:]], axis=1)
+    labels = np.array([each["category_id"] - 1 for each in objects])
+    again = rng.permutation(np.tile(np.arange(len(objects)), 3))[: 2 * len(objects)]
+    boxes = corners[again] + rng.normal(0, 0.07, (len(again), 4)) * np.tile(sided[again, 2:], 2)
+    scores = rng.random(len(again)).astype(np.float32)
+    return Image(corners, labels, np.zeros(len(objects), bool), boxes.astype(np.float32), scores, labels[again])
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])

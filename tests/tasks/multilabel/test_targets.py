@@ -22,10 +22,10 @@ def test_names_are_sorted_and_include_those_that_are_unknown_somewhere() -> None
     assert label_names(samples(Labels(("b",), ("a",)), Labels(("a",)), Labels(()))) == ("a", "b")
 
 
-def test_a_class_and_the_objects_of_an_image_are_labels() -> None:
+def test_the_classes_of_the_objects_of_an_image_are_its_labels() -> None:
     boxes = Boxes(9, 9, (Box("cat", 0, 0, 1, 1), Box("cat", 2, 2, 3, 3), Box("dog", 0, 0, 2, 2, crowd=True)))
-    given = samples("cat", boxes, Instances(9, 9, (Instance("dog", "1"),)), Boxes(9, 9, ()))
-    assert encode(given, ("cat", "dog")).tolist() == [[1, 0], [1, 1], [0, 1], [0, 0]]
+    given = samples(boxes, Instances(9, 9, (Instance("dog", "1"),)), Boxes(9, 9, ()))
+    assert encode(given, ("cat", "dog")).tolist() == [[1, 1], [0, 1], [0, 0]]
 
 
 def test_a_name_outside_the_list_is_left_out() -> None:

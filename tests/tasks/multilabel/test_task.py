@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.data.targets import Labels
+from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError
 from raytl.events import ignore
 from raytl.models import probe
@@ -24,11 +25,14 @@ from raytl.store.s3_settings import ENVIRONMENT
 from raytl.tasks.defaults import completed
 from raytl.tasks.multilabel import TASK
 from raytl.tasks.multilabel.answer import LabelsAnswer
+from raytl.tasks.multilabel.targets import encode
 from raytl.tasks.multilabel.thresholds import thresholds_of
+from raytl.tasks.objects import Limits
 from raytl.training.job import TrainJob
 from raytl.training.worker import LoadedRun, load_run, prepare
 from raytl.world import World
 
+PREPROCESS = Preprocess(32, 36, "center", "bilinear", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
 LABELS = ("blue", "green", "red")
 PX = 32
 
@@ -113,7 +117,7 @@ def test_a_new_head_predicts_the_frequencies_of_the_labels(samples: tuple[Sample
     run = loaded(tmp_path, samples)
     layer = head_layer(run.backbone)
     assert layer.bias is not None
-    vectors = TASK.encoder(samples[:32], LABELS, run.backbone.preprocess).vectors
+    vectors = encode(samples[:32], LABELS)
     frequencies = [(column[column >= 0] == 1).mean() for column in vectors.T]
     assert layer.weight.count_nonzero() == 0
     assert torch.sigmoid(layer.bias).tolist() == pytest.approx(frequencies, abs=0.03)
@@ -132,7 +136,7 @@ def test_answers_evidence_and_validation_fit_together() -> None:
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
     module[1].register_buffer("thresholds", torch.tensor([0.3, 0.6]))
     with torch.inference_mode():
-        answers = TASK.predict(module.eval(), torch.randn(4, 3, 1, 1), [(1, 1)] * 4)
+        answers = TASK.predict(module.eval(), torch.randn(4, 3, 1, 1), [(1, 1)] * 4, PREPROCESS, Limits())
     assert all(isinstance(each, LabelsAnswer) for each in answers)
     rows = TASK.evidence(answers, [])
     assert [row.shape for row in rows] == [(4, 2), (4, 2)] and rows[1][0].tolist() == pytest.approx([0.3, 0.6])

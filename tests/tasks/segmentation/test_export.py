@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raytl.metrics.segmentation import VOID, ClassMap
 from raytl.tasks.answers import Answers
-from raytl.tasks.colors import VOID, class_color
-from raytl.tasks.segmentation.export import FORMATS, ClassMap
+from raytl.tasks.colors import class_color
+from raytl.tasks.segmentation.export import FORMATS
 
 WRITE = {each.name: each.write for each in FORMATS}
 CLASSES = ("background", 'a "road"\n', "=car")

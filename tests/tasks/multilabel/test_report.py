@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from raytl.tasks.multilabel.report import KIND, report
+from raytl.tasks.reporting import Evaluated
+from tests.tasks.reports import occasion, photo, read_back, samples
+
+NAMES = ("red", "|round|")
+
+
+def evaluated() -> Evaluated:
+    """Four images: right; red missed and round added; round unknown; no labels."""
+    truths = [np.array(each, np.int8) for each in ([1, 0], [1, 0], [1, -1], [0, 0])]
+    logits = np.array([[2, -2], [-1, 3], [2, 2], [-2, -2]], np.float32)
+    return Evaluated(samples([None] * 4), truths, (logits, np.full((4, 2), 0.5, np.float32)), NAMES, 2)
+
+
+def test_labels_are_scored_and_unknown_ones_are_no_mistake(tmp_path: Path) -> None:
+    scored = report(occasion(tmp_path), evaluated())
+    assert scored.by_class.support == (3, 0)
+    (worst,) = scored.worst
+    assert (worst.key, worst.score, worst.note) == ("1.jpg", 0.0, "missed red; added |round|")
+    assert scored.confusion.counts.tolist() == [[2, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert "| missed red; added \\|round\\| |" in scored.to_markdown()
+    assert read_back(KIND, scored, tmp_path).to_json() == scored.to_json()
+
+
+def test_all_pictures_are_drawn(tmp_path: Path) -> None:
+    images = evaluated()
+    scored = report(occasion(tmp_path), images)
+    scored.draw(tmp_path / "out", images, photo)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(scored.pictures)
