@@ -26,7 +26,7 @@ from raytl.tasks.instances import network, scores
 from raytl.tasks.instances.answer import Segments
 from raytl.tasks.instances.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, collated, object_classes
-from raytl.tasks.objects import Found, Limits, ObjectBatch
+from raytl.tasks.objects import Limits, ObjectBatch, Predicted
 from raytl.tasks.task import Rows, Validation
 
 RECIPE: Mapping[str, Any] = {
@@ -140,7 +140,7 @@ class InstanceSegmentation:
         return scores.validation(truths, rows, classes)
 
 
-def _segments(view: Found, size: tuple[int, int], preprocess: Preprocess) -> Segments:
+def _segments(view: Predicted, size: tuple[int, int], preprocess: Preprocess) -> Segments:
     """Return the objects of a view in the pixels of its photo; masks are computed inside their boxes."""
     assert view.masks is not None, "the network has a mask head"
     boxes = dense.boxes_in_photo(view.boxes.cpu().numpy(), size, preprocess)
