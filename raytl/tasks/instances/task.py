@@ -17,7 +17,7 @@ from raytl.tasks.instances import network, scores
 from raytl.tasks.instances.answer import Segments
 from raytl.tasks.instances.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, object_classes, object_targets
-from raytl.tasks.objects import Found, Limits
+from raytl.tasks.objects import Limits, Predicted
 
 _INSIDE = 0.5
 """Probability from which a pixel belongs to an object."""
@@ -29,7 +29,7 @@ def predict(module: nn.Module, inputs: Tensor, sizes: Sizes, preprocess: Preproc
     return [_segments(view, size, preprocess) for view, size in zip(views, sizes, strict=True)]
 
 
-def _segments(view: Found, size: tuple[int, int], preprocess: Preprocess) -> Segments:
+def _segments(view: Predicted, size: tuple[int, int], preprocess: Preprocess) -> Segments:
     """Return the objects of a view in the pixels of its photo; masks are computed inside their boxes."""
     assert view.masks is not None, "the network has a mask head"
     boxes = dense.boxes_in_photo(view.boxes.cpu().numpy(), size, preprocess)
