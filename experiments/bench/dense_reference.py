@@ -30,7 +30,7 @@ from raytl.config.schema import ModelConfig, OptimConfig, TransferConfig
 from raytl.models.backbone import Backbone
 from raytl.models.freeze import apply_freeze
 from raytl.models.groups import parameter_groups
-from raytl.tasks.objects import Found, Limits, ObjectBatch, Objects
+from raytl.tasks.objects import Limits, ObjectBatch, Objects, Predicted
 
 MIN_VISIBLE = 0.2
 
@@ -170,13 +170,13 @@ def moved_objects(objects: Objects, how: Draw, size: tuple[int, int]) -> Objects
         boxes[:, [1, 3]] = height - boxes[:, [3, 1]]
     clipped = torch.stack([boxes[:, i].clamp(0, (width, height)[i % 2]) for i in range(4)], dim=1)
     area, seen = ((b[:, 2:] - b[:, :2]).clamp(min=0).prod(dim=1) for b in (boxes, clipped))
-    kept = (seen > MIN_VISIBLE * area) & ((clipped[:, 2:] - clipped[:, :2]).amin(dim=1) > 1)
+    retained = (seen > MIN_VISIBLE * area) & ((clipped[:, 2:] - clipped[:, :2]).amin(dim=1) > 1)
     masks = objects.masks
     if masks is not None:
         masks = moved(masks, how, "nearest", 0) if len(masks) else masks
-        kept &= masks.flatten(1).any(dim=1) if len(masks) else kept
-        masks = masks[kept]
-    return Objects(clipped[kept], objects.labels[kept], objects.crowd[kept], masks)
+        retained &= masks.flatten(1).sum(dim=1) > 0
+        masks = masks[retained]
+    return Objects(clipped[retained], objects.labels[retained], objects.crowd[retained], masks)
 
 
 class Detection:
@@ -206,9 +206,9 @@ class Detection:
         return Item(torch.from_numpy(np.array(picture)).permute(2, 0, 1), objects, image["id"])
 
     def _masks(self, own: Sequence[dict[str, Any]], size: tuple[int, int]) -> Tensor:
-        found = [Image.fromarray(mask.decode(a["segmentation"])).resize(size, Image.Resampling.NEAREST) for a in own]
+        results = [Image.fromarray(mask.decode(a["segmentation"])).resize(size, Image.Resampling.NEAREST) for a in own]
         return torch.from_numpy(
-            np.stack([np.array(m) for m in found]) if found else np.zeros((0, *size[::-1]), np.uint8)
+            np.stack([np.array(m) for m in results]) if results else np.zeros((0, *size[::-1]), np.uint8)
         )
 
     def build(self, config: ModelConfig) -> Backbone:
@@ -234,43 +234,117 @@ class Detection:
         divisor = normalizer(backbone.module.head.kind, batch)
         return total / max(1.0, len(views) if divisor is None else divisor)
 
-    def predict(self, backbone: Backbone, item: Item) -> Found:
+    def predict(self, backbone: Backbone, item: Item) -> Predicted:
         """Return the objects of an image."""
         backbone.module.eval()
         with torch.no_grad(), autocast():
             return backbone.module(inputs([item.image])).decode(Limits())[0]
 
-    def score(self, assets: Path, test: Sequence[Item], found: Sequence[Found]) -> dict[str, float]:
+    def score(self, assets: Path, test: Sequence[Item], results: Sequence[Predicted]) -> dict[str, float]:
         """Return COCO's metrics."""
         path = assets / "datasets" / self.folder / "instances_test.json"
         truth = COCO(json.loads(path.read_text()))
         kinds = ("bbox", "segm") if self.masks else ("bbox",)
-        return {k: v for kind in kinds for k, v in self._scores(truth, test, found, kind).items()}
+        return {k: v for kind in kinds for k, v in self._scores(truth, test, results, kind).items()}
 
-    def _scores(self, truth: Any, test: Sequence[Item], found: Sequence[Found], kind: str) -> dict[str, float]:
-        rows = [row for item, one in zip(test, found, strict=True) for row in _rows(truth, item, one, kind)]
+    def _scores(self, truth: Any, test: Sequence[Item], results: Sequence[Predicted], kind: str) -> dict[str, float]:
+        rows = [row for item, one in zip(test, results, strict=True) for row in _rows(truth, item, one, kind)]
         evaluation = COCOeval_faster(truth, truth.loadRes(rows), kind, print_function=lambda *_: None)
         evaluation.run()
         stats = evaluation.stats
         return {f"{kind}_mAP": stats[0], f"{kind}_mAP50": stats[1], f"{kind}_mAP75": stats[2], f"{kind}_AR": stats[8]}
 
 
-def _rows(truth: Any, item: Item, found: Found, kind: str) -> Iterator[dict[str, Any]]:
+def _rows(truth: Any, item: Item, results: Predicted, kind: str) -> Iterator[dict[str, Any]]:
     """Yield the predictions as COCO's results, in the pixels of the original image."""
     size = truth.imgs[item.key]
     scale = torch.tensor([size["width"] / item.image.shape[2], size["height"] / item.image.shape[1]] * 2)
-    for i, (box, label, score) in enumerate(zip(found.boxes * scale, found.labels, found.scores, strict=True)):
+    for i, (box, label, score) in enumerate(zip(results.boxes * scale, results.labels, results.scores, strict=True)):
         x, y, right, lower = box.tolist()
         row = {"image_id": item.key, "category_id": int(label) + 1, "score": float(score)}
         if kind == "segm":
-            full = functional.interpolate(found.masks[i][None, None], (size["height"], size["width"]), mode="bilinear")
+            full = functional.interpolate(
+                results.masks[i][None, None], (size["height"], size["width"]), mode="bilinear"
+            )
             row["segmentation"] = mask.encode(np.asfortranarray((full[0, 0] > 0.5).numpy().astype(np.uint8)))
         else:
             row["bbox"] = [x, y, right - x, lower - y]
         yield row
 
 
-TASKS: dict[str, Any] = {"detection": Detection()}
+class Instances(Detection):
+    """nuclei60 at 256 x 256."""
+
+    folder, images, classes, masks = "nuclei60", "images", ("nucleus",), True
+
+    def build(self, config: ModelConfig) -> Backbone:
+        """Return the network."""
+        from raytl.tasks.instances.network import build
+
+        return build(config, self.classes)
+
+    def items(self, assets: Path, split: str, size: int) -> list[Item]:
+        """Return the images of a split, cut to squares of `size` that the network sees whole."""
+        return [_square(item, size) for item in super().items(assets, split, size)]
+
+
+class Segmentation(Instances):
+    """nuclei60 at 256 x 256, nuclei against the background."""
+
+    classes = ("background", "nucleus")
+
+    def build(self, config: ModelConfig) -> Backbone:
+        """Return the network."""
+        from raytl.tasks.segmentation.network import build
+
+        return build(config, self.classes)
+
+    def view(self, item: Item, rng: np.random.Generator, args: argparse.Namespace) -> View:
+        """Return a training view, void outside the image."""
+        size = (item.image.shape[1], item.image.shape[2])
+        how = draw(rng, size, (0.8, 1.3))
+        image = colored(moved(item.image, how, "bilinear", 114), rng, args.color)
+        return View(image, moved(_classes(item.target), how, "nearest", 255)[0])
+
+    def loss(self, backbone: Backbone, views: Sequence[View], ids: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        from raytl.tasks.segmentation.loss import normalizer
+
+        masks = torch.stack([view.target for view in views])
+        with autocast():
+            total: Tensor = backbone.module(inputs([v.image for v in views]), masks)
+        return total / max(1.0, normalizer(masks))
+
+    def predict(self, backbone: Backbone, item: Item) -> Any:
+        """Return the class of each pixel."""
+        backbone.module.eval()
+        with torch.no_grad(), autocast():
+            return backbone.module(inputs([item.image])).argmax(dim=1)
+
+    def score(self, assets: Path, test: Sequence[Item], results: Sequence[Any]) -> dict[str, float]:
+        """Return the mean intersection over union of the classes, over all pixels."""
+        pairs = [(result, _classes(item.target)) for item, result in zip(test, results, strict=True)]
+        shared = [sum(int(((a == c) & (b == c)).sum()) for a, b in pairs) for c in range(2)]
+        joined = [sum(int(((a == c) | (b == c)).sum()) for a, b in pairs) for c in range(2)]
+        ratios = [part / max(whole, 1) for part, whole in zip(shared, joined, strict=True)]
+        return {"mIoU": float(np.mean(ratios)), "IoU_nucleus": ratios[1]}
+
+
+def _square(item: Item, size: int) -> Item:
+    """Return the item stretched to `size` x `size`."""
+    _, height, width = item.image.shape
+    image = tv.resize(item.image, [size, size], antialias=True)
+    boxes = item.target.boxes * torch.tensor([size / width, size / height] * 2)
+    masks = functional.interpolate(item.target.masks[None].float(), (size, size), mode="nearest")[0].to(torch.uint8)
+    return Item(image, Objects(boxes, item.target.labels, item.target.crowd, masks), item.key)
+
+
+def _classes(objects: Objects) -> Tensor:
+    """Return the class of each pixel `(1, h, w) uint8`: 1 inside any object."""
+    return objects.masks.amax(dim=0)[None] if objects.masks is not None else torch.zeros(1, 1, 1)
+
+
+TASKS: dict[str, Any] = {"detection": Detection(), "instances": Instances(), "segmentation": Segmentation()}
 
 
 def _arguments() -> argparse.Namespace:

@@ -34,9 +34,9 @@ def check(source: Source, model: Model = None, set_: Overrides = None, json: Jso
             from raytl.training.driver import plan
 
             result = plan(experiment, on_event, fetch=False)
-        terminal.show(*plan_tables(result, command("raytl", *_next(result, source, model, set_ or []))))
-        if counts := _objects(result):
-            terminal.show(object_table(counts))
+        data, *rest = plan_tables(result, command("raytl", *_next(result, source, model, set_ or [])))
+        objects = _objects(result)
+        terminal.show(data, *([object_table(objects)] if objects else []), *rest)
         terminal.result(plan_json(result))
 
 

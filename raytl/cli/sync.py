@@ -16,13 +16,14 @@ from raytl.cli.plan_tables import data_table
 from raytl.cli.progress import watching
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
-from raytl.config.annotations import AnnotationsConfig
 from raytl.config.load import load_experiment
 from raytl.config.schema import DataConfig
+from raytl.events import OnEvent
 from raytl.store.s3_settings import S3Settings
 from raytl.uris import in_bucket
 
 if TYPE_CHECKING:
+    from raytl.config.schema import Experiment
     from raytl.data.snapshot import Snapshot
 
 _MB = 1e6
@@ -45,31 +46,37 @@ def sync(
     """
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="interrupted; run the same command again to resume"):
-        config, annotations, s3 = _config(target, set_ or [])
+        experiment = load_experiment(Path(target), set_ or []) if target.endswith((".yaml", ".yml")) else None
         with watching(terminal.err) as on_event:
-            from raytl.data.snapshot import take
-
-            snapshot = take(config, on_event, s3, annotations)
+            snapshot = _taken(experiment, on_event) if experiment else _at_uri(target, set_ or [], on_event)
         terminal.show(*_tables(snapshot))
         terminal.result(asdict(snapshot))
 
 
-def _config(target: str, overrides: list[str]) -> tuple[DataConfig, AnnotationsConfig, S3Settings]:
-    if target.endswith((".yaml", ".yml")):
-        experiment = load_experiment(Path(target), overrides)
-        return experiment.data, experiment.annotations, S3Settings.of(experiment.storage)
-    return DataConfig(uri=target), AnnotationsConfig(), s3_settings(overrides)
+def _taken(experiment: Experiment, on_event: OnEvent) -> Snapshot:
+    """Return the snapshot of the data as the task of the experiment reads it."""
+    from raytl.data.snapshot import take
+    from raytl.tasks.registry import task_named
+
+    types = task_named(experiment.task).target_types
+    return take(experiment.data, on_event, S3Settings.of(experiment.storage), experiment.annotations, types)
+
+
+def _at_uri(uri: str, overrides: list[str], on_event: OnEvent) -> Snapshot:
+    """Return the snapshot of the data at a URI, with annotations if it has any."""
+    from raytl.data.snapshot import take
+
+    return take(DataConfig(uri=uri), on_event, s3_settings(overrides))
 
 
 def _tables(snapshot: Snapshot) -> list[RenderableType]:
-    images = sum(sum(by_class.values()) for by_class in snapshot.images.values())
     notes = [Text(f"warning: {line}", style="yellow") for line in snapshot.warnings]
     return [
         data_table(snapshot.images, snapshot.uri),
         facts(
             [
                 ("snapshot", snapshot.id),
-                ("images", f"{images:,}, {snapshot.size_bytes / _MB:,.1f} MB"),
+                ("images", f"{snapshot.count:,}, {snapshot.size_bytes / _MB:,.1f} MB"),
                 ("streamed from" if in_bucket(snapshot.folder) else "on this node", snapshot.folder),
                 *([("left out", plural(len(snapshot.skipped), "file"))] if snapshot.skipped else []),
             ]

@@ -11,6 +11,7 @@ from typing import Any
 from raytl.config import shape
 from raytl.config.build import Origin, build, path_of, value_at
 from raytl.config.problems import Problem, config_error
+from raytl.config.rules import idle
 from raytl.config.schema import SHORTHANDS, Experiment
 from raytl.config.source import Path, SourceError, dotted, inline
 from raytl.errors import ConfigError
@@ -28,6 +29,20 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
     if result is None or problems:
         raise config_error(origin.name, [*problems, *more])
     return result
+
+
+def with_defaults(experiment: Experiment, defaults: Mapping[str, Any]) -> Experiment:
+    """Return `experiment` with `defaults` (by dotted key) in the keys that are not set; the same object if all are.
+
+    Defaults that cannot take effect beside the keys that are set are left out.
+    """
+    raw = experiment.model_dump(exclude_unset=True)
+    missing = {key: value for key, value in defaults.items() if not value_at(raw, path_of(key))[0]}
+    if not missing:
+        return experiment
+    put_all(raw, missing, "default")
+    idle_keys = {one.key for one in idle(Experiment.model_validate(raw))}
+    return override(experiment, {key: value for key, value in missing.items() if key not in idle_keys})
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

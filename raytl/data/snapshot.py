@@ -29,7 +29,7 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A dataset at one point in time: its `id`, images by split and class, their bytes, their folder on this node, and the
+    """A dataset at one point in time: its `id`, images by split that contain each class, their bytes, their folder on this node, and the
     skipped files."""
 
     id: str
@@ -39,6 +39,8 @@ class Snapshot:
     folder: str
     skipped: tuple[BadFile, ...]
     warnings: tuple[str, ...]
+    count: int
+    """The number of images; one image may contain several classes."""
 
 
 def take(
@@ -69,6 +71,7 @@ def take(
         folder=_common_folder(audited.samples),
         skipped=audited.skipped,
         warnings=audited.warnings,
+        count=len(audited.samples),
     )
 
 

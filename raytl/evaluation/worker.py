@@ -58,7 +58,7 @@ class Shard:
 
     @property
     def files(self) -> FileAccess:
-        """How to read files of targets."""
+        """The limits and settings with which files of targets are read."""
         return FileAccess(self.max_pixels, self.s3)
 
 

@@ -68,8 +68,8 @@ def build_dense(
 
 
 def _unused(module: nn.Module, finest: int) -> list[str]:
-    kept = pyramid(module, finest).body.state_dict()
-    return [name for name in module.state_dict() if name not in kept]
+    retained = pyramid(module, finest).body.state_dict()
+    return [name for name in module.state_dict() if name not in retained]
 
 
 def _layout(dense: Dense, stages: Sequence[Stage]) -> Layout:

@@ -41,7 +41,7 @@ class Level:
 class Pyramid(nn.Module):
     """Images `(b, 3, h, w)` to a map `(b, channels, h / stride, w / stride)` for each of `levels`, from fine to coarse.
 
-    Sides that are not multiples of a stride are rounded as the network itself rounds them, mostly up.
+    Heights and widths that are not multiples of a stride are rounded as the network itself rounds them, mostly up.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ def pyramid(module: nn.Module, finest: int) -> Pyramid:
 
 
 def _from_timm(body: nn.Module, finest: int) -> Pyramid:
-    found = [Level(int(info["num_chs"]), int(info["reduction"])) for info in _feature_info(body)]
-    taken = chosen(found, finest)
-    levels = [found[i] for i in taken]
+    candidates = [Level(int(info["num_chs"]), int(info["reduction"])) for info in _feature_info(body)]
+    taken = chosen(candidates, finest)
+    levels = [candidates[i] for i in taken]
     cast(Any, body).prune_intermediate_layers(taken, prune_norm=len(taken) > 1, prune_head=True)
     return Pyramid(body, levels, taken)
 
@@ -117,18 +117,18 @@ def _from_units(body: nn.Module, finest: int) -> Pyramid:
     shapes = _shapes(body, trunk)
     blocks = [path for path, unit in trunk.items() if is_block(unit)]
     blocks = [path for path in blocks if path in shapes] if blocks else list(shapes)
-    last = all(_sides(shapes[path], channels_last=True) for path in blocks)
-    found = {path: _level(shapes[path], last) for path in blocks if _sides(shapes[path], last)}
-    if not found:
+    last = all(_map_size(shapes[path], channels_last=True) for path in blocks)
+    candidates = {path: _level(shapes[path], last) for path in blocks if _map_size(shapes[path], last)}
+    if not candidates:
         raise ModelError(
             f"model.name: {type(body).__name__} has no feature maps; expected a network with maps. "
             "Choose a convolutional network, a Swin, or a timm model"
         )
-    paths = list(found)
-    taken = [paths[i] for i in chosen(list(found.values()), finest)]
+    paths = list(candidates)
+    taken = [paths[i] for i in chosen(list(candidates.values()), finest)]
     top = list(trunk).index(taken[-1]) + 1
     _remove(body, [*list(trunk)[top:], *head])
-    return Pyramid(body, [found[path] for path in taken], taken, list(trunk)[:top], last)
+    return Pyramid(body, [candidates[path] for path in taken], taken, list(trunk)[:top], last)
 
 
 def _shapes(body: nn.Module, trunk: Mapping[str, nn.Module]) -> dict[str, torch.Size]:
@@ -147,7 +147,7 @@ def _shapes(body: nn.Module, trunk: Mapping[str, nn.Module]) -> dict[str, torch.
     return shapes
 
 
-def _sides(shape: torch.Size, channels_last: bool) -> tuple[int, int] | None:
+def _map_size(shape: torch.Size, channels_last: bool) -> tuple[int, int] | None:
     """Return the rows and columns of a map of the blank image; None for other values."""
     if len(shape) != 4:
         return None
@@ -165,9 +165,9 @@ def _remove(body: nn.Module, paths: Sequence[str]) -> None:
         del body.get_submodule(parent)._modules[name]
 
 
-def chosen(found: Sequence[Level], finest: int) -> list[int]:
+def chosen(candidates: Sequence[Level], finest: int) -> list[int]:
     """Return the indices of the maps to take: the last of each octave from `finest` to `COARSEST`, or the nearest one."""
-    by_octave = {level.octave: i for i, level in enumerate(found)}
+    by_octave = {level.octave: i for i, level in enumerate(candidates)}
     low, high = round(math.log2(finest)), round(math.log2(COARSEST))
     inside = sorted(octave for octave in by_octave if low <= octave <= high)
     return [by_octave[octave] for octave in inside or [min(by_octave, key=lambda octave: abs(octave - high))]]

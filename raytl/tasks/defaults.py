@@ -7,13 +7,10 @@ else, so that stored experiments say what was in force.
 
 from __future__ import annotations
 
-import copy
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from raytl.config.override import override, put_all
-from raytl.config.rules import idle
+from raytl.config.override import with_defaults
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 from raytl.tasks.registry import task_named
@@ -27,29 +24,12 @@ def completed(experiment: Experiment) -> Experiment:
         ConfigError: there is no such task, or options that it cannot apply; all of them are listed.
     """
     task = task_named(experiment.task)
-    given = experiment.model_dump(exclude_unset=True)
-    values = {key: value for key, value in task.defaults.items() if not _is_set(given, key)}
-    whole = _with(experiment, given, values) if values else experiment
+    whole = with_defaults(experiment, task.defaults)
     unknown = list(_unknown_metrics(whole, task))
     if unknown:
         raise ConfigError("\n".join(unknown))
     task.check(whole)
     return whole
-
-
-def _with(experiment: Experiment, given: Mapping[str, Any], values: Mapping[str, Any]) -> Experiment:
-    """Return `experiment` with those of `values` that can take effect beside the keys that the user set."""
-    raw = copy.deepcopy(dict(given))
-    put_all(raw, values, "default")
-    idle_keys = {one.key for one in idle(Experiment.model_validate(raw))}
-    return override(experiment, {key: value for key, value in values.items() if key not in idle_keys})
-
-
-def _is_set(given: Mapping[str, Any], key: str) -> bool:
-    section, _, rest = key.partition(".")
-    if section not in given:
-        return False
-    return not rest or (isinstance(given[section], Mapping) and _is_set(given[section], rest))
 
 
 def _unknown_metrics(experiment: Experiment, task: Task) -> Iterator[str]:

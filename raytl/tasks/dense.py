@@ -1,6 +1,8 @@
-"""The parts that detection, segmentation and instance segmentation share: the frame of their views, and the way back to photos."""
+"""Share the frame of views and the way back to photos among detection, segmentation and instance segmentation."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.placement import Placement
 from raytl.data.transforms import Preprocess, eval_placement, prepared_placement
+from raytl.errors import ConfigError
 from raytl.models import backbone
 from raytl.store.s3_settings import S3Settings
 
@@ -31,6 +34,19 @@ def preprocess(config: ModelConfig, s3: S3Settings) -> Preprocess:
     return backbone.overridden(framed, config.preprocess)
 
 
+def head_of(task: str, heads: Iterable[str], config: ModelConfig) -> str:
+    """Return the head of `config`, or the first of `heads`, those of `task`.
+
+    Raises:
+        ConfigError: it is not one of them.
+    """
+    names = tuple(heads)
+    head = config.head or names[0]
+    if head not in names:
+        raise ConfigError(f"model.head: {task} has no head {head!r}; expected {', '.join(names)}")
+    return head
+
+
 def boxes_in_photo(boxes: NDArray[np.float32], size: tuple[int, int], preprocess: Preprocess) -> NDArray[np.float32]:
     """Return `boxes (n, 4)` of an evaluation view in the pixels of its upright photo of `size` (width, height)."""
     width, height = size
@@ -44,12 +60,12 @@ def map_in_photo(values: Tensor, size: tuple[int, int], preprocess: Preprocess, 
     With a `window`, only that part of the photo is computed.
     """
     width, height = size
-    top, left, bottom, right = window or (0, 0, height, width)
-    y, x = _places(eval_placement(width, height, preprocess), range(top, bottom), range(left, right))
-    shown = prepared_placement(width, height, preprocess).size
+    top, left, bottom, end = window or (0, 0, height, width)
+    y, x = _places(eval_placement(width, height, preprocess), range(top, bottom), range(left, end))
+    filled = prepared_placement(width, height, preprocess).size
     rows, columns = values.shape[-2:]
     ratio = (rows / preprocess.view_size[0], columns / preprocess.view_size[1])
-    y, x = (np.clip(at, 0.5, end - 0.5) * r for at, end, r in zip((y, x), shown, ratio, strict=True))
+    y, x = (np.clip(at, 0.5, side - 0.5) * r for at, side, r in zip((y, x), filled, ratio, strict=True))
     grid = np.empty((1, len(y), len(x), 2), dtype=np.float32)
     grid[..., 0], grid[..., 1] = x * (2 / columns) - 1, (y * (2 / rows) - 1)[:, None]
     at = torch.from_numpy(grid).to(values.device)

@@ -39,11 +39,11 @@ def check_targets(task: Task, samples: Sequence[Sample]) -> None:
     if not wrong:
         return
     counts = Counter(_NAMES.get(type(sample.target).__name__, type(sample.target).__name__) for sample in wrong)
-    found = ", ".join(f"{count} with {name}" for name, count in counts.most_common())
+    kinds = ", ".join(f"{count} with {name}" for name, count in counts.most_common())
     other = task_of(samples)
     advice = f"Set task: {other}" if other else "Annotate them, or leave them out"
     expected = " or ".join(_NAMES.get(each.__name__, each.__name__) for each in task.target_types)
     raise DataError(
-        f"data.uri: {len(wrong)} of {len(samples)} images have targets that task: {task.name} does not learn ({found}, such as "
+        f"data.uri: {len(wrong)} of {len(samples)} images have targets that task: {task.name} does not learn ({kinds}, such as "
         f"{wrong[0].key!r}); expected {expected}. {advice}."
     )

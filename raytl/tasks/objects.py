@@ -59,7 +59,7 @@ class ObjectBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Predicted:
     """The predicted objects of one view, the most certain first.
 
     `boxes (n, 4) float32` lie within the view, `labels (n,) int64`, `scores (n,) float32` from 0 to 1, and
@@ -74,10 +74,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is kept of the predictions of an image.
+    """The predictions of an image to keep.
 
-    Scores above `score`, of overlapping boxes of a class (intersection over union above `nms_iou`) the best, and of those
-    the best `max_detections`. COCO's metrics need a low `score` and 100.
+    They have scores above `score`; of overlapping boxes of a class (intersection over union above `nms_iou`) the best stays,
+    and of those the best `max_detections`. COCO's metrics need a low `score` and 100.
     """
 
     score: float = 0.05

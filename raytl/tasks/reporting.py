@@ -288,14 +288,17 @@ class TaskComparison:
 
 
 class Reporting(Protocol):
-    """Everything that a task says after training.
+    """Everything that a task says after training."""
 
-    `gate_metrics` are the metrics by which a challenger can be compared with the champion; the first is the default.
-    `formats` are the endings or names of the formats that predictions can be written in.
-    """
+    @property
+    def gate_metrics(self) -> tuple[str, ...]:
+        """Return the metrics by which a challenger can be compared with the champion; the first is the default."""
+        ...
 
-    gate_metrics: tuple[str, ...]
-    formats: tuple[str, ...]
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Return the endings or names of the formats that predictions can be written in."""
+        ...
 
     def report(self, occasion: Occasion, evaluated: Evaluated) -> TaskReport:
         """Return the scores with bootstrap intervals, and what is worst."""

@@ -1,4 +1,4 @@
-"""What tasks say after training whose scores are of sets of images: mean average precision, mean IoU, macro F1."""
+"""Report tasks whose scores are of sets of images: mean average precision, mean IoU, macro F1."""
 
 from __future__ import annotations
 

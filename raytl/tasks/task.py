@@ -116,27 +116,52 @@ class Validation:
 
 
 class Task(Protocol):
-    """One task. `name` is its key in experiments and model cards. `target_types` are the types of `Sample.target` that it
-    learns, the best first.
+    """One task: a value, or an object without state."""
 
-    `metrics` are those of a validation, without `val/`, the most important first; the name of one of which lower values are
-    better ends in `loss` or `error`.
-    `tie_breaker` decides between equal values of the metric that selects the best epoch. `defaults` replace those of the
-    experiment's schema, by dotted key, where the user sets nothing. `head_solver` is None if the head has no closed form. `limits` are those
-    of answers that are scored, None if the task does not find objects.
-    `reporting` is what the task says after training.
-    """
+    @property
+    def name(self) -> str:
+        """Return its key in experiments and model cards."""
+        ...
 
-    name: str
-    target_types: tuple[type, ...]
-    metrics: tuple[str, ...]
-    tie_breaker: str
-    defaults: Mapping[str, Any]
-    head_solver: HeadSolver | None
-    limits: Limits | None
-    reporting: Reporting
+    @property
+    def target_types(self) -> tuple[type, ...]:
+        """Return the types of `Sample.target` that it learns, its own first."""
+        ...
 
-    def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the metrics of a validation, without `val/`, the most important first.
+
+        The name of one of which lower values are better ends in `loss` or `error`.
+        """
+        ...
+
+    @property
+    def tie_breaker(self) -> str:
+        """Return the metric that decides between equal values of the one that selects the best epoch."""
+        ...
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Return values by dotted key that replace those of the experiment's schema where the user sets nothing."""
+        ...
+
+    @property
+    def head_solver(self) -> HeadSolver | None:
+        """Return what solves a new head, None if the head has no closed form."""
+        ...
+
+    @property
+    def limits(self) -> Limits | None:
+        """Return the limits of answers that are scored, None if the task does not find objects."""
+        ...
+
+    @property
+    def reporting(self) -> Reporting:
+        """Return what the task says after training."""
+        ...
+
+    def classes(self, samples: Sequence[Sample], /) -> tuple[str, ...]:
         """Return the names of the outputs in order.
 
         Raises:
@@ -153,7 +178,7 @@ class Task(Protocol):
         ...
 
     def encoder(
-        self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess, files: FileAccess
+        self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess, files: FileAccess, /
     ) -> Encoder:
         """Return the targets of `samples`; `files` says how to read what is in files of its own."""
         ...
@@ -162,7 +187,7 @@ class Task(Protocol):
         """Return a weight per sample, `(n,)`, with which all classes are drawn equally often, for `train.sampler: balanced`."""
         ...
 
-    def blank_targets(self, classes: Sequence[str], count: int, size: tuple[int, int]) -> Any:
+    def blank_targets(self, classes: Sequence[str], count: int, size: tuple[int, int], /) -> Any:
         """Return collated targets for `count` blank images of (height, width), to try a training step without data."""
         ...
 
@@ -201,6 +226,7 @@ class Task(Protocol):
         sizes: Sequence[tuple[int, int]],
         preprocess: Preprocess,
         limits: Limits,
+        /,
     ) -> list[Any]:
         """Return the answer of the module (in evaluation mode) for each of the normalized `inputs`.
 
@@ -209,10 +235,10 @@ class Task(Protocol):
         """
         ...
 
-    def evidence(self, answers: Sequence[Any], truths: Sequence[Any]) -> Rows:
+    def evidence(self, answers: Sequence[Any], truths: Sequence[Any], /) -> Rows:
         """Return what the scores need of each sample. `truths` come from `Encoder.truth`."""
         ...
 
-    def validation(self, truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Validation:
+    def validation(self, truths: Sequence[Any], rows: Rows, classes: Sequence[str], /) -> Validation:
         """Return the scores over the whole split, quickly, for each epoch; no intervals."""
         ...

@@ -52,7 +52,7 @@ class TrainJob:
 
     @property
     def files(self) -> FileAccess:
-        """How to read files of targets."""
+        """The limits and settings with which files of targets are read."""
         return FileAccess(self.experiment.data.max_pixels, self.s3)
 
     def run_store(self) -> RunStore:

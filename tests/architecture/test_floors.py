@@ -164,7 +164,7 @@ def parse(root: Path, path: str, text: str) -> Module:
     [
         ("raytl/config/schema.py", "from raytl.data.split import assign", True),
         ("raytl/data/split.py", "def f():\n    import raytl.models", True),
-        ("raytl/data/split.py", "from ..metrics import scores", True),
+        ("raytl/data/split.py", "from ..doctor import checks", True),
         ("raytl/data/split.py", "from .shard import steps", False),
         ("raytl/training/loop.py", "from raytl.evaluation import report", True),
         ("raytl/training/loop.py", "from raytl.models.freeze import apply", False),
@@ -176,7 +176,7 @@ def test_an_import_of_a_peer_or_from_above_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, text: str, wrong: bool
 ) -> None:
     monkeypatch.setattr("tests.architecture.sources.REPO", tmp_path)
-    known = frozenset({"raytl.cli", "raytl.metrics.scores", "raytl.data.shard", "raytl.tasks.classification.report"})
+    known = frozenset({"raytl.cli", "raytl.doctor.checks", "raytl.data.shard", "raytl.tasks.classification.report"})
     assert bool(misplaced(parse(tmp_path, path, text), known)) is wrong
 
 

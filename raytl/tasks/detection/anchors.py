@@ -26,10 +26,10 @@ def anchors(
     grids: Sequence[tuple[int, int]], strides: Sequence[float], sizes: Sequence[float], device: torch.device
 ) -> Tensor:
     """Return the anchors `(cells x shapes, 4)`, cell by cell; `sizes` are roots of their areas, in strides."""
-    found = cells(grids, strides, device)
+    grid = cells(grids, strides, device)
     shapes = torch.tensor([(s * r**-0.5, s * r**0.5) for s in sizes for r in RATIOS], device=device) / 2
-    reach = found.strides[:, None, None] * shapes
-    return torch.cat([found.centers[:, None] - reach, found.centers[:, None] + reach], dim=2).reshape(-1, 4)
+    half = grid.strides[:, None, None] * shapes
+    return torch.cat([grid.centers[:, None] - half, grid.centers[:, None] + half], dim=2).reshape(-1, 4)
 
 
 def matched(matcher: Matcher, boxes: Tensor, objects: Objects) -> Tensor:

@@ -19,32 +19,32 @@ from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss, sigmo
 
 from raytl.tasks.detection.matching import GROUP, IGNORED, Cells, cells, match
 from raytl.tasks.detection.selection import selected
-from raytl.tasks.objects import Found, Limits, ObjectBatch
+from raytl.tasks.objects import Limits, ObjectBatch, Predicted
 
 
 @dataclass(frozen=True, slots=True)
 class FcosOutput:
-    """The raw predictions for each cell: `logits (b, n, classes)`, `sides (b, n, 4)`, `centerness (b, n)`, all float32.
+    """The raw predictions for each cell: `logits (b, n, classes)`, `distances (b, n, 4)`, `centerness (b, n)`, all float32.
 
-    `sides` are the distances to the left, upper, right and lower side in strides. `grids` are the (rows, columns) of the maps
-    and `size` the (height, width) of the views.
+    `distances` are those to the left, upper, right and lower edge, in strides. `grids` are the (rows, columns) of the maps, and
+    `size` the (height, width) of the views.
     """
 
     logits: Tensor
-    sides: Tensor
+    distances: Tensor
     centerness: Tensor
     grids: tuple[tuple[int, int], ...]
     cells: Cells
     size: tuple[int, int]
 
-    def decode(self, limits: Limits) -> list[Found]:
+    def decode(self, limits: Limits) -> list[Predicted]:
         """Return the objects of each view."""
         scores = torch.sqrt(self.logits.sigmoid() * self.centerness.sigmoid()[..., None])
-        return [self._found(scores[i], self.sides[i], limits) for i in range(len(scores))]
+        return [self._decode_view(scores[i], self.distances[i], limits) for i in range(len(scores))]
 
-    def _found(self, scores: Tensor, sides: Tensor, limits: Limits) -> Found:
+    def _decode_view(self, scores: Tensor, distances: Tensor, limits: Limits) -> Predicted:
         def boxes(cell: Tensor) -> Tensor:
-            clipped: Tensor = clip_boxes_to_image(decoded(self.cells, sides[cell], cell), list(self.size))
+            clipped: Tensor = clip_boxes_to_image(decoded(self.cells, distances[cell], cell), list(self.size))
             return clipped
 
         return selected(scores, [rows * columns for rows, columns in self.grids], boxes, limits)
@@ -66,11 +66,11 @@ class Fcos(nn.Module):
         self, maps: Sequence[Tensor], size: Sequence[int], targets: ObjectBatch | None = None, ids: Any = None
     ) -> FcosOutput | Tensor:
         """Return the predictions, or with `targets` the loss summed over the views: `()`."""
-        sides, centerness = self.regress(maps)
+        distances, centerness = self.regress(maps)
         grids = tuple((value.shape[-2], value.shape[-1]) for value in maps)
         output = FcosOutput(
             self.classify(maps).float(),
-            sides.float(),
+            distances.float(),
             centerness.float().squeeze(2),
             grids,
             cells(grids, self._strides, maps[0].device),
@@ -94,7 +94,7 @@ def loss(output: FcosOutput, targets: ObjectBatch) -> Tensor:
     cell = learns.nonzero()[:, 1]
     boxes = torch.cat([view.boxes[own[own >= 0]] for view, own in zip(views, matches, strict=True)])
     overlap: Tensor = generalized_box_iou_loss(
-        decoded(output.cells, output.sides[learns], cell), boxes, reduction="sum"
+        decoded(output.cells, output.distances[learns], cell), boxes, reduction="sum"
     )
     centered = functional.binary_cross_entropy_with_logits(
         output.centerness[learns], centerness(output.cells, boxes, cell), reduction="sum"
@@ -102,16 +102,16 @@ def loss(output: FcosOutput, targets: ObjectBatch) -> Tensor:
     return classes + overlap + centered
 
 
-def decoded(found: Cells, sides: Tensor, cell: Tensor) -> Tensor:
-    """Return the boxes `(n, 4)` that the cells with indices `cell` predict with `sides (n, 4)`."""
-    reach = sides * found.strides[cell, None]
-    centers = found.centers[cell]
-    return torch.cat([centers - reach[:, :2], centers + reach[:, 2:]], dim=1)
+def decoded(grid: Cells, distances: Tensor, cell: Tensor) -> Tensor:
+    """Return the boxes `(n, 4)` that the cells with indices `cell` predict with `distances (n, 4)`."""
+    offsets = distances * grid.strides[cell, None]
+    centers = grid.centers[cell]
+    return torch.cat([centers - offsets[:, :2], centers + offsets[:, 2:]], dim=1)
 
 
-def centerness(found: Cells, boxes: Tensor, cell: Tensor) -> Tensor:
+def centerness(grid: Cells, boxes: Tensor, cell: Tensor) -> Tensor:
     """Return how central each cell is in its box: 1 in the center, 0 at a side: `(n,)`."""
-    centers = found.centers[cell]
+    centers = grid.centers[cell]
     before, behind = centers - boxes[:, :2], boxes[:, 2:] - centers
     ratio = torch.minimum(before, behind) / torch.maximum(before, behind)
     return ratio.prod(dim=1).sqrt()

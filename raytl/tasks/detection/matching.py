@@ -1,4 +1,4 @@
-"""Which object each cell of the feature maps learns, from boxes and grids alone.
+"""Match the cells of the feature maps with the objects that they learn, from boxes and grids alone.
 
 Source: Tian et al. 2020, FCOS: A Simple and Strong Anchor-free Object Detector; the rules are those of torchvision's FCOS.
 """
@@ -21,7 +21,7 @@ GROUP = 8
 _RADIUS = 1.5
 """Cells learn an object if their centers are at most this many strides from its center."""
 _SCALE = 4.0, 8.0
-"""The largest distance from a cell to the sides of its object, in strides; open below the finest and above the coarsest map."""
+"""The largest distance from a cell to the edges of its object, in strides; open below the finest and above the coarsest map."""
 
 BACKGROUND, IGNORED = -1, -2
 
@@ -30,26 +30,26 @@ BACKGROUND, IGNORED = -1, -2
 class Cells:
     """The cells of all maps, from fine to coarse and row by row.
 
-    `centers (n, 2) float32` are x and y in pixels, `strides (n,) float32`, and `reach (n, 2)` the least and largest distance
-    to the sides of their objects in pixels.
+    `centers (n, 2) float32` are x and y in pixels, `strides (n,) float32`, and `ranges (n, 2)` the least and largest distance
+    to the edges of their objects in pixels.
     """
 
     centers: Tensor
     strides: Tensor
-    reach: Tensor
+    ranges: Tensor
 
 
 def cells(grids: Sequence[tuple[int, int]], strides: Sequence[float], device: torch.device | None = None) -> Cells:
     """Return the cells of maps of `grids` (rows, columns); a cell is in the center of its stride."""
-    centers, sides, reach = [], [], []
+    centers, steps, ranges = [], [], []
     for i, ((rows, columns), stride) in enumerate(zip(grids, strides, strict=True)):
         y, x = ((torch.arange(n, device=device, dtype=torch.float32) + 0.5) * stride for n in (rows, columns))
         centers.append(torch.stack([x.repeat(rows), y.repeat_interleave(columns)], dim=1))
         low = 0.0 if i == 0 else _SCALE[0] * stride
         high = math.inf if i == len(grids) - 1 else _SCALE[1] * stride
-        sides.append(torch.full((rows * columns,), stride, device=device))
-        reach.append(torch.tensor([[low, high]], device=device).expand(rows * columns, 2))
-    return Cells(torch.cat(centers), torch.cat(sides), torch.cat(reach))
+        steps.append(torch.full((rows * columns,), stride, device=device))
+        ranges.append(torch.tensor([[low, high]], device=device).expand(rows * columns, 2))
+    return Cells(torch.cat(centers), torch.cat(steps), torch.cat(ranges))
 
 
 def grids(size: tuple[int, int], strides: Sequence[float] = STRIDES) -> list[tuple[int, int]]:
@@ -57,20 +57,20 @@ def grids(size: tuple[int, int], strides: Sequence[float] = STRIDES) -> list[tup
     return [(math.ceil(size[0] / stride), math.ceil(size[1] / stride)) for stride in strides]
 
 
-def match(found: Cells, objects: Objects) -> Tensor:
+def match(grid: Cells, objects: Objects) -> Tensor:
     """Return the index of the object that each cell learns, `BACKGROUND`, or `IGNORED` inside a group: `(n,) int64`.
 
     Of several objects a cell learns the one with the smallest box.
     """
-    result = torch.full((len(found.centers),), BACKGROUND, dtype=torch.int64, device=found.centers.device)
+    result = torch.full((len(grid.centers),), BACKGROUND, dtype=torch.int64, device=grid.centers.device)
     if not len(objects):
         return result
-    sides = _distances(found, objects.boxes)  # (n, objects, 4)
-    inside = sides.amin(dim=2) > 0
+    distances = _distances(grid, objects.boxes)  # (n, objects, 4)
+    inside = distances.amin(dim=2) > 0
     centers = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
-    near = (found.centers[:, None] - centers).abs().amax(dim=2) < _RADIUS * found.strides[:, None]
-    furthest = sides.amax(dim=2)
-    fits = (furthest > found.reach[:, :1]) & (furthest < found.reach[:, 1:])
+    near = (grid.centers[:, None] - centers).abs().amax(dim=2) < _RADIUS * grid.strides[:, None]
+    furthest = distances.amax(dim=2)
+    fits = (furthest > grid.ranges[:, :1]) & (furthest < grid.ranges[:, 1:])
     areas = (objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(dim=1)
     area, index = torch.where(inside & near & fits & ~objects.crowd, areas, math.inf).min(dim=1)
     result[(inside & objects.crowd).any(dim=1)] = IGNORED
@@ -79,12 +79,12 @@ def match(found: Cells, objects: Objects) -> Tensor:
 
 def positives(batch: ObjectBatch) -> float:
     """Return the number of cells that learn an object, on maps of `STRIDES`."""
-    found = cells(grids(batch.size), STRIDES)
+    grid = cells(grids(batch.size), STRIDES)
     views = (view.to(torch.device("cpu")) for view in batch.views)
-    return float(sum(int((match(found, view) >= 0).sum()) for view in views))
+    return float(sum(int((match(grid, view) >= 0).sum()) for view in views))
 
 
-def _distances(found: Cells, boxes: Tensor) -> Tensor:
+def _distances(grid: Cells, boxes: Tensor) -> Tensor:
     """Return the distances of each cell to the left, upper, right and lower side of each box: `(n, boxes, 4)`."""
-    centers = found.centers[:, None]
+    centers = grid.centers[:, None]
     return torch.cat([centers - boxes[:, :2], boxes[:, 2:] - centers], dim=2)

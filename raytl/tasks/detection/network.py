@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from raytl.config.schema import ModelConfig
-from raytl.errors import ConfigError
 from raytl.models.backbone import Backbone
 from raytl.models.dense import Parts, build_dense
 from raytl.models.neck import Fpn
 from raytl.models.pyramid import Level
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.tasks import dense
 from raytl.tasks.detection.fcos import Fcos
 from raytl.tasks.detection.matching import positives
 from raytl.tasks.detection.regions import RegionHead
@@ -41,10 +41,7 @@ def head_of(config: ModelConfig) -> str:
     Raises:
         ConfigError: it is unknown.
     """
-    head = config.head or next(iter(_HEADS))
-    if head not in _HEADS:
-        raise ConfigError(f"model.head: detection has no head {head!r}; expected {', '.join(_HEADS)}")
-    return head
+    return dense.head_of("detection", _HEADS, config)
 
 
 def normalizer(head: str, targets: ObjectBatch) -> float | None:

@@ -55,9 +55,9 @@ class Proposals(nn.Module):
         grids = [(value.shape[-2], value.shape[-1]) for value in maps]
         boxes = anchors(grids, self._strides, [SIZE], maps[0].device)
         flat = torch.cat([value.permute(0, 2, 3, 1).flatten(1) for value in scores], dim=1)
-        sides = torch.cat([value.permute(0, 2, 3, 1).reshape(len(value), -1, 4) for value in deltas], dim=1)
+        moves = torch.cat([value.permute(0, 2, 3, 1).reshape(len(value), -1, 4) for value in deltas], dim=1)
         counts = tuple(rows * columns * len(RATIOS) for rows, columns in grids)
-        return Proposed(flat.float(), sides.float(), boxes, counts)
+        return Proposed(flat.float(), moves.float(), boxes, counts)
 
     @torch.no_grad()
     def boxes(self, raw: Proposed, size: Sequence[int]) -> list[Tensor]:
@@ -71,10 +71,10 @@ class Proposals(nn.Module):
         starts = torch.tensor([0, *raw.counts[:-1]], device=level.device).cumsum(dim=0)
         places = torch.cat(ranked) + starts[level]
         moved = self._coder.decode_single(deltas[places], raw.anchors[places])
-        found: Tensor = clip_boxes_to_image(moved, [int(side) for side in size])
-        large = remove_small_boxes(found, _MIN_SIDE)
-        found, places, level = found[large], places[large], level[large]
-        return found[batched_nms(found, scores[places], level, _NMS_IOU)[: _AFTER[self.training]]]
+        boxes: Tensor = clip_boxes_to_image(moved, [int(side) for side in size])
+        large = remove_small_boxes(boxes, _MIN_SIDE)
+        boxes, places, level = boxes[large], places[large], level[large]
+        return boxes[batched_nms(boxes, scores[places], level, _NMS_IOU)[: _AFTER[self.training]]]
 
     def loss(self, raw: Proposed, view: int, objects: Objects, generator: torch.Generator) -> Tensor:
         """Return the loss of one view, divided by its own samples: `()`."""

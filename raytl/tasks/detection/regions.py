@@ -23,7 +23,7 @@ from torchvision.ops.poolers import LevelMapper
 
 from raytl.tasks.detection.anchors import matched, sampled
 from raytl.tasks.detection.proposals import BETA, Proposals
-from raytl.tasks.objects import Found, Limits, ObjectBatch, Objects, seeds
+from raytl.tasks.objects import Limits, ObjectBatch, Objects, Predicted, seeds
 
 SAMPLES = 128
 """Regions of an image that learn; torchvision takes 512, of images ten times this size."""
@@ -54,12 +54,12 @@ class RegionOutput:
     maps: list[Tensor]
     head: RegionHead
 
-    def decode(self, limits: Limits) -> list[Found]:
+    def decode(self, limits: Limits) -> list[Predicted]:
         """Return the objects of each view, with masks if the head predicts them."""
-        found = [self._found(i, limits) for i in range(len(self.proposals))]
-        return self.head.masked(self.maps, found, self.size) if self.head.masks else found
+        objects = [self._decode_view(i, limits) for i in range(len(self.proposals))]
+        return self.head.masked(self.maps, objects, self.size) if self.head.masks else objects
 
-    def _found(self, view: int, limits: Limits) -> Found:
+    def _decode_view(self, view: int, limits: Limits) -> Predicted:
         scores = self.logits[view].softmax(dim=1)[:, 1:]
         boxes = self.head.coder.decode_single(self.deltas[view].flatten(1), self.proposals[view])
         boxes = clip_boxes_to_image(boxes.reshape(len(scores), -1, 4)[:, 1:], list(self.size))
@@ -68,7 +68,7 @@ class RegionOutput:
         large = remove_small_boxes(chosen, _MIN_SIDE)
         chosen, certain, label = chosen[large], certain[large], label[large]
         best = batched_nms(chosen, certain, label, limits.nms_iou)[: limits.max_detections]
-        return Found(chosen[best], label[best], certain[best])
+        return Predicted(chosen[best], label[best], certain[best])
 
 
 class RegionHead(nn.Module):
@@ -160,17 +160,17 @@ class RegionHead(nn.Module):
         """Return the logits `(n, classes, 28, 28) float32` of the masks in all boxes."""
         return cast(Tensor, self.mask_predict(self.mask_layers(_pooled(self.mask_pool, maps, boxes, size)))).float()
 
-    def masked(self, maps: Sequence[Tensor], found: Sequence[Found], size: tuple[int, int]) -> list[Found]:
+    def masked(self, maps: Sequence[Tensor], objects: Sequence[Predicted], size: tuple[int, int]) -> list[Predicted]:
         """Return the objects with their masks, pasted into the view."""
-        counts = [len(own.boxes) for own in found]
-        logits = self._mask_logits(maps, [own.boxes for own in found], size).split(counts)
-        return [_pasted(*each, size) for each in zip(found, logits, strict=True)]
+        counts = [len(own.boxes) for own in objects]
+        logits = self._mask_logits(maps, [own.boxes for own in objects], size).split(counts)
+        return [_pasted(*each, size) for each in zip(objects, logits, strict=True)]
 
 
-def _pasted(found: Found, logits: Tensor, size: tuple[int, int]) -> Found:
-    own = logits[torch.arange(len(logits), device=logits.device), found.labels].sigmoid()
-    masks = paste_masks_in_image(own[:, None], found.boxes, size)[:, 0]
-    return Found(found.boxes, found.labels, found.scores, masks)
+def _pasted(objects: Predicted, logits: Tensor, size: tuple[int, int]) -> Predicted:
+    own = logits[torch.arange(len(logits), device=logits.device), objects.labels].sigmoid()
+    masks = paste_masks_in_image(own[:, None], objects.boxes, size)[:, 0]
+    return Predicted(objects.boxes, objects.labels, objects.scores, masks)
 
 
 def _mask_loss(logits: Tensor, regions: Sampled, objects: Objects) -> Tensor:

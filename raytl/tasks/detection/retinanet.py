@@ -21,7 +21,7 @@ from torchvision.ops import clip_boxes_to_image, sigmoid_focal_loss
 from raytl.tasks.detection.anchors import RATIOS, anchors, matched
 from raytl.tasks.detection.matching import GROUP, IGNORED
 from raytl.tasks.detection.selection import selected
-from raytl.tasks.objects import Found, Limits, ObjectBatch, Objects
+from raytl.tasks.objects import Limits, ObjectBatch, Objects, Predicted
 
 _SIZES = tuple(4 * 2 ** (k / 3) for k in range(3))
 """Roots of the areas of the anchors of a cell, in strides."""
@@ -38,11 +38,11 @@ class RetinaOutput:
     size: tuple[int, int]
     coder: BoxCoder
 
-    def decode(self, limits: Limits) -> list[Found]:
+    def decode(self, limits: Limits) -> list[Predicted]:
         """Return the objects of each view."""
-        return [self._found(*each, limits) for each in zip(self.logits.sigmoid(), self.deltas, strict=True)]
+        return [self._decode_view(*each, limits) for each in zip(self.logits.sigmoid(), self.deltas, strict=True)]
 
-    def _found(self, scores: Tensor, deltas: Tensor, limits: Limits) -> Found:
+    def _decode_view(self, scores: Tensor, deltas: Tensor, limits: Limits) -> Predicted:
         def boxes(place: Tensor) -> Tensor:
             moved = self.coder.decode_single(deltas[place], self.anchors[place])
             clipped: Tensor = clip_boxes_to_image(moved, list(self.size))

@@ -8,25 +8,25 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from raytl.tasks.objects import Found, Limits
+from raytl.tasks.objects import Limits, Predicted
 
 CANDIDATES = 1000
 """Candidates of each map that enter the suppression."""
 
 
-def selected(scores: Tensor, counts: Sequence[int], boxes: Callable[[Tensor], Tensor], limits: Limits) -> Found:
+def selected(scores: Tensor, counts: Sequence[int], boxes: Callable[[Tensor], Tensor], limits: Limits) -> Predicted:
     """Return the objects of one view.
 
     `scores (n, classes)` are those of `counts` places on each map, and `boxes` returns the boxes of the places of an index.
     """
-    classes, first, kept = scores.shape[1], 0, []
+    classes, first, ranked = scores.shape[1], 0, []
     for count in counts:
         flat = scores[first : first + count].flatten()
         best = flat.topk(min(CANDIDATES, len(flat))).indices
-        kept.append(best[flat[best] > limits.score] + first * classes)
+        ranked.append(best[flat[best] > limits.score] + first * classes)
         first += count
-    places = torch.cat(kept)
+    places = torch.cat(ranked)
     labels, certain = places % classes, scores.flatten()[places]
-    found = boxes(places // classes)
-    best = batched_nms(found, certain, labels, limits.nms_iou)[: limits.max_detections]
-    return Found(found[best], labels[best], certain[best])
+    candidates = boxes(places // classes)
+    best = batched_nms(candidates, certain, labels, limits.nms_iou)[: limits.max_detections]
+    return Predicted(candidates[best], labels[best], certain[best])

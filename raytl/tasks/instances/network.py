@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raytl.config.schema import ModelConfig
-from raytl.errors import ConfigError
 from raytl.models.backbone import Backbone
 from raytl.models.dense import Parts, build_dense
 from raytl.models.neck import Fpn
 from raytl.models.pyramid import Level
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.tasks import dense
 from raytl.tasks.detection.regions import RegionHead
 
 CHANNELS = 64
@@ -28,10 +28,18 @@ def build(config: ModelConfig, classes: Sequence[str], s3: S3Settings = ENVIRONM
         ConfigError: `model.head` is unknown.
         ModelError: as `build_dense`.
     """
-    if config.head not in (None, HEAD):
-        raise ConfigError(f"model.head: instances has no head {config.head!r}; expected {HEAD}")
+    head_of(config)
     channels = config.neck.channels or CHANNELS
     return build_dense(config, lambda levels: _parts(levels, channels, len(classes)), _FINEST, s3)
+
+
+def head_of(config: ModelConfig) -> str:
+    """Return the kind of head of `config`.
+
+    Raises:
+        ConfigError: it is unknown.
+    """
+    return dense.head_of("instances", (HEAD,), config)
 
 
 def _parts(levels: Sequence[Level], channels: int, classes: int) -> Parts:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from raytl.config.schema import ModelConfig
+from raytl.data.transforms import Preprocess
 from raytl.models import backbone as backbones
 from raytl.models.backbone import Backbone
 from raytl.models.probe import head_layer
@@ -20,7 +22,15 @@ def build(config: ModelConfig, labels: Sequence[str], s3: S3Settings) -> Backbon
     """Return the network with a new head."""
     backbone = backbones.build(config, len(labels), s3)
     add_thresholds(backbone, len(labels))
-    return backbone
+    return replace(backbone, preprocess=whole_image(config, backbone.preprocess))
+
+
+def whole_image(config: ModelConfig, preprocess: Preprocess) -> Preprocess:
+    """Return the preprocessing with the whole image resized to a square, as in Ridnik et al. 2021: a center crop would cut off
+    what a label says is present. A `crop_fraction` in `config` keeps the crop."""
+    if config.preprocess.crop_fraction is not None:
+        return preprocess
+    return replace(preprocess, crop_mode="squash", resize_px=preprocess.image_px)
 
 
 @torch.no_grad()

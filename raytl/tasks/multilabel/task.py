@@ -81,8 +81,8 @@ class MultiLabel:
         return TrainAugment(config, preprocess)
 
     def preprocess(self, config: ModelConfig, s3: S3Settings) -> Preprocess:
-        """Return the preprocessing of the network of `config`."""
-        return backbones.preprocess_of(config, s3)
+        """Return the preprocessing of the network of `config`, with the whole image in view."""
+        return network.whole_image(config, backbones.preprocess_of(config, s3))
 
     def build(self, config: ModelConfig, classes: Sequence[str], s3: S3Settings) -> Backbone:
         """Return the network with a new head of one output and one threshold a label."""

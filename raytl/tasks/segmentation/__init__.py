@@ -1,7 +1,5 @@
 """Semantic segmentation: a class for each pixel."""
 
-from raytl.tasks.segmentation.task import Segmentation
+from raytl.tasks.segmentation.task import TASK
 
 __all__ = ["TASK"]
-
-TASK = Segmentation()

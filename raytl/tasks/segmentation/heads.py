@@ -87,7 +87,7 @@ def _layer(before: int, after: int, kernel: int, dilation: int = 1) -> nn.Sequen
 
 
 def _resized(value: Tensor, size: Sequence[int]) -> Tensor:
-    """Return the map at the (height, width) `size`; maps of sides that do not halve evenly differ by a cell."""
+    """Return the map at the (height, width) `size`; maps whose sizes do not halve evenly differ by a cell."""
     if tuple(value.shape[-2:]) == tuple(size):
         return value
     return functional.interpolate(value, [int(side) for side in size], mode="bilinear", align_corners=False)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from raytl.config.schema import ModelConfig
-from raytl.errors import ConfigError
 from raytl.models.backbone import Backbone
 from raytl.models.dense import Parts, build_dense
 from raytl.models.neck import Fpn, Octaves
 from raytl.models.pyramid import Level
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.tasks import dense
 from raytl.tasks.segmentation.heads import DeepLabHead, FpnHead
 
 CHANNELS = 128
@@ -25,11 +25,17 @@ def build(config: ModelConfig, classes: Sequence[str], s3: S3Settings = ENVIRONM
         ConfigError: `model.head` is unknown.
         ModelError: as `build_dense`.
     """
-    head = config.head or next(iter(_HEADS))
-    if head not in _HEADS:
-        raise ConfigError(f"model.head: segmentation has no head {head!r}; expected {', '.join(_HEADS)}")
-    channels = config.neck.channels or CHANNELS
-    return build_dense(config, lambda levels: _HEADS[head](levels, channels, len(classes)), _FINEST, s3)
+    create, channels = _HEADS[head_of(config)], config.neck.channels or CHANNELS
+    return build_dense(config, lambda levels: create(levels, channels, len(classes)), _FINEST, s3)
+
+
+def head_of(config: ModelConfig) -> str:
+    """Return the kind of head of `config`.
+
+    Raises:
+        ConfigError: it is unknown.
+    """
+    return dense.head_of("segmentation", _HEADS, config)
 
 
 def _fpn(levels: Sequence[Level], channels: int, classes: int) -> Parts:

@@ -14,7 +14,7 @@ def test_cells_are_in_the_centers_of_their_strides() -> None:
     found = cells([(1, 2), (1, 1)], [8, 16])
     assert found.centers.tolist() == [[4, 4], [12, 4], [8, 8]]
     assert found.strides.tolist() == [8, 8, 16]
-    assert found.reach.tolist() == [[0, 64], [0, 64], [64, float("inf")]]
+    assert found.ranges.tolist() == [[0, 64], [0, 64], [64, float("inf")]]
 
 
 def test_cells_learn_the_smallest_object_around_them_and_near_its_center() -> None:

@@ -132,6 +132,14 @@ def test_a_solved_head_separates_the_labels_before_the_first_step(
     assert rows[0]["val/map"] > 0.9
 
 
+@pytest.mark.parametrize(("override", "mode"), [({}, "squash"), ({"crop_fraction": 0.9}, "center")])
+def test_the_whole_image_is_in_view_unless_a_crop_is_set(override: dict[str, float], mode: str, tmp_path: Path) -> None:
+    config = experiment(tmp_path, model={"preprocess": {"image_px": PX, **override}}).model
+    preprocess = TASK.preprocess(config, ENVIRONMENT)
+    assert preprocess == TASK.build(config, LABELS, ENVIRONMENT).preprocess
+    assert (preprocess.crop_mode, preprocess.resize_px) == (mode, 32 if mode == "squash" else 35)
+
+
 def test_answers_evidence_and_validation_fit_together() -> None:
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
     module[1].register_buffer("thresholds", torch.tensor([0.3, 0.6]))
