@@ -203,6 +203,9 @@ def predict(
     *,
     out: str | os.PathLike[str] | None = None,
     format: str | None = None,
+    score: float | None = None,
+    nms_iou: float | None = None,
+    max_detections: int | None = None,
     batch_size: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
@@ -211,7 +214,9 @@ def predict(
 ) -> Any:
     """Return the answers of a model for photos, and write them to `out` if given, in `format` or that of its ending.
 
-    A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). `inputs` are folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in
+    A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). Of a
+    model for objects, those with at least this `score` are reported, at most `max_detections` an image, and of boxes of a
+    class that overlap by more than `nms_iou` the best. `inputs` are folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in
     `unreadable` and skipped. To predict several times, or images in memory, use `raytl.load`.
 
     Raises:
@@ -226,6 +231,9 @@ def predict(
             inputs,
             out=out,
             format=format,
+            score=score,
+            nms_iou=nms_iou,
+            max_detections=max_detections,
             batch_size=batch_size,
             device=device,
             machine=machine or machine_of(run),

@@ -42,7 +42,8 @@ Which = Annotated[str, typer.Argument(metavar="VERSION", help="A number or an al
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, kept in the history.")]
 _MAX_MOVES = 12
 _MAX_FOREIGN = 10
-_METRICS = ("balanced_accuracy", "accuracy", "log_loss")
+_USUAL = ("balanced_accuracy", "accuracy", "log_loss")
+_MAX_METRICS = 3
 
 
 def opened(place: str, overrides: list[str] | None, on_event: OnEvent = ignore) -> Registry:
@@ -176,11 +177,18 @@ def _names(record: Record, state: State) -> list[str]:
     return [alias for alias, number in state.aliases.items() if number == record.number]
 
 
+def _metrics_of(records: list[Record]) -> tuple[str, ...]:
+    """Return the metrics to list: the usual ones, or the first ones of tasks without them."""
+    names = dict.fromkeys(name for record in reversed(records) for name in record.about.metrics)
+    return tuple(name for name in _USUAL if name in names or not names) or tuple(names)[:_MAX_METRICS]
+
+
 def _listing(
     registry: Registry, records: list[Record], state: State, moves: Iterable[Move]
 ) -> Iterable[RenderableType]:
+    metrics = _metrics_of(records)
     versions = table(
-        ("version", "alias", "published", *map(metric, _METRICS), "evaluation set", "data", "parent"),
+        ("version", "alias", "published", *map(metric, metrics), "evaluation set", "data", "parent"),
         right_aligned=("version",),
     )
     for record in records:
@@ -189,7 +197,7 @@ def _listing(
             str(record.number),
             Text(", ".join(_names(record, state)), style="green"),
             about.created[:16].replace("T", " "),
-            *(_score(name, about.metrics.get(name)) for name in _METRICS),
+            *(_score(name, about.metrics.get(name)) for name in metrics),
             about.evaluation[:8],
             about.snapshot[:8],
             "" if about.parent is None else str(about.parent),

@@ -38,6 +38,18 @@ def predict(
             "--format", metavar="NAME", help="Format to write, such as csv; by default that of FILE's ending."
         ),
     ] = None,
+    score: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="S", help="Objects: the lowest score to report.")
+    ] = None,
+    nms_iou: Annotated[
+        float | None,
+        typer.Option(
+            "--nms-iou", min=0, max=1, metavar="IOU", help="Objects: of boxes that overlap by more, keep the best."
+        ),
+    ] = None,
+    max_detections: Annotated[
+        int | None, typer.Option("--max-detections", min=1, metavar="N", help="Objects: the most in an image.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
     device: Device = None,
     set_: Settings = None,
@@ -54,7 +66,16 @@ def predict(
             from raytl.evaluation.predict import predict as predict_photos
 
             predictions = predict_photos(
-                run, inputs, out=out, format=format_, batch_size=batch_size, machine=machine, on_event=on_event
+                run,
+                inputs,
+                out=out,
+                format=format_,
+                score=score,
+                nms_iou=nms_iou,
+                max_detections=max_detections,
+                batch_size=batch_size,
+                machine=machine,
+                on_event=on_event,
             )
             for text in [*unreadable_lines(predictions), *left_out_lines(predictions)]:
                 on_event(Message(text, "warning"))

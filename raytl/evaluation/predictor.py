@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -33,6 +33,7 @@ from raytl.models.parallel import computed
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.inference import Network
+from raytl.tasks.objects import Limits
 from raytl.tasks.reporting import Reporting
 from raytl.tasks.saved import Saved, load_saved
 
@@ -109,6 +110,32 @@ def reporting_of(predictor: Predictor) -> Reporting:
     return predictor._saved.task.reporting
 
 
+def limits_of(
+    predictor: Predictor, score: float | None, nms_iou: float | None, max_detections: int | None
+) -> Limits | None:
+    """Return the limits of the predictor's task with these values; None values are the task's own.
+
+    Raises:
+        UserError: the task has no objects to limit, or a value is out of range.
+    """
+    values = {"score": score, "nms_iou": nms_iou, "max_detections": max_detections}
+    given = {name: value for name, value in values.items() if value is not None}
+    own = predictor._saved.task.limits
+    if given and own is None:
+        raise UserError(
+            f"{', '.join(given)}: a model for {predictor._saved.task.name} answers without objects, so nothing is limited; "
+            "leave it out"
+        )
+    wrong = [
+        f"{name}: found {value}, expected {'1 or more' if name == 'max_detections' else '0 to 1'}"
+        for name, value in given.items()
+        if (value < 1 if name == "max_detections" else not 0 <= value <= 1)
+    ]
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return None if own is None else replace(own, **given)  # type: ignore[arg-type]
+
+
 def load(
     run: str | os.PathLike[str],
     *,
@@ -142,8 +169,10 @@ def load(
     )
 
 
-def answers_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | None = None) -> Answers:
-    """Return the answers for all photos that the predictor can read.
+def answers_of(
+    predictor: Predictor, photos: Sequence[Photo], batch_size: int | None = None, limits: Limits | None = None
+) -> Answers:
+    """Return the answers for all photos that the predictor can read; of objects, those within `limits`.
 
     Raises:
         UserError: `batch_size` is not 1 or more.
@@ -167,7 +196,7 @@ def answers_of(predictor: Predictor, photos: Sequence[Photo], batch_size: int | 
     )
     with predictor._lock, closing(read):
         precision = pick_precision(predictor._precision, device)
-        network = Network(saved.task, saved.module, preprocess, device, precision)
+        network = Network(saved.task, saved.module, preprocess, device, precision, limits)
         parts = computed(saved.module, read, partial(_answered, network), device)
     for line in mismatches(preprocess.bit_depth, deep):
         emit(Message(line, "warning"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from raytl.data.local_paths import relocated
 from raytl.data.manifest import Sample, listed
 from raytl.data.samples import SAMPLE_FORMAT
+from raytl.data.targets import Mask
 from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work
 from raytl.run import RunFolder, journal
@@ -60,7 +61,7 @@ def verified(
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
         problems = []
         for done, (sample, problem) in enumerate(
-            zip(present, pool.map(lambda sample: _problem(sample, s3), present), strict=True), start=1
+            zip(present, pool.map(lambda sample: _problems(sample, s3), present), strict=True), start=1
         ):
             if problem:
                 problems.append(f"{sample.key!r}: {problem}")
@@ -75,11 +76,18 @@ def verified(
     return present
 
 
-def _problem(sample: Sample, s3: S3Settings) -> str:
+def _problems(sample: Sample, s3: S3Settings) -> str:
+    """Return what is wrong with the image, or with the file of its mask; empty if they are unchanged."""
+    mask = sample.target if isinstance(sample.target, Mask) else None
+    wrong = "" if mask is None or not mask.digest else _problem(mask.path, mask.digest, s3)
+    return _problem(sample.path, sample.digest, s3) or (f"the mask {mask.key!r} {wrong}" if mask and wrong else "")
+
+
+def _problem(place: str, recorded_digest: str, s3: S3Settings) -> str:
     try:
-        if in_bucket(sample.path):
-            digest = hashlib.sha256(retried(lambda: fetched(sample.path, s3=s3))).hexdigest()
-        elif (path := Path(sample.path)).exists() and not path.is_file():
+        if in_bucket(place):
+            digest = hashlib.sha256(retried(lambda: fetched(place, s3=s3))).hexdigest()
+        elif (path := Path(place)).exists() and not path.is_file():
             return "is not a regular file"  # reading a pipe or a device would not end
         else:
             with path.open("rb") as file:
@@ -88,4 +96,4 @@ def _problem(sample: Sample, s3: S3Settings) -> str:
         return f"cannot be read ({error.strerror or error})"
     except NotFound:
         return "is no longer in its bucket"
-    return "" if digest == sample.digest else "its content changed (sha256 differs)"
+    return "" if digest == recorded_digest else "its content changed (sha256 differs)"

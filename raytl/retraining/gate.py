@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from raytl.config.retrain import GateConfig
 from raytl.errors import ConfigError
 from raytl.metrics.paired import Paired
-from raytl.score_names import is_fraction
+from raytl.score_names import is_fraction, title
 from raytl.stored.bounds import Count, Score
 from raytl.tasks.reporting import Reporting, Slice
 
@@ -133,7 +133,7 @@ def _objections(comparison: Comparison, gate: GateConfig) -> tuple[str, ...]:
 
 
 def _gain(pair: Paired, gate: GateConfig, p: float | None = None) -> str:
-    name = pair.metric.replace("_", " ")
+    name = title(pair.metric)
     margin = f", margin {_signed(pair.metric, gate.margin)}" if gate.margin else ""
     return (
         f"{name} {_value(pair.metric, pair.before)} -> {_value(pair.metric, pair.after)} "

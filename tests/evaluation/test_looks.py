@@ -47,7 +47,7 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, place: str, how: Callable[..., No
         "raytl.run.run_store.RunStore.push",
         "raytl.evaluation.evaluate.score_shard",
         "raytl.tasks.classification.reporting.bootstrap",
-        "raytl.tasks.classification.render.pictures",
+        "raytl.tasks.classification.reporting.pictures",
         "raytl.evaluation.evaluate.write_json",
         "raytl.evaluation.evaluate.replace_dir",
     ],
@@ -130,7 +130,7 @@ def _disk_full(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["raytl.run.atomic.write_bytes", "raytl.run.atomic.sync_tree", "raytl.tasks.classification.render.pictures"],
+    ["raytl.run.atomic.write_bytes", "raytl.run.atomic.sync_tree", "raytl.tasks.classification.reporting.pictures"],
 )
 def test_a_look_whose_report_finds_the_disk_full_is_finished_under_its_own_number(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, place: str

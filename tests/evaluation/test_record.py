@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from raytl.data.targets import Mask, MaskClass
 from raytl.errors import DataError, RunError
 from raytl.evaluation.record import recorded, verified
 from raytl.events import Recorder, Work, ignore
@@ -35,3 +40,14 @@ def test_a_run_without_a_record_is_refused(run: RunFolder) -> None:
     run.samples.unlink()
     with pytest.raises(RunError, match="no samples recorded"):
         recorded(run, "test")
+
+
+def test_the_file_of_a_mask_is_checked_as_the_photo_is(run: RunFolder, tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(b"mask")
+    target = Mask("masks/mask.png", str(path), (MaskClass(0, "sky"),), hashlib.sha256(b"mask").hexdigest())
+    samples = (replace(recorded(run, "test")[0], target=target),)
+    assert verified(samples, "unused", ignore) == samples
+    path.write_bytes(b"another")
+    with pytest.raises(DataError, match=r"the mask 'masks/mask\.png' its content changed"):
+        verified(samples, "unused", ignore)

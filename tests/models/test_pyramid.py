@@ -54,12 +54,45 @@ def test_the_maps_have_the_channels_and_strides_that_the_levels_say(name: str, s
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "name",
-    "convnext_atto edgenext_xx_small swin_tiny_patch4_window7_224 vgg11 densenet121 efficientnet_b0 regnety_002 "
-    "mobilenetv3_small_050 mobileone_s0 pvt_v2_b0 fastvit_t8 ghostnet_050 repvgg_a0 mobilevit_xxs twins_svt_small "
-    "poolformerv2_s12 mixnet_s dla34 hrnet_w18_small inception_next_atto tiny_vit_5m_224 efficientvit_b0 resnetv2_50 "
-    "mobilenetv4_conv_small_050 hgnetv2_b0 rexnet_100 starnet_s1 lcnet_050 "
-    "torchvision:resnet18 torchvision:mobilenet_v2 torchvision:swin_t torchvision:vgg11 torchvision:densenet121 "
-    "torchvision:convnext_tiny torchvision:regnet_y_400mf torchvision:efficientnet_b0 torchvision:mnasnet0_5".split(),
+    [
+        "convnext_atto",
+        "edgenext_xx_small",
+        "swin_tiny_patch4_window7_224",
+        "vgg11",
+        "densenet121",
+        "efficientnet_b0",
+        "regnety_002",
+        "mobilenetv3_small_050",
+        "mobileone_s0",
+        "pvt_v2_b0",
+        "fastvit_t8",
+        "ghostnet_050",
+        "repvgg_a0",
+        "mobilevit_xxs",
+        "twins_svt_small",
+        "poolformerv2_s12",
+        "mixnet_s",
+        "dla34",
+        "hrnet_w18_small",
+        "inception_next_atto",
+        "tiny_vit_5m_224",
+        "efficientvit_b0",
+        "resnetv2_50",
+        "mobilenetv4_conv_small_050",
+        "hgnetv2_b0",
+        "rexnet_100",
+        "starnet_s1",
+        "lcnet_050",
+        "torchvision:resnet18",
+        "torchvision:mobilenet_v2",
+        "torchvision:swin_t",
+        "torchvision:vgg11",
+        "torchvision:densenet121",
+        "torchvision:convnext_tiny",
+        "torchvision:regnet_y_400mf",
+        "torchvision:efficientnet_b0",
+        "torchvision:mnasnet0_5",
+    ],
 )
 def test_forty_families_have_maps_of_the_strides_4_to_32(name: str) -> None:
     assert check(name, finest=4) == [4, 8, 16, 32]

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from raytl.config.retrain import GateConfig
+from raytl.errors import ConfigError
 from raytl.metrics.paired import Paired
-from raytl.retraining.gate import Comparison, Keep, Promote, Reject, Slice, Verdict, judge
+from raytl.retraining.gate import Comparison, Keep, Promote, Reject, Slice, Verdict, gate_metric, judge
+from raytl.tasks.registry import task_named
 
 GATE = GateConfig(margin=0.0, confidence=0.95, max_class_drop=0.05, max_latency_ms=30, max_size_mb=20)
 
@@ -78,3 +80,13 @@ def test_every_slice_that_got_worse_is_named_the_worst_first() -> None:
     verdict = judge(comparison(slices=slices), GATE)
     assert [text.split("'")[1] for text in verdict.worse] == ["c", "a"]
     assert verdict.reasons[-1] == "worse: class 'c' (80 images): 90.0 -> 80.0 %, and 1 more"
+
+
+def test_the_metric_of_the_gate_is_the_first_of_the_task_or_one_of_its_others() -> None:
+    reporting = task_named("detection").reporting
+    assert gate_metric(reporting, GateConfig()) == "map"
+    assert gate_metric(reporting, GateConfig(metric="map_50")) == "map_50"
+    with pytest.raises(ConfigError, match=r"retrain\.gate\.metric: found 'map_5'.*did you mean 'map_[57][05]'\?"):
+        gate_metric(reporting, GateConfig(metric="map_5"))
+    with pytest.raises(ConfigError, match="expected balanced_accuracy, accuracy"):
+        gate_metric(task_named("classification").reporting, GateConfig(metric="xyz"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from raytl.data.manifest import Sample
+from raytl.data.targets import Box, Boxes
 from raytl.retraining.splits import Memory, assign_splits, leaked
 
 NONE = Memory({}, {})
@@ -86,3 +87,14 @@ def test_evaluation_images_that_leaked_into_training_are_found() -> None:
     assert leaked(["one", "two"], evaluated, hashes) == ()
     assert leaked(["one", "three"], evaluated, hashes) == ("a/three.jpg",)
     assert leaked(["copy"], evaluated, {**hashes, "copy": FAR[4] ^ 1}) == ("a/five.jpg",)
+
+
+def test_an_image_with_an_object_of_a_class_without_training_images_is_left_out() -> None:
+    car, bus = Box("car", 0, 0, 9, 9), Box("bus", 1, 1, 5, 5)
+    empty, known, unknown = (Boxes(10, 10, boxes) for boxes in ((), (car,), (car, bus)))
+    samples = [
+        Sample("1", "", known, "train", "1"), Sample("2", "", unknown, "val", "2"), Sample("3", "", empty, "test", "3"),
+    ]  # fmt: skip
+    found = assign_splits(samples, {}, NONE)
+    assert [each.key for each in found.samples] == ["1", "3"]
+    assert found.left_out == {"class without training images": ("2",)}

@@ -60,7 +60,7 @@ REPORTING = ScoreReporting(
         multilabel.joined_facts,
         multilabel.measure,
         ("map", "macro_f1", "micro_f1", "log_loss"),
-        "average_precision",
+        "f1",
         image_scores,
         "image_f1",
     ),
