@@ -66,5 +66,5 @@ def test_the_recipe_replaces_what_is_not_set(name: str) -> None:
     task = task_named(name)
     assert isinstance(task, DenseTask)
     whole = completed(experiment(name, **{"train.epochs": 2}))
-    assert (whole.train.epochs, whole.transfer.unfreeze) == (2, 6)
+    assert (whole.train.epochs, whole.transfer.unfreeze) == (2, "all")
     assert whole.train.metric == f"val/{task.metrics[0]}"
