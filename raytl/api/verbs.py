@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from raytl.api.run import Run, machine_of
 from raytl.cli.watch import watched
 from raytl.config.machine import Machine, assignment
 from raytl.config.override import override
 from raytl.config.places import sweep_uri
+from raytl.config.predict import PredictOptions
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent
 from raytl.run.folder import working_copy
@@ -203,21 +204,19 @@ def predict(
     *,
     out: str | os.PathLike[str] | None = None,
     format: str | None = None,
-    score: float | None = None,
-    nms_iou: float | None = None,
-    max_detections: int | None = None,
     batch_size: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
+    **options: Unpack[PredictOptions],
 ) -> Any:
     """Return the answers of a model for photos, and write them to `out` if given, in `format` or that of its ending.
 
-    A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). Of a
-    model for objects, those with at least this `score` are reported, at most `max_detections` an image, and of boxes of a
-    class that overlap by more than `nms_iou` the best. `inputs` are folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in
-    `unreadable` and skipped. To predict several times, or images in memory, use `raytl.load`.
+    A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). `inputs` are
+    folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in `unreadable` and skipped.
+    Of a model for objects, `score`, `nms_iou` and `max_detections` limit those that are reported, as in the `predict`
+    section of the experiment. To predict several times, or images in memory, use `raytl.load`.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -231,13 +230,11 @@ def predict(
             inputs,
             out=out,
             format=format,
-            score=score,
-            nms_iou=nms_iou,
-            max_detections=max_detections,
             batch_size=batch_size,
             device=device,
             machine=machine or machine_of(run),
             on_event=emit,
+            **options,
         )
 
 
@@ -247,11 +244,13 @@ def load(
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent | None = None,
+    **options: Unpack[PredictOptions],
 ) -> Predictor:
     """Load the best checkpoint of `run` into memory, ready to predict.
 
     `run` is a `Run`, the folder or `s3://` URI of one, a saved model's folder, or a version such as
-    `models:trash@champion`. `machine` says how buckets are reached: by default as the experiment of a `Run` says.
+    `models:trash@champion`. `machine` says how buckets are reached: by default as the experiment of a `Run` says. Of a
+    model for objects, `score`, `nms_iou` and `max_detections` replace those of the run's `predict` section.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -261,7 +260,7 @@ def load(
 
     settings = machine or machine_of(run)
     with watched(on_event is None, on_event) as emit:
-        return predictor.load(run, device=device, machine=settings, on_event=emit)
+        return predictor.load(run, device=device, machine=settings, on_event=emit, **options)
 
 
 def _experiment(
