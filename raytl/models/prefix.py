@@ -153,7 +153,9 @@ class _Tracer(fx.Tracer):
         self._around = {path.rpartition(".")[0] for path in self._owned}
         self._around |= {outer for path in self._around for outer in _outer(path)}
         # fx looks for these functions beside the root's forward only, and the body of a dense network is not the root
-        self._autowrap_search += [sys.modules[type(backbone.module.get_submodule(path)).__module__] for path in self._around]
+        self._autowrap_search += [
+            sys.modules[type(backbone.module.get_submodule(path)).__module__] for path in self._around
+        ]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Return True for modules inside one stage, and for modules outside all stages."""

@@ -197,9 +197,7 @@ def _member(world: World, target: Target, job: Any, meeting: Path, queue: Any) -
 def _shard(run: RunFolder) -> Shard:
     card = read_card(run.best)
     samples, s3 = tuple(_samples(run, "test")), S3Settings()
-    return Shard(
-        str(run.best), samples, card.classes, "cpu", "fp32", 10**6, card.digest, str(run.root), "nowhere", s3
-    )
+    return Shard(str(run.best), samples, card.classes, "cpu", "fp32", 10**6, card.digest, str(run.root), "nowhere", s3)
 
 
 def _samples(run: RunFolder, split: str) -> list[Any]:
