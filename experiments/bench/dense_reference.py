@@ -174,7 +174,7 @@ def moved_objects(objects: Objects, how: Draw, size: tuple[int, int]) -> Objects
     masks = objects.masks
     if masks is not None:
         masks = moved(masks, how, "nearest", 0) if len(masks) else masks
-        retained &= masks.flatten(1).any(dim=1) if len(masks) else retained
+        retained &= masks.flatten(1).sum(dim=1) > 0
         masks = masks[retained]
     return Objects(clipped[retained], objects.labels[retained], objects.crowd[retained], masks)
 
@@ -272,7 +272,79 @@ def _rows(truth: Any, item: Item, results: Predicted, kind: str) -> Iterator[dic
         yield row
 
 
-TASKS: dict[str, Any] = {"detection": Detection()}
+class Instances(Detection):
+    """nuclei60 at 256 x 256."""
+
+    folder, images, classes, masks = "nuclei60", "images", ("nucleus",), True
+
+    def build(self, config: ModelConfig) -> Backbone:
+        """Return the network."""
+        from raytl.tasks.instances.network import build
+
+        return build(config, self.classes)
+
+    def items(self, assets: Path, split: str, size: int) -> list[Item]:
+        """Return the images of a split, cut to squares of `size` that the network sees whole."""
+        return [_square(item, size) for item in super().items(assets, split, size)]
+
+
+class Segmentation(Instances):
+    """nuclei60 at 256 x 256, nuclei against the background."""
+
+    classes = ("background", "nucleus")
+
+    def build(self, config: ModelConfig) -> Backbone:
+        """Return the network."""
+        from raytl.tasks.segmentation.network import build
+
+        return build(config, self.classes)
+
+    def view(self, item: Item, rng: np.random.Generator, args: argparse.Namespace) -> View:
+        """Return a training view, void outside the image."""
+        size = (item.image.shape[1], item.image.shape[2])
+        how = draw(rng, size, (0.8, 1.3))
+        image = colored(moved(item.image, how, "bilinear", 114), rng, args.color)
+        return View(image, moved(_classes(item.target), how, "nearest", 255)[0])
+
+    def loss(self, backbone: Backbone, views: Sequence[View], ids: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        from raytl.tasks.segmentation.loss import normalizer
+
+        masks = torch.stack([view.target for view in views])
+        with autocast():
+            total: Tensor = backbone.module(inputs([v.image for v in views]), masks)
+        return total / max(1.0, normalizer(masks))
+
+    def predict(self, backbone: Backbone, item: Item) -> Any:
+        """Return the class of each pixel."""
+        backbone.module.eval()
+        with torch.no_grad(), autocast():
+            return backbone.module(inputs([item.image])).argmax(dim=1)
+
+    def score(self, assets: Path, test: Sequence[Item], results: Sequence[Any]) -> dict[str, float]:
+        """Return the mean intersection over union of the classes, over all pixels."""
+        pairs = [(result, _classes(item.target)) for item, result in zip(test, results, strict=True)]
+        shared = [sum(int(((a == c) & (b == c)).sum()) for a, b in pairs) for c in range(2)]
+        joined = [sum(int(((a == c) | (b == c)).sum()) for a, b in pairs) for c in range(2)]
+        ratios = [part / max(whole, 1) for part, whole in zip(shared, joined, strict=True)]
+        return {"mIoU": float(np.mean(ratios)), "IoU_nucleus": ratios[1]}
+
+
+def _square(item: Item, size: int) -> Item:
+    """Return the item stretched to `size` x `size`."""
+    _, height, width = item.image.shape
+    image = tv.resize(item.image, [size, size], antialias=True)
+    boxes = item.target.boxes * torch.tensor([size / width, size / height] * 2)
+    masks = functional.interpolate(item.target.masks[None].float(), (size, size), mode="nearest")[0].to(torch.uint8)
+    return Item(image, Objects(boxes, item.target.labels, item.target.crowd, masks), item.key)
+
+
+def _classes(objects: Objects) -> Tensor:
+    """Return the class of each pixel `(1, h, w) uint8`: 1 inside any object."""
+    return objects.masks.amax(dim=0)[None] if objects.masks is not None else torch.zeros(1, 1, 1)
+
+
+TASKS: dict[str, Any] = {"detection": Detection(), "instances": Instances(), "segmentation": Segmentation()}
 
 
 def _arguments() -> argparse.Namespace:

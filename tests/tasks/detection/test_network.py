@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torchvision.ops import box_iou
@@ -31,8 +29,8 @@ def built(head: str, name: str = "test_resnet") -> Backbone:
 
 
 @pytest.fixture
-def images() -> Iterator[torch.Tensor]:
-    yield torch.randn(5, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+def images() -> torch.Tensor:
+    return torch.randn(5, 3, *SIZE, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("head", HEADS)
