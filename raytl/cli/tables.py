@@ -122,7 +122,8 @@ def predictions_out(task: str) -> list[str]:
     """Return the options of `raytl predict` that write the first format of a task."""
     from raytl.tasks.registry import task_named
 
-    first = next(iter(task_named(task).reporting.formats), "csv")
+    formats: tuple[str, ...] = getattr(task_named(task).reporting, "formats", ())  # a task may only train
+    first = formats[0] if formats else "csv"
     if first in _FILES:
         return ["--out", _FILES[first]]
     return ["--out", "predictions/", "--format", first]
