@@ -81,3 +81,8 @@ def test_data_of_another_task_is_an_error_that_names_the_task(boxes: Path) -> No
         DataError, match=r"2 of 2 images .* \(2 with boxes, .*expected one class an image. Set task: det"
     ):
         check_targets(task_named("classification"), scan(str(boxes)).samples)
+
+
+def test_data_that_is_not_there_is_reported_where_it_is_read(tmp_path: Path) -> None:
+    given = experiment(tmp_path / "gone")
+    assert with_task(given, ignore) is given
