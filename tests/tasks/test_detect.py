@@ -77,5 +77,7 @@ def test_a_run_keeps_its_task_without_its_data(tmp_path: Path) -> None:
 def test_data_of_another_task_is_an_error_that_names_the_task(boxes: Path) -> None:
     from raytl.data.formats import scan
 
-    with pytest.raises(DataError, match=r"2 of 2 images .* \(2 with boxes, .*expected one class an image. Set task: det"):
+    with pytest.raises(
+        DataError, match=r"2 of 2 images .* \(2 with boxes, .*expected one class an image. Set task: det"
+    ):
         check_targets(task_named("classification"), scan(str(boxes)).samples)
