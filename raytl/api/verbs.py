@@ -6,14 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from raytl.api.run import Run, machine_of
 from raytl.cli.watch import watched
 from raytl.config.machine import Machine, assignment
 from raytl.config.override import override
 from raytl.config.places import sweep_uri
-from raytl.config.predict import PredictOptions
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent
 from raytl.run.folder import working_copy
@@ -204,12 +203,14 @@ def predict(
     *,
     out: str | os.PathLike[str] | None = None,
     format: str | None = None,
+    score: float | None = None,
+    nms_iou: float | None = None,
+    max_detections: int | None = None,
     batch_size: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
-    **options: Unpack[PredictOptions],
 ) -> Any:
     """Return the answers of a model for photos, and write them to `out` if given, in `format` or that of its ending.
 
@@ -234,17 +235,21 @@ def predict(
             device=device,
             machine=machine or machine_of(run),
             on_event=emit,
-            **options,
+            score=score,
+            nms_iou=nms_iou,
+            max_detections=max_detections,
         )
 
 
 def load(
     run: str | os.PathLike[str],
     *,
+    score: float | None = None,
+    nms_iou: float | None = None,
+    max_detections: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent | None = None,
-    **options: Unpack[PredictOptions],
 ) -> Predictor:
     """Load the best checkpoint of `run` into memory, ready to predict.
 
@@ -260,7 +265,15 @@ def load(
 
     settings = machine or machine_of(run)
     with watched(on_event is None, on_event) as emit:
-        return predictor.load(run, device=device, machine=settings, on_event=emit, **options)
+        return predictor.load(
+            run,
+            device=device,
+            machine=settings,
+            on_event=emit,
+            score=score,
+            nms_iou=nms_iou,
+            max_detections=max_detections,
+        )
 
 
 def _experiment(

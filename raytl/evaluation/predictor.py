@@ -81,17 +81,31 @@ class Predictor:
         photo: Image.Image | NDArray[np.uint8],
         *,
         batch_size: int | None = None,
-        **options: Unpack[PredictOptions],
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int | None = None,
     ) -> Any: ...
 
     @overload
     def predict(
-        self, photo: str | os.PathLike[str], *, batch_size: int | None = None, **options: Unpack[PredictOptions]
+        self,
+        photo: str | os.PathLike[str],
+        *,
+        batch_size: int | None = None,
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int | None = None,
     ) -> Any: ...
 
     @overload
     def predict(
-        self, photo: Iterable[PhotoLike], *, batch_size: int | None = None, **options: Unpack[PredictOptions]
+        self,
+        photo: Iterable[PhotoLike],
+        *,
+        batch_size: int | None = None,
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int | None = None,
     ) -> list[Any]: ...
 
     def predict(
@@ -99,7 +113,9 @@ class Predictor:
         photo: PhotoLike | Iterable[PhotoLike],
         *,
         batch_size: int | None = None,
-        **options: Unpack[PredictOptions],
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int | None = None,
     ) -> Any:
         """Return the prediction for a photo, or a list with one for each photo of an iterable, a folder or a manifest.
 
@@ -114,7 +130,11 @@ class Predictor:
             DataError: a photo is missing or cannot be read; every such photo is named. `raytl.predict` skips them.
             UserError: something else was passed, an array of another shape or type, or limits that cannot take effect.
         """
-        keep = reported(self._saved.task, self._reported, options)
+        keep = reported(
+            self._saved.task,
+            self._reported,
+            {"score": score, "nms_iou": nms_iou, "max_detections": max_detections},
+        )
         is_one = isinstance(photo, str | os.PathLike | Image.Image | np.ndarray)
         photos = _expanded([photo] if is_one else _items(photo), self._s3, self.max_pixels)
         answers = answers_of(self, photos, batch_size, keep)

@@ -46,15 +46,20 @@ def experiment_from(
         ModelError: an unknown model.
         StoreError: a bucket cannot be read.
     """
-    from raytl.tasks.defaults import completed  # torch takes its time to import
+    experiment = _stated(source, model, overrides, on_event)
+    from raytl.tasks.defaults import completed  # torch takes its time to import, and the mistakes of a file need none
     from raytl.tasks.detect import with_task
 
+    return completed(with_task(experiment, on_event) if is_experiment_file(source) else experiment)
+
+
+def _stated(source: str | Path, model: str | None, overrides: Sequence[str], on_event: OnEvent) -> Experiment:
     if is_experiment_file(source):
         named = [] if model is None else [assignment("model.name", model)]
-        return completed(with_task(load_experiment(source, [*overrides, *named]), on_event))
+        return load_experiment(source, [*overrides, *named])
     draft = draft_from(source, model, overrides, on_event)
     named = [text for text in overrides if model is None or next(iter(assignments([text]))) != "model.name"]
-    return completed(experiment_of(draft.values(), f"{source} (defaults)", named))
+    return experiment_of(draft.values(), f"{source} (defaults)", named)
 
 
 def draft_from(

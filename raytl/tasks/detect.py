@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample
-from raytl.errors import DataError
+from raytl.errors import DataError, NotFound
 from raytl.events import Message, OnEvent
 from raytl.run.folder import RunFolder
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named, task_names
 from raytl.tasks.task import Task
+from raytl.uris import has_scheme
 
 _NAMES = {
     "str": "one class an image",
@@ -39,10 +41,11 @@ def task_of(samples: Sequence[Sample]) -> str | None:
 def with_task(experiment: Experiment, on_event: OnEvent) -> Experiment:
     """Return `experiment` with its task set: that of its run if there is one, or else the one that its data are annotated for.
 
-    The data are listed only if neither the experiment nor its run says the task; images in a bucket stay there.
+    The data are listed only if neither the experiment nor its run says the task; images in a bucket stay there. If nothing is
+    at `data.uri`, the experiment is returned as it is: reading the data reports it, together with other problems.
 
     Raises:
-        DataError: nothing is at `data.uri`, or its annotations are broken.
+        DataError: annotations are broken.
         StoreError: the bucket cannot be read.
     """
     if "task" in experiment.model_fields_set:
@@ -50,7 +53,10 @@ def with_task(experiment: Experiment, on_event: OnEvent) -> Experiment:
     stored = RunFolder.of(experiment).experiment
     if stored.is_file():
         return override(experiment, {"task": stored_experiment(stored).recipe.task})
-    samples = _listed(experiment, on_event)
+    try:
+        samples = _listed(experiment, on_event)
+    except NotFound:
+        return experiment
     task = task_of(samples)
     if task is None:
         return experiment
@@ -65,6 +71,8 @@ def with_task(experiment: Experiment, on_event: OnEvent) -> Experiment:
 
 def _listed(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
     uri, s3 = experiment.data.uri, S3Settings.of(experiment.storage)
+    if not has_scheme(uri) and not Path(uri).expanduser().exists():
+        return ()
     stream = names_objects(uri) and not is_packed(uri, s3)
     return scan(uri, on_event, stream, experiment.data.zip_encoding, s3, experiment.annotations).samples
 

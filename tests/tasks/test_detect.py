@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from raytl.config.dump import experiment_yaml
+from raytl.config.dump import to_yaml
 from raytl.config.schema import Experiment
 from raytl.errors import DataError
 from raytl.events import Event, ignore
@@ -70,7 +70,7 @@ def test_a_run_keeps_its_task_without_its_data(tmp_path: Path) -> None:
     given = experiment(tmp_path / "gone")
     stored = RunFolder.of(given).experiment
     stored.parent.mkdir(parents=True)
-    stored.write_text(experiment_yaml(given.model_copy(update={"task": "instances"})))
+    stored.write_text(to_yaml(given.model_copy(update={"task": "instances"})))
     assert with_task(given, ignore).task == "instances"
 
 
@@ -81,3 +81,8 @@ def test_data_of_another_task_is_an_error_that_names_the_task(boxes: Path) -> No
         DataError, match=r"2 of 2 images .* \(2 with boxes, .*expected one class an image. Set task: det"
     ):
         check_targets(task_named("classification"), scan(str(boxes)).samples)
+
+
+def test_data_that_is_not_there_is_reported_where_it_is_read(tmp_path: Path) -> None:
+    given = experiment(tmp_path / "gone")
+    assert with_task(given, ignore) is given
