@@ -7,6 +7,7 @@ network's own modules and parameters under their own names.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 from collections.abc import Sequence
@@ -30,12 +31,17 @@ class NotTraceable(ModelError):
 
 @dataclass(frozen=True)
 class SplitModel:
-    """`prefix(images) -> (batch, width)` and `suffix(flat) -> logits`; `tensors` is the number that cross the boundary."""
+    """`prefix(images) -> (batch, width)` and `suffix(flat) -> logits`; `tensors` is the number that cross the boundary.
+
+    `trace` identifies the code between the stages, the same at all depths: networks of the same stages differ in it if they
+    read other maps, so that other tensors cross.
+    """
 
     prefix: nn.Module
     suffix: fx.GraphModule
     width: int
     tensors: int
+    trace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,8 @@ def split_model(backbone: Backbone, depth: int) -> SplitModel:
     prefix = _Prefix(fx.GraphModule(backbone.module, _prefix_graph(graph, edge.tensors)))
     suffix = fx.GraphModule(backbone.module, _suffix_graph(graph, edge))
     suffix.train(mode)
-    return SplitModel(prefix.eval(), suffix, sum(one.width for one in edge.tensors), len(edge.tensors))
+    trace = hashlib.sha256(str(graph).encode()).hexdigest()
+    return SplitModel(prefix.eval(), suffix, sum(one.width for one in edge.tensors), len(edge.tensors), trace)
 
 
 def between(backbone: Backbone, deeper: int, depth: int) -> nn.Module:

@@ -117,6 +117,14 @@ def test_the_frozen_prefix_and_the_suffix_equal_the_network_and_take_targets(nam
         assert torch.equal(split.suffix(rows), dense.module(images))
 
 
+def test_networks_that_read_other_maps_of_the_same_stages_have_other_traces() -> None:
+    fine, coarse = (
+        build_dense(config("test_resnet"), lambda levels, f=f: (Fpn(levels, f, 32), Mean()), f) for f in (4, 8)
+    )  # type: ignore[misc]
+    traces = [[split_model(dense, depth).trace for depth in (0, 1)] for dense in (fine, coarse)]
+    assert traces[0][0] == traces[0][1] != traces[1][0] == traces[1][1]
+
+
 def test_parameters_that_a_vit_excludes_from_decay_are_found_by_their_full_names() -> None:
     dense = build_dense(config("test_vit"), parts, 8)
     assert "pyramid.body.pos_embed" in _undecayed(dense.module)

@@ -39,6 +39,7 @@ from raytl.world import World
 from tests.training.scenes import TASKS, toy_task, write_scenes
 
 Target = Callable[[World, Any], Any]
+SLOWER = ("classification", "instances")  # the first is trained by many other tests
 each_task = pytest.mark.parametrize("task", TASKS)
 
 
@@ -48,7 +49,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scenes(tmp_path_factory.mktemp("scenes"))
 
 
-@each_task
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=[pytest.mark.thorough] if task in SLOWER else []) for task in TASKS]
+)
 def test_a_task_trains_is_evaluated_and_predicts(task: str, scenes: Path, tmp_path: Path) -> None:
     experiment = toy_task(task, scenes, tmp_path / "runs")
     result = train(experiment)
