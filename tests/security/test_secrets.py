@@ -252,6 +252,7 @@ def test_an_unforeseen_error_hides_the_secrets_of_addresses(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError(f"https://me:{MARK}@host")
 
+    tiny.write_text(f"task: classification\n{tiny.read_text()}")  # not read off the data, which are not there
     (tmp_path / "runs" / "tiny").mkdir(parents=True)
     monkeypatch.setattr("raytl.training.driver.train", broken)
     done = raytl("train", tiny)

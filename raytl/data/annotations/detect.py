@@ -26,6 +26,7 @@ from raytl.errors import DataError
 Format = Literal["coco", "voc", "yolo", "labelme", "masks"]
 SUFFIXES = (".json", ".xml", ".yaml", ".yml", ".txt", ".names")
 _SNIFFED_MASKS = 3
+_SNIFFED_DOCUMENTS = 3
 _MOST_MASK_VALUES = 64
 _MASK_PIXELS = 1 << 28
 
@@ -116,9 +117,17 @@ def _yolo(files: DatasetFiles, _: AnnotationsConfig, findings: Findings, sniff: 
 def _labelme(files: DatasetFiles, _: AnnotationsConfig, findings: Findings, sniff: bool) -> Reader | None:
     stems = {PurePosixPath(key).stem for key in files.images}
     keys = [key for key in files.ending(".json") if PurePosixPath(key).stem in stems or not sniff]
-    if not keys or (sniff and not labelme.is_document(files.json(keys[0]))):
+    if not keys or (sniff and not any(_is_labelme(files, key) for key in keys[:_SNIFFED_DOCUMENTS])):
         return None
     return Reader("labelme", lambda: _objects(lambda: labelme.read(files, keys, findings), files, findings))
+
+
+def _is_labelme(files: DatasetFiles, key: str) -> bool:
+    """Return whether a file is a LabelMe document; JSON beside an image may be anything, and need not be readable."""
+    try:
+        return labelme.is_document(files.json(key))
+    except DataError:
+        return False
 
 
 def _masks(files: DatasetFiles, config: AnnotationsConfig, findings: Findings, sniff: bool) -> Reader | None:

@@ -33,6 +33,22 @@ def _areas(manifest: Manifest) -> list[int]:
     return [rle.area(each.counts) for each in target.instances]
 
 
+def test_a_broken_file_does_not_hide_that_the_others_are_documents(tmp_path: Path) -> None:
+    _write(tmp_path, {"label": "ring", "shape_type": "circle", "points": [[20, 12], [20, 20]]})
+    writers.image(tmp_path / "0.jpg")
+    (tmp_path / "0.json").write_text("[" * 100)
+    with pytest.raises(DataError, match=r"0.json: line 1, column 101 is not JSON"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[" * 100, "not JSON", "[1, 2]"])
+def test_json_beside_the_images_of_classes_may_be_anything(tmp_path: Path, content: str) -> None:
+    for name in ("cat", "dog"):
+        writers.image(tmp_path / name / "a.jpg")
+        (tmp_path / name / "a.json").write_text(content)
+    assert [sample.label for sample in _read(tmp_path).samples] == ["cat", "dog"]
+
+
 def test_a_circle_is_filled(tmp_path: Path) -> None:
     _write(tmp_path, {"label": "ring", "shape_type": "circle", "points": [[20, 12], [20, 20]]})
     assert _areas(_read(tmp_path)) == [pytest.approx(3.1416 * 64, rel=0.03)]
