@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -37,6 +38,12 @@ FAMILIES = {
     "torchvision:swin_t": 32,
 }
 SMALL = {name: px for name, px in FAMILIES.items() if px <= 64}
+THOROUGH = ("torchvision:swin_t", "torchvision:efficientnet_b0", "torchvision:regnet_y_400mf")
+"""Those that cost most and resemble one of the others: timm's Swin, or a smaller network of torchvision."""
+
+
+def each(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.thorough) if name in THOROUGH else name for name in names]
 
 
 def backbone(name: str, px: int, **options: float) -> Backbone:
@@ -63,7 +70,7 @@ def frozen_state(built: Backbone, depth: int) -> dict[str, Tensor]:
     return {name: tensors[name].detach().clone() for stage in below for name in (*stage.parameters, *stage.buffers)}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", each(FAMILIES))
 def test_nothing_below_the_boundary_moves_and_all_above_learns(name: str) -> None:
     built, px, depth = backbone(name, FAMILIES[name]), FAMILIES[name], 1
     apply_freeze(built, depth)
@@ -77,7 +84,7 @@ def test_nothing_below_the_boundary_moves_and_all_above_learns(name: str) -> Non
     assert moved.isdisjoint(before) and {n for n in moved if n.startswith(built.head[0].rpartition(".")[0])}
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", each(SMALL))
 def test_frozen_modules_stay_in_evaluation_whatever_train_is_called(name: str) -> None:
     built, depth = backbone(name, FAMILIES[name]), 2
     apply_freeze(built, depth)
@@ -95,7 +102,7 @@ def test_frozen_modules_stay_in_evaluation_whatever_train_is_called(name: str) -
     assert not any(module.training for module in modules.values())
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", each(SMALL))
 def test_the_backward_pass_stops_at_the_boundary(name: str) -> None:
     px, depth = SMALL[name], 1
     built = backbone(name, px)

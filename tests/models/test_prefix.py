@@ -21,6 +21,9 @@ MODELS = {
     "torchvision:resnet18": 64,
     "torchvision:mobilenet_v3_small": 64,
 }
+THOROUGH = ("mobilenetv3_small_050", "efficientnet_lite0", "torchvision:resnet18")
+"""Those that resemble one of the others."""
+EACH = [pytest.param(*item, marks=pytest.mark.thorough if item[0] in THOROUGH else []) for item in MODELS.items()]
 
 
 def build_pair(name: str, px: int) -> tuple[Backbone, torch.Tensor]:
@@ -32,7 +35,7 @@ def build_pair(name: str, px: int) -> tuple[Backbone, torch.Tensor]:
     return backbone, torch.randn(3, 3, px, px).to(memory_format=layout)
 
 
-@pytest.mark.parametrize(("name", "px"), MODELS.items())
+@pytest.mark.parametrize(("name", "px"), EACH)
 def test_the_halves_give_the_logits_of_the_whole(name: str, px: int) -> None:
     backbone, images = build_pair(name, px)
     backbone.module.eval()
@@ -45,7 +48,7 @@ def test_the_halves_give_the_logits_of_the_whole(name: str, px: int) -> None:
             assert torch.equal(halves.suffix(rows), wanted), f"depth {depth}"
 
 
-@pytest.mark.parametrize(("name", "px"), MODELS.items())
+@pytest.mark.parametrize(("name", "px"), EACH)
 def test_rows_of_a_deeper_cut_go_on_to_those_of_a_shallower_one(name: str, px: int) -> None:
     backbone, images = build_pair(name, px)
     backbone.module.eval()

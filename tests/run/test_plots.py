@@ -37,7 +37,7 @@ def _opened(path: Path) -> Image.Image:
         return image
 
 
-@pytest.mark.parametrize("epochs", [0, 1, 12])
+@pytest.mark.parametrize("epochs", [0, pytest.param(1, marks=pytest.mark.thorough), 12])
 def test_curves_are_drawn_for_any_number_of_epochs(epochs: int, tmp_path: Path) -> None:
     curves(_records(epochs), tmp_path / "curves.png")
     assert _opened(tmp_path / "curves.png").width > 800
@@ -48,7 +48,9 @@ def test_curves_leave_out_what_the_records_lack(tmp_path: Path) -> None:
     assert _opened(tmp_path / "c.png").width > 800
 
 
-@pytest.mark.parametrize("classes", [1, 2, 6, 50, 200])
+@pytest.mark.parametrize(
+    "classes", [1, 6, *(pytest.param(count, marks=pytest.mark.thorough) for count in (2, 50)), 200]
+)
 def test_a_confusion_matrix_is_drawn_for_any_number_of_classes(classes: int, tmp_path: Path) -> None:
     matrix = np.random.default_rng(0).integers(0, 4, (classes, classes)) + 20 * np.eye(classes, dtype=np.int64)
     confusion(matrix, [f"class number {each}" for each in range(classes)], tmp_path / "confusion.png")
