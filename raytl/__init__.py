@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from raytl.api.verbs import evaluate, load, plan, plan_sweep, predict, retrain, train, tune
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
+    from raytl.config.predict import PredictOptions
     from raytl.config.schema import Experiment, Recipe
     from raytl.errors import RaytlError, UserError
     from raytl.evaluation.predictor import Predictor
@@ -66,6 +67,7 @@ __all__ = [
     "Mistake",
     "OnEvent",
     "Plan",
+    "PredictOptions",
     "Prediction",
     "Predictions",
     "Predictor",
@@ -98,6 +100,7 @@ _MODULES = {
     "raytl.api.verbs": ("evaluate", "load", "plan", "plan_sweep", "predict", "retrain", "train", "tune"),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
+    "raytl.config.predict": ("PredictOptions",),
     "raytl.config.schema": ("Experiment", "Recipe"),
     "raytl.errors": ("RaytlError", "UserError"),
     "raytl.evaluation.predictor": ("Predictor",),

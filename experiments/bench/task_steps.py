@@ -3,7 +3,7 @@
     python -m experiments.bench.task_steps                    # about 10 minutes on two cores
     python -m experiments.bench.task_steps --tasks detection --rounds 1
 
-Both sides train the same network, with the same objective and optimizer and one thread, on drawn scenes. The plain loop has
+Both loops train the same network, with the same objective and optimizer and one thread, on drawn scenes. The plain loop has
 its normalized batches in memory; raytl decodes, augments and loads them in one loader process. torchvision has FCOS and Mask
 R-CNN of the same layers on the same images in memory, with its own transform, losses and SGD, in the precision of the others:
 the loop of its reference scripts. All take turns, round by round; the table shows the medians of images/s.

@@ -214,10 +214,10 @@ def predict(
 ) -> Any:
     """Return the answers of a model for photos, and write them to `out` if given, in `format` or that of its ending.
 
-    A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). Of a
-    model for objects, those with at least this `score` are reported, at most `max_detections` an image, and of boxes of a
-    class that overlap by more than `nms_iou` the best. `inputs` are folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in
-    `unreadable` and skipped. To predict several times, or images in memory, use `raytl.load`.
+    A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). `inputs` are
+    folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in `unreadable` and skipped.
+    Of a model for objects, `score`, `nms_iou` and `max_detections` limit those that are reported, as in the `predict`
+    section of the experiment. To predict several times, or images in memory, use `raytl.load`.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -231,19 +231,22 @@ def predict(
             inputs,
             out=out,
             format=format,
-            score=score,
-            nms_iou=nms_iou,
-            max_detections=max_detections,
             batch_size=batch_size,
             device=device,
             machine=machine or machine_of(run),
             on_event=emit,
+            score=score,
+            nms_iou=nms_iou,
+            max_detections=max_detections,
         )
 
 
 def load(
     run: str | os.PathLike[str],
     *,
+    score: float | None = None,
+    nms_iou: float | None = None,
+    max_detections: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent | None = None,
@@ -251,7 +254,8 @@ def load(
     """Load the best checkpoint of `run` into memory, ready to predict.
 
     `run` is a `Run`, the folder or `s3://` URI of one, a saved model's folder, or a version such as
-    `models:trash@champion`. `machine` says how buckets are reached: by default as the experiment of a `Run` says.
+    `models:trash@champion`. `machine` says how buckets are reached: by default as the experiment of a `Run` says. Of a
+    model for objects, `score`, `nms_iou` and `max_detections` replace those of the run's `predict` section.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -261,7 +265,15 @@ def load(
 
     settings = machine or machine_of(run)
     with watched(on_event is None, on_event) as emit:
-        return predictor.load(run, device=device, machine=settings, on_event=emit)
+        return predictor.load(
+            run,
+            device=device,
+            machine=settings,
+            on_event=emit,
+            score=score,
+            nms_iou=nms_iou,
+            max_detections=max_detections,
+        )
 
 
 def _experiment(

@@ -39,16 +39,16 @@ def predict(
         ),
     ] = None,
     score: Annotated[
-        float | None, typer.Option(min=0, max=1, metavar="S", help="Objects: the lowest score to report.")
+        float | None, typer.Option(min=0, max=1, metavar="S", help="Of objects: the lowest score to report.")
     ] = None,
     nms_iou: Annotated[
         float | None,
         typer.Option(
-            "--nms-iou", min=0, max=1, metavar="IOU", help="Objects: of boxes that overlap by more, keep the best."
+            "--nms-iou", min=0, max=1, metavar="IOU", help="Of objects: overlap above which the better one stays."
         ),
     ] = None,
     max_detections: Annotated[
-        int | None, typer.Option("--max-detections", min=1, metavar="N", help="Objects: the most in an image.")
+        int | None, typer.Option("--max-detections", min=1, metavar="N", help="Of objects: the maximum per image.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
     device: Device = None,

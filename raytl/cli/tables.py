@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from raytl.tasks.reporting import TaskPredictions, TaskReport
     from raytl.training.driver import TrainResult
 
+_FILES = {"csv": "predictions.csv", "parquet": "predictions.parquet", "coco": "predictions.json"}
+"""Formats of predictions that are one file."""
 MOST_ROWS = 30
 
 
@@ -73,7 +75,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
     ]
     return [
         titled(f"{experiment.name}: {names[result.status]}", best),
-        facts([*where, *_next(result.run, folder, storage_options(experiment))]),
+        facts([*where, *_next(result.run, folder, experiment.task, storage_options(experiment))]),
     ]
 
 
@@ -116,12 +118,23 @@ def predictions_tables(predictions: TaskPredictions, out: Path | None) -> list[R
     return [titled("predictions", rows), *([note] if more > 0 else [])]
 
 
-def _next(run: str, folder: RunFolder, options: list[str]) -> list[tuple[str, str]]:
+def predictions_out(task: str) -> list[str]:
+    """Return the options of `raytl predict` that write the first format of a task."""
+    from raytl.tasks.registry import task_named
+
+    formats: tuple[str, ...] = getattr(task_named(task).reporting, "formats", ())  # a task may only train
+    first = formats[0] if formats else "csv"
+    if first in _FILES:
+        return ["--out", _FILES[first]]
+    return ["--out", "predictions/", "--format", first]
+
+
+def _next(run: str, folder: RunFolder, task: str, options: list[str]) -> list[tuple[str, str]]:
     seen = len(looks(folder))
     test = f"opened {plural(seen, 'time')} so far" if seen else "locked; open it once all choices are made"
     return [
         ("next", f"{command('raytl', 'evaluate', run, *options)}    (the test split, {test})"),
-        ("", command("raytl", "predict", run, "PHOTOS", "--out", "predictions.csv", *options)),
+        ("", command("raytl", "predict", run, "PHOTOS", *predictions_out(task), *options)),
         ("", command("tensorboard", "--logdir", folder.tensorboard)),
     ]
 

@@ -15,7 +15,8 @@ from raytl.config.problems import Problem
 from raytl.config.schema import Experiment
 from raytl.config.source import Path, dotted
 
-_PLACEHOLDERS = {"name": "x", "data": {"uri": "x"}, "model": {"name": "x"}}
+PLACEHOLDERS = {"name": "x", "data": {"uri": "x"}, "model": {"name": "x"}}
+"""Values of the keys that an experiment must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _repaired(raw: dict[str, Any], bad: frozenset[Path]) -> Experiment | None:
     whole = copy.deepcopy(raw)
     for path in sorted(bad, key=len, reverse=True):
         remove(whole, path)
-    for key, value in _PLACEHOLDERS.items():
+    for key, value in PLACEHOLDERS.items():
         if isinstance(value, dict) and isinstance(whole.get(key), dict):
             whole[key] = value | whole[key]
         else:

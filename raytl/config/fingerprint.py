@@ -17,6 +17,9 @@ _NOT_DECISIVE = (
     "data.split_file",
     "data.zip_encoding",  # the class names that it gives are in the data's digest
     "train.checkpoint_every_s",
+    "predict.score",
+    "predict.nms_iou",
+    "predict.max_detections",
 )
 
 

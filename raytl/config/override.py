@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raytl.config import shape
-from raytl.config.build import Origin, build, path_of, value_at
+from raytl.config.build import PLACEHOLDERS, Origin, build, path_of, value_at
+from raytl.config.predict import PredictConfig, PredictOptions
 from raytl.config.problems import Problem, config_error
 from raytl.config.rules import idle
 from raytl.config.schema import SHORTHANDS, Experiment
@@ -43,6 +44,17 @@ def with_defaults(experiment: Experiment, defaults: Mapping[str, Any]) -> Experi
     put_all(raw, missing, "default")
     idle_keys = {one.key for one in idle(Experiment.model_validate(raw))}
     return override(experiment, {key: value for key, value in missing.items() if key not in idle_keys})
+
+
+def with_options(config: PredictConfig, options: PredictOptions) -> PredictConfig:
+    """Return `config` with the `options` that are not None, validated. Raises a ConfigError with every problem."""
+    given = {f"predict.{key}": value for key, value in options.items() if value is not None}
+    raw: dict[str, Any] = {**PLACEHOLDERS, "predict": config.model_dump()}
+    problems = put_all(raw, given, "option")
+    result, more = build(raw, Origin("predict", {}, frozenset(map(path_of, given)), "option"))
+    if result is None or problems:
+        raise config_error("predict", [*problems, *more])
+    return result.predict
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

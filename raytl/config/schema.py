@@ -14,6 +14,7 @@ from pydantic import Field
 from raytl.config import section
 from raytl.config.annotations import AnnotationsConfig
 from raytl.config.neck import NeckConfig
+from raytl.config.predict import PredictConfig
 from raytl.config.replicates import ReplicatesConfig
 from raytl.config.retrain import RetrainConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
@@ -340,6 +341,7 @@ class Recipe(Section):
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+    predict: PredictConfig = PredictConfig()
 
 
 class Experiment(Recipe):
@@ -373,6 +375,7 @@ class Experiment(Recipe):
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,
             train: Mapping[str, Any] | TrainConfig = ...,
+            predict: Mapping[str, Any] | PredictConfig = ...,
             compute: Mapping[str, Any] | ComputeConfig = ...,
             storage: Mapping[str, Any] | StorageConfig = ...,
             search: Mapping[str, Any] | SearchConfig = ...,

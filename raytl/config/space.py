@@ -33,6 +33,7 @@ _FIXED = (
     "storage",
     "search",
     "retrain",
+    "predict",
     "train.epochs",
     "train.metric",
     "train.seed",

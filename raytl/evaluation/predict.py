@@ -6,12 +6,14 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from raytl.config.machine import Machine
+from raytl.config.predict import PredictOptions
 from raytl.data.manifest import listed
 from raytl.errors import DataError, UserError
 from raytl.evaluation.inputs import photos
-from raytl.evaluation.predictor import answers_of, limits_of, load, reporting_of
+from raytl.evaluation.predictor import answers_of, load, reporting_of
 from raytl.evaluation.settings import in_force
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import S3Settings
@@ -24,21 +26,18 @@ def predict(
     *,
     out: str | os.PathLike[str] | None = None,
     format: str | None = None,
-    score: float | None = None,
-    nms_iou: float | None = None,
-    max_detections: int | None = None,
     batch_size: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
+    **options: Unpack[PredictOptions],
 ) -> TaskPredictions:
     """Return the answers for the photos in `inputs`, and write them to `out` in `format` (by default that of its ending).
 
-    Of a model for objects, only those with at least this `score` are reported, at most `max_detections` an image, and of
-    boxes of a class that overlap by more than `nms_iou` the best. `inputs` are folders, manifests, files, or `s3://` URIs of those. `run` is a run (its best checkpoint is used), a saved
+    `inputs` are folders, manifests, files, or `s3://` URIs of those. `run` is a run (its best checkpoint is used), a saved
     model, or a version (`models:...`). Photos that cannot be read are in `unreadable` of the result, and files in folders
-    that are not photos in `left_out`; neither are in its rows. Buckets, the device and limits are those of `machine`,
-    never those of the run.
+    that are not photos in `left_out`; neither are in its rows. Buckets, the device and limits of memory are those of
+    `machine`, never those of the run. `options` are as in `raytl.evaluation.predictor.load`.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -48,13 +47,12 @@ def predict(
     sources = [os.fspath(each) for each in ([inputs] if isinstance(inputs, str | os.PathLike) else inputs)]
     _check_out(out, sources)
     machine = in_force(machine, device)
-    predictor = load(run, machine=machine, on_event=on_event)
+    predictor = load(run, machine=machine, on_event=on_event, **options)
     if out is not None:
         reporting_of(predictor).check_output(out, format)
-    limits = limits_of(predictor, score, nms_iou, max_detections)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
     paths = photos(sources, lambda path, reason: skipped[reason].update({path: None}), S3Settings.of(machine.storage))
-    answers = answers_of(predictor, paths, batch_size, limits)
+    answers = answers_of(predictor, paths, batch_size)
     unreadable = tuple(Unreadable(paths[position], reason) for position, reason in answers.unreadable)
     if not answers.positions:
         reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 import torch
@@ -19,11 +19,14 @@ from torch import device as Device
 
 from raytl.config.home import expanded
 from raytl.config.machine import Machine
+from raytl.config.predict import PredictConfig, PredictOptions
+from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import Levels, mismatches
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.inputs import photos as photos_in
+from raytl.evaluation.limits import limits, reported
 from raytl.evaluation.photos import Photo, PhotoBatch, batches, too_large
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import Message, OnEvent, Work, ignore, throttled
@@ -33,7 +36,6 @@ from raytl.models.parallel import computed
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.inference import Network
-from raytl.tasks.objects import Limits
 from raytl.tasks.reporting import Reporting
 from raytl.tasks.saved import Saved, load_saved
 
@@ -69,34 +71,73 @@ class Predictor:
     _s3: S3Settings = field(repr=False)
     _saved: Saved = field(repr=False)
     _precision: str = field(repr=False)
+    _reported: PredictConfig = field(repr=False, default=PredictConfig())
     _on_event: OnEvent = field(repr=False, default=ignore)
     _lock: Lock = field(repr=False, default_factory=Lock)
 
     @overload  # an array is iterable too, but stands for one photo
-    def predict(self, photo: Image.Image | NDArray[np.uint8], *, batch_size: int | None = None) -> Any: ...
+    def predict(
+        self,
+        photo: Image.Image | NDArray[np.uint8],
+        *,
+        batch_size: int | None = None,
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int | None = None,
+    ) -> Any: ...
 
     @overload
-    def predict(self, photo: str | os.PathLike[str], *, batch_size: int | None = None) -> Any: ...
+    def predict(
+        self,
+        photo: str | os.PathLike[str],
+        *,
+        batch_size: int | None = None,
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int | None = None,
+    ) -> Any: ...
 
     @overload
-    def predict(self, photo: Iterable[PhotoLike], *, batch_size: int | None = None) -> list[Any]: ...
+    def predict(
+        self,
+        photo: Iterable[PhotoLike],
+        *,
+        batch_size: int | None = None,
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int | None = None,
+    ) -> list[Any]: ...
 
-    def predict(self, photo: PhotoLike | Iterable[PhotoLike], *, batch_size: int | None = None) -> Any:
+    def predict(
+        self,
+        photo: PhotoLike | Iterable[PhotoLike],
+        *,
+        batch_size: int | None = None,
+        score: float | None = None,
+        nms_iou: float | None = None,
+        max_detections: int | None = None,
+    ) -> Any:
         """Return the prediction for a photo, or a list with one for each photo of an iterable, a folder or a manifest.
 
         Of a classifier, it is a `raytl.Prediction`.
 
         A photo is a path, an `s3://` URI, a PIL image, or a numpy array `(height, width, 3) uint8` in RGB order. A
         folder, a prefix or a manifest stands for its photos, in an iterable too. The numbers are those of
-        `raytl predict` on the same photos with the same batch size (16 on a CPU, 64 on a GPU).
+        `raytl predict` on the same photos with the same batch size (16 on a CPU, 64 on a GPU). Of a model for objects,
+        `score`, `nms_iou` and `max_detections` limit those that are reported; by default as the run's experiment says.
 
         Raises:
             DataError: a photo is missing or cannot be read; every such photo is named. `raytl.predict` skips them.
-            UserError: something else was passed, or an array of another shape or type.
+            UserError: something else was passed, an array of another shape or type, or limits that cannot take effect.
         """
+        keep = reported(
+            self._saved.task,
+            self._reported,
+            {"score": score, "nms_iou": nms_iou, "max_detections": max_detections},
+        )
         is_one = isinstance(photo, str | os.PathLike | Image.Image | np.ndarray)
         photos = _expanded([photo] if is_one else _items(photo), self._s3, self.max_pixels)
-        answers = answers_of(self, photos, batch_size)
+        answers = answers_of(self, photos, batch_size, keep)
         if answers.unreadable:
             reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in answers.unreadable])
             raise DataError(f"{len(answers.unreadable)} of {len(photos)} photos could not be read:\n{reasons}")
@@ -110,52 +151,29 @@ def reporting_of(predictor: Predictor) -> Reporting:
     return predictor._saved.task.reporting
 
 
-def limits_of(
-    predictor: Predictor, score: float | None, nms_iou: float | None, max_detections: int | None
-) -> Limits | None:
-    """Return the limits of the predictor's task with these values; None values are the task's own.
-
-    Raises:
-        UserError: the task has no objects to limit, or a value is out of range.
-    """
-    values = {"score": score, "nms_iou": nms_iou, "max_detections": max_detections}
-    given = {name: value for name, value in values.items() if value is not None}
-    own = predictor._saved.task.limits
-    if given and own is None:
-        raise UserError(
-            f"{', '.join(given)}: a model for {predictor._saved.task.name} answers without objects, so nothing is limited; "
-            "leave it out"
-        )
-    wrong = [
-        f"{name}: found {value}, expected {'1 or more' if name == 'max_detections' else '0 to 1'}"
-        for name, value in given.items()
-        if (value < 1 if name == "max_detections" else not 0 <= value <= 1)
-    ]
-    if wrong:
-        raise UserError("\n".join(wrong))
-    return None if own is None else replace(own, **given)  # type: ignore[arg-type]
-
-
 def load(
     run: str | os.PathLike[str],
     *,
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
+    **options: Unpack[PredictOptions],
 ) -> Predictor:
     """Load the best checkpoint of `run` into memory: a run's folder or `s3://` URI, a saved model, or `models:...`.
 
-    Buckets, the device and limits are those of `machine`, never those of the run.
+    Buckets, the device and limits of memory are those of `machine`, never those of the run. The objects that are reported
+    are limited by the run's `predict` section, with `options` in its place.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
-        ConfigError: a setting of `machine` cannot take effect.
+        ConfigError: a setting of `machine` or one of `options` cannot take effect.
     """
     machine = in_force(machine, device)
-    folder, precision = _bundle(os.fspath(run), machine, on_event)
+    folder, recipe = _bundle(os.fspath(run), machine, on_event)
     saved = load_saved(folder, on_event)
     at = pick_device(machine.compute.device)
     saved.module.to(at)
+    config = recipe.predict if recipe else PredictConfig()
     return Predictor(
         model=saved.card.model,
         classes=saved.card.classes,
@@ -164,15 +182,16 @@ def load(
         max_pixels=machine.max_pixels,
         _s3=S3Settings.of(machine.storage),
         _saved=saved,
-        _precision=precision,
+        _precision=recipe.train.precision if recipe else "auto",
+        _reported=reported(saved.task, config, options),
         _on_event=on_event,
     )
 
 
 def answers_of(
-    predictor: Predictor, photos: Sequence[Photo], batch_size: int | None = None, limits: Limits | None = None
+    predictor: Predictor, photos: Sequence[Photo], batch_size: int | None = None, keep: PredictConfig | None = None
 ) -> Answers:
-    """Return the answers for all photos that the predictor can read; of objects, those within `limits`.
+    """Return the answers for all photos that the predictor can read; of objects, those that `keep`, or the predictor's own, lets through.
 
     Raises:
         UserError: `batch_size` is not 1 or more.
@@ -196,7 +215,7 @@ def answers_of(
     )
     with predictor._lock, closing(read):
         precision = pick_precision(predictor._precision, device)
-        network = Network(saved.task, saved.module, preprocess, device, precision, limits)
+        network = Network(saved.task, saved.module, preprocess, device, precision, limits(keep or predictor._reported))
         parts = computed(saved.module, read, partial(_answered, network), device)
     for line in mismatches(preprocess.bit_depth, deep):
         emit(Message(line, "warning"))
@@ -209,17 +228,17 @@ def _answered(network: Network, batch: PhotoBatch) -> tuple[Sequence[tuple[int, 
     return batch.sizes, network.answers(batch.images, batch.sizes)
 
 
-def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, str]:
-    """Return the folder of the saved model, and the precision that its run trained with."""
+def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, Recipe | None]:
+    """Return the folder of the saved model, and the recipe of its run; None for a model without its run."""
     saved = bundle_directory(run)
     if saved is not None and saved == Path(run):
-        return saved, "auto"
+        return saved, None
     folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     if bundle_directory(folder.root) is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
     stored = stored_experiment(folder.experiment)
     tell_ignored(stored, machine, 1, on_event)
-    return folder.best, stored.recipe.train.precision
+    return folder.best, stored.recipe
 
 
 def _items(photos: Any) -> list[Any]:

@@ -7,7 +7,9 @@ network's own modules and parameters under their own names.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,12 +31,17 @@ class NotTraceable(ModelError):
 
 @dataclass(frozen=True)
 class SplitModel:
-    """`prefix(images) -> (batch, width)` and `suffix(flat) -> logits`; `tensors` is the number that cross the boundary."""
+    """`prefix(images) -> (batch, width)` and `suffix(flat) -> logits`; `tensors` is the number that cross the boundary.
+
+    `trace` identifies the code between the stages, the same at all depths: networks of the same stages differ in it if they
+    read other maps, so that other tensors cross.
+    """
 
     prefix: nn.Module
     suffix: fx.GraphModule
     width: int
     tensors: int
+    trace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,8 @@ def split_model(backbone: Backbone, depth: int) -> SplitModel:
     prefix = _Prefix(fx.GraphModule(backbone.module, _prefix_graph(graph, edge.tensors)))
     suffix = fx.GraphModule(backbone.module, _suffix_graph(graph, edge))
     suffix.train(mode)
-    return SplitModel(prefix.eval(), suffix, sum(one.width for one in edge.tensors), len(edge.tensors))
+    trace = hashlib.sha256(str(graph).encode()).hexdigest()
+    return SplitModel(prefix.eval(), suffix, sum(one.width for one in edge.tensors), len(edge.tensors), trace)
 
 
 def between(backbone: Backbone, deeper: int, depth: int) -> nn.Module:
@@ -81,7 +89,7 @@ def between(backbone: Backbone, deeper: int, depth: int) -> nn.Module:
 def _traced(backbone: Backbone) -> fx.Graph:
     modes = [(part, part.training) for part in backbone.module.modules()]
     try:
-        graph = _Tracer(_owned(backbone)).trace(backbone.module)
+        graph = _Tracer(backbone).trace(backbone.module)
     except Exception as error:  # the traced code may raise anything when it uses the proxies of fx
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise NotTraceable(f"{backbone.name} cannot be traced between its stages: {reason}") from error
@@ -146,11 +154,15 @@ class _Prefix(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, owned: Sequence[str]) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__(autowrap_functions=_untraced())
-        self._owned = frozenset(owned)
-        self._around = {path.rpartition(".")[0] for path in owned}
+        self._owned = frozenset(_owned(backbone))
+        self._around = {path.rpartition(".")[0] for path in self._owned}
         self._around |= {outer for path in self._around for outer in _outer(path)}
+        # fx looks for these functions beside the root's forward only, and the body of a dense network is not the root
+        self._autowrap_search += [
+            sys.modules[type(backbone.module.get_submodule(path)).__module__] for path in self._around
+        ]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Return True for modules inside one stage, and for modules outside all stages."""

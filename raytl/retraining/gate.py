@@ -8,7 +8,8 @@ won on them by chance is harder to beat on them, so chance promotions do not fol
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from raytl.config.retrain import GateConfig
 from raytl.errors import ConfigError
@@ -43,6 +44,14 @@ class Comparison:
     size_bytes: Count
     leaked: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON; slices of accuracy name no score, as in raytl 0.1.0."""
+        value = asdict(self)
+        for part in value["slices"]:
+            if part["score"] == "accuracy":
+                del part["score"]
+        return value
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from raytl.run.provenance import user
 from raytl.store.lease import held
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.defaults import completed
+from raytl.tasks.detect import with_task
 
 _TRANSIENT = (Unavailable, WorkersLost)
 """Errors that may be gone by the next tick, which resumes this one."""
@@ -61,7 +62,7 @@ def retrain(
         ConfigError: `retrain.registry` is not set.
         TickFailed: the tick failed, or a transient error interrupted it; the champion is unchanged.
     """
-    experiment = completed(experiment)
+    experiment = completed(with_task(experiment, on_event))
     uri = registry_uri(experiment)
     registry = Registry.open(uri, on_event, S3Settings.of(experiment.storage))
     context = TickContext(experiment, registry, now or datetime.now(UTC), on_event)

@@ -91,6 +91,8 @@ class Tick:
         """Return plain values for JSON."""
         return {
             **asdict(self),
+            "changes": None if self.changes is None else self.changes.to_json(),
+            "comparison": None if self.comparison is None else self.comparison.to_json(),
             "decision": _tagged(self.decision),
             "verdict": _tagged(self.verdict),
         }

@@ -41,6 +41,7 @@ from raytl.search.trial import epochs_of
 from raytl.search.winner import Winner, select_winner
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.defaults import completed
+from raytl.tasks.detect import with_task
 from raytl.training.job import TrainJob
 from raytl.uris import is_remote
 
@@ -51,7 +52,7 @@ def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = igno
     Raises:
         UserError: the experiment, the data or the space has a problem, or no trial fits the cluster.
     """
-    experiment = completed(experiment)
+    experiment = completed(with_task(experiment, on_event))
     inputs = sweep_inputs(experiment, on_event)
     with _cluster(experiment) as cluster:
         return sweep_plan(inputs, cluster, ended(inputs.folder), add)
@@ -66,7 +67,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         UserError: the experiment, the data, the space or the budget has a problem; nothing was started.
         TrainingError: the same error ended `search.max_errors` trials.
     """
-    experiment = completed(experiment)
+    experiment = completed(with_task(experiment, on_event))
     on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore(sweep_uri(experiment), apart=TRIALS, s3=S3Settings.of(experiment.storage))
     folder = run_store.folder.root

@@ -37,7 +37,7 @@ from raytl.training.job import TrainJob
 from raytl.training.worker import CachedFeatures, LoadedRun
 from raytl.world import World
 
-_FORMAT = 1
+_FORMAT = 2
 _BUILD_BATCH = 32
 _READ_BYTES_PER_S = 5e8
 """The least rate of gathering rows from the page cache, measured (experiments/LOG.md)."""
@@ -176,6 +176,7 @@ class _Source:
             "format": _FORMAT,
             "model": self.backbone.name,
             "weights": self.backbone.weights_digest,
+            "trace": self.split.trace,
             "depth": depth,
             "preprocess": repr(self.backbone.preprocess),
             "precision": str(self.precision),

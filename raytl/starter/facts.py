@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from raytl.config.schema import DataConfig, ModelConfig
+from raytl.config.schema import DataConfig, ModelConfig, Recipe
 from raytl.data.decode import BadImage, decode
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import SPLITS, Manifest, Sample
+from raytl.data.object_counts import ObjectCounts, object_counts
 from raytl.data.split import apply_splits
-from raytl.data.targets import names_in
+from raytl.data.target_text import counts_of
 from raytl.events import OnEvent, Work
-from raytl.models.backbone import preprocess_of
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.tasks.detect import annotation, check_targets, task_of
+from raytl.tasks.registry import task_named
 
 OPENED = 96
 """Training images that are opened, evenly spaced by key."""
@@ -39,6 +42,10 @@ class ImageFacts:
     """Median of the shorter edges."""
     aspect: float
     """Median of longer side over shorter side."""
+    width_px: int = 0
+    """Median width."""
+    height_px: int = 0
+    """Median height."""
 
 
 @dataclass(frozen=True)
@@ -53,28 +60,41 @@ class DataFacts:
     model_px: int
     """Side of the model's own input."""
     center_crop: float | None
-    """Share of the shorter side that evaluation keeps; None if it squashes the image instead."""
+    """Share of the shorter side that evaluation keeps; None if it squashes the image or fits it into a frame instead."""
+    task: str | None = None
+    """The task that the data are annotated for, or that the user set; None if it is the default one."""
+    annotated: str = ""
+    """The annotations of the images, as a clause."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """The defaults of the task by dotted key."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Images by split; empty if the counts by class add up to them."""
+    objects: ObjectCounts | None = None
+    """The objects of the training images; None if images are not annotated with objects."""
 
     @property
     def train(self) -> Mapping[str, int]:
-        """Training images by class."""
+        """Training images by class, or training objects by class if the images are annotated with objects."""
         return self.counts["train"]
 
     def total(self, split: str) -> int:
         """Return the number of images in a split."""
-        return sum(self.counts[split].values())
+        return self.sizes[split] if self.sizes else sum(self.counts[split].values())
 
 
-def look(uri: str, model: str, on_event: OnEvent, s3: S3Settings = ENVIRONMENT) -> DataFacts:
-    """Return the facts about the dataset at `uri` for a model.
+def look(uri: str, model: str, on_event: OnEvent, s3: S3Settings = ENVIRONMENT, task: str | None = None) -> DataFacts:
+    """Return the facts about the dataset at `uri` for a model, and for `task`, or else the one that the data are annotated for.
 
     Raises:
         DataError: nothing is there, or its layout is wrong.
         ModelError: an unknown model.
         StoreError: the bucket cannot be read.
     """
-    preprocess = preprocess_of(ModelConfig(name=model, weights="none"), s3)
-    manifest = _listed(uri, on_event, s3)
+    manifest = _listed(uri, on_event, s3, task)
+    default = str(Recipe.model_fields["task"].default)
+    chosen = task_named(task or task_of(manifest.samples) or default)
+    check_targets(chosen, manifest.samples)
+    preprocess = chosen.preprocess(ModelConfig(name=model, weights="none"), s3)
     samples = apply_splits(manifest.samples, DataConfig(uri=uri), s3)
     train = [sample for sample in samples if sample.split == "train"]
     return DataFacts(
@@ -85,16 +105,22 @@ def look(uri: str, model: str, on_event: OnEvent, s3: S3Settings = ENVIRONMENT) 
         images=_opened(_spaced(train), on_event, s3),
         model_px=preprocess.image_px,
         center_crop=preprocess.image_px / preprocess.resize_px if preprocess.crop_mode == "center" else None,
+        task=None if chosen.name == default else chosen.name,
+        annotated=annotation(manifest.samples),
+        defaults=chosen.defaults,
+        sizes=Counter(str(sample.split) for sample in samples),
+        objects=object_counts(sample.target for sample in train),
     )
 
 
-def _listed(uri: str, on_event: OnEvent, s3: S3Settings) -> Manifest:
+def _listed(uri: str, on_event: OnEvent, s3: S3Settings, task: str | None) -> Manifest:
     """List images in a bucket where they are; archives have to be fetched."""
-    return scan(uri, on_event, stream=names_objects(uri) and not is_packed(uri, s3), s3=s3)
+    prefer = () if task is None else task_named(task).target_types
+    return scan(uri, on_event, stream=names_objects(uri) and not is_packed(uri, s3), s3=s3, prefer=prefer)
 
 
 def _by_class(samples: Sequence[Sample], split: str, classes: Sequence[str]) -> dict[str, int]:
-    counted = Counter(name for sample in samples if sample.split == split for name in names_in(sample.target))
+    counted = counts_of(sample.target for sample in samples if sample.split == split)
     return {name: counted[name] for name in classes}
 
 
@@ -113,11 +139,13 @@ def _opened(samples: Sequence[Sample], on_event: OnEvent, s3: S3Settings) -> Ima
             if image is None:
                 unreadable += 1
                 continue
-            sizes.append(sorted(image[0]))
+            sizes.append(image[0])
             gray += image[1]
-    short = median(short for short, _ in sizes) if sizes else 0
-    aspect = median(long / short for short, long in sizes) if sizes else 1.0
-    return ImageFacts(len(samples), gray, unreadable, round(short), float(aspect))
+    if not sizes:
+        return ImageFacts(len(samples), gray, unreadable, 0, 1.0)
+    short, width, height = (round(median(column)) for column in ([*map(min, sizes)], *zip(*sizes, strict=True)))
+    aspect = float(median(max(size) / min(size) for size in sizes))
+    return ImageFacts(len(samples), gray, unreadable, short, aspect, width, height)
 
 
 def _image(sample: Sample, max_pixels: int, s3: S3Settings) -> tuple[tuple[int, int], bool] | None:

@@ -6,6 +6,7 @@ finds better values.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from raytl.config.schema import DataConfig
 from raytl.starter.draft import Choice
 
 if TYPE_CHECKING:
+    from raytl.data.object_counts import ObjectCounts
     from raytl.starter.facts import DataFacts
 
 PROBE_BELOW, LAST_STAGE_BELOW, EVERYTHING_FROM = 50, 200, 20_000
@@ -23,24 +25,39 @@ SMALL_EPOCHS = 20
 IMBALANCE = 5.0
 """Largest class over smallest from which classes are drawn equally often."""
 GRAY_SHARE, LONG_ASPECT = 0.9, 1.6
+FRAME_LIMIT_PX = 512
+"""Longer side of the frame for larger images."""
+MANY_SCENES = 3000
+"""Training images from which the epochs of a task's recipe are reduced in proportion."""
+_FEWEST_EPOCHS = 6
+_FRAME_STEP_PX = 32
+_LISTED = 8
 _MIN_HELD_OUT = 30
 _GB = 1e9
 
 
 def choices(facts: DataFacts) -> Iterator[Choice]:
     """Yield the keys that follow from the data, in the order of an experiment file."""
+    yield from _task(facts)
     yield from _splits(facts)
     yield from _stream(facts)
     yield from _shape(facts)
-    yield from _transfer(facts)
-    yield from _training(facts)
-    yield from _imbalance(facts)
+    if _has_recipe(facts):
+        yield from _frame(facts)
+        yield from _recipe(facts)
+    else:
+        yield from _transfer(facts)
+        yield from _training(facts)
+    if facts.task is None:
+        yield from _imbalance(facts)
 
 
 def notes(facts: DataFacts) -> Iterator[str]:
     """Yield what to know about the data that asks for no key."""
     images = facts.images
     yield _summary(facts)
+    if facts.objects is not None:
+        yield _objects(facts.objects)
     if facts.brought:
         counts = ", ".join(f"{split} {facts.total(split):,}" for split in facts.brought)
         yield f"Splits found in the data and kept: {counts}."
@@ -50,7 +67,7 @@ def notes(facts: DataFacts) -> Iterator[str]:
         yield f"Only {counts}: expect wide confidence intervals."
     if _is_gray(facts):
         yield f"{images.gray} of {images.opened} opened images are gray: augmentation changes their brightness and contrast only."
-    if 0 < images.short_px <= facts.model_px // 2:
+    if 0 < images.short_px <= facts.model_px // 2 and not _has_recipe(facts):
         yield (
             f"Small images: the median shorter side is {images.short_px} px and the model's input is {facts.model_px} px. "
             "A smaller model.preprocess.image_px trains faster and loses little detail."
@@ -64,7 +81,50 @@ def notes(facts: DataFacts) -> Iterator[str]:
 
 def _summary(facts: DataFacts) -> str:
     total = sum(facts.total(split) for split in facts.counts)
-    return f"{total:,} images of {len(facts.train)} classes, {facts.total('train'):,} of them for training."
+    classes = f"{len(facts.train)} class{'' if len(facts.train) == 1 else 'es'}"
+    return f"{total:,} images of {classes}, {facts.total('train'):,} of them for training."
+
+
+def _objects(counts: ObjectCounts) -> str:
+    by_class = ", ".join(f"{name} {count:,}" for name, count in Counter(counts.classes).most_common(_LISTED))
+    more = len(counts.classes) - _LISTED
+    by_size = ", ".join(f"{count:,} {size}" for size, count in counts.sizes.items())
+    names = f"{by_class} and {more} more classes" if more > 0 else by_class
+    empty = f" {counts.empty:,} images have none." if counts.empty else ""
+    return f"Objects for training: {names}. By size: {by_size}.{empty}"
+
+
+def _task(facts: DataFacts) -> Iterator[Choice]:
+    if facts.task is not None:
+        yield Choice("task", facts.task, f"The images are annotated with {facts.annotated}.")
+
+
+def _frame(facts: DataFacts) -> Iterator[Choice]:
+    """Yield the frame into which images are fitted: as large as the usual image, up to a limit."""
+    width, height = facts.images.width_px, facts.images.height_px
+    if not width:
+        return
+    scale = min(1.0, FRAME_LIMIT_PX / max(width, height))
+    frame = [-(-round(side * scale) // _FRAME_STEP_PX) * _FRAME_STEP_PX for side in (width, height)]
+    yield Choice(
+        "model.preprocess.image_px",
+        frame,
+        f"The usual image is {width} x {height} px. Images are fitted whole into this frame of [width, height]; a larger one "
+        "shows smaller details, a smaller one trains faster.",
+    )
+
+
+def _recipe(facts: DataFacts) -> Iterator[Choice]:
+    """Yield the keys of the task's own recipe that a user is most likely to change."""
+    train = facts.total("train")
+    yield Choice(
+        "transfer.unfreeze", facts.defaults["transfer.unfreeze"], "The recipe of the task. `raytl tune` searches it."
+    )
+    yield Choice("train.batch_size", facts.defaults["train.batch_size"])
+    epochs = facts.defaults["train.epochs"]
+    if train >= MANY_SCENES:
+        epochs = max(_FEWEST_EPOCHS, epochs * MANY_SCENES // train)
+    yield Choice("train.epochs", epochs, f"{train:,} training images.")
 
 
 def _splits(facts: DataFacts) -> Iterator[Choice]:
@@ -137,6 +197,11 @@ def _imbalance(facts: DataFacts) -> Iterator[Choice]:
             "(Buda et al. 2018)."
         )
         yield Choice("train.sampler", "balanced", why)
+
+
+def _has_recipe(facts: DataFacts) -> bool:
+    """Return whether the task has a recipe of its own, with images fitted into a frame."""
+    return "transfer.unfreeze" in facts.defaults
 
 
 def _is_gray(facts: DataFacts) -> bool:

@@ -46,14 +46,20 @@ def experiment_from(
         ModelError: an unknown model.
         StoreError: a bucket cannot be read.
     """
-    from raytl.tasks.defaults import completed  # torch takes its time to import
+    experiment = _stated(source, model, overrides, on_event)
+    from raytl.tasks.defaults import completed  # torch takes its time to import, and the mistakes of a file need none
+    from raytl.tasks.detect import with_task
 
+    return completed(with_task(experiment, on_event) if is_experiment_file(source) else experiment)
+
+
+def _stated(source: str | Path, model: str | None, overrides: Sequence[str], on_event: OnEvent) -> Experiment:
     if is_experiment_file(source):
         named = [] if model is None else [assignment("model.name", model)]
-        return completed(load_experiment(source, [*overrides, *named]))
+        return load_experiment(source, [*overrides, *named])
     draft = draft_from(source, model, overrides, on_event)
     named = [text for text in overrides if model is None or next(iter(assignments([text]))) != "model.name"]
-    return completed(experiment_of(draft.values(), f"{source} (defaults)", named))
+    return experiment_of(draft.values(), f"{source} (defaults)", named)
 
 
 def draft_from(
@@ -61,7 +67,7 @@ def draft_from(
 ) -> Draft:
     """Return the draft of an experiment on the images at `source`; see `experiment_from`.
 
-    Of `overrides`, only model.name and storage.* count; the latter are written into the draft.
+    Of `overrides`, only task, model.name and storage.* count; the last are written into the draft.
     """
     from raytl.starter import facts, rules  # torch and timm take their time to import
     from raytl.starter.draft import Choice, Draft
@@ -71,7 +77,7 @@ def draft_from(
     values = assignments(overrides)
     s3 = S3Settings.of(load_machine({key: value for key, value in values.items() if key in _STORAGE}).storage)
     name = str(model or values.get("model.name") or DEFAULT_MODEL)
-    data_facts = facts.look(uri, name, on_event, s3)
+    data_facts = facts.look(uri, name, on_event, s3, values.get("task"))
     head = (Choice("name", run_name(uri)), Choice("data.uri", escape(uri)), Choice("model.name", name))
     storage = (Choice(key, value) for key, value in values.items() if key in _STORAGE)
     return Draft((*head, *rules.choices(data_facts), *storage), tuple(rules.notes(data_facts)))

@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Iterator
 
 from raytl.config.override import with_defaults
+from raytl.config.predict import PredictConfig
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 from raytl.tasks.registry import task_named
@@ -25,9 +26,11 @@ def completed(experiment: Experiment) -> Experiment:
     """
     task = task_named(experiment.task)
     whole = with_defaults(experiment, task.defaults)
-    unknown = list(_unknown_metrics(whole, task))
-    if unknown:
-        raise ConfigError("\n".join(unknown))
+    problems = list(_unknown_metrics(whole, task))
+    if task.limits is None and whole.predict != PredictConfig():
+        problems.append(f"predict: {task.name} answers without objects, so nothing is limited; remove this section")
+    if problems:
+        raise ConfigError("\n".join(problems))
     task.check(whole)
     return whole
 

@@ -41,7 +41,7 @@ def recipe(metric: str, *, batch_size: int = 8, epochs: int = 30) -> Mapping[str
         "train.batch_size": batch_size,
         "train.epochs": epochs,
         "train.early_stop": 0,
-        "transfer.unfreeze": 6,
+        "transfer.unfreeze": "all",
         "transfer.lr_decay": 0.8,
         "transfer.head_lr_ratio": 3.0,
         "transfer.head_first": 0,

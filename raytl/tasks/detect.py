@@ -1,14 +1,23 @@
-"""Choose the task from the targets of the data, and reject data whose targets are of another task."""
+"""Choose the task by the targets of the data if the experiment does not, and reject data with targets of another task."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.config.stored import stored_experiment
+from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample
-from raytl.errors import DataError
+from raytl.errors import DataError, NotFound
+from raytl.events import Message, OnEvent
+from raytl.run.folder import RunFolder
+from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named, task_names
 from raytl.tasks.task import Task
+from raytl.uris import has_scheme
 
 _NAMES = {
     "str": "one class an image",
@@ -29,6 +38,54 @@ def task_of(samples: Sequence[Sample]) -> str | None:
     return next((name for name in task_names() if task_named(name).target_types[:1] == (own,)), None)
 
 
+def with_task(experiment: Experiment, on_event: OnEvent) -> Experiment:
+    """Return `experiment` with its task set: that of its run if there is one, or else the one that its data are annotated for.
+
+    The data are listed only if neither the experiment nor its run says the task; images in a bucket stay there. If nothing is
+    at `data.uri`, the experiment is returned as it is: reading the data reports it, together with other problems.
+
+    Raises:
+        DataError: annotations are broken.
+        StoreError: the bucket cannot be read.
+    """
+    if "task" in experiment.model_fields_set:
+        return experiment
+    stored = RunFolder.of(experiment).experiment
+    if stored.is_file():
+        return override(experiment, {"task": stored_experiment(stored).recipe.task})
+    try:
+        samples = _listed(experiment, on_event)
+    except NotFound:
+        return experiment
+    task = task_of(samples)
+    if task is None:
+        return experiment
+    if task != experiment.task:
+        on_event(
+            Message(
+                f"task: {task}, because the images are annotated with {annotation(samples)}. Set task to choose another"
+            )
+        )
+    return override(experiment, {"task": task})
+
+
+def _listed(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
+    uri, s3 = experiment.data.uri, S3Settings.of(experiment.storage)
+    if not has_scheme(uri) and not Path(uri).expanduser().exists():
+        return ()
+    stream = names_objects(uri) and not is_packed(uri, s3)
+    return scan(uri, on_event, stream, experiment.data.zip_encoding, s3, experiment.annotations).samples
+
+
+def annotation(samples: Sequence[Sample]) -> str:
+    """Return the annotation of the first of `samples` in words: boxes, masks of objects."""
+    return _name(samples[0])
+
+
+def _name(sample: Sample) -> str:
+    return _NAMES.get(type(sample.target).__name__, type(sample.target).__name__)
+
+
 def check_targets(task: Task, samples: Sequence[Sample]) -> None:
     """Reject samples with targets that `task` does not learn.
 
@@ -38,7 +95,7 @@ def check_targets(task: Task, samples: Sequence[Sample]) -> None:
     wrong = [sample for sample in samples if not isinstance(sample.target, task.target_types)]
     if not wrong:
         return
-    counts = Counter(_NAMES.get(type(sample.target).__name__, type(sample.target).__name__) for sample in wrong)
+    counts = Counter(map(_name, wrong))
     kinds = ", ".join(f"{count} with {name}" for name, count in counts.most_common())
     other = task_of(samples)
     advice = f"Set task: {other}" if other else "Annotate them, or leave them out"

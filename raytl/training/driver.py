@@ -32,6 +32,7 @@ from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.drafts import sweep
 from raytl.tasks.defaults import completed
+from raytl.tasks.detect import with_task
 from raytl.training.checkpoint import drop_later_metrics, read_progress
 from raytl.training.dataset import Dataset
 from raytl.training.job import TrainJob
@@ -60,7 +61,7 @@ def plan(experiment: Experiment, on_event: OnEvent = ignore, fetch: bool = True)
     Raises:
         UserError: all problems of the model and of the data, at once.
     """
-    return make_plan(completed(experiment), on_event, fetch)
+    return make_plan(completed(with_task(experiment, on_event)), on_event, fetch)
 
 
 def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = ignore) -> TrainResult:
@@ -72,7 +73,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         UserError: the data, the model or the run folder has a problem; nothing was changed.
         TrainingError: training stopped; its checkpoints are intact.
     """
-    experiment = completed(experiment)
+    experiment = completed(with_task(experiment, on_event))
     on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore.of(experiment)
     folder = run_store.folder

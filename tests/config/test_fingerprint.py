@@ -25,6 +25,9 @@ BASE = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"
         ("data.pull_limit_gb", 1),
         ("data.max_pixels", 1),
         ("train.checkpoint_every_s", 5),
+        ("predict.score", 0.5),
+        ("predict.nms_iou", 0.5),
+        ("predict.max_detections", 5),
     ],
 )
 def test_where_and_how_fast_it_runs_decides_nothing(key: str, value: Any) -> None:

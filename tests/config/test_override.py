@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raytl.config.override import override, parse_assignment
+from raytl.config.override import override, parse_assignment, with_defaults
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 
@@ -98,3 +98,16 @@ def test_a_value_that_is_no_yaml_is_refused() -> None:
         ConfigError, match=r"--set a=\[1: the value is not YAML: .*put it in quotes if it is text: --set 'a=\"\[1\"'$"
     ):
         parse_assignment("a=[1")
+
+
+def test_defaults_fill_the_keys_that_are_not_set() -> None:
+    whole = with_defaults(override(BASE, {"train.epochs": 3}), {"train.epochs": 9, "transfer.unfreeze": 5})
+    assert (whole.train.epochs, whole.transfer.unfreeze) == (3, 5)
+    assert with_defaults(whole, {"train.epochs": 9, "transfer.unfreeze": 1}) is whole
+
+
+def test_a_default_that_cannot_take_effect_is_left_out() -> None:
+    frozen = override(BASE, {"transfer.unfreeze": 0})
+    whole = with_defaults(frozen, {"transfer.lr_decay": 0.5, "train.epochs": 9})
+    assert whole.train.epochs == 9
+    assert whole.transfer.lr_decay == BASE.transfer.lr_decay

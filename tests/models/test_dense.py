@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ class Mean(nn.Module):
         self.scale = nn.Parameter(torch.ones(()))
 
     def forward(self, maps: Sequence[torch.Tensor], size: Sequence[int], targets: object, ids: object) -> torch.Tensor:
-        assert tuple(size) == (32, 32)
+        assert size[0] in (32, 160)
         mean = self.scale * torch.stack([value.mean(dim=(1, 2, 3)) for value in maps]).sum(dim=0)
         return mean if targets is None else (mean - targets).square().sum()
 
@@ -85,16 +86,43 @@ def test_unfreezing_all_trains_the_affine_part_of_batch_norm_only() -> None:
     assert all(part.weight.requires_grad for part in norms)
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "torchvision:shufflenet_v2_x0_5"])
+SPLIT = {
+    "test_resnet": (64, 32),
+    "test_vit": (160, 160),
+    "torchvision:shufflenet_v2_x0_5": (32, 32),
+    "convnext_atto": (64, 32),
+    "mobilenetv2_100": (64, 32),
+    "vit_tiny_patch16_224": (64, 32),
+}
+THOROUGH = ("convnext_atto", "mobilenetv2_100", "vit_tiny_patch16_224")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] if name in THOROUGH else []) for name in SPLIT]
+)
 def test_the_frozen_prefix_and_the_suffix_equal_the_network_and_take_targets(name: str) -> None:
+    width, height = SPLIT[name]
     dense = build_dense(config(name), parts, 8)
-    images, targets = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last), torch.ones(2)
-    for depth in (0, 1):
+    dense = replace(dense, preprocess=dense.preprocess.fit((width, height)))
+    images, targets = torch.randn(2, 3, height, width), torch.ones(2)
+    layout = torch.channels_last if dense.convolutional else torch.contiguous_format
+    dense.module.to(memory_format=layout)  # type: ignore[call-overload]
+    images = images.to(memory_format=layout)
+    dense.module.eval()
+    for depth in (0, 1, len(dense.stages) - 1):
         apply_freeze(dense, depth)
         split = split_model(dense, depth)
         rows = split.prefix(images)
         assert torch.equal(split.suffix(rows, targets), dense.module(images, targets))
         assert torch.equal(split.suffix(rows), dense.module(images))
+
+
+def test_networks_that_read_other_maps_of_the_same_stages_have_other_traces() -> None:
+    fine, coarse = (
+        build_dense(config("test_resnet"), lambda levels, f=f: (Fpn(levels, f, 32), Mean()), f) for f in (4, 8)
+    )  # type: ignore[misc]
+    traces = [[split_model(dense, depth).trace for depth in (0, 1)] for dense in (fine, coarse)]
+    assert traces[0][0] == traces[0][1] != traces[1][0] == traces[1][1]
 
 
 def test_parameters_that_a_vit_excludes_from_decay_are_found_by_their_full_names() -> None:

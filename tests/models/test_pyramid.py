@@ -118,4 +118,4 @@ def test_the_last_map_of_each_octave_is_taken() -> None:
 
 def test_a_network_without_maps_is_refused() -> None:
     with pytest.raises(ModelError, match="VisionTransformer has no feature maps"):
-        pyramid(created("torchvision:vit_b_32"), 8)
+        pyramid(zoo.VisionTransformer(32, 16, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=8), 8)

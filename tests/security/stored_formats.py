@@ -41,9 +41,11 @@ from raytl.search.replicas import Replicas
 from raytl.store import holder, sync
 from raytl.store.memory import MemoryStore
 from raytl.stored import Format
+from raytl.tasks import stored_report
 from raytl.tasks.classification import stored
 from raytl.tasks.classification.outcomes import OUTCOME_FORMAT
 from raytl.tasks.classification.report import as_json
+from raytl.tasks.score_reporting import SCORE_FORMAT
 from raytl.training import checkpoint, records
 from tests.registry.conftest import about
 from tests.tasks.classification.test_stored import REPORT
@@ -145,6 +147,21 @@ def _mirrored(folder: Path) -> object:
     return Mirror(MemoryStore(f"memory://{folder}"), folder)._memory()
 
 
+SCORE_REPORT = {
+    **{key: REPORT[key] for key in ("run", "model", "split", "weights", "data", "skipped", "images", "look", "looks")},
+    "metrics": {"map": {"value": 0.5, "low": 0.25, "high": 0.75}},
+    "unit": "objects",
+    "classes": {"car": {"support": 3, "ap": {"value": 0.5, "low": 0.25, "high": 0.75}}},
+    "confusion": {
+        "classes": ["car", "background"],
+        "counts": "objects",
+        "cells": {"true": [0], "predicted": [1], "images": [2]},
+    },
+    "worst": [{"key": "a/b.jpg", "path": "/a/b.jpg", "score": 0.5, "note": "1 missed"}],
+    "intervals": REPORT["intervals"],
+    "folder": "elsewhere",
+}
+
 RUNS = [
     Stored("models.card:CARD_FORMAT", encode(card.Card("test_resnet", ("a", "b"), PREPROCESS, ABC).to_json(), 2),
            at("model.json", lambda folder: encode(card.read_card(folder).to_json())), "model.json"),
@@ -186,6 +203,10 @@ RUNS = [
     Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2), by_path("report.json", REPORT_FORMAT), "report.json"),
     Stored("tasks.classification.stored:REPORT_FORMAT", encode(REPORT, 2),
            at("report.json", lambda folder: encode(as_json(stored.stored(folder)))), "report.json"),
+    Stored("tasks.stored_report:REPORT_FORMAT", encode(SCORE_REPORT, 2),
+           by_path("report.json", stored_report.REPORT_FORMAT), "report.json"),
+    Stored("tasks.score_reporting:SCORE_FORMAT", lines({"key": "a", "score": 0.5}, {"key": "b", "score": 1.0}),
+           lambda content, _: list(SCORE_FORMAT.lines(content, "outcomes.jsonl")), "outcomes.jsonl"),
     Stored("tasks.classification.outcomes:OUTCOME_FORMAT",
            lines(*({"key": s.key, "true": "red", "predicted": "blue", "probability": 0.5} for s in SAMPLES)),
            lambda content, _: list(OUTCOME_FORMAT.lines(content, "outcomes.jsonl")), "outcomes.jsonl"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from raytl.data.object_counts import ObjectCounts
 from raytl.starter import rules
 from raytl.starter.facts import DataFacts, ImageFacts
 
@@ -100,3 +101,39 @@ def test_small_and_unreadable_images_and_small_splits_are_noted() -> None:
     assert unreadable.startswith("3 of 96 opened images cannot be decoded")
     [_, held_out] = rules.notes(replace(PLAIN, counts={**PLAIN.counts, "test": {"a": 5, "b": 4}}))
     assert held_out == "Only 9 test images: expect wide confidence intervals."
+
+
+SCENES = replace(
+    PLAIN,
+    task="detection",
+    annotated="boxes",
+    counts={"train": {"cat": 900, "dog": 30}, "val": {"cat": 70}, "test": {"cat": 60}},
+    sizes={"train": 300, "val": 40, "test": 40},
+    defaults={"transfer.unfreeze": "all", "train.batch_size": 8, "train.epochs": 30},
+    objects=ObjectCounts(300, 12, {"cat": 900, "dog": 30}, 0, {"small": 30, "medium": 600, "large": 300}, 3.0, 9),
+    images=ImageFacts(opened=96, gray=0, unreadable=0, short_px=600, aspect=1.33, width_px=800, height_px=600),
+    center_crop=None,
+)
+
+
+def test_annotated_images_get_their_task_a_frame_and_its_recipe() -> None:
+    assert chosen(SCENES) == {
+        "task": "detection",
+        "data.val_fraction": 0.15,
+        "data.test_fraction": 0.15,
+        "model.preprocess.image_px": [512, 384],
+        "transfer.unfreeze": "all",
+        "train.batch_size": 8,
+        "train.epochs": 30,
+    }
+    assert reason(SCENES, "task") == "The images are annotated with boxes."
+    assert list(rules.notes(SCENES)) == [
+        "380 images of 2 classes, 300 of them for training.",
+        "Objects for training: cat 900, dog 30. By size: 30 small, 600 medium, 300 large. 12 images have none.",
+    ]
+
+
+def test_many_annotated_images_need_fewer_epochs() -> None:
+    many = replace(SCENES, sizes={"train": 9000, "val": 40, "test": 40})
+    assert chosen(many)["train.epochs"] == 10
+    assert chosen(replace(many, sizes={"train": 10**6, "val": 1, "test": 1}))["train.epochs"] == 6

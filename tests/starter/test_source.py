@@ -47,6 +47,7 @@ def test_a_manifest_stands_for_its_images(make_photos: MakePhotos) -> None:
 
 
 def test_a_file_is_an_experiment_whose_model_may_be_replaced(make_photos: MakePhotos) -> None:
+    make_photos(per_class=2)
     Path("x.yml").write_text("name: trash\ndata: {uri: photos}\nmodel: {name: resnet18}\n")
     assert experiment_from("x.yml").model.name == "resnet18"
     assert experiment_from(Path("x.yml"), MODEL, ["train.epochs=2"]).model.name == MODEL

@@ -39,7 +39,7 @@ def test_without_calls_or_truths_the_curve_is_empty(calls: int, positives: int) 
     assert not len(curve_of("a", np.ones(calls), np.zeros(calls, bool), positives).recall)
 
 
-@pytest.mark.parametrize("count", [0, 30])
+@pytest.mark.parametrize("count", [0, 3, pytest.param(30, marks=pytest.mark.thorough)])
 def test_curves_are_drawn_for_any_number_of_classes(count: int, tmp_path: Path) -> None:
     curves = [curve(f"{i}$", 5 + i) for i in range(count)]
     detection.precision_recall({0.5: curves, 0.75: [*curves, curve("none", 0)]}, tmp_path / "c.png")

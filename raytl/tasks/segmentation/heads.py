@@ -1,7 +1,8 @@
 """Heads of semantic segmentation: maps of a pyramid to a score for each class and pixel.
 
 `FpnHead` is the semantic branch of Kirillov et al. 2019, Panoptic Feature Pyramid Networks; `DeepLabHead` is the decoder of
-Chen et al. 2018, DeepLabV3+. Both normalize by group, as batches are small.
+Chen et al. 2018, DeepLabV3+. Both normalize by group, as batches are small,
+and have no dropout: its draws would depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class FpnHead(nn.Module):
 
     kind = "fpn"
 
-    def __init__(self, channels: int, maps: int, classes: int, width: int = 64, dropout: float = 0.1) -> None:
+    def __init__(self, channels: int, maps: int, classes: int, width: int = 64) -> None:
         super().__init__()
         self.branches = nn.ModuleList(_branch(channels, width, steps) for steps in range(maps))
-        self.classify = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(width, classes, 1))
+        self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(
         self, maps: Sequence[Tensor], size: Sequence[int], targets: Tensor | None = None, ids: Any = None
@@ -45,12 +46,12 @@ class DeepLabHead(nn.Module):
 
     kind = "deeplabv3plus"
 
-    def __init__(self, channels: Sequence[int], classes: int, width: int = 128, dropout: float = 0.1) -> None:
+    def __init__(self, channels: Sequence[int], classes: int, width: int = 128) -> None:
         super().__init__()
         deep, detail = channels[-1], 48
         self.context = nn.ModuleList([_layer(deep, width, 1), *(_layer(deep, width, 3, rate) for rate in _RATES)])
         self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(deep, width, 1), nn.ReLU())
-        self.joined = nn.Sequential(_layer(width * (len(_RATES) + 2), width, 1), nn.Dropout(dropout))
+        self.joined = _layer(width * (len(_RATES) + 2), width, 1)
         self.detail = _layer(channels[0], detail, 1)
         self.refine = nn.Sequential(_layer(width + detail, width, 3), _layer(width, width, 3))
         self.classify = nn.Conv2d(width, classes, 1)
