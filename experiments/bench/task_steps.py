@@ -41,7 +41,7 @@ from raytl.training.steps import TrainContext, train_epoch
 from raytl.training.worker import PreparedRun, load_run, prepare
 from raytl.world import World
 
-SOURCES = {"multilabel": "labels", "segmentation": "masks", "detection": "coco", "instances": "coco-polygons"}
+SOURCES = {"multilabel": "labels", "segmentation": "masks", "detection": "coco", "instances": "coco"}
 REFERENCES = {
     "detection": (detection.build, torchvision_models.fcos, 0),
     "instances": (instances.build, torchvision_models.mask_rcnn, 1),
