@@ -126,9 +126,9 @@ def _tables(result: Retraining, dry_run: bool) -> Iterable[RenderableType]:
 
 def _changes(changes: Changes) -> str:
     parts = [
-        (sum(changes.added.values()), "added"),
+        (changes.added_count, "added"),
         (changes.removed_count, "removed"),
-        (sum(changes.relabelled.values()), "relabelled"),
+        (changes.relabelled_count, "relabelled"),
         (sum(changes.left_out.values()), "left out"),
         (changes.unreadable, "unreadable"),
     ]

@@ -48,7 +48,17 @@ class Changes:
     @property
     def new_samples(self) -> int:
         """Number of images added or relabelled."""
-        return _images(self.images_added, self.added) + _images(self.images_relabelled, self.relabelled)
+        return self.added_count + self.relabelled_count
+
+    @property
+    def added_count(self) -> int:
+        """Number of images added."""
+        return _images(self.images_added, self.added)
+
+    @property
+    def relabelled_count(self) -> int:
+        """Number of images whose target changed."""
+        return _images(self.images_relabelled, self.relabelled)
 
     @property
     def removed_count(self) -> int:

@@ -61,20 +61,21 @@ def _origin(tick: Tick) -> str:
 
 
 def _change_values(changes: Changes) -> dict[str, object]:
-    counts: Sequence[tuple[str, Mapping[str, int]]] = (
-        ("added", changes.added),
-        ("removed", changes.removed),
-        ("relabelled", changes.relabelled),
-        ("new classes", changes.new_classes),
-        ("left out", changes.left_out),
-        ("unreadable", {"files": changes.unreadable} if changes.unreadable else {}),
+    unreadable = {"files": changes.unreadable} if changes.unreadable else {}
+    counts: Sequence[tuple[str, Mapping[str, int], int]] = (
+        ("added", changes.added, changes.added_count),
+        ("removed", changes.removed, changes.removed_count),
+        ("relabelled", changes.relabelled, changes.relabelled_count),
+        ("new classes", changes.new_classes, sum(changes.new_classes.values())),
+        ("left out", changes.left_out, sum(changes.left_out.values())),
+        ("unreadable", unreadable, changes.unreadable),
     )
     shifted = [item for item in changes.balance.items() if abs(item[1][1] - item[1][0]) >= _MIN_SHIFT]
     return {
         "change_rows": [
-            (change, ", ".join(f"{name} {count:,}" for name, count in by_class.items()), f"{sum(by_class.values()):,}")
-            for change, by_class in counts
-            if by_class
+            (change, ", ".join(f"{name} {count:,}" for name, count in by_class.items()), f"{images:,}")
+            for change, by_class, images in counts
+            if images
         ],
         "balance_rows": [
             (name, f"{100 * then:.1f} %", f"{100 * now:.1f} %")
