@@ -45,6 +45,7 @@ def theirs() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.thorough
 def test_a_user_without_a_home_checks_and_trains(theirs: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), "TMPDIR": str(theirs)}
     words = ("check tiny.yaml", "train tiny.yaml")

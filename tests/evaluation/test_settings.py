@@ -80,6 +80,7 @@ def test_two_machines_take_turns_in_one_process(ways: tuple[Proxy, Proxy]) -> No
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("photos")
+@pytest.mark.thorough
 def test_a_fresh_process_reaches_a_run_by_the_endpoint_that_an_option_names(s3_server: str, tmp_path: Path) -> None:
     with proxied(s3_server) as way:
         _, result = trained(way, "fresh")
