@@ -8,16 +8,8 @@ from typing import Annotated
 
 from raytl.run.ledger import LedgerEntry
 from raytl.stored import Format
-from raytl.stored.bounds import Count, Name, Score, at_most, within
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """A score and its interval; JSON has null where it is undefined."""
-
-    value: Score
-    low: Score
-    high: Score
+from raytl.stored.bounds import Count, Name, at_most, within
+from raytl.tasks.stored_scores import Bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,11 @@ from raytl.metrics.confusion import matrix_of
 from raytl.metrics.intervals import Interval
 from raytl.run.ledger import REPORT, LedgerEntry
 from raytl.stored import Format
-from raytl.stored.bounds import Count, Name, Score, at_least, at_most, within
+from raytl.stored.bounds import Count, Name, at_least, at_most, within
 from raytl.tasks.reporting import ClassScores, Subject
 from raytl.tasks.score_report import ReportKind, ScoreReport, WorstImage
+from raytl.tasks.stored_scores import Bounds, Method
 from raytl.tasks.task import Confusion
-
-
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """A score and its interval; JSON has null where it is undefined."""
-
-    value: Score
-    low: Score
-    high: Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +25,6 @@ class _Confusion:
     classes: tuple[Name, ...]
     cells: dict[Literal["true", "predicted", "images"], list[Count]]
     counts: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Method:
-    """The method of the intervals."""
-
-    resamples: Count
-    method: Any = None
-    level: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +39,13 @@ class _Report:
     skipped: Count
     images: Count
     look: Annotated[int, within(1, 10**6)] | None
-    metrics: Annotated[dict[Name, _Bounds], at_most(1000, "metrics")]
+    metrics: Annotated[dict[Name, Bounds], at_most(1000, "metrics")]
     unit: Name
-    classes: Annotated[dict[Name, dict[Name, Count | _Bounds]], at_least(1, "class"), at_most(25_000, "classes")]
+    classes: Annotated[dict[Name, dict[Name, Count | Bounds]], at_least(1, "class"), at_most(25_000, "classes")]
     confusion: _Confusion
     worst: tuple[WorstImage, ...]
     looks: tuple[LedgerEntry, ...]
-    intervals: _Method
+    intervals: Method
     folder: Any = None
 
 
@@ -122,13 +105,13 @@ def _confusion(report: _Report, path: Path) -> Confusion:
     return Confusion(report.confusion.classes, counts)
 
 
-def _interval(bounds: Count | _Bounds) -> Interval:
-    if not isinstance(bounds, _Bounds):
+def _interval(bounds: Count | Bounds) -> Interval:
+    if not isinstance(bounds, Bounds):
         raise TypeError(f"{bounds!r} for a score")
     return Interval(bounds.value, bounds.low, bounds.high)
 
 
-def _count(value: Count | _Bounds) -> int:
-    if isinstance(value, _Bounds):
+def _count(value: Count | Bounds) -> int:
+    if isinstance(value, Bounds):
         raise TypeError("a score for a count")
     return value

@@ -12,18 +12,10 @@ from raytl.metrics.confusion import matrix_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import REPORT, LedgerEntry
 from raytl.stored import Format
-from raytl.stored.bounds import Count, Name, Score, at_least, at_most, within
+from raytl.stored.bounds import Count, Name, at_least, at_most, within
 from raytl.tasks.classification.report import Mistake, Report
 from raytl.tasks.reporting import Subject
-
-
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """A score and its interval; JSON has null where it is undefined."""
-
-    value: Score
-    low: Score
-    high: Score
+from raytl.tasks.stored_scores import Bounds, Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +23,9 @@ class _Class:
     """The scores of one class."""
 
     support: Count
-    precision: _Bounds
-    recall: _Bounds
-    f1: _Bounds
+    precision: Bounds
+    recall: Bounds
+    f1: Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +35,6 @@ class _Confusion:
     classes: tuple[Name, ...]
     cells: dict[Literal["true", "predicted", "images"], list[Count]] | None = None
     rows_are_true: list[list[Count]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Method:
-    """The method of the intervals."""
-
-    resamples: Count
-    method: Any = None
-    level: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +48,12 @@ class _Report:
     data: Name
     skipped: Count
     look: Annotated[int, within(1, 10**6)] | None
-    metrics: Annotated[dict[Name, _Bounds], at_most(1000, "metrics")]
+    metrics: Annotated[dict[Name, Bounds], at_most(1000, "metrics")]
     classes: Annotated[dict[Name, _Class], at_least(1, "class"), at_most(25_000, "classes")]
     confusion: _Confusion
     mistakes: tuple[Mistake, ...]
     looks: tuple[LedgerEntry, ...]
-    intervals: _Method
+    intervals: Method
     images: Any = None
     folder: Any = None
 
@@ -116,7 +99,7 @@ def _matrix(report: _Report, path: Path) -> Any:
         raise RunError(f"{path}: confusion: {error}; expected a count for each pair. {REPORT_FORMAT.advice}") from error
 
 
-def _estimates(metrics: dict[str, _Bounds], classes: Sequence[_Class]) -> Estimates:
+def _estimates(metrics: dict[str, Bounds], classes: Sequence[_Class]) -> Estimates:
     return Estimates(
         overall={name: _interval(each) for name, each in metrics.items()},
         precision=tuple(_interval(each.precision) for each in classes),
@@ -126,5 +109,5 @@ def _estimates(metrics: dict[str, _Bounds], classes: Sequence[_Class]) -> Estima
     )
 
 
-def _interval(bounds: _Bounds) -> Interval:
+def _interval(bounds: Bounds) -> Interval:
     return Interval(bounds.value, bounds.low, bounds.high)
