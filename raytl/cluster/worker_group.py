@@ -25,6 +25,7 @@ from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
 from raytl.cluster.session import session
 from raytl.cluster.watch import Watch, watching
 from raytl.config.schema import ComputeConfig
+from raytl.eager import defer_compiler
 from raytl.events import Message, OnEvent, Restarted
 from raytl.worker_status import Paused
 from raytl.world import World
@@ -215,6 +216,7 @@ def _on_worker(config: dict[str, Any]) -> bytes:
         context.get_world_rank(), context.get_world_size(), context.get_local_rank(), context.get_local_world_size()
     )
     extend_collective_timeout()
+    defer_compiler()
     emit = EventSender(call.coordinator, world.status)
     with sending_heartbeats(world, call.coordinator, call.attempt):
         work, payload = pickle.loads(call.work)  # noqa: S301 - from our own driver

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from scipy.stats import binomtest
-
 from raytl.tasks.reporting import Slice
 
 _WIDTH, _LEFT, _RIGHT = 760, 190, 60
@@ -62,6 +60,8 @@ def intervals(slices: Sequence[Slice]) -> Intervals:
 def _bar(part: Slice, value: float, y: float, color: str) -> Bar:
     if part.score != "accuracy":  # no fraction of images
         return Bar(_x(value), _x(value), _x(value), y, color)
+    from scipy.stats import binomtest
+
     interval = binomtest(round(value * part.images), part.images).proportion_ci(method="wilson")
     return Bar(_x(value), _x(interval.low), _x(interval.high), y, color)
 
