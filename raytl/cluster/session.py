@@ -40,11 +40,13 @@ _ENVIRONMENT = {
     "RAY_worker_niceness": "0",
 }
 _OBJECT_STORE_BYTES = 256 * 2**20
+STARTED_HERE = ("local", "embedded")
+"""The values of `compute.cluster` for which Ray is started on this machine."""
 
 
 @contextlib.contextmanager
 def session(cluster: str) -> Iterator[None]:
-    """Connect to Ray while inside: embedded for `local`, else the running cluster at `cluster` (`auto` or host:port).
+    """Connect to Ray while inside: one that is started here (`STARTED_HERE`), or that at `cluster` (`auto` or host:port).
 
     An existing session of the process is reused. A session that was started here is shut down at the end, and the files
     of an embedded one are removed.
@@ -60,7 +62,7 @@ def session(cluster: str) -> Iterator[None]:
         yield
         return
     _redirect_raylet_output()
-    with _authentication(cluster), _embedded() if cluster == "local" else contextlib.nullcontext() as temporary:
+    with _authentication(cluster), _embedded() if cluster in STARTED_HERE else contextlib.nullcontext() as temporary:
         _start(cluster, temporary)
         try:
             yield
@@ -119,7 +121,7 @@ def _start(cluster: str, temporary: Path | None) -> None:
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise Unavailable(
             f"compute.cluster: no Ray cluster at {cluster!r} ({' '.join(str(exc).split())[:400]}).\n"
-            "  Expected: local, none, auto, or the host:port of a running head."
+            "  Expected: local, embedded, none, auto, or the host:port of a running head."
         ) from exc
 
 
@@ -130,7 +132,7 @@ def _authentication(cluster: str) -> Iterator[None]:
     An embedded Ray gets a new token of its own, which stays in the environment: other users could read a file.
     """
     before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-    if cluster == "local":
+    if cluster in STARTED_HERE:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     elif _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pickle
 import shutil
 import uuid
@@ -22,7 +23,7 @@ from raytl.cluster.machines import machines
 from raytl.cluster.placement import Placement, place
 from raytl.cluster.reservation import reservation
 from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
-from raytl.cluster.session import session
+from raytl.cluster.session import STARTED_HERE, session
 from raytl.cluster.watch import Watch, watching
 from raytl.config.schema import ComputeConfig
 from raytl.eager import defer_compiler
@@ -76,10 +77,8 @@ def run_group(
         WorkersLost: more failures or preemptions than `compute` allows, or no resources for the workers.
         ConfigError: the workers do not fit on this machine.
     """
-    if compute.cluster == "none":
-        result = work(World.solo(), payload, on_event)
-        assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
-        return result
+    if compute.in_process:
+        return _in_this_process(work, payload, compute, on_event)
     with session(compute.cluster), _scratch(scratch), coordinator(on_event) as workers:
         call, attempts = _Call(_pickled(work, payload), workers.actor), list[EndedAttempt]()
         while True:
@@ -97,6 +96,35 @@ def run_group(
             if isinstance(decision, GiveUp):
                 raise decision.error from (outcome.errors[0] if outcome.errors else None)
             on_event(Restarted(attempt=len(attempts), reason=decision.reason, cause=decision.cause))
+
+
+def _in_this_process(work: WorkerFunction[P, R], payload: P, compute: ComputeConfig, on_event: OnEvent) -> R:
+    """Run the only worker here; a killed or hung one is not restarted, and the next run of the command resumes."""
+    with _own_cpus(compute):
+        result = work(World.solo(), payload, on_event)
+    assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
+    return result
+
+
+@contextlib.contextmanager
+def _own_cpus(compute: ComputeConfig) -> Iterator[None]:
+    """Limit torch's threads to `cpus_per_worker` while inside, as Ray does in its workers: OMP_NUM_THREADS wins.
+
+    Raises:
+        ConfigError: this machine has fewer CPUs.
+    """
+    if compute.cpus_per_worker == "auto":
+        yield
+        return
+    place(compute.model_copy(update={"device": "cpu"}), [(float(len(os.sched_getaffinity(0))), 0.0)])
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if "OMP_NUM_THREADS" in os.environ else max(1, int(compute.cpus_per_worker)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +150,7 @@ def _pickled(work: Any, payload: Any) -> bytes:
 
 def _place(compute: ComputeConfig, on_event: OnEvent) -> tuple[Placement, tuple[str, ...]]:
     """Return the placement and the node id of each worker (empty: any node)."""
-    if compute.cluster == "local":
+    if compute.cluster in STARTED_HERE:
         return place(compute, [machine.size for machine in machines()]), ()
     with reservation(compute, on_event) as held:
         return held.placement, held.nodes
@@ -135,7 +163,7 @@ def _resolved(compute: ComputeConfig, placement: Placement) -> ComputeConfig:
 
 
 def _where(compute: ComputeConfig) -> str:
-    return "an embedded Ray" if compute.cluster == "local" else f"the Ray cluster at {compute.cluster}"
+    return "an embedded Ray" if compute.cluster in STARTED_HERE else f"the Ray cluster at {compute.cluster}"
 
 
 def _outcome(trainer: Any, watch: Watch) -> _Returned | EndedAttempt:

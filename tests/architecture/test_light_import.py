@@ -91,6 +91,6 @@ def test_one_worker_that_classifies_takes_its_first_step_without_ray_and_the_com
 ) -> None:
     (tmp_path / "experiment.yaml").write_text(
         f"name: x\ndata: {make_photos(4)}\nmodel: {{name: test_resnet, weights: none, preprocess: {{image_px: 32}}}}\n"
-        "train: {batch_size: 4}\ncompute: {cluster: none, device: cpu}\n"
+        "train: {batch_size: 4}\ncompute: {device: cpu}\n"
     )
     assert loaded_by(TO_THE_FIRST_STEP, NOT_FOR_A_STEP, tmp_path) == set()
