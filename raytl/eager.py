@@ -1,7 +1,8 @@
 """Run torch without its compiler until something is compiled.
 
 torch's optimizers and torchvision import `torch._dynamo`, which takes as long as torch itself, and use next to nothing of it
-in eager mode: optimizers mark functions that must not be traced, and torchvision imports one function that it rarely calls.
+in eager mode: optimizers mark functions that must not be traced, DistributedDataParallel reads how it would be compiled, and
+torchvision imports one function that it rarely calls.
 Two small modules stand in for it. At the first use of anything else they are removed and the real package is imported.
 """
 
@@ -31,7 +32,7 @@ def defer_compiler() -> None:
     package, utils = _StandIn(_PACKAGE), _StandIn(_UTILS)
     marked: list[Any] = []
     vars(package).update(__path__=[], utils=utils, disable=_disable(marked), graph_break=_graph_break)
-    vars(utils).update(is_compile_supported=_is_compile_supported)
+    vars(utils).update(is_compile_supported=_is_compile_supported, get_optimize_ddp_mode=_ddp_mode)
     sys.modules |= {_PACKAGE: package, _UTILS: utils}
     sys.meta_path.insert(0, _Finder(marked))
 
@@ -107,3 +108,8 @@ def _graph_break(*_: Any, **__: Any) -> None:
 def _is_compile_supported(device_type: str) -> bool:
     """Return True if torch can compile for the device."""
     return bool(_real(_UTILS).is_compile_supported(device_type))
+
+
+def _ddp_mode() -> str:
+    """Return the default of `torch._dynamo.config.optimize_ddp`, by name."""
+    return "ddp_optimizer"

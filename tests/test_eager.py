@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from raytl.eager import _ddp_mode
 from tests.architecture.sources import REPO
 
 FAKE = {
@@ -48,6 +49,7 @@ def printed(code: str, fake_torch: Path) -> list[str]:
         ("import torch._dynamo as d; d.graph_break(); print(real())", ["False"]),
         ("import torch._dynamo as d; print(d.disable(len) is len, real())", ["True", "False"]),
         ("from torch._dynamo.utils import is_compile_supported; print(real())", ["False"]),
+        ("import torch._dynamo as d; print(d.utils.get_optimize_ddp_mode(), real())", ["ddp_optimizer", "False"]),
         ("import torch._dynamo as d; print(hasattr(d, '__wrapped__'), real())", ["False", "False"]),
         ("from torch._dynamo.utils import is_compile_supported as f; print(f('cpu'), real())", ["True", "True"]),
         ("from torch._dynamo.utils import warn_once; print(real())", ["True"]),
@@ -80,3 +82,9 @@ def test_functions_that_were_marked_before_are_marked_again_by_the_compiler(fake
 def test_a_compiler_that_is_imported_already_is_left_alone(fake_torch: Path) -> None:
     used = "import torch._dynamo as d; from raytl.eager import defer_compiler; defer_compiler(); print(d is sys.modules[d.__name__])"
     assert printed(LOADED + used, fake_torch) == ["True"]
+
+
+def test_the_compiler_has_the_default_that_the_stand_in_names() -> None:
+    from torch._dynamo.utils import get_optimize_ddp_mode
+
+    assert get_optimize_ddp_mode() == _ddp_mode()
