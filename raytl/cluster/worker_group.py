@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 from raytl.cluster.coordinator import EventSender, coordinator
 from raytl.cluster.heartbeat_sender import sending_heartbeats
 from raytl.cluster.machines import machines
-from raytl.cluster.placement import Placement, place
+from raytl.cluster.placement import Placement, place, runs_in_process
 from raytl.cluster.reservation import reservation
 from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
 from raytl.cluster.session import STARTED_HERE, session
@@ -77,7 +77,7 @@ def run_group(
         WorkersLost: more failures or preemptions than `compute` allows, or no resources for the workers.
         ConfigError: the workers do not fit on this machine.
     """
-    if compute.in_process:
+    if runs_in_process(compute):
         return _in_this_process(work, payload, compute, on_event)
     with session(compute.cluster), _scratch(scratch), coordinator(on_event) as workers:
         call, attempts = _Call(_pickled(work, payload), workers.actor), list[EndedAttempt]()

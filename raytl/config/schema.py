@@ -221,9 +221,8 @@ class ComputeConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto = GPUs if there are any."""
     cluster: str = "local"
-    """local = this machine: 1 worker trains in this process, more on a Ray that is started here. embedded = the same, but 1
-    worker too runs on Ray, which restarts it if it crashes or hangs. none = this process, without Ray (1 worker). auto or
-    host:port = a running Ray cluster."""
+    """local = this machine: 1 worker in this process, more on a Ray that is started here. embedded = that Ray for 1 worker too,
+    which restarts it. none = this process, without Ray (1 worker). auto or host:port = a running Ray cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     """CPUs per worker. auto = divide the cores of this machine evenly."""
     trial_gpus: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
@@ -236,11 +235,6 @@ class ComputeConfig(Section):
     """Seconds without progress of any worker after which the workers are considered hung and restarted."""
     wait_s: Seconds = 1800.0
     """How long to wait for resources of the cluster, such as machines that an autoscaler starts."""
-
-    @property
-    def in_process(self) -> bool:
-        """Return True if a run trains in this process, without Ray."""
-        return self.cluster == "none" or (self.cluster == "local" and self.max_workers == 1)
 
     @property
     def min_workers(self) -> int:
