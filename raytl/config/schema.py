@@ -334,6 +334,8 @@ class Recipe(Section):
     """Name of the run and of its folder: letters, digits, '.', '_' and '-', starting with a letter or digit."""
     task: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")] = "classification"
     """classification (one class an image), multilabel, segmentation, detection, instances, or a task that another package adds."""
+    recipe: Literal["auto", "none"] = "auto"
+    """auto = batch size, epochs, rates, depth, head start and augmentation follow from the data and the backbone where they are not set; `raytl check` prints each with its reason. none = the fixed defaults below."""
     data: DataIdentity
     annotations: AnnotationsConfig = AnnotationsConfig()
     model: ModelConfig
@@ -370,6 +372,7 @@ class Experiment(Recipe):
             data: str | Path | Mapping[str, Any] | DataConfig,
             model: str | Mapping[str, Any] | ModelConfig,
             task: str = ...,
+            recipe: Literal["auto", "none"] = ...,
             annotations: Mapping[str, Any] | AnnotationsConfig = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,

@@ -7,19 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raytl.config.choice import Choice
 from raytl.config.dump import yaml_value
 from raytl.sanitize import printable
 
 _WIDTH = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The `value` of a dotted `key`, and the reason for it."""
-
-    key: str
-    value: Any
-    why: str = ""
 
 
 @dataclass(frozen=True)

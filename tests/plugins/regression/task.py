@@ -95,6 +95,7 @@ class Regression:
         "search.linear_probe": False,
     }
     head_solver = None
+    recipe = NO_RECIPE
     limits = None
     reporting = None
 
