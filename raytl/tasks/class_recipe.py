@@ -66,6 +66,7 @@ def _length(facts: RecipeFacts) -> Iterator[Choice]:
     batch = int(facts.given.get("train.batch_size", size))
     steps = round(STEPS * max(1, images) ** STEPS_GROWTH)
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, epochs_for(steps, images, batch)))
+    epochs += int(facts.given.get("transfer.head_first", 0))
     yield Choice(
         "train.epochs",
         epochs,
