@@ -91,6 +91,8 @@ class ModelConfig(Section):
     """Dropout before the head. null = the model's default."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Stochastic depth rate. null = the model's default."""
+    batch_norm: Literal["train", "frozen"] = "train"
+    """train = BatchNorm in stages that learn computes the statistics of its batches. frozen = it keeps those of the pretrained network, for batches that are too small for statistics; tasks that find objects or pixels always do."""
     head: str | None = None
     """The kind of head: detection has fcos, retinanet and faster_rcnn, segmentation fpn and deeplabv3plus, instances mask_rcnn. null = the first."""
     neck: NeckConfig = NeckConfig()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.bit_depth import BitDepth
@@ -89,7 +90,14 @@ def build(
         weights.fit(module, family.adapt(name, module, taken.tensors), head, _where(config, source, taken))
         zero_init_head(module, layout.head)
     full = f"{_library(config.name)}{name}"
-    return Backbone(full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes)
+    evaluated = batch_norms(module) if config.batch_norm == "frozen" else frozenset[str]()
+    convolutional = is_convolutional(module)
+    return Backbone(full, module, layout.stages, layout.head, preprocess, digest, convolutional, notes, evaluated)
+
+
+def batch_norms(module: nn.Module) -> frozenset[str]:
+    """Return the names of the BatchNorm layers of `module`."""
+    return frozenset(name for name, part in module.named_modules() if isinstance(part, _BatchNorm))
 
 
 def _pretrained(family: Family, name: str, image_px: int) -> weights.Source:

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from torch.nn.modules.batchnorm import _BatchNorm
-
 from raytl.config.choice import Choice
 from raytl.config.schema import DataConfig, Experiment
 from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
-from raytl.models.backbone import Backbone
+from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
 from raytl.models.groups import rates
@@ -150,7 +148,7 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
     task_named(experiment.task).objective(experiment, dataset.splits.classes, dataset.splits.train)
     images = len(dataset.splits.train)
     smallest = images // steps_per_epoch(images, train.batch_size)
-    has_batchnorm = backbone is not None and any(isinstance(m, _BatchNorm) for m in backbone.module.modules())
+    has_batchnorm = backbone is not None and bool(batch_norms(backbone.module) - backbone.evaluated)
     min_images = 2 if has_batchnorm and experiment.transfer.unfreeze != 0 else 1
     if smallest // workers // train.accumulate < min_images:
         why = "; BatchNorm needs 2 images on each to compute statistics" if min_images == 2 else ""

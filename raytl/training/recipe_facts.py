@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from torch.nn.modules.batchnorm import _BatchNorm
-
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent
-from raytl.models.backbone import Backbone
+from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.frozen import FrozenFit
 from raytl.tasks import auto_recipe
 from raytl.tasks.recipe import RecipeFacts
@@ -26,7 +24,7 @@ def recipe_facts(
         stages=len(backbone.stages),
         parameters=sum(backbone.sizes.values()),
         convolutional=backbone.convolutional,
-        batchnorm=any(isinstance(module, _BatchNorm) for module in backbone.module.modules()),
+        batchnorm=bool(batch_norms(backbone.module)),
         workers=experiment.compute.max_workers,
         accumulate=experiment.train.accumulate,
         frozen=_measured(experiment, task, backbone, dataset, on_event),
