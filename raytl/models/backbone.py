@@ -51,6 +51,10 @@ class Backbone:
         """Return the same backbone for images scaled by `depth`."""
         return replace(self, preprocess=self.preprocess.at(depth))
 
+    def with_frozen_statistics(self) -> Backbone:
+        """Return the same backbone whose BatchNorm layers keep their statistics."""
+        return replace(self, evaluated=self.evaluated | batch_norms(self.module))
+
     @property
     def sizes(self) -> dict[str, int]:
         """Parameters of each stage, bottom to top, and of the `head`."""
@@ -90,9 +94,8 @@ def build(
         weights.fit(module, family.adapt(name, module, taken.tensors), head, _where(config, source, taken))
         zero_init_head(module, layout.head)
     full = f"{_library(config.name)}{name}"
-    evaluated = batch_norms(module) if config.batch_norm == "frozen" else frozenset[str]()
-    convolutional = is_convolutional(module)
-    return Backbone(full, module, layout.stages, layout.head, preprocess, digest, convolutional, notes, evaluated)
+    backbone = Backbone(full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes)
+    return backbone.with_frozen_statistics() if config.batch_norm == "frozen" else backbone
 
 
 def batch_norms(module: nn.Module) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """What `recipe: auto` chooses for tasks that label whole images. Pure; each rule names its source.
 
-The thresholds were set on small sets of six kinds (docs/transfer-learning.md has the table, `experiments.defaults` makes it).
+The numbers were set on small sets of six kinds (docs/transfer-learning.md has the table, `experiments.defaults` makes it).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from raytl.config.choice import Choice
+from raytl.models.frozen import ViewEffect
 from raytl.tasks.recipe import AutoRecipe, RecipeFacts, epochs_for
 
 BATCHES = ((48, 8), (400, 16), (2000, 32))
@@ -17,137 +18,134 @@ BATCHES = ((48, 8), (400, 16), (2000, 32))
 STEPS, STEPS_GROWTH = 30, 0.4
 """Steps are `STEPS * images ** STEPS_GROWTH`: 110 for 25 images, 200 for 120, 360 for 500, 1,200 for 10,000."""
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 60
-HEAD_ONLY_BELOW = 4
-"""Training images a class below which only the head learns."""
+FROZEN_STATISTICS_BELOW = 5000
+"""Training images below which BatchNorm keeps the statistics of the pretrained network."""
+HEAD_FIRST = 1 / 8
+"""Fraction of the epochs in which only the head learns."""
 IMBALANCE = 5.0
 """Largest class over smallest from which classes are drawn equally often."""
 CHANGED, KEPT = 0.05, 0.4
-"""P-values of a view: below the first it changes the meaning of images, from the second on (with enough images) it does not."""
+"""P-values of a view: below the first it changes what images mean; from the second on it does not, if there are enough images."""
 ENOUGH_TO_TELL = 100
-"""Measured images from which a view that costs no accuracy may be drawn in training."""
 KEYS = (
+    "model.batch_norm",
     "transfer.unfreeze",
     "transfer.lr_decay",
     "transfer.head_lr_ratio",
-    "transfer.head_start",
     "transfer.head_first",
+    "augment.hflip",
+    "augment.vflip",
+    "augment.rotate90",
     "optim.lr",
     "optim.warmup",
-    "optim.ema",
     "train.batch_size",
     "train.epochs",
     "train.early_stop",
     "train.label_smoothing",
     "train.sampler",
-    "augment.strength",
-    "augment.hflip",
-    "augment.vflip",
-    "augment.rotate90",
 )
 
 
 def choose(facts: RecipeFacts) -> tuple[Choice, ...]:
     """Return the keys for sets of labeled images, in the order of an experiment file."""
     length = tuple(_length(facts))
-    epochs = int(facts.given.get("train.epochs", dict((one.key, one.value) for one in length)["train.epochs"]))
-    return (*_depth(facts), *_head(facts, epochs), *length, *_rates(facts, epochs), *_augment(facts), *_balance(facts))
+    chosen = next(choice.value for choice in length if choice.key == "train.epochs")
+    epochs = int(facts.given.get("train.epochs", chosen))
+    transfer = _transfer(facts, epochs) if facts.pretrained else _from_scratch()
+    return (*transfer, *_augment(facts), *_rates(facts, epochs), *length, *_balance(facts))
 
 
 CLASS_RECIPE = AutoRecipe(frozenset(KEYS), choose)
 
 
 def _length(facts: RecipeFacts) -> Iterator[Choice]:
-    """Yield the batch and the epochs; the budget is steps, as in BiT's rule (Kolesnikov et al. 2020)."""
-    images = facts.train
+    """Yield the batch and the epochs. The budget is steps, as in BiT's rule (Kolesnikov et al. 2020)."""
+    images, given = facts.train, facts.given
     smallest = facts.workers * facts.accumulate * (2 if facts.batchnorm else 1)
-    size = next((batch for bound, batch in BATCHES if images < bound), 64)
-    size = max(size, smallest)
-    yield Choice("train.batch_size", size, f"{images:,} training images.")
-    batch = int(facts.given.get("train.batch_size", size))
+    size = max(smallest, next((batch for bound, batch in BATCHES if images < bound), 64))
+    yield Choice("train.batch_size", size, f"Fits {images:,} training images on {_plural(facts.workers, 'worker')}.")
     steps = round(STEPS * max(1, images) ** STEPS_GROWTH)
-    epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, epochs_for(steps, images, batch)))
-    epochs += int(facts.given.get("transfer.head_first", 0))
+    epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, epochs_for(steps, images, int(given.get("train.batch_size", size)))))
+    epochs += int(given.get("transfer.head_first", 0))
+    why = f"{images:,} training images need about {steps:,} steps, however many an epoch has (BiT, Kolesnikov et al. 2020)."
+    yield Choice("train.epochs", epochs, why)
+    total = int(given.get("train.epochs", epochs))
     yield Choice(
-        "train.epochs",
-        epochs,
-        f"{images:,} training images need about {steps:,} steps, whatever an epoch is (BiT, Kolesnikov et al. 2020).",
-    )
-    total = int(facts.given.get("train.epochs", epochs))
-    yield Choice(
-        "train.early_stop",
-        max(4, math.ceil(total / 3)),
-        "The rates fall to the end, so the best epoch comes late; a third of the run without a better one ends it.",
+        "train.early_stop", max(4, math.ceil(total / 3)), "The rates fall to the end, so the best epoch comes late."
     )
 
 
-def _depth(facts: RecipeFacts) -> Iterator[Choice]:
-    """Yield the stages that learn: by the size of the set and its distance from the source (Yosinski et al. 2014)."""
-    if facts.per_class < HEAD_ONLY_BELOW:
+def _from_scratch() -> Iterator[Choice]:
+    why = "Random weights: everything learns from the start, at one rate."
+    yield Choice("transfer.unfreeze", "all", why)
+    yield Choice("transfer.lr_decay", 1.0, why)
+    yield Choice("transfer.head_lr_ratio", 1.0, why)
+    yield Choice("transfer.head_first", 0, why)
+
+
+def _transfer(facts: RecipeFacts, epochs: int) -> Iterator[Choice]:
+    """Yield what learns: every stage, the lower the slower, after the head (LP-FT, Kumar et al. 2022)."""
+    if facts.batchnorm and facts.train < FROZEN_STATISTICS_BELOW:
         yield Choice(
-            "transfer.unfreeze",
-            0,
-            f"{facts.per_class:.1f} training images a class: too few for more than the head (feature extraction).",
+            "model.batch_norm",
+            "frozen",
+            f"Batches of few of the {facts.train:,} images give poor statistics (Wu & Johnson 2021); the pretrained ones stay.",
         )
-        return
-    yield Choice("transfer.unfreeze", "all", f"{_distance(facts)} Every stage learns, the lower ones more slowly.")
-    yield Choice("transfer.lr_decay", 0.8, "Layer-wise decay (Howard & Ruder 2018; Clark et al. 2020).")
+    yield Choice("transfer.unfreeze", "all", f"{_distance(facts)}: every stage learns, the lower the slower.")
+    yield Choice("transfer.lr_decay", 0.8, "A stage's rate over that of the stage above (ULMFiT, Howard & Ruder 2018).")
+    ratio = 3.0 if facts.convolutional else 5.0
+    kind = "Convolutional networks bear larger" if facts.convolutional else "Transformers need smaller"
+    yield Choice("transfer.head_lr_ratio", ratio, f"{kind} steps in their stages.")
+    if facts.given.get("transfer.head_start", "zero") == "zero":
+        first = min(epochs - 1, max(1, round(epochs * HEAD_FIRST)))
+        why = "The head learns first, so that it does not distort the features (LP-FT, Kumar et al. 2022)."
+    else:
+        first, why = 0, "The head does not start from zero."
+    yield Choice("transfer.head_first", first, why)
 
 
 def _distance(facts: RecipeFacts) -> str:
+    images = f"{facts.per_class:.3g} training images a class"
     frozen = facts.frozen
     if frozen is None:
-        return f"{facts.per_class:.0f} training images a class."
-    return (
-        f"{facts.per_class:.0f} training images a class; frozen features separate them to {100 * frozen.accuracy:.0f} % "
-        f"(chance {100 * frozen.chance:.0f} %)."
-    )
-
-
-def _head(facts: RecipeFacts, epochs: int) -> Iterator[Choice]:
-    """Yield the start of the head: it learns before the stages do, which keeps their features (LP-FT, Kumar et al. 2022)."""
-    if facts.given.get("transfer.unfreeze") == 0 or facts.per_class < HEAD_ONLY_BELOW:
-        yield Choice("transfer.head_start", "solved", "Only the head learns, and its optimum is known in closed form.")
-        return
-    first = min(epochs - 1, max(1, round(epochs / 8)))
-    yield Choice("transfer.head_first", first, "The head first, then the stages (LP-FT, Kumar et al. 2022).")
+        return images
+    return f"{images}, of which frozen features tell {100 * frozen.accuracy:.0f} % (chance {100 * frozen.chance:.0f} %)"
 
 
 def _rates(facts: RecipeFacts, epochs: int) -> Iterator[Choice]:
-    """Yield the learning rates and the warm-up."""
-    yield Choice("optim.lr", 1e-3)
-    yield Choice("transfer.head_lr_ratio", 3.0 if facts.convolutional else 10.0, "")
-    yield Choice("optim.warmup", min(1.0, epochs / 10))
-    yield Choice("train.label_smoothing", 0.1)
+    """Yield the learning rate of the head, its warm-up, and what keeps it from certainty."""
+    yield Choice("optim.lr", 1e-3, "The head's rate for AdamW.")
+    yield Choice("optim.warmup", min(1.0, epochs / 10), "At most a tenth of the run.")
+    yield Choice("train.label_smoothing", 0.1, "Few labels are learned by heart soon (Szegedy et al. 2016).")
 
 
 def _augment(facts: RecipeFacts) -> Iterator[Choice]:
-    """Yield the views that keep the meaning of the images, as far as the measurement can tell."""
-    frozen = facts.frozen
-    if frozen is None:
+    """Yield the views that keep the meaning of the images, as far as the frozen features can tell."""
+    if facts.frozen is None:
         return
-    effect = frozen.views["hflip"]
-    if effect.p_value < CHANGED:
-        yield Choice(
-            "augment.hflip", False, f"Mirrored, {effect.lost} of {frozen.images} images lose their class and {effect.gained} gain it."
-        )
+    images, views = facts.frozen.images, facts.frozen.views
+    if views["hflip"].p_value < CHANGED:
+        yield Choice("augment.hflip", False, _effect("Mirrored", views["hflip"], images))
     for name, words in (("vflip", "Upside down"), ("rotate90", "Turned by 90 degrees")):
-        effect = frozen.views[name]
-        if frozen.images >= ENOUGH_TO_TELL and effect.p_value >= KEPT:
-            yield Choice(
-                f"augment.{name}", True, f"{words}, {effect.lost} of {frozen.images} images lose their class and {effect.gained} gain it."
-            )
+        if images >= ENOUGH_TO_TELL and views[name].p_value >= KEPT:
+            yield Choice(f"augment.{name}", True, _effect(words, views[name], images))
+
+
+def _effect(words: str, effect: ViewEffect, images: int) -> str:
+    return f"{words}, {effect.lost} of {images} images are no longer recognized, and {effect.gained} only then."
 
 
 def _balance(facts: RecipeFacts) -> Iterator[Choice]:
+    """Yield balanced sampling for unequal classes (Buda et al. 2018)."""
     by_count = sorted(facts.counts, key=lambda name: (facts.counts[name], name))
-    if not by_count:
+    weights: Any = facts.given.get("train.class_weights", "none")
+    if not by_count or weights != "none":
         return
     few, many = facts.counts[by_count[0]], facts.counts[by_count[-1]]
-    weighted: Any = facts.given.get("train.class_weights", "none")
-    if many >= IMBALANCE * max(few, 1) and weighted == "none":
-        yield Choice(
-            "train.sampler",
-            "balanced",
-            f"{many:,} training images of {by_count[-1]!r}, {few:,} of {by_count[0]!r}: all classes are drawn equally often "
-            "(Buda et al. 2018).",
-        )
+    if many >= IMBALANCE * max(few, 1):
+        why = f"{many:,} training images of {by_count[-1]!r}, {few:,} of {by_count[0]!r} (Buda et al. 2018)."
+        yield Choice("train.sampler", "balanced", why)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

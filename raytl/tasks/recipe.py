@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raytl.config.choice import Choice
+from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.frozen import FrozenFit
 
 
@@ -16,9 +17,9 @@ class RecipeFacts:
     """What is known before training.
 
     `counts` are the training images (or objects) by class. `stages`, `parameters`, `convolutional` and `batchnorm` describe
-    the backbone; a batch is divided among `workers`, the largest number of them, and `accumulate` micro-batches.
-    `frozen` is None if the images are not on this node or the head has no closed form. `given` are the values that the user
-    set, by dotted key: choices adapt to them.
+    the backbone; `pretrained` is False for random weights. A batch is divided among `workers`, the largest number of them,
+    and `accumulate` micro-batches. `frozen` is None if the images are not on this node or the head has no closed form.
+    `given` are the values that the user set, by dotted key: choices adapt to them.
     """
 
     train: int
@@ -30,6 +31,7 @@ class RecipeFacts:
     batchnorm: bool
     workers: int = 1
     accumulate: int = 1
+    pretrained: bool = True
     frozen: FrozenFit | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """The defaults of the task and of the schema, by dotted key."""
@@ -43,6 +45,17 @@ class RecipeFacts:
     def value(self, key: str) -> Any:
         """Return the value of `key` that the user set, or else its default."""
         return self.given.get(key, self.defaults.get(key))
+
+
+def backbone_facts(backbone: Backbone, **others: Any) -> RecipeFacts:
+    """Return the facts of `backbone` with `others`, by name."""
+    return RecipeFacts(
+        stages=len(backbone.stages),
+        parameters=sum(backbone.sizes.values()),
+        convolutional=backbone.convolutional,
+        batchnorm=bool(batch_norms(backbone.module)),
+        **others,
+    )
 
 
 @dataclass(frozen=True)

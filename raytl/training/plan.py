@@ -95,6 +95,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     if backbone and dataset:
         chosen = _collect(problems, lambda: _with_recipe(experiment, task, backbone, dataset, on_event))
         experiment, recipe = chosen or (experiment, ())
+        backbone = backbone.with_frozen_statistics() if experiment.model.batch_norm == "frozen" else backbone
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     if dataset:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent
-from raytl.models.backbone import Backbone, batch_norms
+from raytl.models.backbone import Backbone
 from raytl.models.frozen import FrozenFit
 from raytl.tasks import auto_recipe
-from raytl.tasks.recipe import RecipeFacts
+from raytl.tasks.recipe import RecipeFacts, backbone_facts
 from raytl.tasks.task import Task
 from raytl.training.dataset import Dataset
 
@@ -17,16 +17,14 @@ def recipe_facts(
 ) -> RecipeFacts:
     """Return the facts. Images on this node are measured; those of a bucket that are not here, or stream, are not."""
     splits = dataset.splits
-    return RecipeFacts(
+    return backbone_facts(
+        backbone,
         train=len(splits.train),
         val=len(splits.val),
         counts=splits.counts()["train"],
-        stages=len(backbone.stages),
-        parameters=sum(backbone.sizes.values()),
-        convolutional=backbone.convolutional,
-        batchnorm=bool(batch_norms(backbone.module)),
         workers=experiment.compute.max_workers,
         accumulate=experiment.train.accumulate,
+        pretrained=experiment.model.weights != "none",
         frozen=_measured(experiment, task, backbone, dataset, on_event),
         defaults=task.defaults,
         given=auto_recipe.given(experiment),
