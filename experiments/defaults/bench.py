@@ -117,7 +117,9 @@ def jobs(root: Path, assets: Path, px: int) -> Iterator[tuple[str, int, peers.Jo
 def table(rows: list[Row]) -> str:
     """Return, for each size and model, the mean accuracy, rank and calibration error of each contender, and raytl's losses."""
     lines = [
-        "| images a class | model | " + " | ".join(f"{name}: accuracy (rank, ECE)" for name in CONTENDERS) + " | runs |",
+        "| images a class | model | "
+        + " | ".join(f"{name}: accuracy (rank, ECE)" for name in CONTENDERS)
+        + " | runs |",
         "|---" * (len(CONTENDERS) + 3) + "|",
     ]
     by_run: dict[tuple[str, int, int, str], dict[str, Row]] = {}
@@ -128,7 +130,9 @@ def table(rows: list[Row]) -> str:
         runs = [found for key, found in complete.items() if (key[1], key[3]) == (size, model)]
         cells = [_cell(runs, name) for name in CONTENDERS]
         lines.append(f"| {size} | {model} | " + " | ".join(cells) + f" | {len(runs)} |")
-    lines.append("| all | | " + " | ".join(_cell(list(complete.values()), name) for name in CONTENDERS) + f" | {len(complete)} |")
+    lines.append(
+        "| all | | " + " | ".join(_cell(list(complete.values()), name) for name in CONTENDERS) + f" | {len(complete)} |"
+    )
     lost = [
         f"{key[0]} {key[1]} seed {key[2]} {key[3]}: {found['raytl'].accuracy:.1f}, {name} {found[name].accuracy:.1f}"
         for key, found in complete.items()
@@ -162,7 +166,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--assets", type=Path, default=Path("../shared/assets"))
     parser.add_argument("--out", type=Path, default=Path("results.jsonl"))
-    parser.add_argument("--px", type=int, default=112, help="Side of the input; the native 224 px take four times as long.")
+    parser.add_argument(
+        "--px", type=int, default=112, help="Side of the input; the native 224 px take four times as long."
+    )
     parser.add_argument("--only", nargs="+", default=list(CONTENDERS))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))

@@ -1,4 +1,4 @@
-"""How well the frozen features of a network separate classes, and which views leave their meaning: by cross-validation.
+"""Cross-validate frozen features: how well they separate the classes, and which views keep the meaning of the images.
 
 The accuracy is the measured distance from the source domain: features that already separate the classes need little
 fine-tuning, features that do not need much (Kornblith et al. 2019; Cui et al. 2018). A view keeps the meaning of the images
@@ -32,7 +32,8 @@ class ViewEffect:
     def p_value(self) -> float:
         """Return the chance of so many lost images or more if the view changes nothing: the sign test (McNemar 1947)."""
         discordant = self.lost + self.gained
-        return sum(math.comb(discordant, k) for k in range(self.lost, discordant + 1)) / 2**discordant
+        ways = sum(math.comb(discordant, k) for k in range(self.lost, discordant + 1))
+        return float(ways / 2**discordant)
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ def cross_validated(
     classes = np.unique(targets, return_inverse=True)[1]
     fold = folds_of(classes)
     scored = [_held_out(features, classes, fold, views, penalty) for penalty in PENALTIES]
-    best = max(scored, key=lambda right: _balanced(right[""], classes))
+    best = max(scored, key=lambda correct: _balanced(correct[""], classes))
     as_is = best[""]
     effects = {
-        name: ViewEffect(int((as_is & ~right).sum()), int((right & ~as_is).sum()))
-        for name, right in best.items()
+        name: ViewEffect(int((as_is & ~correct).sum()), int((correct & ~as_is).sum()))
+        for name, correct in best.items()
         if name
     }
     return FrozenFit(len(classes), _balanced(as_is, classes), 1.0 / (classes.max() + 1), effects, gray)
@@ -86,15 +87,15 @@ def cross_validated(
 def _held_out(
     features: Tensor, classes: NDArray[np.int64], fold: NDArray[np.int64], views: Mapping[str, Tensor], penalty: float
 ) -> dict[str, NDArray[np.bool_]]:
-    """Return for the images (key "") and each view whether the class is right, `(n,)`."""
-    right = {name: np.zeros(len(classes), dtype=np.bool_) for name in ("", *views)}
+    """Return for the images (key "") and each view whether the class is correct, `(n,)`."""
+    correct = {name: np.zeros(len(classes), dtype=np.bool_) for name in ("", *views)}
     for number in np.unique(fold):
         held_out = fold == number
         learn = torch.from_numpy(~held_out)
         classify = _ridge(features[learn].double(), classes[~held_out], int(classes.max()) + 1, penalty)
         for name, values in {"": features, **views}.items():
-            right[name][held_out] = classify(values[~learn].double()) == classes[held_out]
-    return right
+            correct[name][held_out] = classify(values[~learn].double()) == classes[held_out]
+    return correct
 
 
 class _ridge:
@@ -118,5 +119,5 @@ class _ridge:
         return answer
 
 
-def _balanced(right: NDArray[np.bool_], classes: NDArray[np.int64]) -> float:
-    return float(np.mean([right[classes == name].mean() for name in np.unique(classes)]))
+def _balanced(correct: NDArray[np.bool_], classes: NDArray[np.int64]) -> float:
+    return float(np.mean([correct[classes == name].mean() for name in np.unique(classes)]))

@@ -18,7 +18,7 @@ _WIDTH = 100
 class Draft:
     """The choices for one dataset, and `notes` on facts that ask for no key of their own.
 
-    `recipe` is what `recipe: auto` chooses when the experiment starts; it is only told.
+    `recipe` is what `recipe: auto` chooses when the experiment starts; it sets nothing.
     """
 
     choices: tuple[Choice, ...]

@@ -69,8 +69,9 @@ def draft_from(
 
     Of `overrides`, only task, model.name and storage.* count; the last are written into the draft.
     """
+    from raytl.config.choice import Choice
     from raytl.starter import facts, rules  # torch and timm take their time to import
-    from raytl.starter.draft import Choice, Draft
+    from raytl.starter.draft import Draft
 
     uri = str(source)
     _refuse_other_files(uri)

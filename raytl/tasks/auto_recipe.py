@@ -60,7 +60,7 @@ def resolved(experiment: Experiment, choices: Sequence[Choice]) -> tuple[Experim
     free = {one.key: one.value for one in choices if one.key in task.recipe.keys and one.key not in own}
     whole = override(with_defaults(experiment, free), {"recipe": "none"})
     after = given(whole)
-    return whole, tuple(one for one in choices if one.key in free and one.key in after)
+    return whole, tuple(one for one in choices if one.key in free and after.get(one.key) == one.value)
 
 
 def write_choices(folder: Path, choices: Sequence[Choice]) -> None:

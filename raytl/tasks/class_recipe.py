@@ -1,4 +1,4 @@
-"""What `recipe: auto` chooses for tasks that label whole images. Pure; each rule names its source.
+"""The choices of `recipe: auto` for tasks that label whole images. Pure; each rule names its source.
 
 The numbers were set on small sets of six kinds (docs/transfer-learning.md has the table, `experiments.defaults` makes it).
 """
@@ -24,9 +24,10 @@ HEAD_FIRST = 1 / 8
 """Fraction of the epochs in which only the head learns."""
 IMBALANCE = 5.0
 """Largest class over smallest from which classes are drawn equally often."""
-CHANGED, KEPT = 0.05, 0.4
-"""P-values of a view: below the first it changes what images mean; from the second on it does not, if there are enough images."""
+CHANGED, UNCHANGED = 0.05, 0.4
+"""P-values of a view: below the first it changes what images mean; from the second on it does not."""
 ENOUGH_TO_TELL = 100
+"""Measured images below which no view counts as harmless."""
 KEYS = (
     "model.batch_norm",
     "transfer.unfreeze",
@@ -127,7 +128,7 @@ def _augment(facts: RecipeFacts) -> Iterator[Choice]:
     if views["hflip"].p_value < CHANGED:
         yield Choice("augment.hflip", False, _effect("Mirrored", views["hflip"], images))
     for name, words in (("vflip", "Upside down"), ("rotate90", "Turned by 90 degrees")):
-        if images >= ENOUGH_TO_TELL and views[name].p_value >= KEPT:
+        if images >= ENOUGH_TO_TELL and views[name].p_value >= UNCHANGED:
             yield Choice(f"augment.{name}", True, _effect(words, views[name], images))
 
 

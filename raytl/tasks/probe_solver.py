@@ -19,8 +19,8 @@ from raytl.data.manifest import Sample
 from raytl.events import OnEvent, Work, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone
-from raytl.models.frozen import FrozenFit, cross_validated
 from raytl.models.forward import EVAL_BATCH, pick_precision
+from raytl.models.frozen import FrozenFit, cross_validated
 from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
@@ -41,7 +41,7 @@ VIEWS: Mapping[str, Callable[[Tensor], Tensor]] = {
 """Views of a batch of square images by the switch of `augment` that draws them."""
 _MEASURED = ((10e6, 256), (40e6, 128), (math.inf, 64))
 """Images that are measured, for networks of fewer parameters than these."""
-_FEWEST = 2
+_PAIR = 2
 _GRAY_TOLERANCE = 6
 
 SolveHead = Callable[[Experiment, HeadInputs, HeadInputs, Sequence[str], bool], probe.Probe]
@@ -136,16 +136,14 @@ def measured_images(backbone: Backbone) -> int:
     return next(images for parameters, images in _MEASURED if size < parameters)
 
 
-def measured_sample(
-    samples: Sequence[Sample], targets: NDArray[np.int64], limit: int
-) -> list[Sample] | None:
+def measured_sample(samples: Sequence[Sample], targets: NDArray[np.int64], limit: int) -> list[Sample] | None:
     """Return at most about `limit` samples, evenly spaced in each class that has two or more; None of fewer than two classes."""
     by_class = {name: np.flatnonzero(targets == name) for name in np.unique(targets)}
-    usable = [places for places in by_class.values() if len(places) >= _FEWEST]
+    usable = [places for places in by_class.values() if len(places) >= _PAIR]
     if len(usable) < 2:
         return None
-    usable = usable[:: -(-len(usable) * _FEWEST // limit)]
-    quota = max(_FEWEST, limit // len(usable))
+    usable = usable[:: -(-len(usable) * _PAIR // limit)]
+    quota = max(_PAIR, limit // len(usable))
     chosen = [places[:: -(-len(places) // quota)] for places in usable]
     return [samples[place] for place in sorted(int(each) for places in chosen for each in places)]
 

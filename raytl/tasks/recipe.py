@@ -14,7 +14,7 @@ from raytl.models.frozen import FrozenFit
 
 @dataclass(frozen=True)
 class RecipeFacts:
-    """What is known before training.
+    """The facts that are known before training.
 
     `counts` are the training images (or objects) by class. `stages`, `parameters`, `convolutional` and `batchnorm` describe
     the backbone; `pretrained` is False for random weights. A batch is divided among `workers`, the largest number of them,

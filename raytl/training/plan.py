@@ -93,7 +93,8 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     backbone = _collect(problems, lambda: task.build(experiment.model, classes, s3)) if preprocess else None
     recipe: tuple[Choice, ...] = ()
     if backbone and dataset:
-        chosen = _collect(problems, lambda: _with_recipe(experiment, task, backbone, dataset, on_event))
+        given, seen = experiment, (backbone, dataset)
+        chosen = _collect(problems, lambda: _with_recipe(given, task, *seen, on_event))
         experiment, recipe = chosen or (experiment, ())
         backbone = backbone.with_frozen_statistics() if experiment.model.batch_norm == "frozen" else backbone
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None

@@ -240,7 +240,9 @@ def test_what_gives_way_is_left_to_the_recipe_that_chooses_it() -> None:
 
 
 def test_a_mistake_in_one_key_does_not_make_others_of_the_keys_beside_it() -> None:
-    found: list[Any] = problems(HEAD + "compute: {cluster: none, workers: many}\ntransfer: {head_first: 99}\ntrain: {epochs: 9}\n")
+    found: list[Any] = problems(
+        HEAD + "compute: {cluster: none, workers: many}\ntransfer: {head_first: 99}\ntrain: {epochs: 9}\n"
+    )
     assert [line.split(": ")[1] for line in found if not line.startswith("->")] == [
         "compute.workers",
         "transfer.head_first",

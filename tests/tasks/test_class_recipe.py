@@ -76,7 +76,11 @@ def test_statistics_of_small_batches_are_not_learned() -> None:
 
 def test_random_weights_learn_at_one_rate_from_the_start() -> None:
     scratch = chosen(pretrained=False)
-    assert (scratch["transfer.unfreeze"], scratch["transfer.lr_decay"], scratch["transfer.head_first"]) == ("all", 1.0, 0)
+    assert (scratch["transfer.unfreeze"], scratch["transfer.lr_decay"], scratch["transfer.head_first"]) == (
+        "all",
+        1.0,
+        0,
+    )
 
 
 def test_a_view_that_changes_the_meaning_is_not_drawn() -> None:

@@ -22,7 +22,6 @@ from raytl.models.heads import inherit
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import options
 from raytl.tasks.class_recipe import CLASS_RECIPE
-from raytl.tasks.recipe import AutoRecipe
 from raytl.tasks.multilabel import network
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.head import solve_head
@@ -33,6 +32,7 @@ from raytl.tasks.multilabel.targets import LabelsEncoder, encode, label_names
 from raytl.tasks.multilabel.thresholds import BUFFER, best_thresholds, thresholds_of
 from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
+from raytl.tasks.recipe import AutoRecipe
 from raytl.tasks.task import Rows, Validation
 
 
