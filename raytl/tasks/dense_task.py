@@ -65,6 +65,9 @@ def scene_epochs(facts: RecipeFacts) -> tuple[Choice, ...]:
     return (Choice("train.epochs", epochs, why),)
 
 
+SCENE_RECIPE = AutoRecipe(frozenset({"train.epochs"}), scene_epochs)
+
+
 @dataclass(frozen=True)
 class DenseObjective:
     """The loss that the network computes itself from targets; `normalizer` is that of `Objective`."""
@@ -101,7 +104,7 @@ class DenseTask:
     predict: Callable[[nn.Module, Tensor, Sizes, Preprocess, Limits], list[Any]]
     evidence: Callable[[Sequence[Any], Sequence[Any]], Rows]
     validation: Callable[[Sequence[Any], Rows, Sequence[str]], Validation]
-    recipe: AutoRecipe = AutoRecipe(frozenset({"train.epochs"}), scene_epochs)
+    recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None
 
     def check(self, experiment: Experiment) -> None:
