@@ -22,6 +22,8 @@ FROZEN_STATISTICS_BELOW = 5000
 """Training images below which BatchNorm keeps the statistics of the pretrained network."""
 HEAD_FIRST = 1 / 8
 """Fraction of the epochs in which only the head learns."""
+AVERAGED, FEWEST_AVERAGED = 10, 50
+"""The average of the weights spans the run over the first, in runs of at least so many steps as the second."""
 IMBALANCE = 5.0
 """Largest class over smallest from which classes are drawn equally often."""
 CHANGED, UNCHANGED = 0.05, 0.4
@@ -39,6 +41,7 @@ KEYS = (
     "augment.rotate90",
     "optim.lr",
     "optim.warmup",
+    "optim.ema",
     "train.batch_size",
     "train.epochs",
     "train.early_stop",
@@ -50,10 +53,11 @@ KEYS = (
 def choose(facts: RecipeFacts) -> tuple[Choice, ...]:
     """Return the keys for sets of labeled images, in the order of an experiment file."""
     length = tuple(_length(facts))
-    chosen = next(choice.value for choice in length if choice.key == "train.epochs")
-    epochs = int(facts.given.get("train.epochs", chosen))
+    chosen = {choice.key: choice.value for choice in length} | dict(facts.given)
+    epochs, batch = int(chosen["train.epochs"]), int(chosen["train.batch_size"])
     transfer = _transfer(facts, epochs) if facts.pretrained else _from_scratch()
-    return (*transfer, *_augment(facts), *_rates(facts, epochs), *length, *_balance(facts))
+    steps = epochs * -(-facts.train // batch)
+    return (*transfer, *_augment(facts), *_rates(epochs), *_average(steps), *length, *_balance(facts))
 
 
 CLASS_RECIPE = AutoRecipe(frozenset(KEYS), choose)
@@ -113,11 +117,20 @@ def _distance(facts: RecipeFacts) -> str:
     return f"{images}, of which frozen features tell {100 * frozen.accuracy:.0f} % (chance {100 * frozen.chance:.0f} %)"
 
 
-def _rates(facts: RecipeFacts, epochs: int) -> Iterator[Choice]:
+def _rates(epochs: int) -> Iterator[Choice]:
     """Yield the learning rate of the head, its warm-up, and what keeps it from certainty."""
     yield Choice("optim.lr", 1e-3, "The head's rate for AdamW.")
     yield Choice("optim.warmup", min(1.0, epochs / 10), "At most a tenth of the run.")
     yield Choice("train.label_smoothing", 0.1, "Few labels are learned by heart soon (Szegedy et al. 2016).")
+
+
+def _average(steps: int) -> Iterator[Choice]:
+    """Yield an average of the weights over the last steps, which damps the noise of small batches."""
+    if steps >= FEWEST_AVERAGED:
+        decay = round(min(0.999, 1 - AVERAGED / steps), 3)
+        yield Choice(
+            "optim.ema", decay, f"Averages about {steps // AVERAGED} of {steps:,} steps (Polyak & Juditsky 1992)."
+        )
 
 
 def _augment(facts: RecipeFacts) -> Iterator[Choice]:

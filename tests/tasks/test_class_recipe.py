@@ -67,6 +67,11 @@ def test_what_is_set_changes_the_rest() -> None:
     assert "train.sampler" not in chosen(counts={"a": 100, "b": 5}, given={"train.class_weights": "balanced"})
 
 
+def test_the_average_spans_a_tenth_of_the_run() -> None:
+    assert chosen(given={"train.epochs": 25, "train.batch_size": 30})["optim.ema"] == 0.9
+    assert "optim.ema" not in chosen(given={"train.epochs": 2})
+
+
 def test_statistics_of_small_batches_are_not_learned() -> None:
     assert chosen()["model.batch_norm"] == "frozen"
     assert "model.batch_norm" not in chosen(batchnorm=False)
