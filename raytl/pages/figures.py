@@ -80,9 +80,9 @@ def legend_above(figure: Figure, axes: Axes | Sequence[Axes]) -> None:
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        room = int(figure.get_figwidth() * 72 / (36 + 6 * max(map(len, entries))))
+        columns = int(figure.get_figwidth() * 72 / (36 + 6 * max(map(len, entries))))
         figure.legend(
-            entries.values(), entries.keys(), loc="outside upper left", ncols=max(1, min(room, len(entries))),
+            entries.values(), entries.keys(), loc="outside upper left", ncols=max(1, min(columns, len(entries))),
             frameon=False, fontsize=9, labelcolor=INK, borderaxespad=0.1,
         )  # fmt: skip
 
@@ -110,29 +110,29 @@ def whole_numbers(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     figure: Any = axes.get_figure(root=True)
-    room = 10 if figure.get_figwidth() > 6 else 6
-    axes.xaxis.set_major_locator(MaxNLocator(room, integer=True, min_n_ticks=1))
+    bins = 10 if figure.get_figwidth() > 6 else 6
+    axes.xaxis.set_major_locator(MaxNLocator(bins, integer=True, min_n_ticks=1))
 
 
-def log_ticks(low: float, high: float, most: int = 4) -> list[float]:
-    """Return at most `most` round numbers from `low` to `high`, evenly spread in the logarithm."""
+def log_ticks(low: float, high: float, limit: int = 4) -> list[float]:
+    """Return at most `limit` round numbers from `low` to `high`, evenly spread in the logarithm."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         ticks = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
-        if len(ticks) <= most:
+        if len(ticks) <= limit:
             return ticks
-    return ticks[:: math.ceil(len(ticks) / most)]
+    return ticks[:: math.ceil(len(ticks) / limit)]
 
 
-def log_axis(axes: Axes, low: float, high: float, most: int = 4) -> None:
+def log_axis(axes: Axes, low: float, high: float, limit: int = 4) -> None:
     """Make the horizontal axis logarithmic from `low` to `high`, both above 0, with few ticks that do not touch."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     margin = (high / low) ** 0.06 if high > low else 1.5
     axes.set_xscale("log")
     axes.set_xlim(low / margin, high * margin)
-    axes.xaxis.set_major_locator(FixedLocator(log_ticks(low / margin, high * margin, most)))
+    axes.xaxis.set_major_locator(FixedLocator(log_ticks(low / margin, high * margin, limit)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: magnitude(value)))
 
@@ -146,7 +146,7 @@ def magnitude(value: float) -> str:
 
 
 def chart_text(name: str, length: int, tail: bool = False) -> str:
-    """Return the name in one line of at most `length` characters, for matplotlib; see `one_line`."""
+    """Return the name in one line of at limit `length` characters, for matplotlib; see `one_line`."""
     return one_line(redacted(name), length, tail).replace("$", r"\$")  # not a formula: a class name may be "$5 or $10"
 
 
@@ -202,9 +202,9 @@ def _slimmed(text: str, name: str) -> str:
     body = re.sub(r"(?s)<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body)
     body = re.sub(rf'<g id="{_TIP}([^"]*)">', r"<g><title>\1</title>", body)
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', body))
-    body = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", body)
+    body = re.sub(r' id="([^"]*)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", body)
     body = re.sub(r'((?:href="|url\()#)', rf"\1{name}-", body)
     body = re.sub(r" font-family: [^;\"]*;", "", body)
-    body = re.sub(r'(?<= )(?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), body)
-    body = re.sub("|".join(PALETTE), lambda found: f"var(--{PALETTE[found[0]]})", body)
+    body = re.sub(r'(?<= )(?:d|x|y|transform)="[^"]*"', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), body)
+    body = re.sub("|".join(PALETTE), lambda match: f"var(--{PALETTE[match[0]]})", body)
     return re.sub(r">\s+<", "><", re.sub(r"\s*\n", " ", body))

@@ -1,4 +1,4 @@
-"""The importance of each dimension of a sweep: which part of reaching the best tenth of scores it explains (PED-ANOVA).
+"""The importance of each dimension of a sweep: which part of reaching the best scores it explains (PED-ANOVA).
 
 Source: Watanabe et al. 2023, https://arxiv.org/abs/2304.10255, with conditional dimensions (Optuna 5). Scores of trials that
 were stopped early count as they stood: in a sweep that stops two trials of three, those that ended are too few and too alike.
@@ -16,7 +16,9 @@ from optuna.trial import FrozenTrial, create_trial
 from raytl.metrics.direction import sign
 from raytl.search.record import TrialRecord
 
-MIN_TRIALS = 10
+_BEST = 5
+"""The fewest best scores: Optuna advises against less. They are the best tenth of 50 scores or more, and half of 10."""
+MIN_TRIALS = 2 * _BEST
 """Fewer scores than these say nothing of importance."""
 
 
@@ -37,8 +39,13 @@ def importances(trials: Sequence[FrozenTrial], records: Sequence[TrialRecord], m
             for t in scored
         ]
     )
+    quantile = best_count(len(scored)) / len(scored)
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it advises more trials
-        return dict(
-            optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
-        )
+        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def best_count(scores: int) -> int:
+    """Return how many of so many scores are the best ones that importance explains."""
+    return max(_BEST, round(scores / 10))

@@ -50,8 +50,8 @@ def intervals(width: float, slices: Sequence[Slice]) -> Figure:
             dots(axes, [100 * value], [row - shift], color, marker, label, tips)
     names = {part.score for part in slices} or {"accuracy"}
     dress(axes, "", f"{title(names.pop()) if len(names) == 1 else 'score'} (%)")
-    room = 44 if width >= _WIDE_IN else 18
-    axes.set_yticks(range(len(slices)), [f"{chart_text(part.name, room)} ({part.images})" for part in slices])
+    letters = 44 if width >= _WIDE_IN else 18
+    axes.set_yticks(range(len(slices)), [f"{chart_text(part.name, letters)} ({part.images})" for part in slices])
     axes.set(xlim=(-2, 102), ylim=(max(len(slices), 1) - 0.5, -0.5), xticks=(0, 25, 50, 75, 100))
     legend_above(figure, axes)
     return figure
@@ -91,7 +91,7 @@ def timeline(width: float, points: Sequence[Point], metric: str) -> Figure:
     steps = [point.day for point in champions]
     axes.step(steps, [100 * point.value for point in champions], where="post", color=GREEN, linewidth=1.4, zorder=1)
     for outcome, label, color, marker in _OUTCOMES:
-        drawn = [p for p in points if p.outcome == outcome or (outcome == "keep" and p.outcome not in _KNOWN)]
+        drawn = [p for p in points if p.outcome == outcome or (outcome == "keep" and p.outcome not in _NAMED_OUTCOMES)]
         tips = [f"version {p.label}: {100 * p.value:.1f} %, {p.outcome}, {p.when:%Y-%m-%d %H:%M}" for p in drawn]
         places = [point.day for point in drawn]
         dots(axes, places, [100 * point.value for point in drawn], color, marker, label, tips, markersize=8)
@@ -105,12 +105,12 @@ def timeline(width: float, points: Sequence[Point], metric: str) -> Figure:
     return figure
 
 
-_KNOWN = frozenset(outcome for outcome, *_ in _OUTCOMES)
+_NAMED_OUTCOMES = frozenset(outcome for outcome, *_ in _OUTCOMES)
 
 
-def _number(axes: Axes, points: Sequence[Point], most: int) -> None:
-    """Write the numbers of at most `most` versions above them: evenly spread ones, the last among them."""
-    every = -(-len(points) // most)
+def _number(axes: Axes, points: Sequence[Point], limit: int) -> None:
+    """Write the numbers of at most `limit` versions above them: evenly spread ones, the last among them."""
+    every = -(-len(points) // limit)
     for point in points[::-1][::every]:
         axes.annotate(
             chart_text(point.label, 8), (point.day, 100 * point.value), (0, 7), textcoords="offset points",

@@ -14,7 +14,7 @@ from raytl.pages.figures import Draw, inline
 from raytl.run.atomic import write_text
 from raytl.run.plots import save
 from raytl.sanitize import command
-from raytl.search.importance import MIN_TRIALS
+from raytl.search.importance import MIN_TRIALS, best_count
 from raytl.search.ranking import Ranking
 from raytl.search.record import TrialRecord
 from raytl.search.report import plots
@@ -24,8 +24,7 @@ from raytl.search.winner import Winner
 _MAX_REASON = 120
 _PNG_IN = 8.0
 """The width of the PNG files."""
-_ROUGH_TRIALS = 50
-"""PED-ANOVA wants at least five trials in the best tenth."""
+_ROUGH_TRIALS = 30
 _STATES = "Blue circles: complete trials. Gray squares: pruned trials, which were stopped early. "
 _HISTORY = _STATES + "Orange line: the best score so far."
 _CURVES = (
@@ -33,8 +32,8 @@ _CURVES = (
     "were stopped early."
 )
 _IMPORTANCE = (
-    "How much each dimension decides whether a trial is among the best tenth (PED-ANOVA over {scored} scores; those of pruned "
-    "trials count as they stood). The bars add up to 100 %."
+    "How much each dimension decides whether a trial is among the best {best} of {scored} (PED-ANOVA; scores of "
+    "pruned trials count as they stood). The bars add up to 100 %."
 )
 _ROUGH = " With so few trials this is a rough guide."
 _SLICES = _STATES + "A dimension is drawn only for the trials that use it."
@@ -122,7 +121,9 @@ def _charts(
         _Chart("cost", "Score and cost", _COST, lambda width: plots.cost(width, records, metric)),
     ]
     if importances:
-        caption = _IMPORTANCE.format(scored=scored) + (_ROUGH if scored < _ROUGH_TRIALS else "")
+        caption = _IMPORTANCE.format(best=best_count(scored), scored=scored) + (
+            _ROUGH if scored < _ROUGH_TRIALS else ""
+        )
         rows = tuple((key, f"{value:.1%}") for key, value in importances.items())
         chart = _Chart("importance", "Importance", caption, lambda width: plots.importance(width, importances), rows)
         charts.insert(2, chart)

@@ -98,7 +98,7 @@ def importance(width: float, importances: Mapping[str, float]) -> Figure:
         tip(bar, f"{key}: {value:.0%}")
         axes.text(100 * value + pad, row, f"{100 * value:.0f} %", va="center", fontsize=9, color=INK)
     dress(axes, "", "importance (% of the total)")
-    axes.set_yticks(range(len(ordered)), [chart_text(_name(key, width), _room(width)) for key, _ in ordered])
+    axes.set_yticks(range(len(ordered)), [chart_text(_name(key, width), _max_letters(width)) for key, _ in ordered])
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, 118 * max([value for _, value in ordered], default=1.0) or 1.0)
     return figure
@@ -167,13 +167,14 @@ def dimensions(width: float, records: Trials, space: Space, metric: str) -> Figu
 
 
 class _Scale:
-    """Where the values of a dimension lie between the ends of its row, from 0 to 1."""
+    """The places of a dimension's values between the ends of its row, from 0 to 1."""
 
     def __init__(self, dimension: Dimension, records: Trials) -> None:
         values = [record.overrides[dimension.key] for record in records if dimension.key in record.overrides]
         self.key, self.name, self.kind = dimension.key, f"{dimension.key}{_unit(dimension)}", dimension.kind
         self.names = [] if all(map(_is_number, values)) else sorted({short(value) for value in values})
-        numbers = dimension.choices if dimension.kind == "choice" else (dimension.low, dimension.high)
+        choices = [choice for choice in dimension.choices if _is_number(choice)]
+        numbers = choices if dimension.kind == "choice" else [dimension.low, dimension.high]
         bounds = (0, len(self.names) - 1) if self.names else (min(numbers), max(numbers))
         self.low, self.high = map(float, bounds)
 
@@ -278,7 +279,7 @@ def _name(key: str, width: float) -> str:
     return key if width >= _WIDE_IN else key.split(".")[-1]
 
 
-def _room(width: float) -> int:
+def _max_letters(width: float) -> int:
     return 40 if width >= _WIDE_IN else 20
 
 
