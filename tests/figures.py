@@ -48,18 +48,18 @@ def saved(patch: pytest.MonkeyPatch) -> list[Figure]:
 
 def drawn_texts(figure: Figure, patch: pytest.MonkeyPatch) -> list[Text]:
     """Return the texts that reach the picture: an axis keeps labels of ticks that it does not draw."""
-    texts: list[Text] = []
+    texts: dict[int, Text] = {}
     draw = Text.draw
 
     def recorded(self: Text, renderer: Any, *args: Any, **kwargs: Any) -> None:
-        if self.get_visible() and self.get_text().strip() and self not in texts:
-            texts.append(self)
+        if self.get_visible() and self.get_text().strip():
+            texts[id(self)] = self
         draw(self, renderer, *args, **kwargs)
 
     with patch.context() as context:
         context.setattr(Text, "draw", recorded)
         figure.canvas.draw()
-    return texts
+    return list(texts.values())
 
 
 def _untitled(figure: Figure) -> list[str]:

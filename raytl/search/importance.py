@@ -21,6 +21,9 @@ _BEST = 5
 MIN_TRIALS = 2 * _BEST
 """Fewer scores than these say nothing of importance."""
 
+ROUGH_TRIALS = 30
+"""Importance from fewer scores is a rough guide: a single trial can change the order."""
+
 
 def importances(trials: Sequence[FrozenTrial], records: Sequence[TrialRecord], metric: str) -> dict[str, float]:
     """Return the importance of each dimension, which add up to 1, the greatest first.

@@ -10,7 +10,10 @@ from optuna.trial import FrozenTrial, create_trial
 from raytl.search.importance import MIN_TRIALS, best_count, importances
 from raytl.search.record import TrialRecord
 
-SPACE: dict[str, BaseDistribution] = {"optim.lr": FloatDistribution(0, 1), "optim.weight_decay": FloatDistribution(0, 1)}
+SPACE: dict[str, BaseDistribution] = {
+    "optim.lr": FloatDistribution(0, 1),
+    "optim.weight_decay": FloatDistribution(0, 1),
+}
 DECAY: dict[str, BaseDistribution] = {"transfer.lr_decay": FloatDistribution(0, 1)}
 
 

@@ -14,7 +14,7 @@ from raytl.pages.figures import Draw, inline
 from raytl.run.atomic import write_text
 from raytl.run.plots import save
 from raytl.sanitize import command
-from raytl.search.importance import MIN_TRIALS, best_count
+from raytl.search.importance import MIN_TRIALS, ROUGH_TRIALS, best_count
 from raytl.search.ranking import Ranking
 from raytl.search.record import TrialRecord
 from raytl.search.report import plots
@@ -24,7 +24,6 @@ from raytl.search.winner import Winner
 _MAX_REASON = 120
 _PNG_IN = 8.0
 """The width of the PNG files."""
-_ROUGH_TRIALS = 30
 _STATES = "Blue circles: complete trials. Gray squares: pruned trials, which were stopped early. "
 _HISTORY = _STATES + "Orange line: the best score so far."
 _CURVES = (
@@ -121,9 +120,7 @@ def _charts(
         _Chart("cost", "Score and cost", _COST, lambda width: plots.cost(width, records, metric)),
     ]
     if importances:
-        caption = _IMPORTANCE.format(best=best_count(scored), scored=scored) + (
-            _ROUGH if scored < _ROUGH_TRIALS else ""
-        )
+        caption = _IMPORTANCE.format(best=best_count(scored), scored=scored) + (_ROUGH if scored < ROUGH_TRIALS else "")
         rows = tuple((key, f"{value:.1%}") for key, value in importances.items())
         chart = _Chart("importance", "Importance", caption, lambda width: plots.importance(width, importances), rows)
         charts.insert(2, chart)
