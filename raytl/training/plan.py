@@ -114,7 +114,7 @@ def _with_recipe(
 ) -> tuple[Experiment, tuple[Choice, ...]]:
     """Return the experiment with what its recipe chooses for the data, and the choices."""
     if not auto_recipe.is_open(experiment):
-        return experiment, ()
+        return auto_recipe.resolved(experiment, ())
     seen = backbone.reading(dataset.depth.depth)
     facts = recipe_facts(experiment, task, seen, dataset, on_event)
     return auto_recipe.resolved(experiment, task.recipe.choose(facts))
