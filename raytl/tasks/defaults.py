@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from functools import reduce
+from typing import Any
 
 from raytl.config.override import with_defaults
 from raytl.config.predict import PredictConfig
@@ -25,8 +27,9 @@ def completed(experiment: Experiment) -> Experiment:
         ConfigError: there is no such task, or options that it cannot apply; all of them are listed.
     """
     task = task_named(experiment.task)
-    whole = with_defaults(experiment, task.defaults)
+    whole = with_defaults(experiment, {**_unavailable(task), **task.defaults})
     problems = list(_unknown_metrics(whole, task))
+    problems += [_useless(key, whole, task) for key, value in _unavailable(task).items() if _value(whole, key) != value]
     if task.limits is None and whole.predict != PredictConfig():
         problems.append(f"predict: {task.name} answers without objects, so nothing is limited; remove this section")
     if problems:
@@ -47,3 +50,17 @@ def _advice(name: str, task: Task) -> str:
     names = [f"val/{metric}" for metric in task.metrics]
     near = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
+
+
+def _unavailable(task: Task) -> dict[str, Any]:
+    """Return the values by dotted key that switch off what `task` does not have."""
+    return {"calibrate": "none"} if task.calibration is None else {}
+
+
+def _useless(key: str, experiment: Experiment, task: Task) -> str:
+    off = _unavailable(task)[key]
+    return f"{key}: found {_value(experiment, key)!r}, which {task.name} cannot apply; expected {off}. Remove this key"
+
+
+def _value(experiment: Experiment, key: str) -> Any:
+    return reduce(getattr, key.split("."), experiment)

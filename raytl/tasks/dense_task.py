@@ -85,6 +85,7 @@ class DenseTask:
     predict: Callable[[nn.Module, Tensor, Sizes, Preprocess, Limits], list[Any]]
     evidence: Callable[[Sequence[Any], Sequence[Any]], Rows]
     validation: Callable[[Sequence[Any], Rows, Sequence[str]], Validation]
+    calibration: None = None
     head_solver: None = None
 
     def check(self, experiment: Experiment) -> None:

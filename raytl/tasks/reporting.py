@@ -68,6 +68,8 @@ class Evaluated:
     classes: tuple[str, ...]
     own: int
     """The number of classes that the model has."""
+    temperature: float | None = None
+    """The temperature that the logits in the rows were divided by; None if the model is not calibrated."""
 
 
 @dataclass(frozen=True)

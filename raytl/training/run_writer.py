@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,5 +60,5 @@ def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: 
     if confusion.names != card.classes:
         score["names"] = list(confusion.names)
     with atomic_dir(folder.best) as temporary:
-        save_bundle(temporary, network, card)
+        save_bundle(temporary, network, replace(card, temperature=result.temperature))
         write_json(temporary / BEST_SCORE, score)

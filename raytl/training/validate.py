@@ -9,6 +9,7 @@ from typing import Protocol
 
 from raytl.data.loader import Batch
 from raytl.metrics.gather import gather_rows
+from raytl.tasks.calibration import validated
 from raytl.tasks.inference import Network, Truths, split_rows
 from raytl.tasks.task import Encoder, Task, Validation
 from raytl.training.collectives import broadcast_from_main
@@ -47,4 +48,4 @@ def validate(context: TrainContext, phase: Phase, split: ValSplit) -> Validation
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
         ids, rows = split_rows(network, context.world.status.track(split.batches, "scoring batches"), split.encoder)
     _, merged = gather_rows(context.world, ids, *rows, total=len(split.encoder))
-    return split.task.validation(Truths(split.encoder), merged, split.classes)
+    return validated(split.task, context.experiment.calibrate, Truths(split.encoder), merged, split.classes)

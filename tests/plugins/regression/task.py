@@ -94,6 +94,7 @@ class Regression:
         "search.metric": "val/mean_absolute_error",
         "search.linear_probe": False,
     }
+    calibration = None
     head_solver = None
     limits = None
     reporting = None
