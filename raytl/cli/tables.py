@@ -68,6 +68,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
             best.add_row(metric(name), score(name, value))
     where = [
         ("best", f"epoch {result.best_epoch} of {result.epochs}{ends}, by {experiment.train.metric}"),
+        *_fallback(result.metrics, experiment.train.metric),
         *_calibration(result.metrics),
         ("run", result.run),
         ("curves", str(folder.curves)),
@@ -78,6 +79,16 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
         titled(f"{experiment.name}: {names[result.status]}", best),
         facts([*where, *_next(result.run, folder, experiment.task, storage_options(experiment))]),
     ]
+
+
+def _fallback(metrics: Mapping[str, float], chosen_by: str) -> list[tuple[str, str]]:
+    """Return which network is saved if it is not the fine-tuned one; nothing if it is."""
+    if (share := metrics.get("fallback/fine_tuned_share")) is None:
+        return []
+    mix = f"{share:g} of the fine-tuned network and {1 - share:g} of the" if share else "the"
+    name = chosen_by.removeprefix("val/")
+    tuned = score(name, metrics[f"fallback/fine_tuned_{name}"])
+    return [("network", f"{mix} pretrained network with a solved head; fine-tuned: {metric(name)} {tuned}")]
 
 
 def _calibration(metrics: Mapping[str, float]) -> list[tuple[str, str]]:

@@ -112,6 +112,8 @@ class TransferConfig(Section):
     """Epochs in which only the head is trained, before the stages are unfrozen."""
     head_start: Literal["zero", "solved", "weights"] = "zero"
     """Initialization of the head: zero; solved = a linear probe on the frozen features (LP-FT); weights = the rows of model.weights for the same class names."""
+    fallback: Literal["auto", "off"] = "auto"
+    """auto = after the last epoch, compare the best epoch on validation with a linear probe on the frozen features; where it is worse, keep the probe, or the interpolation of the two networks if that is better (WiSE-FT, Wortsman et al. 2022). Skipped for random weights, for more than 20,000 training images, and where only a solved head trains. off = keep the best epoch."""
     gradual: bool = False
     """Unfreeze one stage at a time from the top, every `gradual_every` epochs."""
     gradual_every: Annotated[WholeEpochs, Field(ge=1)] = 1

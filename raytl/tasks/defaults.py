@@ -54,7 +54,8 @@ def _advice(name: str, task: Task) -> str:
 
 def _unavailable(task: Task) -> dict[str, Any]:
     """Return the values by dotted key that switch off what `task` does not have."""
-    return {"calibrate": "none"} if task.calibration is None else {}
+    calibrate = {"calibrate": "none"} if task.calibration is None else {}
+    return calibrate | ({"transfer.fallback": "off"} if task.head_solver is None else {})
 
 
 def _useless(key: str, experiment: Experiment, task: Task) -> str:

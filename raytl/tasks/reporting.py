@@ -32,7 +32,10 @@ OpenPhoto = Callable[[str], Image.Image | None]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The run and split that were evaluated: `weights` is the digest of the model, `data` that of the split."""
+    """The run and split that were evaluated: `weights` is the digest of the model, `data` that of the split.
+
+    `fine_tuned_share` is that of the model's card.
+    """
 
     run: str
     model: str
@@ -40,6 +43,7 @@ class Subject:
     weights: str
     data: str
     skipped: int
+    fine_tuned_share: float | None = None
 
 
 @dataclass(frozen=True)

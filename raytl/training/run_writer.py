@@ -22,6 +22,8 @@ from raytl.training.loop import RunWriter
 from raytl.training.scalars import write_scalars
 
 BEST_SCORE = "validation.json"
+SHARE = "fallback/fine_tuned_share"
+"""The metric that says how much of the saved network is the fine-tuned one; absent if all of it is."""
 
 
 def run_writer(
@@ -60,5 +62,10 @@ def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: 
     if confusion.names != card.classes:
         score["names"] = list(confusion.names)
     with atomic_dir(folder.best) as temporary:
-        save_bundle(temporary, network, replace(card, temperature=result.temperature))
+        save_bundle(temporary, network, _card_of(card, result))
         write_json(temporary / BEST_SCORE, score)
+
+
+def _card_of(card: Card, result: Validation) -> Card:
+    """Return the card with what validation decided."""
+    return replace(card, temperature=result.temperature, fine_tuned_share=result.metrics.get(SHARE))

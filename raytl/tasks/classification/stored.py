@@ -66,6 +66,7 @@ class _Report:
     calibration: _Calibration | None = None
     images: Any = None
     folder: Any = None
+    fine_tuned_share: Annotated[float, within(0, 1)] | None = None
 
 
 REPORT_FORMAT = Format[_Report](
@@ -85,7 +86,9 @@ def stored(folder: Path) -> Report:
     path = folder / REPORT
     report = REPORT_FORMAT.load(path)
     return Report(
-        subject=Subject(report.run, report.model, report.split, report.weights, report.data, report.skipped),
+        subject=Subject(
+            report.run, report.model, report.split, report.weights, report.data, report.skipped, report.fine_tuned_share
+        ),
         classes=tuple(report.classes),
         estimates=_estimates(report.metrics, list(report.classes.values())),
         matrix=_matrix(report, path),

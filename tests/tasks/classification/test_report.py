@@ -79,6 +79,19 @@ def test_a_calibrated_model_is_compared_with_its_answers_as_trained() -> None:
     assert "Calibrated" not in as_markdown(_evaluation())
 
 
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0, "this is the pretrained network with that head"),
+        (0.3, "this is 0.3 of the fine-tuned network and 0.7 of the pretrained"),
+    ],
+)
+def test_the_report_says_that_training_fell_back(share: float, words: str) -> None:
+    found = _evaluation()
+    assert words in as_markdown(replace(found, subject=replace(found.subject, fine_tuned_share=share)))
+    assert "solved head" not in as_markdown(found)
+
+
 def test_a_second_look_is_marked() -> None:
     text = as_markdown(_evaluation(2, (FIRST, SECOND)))
     assert text.startswith("# trash: test split, evaluation 2\n")
