@@ -28,8 +28,8 @@ def fit_temperature(targets: ArrayLike, logits: ArrayLike) -> float:
     """Return the temperature by which `logits (m, k)` are divided, or 1 if none lowers the log loss of `targets (m,)` enough.
 
     It minimizes the log loss of the m decisions and of one more, whose true class is equally likely to be any: without it, the
-    best temperature of a small split without a mistake is 0 (after Platt 1999). Simulated on ten images, the loss on new
-    images exceeds that of the true temperature by 0.06 nats instead of 0.36. The loss is convex in the inverse temperature,
+    best temperature of a small split without a mistake is 0 (after Platt 1999). Simulated on ten images for true
+    temperatures from 0.2 to 4, the loss on new images exceeds the lowest by 0.06 nats instead of 0.36. The loss is convex in the inverse temperature,
     so Newton's method within bounds finds its minimum.
     """
     truth, table = np.asarray(targets, dtype=np.int64), np.asarray(logits, dtype=np.float64)

@@ -71,7 +71,7 @@ def test_the_temperature_stays_within_its_bounds() -> None:
 
 
 def test_few_images_lose_little_by_a_temperature_of_noise() -> None:
-    """On ten calibrated images, the fitted temperature costs far less on new ones than the best one of those ten (0.36 nats)."""
+    """Ten calibrated images: the temperature that is best for them alone costs 0.46 nats on new ones."""
     fresh = answers(2000, 3, 3.0)
     excess = []
     for seed in range(40):
