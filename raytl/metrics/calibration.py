@@ -20,8 +20,6 @@ MIN_GAIN = 0.5
 chi-squared variable with one degree of freedom)."""
 _STEPS = 60
 _TOLERANCE = 1e-9
-_BLOCK_VALUES = 1 << 24
-"""Limits the memory of the probabilities of a large split."""
 
 
 def fit_temperature(targets: ArrayLike, logits: ArrayLike) -> float:
@@ -29,8 +27,8 @@ def fit_temperature(targets: ArrayLike, logits: ArrayLike) -> float:
 
     It minimizes the log loss of the m decisions and of one more, whose true class is equally likely to be any: without it, the
     best temperature of a small split without a mistake is 0 (after Platt 1999). Simulated on ten images for true
-    temperatures from 0.2 to 4, the loss on new images exceeds the lowest by 0.06 nats instead of 0.36. The loss is convex in the inverse temperature,
-    so Newton's method within bounds finds its minimum.
+    temperatures from 0.2 to 4, the loss on new images exceeds the lowest by 0.06 nats instead of 0.36. The loss is convex in
+    the inverse temperature, so Newton's method within bounds finds its minimum.
     """
     truth, table = np.asarray(targets, dtype=np.int64), np.asarray(logits, dtype=np.float64)
     if not len(truth) or not np.isfinite(table).all():
@@ -78,12 +76,7 @@ def _minimum(truth: NDArray[np.int64], table: Floats) -> float:
 
 def _derivatives(table: Floats, wanted: Floats, inverse: float) -> tuple[float, float]:
     """Return the first and the second derivative of the summed loss: mean logit minus the wanted one, and variance."""
-    slope = curvature = 0.0
-    rows = max(1, _BLOCK_VALUES // table.shape[1])
-    for start in range(0, len(table), rows):
-        block = table[start : start + rows]
-        probabilities = softmax(block * inverse)
-        mean = (probabilities * block).sum(axis=1)
-        slope += float((mean - wanted[start : start + rows]).sum())
-        curvature += float((probabilities * np.square(block - mean[:, None])).sum())
-    return slope, curvature
+    probabilities = softmax(table * inverse)
+    mean = (probabilities * table).sum(axis=1)
+    variance = (probabilities * np.square(table - mean[:, None])).sum(axis=1)
+    return float((mean - wanted).sum()), float(variance.sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,27 @@ def test_a_run_that_is_killed_while_it_compares_ends_in_the_same_bits(
     left, right = (load_file(each.best / "model.safetensors") for each in (whole, folder))
     assert all(torch.equal(left[name], right[name]) for name in left)
     assert score(whole) == score(folder)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_several_workers_decide_the_same(
+    make: Callable[[dict[str, Any]], Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was trained by one worker, and compared by one or by two."""
+    cut = make(RUINED)
+    monkeypatch.setattr(fallback, "_measured", None)
+    with pytest.raises(TypeError, match="must be callable"):
+        train(cut)
+    monkeypatch.undo()
+    shutil.copytree(Path(cut.storage.uri) / cut.name, Path(cut.storage.uri) / "two" / cut.name)
+    two = {"compute.workers": 2, "compute.cluster": "local", "storage.uri": f"{cut.storage.uri}/two"}
+    folders = [RunFolder.open(train(each).run) for each in (cut, override(cut, two))]
+    left, right = (load_file(each.best / "model.safetensors") for each in folders)
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert score(folders[0]) == score(folders[1])
+    assert SHARE in score(folders[1])
 
 
 def test_a_fallback_is_not_repeated_by_a_run_that_was_killed_after_it(
