@@ -107,12 +107,7 @@ def test_a_ruined_fine_tune_falls_back_and_the_run_says_so(make: Callable[[dict[
     assert folder.verify() == []
 
 
-def test_the_fallback_can_be_turned_off_and_changes_nothing_else(make: Callable[[dict[str, Any]], Experiment]) -> None:
-    result = train(make({**RUINED, "transfer.fallback": "off"}))
-    assert not [name for name in result.metrics if name.startswith("fallback")]
-    assert read_card(RunFolder.open(result.run).best).fine_tuned_share is None
-
-
+@pytest.mark.thorough
 def test_a_run_that_is_killed_while_it_compares_ends_in_the_same_bits(
     make: Callable[[dict[str, Any]], Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
