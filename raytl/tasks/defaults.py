@@ -23,11 +23,15 @@ from raytl.tasks.task import Task
 def completed(experiment: Experiment) -> Experiment:
     """Return `experiment` with the defaults of its task in the keys that are not set; the same object if there are none.
 
+    With `recipe: auto`, the keys that the recipe chooses stay as they are.
+
     Raises:
         ConfigError: there is no such task, or options that it cannot apply; all of them are listed.
     """
     task = task_named(experiment.task)
-    whole = with_defaults(experiment, {**_unavailable(task), **task.defaults})
+    left = task.recipe.keys if experiment.recipe == "auto" else frozenset()
+    defaults = {**_unavailable(task), **task.defaults}
+    whole = with_defaults(experiment, {key: value for key, value in defaults.items() if key not in left})
     problems = list(_unknown_metrics(whole, task))
     problems += [_useless(key, whole, task) for key, value in _unavailable(task).items() if _value(whole, key) != value]
     if task.limits is None and whole.predict != PredictConfig():

@@ -25,6 +25,7 @@ from raytl.models.temperature import temperature_of
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import options
 from raytl.tasks.calibration import divided
+from raytl.tasks.class_recipe import CLASS_RECIPE
 from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
@@ -46,7 +47,8 @@ class Classification:
     defaults: Mapping[str, Any] = {}
     calibration = staticmethod(decisions)
     limits = None
-    head_solver = ProbeSolver(solve_head)
+    recipe = CLASS_RECIPE
+    head_solver = ProbeSolver(solve_head, encode_targets)
     reporting = REPORTING
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:

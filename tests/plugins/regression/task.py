@@ -23,6 +23,7 @@ from raytl.models.probe import head_layer
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.objects import Limits
 from raytl.tasks.options import Rule, check
+from raytl.tasks.recipe import NO_RECIPE
 from raytl.tasks.task import Confusion, Rows, Validation
 
 RULES = (
@@ -96,6 +97,7 @@ class Regression:
     }
     calibration = None
     head_solver = None
+    recipe = NO_RECIPE
     limits = None
     reporting = None
 
