@@ -83,9 +83,9 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
 
 def _fallback(metrics: Mapping[str, float], chosen_by: str) -> list[tuple[str, str]]:
     """Return which network is saved if it is not the fine-tuned one; nothing if it is."""
-    if (share := metrics.get("fallback/fine_tuned_share")) is None:
+    if (fraction := metrics.get("fallback/fine_tuned_fraction")) is None:
         return []
-    mix = f"{share:g} of the fine-tuned network and {1 - share:g} of the" if share else "the"
+    mix = f"{fraction:g} of the fine-tuned network and {1 - fraction:g} of the" if fraction else "the"
     name = chosen_by.removeprefix("val/")
     tuned = score(name, metrics[f"fallback/fine_tuned_{name}"])
     return [("network", f"{mix} pretrained network with a solved head; fine-tuned: {metric(name)} {tuned}")]

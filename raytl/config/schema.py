@@ -13,6 +13,7 @@ from pydantic import Field
 
 from raytl.config import section
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.budget import BudgetConfig
 from raytl.config.neck import NeckConfig
 from raytl.config.predict import PredictConfig
 from raytl.config.replicates import ReplicatesConfig
@@ -274,17 +275,6 @@ class StorageConfig(Section):
 
 
 Objective = Metric | Literal["cost/trainable_parameters", "cost/train_seconds"]
-
-
-class BudgetConfig(Section):
-    """Limits of a sweep. A plan beyond them is rejected; a sweep that reaches one ends and picks its winner."""
-
-    max_epochs: Annotated[int, Field(ge=1)] | None = None
-    """Maximum epochs per trial. null = train.epochs."""
-    gpu_hours: Annotated[float, Field(gt=0)] | None = None
-    """GPU-hours of all trials. null = no limit."""
-    wall: Seconds | None = None
-    """Wall time, such as '2 h'. null = no limit."""
 
 
 class SearchConfig(Section):

@@ -34,7 +34,7 @@ OpenPhoto = Callable[[str], Image.Image | None]
 class Subject:
     """The run and split that were evaluated: `weights` is the digest of the model, `data` that of the split.
 
-    `fine_tuned_share` is that of the model's card.
+    `fine_tuned_fraction` is that of the model's card.
     """
 
     run: str
@@ -43,7 +43,7 @@ class Subject:
     weights: str
     data: str
     skipped: int
-    fine_tuned_share: float | None = None
+    fine_tuned_fraction: float | None = None
 
 
 @dataclass(frozen=True)

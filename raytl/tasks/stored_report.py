@@ -47,7 +47,7 @@ class _Report:
     looks: tuple[LedgerEntry, ...]
     intervals: Method
     folder: Any = None
-    fine_tuned_share: Annotated[float, within(0, 1)] | None = None
+    fine_tuned_fraction: Annotated[float, within(0, 1)] | None = None
 
 
 REPORT_FORMAT = Format[_Report](
@@ -73,7 +73,13 @@ def stored(kind: ReportKind, folder: Path) -> ScoreReport:
     return ScoreReport(
         kind=kind,
         subject=Subject(
-            report.run, report.model, report.split, report.weights, report.data, report.skipped, report.fine_tuned_share
+            report.run,
+            report.model,
+            report.split,
+            report.weights,
+            report.data,
+            report.skipped,
+            report.fine_tuned_fraction,
         ),
         images=report.images,
         overall={name: _interval(each) for name, each in report.metrics.items()},

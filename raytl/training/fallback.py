@@ -34,32 +34,32 @@ from raytl.training.job import TrainJob
 from raytl.training.loop import RunWriter, rank
 from raytl.training.network import build_network
 from raytl.training.records import SCORE_FORMAT, BestScore
-from raytl.training.run_writer import BEST_SCORE, SHARE
+from raytl.training.run_writer import BEST_SCORE, FRACTION
 from raytl.training.steps import TrainContext
 from raytl.training.validate import ValSplit, split_answers
 
 MAX_IMAGES = 20_000
 """With more training images a fine-tune does not end below its head, and their features would take gigabytes."""
-SHARES = tuple(step / 10 for step in range(1, 10))
-"""The shares of the fine-tuned network in the interpolations."""
+FRACTIONS = tuple(step / 10 for step in range(1, 10))
+"""The fractions of the fine-tuned network in the interpolations."""
 State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network with the `share` of the fine-tuned one in its weights (0 = the solved head on the pretrained network), its
+    """A network with the `fraction` of the fine-tuned one in its weights (0 = the solved head on the pretrained network), its
     validation, and the loss of each decision, `(m,)`; without losses the task has no probabilities."""
 
-    share: float
+    fraction: float
     result: Validation
     losses: NDArray[np.float64] | None = None
 
     @property
     def name(self) -> str:
         """Return the phrase for messages."""
-        if self.share in (0, 1):
-            return "the fine-tuned network" if self.share else "the solved head on the pretrained network"
-        return f"{self.share:g} of the fine-tuned network and {1 - self.share:g} of the pretrained one with the solved head"
+        if self.fraction in (0, 1):
+            return "the fine-tuned network" if self.fraction else "the solved head on the pretrained network"
+        return f"{self.fraction:g} of the fine-tuned network and {1 - self.fraction:g} of the pretrained one with the solved head"
 
 
 def may_fall_back(job: TrainJob, backbone: Backbone) -> bool:
@@ -131,12 +131,12 @@ def fall_back(
     if not better(best, tuned):
         emit(Message(f"kept the fine-tuned network: {_scores(job, tuned)}; its solved head: {_scores(job, best)}"))
         return
-    for place, share in enumerate(SHARES, start=1):
-        emit(Work("interpolations with the solved head", place, len(SHARES), "networks"))
-        best = _best_of(job, best, measure(share))
+    for place, fraction in enumerate(FRACTIONS, start=1):
+        emit(Work("interpolations with the solved head", place, len(FRACTIONS), "networks"))
+        best = _best_of(job, best, measure(fraction))
     emit(Message(f"fell back to {best.name}: {_scores(job, best)}; fine-tuned: {_scores(job, tuned)}", "warning"))
     if world.is_main:
-        backbone.module.load_state_dict(ends.at(best.share))
+        backbone.module.load_state_dict(ends.at(best.fraction))
         world.status.wait_for_driver()
         writer.best(backbone.module, _recorded(job, best, tuned), score.epoch - 1 if score else 0)
 
@@ -155,7 +155,7 @@ def _pretrained(
 
     It need not if the comparison is done, the head has no closed form, or the fine-tuned network is better by the metric.
     """
-    if SHARE in score.metrics:
+    if FRACTION in score.metrics:
         return None
     solver, metric = job.task.head_solver, job.experiment.train.metric
     assert solver is not None, "`may_fall_back`"
@@ -185,12 +185,12 @@ class _Line:
     tuned: State
     start: State
 
-    def at(self, share: float) -> State:
-        """Return the weights and BatchNorm statistics with `share` of the fine-tuned network; counters are its own."""
-        if share in (0, 1):
-            return self.tuned if share else self.start
+    def at(self, fraction: float) -> State:
+        """Return the weights and BatchNorm statistics with `fraction` of the fine-tuned network; counters are its own."""
+        if fraction in (0, 1):
+            return self.tuned if fraction else self.start
         return {
-            name: torch.lerp(self.start[name], tensor, share) if tensor.is_floating_point() else tensor
+            name: torch.lerp(self.start[name], tensor, fraction) if tensor.is_floating_point() else tensor
             for name, tensor in self.tuned.items()
         }
 
@@ -205,15 +205,15 @@ def _shared(context: TrainContext, state: State | None, like: nn.Module) -> Stat
     return own
 
 
-def _measured(context: TrainContext, module: nn.Module, split: ValSplit, line: _Line, share: float) -> Candidate:
-    """Return the network at `share` of the line with its validation, the same on every rank."""
-    module.load_state_dict(line.at(share))
+def _measured(context: TrainContext, module: nn.Module, split: ValSplit, line: _Line, fraction: float) -> Candidate:
+    """Return the network at `fraction` of the line with its validation, the same on every rank."""
+    module.load_state_dict(line.at(fraction))
     rows, truths = split_answers(context, module, split), Truths(split.encoder)
     result = validated(split.task, context.experiment.calibrate, truths, rows, split.classes)
     if split.task.calibration is None:
-        return Candidate(share, result)
+        return Candidate(fraction, result)
     targets, logits = split.task.calibration(truths, rows)
-    return Candidate(share, result, decision_losses(targets, divided(logits, result.temperature or 1.0)))
+    return Candidate(fraction, result, decision_losses(targets, divided(logits, result.temperature or 1.0)))
 
 
 def _best_of(job: TrainJob, best: Candidate, other: Candidate) -> Candidate:
@@ -224,9 +224,12 @@ def _best_of(job: TrainJob, best: Candidate, other: Candidate) -> Candidate:
 
 
 def _recorded(job: TrainJob, best: Candidate, tuned: Candidate) -> Validation:
-    """Return the validation with the share of the fine-tuned network, and its score."""
+    """Return the validation with the fraction of the fine-tuned network, and its score."""
     metric = job.experiment.train.metric
-    record = {SHARE: best.share, f"fallback/fine_tuned_{metric.removeprefix('val/')}": tuned.result.metrics[metric]}
+    record = {
+        FRACTION: best.fraction,
+        f"fallback/fine_tuned_{metric.removeprefix('val/')}": tuned.result.metrics[metric],
+    }
     return replace(best.result, metrics=best.result.metrics | record)
 
 

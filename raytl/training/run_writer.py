@@ -22,7 +22,7 @@ from raytl.training.loop import RunWriter
 from raytl.training.scalars import write_scalars
 
 BEST_SCORE = "validation.json"
-SHARE = "fallback/fine_tuned_share"
+FRACTION = "fallback/fine_tuned_fraction"
 """The metric that says how much of the saved network is the fine-tuned one; absent if all of it is."""
 
 
@@ -68,4 +68,4 @@ def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: 
 
 def _card_of(card: Card, result: Validation) -> Card:
     """Return the card with what validation decided."""
-    return replace(card, temperature=result.temperature, fine_tuned_share=result.metrics.get(SHARE))
+    return replace(card, temperature=result.temperature, fine_tuned_fraction=result.metrics.get(FRACTION))

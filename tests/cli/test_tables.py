@@ -102,7 +102,7 @@ def test_the_end_of_training_says_what_was_changed_after_it() -> None:
     metrics = {
         "val/accuracy": 0.9, "calibration/temperature": 0.412, "calibration/log_loss": 0.3,
         "calibration/uncalibrated_log_loss": 0.6, "calibration/ece": 0.04, "calibration/uncalibrated_ece": 0.38,
-        "fallback/fine_tuned_share": 0.0, "fallback/fine_tuned_balanced_accuracy": 0.5,
+        "fallback/fine_tuned_fraction": 0.0, "fallback/fine_tuned_balanced_accuracy": 0.5,
     }  # fmt: skip
     shown = text(train_tables(TrainResult("a", "trained", 5, 9, metrics, "raytl evaluate x"), experiment))
     assert "temperature 0.412: log loss 0.600 -> 0.300, " in shown

@@ -25,7 +25,7 @@ from raytl.training.fallback import Candidate, is_better
 from tests.conftest import write_photos
 from tests.training.conftest import toy
 
-SHARE = "fallback/fine_tuned_share"
+FRACTION = "fallback/fine_tuned_fraction"
 TINY = {"train.epochs": 1, "transfer.head_first": 0, "train.batch_size": 16}
 RUINED = {**TINY, "name": "ruined", "transfer.unfreeze": "all", "transfer.head_lr_ratio": 1.0, "optim.lr": 3.0}
 
@@ -57,11 +57,11 @@ def texts(recorder: Recorder) -> list[str]:
     return [event.text for event in recorder.events if isinstance(event, Message)]
 
 
-def candidate(share: float, accuracy: float, losses: list[float] | None) -> Candidate:
+def candidate(fraction: float, accuracy: float, losses: list[float] | None) -> Candidate:
     loss = float(np.mean(losses)) if losses else 0.5
     metrics = {"val/accuracy": accuracy, "val/log_loss": loss}
     empty = Confusion(("a",), np.zeros((1, 1), np.int64))
-    return Candidate(share, Validation(metrics, empty), np.array(losses) if losses else None)
+    return Candidate(fraction, Validation(metrics, empty), np.array(losses) if losses else None)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_a_ruined_fine_tune_falls_back_and_the_run_says_so(make: Callable[[dict[
     recorder = Recorder()
     result = train(make(RUINED), on_event=recorder)
     folder = RunFolder.open(result.run)
-    assert 0 <= result.metrics[SHARE] < 1
+    assert 0 <= result.metrics[FRACTION] < 1
     assert result.metrics["val/balanced_accuracy"] > result.metrics["fallback/fine_tuned_balanced_accuracy"]
-    assert read_card(folder.best).fine_tuned_share == result.metrics[SHARE]
+    assert read_card(folder.best).fine_tuned_fraction == result.metrics[FRACTION]
     assert any(text.startswith("fell back to ") for text in texts(recorder))
     assert folder.verify() == []
 
@@ -149,7 +149,7 @@ def test_several_workers_decide_the_same(
     left, right = (load_file(each.best / "model.safetensors") for each in folders)
     assert all(torch.equal(left[name], right[name]) for name in left)
     assert score(folders[0]) == score(folders[1])
-    assert SHARE in score(folders[1])
+    assert FRACTION in score(folders[1])
 
 
 def test_a_fallback_is_not_repeated_by_a_run_that_was_killed_after_it(

@@ -66,7 +66,7 @@ class _Report:
     calibration: _Calibration | None = None
     images: Any = None
     folder: Any = None
-    fine_tuned_share: Annotated[float, within(0, 1)] | None = None
+    fine_tuned_fraction: Annotated[float, within(0, 1)] | None = None
 
 
 REPORT_FORMAT = Format[_Report](
@@ -87,7 +87,13 @@ def stored(folder: Path) -> Report:
     report = REPORT_FORMAT.load(path)
     return Report(
         subject=Subject(
-            report.run, report.model, report.split, report.weights, report.data, report.skipped, report.fine_tuned_share
+            report.run,
+            report.model,
+            report.split,
+            report.weights,
+            report.data,
+            report.skipped,
+            report.fine_tuned_fraction,
         ),
         classes=tuple(report.classes),
         estimates=_estimates(report.metrics, list(report.classes.values())),

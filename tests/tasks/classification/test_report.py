@@ -80,15 +80,15 @@ def test_a_calibrated_model_is_compared_with_its_answers_as_trained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "words"),
+    ("fraction", "words"),
     [
         (0.0, "this is the pretrained network with that head"),
         (0.3, "this is 0.3 of the fine-tuned network and 0.7 of the pretrained"),
     ],
 )
-def test_the_report_says_that_training_fell_back(share: float, words: str) -> None:
+def test_the_report_says_that_training_fell_back(fraction: float, words: str) -> None:
     found = _evaluation()
-    assert words in as_markdown(replace(found, subject=replace(found.subject, fine_tuned_share=share)))
+    assert words in as_markdown(replace(found, subject=replace(found.subject, fine_tuned_fraction=fraction)))
     assert "solved head" not in as_markdown(found)
 
 

@@ -28,7 +28,7 @@ REPORT: dict[str, Any] = {
     "looks": [{"look": 1, "who": "ana", "when": "2026-03-01T12:30:00+00:00", "weights": "ab"}],
     "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": 20},
     "folder": "elsewhere",
-    "fine_tuned_share": 0.25,
+    "fine_tuned_fraction": 0.25,
     "calibration": {"temperature": 1.5, "uncalibrated": {"ece": 0.25, "log_loss": 0.75}},
 }  # fmt: skip
 
