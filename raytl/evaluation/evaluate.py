@@ -194,9 +194,9 @@ def _occasion(
     entry: LedgerEntry | None,
     resamples: int,
 ) -> Occasion:
-    skipped = len(journal.read(folder.skipped))
+    skipped, fraction = len(journal.read(folder.skipped)), card.fine_tuned_fraction
     return Occasion(
-        subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped),
+        subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped, fraction),
         look=None if entry is None else entry.look,
         looks=tuple(looks(folder)),
         resamples=resamples,

@@ -86,7 +86,7 @@ def evaluated_split(shard: Shard, rows: Rows) -> Evaluated:
     """Return the answers to the whole split, with its targets, in the process that called the workers."""
     card = read_card(shard.bundle)
     encoder = task_named(card.task).encoder(shard.samples, shard.classes, card.preprocess, shard.files)
-    return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes))
+    return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes), card.temperature)
 
 
 def _bundle(shard: Shard) -> Path:

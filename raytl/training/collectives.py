@@ -23,10 +23,10 @@ def sum_over_ranks(world: World, values: Sequence[float], device: torch.device, 
     return summed
 
 
-def broadcast_from_main(world: World, tensors: Sequence[Tensor]) -> None:
-    """Broadcast each tensor from rank 0."""
+def broadcast_from_main(world: World, tensors: Sequence[Tensor], of: str = "BatchNorm statistics") -> None:
+    """Broadcast each tensor from rank 0; `of` names them in status messages."""
     if world.size > 1:
-        world.status.begin("broadcast of rank 0's BatchNorm statistics", in_collective=True)
+        world.status.begin(f"broadcast of rank 0's {of}", in_collective=True)
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
-        world.status.begin("the step after the broadcast of rank 0's BatchNorm statistics")
+        world.status.begin(f"the step after the broadcast of rank 0's {of}")

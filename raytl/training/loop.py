@@ -168,13 +168,13 @@ def _end_epoch(
 
 def is_better(task: Task, candidate: Mapping[str, float], best: Mapping[str, float] | None, metric: str) -> bool:
     """Return True if `candidate` is better than `best` by `metric`; on a tie, the task's tie breaker decides."""
-    return best is None or _rank(task, candidate, metric) > _rank(task, best, metric)
+    tie_breaker = task.tie_breaker
+    return best is None or rank(candidate, metric, tie_breaker) > rank(best, metric, tie_breaker)
 
 
-def _rank(task: Task, metrics: Mapping[str, float], metric: str) -> tuple[float, float]:
-    """Return the values to compare, higher is better; an undefined one is the worst."""
-    tie_breaker = f"val/{task.tie_breaker}"
-    first, second = (sign(name) * metrics[name] for name in (metric, tie_breaker))
+def rank(metrics: Mapping[str, float], metric: str, tie_breaker: str) -> tuple[float, float]:
+    """Return the values to compare, higher is better; an undefined one is the worst. `tie_breaker` is without `val/`."""
+    first, second = (sign(name) * metrics[name] for name in (metric, f"val/{tie_breaker}"))
     return tuple(-math.inf if math.isnan(value) else value for value in (first, second))  # type: ignore[return-value]
 
 

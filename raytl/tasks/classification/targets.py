@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from raytl.data.encoder import Augment
 from raytl.data.manifest import Sample, listed
 from raytl.errors import DataError
+from raytl.tasks.task import Rows
 
 
 def class_names(samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -41,6 +42,11 @@ def encode_targets(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray
     """
     index = {name: target for target, name in enumerate(classes)}
     return np.fromiter((index[sample.label] for sample in samples), dtype=np.int64, count=len(samples))
+
+
+def decisions(truths: Sequence[Any], rows: Rows) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the class of each image, `(n,)`, and its logits, `(n, classes)`."""
+    return np.fromiter(truths, dtype=np.int64, count=len(truths)), rows[0]
 
 
 class LabelEncoder:

@@ -13,6 +13,7 @@ from torch import Tensor
 from raytl.data.manifest import Sample, listed
 from raytl.data.targets import Boxes, Instances, Labels, Target
 from raytl.errors import DataError
+from raytl.tasks.task import Rows
 
 UNKNOWN = -1
 Vectors = NDArray[np.int8]
@@ -120,3 +121,11 @@ def _check_learnable(labels: Sequence[str], vectors: Vectors) -> None:
             f"{count}; expected for each label an image in which it is present and one in which it is absent:\n"
             f"{listed(wrong)}\nAdd such images to the training split, or leave the label out of the annotations."
         )
+
+
+def decisions(truths: Sequence[Any], rows: Rows) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return 1 or 0 for each known label of each image, `(m,)`, and the logits of its absence (0) and presence, `(m, 2)`."""
+    vectors = np.stack(list(truths))
+    is_known = vectors >= 0
+    present = rows[0][is_known]
+    return vectors[is_known].astype(np.int64), np.stack([np.zeros_like(present), present], axis=1)
