@@ -20,6 +20,7 @@ from raytl.models.groups import rates
 from raytl.models.optimizer import check_optimizer
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named
+from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
 from raytl.training.stages import TrainStage, timeline
@@ -89,6 +90,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     backbone = _collect(problems, lambda: task.build(experiment.model, classes, s3)) if preprocess else None
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
+    _collect(problems, lambda: check_compile(experiment, pick_device(experiment.compute.device)))
     if dataset:
         _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
         if backbone and depth is not None:

@@ -34,6 +34,7 @@ from raytl.tasks.reporting import Occasion, Subject
 from raytl.training import steps
 from raytl.training.driver import TrainResult, plan, train
 from raytl.training.job import TrainJob
+from raytl.training.normalizer import Normalizer
 from raytl.training.worker import train_worker
 from raytl.world import World
 from tests.training.scenes import TASKS, toy_task, write_scenes
@@ -150,13 +151,13 @@ def _fitted(size: int, experiment: Experiment, scratch: Path) -> _Fitted:
 
 def _worker_fits(world: World, job: TrainJob) -> _Fitted:
     normalizers: list[float] = []
-    normalizer = steps._normalizer
 
-    def recorded(*values: Any) -> float:
-        normalizers.append(normalizer(*values))
-        return normalizers[-1]
+    def recorded(*values: Any) -> Normalizer:
+        normalizer = Normalizer(*values)
+        normalizers.append(float(normalizer.total()))
+        return normalizer
 
-    steps._normalizer = recorded
+    setattr(steps, "Normalizer", recorded)  # noqa: B010
     watcher = Recorder()
     train_worker(world, job, watcher)
     return _Fitted([event.loss for event in watcher.events if isinstance(event, Step)], normalizers)
