@@ -1,4 +1,4 @@
-"""What the summed loss of a global batch is divided by, added up over the ranks while the network runs forward."""
+"""The divisor of the summed loss of a global batch, added up over the ranks while the network runs forward."""
 
 from __future__ import annotations
 

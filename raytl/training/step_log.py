@@ -27,14 +27,14 @@ LAG = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What at least one rank asks all ranks to do after a step."""
+class Requests:
+    """The requests of one rank, or of at least one of them, to all ranks after a step: save a checkpoint, pause."""
 
     save: bool = False
     pause: bool = False
 
-    def __or__(self, other: Asked) -> Asked:
-        return Asked(self.save or other.save, self.pause or other.pause)
+    def __or__(self, other: Requests) -> Requests:
+        return Requests(self.save or other.save, self.pause or other.pause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class StepLog:
         self._unread: deque[_Unread] = deque()
         self._lag = _lag(world, device)
 
-    def add(self, step: int, count: int, rates: Mapping[str, float], loss: Tensor, asks: Asked) -> Asked:
+    def add(self, step: int, count: int, rates: Mapping[str, float], loss: Tensor, asks: Requests) -> Requests:
         """Add a step with this rank's part of the `loss ()`, times `count`; return what all ranks do now.
 
         A single rank does at once what it asks for, several what they asked for `LAG` steps before.
@@ -83,7 +83,7 @@ class StepLog:
         read = self._read(self._lag)
         return asks if self._world.size == 1 else read
 
-    def settle(self) -> Asked:
+    def flush(self) -> Requests:
         """Read the losses of all steps; return what the ranks asked for at those that were not read before.
 
         Raises:
@@ -91,16 +91,16 @@ class StepLog:
         """
         return self._read(0)
 
-    def _read(self, keep: int) -> Asked:
-        asked = Asked()
+    def _read(self, keep: int) -> Requests:
+        requested = Requests()
         while len(self._unread) > keep:
             unread = self._unread.popleft()
             loss, save, pause = unread.sums.read()
             if not math.isfinite(loss):
                 raise self._non_finite(unread, loss)
             self._count(unread, loss)
-            asked |= Asked(save > 0, pause > 0)
-        return asked
+            requested |= Requests(save > 0, pause > 0)
+        return requested
 
     def _count(self, unread: _Unread, loss: float) -> None:
         done = self.progress

@@ -26,7 +26,7 @@ from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress
 from raytl.training.normalizer import Normalizer
 from raytl.training.phase import Phase
-from raytl.training.step_log import Asked, StepDone, StepLog
+from raytl.training.step_log import Requests, StepDone, StepLog
 from raytl.training.transfer import StepBatch, moved
 from raytl.world import World
 
@@ -92,20 +92,22 @@ def train_epoch(context: TrainContext, phase: Phase, progress: Progress, save: C
     phase.model.train()
     reporter = _StepReporter(context, progress, phase)
     log = StepLog(context.experiment.name, world, context.device, progress, reporter.report)
-    saved, rates, asked = time.monotonic(), dict[str, float](), Asked()
+    saved, rates, requested = time.monotonic(), dict[str, float](), Requests()
     batches = moved(_step_batches(context, progress), context.device)
     for step, batch in enumerate(batches, start=progress.step):
         rates = _begin(context, phase, progress.epoch, step)
-        asked = log.add(step, batch.count, rates, _checked_step(context, phase, batch, log), _asks(context, saved))
-        if (asked.save or asked.pause) and step + 1 < steps:
-            asked |= log.settle()
+        requested = log.add(
+            step, batch.count, rates, _checked_step(context, phase, batch, log), _requests(context, saved)
+        )
+        if (requested.save or requested.pause) and step + 1 < steps:
+            requested |= log.flush()
             save(log.progress)
             saved = time.monotonic()
-            if asked.pause:
+            if requested.pause:
                 raise PauseRequested
         world.status.begin(f"reading the batch after epoch {progress.epoch + 1}, step {step + 1}")
-    asked |= log.settle()
-    return EpochDone(log.progress, rates, asked.pause)
+    requested |= log.flush()
+    return EpochDone(log.progress, rates, requested.pause)
 
 
 def _step_batches(context: TrainContext, progress: Progress) -> Iterator[StepBatch]:
@@ -113,8 +115,8 @@ def _step_batches(context: TrainContext, progress: Progress) -> Iterator[StepBat
     for batch, count in context.loader.epoch(progress.epoch, progress.step):
         parts = batch.split(min(context.experiment.train.accumulate, len(batch)))
         normalizers = [context.objective.normalizer(part.targets) for part in parts]
-        known = [number for number in normalizers if number is not None]
-        yield StepBatch(tuple(parts), count, sum(known) if known else None)
+        counted = [number for number in normalizers if number is not None]
+        yield StepBatch(tuple(parts), count, sum(counted) if counted else None)
 
 
 def _begin(context: TrainContext, phase: Phase, epoch: int, step: int) -> dict[str, float]:
@@ -132,7 +134,7 @@ def _checked_step(context: TrainContext, phase: Phase, batch: StepBatch, log: St
         return _step(context, phase, batch)
     except Exception:
         with contextlib.suppress(RuntimeError):  # the failure of the step says more than that of the collective
-            log.settle()
+            log.flush()
         raise
 
 
@@ -169,10 +171,10 @@ def _loss(context: TrainContext, phase: Phase, batch: Batch) -> Tensor:
     return context.objective(forward, inputs, batch.targets, batch.ids)
 
 
-def _asks(context: TrainContext, saved: float) -> Asked:
+def _requests(context: TrainContext, saved: float) -> Requests:
     """Return what this rank asks for: rank 0 a checkpoint if one is due, and each rank to pause if the driver wants it."""
     due = context.world.is_main and time.monotonic() - saved >= context.experiment.train.checkpoint_every_s
-    return Asked(due, context.world.status.pause_requested)
+    return Requests(due, context.world.status.pause_requested)
 
 
 def _seed_step(seed: int, epoch: int, step: int, rank: int) -> None:

@@ -36,7 +36,7 @@ from raytl.training import checkpoint, steps
 from raytl.training.driver import TrainResult, plan, train
 from raytl.training.job import TrainJob
 from raytl.training.normalizer import Normalizer
-from raytl.training.step_log import Asked
+from raytl.training.step_log import Requests
 from raytl.training.worker import train_worker
 from raytl.world import World
 from tests.training.scenes import TASKS, toy_task, write_scenes
@@ -140,12 +140,12 @@ def test_two_workers_pause_at_the_same_step_and_resume_to_the_same_bits(scenes: 
 
 def _worker_pauses(world: World, job: TrainJob) -> str:
     """Train on a worker; the second one asks for a pause after its second step."""
-    asks, asked = steps._asks, count(1)
+    requests, step = steps._requests, count(1)
 
-    def pausing(*values: Any) -> Asked:
-        return asks(*values) | Asked(pause=world.rank == 1 and next(asked) == 2)
+    def pausing(*values: Any) -> Requests:
+        return requests(*values) | Requests(pause=world.rank == 1 and next(step) == 2)
 
-    setattr(steps, "_asks", pausing)  # noqa: B010
+    setattr(steps, "_requests", pausing)  # noqa: B010
     return train_worker_quietly(world, job)
 
 

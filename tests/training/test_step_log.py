@@ -14,12 +14,12 @@ from torch import Tensor
 from raytl.errors import NonFiniteLoss
 from raytl.training import checkpoint, step_log
 from raytl.training.checkpoint import Progress
-from raytl.training.step_log import Asked, StepDone, StepLog
+from raytl.training.step_log import Requests, StepDone, StepLog
 from raytl.world import World
 from tests.training.conftest import toy
 from tests.training.in_memory import fit
 
-CPU, NOTHING, RATES = torch.device("cpu"), Asked(), {"head": 0.1}
+CPU, NOTHING, RATES = torch.device("cpu"), Requests(), {"head": 0.1}
 
 
 @dataclass
@@ -45,7 +45,7 @@ def log_of(monkeypatch: pytest.MonkeyPatch, others: list[list[float]]) -> tuple[
     return StepLog("toy", World(0, 2, 0), CPU, Progress(epoch=1), done.append), done, ranks
 
 
-def add(log: StepLog, step: int, loss: float, asks: Asked = NOTHING) -> Asked:
+def add(log: StepLog, step: int, loss: float, asks: Requests = NOTHING) -> Requests:
     return log.add(step, 4, RATES, torch.tensor(loss), asks)
 
 
@@ -56,7 +56,7 @@ def test_a_step_is_read_when_the_next_one_was_added(monkeypatch: pytest.MonkeyPa
     add(log, 1, 3.0)
     assert ranks.read == ["the loss of epoch 2, step 1"]
     assert (log.progress.step, log.progress.loss_sum, log.progress.seen) == (1, 2.5, 4)
-    log.settle()
+    log.flush()
     assert (log.progress.step, log.progress.loss_sum, log.progress.seen) == (2, 7.0, 8)
     assert [(each.progress.step, each.loss) for each in done] == [(1, 2.5 / 4), (2, 4.5 / 4)]
 
@@ -64,30 +64,30 @@ def test_a_step_is_read_when_the_next_one_was_added(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("mine", "other", "agreed"),
     [
-        (Asked(save=True), [0.0, 0, 0], Asked(save=True)),
-        (Asked(pause=True), [0.0, 0, 0], Asked(pause=True)),
-        (NOTHING, [0.0, 0, 1], Asked(pause=True)),
-        (Asked(save=True), [0.0, 1, 1], Asked(save=True, pause=True)),
+        (Requests(save=True), [0.0, 0, 0], Requests(save=True)),
+        (Requests(pause=True), [0.0, 0, 0], Requests(pause=True)),
+        (NOTHING, [0.0, 0, 1], Requests(pause=True)),
+        (Requests(save=True), [0.0, 1, 1], Requests(save=True, pause=True)),
     ],
 )
 def test_ranks_do_what_one_asked_for_a_step_later(
-    mine: Asked, other: list[float], agreed: Asked, monkeypatch: pytest.MonkeyPatch
+    mine: Requests, other: list[float], agreed: Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, _, _ = log_of(monkeypatch, [other, [0.0, 0, 0]])
     assert add(log, 0, 1.0, mine) == NOTHING
     assert add(log, 1, 1.0) == agreed
-    assert log.settle() == NOTHING
+    assert log.flush() == NOTHING
 
 
 def test_what_is_asked_for_at_the_last_step_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     log, _, _ = log_of(monkeypatch, [[0.0, 0, 1]])
     assert add(log, 0, 1.0) == NOTHING
-    assert log.settle() == Asked(pause=True)
+    assert log.flush() == Requests(pause=True)
 
 
 def test_one_rank_does_at_once_what_it_asks_for() -> None:
     log = StepLog("toy", World.solo(), CPU, Progress(), lambda _: None)
-    assert add(log, 0, 1.0, Asked(save=True)) == Asked(save=True)
+    assert add(log, 0, 1.0, Requests(save=True)) == Requests(save=True)
     assert log.progress.step == 1, "on the CPU a loss is read at once"
 
 
