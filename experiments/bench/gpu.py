@@ -4,8 +4,8 @@
     python experiments/bench/gpu.py --device cpu --tiny     # the same code in seconds
 
 It trains with raytl's own plan, worker and loop on drawn photos and checks: the losses of fp32, bf16 and fp16 against the
-CPU's, the same bits of repeated and of resumed trainings, two ranks against one, NCCL, and that no step waits for the
-device. Then it prints images/s, MFU (of a matrix product measured here) and the loader's headroom of three networks beside a
+CPU's, the same bits of repeated and of resumed trainings, two ranks against one, NCCL, `train.compile`, and that no step
+waits for the device. Then it prints images/s, MFU (of a matrix product measured here) and the loader's headroom of three networks beside a
 loop written by hand. Exits 1 if a check fails.
 
 Needs torch, torchvision, timm, pydantic, safetensors, numpy, scipy, Pillow and PyYAML. Where pydantic is missing, bring the
@@ -15,6 +15,7 @@ wheels of pydantic, pydantic-core, annotated-types and typing-inspection. Where 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib.util
 import os
 import platform
@@ -61,7 +62,7 @@ def _check(args: argparse.Namespace, folder: Path) -> list[str]:
     from experiments.bench.gpu_runs import Case, draw_photos
 
     failed: list[str] = []
-    model, px, batch, train = ("test_vit", 32, 8, 32) if args.tiny else ("vit_tiny_patch16_224", 96, 16, 128)
+    model, px, batch, train = ("test_vit", 32, 4, 16) if args.tiny else ("vit_tiny_patch16_224", 96, 16, 128)
     draw_photos(folder / "checks" / "photos", train, 8, px)
     case = Case(folder / "checks", "check", model, px, batch, args.device, lr=1e-3)
     for name, check in chosen(args.device).items():
@@ -82,7 +83,7 @@ def _measure(args: argparse.Namespace, folder: Path, started: float) -> None:
     from experiments.bench.gpu_runs import Case, draw_photos
 
     torch.use_deterministic_algorithms(False)
-    px, batch, train = (32, 8, 32) if args.tiny else (224, args.batch, 16 * args.batch)
+    px, batch, train = (32, 8, 32) if args.tiny else (224, args.batch, 12 * args.batch)
     draw_photos(folder / "rates" / "photos", train, 8, 2 * px if args.tiny else 256)
     peak = peak_flops(torch.device(args.device), 256 if args.tiny else 8192)
     print(f"\n{px} px, batches of {batch}, loader included; peak {peak / 1e12:.3g} TFLOP/s\n\n{HEADER}", flush=True)
@@ -119,4 +120,5 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(LIMIT_S, exit=True)  # a check that hangs fails
     sys.exit(main())

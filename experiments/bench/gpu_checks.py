@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 import multiprocessing
 import statistics
 import warnings
@@ -45,7 +44,7 @@ class Failed(Exception):
 
 def parity(case: Case) -> str:
     """Check that the losses of all steps on the device are those of the CPU in fp32, and that they fall."""
-    case = case.named("parity", epochs=3)
+    case = case.named("parity", epochs=3, lr=5e-4)
     reference = fit(case.named("parity-cpu", device="cpu", precision="fp32"))
     epoch = len(reference) // 3
     if not statistics.mean(reference[-epoch:]) < statistics.mean(reference[:epoch]):
@@ -74,7 +73,8 @@ def determinism(case: Case) -> str:
 
 def resume(case: Case) -> str:
     """Check that a training that was stopped in the middle of its second epoch ends with the same bits."""
-    whole = case.named("whole", epochs=2, checkpoint_every_s=1e-9)
+    precision = "fp16" if case.device == "cuda" else "fp32"  # with the state of the gradient scaler
+    whole = case.named("whole", epochs=2, checkpoint_every_s=1e-9, precision=precision)
     broken, places = whole.named("broken"), list[Resumed]()
     fit(whole)
     with contextlib.suppress(Interrupted):
@@ -132,11 +132,21 @@ def ranks(case: Case) -> str:
 
 
 def nccl(case: Case) -> str:
-    """Check DDP, sums and their readback over NCCL, in a group of one process that holds half of each batch."""
-    losses = _losses([World(0, 2, 0)], case.named("nccl"), "nccl")
-    if not all(math.isfinite(loss) for loss in losses) or not losses[-1] < losses[0]:
-        raise Failed(f"losses {losses}")
-    return f"{len(losses)} steps, loss {losses[0]:.3f} to {losses[-1]:.3f}"
+    """Check DDP, sums and their readback over NCCL against gloo, in groups of one process with half of each batch."""
+    gloo, found = (_losses([World(0, 2, 0)], case.named(f"one-{each}"), each) for each in ("gloo", "nccl"))
+    if not max(abs(a - b) for a, b in zip(gloo, found, strict=True)) <= RANKS_TOLERANCE * gloo[0]:
+        raise Failed(f"losses differ: over gloo {gloo}, over NCCL {found}")
+    return f"{len(found)} steps, loss {found[0]:.3f} to {found[-1]:.3f}, as over gloo"
+
+
+def compiled(case: Case) -> str:
+    """Check that a network compiled with `train.compile` learns what it learns otherwise, in bf16."""
+    case = case.named("eager", deterministic=False, precision="bf16", lr=5e-4)
+    eager, found = fit(case), fit(case.named("compiled", compile=True))
+    worst = max(abs(a - b) for a, b in zip(eager, found, strict=True)) / eager[0]
+    if not worst <= TOLERANCE["bf16"]:
+        raise Failed(f"losses differ by {worst:.2%}; expected {TOLERANCE['bf16']:.0%}: {eager} and {found}")
+    return f"{len(found)} losses differ by at most {worst:.2%}"
 
 
 def _losses(worlds: Sequence[World], case: Case, backend: str) -> list[float]:
@@ -178,7 +188,8 @@ def fractions(case: Case) -> str:
     """Check that two trials share one GPU through Ray (`compute.trial_gpus: 0.5`)."""
     import ray
 
-    ray.init(num_gpus=1, num_cpus=2, include_dashboard=False, log_to_driver=False)
+    root = str(Path(__file__).resolve().parents[2])
+    ray.init(num_gpus=1, num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": root}})
     try:
         trial = ray.remote(num_gpus=0.5, num_cpus=1)(_trial)
         found = ray.get([trial.remote(case.named(f"trial-{number}")) for number in range(2)])
@@ -202,7 +213,7 @@ def chosen(device: str) -> dict[str, Callable[[Case], str]]:
         "ranks": ranks,
     }
     if device == "cuda":
-        checks |= {"no host waits in a step": no_waits, "NCCL": nccl}
+        checks |= {"no host waits in a step": no_waits, "NCCL": nccl, "train.compile": compiled}
         if importlib.util.find_spec("ray"):
             checks["trials on fractions of a GPU"] = fractions
     return checks

@@ -38,6 +38,7 @@ class Case:
     epochs: int = 1
     lr: float = 3e-4
     deterministic: bool = True
+    compile: bool = False
     loader_workers: int | str = 0
     checkpoint_every_s: float = 1e9
 
@@ -65,6 +66,7 @@ class Case:
                     "early_stop": 0,
                     "precision": self.precision,
                     "deterministic": self.deterministic,
+                    "compile": self.compile,
                     "checkpoint_every_s": self.checkpoint_every_s,
                 },
                 "compute": {"cluster": "none", "device": self.device},

@@ -118,8 +118,14 @@ class Broken:
         return loss * float("nan") if self.steps[-1] == self.at else loss
 
 
-@pytest.mark.parametrize(("at", "place"), [(2, "epoch 1, step 2"), (3, "epoch 1, step 3"), (5, "epoch 2, step 2")])
-@pytest.mark.parametrize("every_s", [1e-9, 300.0])
+@pytest.mark.parametrize(
+    ("at", "place", "every_s"),
+    [
+        (2, "epoch 1, step 2", 1e-9),
+        (3, "epoch 1, step 3", 300.0),
+        pytest.param(5, "epoch 2, step 2", 300.0, marks=pytest.mark.thorough),
+    ],
+)
 def test_weights_that_a_nan_has_reached_are_neither_saved_nor_scored(
     at: int, place: str, every_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,7 +144,6 @@ def no_tensors_of_lists() -> Iterator[None]:
 
 
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
-    "classification": ("classification", {}),
     "mixed": ("classification", {"augment.mixup": 0.4, "augment.cutmix": 1.0, "train.label_smoothing": 0.1}),
     "focal": ("classification", {"train.loss": "focal", "train.class_weights": {"a": 2.0}, "train.accumulate": 2}),
     "multilabel": ("multilabel", {"train.class_weights": {"a": 2.0}}),
@@ -152,7 +151,9 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(name, marks=[pytest.mark.thorough] * (name == "segmentation")) for name in RECIPES]
+)
 def test_the_host_never_waits_for_the_device_in_a_step(recipe: str, tmp_path: Path, on_meta: OnMeta) -> None:
     task, changes = RECIPES[recipe]
     experiment = completed(override(toy_task(task, tmp_path, tmp_path), {"optim.clip_norm": 1.0, **changes}))
