@@ -52,6 +52,7 @@ class Case:
         return Experiment.model_validate(
             {
                 "name": self.name,
+                "recipe": "none",
                 "data": {
                     "uri": str(self.folder / "photos"),
                     "loader_workers": self.loader_workers,
