@@ -206,6 +206,8 @@ class TrainConfig(Section):
     """Random seed of everything."""
     deterministic: bool = False
     """Use deterministic kernels only, at the cost of speed, so that a repeated run is equal to the bit."""
+    compile: bool = False
+    """Compile the network with torch.compile at the first steps of each stage, which takes a minute or more; long runs on a GPU gain. Not with deterministic."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between checkpoints inside an epoch; there is always one at an epoch's end."""
 

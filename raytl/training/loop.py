@@ -22,7 +22,7 @@ from raytl.tasks.task import Task, Validation
 from raytl.training.checkpoint import Best, Checkpoint, Progress, optimizer_state, restore_optimizer
 from raytl.training.phase import Phase, open_phase
 from raytl.training.stages import TrainStage, stage_at
-from raytl.training.steps import TrainContext, train_epoch
+from raytl.training.steps import PauseRequested, TrainContext, train_epoch
 from raytl.training.validate import ValSplit, validate
 
 
@@ -62,6 +62,7 @@ def epochs(
 
     Raises:
         NonFiniteLoss: the loss became NaN or infinite.
+        PauseRequested: the machines are about to be reclaimed; the progress was saved.
         RunError: the checkpoint does not match the plan.
     """
     progress = _restore(context, backbone, resume)
@@ -71,10 +72,12 @@ def epochs(
         if phase is None or phase.stage != stage:
             phase = _open_stage(context, backbone, stage, stages, phase, resume if phase is None else None)
         progress = replace(progress, trainable=phase.trainable)
-        progress, rates = train_epoch(context, phase, progress, _saver(context, phase, writer))
-        progress = _end_epoch(context, phase, split, writer, progress, rates)
+        done = train_epoch(context, phase, progress, _saver(context, phase, writer))
+        progress = _end_epoch(context, phase, split, writer, done.progress, done.rates)
         _saver(context, phase, writer)(progress)
         yield progress
+        if done.pause and not is_finished(context.experiment, progress):
+            raise PauseRequested
 
 
 def is_finished(experiment: Experiment, progress: Progress) -> bool:

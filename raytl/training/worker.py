@@ -270,6 +270,7 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
         world=run.world,
         weights=task.sampling_weights(job.train, job.classes) if train.sampler == "balanced" else None,
         workers=_loader_workers(job.experiment, run.device, run.world),
+        pinned=run.device.type == "cuda",
     )
 
 
