@@ -14,7 +14,6 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as vendor
 
 from raytl.errors import Conflict, NotFound, Unavailable
@@ -206,17 +205,21 @@ class S3Store:
 
     def put_file(self, path: Path, key: str) -> None:
         """Upload the file, in parts if it is large."""
-        with translated(self._name(key)):
-            client(self.s3).upload_file(str(path), self.bucket, self._full(key))
+        with translated(self._name(key)), self._transfers() as transfers:
+            transfers.upload(str(path), self.bucket, self._full(key)).result()
 
     def copy(self, source: str, key: str) -> None:
         """Copy within the store; in parts only if the object is very large, because Swift does not support conditional copies of
         parts."""
         whole = {"Bucket": self.bucket, "Key": self._full(source)}
-        with translated(self._name(source)):
-            client(self.s3).copy(
-                whole, self.bucket, self._full(key), Config=TransferConfig(multipart_threshold=_COPY_BYTES)
-            )
+        with translated(self._name(source)), self._transfers(multipart_threshold=_COPY_BYTES) as transfers:
+            transfers.copy(whole, self.bucket, self._full(key)).result()
+
+    def _transfers(self, **settings: int) -> Any:
+        """Return boto3's transfer manager, a context."""
+        from boto3.s3.transfer import TransferConfig, create_transfer_manager  # takes as long to import as all else here
+
+        return create_transfer_manager(client(self.s3), TransferConfig(**settings))
 
     def delete(self, key: str) -> None:
         """Delete the object."""
