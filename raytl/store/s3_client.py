@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import botocore.session
+import urllib3
 from botocore import UNSIGNED
 from botocore import exceptions as vendor
 from botocore.client import Config
 from botocore.httpsession import where
 
-from raytl.store.fetch_workers import Route
+from raytl.store.fetch_workers import KEY_CHARACTERS, Route, usable
 from raytl.store.s3_body import limit_responses
+from raytl.store.s3_direct import connections
 from raytl.store.s3_page import read_page
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
@@ -46,12 +49,15 @@ os.register_at_fork(after_in_child=_replace_lock)
 
 @dataclass(frozen=True, slots=True)
 class S3Client:
-    """A client, its credentials, and the address of each bucket that it listed."""
+    """A client, its credentials, the address of each bucket that it listed or read, and the connections of `s3_direct`."""
 
     client: Any
     credentials: Any
     routes: dict[str, Route]
     requester_pays: bool
+    connections: urllib3.PoolManager
+    reads: Counter[str] = field(default_factory=Counter)
+    """Whole objects that boto3 read from each bucket, since a direct read of it failed."""
 
     def signed_with(self) -> Any:
         """Return the current credentials; None if there are none."""
@@ -60,10 +66,16 @@ class S3Client:
         except vendor.BotoCoreError:
             return None
 
+    def direct_route(self, bucket: str) -> Route | None:
+        """Return the bucket's address if so many objects were read from it that more are likely; else None."""
+        route = self.routes.get(bucket)
+        return route if route is not None and usable(route, self.reads[bucket]) else None
+
     def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
-        """Record the address of a listing that is about to be sent, unless it has another kind of signature."""
-        bucket, url = request.context.get("input_params", {}).get("Bucket", ""), urlsplit(request.url)
-        base = {f"/{bucket}": f"/{bucket}/", "/": "/", "": "/"}.get(url.path)
+        """Record the address of a listing or a read that is about to be sent, unless it has another kind of signature."""
+        parameters, url = request.context.get("input_params", {}), urlsplit(request.url)
+        bucket, key = parameters.get("Bucket", ""), quote(parameters.get("Key", ""), safe=KEY_CHARACTERS)
+        base = {f"/{bucket}": f"/{bucket}/", "/": "/", "": "/"}.get(url.path.removesuffix(f"/{key}" if key else ""))
         if base is None or signature_version not in ("v4", "s3v4", UNSIGNED):
             self.routes.pop(bucket, None)
             return
@@ -106,7 +118,9 @@ def _new_client(s3: S3Settings) -> S3Client:
     }
     if s3.anonymous:
         settings["signature_version"] = UNSIGNED
-    session = botocore.session.Session(profile=s3.profile)  # boto3's adds nothing here, and takes half a second to import
+    session = botocore.session.Session(
+        profile=s3.profile
+    )  # boto3's adds nothing here, and takes half a second to import
     if s3.region is not None:
         session.set_config_variable("region", s3.region)
 
@@ -121,11 +135,13 @@ def _new_client(s3: S3Settings) -> S3Client:
     if style != expected:  # the endpoint is in the AWS profile
         client.close()
         client = make_client(style)
-    result = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
+    credentials = None if s3.anonymous else session.get_credentials()
+    result = S3Client(client, credentials, {}, s3.request_payer, connections(s3, CONNECTIONS))
     events = client.meta.events
     if s3.request_payer:
         events.register("before-parameter-build.s3", _add_request_payer)
-    events.register("before-sign.s3.ListObjectsV2", result.note)
+    for request in ("ListObjectsV2", "GetObject"):
+        events.register(f"before-sign.s3.{request}", result.note)
     limit_responses(client)
     events.register_first("before-parse.*.*", _read_page)  # before botocore's own handler, which parses the page twice
     return result

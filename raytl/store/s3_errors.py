@@ -27,6 +27,7 @@ _BY_KIND: tuple[tuple[tuple[type[Exception], ...], type[StoreError]], ...] = (
     ((vendor.NoCredentialsError, vendor.PartialCredentialsError, vendor.CredentialRetrievalError), Denied),
     ((vendor.ProfileNotFound, vendor.TokenRetrievalError, vendor.UnauthorizedSSOTokenError), Denied),
     ((vendor.HTTPClientError, vendor.IncompleteReadError, vendor.ConnectionError), Unavailable),
+    ((vendor.FlexibleChecksumError,), Unavailable),
 )
 ADVICE: dict[type[StoreError], str] = {
     NotFound: "check the bucket and the key, and AWS_ENDPOINT_URL if the store is not Amazon's",
