@@ -129,7 +129,7 @@ class S3Store:
                 content = body(response, max_bytes, self._name(key))
                 digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
                 if digest in digests or digest == (_announced(response) or digest):
-                    cached_client(self.s3).reads[self.bucket] += 1
+                    cached_client(self.s3).count_read(self.bucket)
                     return content
                 digests.add(digest)
         raise Unavailable(f"{self._name(key)}: the bytes do not match the MD5 that the store announced")
@@ -137,11 +137,11 @@ class S3Store:
     def _direct(self, key: str, max_bytes: int) -> bytes | None:
         """Return the object without boto3, once many were read; None leaves it to boto3."""
         cached = cached_client(self.s3)
-        if (route := cached.direct_route(self.bucket)) is None:
+        if (route := cached.direct.get(self.bucket)) is None:
             return None
         content = read_whole(cached.connections, route, cached.signed_with(), self._full(key), max_bytes)
         if content is None:
-            cached.reads[self.bucket] = 0
+            cached.count_failure(self.bucket)
         return content
 
     def _get(self, key: str) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class S3Client:
     connections: urllib3.PoolManager
     reads: Counter[str] = field(default_factory=Counter)
     """Whole objects that boto3 read from each bucket, since a direct read of it failed."""
+    direct: dict[str, Route] = field(default_factory=dict)
+    """The addresses of the buckets to read directly: so many objects were read from them that more are likely."""
 
     def signed_with(self) -> Any:
         """Return the current credentials; None if there are none."""
@@ -66,10 +68,17 @@ class S3Client:
         except vendor.BotoCoreError:
             return None
 
-    def direct_route(self, bucket: str) -> Route | None:
-        """Return the bucket's address if so many objects were read from it that more are likely; else None."""
+    def count_read(self, bucket: str) -> None:
+        """Count a whole object that boto3 read."""
+        self.reads[bucket] += 1
         route = self.routes.get(bucket)
-        return route if route is not None and usable(route, self.reads[bucket]) else None
+        if route is not None and usable(route, self.reads[bucket]):
+            self.direct[bucket] = route
+
+    def count_failure(self, bucket: str) -> None:
+        """Leave the next reads to boto3, after a direct one failed."""
+        self.reads[bucket] = 0
+        self.direct.pop(bucket, None)
 
     def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
         """Record the address of a listing or a read that is about to be sent, unless it has another kind of signature."""
