@@ -23,7 +23,7 @@ _IGNORED = "|".join(
 _QUOTE = '(?:&quot;|&#34;|")?+'
 # possessive, and begun by a literal, so that no body takes more than linear time
 _OBJECT = re.compile(
-    rf"(<Contents>(?:\s++|<Key>({_TEXT})</Key>|<ETag>{_QUOTE}([^<>&\"\x00-\x1f]*+){_QUOTE}</ETag>|<Size>({_TEXT})</Size>"
+    rf"(<Contents>(?:\s++|<Key>({_TEXT})</Key>|<ETag>{_QUOTE}([^<>&\"\x00-\x1f]*+){_QUOTE}</ETag>|<Size>([0-9]{{1,15}}+)</Size>"
     rf"|<StorageClass>({_TEXT})</StorageClass>|{_IGNORED}"
     rf"|<Owner>(?:\s++|<ID>{_TEXT}</ID>|<DisplayName>{_TEXT}</DisplayName>)*+</Owner>)*+</Contents>\s*+)"
 )
@@ -61,7 +61,7 @@ def _scanned(body: bytes) -> tuple[list[Row], bytes] | None:
     rest = text[:begin] + text[end:]
     is_encoded = _URL_ENCODED in rest
     rows = [
-        (unquote_str(key) if is_encoded and "%" in key else key, size_of(size), etag, storage)
+        (unquote_str(key) if is_encoded and "%" in key else key, int(size), etag, storage)
         for _, key, etag, size, storage in found
     ]
     return rows, rest.encode()
