@@ -87,10 +87,10 @@ def _decoded(value: str) -> bytes:
 @cache
 def _of_awscrt(name: str) -> _Crc | None:
     try:
-        found: _Crc | None = getattr(import_module("awscrt.checksums"), name, None)
+        crc: _Crc | None = getattr(import_module("awscrt.checksums"), name, None)
     except ImportError:
         return None
-    return found
+    return crc
 
 
 def _awscrt(name: str, size: int) -> Digest | None:

@@ -152,8 +152,8 @@ def download(
 
 def _awscrt_folder() -> str:
     """Return the folder that awscrt is installed in; empty if it is not."""
-    found = find_spec("awscrt")
-    return str(Path(found.origin).parents[1]) if found is not None and found.origin else ""
+    spec = find_spec("awscrt")
+    return str(Path(spec.origin).parents[1]) if spec is not None and spec.origin else ""
 
 
 def _start_workers(count: int) -> list[subprocess.Popen[bytes]]:

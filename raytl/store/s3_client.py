@@ -89,9 +89,7 @@ class S3Client:
             self.routes.pop(bucket, None)
             return
         region = None if signature_version is UNSIGNED else region_name
-        self.routes[bucket] = Route(
-            url.scheme, url.netloc, base, region, self.requester_pays, os.environ.get("AWS_CA_BUNDLE") or where()
-        )
+        self.routes[bucket] = Route(url.scheme, url.netloc, base, region, self.requester_pays, _cafile())
 
 
 def client(s3: S3Settings = ENVIRONMENT) -> Any:
@@ -145,7 +143,7 @@ def _new_client(s3: S3Settings) -> S3Client:
         client.close()
         client = make_client(style)
     credentials = None if s3.anonymous else session.get_credentials()
-    result = S3Client(client, credentials, {}, s3.request_payer, connections(s3, CONNECTIONS))
+    result = S3Client(client, credentials, {}, s3.request_payer, connections(s3, _cafile(), CONNECTIONS))
     events = client.meta.events
     if s3.request_payer:
         events.register("before-parameter-build.s3", _add_request_payer)
@@ -154,6 +152,11 @@ def _new_client(s3: S3Settings) -> S3Client:
     limit_responses(client)
     events.register_first("before-parse.*.*", _read_page)  # before botocore's own handler, which parses the page twice
     return result
+
+
+def _cafile() -> str:
+    """Return the file of the authorities that boto3 trusts."""
+    return os.environ.get("AWS_CA_BUNDLE") or str(where())
 
 
 def _is_amazon(endpoint: str | None) -> bool:

@@ -6,22 +6,19 @@ repeats any other read, with its retries, and reports its error.
 
 from __future__ import annotations
 
-import os
 import time
 
 import urllib3
-from botocore.httpsession import where
 
 from raytl.store import checksums
 from raytl.store.fetch_workers import Credentials, Route, signed
 from raytl.store.s3_settings import S3Settings
 
 
-def connections(s3: S3Settings, count: int) -> urllib3.PoolManager:
-    """Return up to `count` persistent connections to each host; none is opened yet."""
+def connections(s3: S3Settings, cafile: str, count: int) -> urllib3.PoolManager:
+    """Return up to `count` persistent connections to each host, which authorities in `cafile` vouch for; none is opened yet."""
     timeout = urllib3.Timeout(connect=s3.connect_timeout_s, read=s3.read_timeout_s)
-    cafile = os.environ.get("AWS_CA_BUNDLE") or where()
-    return urllib3.PoolManager(maxsize=count, timeout=timeout, retries=False, ca_certs=cafile)
+    return urllib3.PoolManager(maxsize=count, timeout=timeout, retries=False, ca_certs=cafile or None)
 
 
 def read_whole(

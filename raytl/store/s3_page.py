@@ -7,9 +7,8 @@ unknown element or another encoding, the whole page goes to ElementTree.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 from xml.etree import ElementTree
-
-from botocore.compat import unquote_str
 
 from raytl.store.s3_errors import size_of
 
@@ -55,14 +54,14 @@ def _scanned(body: bytes) -> tuple[list[Row], bytes] | None:
     begin, end = text.find(_FIRST), text.rfind(_LAST) + len(_LAST)
     if start is None or begin < 0 or "<!" in text or text.find("<?", 1) >= 0:
         return None
-    found = _OBJECT.findall(text, begin, end)
-    if sum(len(one[0]) for one in found) != end - begin:
+    matches = _OBJECT.findall(text, begin, end)
+    if sum(len(one[0]) for one in matches) != end - begin:
         return None
     rest = text[:begin] + text[end:]
     is_encoded = _URL_ENCODED in rest
     rows = [
-        (unquote_str(key) if is_encoded and "%" in key else key, int(size), etag, storage)
-        for _, key, etag, size, storage in found
+        (unquote(key) if is_encoded and "%" in key else key, int(size), etag, storage)
+        for _, key, etag, size, storage in matches
     ]
     return rows, rest.encode()
 
@@ -76,7 +75,7 @@ def _parsed(body: bytes) -> tuple[list[Row], bytes] | None:
     if kind != "ListBucketResult":
         return None
     space = before + brace
-    decoded = unquote_str if page.findtext(f"{space}EncodingType") == "url" else str
+    decoded = unquote if page.findtext(f"{space}EncodingType") == "url" else str
     elements = page.findall(f"{space}Contents")
     names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
     fields = ([one.findtext(name, "") for name in names] for one in elements)

@@ -33,7 +33,8 @@ FLOORS: dict[str, int] = {
 ROOF = 14
 
 DOORS = {
-    "boto3": ("raytl/store/s3.py", "raytl/store/s3_client.py", "raytl/store/s3_errors.py"),
+    "boto3": ("raytl/store/s3.py",),
+    "urllib3": ("raytl/store/s3_client.py", "raytl/store/s3_direct.py"),
     "botocore": ("raytl/store/s3.py", "raytl/store/s3_body.py", "raytl/store/s3_client.py", "raytl/store/s3_errors.py"),
     "ray": (
         "raytl/cluster/*.py",

@@ -27,11 +27,11 @@ SHA1 = header("sha1", hashlib.sha1(BODY).digest())
 
 
 def is_intact(headers: dict[str, str], *parts: bytes) -> bool | None:
-    if (found := checksums.announced(headers)) is None:
+    if (pair := checksums.announced(headers)) is None:
         return None
     for part in parts:
-        found[0].update(memoryview(part))
-    return found[0].digest() == found[1]
+        pair[0].update(memoryview(part))
+    return pair[0].digest() == pair[1]
 
 
 @pytest.mark.parametrize("headers", [CRC32, SHA256, SHA1, MD5])

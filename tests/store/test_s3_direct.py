@@ -25,7 +25,7 @@ def objects() -> Objects:
 
 
 def direct(route: Route, max_bytes: int = 1 << 20) -> bytes | None:
-    pool = connections(S3Settings(connect_timeout_s=2.0, read_timeout_s=2.0), 4)
+    pool = connections(S3Settings(connect_timeout_s=2.0, read_timeout_s=2.0), "", 4)
     try:
         return read_whole(pool, route, None, "a.jpg", max_bytes)
     finally:
