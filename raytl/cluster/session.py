@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from raytl.cluster.temp_dir import ray_temp_dir
-from raytl.config.home import ray_token_file
 from raytl.errors import Unavailable
+from raytl.home import ray_token_file
 
 #: Set before a worker process starts. OpenMP threads sleep while they wait: spinning ones take cores from each other and
 #: from the loader (experiments/LOG.md: ten times the images/s on two shared cores). jemalloc, which ships with Ray, keeps
