@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import attrgetter
-from typing import Annotated, Any
 
 from raytl.data.gc_pause import gc_paused
+from raytl.data.sample import Sample as Sample
 from raytl.data.targets import Mask, Target, names_in, nfc_target, target_record
 from raytl.data.unicode_names import nearly_equal, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
-from raytl.stored.bounds import FormerKey
 
 SPLITS = ("train", "val", "test")
 _DIGESTED = 4096
@@ -24,40 +23,6 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image: `key` is its posix path under the dataset's root, `path` its file on this node or its s3:// URI, `target` what
-    its annotation says."""
-
-    key: str
-    path: str
-    target: Annotated[Target, FormerKey("label")]
-    split: str | None = None
-    """train, val or test; None if the data does not define it."""
-    digest: str = ""
-    """The SHA-256 of the file's bytes in hex; empty before the audit."""
-
-    @property
-    def label(self) -> str:
-        """The class of the whole image, which every sample of single-label classification has."""
-        assert isinstance(self.target, str), f"{self.key} has no class name but {type(self.target).__name__}"
-        return self.target
-
-    def record(self) -> dict[str, Any]:
-        """Return the sample as a JSON object, for samples.jsonl of a run; a class name has the key `label`."""
-        key = "label" if isinstance(self.target, str) else "target"
-        target = target_record(self.target)
-        return {"key": self.key, "path": self.path, key: target, "split": self.split, "digest": self.digest}
-
-    def with_split(self, split: str) -> Sample:
-        """Return the sample with this split; the same object if it has it already."""
-        return self if self.split == split else Sample(self.key, self.path, self.target, split, self.digest)
-
-    def with_digest(self, digest: str) -> Sample:
-        """Return the sample with the digest of its file's bytes; the same object if it has it already."""
-        return self if self.digest == digest else Sample(self.key, self.path, self.target, self.split, digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,10 @@ def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
     resumed = read_progress(folder.last) is not None
     _write_inputs(folder, run_plan, resumed)
     run_store.push()
+    job = _job(run_store, run_plan)
     run_group(
         train_worker,
-        _job(run_store, run_plan),
+        job,
         experiment.compute,
         scratch=folder.root / ".ray",
         on_event=on_event,
@@ -112,6 +113,7 @@ def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
     run_store.fetch()
     _finish(folder)
     run_store.push()
+    job.discard_samples()
     return resumed
 
 
@@ -125,7 +127,7 @@ def _job(run_store: RunStore, run_plan: Plan) -> TrainJob:
         classes=dataset.splits.classes,
         bit_depth=dataset.depth.depth,
         write_token=run_store.write_token,
-    )
+    ).sharing_samples()
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:

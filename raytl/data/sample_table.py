@@ -1,0 +1,105 @@
+"""Hold millions of samples as a few arrays, which may be mapped from a file, and look like a sequence of `Sample`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.data.sample import Sample
+from raytl.data.sample_columns import Digests, DigestWriter, Paths, PathWriter, Targets, TargetWriter
+from raytl.data.texts import Coded, CodeWriter, Texts, TextWriter
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SampleTable(Sequence[Sample]):
+    """Samples by column; each `Sample` is built when it is read.
+
+    `origin` returns the table in another process from its arguments; without one, the columns are sent.
+    """
+
+    keys: Texts
+    paths: Paths
+    targets: Targets
+    splits: Coded[str | None]
+    digests: Digests | Texts
+    origin: tuple[Callable[..., SampleTable], tuple[Any, ...]] | None = None
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> SampleTable:
+        """Return `samples` as a table; a table is returned as it is."""
+        if isinstance(samples, SampleTable):
+            return samples
+        keys, paths, targets, splits, digests = (
+            TextWriter(),
+            PathWriter(),
+            TargetWriter(),
+            CodeWriter[str | None](),
+            DigestWriter(),
+        )
+        for sample in samples:
+            keys.add(sample.key)
+            paths.add(sample.path, sample.key)
+            targets.add(sample.target)
+            splits.add(sample.split)
+            digests.add(sample.digest)
+        column = keys.column()
+        return cls(column, paths.column(column), targets.column(), splits.column(), digests.column())
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, i: int, /) -> Sample: ...
+    @overload
+    def __getitem__(self, i: slice, /) -> SampleTable: ...
+    def __getitem__(self, i: int | slice, /) -> Sample | SampleTable:
+        if isinstance(i, slice):
+            return self.take(np.arange(*i.indices(len(self)), dtype=np.int64))
+        i = range(len(self))[i]
+        return Sample(self.keys[i], self.paths[i], self.targets[i], self.splits[i], self.digests[i])
+
+    def __iter__(self) -> Iterator[Sample]:
+        return map(Sample, self.keys, self.paths, self.targets, self.splits, self.digests)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SampleTable | tuple | list):
+            return NotImplemented
+        return len(self) == len(other) and all(one == each for one, each in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"SampleTable({len(self)} samples)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.origin is not None:
+            return self.origin
+        return SampleTable, (self.keys, self.paths, self.targets, self.splits, self.digests)
+
+    def kinds(self) -> set[type]:
+        """Return the types of the targets."""
+        return {type(target) for target, _ in self.targets.counts()}
+
+    def take(self, places: Places) -> SampleTable:
+        """Return the samples at `places`, in their order."""
+        keys = self.keys.take(places)
+        return SampleTable(
+            keys,
+            self.paths.take(places, keys),
+            self.targets.take(places),
+            self.splits.take(places),
+            self.digests.take(places),
+        )
+
+    def with_paths(self, paths: Iterable[str]) -> SampleTable:
+        """Return the samples with these paths."""
+        written = PathWriter()
+        for path, key in zip(paths, self.keys, strict=True):
+            written.add(path, key)
+        return SampleTable(self.keys, written.column(self.keys), self.targets, self.splits, self.digests)
