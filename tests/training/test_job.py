@@ -32,14 +32,16 @@ def test_guests_have_a_working_copy_of_their_own(is_guest: bool, tmp_path: Path)
 
 def test_workers_of_a_cluster_read_a_large_split_from_a_file_that_is_removed_at_the_end(tmp_path: Path) -> None:
     train = tuple(Sample(f"{i}.jpg", f"/photos/{i}.jpg", "red", "train") for i in range(INLINE + 1))
-    alone = replace(job(str(tmp_path)), train=train)
-    assert alone.sharing_samples() is alone
-    compute = alone.experiment.compute.model_copy(update={"cluster": "local"})
-    sent = replace(alone, experiment=alone.experiment.model_copy(update={"compute": compute})).sharing_samples()
-    content = pickle.dumps(sent)
-    assert len(content) < 20_000
-    received = pickle.loads(content)
+    received = pickle.loads(pickle.dumps(sent := _on(job(str(tmp_path)), train, "local").sharing_samples()))
+    assert len(pickle.dumps(sent)) < 20_000
     assert received.train[:: INLINE // 10] == train[:: INLINE // 10]
-    assert received.val == alone.val
+    assert received.val == sent.val
     sent.discard_samples()
     assert list(tmp_path.iterdir()) == []
+    alone = _on(sent, train, "none").sharing_samples()
+    assert alone.train is train
+
+
+def _on(job: TrainJob, train: tuple[Sample, ...], cluster: str) -> TrainJob:
+    compute = job.experiment.compute.model_copy(update={"cluster": cluster})
+    return replace(job, train=train, experiment=job.experiment.model_copy(update={"compute": compute}))
