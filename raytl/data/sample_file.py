@@ -178,10 +178,7 @@ def _to_arrow(column: NDArray[Any] | Texts) -> Any:
     import pyarrow as pa
 
     if isinstance(column, Texts):
-        ends, data = np.ascontiguousarray(column.ends), np.ascontiguousarray(column.data)
-        return pa.LargeBinaryArray.from_buffers(
-            pa.large_binary(), len(column), [None, pa.py_buffer(ends), pa.py_buffer(data)]
-        )
+        return column.to_arrow()
     if column.ndim == 2:
         raw = pa.py_buffer(np.ascontiguousarray(column))
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(column.shape[1]), len(column), [None, raw])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -14,6 +15,8 @@ from raytl.data.sample_columns import Digests, DigestWriter, Paths, PathWriter, 
 from raytl.data.texts import Coded, CodeWriter, Texts, TextWriter
 
 Places = NDArray[np.int64]
+_MANY = 50_000
+"""More keys are sorted by Arrow, whose import takes longer than sorting fewer in Python."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -97,9 +100,47 @@ class SampleTable(Sequence[Sample]):
             self.digests.take(places),
         )
 
+    def where(self, is_in: NDArray[np.bool_]) -> SampleTable:
+        """Return the samples for which `is_in (n,)` is True; the same table if it is for all."""
+        return self if bool(is_in.all()) else self.take(np.flatnonzero(is_in))
+
+    def of_split(self, name: str) -> SampleTable:
+        """Return the samples of a split."""
+        return self.where(self.splits.mapped(lambda split: split == name, np.bool_))
+
+    def with_splits(self, splits: Coded[str | None]) -> SampleTable:
+        """Return the samples with these splits."""
+        return SampleTable(self.keys, self.paths, self.targets, splits, self.digests)
+
+    def with_digests(self, digests: Digests) -> SampleTable:
+        """Return the samples with these digests."""
+        return SampleTable(self.keys, self.paths, self.targets, self.splits, digests)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Return whether the keys ascend, each once."""
+        return all(one < other for one, other in pairwise(self.keys))
+
+    def by_key(self) -> SampleTable:
+        """Return the samples in the order of their keys; equal keys stay in their order."""
+        if self.is_ordered:
+            return self
+        if len(self) > _MANY and self.keys.is_ascii:
+            return self.take(_sorted_by_arrow(self.keys))
+        keys = list(self.keys)
+        return self.take(np.array(sorted(range(len(self)), key=keys.__getitem__), np.int64))
+
     def with_paths(self, paths: Iterable[str]) -> SampleTable:
         """Return the samples with these paths."""
         written = PathWriter()
         for path, key in zip(paths, self.keys, strict=True):
             written.add(path, key)
         return SampleTable(self.keys, written.column(self.keys), self.targets, self.splits, self.digests)
+
+
+def _sorted_by_arrow(keys: Texts) -> Places:
+    """Return the stable order of ASCII keys: the order of their bytes."""
+    import pyarrow.compute
+
+    order = pyarrow.compute.array_sort_indices(keys.to_arrow())
+    return np.asarray(order.to_numpy(), np.int64)

@@ -53,6 +53,18 @@ class Texts:
                 for one, other in pairwise(ends)
             )
 
+    @property
+    def is_ascii(self) -> bool:
+        """Return whether all characters are ASCII, so that the order of bytes is that of the strings."""
+        return not bool((self.data[self.ends[0] : self.ends[-1]] & 0x80).any())
+
+    def to_arrow(self) -> Any:
+        """Return the column as an Arrow array that shares its memory."""
+        import pyarrow as pa
+
+        buffers = [None, *(pa.py_buffer(np.ascontiguousarray(each)) for each in (self.ends, self.data))]
+        return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self), buffers)
+
     def take(self, places: NDArray[np.int64]) -> Texts:
         """Return the strings at `places`, in their order."""
         starts, lengths = self.ends[places], self.ends[places + 1] - self.ends[places]
