@@ -152,7 +152,7 @@ def _warnings(manifest: Manifest, bad: Sequence[BadFile], duplicates: Sequence[D
 def unaudited(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
     """Return the objects that `audit` has to fetch, by path: those without a current finding on this node."""
     cached = _current(load_findings(manifest.samples, max_pixels), manifest.objects)
-    paths = compress(cached.table.paths, (~cached.known).tolist())
+    paths = compress(cached.table.paths, (~cached.is_read).tolist())
     return {path: manifest.objects[path] for path in paths if path in manifest.objects}
 
 
@@ -162,7 +162,7 @@ def _findings(
     """Return the finding of each sample, cached or fresh, and the writer that holds the images decoded on the way."""
     samples, objects = manifest.samples, manifest.objects
     findings = _current(load_findings(samples, config.max_pixels), objects)
-    unread = np.flatnonzero(~findings.known)
+    unread = np.flatnonzero(~findings.is_read)
     reading = _Reading(findings.table.take(unread), objects, preprocess, config, s3)
     try:
         for row, finding in zip(unread.tolist(), _progress(reading.run(), len(unread), on_event), strict=True):
@@ -177,18 +177,18 @@ def _findings(
 
 def _current(findings: Findings, objects: Mapping[str, ObjectInfo]) -> Findings:
     """Return the findings without those of files and objects that changed since they were read."""
-    known = np.flatnonzero(findings.known)
-    paths = compress(findings.table.paths, findings.known.tolist())
-    now = np.full((len(known), 3), -1, np.int64)
+    rows = np.flatnonzero(findings.is_read)
+    paths = compress(findings.table.paths, findings.is_read.tolist())
+    now = np.full((len(rows), 3), -1, np.int64)
     for place, path in enumerate(paths):
         if (info := objects.get(path)) is not None:
-            if findings.etags[known[place]] == info.etag:
-                now[place] = info.size, *findings.numbers[known[place], 1:]
+            if findings.etags[rows[place]] == info.etag:
+                now[place] = info.size, *findings.numbers[rows[place], 1:]
         else:
             with suppress(OSError):
                 status = os.stat(path)  # noqa: PTH116 - a million of them
                 now[place] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    findings.known[known] = (findings.numbers[known] == now).all(axis=1)
+    findings.is_read[rows] = (findings.numbers[rows] == now).all(axis=1)
     return findings
 
 

@@ -71,13 +71,13 @@ INVALIDATED_FORMAT = Format[str](str, "the path of a file to read again", _ADVIC
 class Findings(Mapping[str, Finding]):
     """The findings of a table's files, by row in arrays: a million of them take 80 MB, as objects 300 MB.
 
-    `known` says which rows have one. As a mapping, it has the known findings by path.
+    `is_read` says which rows have one. As a mapping, it has the findings of these rows by path.
     """
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self.table = SampleTable.of(samples)
         rows = len(self.table)
-        self.known = np.zeros(rows, np.bool_)
+        self.is_read = np.zeros(rows, np.bool_)
         self.numbers = np.zeros((rows, 3), np.int64)
         """Size, and the times of the last changes of content and status in nanoseconds."""
         self.digests = np.zeros((rows, _HEX // 2), np.uint8)
@@ -86,7 +86,7 @@ class Findings(Mapping[str, Finding]):
 
     def put(self, row: int, finding: Finding) -> None:
         """Set the finding of a row."""
-        self.known[row] = True
+        self.is_read[row] = True
         self.numbers[row] = finding.size, finding.mtime_ns, finding.ctime_ns
         self.digests[row] = np.frombuffer(bytes.fromhex(finding.digest) or bytes(_HEX // 2), np.uint8)
         self.levels[row] = finding.top, finding.declared
@@ -94,7 +94,7 @@ class Findings(Mapping[str, Finding]):
 
     def row(self, row: int) -> Finding:
         """Return the finding of a known row."""
-        assert self.known[row], f"row {row} has no finding"
+        assert self.is_read[row], f"row {row} has no finding"
         digest = self.digests[row].tobytes().hex() if self.digests[row].any() else ""
         (size, mtime_ns, ctime_ns), (top, declared) = self.numbers[row].tolist(), self.levels[row].tolist()
         return Finding(size, mtime_ns, ctime_ns, digest, self.reasons[row], self.etags[row], top, declared)
@@ -103,14 +103,14 @@ class Findings(Mapping[str, Finding]):
         return self.row(self._rows[path])
 
     def __iter__(self) -> Iterator[str]:
-        return compress(self.table.paths, self.known.tolist())
+        return compress(self.table.paths, self.is_read.tolist())
 
     def __len__(self) -> int:
-        return int(self.known.sum())
+        return int(self.is_read.sum())
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        return {path: row for row, path in enumerate(self.table.paths) if self.known[row]}
+        return {path: row for row, path in enumerate(self.table.paths) if self.is_read[row]}
 
 
 @gc_paused()
@@ -124,7 +124,7 @@ def load_findings(samples: Sequence[Sample], max_pixels: int) -> Findings:
     except (OSError, ValueError, OverflowError, Fault):
         return Findings(findings.table)
     if invalidated := _invalidated():
-        findings.known &= [path not in invalidated for path in findings.table.paths]
+        findings.is_read &= [path not in invalidated for path in findings.table.paths]
     return findings
 
 
@@ -158,7 +158,7 @@ def _put_all(findings: Findings, places: NDArray[np.int64], columns: Sequence[Se
     is_ours = places >= 0
     rows = places[is_ours]
     size, mtime, ctime, digests, reasons, etags, top, declared = columns
-    findings.known[rows] = True
+    findings.is_read[rows] = True
     findings.numbers[rows] = np.array([size, mtime, ctime], np.int64).T[is_ours]
     raw = np.frombuffer(bytes.fromhex("".join(digests)), np.uint8)
     findings.digests[rows] = raw.reshape(len(places), _HEX // 2)[is_ours]
@@ -203,7 +203,7 @@ def save_findings(max_pixels: int, findings: Findings) -> None:
     of their timestamp.
     """
     cutoff_ns = time.time_ns() - _RACY_NS
-    is_stored = findings.known & findings.digests.any(axis=1) & (findings.numbers[:, 1:].max(axis=1) < cutoff_ns)
+    is_stored = findings.is_read & findings.digests.any(axis=1) & (findings.numbers[:, 1:].max(axis=1) < cutoff_ns)
     try:
         with atomic_write(_file_of(findings.table)) as part, part.open("w", encoding="utf-8") as file:
             file.write(json.dumps(_fingerprint(max_pixels)) + "\n")
@@ -259,11 +259,12 @@ def _fingerprint(max_pixels: int) -> list[str | int | None]:
     return ["audit/4", version("pillow"), heif.version(), max_pixels]
 
 
-def _file_of(samples: SampleTable) -> Path:
-    ends = min(samples.paths), max(samples.paths)
+def _file_of(samples: Sequence[Sample]) -> Path:
+    paths = SampleTable.of(samples).paths
+    ends = min(paths), max(paths)
     try:
         folder = os.path.commonpath(ends)  # a prefix of the first and the last is common to all
     except ValueError:  # objects and files mixed
-        folder = samples.paths[0]
+        folder = paths[0]
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]
     return cache_root() / "audits" / f"{name}.jsonl"

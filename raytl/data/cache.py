@@ -118,11 +118,11 @@ def _refuse_hopeless(samples: Sequence[Sample], preprocess: Preprocess, config: 
 
     Twice as many as could fit are looked at, as equal images are stored once.
     """
-    room = _limit(config) // _least_bytes(preprocess)
-    if preprocess.frame is not None or len(samples) <= 2 * room:
+    capacity = _limit(config) // _least_bytes(preprocess)
+    if preprocess.frame is not None or len(samples) <= 2 * capacity:
         return
-    distinct = len(np.unique(_digests(samples[: 2 * room + 1])))
-    if distinct > max(room, sum(len(pack.index) for pack in image_packs.complete_packs(preprocess.key))):
+    distinct = len(np.unique(_digests(samples[: 2 * capacity + 1])))
+    if distinct > max(capacity, sum(len(pack.index) for pack in image_packs.complete_packs(preprocess.key))):
         raise _NoCache(_too_large(len(samples), _estimate(len(samples), preprocess), config))
 
 

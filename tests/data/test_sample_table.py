@@ -43,7 +43,7 @@ def test_a_part_of_a_table_is_a_table_of_these_samples() -> None:
     assert table.take(np.array([5, 0, 5])) == [samples[5], samples[0], samples[5]]
     assert table[-1] == samples[-1]
     assert table != samples[:-1]
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="out of range"):
         table[len(table)]
 
 
