@@ -70,6 +70,11 @@ class PathWriter:
         self._bases.add(path[: len(path) - len(key)] if is_below else None)
         self._rests.add("" if is_below else path)
 
+    def read(self, i: int, key: str) -> str:
+        """Return path `i`, whose sample is `key`."""
+        base = self._bases[i]
+        return self._rests[i] if base is None else base + key
+
     def column(self, keys: Texts) -> Paths:
         """Return the paths; nothing may be added after that."""
         return Paths(keys, self._bases.column(), self._rests.column() if self._has_rests else None)
@@ -132,6 +137,9 @@ class TargetWriter:
         else:
             self._coded.add(target)
 
+    def __getitem__(self, i: int, /) -> Target:
+        return self._values[i] if self._values else self._coded[i]
+
     def column(self) -> Coded[Target]:
         """Return the targets; nothing may be added after that."""
         if self._values:
@@ -180,6 +188,9 @@ class DigestWriter:
             self._texts.add(digest)
         else:
             self._raw += bytes.fromhex(digest) if digest else _UNKNOWN
+
+    def __getitem__(self, i: int, /) -> str:
+        return self._digests()[i] if self._texts is None else self._texts[i]
 
     def _digests(self) -> Digests:
         return Digests(np.frombuffer(self._raw, np.uint8).reshape(-1, len(_UNKNOWN)))

@@ -38,21 +38,10 @@ class SampleTable(Sequence[Sample]):
         """Return `samples` as a table; a table is returned as it is."""
         if isinstance(samples, SampleTable):
             return samples
-        keys, paths, targets, splits, digests = (
-            TextWriter(),
-            PathWriter(),
-            TargetWriter(),
-            CodeWriter[str | None](),
-            DigestWriter(),
-        )
+        written = TableWriter()
         for sample in samples:
-            keys.add(sample.key)
-            paths.add(sample.path, sample.key)
-            targets.add(sample.target)
-            splits.add(sample.split)
-            digests.add(sample.digest)
-        column = keys.column()
-        return cls(column, paths.column(column), targets.column(), splits.column(), digests.column())
+            written.add(sample)
+        return written.table()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -136,6 +125,37 @@ class SampleTable(Sequence[Sample]):
         for path, key in zip(paths, self.keys, strict=True):
             written.add(path, key)
         return SampleTable(self.keys, written.column(self.keys), self.targets, self.splits, self.digests)
+
+
+class TableWriter:
+    """Builds a table sample by sample; those that were added can be read."""
+
+    def __init__(self) -> None:
+        self._keys, self._paths, self._targets = TextWriter(), PathWriter(), TargetWriter()
+        self._splits, self._digests = CodeWriter[str | None](), DigestWriter()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, sample: Sample) -> None:
+        """Append a sample."""
+        self._keys.add(sample.key)
+        self._paths.add(sample.path, sample.key)
+        self._targets.add(sample.target)
+        self._splits.add(sample.split)
+        self._digests.add(sample.digest)
+        self._count += 1
+
+    def __getitem__(self, i: int, /) -> Sample:
+        key = self._keys[i]
+        return Sample(key, self._paths.read(i, key), self._targets[i], self._splits[i], self._digests[i])
+
+    def table(self) -> SampleTable:
+        """Return the samples; nothing may be added after that."""
+        keys = self._keys.column()
+        paths, targets = self._paths.column(keys), self._targets.column()
+        return SampleTable(keys, paths, targets, self._splits.column(), self._digests.column())
 
 
 def _sorted_by_arrow(keys: Texts) -> Places:

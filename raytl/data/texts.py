@@ -132,6 +132,9 @@ class TextWriter:
         self._data += text.encode(errors="surrogateescape")
         self._ends.append(len(self._data))
 
+    def __getitem__(self, i: int, /) -> str:
+        return self._data[self._ends[i] : self._ends[i + 1]].decode(errors="surrogateescape")
+
     def column(self) -> Texts:
         """Return the strings; nothing may be added after that."""
         return Texts(np.frombuffer(self._data, np.uint8), np.frombuffer(self._ends, np.int64))
@@ -142,16 +145,23 @@ class CodeWriter(Generic[T]):
 
     def __init__(self) -> None:
         self._places: dict[tuple[type, T], int] = {}
+        self._values: list[T] = []
         self._codes = array("I")
 
     def add(self, value: T) -> None:
         """Append a hashable value."""
-        self._codes.append(self._places.setdefault((type(value), value), len(self._places)))
+        place = self._places.setdefault((type(value), value), len(self._values))
+        if place == len(self._values):
+            self._values.append(value)
+        self._codes.append(place)
+
+    def __getitem__(self, i: int, /) -> T:
+        return self._values[self._codes[i]]
 
     def column(self) -> Coded[T]:
         """Return the values; nothing may be added after that."""
         codes = np.frombuffer(self._codes, np.uint32) if self._codes else np.zeros(0, np.uint32)
-        return Coded([value for _, value in self._places], codes.astype(smallest(len(self._places))))
+        return Coded(self._values, codes.astype(smallest(len(self._values))))
 
 
 def smallest(count: int) -> np.dtype[Any]:
