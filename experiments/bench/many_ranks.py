@@ -301,16 +301,19 @@ def channel(seconds: float, ranks: int = NODES * RANKS_PER_NODE) -> dict[str, An
     }
 
 
+def played(quick: bool = False) -> dict[str, Any]:
+    """Return the counts of both parts; `quick` is a smoke test with 4 nodes and 5 seconds."""
+    return {
+        "starts": starts(30_000 if quick else 100_000, 4 if quick else NODES),
+        "channel": channel(5 if quick else 30),
+    }
+
+
 def main() -> None:
     """Run both, and print what was counted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke test: 4 nodes, 5 seconds")
-    quick = parser.parse_args().quick
-    result = {
-        "starts": starts(30_000 if quick else 100_000, 4 if quick else NODES),
-        "channel": channel(5 if quick else 30),
-    }
-    print(json.dumps(result, indent=1))
+    print(json.dumps(played(parser.parse_args().quick), indent=1))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
+from raytl.data import sample_table
 from raytl.data.sample import Sample
-from raytl.data.sample_table import SampleTable
+from raytl.data.sample_table import SampleTable, TableWriter
 from raytl.data.targets import Box, Boxes, Instance, Instances, Labels, Mask, MaskClass, Target
 
 CLASSES = [
@@ -66,3 +67,23 @@ def test_a_sample_of_a_table_takes_less_than_a_quarter_of_an_object() -> None:
         Sample(f"class/{i:08d}.jpg", f"/data/class/{i:08d}.jpg", "class", "train", f"{i:064x}") for i in range(1000)
     ]
     assert len(pickle.dumps(SampleTable.of(samples))) < 70 * len(samples)
+
+
+@pytest.mark.parametrize("samples", SETS.values(), ids=SETS.keys())
+def test_a_table_that_is_being_built_can_be_read(samples: list[Sample]) -> None:
+    written = TableWriter()
+    for sample in samples:
+        written.add(sample)
+        assert written[len(written) - 1] == sample
+    assert [written[i] for i in range(len(written))] == samples
+    assert written.table() == samples
+
+
+def test_keys_are_sorted_as_python_sorts_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ["b/1", "a/2", "b", "a/10", "B", "a/2", ""]
+    monkeypatch.setattr(sample_table, "_MANY", 3)
+    for names in (keys, [*keys, "é", "\udcff", "\U0001f600", "\uffff"]):
+        samples = [Sample(name, f"/p/{number}", "x") for number, name in enumerate(names)]
+        assert SampleTable.of(samples).by_key() == sorted(samples, key=lambda sample: sample.key)
+    ordered = SampleTable.of(Sample(name, "", "x") for name in sorted(set(keys)))
+    assert ordered.by_key() is ordered
