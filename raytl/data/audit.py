@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import compress, islice
 from pathlib import Path
@@ -177,19 +177,28 @@ def _findings(
 
 def _current(findings: Findings, objects: Mapping[str, ObjectInfo]) -> Findings:
     """Return the findings without those of files and objects that changed since they were read."""
+    now = array("q")
     rows = np.flatnonzero(findings.is_read)
-    paths = compress(findings.table.paths, findings.is_read.tolist())
-    now = np.full((len(rows), 3), -1, np.int64)
-    for place, path in enumerate(paths):
-        if (info := objects.get(path)) is not None:
-            if findings.etags[rows[place]] == info.etag:
-                now[place] = info.size, *findings.numbers[rows[place], 1:]
-        else:
-            with suppress(OSError):
-                status = os.stat(path)  # noqa: PTH116 - a million of them
-                now[place] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    findings.is_read[rows] = (findings.numbers[rows] == now).all(axis=1)
+    for row, path in zip(rows.tolist(), compress(findings.table.paths, findings.is_read.tolist()), strict=True):
+        now.extend(_times(path) if path not in objects else _as_listed(findings, row, objects[path]))
+    is_same = (findings.numbers[rows] == np.frombuffer(now, np.int64).reshape(-1, 3)).all(axis=1)
+    findings.is_read[rows] = is_same
     return findings
+
+
+def _times(path: str) -> tuple[int, int, int]:
+    """Return size and times of a file; impossible ones if it is gone."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a million of them
+    except OSError:
+        return -1, -1, -1
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _as_listed(findings: Findings, row: int, info: ObjectInfo) -> tuple[int, int, int]:
+    """Return the size of an object and its recorded times; impossible ones if it is another object by its ETag."""
+    times = findings.numbers[row, 1:].tolist()
+    return (info.size, *times) if findings.etags[row] == info.etag else (-1, -1, -1)
 
 
 def _progress(findings: Iterator[Finding], total: int, on_event: OnEvent) -> Iterator[Finding]:

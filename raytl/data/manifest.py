@@ -120,13 +120,17 @@ def split_name(text: str) -> str | None:
 def dataset_digest(samples: Sequence[Sample]) -> str:
     """Return the SHA-256 (hex) over the key, target, split and content of all samples, independent of their order."""
     digest, separator = hashlib.sha256(b"["), ""
-    ordered = SampleTable.of(samples).by_key()
-    rows: Iterator[_Row] = _rows(ordered) if ordered.is_ordered else iter(sorted(_rows(ordered)))
+    table = SampleTable.of(samples)
+    rows = _rows(table) if table.is_ordered else _sorted_rows(table.by_key())
     while part := list(islice(rows, _DIGESTED)):  # in chunks, as the text of a million rows takes 300 MB
         digest.update((separator + json.dumps(part)[1:-1]).encode())
         separator = ", "
     digest.update(b"]")
     return digest.hexdigest()
+
+
+def _sorted_rows(samples: SampleTable) -> Iterator[_Row]:
+    return _rows(samples) if samples.is_ordered else iter(sorted(_rows(samples)))
 
 
 def _rows(samples: SampleTable) -> Iterator[_Row]:

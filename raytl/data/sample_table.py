@@ -119,6 +119,12 @@ class SampleTable(Sequence[Sample]):
         keys = list(self.keys)
         return self.take(np.array(sorted(range(len(self)), key=keys.__getitem__), np.int64))
 
+    def without_paths(self) -> SampleTable:
+        """Return the samples with empty paths."""
+        nothing = Texts(np.zeros(0, np.uint8), np.zeros(len(self) + 1, np.int64))
+        paths = Paths(self.keys, Coded([None], np.zeros(len(self), np.uint8)), nothing)
+        return SampleTable(self.keys, paths, self.targets, self.splits, self.digests)
+
     def with_paths(self, paths: Iterable[str]) -> SampleTable:
         """Return the samples with these paths."""
         written = PathWriter()

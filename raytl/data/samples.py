@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from json.encoder import encode_basestring_ascii
 from typing import Annotated, Any
 
 from raytl.data.sample import Sample
@@ -41,13 +42,17 @@ _BEFORE, _AFTER = '{"key": "", "path": "", ', '"split": null, "digest": ""}'
 def records(samples: SampleTable, dumps: Callable[[Any], str] = json.dumps) -> Iterator[str]:
     """Yield `Sample.record` of each sample as JSON by `dumps`; the text of a target that repeats is made once."""
     targets = samples.targets
+    text: Callable[[str], str] = (
+        encode_basestring_ascii if dumps is json.dumps else dumps
+    )  # the same, five times as fast
     if not isinstance(targets, Coded):
         yield from (dumps(sample.record()) for sample in samples)
         return
-    texts = Coded([_target_text(Sample("", "", target), dumps) for target in targets.values], targets.codes)
-    splits = Coded([dumps(split) for split in samples.splits.values], samples.splits.codes)
-    for key, path, text, split, digest in zip(samples.keys, samples.paths, texts, splits, samples.digests, strict=True):
-        yield f'{{"key": {dumps(key)}, "path": {dumps(path)}, {text}"split": {split}, "digest": "{digest}"}}'
+    records_of = Coded([_target_text(Sample("", "", target), dumps) for target in targets.values], targets.codes)
+    splits = Coded([json.dumps(split) for split in samples.splits.values], samples.splits.codes)
+    columns = zip(samples.keys, samples.paths, records_of, splits, samples.digests, strict=True)
+    for key, path, target, split, digest in columns:
+        yield f'{{"key": {text(key)}, "path": {text(path)}, {target}"split": {split}, "digest": "{digest}"}}'
 
 
 def _target_text(sample: Sample, dumps: Callable[[Any], str]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 from raytl.config.annotations import AnnotationsConfig
@@ -122,7 +121,7 @@ def note(id_: str, samples: Iterable[Sample]) -> None:
     rows = SampleTable.of(samples).by_key()
     try:
         with atomic_write(_place(id_)) as part, part.open("w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in records(rows.with_paths(repeat("", len(rows)))))
+            file.writelines(f"{line}\n" for line in records(rows.without_paths()))
     except OSError:
         return
 

@@ -47,12 +47,12 @@ def encode_targets(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray
 
 
 def label_encoder(samples: Sequence[Sample], classes: Sequence[str]) -> LabelEncoder:
-    """Return the class indices of a split as the targets of a loader, in four bytes a sample.
+    """Return the class indices of a split as the targets of a loader, in two or four bytes a sample.
 
     Raises:
         KeyError: `classes` lacks a label.
     """
-    return LabelEncoder(_indices(samples, classes, np.int32))
+    return LabelEncoder(_indices(samples, classes, np.int16 if len(classes) < 1 << 15 else np.int32))
 
 
 def _indices(samples: Sequence[Sample], classes: Sequence[str], kind: DTypeLike) -> NDArray[Any]:
