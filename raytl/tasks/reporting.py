@@ -66,7 +66,7 @@ class Evaluated:
     comparison adds those that only the other model knows.
     """
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     truths: Sequence[Any]
     rows: Rows
     classes: tuple[str, ...]

@@ -186,7 +186,8 @@ def prepare(run: LoadedRun, features: CachedFeatures | None = None, *, tensorboa
 def _open_run_store(
     world: World, job: TrainJob, emit: OnEvent, device: torch.device
 ) -> tuple[RunStore, Uploader | None]:
-    """Return the run's working copy, the same on all nodes: rank 0 uploads what only its node has, then the others fetch."""
+    """Return the run's working copy, the same on all nodes: rank 0 uploads what only its node has, then the first rank of
+    each other node fetches; the others, which would only list the bucket, wait for it."""
     run_store, uploader = job.run_store(), None
     if world.is_main:
         run_store.fetch()
@@ -195,8 +196,12 @@ def _open_run_store(
         if uploader is not None:
             uploader.upload_pending()
     sum_over_ranks(world, [0.0], device, "having fetched the run's folder")
-    if not world.is_main:
+    if world.local_rank == 0 and not world.is_main:
         run_store.fetch()
+    if world.local_size < world.size:
+        sum_over_ranks(world, [0.0], device, "having fetched the run's folder on every node")
+    if world.local_rank != 0:
+        run_store.use_fetched()
     return run_store, uploader
 
 

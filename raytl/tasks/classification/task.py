@@ -31,7 +31,14 @@ from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
 from raytl.tasks.classification.objective import ClassificationObjective
 from raytl.tasks.classification.reporting import REPORTING
-from raytl.tasks.classification.targets import LabelEncoder, decisions, encode_targets
+from raytl.tasks.classification.targets import (
+    LabelEncoder,
+    class_counts,
+    class_names,
+    decisions,
+    encode_targets,
+    label_encoder,
+)
 from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Confusion, Rows, Validation
@@ -53,7 +60,7 @@ class Classification:
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the class names, sorted."""
-        return tuple(sorted({sample.label for sample in samples}))
+        return class_names(samples)
 
     def check(self, experiment: Experiment) -> None:
         """Reject options that need several labels an image."""
@@ -63,7 +70,7 @@ class Classification:
         self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess, files: FileAccess
     ) -> LabelEncoder:
         """Return the class indices of `samples`."""
-        return LabelEncoder(encode_targets(samples, classes))
+        return label_encoder(samples, classes)
 
     def sampling_weights(self, samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.float64]:
         """Return weights inverse to the frequency of the sample's class, `(n,)`."""
@@ -96,11 +103,8 @@ class Classification:
         self, experiment: Experiment, classes: Sequence[str], train: Sequence[Sample]
     ) -> ClassificationObjective:
         """Return cross-entropy or the focal loss, weighted by class, on mixed batches."""
-        labels = [sample.label for sample in train]
-        counts = {name: labels.count(name) for name in classes}
-        return ClassificationObjective(
-            loss(experiment.train, counts), mix(experiment.augment, len(classes)), len(classes)
-        )
+        weighted = loss(experiment.train, class_counts(train, classes))
+        return ClassificationObjective(weighted, mix(experiment.augment, len(classes)), len(classes))
 
     def predict(
         self,
