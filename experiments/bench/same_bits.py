@@ -64,6 +64,8 @@ class Workplace:
         self.folder = folder
         own = {"PYTHONPATH": str(tree), "RAYTL_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
         self.environment = os.environ | own | {"OMP_NUM_THREADS": "1"}
+        schema = (tree / "raytl" / "config" / "schema.py").read_text(encoding="utf-8")
+        self.fixed = {key: "none" for key in ("recipe", "calibrate") if f"\n    {key}: " in schema}
 
     def run(self, *words: str) -> Any:
         """Run a command and return its JSON."""
@@ -79,7 +81,7 @@ class Workplace:
         own = EXPERIMENTS[command]
         sections = {key: {**COMMON.get(key, {}), **own.get(key, {})} for key in {**COMMON, **own}}
         (self.folder / f"{command}.yaml").write_text(
-            json.dumps({"name": f"same-{command}", "model": model, **sections})
+            json.dumps({"name": f"same-{command}", "model": model, **self.fixed, **sections})
         )
         return f"{command}.yaml"
 

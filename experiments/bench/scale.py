@@ -116,6 +116,7 @@ def experiment(size: Size, workers: int, name: str, cluster: str = "local", **tr
         photos(folder, size.images * workers)
     values = {
         "name": name,
+        "recipe": "none",
         "data": {"uri": str(folder), "test_fraction": 0.0, "on_duplicate": "drop", "loader_workers": 0},
         "model": {"name": size.model, "weights": "none", "preprocess": {"image_px": size.px}},
         "transfer": {"unfreeze": "all", "head_first": 0},

@@ -131,6 +131,7 @@ def _run(task: str, model: str, folder: Path) -> PreparedRun:
     experiment = completed(
         Experiment(
             name="steps",
+            recipe="none",
             task=task,
             data={
                 "uri": str(data / "labels.csv" if task == "multilabel" else data),

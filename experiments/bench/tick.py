@@ -41,7 +41,7 @@ def _filled(bucket: str, images: int) -> Experiment:
         list(pool.map(lambda key: client.put_object(Bucket=bucket, Key=key, Body=b"x"), keys))
     experiment = Experiment.model_validate(
         {
-            "name": "bench", "data": {"uri": f"s3://{bucket}/photos"}, "model": {"name": "test_resnet"},
+            "name": "bench", "recipe": "none", "data": {"uri": f"s3://{bucket}/photos"}, "model": {"name": "test_resnet"},
             "retrain": {"registry": f"s3://{bucket}/models/bench"},
         }
     )  # fmt: skip

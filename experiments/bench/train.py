@@ -184,6 +184,7 @@ def experiment(plan: Plan, rates: Rates, epochs: int, number: int) -> dict[str, 
         transfer["head_first"] = 0
     return {
         "name": f"{rates.model}-{rates.unfreeze}-round-{number}",
+        "recipe": "none",
         "data": {"uri": str(ROOT / "photos"), "test_fraction": 0.0, "on_duplicate": "drop"},
         "model": {"name": rates.model, "weights": "none"},
         "transfer": transfer,

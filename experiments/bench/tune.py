@@ -213,6 +213,7 @@ def experiment_of(setup: Setup, overrides: dict[str, Any]) -> Path:
     """Write the experiment file of a setup for raytl."""
     values: dict[str, Any] = {
         "name": "bench",
+        "recipe": "none",
         "data": {"uri": setup.data},
         "model": {"name": setup.model, "weights": setup.weights, "preprocess": {"image_px": setup.px}},
         "train": {"epochs": setup.epochs, "batch_size": setup.batch, "early_stop": 0, "seed": setup.seed},

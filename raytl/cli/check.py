@@ -72,6 +72,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "skipped": [asdict(bad) for bad in plan.dataset.skipped],
         "warnings": plan.warnings,
         "notes": plan.notes,
+        "recipe": [asdict(choice) for choice in plan.recipe],
         "stages": [asdict(stage) for stage in plan.stages],
         "timeline": [asdict(stage) for stage in plan.timeline],
         "trainable": plan.trainable,

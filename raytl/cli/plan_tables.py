@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -10,9 +10,11 @@ from rich.text import Text
 
 from raytl.cli.numbers import count, plural, rate, size
 from raytl.cli.tables import MOST_ROWS, facts, table, titled
+from raytl.config.dump import yaml_value
 from raytl.config.places import run_uri
 
 if TYPE_CHECKING:
+    from raytl.config.choice import Choice
     from raytl.config.schema import Experiment
     from raytl.data.bit_depth import SetDepth
     from raytl.data.transforms import Preprocess
@@ -33,6 +35,7 @@ def plan_tables(plan: Plan, command: str) -> list[RenderableType]:
     return [
         data_table(plan.counts, plan.experiment.data.uri, plan.dataset.splits.images),
         stage_table(plan),
+        *([recipe_table(plan.recipe)] if plan.recipe else []),
         facts(plan_facts(plan)),
         *notes,
         *_to_fetch(plan),
@@ -95,6 +98,14 @@ def stage_table(plan: Plan) -> Group:
             style="dim" if frozen else "",
         )
     return titled(f"model: {plan.experiment.model.name}, {learn}", rows)
+
+
+def recipe_table(choices: Sequence[Choice]) -> Group:
+    """Return what `recipe: auto` chose, with the reason of each choice."""
+    rows = table(("key", "value", "why"))
+    for choice in choices:
+        rows.add_row(Text(choice.key), Text(yaml_value(choice.value)), Text(choice.why))
+    return titled("recipe: auto, chosen from the data; any key that you set wins", rows)
 
 
 def plan_facts(plan: Plan) -> list[tuple[str, str]]:

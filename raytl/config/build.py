@@ -62,10 +62,11 @@ def build(
         return None, problems
     idle_keys = _idle(whole, sections, origin, bad)
     problems += [_idle_problem(one, origin) for one in idle_keys if not _made_idle(one, origin)]
-    problems += [_conflict_problem(one, sections, origin) for one in rules.conflicts(whole) if not _touches(one, bad)]
+    conflicts = [one for one in rules.conflicts(whole) if not _touches(one, bad) and not _yielding(one, sections)]
+    problems += [_conflict_problem(one, sections, origin) for one in conflicts]
     if problems or broken:
         return None, problems
-    effective = copy.deepcopy(sections)
+    effective = _given_way(sections, whole)
     for one in idle_keys:
         remove(effective, path_of(one.key))
     return Experiment.model_validate(effective), []
@@ -109,6 +110,25 @@ def _validation(raw: dict[str, Any], origin: Origin) -> list[Problem]:
     except ValidationError as error:
         return explained(error, raw, origin.where)
     return []
+
+
+def _yielding(conflict: rules.Conflict, raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the first key that is not set and the value with which it ends the conflict; empty if all are set."""
+    unset = {key: value for key, value in conflict.gives_way.items() if not value_at(raw, path_of(key))[0]}
+    return dict(list(unset.items())[:1])
+
+
+def _given_way(raw: dict[str, Any], whole: Experiment) -> dict[str, Any]:
+    """Return the values with those of defaults that give way to what is set; `recipe: auto` chooses them later."""
+    raw = copy.deepcopy(raw)
+    for conflict in rules.conflicts(whole) if whole.recipe == "none" else ():
+        for key, value in _yielding(conflict, raw).items():
+            *sections, last = key.split(".")
+            parent = raw
+            for section in sections:
+                parent = parent.setdefault(section, {})
+            parent[last] = value
+    return raw
 
 
 def _repaired(raw: dict[str, Any], bad: frozenset[Path]) -> Experiment | None:

@@ -13,6 +13,7 @@ from raytl.config.section import Section
 
 _NOT_DECISIVE = (
     "name",
+    "recipe",  # what it chose decides
     "data.snapshot",  # the data itself decides, by its digest
     "data.split_file",
     "data.zip_encoding",  # the class names that it gives are in the data's digest

@@ -12,7 +12,7 @@ from raytl.config import shape
 from raytl.config.build import PLACEHOLDERS, Origin, build, path_of, value_at
 from raytl.config.predict import PredictConfig, PredictOptions
 from raytl.config.problems import Problem, config_error
-from raytl.config.rules import idle
+from raytl.config.rules import conflicts, idle
 from raytl.config.schema import SHORTHANDS, Experiment
 from raytl.config.source import Path, SourceError, dotted, inline
 from raytl.errors import ConfigError
@@ -35,15 +35,19 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
 def with_defaults(experiment: Experiment, defaults: Mapping[str, Any]) -> Experiment:
     """Return `experiment` with `defaults` (by dotted key) in the keys that are not set; the same object if all are.
 
-    Defaults that cannot take effect beside the keys that are set are left out.
+    Defaults that cannot take effect beside the keys that are set, or contradict them, are left out.
     """
     raw = experiment.model_dump(exclude_unset=True)
     missing = {key: value for key, value in defaults.items() if not value_at(raw, path_of(key))[0]}
-    if not missing:
-        return experiment
-    put_all(raw, missing, "default")
-    idle_keys = {one.key for one in idle(Experiment.model_validate(raw))}
-    return override(experiment, {key: value for key, value in missing.items() if key not in idle_keys})
+    while missing:
+        trial = copy.deepcopy(raw)
+        put_all(trial, missing, "default")
+        whole = Experiment.model_validate(trial)
+        useless = {one.key for one in idle(whole)} | {key for one in conflicts(whole) for key in one.keys}
+        if not useless & set(missing):
+            return override(experiment, missing)
+        missing = {key: value for key, value in missing.items() if key not in useless}
+    return experiment
 
 
 def with_options(config: PredictConfig, options: PredictOptions) -> PredictConfig:

@@ -5,9 +5,10 @@ Pure functions of the experiment. `build` takes into account whether a key came 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from raytl.config import credentials, space
 from raytl.config.problems import near_miss
@@ -18,11 +19,15 @@ from raytl.uris import has_scheme, in_bucket, is_table_name
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Settings of `keys` that contradict each other; the error is reported at the first key."""
+    """Settings of `keys` that contradict each other; the error is reported at the first key.
+
+    A key of `gives_way` that is not set takes the value there, which ends the conflict: a default rejects nothing.
+    """
 
     keys: tuple[str, ...]
     fault: str
     advice: str
+    gives_way: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,7 @@ def _stages(recipe: Recipe) -> Iterator[Conflict]:
             ("transfer.head_first", "train.epochs"),
             f"found {transfer.head_first} epochs, and train.epochs is {epochs}: the stages would never be unfrozen",
             f"set it below {epochs}, train for longer, or set transfer.unfreeze to 0 to train the head only",
+            {"transfer.head_first": epochs - 1, "train.epochs": transfer.head_first + 1},
         )
     elif transfer.gradual and transfer.unfreeze != "all":
         last = transfer.head_first + (transfer.unfreeze - 1) * transfer.gradual_every
@@ -194,6 +200,7 @@ def _schedule(recipe: Recipe) -> Iterator[Conflict]:
             ("optim.warmup", "train.epochs"),
             f"found {warmup:g} epochs, and train.epochs is {epochs}: training would end during the warm-up",
             f"set it below {epochs}; 0.5 is common",
+            {"optim.warmup": epochs / 10, "train.epochs": int(warmup) + 1},
         )
 
 
@@ -208,12 +215,14 @@ def _batches(experiment: Experiment) -> Iterator[Conflict]:
             ("train.accumulate", "train.batch_size"),
             f"found {accumulate}, and train.batch_size is {batch}: a micro-batch would be empty",
             "train.batch_size is the global batch, which train.accumulate divides; lower one or raise the other",
+            {"train.batch_size": accumulate * workers},
         )
     elif batch < workers:
         yield Conflict(
             ("train.batch_size", "compute.workers"),
             f"found {batch}, and compute.workers is {workers}: a worker would get no image",
             f"train.batch_size is over all workers; set it to {workers} or more",
+            {"train.batch_size": accumulate * workers},
         )
     elif batch < workers * accumulate:
         yield Conflict(
@@ -221,6 +230,7 @@ def _batches(experiment: Experiment) -> Iterator[Conflict]:
             f"found {accumulate}; {workers} workers of {accumulate} micro-batches need a train.batch_size of "
             f"{workers * accumulate}, and it is {batch}",
             "lower train.accumulate, or raise train.batch_size",
+            {"train.batch_size": accumulate * workers},
         )
 
 
@@ -297,6 +307,7 @@ def _search(experiment: Experiment) -> Iterator[Conflict]:
             ("search.grace_epochs", "search.budget.max_epochs", "search.scheduler"),
             f"found {search.grace_epochs}, and search.budget.max_epochs is {budget.max_epochs}: no trial would be stopped early",
             "lower search.grace_epochs, or set search.scheduler to none",
+            {"search.grace_epochs": budget.max_epochs},
         )
 
 

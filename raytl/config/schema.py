@@ -91,6 +91,8 @@ class ModelConfig(Section):
     """Dropout before the head. null = the model's default."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Stochastic depth rate. null = the model's default."""
+    batch_norm: Literal["train", "frozen"] = "train"
+    """train = BatchNorm in stages that learn computes the statistics of its batches. frozen = it keeps those of the pretrained network, for batches that are too small for statistics; tasks that find objects or pixels always do."""
     head: str | None = None
     """The kind of head: detection has fcos, retinanet and faster_rcnn, segmentation fpn and deeplabv3plus, instances mask_rcnn. null = the first."""
     neck: NeckConfig = NeckConfig()
@@ -334,6 +336,8 @@ class Recipe(Section):
     """Name of the run and of its folder: letters, digits, '.', '_' and '-', starting with a letter or digit."""
     task: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")] = "classification"
     """classification (one class an image), multilabel, segmentation, detection, instances, or a task that another package adds."""
+    recipe: Literal["auto", "none"] = "auto"
+    """auto = batch size, epochs, rates, depth, head start and augmentation follow from the data and the backbone where they are not set; `raytl check` prints each with its reason. none = the fixed defaults below."""
     data: DataIdentity
     annotations: AnnotationsConfig = AnnotationsConfig()
     model: ModelConfig
@@ -370,6 +374,7 @@ class Experiment(Recipe):
             data: str | Path | Mapping[str, Any] | DataConfig,
             model: str | Mapping[str, Any] | ModelConfig,
             task: str = ...,
+            recipe: Literal["auto", "none"] = ...,
             annotations: Mapping[str, Any] | AnnotationsConfig = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,

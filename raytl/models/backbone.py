@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.bit_depth import BitDepth
@@ -50,6 +51,10 @@ class Backbone:
         """Return the same backbone for images scaled by `depth`."""
         return replace(self, preprocess=self.preprocess.at(depth))
 
+    def with_frozen_statistics(self) -> Backbone:
+        """Return the same backbone whose BatchNorm layers keep their statistics."""
+        return replace(self, evaluated=self.evaluated | batch_norms(self.module))
+
     @property
     def sizes(self) -> dict[str, int]:
         """Parameters of each stage, bottom to top, and of the `head`."""
@@ -89,7 +94,13 @@ def build(
         weights.fit(module, family.adapt(name, module, taken.tensors), head, _where(config, source, taken))
         zero_init_head(module, layout.head)
     full = f"{_library(config.name)}{name}"
-    return Backbone(full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes)
+    backbone = Backbone(full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes)
+    return backbone.with_frozen_statistics() if config.batch_norm == "frozen" else backbone
+
+
+def batch_norms(module: nn.Module) -> frozenset[str]:
+    """Return the names of the BatchNorm layers of `module`."""
+    return frozenset(name for name, part in module.named_modules() if isinstance(part, _BatchNorm))
 
 
 def _pretrained(family: Family, name: str, image_px: int) -> weights.Source:

@@ -40,6 +40,7 @@ from raytl.search.sweep_state import SweepState
 from raytl.search.trial import epochs_of
 from raytl.search.winner import Winner, select_winner
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.auto_recipe import write_choices
 from raytl.tasks.defaults import completed
 from raytl.tasks.detect import with_task
 from raytl.training.job import TrainJob
@@ -109,6 +110,8 @@ class _Sweep:
 def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
     """Run the remaining trials, select the winner, and write the results."""
     experiment, folder, started = sweep.inputs.experiment, sweep.folder, time.monotonic()
+    if sweep.inputs.plan.recipe:
+        write_choices(folder, sweep.inputs.plan.recipe)
     with _cluster(experiment) as cluster:
         study = open_study(sweep.inputs)
         total = set_total(sweep.inputs, study, add)

@@ -18,6 +18,7 @@ from raytl.search.study import TRIALS, Study
 from raytl.search.summary import TOTAL_FORMAT
 from raytl.search.trial import epochs_of, sweep_root, trial_experiment
 from raytl.store.lease import WriteToken
+from raytl.tasks.auto_recipe import adopted
 from raytl.training.driver import plan
 from raytl.training.job import TrainJob
 from raytl.training.plan import Plan
@@ -42,7 +43,8 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     Raises:
         UserError: the data, the model or the space has a problem, or a trial of the space contradicts the experiment.
     """
-    train_plan = plan(experiment, on_event)
+    train_plan = plan(adopted(sweep_root(experiment), experiment), on_event)
+    experiment = train_plan.experiment
     for line in train_plan.notes:
         on_event(Message(line))
     stages = len(train_plan.stages) - 1

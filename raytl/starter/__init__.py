@@ -6,7 +6,8 @@ draft    (pure) the keys and reasons as a value, and as a commented YAML file
 source   an experiment file, or images that become one
 """
 
-from raytl.starter.draft import Choice, Draft
+from raytl.config.choice import Choice
+from raytl.starter.draft import Draft
 from raytl.starter.source import DEFAULT_MODEL, draft_from, experiment_from, is_experiment_file
 
 __all__ = ["DEFAULT_MODEL", "Choice", "Draft", "draft_from", "experiment_from", "is_experiment_file"]

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raytl.config.choice import Choice
 from raytl.config.dump import yaml_value
 from raytl.sanitize import printable
 
 _WIDTH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The `value` of a dotted `key`, and the reason for it."""
-
-    key: str
-    value: Any
-    why: str = ""
-
-
 @dataclass(frozen=True)
 class Draft:
-    """The choices for one dataset, and `notes` on facts that ask for no key of their own."""
+    """The choices for one dataset, and `notes` on facts that ask for no key of their own.
+
+    `recipe` is what `recipe: auto` chooses when the experiment starts; it sets nothing.
+    """
 
     choices: tuple[Choice, ...]
     notes: tuple[str, ...] = ()
+    recipe: tuple[Choice, ...] = ()
 
     def values(self) -> dict[str, Any]:
         """Return the keys as an experiment file nests them."""
@@ -43,7 +39,8 @@ class Draft:
     def text(self) -> str:
         """Return the experiment file: YAML with the reason for each key above it."""
         why = {choice.key: choice.why for choice in self.choices if choice.why}
-        return "".join([*(_comment(note, "") for note in self.notes), *_lines(self.values(), why, ())])
+        notes = (_comment(note, "") for note in self.notes)
+        return "".join([*notes, *_lines(self.values(), why, ()), *_recipe_lines(self.recipe)])
 
 
 def _lines(values: dict[str, Any], why: Mapping[str, str], path: tuple[str, ...]) -> Iterator[str]:
@@ -58,6 +55,20 @@ def _lines(values: dict[str, Any], why: Mapping[str, str], path: tuple[str, ...]
         if dotted in why:
             yield _comment(why[dotted], indent)
         yield f"{indent}{key}: {yaml_value(value)}\n"
+
+
+def _recipe_lines(recipe: Sequence[Choice]) -> Iterator[str]:
+    """Yield comments on what the recipe will choose, with the reasons."""
+    if not recipe:
+        return
+    yield _comment(
+        "recipe: auto chooses the following when training starts, as far as the counts tell. `raytl check` also measures "
+        "how well the model's features fit the data, and prints each choice. A key that you set wins.",
+        "",
+    )
+    for choice in recipe:
+        yield f"#   {choice.key}: {yaml_value(choice.value)}\n"
+        yield textwrap.indent("\n".join(textwrap.wrap(printable(choice.why), _WIDTH - 8)), "#       ") + "\n"
 
 
 def _comment(text: str, indent: str) -> str:

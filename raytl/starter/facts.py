@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from raytl.config.choice import Choice
 from raytl.config.schema import DataConfig, ModelConfig, Recipe
 from raytl.data.decode import BadImage, decode
 from raytl.data.formats import is_packed, names_objects, scan
@@ -22,7 +23,9 @@ from raytl.data.target_text import counts_of
 from raytl.events import OnEvent, Work
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.tasks.detect import annotation, check_targets, task_of
+from raytl.tasks.recipe import backbone_facts
 from raytl.tasks.registry import task_named
+from raytl.tasks.task import Task
 
 OPENED = 96
 """Training images that are opened, evenly spaced by key."""
@@ -69,6 +72,8 @@ class DataFacts:
     """The defaults of the task by dotted key."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Images by split; empty if the counts by class add up to them."""
+    recipe: tuple[Choice, ...] = ()
+    """What `recipe: auto` chooses from the counts and the model alone."""
     objects: ObjectCounts | None = None
     """The objects of the training images; None if images are not annotated with objects."""
 
@@ -109,8 +114,20 @@ def look(uri: str, model: str, on_event: OnEvent, s3: S3Settings = ENVIRONMENT, 
         annotated=annotation(manifest.samples),
         defaults=chosen.defaults,
         sizes=Counter(str(sample.split) for sample in samples),
+        recipe=_recipe(chosen, model, samples, manifest.classes, s3),
         objects=object_counts(sample.target for sample in train),
     )
+
+
+def _recipe(
+    task: Task, model: str, samples: Sequence[Sample], classes: Sequence[str], s3: S3Settings
+) -> tuple[Choice, ...]:
+    """Return what the recipe chooses without weights: nothing is downloaded, and no features are measured."""
+    backbone = task.build(ModelConfig(name=model, weights="none"), tuple(classes), s3)
+    train = sum(sample.split == "train" for sample in samples)
+    counts = _by_class(samples, "train", classes)
+    facts = backbone_facts(backbone, train=train, val=0, counts=counts, defaults=task.defaults)
+    return tuple(choice for choice in task.recipe.choose(facts) if choice.key in task.recipe.keys)
 
 
 def _listed(uri: str, on_event: OnEvent, s3: S3Settings, task: str | None) -> Manifest:

@@ -69,8 +69,9 @@ def draft_from(
 
     Of `overrides`, only task, model.name and storage.* count; the last are written into the draft.
     """
+    from raytl.config.choice import Choice
     from raytl.starter import facts, rules  # torch and timm take their time to import
-    from raytl.starter.draft import Choice, Draft
+    from raytl.starter.draft import Draft
 
     uri = str(source)
     _refuse_other_files(uri)
@@ -80,7 +81,7 @@ def draft_from(
     data_facts = facts.look(uri, name, on_event, s3, values.get("task"))
     head = (Choice("name", run_name(uri)), Choice("data.uri", escape(uri)), Choice("model.name", name))
     storage = (Choice(key, value) for key, value in values.items() if key in _STORAGE)
-    return Draft((*head, *rules.choices(data_facts), *storage), tuple(rules.notes(data_facts)))
+    return Draft((*head, *rules.choices(data_facts), *storage), tuple(rules.notes(data_facts)), data_facts.recipe)
 
 
 def run_name(uri: str) -> str:

@@ -21,11 +21,14 @@ from raytl.tasks.task import Task
 def completed(experiment: Experiment) -> Experiment:
     """Return `experiment` with the defaults of its task in the keys that are not set; the same object if there are none.
 
+    With `recipe: auto`, the keys that the recipe chooses stay as they are.
+
     Raises:
         ConfigError: there is no such task, or options that it cannot apply; all of them are listed.
     """
     task = task_named(experiment.task)
-    whole = with_defaults(experiment, task.defaults)
+    left = task.recipe.keys if experiment.recipe == "auto" else frozenset()
+    whole = with_defaults(experiment, {key: value for key, value in task.defaults.items() if key not in left})
     problems = list(_unknown_metrics(whole, task))
     if task.limits is None and whole.predict != PredictConfig():
         problems.append(f"predict: {task.name} answers without objects, so nothing is limited; remove this section")

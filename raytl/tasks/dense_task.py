@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from raytl.config.choice import Choice
 from raytl.config.schema import AugmentConfig, Experiment, ModelConfig
 from raytl.data.encoder import Encoder, FileAccess
 from raytl.data.manifest import Sample
@@ -25,15 +26,20 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks import dense, options
 from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.objects import Limits
+from raytl.tasks.recipe import AutoRecipe, RecipeFacts, epochs_for
 from raytl.tasks.reporting import Reporting
 from raytl.tasks.task import Rows, Validation
 
+MANY_SCENES = 3000
+"""Training images from which epochs are reduced in proportion."""
+FEWEST_STEPS = 200
+_FEWEST_EPOCHS, _MOST_EPOCHS = 6, 60
 Sizes = Sequence[tuple[int, int]]
 """Width and height of each upright original image."""
 
 
-def recipe(metric: str, *, batch_size: int = 8, epochs: int = 30) -> Mapping[str, Any]:
-    """Return the defaults of a dense task: a recipe for small sets (experiments/LOG.md) that selects by `metric`."""
+def defaults(metric: str, *, batch_size: int = 8, epochs: int = 30) -> Mapping[str, Any]:
+    """Return the defaults of a dense task: those for small sets (experiments/LOG.md), which select by `metric`."""
     return {
         "train.metric": metric,
         "search.metric": metric,
@@ -47,6 +53,19 @@ def recipe(metric: str, *, batch_size: int = 8, epochs: int = 30) -> Mapping[str
         "transfer.head_first": 0,
         "optim.lr": 1e-3,
     }
+
+
+def scene_epochs(facts: RecipeFacts) -> tuple[Choice, ...]:
+    """Return the epochs: enough steps for the smallest sets, and fewer epochs of large ones."""
+    epochs, batch = int(facts.defaults["train.epochs"]), int(facts.value("train.batch_size"))
+    if facts.train >= MANY_SCENES:
+        epochs = max(_FEWEST_EPOCHS, epochs * MANY_SCENES // facts.train)
+    epochs = max(epochs, min(_MOST_EPOCHS, epochs_for(FEWEST_STEPS, facts.train, batch)))
+    why = f"{facts.train:,} training images, {facts.train * epochs // max(1, min(batch, facts.train)):,} steps."
+    return (Choice("train.epochs", epochs, why),)
+
+
+SCENE_RECIPE = AutoRecipe(frozenset({"train.epochs"}), scene_epochs)
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,7 @@ class DenseTask:
     predict: Callable[[nn.Module, Tensor, Sizes, Preprocess, Limits], list[Any]]
     evidence: Callable[[Sequence[Any], Sequence[Any]], Rows]
     validation: Callable[[Sequence[Any], Rows, Sequence[str]], Validation]
+    recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None
 
     def check(self, experiment: Experiment) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from raytl.config.schema import Experiment
@@ -17,6 +20,7 @@ from raytl.events import OnEvent, Work, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, pick_precision
+from raytl.models.frozen import FrozenFit, cross_validated
 from raytl.store.s3_settings import S3Settings
 from raytl.world import World
 
@@ -29,15 +33,30 @@ class HeadInputs:
     features: Tensor
 
 
+VIEWS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "hflip": lambda images: images.flip(-1),
+    "vflip": lambda images: images.flip(-2),
+    "rotate90": lambda images: torch.rot90(images, 1, (-2, -1)),
+}
+"""Views of a batch of square images by the switch of `augment` that draws them."""
+_MEASURED = ((10e6, 256), (40e6, 128), (math.inf, 64))
+"""Images that are measured, for networks of fewer parameters than these."""
+_PAIR = 2
+_GRAY_TOLERANCE = 6
+
 SolveHead = Callable[[Experiment, HeadInputs, HeadInputs, Sequence[str], bool], probe.Probe]
 """From the experiment, train, val, the classes, and whether the layer has a bias, to the solved heads."""
 
 
 @dataclass(frozen=True)
 class ProbeSolver:
-    """Solve the head as a linear probe, and fine-tune from it."""
+    """Solve the head as a linear probe, and fine-tune from it.
+
+    `targets_of(samples, classes)` returns the class index of each sample, `(n,)`; None if a sample has no single class.
+    """
 
     solve_head: SolveHead
+    targets_of: Callable[[Sequence[Sample], Sequence[str]], NDArray[np.int64]] | None = None
 
     def solve(
         self,
@@ -62,6 +81,34 @@ class ProbeSolver:
         has_bias = probe.head_layer(backbone).bias is not None
         return self.solve_head(experiment, inputs(train), inputs(val), classes, has_bias)
 
+    def measure(
+        self,
+        experiment: Experiment,
+        backbone: Backbone,
+        train: Sequence[Sample],
+        classes: Sequence[str],
+        on_event: OnEvent = ignore,
+    ) -> FrozenFit | None:
+        """Return how well the frozen features separate the classes of a sample of `train`, by cross-validation."""
+        if self.targets_of is None:
+            return None
+        samples = measured_sample(train, self.targets_of(train, classes), measured_images(backbone))
+        if samples is None:
+            return None
+        device = next(backbone.module.parameters()).device
+        loader = _loader(experiment, samples, backbone, device)
+        batches = list(_with_progress(loader, len(samples), on_event))
+        precision = pick_precision(experiment.train.precision, device)
+
+        def inputs(view: Callable[[Tensor], Tensor]) -> Tensor:
+            seen = [Batch(view(batch.images), batch.ids) for batch in batches]
+            return probe.head_inputs(backbone, seen, device, precision)
+
+        targets = self.targets_of(samples, classes)
+        return cross_validated(
+            inputs(lambda images: images), targets, {name: inputs(view) for name, view in VIEWS.items()}, _gray(batches)
+        )
+
     def scores(self, solved: probe.Probe) -> Mapping[str, float]:
         """Return the validation scores of the best head."""
         return solved.scores[solved.best.strength]
@@ -81,6 +128,33 @@ class ProbeSolver:
     def install(self, backbone: Backbone, solved: probe.Probe, depth: int) -> None:
         """Copy the best head into the network if only the head trains, else the soft one."""
         probe.install(backbone, solved.start(depth))
+
+
+def measured_images(backbone: Backbone) -> int:
+    """Return how many images are measured: fewer for large networks, so that it takes seconds."""
+    size = sum(backbone.sizes.values())
+    return next(images for parameters, images in _MEASURED if size < parameters)
+
+
+def measured_sample(samples: Sequence[Sample], targets: NDArray[np.int64], limit: int) -> list[Sample] | None:
+    """Return at most about `limit` samples, evenly spaced in each class that has two or more; None of fewer than two classes."""
+    by_class = {name: np.flatnonzero(targets == name) for name in np.unique(targets)}
+    usable = [places for places in by_class.values() if len(places) >= _PAIR]
+    if len(usable) < 2:
+        return None
+    usable = usable[:: -(-len(usable) * _PAIR // limit)]
+    quota = max(_PAIR, limit // len(usable))
+    chosen = [places[:: -(-len(places) // quota)] for places in usable]
+    return [samples[place] for place in sorted(int(each) for places in chosen for each in places)]
+
+
+def _gray(batches: Sequence[Batch]) -> float:
+    """Return the fraction of images whose channels are equal, within the noise of a JPEG."""
+    flags = [
+        (batch.images.amax(1).int() - batch.images.amin(1).int()).flatten(1).amax(1) <= _GRAY_TOLERANCE
+        for batch in batches
+    ]
+    return float(torch.cat(flags).float().mean())
 
 
 def _with_progress(batches: Iterable[Batch], total: int, on_event: OnEvent) -> Iterator[Batch]:

@@ -21,8 +21,10 @@ from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
 from raytl.models.backbone import Backbone
+from raytl.models.frozen import FrozenFit
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.objects import Limits
+from raytl.tasks.recipe import AutoRecipe
 from raytl.tasks.reporting import Reporting
 
 __all__ = ["Augment", "Confusion", "Encoder", "FileAccess", "HeadSolver", "Objective", "Rows", "Task", "Validation"]
@@ -67,6 +69,20 @@ class HeadSolver(Protocol):
         on_event: OnEvent,
     ) -> Any:
         """Return the head of `backbone`, which is on its device, solved on `train`; `val` selects its regularization."""
+        ...
+
+    def measure(
+        self,
+        experiment: Experiment,
+        backbone: Backbone,
+        train: Sequence[Sample],
+        classes: Sequence[str],
+        on_event: OnEvent,
+    ) -> FrozenFit | None:
+        """Return how well the frozen features separate a sample of `train`; None if there are too few images to tell.
+
+        `backbone` is unchanged.
+        """
         ...
 
     def scores(self, solved: Any) -> Mapping[str, float]:
@@ -144,6 +160,11 @@ class Task(Protocol):
     @property
     def defaults(self) -> Mapping[str, Any]:
         """Return values by dotted key that replace those of the experiment's schema where the user sets nothing."""
+        ...
+
+    @property
+    def recipe(self) -> AutoRecipe:
+        """Return what `recipe: auto` chooses; for its keys, `defaults` count only with `recipe: none`."""
         ...
 
     @property

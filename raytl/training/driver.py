@@ -31,6 +31,7 @@ from raytl.run.provenance import PROVENANCE_FORMAT, provenance
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.drafts import sweep
+from raytl.tasks.auto_recipe import adopted, write_choices
 from raytl.tasks.defaults import completed
 from raytl.tasks.detect import with_task
 from raytl.training.checkpoint import drop_later_metrics, read_progress
@@ -81,6 +82,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         run_store.set_aside(on_event)
     run_store.fetch()
     if folder.experiment.exists():
+        experiment = adopted(folder.root, experiment)
         _check_same(folder, experiment)
         if folder.finished:
             sweep(folder.root)
@@ -98,6 +100,9 @@ def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
         on_event(Message(line, "warning"))
     for line in run_plan.notes:
         on_event(Message(line))
+    if run_plan.recipe:
+        chosen = ", ".join(f"{one.key.rpartition('.')[2]} {one.value}" for one in run_plan.recipe)
+        on_event(Message(f"recipe: {chosen} (`raytl check` prints the reasons)"))
     resumed = read_progress(folder.last) is not None
     _write_inputs(folder, run_plan, resumed)
     run_store.push()
@@ -159,6 +164,7 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))
     write_json(folder.classes, list(splits.classes))
     write_json(folder.provenance, record)
+    write_choices(folder.root, run_plan.recipe)
     write_text(folder.experiment, to_yaml(experiment))
     folder.metrics.unlink(missing_ok=True)
     shutil.rmtree(folder.tensorboard, ignore_errors=True)

@@ -6,22 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from torch.nn.modules.batchnorm import _BatchNorm
-
+from raytl.config.choice import Choice
 from raytl.config.schema import DataConfig, Experiment
 from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
-from raytl.models.backbone import Backbone
+from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
 from raytl.models.groups import rates
 from raytl.models.optimizer import check_optimizer
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks import auto_recipe
 from raytl.tasks.registry import task_named
+from raytl.tasks.task import Task
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
+from raytl.training.recipe_facts import recipe_facts
 from raytl.training.stages import TrainStage, timeline
 
 T = TypeVar("T")
@@ -58,6 +60,8 @@ class Plan:
     precision: str
     notes: tuple[str, ...] = ()
     """Choices that differ from what the experiment asks for."""
+    recipe: tuple[Choice, ...] = ()
+    """What `recipe: auto` chose, with the reasons; `experiment` has the values."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -87,6 +91,12 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     dataset = _collect(problems, lambda: _read(experiment, read, data, preprocess or _STAND_IN, on_event))
     classes = dataset.splits.classes if dataset else ("a", "b")
     backbone = _collect(problems, lambda: task.build(experiment.model, classes, s3)) if preprocess else None
+    recipe: tuple[Choice, ...] = ()
+    if backbone and dataset:
+        given, seen = experiment, (backbone, dataset)
+        chosen = _collect(problems, lambda: _with_recipe(given, task, *seen, on_event))
+        experiment, recipe = chosen or (experiment, ())
+        backbone = backbone.with_frozen_statistics() if experiment.model.batch_norm == "frozen" else backbone
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     if dataset:
@@ -96,7 +106,18 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
             _collect(problems, lambda: check_first_step(experiment, task, backbone, depth, classes, train))
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
-    return _plan(experiment, backbone.reading(dataset.depth.depth), dataset)
+    return _plan(experiment, backbone.reading(dataset.depth.depth), dataset, recipe)
+
+
+def _with_recipe(
+    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+) -> tuple[Experiment, tuple[Choice, ...]]:
+    """Return the experiment with what its recipe chooses for the data, and the choices."""
+    if not auto_recipe.is_open(experiment):
+        return experiment, ()
+    seen = backbone.reading(dataset.depth.depth)
+    facts = recipe_facts(experiment, task, seen, dataset, on_event)
+    return auto_recipe.resolved(experiment, task.recipe.choose(facts))
 
 
 def _read(
@@ -129,7 +150,7 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
     task_named(experiment.task).objective(experiment, dataset.splits.classes, dataset.splits.train)
     images = len(dataset.splits.train)
     smallest = images // steps_per_epoch(images, train.batch_size)
-    has_batchnorm = backbone is not None and any(isinstance(m, _BatchNorm) for m in backbone.module.modules())
+    has_batchnorm = backbone is not None and bool(batch_norms(backbone.module) - backbone.evaluated)
     min_images = 2 if has_batchnorm and experiment.transfer.unfreeze != 0 else 1
     if smallest // workers // train.accumulate < min_images:
         why = "; BatchNorm needs 2 images on each to compute statistics" if min_images == 2 else ""
@@ -141,7 +162,7 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
     return True
 
 
-def _plan(experiment: Experiment, backbone: Backbone, dataset: Dataset) -> Plan:
+def _plan(experiment: Experiment, backbone: Backbone, dataset: Dataset, recipe: tuple[Choice, ...]) -> Plan:
     depth, sizes = depth_of(experiment, backbone), backbone.sizes
     lr = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
     stages = tuple(StagePlan(name, size, lr.get(name)) for name, size in sizes.items())
@@ -162,4 +183,5 @@ def _plan(experiment: Experiment, backbone: Backbone, dataset: Dataset) -> Plan:
         device=str(device),
         precision=str(pick_precision(experiment.train.precision, device)).removeprefix("torch."),
         notes=backbone.notes,
+        recipe=recipe,
     )

@@ -29,7 +29,8 @@ def test_the_file_is_printed_with_its_reasons_and_loads(raytl: Raytl, make_photo
     make_photos(per_class=12)
     done = raytl("init", "photos/", *MODEL)
     assert done.code == 0, done.err
-    assert "# Very few images" in done.out
+    assert "# recipe: auto chooses the following" in done.out
+    assert "#   train.batch_size: 8\n#       Fits 25 training images on 1 worker." in done.out
     Path("x.yaml").write_text(done.out)
     assert load_experiment("x.yaml") == experiment_from("photos/", "test_resnet")
 
@@ -79,7 +80,7 @@ def test_a_folder_trains_as_the_written_file_does(raytl: Raytl, make_photos: Mak
     again = raytl("train", "x.yaml", *SMALL)
     assert "already finished; nothing was done" in again.out
     recipe = stored_experiment(Path("runs/photos/experiment.yaml")).recipe
-    assert (recipe.model.name, recipe.transfer.unfreeze, recipe.train.batch_size) == ("test_resnet", 0, 16)
+    assert (recipe.model.name, recipe.transfer.unfreeze, recipe.train.batch_size) == ("test_resnet", "all", 8)
 
 
 def test_a_folder_is_checked_and_the_next_command_names_it(raytl: Raytl, make_photos: MakePhotos) -> None:

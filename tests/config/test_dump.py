@@ -41,4 +41,4 @@ def test_defaults_are_written_out_and_idle_keys_left_out() -> None:
     text = to_yaml(override(BASE, {"transfer.unfreeze": 0}))
     assert "batch_size: 64" in text
     assert "lr_decay" not in text
-    assert text.startswith("name: a\ntask: classification\ndata:\n  uri: x\n")
+    assert text.startswith("name: a\ntask: classification\nrecipe: auto\ndata:\n  uri: x\n")

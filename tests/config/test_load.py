@@ -58,6 +58,7 @@ transfer: {unfreeze: two}
 train:
   precision: fp23
   accumulate: 100
+  batch_size: 64
 """
 
 
@@ -91,7 +92,7 @@ def test_five_mistakes_are_five_problems_with_lines_and_suggestions() -> None:
         (HEAD + "optim: {lr: .nan}\n", "x.yaml:4: optim.lr: found nan; expected a number above 0"),
         (HEAD + "data: {uri: y}\n", "x.yaml:4: data: given twice, on lines 2 and 4"),
         (HEAD + "storage: {uri: '${NOPE}'}\n", "x.yaml:4: storage.uri: the environment variable NOPE is not set"),
-        (HEAD + "data_: 1\n", "x.yaml:4: data_: unknown key; the keys at the top level are name, task, data"),
+        (HEAD + "data_: 1\n", "x.yaml:4: data_: unknown key; the keys at the top level are name, task, recipe, data"),
         (HEAD + "train: {class_weights: {cat: x}}\n", "x.yaml:4: train.class_weights.cat: found the text 'x'"),
         (HEAD + "model: {preprocess: {mean: [1]}}\n", "x.yaml:4: model: given twice"),
         (HEAD + "data: {cache: true}\n", "x.yaml:4: data: given twice"),
@@ -225,8 +226,23 @@ def test_problems_come_in_the_order_of_the_file_then_the_overrides() -> None:
     assert problems("zz: 1\n" + HEAD, "xx=1")[-2].startswith("--set xx: unknown key")
 
 
+def test_a_default_gives_way_to_what_is_set() -> None:
+    short = load_experiment(write(HEAD + "recipe: none\ntrain: {epochs: 1}\n"))
+    assert (short.train.epochs, short.transfer.head_first, short.optim.warmup) == (1, 0, 0.5)
+    late = load_experiment(write(HEAD + "recipe: none\ntransfer: {head_first: 20}\n"))
+    assert (late.train.epochs, late.transfer.head_first) == (21, 20)
+    many = load_experiment(write(HEAD + "recipe: none\ntrain: {accumulate: 100}\n"))
+    assert many.train.batch_size == 100
+
+
+def test_what_gives_way_is_left_to_the_recipe_that_chooses_it() -> None:
+    assert "head_first" not in load_experiment(write(HEAD + "train: {epochs: 1}\n")).transfer.model_fields_set
+
+
 def test_a_mistake_in_one_key_does_not_make_others_of_the_keys_beside_it() -> None:
-    found: list[Any] = problems(HEAD + "compute: {cluster: none, workers: many}\ntransfer: {head_first: 99}\n")
+    found: list[Any] = problems(
+        HEAD + "compute: {cluster: none, workers: many}\ntransfer: {head_first: 99}\ntrain: {epochs: 9}\n"
+    )
     assert [line.split(": ")[1] for line in found if not line.startswith("->")] == [
         "compute.workers",
         "transfer.head_first",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from raytl.data.object_counts import ObjectCounts
 from raytl.starter import rules
 from raytl.starter.facts import DataFacts, ImageFacts
@@ -30,48 +28,17 @@ def reason(facts: DataFacts, key: str) -> str:
     return next(choice.why for choice in rules.choices(facts) if choice.key == key)
 
 
-def with_train(**by_class: int) -> DataFacts:
-    return replace(PLAIN, counts={**PLAIN.counts, "train": by_class})
-
-
 def with_images(**changes: Any) -> DataFacts:
     return replace(PLAIN, images=replace(PLAIN.images, **changes))
 
 
-def test_plain_data_asks_for_splits_and_a_depth_only() -> None:
-    assert chosen(PLAIN) == {"data.val_fraction": 0.15, "data.test_fraction": 0.15, "transfer.unfreeze": 2}
+def test_plain_data_asks_for_splits_only() -> None:
+    assert chosen(PLAIN) == {"data.val_fraction": 0.15, "data.test_fraction": 0.15}
     assert list(rules.notes(PLAIN)) == ["1,240 images of 2 classes, 1,000 of them for training."]
 
 
-@pytest.mark.parametrize(
-    ("images", "depth"), [(20, 0), (49, 0), (50, 1), (199, 1), (200, 2), (19_999, 2), (20_000, "all")]
-)
-def test_the_depth_follows_the_number_of_training_images(images: int, depth: int | str) -> None:
-    facts = with_train(a=images // 2, b=images - images // 2)
-    assert chosen(facts)["transfer.unfreeze"] == depth
-    assert f"{images:,}" in reason(facts, "transfer.unfreeze")
-
-
-def test_grey_images_are_far_from_photos_where_there_are_enough_to_learn_from() -> None:
-    assert chosen(with_images(gray=90))["transfer.unfreeze"] == "all"
+def test_gray_images_are_noted() -> None:
     assert any("90 of 96 opened images are gray" in note for note in rules.notes(with_images(gray=90)))
-    few = replace(with_images(gray=90), counts={**PLAIN.counts, "train": {"a": 50, "b": 50}})
-    assert chosen(few)["transfer.unfreeze"] == 1
-
-
-def test_few_images_get_small_batches_and_more_epochs() -> None:
-    facts = with_train(a=60, b=70)
-    assert (chosen(facts)["train.batch_size"], chosen(facts)["train.epochs"]) == (16, 20)
-    assert reason(facts, "train.batch_size") == "Few images: batches of 64 would give 2 steps an epoch."
-    assert chosen(with_train(a=300, b=300))["train.batch_size"] == 32
-    assert "train.batch_size" not in chosen(with_train(a=320, b=320))
-
-
-def test_imbalance_draws_classes_equally_often_and_names_the_classes() -> None:
-    facts = with_train(a=700, b=900, rare=100)
-    assert chosen(facts)["train.sampler"] == "balanced"
-    assert "900 training images of 'b', 100 of 'rare'" in reason(facts, "train.sampler")
-    assert "train.sampler" not in chosen(with_train(a=499, b=100))
 
 
 def test_splits_of_the_data_are_kept() -> None:
@@ -116,24 +83,15 @@ SCENES = replace(
 )
 
 
-def test_annotated_images_get_their_task_a_frame_and_its_recipe() -> None:
+def test_annotated_images_get_their_task_and_a_frame() -> None:
     assert chosen(SCENES) == {
         "task": "detection",
         "data.val_fraction": 0.15,
         "data.test_fraction": 0.15,
         "model.preprocess.image_px": [512, 384],
-        "transfer.unfreeze": "all",
-        "train.batch_size": 8,
-        "train.epochs": 30,
     }
     assert reason(SCENES, "task") == "The images are annotated with boxes."
     assert list(rules.notes(SCENES)) == [
         "380 images of 2 classes, 300 of them for training.",
         "Objects for training: cat 900, dog 30. By size: 30 small, 600 medium, 300 large. 12 images have none.",
     ]
-
-
-def test_many_annotated_images_need_fewer_epochs() -> None:
-    many = replace(SCENES, sizes={"train": 9000, "val": 40, "test": 40})
-    assert chosen(many)["train.epochs"] == 10
-    assert chosen(replace(many, sizes={"train": 10**6, "val": 1, "test": 1}))["train.epochs"] == 6

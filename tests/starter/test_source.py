@@ -69,7 +69,6 @@ def test_grey_long_and_damaged_images_are_seen(tmp_path: Path) -> None:
     for path in sorted(tmp_path.rglob("*.png"))[::30]:
         path.write_bytes(b"no image")
     draft = draft_from("scans", MODEL)
-    assert draft.values()["transfer"]["unfreeze"] == "all"
     assert draft.values()["model"]["preprocess"]["crop_fraction"] == 1.0
     text = " ".join(draft.notes)
     assert "are gray" in text

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
 
-from raytl.errors import ConfigError, ModelError, UserError
-from raytl.training.driver import plan
+from raytl.config.schema import Experiment
+from raytl.config.stored import stored_experiment
+from raytl.errors import ConfigError, ModelError, RunError, UserError
+from raytl.training.driver import plan, train
+from tests.conftest import MakePhotos
 from tests.training.conftest import MakeExperiment
 
 
@@ -26,3 +33,55 @@ def test_more_workers_than_images_in_a_batch_are_refused(make_experiment: MakeEx
 def test_an_unfreeze_depth_beyond_the_stages_lists_them(make_experiment: MakeExperiment) -> None:
     with pytest.raises(ModelError, match="(?s)found 99.*5 stages.*layer4.*stem"):
         plan(make_experiment({"transfer.unfreeze": 99}))
+
+
+def minimal(photos: Path, tmp_path: Path, **changes: Any) -> Experiment:
+    """Three keys, and what makes it small: a network with weights that are as good as any."""
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    if not weights.exists():
+        save_file(timm.create_model("test_resnet").state_dict(), weights)
+    keys: dict[str, Any] = {
+        "name": "minimal",
+        "data": str(photos),
+        "model": {"name": "test_resnet", "weights": str(weights), "preprocess": {"image_px": 32}},
+        "compute": {"cluster": "none"},
+        "storage": {"uri": str(tmp_path / "runs")},
+    }
+    return Experiment(**keys | changes)
+
+
+def test_the_recipe_fills_what_is_not_set_and_says_why(make_photos: MakePhotos, tmp_path: Path) -> None:
+    found = plan(minimal(make_photos(20), tmp_path, train={"batch_size": 12}))
+    chosen = {choice.key: choice.value for choice in found.recipe}
+    assert found.experiment.recipe == "none"
+    assert (found.experiment.train.batch_size, "train.batch_size" in chosen) == (12, False)
+    assert (chosen["transfer.unfreeze"], chosen["model.batch_norm"]) == ("all", "frozen")
+    assert found.experiment.train.epochs == chosen["train.epochs"]
+    depth = next(choice for choice in found.recipe if choice.key == "transfer.unfreeze")
+    assert "of which frozen features tell" in depth.why
+
+
+def test_with_no_recipe_the_defaults_are_fixed(make_photos: MakePhotos, tmp_path: Path) -> None:
+    found = plan(minimal(make_photos(20), tmp_path, recipe="none"))
+    assert (found.recipe, found.experiment.train.batch_size, found.experiment.transfer.unfreeze) == ((), 64, 2)
+
+
+def test_one_epoch_is_enough_to_ask_for(make_photos: MakePhotos, tmp_path: Path) -> None:
+    for recipe in ("auto", "none"):
+        found = plan(minimal(make_photos(20), tmp_path, recipe=recipe, train={"epochs": 1}))
+        assert (found.experiment.train.epochs, found.experiment.transfer.head_first) == (1, 0)
+
+
+def test_a_run_keeps_what_was_chosen_when_it_began(make_photos: MakePhotos, tmp_path: Path) -> None:
+    experiment = minimal(make_photos(20), tmp_path, train={"epochs": 2})
+    assert train(experiment).status == "trained"
+    stored = stored_experiment(tmp_path / "runs" / "minimal" / "experiment.yaml").recipe
+    assert stored.train.batch_size == 8
+    assert train(experiment).status == "already finished"
+    with pytest.raises(RunError, match=r"train.batch_size: 8 -> 9"):
+        train(minimal(tmp_path / "photos", tmp_path, train={"epochs": 2, "batch_size": 9}))
+    record = tmp_path / "runs" / "minimal" / "recipe.json"
+    record.write_text(record.read_text().replace("train.batch_size", "storage.uri"))
+    with pytest.raises(RunError, match="train.batch_size: 8 -> 64"):
+        train(experiment)

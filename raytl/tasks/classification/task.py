@@ -23,6 +23,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.heads import inherit
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import options
+from raytl.tasks.class_recipe import CLASS_RECIPE
 from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
@@ -43,7 +44,8 @@ class Classification:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
     limits = None
-    head_solver = ProbeSolver(solve_head)
+    recipe = CLASS_RECIPE
+    head_solver = ProbeSolver(solve_head, encode_targets)
     reporting = REPORTING
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from raytl.data.targets import Boxes, Instances
 from raytl.data.transforms import Preprocess
 from raytl.tasks import dense
-from raytl.tasks.dense_task import DenseTask, Sizes, recipe
+from raytl.tasks.dense_task import DenseTask, Sizes, defaults
 from raytl.tasks.detection import network, scores
 from raytl.tasks.detection.answer import Detections
 from raytl.tasks.detection.reporting import REPORTING
@@ -35,7 +35,7 @@ TASK = DenseTask(
     target_types=(Boxes, Instances),
     metrics=scores.METRICS,
     tie_breaker="map_50",
-    defaults=recipe("val/map"),
+    defaults=defaults("val/map"),
     reporting=REPORTING,
     limits=Limits(),
     head_of=network.head_of,

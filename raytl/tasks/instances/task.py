@@ -12,7 +12,7 @@ from raytl.data.annotations import rle
 from raytl.data.targets import Instances
 from raytl.data.transforms import Preprocess
 from raytl.tasks import dense
-from raytl.tasks.dense_task import DenseTask, Sizes, recipe
+from raytl.tasks.dense_task import DenseTask, Sizes, defaults
 from raytl.tasks.instances import network, scores
 from raytl.tasks.instances.answer import Segments
 from raytl.tasks.instances.reporting import REPORTING
@@ -54,7 +54,7 @@ TASK = DenseTask(
     target_types=(Instances,),
     metrics=scores.METRICS,
     tie_breaker="map_50",
-    defaults=recipe("val/map", batch_size=4, epochs=20),
+    defaults=defaults("val/map", batch_size=4, epochs=20),
     reporting=REPORTING,
     limits=Limits(),
     head_of=network.head_of,

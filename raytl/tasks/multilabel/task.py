@@ -21,6 +21,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.heads import inherit
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import options
+from raytl.tasks.class_recipe import CLASS_RECIPE
 from raytl.tasks.multilabel import network
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.head import solve_head
@@ -31,6 +32,7 @@ from raytl.tasks.multilabel.targets import LabelsEncoder, encode, label_names
 from raytl.tasks.multilabel.thresholds import BUFFER, best_thresholds, thresholds_of
 from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
+from raytl.tasks.recipe import AutoRecipe
 from raytl.tasks.task import Rows, Validation
 
 
@@ -43,6 +45,7 @@ class MultiLabel:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
     limits = None
+    recipe = AutoRecipe(CLASS_RECIPE.keys - {"train.sampler", "train.label_smoothing"}, CLASS_RECIPE.choose)
     head_solver = ProbeSolver(solve_head)
     reporting = REPORTING
 

@@ -14,7 +14,7 @@ from raytl.data.targets import Instances, Mask
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.tasks import dense
-from raytl.tasks.dense_task import DenseTask, Sizes, recipe
+from raytl.tasks.dense_task import DenseTask, Sizes, defaults
 from raytl.tasks.objects import Limits
 from raytl.tasks.segmentation import network, scores
 from raytl.tasks.segmentation.loss import normalizer
@@ -77,7 +77,7 @@ TASK = DenseTask(
     target_types=(Mask, Instances),
     metrics=scores.METRICS,
     tie_breaker="pixel_accuracy",
-    defaults=recipe("val/miou"),
+    defaults=defaults("val/miou"),
     reporting=REPORTING,
     limits=None,
     head_of=network.head_of,

@@ -23,6 +23,7 @@ from raytl.models.probe import head_layer
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.objects import Limits
 from raytl.tasks.options import Rule, check
+from raytl.tasks.recipe import NO_RECIPE
 from raytl.tasks.task import Confusion, Rows, Validation
 
 RULES = (
@@ -95,6 +96,7 @@ class Regression:
         "search.linear_probe": False,
     }
     head_solver = None
+    recipe = NO_RECIPE
     limits = None
     reporting = None
 

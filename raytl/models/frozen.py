@@ -1,0 +1,123 @@
+"""Cross-validate frozen features: how well they separate the classes, and which views keep the meaning of the images.
+
+The accuracy is the measured distance from the source domain: features that already separate the classes need little
+fine-tuning, features that do not need much (Kornblith et al. 2019; Cui et al. 2018). A view keeps the meaning of the images
+if a classifier that never saw it is right on it as often as on the images themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+FOLDS = 5
+PENALTIES = (0.01, 0.1, 1.0)
+"""Ridge penalties relative to the mean squared norm of the features; the one with the best cross-validated accuracy counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewEffect:
+    """Images that are classified correctly only as they are (`lost`), and only in the view (`gained`)."""
+
+    lost: int
+    gained: int
+
+    @property
+    def p_value(self) -> float:
+        """Return the chance of so many lost images or more if the view changes nothing: the sign test (McNemar 1947)."""
+        discordant = self.lost + self.gained
+        ways = sum(math.comb(discordant, k) for k in range(self.lost, discordant + 1))
+        return float(ways / 2**discordant)
+
+
+@dataclass(frozen=True)
+class FrozenFit:
+    """The cross-validated balanced `accuracy` of a linear classifier on frozen features of `images` training images.
+
+    `chance` is the accuracy of guessing. `gray` is the fraction of gray images.
+    """
+
+    images: int
+    accuracy: float
+    chance: float
+    views: Mapping[str, ViewEffect]
+    gray: float = 0.0
+
+    @property
+    def separation(self) -> float:
+        """Return the accuracy between guessing (0) and perfection (1)."""
+        return max(0.0, (self.accuracy - self.chance) / (1.0 - self.chance)) if self.chance < 1.0 else 0.0
+
+
+def folds_of(targets: NDArray[np.int64], folds: int = FOLDS) -> NDArray[np.int64]:
+    """Return the fold of each image, `(n,)`: those of a class are dealt out in turn, each class from another fold on."""
+    places = np.empty(len(targets), dtype=np.int64)
+    for offset, name in enumerate(np.unique(targets)):
+        own = np.flatnonzero(targets == name)
+        places[own] = (np.arange(len(own)) + offset) % folds
+    return places
+
+
+def cross_validated(
+    features: Tensor, targets: NDArray[np.int64], views: Mapping[str, Tensor], gray: float = 0.0
+) -> FrozenFit:
+    """Fit ridge classifiers on `features (n, d)` of all folds but one, and score the images of that one and their `views`.
+
+    `views` are the features of the same images in other views, `(n, d)` each. Deterministic.
+    """
+    classes = np.unique(targets, return_inverse=True)[1]
+    fold = folds_of(classes)
+    scored = [_held_out(features, classes, fold, views, penalty) for penalty in PENALTIES]
+    best = max(scored, key=lambda correct: _balanced(correct[""], classes))
+    as_is = best[""]
+    effects = {
+        name: ViewEffect(int((as_is & ~correct).sum()), int((correct & ~as_is).sum()))
+        for name, correct in best.items()
+        if name
+    }
+    return FrozenFit(len(classes), _balanced(as_is, classes), 1.0 / (classes.max() + 1), effects, gray)
+
+
+def _held_out(
+    features: Tensor, classes: NDArray[np.int64], fold: NDArray[np.int64], views: Mapping[str, Tensor], penalty: float
+) -> dict[str, NDArray[np.bool_]]:
+    """Return for the images (key "") and each view whether the class is correct, `(n,)`."""
+    correct = {name: np.zeros(len(classes), dtype=np.bool_) for name in ("", *views)}
+    for number in np.unique(fold):
+        held_out = fold == number
+        learn = torch.from_numpy(~held_out)
+        classify = _ridge(features[learn].double(), classes[~held_out], int(classes.max()) + 1, penalty)
+        for name, values in {"": features, **views}.items():
+            correct[name][held_out] = classify(values[~learn].double()) == classes[held_out]
+    return correct
+
+
+class _ridge:
+    """A ridge classifier on standardized features: one weighted least-squares problem for all classes, in the dual."""
+
+    def __init__(self, inputs: Tensor, classes: NDArray[np.int64], count: int, penalty: float) -> None:
+        self._mean, self._scale = inputs.mean(0), inputs.std(0, correction=0).clamp_min(1e-6)
+        self._inputs = (inputs - self._mean) / self._scale
+        present = np.bincount(classes, minlength=count)
+        weights = torch.from_numpy(1.0 / present[classes])
+        wanted = torch.nn.functional.one_hot(torch.from_numpy(classes), count).double() * 2 - 1
+        wanted[:, torch.from_numpy(present == 0)] = -1.0
+        gram = self._inputs @ self._inputs.T
+        ridge = penalty * gram.diagonal().mean() / (weights / weights.mean())
+        self._alpha = torch.linalg.solve(gram + torch.diag(ridge) + 1.0, wanted)
+
+    def __call__(self, inputs: Tensor) -> NDArray[np.int64]:
+        values = (inputs - self._mean) / self._scale
+        scores = (values @ self._inputs.T + 1.0) @ self._alpha
+        answer: NDArray[np.int64] = scores.argmax(1).numpy()
+        return answer
+
+
+def _balanced(correct: NDArray[np.bool_], classes: NDArray[np.int64]) -> float:
+    return float(np.mean([correct[classes == name].mean() for name in np.unique(classes)]))
