@@ -72,9 +72,9 @@ class ProcessorSeconds:
         for process in self._root.children(recursive=True):
             try:
                 with process.oneshot():
-                    used = process.cpu_times()
-                    command = " ".join(process.cmdline()) or process.name()
-                    found[process.pid, process.create_time()] = command, used.user + used.system
+                    used, command = process.cpu_times(), " ".join(process.cmdline())
+                    if command:  # not a zombie
+                        found[process.pid, process.create_time()] = command, used.user + used.system
             except psutil.Error:
                 continue
         return found

@@ -16,7 +16,7 @@ from raytl.cluster.heartbeat import DriverRequest, Heartbeat
 from raytl.events import Event, OnEvent
 from raytl.worker_status import WorkerStatus
 
-_POLL_S = 0.5
+_POLL_S = 1.0
 
 
 class _CoordinatorActor:

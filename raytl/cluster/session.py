@@ -41,10 +41,18 @@ _ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",
 }
+#: Of an embedded Ray's agent: seldom samples of the machine's processes, which only a dashboard would show.
+_EMBEDDED_ENVIRONMENT = {"REPORTER_UPDATE_INTERVAL_MS": "30000"}
 _OBJECT_STORE_BYTES = 256 * 2**20
-#: Of an embedded Ray: no record of each task for a dashboard that does not exist, and fewer looks at the memory of all
-#: processes (every 250 ms by default).
-_SYSTEM_CONFIG = {"task_events_report_interval_ms": 0, "memory_monitor_refresh_ms": 1000}
+#: Of an embedded Ray: no records and statistics for a dashboard that does not exist, nothing for an autoscaler, and fewer
+#: looks at the memory of all processes (every 250 ms by default).
+_SYSTEM_CONFIG = {
+    "task_events_report_interval_ms": 0,
+    "event_stats": False,
+    "gcs_pull_resource_loads_period_milliseconds": 10_000,
+    "report_worker_backlog_interval_ms": 10_000,
+    "memory_monitor_refresh_ms": 1000,
+}
 
 
 @contextlib.contextmanager
@@ -57,7 +65,8 @@ def session(cluster: str) -> Iterator[None]:
     Raises:
         Unavailable: no cluster answers at that address.
     """
-    for key, value in (_ENVIRONMENT | _WORKER_ENVIRONMENT).items():
+    embedded = _EMBEDDED_ENVIRONMENT if cluster == "local" else {}
+    for key, value in (_ENVIRONMENT | _WORKER_ENVIRONMENT | embedded).items():
         os.environ.setdefault(key, value)
     import ray
 
