@@ -35,22 +35,22 @@ class Early:
     workers: Workers | None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def claim_workers(self) -> Workers | None:
+    def take_workers(self) -> Workers | None:
         """Return the workers, once; None if they were stopped before."""
         with self._lock:
             workers, self.workers = self.workers, None
         return workers
 
     def stop(self) -> None:
-        """Stop the workers that nobody has claimed."""
-        if (workers := self.claim_workers()) is not None:
+        """Stop the workers that no run has taken."""
+        if (workers := self.take_workers()) is not None:
             workers.stop()
 
 
 _EARLY: ContextVar[Early | None] = ContextVar("early workers", default=None)
 
 
-def claim(compute: ComputeConfig) -> Early | None:
+def adopt(compute: ComputeConfig) -> Early | None:
     """Return what was started early for a run with this `compute`, once."""
     early = _EARLY.get()
     if early is None or early.compute != compute:
@@ -61,7 +61,7 @@ def claim(compute: ComputeConfig) -> Early | None:
 
 @contextlib.contextmanager
 def started_early(compute: ComputeConfig, *modules: str) -> Iterator[None]:
-    """Connect to Ray and start the workers of `compute`, which import `modules`; stop them if no run has claimed them.
+    """Connect to Ray and start the workers of `compute`, which import `modules`; stop them if no run has taken them.
 
     Nothing is started without Ray or without free resources. A problem is left to the run that would meet it too.
     """

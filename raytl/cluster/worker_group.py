@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from raytl.cluster.coordinator import EventSender, coordinator
-from raytl.cluster.early import claim
+from raytl.cluster.early import adopt
 from raytl.cluster.heartbeat_sender import sending_heartbeats
 from raytl.cluster.placement import Placement
 from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
@@ -80,13 +80,13 @@ def run_group(
         result = work(World.solo(), payload, on_event)
         assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
         return result
-    early = claim(compute)
+    early = adopt(compute)
     actor = early.coordinator if early else None
     with session(compute.cluster), _scratch(scratch), coordinator(on_event, actor) as channel:
         call, attempts = _Call(_pickled(work, payload), channel.actor), list[EndedAttempt]()
         while True:
             channel.begin(len(attempts))
-            with started(compute, on_event, early.claim_workers() if early else None) as processes:
+            with started(compute, on_event, early.take_workers() if early else None) as processes:
                 compute = _resolved(compute, processes.placement)
                 on_event(Message(f"starting {processes.placement.workers} worker(s) on {_where(compute)}"))
                 trainer = _trainer(replace(call, attempt=len(attempts)), processes, channel.ended, scratch)

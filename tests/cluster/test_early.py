@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from raytl.cluster import early
-from raytl.cluster.early import Early, claim, started_early
+from raytl.cluster.early import Early, adopt, started_early
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
 from raytl.events import Recorder
@@ -38,16 +38,16 @@ def waiting() -> Any:
 
 
 def test_a_run_on_the_same_resources_gets_the_workers_once(waiting: Early) -> None:
-    assert claim(CPU) is waiting
-    assert claim(CPU) is None
+    assert adopt(CPU) is waiting
+    assert adopt(CPU) is None
 
 
 def test_a_run_on_other_resources_does_not_get_them(waiting: Early) -> None:
-    assert claim(ComputeConfig(workers=1, device="cpu")) is None
+    assert adopt(ComputeConfig(workers=1, device="cpu")) is None
 
 
-def test_only_workers_that_no_run_has_claimed_are_stopped(waiting: Early) -> None:
-    workers: Any = waiting.claim_workers()
+def test_only_workers_that_no_run_has_taken_are_stopped(waiting: Early) -> None:
+    workers: Any = waiting.take_workers()
     waiting.stop()
     assert workers.stops == []
     unclaimed = FakeWorkers()
@@ -55,12 +55,12 @@ def test_only_workers_that_no_run_has_claimed_are_stopped(waiting: Early) -> Non
     other.stop()
     other.stop()
     assert unclaimed.stops == ["stopped"]
-    assert other.claim_workers() is None
+    assert other.take_workers() is None
 
 
 def test_without_a_cluster_nothing_starts() -> None:
     with started_early(ComputeConfig(cluster="none")):
-        assert claim(ComputeConfig(cluster="none")) is None
+        assert adopt(ComputeConfig(cluster="none")) is None
 
 
 @pytest.mark.ray
