@@ -6,7 +6,6 @@ suggests the same trials as one that was not. A trial that was running is sugges
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import warnings
@@ -23,7 +22,7 @@ from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better
-from raytl.search import halving, suggest
+from raytl.search import halving, importance, suggest
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord
 from raytl.search.storage import open_storage, read_as_study
@@ -224,19 +223,8 @@ class Study:
         return self._ended, max(0, self._total - self._ended)
 
     def importances(self) -> dict[str, float]:
-        """Return the part of the objective's variance that each dimension explains (fANOVA); empty with too few trials."""
-        complete = [record for record in self.records() if record.state == "complete"]
-        if len(complete) < 4:
-            return {}
-        with warnings.catch_warnings(), contextlib.suppress(ValueError, RuntimeError, ImportError):
-            warnings.simplefilter("ignore")
-            target = (lambda trial: trial.values[0]) if len(self.search.metrics) > 1 else None
-            return dict(
-                optuna.importance.get_param_importances(
-                    self.study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(), target=target
-                )
-            )
-        return {}
+        """Return the importance of each dimension for the first objective; empty with too few scores."""
+        return importance.importances(self.study.get_trials(deepcopy=False), self.records(), self.search.metrics[0])
 
     def _count_trials(self) -> None:
         """Read all trials once, so that no later call has to."""

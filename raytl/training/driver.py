@@ -201,7 +201,7 @@ def _finish(folder: RunFolder) -> None:
     records = journal.read(folder.metrics, EPOCH_FORMAT)
     names = score.names or CLASSES_FORMAT.load(folder.classes)
     plots.curves(records, folder.curves)
-    plots.confusion(_matrix(folder, score, len(names)), names, folder.confusion)
+    plots.confusion(_matrix(folder, score, len(names)), names, folder.confusion, "counts" if score.names else "images")
     summary = {"best_epoch": score.epoch, "epochs": len(records), "metrics": score.metrics}
     folder.write_manifest(summary)
 

@@ -14,7 +14,6 @@ from tests.architecture.vocabulary import NAMES
 _ORDINARY = {
     ("raytl/config/home.py", "home"),  # the user's home folder
     ("raytl/store/cache.py", "home"),
-    ("raytl/retraining/page/charts.py", "right"),  # beside left
     ("raytl/data/duplicates.py", "kept"),  # beside dropped
     ("raytl/registry/cleaning.py", "kept"),  # beside orphans and deleted
 }

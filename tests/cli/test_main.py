@@ -20,7 +20,7 @@ name: trash
 data: {uri: photos, val_fraction: 15}
 model: {name: resnet18, weigths: pretrained}
 transfer: {unfreeze: two}
-train: {precision: fp23, accumulate: 100}
+train: {precision: fp23, accumulate: 100, batch_size: 64}
 """
 
 

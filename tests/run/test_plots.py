@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from raytl.run.plots import confusion, curves
+from tests.figures import faults, saved
 
 ODD = ["plain", "$5 or $10", 'a "quoted"\nname', "ガラス", "x" * 60, "100%_\\frac{1}"]
 
@@ -40,12 +41,12 @@ def _opened(path: Path) -> Image.Image:
 @pytest.mark.parametrize("epochs", [0, pytest.param(1, marks=pytest.mark.thorough), 12])
 def test_curves_are_drawn_for_any_number_of_epochs(epochs: int, tmp_path: Path) -> None:
     curves(_records(epochs), tmp_path / "curves.png")
-    assert _opened(tmp_path / "curves.png").width > 800
+    assert _opened(tmp_path / "curves.png").height > 600
 
 
 def test_curves_leave_out_what_the_records_lack(tmp_path: Path) -> None:
     curves([{"epoch": 1, "train/loss": 1.0}, {"epoch": 2, "train/loss": 0.5, "val/accuracy": None}], tmp_path / "c.png")
-    assert _opened(tmp_path / "c.png").width > 800
+    assert _opened(tmp_path / "c.png").height > 600
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,14 @@ def test_odd_class_names_are_drawn_as_they_are(tmp_path: Path) -> None:
 def test_a_class_without_images_is_an_empty_row(tmp_path: Path) -> None:
     confusion(np.array([[3, 1], [0, 0]]), ["a", "b"], tmp_path / "confusion.png")
     assert _opened(tmp_path / "confusion.png").width > 300
+
+
+def test_charts_of_a_run_have_units_legends_and_labels_that_do_not_touch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = saved(monkeypatch)
+    curves(_records(12), tmp_path / "curves.png")
+    matrix = np.full((12, 12), 7) + 1400 * np.eye(12, dtype=np.int64)
+    confusion(matrix, [f"class number {each}" for each in range(12)], tmp_path / "confusion.png")
+    confusion(matrix[:3, :3], ["a", "b", "background"], tmp_path / "small.png")
+    assert [faults(figure, monkeypatch) for figure in figures] == [[], [], []]

@@ -68,7 +68,7 @@ def test_a_browser_draws_every_chart_of_the_page(finished: Finished, tmp_path: P
     drawn = subprocess.run(
         [*words, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=120
     )
-    assert drawn.stdout.count('class="main-svg"') >= CHARTS
+    assert drawn.stdout.count('<svg class="wide"') >= CHARTS
     assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']?https?:""", drawn.stdout), "it needs the network"
     subprocess.run([*words, f"--screenshot={picture}", page.as_uri()], capture_output=True, check=True, timeout=120)
     pixels = np.asarray(Image.open(picture).convert("RGB"))

@@ -12,6 +12,7 @@ from raytl.tasks.detection import plots as detection
 from raytl.tasks.multilabel import plots as multilabel
 from raytl.tasks.plots import Curve, class_bars, curve_of
 from raytl.tasks.segmentation import plots as segmentation
+from tests.figures import faults, saved
 
 UNDEFINED = Interval(math.nan, math.nan, math.nan)
 
@@ -43,7 +44,7 @@ def test_without_calls_or_truths_the_curve_is_empty(calls: int, positives: int) 
 def test_curves_are_drawn_for_any_number_of_classes(count: int, tmp_path: Path) -> None:
     curves = [curve(f"{i}$", 5 + i) for i in range(count)]
     detection.precision_recall({0.5: curves, 0.75: [*curves, curve("none", 0)]}, tmp_path / "c.png")
-    assert opened(tmp_path / "c.png").width > 800
+    assert opened(tmp_path / "c.png").height > 800
 
 
 def test_no_panels_are_drawn_as_an_empty_chart(tmp_path: Path) -> None:
@@ -83,3 +84,17 @@ def test_labels_are_drawn_with_their_thresholds(tmp_path: Path) -> None:
     multilabel.precision_recall([Curve(each.name, each.recall, each.precision, 0.5, (0.4, 0.8))], tmp_path / "l.png")
     multilabel.average_precision(["a"], [Interval(0.4, 0.3, 0.5)], tmp_path / "a.png")
     assert opened(tmp_path / "l.png").width > 300
+
+
+def test_charts_of_reports_have_units_legends_and_labels_that_do_not_touch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = saved(monkeypatch)
+    detection.precision_recall(
+        {0.5: [curve(f"class number {i}", 9 + i) for i in range(8)], 0.75: []}, tmp_path / "p.png"
+    )
+    detection.score_histogram(np.linspace(0, 1, 4000), np.arange(4000) > 3000, tmp_path / "h.png")
+    intervals = [Interval(value, value - 0.08, min(1.0, value + 0.06)) for value in np.linspace(0.3, 0.99, 9)]
+    names = [f"class number {i}" for i in range(9)]
+    multilabel.average_precision(names, intervals, tmp_path / "a.png", Interval(0.7, 0.6, 0.75))
+    assert [faults(figure, monkeypatch) for figure in figures] == [[], [], []]

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from raytl.pages import render
+from raytl.pages.figures import inline
 from raytl.registry.record import Move, Record
-from raytl.retraining.page.charts import Point, timeline
+from raytl.retraining.page.plots import Point, timeline
 from raytl.retraining.ticks import Tick
-from raytl.score_names import is_fraction
+from raytl.score_names import is_fraction, title
 
 _MAX_ROWS = 60
+_CAPTION = (
+    "Each version, by its number, on the evaluation set of its day. Green triangles: promoted, joined by a line. Gray circles: "
+    "kept as a version only. Orange crosses: rejected."
+)
 
 
 def registry_page(
@@ -27,6 +32,8 @@ def registry_page(
         for record in records
         if is_fraction(metric) and (value := record.about.metrics.get(metric)) is not None
     ]
+    heading = f"{title(metric)} over time"
+    chart = inline("versions", heading, _CAPTION, lambda width: timeline(width, points, metric)) if points else ""
     return render(
         "raytl.retraining.page",
         "registry.html.j2",
@@ -35,7 +42,7 @@ def registry_page(
         aliases=aliases,
         outcomes=outcomes,
         metric=metric,
-        chart=timeline(points) if points else None,
+        chart=chart,
         ticks=ticks[-_MAX_ROWS:],
         history=history[-_MAX_ROWS:],
     )

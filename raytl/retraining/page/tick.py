@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raytl.pages import render, score
+from raytl.pages import Html, render, score
+from raytl.pages.figures import inline
 from raytl.retraining.changes import Changes
 from raytl.retraining.gate import Comparison
-from raytl.retraining.page.charts import intervals
+from raytl.retraining.page.plots import intervals
 from raytl.retraining.policy import Search
 from raytl.retraining.ticks import Tick
 from raytl.tasks.reporting import Slice
@@ -46,7 +47,8 @@ def tick_page(tick: Tick, name: str, gained: Sequence[Flip], lost: Sequence[Flip
         values |= _change_values(tick.changes)
     if tick.comparison is not None:
         slices = _most_changed(tick.comparison.slices)
-        values |= {"score_rows": _score_rows(tick.comparison), "slices": slices, "chart": intervals(slices)}
+        values |= {"score_rows": _score_rows(tick.comparison), "slices": slices, "slice_rows": _slice_rows(slices)}
+        values["chart"] = _chart(slices)
     return render("raytl.retraining.page", "tick.html.j2", **values)
 
 
@@ -111,6 +113,20 @@ def _score_rows(comparison: Comparison) -> Rows:
         ("latency of an image", "–" if before is None else f"{before:.1f} ms", f"{comparison.latency_ms:.1f} ms")
     )
     return rows
+
+
+def _slice_rows(slices: Sequence[Slice]) -> Rows:
+    return [
+        (part.name, f"{part.images:,}", score(part.before, part.score), score(part.after, part.score))
+        for part in slices
+    ]
+
+
+def _chart(slices: Sequence[Slice]) -> Html:
+    caption = "Gray circles: champion. Blue diamonds: challenger. In parentheses: the number of images."
+    if any(part.score == "accuracy" for part in slices):
+        caption += " Bars: 95 % intervals (Wilson)."
+    return inline("slices", "Scores by class", caption, lambda width: intervals(width, slices)) if slices else Html()
 
 
 def _most_changed(slices: Sequence[Slice]) -> tuple[Slice, ...]:

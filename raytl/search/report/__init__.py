@@ -1,7 +1,6 @@
 """The report of a sweep.
 
 page        `report.html`, self-contained, from templates
-charts      interactive charts (plotly)
-pictures    the same charts as PNG files (matplotlib)
+plots       its charts (matplotlib), in the page as SVG and as PNG files
 findings    sentences on what mattered
 """

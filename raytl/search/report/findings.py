@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from raytl.metrics.direction import lower_is_better
+from raytl.search.importance import ROUGH_TRIALS
 from raytl.search.record import TrialRecord, best_first
 
 _MIN_TRIALS = 5
@@ -25,9 +26,11 @@ def findings(
     if importances:
         top = max(importances, key=lambda key: importances[key])
         minor = [key for key, value in importances.items() if value < _MIN_IMPORTANCE and key != top]
+        is_rough = len(scored) < ROUGH_TRIALS
+        note = f", a rough guide from {len(scored)} trials" if is_rough else ""
         sentences.append(
-            f"{top} mattered most (importance {importances[top]:.0%})"
-            + (f"; {', '.join(minor)} hardly mattered." if minor else ".")
+            f"{top} mattered most (importance {importances[top]:.0%}{note})"
+            + (f"; {', '.join(minor)} hardly mattered." if minor and not is_rough else ".")
         )
     return [sentence for sentence in sentences if sentence]
 

@@ -8,21 +8,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import plotly.io
-from plotly.graph_objects import Figure
-from plotly.offline import get_plotlyjs
-
 from raytl.config.space import Space
 from raytl.pages import render
+from raytl.pages.figures import Draw, inline
 from raytl.run.atomic import write_text
+from raytl.run.plots import save
 from raytl.sanitize import command
+from raytl.search.importance import MIN_TRIALS, ROUGH_TRIALS, best_count
 from raytl.search.ranking import Ranking
 from raytl.search.record import TrialRecord
-from raytl.search.report import charts, pictures
+from raytl.search.report import plots
 from raytl.search.report.findings import findings
 from raytl.search.winner import Winner
 
 _MAX_REASON = 120
+_PNG_IN = 8.0
+"""The width of the PNG files."""
+_STATES = "Blue circles: complete trials. Gray squares: pruned trials, which were stopped early. "
+_HISTORY = _STATES + "Orange line: the best score so far."
+_CURVES = (
+    "The validation score after each epoch. Orange: the best trial. Blue: complete trials. Gray, dashed: pruned trials, which "
+    "were stopped early."
+)
+_IMPORTANCE = (
+    "How much each dimension decides whether a trial is among the best {best} of {scored} (PED-ANOVA; scores of "
+    "pruned trials count as they stood). The bars add up to 100 %."
+)
+_ROUGH = " With so few trials this is a rough guide."
+_SLICES = _STATES + "A dimension is drawn only for the trials that use it."
+_ALL = (
+    "Each line is a trial: it joins its values, from the lowest (left) to the highest (right) of each dimension, and ends at its "
+    "score. Orange: the best third of the trials. Gray: the others."
+)
+_COST = _STATES + "Better and cheaper trials are at the left."
 
 
 @dataclass(frozen=True)
@@ -49,26 +67,29 @@ def write_report(
 ) -> None:
     """Write `report.html` and its charts as pictures into `folder`."""
     metric = header.metrics[0]
+    charts = _charts(records, space, importances, metric)
     text = render(
         "raytl.search.report",
         "sweep.html.j2",
         header=header,
         metric=metric,
-        plotly_js=get_plotlyjs(),
         states=_states(records),
         duration=_duration(header.seconds),
         winner=winner,
-        winner_values=[(key, charts.short(value)) for key, value in winner.record.overrides.items()],
+        winner_values=[(key, plots.short(value)) for key, value in winner.record.overrides.items()],
         evaluate=command("raytl", "evaluate", winner.run),
         train=command("raytl", "train", winner.experiment_file),
         findings=findings(records, metric, header.stages, importances, _noise(winner.ranking)),
-        figures=[(title, _html(figure)) for title, figure in _figures(records, space, importances, metric)],
+        charts=[(chart, inline(chart.file, chart.title, chart.caption, chart.draw)) for chart in charts],
+        min_trials=MIN_TRIALS,
+        has_importances=bool(importances),
         replicate_rows=_replicate_rows(winner.ranking),
         trial_head=_trial_head(space),
         trial_rows=[_trial_row(record, space) for record in records],
     )
     write_text(folder / "report.html", text)
-    pictures.write(folder, records, space, importances, metric)
+    for chart in charts:
+        save(chart.draw(_PNG_IN), folder / f"{chart.file}.png")
 
 
 def _states(records: Sequence[TrialRecord]) -> str:
@@ -76,26 +97,34 @@ def _states(records: Sequence[TrialRecord]) -> str:
     return f"{len(records)} trials ({', '.join(f'{count} {state}' for state, count in states.most_common())})"
 
 
-def _figures(
+@dataclass(frozen=True)
+class _Chart:
+    """A chart of the sweep, its PNG file without `.png`, and what its colors mean; `rows` are its numbers, if no table has them."""
+
+    file: str
+    title: str
+    caption: str
+    draw: Draw
+    rows: tuple[tuple[str, str], ...] = ()
+
+
+def _charts(
     records: Sequence[TrialRecord], space: Space, importances: Mapping[str, float], metric: str
-) -> list[tuple[str, Figure]]:
-    """Return the charts with their titles."""
-    importance = [("Importance", charts.importance(importances))] if importances else []
-    return [
-        ("History", charts.history(records, metric)),
-        ("Learning curves", charts.curves(records, metric)),
-        *importance,
-        ("Each dimension", charts.slices(records, space, metric)),
-        ("All dimensions", charts.parallel(records, space, metric)),
-        ("Score and cost", charts.cost(records, metric)),
+) -> list[_Chart]:
+    scored = sum(record.values is not None for record in records)
+    charts = [
+        _Chart("history", "History", _HISTORY, lambda width: plots.history(width, records, metric)),
+        _Chart("curves", "Learning curves", _CURVES, lambda width: plots.curves(width, records, metric)),
+        _Chart("slices", "Each dimension", _SLICES, lambda width: plots.slices(width, records, space, metric)),
+        _Chart("dimensions", "All dimensions", _ALL, lambda width: plots.dimensions(width, records, space, metric)),
+        _Chart("cost", "Score and cost", _COST, lambda width: plots.cost(width, records, metric)),
     ]
-
-
-def _html(figure: Figure) -> str:
-    """Return the chart as HTML, in which plotly has escaped the texts."""
-    config = {"displayModeBar": False, "responsive": True}
-    html: str = plotly.io.to_html(figure, include_plotlyjs=False, full_html=False, config=config)
-    return html
+    if importances:
+        caption = _IMPORTANCE.format(best=best_count(scored), scored=scored) + (_ROUGH if scored < ROUGH_TRIALS else "")
+        rows = tuple((key, f"{value:.1%}") for key, value in importances.items())
+        chart = _Chart("importance", "Importance", caption, lambda width: plots.importance(width, importances), rows)
+        charts.insert(2, chart)
+    return charts
 
 
 def _replicate_rows(ranking: Ranking) -> list[tuple[str, ...]]:
@@ -122,7 +151,7 @@ def _trial_row(record: TrialRecord, space: Space) -> list[str]:
         record.state,
         "" if record.values is None else f"{record.values[0]:.4f}",
         str(record.epochs),
-        *(charts.short(record.overrides.get(dimension.key, "")) for dimension in space.dimensions),
+        *(plots.short(record.overrides.get(dimension.key, "")) for dimension in space.dimensions),
         f"{record.seconds:.1f}",
         record.features,
         record.source,

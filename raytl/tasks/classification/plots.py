@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.run.plots import FAINT, INK, chart_text, new_figure, save, small
+from raytl.pages.figures import INK, SOFT, chart_text, new_figure, small
+from raytl.run.plots import save
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def contact_sheet(tiles: Sequence[Tile], path: Path, title: str = "Worst mistake
         below = tile.image.shape[0] + 0.02 * max(tile.image.shape[:2])
         cell.text(-0.5, below, chart_text(tile.name, 40, tail=True), va="top", **small())
     if not tiles:
-        cells[0].text(0.5, 0.5, "No mistakes.", ha="center", va="center", fontsize=14, color=FAINT)
+        cells[0].text(0.5, 0.5, "No mistakes.", ha="center", va="center", fontsize=14, color=SOFT)
     save(figure, path)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.pages.figures import BLUE, ORANGE, PAPER, SOFT, dress, legend_above, new_figure
 from raytl.run import plots
-from raytl.run.plots import COLORS, FAINT, INK, dress, new_figure, save
+from raytl.run.plots import save
 from raytl.tasks import plots as charts
 from raytl.tasks.plots import Curve
 
@@ -31,23 +32,17 @@ def score_histogram(scores: NDArray[np.floating], hits: NDArray[np.bool_], path:
     axes = figure.subplots()
     edges = np.linspace(0.0, 1.0, _BINS + 1)
     hit_counts, wrong_counts = (np.histogram(scores[chosen], edges)[0] for chosen in (hits, ~hits))
-    width = edges[1] - edges[0]
-    label = f"right (IoU at least {iou:g}): {int(hits.sum())}"
-    axes.bar(
-        edges[:-1], hit_counts, width, align="edge", color=COLORS[0], label=label, edgecolor="white", linewidth=0.5
-    )
-    axes.bar(
-        edges[:-1], wrong_counts, width, bottom=hit_counts, align="edge", color=COLORS[1], label=f"wrong: {int((~hits).sum())}",
-        edgecolor="white", linewidth=0.5,
-    )  # fmt: skip
+    bars = {"width": edges[1] - edges[0], "align": "edge", "edgecolor": PAPER, "linewidth": 0.5}
+    axes.bar(edges[:-1], hit_counts, color=BLUE, label=f"right (IoU at least {iou:g}): {int(hits.sum()):,}", **bars)
+    wrong = f"wrong: {int((~hits).sum()):,}"
+    axes.bar(edges[:-1], wrong_counts, bottom=hit_counts, color=ORANGE, hatch="///", label=wrong, **bars)
     if not len(scores):
-        axes.text(0.5, 0.5, "No detections.", ha="center", va="center", transform=axes.transAxes, color=FAINT)
-    dress(axes, f"{len(scores)} detections by score")
+        axes.text(0.5, 0.5, "No detections.", ha="center", va="center", transform=axes.transAxes, color=SOFT)
+    width = f"detections (count per {edges[1]:g} of score)"
+    dress(axes, f"{len(scores):,} detections by score", "score (0 to 1)", width)
     axes.grid(visible=False, axis="x")
-    axes.set_xlabel("score", color=INK)
-    axes.set_ylabel("detections", color=INK)
     axes.set_xlim(0, 1)
-    axes.legend(frameon=False, fontsize=9)
+    legend_above(figure, axes)
     save(figure, path)
 
 

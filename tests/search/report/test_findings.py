@@ -31,5 +31,12 @@ def test_the_range_of_the_best_third_and_the_importances_are_named() -> None:
     trials = [trial(n, 0.5 + n / 100, optim__lr=0.001 * (n + 1)) for n in range(12)]
     assert findings(trials, METRIC, 5, {"optim.lr": 0.95, "augment.strength": 0.05}, None) == [
         "The best third of the trials has a median head learning rate of 0.0105 (range tried: 0.001 to 0.012).",
+        "optim.lr mattered most (importance 95%, a rough guide from 12 trials).",
+    ]
+
+
+def test_what_hardly_mattered_is_named_only_if_many_trials_say_so() -> None:
+    trials = [trial(n, 0.5 + n / 100) for n in range(30)]
+    assert findings(trials, METRIC, 5, {"optim.lr": 0.95, "augment.strength": 0.05}, None) == [
         "optim.lr mattered most (importance 95%); augment.strength hardly mattered.",
     ]
