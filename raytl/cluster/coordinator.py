@@ -105,7 +105,7 @@ def start_coordinator() -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(_CoordinatorActor).options(num_cpus=0, scheduling_strategy=this_node).remote()  # type: ignore[attr-defined]
+    return ray.remote(_CoordinatorActor).options(num_cpus=0, scheduling_strategy=this_node).remote()
 
 
 @contextlib.contextmanager
