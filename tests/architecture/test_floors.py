@@ -66,6 +66,7 @@ DOORS = {
         "raytl/doctor/*.py",
         "raytl/cli/cluster.py",
         "raytl/training/driver.py",
+        "raytl/training/early.py",
         "raytl/evaluation/evaluate.py",
         "raytl/search/*.py",
         "raytl/retraining/compare.py",
