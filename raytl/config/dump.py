@@ -13,7 +13,6 @@ from raytl.config.schema import Experiment
 from raytl.config.source import scalar
 from raytl.sanitize import json_printable
 
-
 CHOSEN = ("model", "transfer", "augment", "optim", "train")
 """The sections in which a recipe chooses."""
 
