@@ -25,7 +25,7 @@ The map, from the top floor down; a module imports only from floors below its ow
      2  store  cluster         local and S3 objects; Ray
         jobs   kube            submitted jobs; Kubernetes manifests
      1  config  metrics        the experiment file; scores and intervals
-     0  errors  events  score_names  world  and worker_status, throttle, stored, sanitize, pages, redaction, disk, uris
+     0  errors  events  score_names  world  and home, worker_status, throttle, stored, sanitize, pages, redaction, disk, uris
 
 `import raytl` loads neither torch nor Ray; a function loads what it needs when it is called.
 """

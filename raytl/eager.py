@@ -1,9 +1,9 @@
 """Run torch without its compiler until something is compiled.
 
 torch's optimizers and torchvision import `torch._dynamo`, which takes as long as torch itself, and use next to nothing of it
-in eager mode: optimizers mark functions that must not be traced, DistributedDataParallel reads how it would be compiled, and
-torchvision imports one function that it rarely calls.
-Two small modules stand in for it. At the first use of anything else they are removed and the real package is imported.
+in eager mode: optimizers mark functions that must not be traced, DistributedDataParallel reads how it would be compiled,
+process groups clear a cache of it, and torchvision imports one function that it rarely calls.
+Three small modules stand in for it. At the first use of anything else they are removed and the real package is imported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
-_PACKAGE, _UTILS = "torch._dynamo", "torch._dynamo.utils"
+_PACKAGE, _UTILS, _RULES = _NAMES = ("torch._dynamo", "torch._dynamo.utils", "torch._dynamo.trace_rules")
 _MARK = "__dynamo_disable"
 """The attribute in which `torch._disable_dynamo` keeps what `torch._dynamo.disable` returned."""
 
@@ -29,11 +29,12 @@ def defer_compiler() -> None:
     """
     if _PACKAGE in sys.modules:
         return
-    package, utils = _StandIn(_PACKAGE), _StandIn(_UTILS)
+    package, utils, rules = (_StandIn(name) for name in _NAMES)
     marked: list[Any] = []
-    vars(package).update(__path__=[], utils=utils, disable=_disable(marked), graph_break=_graph_break)
+    vars(package).update(__path__=[], utils=utils, trace_rules=rules, disable=_disable(marked), graph_break=_nothing)
     vars(utils).update(is_compile_supported=_is_compile_supported, get_optimize_ddp_mode=_ddp_mode)
-    sys.modules |= {_PACKAGE: package, _UTILS: utils}
+    vars(rules).update(clear_lru_cache=_nothing)
+    sys.modules |= {_PACKAGE: package, _UTILS: utils, _RULES: rules}
     sys.meta_path.insert(0, _Finder(marked))
 
 
@@ -86,7 +87,7 @@ def _real(name: str) -> ModuleType:
             sys.meta_path.remove(finder)
             for function in finder.marked:
                 vars(function).pop(_MARK, None)
-        for own in (_PACKAGE, _UTILS):
+        for own in _NAMES:
             if isinstance(sys.modules.get(own), _StandIn):
                 del sys.modules[own]
     return import_module(name)
@@ -101,8 +102,8 @@ def _disable(marked: list[Any]) -> Callable[..., Any]:
     return disable
 
 
-def _graph_break(*_: Any, **__: Any) -> None:
-    """Do nothing: nothing is traced."""
+def _nothing(*_: Any, **__: Any) -> None:
+    """Do nothing: nothing is traced, and no rules of tracing are cached."""
 
 
 def _is_compile_supported(device_type: str) -> bool:

@@ -14,7 +14,8 @@ from tests.architecture.sources import REPO
 
 FAKE = {
     "__init__.py": "",
-    "_dynamo/__init__.py": "from . import exc, utils\ndef disable(fn, *_, **__): return 'disabled'\n",
+    "_dynamo/__init__.py": "from . import exc, trace_rules, utils\ndef disable(fn, *_, **__): return 'disabled'\n",
+    "_dynamo/trace_rules.py": "def clear_lru_cache(): ...\n",
     "_dynamo/exc.py": "loads = globals().get('loads', 0) + 1\nclass Unsupported(Exception): ...\n",
     "_dynamo/utils.py": "def is_compile_supported(device): return device == 'cpu'\nwarn_once = print\n",
 }
@@ -50,6 +51,7 @@ def printed(code: str, fake_torch: Path) -> list[str]:
         ("import torch._dynamo as d; print(d.disable(len) is len, real())", ["True", "False"]),
         ("from torch._dynamo.utils import is_compile_supported; print(real())", ["False"]),
         ("import torch._dynamo as d; print(d.utils.get_optimize_ddp_mode(), real())", ["ddp_optimizer", "False"]),
+        ("import torch._dynamo as d; d.trace_rules.clear_lru_cache(); print(real())", ["False"]),
         ("import torch._dynamo as d; print(hasattr(d, '__wrapped__'), real())", ["False", "False"]),
         ("from torch._dynamo.utils import is_compile_supported as f; print(f('cpu'), real())", ["True", "True"]),
         ("from torch._dynamo.utils import warn_once; print(real())", ["True"]),

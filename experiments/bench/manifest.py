@@ -25,7 +25,7 @@ from PIL import Image
 
 from experiments.bench.measured import Measured, measured
 from raytl.config.schema import DataConfig
-from raytl.data.audit_cache import Finding, save_findings
+from raytl.data.audit_cache import Finding, Findings, save_findings
 from raytl.data.formats import scan
 
 IMAGES = 1000
@@ -82,15 +82,14 @@ def remember_images(table: Path) -> None:
     """Fill the audit cache, as an earlier check would have."""
     manifest = scan(str(table))
     digests: dict[int, str] = {}
-    findings = {}
-    for sample in manifest.samples:
+    findings = Findings(manifest.samples)
+    for row, sample in enumerate(manifest.samples):
         status = os.stat(sample.path)  # noqa: PTH116
         if status.st_ino not in digests:
             digests[status.st_ino] = hashlib.sha256(Path(sample.path).read_bytes()).hexdigest()
-        findings[sample.path] = Finding(
-            status.st_size, status.st_mtime_ns, status.st_ctime_ns, digests[status.st_ino], ""
-        )
-    save_findings(manifest.samples, DataConfig(uri=str(table)).max_pixels, findings)
+        times = status.st_mtime_ns, status.st_ctime_ns
+        findings.put(row, Finding(status.st_size, *times, digests[status.st_ino], ""))
+    save_findings(DataConfig(uri=str(table)).max_pixels, findings)
 
 
 def show(what: str, cost: Measured) -> None:

@@ -1,9 +1,10 @@
-"""Estimate the load of 64 nodes with 8 GPUs on Ray's head, the store and the listing, from unit costs measured here.
+"""Measure and estimate the load of 64 nodes with 8 GPUs on Ray's head, the store, the listing and the memory of workers.
 
-    python -m experiments.bench.many           # about five minutes
+    python -m experiments.bench.many           # about ten minutes
     python -m experiments.bench.many --quick   # a smoke test
 
-No cluster of that size is run. Each line of the tables shows the value measured on this machine and the product.
+No cluster of that size is run: 512 ranks without torch start and send heartbeats for real (many_ranks), and one worker opens
+the samples of a million and of ten million images (many_samples). The other lines show a unit cost and the product.
 Results are in build/bench/many.json, the tables in build/bench/many.md.
 """
 
@@ -13,9 +14,7 @@ import argparse
 import json
 import multiprocessing
 import os
-import pickle
 import time
-import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
@@ -23,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from experiments.bench import many_ranks, many_samples
 from experiments.bench.pull_listing import BUCKET, MILLION, Million, _Handler
 
 RESULTS = Path("build/bench/many.json")
@@ -169,31 +169,14 @@ def listing(prefix: str) -> dict[str, float]:
         serving.kill()
 
 
-def snapshot(count: int) -> dict[str, float]:
-    """Return the seconds and bytes per key of the samples that the driver sends to every worker."""
-    from raytl.data.manifest import Sample, dataset_digest
-    from raytl.store.contract import ObjectInfo
+def digest(count: int) -> float:
+    """Return the seconds of the snapshot id of this many samples."""
+    from raytl.data.manifest import dataset_digest
 
-    tracemalloc.start()
-    infos = [ObjectInfo(f"class-{at // 1000:03d}/{at:06d}.jpg", 15360, f"{at:032x}") for at in range(count)]
-    of_infos = tracemalloc.get_traced_memory()[0]
-    cache = "/home/user/.cache/raytl/pulled/0123456789abcdef01234567/files"
-    samples = [Sample(info.key, f"{cache}/{info.key}", info.key[:9], "train", 2 * info.etag) for info in infos]
-    of_samples = tracemalloc.get_traced_memory()[0] - of_infos
-    tracemalloc.stop()
-    began = time.perf_counter()
+    samples = many_samples.table(count)
+    began = time.process_time()
     dataset_digest(samples)
-    digest_s = time.perf_counter() - began
-    began = time.perf_counter()
-    sent = len(pickle.dumps(samples, protocol=5))
-    sent_s = time.perf_counter() - began
-    return {
-        "info_bytes": of_infos / count,
-        "sample_bytes": of_samples / count,
-        "digest_s": digest_s / count,
-        "pickled_bytes": sent / count,
-        "pickle_s": sent_s / count,
-    }
+    return time.process_time() - began
 
 
 def head_table(results: dict[str, Any]) -> str:
@@ -208,26 +191,41 @@ def head_table(results: dict[str, Any]) -> str:
             f"| {rate / STEP_EVENTS_S:,.0f} concurrent runs; if all ranks sent: {all_events:,} /s, {rate / all_events:.1f} runs |",
             f"| heartbeats | the same | {heartbeats:,.0f} /s: each rank every {HEARTBEAT_EVERY_S:g} s "
             f"| {rate / heartbeats:.1f} times as many ranks |",
+            _heartbeats(results["ranks"]["channel"]),
             f"| actor starts | {start:.2f} s each on this machine | {GPUS} a node, on all nodes at once "
             f"| {start * GPUS:.1f} s on a node like this one; the head only places {RANKS} actors |",
         ]
     )
 
 
+def _heartbeats(played: dict[str, Any]) -> str:
+    """Return the row of the ranks that sent heartbeats and events for real."""
+    return (
+        f"| {played['ranks']} ranks in {played['processes']} processes, {played['seconds']:.0f} s | {played['heartbeats_per_s']:.0f} "
+        f"heartbeats/s arrive, {played['events_received']} of {played['events_sent']} events | round trip "
+        f"{played['round_trip_median_s'] * 1e3:.0f} ms, p99 {played['round_trip_p99_s'] * 1e3:.0f} ms; the oldest was "
+        f"{played['oldest_heartbeat_s']:.1f} s | the actor takes {played['coordinator_cores']:.2f} cores, the driver "
+        f"{played['driver_cores']:.2f} |"
+    )
+
+
 def store_table(results: dict[str, Any]) -> str:
     """Return the table of the store, from the requests of one rank, one node and one checkpoint."""
     calls = {what: sum(kinds.values()) for what, kinds in results["requests"].items()}
-    first, other = calls["a node's first rank fetches the run"], calls["every other rank finds it there"]
-    start = NODES * first + (RANKS - NODES) * other
+    first = calls["a node's first rank fetches the run"]
+    start = NODES * first
     fetched = NODES * 4 * MODEL_BYTES
     each = calls["a checkpoint (best and last)"]
+    played = results["ranks"]["starts"]
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(played["all_ranks"].items()) if kind.isupper())
+    requests = sum(count for kind, count in played["all_ranks"].items() if kind.isupper())
     return "\n".join(
         [
             "| the store | measured: requests | 64 nodes x 8 | limit |",
             "|---|---|---|---|",
-            f"| start of a new run | {other} per rank | {RANKS * other:,} requests "
-            f"| {RANKS * other / S3_GETS_S:.1f} s at {S3_GETS_S:,} /s |",
-            f"| start of a resumed run | {first} per node, {other} per other rank | {start:,} requests, {fetched / 1e9:.0f} GB "
+            f"| start of a new run of {played['keys']:,} images, {played['ranks']} ranks for real | {counts} | {requests} requests, "
+            f"{played['file_bytes'] / 1e6:.1f} MB of samples per node | {requests / S3_GETS_S:.1f} s at {S3_GETS_S:,} /s |",
+            f"| start of a resumed run | {first} per node | {start:,} requests, {fetched / 1e9:.0f} GB "
             f"| {4 * MODEL_BYTES / NODE_BYTES_S:.1f} s at 10 Gbit/s per node |",
             f"| a checkpoint | {each} | {each}, {4 * MODEL_BYTES / 1e9:.1f} GB: only the main rank uploads "
             f"| one in {4 * MODEL_BYTES / NODE_BYTES_S:.1f} s at 10 Gbit/s |",
@@ -238,24 +236,25 @@ def store_table(results: dict[str, Any]) -> str:
 
 
 def data_table(results: dict[str, Any]) -> str:
-    """Return the table of listing and snapshot, for one and ten million images."""
-    costs, per_key = results["snapshot"], results["listing"]["s_per_key"]
-    lines = ["| data, from costs per key | 1 M images | 10 M images |", "|---|---|---|"]
+    """Return the table of listing and samples, for one and ten million images."""
+    per_key, small, large = results["listing"]["s_per_key"], *results["samples"]
+    names = " | ".join(f"{each['keys'] / 1e6:g} M images" for each in (small, large))
+    lines = [f"| data | {names} |", "|---|---|---|"]
 
-    def row(what: str, render: Callable[[float], str]) -> None:
-        lines.append(f"| {what} | {render(1e6)} | {render(1e7)} |")
+    def row(what: str, render: Callable[[dict[str, float]], str]) -> None:
+        lines.append(f"| {what} | {render(small)} | {render(large)} |")
 
-    row(f"listing, {per_key * 1e6:.1f} us per key: seconds on each node", lambda n: f"{n * per_key:.0f} s")
-    row("LIST requests of 64 nodes, by one rank each", lambda n: f"{NODES * n / 1000:,.0f}")
-    row("the same if all 512 ranks listed", lambda n: f"{RANKS * n / 1000:,.0f}")
     row(
-        f"samples in a process, {costs['sample_bytes']:.0f} B per key",
-        lambda n: f"{n * costs['sample_bytes'] / 1e9:.1f} GB",
+        f"listing, {per_key * 1e6:.1f} us per key: seconds on each node", lambda each: f"{each['keys'] * per_key:.0f} s"
     )
-    row("the same on a node of 8 ranks", lambda n: f"{GPUS * n * costs['sample_bytes'] / 1e9:.1f} GB")
-    row(f"sent to each worker, {costs['pickled_bytes']:.0f} B", lambda n: f"{n * costs['pickled_bytes'] / 1e9:.2f} GB")
-    row("sent by the driver to 64 nodes", lambda n: f"{NODES * n * costs['pickled_bytes'] / 1e9:.0f} GB")
-    row("snapshot id", lambda n: f"{n * costs['digest_s']:.1f} s")
+    row("LIST requests of 64 nodes that pull, by one rank each", lambda each: f"{NODES * each['keys'] / 1000:,.0f}")
+    row("the same for images that are streamed: the ranks read the table", lambda each: "0")
+    row("samples sent to each worker", lambda each: f"{each['sent_bytes']:.0f} B")
+    row("file of samples, once per node", lambda each: f"{each['file_bytes'] * each['keys'] / 1e6:.0f} MB")
+    row("a worker's own memory for them, measured", lambda each: f"{each['private_bytes'] / 1e6:.0f} MB")
+    row("pages of the file it maps, shared by the node", lambda each: f"{each['mapped_bytes'] / 1e6:.0f} MB")
+    row("processor seconds to open them and read a rank's part", lambda each: f"{each['cpu_s']:.1f} s")
+    row("snapshot id, processor seconds", lambda each: f"{each['keys'] * results['digest_s']:.1f} s")
     return "\n".join(lines)
 
 
@@ -266,9 +265,13 @@ def main() -> None:
     quick = parser.parse_args().quick
     results: dict[str, Any] = {
         "requests": requests(),
-        "snapshot": snapshot(20_000 if quick else 200_000),
+        "samples": [
+            many_samples.measured(count) for count in ((20_000, 200_000) if quick else (1_000_000, 10_000_000))
+        ],
+        "digest_s": digest(20_000 if quick else 1_000_000) / (20_000 if quick else 1_000_000),
         "listing": listing(f"{MILLION}/class-000" if quick else MILLION),
         "channel": channel(RANKS, 4 if quick else 40),
+        "ranks": many_ranks.played(quick),
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1), encoding="utf-8")

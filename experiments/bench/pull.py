@@ -310,6 +310,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--no-far", action="store_true", help=f"skip the round trip of {1000 * FAR_S:.0f} ms")
     parser.add_argument("--no-listing", action="store_true", help="skip the million keys")
+    parser.add_argument(
+        "--no-checksums", action="store_true", help="objects have only their ETag, as those uploaded before 2025"
+    )
     parser.add_argument("--venvs", type=Path, default=ROOT.parent / "venvs", help="where the peers are installed")
     return parser.parse_args()
 
@@ -331,7 +334,10 @@ def main() -> None:
     rows: list[Row] = []
     lines: list[str] = []
     needed = max(count * size for count, size in sizes.values())
-    with served(root, sizes) as bucket, tempfile.TemporaryDirectory(prefix="raytl-pull-", dir=place(needed)) as folder:
+    with (
+        served(root, sizes, not plan.no_checksums) as bucket,
+        tempfile.TemporaryDirectory(prefix="raytl-pull-", dir=place(needed)) as folder,
+    ):
         bench = Bench(plan, contenders, bucket, root.resolve(), Path(folder, "target"))
         try:
             for prefix in plan.sets:

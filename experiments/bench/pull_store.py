@@ -1,11 +1,13 @@
 """A bucket for the pull bench: nginx serves its objects from files, so that the server is not the bottleneck.
 
 Objects have the ETags of S3: the MD5 of those uploaded in one request, and for those above 8 MiB, which common tools upload
-in parts of 8 MiB, the MD5 of the parts' MD5s. Signatures are ignored.
+in parts of 8 MiB, the MD5 of the parts' MD5s. Those uploaded in one request have a CRC32, which boto3 has sent since 2025, and
+which is in responses to requests that ask for it. Signatures are ignored.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -16,7 +18,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +42,7 @@ http {{
   default_type application/octet-stream;
   map_hash_max_size 131072; map_hash_bucket_size 256;
   map $uri $object {{ include {root}/etags.map; }}
+  map $http_x_amz_checksum_mode$uri $crc32 {{ include {root}/crc32.map; }}
   map $args $lists {{ default 0; ~list-type=2 1; }}
   upstream listing {{ server unix:{root}/listing.sock; keepalive 16; }}
   server {{ listen 127.0.0.1:{near} backlog=1024; include {root}/bucket.conf;
@@ -53,6 +57,7 @@ root {root}/objects; proxy_http_version 1.1; proxy_set_header Connection "";
 # the conditions refer to ETags that nginx's own checks do not know
 more_clear_input_headers If-Match If-None-Match If-Range;
 add_header ETag $object;
+add_header x-amz-checksum-crc32 $crc32;
 """
 
 
@@ -94,9 +99,17 @@ def etag(content: bytes) -> str:
     return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
+def crc32_map(root: Path, keys: Iterable[str]) -> str:
+    """Return nginx's map from `ENABLED` and an object's path to its CRC32, for those uploaded in one request."""
+    files = ((key, root / "objects" / BUCKET / key) for key in keys)
+    contents = ((key, file.read_bytes()) for key, file in files if file.stat().st_size <= PART_BYTES)
+    values = ((key, base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()) for key, content in contents)
+    return "".join(f"ENABLED/{BUCKET}/{key} '{value}';\n" for key, value in values)
+
+
 @contextmanager
-def served(root: Path, sets: dict[str, tuple[int, int]]) -> Iterator[Bucket]:
-    """Serve the bucket with those sets in the context."""
+def served(root: Path, sets: dict[str, tuple[int, int]], checksums: bool = True) -> Iterator[Bucket]:
+    """Serve the bucket with those sets in the context; without `checksums`, objects have only their ETag."""
     root = root.resolve()
     (root / "tmp").mkdir(parents=True, exist_ok=True)
     rows = []
@@ -106,6 +119,8 @@ def served(root: Path, sets: dict[str, tuple[int, int]]) -> Iterator[Bucket]:
     (root / "keys.json").write_text(json.dumps(rows), encoding="utf-8")
     names = "".join(f"/{BUCKET}/{key} '\"{etag}\"';\n" for key, _, etag in rows)
     (root / "etags.map").write_text(names, encoding="utf-8")
+    crc32 = crc32_map(root, (key for key, _, _ in rows)) if checksums else ""
+    (root / "crc32.map").write_text(crc32, encoding="utf-8")
     near, far = free_port(), free_port()
     user = "user root;" if os.geteuid() == 0 else ""
     (root / "bucket.conf").write_text(_BUCKET.format(root=root), encoding="utf-8")

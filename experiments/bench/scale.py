@@ -2,6 +2,7 @@
 
     python -m experiments.bench.scale                              # all parts: about an hour on two idle cores
     python -m experiments.bench.scale --parts weak overhead --rounds 5
+    python -m experiments.bench.scale --parts startup --against ../before   # two checkouts in turns
     python -m experiments.bench.scale --quick                      # a smoke test
 
 Contenders take turns, round by round; tables show medians. Results are saved by part in build/bench/scale.json, the tables in
@@ -18,18 +19,18 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from experiments.bench import scale_faults
+from experiments.bench import scale_faults, scale_startup
 from experiments.bench.photos import photos
-from experiments.bench.scale_nodes import ENVIRONMENT, TOKEN, Nodes, wait_for
-from experiments.bench.scale_run import Epochs, marks
+from experiments.bench.scale_nodes import ENVIRONMENT
+from experiments.bench.scale_run import Epochs
 
 ROOT = Path("build/bench/scale").absolute()
 RESULTS = ROOT.with_suffix(".json")
@@ -38,7 +39,10 @@ WORKERS = (1, 2, 4)
 
 @dataclass(frozen=True)
 class Size:
-    """The size of the bench: `images` and `batch` per worker, `rounds` runs of each contender."""
+    """The size of the bench: `images` and `batch` per worker, `rounds` runs of each contender.
+
+    `trees` are the checkouts whose start-up is measured: this one, and one to compare it with.
+    """
 
     model: str
     images: int
@@ -46,6 +50,7 @@ class Size:
     epochs: int
     rounds: int
     px: int
+    trees: tuple[str, ...] = (".",)
 
 
 def weak(size: Size) -> dict[str, Any]:
@@ -131,66 +136,11 @@ def experiment(size: Size, workers: int, name: str, cluster: str = "embedded", *
     return path
 
 
-PARTS = (
-    ("upload and submission", "submitted"),
-    ("job start: Ray starts the driver's process", "driver"),
-    ("interpreter and imports of the driver", "imported"),
-    ("plan: data validated, model read", "planned"),
-    ("connection to Ray", "connected"),
-    ("workers: placed, started, imports", "placed"),
-    ("process group", "process group"),
-    ("function and its data to the workers", "entered"),
-    ("model, images and checkpoint", "prepared"),
-    ("first batch", "first batch"),
-    ("first step", "step"),
-)
-"""The parts of a start, and the mark that ends each."""
-
-
 def startup(size: Size) -> dict[str, Any]:
-    """Measure the seconds from `submit` to the first step on two workers, by part, on a running cluster."""
+    """Measure the seconds from `submit` to the first step on two workers, by part, of each tree in turn."""
     os.environ.update(ENVIRONMENT)
-    nodes = Nodes()
-    try:
-        for _ in range(2):
-            nodes.add()
-        results = [started(nodes, size, number) for number in range(size.rounds + 1)]
-    finally:
-        nodes.close()
-    return {"first": results[0], "later": results[1:]}
-
-
-def started(nodes: Nodes, size: Size, number: int) -> dict[str, float]:
-    """Measure one start, by part; stop the job after its first step."""
-    from dataclasses import replace
-
-    from raytl.config.load import load_experiment
-    from raytl.jobs.client import Jobs
-    from raytl.jobs.pack import pack
-    from raytl.jobs.spec import job_spec
-
-    name = f"startup-{number}"
-    file, run = experiment(replace(size, epochs=50), 2, name, cluster="auto"), ROOT / "runs" / name
-    packed, job_experiment = pack(load_experiment(file), Path("raytl").resolve())
-    spec = job_spec("train", job_experiment, packed, code_source="checkout", version="bench", user="bench", commit="")
-    spec = replace(
-        spec, entrypoint=f"env RAYTL_CACHE={ROOT / 'cache'} python -m experiments.bench.scale_run ray {file}"
-    )
-    jobs = Jobs(nodes.url, TOKEN)
-    began = time.time()
-    jobs.submit(spec, packed)
-    at = {"submitted": time.time()}
-    try:
-        wait_for(lambda: any(each["kind"] == "step" for each in marks(run)), f"the first step of {run}", 180)
-    except SystemExit as late:
-        raise SystemExit(f"{late}; its job log:\n{jobs.logs(spec.id)[-3000:]}") from late
-    jobs.stop(spec.id)
-    for each in marks(run):
-        if each.get("rank", 0) == 0:
-            at.setdefault(each["kind"], float(each["t"]))
-    times = [began, *(at[kind] for _, kind in PARTS)]
-    say(f"start {number + 1}: {times[-1] - began:.1f} s from submit to the first step")
-    return {part: b - a for (part, _), a, b in zip(PARTS, times, times[1:], strict=False)}
+    file = partial(experiment, replace(size, epochs=50), 2, cluster="auto")
+    return scale_startup.measure(file, ROOT / "runs", size.rounds, size.trees)
 
 
 def recovery(size: Size) -> dict[str, Any]:
@@ -240,16 +190,6 @@ def overhead_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def startup_table(results: dict[str, Any]) -> str:
-    """Return the table of start-up by part, for the first job on a new cluster and later jobs."""
-    later = results["later"]
-    lines = ["| from submit to the first step | first job | later jobs |", "|---|---|---|"]
-    for part, _ in PARTS:
-        lines.append(f"| {part} | {results['first'][part]:.2f} s | {statistics.median(f[part] for f in later):.2f} s |")
-    totals = [sum(results["first"].values()), statistics.median(sum(each.values()) for each in later)]
-    return "\n".join([*lines, f"| **all** | **{totals[0]:.1f} s** | **{totals[1]:.1f} s** |"])
-
-
 def recovery_table(results: dict[str, Any]) -> str:
     """Return the table of recovery by fault."""
     lines = ["| fault | to the first new step | rounds |", "|---|---|---|"]
@@ -262,7 +202,7 @@ Part = tuple[Callable[[Size], dict[str, Any]], Callable[[dict[str, Any]], str], 
 MEASURED: dict[str, Part] = {
     "weak": (weak, weak_table, "Weak scaling: constant images per worker"),
     "overhead": (overhead, overhead_table, "Ray compared with torchrun: the same loop, data and checkpoints"),
-    "startup": (startup, startup_table, "Start-up by part"),
+    "startup": (startup, scale_startup.table, "Start-up by part"),
     "recovery": (recovery, recovery_table, "Recovery: from the fault to the first new step"),
 }
 
@@ -273,10 +213,12 @@ def chosen(arguments: Sequence[str] | None = None) -> tuple[Size, list[str]]:
     parser.add_argument("--parts", nargs="+", choices=list(MEASURED), default=list(MEASURED))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a smoke test: a tiny model, one round")
+    parser.add_argument("--against", metavar="TREE", help="measure start-up of this checkout too, in turns")
     given = parser.parse_args(arguments)
+    trees = (".", given.against) if given.against else (".",)
     if given.quick:
-        return Size("test_resnet", 24, 8, 3, 1, 64), given.parts
-    return Size("mobilenetv2_100", 192, 32, 4, given.rounds, 128), given.parts
+        return Size("test_resnet", 24, 8, 3, 1, 64, trees), given.parts
+    return Size("mobilenetv2_100", 192, 32, 4, given.rounds, 128, trees), given.parts
 
 
 def main() -> None:

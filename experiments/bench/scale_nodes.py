@@ -48,7 +48,9 @@ class Nodes:
 
     def add(self, cpus: int = 1) -> subprocess.Popen[bytes]:
         """Add a node, and wait until it has joined."""
-        words = ("--address", self.address, "--num-cpus", str(cpus))
+        # its own directory, as on its own machine: nodes that share one unpack a job's code over each other's
+        folder = str(Path(self._scratch, str(len(self.nodes))))
+        words = ("--address", self.address, "--num-cpus", str(cpus), "--temp-dir", folder)
         self.nodes.append(self._start(*words))
 
         def joined() -> bool:

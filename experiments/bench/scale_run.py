@@ -77,12 +77,26 @@ def train_worker(world: Any, job: Any, emit: Any) -> Any:
 def on_ray(file: str) -> None:
     """Run `raytl train FILE`."""
     born = psutil.Process().create_time()
-    from raytl.cluster import worker_group
     from raytl.config.load import load_experiment
+
+    experiment = load_experiment(file)
+    with _early_workers(experiment):
+        _train_on_ray(experiment, born)
+
+
+def _early_workers(experiment: Any) -> Any:
+    try:
+        from raytl.training.early import early_workers
+    except ImportError:  # an older checkout
+        return contextlib.nullcontext()
+    return early_workers(experiment)
+
+
+def _train_on_ray(experiment: Any, born: float) -> None:
+    from raytl.cluster import worker_group
     from raytl.run.run_store import RunStore
     from raytl.training import driver
 
-    experiment = load_experiment(file)
     root = RunStore.of(experiment).folder.root.resolve()
     root.mkdir(parents=True, exist_ok=True)
     mark(root, "driver", at=born)

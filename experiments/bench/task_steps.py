@@ -175,8 +175,7 @@ def _plain(context: TrainContext, phase: Phase, batches: list[tuple[torch.Tensor
 
 
 def _raytl(context: TrainContext, phase: Phase, epoch: int) -> int:
-    progress, _ = train_epoch(context, phase, Progress(epoch=epoch), lambda _: None)
-    return progress.seen
+    return train_epoch(context, phase, Progress(epoch=epoch), lambda _: None).progress.seen
 
 
 def _timed(train: Callable[[int], int], epoch: int) -> float:

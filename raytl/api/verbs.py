@@ -51,9 +51,12 @@ def train(
     """
     with watched(progress, on_event) as emit:
         experiment = _experiment(source, model, overrides, emit)
-        from raytl.training import driver
+        from raytl.training.early import early_workers
 
-        done = driver.train(experiment, new=new, on_event=emit)
+        with early_workers(experiment):
+            from raytl.training import driver
+
+            done = driver.train(experiment, new=new, on_event=emit)
     machine = Machine.of(experiment)
     return Run(done.run, experiment, done.status, done.best_epoch, done.epochs, done.metrics, machine)
 

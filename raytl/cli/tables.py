@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,8 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
             best.add_row(metric(name), score(name, value))
     where = [
         ("best", f"epoch {result.best_epoch} of {result.epochs}{ends}, by {experiment.train.metric}"),
+        *_fallback(result.metrics, experiment.train.metric),
+        *_calibration(result.metrics),
         ("run", result.run),
         ("curves", str(folder.curves)),
         ("confusion", f"{folder.confusion}  (validation)"),
@@ -77,6 +79,27 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
         titled(f"{experiment.name}: {names[result.status]}", best),
         facts([*where, *_next(result.run, folder, experiment.task, storage_options(experiment))]),
     ]
+
+
+def _fallback(metrics: Mapping[str, float], chosen_by: str) -> list[tuple[str, str]]:
+    """Return which network is saved if it is not the fine-tuned one; nothing if it is."""
+    if (fraction := metrics.get("fallback/fine_tuned_fraction")) is None:
+        return []
+    mix = f"{fraction:g} of the fine-tuned network and {1 - fraction:g} of the" if fraction else "the"
+    name = chosen_by.removeprefix("val/")
+    tuned = score(name, metrics[f"fallback/fine_tuned_{name}"])
+    return [("network", f"{mix} pretrained network with a solved head; fine-tuned: {metric(name)} {tuned}")]
+
+
+def _calibration(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the temperature and what it changed on validation; nothing without one."""
+    if (temperature := metrics.get("calibration/temperature")) is None:
+        return []
+    changes = (
+        f"{metric(name)} {score(name, metrics[f'calibration/uncalibrated_{name}'])} -> {score(name, metrics[f'calibration/{name}'])}"
+        for name in ("log_loss", "ece")
+    )
+    return [("calibration", f"temperature {temperature:.3f}: {', '.join(changes)}  (validation)")]
 
 
 def evaluation_tables(report: TaskReport) -> list[RenderableType]:

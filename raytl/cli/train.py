@@ -13,6 +13,7 @@ from raytl.cli.sources import named_experiment
 from raytl.cli.tables import train_tables
 from raytl.cli.terminal import Terminal, guarded
 from raytl.run.folder import RunFolder
+from raytl.training.early import early_workers
 
 _INTERRUPTED = "interrupted; run the same command again to resume"
 
@@ -34,7 +35,7 @@ def train(
         experiment = named_experiment(terminal, source, model, set_)
     folder = RunFolder.of(experiment)
     with guarded(terminal, folder.log, _INTERRUPTED):
-        with watching(terminal.err) as on_event:
+        with watching(terminal.err) as on_event, early_workers(experiment):
             from raytl.tasks.defaults import completed
             from raytl.training.driver import train as train_experiment
 

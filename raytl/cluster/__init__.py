@@ -13,7 +13,9 @@ hang              (pure) which worker hangs, when none makes progress
 watch             the driver's watch over draining nodes, new machines and hangs
 interface         the network interface of an address
 network           the torch process group on that interface, closed to other users
-trainer           Ray Train's trainer without unneeded actors
+workers           the processes of a group, placed and started
+early             workers that start while their driver still plans
+trainer           Ray Train's controller in this process, without unneeded actors
 worker_group      runs one function on N workers and replaces lost ones
 retry             (pure) retry or give up after an attempt, and which budget pays
 metrics           events as Prometheus metrics

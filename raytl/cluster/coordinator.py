@@ -16,7 +16,7 @@ from raytl.cluster.heartbeat import DriverRequest, Heartbeat
 from raytl.events import Event, OnEvent
 from raytl.worker_status import WorkerStatus
 
-_POLL_S = 0.5
+_POLL_S = 1.0
 
 
 class _CoordinatorActor:
@@ -25,16 +25,20 @@ class _CoordinatorActor:
         self._attempt = 0
         self._request: DriverRequest | None = None
         self._heartbeats: dict[int, tuple[Heartbeat, float]] = {}
+        self._has_ended = False
 
     def push(self, event: Event) -> None:
         self._events.append(event)
 
-    def drain(self) -> list[Event]:
+    def end(self) -> None:
+        self._has_ended = True
+
+    def drain(self) -> tuple[list[Event], bool]:
         events, self._events = self._events, []
-        return events
+        return events, self._has_ended
 
     def begin(self, attempt: int) -> None:
-        self._attempt, self._request, self._heartbeats = attempt, None, {}
+        self._attempt, self._request, self._heartbeats, self._has_ended = attempt, None, {}, False
 
     def request(self, request: DriverRequest) -> None:
         self._request = request
@@ -61,18 +65,27 @@ class EventSender:
         self.status.progressed()
         self.actor.push.remote(event)
 
+    def end(self) -> None:
+        """Tell the driver that this worker's function has ended."""
+        self.actor.end.remote()
+
 
 class Coordinator:
-    """The driver's end: the workers' heartbeats, and the request that answers them."""
+    """The driver's end: the workers' heartbeats, and the request that answers them.
+
+    `ended` is set soon after the first worker of the current attempt has ended.
+    """
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
+        self.ended = threading.Event()
 
     def begin(self, attempt: int) -> None:
         """Accept only workers of this attempt; workers of earlier ones receive an exit request."""
         import ray
 
         ray.get(self.actor.begin.remote(attempt))
+        self.ended.clear()
 
     def request(self, request: DriverRequest) -> None:
         """Send a request to all workers, as the answer to their next heartbeat."""
@@ -86,19 +99,32 @@ class Coordinator:
         return heartbeats
 
 
-@contextlib.contextmanager
-def coordinator(on_event: OnEvent) -> Iterator[Coordinator]:
-    """Start the actor on this node and forward workers' events to `on_event`, in order, on a thread of this process."""
+def start_coordinator() -> Any:
+    """Start the actor on this node, without waiting for it."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor: Any = ray.remote(_CoordinatorActor).options(num_cpus=0, scheduling_strategy=this_node).remote()
-    stop = threading.Event()
+    return ray.remote(_CoordinatorActor).options(num_cpus=0, scheduling_strategy=this_node).remote()
+
+
+@contextlib.contextmanager
+def coordinator(on_event: OnEvent, actor: Any = None) -> Iterator[Coordinator]:
+    """Forward workers' events to `on_event`, in order, on a thread of this process; stop the actor at the end.
+
+    The actor is started unless it is given.
+    """
+    import ray
+
+    actor = actor or start_coordinator()
+    stop, channel = threading.Event(), Coordinator(actor)
 
     def forward() -> None:
-        for event in ray.get(actor.drain.remote()):
+        events, has_ended = ray.get(actor.drain.remote())
+        for event in events:
             on_event(event)
+        if has_ended:
+            channel.ended.set()
 
     def poll() -> None:
         while not stop.wait(_POLL_S):
@@ -108,7 +134,7 @@ def coordinator(on_event: OnEvent) -> Iterator[Coordinator]:
     thread = threading.Thread(target=poll, name="raytl-events", daemon=True)
     thread.start()
     try:
-        yield Coordinator(actor)
+        yield channel
     finally:
         stop.set()
         thread.join()

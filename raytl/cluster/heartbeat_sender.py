@@ -15,7 +15,7 @@ from typing import Any
 from raytl.cluster.heartbeat import Heartbeat
 from raytl.world import World
 
-_MAIN_EVERY_S, _OTHERS_EVERY_S = 1.0, 4.0
+_MAIN_EVERY_S, _OTHERS_EVERY_S = 2.0, 4.0
 """Heartbeat intervals: rank 0 receives the driver's requests and passes them on with the training step."""
 _EXIT_CODE = 75
 _STDLIB = sysconfig.get_path("stdlib") + os.sep

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from raytl.cluster.machines import machines
@@ -22,17 +20,10 @@ _REPORT_EVERY_S = 30.0
 _SETTLE_S = 3.0
 
 
-@dataclass(frozen=True)
-class Reservation:
-    """A reserved placement and the node id of each worker."""
+def reserved(compute: ComputeConfig, on_event: OnEvent) -> tuple[Placement, Any]:
+    """Reserve resources for `compute.workers` and return them with their placement group, which the caller removes.
 
-    placement: Placement
-    nodes: tuple[str, ...]
-
-
-@contextlib.contextmanager
-def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservation]:
-    """Reserve resources for `compute.workers` while inside; a pending reservation makes an autoscaler start machines.
+    A pending reservation makes an autoscaler start machines.
 
     Raises:
         WorkersLost: the cluster had no room within `compute.wait_s`.
@@ -46,28 +37,28 @@ def reservation(compute: ComputeConfig, on_event: OnEvent) -> Iterator[Reservati
             target = _target(compute, free_only=waited > _SETTLE_S)
             if target != wanted:
                 _remove(group)
-                wanted, group = target, _reserve(target)
-            if _is_ready(group):
-                break
+                wanted, group = target, reserve(target)
+            if is_ready(group):
+                return target, group
             if waited > compute.wait_s:
                 raise WorkersLost(f"{_describe(wanted)}; still no room after compute.wait_s ({compute.wait_s:g} s)")
             if waited > _SETTLE_S and throttle.is_due():
                 on_event(Message(f"waiting for resources: {_describe(wanted)}", "warning"))
             threading.Event().wait(_POLL_S if waited < _SETTLE_S else _SLOW_POLL_S)
-        yield Reservation(wanted, _nodes(group))
-    finally:
+    except BaseException:
         _remove(group)
+        raise
 
 
 def reserve_extra(current: Placement, compute: ComputeConfig) -> list[Any]:
     """Request one placement group for each worker that `compute` allows beyond `current`; each that becomes ready is room
     for another worker."""
-    return [_reserve(Placement(1, current.resources)) for _ in range(compute.max_workers - current.workers)]
+    return [reserve(Placement(1, current.resources)) for _ in range(compute.max_workers - current.workers)]
 
 
 def count_ready(groups: list[Any]) -> int:
     """Return how many of the placement groups hold resources."""
-    return sum(_is_ready(group) for group in groups)
+    return sum(is_ready(group) for group in groups)
 
 
 def release(groups: list[Any]) -> None:
@@ -89,13 +80,14 @@ def _describe(wanted: Placement) -> str:
     return f"{wanted}; {sizes([machine.size for machine in machines() if not machine.draining])}"
 
 
-def _reserve(wanted: Placement) -> Any:
+def reserve(wanted: Placement) -> Any:
+    """Request a placement group with a bundle for each worker, without waiting for it."""
     from ray.util.placement_group import placement_group
 
     return placement_group([wanted.resources] * wanted.workers, strategy="PACK")
 
 
-def _is_ready(group: Any) -> bool:
+def is_ready(group: Any) -> bool:
     """True once Ray has reserved it; its own `wait` accepts whole seconds only."""
     from ray.util.placement_group import placement_group_table
 
@@ -107,10 +99,3 @@ def _remove(group: Any) -> None:
 
     if group is not None:
         remove_placement_group(group)
-
-
-def _nodes(group: Any) -> tuple[str, ...]:
-    from ray.util.placement_group import placement_group_table
-
-    bundles = placement_group_table(group)["bundles_to_node_id"]
-    return tuple(bundles[index] for index in sorted(bundles))

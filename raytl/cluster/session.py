@@ -7,13 +7,14 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from raytl.cluster.temp_dir import ray_temp_dir
-from raytl.config.home import ray_token_file
 from raytl.errors import Unavailable
+from raytl.home import ray_token_file
 
 #: Set before a worker process starts. OpenMP threads sleep while they wait: spinning ones take cores from each other and
 #: from the loader (experiments/LOG.md: ten times the images/s on two shared cores). jemalloc, which ships with Ray, keeps
@@ -24,13 +25,14 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_CONF": "oversize_threshold:1,dirty_decay_ms:-1,muzzy_decay_ms:-1,metadata_thp:auto",
     "RAY_LD_PRELOAD_ON_WORKERS": "1",
 }
-#: A short poll, because otherwise every report costs 2 s; limits for start and collectives, because otherwise a lost rank
-#: hangs the others forever; no preemption watcher, because `watch` detects preemption; no usage reports (Ray sends one even
+#: A short wait for each poll of a worker; no metrics and logs of Ray Train's own, because its controller runs in this
+#: process (`trainer`); no preemption watcher, because `watch` detects preemption; no usage reports (Ray sends one even
 #: when disabled, hence the dead URL); normal priority for workers (Ray's default niceness starves them).
 _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
-    "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "300",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
@@ -39,7 +41,18 @@ _ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",
 }
+#: Of an embedded Ray's agent: seldom samples of the machine's processes, which only a dashboard would show.
+_EMBEDDED_ENVIRONMENT = {"REPORTER_UPDATE_INTERVAL_MS": "30000"}
 _OBJECT_STORE_BYTES = 256 * 2**20
+#: Of an embedded Ray: no records and statistics for a dashboard that does not exist, nothing for an autoscaler, and fewer
+#: looks at the memory of all processes (every 250 ms by default).
+_SYSTEM_CONFIG = {
+    "task_events_report_interval_ms": 0,
+    "event_stats": False,
+    "gcs_pull_resource_loads_period_milliseconds": 10_000,
+    "report_worker_backlog_interval_ms": 10_000,
+    "memory_monitor_refresh_ms": 1000,
+}
 STARTED_HERE = ("local", "embedded")
 """The values of `compute.cluster` for which Ray is started on this machine."""
 
@@ -54,7 +67,8 @@ def session(cluster: str) -> Iterator[None]:
     Raises:
         Unavailable: no cluster answers at that address.
     """
-    for key, value in (_ENVIRONMENT | _WORKER_ENVIRONMENT).items():
+    embedded = _EMBEDDED_ENVIRONMENT if cluster in STARTED_HERE else {}
+    for key, value in (_ENVIRONMENT | _WORKER_ENVIRONMENT | embedded).items():
         os.environ.setdefault(key, value)
     import ray
 
@@ -79,13 +93,33 @@ def _embedded() -> Iterator[Path]:
     """
     from ray._private import ray_constants
 
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
+    with ray_temp_dir() as folder, _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False), _few_processes():
+        yield folder
+
+
+@contextlib.contextmanager
+def _few_processes() -> Iterator[None]:
+    """Start an embedded Ray without its monitors of logs and autoscaling and without the process of its dashboard.
+
+    Nothing reads them here: raytl prints no logs of workers, and `include_dashboard=False` alone starts the process all the
+    same. Ray has no public option for any of them.
+    """
+    from ray._private import node, parameter
+
+    params: Any = parameter.RayParams  # its annotation of `include_log_monitor` is wrong
+    lean = partial(params, include_log_monitor=False, no_monitor=True)
+    with _replaced(parameter, "RayParams", lean), _replaced(node.Node, "start_api_server", lambda *_, **__: None):
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
     try:
-        with ray_temp_dir() as folder:
-            yield folder
+        yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
+        setattr(owner, name, before)
 
 
 def _redirect_raylet_output() -> None:
@@ -110,6 +144,7 @@ def _start(cluster: str, temporary: Path | None) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
             object_store_memory=_OBJECT_STORE_BYTES,
+            _system_config=dict(_SYSTEM_CONFIG),
             _temp_dir=str(temporary),
             _node_ip_address="127.0.0.1",
         )

@@ -17,7 +17,7 @@ from raytl.cluster.placement import Placement
 from raytl.cluster.reservation import count_ready, release, reserve_extra
 from raytl.config.schema import ComputeConfig
 
-_POLL_S = 1.0
+_POLL_S = 2.0
 _SETTLE_S = 5.0
 """Machines join one after another: resize only after none has joined for so long."""
 

@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,13 +19,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from raytl.cluster.coordinator import EventSender, coordinator
+from raytl.cluster.early import adopt
 from raytl.cluster.heartbeat_sender import sending_heartbeats
-from raytl.cluster.machines import machines
 from raytl.cluster.placement import Placement, place, runs_in_process
-from raytl.cluster.reservation import reservation
 from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
 from raytl.cluster.session import STARTED_HERE, session
 from raytl.cluster.watch import Watch, watching
+from raytl.cluster.workers import Workers, started
 from raytl.config.schema import ComputeConfig
 from raytl.eager import defer_compiler
 from raytl.events import Message, OnEvent, Restarted
@@ -79,16 +80,18 @@ def run_group(
     """
     if runs_in_process(compute):
         return _in_this_process(work, payload, compute, on_event)
-    with session(compute.cluster), _scratch(scratch), coordinator(on_event) as workers:
-        call, attempts = _Call(_pickled(work, payload), workers.actor), list[EndedAttempt]()
+    early = adopt(compute)
+    actor = early.coordinator if early else None
+    with session(compute.cluster), _scratch(scratch), coordinator(on_event, actor) as channel:
+        call, attempts = _Call(_pickled(work, payload), channel.actor), list[EndedAttempt]()
         while True:
-            workers.begin(len(attempts))
-            placement, nodes = _place(compute, on_event)
-            compute = _resolved(compute, placement)
-            on_event(Message(f"starting {placement.workers} worker(s) on {_where(compute)}"))
-            trainer = _trainer(replace(call, attempt=len(attempts)), placement, nodes, scratch)
-            with watching(workers, placement, compute) as watch:
-                outcome = _outcome(trainer, watch)
+            channel.begin(len(attempts))
+            with started(compute, on_event, early.take_workers() if early else None) as processes:
+                compute = _resolved(compute, processes.placement)
+                on_event(Message(f"starting {processes.placement.workers} worker(s) on {_where(compute)}"))
+                trainer = _trainer(replace(call, attempt=len(attempts)), processes, channel.ended, scratch)
+                with watching(channel, processes.placement, compute) as watch:
+                    outcome = _outcome(trainer, watch)
             if isinstance(outcome, _Returned):
                 return outcome.value  # type: ignore[no-any-return]
             attempts.append(replace(outcome, progress=progress()))
@@ -148,14 +151,6 @@ def _pickled(work: Any, payload: Any) -> bytes:
     return content
 
 
-def _place(compute: ComputeConfig, on_event: OnEvent) -> tuple[Placement, tuple[str, ...]]:
-    """Return the placement and the node id of each worker (empty: any node)."""
-    if compute.cluster in STARTED_HERE:
-        return place(compute, [machine.size for machine in machines()]), ()
-    with reservation(compute, on_event) as held:
-        return held.placement, held.nodes
-
-
 def _resolved(compute: ComputeConfig, placement: Placement) -> ComputeConfig:
     """Replace `auto` by the values of the first placement: a run that loses its GPUs waits for others."""
     device = "cuda" if "GPU" in placement.resources else "cpu"
@@ -176,8 +171,6 @@ def _outcome(trainer: Any, watch: Watch) -> _Returned | EndedAttempt:
         return _ended(tuple(_unwrap(error) for error in exc.worker_failures.values()) or (exc,), watch)
     except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as exc:
         return _ended((_unwrap(exc),), watch)
-    except SystemExit as exc:  # Ray raises it on Ctrl-C after stopping the workers
-        raise KeyboardInterrupt from exc
     if not isinstance(value, Paused):
         return _Returned(value)
     assert watch.request is not None, "workers pause only on request"
@@ -205,14 +198,15 @@ def _unwrap(error: BaseException) -> BaseException:
     return error
 
 
-def _trainer(call: _Call, placement: Placement, nodes: tuple[str, ...], scratch: Path) -> Any:
+def _trainer(call: _Call, workers: Workers, ended: threading.Event, scratch: Path) -> Any:
     # the classes of ray.train and ray.train.torch, imported from Train v2 for their types
     from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
     from raytl.cluster.network import GroupConfig
     from raytl.cluster.trainer import LeanTrainer
 
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)  # the errors of workers are reported here
+    placement = workers.placement
     use_gpu = "GPU" in placement.resources
     return LeanTrainer(
         _on_worker,
@@ -222,7 +216,6 @@ def _trainer(call: _Call, placement: Placement, nodes: tuple[str, ...], scratch:
             num_workers=placement.workers,
             use_gpu=use_gpu,
             resources_per_worker=placement.resources,
-            label_selector={"ray.io/node-id": f"in({','.join(sorted(set(nodes)))})"} if nodes else None,
         ),
         run_config=RunConfig(
             name=f"raytl-{uuid.uuid4().hex[:12]}",
@@ -230,6 +223,8 @@ def _trainer(call: _Call, placement: Placement, nodes: tuple[str, ...], scratch:
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=1, max_preemption_failures=0),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
+        workers=workers,
+        ended=ended,
     )
 
 
@@ -247,5 +242,8 @@ def _on_worker(config: dict[str, Any]) -> bytes:
     defer_compiler()
     emit = EventSender(call.coordinator, world.status)
     with sending_heartbeats(world, call.coordinator, call.attempt):
-        work, payload = pickle.loads(call.work)  # noqa: S301 - from our own driver
-        return pickle.dumps(work(world, payload, emit))
+        try:
+            work, payload = pickle.loads(call.work)  # noqa: S301 - from our own driver
+            return pickle.dumps(work(world, payload, emit))
+        finally:
+            emit.end()

@@ -13,10 +13,20 @@ from raytl.config.schema import Experiment
 from raytl.config.source import scalar
 from raytl.sanitize import json_printable
 
+CHOSEN = ("model", "transfer", "augment", "optim", "train")
+"""The sections in which a recipe chooses."""
+
 
 def to_yaml(experiment: Experiment) -> str:
-    """Return the resolved experiment: with defaults, without keys that cannot take effect."""
+    """Return the experiment with its defaults, without keys that cannot take effect.
+
+    With `recipe: auto`, keys of the sections in which the recipe chooses are written only if they are set.
+    """
     values = experiment.model_dump(mode="json")
+    if experiment.recipe == "auto":
+        own = experiment.model_dump(mode="json", exclude_unset=True)
+        values = {key: own.get(key) if key in CHOSEN else value for key, value in values.items()}
+        values = {key: value for key, value in values.items() if key not in CHOSEN or value}
     for one in idle(experiment):
         remove(values, path_of(one.key))
     return json_printable(yaml.dump(escaped(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))

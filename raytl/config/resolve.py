@@ -11,12 +11,12 @@ from raytl.config import credentials, section
 from raytl.config.build import Origin, build, path_of
 from raytl.config.document import repeated
 from raytl.config.environment import interpolate
-from raytl.config.home import expanded
 from raytl.config.override import put_all
 from raytl.config.problems import Problem, config_error
 from raytl.config.schema import Experiment
 from raytl.config.section import Section
 from raytl.config.source import Source, dotted
+from raytl.home import expanded
 
 _PATHS = (("data", "uri"), ("model", "weights"), ("storage", "uri"))
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from raytl.config import section
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.budget import BudgetConfig
 from raytl.config.neck import NeckConfig
 from raytl.config.predict import PredictConfig
 from raytl.config.replicates import ReplicatesConfig
@@ -114,6 +115,8 @@ class TransferConfig(Section):
     """Epochs in which only the head is trained, before the stages are unfrozen."""
     head_start: Literal["zero", "solved", "weights"] = "zero"
     """Initialization of the head: zero; solved = a linear probe on the frozen features (LP-FT); weights = the rows of model.weights for the same class names."""
+    fallback: Literal["auto", "off"] = "auto"
+    """auto = after the last epoch, compare the best epoch on validation with a linear probe on the frozen features; where it is worse, keep the probe, or the interpolation of the two networks if that is better (WiSE-FT, Wortsman et al. 2022). Skipped for random weights, for more than 20,000 training images, and where only a solved head trains. off = keep the best epoch."""
     gradual: bool = False
     """Unfreeze one stage at a time from the top, every `gradual_every` epochs."""
     gradual_every: Annotated[WholeEpochs, Field(ge=1)] = 1
@@ -203,6 +206,8 @@ class TrainConfig(Section):
     """Random seed of everything."""
     deterministic: bool = False
     """Use deterministic kernels only, at the cost of speed, so that a repeated run is equal to the bit."""
+    compile: bool = False
+    """Compile the network with torch.compile at the first steps of each stage, which takes a minute or more; long runs on a GPU gain. Not with deterministic."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between checkpoints inside an epoch; there is always one at an epoch's end."""
 
@@ -274,17 +279,6 @@ class StorageConfig(Section):
 Objective = Metric | Literal["cost/trainable_parameters", "cost/train_seconds"]
 
 
-class BudgetConfig(Section):
-    """Limits of a sweep. A plan beyond them is rejected; a sweep that reaches one ends and picks its winner."""
-
-    max_epochs: Annotated[int, Field(ge=1)] | None = None
-    """Maximum epochs per trial. null = train.epochs."""
-    gpu_hours: Annotated[float, Field(gt=0)] | None = None
-    """GPU-hours of all trials. null = no limit."""
-    wall: Seconds | None = None
-    """Wall time, such as '2 h'. null = no limit."""
-
-
 class SearchConfig(Section):
     """The search of `raytl tune`."""
 
@@ -345,6 +339,8 @@ class Recipe(Section):
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+    calibrate: Literal["temperature", "none"] = "temperature"
+    """temperature = divide the logits of the answers by one number that minimizes the log loss on validation, so that probabilities match frequencies (Guo et al. 2017); val/log_loss is then that of the calibrated answers, in ties too. none = answer as trained. Tasks that find objects or pixels have none."""
     predict: PredictConfig = PredictConfig()
 
 
@@ -380,6 +376,7 @@ class Experiment(Recipe):
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,
             train: Mapping[str, Any] | TrainConfig = ...,
+            calibrate: Literal["temperature", "none"] = ...,
             predict: Mapping[str, Any] | PredictConfig = ...,
             compute: Mapping[str, Any] | ComputeConfig = ...,
             storage: Mapping[str, Any] | StorageConfig = ...,

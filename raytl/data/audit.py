@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from raytl.config.schema import DataConfig
-from raytl.data.audit_cache import Finding, load_findings, save_findings
+from raytl.data.audit_cache import Finding, Findings, load_findings, save_findings
 from raytl.data.bad_image import BadFile
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, set_writer
@@ -24,6 +28,8 @@ from raytl.data.formats.skip_rules import left_out
 from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import Manifest, Note, Sample, listed
 from raytl.data.mask_audit import audited_masks
+from raytl.data.sample_columns import Digests
+from raytl.data.sample_table import SampleTable
 from raytl.data.split import apply_splits
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
@@ -41,7 +47,7 @@ _FETCHERS = 32
 class AuditResult:
     """The usable samples with their splits and digests, and everything that was dropped."""
 
-    samples: tuple[Sample, ...]
+    samples: SampleTable
     skipped: tuple[BadFile, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -70,31 +76,39 @@ def audit(
     try:
         result = _result(manifest, samples, bad_masks, findings, config)
         if writer:
-            writer.commit([sample for sample in result.samples if sample.split != "test"], result.depth.depth)
+            writer.commit(_without_test(result.samples), result.depth.depth)
     finally:
         if writer:
             writer.abort()
     return result
 
 
+def _without_test(samples: SampleTable) -> SampleTable:
+    return samples.where(samples.splits.mapped(lambda split: split != "test", np.bool_))
+
+
 @gc_paused()
 def _result(
     manifest: Manifest,
-    samples: Sequence[Sample],
+    samples: SampleTable,
     bad_masks: Sequence[BadFile],
-    findings: dict[str, Finding],
+    findings: Findings,
     config: DataConfig,
 ) -> AuditResult:
-    unread = (BadFile(s.key, s.path, findings[s.path].reason) for s in samples if findings[s.path].reason)
+    is_bad = findings.reasons.astype(np.bool_)
+    unread = (BadFile(samples.keys[i], samples.paths[i], findings.reasons[i]) for i in np.flatnonzero(is_bad).tolist())
     bad = (*unread, *bad_masks)
-    good = [s.with_digest(findings[s.path].digest) for s in samples if not findings[s.path].reason]
+    good = samples.with_digests(Digests(findings.digests)).where(~is_bad)
     duplicates = cross_split(good)
     problems = _problems(bad, duplicates, len(samples) + len(bad_masks), config)
     if problems:
         raise DataError(f"{manifest.root}: " + "\n".join(problems))
-    dropped = {duplicate.dropped.key for duplicate in duplicates}
-    usable = tuple(sample for sample in good if sample.key not in dropped) if dropped else tuple(good)
-    depth = _depth(usable, findings, config)
+    levels = findings.levels[~is_bad]
+    usable = good
+    if dropped := {duplicate.dropped.key for duplicate in duplicates}:
+        is_usable = np.array([key not in dropped for key in good.keys])
+        usable, levels = good.where(is_usable), levels[is_usable]
+    depth = _depth(usable, levels, config)
     warnings = (
         *manifest.warnings,
         *_warnings(manifest, bad, duplicates),
@@ -104,10 +118,10 @@ def _result(
     return AuditResult(usable, bad, duplicates, warnings, depth, manifest.notes)
 
 
-def _depth(samples: Sequence[Sample], findings: Mapping[str, Finding], config: DataConfig) -> SetDepth:
-    deep = [sample for sample in samples if findings[sample.path].top]
-    train = [findings[sample.path].levels for sample in deep if sample.split == "train"]
-    held_out = [findings[sample.path].levels for sample in deep if sample.split != "train"]
+def _depth(samples: SampleTable, levels: NDArray[np.uint16], config: DataConfig) -> SetDepth:
+    deep = levels[:, 0] > 0
+    is_train = samples.splits.mapped(lambda split: split == "train", np.bool_)
+    train, held_out = ([Levels(*row) for row in levels[rows].tolist()] for rows in (deep & is_train, deep & ~is_train))
     return set_depth(config.bit_depth, train, held_out)
 
 
@@ -137,41 +151,57 @@ def _warnings(manifest: Manifest, bad: Sequence[BadFile], duplicates: Sequence[D
 
 def unaudited(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
     """Return the objects that `audit` has to fetch, by path: those without a current finding on this node."""
-    cached = load_findings(manifest.samples, max_pixels)
-    return {
-        path: info for path, info in manifest.objects.items() if path not in cached or not cached[path].is_current(info)
-    }
+    cached = _current(load_findings(manifest.samples, max_pixels), manifest.objects)
+    paths = compress(cached.table.paths, (~cached.is_read).tolist())
+    return {path: manifest.objects[path] for path in paths if path in manifest.objects}
 
 
 def _findings(
     manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent, s3: S3Settings
-) -> tuple[dict[str, Finding], SetWriter | None]:
-    """Return the finding of each path, cached or fresh, and the writer that holds the images decoded on the way."""
+) -> tuple[Findings, SetWriter | None]:
+    """Return the finding of each sample, cached or fresh, and the writer that holds the images decoded on the way."""
     samples, objects = manifest.samples, manifest.objects
-    cached = load_findings(samples, config.max_pixels)
-    for path in [path for path, finding in cached.items() if not _is_current(finding, path, objects)]:
-        del cached[path]
-    unread = [sample for sample in samples if sample.path not in cached]
-    reading = _Reading(unread, objects, preprocess, config, s3)
+    findings = _current(load_findings(samples, config.max_pixels), objects)
+    unread = np.flatnonzero(~findings.is_read)
+    reading = _Reading(findings.table.take(unread), objects, preprocess, config, s3)
     try:
-        new = dict(_progress(reading.run(), len(unread), on_event))
+        for row, finding in zip(unread.tolist(), _progress(reading.run(), len(unread), on_event), strict=True):
+            findings.put(row, finding)
     except BaseException:
         reading.abort()
         raise
-    findings = cached | new if new else cached
-    if unread:
-        save_findings(samples, config.max_pixels, findings)
+    if len(unread):
+        save_findings(config.max_pixels, findings)
     return findings, reading.writer
 
 
-def _is_current(finding: Finding, path: str, objects: Mapping[str, ObjectInfo]) -> bool:
+def _current(findings: Findings, objects: Mapping[str, ObjectInfo]) -> Findings:
+    """Return the findings without those of files and objects that changed since they were read."""
+    now = array("q")
+    rows = np.flatnonzero(findings.is_read)
+    for row, path in zip(rows.tolist(), compress(findings.table.paths, findings.is_read.tolist()), strict=True):
+        now.extend(_times(path) if path not in objects else _as_listed(findings, row, objects[path]))
+    is_same = (findings.numbers[rows] == np.frombuffer(now, np.int64).reshape(-1, 3)).all(axis=1)
+    findings.is_read[rows] = is_same
+    return findings
+
+
+def _times(path: str) -> tuple[int, int, int]:
+    """Return size and times of a file; impossible ones if it is gone."""
     try:
-        return finding.is_current(objects[path] if path in objects else os.stat(path))  # noqa: PTH116 - a million of them
+        status = os.stat(path)  # noqa: PTH116 - a million of them
     except OSError:
-        return False
+        return -1, -1, -1
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _progress(findings: Iterator[tuple[str, Finding]], total: int, on_event: OnEvent) -> Iterator[tuple[str, Finding]]:
+def _as_listed(findings: Findings, row: int, info: ObjectInfo) -> tuple[int, int, int]:
+    """Return the size of an object and its recorded times; impossible ones if it is another object by its ETag."""
+    times = findings.numbers[row, 1:].tolist()
+    return (info.size, *times) if findings.etags[row] == info.etag else (-1, -1, -1)
+
+
+def _progress(findings: Iterator[Finding], total: int, on_event: OnEvent) -> Iterator[Finding]:
     """Yield the findings and report progress."""
     report = throttled(on_event, first_s=0)
     for done, item in enumerate(findings, start=1):
@@ -193,7 +223,7 @@ class _Reading:
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        samples: SampleTable,
         objects: Mapping[str, ObjectInfo],
         preprocess: Preprocess | None,
         config: DataConfig,
@@ -203,17 +233,17 @@ class _Reading:
         self._max_pixels, self._s3 = config.max_pixels, s3
         self._fixed = None if config.bit_depth == "auto" else BitDepth(config.bit_depth, fixed=True)
         self._preprocess = preprocess.at(self._fixed or SIXTEEN_BITS) if preprocess else None
-        cached = [sample for sample in samples if sample.split != "test"]
-        self._slots = {sample.key: slot for slot, sample in enumerate(cached)}
+        cached = _without_test(samples)
+        self._slots = {key: slot for slot, key in enumerate(cached.keys)}
         self.writer = set_writer(cached, self._preprocess, config) if self._preprocess and cached else None
 
-    def run(self) -> Iterator[tuple[str, Finding]]:
-        """Yield each sample's path and finding, in order."""
+    def run(self) -> Iterator[Finding]:
+        """Yield each sample's finding, in order."""
         samples = iter(self._samples)
         with ThreadPoolExecutor(_FETCHERS if self._objects else len(os.sched_getaffinity(0))) as pool:
             try:
                 while batch := list(islice(samples, _IN_FLIGHT)):
-                    yield from zip((s.path for s in batch), pool.map(self._read, batch), strict=True)
+                    yield from pool.map(self._read, batch)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

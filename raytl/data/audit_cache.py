@@ -8,14 +8,20 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from importlib.metadata import version
-from operator import attrgetter
+from itertools import compress, islice
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from raytl.data import heif
 from raytl.data.bit_depth import Levels
 from raytl.data.gc_pause import gc_paused
-from raytl.data.manifest import Sample
+from raytl.data.sample import Sample
+from raytl.data.sample_table import SampleTable
 from raytl.errors import DataError
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo
@@ -52,77 +58,174 @@ class Finding:
         return (self.size, self.mtime_ns, self.ctime_ns) == status
 
 
-_TYPES = [int, int, int, str, str, str, int, int]
-_fields = attrgetter(*(field.name for field in fields(Finding)))
+_WIDTH = len(fields(Finding))
+_ROWS = 1 << 12
+"""Rows of a line: the file has columns of this length."""
 _MAX_LEVEL = (1 << 16) - 1
+_MAX_NUMBER = 1 << 63
+_HEX = 64
 _ADVICE = "Delete the file; the images are read again."
 INVALIDATED_FORMAT = Format[str](str, "the path of a file to read again", _ADVICE, DataError, max_bytes=1 << 17)
 
 
+class Findings(Mapping[str, Finding]):
+    """The findings of a table's files, by row in arrays: a million of them take 80 MB, as objects 300 MB.
+
+    `is_read` says which rows have one. As a mapping, it has the findings of these rows by path.
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.table = SampleTable.of(samples)
+        rows = len(self.table)
+        self.is_read = np.zeros(rows, np.bool_)
+        self.numbers = np.zeros((rows, 3), np.int64)
+        """Size, and the times of the last changes of content and status in nanoseconds."""
+        self.digests = np.zeros((rows, _HEX // 2), np.uint8)
+        self.levels = np.zeros((rows, 2), np.uint16)
+        self.reasons, self.etags = np.full(rows, "", object), np.full(rows, "", object)
+
+    def put(self, row: int, finding: Finding) -> None:
+        """Set the finding of a row."""
+        self.is_read[row] = True
+        self.numbers[row] = finding.size, finding.mtime_ns, finding.ctime_ns
+        self.digests[row] = np.frombuffer(bytes.fromhex(finding.digest) or bytes(_HEX // 2), np.uint8)
+        self.levels[row] = finding.top, finding.declared
+        self.reasons[row], self.etags[row] = finding.reason, finding.etag
+
+    def row(self, row: int) -> Finding:
+        """Return the finding of a known row."""
+        assert self.is_read[row], f"row {row} has no finding"
+        digest = self.digests[row].tobytes().hex() if self.digests[row].any() else ""
+        (size, mtime_ns, ctime_ns), (top, declared) = self.numbers[row].tolist(), self.levels[row].tolist()
+        return Finding(size, mtime_ns, ctime_ns, digest, self.reasons[row], self.etags[row], top, declared)
+
+    def __getitem__(self, path: str) -> Finding:
+        return self.row(self._rows[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return compress(self.table.paths, self.is_read.tolist())
+
+    def __len__(self) -> int:
+        return int(self.is_read.sum())
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {path: row for row, path in enumerate(self.table.paths) if self.is_read[row]}
+
+
 @gc_paused()
-def load_findings(samples: Sequence[Sample], max_pixels: int) -> dict[str, Finding]:
-    """Return cached findings of the samples by path; some may be outdated, so check `is_current`."""
-    invalidated = _invalidated()
+def load_findings(samples: Sequence[Sample], max_pixels: int) -> Findings:
+    """Return cached findings of the samples; some may be outdated, so check `is_current`."""
+    findings = Findings(samples)
     try:
-        with _file_of(samples).open(encoding="utf-8") as file:
-            if parse_text(file.readline()) != _fingerprint(max_pixels):
-                return {}
-            findings = _of_samples(samples, map(_read, file))
-            return {path: finding for path, finding in findings if path not in invalidated}
-    except (OSError, ValueError, Fault):
-        return {}
+        with _file_of(findings.table).open(encoding="utf-8") as file:
+            if parse_text(file.readline()) == _fingerprint(max_pixels):
+                _fill(findings, map(_read, file))
+    except (OSError, ValueError, OverflowError, Fault):
+        return Findings(findings.table)
+    if invalidated := _invalidated():
+        findings.is_read &= [path not in invalidated for path in findings.table.paths]
+    return findings
 
 
-def _of_samples(samples: Sequence[Sample], read: Iterator[tuple[str, Finding]]) -> Iterator[tuple[str, Finding]]:
-    """Yield the findings of samples under the samples' own path objects: a second copy of a million paths takes 100 MB.
+def _fill(findings: Findings, lines: Iterator[list[list[Any]]]) -> None:
+    """Set the findings of the lines whose paths are in the table.
 
     While both have the same order, which they have if nothing changed, no index of the paths is built.
     """
-    place = 0
-    own: dict[str, str] = {}
-    for path, finding in read:
-        if place < len(samples) and samples[place].path == path:
-            yield samples[place].path, finding
-            place += 1
-            continue
-        own = own or {sample.path: sample.path for sample in samples}
-        if path in own:
-            yield own[path], finding
+    rows = enumerate(findings.table.paths)
+    index: dict[str, int] | None = None
+    for paths, *columns in lines:
+        places = _in_order(paths, rows) if index is None else []
+        if len(places) < len(paths):
+            index = index or {path: row for row, path in enumerate(findings.table.paths)}
+            places = [index.get(path, -1) for path in paths]
+        _put_all(findings, np.array(places, np.int64), columns)
 
 
-def _read(line: str) -> tuple[str, Finding]:
-    """Return the path and finding of a line, checked by hand, as a schema takes four times as long.
+def _in_order(paths: Sequence[str], rows: Iterator[tuple[int, str]]) -> list[int]:
+    """Return the rows of these paths among the next `rows`, up to the first that is not there."""
+    places: list[int] = []
+    for path in paths:
+        place = next((row for row, each in rows if each == path), None)
+        if place is None:
+            break
+        places.append(place)
+    return places
+
+
+def _put_all(findings: Findings, places: NDArray[np.int64], columns: Sequence[Sequence[Any]]) -> None:
+    is_ours = places >= 0
+    rows = places[is_ours]
+    size, mtime, ctime, digests, reasons, etags, top, declared = columns
+    findings.is_read[rows] = True
+    findings.numbers[rows] = np.array([size, mtime, ctime], np.int64).T[is_ours]
+    raw = np.frombuffer(bytes.fromhex("".join(digests)), np.uint8)
+    findings.digests[rows] = raw.reshape(len(places), _HEX // 2)[is_ours]
+    findings.levels[rows] = np.array([top, declared], np.uint16).T[is_ours]
+    for column, values in ((findings.reasons, reasons), (findings.etags, etags)):
+        if any(values):
+            column[rows] = np.array(values, object)[is_ours]
+
+
+def _read(line: str) -> list[list[Any]]:
+    """Return the columns of a line, checked by hand, as a schema takes four times as long.
 
     Raises:
         Fault: it is not JSON.
-        ValueError: it is not a finding.
+        ValueError: it has no findings.
     """
-    row = parse_text(line)
-    if type(row) is not list or list(map(type, row)) != [str, *_TYPES]:
+    columns = parse_text(line)
+    if type(columns) is not list or len(columns) != 1 + _WIDTH or any(type(column) is not list for column in columns):
+        raise ValueError("no columns of findings")
+    if len({len(column) for column in columns}) != 1 or [_type(column) for column in columns] != _TYPES:
+        raise ValueError("columns of other lengths or types")
+    if {len(digest) for digest in columns[4]} != {_HEX} or any(min(columns[i]) < 0 for i in (1, 7, 8)):
         raise ValueError("not a finding")
-    finding = Finding(*row[1:])
-    if min(finding.size, finding.top, finding.declared) < 0 or max(finding.top, finding.declared) > _MAX_LEVEL:
+    if max(map(max, columns[7:])) > _MAX_LEVEL or max(map(max, columns[1:4])) >= _MAX_NUMBER:
         raise ValueError("not a finding")
-    return row[0], finding
+    return columns
 
 
-def save_findings(samples: Sequence[Sample], max_pixels: int, findings: Mapping[str, Finding]) -> None:
-    """Store the findings by path; failing to write the cache is not an error.
+_TYPES = [str, int, int, int, str, str, str, int, int]
+
+
+def _type(column: Sequence[Any]) -> type | None:
+    """Return the type of all values; None if they differ, or there are none."""
+    kinds = set(map(type, column))
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def save_findings(max_pixels: int, findings: Findings) -> None:
+    """Store the findings; failing to write the cache is not an error.
 
     Unreadable files are excluded, and so are files written in the last two seconds: they may change again without a change
     of their timestamp.
     """
     cutoff_ns = time.time_ns() - _RACY_NS
-    files = {path: f for path, f in findings.items() if f.digest and max(f.mtime_ns, f.ctime_ns) < cutoff_ns}
+    is_stored = findings.is_read & findings.digests.any(axis=1) & (findings.numbers[:, 1:].max(axis=1) < cutoff_ns)
     try:
-        with atomic_write(_file_of(samples)) as part, part.open("w", encoding="utf-8") as file:
+        with atomic_write(_file_of(findings.table)) as part, part.open("w", encoding="utf-8") as file:
             file.write(json.dumps(_fingerprint(max_pixels)) + "\n")
-            file.writelines(json.dumps((path, *_fields(finding))) + "\n" for path, finding in files.items())
+            file.writelines(_lines(findings, is_stored))
         if invalidated := _invalidated():
+            left = invalidated.difference(compress(findings.table.paths, is_stored.tolist()))
             with atomic_write(_invalidated_file()) as part:
-                part.write_text("".join(json.dumps(path) + "\n" for path in sorted(invalidated - files.keys())))
+                part.write_text("".join(json.dumps(path) + "\n" for path in sorted(left)))
     except OSError:
         return
+
+
+def _lines(findings: Findings, is_stored: NDArray[np.bool_]) -> Iterator[str]:
+    paths = compress(findings.table.paths, is_stored.tolist())
+    rows = np.flatnonzero(is_stored)
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        content = findings.digests[part].tobytes().hex()
+        digests = [content[at : at + _HEX] for at in range(0, len(content), _HEX)]
+        texts = [findings.reasons[part].tolist(), findings.etags[part].tolist()]
+        columns = [*findings.numbers[part].T.tolist(), digests, *texts, *findings.levels[part].T.tolist()]
+        yield json.dumps([list(islice(paths, len(part))), *columns]) + "\n"
 
 
 def invalidate(path: str) -> None:
@@ -153,14 +256,15 @@ def _invalidated_file() -> Path:
 
 def _fingerprint(max_pixels: int) -> list[str | int | None]:
     """Return everything besides the bytes that determines whether they are an image."""
-    return ["audit/3", version("pillow"), heif.version(), max_pixels]
+    return ["audit/4", version("pillow"), heif.version(), max_pixels]
 
 
 def _file_of(samples: Sequence[Sample]) -> Path:
-    ends = min(sample.path for sample in samples), max(sample.path for sample in samples)
+    paths = SampleTable.of(samples).paths
+    ends = min(paths), max(paths)
     try:
         folder = os.path.commonpath(ends)  # a prefix of the first and the last is common to all
     except ValueError:  # objects and files mixed
-        folder = samples[0].path
+        folder = paths[0]
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]
     return cache_root() / "audits" / f"{name}.jsonl"

@@ -20,6 +20,8 @@ from raytl.data import image_packs
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.images import DecodedSet, FileImages, Images, Pixels
 from raytl.data.manifest import Sample
+from raytl.data.sample_columns import Digests
+from raytl.data.sample_table import SampleTable
 from raytl.data.stream import StreamedImages, prefetch
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
@@ -72,15 +74,17 @@ def source_images(
     samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
 ) -> FileImages | StreamedImages:
     """Return the prepared images of the samples, decoded on every access, from their files or their bucket."""
-    if any(in_bucket(sample.path) for sample in samples):
-        return StreamedImages(samples, preprocess, max_pixels, s3)
-    return FileImages(samples, preprocess, max_pixels)
+    table = SampleTable.of(samples)
+    if table.paths.any_in(in_bucket):
+        return StreamedImages(table, preprocess, max_pixels, s3)
+    return FileImages(table, preprocess, max_pixels)
 
 
 def _cached(
     samples: Sequence[Sample], files: Images, preprocess: Preprocess, config: DataConfig, on_event: OnEvent
 ) -> tuple[DecodedSet, int]:
     """Return the set from packs, after writing missing images into a new pack, and the number of these."""
+    _refuse_hopeless(samples, preprocess, config)
     digests = _digests(samples)
     located = _look_up(digests, preprocess)
     misses = len(located.missing)
@@ -97,10 +101,34 @@ def _cached(
 
 def _digests(samples: Sequence[Sample]) -> NDArray[np.bytes_]:
     """Return the content hashes of the samples, `(n,) S64`."""
-    digests = np.array([sample.digest.encode() for sample in samples], dtype="S64")
-    if bool((digests == b"").any()):
+    column = SampleTable.of(samples).digests
+    if isinstance(column, Digests):
+        digests = np.frombuffer(column.raw.tobytes().hex().encode(), dtype="S64")
+        unknown = not bool(column.raw.any(axis=1).all())
+    else:
+        digests = np.array([digest.encode() for digest in column], dtype="S64")
+        unknown = bool((digests == b"").any())
+    if unknown:
         raise _NoCache("the files were not audited, so their content has no digest")
     return digests
+
+
+def _refuse_hopeless(samples: Sequence[Sample], preprocess: Preprocess, config: DataConfig) -> None:
+    """Raise _NoCache if even the smallest images could not fit, before millions of them are looked up.
+
+    Twice as many as could fit are looked at, as equal images are stored once.
+    """
+    capacity = _limit(config) // _least_bytes(preprocess)
+    if preprocess.frame is not None or len(samples) <= 2 * capacity:
+        return
+    distinct = len(np.unique(_digests(samples[: 2 * capacity + 1])))
+    if distinct > max(capacity, sum(len(pack.index) for pack in image_packs.complete_packs(preprocess.key))):
+        raise _NoCache(_too_large(len(samples), _estimate(len(samples), preprocess), config))
+
+
+def _least_bytes(preprocess: Preprocess) -> int:
+    """Return the bytes of the smallest prepared image, which is square."""
+    return int(preprocess.resize_px**2 * 3)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from raytl.data.manifest import Sample, listed
 from raytl.data.mask_pixels import mask_values
 from raytl.data.placement import Placement, scaling, shift
 from raytl.data.targets import Instances, Mask
+from raytl.data.texts import Texts
 from raytl.data.transforms import Preprocess, prepared_placement
 from raytl.data.verified_files import VerifiedFiles
 from raytl.errors import DataError
@@ -54,8 +55,8 @@ class ClassMaps:
         self._empty = self._index.get(BACKGROUND, VOID)
         masks = [target if isinstance(target, Mask) else None for target in self._targets]
         self._files = VerifiedFiles(
-            [mask.path if mask else "" for mask in masks],
-            [mask.digest if mask else "" for mask in masks],
+            Texts.of(mask.path if mask else "" for mask in masks),
+            Texts.of(mask.digest if mask else "" for mask in masks),
             max_pixels,
             s3,
         )

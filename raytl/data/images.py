@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from raytl.data.decode import BadImage, loaded
 from raytl.data.manifest import Sample
+from raytl.data.sample_table import SampleTable
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError
 
@@ -30,7 +31,7 @@ class FileImages:
     """Decode and prepare a file on every access. Safe to use from forked processes and threads."""
 
     def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> None:
-        self._paths = Texts(sample.path for sample in samples)
+        self._paths = SampleTable.of(samples).paths
         self._preprocess = preprocess
         self._max_pixels = max_pixels
 
@@ -47,21 +48,6 @@ class FileImages:
                 f"{path}: {exc}; it was readable when the data was audited, so the file has changed since. "
                 "Restore the file, or rerun the command to audit the data again"
             ) from exc
-
-
-class Texts:
-    """Many strings in one object: reading a million Python objects updates reference counts, which copies pages in every fork."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        encoded = [text.encode(errors="surrogateescape") for text in texts]
-        self._all = b"\0".join(encoded)
-        self._ends = np.concatenate([[0], np.cumsum([len(text) + 1 for text in encoded], dtype=np.int64)])
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, i: int, /) -> str:
-        return self._all[self._ends[i] : self._ends[i + 1] - 1].decode(errors="surrogateescape")
 
 
 class DecodedSet:

@@ -84,7 +84,8 @@ def auto_workers(device: str, cores: float) -> int:
 class TrainLoader:
     """The rank's training batches, epoch by epoch; `batch` is global. `encoder` has the targets of the images, by position.
 
-    A rank may get an empty batch when a global batch is smaller than the world.
+    A rank may get an empty batch when a global batch is smaller than the world. With `pinned`, images are in memory that a
+    GPU copies from by itself.
     """
 
     def __init__(
@@ -98,13 +99,14 @@ class TrainLoader:
         world: World,
         weights: ArrayLike | None = None,
         workers: int = 0,
+        pinned: bool = False,
     ) -> None:
         assert len(images) == len(encoder) > 0, "one target for each image, and at least one"
         self._encoder, self._seed, self._world, self._weights = encoder, seed, world, weights
         self.steps = shard.steps_per_epoch(len(images), batch)
         view = partial(augmented, images, encoder, augment, seed)
         source = _Source(images, view, _prefetching(encoder))
-        self._pipe = _Pipe(source, augment.size, -(-batch // world.size), workers)
+        self._pipe = _Pipe(source, augment.size, -(-batch // world.size), workers, pinned)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
         """Yield the batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
@@ -217,8 +219,8 @@ class _Views(Dataset[Any]):
 class _Pipe:
     """Turns requests into `(b, 3, height, width) uint8` and targets in order, in `workers` processes, or in this one if 0."""
 
-    def __init__(self, source: _Source, size: tuple[int, int], batch: int, workers: int) -> None:
-        self._source, self._size, self._batch, self._workers = source, size, batch, workers
+    def __init__(self, source: _Source, size: tuple[int, int], batch: int, workers: int, pinned: bool = False) -> None:
+        self._source, self._size, self._batch, self._workers, self._pinned = source, size, batch, workers, pinned
         self._requests = _Requests()
         self._loader: DataLoader[Any] | None = None
         self._slots: Pixels | None = None
@@ -228,7 +230,7 @@ class _Pipe:
         requests = self._with_prefetch(requests)
         done = self._in_process(requests) if self._workers == 0 or not requests else self._in_workers(requests)
         for request, (pixels, targets) in zip(requests, done, strict=True):
-            yield request, torch.from_numpy(pixels).permute(0, 3, 1, 2), targets
+            yield request, pixels.permute(0, 3, 1, 2), targets
 
     def _with_prefetch(self, requests: Sequence[_Request]) -> Sequence[_Request]:
         """Return the requests, each with the samples that its process loads within the window; processes take turns."""
@@ -243,18 +245,27 @@ class _Pipe:
             for place, request in enumerate(requests)
         ]
 
-    def _in_process(self, requests: Sequence[_Request]) -> Iterator[tuple[Pixels, list[Any]]]:
+    def _in_process(self, requests: Sequence[_Request]) -> Iterator[tuple[torch.Tensor, list[Any]]]:
         for request in requests:
-            pixels = np.empty((len(request.ids), *self._size, 3), dtype=np.uint8)
-            yield pixels, _targets(_Views(self._source, pixels[None])[request])
+            pixels = self._block(len(request.ids))
+            yield pixels, _targets(_Views(self._source, pixels.numpy()[None])[request])
 
-    def _in_workers(self, requests: Sequence[_Request]) -> Iterator[tuple[Pixels, list[Any]]]:
+    def _block(self, images: int) -> torch.Tensor:
+        """Return uninitialized memory for the pixels of `images` views, `(images, height, width, 3)`."""
+        shape = (images, *self._size, 3)
+        if self._pinned:
+            return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        return torch.from_numpy(np.empty(shape, dtype=np.uint8))
+
+    def _in_workers(self, requests: Sequence[_Request]) -> Iterator[tuple[torch.Tensor, list[Any]]]:
         results = iter(self._started(requests))
         assert self._slots is not None
         for request in requests:
             targets = _targets(_next(results))
             # copied: the loader processes overwrite the slot as soon as the next batch is requested
-            yield self._slots[request.slot % len(self._slots), : len(request.ids)].copy(), targets
+            pixels = self._block(len(request.ids))
+            np.copyto(pixels.numpy(), self._slots[request.slot % len(self._slots), : len(request.ids)])
+            yield pixels, targets
 
     def _started(self, requests: Sequence[_Request]) -> DataLoader[Any]:
         """Return the DataLoader; its processes are forked at the first use and kept for all epochs."""

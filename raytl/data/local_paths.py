@@ -12,6 +12,7 @@ from pathlib import Path
 from raytl.config.annotations import AnnotationsConfig
 from raytl.data.formats import root_of, scan
 from raytl.data.manifest import Sample
+from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Boxes, Instances, Labels, Mask
 from raytl.data.unicode_names import Lookup, nfc
 from raytl.errors import DataError
@@ -33,16 +34,17 @@ def on_this_node(
     on_event: OnEvent = ignore,
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
-) -> tuple[Sample, ...]:
+) -> SampleTable:
     """Return `samples` with their paths on this node. A node has all of a dataset or nothing, so only a few are checked; if
     they are missing, the first process of the node pulls the data from the bucket while the others wait and check again."""
-    if any(in_bucket(each.path) for each in samples):
-        return tuple(samples)  # every node streams them
+    samples = SampleTable.of(samples)
+    if samples.paths.any_in(in_bucket):
+        return samples  # every node streams them
     checked = [*samples[:: max(1, len(samples) // _CHECKED)], *samples[-1:]]
     with _exclusive(uri):
         pin_paths(each.path for each in checked)
         if all(Path(each.path).is_file() for each in checked):
-            return tuple(samples)
+            return samples
         return relocated(samples, uri, on_event, zip_encoding, s3)
 
 
@@ -52,21 +54,21 @@ def relocated(
     on_event: OnEvent = ignore,
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
-) -> tuple[Sample, ...]:
+) -> SampleTable:
     """Return `samples` with the paths from a scan of `uri`; samples it does not find keep their path."""
+    samples = SampleTable.of(samples)
+    kinds = samples.kinds()
     try:
-        if any(isinstance(each.target, _ANNOTATED) for each in samples) and (
-            root := root_of(uri, on_event, zip_encoding, s3)
-        ):
+        if kinds.intersection(_ANNOTATED) and (root := root_of(uri, on_event, zip_encoding, s3)):
             lookup = Lookup()
-            return tuple(_below(root, sample, lookup) for sample in samples)
-        prefer = (str,) if all(isinstance(each.target, str) for each in samples) else ()
+            return SampleTable.of(_below(root, sample, lookup) for sample in samples)
+        prefer = (str,) if kinds == {str} else ()
         places = {
             each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT, prefer).samples
         }
     except DataError:  # missing files are reported when they are opened
-        return tuple(samples)
-    return tuple(replace(sample, path=places.get(nfc(sample.key), sample.path)) for sample in samples)
+        return samples
+    return samples.with_paths(places.get(nfc(key), path) for key, path in zip(samples.keys, samples.paths, strict=True))
 
 
 def _below(root: Path, sample: Sample, lookup: Lookup) -> Sample:

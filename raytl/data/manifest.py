@@ -4,60 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import attrgetter
-from typing import Annotated, Any
 
 from raytl.data.gc_pause import gc_paused
+from raytl.data.sample import Sample as Sample
+from raytl.data.sample_columns import Targets
+from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Mask, Target, names_in, nfc_target, target_record
+from raytl.data.texts import Coded
 from raytl.data.unicode_names import nearly_equal, nfc
 from raytl.errors import DataError
 from raytl.store.contract import ObjectInfo
-from raytl.stored.bounds import FormerKey
 
 SPLITS = ("train", "val", "test")
 _DIGESTED = 4096
+_Row = tuple[str, str, str, str]
+"""Key, content of the target, split and digest of a sample."""
 _SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image: `key` is its posix path under the dataset's root, `path` its file on this node or its s3:// URI, `target` what
-    its annotation says."""
-
-    key: str
-    path: str
-    target: Annotated[Target, FormerKey("label")]
-    split: str | None = None
-    """train, val or test; None if the data does not define it."""
-    digest: str = ""
-    """The SHA-256 of the file's bytes in hex; empty before the audit."""
-
-    @property
-    def label(self) -> str:
-        """The class of the whole image, which every sample of single-label classification has."""
-        assert isinstance(self.target, str), f"{self.key} has no class name but {type(self.target).__name__}"
-        return self.target
-
-    def record(self) -> dict[str, Any]:
-        """Return the sample as a JSON object, for samples.jsonl of a run; a class name has the key `label`."""
-        key = "label" if isinstance(self.target, str) else "target"
-        target = target_record(self.target)
-        return {"key": self.key, "path": self.path, key: target, "split": self.split, "digest": self.digest}
-
-    def with_split(self, split: str) -> Sample:
-        """Return the sample with this split; the same object if it has it already."""
-        return self if self.split == split else Sample(self.key, self.path, self.target, split, self.digest)
-
-    def with_digest(self, digest: str) -> Sample:
-        """Return the sample with the digest of its file's bytes; the same object if it has it already."""
-        return self if self.digest == digest else Sample(self.key, self.path, self.target, self.split, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +46,7 @@ class Manifest:
     """All samples of a dataset, sorted by key; `root` is the folder or URI as the user named it."""
 
     root: str
-    samples: tuple[Sample, ...]
+    samples: SampleTable
     classes: tuple[str, ...]
     ignored: tuple[str, ...] = ()
     """Files that are not samples: not images by their extension, or images outside all class folders."""
@@ -94,23 +65,35 @@ def build_manifest(
     Raises:
         DataError: there are no samples, all are of one class, or two have the same name.
     """
-    ordered = tuple(sorted(map(to_nfc, samples), key=attrgetter("key")))
-    clashes = {one.key: (one, other) for one, other in pairwise(ordered) if one.key == other.key}
-    if clashes:
-        raise DataError(
-            f"{root}: {len(clashes)} image names occur twice:\n"
-            f"{listed([_pair(*sorted(pair, key=attrgetter('path'))) for pair in clashes.values()])}\nRename one of each pair."
-        )
-    classes = tuple(sorted({name for sample in ordered for name in names_in(sample.target)}))
+    ordered = _in_nfc(SampleTable.of(samples)).by_key()
     if not ordered:
         raise DataError(f"{root}: no images found; expected class folders of images, or a manifest that lists images")
-    if len(classes) == 1 and all(isinstance(sample.target, str) for sample in ordered):
+    if not ordered.is_ordered:
+        raise _clash(root, ordered)
+    counts = Counter[str]()
+    for target, count in ordered.targets.counts():
+        counts.update(dict.fromkeys(names_in(target), count))
+    if len(counts) == 1 and ordered.kinds() == {str}:
         raise DataError(
-            f"{root}: all {len(ordered)} images are of one class, {classes[0]!r}; expected two or more. "
+            f"{root}: all {len(ordered)} images are of one class, {next(iter(counts))!r}; expected two or more. "
             "Add images of another class."
         )
-    all_warnings = (*warnings, *nearly_equal(name for sample in ordered for name in names_in(sample.target)))
-    return Manifest(root, ordered, classes, tuple(sorted(ignored)), all_warnings)
+    return Manifest(root, ordered, tuple(sorted(counts)), tuple(sorted(ignored)), (*warnings, *nearly_equal(counts)))
+
+
+def _clash(root: str, ordered: Iterable[Sample]) -> DataError:
+    """Return the error for samples with equal keys."""
+    clashes = {one.key: (one, other) for one, other in pairwise(ordered) if one.key == other.key}
+    return DataError(
+        f"{root}: {len(clashes)} image names occur twice:\n"
+        f"{listed([_pair(*sorted(pair, key=attrgetter('path'))) for pair in clashes.values()])}\nRename one of each pair."
+    )
+
+
+def _in_nfc(samples: SampleTable) -> SampleTable:
+    if samples.keys.is_ascii and all(nfc_target(target) is target for target, _ in samples.targets.counts()):
+        return samples
+    return SampleTable.of(map(to_nfc, samples))
 
 
 def to_nfc(sample: Sample) -> Sample:
@@ -137,18 +120,29 @@ def split_name(text: str) -> str | None:
 def dataset_digest(samples: Sequence[Sample]) -> str:
     """Return the SHA-256 (hex) over the key, target, split and content of all samples, independent of their order."""
     digest, separator = hashlib.sha256(b"["), ""
-    ordered = sorted(samples, key=attrgetter("key"))
-    if any(one.key == other.key for one, other in pairwise(ordered)):
-        ordered.sort(key=_row)
-    for start in range(0, len(ordered), _DIGESTED):  # in chunks, as the text of a million rows takes 300 MB
-        digest.update((separator + json.dumps([_row(s) for s in ordered[start : start + _DIGESTED]])[1:-1]).encode())
+    table = SampleTable.of(samples)
+    rows = _rows(table) if table.is_ordered else _sorted_rows(table.by_key())
+    while part := list(islice(rows, _DIGESTED)):  # in chunks, as the text of a million rows takes 300 MB
+        digest.update((separator + json.dumps(part)[1:-1]).encode())
         separator = ", "
     digest.update(b"]")
     return digest.hexdigest()
 
 
-def _row(sample: Sample) -> tuple[str, str, str, str]:
-    return sample.key, content_of(sample.target), sample.split or "", sample.digest
+def _sorted_rows(samples: SampleTable) -> Iterator[_Row]:
+    return _rows(samples) if samples.is_ordered else iter(sorted(_rows(samples)))
+
+
+def _rows(samples: SampleTable) -> Iterator[_Row]:
+    splits = (split or "" for split in samples.splits)
+    return zip(samples.keys, contents(samples.targets), splits, samples.digests, strict=True)
+
+
+def contents(targets: Targets) -> Iterator[str]:
+    """Yield the content of each target; equal ones are written once."""
+    if not isinstance(targets, Coded):
+        return map(content_of, targets)
+    return iter(Coded([content_of(value) for value in targets.values], targets.codes))
 
 
 def content_of(target: Target) -> str:

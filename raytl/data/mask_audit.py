@@ -14,6 +14,7 @@ from raytl.data.bad_image import BadFile, BadImage
 from raytl.data.decode import read
 from raytl.data.manifest import Sample
 from raytl.data.mask_pixels import mask_values
+from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Mask
 from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -23,7 +24,7 @@ _MAX_SHOWN = 5
 
 def audited_masks(
     samples: Sequence[Sample], max_pixels: int, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
-) -> tuple[tuple[Sample, ...], tuple[BadFile, ...]]:
+) -> tuple[SampleTable, tuple[BadFile, ...]]:
     """Return the samples, whose masks have their digest and the classes present, and those whose mask cannot be used."""
 
     def audited(sample: Sample) -> Sample | str:
@@ -32,17 +33,18 @@ def audited_masks(
         except BadImage as exc:
             return exc.reason
 
-    masked = [sample for sample in samples if isinstance(sample.target, Mask)]
-    if not masked:
-        return tuple(samples), ()
+    table = SampleTable.of(samples)
+    if Mask not in table.kinds():
+        return table, ()
+    masked = [sample for sample in table if isinstance(sample.target, Mask)]
     report, results = throttled(on_event, first_s=0), dict[str, Sample | str]()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for done, (sample, result) in enumerate(zip(masked, pool.map(audited, masked), strict=True), start=1):
             results[sample.key] = result
             report(Work("reading masks", done, len(masked)))
-    audited_samples = [(sample, results.get(sample.key, sample)) for sample in samples]
+    audited_samples = [(sample, results.get(sample.key, sample)) for sample in table]
     bad = (BadFile(s.key, s.path, reason) for s, reason in audited_samples if isinstance(reason, str))
-    return tuple(each for _, each in audited_samples if isinstance(each, Sample)), tuple(bad)
+    return SampleTable.of(each for _, each in audited_samples if isinstance(each, Sample)), tuple(bad)
 
 
 def _audited(target: object, max_pixels: int, s3: S3Settings) -> Mask:

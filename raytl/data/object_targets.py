@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from raytl.data.annotations import rle
 from raytl.data.encoder import Augment
-from raytl.data.images import Texts
 from raytl.data.manifest import Sample, listed
 from raytl.data.placement import Placement, scaling
 from raytl.data.targets import Box, Boxes, Instance, Instances
+from raytl.data.texts import Texts
 from raytl.data.transforms import Preprocess, prepared_placement
 from raytl.errors import DataError
 
@@ -83,7 +83,7 @@ class ObjectTargets:
         self._labels = np.array([index[each.label] for each in every], np.int64)
         self._crowd = np.array([each.crowd for each in every], np.bool_)
         counts = (each.counts for each in every if isinstance(each, Instance))
-        self._counts = Texts(counts) if with_masks else None
+        self._counts = Texts.of(counts) if with_masks else None
 
     def __len__(self) -> int:
         return len(self._truths)

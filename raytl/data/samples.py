@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Callable, Iterator
+from json.encoder import encode_basestring_ascii
+from typing import Annotated, Any
 
-from raytl.data.manifest import Sample
+from raytl.data.sample import Sample
+from raytl.data.sample_table import SampleTable
+from raytl.data.texts import Coded
 from raytl.stored import Format
 from raytl.stored.bounds import Bound
 
@@ -29,3 +34,26 @@ SAMPLE_FORMAT = Format[Sample](
     "The file was damaged or edited: restore or regenerate it.",
     max_bytes=(1 << 20) - 1,
 )
+
+
+_BEFORE, _AFTER = '{"key": "", "path": "", ', '"split": null, "digest": ""}'
+
+
+def records(samples: SampleTable, dumps: Callable[[Any], str] = json.dumps) -> Iterator[str]:
+    """Yield `Sample.record` of each sample as JSON by `dumps`; the text of a target that repeats is made once."""
+    targets = samples.targets
+    text: Callable[[str], str] = (
+        encode_basestring_ascii if dumps is json.dumps else dumps
+    )  # the same, five times as fast
+    if not isinstance(targets, Coded):
+        yield from (dumps(sample.record()) for sample in samples)
+        return
+    records_of = Coded([_target_text(Sample("", "", target), dumps) for target in targets.values], targets.codes)
+    splits = Coded([json.dumps(split) for split in samples.splits.values], samples.splits.codes)
+    columns = zip(samples.keys, samples.paths, records_of, splits, samples.digests, strict=True)
+    for key, path, target, split, digest in columns:
+        yield f'{{"key": {text(key)}, "path": {text(path)}, {target}"split": {split}, "digest": "{digest}"}}'
+
+
+def _target_text(sample: Sample, dumps: Callable[[Any], str]) -> str:
+    return dumps(sample.record()).removeprefix(_BEFORE).removesuffix(_AFTER)

@@ -5,11 +5,8 @@ The content behind each ID is stored on the node, so that differences can be rep
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 
 from raytl.config.annotations import AnnotationsConfig
@@ -17,9 +14,10 @@ from raytl.config.schema import DataConfig
 from raytl.data.audit import AuditResult, BadFile, audit
 from raytl.data.formats import AS_FOUND, scan
 from raytl.data.gc_pause import gc_paused
-from raytl.data.manifest import Manifest, Sample, content_of, dataset_digest, listed, snapshot_id
-from raytl.data.samples import SAMPLE_FORMAT
-from raytl.data.targets import names_in
+from raytl.data.manifest import SPLITS, Manifest, Sample, content_of, dataset_digest, listed, snapshot_id
+from raytl.data.sample_table import SampleTable
+from raytl.data.samples import SAMPLE_FORMAT, records
+from raytl.data.split import images_by_class
 from raytl.errors import DataError, RunError
 from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
@@ -59,13 +57,12 @@ def take(
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, prefer)
     audited = audit(manifest, config, None, on_event, s3)
     digest = check(config, audited)
-    counts = Counter((s.split or "train", name) for s in audited.samples for name in names_in(s.target))
+    counts = {split: images_by_class(audited.samples.of_split(split)) for split in SPLITS}
     return Snapshot(
         id=snapshot_id(digest),
         uri=config.uri,
         images={
-            split: {name: counts[split, name] for name in manifest.classes if counts[split, name]}
-            for split in ("train", "val", "test")
+            split: {name: counts[split][name] for name in manifest.classes if counts[split][name]} for split in SPLITS
         },
         size_bytes=sum(_size(manifest, sample) for sample in audited.samples),
         folder=_common_folder(audited.samples),
@@ -121,10 +118,10 @@ def note(id_: str, samples: Iterable[Sample]) -> None:
     """Store the content behind the ID; failing to write the cache is not an error."""
     if _place(id_).exists():
         return
-    rows = sorted(samples, key=attrgetter("key"))
+    rows = SampleTable.of(samples).by_key()
     try:
         with atomic_write(_place(id_)) as part, part.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps({**row.record(), "path": ""}) + "\n" for row in rows)
+            file.writelines(f"{line}\n" for line in records(rows.without_paths()))
     except OSError:
         return
 

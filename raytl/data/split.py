@@ -6,11 +6,17 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Literal, NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
 from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
+from raytl.data.sample_table import SampleTable
 from raytl.data.targets import names_in
+from raytl.data.texts import Coded
 from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.store.open import open_store
@@ -18,6 +24,7 @@ from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
 
+_TRAIN, _VAL, _TEST = range(len(SPLITS))
 ClassesOf = Callable[[Sequence[Sample]], tuple[str, ...]]
 """From the training samples to the outputs to learn; raises a DataError if they cannot be learned."""
 
@@ -40,11 +47,11 @@ class LockedSplit:
     __slots__ = ("__samples", "count", "digest")
 
     def __init__(self, samples: Iterable[Sample]) -> None:
-        self.__samples = tuple(samples)
+        self.__samples = SampleTable.of(samples)
         self.count = len(self.__samples)
         self.digest = dataset_digest(self.__samples)
 
-    def unlock(self, entry: TestSetAccess) -> tuple[Sample, ...]:
+    def unlock(self, entry: TestSetAccess) -> SampleTable:
         """Return the test samples for an entry of the run's ledger."""
         assert entry.look >= 1, f"look {entry.look}: looks are counted from 1"
         return self.__samples
@@ -60,8 +67,8 @@ class LockedSplit:
 class Splits:
     """The samples by split; `classes` are the outputs to learn from train, in order."""
 
-    train: tuple[Sample, ...]
-    val: tuple[Sample, ...]
+    train: SampleTable
+    val: SampleTable
     test: LockedSplit
     classes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
@@ -83,7 +90,7 @@ def position(key: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float) -> tuple[Sample, ...]:
+def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float) -> SampleTable:
     """Return the samples with `split` set: splits defined by the data are kept, missing ones are drawn from the rest.
 
     A sample goes to test if its `position` is below `test_fraction`, and to val if it is in the top `val_fraction`. So every
@@ -93,17 +100,21 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float)
     Raises:
         DataError: the fractions leave nothing to train on.
     """
-    defined = {sample.split for sample in samples}
+    table = SampleTable.of(samples)
+    defined = {split for split, _ in table.splits.counts()}
     test = 0.0 if "test" in defined else test_fraction
     val = 0.0 if "val" in defined else val_fraction
     if test + val >= 1.0:
         raise DataError(
             f"data.val_fraction {val:g} + data.test_fraction {test:g} leave no training data; expected a sum below 1"
         )
-    drawn = [s.with_split(_split(s.key, val, test)) if s.split in (None, "train") else s for s in samples]
-    for index in _kept_in_train(samples, drawn):
-        drawn[index] = drawn[index].with_split("train")
-    return tuple(drawn)
+    codes = table.splits.mapped(lambda split: SPLITS.index(split or "train"), np.uint8)
+    movable = codes == _TRAIN
+    if test or val:
+        places = np.array([position(key) for key in compress(table.keys, movable.tolist())])
+        codes[movable] = np.select([places < test, places >= 1.0 - val], [_TEST, _VAL], _TRAIN)
+        codes[_kept_in_train(table, np.flatnonzero(movable), codes)] = _TRAIN
+    return table.with_splits(Coded(SPLITS, codes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +130,7 @@ SPLIT_FILE_FORMAT = Format[_SplitRow](
 )
 
 
-def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings = ENVIRONMENT) -> tuple[Sample, ...]:
+def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings = ENVIRONMENT) -> SampleTable:
     """Return the samples with `split` set: those listed in `data.split_file`, or if it is not set, as `assign` does.
 
     Raises:
@@ -133,37 +144,35 @@ def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings =
     splits = {
         nfc(row.key): row.split for row in SPLIT_FILE_FORMAT.lines(content, f"data.split_file: {config.split_file}")
     }
-    listed_samples = tuple(sample.with_split(splits[sample.key]) for sample in samples if sample.key in splits)
-    if not listed_samples:
+    table = SampleTable.of(samples)
+    given = Coded[str | None].of(splits.get(key) for key in table.keys)
+    is_listed = given.mapped(lambda split: split is not None, np.bool_)
+    if not is_listed.any():
         raise DataError(f"data.split_file: {config.split_file} lists none of the {len(samples)} images")
-    return listed_samples
+    return table.with_splits(given).where(is_listed)
 
 
-def _split(key: str, val: float, test: float) -> str:
-    if not val and not test:
-        return "train"
-    place = position(key)
-    return "test" if place < test else "val" if place >= 1.0 - val else "train"
-
-
-def _kept_in_train(samples: Sequence[Sample], drawn: Sequence[Sample]) -> list[int]:
+def _kept_in_train(samples: SampleTable, movable: NDArray[np.int64], codes: NDArray[np.uint8]) -> list[int]:
     """Return, for each class that lost all its train samples, the index of the one closest to the middle."""
-    movable = [index for index, sample in enumerate(samples) if sample.split in (None, "train")]
-    trained = {name for index in movable if drawn[index].split == "train" for name in names_in(drawn[index].target)}
+    targets = samples.targets
+    trained = {
+        name for target, _ in targets.take(movable[codes[movable] == _TRAIN]).counts() for name in names_in(target)
+    }
+    lacks = targets.mapped(lambda target: not trained.issuperset(names_in(target)), np.bool_)
     lacking: dict[str, list[int]] = defaultdict(list)
-    for index in movable:
-        for name in names_in(drawn[index].target):
+    for index in movable[lacks[movable]].tolist():
+        for name in names_in(targets[index]):
             if name not in trained:
                 lacking[name].append(index)
     return [
-        min(rows, key=lambda row: (abs(position(samples[row].key) - 0.5), samples[row].key))
+        min(rows, key=lambda row: (abs(position(samples.keys[row]) - 0.5), samples.keys[row]))
         for rows in lacking.values()
     ]
 
 
 def class_names(samples: Iterable[Sample]) -> tuple[str, ...]:
     """Return the names in the targets of the samples, sorted."""
-    return tuple(sorted(_images_by_class(samples)))
+    return tuple(sorted(images_by_class(samples)))
 
 
 def divide(samples: Sequence[Sample], classes_of: ClassesOf = class_names) -> Splits:
@@ -175,7 +184,8 @@ def divide(samples: Sequence[Sample], classes_of: ClassesOf = class_names) -> Sp
         DataError: train or val is empty, train has only one class, val or test have classes that train lacks, or `classes_of`
             raises one.
     """
-    splits = {name: tuple(s for s in samples if s.split == name) for name in SPLITS}
+    table = SampleTable.of(samples)
+    splits = {name: table.of_split(name) for name in SPLITS}
     assert sum(map(len, splits.values())) == len(samples), "every sample needs a split: call assign() first"
     classes: tuple[str, ...] = ()
     problems: list[str] = []
@@ -191,20 +201,23 @@ def divide(samples: Sequence[Sample], classes_of: ClassesOf = class_names) -> Sp
     return Splits(splits["train"], splits["val"], LockedSplit(splits["test"]), classes, warnings)
 
 
-def _images_by_class(samples: Iterable[Sample]) -> Counter[str]:
+def images_by_class(samples: Iterable[Sample]) -> Counter[str]:
     """Return the number of images that contain each class."""
-    return Counter(name for sample in samples for name in names_in(sample.target))
+    counts = Counter[str]()
+    for target, count in SampleTable.of(samples).targets.counts():
+        counts.update(dict.fromkeys(names_in(target), count))
+    return counts
 
 
 def _counted(samples: Iterable[Sample], classes: Collection[str]) -> dict[str, int]:
     wanted = set(classes)
-    return {name: count for name, count in _images_by_class(samples).items() if name in wanted}
+    return {name: count for name, count in images_by_class(samples).items() if name in wanted}
 
 
-def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> list[str]:
+def _problems(splits: dict[str, SampleTable], classes: tuple[str, ...]) -> list[str]:
     problems = []
     are_names = _are_names(splits["train"], classes)
-    if are_names and len(classes) < 2 and all(isinstance(sample.target, str) for sample in splits["train"]):
+    if are_names and len(classes) < 2 and splits["train"].kinds() <= {str}:
         problems.append(
             f"train has {len(classes)} class(es) {list(classes)}; expected two or more: add training images"
         )
@@ -214,7 +227,7 @@ def _problems(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -
         )
     train_classes = set(classes)
     for name in ("val", "test") if are_names else ():
-        counts = _images_by_class(splits[name])
+        counts = images_by_class(splits[name])
         unknown = {label: count for label, count in counts.items() if label not in train_classes}
         if unknown:
             lines = [f"{label!r} ({count} images)" for label, count in sorted(unknown.items())]
@@ -232,7 +245,7 @@ def _are_names(train: Iterable[Sample], classes: Collection[str]) -> bool:
     return not names or not names.isdisjoint(classes)
 
 
-def _warnings(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -> tuple[str, ...]:
+def _warnings(splits: dict[str, SampleTable], classes: tuple[str, ...]) -> tuple[str, ...]:
     lines = []
     are_names = _are_names(splits["train"], classes)
     singletons = [name for name, count in _counted(splits["train"], classes).items() if count == 1]
@@ -241,7 +254,7 @@ def _warnings(splits: dict[str, tuple[Sample, ...]], classes: tuple[str, ...]) -
             f"{len(singletons)} classes have only one training image:\n{listed(sorted(map(repr, singletons)))}"
         )
     for name in ("val", "test"):
-        missing = sorted(set(classes) - _images_by_class(splits[name]).keys())
+        missing = sorted(set(classes) - images_by_class(splits[name]).keys())
         if not splits[name]:
             lines.append(f"{name} is empty, so nothing can be evaluated on it")
         elif missing and are_names:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from raytl.data.decode import BadImage, loaded
 from raytl.data.images import Images, Pixels
 from raytl.data.manifest import Sample
+from raytl.data.sample_table import SampleTable
 from raytl.data.transforms import Preprocess, prepare
 from raytl.data.verified_files import VerifiedFiles
 from raytl.errors import DataError
@@ -25,8 +26,8 @@ class StreamedImages:
     def __init__(
         self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
     ) -> None:
-        paths, digests = (sample.path for sample in samples), (sample.digest for sample in samples)
-        self._files = VerifiedFiles(paths, digests, max_pixels, s3)
+        table = SampleTable.of(samples)
+        self._files = VerifiedFiles(table.paths, table.digests, max_pixels, s3)
         self._preprocess = preprocess
         self._max_pixels, self._s3 = max_pixels, s3
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from unicodedata import category, normalize
@@ -53,8 +53,11 @@ def folded(label: str) -> str:
     return " ".join(visible.casefold().split())
 
 
-def nearly_equal(labels: Iterable[str]) -> list[str]:
-    """Return a warning per group of class names that differ only in case, whitespace or invisible characters."""
+def nearly_equal(labels: Iterable[str] | Mapping[str, int]) -> list[str]:
+    """Return a warning per group of class names that differ only in case, whitespace or invisible characters.
+
+    `labels` has the name of each image, or the number of images by name.
+    """
     counts = Counter(labels)
     groups: dict[str, list[str]] = defaultdict(list)
     for label in sorted(counts):

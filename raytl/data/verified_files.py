@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from raytl.data.audit_cache import invalidate
 from raytl.data.decode import read
-from raytl.data.images import Texts
+from raytl.data.sample_columns import Digests, Paths
+from raytl.data.texts import Texts
 from raytl.errors import DataError
 from raytl.store.prefetch import Prefetcher
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -22,9 +23,9 @@ class VerifiedFiles:
     """
 
     def __init__(
-        self, paths: Iterable[str], digests: Iterable[str], max_pixels: int, s3: S3Settings = ENVIRONMENT
+        self, paths: Texts | Paths, digests: Texts | Digests, max_pixels: int, s3: S3Settings = ENVIRONMENT
     ) -> None:
-        self.paths, self._digests = Texts(paths), Texts(digests)
+        self.paths, self._digests = paths, digests
         self._max_pixels, self._s3 = max_pixels, s3
         self._prefetcher: tuple[int, Prefetcher[int]] | None = None
 

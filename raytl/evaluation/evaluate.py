@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def _unlocked(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -
     return entry
 
 
-def _shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, samples: tuple[Sample, ...]) -> Shard:
+def _shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, samples: Sequence[Sample]) -> Shard:
     data = recipe.data
     return Shard(
         bundle=str(run_store.folder.best.absolute()),
@@ -190,13 +190,13 @@ def _occasion(
     folder: RunFolder,
     split: str,
     card: Card,
-    samples: tuple[Sample, ...],
+    samples: Sequence[Sample],
     entry: LedgerEntry | None,
     resamples: int,
 ) -> Occasion:
-    skipped = len(journal.read(folder.skipped))
+    skipped, fraction = len(journal.read(folder.skipped)), card.fine_tuned_fraction
     return Occasion(
-        subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped),
+        subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped, fraction),
         look=None if entry is None else entry.look,
         looks=tuple(looks(folder)),
         resamples=resamples,

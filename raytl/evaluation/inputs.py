@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from raytl.config.home import expanded
 from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import tables
 from raytl.data.formats.key_tree import files_below, tree
 from raytl.data.formats.skip_rules import by_reason, left_out
 from raytl.errors import DataError
 from raytl.evaluation.bucket_inputs import photos_at
+from raytl.home import expanded
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import device as Device
 
-from raytl.config.home import expanded
 from raytl.config.machine import Machine
 from raytl.config.predict import PredictConfig, PredictOptions
 from raytl.config.schema import Recipe
@@ -30,6 +29,7 @@ from raytl.evaluation.limits import limits, reported
 from raytl.evaluation.photos import Photo, PhotoBatch, batches, too_large
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import Message, OnEvent, Work, ignore, throttled
+from raytl.home import expanded
 from raytl.models.bundle import bundle_directory
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import computed

@@ -47,7 +47,7 @@ def verified(
     on_event: OnEvent,
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
-) -> tuple[Sample, ...]:
+) -> Sequence[Sample]:
     """Return the samples with the current paths of their files, each with the recorded sha256.
 
     Files that moved are located in `uri` by their keys (a bucket's cache on another node).

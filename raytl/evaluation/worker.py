@@ -7,7 +7,7 @@ computed with the same neighbors in the same order: the bits do not depend on th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class Shard:
     """
 
     bundle: str
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     classes: tuple[str, ...]
     device: str
     precision: str
@@ -86,7 +86,7 @@ def evaluated_split(shard: Shard, rows: Rows) -> Evaluated:
     """Return the answers to the whole split, with its targets, in the process that called the workers."""
     card = read_card(shard.bundle)
     encoder = task_named(card.task).encoder(shard.samples, shard.classes, card.preprocess, shard.files)
-    return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes))
+    return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes), card.temperature)
 
 
 def _bundle(shard: Shard) -> Path:

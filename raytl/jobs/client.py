@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raytl.config.home import ray_token_file
 from raytl.errors import Conflict, Denied, NotFound, RaytlError, StoreError, Unavailable, first_line
+from raytl.home import ray_token_file
 from raytl.jobs.pack import Pack
 from raytl.jobs.spec import JobSpec
 from raytl.sanitize import command

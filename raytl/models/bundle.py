@@ -17,6 +17,7 @@ from raytl.events import OnEvent, ignore
 from raytl.models import weights
 from raytl.models.backbone import Backbone, build, is_convolutional
 from raytl.models.card import CARD, WEIGHTS, Card, bundle_directory, read_card
+from raytl.models.temperature import set_temperature
 from raytl.run.atomic import write_bytes, write_json
 
 __all__ = ["Card", "bundle_directory", "digest", "load_bundle", "read_card", "save_bundle"]
@@ -67,6 +68,7 @@ def load_bundle(
         raise ModelError(f"{folder} does not fit {card.model} as this version builds it: {exc}") from exc
     if is_convolutional(module):
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    set_temperature(module, card.temperature)
     return module.eval(), card
 
 

@@ -11,6 +11,7 @@ from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.events import OnEvent, ignore
+from raytl.metrics.calibration import TEMPERATURES
 from raytl.stored import Format
 from raytl.stored.bounds import Classes, Name, within
 
@@ -23,7 +24,9 @@ class Card:
     """A saved model: its architecture, classes in the order of the outputs, preprocessing and origin.
 
     `weights_digest` identifies the pretrained tensors ("none" = random), `digest` the saved tensors. `head` and
-    `neck_channels` are `model.head` and `model.neck.channels` of the experiment.
+    `neck_channels` are `model.head` and `model.neck.channels` of the experiment. `temperature` divides the logits of its
+    answers; None = 1. `fine_tuned_fraction` is less than 1 if training fell back to an interpolation with the pretrained network
+    and its solved head, and 0 for those alone; None = 1.
     """
 
     model: Name
@@ -34,6 +37,8 @@ class Card:
     digest: Name = ""
     head: Name | None = None
     neck_channels: Annotated[int, within(1, 1 << 16)] | None = None
+    temperature: Annotated[float, within(*TEMPERATURES)] | None = None
+    fine_tuned_fraction: Annotated[float, within(0, 1)] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON-compatible values; options that are not set are left out."""

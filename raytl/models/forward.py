@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError
+from raytl.models.constants import constant
 
 #: Evaluation batch size by device. It does not depend on the world size: the whole split is divided into batches, and
 #: whole batches go to workers, so each image has the same batch, and the same logits, on any number of workers.
@@ -50,8 +51,8 @@ def to_input(images: Tensor, preprocess: Preprocess, device: torch.device, chann
     if images.dtype != torch.uint8:
         return images.to(device, non_blocking=True)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    mean = torch.tensor(preprocess.mean, device=device).mul_(255).view(3, 1, 1)
-    scale = torch.tensor(preprocess.std, device=device).mul_(255).reciprocal_().view(3, 1, 1)
+    mean = constant(preprocess.mean, device).mul(255).view(3, 1, 1)
+    scale = constant(preprocess.std, device).mul(255).reciprocal_().view(3, 1, 1)
     moved = images.to(device, non_blocking=True)
     return moved.to(torch.float32, memory_format=layout).sub_(mean).mul_(scale)
 

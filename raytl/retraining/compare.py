@@ -49,7 +49,7 @@ class SavedModel:
 class Predictions:
     """The answers of both models for each evaluation image."""
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     images: tuple[ComparedImage, ...]
 
     def encoded(self) -> bytes:
@@ -139,7 +139,7 @@ def _comparison(
 
 def _answers(
     experiment: Experiment,
-    samples: tuple[Sample, ...],
+    samples: Sequence[Sample],
     model: SavedModel,
     other: SavedModel | None,
     scratch: Path,

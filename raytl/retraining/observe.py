@@ -98,7 +98,7 @@ def observe(
     return Observation(splits, changes, digest)
 
 
-def frozen_samples(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
+def frozen_samples(experiment: Experiment, on_event: OnEvent) -> Sequence[Sample]:
     """Return the samples of an unfinished tick, as `data.split_file` and `data.snapshot` of its experiment fix them.
 
     Raises:

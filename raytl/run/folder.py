@@ -137,6 +137,11 @@ class RunFolder:
         return self.root / "checkpoints" / "last"
 
     @property
+    def head(self) -> Path:
+        """Return the folder of the head that was solved on the frozen features."""
+        return self.root / "head"
+
+    @property
     def evaluation(self) -> Path:
         """Return the folder of the reports of `raytl evaluate`."""
         return self.root / "evaluation"

@@ -102,13 +102,17 @@ class RunStore:
 
     def fetch(self) -> None:
         """Update the working copy from the store."""
-        if self._private is not None:
-            pin(self._private)
-            sweep_out(_PRIVATE)
+        self.use_fetched()
         if self._mirror is not None:
             self._mirror.fetch()
         if self._reports is not None:
             self._reports.fetch()
+
+    def use_fetched(self) -> None:
+        """Protect the working copy while this process uses it as another one of this node has fetched it."""
+        if self._private is not None:
+            pin(self._private)
+            sweep_out(_PRIVATE)
 
     def leave(self) -> None:
         """Release the private working copy; changes that were not pushed are lost."""

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from raytl.config.schema import BudgetConfig, SearchConfig
+from raytl.config.budget import BudgetConfig
+from raytl.config.schema import SearchConfig
 from raytl.errors import RunError
 from raytl.search.plan import SweepPlan, TrialShape
 

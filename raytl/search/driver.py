@@ -125,6 +125,7 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         _check_outcome(state, folder)
         winner = select_winner(study.records(), job, executor, folder, experiment, sweep.on_event, sweep.checkpoints)
         _delete_unneeded(sweep, job, state)
+        job.discard_samples()
     return _write_result(sweep, state, winner, before_s + time.monotonic() - started)
 
 
@@ -154,7 +155,7 @@ def _executor(experiment: Experiment, cluster: list[Node]) -> TrialExecutor:
 def _job_with_head(sweep: _Sweep, executor: TrialExecutor) -> TrainJob:
     """Return the sweep's job; with `search.linear_probe`, its head is solved and lies where every node finds it."""
     run_store = sweep.run_store
-    job = sweep_job(sweep.inputs, run_store.write_token)
+    job = sweep_job(sweep.inputs, run_store.write_token).sharing_samples()
     if not sweep.inputs.experiment.search.linear_probe:
         return job
     job = solved_head(job, sweep.folder, executor, sweep.on_event)

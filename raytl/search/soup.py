@@ -6,17 +6,18 @@ All trials start from the same weights and the same solved head, so they and the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from raytl.models.bundle import save_bundle
+from raytl.models.bundle import Card, save_bundle
+from raytl.models.temperature import temperature_of
 from raytl.run.folder import RunFolder
 from raytl.search.record import TrialRecord
-from raytl.tasks.saved import load_saved
+from raytl.tasks.saved import Saved, load_saved
 
 Score = Callable[[nn.Module], float]
 """The validation score of a module; higher is better."""
@@ -49,7 +50,7 @@ def average_weights(
         chosen = _greedy(module, states, score)
     module.load_state_dict(mean([states[i] for i in chosen]))
     value = score(module)  # before it is saved, as it sets what validation decides
-    save_bundle(folder, module, saved.card)
+    save_bundle(folder, module, _card(saved, module))
     return Soup(tuple(available[i].number for i in chosen), value, str(folder))
 
 
@@ -73,6 +74,12 @@ def _greedy(module: nn.Module, states: Sequence[Mapping[str, Tensor]], score: Sc
         if (candidate := score(module)) >= best:
             chosen, best = [*chosen, i], candidate
     return chosen
+
+
+def _card(saved: Saved, module: nn.Module) -> Card:
+    """Return the card of the soup: that of its trials, with its own temperature if they have one."""
+    is_calibrated = saved.card.temperature is not None
+    return replace(saved.card, temperature=temperature_of(module) if is_calibrated else None)
 
 
 def _state(record: TrialRecord) -> dict[str, Tensor]:

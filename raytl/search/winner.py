@@ -22,6 +22,7 @@ from raytl.events import Message, OnEvent, Work
 from raytl.metrics.direction import lower_is_better
 from raytl.models.card import Card, read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
+from raytl.models.temperature import set_temperature
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
@@ -34,6 +35,7 @@ from raytl.search.replicas import Replicas
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.tasks.calibration import validated
 from raytl.tasks.inference import Network, Truths, set_buffers, split_rows
 from raytl.tasks.saved import load_saved
 from raytl.training.driver import train
@@ -114,17 +116,19 @@ def rescore(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
 
 
 def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float:
-    """Return the validation score of `module`, and set the buffers that validation decides."""
+    """Return the validation score of `module`, and set the buffers and the temperature that validation decides."""
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
     images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
     encoder = sweep.task.encoder(sweep.val, card.classes, card.preprocess, sweep.files)
     loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
     precision = pick_precision(experiment.train.precision, device)
+    set_temperature(module, None)
     network = Network(sweep.task, module.to(device), card.preprocess, device, precision)
     _, rows = split_rows(network, loader, encoder)
-    result = sweep.task.validation(Truths(encoder), rows, card.classes)
+    result = validated(sweep.task, experiment.calibrate, Truths(encoder), rows, card.classes)
     set_buffers(module, result.buffers)
+    set_temperature(module, result.temperature)
     return result.metrics[metric]
 
 

@@ -10,8 +10,8 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from raytl.config.home import expanded
 from raytl.errors import UserError
+from raytl.home import expanded
 
 
 def cache_root() -> Path:

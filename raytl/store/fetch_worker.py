@@ -2,16 +2,14 @@
 
 It imports only the standard library, so it starts in about 30 ms, and holds no secret: requests arrive signed. It reads frames
 of jobs from standard input, and writes frames of (job number, succeeded) to standard output. A job succeeds only with a plain
-200 response that has the listed length and ETag, and whose bytes match the ETag if that is an MD5. boto3 then fetches failed
-jobs again and reports their errors.
+200 response that has the listed length and ETag, and whose bytes match its checksum (see `checksums`), if it has one. boto3 then
+fetches failed jobs again and reports their errors.
 """
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import os
-import re
 import selectors
 import signal
 import socket
@@ -23,10 +21,11 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from raytl.store import checksums
+
 Job: TypeAlias = tuple[int, bytes, str, int, str]
 """Job number, request, file to write, listed size, listed ETag."""
 
-_MD5 = re.compile("[0-9a-fA-F]{32}")
 _BUFFER_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 15
 _REPORT_EVERY_S = 0.05
@@ -78,11 +77,7 @@ class Download:
             raise Failed("length differs from the listing")
         self.left = job[3]
         self.last = fields.get("connection", "").lower() == "close"
-        encrypted = fields.get("x-amz-server-side-encryption", "").startswith("aws:kms") or any(
-            name.startswith("x-amz-server-side-encryption-customer") for name in fields
-        )
-        self._expected = etag.lower() if _MD5.fullmatch(etag) and not encrypted else None
-        self._digest = hashlib.md5(usedforsecurity=False)
+        self._checksum = checksums.announced(fields)
         self._final, self._part = job[2], f"{job[2].rpartition('/')[0]}/{part}"
         self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
@@ -91,15 +86,15 @@ class Download:
         self.left -= len(content)
         if self.left < 0:
             raise Failed("more bytes arrived than announced")
-        if self._expected is not None:
-            self._digest.update(content)
+        if self._checksum is not None:
+            self._checksum[0].update(content)
         while content:
             content = content[os.write(self._file, content) :]
 
     def finish(self) -> None:
-        """Rename the file to its final name, if its bytes match the ETag."""
-        if self._expected not in (None, self._digest.hexdigest()):
-            raise Failed("bytes do not match the ETag")
+        """Rename the file to its final name, if its bytes match their checksum."""
+        if self._checksum is not None and self._checksum[0].digest() != self._checksum[1]:
+            raise Failed("bytes do not match their checksum")
         os.close(self._file)
         self._file = -1
         os.rename(self._part, self._final)  # noqa: PTH104 - a path object costs as much as the call
@@ -316,8 +311,12 @@ class FetchWorker:
             self.done, self.reported = [], self.now
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run a worker with the settings in the first frame: the folder of awscrt (empty: none), and the arguments of `FetchWorker`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C; this process ends with it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(BrokenPipeError):
-        FetchWorker(*receive(0)).run()
+        awscrt, *settings = receive(0)
+        if awscrt:
+            checksums.use_awscrt(awscrt)
+        FetchWorker(*settings).run()

@@ -17,20 +17,28 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 from urllib.parse import quote
 from urllib.request import getproxies, proxy_bypass
 
-from raytl.store import fetch_worker
+from raytl.store import checksums, fetch_worker
 from raytl.store.contract import ObjectInfo
 
 CONNECTIONS = 128
 """Limit for all workers together: at a round trip of 30 ms, about 4,000 objects per second."""
+KEY_CHARACTERS = "/-_.~"
+"""The characters of a key that are not escaped in a URL, besides letters and digits."""
 _MAX_WORKERS = 4
 _MIN_OBJECTS = 8
 _MAX_FAILED = 64
+_AWSCRT_BYTES = 64 << 20
+"""The import of awscrt takes as long as the MD5 of this many bytes."""
+_START = "import sys; sys.path.append(sys.argv[1]); from raytl.store.fetch_worker import main; main()"
+_CODE = str(Path(fetch_worker.__file__).parents[2])
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
 
@@ -74,9 +82,16 @@ class Wanted:
 
 
 def request(route: Route, credentials: Credentials | None, key: str, now: float) -> bytes:
-    """Return the bytes of a GET request for `key`, signed with AWS Signature Version 4 at `now` (Unix time in seconds)."""
-    path = route.base + quote(key, safe="/-_.~")
-    headers = {"host": route.host}
+    """Return the bytes of a GET request for `key`, signed at `now` (Unix time in seconds)."""
+    path, headers = signed(route, credentials, key, now)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def signed(route: Route, credentials: Credentials | None, key: str, now: float) -> tuple[str, dict[str, str]]:
+    """Return the path and the headers of a GET request for `key`, signed with AWS Signature Version 4 at `now`."""
+    path = route.base + quote(key, safe=KEY_CHARACTERS)
+    headers = {"host": route.host, checksums.MODE[0]: checksums.MODE[1]}
     if route.requester_pays:
         headers["x-amz-request-payer"] = "requester"
     if credentials is not None and route.region is not None:
@@ -85,8 +100,7 @@ def request(route: Route, credentials: Credentials | None, key: str, now: float)
         if credentials.token:
             headers["x-amz-security-token"] = credentials.token
         headers["authorization"] = _signature(path, dict(sorted(headers.items())), credentials, route.region)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"GET {path} HTTP/1.1\r\n{lines}accept-encoding: identity\r\n\r\n".encode()
+    return path, {**headers, "accept-encoding": "identity"}
 
 
 def _signature(path: str, headers: dict[str, str], credentials: Credentials, region: str) -> str:
@@ -114,7 +128,8 @@ def download(
     """
     count = max(1, min(_MAX_WORKERS, len(os.sched_getaffinity(0)), len(wanted) // 2))
     cafile = (route.cafile or ssl.get_default_verify_paths().cafile or "") if route.scheme == "https" else None
-    settings = (*route.address, cafile, CONNECTIONS // count, idle_timeout_s)
+    awscrt = _awscrt_folder() if sum(one.info.size for one in wanted) >= _AWSCRT_BYTES else ""
+    settings = (awscrt, *route.address, cafile, CONNECTIONS // count, idle_timeout_s)
     work = _Work(route, credentials, wanted)
     processes = _start_workers(count)
     threads = [threading.Thread(target=work.drive, args=(one, settings, count), daemon=True) for one in processes]
@@ -135,9 +150,15 @@ def download(
                 pipe.close()
 
 
+def _awscrt_folder() -> str:
+    """Return the folder that awscrt is installed in; empty if it is not."""
+    spec = find_spec("awscrt")
+    return str(Path(spec.origin).parents[1]) if spec is not None and spec.origin else ""
+
+
 def _start_workers(count: int) -> list[subprocess.Popen[bytes]]:
     """Start up to `count` workers; fewer if the system cannot start more."""
-    command = [sys.executable, "-I", "-S", fetch_worker.__file__]
+    command = [sys.executable, "-I", "-S", "-c", _START, _CODE]
     processes = []
     for _ in range(count):
         with suppress(OSError):

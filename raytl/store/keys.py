@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from raytl.errors import DataError
@@ -10,6 +11,8 @@ from raytl.store.contract import ObjectInfo
 _HADOOP = "_$folder$"
 _NAME_BYTES = 255
 _MAX_LISTED = 5
+_PLAIN = re.compile(r"(?:[^/\0.][^/\0]{0,62}/)*[^/\0.][^/\0]{0,62}")
+"""Keys that can be file paths at a glance: no part is empty, begins with a dot, or can have more than 252 bytes in UTF-8."""
 
 
 def files_and_markers(listing: Iterable[ObjectInfo]) -> tuple[list[ObjectInfo], list[str]]:
@@ -59,6 +62,8 @@ def reject_invalid_keys(uri: str, objects: Sequence[ObjectInfo]) -> None:
 
 def invalid_reason(key: str) -> str:
     """Return the reason that this key cannot be a file path, or an empty string."""
+    if _PLAIN.fullmatch(key):
+        return ""
     parts = key.split("/")
     if "\0" in key:
         return "it contains a NUL character"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from raytl.config.home import expanded
 from raytl.errors import StoreError, Unavailable
+from raytl.home import expanded
 from raytl.store.contract import MAX_BYTES, ObjectStore
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore

@@ -14,16 +14,17 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as vendor
 
 from raytl.errors import Conflict, NotFound, Unavailable
+from raytl.store import checksums
 from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo
 from raytl.store.fetch_workers import Wanted, download, usable
 from raytl.store.files import atomic_write
 from raytl.store.s3_body import body, body_to_file
 from raytl.store.s3_client import cached_client, client, forget_client
+from raytl.store.s3_direct import read_whole
 from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
@@ -119,16 +120,36 @@ class S3Store:
                 return b""  # it ends before `start`
 
     def _whole(self, key: str, max_bytes: int) -> bytes:
+        if (content := self._direct(key, max_bytes)) is not None:
+            return content
         digests: set[str] = set()
         with translated(self._name(key)):
             while len(digests) < 2:
-                response = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key))
+                response = self._get(key)
                 content = body(response, max_bytes, self._name(key))
                 digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
                 if digest in digests or digest == (_announced(response) or digest):
+                    cached_client(self.s3).count_read(self.bucket)
                     return content
                 digests.add(digest)
         raise Unavailable(f"{self._name(key)}: the bytes do not match the MD5 that the store announced")
+
+    def _direct(self, key: str, max_bytes: int) -> bytes | None:
+        """Return the object without boto3, once many were read; None leaves it to boto3."""
+        cached = cached_client(self.s3)
+        if (route := cached.direct.get(self.bucket)) is None:
+            return None
+        content = read_whole(cached.connections, route, cached.signed_with(), self._full(key), max_bytes)
+        if content is None:
+            cached.count_failure(self.bucket)
+        return content
+
+    def _get(self, key: str) -> dict[str, Any]:
+        """Request a whole object; boto3 verifies the checksum that the store has of it, if any."""
+        response: dict[str, Any] = client(self.s3).get_object(
+            Bucket=self.bucket, Key=self._full(key), ChecksumMode=checksums.MODE[1]
+        )
+        return response
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
         """Stream the object to the file, up to its listed size, and compare its MD5 with the ETag.
@@ -145,7 +166,7 @@ class S3Store:
 
     def _stream(self, key: str, part: Path, size: int) -> tuple[str, str]:
         """Write the object to `part`; return the MD5 of its bytes, and the announced one (the same if none was)."""
-        response = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key))
+        response = self._get(key)
         digest = body_to_file(response, part, size, self._name(key))
         return digest, _announced(response) or digest
 
@@ -206,17 +227,24 @@ class S3Store:
 
     def put_file(self, path: Path, key: str) -> None:
         """Upload the file, in parts if it is large."""
-        with translated(self._name(key)):
-            client(self.s3).upload_file(str(path), self.bucket, self._full(key))
+        with translated(self._name(key)), self._transfers() as transfers:
+            transfers.upload(str(path), self.bucket, self._full(key)).result()
 
     def copy(self, source: str, key: str) -> None:
         """Copy within the store; in parts only if the object is very large, because Swift does not support conditional copies of
         parts."""
         whole = {"Bucket": self.bucket, "Key": self._full(source)}
-        with translated(self._name(source)):
-            client(self.s3).copy(
-                whole, self.bucket, self._full(key), Config=TransferConfig(multipart_threshold=_COPY_BYTES)
-            )
+        with translated(self._name(source)), self._transfers(multipart_threshold=_COPY_BYTES) as transfers:
+            transfers.copy(whole, self.bucket, self._full(key)).result()
+
+    def _transfers(self, **settings: int) -> Any:
+        """Return boto3's transfer manager, a context."""
+        from boto3.s3.transfer import (
+            TransferConfig,
+            create_transfer_manager,
+        )  # takes as long to import as all else here
+
+        return create_transfer_manager(client(self.s3), TransferConfig(**settings))
 
     def delete(self, key: str) -> None:
         """Delete the object."""

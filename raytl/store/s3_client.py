@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
-from xml.etree import ElementTree
+from urllib.parse import quote, urlsplit
 
-import boto3
+import botocore.session
+import urllib3
 from botocore import UNSIGNED
 from botocore import exceptions as vendor
 from botocore.client import Config
-from botocore.compat import unquote_str
 from botocore.httpsession import where
 
-from raytl.store.fetch_workers import Route
+from raytl.store.fetch_workers import KEY_CHARACTERS, Route, usable
 from raytl.store.s3_body import limit_responses
-from raytl.store.s3_errors import size_of
+from raytl.store.s3_direct import connections
+from raytl.store.s3_page import read_page
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 CONNECTIONS = 32
@@ -48,12 +49,17 @@ os.register_at_fork(after_in_child=_replace_lock)
 
 @dataclass(frozen=True, slots=True)
 class S3Client:
-    """A client, its credentials, and the address of each bucket that it listed."""
+    """A client, its credentials, the address of each bucket that it listed or read, and the connections of `s3_direct`."""
 
     client: Any
     credentials: Any
     routes: dict[str, Route]
     requester_pays: bool
+    connections: urllib3.PoolManager
+    reads: Counter[str] = field(default_factory=Counter)
+    """Whole objects that boto3 read from each bucket, since a direct read of it failed."""
+    direct: dict[str, Route] = field(default_factory=dict)
+    """The addresses of the buckets to read directly: so many objects were read from them that more are likely."""
 
     def signed_with(self) -> Any:
         """Return the current credentials; None if there are none."""
@@ -62,17 +68,28 @@ class S3Client:
         except vendor.BotoCoreError:
             return None
 
+    def count_read(self, bucket: str) -> None:
+        """Count a whole object that boto3 read."""
+        self.reads[bucket] += 1
+        route = self.routes.get(bucket)
+        if route is not None and usable(route, self.reads[bucket]):
+            self.direct[bucket] = route
+
+    def count_failure(self, bucket: str) -> None:
+        """Leave the next reads to boto3, after a direct one failed."""
+        self.reads[bucket] = 0
+        self.direct.pop(bucket, None)
+
     def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
-        """Record the address of a listing that is about to be sent, unless it has another kind of signature."""
-        bucket, url = request.context.get("input_params", {}).get("Bucket", ""), urlsplit(request.url)
-        base = {f"/{bucket}": f"/{bucket}/", "/": "/", "": "/"}.get(url.path)
+        """Record the address of a listing or a read that is about to be sent, unless it has another kind of signature."""
+        parameters, url = request.context.get("input_params", {}), urlsplit(request.url)
+        bucket, key = parameters.get("Bucket", ""), quote(parameters.get("Key", ""), safe=KEY_CHARACTERS)
+        base = {f"/{bucket}": f"/{bucket}/", "/": "/", "": "/"}.get(url.path.removesuffix(f"/{key}" if key else ""))
         if base is None or signature_version not in ("v4", "s3v4", UNSIGNED):
             self.routes.pop(bucket, None)
             return
         region = None if signature_version is UNSIGNED else region_name
-        self.routes[bucket] = Route(
-            url.scheme, url.netloc, base, region, self.requester_pays, os.environ.get("AWS_CA_BUNDLE") or where()
-        )
+        self.routes[bucket] = Route(url.scheme, url.netloc, base, region, self.requester_pays, _cafile())
 
 
 def client(s3: S3Settings = ENVIRONMENT) -> Any:
@@ -108,25 +125,43 @@ def _new_client(s3: S3Settings) -> S3Client:
     }
     if s3.anonymous:
         settings["signature_version"] = UNSIGNED
-    session = boto3.session.Session(profile_name=s3.profile, region_name=s3.region)
+    session = botocore.session.Session(
+        profile=s3.profile
+    )  # boto3's adds nothing here, and takes half a second to import
+    if s3.region is not None:
+        session.set_config_variable("region", s3.region)
 
     def make_client(style: str) -> Any:
         config = Config(**settings, s3={"addressing_style": style})
-        return session.client("s3", endpoint_url=s3.endpoint_url, config=config)
+        return session.create_client("s3", endpoint_url=s3.endpoint_url, config=config)
 
-    client = make_client(s3.addressing)
-    if s3.addressing == "auto" and "amazonaws.com" not in client.meta.endpoint_url:
-        # http://bucket.my-minio:9000 does not resolve: stores with one host name need the bucket in the path
+    expected = s3.addressing if s3.addressing != "auto" or _is_amazon(s3.configured_endpoint()) else "path"
+    client = make_client(expected)
+    # http://bucket.my-minio:9000 does not resolve: stores with one host name need the bucket in the path
+    style = s3.addressing if s3.addressing != "auto" or _is_amazon(client.meta.endpoint_url) else "path"
+    if style != expected:  # the endpoint is in the AWS profile
         client.close()
-        client = make_client("path")
-    result = S3Client(client, None if s3.anonymous else session.get_credentials(), {}, s3.request_payer)
+        client = make_client(style)
+    credentials = None if s3.anonymous else session.get_credentials()
+    result = S3Client(client, credentials, {}, s3.request_payer, connections(s3, _cafile(), CONNECTIONS))
     events = client.meta.events
     if s3.request_payer:
         events.register("before-parameter-build.s3", _add_request_payer)
-    events.register("before-sign.s3.ListObjectsV2", result.note)
+    for request in ("ListObjectsV2", "GetObject"):
+        events.register(f"before-sign.s3.{request}", result.note)
     limit_responses(client)
     events.register_first("before-parse.*.*", _read_page)  # before botocore's own handler, which parses the page twice
     return result
+
+
+def _cafile() -> str:
+    """Return the file of the authorities that boto3 trusts."""
+    return os.environ.get("AWS_CA_BUNDLE") or str(where())
+
+
+def _is_amazon(endpoint: str | None) -> bool:
+    """Return whether an endpoint is Amazon's, as it is if none is configured."""
+    return endpoint is None or "amazonaws.com" in endpoint
 
 
 def _add_request_payer(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -137,24 +172,8 @@ def _add_request_payer(params: dict[str, Any], model: Any, **_: Any) -> None:
 def _read_page(
     operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
 ) -> None:
-    """Parse the objects of a listing's page before boto3 does, which takes ten times as long."""
+    """Read the objects of a listing's page before boto3 does, which takes ten times as long."""
     if operation_model.name != "ListObjectsV2" or response_dict["status_code"] != 200:
         return
-    try:
-        page = ElementTree.fromstring(response_dict["body"])  # noqa: S314 - expat bounds entities; boto3 reads it so too
-    except ElementTree.ParseError:  # boto3 reports it
-        return
-    before, brace, kind = page.tag.rpartition("}")
-    if kind != "ListBucketResult":
-        return
-    space = before + brace
-    decoded = unquote_str if page.findtext(f"{space}EncodingType") == "url" else str
-    elements = page.findall(f"{space}Contents")
-    names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
-    rows = ([one.findtext(name, "") for name in names] for one in elements)
-    customized_response_dict["Objects"] = [
-        (decoded(key), size_of(size), etag.strip('"'), storage) for key, size, etag, storage in rows
-    ]
-    for one in elements:
-        page.remove(one)
-    response_dict["body"] = ElementTree.tostring(page)
+    if (page := read_page(response_dict["body"])) is not None:
+        customized_response_dict["Objects"], response_dict["body"] = page

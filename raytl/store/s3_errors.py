@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from boto3.exceptions import Boto3Error
 from botocore import exceptions as vendor
 
 from raytl.disk import disk_error
@@ -28,6 +27,7 @@ _BY_KIND: tuple[tuple[tuple[type[Exception], ...], type[StoreError]], ...] = (
     ((vendor.NoCredentialsError, vendor.PartialCredentialsError, vendor.CredentialRetrievalError), Denied),
     ((vendor.ProfileNotFound, vendor.TokenRetrievalError, vendor.UnauthorizedSSOTokenError), Denied),
     ((vendor.HTTPClientError, vendor.IncompleteReadError, vendor.ConnectionError), Unavailable),
+    ((vendor.FlexibleChecksumError,), Unavailable),
 )
 ADVICE: dict[type[StoreError], str] = {
     NotFound: "check the bucket and the key, and AWS_ENDPOINT_URL if the store is not Amazon's",
@@ -49,7 +49,7 @@ def translated(where: str) -> Iterator[None]:
     """Translate boto3's errors into raytl's."""
     try:
         yield
-    except (vendor.BotoCoreError, vendor.ClientError, Boto3Error) as exc:
+    except (vendor.BotoCoreError, vendor.ClientError) as exc:
         kind = kind_of(exc)
         if kind is Archived:
             raise Archived(f"{where}: archived in {_archive(exc)}; {restore_advice(where)}") from exc
@@ -79,8 +79,6 @@ def kind_of(exc: Exception) -> type[StoreError]:
     if isinstance(exc, vendor.ClientError):
         code, status = exc.response["Error"].get("Code", ""), exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
         return _BY_CODE.get(code) or _by_status(status)
-    if exc.__context__ is not None and isinstance(exc, Boto3Error):  # upload_file wraps the cause
-        return kind_of(exc.__context__) if isinstance(exc.__context__, Exception) else StoreError
     return next((kind for classes, kind in _BY_KIND if isinstance(exc, classes)), StoreError)
 
 

@@ -32,9 +32,13 @@ class S3Settings:
         """Return the settings in a `storage` section."""
         return cls(**{field.name: getattr(storage, field.name) for field in fields(cls)})
 
+    def configured_endpoint(self) -> str | None:
+        """Return the endpoint of these settings or of the environment; None leaves it to the AWS profile."""
+        return self.endpoint_url or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
+
     def cache_name(self, uri: str) -> str:
         """Return the name of `uri` in the node's cache: buckets of the same name at two endpoints are two buckets."""
-        endpoint = self.endpoint_url or next(filter(None, map(os.environ.get, _ENDPOINTS)), None)
+        endpoint = self.configured_endpoint()
         return f"{uri} {endpoint}" if endpoint and in_bucket(uri) else uri
 
 

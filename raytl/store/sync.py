@@ -31,6 +31,8 @@ from raytl.stored import Format
 from raytl.stored.bounds import Bound
 from raytl.throttle import Throttle
 
+_quoted = json.encoder.encode_basestring_ascii
+"""A string as JSON; `json.dumps` takes three times as long."""
 _THREADS = 32
 _EVENT_EVERY_S = 0.1
 _MAX_ARCHIVE_CHECKS = 16
@@ -151,10 +153,12 @@ def _is_archived(uri: str, s3: S3Settings) -> bool:
 
 
 def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent, s3: S3Settings) -> None:
-    wanted = listing(store, only, on_event)
-    pulled = _pulled(place)
-    here = dict(_files(place.files))
-    missing = [info for info in wanted if pulled.get(info.key) != info or here.get(info.key) != info.size]
+    with ThreadPoolExecutor(1) as pool:  # the disk is read while the store answers
+        before = pool.submit(lambda: dict(_files(place.files)))
+        wanted = listing(store, only, on_event)
+        here = before.result()
+    pulled = _pulled_of(place, wanted)
+    missing = [info for info in wanted if here.get(info.key) != info.size or not _is_same(pulled.get(info.key), info)]
     refuse_archived({f"{store.uri}/{info.key}": info for info in missing}, s3)
     stale = {info.key for info in missing}
     retained = {key: info for key, info in pulled.items() if key not in stale}
@@ -163,6 +167,10 @@ def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_ev
     if missing:
         _fetch(store, place, missing, on_event)
     _finish(place, wanted, retained, here, only)
+
+
+def _is_same(pulled: ObjectInfo | None, info: ObjectInfo) -> bool:
+    return pulled is info or pulled == info
 
 
 @contextmanager
@@ -209,6 +217,15 @@ def _pulled(place: _Place) -> dict[str, ObjectInfo]:
     return rows
 
 
+def _pulled_of(place: _Place, wanted: list[ObjectInfo]) -> dict[str, ObjectInfo]:
+    """Return `_pulled`; if the list of files is that of `wanted`, without reading each entry."""
+    if not place.journal.exists():
+        with suppress(StoreError):
+            if PULLED_FORMAT.content(place.manifest) == _manifest(wanted):
+                return {info.key: info for info in wanted}
+    return _pulled(place)
+
+
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
     """Yield the key and size of each file in the folder, following links."""
     top = len(str(folder)) + 1
@@ -229,7 +246,7 @@ def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_even
     arriving = closing(_arrivals(store, place, missing))
     with writing(place.journal), place.journal.open("a") as journal, arriving as arrivals:
         for done, info in enumerate(arrivals, start=1):
-            journal.write(_line(info))
+            journal.write(f"{_row(info)}\n")
             moved += info.size
             if throttle.is_due() or done == len(missing):
                 journal.flush()
@@ -298,14 +315,14 @@ def _finish(
 def _record(place: _Place, rows: Mapping[str, ObjectInfo]) -> None:
     """Write the list of whole files, which replaces the journal."""
     with atomic_write(place.manifest) as part:
-        part.write_text(json.dumps([_row(info) for info in rows.values()]))
+        part.write_bytes(_manifest(rows.values()))
     place.journal.unlink(missing_ok=True)
 
 
-def _line(info: ObjectInfo) -> str:
-    """Return a line of the journal; ten times as fast as json with a dictionary."""
-    return f'{{"key": {json.dumps(info.key)}, "size": {info.size}, "etag": {json.dumps(info.etag)}}}\n'
+def _manifest(infos: Iterable[ObjectInfo]) -> bytes:
+    """Return the content of the list of files; several times as fast as json with dictionaries."""
+    return f"[{', '.join(map(_row, infos))}]".encode()
 
 
-def _row(info: ObjectInfo) -> dict[str, str | int]:
-    return {"key": info.key, "size": info.size, "etag": info.etag}
+def _row(info: ObjectInfo) -> str:
+    return f'{{"key": {_quoted(info.key)}, "size": {info.size}, "etag": {_quoted(info.etag)}}}'

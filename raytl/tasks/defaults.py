@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from functools import reduce
+from typing import Any
 
 from raytl.config.override import with_defaults
 from raytl.config.predict import PredictConfig
@@ -28,8 +30,10 @@ def completed(experiment: Experiment) -> Experiment:
     """
     task = task_named(experiment.task)
     left = task.recipe.keys if experiment.recipe == "auto" else frozenset()
-    whole = with_defaults(experiment, {key: value for key, value in task.defaults.items() if key not in left})
+    defaults = {**_unavailable(task), **task.defaults}
+    whole = with_defaults(experiment, {key: value for key, value in defaults.items() if key not in left})
     problems = list(_unknown_metrics(whole, task))
+    problems += [_useless(key, whole, task) for key, value in _unavailable(task).items() if _value(whole, key) != value]
     if task.limits is None and whole.predict != PredictConfig():
         problems.append(f"predict: {task.name} answers without objects, so nothing is limited; remove this section")
     if problems:
@@ -50,3 +54,18 @@ def _advice(name: str, task: Task) -> str:
     names = [f"val/{metric}" for metric in task.metrics]
     near = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
+
+
+def _unavailable(task: Task) -> dict[str, Any]:
+    """Return the values by dotted key that switch off what `task` does not have."""
+    calibrate = {"calibrate": "none"} if task.calibration is None else {}
+    return calibrate | ({"transfer.fallback": "off"} if task.head_solver is None else {})
+
+
+def _useless(key: str, experiment: Experiment, task: Task) -> str:
+    off = _unavailable(task)[key]
+    return f"{key}: found {_value(experiment, key)!r}, which {task.name} cannot apply; expected {off}. Remove this key"
+
+
+def _value(experiment: Experiment, key: str) -> Any:
+    return reduce(getattr, key.split("."), experiment)

@@ -104,6 +104,7 @@ class DenseTask:
     predict: Callable[[nn.Module, Tensor, Sizes, Preprocess, Limits], list[Any]]
     evidence: Callable[[Sequence[Any], Sequence[Any]], Rows]
     validation: Callable[[Sequence[Any], Rows, Sequence[str]], Validation]
+    calibration: None = None
     recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None
 

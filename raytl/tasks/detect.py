@@ -11,6 +11,7 @@ from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.formats import is_packed, names_objects, scan
 from raytl.data.manifest import Sample
+from raytl.data.sample_table import SampleTable
 from raytl.errors import DataError, NotFound
 from raytl.events import Message, OnEvent
 from raytl.run.folder import RunFolder
@@ -31,7 +32,7 @@ _NAMES = {
 
 def task_of(samples: Sequence[Sample]) -> str | None:
     """Return the name of the first task whose own type of target all `samples` have; None if they differ."""
-    types = {type(sample.target) for sample in samples}
+    types = SampleTable.of(samples).kinds()
     if len(types) != 1:
         return None
     (own,) = types
@@ -69,7 +70,7 @@ def with_task(experiment: Experiment, on_event: OnEvent) -> Experiment:
     return override(experiment, {"task": task})
 
 
-def _listed(experiment: Experiment, on_event: OnEvent) -> tuple[Sample, ...]:
+def _listed(experiment: Experiment, on_event: OnEvent) -> Sequence[Sample]:
     uri, s3 = experiment.data.uri, S3Settings.of(experiment.storage)
     if not has_scheme(uri) and not Path(uri).expanduser().exists():
         return ()
@@ -92,9 +93,10 @@ def check_targets(task: Task, samples: Sequence[Sample]) -> None:
     Raises:
         DataError: there are such samples; with their number by type, and the task that learns them.
     """
-    wrong = [sample for sample in samples if not isinstance(sample.target, task.target_types)]
-    if not wrong:
+    table = SampleTable.of(samples)
+    if all(issubclass(kind, task.target_types) for kind in table.kinds()):
         return
+    wrong = [sample for sample in table if not isinstance(sample.target, task.target_types)]
     counts = Counter(map(_name, wrong))
     kinds = ", ".join(f"{count} with {name}" for name, count in counts.most_common())
     other = task_of(samples)

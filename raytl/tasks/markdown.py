@@ -58,7 +58,7 @@ def method(report: TaskReport, resamples: int, explanations: Sequence[str] = ())
         subject.skipped
     )
     lines = [
-        f"- Weights: best checkpoint, `{subject.weights}`.",
+        f"- Weights: best checkpoint, `{subject.weights}`.{_fallback(subject.fine_tuned_fraction)}",
         f"- Data: {report.images} images of the {subject.split} split, `{subject.data}`, with the sha256 of every file "
         f"as recorded when the run began{left_out}.",
         f"- Intervals: percentile bootstrap, {resamples} resamples of the images. They show how much the "
@@ -67,6 +67,14 @@ def method(report: TaskReport, resamples: int, explanations: Sequence[str] = ())
         *(f"- {each}" for each in explanations),
     ]
     return "## How this was measured\n\n" + "\n".join(lines) + "\n" + looks(report.looks)
+
+
+def _fallback(fraction: float | None) -> str:
+    """Return a sentence on the network if it is not the fine-tuned one."""
+    if fraction is None:
+        return ""
+    mix = f"{fraction:g} of the fine-tuned network and {1 - fraction:g} of " if fraction else ""
+    return f" Fine-tuning ended below its solved head on validation, so this is {mix}the pretrained network with that head."
 
 
 def looks(entries: Sequence[LedgerEntry]) -> str:

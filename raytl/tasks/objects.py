@@ -34,6 +34,15 @@ class Objects:
         moved = {name: value.to(device, non_blocking=non_blocking) for name, value in self._tensors().items()}
         return replace(self, **moved)
 
+    def pin_memory(self) -> Objects:
+        """Return the objects in pinned memory."""
+        return replace(self, **{name: value.pin_memory() for name, value in self._tensors().items()})
+
+    def record_stream(self, stream: torch.Stream) -> None:
+        """Keep the memory of the objects until the work of `stream` so far is done."""
+        for value in self._tensors().values():
+            value.record_stream(stream)
+
     def _tensors(self) -> dict[str, Tensor]:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: value for name, value in values if value is not None}
@@ -56,6 +65,15 @@ class ObjectBatch:
     def to(self, device: torch.device, non_blocking: bool = False) -> ObjectBatch:
         """Return the batch on `device`."""
         return replace(self, views=tuple(view.to(device, non_blocking) for view in self.views))
+
+    def pin_memory(self) -> ObjectBatch:
+        """Return the batch in pinned memory."""
+        return replace(self, views=tuple(view.pin_memory() for view in self.views))
+
+    def record_stream(self, stream: torch.Stream) -> None:
+        """Keep the memory of the batch until the work of `stream` so far is done."""
+        for view in self.views:
+            view.record_stream(stream)
 
 
 @dataclass(frozen=True, slots=True)

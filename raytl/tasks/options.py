@@ -40,6 +40,7 @@ _DENSE = (
     Rule("train.label_smoothing", (0,), f"{_OWN_LOSS}; set it to 0"),
     Rule("train.class_weights", ("none",), f"{_OWN_LOSS}; set it to none"),
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set it to shuffle"),
+    Rule("train.compile", (False,), "targets enter its network, which is not compiled; leave it out"),
     Rule("augment.mixup", (0,), "boxes and masks cannot be mixed; set it to 0"),
     Rule("augment.cutmix", (0,), "boxes and masks cannot be mixed; set it to 0"),
     Rule("transfer.head_start", ("zero", "weights"), "its head has no closed form; set it to zero"),

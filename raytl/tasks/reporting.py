@@ -32,7 +32,10 @@ OpenPhoto = Callable[[str], Image.Image | None]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The run and split that were evaluated: `weights` is the digest of the model, `data` that of the split."""
+    """The run and split that were evaluated: `weights` is the digest of the model, `data` that of the split.
+
+    `fine_tuned_fraction` is that of the model's card.
+    """
 
     run: str
     model: str
@@ -40,6 +43,7 @@ class Subject:
     weights: str
     data: str
     skipped: int
+    fine_tuned_fraction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,14 @@ class Evaluated:
     comparison adds those that only the other model knows.
     """
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     truths: Sequence[Any]
     rows: Rows
     classes: tuple[str, ...]
     own: int
     """The number of classes that the model has."""
+    temperature: float | None = None
+    """The temperature that the logits in the rows were divided by; None if the model is not calibrated."""
 
 
 @dataclass(frozen=True)

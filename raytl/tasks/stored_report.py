@@ -47,6 +47,7 @@ class _Report:
     looks: tuple[LedgerEntry, ...]
     intervals: Method
     folder: Any = None
+    fine_tuned_fraction: Annotated[float, within(0, 1)] | None = None
 
 
 REPORT_FORMAT = Format[_Report](
@@ -71,7 +72,15 @@ def stored(kind: ReportKind, folder: Path) -> ScoreReport:
         )
     return ScoreReport(
         kind=kind,
-        subject=Subject(report.run, report.model, report.split, report.weights, report.data, report.skipped),
+        subject=Subject(
+            report.run,
+            report.model,
+            report.split,
+            report.weights,
+            report.data,
+            report.skipped,
+            report.fine_tuned_fraction,
+        ),
         images=report.images,
         overall={name: _interval(each) for name, each in report.metrics.items()},
         by_class=_class_scores(report, path),

@@ -27,11 +27,25 @@ from raytl.tasks.objects import Limits
 from raytl.tasks.recipe import AutoRecipe
 from raytl.tasks.reporting import Reporting
 
-__all__ = ["Augment", "Confusion", "Encoder", "FileAccess", "HeadSolver", "Objective", "Rows", "Task", "Validation"]
+__all__ = [
+    "Augment",
+    "Confusion",
+    "Decisions",
+    "Encoder",
+    "FileAccess",
+    "HeadSolver",
+    "Objective",
+    "Rows",
+    "Task",
+    "Validation",
+]
 
 Rows = tuple[NDArray[Any], ...]
 """Arrays whose first dimension is the samples; what is kept of each sample, and gathered over the workers by its id. Types
 that numpy loads without pickle; ragged content is padded, or bytes of type `S`."""
+
+Decisions = Callable[[Sequence[Any], Rows], tuple[NDArray[np.int64], NDArray[Any]]]
+"""From truths and rows to the true class of each decision that is scored, `(m,)`, and its logits, `(m, k)`."""
 
 
 class Objective(Protocol):
@@ -123,12 +137,14 @@ class Validation:
     """Scores with keys `val/...`, and the confusion of classes.
 
     `buffers` are values for buffers of the network by the last part of their names: what it decides with but does not learn,
-    such as thresholds. They are set in the network that is saved.
+    such as thresholds. They are set in the network that is saved. `temperature` is that of its answers, with which the
+    metrics are computed; None if they are not calibrated.
     """
 
     metrics: dict[str, float]
     confusion: Confusion
     buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    temperature: float | None = None
 
 
 class Task(Protocol):
@@ -170,6 +186,14 @@ class Task(Protocol):
     @property
     def head_solver(self) -> HeadSolver | None:
         """Return what solves a new head, None if the head has no closed form."""
+        ...
+
+    @property
+    def calibration(self) -> Decisions | None:
+        """Return what its answers decide, to calibrate them by one temperature; None if they are not probabilities.
+
+        The logits, which the temperature divides, are the first of its `Rows`.
+        """
         ...
 
     @property

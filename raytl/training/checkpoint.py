@@ -109,19 +109,20 @@ def restore_optimizer(optimizer: Optimizer, states: Mapping[str, Mapping[str, An
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name in states:
+                is_fused = bool(group.get("fused"))
                 optimizer.state[parameter] = {
-                    key: _placed(value, parameter) if isinstance(value, Tensor) else value
+                    key: _placed(value, parameter, is_fused) if isinstance(value, Tensor) else value
                     for key, value in states[name].items()
                 }
 
 
-def _placed(value: Tensor, parameter: nn.Parameter) -> Tensor:
+def _placed(value: Tensor, parameter: nn.Parameter, is_fused: bool) -> Tensor:
     """Return a state tensor on the device and in the memory layout of its parameter, which fused optimizers rely on.
 
-    Scalars (step counts) stay on the CPU, as in torch.
+    Scalars (step counts) are on the device if the optimizer is fused, else on the CPU, as in torch.
     """
     if value.shape != parameter.shape:
-        return value if value.ndim == 0 else value.to(parameter.device)
+        return value if value.ndim == 0 and not is_fused else value.to(parameter.device)
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 

@@ -12,21 +12,44 @@ from raytl.world import World
 
 
 def sum_over_ranks(world: World, values: Sequence[float], device: torch.device, of: str) -> list[float]:
-    """Sum each value over all ranks, with the same result on every rank; `of` names the values in status messages."""
+    """Sum each value over all ranks, with the same result on every rank; `of` names the values in status messages.
+
+    The host waits for the result, so this is not for steps of training.
+    """
     if world.size == 1:
         return list(values)
-    tensor = torch.tensor(values, dtype=torch.float64, device=device)
-    world.status.begin(f"all_reduce of {of}", in_collective=True)
-    dist.all_reduce(tensor)
-    summed = [float(value) for value in tensor.tolist()]
-    world.status.begin(f"the step after the all_reduce of {of}")
-    return summed
+    return Sum(world, torch.tensor(values, dtype=torch.float64, device=device), of).on_host()
 
 
-def broadcast_from_main(world: World, tensors: Sequence[Tensor]) -> None:
-    """Broadcast each tensor from rank 0."""
+class Sum:
+    """The sum of `numbers` over all ranks, started when this value is made; `of` names them in status messages.
+
+    `numbers` are replaced by their sum. All ranks must start their sums in the same order.
+    """
+
+    def __init__(self, world: World, numbers: Tensor, of: str) -> None:
+        self._world, self._numbers, self._of = world, numbers, of
+        self._work = dist.all_reduce(numbers, async_op=True) if world.size > 1 else None
+
+    def on_device(self) -> Tensor:
+        """Return the sum for use on the current stream; with NCCL the stream waits for it, with gloo the host does."""
+        if self._work is not None:
+            status = self._world.status
+            status.begin(f"all_reduce of {self._of}", in_collective=True)
+            self._work.wait()
+            self._work = None
+            status.begin(f"the step after the all_reduce of {self._of}")
+        return self._numbers
+
+    def on_host(self) -> list[float]:
+        """Return the sum, after waiting for it."""
+        return [float(value) for value in self.on_device().tolist()]
+
+
+def broadcast_from_main(world: World, tensors: Sequence[Tensor], of: str = "BatchNorm statistics") -> None:
+    """Broadcast each tensor from rank 0; `of` names them in status messages."""
     if world.size > 1:
-        world.status.begin("broadcast of rank 0's BatchNorm statistics", in_collective=True)
+        world.status.begin(f"broadcast of rank 0's {of}", in_collective=True)
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
-        world.status.begin("the step after the broadcast of rank 0's BatchNorm statistics")
+        world.status.begin(f"the step after the broadcast of rank 0's {of}")

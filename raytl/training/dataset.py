@@ -12,6 +12,7 @@ from raytl.data.audit import BadFile, audit, unaudited
 from raytl.data.bit_depth import SetDepth
 from raytl.data.formats import AS_FOUND, is_packed, names_objects, scan
 from raytl.data.manifest import Note, Sample, snapshot_id
+from raytl.data.sample_table import SampleTable
 from raytl.data.split import ClassesOf, Splits, apply_splits, class_names, divide
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
@@ -31,7 +32,7 @@ class Dataset:
     """
 
     splits: Splits
-    samples: tuple[Sample, ...]
+    samples: SampleTable
     skipped: tuple[BadFile, ...]
     warnings: tuple[str, ...]
     digest: str

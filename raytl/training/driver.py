@@ -17,7 +17,7 @@ from raytl.config.machine import storage_options
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import SIXTEEN_BITS
-from raytl.data.manifest import Sample
+from raytl.data.samples import records
 from raytl.errors import RunError
 from raytl.events import Message, OnEvent, ignore
 from raytl.metrics.confusion import matrix_of
@@ -35,7 +35,6 @@ from raytl.tasks.auto_recipe import adopted, write_choices
 from raytl.tasks.defaults import completed
 from raytl.tasks.detect import with_task
 from raytl.training.checkpoint import drop_later_metrics, read_progress
-from raytl.training.dataset import Dataset
 from raytl.training.job import TrainJob
 from raytl.training.plan import Plan, make_plan
 from raytl.training.records import CLASSES_FORMAT, SCORE_FORMAT, SUMMARY_FORMAT, BestScore
@@ -106,9 +105,10 @@ def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
     resumed = read_progress(folder.last) is not None
     _write_inputs(folder, run_plan, resumed)
     run_store.push()
+    job = _job(run_store, run_plan)
     run_group(
         train_worker,
-        _job(run_store, run_plan),
+        job,
         experiment.compute,
         scratch=folder.root / ".ray",
         on_event=on_event,
@@ -117,6 +117,7 @@ def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
     run_store.fetch()
     _finish(folder)
     run_store.push()
+    job.discard_samples()
     return resumed
 
 
@@ -130,7 +131,7 @@ def _job(run_store: RunStore, run_plan: Plan) -> TrainJob:
         classes=dataset.splits.classes,
         bit_depth=dataset.depth.depth,
         write_token=run_store.write_token,
-    )
+    ).sharing_samples()
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:
@@ -160,7 +161,8 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
         "weights": run_plan.weights_digest,
         "bit_depth": dataset.depth.depth.bits,
     }
-    write_bytes(folder.samples, b"".join(encode(s.record()) + b"\n" for s in _all_samples(dataset)))
+    lines = records(dataset.samples.by_key(), lambda value: encode(value).decode())
+    write_bytes(folder.samples, b"".join(line.encode() + b"\n" for line in lines))
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))
     write_json(folder.classes, list(splits.classes))
     write_json(folder.provenance, record)
@@ -168,11 +170,6 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     write_text(folder.experiment, to_yaml(experiment))
     folder.metrics.unlink(missing_ok=True)
     shutil.rmtree(folder.tensorboard, ignore_errors=True)
-
-
-def _all_samples(dataset: Dataset) -> list[Sample]:
-    """Return every sample in order of its key, the test split's too: evaluation verifies the images by this record."""
-    return sorted(dataset.samples, key=lambda sample: sample.key)
 
 
 def _check_data(folder: RunFolder, run_plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,6 +11,8 @@ from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.encoder import FileAccess
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
+from raytl.data.sample_file import discard, shared
+from raytl.data.sample_table import SampleTable
 from raytl.events import OnEvent, ignore
 from raytl.run.run_store import RunStore
 from raytl.store.lease import WriteToken
@@ -27,8 +30,8 @@ class TrainJob:
 
     experiment: Experiment
     location: str
-    train: tuple[Sample, ...]
-    val: tuple[Sample, ...]
+    train: Sequence[Sample]
+    val: Sequence[Sample]
     classes: tuple[str, ...]
     bit_depth: BitDepth = SIXTEEN_BITS
     write_token: WriteToken | None = None
@@ -58,6 +61,18 @@ class TrainJob:
     def run_store(self) -> RunStore:
         """Return the run, and this process's working copy of it."""
         return RunStore(self.location, write_token=self.write_token if self.is_guest else None, s3=self.s3)
+
+    def sharing_samples(self) -> TrainJob:
+        """Return the job, whose workers will read large splits from a file below its location instead of a copy each."""
+        if self.experiment.compute.cluster == "none":
+            return self
+        own = partial(shared, location=self.location, s3=self.s3)
+        return replace(self, train=own(SampleTable.of(self.train)), val=own(SampleTable.of(self.val)))
+
+    def discard_samples(self) -> None:
+        """Remove the file of `sharing_samples`, once no worker will start again."""
+        if any(isinstance(each, SampleTable) and each.origin for each in (self.train, self.val)):
+            discard(self.location, self.s3)
 
     def on_this_node(self, emit: OnEvent = ignore) -> TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""

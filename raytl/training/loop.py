@@ -22,7 +22,7 @@ from raytl.tasks.task import Task, Validation
 from raytl.training.checkpoint import Best, Checkpoint, Progress, optimizer_state, restore_optimizer
 from raytl.training.phase import Phase, open_phase
 from raytl.training.stages import TrainStage, stage_at
-from raytl.training.steps import TrainContext, train_epoch
+from raytl.training.steps import PauseRequested, TrainContext, train_epoch
 from raytl.training.validate import ValSplit, validate
 
 
@@ -62,6 +62,7 @@ def epochs(
 
     Raises:
         NonFiniteLoss: the loss became NaN or infinite.
+        PauseRequested: the machines are about to be reclaimed; the progress was saved.
         RunError: the checkpoint does not match the plan.
     """
     progress = _restore(context, backbone, resume)
@@ -71,10 +72,12 @@ def epochs(
         if phase is None or phase.stage != stage:
             phase = _open_stage(context, backbone, stage, stages, phase, resume if phase is None else None)
         progress = replace(progress, trainable=phase.trainable)
-        progress, rates = train_epoch(context, phase, progress, _saver(context, phase, writer))
-        progress = _end_epoch(context, phase, split, writer, progress, rates)
+        done = train_epoch(context, phase, progress, _saver(context, phase, writer))
+        progress = _end_epoch(context, phase, split, writer, done.progress, done.rates)
         _saver(context, phase, writer)(progress)
         yield progress
+        if done.pause and not is_finished(context.experiment, progress):
+            raise PauseRequested
 
 
 def is_finished(experiment: Experiment, progress: Progress) -> bool:
@@ -168,13 +171,13 @@ def _end_epoch(
 
 def is_better(task: Task, candidate: Mapping[str, float], best: Mapping[str, float] | None, metric: str) -> bool:
     """Return True if `candidate` is better than `best` by `metric`; on a tie, the task's tie breaker decides."""
-    return best is None or _rank(task, candidate, metric) > _rank(task, best, metric)
+    tie_breaker = task.tie_breaker
+    return best is None or rank(candidate, metric, tie_breaker) > rank(best, metric, tie_breaker)
 
 
-def _rank(task: Task, metrics: Mapping[str, float], metric: str) -> tuple[float, float]:
-    """Return the values to compare, higher is better; an undefined one is the worst."""
-    tie_breaker = f"val/{task.tie_breaker}"
-    first, second = (sign(name) * metrics[name] for name in (metric, tie_breaker))
+def rank(metrics: Mapping[str, float], metric: str, tie_breaker: str) -> tuple[float, float]:
+    """Return the values to compare, higher is better; an undefined one is the worst. `tie_breaker` is without `val/`."""
+    first, second = (sign(name) * metrics[name] for name in (metric, f"val/{tie_breaker}"))
     return tuple(-math.inf if math.isnan(value) else value for value in (first, second))  # type: ignore[return-value]
 
 

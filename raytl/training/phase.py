@@ -21,6 +21,7 @@ from raytl.models.freeze import apply_freeze, fingerprint
 from raytl.models.groups import parameter_groups
 from raytl.models.optimizer import build_optimizer
 from raytl.training.checkpoint import optimizer_state, restore_optimizer
+from raytl.training.compiled import compiled
 from raytl.training.schedule import factor
 from raytl.training.stages import TrainStage, opened_at
 from raytl.world import World
@@ -65,7 +66,8 @@ class Phase:
 
     def without_sync(self) -> contextlib.AbstractContextManager[None]:
         """Disable gradient synchronization in the context, for all but the last micro-batch of a step."""
-        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else contextlib.nullcontext()
+        model = getattr(self.model, "_orig_mod", self.model)  # of torch.compile
+        return model.no_sync() if isinstance(model, DistributedDataParallel) else contextlib.nullcontext()
 
     def set_rates(self, experiment: Experiment, *, step: int, total: int, steps: int) -> dict[str, float]:
         """Set the learning rates of global step `step` of `total`, with `steps` per epoch; return them by group."""
@@ -100,11 +102,12 @@ def open_phase(
     optimizer = build_optimizer(groups, experiment.optim)
     if before is not None:
         restore_optimizer(optimizer, optimizer_state(before.optimizer))
+    model = _wrap(backbone.module, world, device)
     levels = {name: level for level, name in enumerate(reversed([s.name for s in backbone.stages]), start=1)}
     return Phase(
         stage=stage,
         backbone=backbone,
-        model=_wrap(backbone.module, world, device),
+        model=compiled(model) if experiment.train.compile else model,
         optimizer=optimizer,
         opened={group["group"]: opened_at(stages, levels.get(group["group"], 0)) for group in groups},
         moving=_updated_buffers(backbone.module),

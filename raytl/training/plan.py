@@ -21,6 +21,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks import auto_recipe
 from raytl.tasks.registry import task_named
 from raytl.tasks.task import Task
+from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
 from raytl.training.recipe_facts import recipe_facts
@@ -99,6 +100,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
         backbone = backbone.with_frozen_statistics() if experiment.model.batch_norm == "frozen" else backbone
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
+    _collect(problems, lambda: check_compile(experiment, pick_device(experiment.compute.device)))
     if dataset:
         _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
         if backbone and depth is not None:
@@ -114,7 +116,7 @@ def _with_recipe(
 ) -> tuple[Experiment, tuple[Choice, ...]]:
     """Return the experiment with what its recipe chooses for the data, and the choices."""
     if not auto_recipe.is_open(experiment):
-        return experiment, ()
+        return auto_recipe.resolved(experiment, ())
     seen = backbone.reading(dataset.depth.depth)
     facts = recipe_facts(experiment, task, seen, dataset, on_event)
     return auto_recipe.resolved(experiment, task.recipe.choose(facts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from raytl.training.loop import RunWriter
 from raytl.training.scalars import write_scalars
 
 BEST_SCORE = "validation.json"
+FRACTION = "fallback/fine_tuned_fraction"
+"""The metric that says how much of the saved network is the fine-tuned one; absent if all of it is."""
 
 
 def run_writer(
@@ -59,5 +62,10 @@ def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: 
     if confusion.names != card.classes:
         score["names"] = list(confusion.names)
     with atomic_dir(folder.best) as temporary:
-        save_bundle(temporary, network, card)
+        save_bundle(temporary, network, _card_of(card, result))
         write_json(temporary / BEST_SCORE, score)
+
+
+def _card_of(card: Card, result: Validation) -> Card:
+    """Return the card with what validation decided."""
+    return replace(card, temperature=result.temperature, fine_tuned_fraction=result.metrics.get(FRACTION))

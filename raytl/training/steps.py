@@ -1,11 +1,15 @@
-"""One epoch of training steps: read batches, reduce gradients over the ranks, update weights."""
+"""One epoch of training steps: read batches, reduce gradients over the ranks, update weights.
+
+No step makes the host wait for the device or the device for the host: batches are copied while the step before runs
+(`transfer`), and what the host must know of a step it reads a step later (`step_log`).
+"""
 
 from __future__ import annotations
 
-import math
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -14,15 +18,16 @@ from torch import Tensor
 from raytl.config.schema import Experiment
 from raytl.data.loader import Batch, TrainLoader
 from raytl.data.transforms import Preprocess
-from raytl.errors import NonFiniteLoss
 from raytl.events import OnEvent, Step
 from raytl.models.forward import to_input
 from raytl.tasks.task import Objective
 from raytl.throttle import Throttle
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress
-from raytl.training.collectives import sum_over_ranks
+from raytl.training.normalizer import Normalizer
 from raytl.training.phase import Phase
+from raytl.training.step_log import Requests, StepDone, StepLog
+from raytl.training.transfer import StepBatch, moved
 from raytl.world import World
 
 EVENT_EVERY_S = 0.5
@@ -65,65 +70,86 @@ class TrainContext:
     emit: OnEvent
 
 
-def train_epoch(
-    context: TrainContext, phase: Phase, progress: Progress, save: Callable[[Progress], None]
-) -> tuple[Progress, dict[str, float]]:
-    """Run the rest of the current epoch; return the progress at its end and the last learning rates.
+@dataclass(frozen=True)
+class EpochDone:
+    """The progress after the last step of an epoch, its learning rates, and whether the ranks agreed to pause."""
+
+    progress: Progress
+    rates: dict[str, float]
+    pause: bool
+
+
+def train_epoch(context: TrainContext, phase: Phase, progress: Progress, save: Callable[[Progress], None]) -> EpochDone:
+    """Run the rest of the current epoch; its losses are all read at the end.
 
     `save` is called with the progress every `train.checkpoint_every_s`, on all ranks at the same step.
 
     Raises:
-        NonFiniteLoss: a loss is NaN or infinite.
+        NonFiniteLoss: a loss is NaN or infinite; it is noticed at most `step_log.LAG` steps later, and before any `save`.
         PauseRequested: the machines are about to be reclaimed; the progress was saved.
     """
-    train, loader, status = context.experiment.train, context.loader, context.world.status
+    world, steps = context.world, context.loader.steps
     phase.model.train()
-    reporter, started = _StepReporter(context, progress), time.monotonic()
-    before, saved, rates = progress.seconds, started, {}
-    for step, (batch, count) in enumerate(loader.epoch(progress.epoch, progress.step), start=progress.step):
-        _seed_step(train.seed, progress.epoch, step, context.world.rank)
-        rates = phase.set_rates(
-            context.experiment,
-            step=progress.epoch * loader.steps + step,
-            total=train.epochs * loader.steps,
-            steps=loader.steps,
+    reporter = _StepReporter(context, progress, phase)
+    log = StepLog(context.experiment.name, world, context.device, progress, reporter.report)
+    saved, rates, requested = time.monotonic(), dict[str, float](), Requests()
+    batches = moved(_step_batches(context, progress), context.device)
+    for step, batch in enumerate(batches, start=progress.step):
+        rates = _begin(context, phase, progress.epoch, step)
+        requested = log.add(
+            step, batch.count, rates, _checked_step(context, phase, batch, log), _requests(context, saved)
         )
-        place = f"epoch {progress.epoch + 1}, step {step + 1}"
-        activity = f"forward, backward and the all_reduce of gradients of {place}"
-        status.begin(activity, in_collective=context.world.size > 1)
-        loss, wants_save, pause = _agree(context, _step(context, phase, batch, count), saved, place)
-        if not math.isfinite(loss):
-            raise _non_finite(context.experiment, progress.epoch, step, loss, rates)
-        progress = replace(
-            progress,
-            step=step + 1,
-            loss_sum=progress.loss_sum + loss,
-            seen=progress.seen + count,
-            seconds=before + time.monotonic() - started,
-        )
-        reporter.report(progress, loss / count, rates, phase)
-        if (wants_save or pause) and step + 1 < loader.steps:
-            save(progress)
+        if (requested.save or requested.pause) and step + 1 < steps:
+            requested |= log.flush()
+            save(log.progress)
             saved = time.monotonic()
-            if pause:
+            if requested.pause:
                 raise PauseRequested
-        status.begin(f"reading the batch after {place}")
-    return progress, rates
+        world.status.begin(f"reading the batch after epoch {progress.epoch + 1}, step {step + 1}")
+    requested |= log.flush()
+    return EpochDone(log.progress, rates, requested.pause)
 
 
-def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tensor:
-    """Run one optimizer step; return this rank's part of the loss of the global batch, times `count`: `()`."""
-    train, optim = context.experiment.train, context.experiment.optim
-    micro = _micro_batches(batch, train.accumulate)
-    total = _normalizer(context, micro, count)
+def _step_batches(context: TrainContext, progress: Progress) -> Iterator[StepBatch]:
+    """Yield the rest of the epoch in micro-batches, with the normalizers of their targets while these are on the host."""
+    for batch, count in context.loader.epoch(progress.epoch, progress.step):
+        parts = batch.split(min(context.experiment.train.accumulate, len(batch)))
+        normalizers = [context.objective.normalizer(part.targets) for part in parts]
+        counted = [number for number in normalizers if number is not None]
+        yield StepBatch(tuple(parts), count, sum(counted) if counted else None)
+
+
+def _begin(context: TrainContext, phase: Phase, epoch: int, step: int) -> dict[str, float]:
+    """Seed a step, set its learning rates, and return them."""
+    train, world, steps = context.experiment.train, context.world, context.loader.steps
+    _seed_step(train.seed, epoch, step, world.rank)
+    place = f"epoch {epoch + 1}, step {step + 1}"
+    world.status.begin(f"forward, backward and the all_reduce of gradients of {place}", in_collective=world.size > 1)
+    return phase.set_rates(context.experiment, step=epoch * steps + step, total=train.epochs * steps, steps=steps)
+
+
+def _checked_step(context: TrainContext, phase: Phase, batch: StepBatch, log: StepLog) -> Tensor:
+    """Run `_step`. If it fails because an earlier loss, not read yet, was not finite, raise that."""
+    try:
+        return _step(context, phase, batch)
+    except Exception:
+        with contextlib.suppress(RuntimeError):  # the failure of the step says more than that of the collective
+            log.flush()
+        raise
+
+
+def _step(context: TrainContext, phase: Phase, batch: StepBatch) -> Tensor:
+    """Run one optimizer step; return this rank's part of the loss of the global batch, times its count: `()`."""
+    optim, size = context.experiment.optim, context.world.size
+    normalizer = Normalizer(context.world, context.device, batch)
     summed = torch.zeros((), device=context.device)
-    for index, part in enumerate(micro):
-        last = index == len(micro) - 1
+    for index, part in enumerate(batch.parts):
+        last = index == len(batch.parts) - 1
         with torch.enable_grad() if last else phase.without_sync():
             loss = _loss(context, phase, part)
             # DDP averages over ranks; scale to the sum over all ranks, divided by the normalizer of the global batch.
-            context.scaler.scale(loss * (context.world.size / total)).backward()
-        summed += loss.detach() if total == count else loss.detach() * (count / total)
+            context.scaler.scale(loss * normalizer.factor(size)).backward()
+        summed += loss.detach() * normalizer.factor(batch.count)
     context.scaler.unscale_(phase.optimizer)
     if optim.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(phase.parameters(), optim.clip_norm)
@@ -133,16 +159,6 @@ def _step(context: TrainContext, phase: Phase, batch: Batch, count: int) -> Tens
     if context.average is not None:
         context.average.update(phase.tracked_tensors())
     return summed
-
-
-def _normalizer(context: TrainContext, micro: Sequence[Batch], count: int) -> float:
-    """Return the number that the loss of the global batch is divided by, the same on all ranks."""
-    parts = [context.objective.normalizer(part.targets) for part in micro]
-    numbers = [part for part in parts if part is not None]
-    if not numbers:
-        return count
-    (total,) = sum_over_ranks(context.world, [sum(numbers)], context.device, "the normalizer of the loss")
-    return max(1.0, total)
 
 
 def _loss(context: TrainContext, phase: Phase, batch: Batch) -> Tensor:
@@ -155,16 +171,10 @@ def _loss(context: TrainContext, phase: Phase, batch: Batch) -> Tensor:
     return context.objective(forward, inputs, batch.targets, batch.ids)
 
 
-def _micro_batches(batch: Batch, accumulate: int) -> list[Batch]:
-    return batch.split(min(accumulate, len(batch)))
-
-
-def _agree(context: TrainContext, loss: Tensor, saved: float, place: str) -> tuple[float, bool, bool]:
-    """Return (summed loss of the global batch, True if a checkpoint is due on rank 0, True if a pause is requested)."""
+def _requests(context: TrainContext, saved: float) -> Requests:
+    """Return what this rank asks for: rank 0 a checkpoint if one is due, and each rank to pause if the driver wants it."""
     due = context.world.is_main and time.monotonic() - saved >= context.experiment.train.checkpoint_every_s
-    mine = [float(loss), float(due), float(context.world.status.pause_requested)]
-    summed, wanted, pause = sum_over_ranks(context.world, mine, context.device, f"the loss of {place}")
-    return summed, wanted > 0, pause > 0
+    return Requests(due, context.world.status.pause_requested)
 
 
 def _seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
@@ -172,24 +182,15 @@ def _seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
     torch.manual_seed(hash((seed, epoch, step, rank)) & _MAX_SEED)
 
 
-def _non_finite(experiment: Experiment, epoch: int, step: int, loss: float, rates: dict[str, float]) -> NonFiniteLoss:
-    rates_text = ", ".join(f"{name} {rate:.2g}" for name, rate in rates.items())
-    return NonFiniteLoss(
-        f"{experiment.name}: the loss became {loss} in epoch {epoch + 1}, step {step + 1} (rates: {rates_text}).\n"
-        "  Lower optim.lr or raise transfer.head_lr_ratio; also try optim.clip_norm, a longer optim.warmup, "
-        "or train.precision: fp32."
-    )
-
-
 class _StepReporter:
     """Emit step events of one epoch from the main rank, at most one every `EVENT_EVERY_S`, and the last."""
 
-    def __init__(self, context: TrainContext, progress: Progress) -> None:
-        self._context, self._throttle = context, Throttle(EVENT_EVERY_S)
+    def __init__(self, context: TrainContext, progress: Progress, phase: Phase) -> None:
+        self._context, self._stage, self._throttle = context, phase.stage.name, Throttle(EVENT_EVERY_S)
         self._seen, self._started = progress.seen, time.monotonic()
 
-    def report(self, progress: Progress, loss: float, rates: dict[str, float], phase: Phase) -> None:
-        context, loader = self._context, self._context.loader
+    def report(self, done: StepDone) -> None:
+        context, loader, progress = self._context, self._context.loader, done.progress
         is_last = progress.step >= loader.steps
         if not context.world.is_main or not (self._throttle.is_due() or is_last):
             return
@@ -199,10 +200,10 @@ class _StepReporter:
                 epochs=context.experiment.train.epochs,
                 step=progress.step,
                 steps=loader.steps,
-                loss=loss,
+                loss=done.loss,
                 images_per_s=(progress.seen - self._seen) / max(time.monotonic() - self._started, 1e-9),
-                rates=rates,
-                stage=phase.stage.name,
+                rates=done.rates,
+                stage=self._stage,
                 ready=loader.ready if isinstance(loader, TrainLoader) else None,
             )
         )

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from torch import nn
+
 from raytl.data.loader import Batch
 from raytl.metrics.gather import gather_rows
+from raytl.tasks.calibration import validated
 from raytl.tasks.inference import Network, Truths, split_rows
-from raytl.tasks.task import Encoder, Task, Validation
+from raytl.tasks.task import Encoder, Rows, Task, Validation
 from raytl.training.collectives import broadcast_from_main
 from raytl.training.phase import Phase
 from raytl.training.steps import TrainContext
@@ -42,9 +45,14 @@ def validate(context: TrainContext, phase: Phase, split: ValSplit) -> Validation
     broadcast_from_main(context.world, list(moving.values()))
     if average is not None:
         broadcast_from_main(context.world, [average.shadow[name] for name in moving])
-    phase.module.eval()
-    network = Network(split.task, phase.module, context.preprocess, context.device, context.precision)
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
-        ids, rows = split_rows(network, context.world.status.track(split.batches, "scoring batches"), split.encoder)
-    _, merged = gather_rows(context.world, ids, *rows, total=len(split.encoder))
-    return split.task.validation(Truths(split.encoder), merged, split.classes)
+        rows = split_answers(context, phase.module, split)
+    return validated(split.task, context.experiment.calibrate, Truths(split.encoder), rows, split.classes)
+
+
+def split_answers(context: TrainContext, module: nn.Module, split: ValSplit) -> Rows:
+    """Return the rows of the whole split, in the order of its samples, as `module` answers it; the same on every rank."""
+    module.eval()
+    network = Network(split.task, module, context.preprocess, context.device, context.precision)
+    ids, rows = split_rows(network, context.world.status.track(split.batches, "scoring batches"), split.encoder)
+    return gather_rows(context.world, ids, *rows, total=len(split.encoder))[1]

@@ -17,6 +17,7 @@ from raytl.events import Message, OnEvent, ignore
 from raytl.models.backbone import Backbone
 from raytl.models.bundle import Card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
+from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
 from raytl.training import checkpoint
@@ -24,8 +25,10 @@ from raytl.training.allocator import retain_freed_memory
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import drop_later_metrics
 from raytl.training.collectives import sum_over_ranks
+from raytl.training.fallback import fall_back, may_fall_back, solved_head
 from raytl.training.job import TrainJob
 from raytl.training.loop import Outcome, RunWriter, epochs
+from raytl.training.network import build_network, channels_last
 from raytl.training.plan import depth_of
 from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
@@ -121,9 +124,13 @@ class PreparedRun:
 
 def train_worker(world: World, job: TrainJob, emit: OnEvent) -> Outcome | Paused:
     """Train `job` on rank `world.rank`, from its last checkpoint if there is one."""
-    run = prepare(load_run(world, job, emit))
+    loaded = load_run(world, job, emit)
+    run = prepare(loaded)
     try:
-        return run.fit()
+        outcome = run.fit()
+        if may_fall_back(loaded.job, loaded.backbone):
+            fall_back(loaded.job, run.context, loaded.backbone, run.validation, run.writer, loaded.run_store.folder)
+        return outcome
     except PauseRequested:
         return Paused()
     finally:
@@ -138,16 +145,14 @@ def load_run(world: World, job: TrainJob, emit: OnEvent) -> LoadedRun:
     if device.type == "cpu":
         retain_freed_memory()
     _seed(experiment)
-    backbone = job.task.build(experiment.model, job.classes, job.s3).reading(job.bit_depth)
+    backbone = build_network(job, device)
     depth = depth_of(experiment, backbone)
-    layout = torch.channels_last if _channels_last(experiment, backbone) else torch.contiguous_format
-    backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     run_store, uploader = _open_run_store(world, job, emit, device)
     resume = checkpoint.load(run_store.folder.last)
     if job.probe:
         _install_probe(job, backbone, depth)
     elif resume is None and world.is_main:  # DDP broadcasts rank 0's weights to the others
-        _start_head(job, backbone, depth, emit)
+        _start_head(job, backbone, depth, run_store.folder, emit)
     precision = pick_precision(experiment.train.precision, device)
     return LoadedRun(world, job, emit, device, precision, backbone, depth, run_store, uploader, resume)
 
@@ -181,7 +186,8 @@ def prepare(run: LoadedRun, features: CachedFeatures | None = None, *, tensorboa
 def _open_run_store(
     world: World, job: TrainJob, emit: OnEvent, device: torch.device
 ) -> tuple[RunStore, Uploader | None]:
-    """Return the run's working copy, the same on all nodes: rank 0 uploads what only its node has, then the others fetch."""
+    """Return the run's working copy, the same on all nodes: rank 0 uploads what only its node has, then the first rank of
+    each other node fetches; the others, which would only list the bucket, wait for it."""
     run_store, uploader = job.run_store(), None
     if world.is_main:
         run_store.fetch()
@@ -190,8 +196,12 @@ def _open_run_store(
         if uploader is not None:
             uploader.upload_pending()
     sum_over_ranks(world, [0.0], device, "having fetched the run's folder")
-    if not world.is_main:
+    if world.local_rank == 0 and not world.is_main:
         run_store.fetch()
+    if world.local_size < world.size:
+        sum_over_ranks(world, [0.0], device, "having fetched the run's folder on every node")
+    if world.local_rank != 0:
+        run_store.use_fetched()
     return run_store, uploader
 
 
@@ -203,23 +213,18 @@ def _install_probe(job: TrainJob, backbone: Backbone, depth: int) -> None:
     solver.install(backbone, solver.load(run_store.folder.root), depth)
 
 
-def _start_head(job: TrainJob, backbone: Backbone, depth: int, emit: OnEvent) -> None:
+def _start_head(job: TrainJob, backbone: Backbone, depth: int, folder: RunFolder, emit: OnEvent) -> None:
     experiment = job.experiment
     if experiment.transfer.head_start == "solved":
         solver = job.task.head_solver
         assert solver is not None, "`Task.check` rejects head_start: solved"
-        solver.install(backbone, solver.solve(experiment, backbone, job.train, job.val, job.classes, emit), depth)
+        solver.install(backbone, solved_head(job, backbone, folder, emit), depth)
     elif experiment.transfer.head_start == "weights":
         new = job.task.inherit_head(backbone, experiment.model.weights, job.classes, job.s3)
         suffix = f"; new: {', '.join(new)}" if new else ""
         emit(Message(f"the head continues from {experiment.model.weights}{suffix}"))
     else:
         job.task.start_head(backbone, job.classes, job.train)
-
-
-def _channels_last(experiment: Experiment, backbone: Backbone) -> bool:
-    configured = experiment.train.channels_last
-    return backbone.convolutional if configured == "auto" else configured
 
 
 def _device(experiment: Experiment) -> torch.device:
@@ -248,7 +253,7 @@ def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
         world=run.world,
         device=run.device,
         precision=run.precision,
-        channels_last=_channels_last(experiment, backbone),
+        channels_last=channels_last(experiment, backbone),
         preprocess=backbone.preprocess,
         loader=features.train if features else _train_loader(run),
         objective=run.job.task.objective(experiment, run.job.classes, run.job.train),
@@ -270,6 +275,7 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
         world=run.world,
         weights=task.sampling_weights(job.train, job.classes) if train.sampler == "balanced" else None,
         workers=_loader_workers(job.experiment, run.device, run.world),
+        pinned=run.device.type == "cuda",
     )
 
 

@@ -12,7 +12,7 @@ from tests.architecture.sources import Module, modules
 from tests.architecture.vocabulary import NAMES
 
 _ORDINARY = {
-    ("raytl/config/home.py", "home"),  # the user's home folder
+    ("raytl/home.py", "home"),  # the user's home folder
     ("raytl/store/cache.py", "home"),
     ("raytl/data/duplicates.py", "kept"),  # beside dropped
     ("raytl/registry/cleaning.py", "kept"),  # beside orphans and deleted

@@ -97,6 +97,19 @@ def test_the_end_of_training_says_how_it_came_and_what_is_next(status: str, word
     assert "seconds" not in shown
 
 
+def test_the_end_of_training_says_what_was_changed_after_it() -> None:
+    experiment = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}})
+    metrics = {
+        "val/accuracy": 0.9, "calibration/temperature": 0.412, "calibration/log_loss": 0.3,
+        "calibration/uncalibrated_log_loss": 0.6, "calibration/ece": 0.04, "calibration/uncalibrated_ece": 0.38,
+        "fallback/fine_tuned_fraction": 0.0, "fallback/fine_tuned_balanced_accuracy": 0.5,
+    }  # fmt: skip
+    shown = text(train_tables(TrainResult("a", "trained", 5, 9, metrics, "raytl evaluate x"), experiment))
+    assert "temperature 0.412: log loss 0.600 -> 0.300, " in shown
+    assert "38.0 % -> 4.0 %" in shown
+    assert "the pretrained network with a solved head; fine-tuned: balanced accuracy 50.0 %" in shown
+
+
 def evaluation(classes: int, look: int | None) -> Report:
     """An evaluation of two photos a class, all called class 0."""
     targets = np.repeat(np.arange(classes), 2)

@@ -50,6 +50,11 @@ def meet_and_wait(world: World, folder: str, emit: OnEvent) -> None:
         threading.Event().wait(0.1)
 
 
+def process_id(world: World, payload: None, emit: OnEvent) -> int:
+    """Return the process ID of the worker."""
+    return os.getpid()
+
+
 def hang_on_rank_1(world: World, payload: None, emit: OnEvent) -> None:
     """Never let rank 1 reach the collective in which rank 0 waits."""
     if world.rank == 1:

@@ -38,7 +38,14 @@ def test_a_written_experiment_reads_back_the_same(values: dict[str, Any], tmp_pa
 
 
 def test_defaults_are_written_out_and_idle_keys_left_out() -> None:
-    text = to_yaml(override(BASE, {"transfer.unfreeze": 0}))
+    text = to_yaml(override(BASE, {"transfer.unfreeze": 0, "recipe": "none"}))
     assert "batch_size: 64" in text
     assert "lr_decay" not in text
-    assert text.startswith("name: a\ntask: classification\nrecipe: auto\ndata:\n  uri: x\n")
+    assert text.startswith("name: a\ntask: classification\nrecipe: none\ndata:\n  uri: x\n")
+
+
+def test_what_the_recipe_chooses_is_not_written_as_if_it_were_set(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(to_yaml(override(BASE, {"train.seed": 3})), encoding="utf-8")
+    again = load_experiment(path)
+    assert (again.recipe, again.train.model_fields_set, again.optim.model_fields_set) == ("auto", {"seed"}, set())

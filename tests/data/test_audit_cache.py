@@ -2,41 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from raytl.data.audit_cache import Finding, load_findings, save_findings
+from raytl.data.audit_cache import Finding, Findings, load_findings, save_findings
 from raytl.data.manifest import Sample
 
+AB, CD = "ab" * 32, "cd" * 32
 FOUND = {
-    "/d/a.jpg": Finding(3, 1, 1, "ab", ""),
-    "/d/\udcff.jpg": Finding(4, 1, 2, "cd", "cut short", "", 4095, 12),
+    "/d/a.jpg": Finding(3, 1, 1, AB, ""),
+    "/d/\udcff.jpg": Finding(4, 1, 2, CD, "cut short", "", 4095, 12),
 }
 SAMPLES = [Sample(path, path, "x") for path in FOUND]
 
 
+def noted(samples: list[Sample], found: Mapping[str, Finding], max_pixels: int = 100) -> None:
+    """Note the findings of those samples that have one."""
+    findings = Findings(samples)
+    for row, sample in enumerate(samples):
+        if sample.path in found:
+            findings.put(row, found[sample.path])
+    save_findings(max_pixels, findings)
+
+
 def test_findings_come_back_as_they_were_noted_and_only_those_asked_for(own_cache: Path) -> None:
-    save_findings(SAMPLES, 100, FOUND)
+    noted(SAMPLES, FOUND)
     assert load_findings(SAMPLES, 100) == FOUND
     assert load_findings([*SAMPLES[:1], Sample("b", "/d/b.jpg", "x")], 100) == {"/d/a.jpg": FOUND["/d/a.jpg"]}
     assert load_findings(SAMPLES, 101) == {}
 
 
 @pytest.mark.parametrize(
-    "line", ["", "7", "[]", '["/d/a.jpg", "3", 1, 1, "ab", "", "", 0, 0]', '["/d/a.jpg", 3]', "[" * 9999]
-)
+    "line",
+    [
+        "", "7", "[]", '["/d/a.jpg", "3", 1, 1, "ab", "", "", 0, 0]', '["/d/a.jpg", 3]', "[" * 9999,
+        "[[], [], [], [], [], [], [], [], []]",
+        f'[["/d/a.jpg"], ["3"], [1], [1], ["{AB}"], [""], [""], [0], [0]]',
+        f'[["/d/a.jpg"], [3], [1], [1], ["{AB[1:]}"], [""], [""], [0], [0]]',
+        f'[["/d/a.jpg"], [3], [1], [1], ["{" " * 64}"], [""], [""], [0], [0]]',
+        f'[["/d/a.jpg"], [3], [1], [1], ["{"x" * 64}"], [""], [""], [0], [0]]',
+        f'[["/d/a.jpg"], [3, 4], [1], [1], ["{AB}"], [""], [""], [0], [0]]',
+        f'[["/d/a.jpg"], [-3], [1], [1], ["{AB}"], [""], [""], [0], [0]]',
+        f'[["/d/a.jpg"], [{10**30}], [1], [1], ["{AB}"], [""], [""], [0], [0]]',
+        f'[["/d/a.jpg"], [3], [{-(10**30)}], [1], ["{AB}"], [""], [""], [0], [0]]',
+        f'[["/d/a.jpg"], [3], [1], [1], ["{AB}"], [""], [""], [70000], [0]]',
+        f'[["/d/a.jpg"], [3], [1], [1], ["{AB}"], [""], [""], [0], [true]]',
+    ],
+)  # fmt: skip
 def test_a_damaged_memory_is_none(own_cache: Path, line: str) -> None:
-    save_findings(SAMPLES, 100, FOUND)
+    noted(SAMPLES, FOUND)
     (file,) = (own_cache / "audits").glob("*.jsonl")
     file.write_text(file.read_text() + line + "\n")
     assert load_findings(SAMPLES, 100) == {}
 
 
+def test_findings_are_found_in_any_order_and_beside_new_samples(own_cache: Path) -> None:
+    samples = [Sample(str(i), f"/d/{i:05d}.jpg", "x") for i in range(4200)]
+    found = {sample.path: Finding(i, i, i, f"{i + 1:064x}", "") for i, sample in enumerate(samples)}
+    noted(samples, found)
+    assert load_findings(samples, 100) == found
+    assert load_findings(samples[::-1], 100) == found
+    assert load_findings(samples[::3], 100) == {sample.path: found[sample.path] for sample in samples[::3]}
+    noted(samples[::2], found)
+    assert load_findings(samples, 100) == {sample.path: found[sample.path] for sample in samples[::2]}
+
+
 def test_the_memory_of_a_set_is_found_by_the_folder_that_all_its_files_share(own_cache: Path) -> None:
     samples = [Sample(path, path, "x") for path in ("/d/a-b/1.jpg", "/d/a/1.jpg", "/d/a/2.jpg")]
-    save_findings(samples, 100, {samples[0].path: FOUND["/d/a.jpg"]})
-    save_findings(samples[1:], 100, {samples[1].path: FOUND["/d/a.jpg"]})
+    noted(samples, {samples[0].path: FOUND["/d/a.jpg"]})
+    noted(samples[1:], {samples[1].path: FOUND["/d/a.jpg"]})
     assert set(load_findings(samples, 100)) == {samples[0].path}
     assert set(load_findings(samples[::-1], 100)) == {samples[0].path}
     assert set(load_findings(samples[1:], 100)) == {samples[1].path}

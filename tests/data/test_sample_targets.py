@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from raytl.data.manifest import Sample, dataset_digest, to_nfc
-from raytl.data.samples import SAMPLE_FORMAT
+from raytl.data.sample_table import SampleTable
+from raytl.data.samples import SAMPLE_FORMAT, records
 from raytl.data.targets import Box, Boxes, Instance, Instances, Labels, Mask, MaskClass, Target
 from raytl.errors import RunError
+from raytl.run.plain import encode
+from tests.data.test_sample_table import SETS
 
 TARGETS: list[Target] = [
     "cat",
@@ -57,3 +62,12 @@ def test_names_of_targets_are_normalized() -> None:
     target = to_nfc(Sample("a", "", Boxes(4, 3, (Box(decomposed, 0, 0, 1, 1),)))).target
     assert isinstance(target, Boxes)
     assert target.boxes[0].label == "caf\u00e9"
+
+
+@pytest.mark.parametrize("samples", SETS.values(), ids=SETS.keys())
+@pytest.mark.parametrize("dumps", [json.dumps, lambda value: encode(value).decode()], ids=["ascii", "readable"])
+def test_records_of_a_table_are_those_of_its_samples(samples: list[Sample], dumps: Callable[[Any], str]) -> None:
+    table = SampleTable.of(samples)
+    assert [json.loads(line) for line in records(table, dumps)] == json.loads(json.dumps([s.record() for s in samples]))
+    without = [{**sample.record(), "path": ""} for sample in samples]
+    assert list(records(table.without_paths())) == [json.dumps(record) for record in without]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from raytl.models.bundle import Card, digest, load_bundle, save_bundle
 from raytl.models.card import CARD_FORMAT
 from raytl.models.forward import is_channels_last
 from raytl.models.freeze import apply_freeze
+from raytl.models.temperature import temperature_of
 
 CLASSES = ("a", "b b", "ü")
 
@@ -44,6 +46,14 @@ def test_loading_leaves_the_generator_alone(tmp_path: Path) -> None:
     state = torch.get_rng_state()
     load_bundle(tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_saved_temperature_comes_back_and_leaves_the_tensors_alone(tmp_path: Path) -> None:
+    module, card = saved(tmp_path / "plain")
+    save_bundle(tmp_path / "calibrated", module, replace(card, temperature=1.5))
+    (plain, _), (calibrated, read) = (load_bundle(tmp_path / name) for name in ("plain", "calibrated"))
+    assert (temperature_of(plain), temperature_of(calibrated), read.temperature) == (1.0, 1.5, 1.5)
+    assert read.digest == card.digest
 
 
 def test_a_runs_best_checkpoint_is_its_model(tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ RESULT = {
     "soup": None, "experiment_file": "e.yaml", "run": "r", "report": "r.html", "csv": "c.csv", "seconds": 9.5, "next": "n",
 }  # fmt: skip
 PULLED = {"key": "a/b.jpg", "size": 3, "etag": "x"}
-FOUND = [3, 1, 2, ABC, "", "", 0, 0]
+FOUND = [[3], [1], [2], [ABC], [""], [""], [0], [0]]
 SWEEPS = [
     Stored("search.summary:SUMMARY_FORMAT", encode(RESULT, 2), at("summary.json", _swept), "summary.json"),
     Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
@@ -341,7 +341,7 @@ SWEEPS = [
            at("manifest.json", lambda folder: sync._pulled(sync._Place(folder))), "manifest.json", forgiving=True),
     Stored("store.sync:FETCHED_FORMAT", lines(PULLED, PULLED),
            at("journal.jsonl", lambda folder: sync._pulled(sync._Place(folder))), "journal.jsonl", forgiving=True),
-    Stored("data.audit_cache:_read", lines(audit_cache._fingerprint(10**6), ["/photos/red/0.jpg", *FOUND]),
+    Stored("data.audit_cache:_read", lines(audit_cache._fingerprint(10**6), [["/photos/red/0.jpg"], *FOUND]),
            lambda content, folder: _in_cache(str(audit_cache._file_of(SAMPLES)), _recalled)(content, folder), "", forgiving=True),
     Stored("data.audit_cache:INVALIDATED_FORMAT", lines("/photos/red/0.jpg", "/x"),
            _in_cache("audits/doubted.jsonl", lambda _: audit_cache._invalidated()), "doubted.jsonl", forgiving=True),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ssl
 import subprocess
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from raytl.store import fetch_worker, s3
+from raytl.store import fetch_workers, s3
 from raytl.store.contract import ObjectInfo
 from raytl.store.fetch_workers import Route, Wanted, download, request, usable
 from raytl.store.s3 import S3Store
@@ -38,7 +40,7 @@ def test_requests_are_signed_as_botocore_signs_them(key: str, token: str | None,
     head, *lines = mine.removesuffix("\r\n\r\n").split("\r\n")
     sent = dict(line.split(": ", 1) for line in lines)
     expected = AWSRequest("GET", f"https://{route.host}{head.split()[1]}")
-    for name in ("x-amz-request-payer", "x-amz-date"):
+    for name in ("x-amz-checksum-mode", "x-amz-request-payer", "x-amz-date"):
         if name in sent:
             expected.headers[name] = sent[name]
     expected.context.update(timestamp=sent["x-amz-date"], payload_signing_enabled=True)
@@ -208,27 +210,40 @@ def test_closing_the_generator_ends_the_workers(objects: Objects, tmp_path: Path
 
 
 ENDED_AS_A_FILE_OPENS = """
-import os, runpy, signal
+import os, signal
 opened = os.open
 def open_and_end(*arguments):
     file = opened(*arguments)
     os.kill(os.getpid(), signal.SIGTERM)
     return file
 os.open = open_and_end
-runpy.run_path({path!r}, run_name="__main__")
 """
 
 
 def test_a_worker_terminated_while_it_opens_a_file_removes_it(
     objects: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program, out = tmp_path / "fetch_worker.py", tmp_path / "out"
-    program.write_text(ENDED_AS_A_FILE_OPENS.format(path=fetch_worker.__file__))
-    out.mkdir()
-    monkeypatch.setattr(fetch_worker, "__file__", str(program))
+    start = fetch_workers._START.replace("main()", f"exec({ENDED_AS_A_FILE_OPENS!r}); main()")
+    monkeypatch.setattr(fetch_workers, "_START", start)
     with serving(objects) as route:
-        assert len(list(download(route, lambda: None, wanted(objects, out), 5.0))) < 60
-    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+        assert len(list(download(route, lambda: None, wanted(objects, tmp_path), 5.0))) < 60
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("sent", ["true", "false"])
+def test_the_checksum_of_an_object_decides_where_its_etag_is_no_md5(
+    objects: Objects, tmp_path: Path, sent: str
+) -> None:
+    """As of a multipart upload, whose ETag cannot be verified."""
+    body = b"x" * 15_000
+    objects.content = {f"{i}.jpg": body for i in range(8)}
+    crc = base64.b64encode(zlib.crc32(body if sent == "true" else b"other").to_bytes(4, "big")).decode()
+    objects.headers = {"ETag": '"0-2"', "x-amz-checksum-crc32": crc}
+    listed = [
+        Wanted(ObjectInfo(one.info.key, one.info.size, "0-2"), one.key, one.path) for one in wanted(objects, tmp_path)
+    ]
+    with serving(objects) as route:
+        assert len(list(download(route, lambda: None, listed, 5.0))) == (8 if sent == "true" else 0)
 
 
 def test_tls_is_checked_against_the_given_authorities(objects: Objects, tmp_path: Path) -> None:

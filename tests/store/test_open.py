@@ -38,6 +38,6 @@ def test_the_environment_selects_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_boto3_is_loaded_only_for_buckets() -> None:
-    code = "import sys, raytl.store.sync, raytl.data.formats; raytl.store.sync.open_store('x'); print('boto3' in sys.modules)"
+    code = "import sys, raytl.store.sync, raytl.data.formats; raytl.store.sync.open_store('x'); print('botocore' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"

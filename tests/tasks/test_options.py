@@ -22,6 +22,7 @@ TABLE: list[tuple[str, Any, set[str]]] = [
     ("train.sampler", "balanced", ONE_CLASS),
     ("augment.mixup", 0.2, ONE_CLASS),
     ("augment.cutmix", 1.0, ONE_CLASS),
+    ("train.compile", True, IMAGES),
     ("augment.erasing", 0.5, ALL),
     ("transfer.head_start", "solved", IMAGES),
     ("transfer.head_start", "weights", ALL),

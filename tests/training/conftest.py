@@ -36,6 +36,7 @@ def toy(photos: Path, runs: Path, changes: dict[str, Any] | None = None) -> Expe
     """An experiment of 3 classes on 32 px, in-process and fp32, with `changes` by dotted key."""
     base = {
         "name": "toy",
+        "recipe": "none",
         "data": {"uri": str(photos), "cache": "off", "loader_workers": 0},
         "model": {"name": "test_resnet", "weights": "none", "preprocess": {"image_px": 32}},
         "transfer": {"unfreeze": 2},

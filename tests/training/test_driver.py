@@ -98,7 +98,11 @@ def test_a_run_folder_has_everything_to_use_and_to_repeat_the_run(trained: Train
     record = json.loads(folder.provenance.read_text())
     assert len(record["dataset"]) == 64
     assert record["test"]["count"] > 0
-    assert set(result.metrics) == {"val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/log_loss"}
+    assert set(result.metrics) == {
+        "val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/log_loss", "calibration/temperature",
+        "calibration/log_loss", "calibration/uncalibrated_log_loss", "calibration/ece", "calibration/uncalibrated_ece",
+    }  # fmt: skip
+    assert read_card(folder.best).temperature == result.metrics["calibration/temperature"]
     score = json.loads((folder.best / "validation.json").read_text())
     assert (score["epoch"], score["metrics"]) == (result.best_epoch, result.metrics)
 

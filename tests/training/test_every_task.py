@@ -11,6 +11,7 @@ import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ from raytl.run import RunFolder, journal
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named
 from raytl.tasks.reporting import Occasion, Subject
-from raytl.training import steps
+from raytl.training import checkpoint, steps
 from raytl.training.driver import TrainResult, plan, train
 from raytl.training.job import TrainJob
+from raytl.training.normalizer import Normalizer
+from raytl.training.step_log import Requests
 from raytl.training.worker import train_worker
 from raytl.world import World
 from tests.training.scenes import TASKS, toy_task, write_scenes
@@ -117,6 +120,39 @@ def test_a_killed_run_resumes_to_the_same_bits(task: str, scenes: Path, tmp_path
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.thorough
+def test_two_workers_pause_at_the_same_step_and_resume_to_the_same_bits(scenes: Path, tmp_path: Path) -> None:
+    changes = {"train.epochs": 2, "train.batch_size": 4, "train.checkpoint_every_s": 1e9}
+    whole, parts = (_job(toy_task("multilabel", scenes, tmp_path / name, changes)) for name in ("whole", "parts"))
+    _on_workers(2, train_worker_quietly, whole, tmp_path)
+    assert _on_workers(2, _worker_pauses, parts, tmp_path) == ["Paused"] * 2
+    state = checkpoint.load(RunFolder(Path(parts.location)).last)
+    assert state is not None and (state.progress.epoch, state.progress.step) == (0, 3), (
+        "asked for at step 2, agreed at 3"
+    )
+    (again := tmp_path / "again").mkdir()
+    assert _on_workers(2, train_worker_quietly, parts, again) == ["Outcome"] * 2
+    one, other = (checkpoint.load(RunFolder(Path(job.location)).last) for job in (whole, parts))
+    assert one is not None and other is not None
+    assert one.model.keys() == other.model.keys()
+    assert all(torch.equal(one.model[name], other.model[name]) for name in one.model)
+
+
+def _worker_pauses(world: World, job: TrainJob) -> str:
+    """Train on a worker; the second one asks for a pause after its second step."""
+    requests, step = steps._requests, count(1)
+
+    def pausing(*values: Any) -> Requests:
+        return requests(*values) | Requests(pause=world.rank == 1 and next(step) == 2)
+
+    setattr(steps, "_requests", pausing)  # noqa: B010
+    return train_worker_quietly(world, job)
+
+
+def train_worker_quietly(world: World, job: TrainJob) -> str:
+    return type(train_worker(world, job, ignore)).__name__
+
+
 class _Kill:
     """Kills this process in the middle of the second epoch, after a step whose checkpoint was saved."""
 
@@ -139,24 +175,27 @@ class _Fitted:
 
 
 def _fitted(size: int, experiment: Experiment, scratch: Path) -> _Fitted:
+    fitted: _Fitted = _on_workers(size, _worker_fits, _job(experiment), scratch)[0]
+    return fitted
+
+
+def _job(experiment: Experiment) -> TrainJob:
     run_plan = plan(experiment)
     folder = RunFolder.of(experiment)
     folder.root.mkdir(parents=True)
     splits = run_plan.dataset.splits
-    job = TrainJob(run_plan.experiment, str(folder.root), splits.train, splits.val, splits.classes)
-    fitted: _Fitted = _on_workers(size, _worker_fits, job, scratch)[0]
-    return fitted
+    return TrainJob(run_plan.experiment, str(folder.root), splits.train, splits.val, splits.classes)
 
 
 def _worker_fits(world: World, job: TrainJob) -> _Fitted:
     normalizers: list[float] = []
-    normalizer = steps._normalizer
 
-    def recorded(*values: Any) -> float:
-        normalizers.append(normalizer(*values))
-        return normalizers[-1]
+    def recorded(*values: Any) -> Normalizer:
+        normalizer = Normalizer(*values)
+        normalizers.append(float(normalizer.total()))
+        return normalizer
 
-    steps._normalizer = recorded
+    setattr(steps, "Normalizer", recorded)  # noqa: B010
     watcher = Recorder()
     train_worker(world, job, watcher)
     return _Fitted([event.loss for event in watcher.events if isinstance(event, Step)], normalizers)

@@ -14,6 +14,7 @@ from raytl.data.formats.directory_listing import Folders, is_file
 from raytl.data.formats.rows import Rows, parts_among, parts_in, read_rows
 from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import SPLITS, Manifest, Sample, build_manifest, listed, split_name, to_nfc
+from raytl.data.sample_table import SampleTable, TableWriter
 from raytl.data.unicode_names import Lookup, unicode_forms
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore, throttled
@@ -82,7 +83,7 @@ def scan(
     manifest = build_manifest(uri, samples, warnings=warnings)
     if not objects:
         return manifest
-    return replace(manifest, objects={s.path: objects[s.path] for s in manifest.samples if s.path in objects})
+    return replace(manifest, objects={path: objects[path] for path in manifest.samples.paths if path in objects})
 
 
 def resolved(
@@ -91,7 +92,7 @@ def resolved(
     elsewhere: Mapping[str, str] | None = None,
     objects: Mapping[str, ObjectInfo] | None = None,
     on_event: OnEvent = ignore,
-) -> tuple[list[Sample], int]:
+) -> tuple[SampleTable, int]:
     """Return the samples of the rows, in their order, and the number of rows that repeat another one; see `scan`.
 
     Raises:
@@ -103,7 +104,7 @@ def resolved(
     )
     collected.add_all(on_event)
     problems.check(uri, table.folder)
-    return collected.samples, collected.repeated
+    return collected.samples.table(), collected.repeated
 
 
 def paths_in(table: Table) -> list[str]:
@@ -226,7 +227,7 @@ class _Collected:
     objects: Mapping[str, ObjectInfo]
     problems: _Problems
     is_local: bool = True
-    samples: list[Sample] = field(default_factory=list)
+    samples: TableWriter = field(default_factory=TableWriter)
     places: dict[str, int] = field(default_factory=dict)
     """The index of each key in `samples`."""
     origins: array[int] = field(default_factory=lambda: array("q"))
@@ -269,8 +270,10 @@ class _Collected:
 
     def _repeats(self, path: str, label: str, split: str | None) -> bool:
         """Return whether a row with the path of an earlier sample has the same label and split."""
+        if self.elsewhere or not path.isascii():
+            return False
         earlier = self.samples[self.places[path]]
-        return not self.elsewhere and path.isascii() and earlier.label == label and earlier.split == split
+        return earlier.label == label and earlier.split == split
 
     def _elsewhere(self, path: str, label: str, split: str | None) -> Sample | None:
         """Return the sample if the row references a key of `elsewhere`."""
@@ -304,7 +307,7 @@ class _Collected:
             sample = to_nfc(sample)
         place = self.places.setdefault(sample.key, len(self.samples))
         if place == len(self.samples):
-            self.samples.append(sample)
+            self.samples.add(sample)
             self.origins.append(index)
             if not is_there:
                 self.problems.add(_NO_FILE, partial(self._missing, index, sample))

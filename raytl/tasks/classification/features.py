@@ -50,7 +50,7 @@ def extract(
     layer = head_layer(backbone)
     with torch.no_grad():
         logits = inputs @ layer.weight.cpu().flatten(1).T + (0 if layer.bias is None else layer.bias.cpu())
-    probabilities = softmax(logits.numpy())
+    probabilities = softmax(logits.numpy() / (card.temperature or 1.0))
     return FeatureTable(
         features=inputs.numpy(),
         labels=np.array([sample.label for sample in samples]),

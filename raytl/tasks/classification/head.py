@@ -9,7 +9,7 @@ import torch
 from raytl.config.schema import Experiment
 from raytl.models import probe
 from raytl.tasks.classification.loss import class_weights
-from raytl.tasks.classification.targets import encode_targets
+from raytl.tasks.classification.targets import class_counts, encode_targets
 from raytl.tasks.probe_solver import HeadInputs
 
 
@@ -17,7 +17,6 @@ def solve_head(
     experiment: Experiment, train: HeadInputs, val: HeadInputs, classes: Sequence[str], intercept: bool
 ) -> probe.Probe:
     """Return the head solved on `train`, with the weights and the smoothing of `experiment`."""
-    labels = [sample.label for sample in train.samples]
     targets, val_targets = (torch.from_numpy(encode_targets(part.samples, classes)) for part in (train, val))
     return probe.solve(
         train.features,
@@ -25,7 +24,7 @@ def solve_head(
         val.features,
         val_targets,
         len(classes),
-        weights=class_weights(experiment.train, {name: labels.count(name) for name in classes}),
+        weights=class_weights(experiment.train, class_counts(train.samples, classes)),
         label_smoothing=experiment.train.label_smoothing,
         intercept=intercept,
     )

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from raytl.config.schema import TrainConfig
 from raytl.data.unicode_names import nfc
 from raytl.errors import ConfigError
+from raytl.models.constants import constant
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Loss:
             # Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 4, summed over a soft target.
             terms = terms * (1.0 - functional.softmax(logits, dim=1)) ** self.focal_gamma
         if self.weights is not None:
-            terms = terms * torch.tensor(self.weights, device=logits.device)
+            terms = terms * constant(self.weights, logits.device)
         return terms.sum(dim=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,13 +36,22 @@ class Mistake:
     probability: float
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The temperature of a calibrated model, and the scores of its answers without it."""
+
+    temperature: float
+    uncalibrated: Mapping[str, float]
+
+
 @dataclass(frozen=True, repr=False)
 class Report:
     """The evaluation of a run on one split: every score with its interval, and where the report is written.
 
     `matrix (classes, classes)` has the true classes in rows. `look` is the number of this evaluation of the test split,
     None on another split; `looks` are all evaluations of the test split so far. `folder` holds `report.md`,
-    `report.json`, `confusion.png` and `worst.png`. A notebook shows the report as HTML.
+    `report.json`, `confusion.png` and `worst.png`. A notebook shows the report as HTML. `calibration` is None if the model is
+    not calibrated.
     """
 
     subject: Subject
@@ -53,6 +63,7 @@ class Report:
     looks: tuple[LedgerEntry, ...]
     resamples: int
     folder: str
+    calibration: Calibration | None = None
 
     @property
     def images(self) -> int:
@@ -135,6 +146,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": report.resamples},
         "folder": report.folder,
     }
+    if report.calibration is not None:
+        value["calibration"] = asdict(report.calibration)
     return dict(plain(value))
 
 
@@ -145,6 +158,7 @@ def as_markdown(report: Report) -> str:
         _headline(report),
         markdown.again(report),
         markdown.overall(report),
+        _calibration(report),
         markdown.classes(report),
         _confusions(report),
         _mistakes(report),
@@ -158,6 +172,20 @@ def _headline(report: Report) -> str:
     return (
         f"**Accuracy {score_text('accuracy', accuracy.value)}** (95 % interval {interval_text('accuracy', accuracy)}) on "
         f"{report.images} images of {sum(count > 0 for count in report.estimates.support)} classes, `{report.subject.model}`."
+    )
+
+
+def _calibration(report: Report) -> str:
+    """Return what the temperature changed; empty without one."""
+    if report.calibration is None:
+        return ""
+    changes = ", ".join(
+        f"{title(name)} {score_text(name, before)} -> {score_text(name, report.metrics[name])}"
+        for name, before in report.calibration.uncalibrated.items()
+        if name in report.metrics
+    )
+    return (
+        f"Calibrated with temperature {report.calibration.temperature:.3f}, fitted on the validation split: {changes}."
     )
 
 

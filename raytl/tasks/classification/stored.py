@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from raytl.errors import RunError
+from raytl.metrics.calibration import TEMPERATURES
 from raytl.metrics.confusion import matrix_of
 from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import REPORT, LedgerEntry
 from raytl.stored import Format
-from raytl.stored.bounds import Count, Name, at_least, at_most, within
-from raytl.tasks.classification.report import Mistake, Report
+from raytl.stored.bounds import Count, Name, Score, at_least, at_most, within
+from raytl.tasks.classification.report import Calibration, Mistake, Report
 from raytl.tasks.reporting import Subject
 from raytl.tasks.stored_scores import Bounds, Method
 
@@ -38,6 +39,14 @@ class _Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class _Calibration:
+    """The temperature, and the scores without it."""
+
+    temperature: Annotated[float, within(*TEMPERATURES)]
+    uncalibrated: Annotated[dict[Name, Score], at_most(100, "scores")]
+
+
+@dataclass(frozen=True, slots=True)
 class _Report:
     """The fields of report.json."""
 
@@ -54,8 +63,10 @@ class _Report:
     mistakes: tuple[Mistake, ...]
     looks: tuple[LedgerEntry, ...]
     intervals: Method
+    calibration: _Calibration | None = None
     images: Any = None
     folder: Any = None
+    fine_tuned_fraction: Annotated[float, within(0, 1)] | None = None
 
 
 REPORT_FORMAT = Format[_Report](
@@ -75,7 +86,15 @@ def stored(folder: Path) -> Report:
     path = folder / REPORT
     report = REPORT_FORMAT.load(path)
     return Report(
-        subject=Subject(report.run, report.model, report.split, report.weights, report.data, report.skipped),
+        subject=Subject(
+            report.run,
+            report.model,
+            report.split,
+            report.weights,
+            report.data,
+            report.skipped,
+            report.fine_tuned_fraction,
+        ),
         classes=tuple(report.classes),
         estimates=_estimates(report.metrics, list(report.classes.values())),
         matrix=_matrix(report, path),
@@ -84,7 +103,12 @@ def stored(folder: Path) -> Report:
         looks=report.looks,
         resamples=report.intervals.resamples,
         folder=str(folder),
+        calibration=_calibration(report.calibration),
     )
+
+
+def _calibration(record: _Calibration | None) -> Calibration | None:
+    return None if record is None else Calibration(record.temperature, record.uncalibrated)
 
 
 def _matrix(report: _Report, path: Path) -> Any:

@@ -21,15 +21,24 @@ from raytl.metrics.scores import QUICK, scores
 from raytl.models import backbone as backbones
 from raytl.models.backbone import Backbone
 from raytl.models.heads import inherit
+from raytl.models.temperature import temperature_of
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import options
+from raytl.tasks.calibration import divided
 from raytl.tasks.class_recipe import CLASS_RECIPE
 from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
 from raytl.tasks.classification.objective import ClassificationObjective
 from raytl.tasks.classification.reporting import REPORTING
-from raytl.tasks.classification.targets import LabelEncoder, encode_targets
+from raytl.tasks.classification.targets import (
+    LabelEncoder,
+    class_counts,
+    class_names,
+    decisions,
+    encode_targets,
+    label_encoder,
+)
 from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
 from raytl.tasks.task import Confusion, Rows, Validation
@@ -43,6 +52,7 @@ class Classification:
     metrics: tuple[str, ...] = ("balanced_accuracy", *(name for name in QUICK if name != "balanced_accuracy"))
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
+    calibration = staticmethod(decisions)
     limits = None
     recipe = CLASS_RECIPE
     head_solver = ProbeSolver(solve_head, encode_targets)
@@ -50,7 +60,7 @@ class Classification:
 
     def classes(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Return the class names, sorted."""
-        return tuple(sorted({sample.label for sample in samples}))
+        return class_names(samples)
 
     def check(self, experiment: Experiment) -> None:
         """Reject options that need several labels an image."""
@@ -60,7 +70,7 @@ class Classification:
         self, samples: Sequence[Sample], classes: Sequence[str], preprocess: Preprocess, files: FileAccess
     ) -> LabelEncoder:
         """Return the class indices of `samples`."""
-        return LabelEncoder(encode_targets(samples, classes))
+        return label_encoder(samples, classes)
 
     def sampling_weights(self, samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.float64]:
         """Return weights inverse to the frequency of the sample's class, `(n,)`."""
@@ -93,11 +103,8 @@ class Classification:
         self, experiment: Experiment, classes: Sequence[str], train: Sequence[Sample]
     ) -> ClassificationObjective:
         """Return cross-entropy or the focal loss, weighted by class, on mixed batches."""
-        labels = [sample.label for sample in train]
-        counts = {name: labels.count(name) for name in classes}
-        return ClassificationObjective(
-            loss(experiment.train, counts), mix(experiment.augment, len(classes)), len(classes)
-        )
+        weighted = loss(experiment.train, class_counts(train, classes))
+        return ClassificationObjective(weighted, mix(experiment.augment, len(classes)), len(classes))
 
     def predict(
         self,
@@ -107,9 +114,9 @@ class Classification:
         preprocess: Preprocess,
         limits: Limits,
     ) -> list[Any]:
-        """Return the logits of each image, `(classes,) float32`."""
+        """Return the calibrated logits of each image, `(classes,) float32`."""
         logits: Tensor = module(inputs)
-        return list(logits.float().cpu().numpy())
+        return list(divided(logits.float().cpu().numpy(), temperature_of(module)))
 
     def evidence(self, answers: Sequence[Any], truths: Sequence[Any]) -> Rows:
         """Return the logits, `(n, classes) float32`."""
@@ -117,8 +124,7 @@ class Classification:
 
     def validation(self, truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Validation:
         """Return accuracy, balanced accuracy, macro F1 and log loss, with the confusion of classes."""
-        (logits,) = rows
-        targets = np.fromiter(truths, dtype=np.int64, count=len(truths))
+        targets, logits = decisions(truths, rows)
         return Validation(
             metrics={f"val/{name}": value for name, value in scores(targets, logits).items()},
             confusion=Confusion(tuple(classes), confusion_matrix(targets, logits.argmax(axis=1), len(classes))),

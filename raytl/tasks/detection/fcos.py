@@ -6,6 +6,7 @@ the objects of the local batch, so that it depends on the number of workers; thi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss, sigmo
 
 from raytl.tasks.detection.matching import GROUP, IGNORED, Cells, cells, match
 from raytl.tasks.detection.selection import selected
-from raytl.tasks.objects import Limits, ObjectBatch, Predicted
+from raytl.tasks.objects import Limits, ObjectBatch, Objects, Predicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +87,25 @@ def loss(output: FcosOutput, targets: ObjectBatch) -> Tensor:
     """
     views = targets.to(output.logits.device).views
     matches = torch.stack([match(output.cells, view) for view in views])
+    place = (matches >= 0).nonzero(as_tuple=True)  # of views and cells; a GPU computes all before, so this is done once
+    cell, index = place[1], _indices(matches, views)[place]
+    labels, boxes = torch.cat([view.labels for view in views])[index], torch.cat([view.boxes for view in views])[index]
     wanted = torch.zeros_like(output.logits)
-    learns = matches >= 0
-    labels = torch.cat([view.labels[own[own >= 0]] for view, own in zip(views, matches, strict=True)])
-    wanted[learns] = functional.one_hot(labels, wanted.shape[2]).to(wanted)
+    wanted[place] = functional.one_hot(labels, wanted.shape[2]).to(wanted)
     classes: Tensor = sigmoid_focal_loss(output.logits, wanted)[matches != IGNORED].sum()
-    cell = learns.nonzero()[:, 1]
-    boxes = torch.cat([view.boxes[own[own >= 0]] for view, own in zip(views, matches, strict=True)])
     overlap: Tensor = generalized_box_iou_loss(
-        decoded(output.cells, output.distances[learns], cell), boxes, reduction="sum"
+        decoded(output.cells, output.distances[place], cell), boxes, reduction="sum"
     )
     centered = functional.binary_cross_entropy_with_logits(
-        output.centerness[learns], centerness(output.cells, boxes, cell), reduction="sum"
+        output.centerness[place], centerness(output.cells, boxes, cell), reduction="sum"
     )
     return classes + overlap + centered
+
+
+def _indices(matches: Tensor, views: Sequence[Objects]) -> Tensor:
+    """Return the positions of matched objects among those of all views: `(views, cells)`."""
+    starts = itertools.accumulate((len(view) for view in views[:-1]), initial=0)
+    return torch.stack([own + start for own, start in zip(matches, starts, strict=True)])
 
 
 def decoded(grid: Cells, distances: Tensor, cell: Tensor) -> Tensor:

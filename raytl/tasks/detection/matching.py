@@ -48,7 +48,8 @@ def cells(grids: Sequence[tuple[int, int]], strides: Sequence[float], device: to
         low = 0.0 if i == 0 else _SCALE[0] * stride
         high = math.inf if i == len(grids) - 1 else _SCALE[1] * stride
         steps.append(torch.full((rows * columns,), stride, device=device))
-        ranges.append(torch.tensor([[low, high]], device=device).expand(rows * columns, 2))
+        bounds = [torch.full((rows * columns,), bound, device=device) for bound in (low, high)]  # filled, not copied
+        ranges.append(torch.stack(bounds, dim=1))
     return Cells(torch.cat(centers), torch.cat(steps), torch.cat(ranges))
 
 

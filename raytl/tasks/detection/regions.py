@@ -150,7 +150,8 @@ class RegionHead(nn.Module):
     def _mask_loss(
         self, maps: Sequence[Tensor], regions: Sequence[Sampled], views: Sequence[Objects], size: tuple[int, int]
     ) -> Tensor:
-        positive = [Sampled(own.boxes[own.matches >= 0], own.matches[own.matches >= 0]) for own in regions]
+        places = [(own.matches >= 0).nonzero()[:, 0] for own in regions]
+        positive = [Sampled(own.boxes[at], own.matches[at]) for own, at in zip(regions, places, strict=True)]
         counts = [len(own.boxes) for own in positive]
         logits = self._mask_logits(maps, [own.boxes for own in positive], size).split(counts)
         losses = [_mask_loss(*each) for each in zip(logits, positive, views, strict=True)]

@@ -85,10 +85,11 @@ class RetinaNet(nn.Module):
     def _loss(self, output: RetinaOutput, view: int, objects: Objects) -> Tensor:
         """Return the loss of one view, divided by its own anchors with an object: `()`."""
         matches = matched(self._matcher, output.anchors, objects)
-        learns = matches >= 0
+        place = (matches >= 0).nonzero()[:, 0]  # a GPU computes all before, so this is done once
+        index = matches[place]
         wanted = torch.zeros_like(output.logits[view])
-        wanted[learns, objects.labels[matches[learns]]] = 1.0
+        wanted[place, objects.labels[index]] = 1.0
         classes: Tensor = sigmoid_focal_loss(output.logits[view], wanted)[matches != IGNORED].sum()
-        deltas = self._coder.encode_single(objects.boxes[matches[learns]], output.anchors[learns])
-        boxes = functional.l1_loss(output.deltas[view, learns], deltas, reduction="sum")
-        return (classes + boxes) / max(int(learns.sum()), 1)
+        deltas = self._coder.encode_single(objects.boxes[index], output.anchors[place])
+        boxes = functional.l1_loss(output.deltas[view, place], deltas, reduction="sum")
+        return (classes + boxes) / max(len(place), 1)

@@ -18,6 +18,7 @@ from torch.nn import functional
 from raytl.config.schema import TrainConfig
 from raytl.data.unicode_names import nfc
 from raytl.errors import ConfigError
+from raytl.models.constants import constant
 from raytl.tasks.multilabel.targets import UNKNOWN, Vectors
 
 GAMMA_NEGATIVE, MARGIN = 4.0, 0.05
@@ -43,7 +44,7 @@ class LabelLoss:
             soft = soft * (1.0 - self.label_smoothing) + self.label_smoothing / 2
         positive, negative = self._terms(logits)
         if self.weights is not None:
-            positive = positive * torch.tensor(self.weights, dtype=logits.dtype, device=logits.device)
+            positive = positive * constant(self.weights, logits.device, logits.dtype)
         loss = soft * positive + (1.0 - soft) * negative
         return torch.where(targets == UNKNOWN, torch.zeros_like(loss), loss)
 

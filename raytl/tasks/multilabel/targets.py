@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raytl.data.manifest import Sample, listed
+from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Boxes, Instances, Labels, Target
+from raytl.data.texts import Coded
 from raytl.errors import DataError
+from raytl.tasks.task import Rows
 
 UNKNOWN = -1
 Vectors = NDArray[np.int8]
@@ -42,8 +45,8 @@ def label_names(samples: Sequence[Sample]) -> tuple[str, ...]:
     """
     _check_kind(samples)
     names: set[str] = set()
-    for sample in samples:
-        labels_in = labels_of(sample.target)
+    for target, _ in SampleTable.of(samples).targets.counts():
+        labels_in = labels_of(target)
         assert labels_in is not None
         names.update(labels_in.present, labels_in.unknown)
     ordered = tuple(sorted(names))
@@ -59,13 +62,14 @@ def encode(samples: Sequence[Sample], labels: Sequence[str]) -> Vectors:
     """
     _check_kind(samples)
     index = {name: place for place, name in enumerate(labels)}
-    vectors = np.zeros((len(samples), len(labels)), dtype=np.int8)
-    for row, sample in zip(vectors, samples, strict=True):
-        labels_in = labels_of(sample.target)
-        assert labels_in is not None
+    targets = SampleTable.of(samples).targets
+    values = targets.values if isinstance(targets, Coded) else targets
+    vectors = np.zeros((len(values), len(labels)), dtype=np.int8)
+    for row, target in zip(vectors, values, strict=True):
+        labels_in = labels_of(target) or Labels(())  # a value that no sample has may be of another kind
         row[[index[name] for name in labels_in.unknown if name in index]] = UNKNOWN
         row[[index[name] for name in labels_in.present if name in index]] = 1
-    return vectors
+    return vectors[targets.codes] if isinstance(targets, Coded) else vectors
 
 
 class LabelsEncoder:
@@ -95,12 +99,13 @@ class LabelsEncoder:
 
 
 def _check_kind(samples: Sequence[Sample]) -> None:
-    wrong = [
-        f"{sample.key}: {'no label' if sample.target is None else type(sample.target).__name__}"
-        for sample in samples
-        if labels_of(sample.target) is None
-    ]
-    if wrong:
+    table = SampleTable.of(samples)
+    if not table.kinds() <= {Labels, Boxes, Instances}:
+        wrong = [
+            f"{sample.key}: {'no label' if sample.target is None else type(sample.target).__name__}"
+            for sample in table
+            if labels_of(sample.target) is None
+        ]
         raise DataError(
             f"{len(wrong)} of {len(samples)} images have no labels; expected the names that are present, or objects with "
             f"classes:\n{listed(wrong)}\nAdd labels, or leave these images out."
@@ -120,3 +125,11 @@ def _check_learnable(labels: Sequence[str], vectors: Vectors) -> None:
             f"{count}; expected for each label an image in which it is present and one in which it is absent:\n"
             f"{listed(wrong)}\nAdd such images to the training split, or leave the label out of the annotations."
         )
+
+
+def decisions(truths: Sequence[Any], rows: Rows) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return 1 or 0 for each known label of each image, `(m,)`, and the logits of its absence (0) and presence, `(m, 2)`."""
+    vectors = np.stack(list(truths))
+    is_known = vectors >= 0
+    present = rows[0][is_known]
+    return vectors[is_known].astype(np.int64), np.stack([np.zeros_like(present), present], axis=1)

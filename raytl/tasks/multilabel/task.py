@@ -19,8 +19,10 @@ from raytl.data.transforms import Preprocess
 from raytl.models import backbone as backbones
 from raytl.models.backbone import Backbone
 from raytl.models.heads import inherit
+from raytl.models.temperature import temperature_of
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import options
+from raytl.tasks.calibration import divided
 from raytl.tasks.class_recipe import CLASS_RECIPE
 from raytl.tasks.multilabel import network
 from raytl.tasks.multilabel.answer import LabelsAnswer
@@ -28,7 +30,7 @@ from raytl.tasks.multilabel.head import solve_head
 from raytl.tasks.multilabel.loss import LabelObjective, label_loss
 from raytl.tasks.multilabel.reporting import REPORTING
 from raytl.tasks.multilabel.scores import METRICS, confusion_of, metrics, probabilities
-from raytl.tasks.multilabel.targets import LabelsEncoder, encode, label_names
+from raytl.tasks.multilabel.targets import LabelsEncoder, decisions, encode, label_names
 from raytl.tasks.multilabel.thresholds import BUFFER, best_thresholds, thresholds_of
 from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
@@ -44,6 +46,7 @@ class MultiLabel:
     metrics: tuple[str, ...] = METRICS
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
+    calibration = staticmethod(decisions)
     limits = None
     recipe = AutoRecipe(CLASS_RECIPE.keys - {"train.sampler", "train.label_smoothing"}, CLASS_RECIPE.choose)
     head_solver = ProbeSolver(solve_head)
@@ -111,10 +114,11 @@ class MultiLabel:
         preprocess: Preprocess,
         limits: Limits,
     ) -> list[Any]:
-        """Return the `LabelsAnswer` of each image."""
+        """Return the `LabelsAnswer` of each image, with calibrated logits."""
         logits: Tensor = module(inputs)
         thresholds = thresholds_of(module).cpu().numpy()
-        return [LabelsAnswer(row, thresholds) for row in logits.float().cpu().numpy()]
+        rows = divided(logits.float().cpu().numpy(), temperature_of(module))
+        return [LabelsAnswer(row, thresholds) for row in rows]
 
     def evidence(self, answers: Sequence[Any], truths: Sequence[Any]) -> Rows:
         """Return the logits and the thresholds, each `(n, labels) float32`."""

@@ -95,6 +95,7 @@ class Regression:
         "search.metric": "val/mean_absolute_error",
         "search.linear_probe": False,
     }
+    calibration = None
     head_solver = None
     recipe = NO_RECIPE
     limits = None

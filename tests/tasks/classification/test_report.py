@@ -12,7 +12,7 @@ from raytl.metrics.confusion import confusion_matrix, matrix_of
 from raytl.metrics.intervals import Estimates, Interval, bootstrap
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import encode
-from raytl.tasks.classification.report import Mistake, Report, as_json, as_markdown
+from raytl.tasks.classification.report import Calibration, Mistake, Report, as_json, as_markdown
 from raytl.tasks.reporting import Subject
 from raytl.tasks.score_text import score_text, title
 
@@ -69,6 +69,27 @@ def test_the_report_says_how_many_images_which_weights_which_look_and_how() -> N
     assert "evaluation 2" not in text.lower()
     for name in ("balanced accuracy", "macro F1", "log loss", "expected calibration error", "top-3 accuracy"):
         assert f"| {name} |" in text
+
+
+def test_a_calibrated_model_is_compared_with_its_answers_as_trained() -> None:
+    found = replace(_evaluation(), calibration=Calibration(0.4, {"log_loss": 9.5, "ece": 0.5}))
+    assert "Calibrated with temperature 0.400, fitted on the validation split: log loss 9.500 -> " in as_markdown(found)
+    assert ", expected calibration error 50.0 % -> " in as_markdown(found)
+    assert as_json(found)["calibration"] == {"temperature": 0.4, "uncalibrated": {"log_loss": 9.5, "ece": 0.5}}
+    assert "Calibrated" not in as_markdown(_evaluation())
+
+
+@pytest.mark.parametrize(
+    ("fraction", "words"),
+    [
+        (0.0, "this is the pretrained network with that head"),
+        (0.3, "this is 0.3 of the fine-tuned network and 0.7 of the pretrained"),
+    ],
+)
+def test_the_report_says_that_training_fell_back(fraction: float, words: str) -> None:
+    found = _evaluation()
+    assert words in as_markdown(replace(found, subject=replace(found.subject, fine_tuned_fraction=fraction)))
+    assert "solved head" not in as_markdown(found)
 
 
 def test_a_second_look_is_marked() -> None:

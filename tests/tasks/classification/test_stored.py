@@ -28,12 +28,19 @@ REPORT: dict[str, Any] = {
     "looks": [{"look": 1, "who": "ana", "when": "2026-03-01T12:30:00+00:00", "weights": "ab"}],
     "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": 20},
     "folder": "elsewhere",
+    "fine_tuned_fraction": 0.25,
+    "calibration": {"temperature": 1.5, "uncalibrated": {"ece": 0.25, "log_loss": 0.75}},
 }  # fmt: skip
 
 
 def test_a_report_is_read_back_as_it_was_written_but_for_where_it_is_now(tmp_path: Path) -> None:
     write_json(tmp_path / "report.json", REPORT)
     assert as_json(stored(tmp_path)) == {**REPORT, "folder": str(tmp_path)}
+
+
+def test_a_report_without_calibration_is_read_too(tmp_path: Path) -> None:
+    write_json(tmp_path / "report.json", {key: value for key, value in REPORT.items() if key != "calibration"})
+    assert stored(tmp_path).calibration is None
 
 
 def test_a_report_of_0_1_0_with_all_cells_of_its_matrix_is_read_too(tmp_path: Path) -> None:
@@ -50,6 +57,7 @@ def test_a_report_of_0_1_0_with_all_cells_of_its_matrix_is_read_too(tmp_path: Pa
         json.dumps({**REPORT, "metrics": 1}).encode(),
         json.dumps({**REPORT, "confusion": {"classes": ["кошка", "dog"], "rows_are_true": [[1]]}}).encode(),
         json.dumps({**REPORT, "confusion": {"classes": ["cat"], "rows_are_true": [[1]]}}).encode(),
+        json.dumps({**REPORT, "calibration": {"temperature": 0, "uncalibrated": {}}}).encode(),
         json.dumps({**REPORT, "looks": [{"look": 1}]}).encode(),
         b"[" * 100_000,
     ],

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from raytl.config.home import expanded, ray_token_file
 from raytl.config.load import load_experiment
 from raytl.errors import UserError
+from raytl.home import expanded, ray_token_file
 
 
 def homeless(*_: object) -> Path:

@@ -1,0 +1,172 @@
+"""Hold millions of samples as a few arrays, which may be mapped from a file, and look like a sequence of `Sample`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.data.sample import Sample
+from raytl.data.sample_columns import Digests, DigestWriter, Paths, PathWriter, Targets, TargetWriter
+from raytl.data.texts import Coded, CodeWriter, Texts, TextWriter
+
+Places = NDArray[np.int64]
+_MANY = 50_000
+"""More keys are sorted by Arrow, whose import takes longer than sorting fewer in Python."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SampleTable(Sequence[Sample]):
+    """Samples by column; each `Sample` is built when it is read.
+
+    `origin` returns the table in another process from its arguments; without one, the columns are sent.
+    """
+
+    keys: Texts
+    paths: Paths
+    targets: Targets
+    splits: Coded[str | None]
+    digests: Digests | Texts
+    origin: tuple[Callable[..., SampleTable], tuple[Any, ...]] | None = None
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> SampleTable:
+        """Return `samples` as a table; a table is returned as it is."""
+        if isinstance(samples, SampleTable):
+            return samples
+        written = TableWriter()
+        for sample in samples:
+            written.add(sample)
+        return written.table()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, i: int, /) -> Sample: ...
+    @overload
+    def __getitem__(self, i: slice, /) -> SampleTable: ...
+    def __getitem__(self, i: int | slice, /) -> Sample | SampleTable:
+        if isinstance(i, slice):
+            return self.take(np.arange(*i.indices(len(self)), dtype=np.int64))
+        i = range(len(self))[i]
+        return Sample(self.keys[i], self.paths[i], self.targets[i], self.splits[i], self.digests[i])
+
+    def __iter__(self) -> Iterator[Sample]:
+        return map(Sample, self.keys, self.paths, self.targets, self.splits, self.digests)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SampleTable | tuple | list):
+            return NotImplemented
+        return len(self) == len(other) and all(one == each for one, each in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"SampleTable({len(self)} samples)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.origin is not None:
+            return self.origin
+        return SampleTable, (self.keys, self.paths, self.targets, self.splits, self.digests)
+
+    def kinds(self) -> set[type]:
+        """Return the types of the targets."""
+        return {type(target) for target, _ in self.targets.counts()}
+
+    def take(self, places: Places) -> SampleTable:
+        """Return the samples at `places`, in their order."""
+        keys = self.keys.take(places)
+        return SampleTable(
+            keys,
+            self.paths.take(places, keys),
+            self.targets.take(places),
+            self.splits.take(places),
+            self.digests.take(places),
+        )
+
+    def where(self, is_in: NDArray[np.bool_]) -> SampleTable:
+        """Return the samples for which `is_in (n,)` is True; the same table if it is for all."""
+        return self if bool(is_in.all()) else self.take(np.flatnonzero(is_in))
+
+    def of_split(self, name: str) -> SampleTable:
+        """Return the samples of a split."""
+        return self.where(self.splits.mapped(lambda split: split == name, np.bool_))
+
+    def with_splits(self, splits: Coded[str | None]) -> SampleTable:
+        """Return the samples with these splits."""
+        return SampleTable(self.keys, self.paths, self.targets, splits, self.digests)
+
+    def with_digests(self, digests: Digests) -> SampleTable:
+        """Return the samples with these digests."""
+        return SampleTable(self.keys, self.paths, self.targets, self.splits, digests)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Return whether the keys ascend, each once."""
+        return all(one < other for one, other in pairwise(self.keys))
+
+    def by_key(self) -> SampleTable:
+        """Return the samples in the order of their keys; equal keys stay in their order."""
+        if self.is_ordered:
+            return self
+        if len(self) > _MANY and self.keys.is_ascii:
+            return self.take(_sorted_by_arrow(self.keys))
+        keys = list(self.keys)
+        return self.take(np.array(sorted(range(len(self)), key=keys.__getitem__), np.int64))
+
+    def without_paths(self) -> SampleTable:
+        """Return the samples with empty paths."""
+        nothing = Texts(np.zeros(0, np.uint8), np.zeros(len(self) + 1, np.int64))
+        paths = Paths(self.keys, Coded([None], np.zeros(len(self), np.uint8)), nothing)
+        return SampleTable(self.keys, paths, self.targets, self.splits, self.digests)
+
+    def with_paths(self, paths: Iterable[str]) -> SampleTable:
+        """Return the samples with these paths."""
+        written = PathWriter()
+        for path, key in zip(paths, self.keys, strict=True):
+            written.add(path, key)
+        return SampleTable(self.keys, written.column(self.keys), self.targets, self.splits, self.digests)
+
+
+class TableWriter:
+    """Builds a table sample by sample; those that were added can be read."""
+
+    def __init__(self) -> None:
+        self._keys, self._paths, self._targets = TextWriter(), PathWriter(), TargetWriter()
+        self._splits, self._digests = CodeWriter[str | None](), DigestWriter()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, sample: Sample) -> None:
+        """Append a sample."""
+        self._keys.add(sample.key)
+        self._paths.add(sample.path, sample.key)
+        self._targets.add(sample.target)
+        self._splits.add(sample.split)
+        self._digests.add(sample.digest)
+        self._count += 1
+
+    def __getitem__(self, i: int, /) -> Sample:
+        key = self._keys[i]
+        return Sample(key, self._paths.read(i, key), self._targets[i], self._splits[i], self._digests[i])
+
+    def table(self) -> SampleTable:
+        """Return the samples; nothing may be added after that."""
+        keys = self._keys.column()
+        paths, targets = self._paths.column(keys), self._targets.column()
+        return SampleTable(keys, paths, targets, self._splits.column(), self._digests.column())
+
+
+def _sorted_by_arrow(keys: Texts) -> Places:
+    """Return the stable order of ASCII keys: the order of their bytes."""
+    import pyarrow.compute
+
+    order = pyarrow.compute.array_sort_indices(keys.to_arrow())
+    return np.asarray(order.to_numpy(), np.int64)

@@ -1,0 +1,85 @@
+"""Read the objects of a ListObjectsV2 page: by one regular expression if the page has the form that stores send, else by ElementTree.
+
+The expression takes a fifth of ElementTree's time. It accepts only plain text: with an entity, a comment, a namespace prefix, an
+unknown element or another encoding, the whole page goes to ElementTree.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+from raytl.store.s3_errors import size_of
+
+Row = tuple[str, int, str, str]
+"""Key, size in bytes, ETag and storage class."""
+
+_TEXT = r"[^<>&\x00-\x1f]*+"
+_IGNORED = "|".join(
+    rf"<{name}>{_TEXT}</{name}>" for name in ("LastModified", "ChecksumAlgorithm", "ChecksumType", "Type")
+)
+_QUOTE = '(?:&quot;|&#34;|")?+'
+# possessive, and begun by a literal, so that no body takes more than linear time
+_OBJECT = re.compile(
+    rf"(<Contents>(?:\s++|<Key>({_TEXT})</Key>|<ETag>{_QUOTE}([^<>&\"\x00-\x1f]*+){_QUOTE}</ETag>|<Size>([0-9]{{1,15}}+)</Size>"
+    rf"|<StorageClass>({_TEXT})</StorageClass>|{_IGNORED}"
+    rf"|<Owner>(?:\s++|<ID>{_TEXT}</ID>|<DisplayName>{_TEXT}</DisplayName>)*+</Owner>)*+</Contents>\s*+)"
+)
+_START = re.compile(
+    r"(?:<\?xml version=[\"']1\.0[\"'](?: encoding=[\"']utf-8[\"'])?(?: standalone=[\"']yes[\"'])?\s*\?>)?\s*"
+    r"<ListBucketResult(?:\s+xmlns=\"[^\"<&]*\")?\s*>",
+    re.IGNORECASE,
+)
+_FIRST, _LAST = "<Contents>", "</Contents>"
+_URL_ENCODED = "<EncodingType>url</EncodingType>"
+
+
+def read_page(body: bytes) -> tuple[list[Row], bytes] | None:
+    """Return the objects of a page, and the page without them; None if it is not one.
+
+    Raises:
+        ValueError: a size is not a number.
+    """
+    return _scanned(body) or _parsed(body)
+
+
+def _scanned(body: bytes) -> tuple[list[Row], bytes] | None:
+    """Return the same from a page of the usual form; None for any other."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    start = _START.match(text)
+    begin, end = text.find(_FIRST), text.rfind(_LAST) + len(_LAST)
+    if start is None or begin < 0 or "<!" in text or text.find("<?", 1) >= 0:
+        return None
+    matches = _OBJECT.findall(text, begin, end)
+    if sum(len(one[0]) for one in matches) != end - begin:
+        return None
+    rest = text[:begin] + text[end:]
+    is_encoded = _URL_ENCODED in rest
+    rows = [
+        (unquote(key) if is_encoded and "%" in key else key, int(size), etag, storage)
+        for _, key, etag, size, storage in matches
+    ]
+    return rows, rest.encode()
+
+
+def _parsed(body: bytes) -> tuple[list[Row], bytes] | None:
+    try:
+        page = ElementTree.fromstring(body)  # noqa: S314 - expat bounds entities; boto3 reads it so too
+    except ElementTree.ParseError:  # boto3 reports it
+        return None
+    before, brace, kind = page.tag.rpartition("}")
+    if kind != "ListBucketResult":
+        return None
+    space = before + brace
+    decoded = unquote if page.findtext(f"{space}EncodingType") == "url" else str
+    elements = page.findall(f"{space}Contents")
+    names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
+    fields = ([one.findtext(name, "") for name in names] for one in elements)
+    rows = [(decoded(key), size_of(size), etag.strip('"'), storage) for key, size, etag, storage in fields]
+    for one in elements:
+        page.remove(one)
+    return rows, ElementTree.tostring(page)
