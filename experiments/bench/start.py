@@ -57,6 +57,8 @@ def measured(tree: Path, place: Path, arguments: argparse.Namespace) -> dict[str
         shutil.rmtree(place / name, ignore_errors=True)
     (place / "marks").unlink(missing_ok=True)
     words = [f"data.uri={place / 'photos'}", f"storage.uri={place / 'runs'}", *arguments.set]
+    if "recipe: Literal" in (tree / "raytl" / "config" / "schema.py").read_text(encoding="utf-8"):
+        words.append("recipe=none")  # the same steps in both trees
     environment = {
         **os.environ, "PYTHONPATH": f"{tree}:{place}", "START_MARKS": str(place / "marks"), "RAYTL_CACHE": str(place / "cache"),
     }  # fmt: skip
