@@ -109,7 +109,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def experiment(size: Size, workers: int, name: str, cluster: str = "local", **train: Any) -> Path:
+def experiment(size: Size, workers: int, name: str, cluster: str = "embedded", **train: Any) -> Path:
     """Write an experiment file; the dataset and the batch grow with the workers, and early stopping is off."""
     folder = ROOT / f"photos-{workers}"
     if not folder.exists():

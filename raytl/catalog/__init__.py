@@ -3,11 +3,5 @@
 entry       one run or sweep in a list
 listing     from a URI to entries
 writer      whether a process is writing to a run now
-comparison  what differs between two runs: config, data and result
+comparison  what differs between two runs: config, data and result (imports the tasks, and so torch)
 """
-
-from raytl.catalog.comparison import Comparison, compare
-from raytl.catalog.entry import Entry
-from raytl.catalog.listing import list_runs
-
-__all__ = ["Comparison", "Entry", "compare", "list_runs"]

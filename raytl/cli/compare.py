@@ -17,7 +17,7 @@ from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
 
 if TYPE_CHECKING:
-    from raytl.catalog import Comparison
+    from raytl.catalog.comparison import Comparison
     from raytl.catalog.difference import ConfigChange, DataChange
     from raytl.metrics.paired import Paired
 
@@ -42,7 +42,7 @@ def compare(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        from raytl.catalog import compare as compare_runs
+        from raytl.catalog.comparison import compare as compare_runs
 
         comparison = compare_runs(before, after, s3=s3_settings(set_))
         terminal.show(*_tables(comparison))

@@ -38,7 +38,7 @@ def doctor(
         str | None,
         typer.Option(
             metavar="WHERE",
-            help="The cluster: auto, host:port, local (an embedded Ray) or none; default: compute.cluster.",
+            help="The cluster: auto, host:port, local or embedded (a Ray on this machine), or none; default: compute.cluster.",
             show_default=False,
         ),
     ] = None,

@@ -28,6 +28,7 @@ from raytl.cli.submit import submit
 from raytl.cli.sync import sync
 from raytl.cli.train import train
 from raytl.cli.tune import tune
+from raytl.eager import defer_compiler
 from raytl.run.provenance import version
 from raytl.sanitize import printable, redacted
 
@@ -182,4 +183,5 @@ def main() -> None:
     """Run the command line. The exit code is 0 for success, 2 for wrong input, 130 after Ctrl-C, else 1."""
     never_fail()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; why: raytl.cluster.session
+    defer_compiler()
     app(prog_name="raytl")

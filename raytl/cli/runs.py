@@ -17,7 +17,7 @@ from raytl.cli.tables import table
 from raytl.cli.terminal import Terminal, guarded
 
 if TYPE_CHECKING:
-    from raytl.catalog import Entry
+    from raytl.catalog.entry import Entry
 
 _STYLES = {"running": "cyan", "failed": "red", "unreadable": "red", "interrupted": "yellow", "finished": "green"}
 
@@ -34,7 +34,7 @@ def runs(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        from raytl.catalog import list_runs
+        from raytl.catalog.listing import list_runs
 
         entries = list_runs(uri, s3=s3_settings(set_))
         terminal.show(*_tables(uri, entries, datetime.now(UTC)))

@@ -12,7 +12,7 @@ from typing import Any
 
 from raytl.cluster.coordinator import start_coordinator
 from raytl.cluster.machines import machines
-from raytl.cluster.placement import place
+from raytl.cluster.placement import place, runs_in_process
 from raytl.cluster.reservation import is_ready, release, reserve
 from raytl.cluster.session import session
 from raytl.cluster.workers import Workers, start_workers
@@ -67,7 +67,7 @@ def started_early(compute: ComputeConfig, *modules: str) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         early = None
-        if compute.cluster != "none":
+        if not runs_in_process(compute):
             with contextlib.suppress(RaytlError):
                 early = _start(stack, compute, modules)
         before = _EARLY.set(early)

@@ -26,6 +26,11 @@ class Placement:
         return f"{self.workers} worker(s) of {self.resources['CPU']:g} CPUs{gpu} each"
 
 
+def runs_in_process(compute: ComputeConfig) -> bool:
+    """Return True if a run of `compute` needs no Ray: one worker on this machine, unless `embedded` asks for Ray."""
+    return compute.cluster == "none" or (compute.cluster == "local" and compute.max_workers == 1)
+
+
 def place(compute: ComputeConfig, machines: Sequence[Size], free: Sequence[Size] | None = None) -> Placement:
     """Return the largest placement that `compute` allows and `free` (all of `machines` by default) can hold.
 

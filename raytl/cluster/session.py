@@ -53,11 +53,13 @@ _SYSTEM_CONFIG = {
     "report_worker_backlog_interval_ms": 10_000,
     "memory_monitor_refresh_ms": 1000,
 }
+STARTED_HERE = ("local", "embedded")
+"""The values of `compute.cluster` for which Ray is started on this machine."""
 
 
 @contextlib.contextmanager
 def session(cluster: str) -> Iterator[None]:
-    """Connect to Ray while inside: embedded for `local`, else the running cluster at `cluster` (`auto` or host:port).
+    """Connect to Ray while inside: one that is started here (`STARTED_HERE`), or that at `cluster` (`auto` or host:port).
 
     An existing session of the process is reused. A session that was started here is shut down at the end, and the files
     of an embedded one are removed.
@@ -65,7 +67,7 @@ def session(cluster: str) -> Iterator[None]:
     Raises:
         Unavailable: no cluster answers at that address.
     """
-    embedded = _EMBEDDED_ENVIRONMENT if cluster == "local" else {}
+    embedded = _EMBEDDED_ENVIRONMENT if cluster in STARTED_HERE else {}
     for key, value in (_ENVIRONMENT | _WORKER_ENVIRONMENT | embedded).items():
         os.environ.setdefault(key, value)
     import ray
@@ -74,7 +76,7 @@ def session(cluster: str) -> Iterator[None]:
         yield
         return
     _redirect_raylet_output()
-    with _authentication(cluster), _embedded() if cluster == "local" else contextlib.nullcontext() as temporary:
+    with _authentication(cluster), _embedded() if cluster in STARTED_HERE else contextlib.nullcontext() as temporary:
         _start(cluster, temporary)
         try:
             yield
@@ -154,7 +156,7 @@ def _start(cluster: str, temporary: Path | None) -> None:
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise Unavailable(
             f"compute.cluster: no Ray cluster at {cluster!r} ({' '.join(str(exc).split())[:400]}).\n"
-            "  Expected: local, none, auto, or the host:port of a running head."
+            "  Expected: local, embedded, none, auto, or the host:port of a running head."
         ) from exc
 
 
@@ -165,7 +167,7 @@ def _authentication(cluster: str) -> Iterator[None]:
     An embedded Ray gets a new token of its own, which stays in the environment: other users could read a file.
     """
     before = {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-    if cluster == "local":
+    if cluster in STARTED_HERE:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     elif _has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pickle
 import shutil
 import threading
@@ -20,12 +21,13 @@ from typing import Any, Protocol, TypeVar
 from raytl.cluster.coordinator import EventSender, coordinator
 from raytl.cluster.early import adopt
 from raytl.cluster.heartbeat_sender import sending_heartbeats
-from raytl.cluster.placement import Placement
+from raytl.cluster.placement import Placement, place, runs_in_process
 from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
-from raytl.cluster.session import session
+from raytl.cluster.session import STARTED_HERE, session
 from raytl.cluster.watch import Watch, watching
 from raytl.cluster.workers import Workers, started
 from raytl.config.schema import ComputeConfig
+from raytl.eager import defer_compiler
 from raytl.events import Message, OnEvent, Restarted
 from raytl.worker_status import Paused
 from raytl.world import World
@@ -76,10 +78,8 @@ def run_group(
         WorkersLost: more failures or preemptions than `compute` allows, or no resources for the workers.
         ConfigError: the workers do not fit on this machine.
     """
-    if compute.cluster == "none":
-        result = work(World.solo(), payload, on_event)
-        assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
-        return result
+    if runs_in_process(compute):
+        return _in_this_process(work, payload, compute, on_event)
     early = adopt(compute)
     actor = early.coordinator if early else None
     with session(compute.cluster), _scratch(scratch), coordinator(on_event, actor) as channel:
@@ -99,6 +99,35 @@ def run_group(
             if isinstance(decision, GiveUp):
                 raise decision.error from (outcome.errors[0] if outcome.errors else None)
             on_event(Restarted(attempt=len(attempts), reason=decision.reason, cause=decision.cause))
+
+
+def _in_this_process(work: WorkerFunction[P, R], payload: P, compute: ComputeConfig, on_event: OnEvent) -> R:
+    """Run the only worker here; a killed or hung one is not restarted, and the next run of the command resumes."""
+    with _own_cpus(compute):
+        result = work(World.solo(), payload, on_event)
+    assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
+    return result
+
+
+@contextlib.contextmanager
+def _own_cpus(compute: ComputeConfig) -> Iterator[None]:
+    """Limit torch's threads to `cpus_per_worker` while inside, as Ray does in its workers: OMP_NUM_THREADS wins.
+
+    Raises:
+        ConfigError: this machine has fewer CPUs.
+    """
+    if compute.cpus_per_worker == "auto":
+        yield
+        return
+    place(compute.model_copy(update={"device": "cpu"}), [(float(len(os.sched_getaffinity(0))), 0.0)])
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if "OMP_NUM_THREADS" in os.environ else max(1, int(compute.cpus_per_worker)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +158,7 @@ def _resolved(compute: ComputeConfig, placement: Placement) -> ComputeConfig:
 
 
 def _where(compute: ComputeConfig) -> str:
-    return "an embedded Ray" if compute.cluster == "local" else f"the Ray cluster at {compute.cluster}"
+    return "an embedded Ray" if compute.cluster in STARTED_HERE else f"the Ray cluster at {compute.cluster}"
 
 
 def _outcome(trainer: Any, watch: Watch) -> _Returned | EndedAttempt:
@@ -210,6 +239,7 @@ def _on_worker(config: dict[str, Any]) -> bytes:
         context.get_world_rank(), context.get_world_size(), context.get_local_rank(), context.get_local_world_size()
     )
     extend_collective_timeout()
+    defer_compiler()
     emit = EventSender(call.coordinator, world.status)
     with sending_heartbeats(world, call.coordinator, call.attempt):
         try:

@@ -12,7 +12,9 @@ from typing import Any
 from raytl.cluster.machines import machines
 from raytl.cluster.placement import Placement, place
 from raytl.cluster.reservation import is_ready, release, reserve, reserved
+from raytl.cluster.session import STARTED_HERE
 from raytl.config.schema import ComputeConfig
+from raytl.eager import defer_compiler
 from raytl.events import OnEvent
 
 _POLL_S = 0.1
@@ -57,7 +59,7 @@ def started(compute: ComputeConfig, on_event: OnEvent, early: Workers | None = N
 
 
 def _placed(compute: ComputeConfig, on_event: OnEvent) -> Workers:
-    if compute.cluster == "local":  # workers that do not fit on it now never will
+    if compute.cluster in STARTED_HERE:  # workers that do not fit on it now never will
         placement = place(compute, [machine.size for machine in machines()])
         group = reserve(placement)
         while not is_ready(group):
@@ -81,6 +83,7 @@ def start_workers(placement: Placement, group: Any) -> Workers:
 
 
 def _import(modules: tuple[str, ...]) -> None:
+    defer_compiler()
     for module in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(module)

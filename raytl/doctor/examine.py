@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from raytl.cluster.on_each_node import NoAnswer, Node, on_each_node, run_on_nodes
-from raytl.cluster.session import session
+from raytl.cluster.session import STARTED_HERE, session
 from raytl.doctor import bucket, links, machine
 from raytl.doctor.bucket import Bucket, BucketProbe
 from raytl.doctor.finding import Examination, FailedCheck
@@ -21,7 +21,7 @@ _CLOCK_ROUNDS = 3
 
 
 def examine(cluster: str, buckets: Sequence[Bucket] = (), on_event: OnEvent = ignore) -> Examination:
-    """Measure the machines of `cluster` (none, local, auto, host:port), the network between them, and the buckets.
+    """Measure the machines of `cluster` (none, local, embedded, auto, host:port), the network between them, and the buckets.
 
     Raises:
         Unavailable: no cluster answers there.
@@ -33,7 +33,7 @@ def examine(cluster: str, buckets: Sequence[Bucket] = (), on_event: OnEvent = ig
             on_event(Message(f"probing {each.uri}"))
             probes.append(bucket.probe(each, own.name))
         return Examination((own,), probes=tuple(probes))
-    on_event(Message("starting an embedded Ray" if cluster == "local" else f"connecting to {cluster}"))
+    on_event(Message("starting an embedded Ray" if cluster in STARTED_HERE else f"connecting to {cluster}"))
     with session(cluster):
         return _examined(buckets, on_event)
 

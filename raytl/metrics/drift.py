@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu, rankdata
 
 from raytl.metrics.confusion import Floats
 from raytl.stored.bounds import Count, Score
@@ -68,6 +67,8 @@ def drift(
 
 def confidence_shift(before: Floats, now: Floats) -> ConfidenceShift:
     """Compare the confidence of the model on new images with that on old images."""
+    from scipy.stats import mannwhitneyu
+
     p = mannwhitneyu(before, now).pvalue
     return ConfidenceShift(float(before.mean()), float(now.mean()), float(p))
 
@@ -98,6 +99,8 @@ def _aucs(features: Floats, is_new: Floats, rng: np.random.Generator) -> Floats:
 
 def _auc(scores: Floats, is_new: Floats) -> Floats:
     """Return the AUC of each column, by ranks; 0.5 for a column with one class only."""
+    from scipy.stats import rankdata
+
     ones = is_new.sum(0)
     zeros = len(is_new) - ones
     ranks = (rankdata(scores, axis=0) * is_new).sum(0)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
 
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.direction import sign
@@ -205,6 +204,8 @@ def mcnemar(gained: int, lost: int) -> tuple[float, float]:
     """Return the exact one-tailed p-values that the second model is better, and worse (McNemar 1947, binomial)."""
     if gained + lost == 0:
         return 1.0, 1.0
+    from scipy.stats import binomtest  # takes most of a second, and training compares nothing
+
     return tuple(float(binomtest(won, gained + lost, alternative="greater").pvalue) for won in (gained, lost))  # type: ignore[return-value]
 
 

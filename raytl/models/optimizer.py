@@ -1,4 +1,4 @@
-"""Build optimizers by name: AdamW and SGD from torch, all others from timm."""
+"""Build optimizers by name: AdamW and SGD from torch, all others from timm, whose optimizers import torch's compiler."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.optim._optim_factory import create_optimizer_v2, get_optimizer_info, list_optimizers
 from torch.optim import Optimizer
 
 from raytl.config.schema import OptimConfig
 from raytl.errors import ConfigError
 from raytl.models.family import near_misses
+
+_OF_TORCH = ("adamw", "sgd")
 
 
 def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Optimizer:
@@ -26,6 +27,8 @@ def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Op
     if config.name == "sgd":
         nesterov = config.momentum > 0
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov, fused=True)
+    from timm.optim._optim_factory import create_optimizer_v2
+
     check_optimizer(config.name)
     try:
         return create_optimizer_v2(groups, opt=config.name, lr=config.lr, filter_bias_and_bn=False, **_momentum(config))
@@ -35,6 +38,10 @@ def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Op
 
 def check_optimizer(name: str) -> None:
     """Raise ConfigError with similar names if there is no optimizer `name`."""
+    if name in _OF_TORCH:
+        return
+    from timm.optim._optim_factory import list_optimizers
+
     names = [str(each) for each in list_optimizers()]
     if name not in names:
         raise ConfigError(f"optim.name: there is no optimizer {name!r}{near_misses(name, names)}")
@@ -42,6 +49,8 @@ def check_optimizer(name: str) -> None:
 
 def _momentum(config: OptimConfig) -> dict[str, Any]:
     """Return `optim.momentum` as an argument of this optimizer: its momentum, or its first beta."""
+    from timm.optim._optim_factory import get_optimizer_info
+
     info = get_optimizer_info(config.name)
     if info.has_momentum:
         return {"momentum": config.momentum}

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from raytl.cluster.session import STARTED_HERE
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device
 from raytl.search.executor import TrialExecutor
@@ -25,7 +26,7 @@ def solved_head(job: TrainJob, folder: Path, executor: TrialExecutor, on_event: 
         on_event(Message("solving the linear probe, once for all trials"))
         started = time.monotonic()
         # in this process it has all cores, and no other process has to start
-        is_local = executor.cluster in ("none", "local") and not executor.shape.gpus
+        is_local = executor.cluster in ("none", *STARTED_HERE) and not executor.shape.gpus
         solved = solve(job, on_event) if is_local else _on_cluster(job, executor)
         solver.save(solved, target)
         on_event(Message(f"linear probe: {_text(solver.scores(solved), job)}, in {time.monotonic() - started:.1f} s"))

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import stats
-
 from raytl.errors import TrainingError
 
 CONFIDENCE = 0.95
@@ -176,12 +174,18 @@ def _welch(one: Sequence[float], other: Sequence[float], confidence: float) -> f
     if a + b == 0.0:
         return 0.0
     freedom = (a + b) ** 2 / (a**2 / (len(one) - 1) + b**2 / (len(other) - 1))
-    return float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(a + b)
+    return _quantile(confidence, freedom) * math.sqrt(a + b)
 
 
 def _half(values: Sequence[float], confidence: float) -> float | None:
     """Return half the t-interval of the mean; None with fewer than two values."""
     if len(values) < 2:
         return None
-    quantile = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
-    return quantile * statistics.stdev(values) / math.sqrt(len(values))
+    return _quantile(confidence, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def _quantile(confidence: float, freedom: float) -> float:
+    """Return the quantile of Student's t of a two-sided interval."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + confidence) / 2, freedom))

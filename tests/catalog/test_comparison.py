@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.catalog import compare
+from raytl.catalog.comparison import compare
 from raytl.errors import RunError
 from raytl.metrics import paired
 from raytl.metrics.paired import mcnemar

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from raytl.catalog import Entry, list_runs
+from raytl.catalog.entry import Entry
+from raytl.catalog.listing import list_runs
 from raytl.data.manifest import dataset_digest, snapshot_id
 from raytl.errors import RunError
 from raytl.run.owner import sole_owner

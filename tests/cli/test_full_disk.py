@@ -43,7 +43,7 @@ def _fill(disk: Path, free: int) -> Path:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("cluster", ["none", pytest.param("local", marks=pytest.mark.ray)])
+@pytest.mark.parametrize("cluster", ["none", pytest.param("embedded", marks=pytest.mark.ray)])
 def test_a_run_whose_disk_fills_at_a_checkpoint_goes_on_when_there_is_space(
     cluster: str, raytl: Raytl, tmp_path: Path, small_disk: Callable[[int], Path]
 ) -> None:

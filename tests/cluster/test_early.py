@@ -69,7 +69,7 @@ def test_without_a_cluster_nothing_starts() -> None:
 def test_a_run_adopts_the_processes_that_started_early(tmp_path: Path) -> None:
     import ray
 
-    compute = ComputeConfig(device="cpu")
+    compute = ComputeConfig(cluster="embedded", device="cpu")
     with started_early(compute, "no.such.module", "json"):
         started = early._EARLY.get()
         assert started is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytl.cluster.placement import Placement, max_cpus_per_worker, min_resources, place
+from raytl.cluster.placement import Placement, max_cpus_per_worker, min_resources, place, runs_in_process
 from raytl.config.schema import ComputeConfig, ElasticWorkers
 from raytl.errors import ConfigError
 
@@ -62,3 +62,18 @@ def test_workers_that_fit_on_no_machine_are_refused_with_the_machines() -> None:
         place(compute, [(4, 0), (2, 0)])
     with pytest.raises(ConfigError, match="3 workers need one GPU each, but the cluster has 2"):
         place(ComputeConfig(workers=3, device="cuda"), [(8, 2)])
+
+
+@pytest.mark.parametrize(
+    ("compute", "is_in_process"),
+    [
+        (ComputeConfig(), True),
+        (ComputeConfig(cluster="none"), True),
+        (ComputeConfig(cluster="embedded"), False),
+        (ComputeConfig(cluster="auto"), False),
+        (ComputeConfig(workers=2), False),
+        (ComputeConfig.model_validate({"workers": {"min": 1, "max": 2}}), False),
+    ],
+)
+def test_one_worker_on_this_machine_needs_no_ray(compute: ComputeConfig, is_in_process: bool) -> None:
+    assert runs_in_process(compute) == is_in_process

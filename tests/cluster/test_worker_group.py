@@ -1,23 +1,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from raytl.cluster.session import session
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed, WorkersLost
-from raytl.events import Message, Recorder, Restarted, ignore
+from raytl.events import Message, OnEvent, Recorder, Restarted, ignore
+from raytl.world import World
 from tests.cluster.group_work import Orders, add_ranks, hang_on_rank_1
 
 
-def test_without_a_cluster_the_work_runs_in_this_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cluster", ["none", "local"])
+def test_the_work_of_one_worker_on_this_machine_runs_in_this_process(cluster: str, tmp_path: Path) -> None:
     recorder = Recorder()
-    compute = ComputeConfig(cluster="none")
+    compute = ComputeConfig(cluster=cluster)
     assert run_group(add_ranks, Orders(), compute, scratch=tmp_path / "s", on_event=recorder) == (0, 1, 1.0)
     assert recorder.events == [Message("rank 0 of 1")]
+
+
+@pytest.mark.parametrize(("set_outside", "threads"), [(None, 2), ("3", 3)])
+def test_torch_takes_the_cpus_of_the_worker_unless_the_environment_says_otherwise(
+    set_outside: str | None, threads: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    if set_outside:
+        monkeypatch.setenv("OMP_NUM_THREADS", set_outside)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        run = partial(run_group, _threads, None, scratch=tmp_path, on_event=ignore)
+        assert run(ComputeConfig(cpus_per_worker=2.5)) == threads
+        assert run(ComputeConfig()) == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def _threads(world: World, payload: None, emit: OnEvent) -> int:
+    return torch.get_num_threads()
+
+
+def test_one_worker_with_more_cpus_than_the_machine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"1 worker\(s\) of 4096 CPUs each, but the cluster has 1 machine"):
+        run_group(add_ranks, Orders(), ComputeConfig(cpus_per_worker=4096), scratch=tmp_path, on_event=ignore)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +92,13 @@ def test_an_error_of_the_work_reaches_the_user_and_is_not_retried(
 ) -> None:
     recorder = Recorder()
     with pytest.raises(error, match=text):
-        run_group(add_ranks, Orders(fail=fail), ComputeConfig(device="cpu"), scratch=tmp_path, on_event=recorder)
+        run_group(
+            add_ranks,
+            Orders(fail=fail),
+            ComputeConfig(cluster="embedded", device="cpu"),
+            scratch=tmp_path,
+            on_event=recorder,
+        )
     assert not any(isinstance(event, Restarted) for event in recorder.events)
 
 
