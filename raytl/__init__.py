@@ -51,12 +51,13 @@ if TYPE_CHECKING:
     from raytl.run.ledger import LedgerEntry
     from raytl.search.plan import SweepPlan
     from raytl.tasks.classification.prediction import Prediction
-    from raytl.tasks.classification.report import Mistake, Report
+    from raytl.tasks.classification.report import Calibration, Mistake, Report
     from raytl.tasks.classification.table import Predictions
     from raytl.tasks.reporting import ClassScores, Subject, Unreadable
     from raytl.training.plan import Plan
 
 __all__ = [
+    "Calibration",
     "ClassScores",
     "Estimates",
     "Event",
@@ -110,7 +111,7 @@ _MODULES = {
     "raytl.run.ledger": ("LedgerEntry",),
     "raytl.search.plan": ("SweepPlan",),
     "raytl.tasks.classification.prediction": ("Prediction",),
-    "raytl.tasks.classification.report": ("Mistake", "Report"),
+    "raytl.tasks.classification.report": ("Calibration", "Mistake", "Report"),
     "raytl.tasks.classification.table": ("Predictions",),
     "raytl.tasks.reporting": ("ClassScores", "Subject", "Unreadable"),
     "raytl.training.plan": ("Plan",),

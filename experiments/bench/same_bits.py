@@ -65,6 +65,7 @@ class Workplace:
         own = {"PYTHONPATH": str(tree), "RAYTL_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
         self.environment = os.environ | own | {"OMP_NUM_THREADS": "1"}
         schema = (tree / "raytl" / "config" / "schema.py").read_text(encoding="utf-8")
+        self.falls_back = "\n    fallback: " in schema
         self.fixed = {key: "none" for key in ("recipe", "calibrate") if f"\n    {key}: " in schema}
 
     def run(self, *words: str) -> Any:
@@ -81,9 +82,13 @@ class Workplace:
         own = EXPERIMENTS[command]
         sections = {key: {**COMMON.get(key, {}), **own.get(key, {})} for key in {**COMMON, **own}}
         (self.folder / f"{command}.yaml").write_text(
-            json.dumps({"name": f"same-{command}", "model": model, **self.fixed, **sections})
+            json.dumps({"name": f"same-{command}", "model": model, **self.fixed, **self._without_fallback(sections)})
         )
         return f"{command}.yaml"
+
+    def _without_fallback(self, sections: dict[str, Any]) -> dict[str, Any]:
+        """Return the sections with the fallback off, where the tree knows it."""
+        return sections | {"transfer": sections.get("transfer", {}) | ({"fallback": "off"} if self.falls_back else {})}
 
     def outputs(self, run: str, name: str) -> dict[str, Any]:
         """Return what the finished run in the folder `run` holds, and its predictions under `name`."""

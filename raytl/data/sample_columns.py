@@ -180,7 +180,7 @@ class DigestWriter:
 
     def add(self, digest: str) -> None:
         """Append a digest; an empty one is unknown."""
-        if self._texts is None and len(digest) not in (0, _HEX):
+        if self._texts is None and (len(digest) not in (0, _HEX) or digest == _UNKNOWN.hex()):
             texts = self._texts = TextWriter()
             for earlier in self._digests():
                 texts.add(earlier)

@@ -185,7 +185,7 @@ def _half(values: Sequence[float], confidence: float) -> float | None:
 
 
 def _quantile(confidence: float, freedom: float) -> float:
-    """Return the quantile of Student's t of a two-sided interval."""
+    """Return the quantile of Student's t for an interval around a mean."""
     from scipy.stats import t
 
     return float(t.ppf((1 + confidence) / 2, freedom))

@@ -30,6 +30,7 @@ def small(folder: Path, **changes: Any) -> raytl.Experiment:
         "name": "toy",
         "data": folder / "photos",
         "model": {"name": "test_resnet", "weights": folder / "weights.safetensors", "preprocess": {"image_px": 32}},
+        "transfer": {"fallback": "off"},
         "augment": {"color": False},
         "train": {"epochs": 2, "batch_size": 8, "precision": "fp32", "deterministic": True},
         "compute": {"cluster": "none", "device": "cpu"},

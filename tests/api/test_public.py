@@ -109,7 +109,9 @@ def test_every_function_is_documented(name: str) -> None:
 
 
 def test_a_name_that_raytl_does_not_have_is_an_error() -> None:
-    with pytest.raises(AttributeError, match="module 'raytl' has no attribute 'fly'; it has ClassScores, Estimates"):
+    with pytest.raises(
+        AttributeError, match="module 'raytl' has no attribute 'fly'; it has Calibration, ClassScores, Estimates"
+    ):
         _ = raytl.fly  # type: ignore[attr-defined]
 
 

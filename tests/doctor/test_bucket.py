@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from raytl.config.schema import StorageConfig
 from raytl.doctor.bucket import Bucket, probe
 from raytl.errors import Denied
 from raytl.store.s3 import S3Store
+from raytl.store.s3_settings import S3Settings
 
 pytestmark = pytest.mark.s3
-STORAGE = StorageConfig()
+STORAGE = S3Settings()
 
 
 def test_a_bucket_is_listed_written_read_and_left_unchanged(bucket: str, s3_client: Any) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.schema import DataConfig, Experiment, ModelConfig
-from raytl.data import audit_cache, image_packs, snapshot, split
+from raytl.data import audit_cache, image_packs, sample_columns, sample_file, snapshot, split
 from raytl.data.formats import archives, shards
 from raytl.data.manifest import Sample, dataset_digest
 from raytl.data.samples import SAMPLE_FORMAT
@@ -41,7 +41,7 @@ from raytl.search.replicas import Replicas
 from raytl.store import holder, sync
 from raytl.store.memory import MemoryStore
 from raytl.stored import Format
-from raytl.tasks import stored_report
+from raytl.tasks import auto_recipe, stored_report
 from raytl.tasks.classification import stored
 from raytl.tasks.classification.outcomes import OUTCOME_FORMAT
 from raytl.tasks.classification.report import as_json
@@ -210,6 +210,13 @@ RUNS = [
     Stored("tasks.classification.outcomes:OUTCOME_FORMAT",
            lines(*({"key": s.key, "true": "red", "predicted": "blue", "probability": 0.5} for s in SAMPLES)),
            lambda content, _: list(OUTCOME_FORMAT.lines(content, "outcomes.jsonl")), "outcomes.jsonl"),
+    Stored("tasks.auto_recipe:RECIPE_FORMAT", encode({"choices": [{"key": "train.epochs", "value": 9, "why": "Few."}]}),
+           by_path("recipe.json", auto_recipe.RECIPE_FORMAT), "recipe.json"),
+    Stored("data.sample_columns:TARGET_FORMAT", encode({"kind": "labels", "present": ["a"], "unknown": ["b"]}),
+           by_path("target.json", sample_columns.TARGET_FORMAT), "target.json"),
+    Stored("data.sample_file:_HEAD_FORMAT",
+           encode({"format": 1, "bases": ["/photos/", None], "splits": ["train", None], "targets": ["a", "b"]}),
+           by_path("head.json", sample_file._HEAD_FORMAT), "head.json"),
     Stored("data.samples:SAMPLE_FORMAT", lines(*(sample.record() for sample in SAMPLES)), at("samples.jsonl", _evaluated),
            "{folder}"),
 ]  # fmt: skip
