@@ -17,6 +17,7 @@ from raytl.stored import Format
 _HEX = 64
 """Characters of a SHA-256."""
 _UNKNOWN = bytes(32)
+_ZEROS = _UNKNOWN.hex()
 _DENSE = (Mask, Boxes, Instances)
 TARGET_FORMAT = Format[Target](
     Target, "a target", "The file was damaged: start the command again.", RunError, max_bytes=64 << 20
@@ -180,7 +181,7 @@ class DigestWriter:
 
     def add(self, digest: str) -> None:
         """Append a digest; an empty one is unknown."""
-        if self._texts is None and (len(digest) not in (0, _HEX) or digest == _UNKNOWN.hex()):
+        if self._texts is None and (len(digest) not in (0, _HEX) or digest == _ZEROS):
             texts = self._texts = TextWriter()
             for earlier in self._digests():
                 texts.add(earlier)

@@ -64,7 +64,7 @@ def test_the_kinds_of_targets_are_known_without_reading_each() -> None:
 
 def test_a_sample_of_a_table_takes_less_than_a_quarter_of_an_object() -> None:
     samples = [
-        Sample(f"class/{i:08d}.jpg", f"/data/class/{i:08d}.jpg", "class", "train", f"{i:064x}") for i in range(1000)
+        Sample(f"class/{i:08d}.jpg", f"/data/class/{i:08d}.jpg", "class", "train", f"{i:064x}") for i in range(1, 1001)
     ]
     assert len(pickle.dumps(SampleTable.of(samples))) < 70 * len(samples)
 
