@@ -83,14 +83,18 @@ def _start(stack: contextlib.ExitStack, compute: ComputeConfig, modules: tuple[s
     placement = place(compute, [each.size for each in alive], [each.free for each in alive])
     group = reserve(placement)
     until = time.monotonic() + _ROOM_S
-    while not is_ready(group):
-        if time.monotonic() > until:
-            release([group])
-            return None
-        time.sleep(_POLL_S)
-    workers = start_workers(placement, group)
-    workers.preload(*modules)
-    early = Early(compute, start_coordinator(), workers)
+    try:
+        while not is_ready(group):
+            if time.monotonic() > until:
+                release([group])
+                return None
+            time.sleep(_POLL_S)
+        workers = start_workers(placement, group)
+        workers.preload(*modules)
+        early = Early(compute, start_coordinator(), workers)
+    except BaseException:
+        release([group])  # ends its workers too
+        raise
     stack.callback(early.stop)
     timer = threading.Timer(_KEEP_S, early.stop)
     timer.daemon = True

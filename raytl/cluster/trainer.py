@@ -7,8 +7,10 @@ placement groups. Each is a process that imports Ray Train (the controller torch
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +50,33 @@ class LeanTrainer(TorchTrainer):
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
         parts["scaling_policy"] = _NoAutoscaler(parts["scaling_policy"].scaling_config)
         controller = _Controller(self._workers, self._ended, **parts)
-        loop = asyncio.new_event_loop()  # unlike `asyncio.run`, lets Ctrl-C interrupt a call to Ray
-        try:
-            loop.run_until_complete(controller.run())  # type: ignore[no-untyped-call]
-        finally:
-            loop.close()
+        if asyncio._get_running_loop() is None:
+            _run(controller)
+        else:  # a notebook has a loop in this thread
+            _run_apart(controller)
         return controller.get_result()
+
+
+def _run(controller: TrainController) -> None:
+    loop = asyncio.new_event_loop()  # unlike `asyncio.run`, lets Ctrl-C interrupt a call to Ray
+    try:
+        loop.run_until_complete(controller.run())
+    finally:
+        loop.close()
+
+
+def _run_apart(controller: TrainController) -> None:
+    """Run the controller in a thread; Ctrl-C here leaves it, and its workers are stopped with their group."""
+    with_loop = ThreadPoolExecutor(1)
+    try:
+        running = with_loop.submit(_run, controller)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return running.result(_POLL_S)
+            if running.done():
+                return running.result()
+    finally:
+        with_loop.shutdown(wait=False)
 
 
 class _Controller(TrainController):

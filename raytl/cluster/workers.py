@@ -15,6 +15,7 @@ from raytl.cluster.reservation import is_ready, release, reserve, reserved
 from raytl.cluster.session import STARTED_HERE
 from raytl.config.schema import ComputeConfig
 from raytl.eager import defer_compiler
+from raytl.errors import WorkersLost
 from raytl.events import OnEvent
 
 _POLL_S = 0.1
@@ -62,11 +63,30 @@ def _placed(compute: ComputeConfig, on_event: OnEvent) -> Workers:
     if compute.cluster in STARTED_HERE:  # workers that do not fit on it now never will
         placement = place(compute, [machine.size for machine in machines()])
         group = reserve(placement)
-        while not is_ready(group):
-            time.sleep(_POLL_S)
+        _await_room(group, compute)
     else:
         placement, group = reserved(compute, on_event)
     return start_workers(placement, group)
+
+
+def _await_room(group: Any, compute: ComputeConfig) -> None:
+    """Wait until the group has its resources, which others of this machine may hold for a while; release it otherwise.
+
+    Raises:
+        WorkersLost: they are not free after `compute.wait_s`.
+    """
+    until = time.monotonic() + compute.wait_s
+    try:
+        while not is_ready(group):
+            if time.monotonic() > until:
+                raise WorkersLost(
+                    f"the CPUs or GPUs of this machine were not free within {compute.wait_s:g} s (compute.wait_s). Stop what "
+                    "holds them, or ask for fewer workers."
+                )
+            time.sleep(_POLL_S)
+    except BaseException:
+        release([group])
+        raise
 
 
 def start_workers(placement: Placement, group: Any) -> Workers:

@@ -38,4 +38,6 @@ def challenger_experiment(
         values |= {"model.weights": experiment.model.weights, "transfer.head_start": experiment.transfer.head_start}
     else:
         values |= {"model.weights": start, "transfer.head_start": "weights"}
+        if experiment.recipe == "auto" and "head_first" not in experiment.transfer.model_fields_set:
+            values["transfer.head_first"] = 0  # the head is trained already
     return override(base, values)

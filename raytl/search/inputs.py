@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.fingerprint import decisive
+from raytl.config.override import with_defaults
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.space import Space, space_of
@@ -18,7 +19,7 @@ from raytl.search.study import TRIALS, Study
 from raytl.search.summary import TOTAL_FORMAT
 from raytl.search.trial import epochs_of, sweep_root, trial_experiment
 from raytl.store.lease import WriteToken
-from raytl.tasks.auto_recipe import adopted
+from raytl.tasks.auto_recipe import FILE, adopted
 from raytl.training.driver import plan
 from raytl.training.job import TrainJob
 from raytl.training.plan import Plan
@@ -43,7 +44,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     Raises:
         UserError: the data, the model or the space has a problem, or a trial of the space contradicts the experiment.
     """
-    train_plan = plan(adopted(sweep_root(experiment), experiment), on_event)
+    train_plan = plan(adopted(sweep_root(experiment), _as_long_as_a_trial(experiment)), on_event)
     experiment = train_plan.experiment
     for line in train_plan.notes:
         on_event(Message(line))
@@ -53,6 +54,15 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     for values in _corners(space):
         trial_experiment(experiment, Suggestion(0, values), probe=experiment.search.linear_probe, location=".")
     return SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
+
+
+def _as_long_as_a_trial(experiment: Experiment) -> Experiment:
+    """Return the experiment with the epochs of its trials where none are set, so that the recipe fits its schedule to them."""
+    limit, root = experiment.search.budget.max_epochs, sweep_root(experiment)
+    has_no_recipe = (root / "experiment.yaml").exists() and not (root / FILE).exists()
+    if limit is None or experiment.recipe == "none" or has_no_recipe:
+        return experiment
+    return with_defaults(experiment, {"train.epochs": limit})
 
 
 def open_study(inputs: SweepInputs) -> Study:

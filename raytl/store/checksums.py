@@ -54,7 +54,8 @@ def announced(headers: Mapping[str, str]) -> tuple[Digest, bytes] | None:
 
     A checksum of the parts' checksums cannot be verified, nor the ETag of a multipart or an encrypted object.
     """
-    for name, (create, size) in _ALGORITHMS.items():
+    whole = headers.get("x-amz-checksum-type", "").upper() != "COMPOSITE"
+    for name, (create, size) in _ALGORITHMS.items() if whole else ():
         value = _decoded(headers.get(f"x-amz-checksum-{name}", ""))
         if len(value) == size and (digest := create()) is not None:
             return digest, value

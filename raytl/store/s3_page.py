@@ -7,7 +7,7 @@ unknown element or another encoding, the whole page goes to ElementTree.
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from raytl.store.s3_errors import size_of
@@ -60,7 +60,7 @@ def _scanned(body: bytes) -> tuple[list[Row], bytes] | None:
     rest = text[:begin] + text[end:]
     is_encoded = _URL_ENCODED in rest
     rows = [
-        (unquote(key) if is_encoded and "%" in key else key, int(size), etag, storage)
+        (unquote_plus(key) if is_encoded and ("%" in key or "+" in key) else key, int(size), etag, storage)
         for _, key, etag, size, storage in matches
     ]
     return rows, rest.encode()
@@ -75,7 +75,7 @@ def _parsed(body: bytes) -> tuple[list[Row], bytes] | None:
     if kind != "ListBucketResult":
         return None
     space = before + brace
-    decoded = unquote if page.findtext(f"{space}EncodingType") == "url" else str
+    decoded = unquote_plus if page.findtext(f"{space}EncodingType") == "url" else str
     elements = page.findall(f"{space}Contents")
     names = [f"{space}{name}" for name in ("Key", "Size", "ETag", "StorageClass")]
     fields = ([one.findtext(name, "") for name in names] for one in elements)

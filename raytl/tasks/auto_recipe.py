@@ -79,7 +79,10 @@ def adopted(folder: Path, experiment: Experiment) -> Experiment:
     path = folder / FILE
     if experiment.recipe == "none" or not (path.exists() or (folder / "experiment.yaml").exists()):
         return experiment
-    stored = RECIPE_FORMAT.load(path).choices if path.exists() else ()
+    if not path.exists():
+        fixed = with_defaults(experiment, task_named(experiment.task).defaults)
+        return resolved(fixed, ())[0]
+    stored = RECIPE_FORMAT.load(path).choices
     return resolved(experiment, [Choice(one.key, one.value, one.why) for one in stored])[0]
 
 

@@ -68,6 +68,10 @@ def _length(facts: RecipeFacts) -> Iterator[Choice]:
     images, given = facts.train, facts.given
     smallest = facts.workers * facts.accumulate * (2 if facts.batchnorm else 1)
     size = max(smallest, next((batch for bound, batch in BATCHES if images < bound), 64))
+    while (
+        images // -(-images // size) < smallest and size < images
+    ):  # batches are near-equal, so smaller than their limit
+        size += 1
     yield Choice("train.batch_size", size, f"Fits {images:,} training images on {_plural(facts.workers, 'worker')}.")
     steps = round(STEPS * max(1, images) ** STEPS_GROWTH)
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, epochs_for(steps, images, int(given.get("train.batch_size", size)))))

@@ -75,4 +75,4 @@ NO_RECIPE = AutoRecipe(frozenset(), lambda facts: ())
 
 def epochs_for(steps: int, images: int, batch: int) -> int:
     """Return the epochs that take at least `steps` steps of `batch` images."""
-    return max(1, math.ceil(steps / max(1, images // batch)))
+    return max(1, math.ceil(steps / max(1, math.ceil(images / batch))))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.cluster.metrics import exporting_metrics
+from raytl.cluster.placement import runs_in_process
 from raytl.cluster.worker_group import run_group
 from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
@@ -18,7 +19,7 @@ from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.samples import records
-from raytl.errors import RunError
+from raytl.errors import RaytlError, RunError, first_line
 from raytl.events import Message, OnEvent, ignore
 from raytl.metrics.confusion import matrix_of
 from raytl.run import journal, plots
@@ -117,13 +118,16 @@ def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
     run_store.fetch()
     _finish(folder)
     run_store.push()
-    job.discard_samples()
+    try:
+        job.discard_samples()
+    except RaytlError as error:
+        on_event(Message(f"the samples for the workers were not removed: {first_line(error)}", "warning"))
     return resumed
 
 
 def _job(run_store: RunStore, run_plan: Plan) -> TrainJob:
     dataset = run_plan.dataset
-    return TrainJob(
+    job = TrainJob(
         experiment=run_plan.experiment,
         location=run_store.uri if is_remote(run_store.uri) else str(run_store.folder.root.resolve()),
         train=dataset.splits.train,
@@ -131,7 +135,8 @@ def _job(run_store: RunStore, run_plan: Plan) -> TrainJob:
         classes=dataset.splits.classes,
         bit_depth=dataset.depth.depth,
         write_token=run_store.write_token,
-    ).sharing_samples()
+    )
+    return job if runs_in_process(run_plan.experiment.compute) else job.sharing_samples()
 
 
 def _check_same(folder: RunFolder, experiment: Experiment) -> None:
@@ -166,7 +171,8 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))
     write_json(folder.classes, list(splits.classes))
     write_json(folder.provenance, record)
-    write_choices(folder.root, run_plan.recipe)
+    if run_plan.recipe:  # a start before the first checkpoint adopts the choices of the one before
+        write_choices(folder.root, run_plan.recipe)
     write_text(folder.experiment, to_yaml(experiment))
     folder.metrics.unlink(missing_ok=True)
     shutil.rmtree(folder.tensorboard, ignore_errors=True)

@@ -27,15 +27,21 @@ def recipe_facts(
         pretrained=experiment.model.weights != "none",
         frozen=_measured(experiment, task, backbone, dataset, on_event),
         defaults=task.defaults,
-        given=auto_recipe.given(experiment),
+        given={**auto_recipe.given(experiment), **dict.fromkeys(_searched(experiment), "searched")},
     )
+
+
+def _searched(experiment: Experiment) -> set[str]:
+    """Return the keys of the search space that rule others out."""
+    return {"train.class_weights"} & set(experiment.search.space or ())
 
 
 def _measured(
     experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
 ) -> FrozenFit | None:
     solver = task.head_solver
-    pretrained = experiment.model.weights != "none"
+    # features of a network that learned these images say little about others
+    pretrained = experiment.model.weights != "none" and experiment.transfer.head_start != "weights"
     if solver is None or not pretrained or dataset.to_fetch or experiment.data.stream:
         return None
     classes = dataset.splits.classes

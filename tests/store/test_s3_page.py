@@ -20,7 +20,7 @@ def page(inside: str, head: str = HEAD, encoding: str = "<EncodingType>url</Enco
 @pytest.mark.parametrize(
     "body",
     [
-        page(ONE.format(key="a/b%20c%2B%C3%A9.jpg") + "\n " + OWNED),
+        page(ONE.format(key="a/b+c%2B%C3%A9.jpg") + "\n " + OWNED),
         page(OWNED + ONE.format(key="é") + "<CommonPrefixes><Prefix>d/</Prefix></CommonPrefixes>"),
         page(ONE.format(key="100%25"), encoding=""),
         page(ONE.format(key="a"), head="<ListBucketResult>"),
@@ -57,6 +57,13 @@ def test_usual_pages_are_scanned_as_they_are_parsed(body: bytes) -> None:
 def test_any_other_page_is_left_to_elementtree(body: bytes) -> None:
     assert _scanned(body) is None
     assert read_page(body) == _parsed(body)
+
+
+@pytest.mark.parametrize("encoded", ["a+b.jpg", "a%20b.jpg"])
+def test_a_plus_in_an_encoded_key_is_a_space(encoded: str) -> None:
+    for body in (page(ONE.format(key=encoded)), page(ONE.format(key=encoded) + "<!-- -->")):
+        found = read_page(body)
+        assert found is not None and found[0][0][0] == "a b.jpg"
 
 
 @pytest.mark.parametrize("size", ["", "abc", "-1", "1e9", "9" * 5000, "٤"])

@@ -55,6 +55,12 @@ def test_a_run_from_before_there_were_recipes_had_the_fixed_defaults(tmp_path: P
     assert (adopted.recipe, adopted.train.epochs) == ("none", 12)
 
 
+def test_an_older_run_of_another_task_had_the_defaults_of_its_task(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text("")
+    scenes = Experiment(name="x", data="photos", model="test_resnet", task="detection")
+    assert auto_recipe.adopted(tmp_path, scenes).train.epochs == 30
+
+
 def test_a_damaged_record_is_an_error(tmp_path: Path) -> None:
     (tmp_path / auto_recipe.FILE).write_text('{"choices": [{"key": "train.epochs", "value": [], "why": ""}]}')
     with pytest.raises(RunError, match=r"recipe\.json: choices\.0\.value.*start over with --new"):

@@ -46,7 +46,8 @@ def test_the_batch_fits_the_set(images: int, batch: int) -> None:
 
 
 def test_the_batch_has_images_for_every_worker_and_micro_batch() -> None:
-    assert chosen(workers=16, accumulate=2)["train.batch_size"] == 64
+    assert chosen(workers=16, accumulate=2, train=128)["train.batch_size"] == 64
+    assert chosen(workers=16, accumulate=2)["train.batch_size"] == 120  # two steps of 60 would be too few
     assert chosen(workers=40, batchnorm=False)["train.batch_size"] == 40
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.errors import ConfigError, ModelError, RunError, UserError
+from raytl.training import driver
 from raytl.training.driver import plan, train
 from tests.conftest import MakePhotos
 from tests.training.conftest import MakeExperiment
@@ -82,6 +83,31 @@ def test_a_run_keeps_what_was_chosen_when_it_began(make_photos: MakePhotos, tmp_
     with pytest.raises(RunError, match=r"train.batch_size: 8 -> 9"):
         train(minimal(tmp_path / "photos", tmp_path, train={"epochs": 2, "batch_size": 9}))
     record = tmp_path / "runs" / "minimal" / "recipe.json"
+    assert '"train.batch_size"' in record.read_text()
     record.write_text(record.read_text().replace("train.batch_size", "storage.uri"))
     with pytest.raises(RunError, match="train.batch_size: 8 -> 64"):
         train(experiment)
+
+
+def test_a_start_that_ends_before_its_first_checkpoint_loses_no_choice(
+    make_photos: MakePhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = minimal(make_photos(20), tmp_path, train={"epochs": 2})
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "run_group", killed)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                train(experiment)
+    assert train(experiment).status == "trained"
+    assert train(experiment).status == "already finished"
+
+
+def test_no_step_has_fewer_images_than_the_workers_need(make_photos: MakePhotos, tmp_path: Path) -> None:
+    compute = {"cluster": "local", "workers": 8}
+    model = {"name": "test_resnet", "weights": "none", "preprocess": {"image_px": 32}}
+    found = plan(minimal(make_photos(45), tmp_path, compute=compute, model=model))
+    assert found.experiment.train.batch_size >= 16
