@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -200,3 +201,14 @@ def test_two_trainings_in_one_folder_exclude_each_other(make_experiment: MakeExp
 
     with pytest.raises(KeyboardInterrupt):
         train(experiment, on_event=try_again)
+
+
+@pytest.mark.ray
+@pytest.mark.thorough
+def test_workers_train_for_a_notebook_which_has_an_event_loop(make_experiment: MakeExperiment) -> None:
+    experiment = make_experiment({"compute.cluster": "local", "compute.workers": 2, "train.epochs": 2})
+
+    async def cell() -> TrainResult:
+        return train(experiment)
+
+    assert asyncio.run(cell()).epochs == 2
