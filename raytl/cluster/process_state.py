@@ -16,7 +16,12 @@ def preserved_state() -> Iterator[None]:
     import torch
 
     environment, threads = dict(os.environ), torch.get_num_threads()
-    python, numpy, seed, generator = random.getstate(), np.random.get_state(), torch.initial_seed(), torch.get_rng_state()
+    python, numpy, seed, generator = (
+        random.getstate(),
+        np.random.get_state(),
+        torch.initial_seed(),
+        torch.get_rng_state(),
+    )
     generators = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
