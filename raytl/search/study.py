@@ -18,6 +18,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from raytl.config.fingerprint import ADDED
 from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
@@ -317,8 +318,8 @@ class Study:
         if stored is None:
             self.study.set_user_attr("raytl", dict(wanted))
             return
-        keys = [key for key in sorted({*stored, *wanted}) if stored.get(key) != wanted.get(key)]
-        if keys:
+        known = [key for key in sorted({*stored, *wanted}) if key in stored or key not in ADDED]
+        if keys := [key for key in known if stored.get(key) != wanted.get(key)]:
             raise RunError(
                 f"{folder}: a sweep of another experiment; differences (there -> here):\n"
                 + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)
