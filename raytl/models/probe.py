@@ -32,6 +32,7 @@ _TENSORS = "probe.safetensors"
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """L2 penalties per sample on the weights for standardized features: half the squared norm times this."""
 _ITERATIONS = 500
+_EVALUATIONS = _ITERATIONS * 5 // 4
 _HISTORY = 20
 _FEW_VALUES = 2**20
 PATIENCE = 2
@@ -42,6 +43,9 @@ _ROUNDING = 1e-6
 """A feature is constant if its standard deviation is at most this fraction of its mean."""
 _TOLERANCE = 0.05
 """Relative tolerance between bfloat16 logits and those computed from the inputs of the layer."""
+MOST_STEPS = len(STRENGTHS) * _EVALUATIONS
+"""Steps that a solution takes at most: evaluations of the loss on all images."""
+OnStep = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ def solve(
     weights: Sequence[float] | None = None,
     label_smoothing: float = 0.0,
     intercept: bool = True,
+    on_step: OnStep = lambda: None,
 ) -> Probe:
     """Solve heads for features `train (n, d)` and select their penalty strengths on `val (m, d)`.
 
@@ -99,7 +104,7 @@ def solve(
     loss = nn.CrossEntropyLoss(_tensor(weights, _precision(train)), label_smoothing=label_smoothing)
     scores: dict[float, dict[str, float]] = {}
     heads: dict[float, Head] = {}
-    solutions = solve_path(train, val, classes, lambda logits: loss(logits, targets), strengths, intercept)
+    solutions = solve_path(train, val, classes, lambda logits: loss(logits, targets), strengths, intercept, on_step)
     for head, logits in solutions:
         measured = {f"val/{name}": value for name, value in val_scores(val_targets.numpy(), logits.numpy()).items()}
         scores[head.strength], heads[head.strength] = measured, head
@@ -117,10 +122,12 @@ def solve_path(
     loss: Callable[[Tensor], Tensor],
     strengths: Sequence[float] = STRENGTHS,
     intercept: bool = True,
+    on_step: OnStep = lambda: None,
 ) -> Iterator[tuple[Head, Tensor]]:
     """Yield a head for each penalty strength, the strongest first, with its logits for `val`, `(m, classes)`.
 
-    `loss` maps the logits of `train`, `(n, classes)`, to their mean loss.
+    `loss` maps the logits of `train`, `(n, classes)`, to their mean loss. `on_step` is called before each time, `MOST_STEPS`
+    times at most with the default strengths.
 
     Raises:
         ModelError: a feature is not finite.
@@ -135,7 +142,7 @@ def solve_path(
     bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
     for strength in sorted(strengths, reverse=True):
         with _threads(inputs.numel()):
-            _minimise(weight, bias, inputs, strength, loss)
+            _minimise(weight, bias, inputs, strength, loss, on_step)
         head = _unscaled(weight @ basis.T, bias, mean, scale, strength)
         yield head, (held_out @ weight.T + bias).detach()
 
@@ -199,11 +206,19 @@ def _tensor(values: Sequence[float] | None, dtype: torch.dtype) -> Tensor | None
     return None if values is None else torch.tensor(values, dtype=dtype)
 
 
-def _minimise(weight: Tensor, bias: Tensor, inputs: Tensor, strength: float, loss: Callable[[Tensor], Tensor]) -> None:
+def _minimise(
+    weight: Tensor,
+    bias: Tensor,
+    inputs: Tensor,
+    strength: float,
+    loss: Callable[[Tensor], Tensor],
+    on_step: OnStep,
+) -> None:
     learning = [part for part in (weight, bias) if part.requires_grad]
     optimizer = torch.optim.LBFGS(
         learning,
         max_iter=_ITERATIONS,
+        max_eval=_EVALUATIONS,
         history_size=_HISTORY,
         tolerance_grad=1e-8,
         tolerance_change=1e-13,
@@ -211,6 +226,7 @@ def _minimise(weight: Tensor, bias: Tensor, inputs: Tensor, strength: float, los
     )
 
     def closure() -> Tensor:
+        on_step()
         optimizer.zero_grad()
         value = loss(inputs @ weight.T + bias) + 0.5 * strength * weight.square().sum()
         value.backward()

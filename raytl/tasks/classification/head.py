@@ -14,7 +14,12 @@ from raytl.tasks.probe_solver import HeadInputs
 
 
 def solve_head(
-    experiment: Experiment, train: HeadInputs, val: HeadInputs, classes: Sequence[str], intercept: bool
+    experiment: Experiment,
+    train: HeadInputs,
+    val: HeadInputs,
+    classes: Sequence[str],
+    intercept: bool,
+    on_step: probe.OnStep,
 ) -> probe.Probe:
     """Return the head solved on `train`, with the weights and the smoothing of `experiment`."""
     targets, val_targets = (torch.from_numpy(encode_targets(part.samples, classes)) for part in (train, val))
@@ -27,4 +32,5 @@ def solve_head(
         weights=class_weights(experiment.train, class_counts(train.samples, classes)),
         label_smoothing=experiment.train.label_smoothing,
         intercept=intercept,
+        on_step=on_step,
     )
