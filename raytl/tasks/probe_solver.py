@@ -22,6 +22,7 @@ from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, pick_precision
 from raytl.models.frozen import FrozenFit, cross_validated
+from raytl.models.solved_head import MOST_STEPS, OnStep
 from raytl.store.s3_settings import S3Settings
 from raytl.throttle import Throttle
 from raytl.world import World
@@ -48,7 +49,7 @@ STEPS_EVERY_S = 5.0
 _PAIR = 2
 _GRAY_TOLERANCE = 6
 
-SolveHead = Callable[[Experiment, HeadInputs, HeadInputs, Sequence[str], bool, probe.OnStep], probe.Probe]
+SolveHead = Callable[[Experiment, HeadInputs, HeadInputs, Sequence[str], bool, OnStep], probe.Probe]
 """From the experiment, train, val, the classes, whether the layer has a bias, and what to call at each step, to the solved
 heads."""
 
@@ -185,7 +186,7 @@ class _Steps:
         self._done += 1
         if self._throttle.is_due():
             self._is_shown = True
-            self._report(probe.MOST_STEPS)
+            self._report(MOST_STEPS)
 
     def end(self) -> None:
         """Report the last step, if any was reported."""

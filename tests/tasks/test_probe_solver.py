@@ -15,6 +15,7 @@ from raytl.data.manifest import Sample
 from raytl.data.targets import Labels, Target
 from raytl.events import Event, Recorder, Work
 from raytl.models import probe
+from raytl.models.solved_head import MOST_STEPS
 from raytl.tasks import probe_solver
 from raytl.tasks.registry import task_named
 
@@ -47,7 +48,7 @@ def test_each_step_of_a_long_solution_is_progress(solve: Any, monkeypatch: pytes
     events = solve()
     assert len(events) > 20
     *steps, last = events
-    assert steps == [Work("solving the head", done, probe.MOST_STEPS, "steps") for done in range(1, len(events))]
+    assert steps == [Work("solving the head", done, MOST_STEPS, "steps") for done in range(1, len(events))]
     assert last == replace(steps[-1], total=steps[-1].done)
 
 

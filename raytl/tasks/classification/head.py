@@ -8,6 +8,7 @@ import torch
 
 from raytl.config.schema import Experiment
 from raytl.models import probe
+from raytl.models.solved_head import OnStep
 from raytl.tasks.classification.loss import class_weights
 from raytl.tasks.classification.targets import class_counts, encode_targets
 from raytl.tasks.probe_solver import HeadInputs
@@ -19,7 +20,7 @@ def solve_head(
     val: HeadInputs,
     classes: Sequence[str],
     intercept: bool,
-    on_step: probe.OnStep,
+    on_step: OnStep,
 ) -> probe.Probe:
     """Return the head solved on `train`, with the weights and the smoothing of `experiment`."""
     targets, val_targets = (torch.from_numpy(encode_targets(part.samples, classes)) for part in (train, val))

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from raytl.config.schema import Experiment
-from raytl.models.probe import OnStep, Probe
+from raytl.models.probe import Probe
+from raytl.models.solved_head import OnStep
 from raytl.tasks.multilabel import probe
 from raytl.tasks.multilabel.loss import label_loss
 from raytl.tasks.multilabel.scores import metrics, probabilities

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raytl.models.probe import PATIENCE, STRENGTHS, Head, OnStep, Probe, solve_path
+from raytl.models.probe import Probe
+from raytl.models.solved_head import PATIENCE, STRENGTHS, Head, OnStep, solve_path
 from raytl.tasks.multilabel.loss import LabelLoss
 
 Measure = Callable[[NDArray[np.float64]], dict[str, float]]
