@@ -201,7 +201,7 @@ RUNS = [
     Stored("training.records:CLASSES_FORMAT", encode(["a", "b"]), by_path("classes.json", records.CLASSES_FORMAT),
            "classes.json"),
     Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2), by_path("report.json", REPORT_FORMAT), "report.json"),
-    Stored("tasks.classification.stored:REPORT_FORMAT", encode(REPORT, 2),
+    Stored("tasks.stored_report:REPORT_FORMAT", encode(REPORT, 2),
            at("report.json", lambda folder: encode(as_json(stored.stored(folder)))), "report.json"),
     Stored("tasks.stored_report:REPORT_FORMAT", encode(SCORE_REPORT, 2),
            by_path("report.json", stored_report.REPORT_FORMAT), "report.json"),
