@@ -7,9 +7,10 @@
 
 `nested` is the pattern of Ray's documentation (a TorchTrainer in each trial), `plain` the same without the nested
 trainer (tune_peer.py), and `raytl` is `raytl tune`. All have the same photos, space, number of trials, epochs, halving
-and parallelism (two trials at a time, one core each); the keys outside of the space are those of each side's defaults. They take turns on the same machine, seed by seed. The time of a
-sweep includes the start of its command. The ablation repeats raytl on the first seed with one feature off at a time.
-Results are saved in runs/bench/tune.json, or in tune-NAME.json for `--data`; the same command resumes where it stopped.
+and parallelism (two trials at a time, one core each); keys outside of the space have each side's defaults. They take
+turns on the same machine, seed by seed. The time of a sweep includes the start of its command. The ablation repeats raytl
+on the first seed with one feature off at a time. Results are saved in runs/bench/tune.json, or in tune-NAME.json for
+`--data`; the same command resumes where it stopped.
 """
 
 from __future__ import annotations
