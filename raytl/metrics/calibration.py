@@ -67,8 +67,8 @@ def reliability(targets: ArrayLike, logits: ArrayLike) -> Reliability:
     decisions = facts(targets, softmax(logits))
     bins, hits = confidence_bin(decisions.confidence), decisions.targets == decisions.predicted
     sums = [np.bincount(bins, weights, ECE_BINS) for weights in (None, decisions.confidence, hits)]
-    count, confidence, right = (each[sums[0] > 0] for each in sums)
-    return Reliability(confidence / count, right / count, count.astype(np.int64))
+    count, confidence, correct = (each[sums[0] > 0] for each in sums)
+    return Reliability(confidence / count, correct / count, count.astype(np.int64))
 
 
 def _log_probabilities(table: Floats) -> Floats:

@@ -318,8 +318,8 @@ class Study:
         if stored is None:
             self.study.set_user_attr("raytl", dict(wanted))
             return
-        known = [key for key in sorted({*stored, *wanted}) if key in stored or key not in ADDED]
-        if keys := [key for key in known if stored.get(key) != wanted.get(key)]:
+        compared = [key for key in sorted({*stored, *wanted}) if key in stored or key not in ADDED]
+        if keys := [key for key in compared if stored.get(key) != wanted.get(key)]:
             raise RunError(
                 f"{folder}: a sweep of another experiment; differences (there -> here):\n"
                 + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)

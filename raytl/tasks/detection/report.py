@@ -134,12 +134,12 @@ def _pair(image: WorstImage, evaluated: Evaluated, photo: OpenPhoto) -> Pair | N
         return None
     (answer,) = scores.answers_of(tuple(part[place : place + 1] for part in evaluated.rows))
     above, classes, truth = answer.scores >= CONFUSION_SCORE, evaluated.classes, evaluated.truths[place]
-    found = answer.labels[above]
-    predicted = draw_boxes(picture, answer.boxes[above], found, answer.scores[above], classes, PANEL_PX)
+    predicted_labels = answer.labels[above]
+    predicted = draw_boxes(picture, answer.boxes[above], predicted_labels, answer.scores[above], classes, PANEL_PX)
     corners, _ = scores.boxes_and_areas(truth)
     labels, _ = scores.labels_and_crowds(truth, classes)
     drawn = draw_boxes(picture, corners.astype(np.float32), labels, None, classes, PANEL_PX)
-    return Pair(with_names(drawn, np.append(labels, found), classes), predicted, image.key, image.note)
+    return Pair(with_names(drawn, np.append(labels, predicted_labels), classes), predicted, image.key, image.note)
 
 
 def place_of(image: WorstImage, evaluated: Evaluated) -> int | None:
