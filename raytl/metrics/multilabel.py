@@ -148,6 +148,6 @@ def _ece(image_facts: Facts, counts: Floats) -> Floats:
     is_known, table = image_facts.targets >= 0, image_facts.probabilities
     confidence = np.maximum(table, 1 - table)
     gaps = np.where(is_known, ((table > 0.5) == (image_facts.targets == 1)) - confidence, 0.0)
-    bins = confidence_bin(confidence)
-    by_bin = np.stack([np.where(bins == place, gaps, 0.0).sum(axis=1) for place in range(ECE_BINS)], axis=1)
+    places = ECE_BINS * np.arange(len(table))[:, None] + confidence_bin(confidence)
+    by_bin = np.bincount(places.ravel(), gaps.ravel(), ECE_BINS * len(table)).reshape(-1, ECE_BINS)
     return ratio(np.abs(counts @ by_bin).sum(axis=1), counts @ is_known.sum(axis=1))
