@@ -104,26 +104,31 @@ def run_group(
 
 def _in_this_process(work: WorkerFunction[P, R], payload: P, compute: ComputeConfig, on_event: OnEvent) -> R:
     """Run the only worker here; a killed or hung one is not restarted, and the next run of the command resumes."""
-    with preserved_state():
-        _limit_threads(compute)
+    with preserved_state(), _own_cpus(compute):
         result = work(World.solo(), payload, on_event)
     assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
     return result
 
 
-def _limit_threads(compute: ComputeConfig) -> None:
-    """Limit torch's threads to `cpus_per_worker`, as Ray does in its workers: OMP_NUM_THREADS wins.
+@contextlib.contextmanager
+def _own_cpus(compute: ComputeConfig) -> Iterator[None]:
+    """Limit torch's threads to `cpus_per_worker` while inside, as Ray does in its workers: OMP_NUM_THREADS wins.
 
     Raises:
         ConfigError: this machine has fewer CPUs.
     """
     if compute.cpus_per_worker == "auto":
+        yield
         return
     place(compute.model_copy(update={"device": "cpu"}), [(float(len(os.sched_getaffinity(0))), 0.0)])
-    if "OMP_NUM_THREADS" not in os.environ:
-        import torch
+    import torch
 
-        torch.set_num_threads(max(1, int(compute.cpus_per_worker)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if "OMP_NUM_THREADS" in os.environ else max(1, int(compute.cpus_per_worker)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)
