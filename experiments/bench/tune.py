@@ -7,7 +7,8 @@
 `nested` is the pattern of Ray's documentation (a TorchTrainer in each trial), `plain` the same without the nested
 trainer (tune_peer.py), and `raytl` is `raytl tune`. All have the same photos, space, number of trials, epochs, halving
 and parallelism (two trials at a time, one core each), and take turns on the same machine, seed by seed. The time of a
-sweep includes the start of its command. The ablation repeats raytl on the first seed with one feature off at a time.
+sweep includes the start of its command. The ablation repeats raytl on the first seed with one feature off at a time, and
+once with the sweep of another seed as `search.prior`, which raytl itself is without.
 Results are saved in runs/bench/tune.json; the same command resumes where it stopped.
 """
 
@@ -43,6 +44,8 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no pruning": {"search.scheduler": "none"},
     "no decoded cache": {"data.cache": "off"},
     "no reuse of processes": {"RAYTL_BENCH_REUSE": "0"},
+    "uniform startup": {"RAYTL_BENCH_STARTUP": "uniform"},
+    "with the sweep of seed 1": {"search.prior": str((ROOT / "raytl-1").resolve())},
 }
 
 
@@ -125,6 +128,8 @@ def main() -> None:
     saved: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
     todo = [(f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS]
     todo += [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ABLATION.items()]
+    if 1 not in options.seeds:
+        todo = [each for each in todo if "search.prior" not in each[3]]
     for name, contender, seed, off in todo:
         here = replace(setup, contender=contender, seed=seed, folder=str((ROOT / name.replace(" ", "-")).resolve()))
         if name not in saved:

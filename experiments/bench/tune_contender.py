@@ -20,6 +20,8 @@ def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
 
     if overrides.get("RAYTL_BENCH_REUSE") == "0":
         never_reuse()
+    if overrides.get("RAYTL_BENCH_STARTUP") == "uniform":
+        start_anywhere()
     times: list[float] = []
 
     def hear(event: Event) -> None:
@@ -49,6 +51,17 @@ def never_reuse() -> None:
         return usual(**{**given, "reuse_actors": False})
 
     tune.TuneConfig = config  # type: ignore[assignment,misc]
+
+
+def start_anywhere() -> None:
+    """Draw the first suggestions from the whole space, ten as Optuna does, and let TPE call a tenth of the trials good."""
+    from optuna.samplers._tpe.sampler import default_gamma
+
+    from raytl.search import guided, near, suggest
+
+    usual = near.nearby
+    guided.nearby = lambda space, base, _, number, seed: usual(space, base, {}, number, seed)
+    suggest.STARTUP, suggest._good = 10, default_gamma
 
 
 def raytl_test(setup: Setup) -> float:

@@ -85,7 +85,7 @@ class Earlier:
 
 
 @dataclass(frozen=True)
-class _Study:
+class Study:
     """A sweep as stored: its trials' scores (higher is better) and values, and what all of them have in common."""
 
     name: str
@@ -102,7 +102,7 @@ def earlier_sweeps(locations: Sequence[str], s3: S3Settings, wanted: Wanted) -> 
     """
     found = list(islice(_sweeps_at(locations, s3, wanted.own), MOST_READ + 1))
     unused = [f"all after the first {MOST_READ}"] if len(found) > MOST_READ else []
-    studies: list[_Study] = []
+    studies: list[Study] = []
     for place in found[:MOST_READ]:
         study = _study(place, wanted)
         if isinstance(study, str):
@@ -110,7 +110,7 @@ def earlier_sweeps(locations: Sequence[str], s3: S3Settings, wanted: Wanted) -> 
         else:
             studies.append(study)
     studies.sort(key=lambda study: (study.fixed.get("dataset") != wanted.dataset, -len(study.trials), study.name))
-    sweeps = [sweep for study in studies if (sweep := _within(study, wanted)).trials]
+    sweeps = [sweep for study in studies if (sweep := points_within(study, wanted)).trials]
     outside = [
         f"{study.name} ({lost} of {len(study.trials)} trials are outside this space)"
         for study in studies
@@ -140,7 +140,7 @@ def _name(place: Place) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", place.uri.rstrip("/").rpartition("/")[2])[-100:] or "_"
 
 
-def _study(place: Place, wanted: Wanted) -> _Study | str:
+def _study(place: Place, wanted: Wanted) -> Study | str:
     """Return the sweep at `place`, or the reason why it is not used."""
     if STUDY not in place.names:
         return "search.storage sqlite cannot be read"
@@ -154,7 +154,7 @@ def _study(place: Place, wanted: Wanted) -> _Study | str:
     return study if study.trials else "no trial has a score"
 
 
-def read_study(content: bytes, name: str, metric: str) -> _Study:
+def read_study(content: bytes, name: str, metric: str) -> Study:
     """Return the sweep in a journal of Optuna that raytl wrote: its ended trials with a score, higher is better.
 
     Raises:
@@ -175,7 +175,7 @@ def read_study(content: bytes, name: str, metric: str) -> _Study:
             attributes.setdefault(line.trial_id, {}).update(line.user_attr)
     ended = [attributes[trial] for trial in sorted(attributes) if states.get(trial) in _ENDED]
     scored = [scored for each in ended[:_MOST_SCORED] if (scored := _scored(each, name, metric)) is not None]
-    return _Study(name, fixed, scored)
+    return Study(name, fixed, scored)
 
 
 def _scored(attributes: Mapping[str, Any], name: str, metric: str) -> tuple[float, Mapping[str, Any]] | None:
@@ -189,7 +189,7 @@ def _scored(attributes: Mapping[str, Any], name: str, metric: str) -> tuple[floa
     return sign(metric) * trial.best[0], trial.overrides
 
 
-def _within(study: _Study, wanted: Wanted) -> PriorSweep:
+def points_within(study: Study, wanted: Wanted) -> PriorSweep:
     """Return the sweep with the trials that lie in the present space, best first."""
     ranks = ranked([score for score, _ in study.trials])
     points = [_point(values, study, wanted) for _, values in study.trials]
@@ -197,7 +197,7 @@ def _within(study: _Study, wanted: Wanted) -> PriorSweep:
     return PriorSweep(study.name, tuple(evenly(sorted(trials, key=lambda trial: trial.rank), MOST_TRIALS)))
 
 
-def _point(overrides: Mapping[str, Any], study: _Study, wanted: Wanted) -> dict[str, Any] | None:
+def _point(overrides: Mapping[str, Any], study: Study, wanted: Wanted) -> dict[str, Any] | None:
     """Return a trial's values in the present space; a key that the earlier sweep did not vary has the value that it had
     there. None if one is outside or unknown."""
     values: dict[str, Any] = {}

@@ -7,7 +7,7 @@ completes, would count as good whatever its score.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -55,7 +55,7 @@ class Guide:
         if not suggest.is_model(plain) or len(self.search.metrics) > 1:
             return plain
         trials = study.get_trials(deepcopy=False)
-        own = list(_own(trials, sign(self.search.metrics[0])))
+        own = list(self.scored(study))
         earlier = weighed(self.prior, len(own))
         if len(own) + len(earlier) < suggest.STARTUP:
             center = suggest.center(self.space, self.base, self.stages)
@@ -64,6 +64,14 @@ class Guide:
         memory.add_trials([*(_earlier(trial.values, trial.rank, self.space) for trial in earlier), *own])
         memory.add_trials([_running(trial) for trial in trials if trial.state == TrialState.RUNNING and trial.params])
         return _Fixed(suggest.suggest(memory.ask(), self.space, self.base))
+
+    def scored(self, study: optuna.Study) -> Iterator[FrozenTrial]:
+        """Yield the scored trials of the sweep, stopped ones too, each with the score of its rank."""
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        scored = [trial for trial in ended if trial.user_attrs.get("best")]
+        ranks = ranked([sign(self.search.metrics[0]) * trial.user_attrs["best"][0] for trial in scored])
+        for trial, rank in zip(scored, ranks, strict=True):
+            yield create_trial(params=trial.params, distributions=trial.distributions, value=_score(rank) + _OWN_FIRST)
 
 
 class _Fixed(BaseSampler):
@@ -83,15 +91,6 @@ class _Fixed(BaseSampler):
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, *_: Any) -> Any:
         """Return the point's value."""
         return self._point[param_name]
-
-
-def _own(trials: Sequence[FrozenTrial], direction: float) -> Iterator[FrozenTrial]:
-    """Yield the scored trials of the sweep, each with the score of its rank."""
-    ended = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    scored = [trial for trial in ended if trial.user_attrs.get("best")]
-    ranks = ranked([direction * trial.user_attrs["best"][0] for trial in scored])
-    for trial, rank in zip(scored, ranks, strict=True):
-        yield create_trial(params=trial.params, distributions=trial.distributions, value=_score(rank) + _OWN_FIRST)
 
 
 def _earlier(values: _Point, rank: float, space: Space) -> FrozenTrial:
