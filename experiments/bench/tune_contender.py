@@ -59,9 +59,11 @@ def start_anywhere() -> None:
 
     from raytl.search import guided, near, suggest
 
-    usual = near.nearby
-    guided.nearby = lambda space, base, _, number, seed: usual(space, base, {}, number, seed)
-    suggest.STARTUP, suggest._good = 10, default_gamma
+    def anywhere(space: Any, base: Any, _: Any, number: int, seed: int) -> Any:
+        return near.nearby(space, base, {}, number, seed)
+
+    vars(guided)["nearby"] = anywhere
+    vars(suggest).update(STARTUP=10, _good=default_gamma)
 
 
 def raytl_test(setup: Setup) -> float:

@@ -320,11 +320,6 @@ class SearchConfig(Section):
     """Seed of the sampler."""
 
     @property
-    def priors(self) -> tuple[str, ...]:
-        """Return the locations of earlier sweeps."""
-        return () if self.prior is None else (self.prior,) if isinstance(self.prior, str) else tuple(self.prior)
-
-    @property
     def metrics(self) -> tuple[Objective, ...]:
         """Return the objectives; the first one decides the winner."""
         return (self.metric,) if isinstance(self.metric, str) else tuple(self.metric)

@@ -61,7 +61,7 @@ LINE_FORMAT = Format[_Line](
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a sweep needs of earlier ones: its `space`, `base` and `stages`, and the values of `same` that they must share.
+    """The conditions that a sweep sets for earlier ones: its `space`, `base` and `stages`, and the values of `same` that they must share.
 
     Those with the same `dataset` come first. `own` is the sweep's own URI, which is left out.
     """
@@ -100,10 +100,10 @@ def earlier_sweeps(locations: Sequence[str], s3: S3Settings, wanted: Wanted) -> 
         RunError: a location is no folder.
         StoreError: a bucket cannot be read.
     """
-    found = list(islice(_sweeps_at(locations, s3, wanted.own), MOST_READ + 1))
-    unused = [f"all after the first {MOST_READ}"] if len(found) > MOST_READ else []
+    candidates = list(islice(_sweeps_at(locations, s3, wanted.own), MOST_READ + 1))
+    unused = [f"all after the first {MOST_READ}"] if len(candidates) > MOST_READ else []
     studies: list[Study] = []
-    for place in found[:MOST_READ]:
+    for place in candidates[:MOST_READ]:
         study = _study(place, wanted)
         if isinstance(study, str):
             unused.append(f"{_name(place)} ({study})")
@@ -182,8 +182,8 @@ def _scored(attributes: Mapping[str, Any], name: str, metric: str) -> tuple[floa
     """Return the score and the values of a trial; None if it has none."""
     if "overrides" not in attributes or "best" not in attributes:
         return None
-    known = {key: attributes[key] for key in ("overrides", "best")}
-    trial = ATTRIBUTES_FORMAT.typed(known, f"{name}/{STUDY}")
+    stored = {key: attributes[key] for key in ("overrides", "best")}
+    trial = ATTRIBUTES_FORMAT.typed(stored, f"{name}/{STUDY}")
     if not trial.best or not math.isfinite(trial.best[0]):
         return None
     return sign(metric) * trial.best[0], trial.overrides

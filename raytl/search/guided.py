@@ -31,7 +31,7 @@ _Point = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Guide:
-    """What suggestions follow from besides the study: the search, its space, the experiment `base` by dotted key with a
+    """The values that suggestions follow from besides the study: the search, its space, the experiment `base` by dotted key with a
     model of `stages`, and the earlier sweeps."""
 
     search: SearchConfig

@@ -65,14 +65,15 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
 
 def _prior(inputs: SweepInputs, on_event: OnEvent) -> Prior | None:
     """Return the earlier sweeps that the sweep began with; read those that `search.prior` names if it has not begun."""
-    folder, locations = inputs.folder, inputs.experiment.search.priors
+    folder, locations = inputs.folder, inputs.experiment.search.prior
     if (folder / PRIOR).exists():
         return load(folder, inputs.space, inputs.base)
-    if not locations:
+    if locations is None:
         return None
     if any((folder / name).exists() for name in ("experiment.yaml", "study.log", "study.db")):
         on_event(Message("search.prior: not used, as this sweep began without it; --new starts over", "warning"))
         return None
+    locations = [locations] if isinstance(locations, str) else locations
     earlier = earlier_sweeps(locations, S3Settings.of(inputs.experiment.storage), _wanted(inputs))
     if earlier.unused:
         on_event(Message(f"search.prior: not used: {earlier.unused}", "warning"))

@@ -52,11 +52,11 @@ def _near(dimension: Dimension, middle: Any, random: Random) -> Any:
     if dimension.kind == "log":
         draws = (middle * math.exp(random.gauss(0.0, math.log(FACTOR))) for _ in range(_DRAWS))
         return next((draw for draw in draws if dimension.low <= draw <= dimension.high), middle)
-    reach = FRACTION * (dimension.high - dimension.low)
+    width = FRACTION * (dimension.high - dimension.low)
     if dimension.kind == "int":
-        reach = max(1, round(reach))
-        return random.randint(int(max(dimension.low, middle - reach)), int(min(dimension.high, middle + reach)))
-    return random.uniform(max(dimension.low, middle - reach), min(dimension.high, middle + reach))
+        width = max(1, round(width))
+        return random.randint(int(max(dimension.low, middle - width)), int(min(dimension.high, middle + width)))
+    return random.uniform(max(dimension.low, middle - width), min(dimension.high, middle + width))
 
 
 def _neighbors(choices: tuple[Any, ...], middle: Any) -> tuple[Any, ...]:

@@ -110,12 +110,12 @@ def best_points(prior: Prior) -> list[tuple[str, dict[str, Any]]]:
 def weighed(prior: Prior, own: int) -> list[PriorTrial]:
     """Return the earlier trials that a sampler weighs beside `own` scored trials: `PER_OWN` for each, `MOST_WEIGHED` at most.
 
-    Each earlier sweep has an equal share, evenly by rank and with its best.
+    Each earlier sweep has an equal part, evenly by rank and with its best.
     """
     count = min(PER_OWN * own, MOST_WEIGHED)
     sweeps = prior.sweeps[:count]
-    shares = [count // len(sweeps) + (index < count % len(sweeps)) for index in range(len(sweeps))]
-    return [trial for sweep, share in zip(sweeps, shares, strict=True) for trial in evenly(sweep.trials, share)]
+    parts = [count // len(sweeps) + (index < count % len(sweeps)) for index in range(len(sweeps))]
+    return [trial for sweep, part in zip(sweeps, parts, strict=True) for trial in evenly(sweep.trials, part)]
 
 
 def evenly(trials: Sequence[PriorTrial], count: int) -> Iterator[PriorTrial]:

@@ -153,8 +153,8 @@ def with_earlier(points: list[Point], earlier: list[Point], trials: int) -> list
     With them, first points beyond half of the trials are left out, in favor of the sampler.
     """
     at = next((index + 1 for index, (name, _) in enumerate(points) if name == AS_IT_IS), 0)
-    known = [values for _, values in points[:at]]
-    new = [point for point in earlier if point[1] not in known]
+    before = [values for _, values in points[:at]]
+    new = [point for point in earlier if point[1] not in before]
     if not new:
         return points[:trials]
     best = [values for _, values in new]
