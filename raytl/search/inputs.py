@@ -16,8 +16,8 @@ from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
 from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import TOTAL_FORMAT
-from raytl.search.trial import epochs_of, sweep_root, trial_experiment
+from raytl.search.summary import TOTAL_FORMAT, sweep_root
+from raytl.search.trial import epochs_of, trial_experiment
 from raytl.store.lease import WriteToken
 from raytl.tasks.auto_recipe import FILE, adopted
 from raytl.training.driver import plan

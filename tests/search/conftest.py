@@ -18,7 +18,7 @@ from raytl.events import Recorder
 from raytl.models.backbone import build
 from raytl.search.driver import tune
 from raytl.search.summary import SweepResult
-from raytl.search.trial import sweep_root
+from raytl.search.summary import sweep_root
 from tests.conftest import write_photos
 
 MakeSweep = Callable[..., Experiment]

@@ -22,7 +22,8 @@ from raytl.models.backbone import Backbone
 from raytl.models.prefix import between
 from raytl.search.driver import plan_sweep, tune
 from raytl.search.protocol import Suggestion
-from raytl.search.trial import sweep_root, trial_job
+from raytl.search.summary import sweep_root
+from raytl.search.trial import trial_job
 from raytl.search.worker import TrialRun
 from raytl.training.job import TrainJob
 from raytl.training.worker import load_run
