@@ -102,7 +102,9 @@ def main() -> None:
         (place / "sweep.yaml").write_text(
             f"name: start\ndata: {place / 'photos'}\ntrain: {{epochs: 2}}\ncompute: {{device: cpu}}\n"
             f"storage: {{uri: {place / 'runs'}}}\nsearch: {{trials: 4, replicates: {{top: 0}}}}\n"
-            "model: {name: mobilenetv2_100, preprocess: {image_px: 64}, weights: " + json.dumps(arguments.weights) + "}\n",
+            "model: {name: mobilenetv2_100, preprocess: {image_px: 64}, weights: "
+            + json.dumps(arguments.weights)
+            + "}\n",
             encoding="utf-8",
         )
         words = [part for word in arguments.set for part in ("--set", word)]
@@ -111,7 +113,10 @@ def main() -> None:
                 results[name].append(measured(tree, place, words))
                 last = results[name][-1]
                 cpu = sum(last["processor seconds until then"].values())
-                print(f"round {number + 1}, {name}: {last['seconds'][TO_SCORE]:.1f} s, processor {cpu:.1f} s", file=sys.stderr)
+                print(
+                    f"round {number + 1}, {name}: {last['seconds'][TO_SCORE]:.1f} s, processor {cpu:.1f} s",
+                    file=sys.stderr,
+                )
     print(table(results))
     print(f"\nload of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 

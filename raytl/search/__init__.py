@@ -20,7 +20,6 @@ budget            the budget of a sweep, and what is spent
 checkpoints       checkpoints that are no longer needed
 searcher          Ray Tune's searcher and scheduler
 executor          trials on Ray Tune, or in this process
-tune_actors       Ray Tune's actors, in processes that are started already
 early             Ray and the processes of trials, started before this process imports torch
 trial_process     the imports of such a process
 

@@ -218,7 +218,7 @@ def _actors(executor: TrialExecutor) -> contextlib.AbstractContextManager[None]:
     """Return the way in which Tune starts the actors of trials."""
     if executor.is_distributed or executor.cluster not in STARTED_HERE:
         return contextlib.nullcontext()
-    from raytl.search.tune_actors import plain_actors
+    from raytl.cluster.tune_actors import plain_actors
 
     return plain_actors()
 

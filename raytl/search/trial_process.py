@@ -4,6 +4,4 @@ from raytl.eager import defer_compiler
 
 defer_compiler()  # before torchvision is imported
 
-from ray import tune as tune  # noqa: E402
-
 from raytl.search import worker as worker  # noqa: E402
