@@ -128,7 +128,9 @@ def main() -> None:
         px=options.px,
     )
     saved: dict[str, Any] = json.loads(results.read_bytes()) if results.exists() else {}
-    todo = [(f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS]
+    todo: list[tuple[str, str, int, dict[str, Any]]] = [
+        (f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS
+    ]
     todo += (
         [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ablation(root, options.seeds)]
     )

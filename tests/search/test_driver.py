@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import ray
 
+import raytl
 from raytl.config.dump import to_yaml
 from raytl.config.load import load_experiment
 from raytl.config.override import override
@@ -249,3 +250,15 @@ def test_a_sweep_that_began_without_earlier_ones_goes_on_without_and_says_so(
     assert "search.prior: not used, as this sweep began without it; --new starts over" in [
         event.text for event in heard.events if isinstance(event, Message)
     ]
+
+
+@pytest.mark.thorough
+def test_the_report_names_the_earlier_sweeps(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    values = {"transfer.unfreeze": 0, "augment.strength": 0.5, "optim.lr": 2e-3, "optim.weight_decay": 0.1}
+    write_sweep(tmp_path / "old" / "first-sweep", [(0.5, values)], **{"model.name": "test_resnet"})
+    search = {"search.trials": 3, "search.prior": str(tmp_path / "old"), "search.replicates.top": 0}
+    experiment = make_sweep(search)
+    raytl.tune(experiment)
+    folder = sweep_root(experiment)
+    assert "Earlier sweeps, with their numbers of trials: first-sweep (1)." in (folder / "report.html").read_text()
+    assert "earlier sweep: first-sweep" in [row["source"] for row in outline(experiment)]
