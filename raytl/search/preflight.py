@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision

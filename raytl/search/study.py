@@ -18,7 +18,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better

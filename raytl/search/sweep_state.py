@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.events import OnEvent, TrialChanged
 from raytl.metrics.direction import lower_is_better
 from raytl.run.mirror import BEST, LAST
