@@ -70,6 +70,7 @@ def result_tables(result: SweepResult) -> list[RenderableType]:
     refit = "" if result.refit_score is None else f"{result.refit_score:.4f}, without cached features"
     lines = [
         ("trials", f"{states} in {duration(result.seconds)}"),
+        *([("stop", result.stop.reason)] if result.stop else []),
         ("best", f"{result.metric} {result.best_value:.4f} by trial {result.best_number}"),
         ("winner", f"trial {result.winner_number}: {values(result.overrides)}"),
         ("why", result.reason),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
 from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import TOTAL_FORMAT
+from raytl.search.summary import TOTAL, Total, total_of
 from raytl.search.trial import epochs_of, sweep_root, trial_experiment
 from raytl.store.lease import WriteToken
 from raytl.tasks.auto_recipe import FILE, adopted
@@ -94,13 +94,12 @@ def open_study(inputs: SweepInputs) -> Study:
     )
 
 
-def set_total(inputs: SweepInputs, study: Study, add: int) -> int:
-    """Set and return the number of trials: that of the experiment, or of an earlier start with `--add`, plus `add`."""
-    path = inputs.folder / "trials.json"
-    before = TOTAL_FORMAT.load(path).trials if path.exists() else 0
-    study.trials = max(inputs.experiment.search.trials, before) + add
-    write_json(path, {"trials": study.trials})
-    return study.trials
+def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:
+    """Set, store and return the number of trials (see `total_of`)."""
+    total = total_of(inputs.folder, inputs.experiment.search, add)
+    study.trials = total.trials
+    write_json(inputs.folder / TOTAL, asdict(total))
+    return total
 
 
 def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> TrainJob:

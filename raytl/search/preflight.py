@@ -21,6 +21,7 @@ from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_ba
 from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
+from raytl.search.summary import total_of
 from raytl.search.trial import epochs_of
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
@@ -38,7 +39,7 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     experiment, search = inputs.experiment, inputs.experiment.search
     shape = trial_shape(experiment.compute, cluster)
     fit = fitting(shape, cluster)
-    trials, epochs = max(search.trials, done) + add, epochs_of(experiment)
+    trials, epochs = max(total_of(inputs.folder, search, add).trials, done + add), epochs_of(experiment)
     device = pick_device(experiment.compute.device)
     depths = depths_of(inputs.space, inputs.base, inputs.stages)
     costs = depth_costs(sweep_job(inputs), depths, device, pick_precision(experiment.train.precision, device))

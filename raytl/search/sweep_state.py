@@ -13,8 +13,10 @@ from raytl.metrics.direction import lower_is_better
 from raytl.run.mirror import BEST, LAST
 from raytl.search.budget import BudgetTracker
 from raytl.search.checkpoints import Checkpoints
+from raytl.search.noise import NoiseStop
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.record import EndState, TrialRecord, best_first, finalists
+from raytl.search.stopping import MIN_TRIALS, Stop
 from raytl.search.study import Study
 
 _END: Mapping[str, EndState] = {"running": "pruned", "complete": "complete", "failed": "failed"}
@@ -33,6 +35,9 @@ class SweepState:
     total: int
     on_event: OnEvent
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    noise_stop: NoiseStop | None = None
+    stop: Stop | None = None
+    """Why no more trials are suggested, if the sweep stopped at the noise of validation."""
     _suggestions: dict[int, Suggestion] = field(default_factory=dict)
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
@@ -54,7 +59,8 @@ class SweepState:
         return self.budget_tracker.spent() is not None or self.budget_tracker.broken() is not None
 
     def ask(self) -> Suggestion | None:
-        """Return the next trial; None if all were suggested, or the sweep is over."""
+        """Return the next trial; None if all were suggested, or the sweep is over or stops here."""
+        self._stop_at_noise()
         suggestion = None if self.is_over else self.study.ask()
         if suggestion is not None:
             self._suggestions[suggestion.number] = suggestion
@@ -95,6 +101,18 @@ class SweepState:
         running = [record for record in self.study.records() if record.state == "running"]
         best = {(record.folder, BEST) for record in (*self._finalists, *running)}
         return best | {(record.folder, LAST) for record in running}
+
+    def _stop_at_noise(self) -> None:
+        """Suggest no new trials if they cannot gain more than the noise of validation; running trials continue."""
+        left, (ended, _) = self.study.unsuggested, self.study.counts()
+        if self.noise_stop is None or self.stop is not None or not left or ended < MIN_TRIALS:
+            return
+        if ended % (1 + ended // 100):  # of hundreds of trials, not at each: it reads them all
+            return
+        self.stop = self.noise_stop.decide(self.study.records(), left)
+        if self.stop is not None:
+            self.study.close()
+            self.total -= left
 
     def _count_seconds(self, number: int, result: TrialResult) -> None:
         before = self._seconds.get(number, 0.0)

@@ -17,7 +17,7 @@ from raytl.config.load import load_experiment
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.errors import RunError, TrainingError
-from raytl.events import TrialChanged
+from raytl.events import Message, Recorder, TrialChanged
 from raytl.models.backbone import Backbone
 from raytl.models.prefix import between
 from raytl.search.driver import plan_sweep, tune
@@ -75,6 +75,24 @@ def test_a_finished_sweep_can_be_extended(make_sweep: MakeSweep) -> None:
     assert outline(experiment)[:2] == before
 
 
+@pytest.mark.thorough
+def test_a_sweep_stops_at_the_noise_of_validation_and_says_so(
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.search.noise.MIN_TRIALS", 3)
+    monkeypatch.setattr("raytl.search.stopping.MIN_TRIALS", 3)
+    few = {"search.trials": 40, "search.recipes": False, "search.replicates.top": 0, "search.scheduler": "none"}
+    experiment, heard = make_sweep({**few, "search.space": {"transfer.unfreeze": {"choice": [0, 1]}}}), Recorder()
+    result = tune(experiment, on_event=heard)
+    assert result.status == "stopped at validation noise"
+    assert result.stop is not None and 3 <= sum(result.trials.values()) < 40
+    assert result.stop.gain <= result.stop.noise
+    said = [event.text for event in heard.events if isinstance(event, Message)]
+    assert any(text.startswith(result.stop.reason) for text in said)
+    assert result.stop.reason[1:] in (sweep_root(experiment) / "report.html").read_text()
+    assert tune(experiment).status == "already finished"
+
+
 def test_another_experiment_of_that_name_is_refused_with_the_differences(finished: Finished) -> None:
     with pytest.raises(RunError, match=r"optim\.schedule: cosine -> constant"):
         tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": 5}))
@@ -88,7 +106,7 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(finished: Finished, make_swee
     script = (
         "import os, signal, sys\n"
         "from raytl.config.load import load_experiment\n"
-        "from raytl.events import TrialChanged\n"
+        "from raytl.events import Message, Recorder, TrialChanged\n"
         "from raytl.search.driver import tune\n"
         "def die(event):\n"
         "    if isinstance(event, TrialChanged) and event.number == 2 and event.epoch == 1:\n"
