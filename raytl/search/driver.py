@@ -160,11 +160,23 @@ def _job_with_head(sweep: _Sweep, executor: TrialExecutor) -> TrainJob:
     job = sweep_job(sweep.inputs, run_store.write_token).sharing_samples()
     if not sweep.inputs.experiment.search.linear_probe:
         return job
-    job = solved_head(job, sweep.folder, executor, sweep.on_event)
-    if not is_remote(run_store.uri):
+    if job.folds:
+        heads = [sweep.folder / f"fold-{fold}" for fold in range(len(job.folds))]
+        solved = [_solved(sweep, fold, head, executor) for fold, head in zip(job.folds, heads, strict=True)]
+        job = replace(job, folds=tuple(solved))
+    else:
+        job = _solved(sweep, job, sweep.folder, executor)
+    if is_remote(run_store.uri):
+        run_store.push()
+    return job
+
+
+def _solved(sweep: _Sweep, job: TrainJob, folder: Path, executor: TrialExecutor) -> TrainJob:
+    """Return `job` with the location where every node finds its solved head, in `folder` here."""
+    job, uri = solved_head(job, folder, executor, sweep.on_event), sweep.run_store.uri
+    if not is_remote(uri):
         return job
-    run_store.push()
-    return replace(job, probe=f"{run_store.uri}/{Path(job.probe).name}")
+    return replace(job, probe=f"{uri}/{Path(job.probe).relative_to(sweep.folder.resolve())}")
 
 
 def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: Total, before_s: float) -> SweepState:

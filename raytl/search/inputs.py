@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from raytl.config.fingerprint import decisive
 from raytl.config.override import with_defaults
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
+from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
 from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
+from raytl.search.folds import FEW_IMAGES, fold_jobs
 from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import TOTAL, Total, total_of
@@ -48,12 +50,25 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     experiment = train_plan.experiment
     for line in train_plan.notes:
         on_event(Message(line))
+    if advice := _advice(experiment.search, train_plan.dataset.splits.images):
+        on_event(Message(advice))
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
     for values in _corners(space):
         trial_experiment(experiment, Suggestion(0, values), probe=experiment.search.linear_probe, location=".")
     return SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
+
+
+def _advice(search: SearchConfig, images: Mapping[str, int]) -> str:
+    """Return the advice to use folds if there are few validation images."""
+    train, val = images["train"], images["val"]
+    if search.folds is not None or val >= FEW_IMAGES:
+        return ""
+    return (
+        f"{val} validation images choose among trials by luck; search.folds: 3 scores each trial on all {train + val} images of "
+        "train and val, at two to three times the cost"
+    )
 
 
 def _as_long_as_a_trial(experiment: Experiment) -> Experiment:
@@ -80,6 +95,7 @@ def open_study(inputs: SweepInputs) -> Study:
         "search.budget.max_epochs": epochs_of(experiment),
         "search.linear_probe": experiment.search.linear_probe,
     }
+    same |= {"search.folds": experiment.search.folds} if experiment.search.folds else {}
     inputs.folder.mkdir(parents=True, exist_ok=True)
     return Study.open(
         inputs.folder,
@@ -105,7 +121,7 @@ def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:
 def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> TrainJob:
     """Return the job from which those of the trials are derived."""
     experiment, splits = inputs.experiment, inputs.plan.dataset.splits
-    return TrainJob(
+    job = TrainJob(
         experiment=experiment,
         location=_trials_location(experiment),
         train=splits.train,
@@ -115,6 +131,8 @@ def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> Tra
         write_token=write_token,
         feature_seed=None if experiment.search.feature_cache == "off" else experiment.train.seed,
     )
+    folds = experiment.search.folds
+    return job if folds is None else replace(job, folds=fold_jobs(job, folds))
 
 
 def _trials_location(experiment: Experiment) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,11 +11,15 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from raytl.errors import RaytlError, TrainingError
+from raytl.errors import RaytlError, RunError, TrainingError
 from raytl.events import Message, OnEvent
 from raytl.metrics.direction import sign
+from raytl.run import journal
 from raytl.run.atomic import write_json
+from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
+from raytl.run.run_store import RunStore
+from raytl.search.folds import fold_folders
 from raytl.search.record import TrialRecord, finalists
 from raytl.search.rescore import answers, fetched
 from raytl.search.stopping import MIN_TRIALS, Stop, decision
@@ -98,6 +104,8 @@ def validation_noise(record: TrialRecord, sweep: TrainJob, metric: str) -> float
     Raises:
         RaytlError: the checkpoint is neither on this node nor in a bucket, or the score is undefined.
     """
+    if sweep.folds:
+        return _fold_noise(record, sweep, metric)
     saved = load_saved(RunFolder(Path(fetched(record, sweep.s3).folder)).best)
     given = answers(saved.module, saved.card, sweep)
     temperature = given.validation(sweep).temperature
@@ -108,6 +116,19 @@ def validation_noise(record: TrialRecord, sweep: TrainJob, metric: str) -> float
         return sweep.task.validation(_Drawn(given.truths, draw), resampled, given.classes).metrics[metric]
 
     return standard_error(measured, len(given.truths))
+
+
+def _fold_noise(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
+    """Return the standard error of the mean over folds: their standard deviation over the root of their number."""
+    scores: list[float] = []
+    for uri in fold_folders(record.folder, len(sweep.folds)):
+        run_store = RunStore(uri, s3=sweep.s3)
+        run_store.fetch()
+        epochs = journal.read(run_store.folder.metrics, EPOCH_FORMAT)
+        scores += [sign(metric) * max(sign(metric) * epoch[metric] for epoch in epochs)] if epochs else []
+    if len(scores) < len(sweep.folds):
+        raise RunError(f"{record.folder}: the epochs of {len(sweep.folds) - len(scores)} folds are missing")
+    return statistics.stdev(scores) / math.sqrt(len(scores))
 
 
 def standard_error(measured: Callable[[Any], float], n: int, seed: int = 0) -> float:

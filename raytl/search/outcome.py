@@ -52,6 +52,7 @@ def report_on(
         metrics=experiment.search.metrics,
         seconds=seconds,
         stop=stop,
+        folds=experiment.search.folds,
     )
     write_report(folder, header, records, space, study.importances(), winner)
     return Files(str(folder / "report.html"), str(folder / "trials.csv"))
@@ -104,5 +105,6 @@ def result_of(
         report=files.report,
         csv=files.csv,
         seconds=seconds,
+        folds=experiment.search.folds,
         next=command("raytl", "evaluate", winner.run, *storage_options(experiment)),
     )

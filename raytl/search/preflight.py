@@ -106,6 +106,7 @@ def _cost(
     job: TrainJob, backbone: Backbone, depth: int, images: torch.Tensor, forward_s: float, precision: torch.dtype
 ) -> DepthCost:
     apply_freeze(backbone, depth)
+    train, val = (sum(len(getattr(each, split)) for each in job.folds or (job,)) for split in ("train", "val"))
     sizes = list(backbone.sizes.values())
     trainable = sum(sizes[len(sizes) - 1 - depth :])
     network, inputs, cache_bytes, build_s, val_s = backbone.module, images, 0, 0.0, forward_s
@@ -114,11 +115,11 @@ def _cost(
         with torch.no_grad(), _autocast(images.device, precision):
             inputs = split.prefix(images)
         network = suffix_backbone(backbone, split).module
-        rows = job.experiment.search.views * len(job.train) + len(job.val)
+        rows = job.experiment.search.views * train + val
         cache_bytes, build_s = rows * inputs.shape[1] * inputs.element_size(), rows * forward_s
         val_s = _forward(network, inputs, precision)
     step_s = _step(job, network, inputs, backbone.preprocess.view_size, precision)
-    epoch_s = step_s * len(job.train) + val_s * len(job.val)
+    epoch_s = step_s * train + val_s * val
     return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s)
 
 
@@ -206,8 +207,10 @@ def projected(
     replicates = search.replicates.top * (search.replicates.seeds - 1)
     build = sum(cost.build_s for cost in costs) / concurrency
 
+    refit = epochs * mean / (search.folds or 1)
+
     def wall(epoch_s: float, trial_epochs: float) -> float:
         runs = math.ceil(trials / concurrency) * (trial_epochs * epoch_s + _START_S / 10)
-        return runs + math.ceil(replicates / concurrency) * epochs * epoch_s + epochs * mean + build + _START_S
+        return runs + math.ceil(replicates / concurrency) * epochs * epoch_s + refit + build + _START_S
 
     return CostEstimate(wall(min(mean, 2 * fastest), pruned), wall(mean, likely), wall(slowest, float(epochs)))

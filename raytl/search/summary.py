@@ -58,6 +58,8 @@ class SweepResult:
     next: str
     stop: Stop | None = None
     """Why the sweep ended before all trials had run."""
+    folds: Annotated[int, within(2, 10)] | None = None
+    """Folds over which scores are means; None = scores are those of the validation split."""
 
     def moved(self, old: str, new: str) -> SweepResult:
         """Return the result with the locations below `old` replaced by those below `new`."""

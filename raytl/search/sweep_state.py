@@ -13,6 +13,7 @@ from raytl.metrics.direction import lower_is_better
 from raytl.run.mirror import BEST, LAST
 from raytl.search.budget import BudgetTracker
 from raytl.search.checkpoints import Checkpoints
+from raytl.search.folds import fold_folders
 from raytl.search.noise import NoiseStop
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.record import EndState, TrialRecord, best_first, finalists
@@ -99,6 +100,9 @@ class SweepState:
     def wanted(self) -> set[tuple[str, str]]:
         """Return the checkpoints that are needed, as (trial, name): of the best trials, and of those that may resume."""
         running = [record for record in self.study.records() if record.state == "running"]
+        if self.search.folds:
+            folders = [each for record in running for each in fold_folders(record.folder, self.search.folds)]
+            return {(folder, name) for folder in folders for name in (BEST, LAST)}
         best = {(record.folder, BEST) for record in (*self._finalists, *running)}
         return best | {(record.folder, LAST) for record in running}
 
@@ -125,7 +129,12 @@ class SweepState:
             self._best = (value, number)
 
     def _drop_checkpoints(self, number: int, result: TrialResult) -> None:
-        """Drop the last checkpoint of a trial that ended, and all checkpoints of trials that are not among the best."""
+        """Drop the last checkpoint of a trial that ended, and all checkpoints of trials that are not among the best; of
+        folds all of them, as no network of one fold is the winner's."""
+        if self.search.folds and result.folder:
+            for folder in fold_folders(result.folder, self.search.folds):
+                self.checkpoints.drop(folder)
+            return
         if result.folder:
             self.checkpoints.drop(result.folder, (LAST,))
         keep = max(self.search.keep, self.search.replicates.top)

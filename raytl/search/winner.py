@@ -24,6 +24,7 @@ from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.search.checkpoints import Checkpoints
 from raytl.search.executor import TrialExecutor, run_replicates, trial_factory
+from raytl.search.folds import fold_folders
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists
@@ -41,7 +42,7 @@ Scores = dict[tuple[int, int | None], float | None]
 
 @dataclass(frozen=True)
 class Winner:
-    """The winning trial and the reason. `rescored` is the score of its own checkpoint, read from disk; `refit_score` that
+    """The winning trial and the reason. `rescored` is the score of its own checkpoint, read from disk, or its mean over folds; `refit_score` that
     of the recipe trained again on fresh augmentation, without cached features, in `run`."""
 
     record: TrialRecord
@@ -65,8 +66,13 @@ def select_winner(
     """Select the winner of `records`, write its experiment file into `folder`, and refit it in a run beside the sweep."""
     metric = original.search.metrics[0]
     finals = finalists(list(records), metric)
-    best = _with_checkpoints(finals, max(1, original.search.replicates.top), sweep.s3, on_event)
-    own = {record.number: rescore(record, sweep, metric) for record in best}
+    count = max(1, original.search.replicates.top)
+    if sweep.folds:  # their networks are dropped: the winner is trained on train
+        best = finals[:count]
+        own = {record.number: record.values[0] for record in best if record.values}
+    else:
+        best = _with_checkpoints(finals, count, sweep.s3, on_event)
+        own = {record.number: rescore(record, sweep, metric) for record in best}
     replicates = _replicates(best, sweep, executor, folder, on_event, checkpoints)
     ranking = rank([_candidate(record, own[record.number], replicates) for record in best], lower_is_better(metric))
     record = next(record for record in best if record.number == ranking.winner)
@@ -138,7 +144,8 @@ def _replicates(
     factory = trial_factory(sweep, executor.shape)
     for suggestion, results in run_replicates(replicas.remaining, factory, executor):
         replicas.tell(suggestion, _best_score(results, search.metrics[0]), results[-1])
-        checkpoints.drop(f"{sweep.location}/{suggestion.folder}")
+        for location in fold_folders(f"{sweep.location}/{suggestion.folder}", search.folds):
+            checkpoints.drop(location)
         done += 1
         on_event(Work("replicates", done, len(suggestions), "runs"))
     return replicas.scores()

@@ -197,6 +197,36 @@ def test_the_plan_shows_every_depth_and_the_arithmetic(make_sweep: MakeSweep) ->
     assert "CPU" in plan.arithmetic
 
 
+@pytest.mark.thorough
+def test_a_sweep_on_folds_scores_each_trial_by_the_mean_and_keeps_no_checkpoints(make_sweep: MakeSweep) -> None:
+    experiment = make_sweep({"search.folds": 2, "search.trials": 3, "search.replicates": {"top": 1, "seeds": 2}})
+    result = tune(experiment)
+    folder = sweep_root(experiment)
+    assert (result.status, result.folds, sum(result.trials.values())) == ("finished", 2, 3)
+    for row in outline(experiment):
+        runs = sorted(folder.glob(f"trials/trial-{int(row['number']):05d}-????????-fold-?/metrics.jsonl"))
+        curves = [[json.loads(line)[result.metric] for line in run.read_text().splitlines()] for run in runs]
+        assert float(row["value"]) == pytest.approx(sum(map(max, curves)) / 2)
+    assert [len(each.scores) for each in result.replicates] == [2]
+    assert not list(folder.glob("trials/*/checkpoints/*"))
+    assert not list(folder.rglob("test_ledger.jsonl"))
+    assert "Mean over 2 folds" in (folder / "report.html").read_text()
+    assert tune(experiment).status == "already finished"
+    with pytest.raises(RunError, match=r"search\.folds: 2 -> -"):
+        tune(override(experiment, {"search.folds": None, "search.trials": 5}))
+
+
+@pytest.mark.thorough
+def test_a_plan_with_folds_costs_as_many_networks(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.search.preflight._step", lambda *_: 1.0)
+    monkeypatch.setattr("raytl.search.preflight._forward", lambda *_: 0.25)
+    plain, folded = (plan_sweep(make_sweep({"search.folds": folds})) for folds in (None, 3))
+    train, val = (plain.images[split] for split in ("train", "val"))
+    assert plain.depths[-1].epoch_s == train + val / 4
+    assert folded.depths[-1].epoch_s == 2 * (train + val) + (train + val) / 4
+    assert folded.depths[0].cache_bytes > 2 * plain.depths[0].cache_bytes
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep) -> None:

@@ -56,6 +56,7 @@ class Header:
     metrics: tuple[str, ...]
     seconds: float
     stop: str = ""
+    folds: int | None = None
 
 
 def write_report(
