@@ -33,6 +33,8 @@ class SearchConfig(Section):
     """The search space by dotted key: {int: [low, high]}, {float: ...}, {log: ...} or {choice: [...]}, optionally with `when: key > value`. null = unfreeze depth, learning rates, decay and augmentation."""
     storage: str = "journal"
     """Storage of the Optuna study: journal or sqlite (a file in the sweep's folder), or a database URL without its password, which comes from PGPASSWORD, ~/.pgpass or the file that ?read_default_file= names."""
+    prior: str | Annotated[list[str], Field(min_length=1, max_length=20)] | None = None
+    """Folder or s3:// URI, or a list of them, at or below which earlier sweeps lie. Those of this task, model and objective give first trials, and their ranks guide tpe and gp. Read at the first start only. null = none."""
     folds: Annotated[int, Field(ge=2, le=10)] | None = None
     """Score each trial by its mean over this many folds of train and validation: for fewer than about 100 validation images, which pick a winner by luck. A trial trains a network for each fold, side by side on one worker; 3 costs 2.5 times as much, 5 five times. The winner is refitted on train. null = train on train, score on validation."""
     stop: Literal["noise", "never"] = "noise"

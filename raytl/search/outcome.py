@@ -53,6 +53,7 @@ def report_on(
         seconds=seconds,
         stop=stop,
         folds=experiment.search.folds,
+        prior=study.guide.prior.text,
     )
     write_report(folder, header, records, space, study.importances(), winner)
     return Files(str(folder / "report.html"), str(folder / "trials.csv"))
