@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from raytl.data import heif
 from raytl.data.bit_depth import Levels
-from raytl.data.gc_pause import gc_paused
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.errors import DataError
+from raytl.gc_pause import gc_paused
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo
 from raytl.store.files import atomic_write

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import builtins
-import gc
 import hashlib
 import re
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -17,15 +15,18 @@ from typing import Any
 from botocore import exceptions as vendor
 
 from raytl.errors import Conflict, NotFound, Unavailable
+from raytl.gc_pause import gc_paused
 from raytl.store import checksums
 from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo
-from raytl.store.fetch_workers import Wanted, download, usable
+from raytl.store.fetch_workers import Wanted, download, is_direct, usable
 from raytl.store.files import atomic_write
 from raytl.store.s3_body import body, body_to_file
 from raytl.store.s3_client import cached_client, client, forget_client
-from raytl.store.s3_direct import read_whole
+from raytl.store.s3_direct import read_listing, read_whole
 from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
+from raytl.store.s3_listing import rows_below
+from raytl.store.s3_page import Page, Row, whole_page
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 __all__ = ["PAGE_KEYS", "S3Store", "cached_client", "client", "forget_client"]
@@ -33,9 +34,14 @@ __all__ = ["PAGE_KEYS", "S3Store", "cached_client", "client", "forget_client"]
 PAGE_KEYS = 1000
 """Objects on one page of a listing."""
 _COPY_BYTES = 1 << 30
-_KEY_BYTES = 1024
 _NO_ETAG = "0" * 32
-_LISTERS = 16
+_LISTS = {"list-type": "2", "encoding-type": "url"}
+_PARAMETERS = {
+    "Prefix": "prefix",
+    "MaxKeys": "max-keys",
+    "Delimiter": "delimiter",
+    "ContinuationToken": "continuation-token",
+}
 _MD5 = re.compile("[0-9a-fA-F]{32}")
 
 
@@ -56,34 +62,38 @@ class S3Store:
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
         """Yield the objects whose keys start with `prefix`; if there are many, folders are listed in parallel."""
-        with translated(self._name(prefix)), _gc_paused():
-            infos = self._below(self._full(prefix))
+        with translated(self._name(prefix)), gc_paused():
+            infos = self._infos(rows_below(self._page, self._full(prefix)))
         yield from infos if markers else _without_markers(infos)
 
-    def _below(self, full: str) -> builtins.list[ObjectInfo]:
-        """Return all objects below a prefix: from one page if that suffices, else folder by folder in parallel."""
-        page = client(self.s3).list_objects_v2(Bucket=self.bucket, Prefix=full, MaxKeys=PAGE_KEYS)
-        if not page["IsTruncated"]:
-            return self._infos(page)
-        pages = (
-            client(self.s3)
-            .get_paginator("list_objects_v2")
-            .paginate(Bucket=self.bucket, Prefix=full, Delimiter="/", PaginationConfig={"PageSize": PAGE_KEYS})
-        )
-        infos, folders = [], []
-        for page in pages:
-            infos += self._infos(page)
-            folders += [_inner(folder["Prefix"], full) for folder in page.get("CommonPrefixes", ())]
-        with ThreadPoolExecutor(min(_LISTERS, max(1, len(folders)))) as pool:
-            for below in pool.map(self._below, folders):
-                infos += below
-        return sorted(infos, key=lambda info: info.key.encode("utf-8", "surrogateescape"))
+    def _page(self, full: str, delimiter: str, token: str) -> Page:
+        """Return a page of a listing: the bucket's first by boto3, which finds its address, the others directly."""
+        wanted = {"Prefix": full, "MaxKeys": PAGE_KEYS}
+        wanted |= {"Delimiter": "/"} if delimiter else {}
+        wanted |= {"ContinuationToken": token} if token else {}
+        return self._direct_page(wanted) or self._page_by_boto3(wanted)
 
-    def _infos(self, page: dict[str, Any]) -> builtins.list[ObjectInfo]:
+    def _page_by_boto3(self, wanted: Mapping[str, Any]) -> Page:
+        page = client(self.s3).list_objects_v2(Bucket=self.bucket, **wanted)
+        folders = [folder["Prefix"] for folder in page.get("CommonPrefixes", ())]
+        return Page(page.get("Objects", []), folders, page["NextContinuationToken"] if page["IsTruncated"] else "")
+
+    def _direct_page(self, wanted: Mapping[str, Any]) -> Page | None:
+        cached = cached_client(self.s3)
+        route = cached.routes.get(self.bucket)
+        if route is None or not is_direct(route):
+            return None
+        parameters = {_PARAMETERS[name]: str(value) for name, value in wanted.items()}
+        body = read_listing(cached.connections, route, cached.signed_with(), {**parameters, **_LISTS})
+        with suppress(ValueError):  # boto3 reports it
+            return None if body is None else whole_page(body)
+        return None
+
+    def _infos(self, rows: Iterable[Row]) -> builtins.list[ObjectInfo]:
         base = len(self._full(""))
         return [
             ObjectInfo(key[base:], size, etag, storage if storage in ARCHIVES else "")
-            for key, size, etag, storage in page.get("Objects", ())
+            for key, size, etag, storage in rows
         ]
 
     def first_page(self) -> tuple[builtins.list[ObjectInfo], bool, float | None]:
@@ -92,7 +102,7 @@ class S3Store:
             page = client(self.s3).list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=PAGE_KEYS)
             date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
             return (
-                _without_markers(self._infos(page)),
+                _without_markers(self._infos(page.get("Objects", ()))),
                 bool(page["IsTruncated"]),
                 date and parsedate_to_datetime(date).timestamp(),
             )
@@ -268,13 +278,6 @@ class S3Store:
         return f"s3://{self.bucket}/{self._full(key)}"
 
 
-def _inner(folder: str, full: str) -> str:
-    """Return a folder listed below `full`; raise ValueError for one that would make the listing endless."""
-    if len(folder) <= len(full) or not folder.startswith(full) or len(folder.encode(errors="replace")) > _KEY_BYTES:
-        raise ValueError(f"a folder {folder[-40:]!r} below {full[-40:]!r}")
-    return folder
-
-
 def _without_markers(infos: list[ObjectInfo]) -> list[ObjectInfo]:
     return [info for info in infos if info.key and not info.key.endswith("/")]
 
@@ -286,15 +289,3 @@ def _announced(response: dict[str, Any]) -> str | None:
         str(response.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in response
     )
     return etag.lower() if _MD5.fullmatch(etag) and not is_encrypted else None
-
-
-@contextmanager
-def _gc_paused() -> Iterator[None]:
-    """Pause garbage collection: it would scan the many new objects repeatedly, which takes as long as the listing."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -20,6 +22,7 @@ from botocore import exceptions as vendor
 from botocore.client import Config
 from botocore.httpsession import where
 
+from raytl.gc_pause import gc_paused
 from raytl.store.fetch_workers import KEY_CHARACTERS, Route, usable
 from raytl.store.s3_body import limit_responses
 from raytl.store.s3_direct import connections
@@ -33,6 +36,8 @@ _VARIABLES = (
     *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"),
     *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
 )
+_SERVICES = ("s3", "sts", "sso", "sso-oidc", "signin")
+"""S3, and those that botocore's credentials come from."""
 _clients: dict[tuple[int, S3Settings, int], S3Client] = {}
 """By process, settings and a hash of the environment's `_VARIABLES`, the most recently used last."""
 _lock = threading.Lock()
@@ -101,7 +106,8 @@ def cached_client(s3: S3Settings) -> S3Client:
     """Return `client(s3)` with its credentials and routes."""
     key = (os.getpid(), s3, hash(tuple(map(os.environ.get, _VARIABLES))))
     with _lock:
-        cached = _clients.pop(key) if key in _clients else _new_client(s3)
+        with gc_paused():
+            cached = _clients.pop(key) if key in _clients else _new_client(s3)
         _clients[key] = cached
         if len(_clients) > MAX_CLIENTS:
             del _clients[next(iter(_clients))]
@@ -111,6 +117,17 @@ def cached_client(s3: S3Settings) -> S3Client:
 def forget_client() -> None:
     """Drop all clients, so that the next call reads the environment again."""
     _clients.clear()
+
+
+@contextmanager
+def _known_services(session: Any) -> Iterator[None]:
+    """Tell botocore which services it has, because listing the files of all takes as long as reading those of S3."""
+    loader = session.get_component("data_loader")
+    loader.list_available_services = lambda type_name: _SERVICES
+    try:
+        yield
+    finally:
+        del loader.list_available_services
 
 
 def _new_client(s3: S3Settings) -> S3Client:
@@ -133,7 +150,8 @@ def _new_client(s3: S3Settings) -> S3Client:
 
     def make_client(style: str) -> Any:
         config = Config(**settings, s3={"addressing_style": style})
-        return session.create_client("s3", endpoint_url=s3.endpoint_url, config=config)
+        with _known_services(session):
+            return session.create_client("s3", endpoint_url=s3.endpoint_url, config=config)
 
     expected = s3.addressing if s3.addressing != "auto" or _is_amazon(s3.configured_endpoint()) else "path"
     client = make_client(expected)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from raytl.data.formats.directory_listing import Folders, is_file
 from raytl.data.formats.rows import Rows, parts_among, parts_in, read_rows
-from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import SPLITS, Manifest, Sample, build_manifest, listed, split_name, to_nfc
 from raytl.data.sample_table import SampleTable, TableWriter
 from raytl.data.unicode_names import Lookup, unicode_forms
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore, throttled
+from raytl.gc_pause import gc_paused
 from raytl.store.contract import ObjectInfo
 from raytl.uris import S3, has_scheme, in_bucket, is_table_name
 
