@@ -5,12 +5,12 @@ from __future__ import annotations
 import builtins
 import hashlib
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore import exceptions as vendor
 
@@ -24,7 +24,7 @@ from raytl.store.files import atomic_write
 from raytl.store.s3_body import body, body_to_file
 from raytl.store.s3_client import cached_client, client, forget_client
 from raytl.store.s3_direct import read_listing, read_whole
-from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
+from raytl.store.s3_errors import ADVICE, is_not_implemented, is_rejected, kind_of, translated
 from raytl.store.s3_listing import rows_below
 from raytl.store.s3_page import Page, Row, whole_page
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -35,6 +35,7 @@ PAGE_KEYS = 1000
 """Objects on one page of a listing."""
 _COPY_BYTES = 1 << 30
 _NO_ETAG = "0" * 32
+_DAMAGED = "The object, its checksum or the network is at fault. Run the same command again; if it fails again, upload the object again"
 _LISTS = {"list-type": "2", "encoding-type": "url"}
 _PARAMETERS = {
     "Prefix": "prefix",
@@ -42,6 +43,7 @@ _PARAMETERS = {
     "Delimiter": "delimiter",
     "ContinuationToken": "continuation-token",
 }
+T = TypeVar("T")
 _MD5 = re.compile("[0-9a-fA-F]{32}")
 
 
@@ -130,19 +132,37 @@ class S3Store:
                 return b""  # it ends before `start`
 
     def _whole(self, key: str, max_bytes: int) -> bytes:
-        if (content := self._direct(key, max_bytes)) is not None:
-            return content
+        if (whole := self._direct(key, max_bytes)) is not None:
+            return whole
         digests: set[str] = set()
         with translated(self._name(key)):
             while len(digests) < 2:
-                response = self._get(key)
-                content = body(response, max_bytes, self._name(key))
-                digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-                if digest in digests or digest == (_announced(response) or digest):
+                content, digest, announced = self._read(key, lambda one: self._content(key, one, max_bytes))
+                if digest in digests or digest == announced:
                     cached_client(self.s3).count_read(self.bucket)
                     return content
                 digests.add(digest)
         raise Unavailable(f"{self._name(key)}: the bytes do not match the MD5 that the store announced")
+
+    def _content(self, key: str, response: dict[str, Any], max_bytes: int) -> tuple[bytes, str]:
+        content = body(response, max_bytes, self._name(key))
+        return content, hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+    def _read(self, key: str, read: Callable[[dict[str, Any]], tuple[T, str]]) -> tuple[T, str, str]:
+        """Return what `read` makes of a whole object, the MD5 that it computed, and the announced one (the same if none was).
+
+        If the bytes do not match the store's CRC, the object is read again and verified by its MD5.
+        """
+        response = self._get(key)
+        try:
+            value, digest = read(response)
+        except vendor.FlexibleChecksumError as exc:
+            response = self._request(key)
+            value, digest = read(response)
+            if digest != _announced(response):
+                raise Unavailable(f"{self._name(key)}: {exc}, and its ETag is not their MD5. {_DAMAGED}") from exc
+            cached_client(self.s3).count_wrong_checksum(self.bucket)
+        return value, digest, _announced(response) or digest
 
     def _direct(self, key: str, max_bytes: int) -> bytes | None:
         """Return the object without boto3, once many were read; None leaves it to boto3."""
@@ -156,9 +176,20 @@ class S3Store:
 
     def _get(self, key: str) -> dict[str, Any]:
         """Request a whole object; boto3 verifies the checksum that the store has of it, if any."""
-        response: dict[str, Any] = client(self.s3).get_object(
-            Bucket=self.bucket, Key=self._full(key), ChecksumMode=checksums.MODE[1]
-        )
+        cached = cached_client(self.s3)
+        if self.bucket in cached.without_checksums:
+            return self._request(key)
+        try:
+            return self._request(key, ChecksumMode=checksums.MODE[1])
+        except vendor.ClientError as exc:
+            if not is_rejected(exc):
+                raise
+        response = self._request(key)
+        cached.stop_checksums(self.bucket, "it rejects requests for checksums")
+        return response
+
+    def _request(self, key: str, **parameters: str) -> dict[str, Any]:
+        response: dict[str, Any] = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key), **parameters)
         return response
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
@@ -176,18 +207,34 @@ class S3Store:
 
     def _stream(self, key: str, part: Path, size: int) -> tuple[str, str]:
         """Write the object to `part`; return the MD5 of its bytes, and the announced one (the same if none was)."""
-        response = self._get(key)
-        digest = body_to_file(response, part, size, self._name(key))
-        return digest, _announced(response) or digest
+        name = self._name(key)
+        return self._read(key, lambda response: (None, body_to_file(response, part, size, name)))[1:]
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """Download in worker processes, from the address at which boto3 listed the bucket; see `fetch_workers`."""
+        arrived = False
+        for info in self._bulk(wanted, folder):
+            arrived = True
+            yield info
+        if not arrived and wanted and self._rejects_checksums(wanted[0].key):
+            yield from self._bulk(wanted, folder)
+
+    def _bulk(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         cached = cached_client(self.s3)
         route = cached.routes.get(self.bucket)
         if route is not None and usable(route, len(wanted)):
             base, top = self._full(""), str(folder)
             jobs = [Wanted(info, base + info.key, f"{top}/{info.key}") for info in wanted]
             yield from download(route, cached.signed_with, jobs, self.s3.read_timeout_s)
+
+    def _rejects_checksums(self, key: str) -> bool:
+        """Return whether a read shows now that the store rejects requests for checksums."""
+        cached = cached_client(self.s3)
+        if self.bucket in cached.without_checksums:
+            return False
+        with suppress(vendor.BotoCoreError, vendor.ClientError, OSError):  # a later read reports it
+            self._get(key)["Body"].close()
+        return self.bucket in cached.without_checksums
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """Store the bytes by one request, conditional by If-Match or If-None-Match.

@@ -6,12 +6,13 @@ where the settings override them.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +32,7 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 CONNECTIONS = 32
 MAX_CLIENTS = 8
+_MAX_WRONG = 3
 _VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
     *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -65,6 +67,10 @@ class S3Client:
     """Whole objects that boto3 read from each bucket, since a direct read of it failed."""
     direct: dict[str, Route] = field(default_factory=dict)
     """The addresses of the buckets to read directly: so many objects were read from them that more are likely."""
+    without_checksums: set[str] = field(default_factory=set)
+    """The buckets whose store is not asked for checksums."""
+    wrong: Counter[str] = field(default_factory=Counter)
+    """Checksums of each bucket that did not match bytes whose MD5 does."""
 
     def signed_with(self) -> Any:
         """Return the current credentials; None if there are none."""
@@ -85,6 +91,20 @@ class S3Client:
         self.reads[bucket] = 0
         self.direct.pop(bucket, None)
 
+    def count_wrong_checksum(self, bucket: str) -> None:
+        """Count a checksum that does not match the bytes, though their MD5 does; after some, ask for no more."""
+        self.wrong[bucket] += 1
+        if self.wrong[bucket] == _MAX_WRONG:
+            self.stop_checksums(bucket, f"{_MAX_WRONG} of its checksums do not match bytes whose MD5 is right")
+
+    def stop_checksums(self, bucket: str, reason: str) -> None:
+        """Ask the bucket's store for no more checksums: objects are verified by the MD5 in their ETag, if it is one."""
+        if bucket not in self.without_checksums:
+            self.without_checksums.add(bucket)
+            logging.getLogger("raytl").warning("s3://%s: %s; objects are verified by MD5 alone", bucket, reason)
+        if (route := self.routes.get(bucket)) is not None:
+            self.routes[bucket] = replace(route, has_checksums=False)
+
     def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
         """Record the address of a listing or a read that is about to be sent, unless it has another kind of signature."""
         parameters, url = request.context.get("input_params", {}), urlsplit(request.url)
@@ -94,7 +114,8 @@ class S3Client:
             self.routes.pop(bucket, None)
             return
         region = None if signature_version is UNSIGNED else region_name
-        self.routes[bucket] = Route(url.scheme, url.netloc, base, region, self.requester_pays, _cafile())
+        asks = bucket not in self.without_checksums
+        self.routes[bucket] = Route(url.scheme, url.netloc, base, region, self.requester_pays, _cafile(), asks)
 
 
 def client(s3: S3Settings = ENVIRONMENT) -> Any:
