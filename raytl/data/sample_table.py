@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Any, overload
 
 import numpy as np
@@ -108,7 +109,7 @@ class SampleTable(Sequence[Sample]):
     @property
     def is_ordered(self) -> bool:
         """Return whether the keys ascend, each once."""
-        return all(one < other for one, other in pairwise(self.keys))
+        return all(starmap(operator.lt, pairwise(self.keys)))
 
     def by_key(self) -> SampleTable:
         """Return the samples in the order of their keys; equal keys stay in their order."""
