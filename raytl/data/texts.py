@@ -47,7 +47,7 @@ class Texts:
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), _AT_ONCE):
             ends = self.ends[start : start + _AT_ONCE + 1]
-            yield from _cut(self.data[ends[0] : ends[-1]].tobytes(), (ends - ends[0]).tolist())
+            yield from _split(self.data[ends[0] : ends[-1]].tobytes(), (ends - ends[0]).tolist())
 
     @property
     def is_ascii(self) -> bool:
@@ -117,7 +117,7 @@ class Coded(Generic[T]):
         return np.asarray(table[self.codes])
 
 
-def _cut(content: bytes, ends: list[int]) -> list[str]:
+def _split(content: bytes, ends: list[int]) -> list[str]:
     """Return the strings between these places of `content`; ASCII is decoded once, which takes a third of the time."""
     if content.isascii():
         text = content.decode("ascii")
