@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from raytl.data.sample import Sample
 from raytl.data.sample_columns import Digests, DigestWriter, Paths, PathWriter, Targets, TargetWriter
+from raytl.data.targets import Target
 from raytl.data.texts import Coded, CodeWriter, Texts, TextWriter
 
 Places = NDArray[np.int64]
@@ -147,11 +148,15 @@ class TableWriter:
 
     def add(self, sample: Sample) -> None:
         """Append a sample."""
-        self._keys.add(sample.key)
-        self._paths.add(sample.path, sample.key)
-        self._targets.add(sample.target)
-        self._splits.add(sample.split)
-        self._digests.add(sample.digest)
+        self.add_row(sample.key, sample.path, sample.target, sample.split, sample.digest)
+
+    def add_row(self, key: str, path: str, target: Target, split: str | None, digest: str = "") -> None:
+        """Append the sample with these fields."""
+        self._keys.add(key)
+        self._paths.add(path, key)
+        self._targets.add(target)
+        self._splits.add(split)
+        self._digests.add(digest)
         self._count += 1
 
     def __getitem__(self, i: int, /) -> Sample:

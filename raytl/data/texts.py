@@ -173,10 +173,12 @@ class CodeWriter(Generic[T]):
     def add(self, value: T) -> None:
         """Append a hashable value."""
         key = value if type(value) is str or value is None else (type(value), value)  # 1, 1.0 and True are equal
-        place = self._places.setdefault(key, len(self._values))
-        if place == len(self._values):
+        try:
+            self._codes.append(self._places[key])
+        except KeyError:
+            self._places[key] = len(self._values)
+            self._codes.append(len(self._values))
             self._values.append(value)
-        self._codes.append(place)
 
     def __getitem__(self, i: int, /) -> T:
         return self._values[self._codes[i]]
