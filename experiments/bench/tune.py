@@ -9,8 +9,9 @@
 trainer (tune_peer.py), and `raytl` is `raytl tune`. All have the same photos, space, number of trials, epochs, halving
 and parallelism (two trials at a time, one core each); keys outside of the space have each side's defaults. They take
 turns on the same machine, seed by seed. The time of a sweep includes the start of its command. The ablation repeats raytl
-on the first seed with one feature off at a time. Results are saved in runs/bench/tune.json, or in tune-NAME.json for
-`--data`; the same command resumes where it stopped.
+on the first seed with one feature off at a time, and once with the sweep of another seed as `search.prior`, which raytl
+itself is without. Results are saved in runs/bench/tune.json, or in tune-NAME.json for `--data`; the same command resumes
+where it stopped.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,8 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no pruning": {"search.scheduler": "none"},
     "no decoded cache": {"data.cache": "off"},
     "no reuse of processes": {"RAYTL_BENCH_REUSE": "0"},
+    "uniform startup": {"RAYTL_BENCH_STARTUP": "uniform"},
+    "with the sweep of seed 1": {"search.prior": "raytl-1"},
 }
 
 
@@ -125,7 +129,9 @@ def main() -> None:
     )
     saved: dict[str, Any] = json.loads(results.read_bytes()) if results.exists() else {}
     todo = [(f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS]
-    todo += [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ABLATION.items()]
+    todo += (
+        [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ablation(root, options.seeds)]
+    )
     for name, contender, seed, off in todo:
         here = replace(setup, contender=contender, seed=seed, folder=str((root / name.replace(" ", "-")).resolve()))
         if name not in saved:
@@ -137,6 +143,15 @@ def main() -> None:
         sweep = Sweep(**saved[name])
         print(f"{name}: {sweep.seconds:.0f} s, best {100 * sweep.best:.1f}, test {sweep.test}", flush=True)
     print(table({name: Sweep(**values) for name, values in saved.items()}, options.seeds))
+
+
+def ablation(root: Path, seeds: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of the ablation with their overrides; that with an earlier sweep needs the sweep of its seed."""
+    for name, off in ABLATION.items():
+        if (prior := off.get("search.prior")) is None:
+            yield name, off
+        elif int(prior.rpartition("-")[2]) in seeds:
+            yield name, {"search.prior": str((root / prior).resolve())}
 
 
 def trashnet(assets: Path, images: int) -> Path:

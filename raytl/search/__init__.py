@@ -13,6 +13,10 @@ driver            `tune`: a sweep from an experiment to its winner, in a sequenc
 study             the trials in Optuna's storage, the only state of a sweep
 storage           journal, SQLite or a database
 suggest           samplers, recipes and a trial's values
+near              (pure) draws near the experiment's values
+guided            the sampler of the next trial: near draws, then a model of ranks with those of earlier sweeps
+prior             (pure) earlier sweeps as values: ranks, first points, prior.json
+earlier           reads the sweeps that `search.prior` names
 cma               CMA-ES that unpickles nothing unsafe
 
 sweep_state       the study with its costs, progress and checkpoints
@@ -20,6 +24,8 @@ budget            the budget of a sweep, and what is spent
 checkpoints       checkpoints that are no longer needed
 searcher          Ray Tune's searcher and scheduler
 executor          trials on Ray Tune, or in this process
+early             Ray and the processes of trials, started before this process imports torch
+trial_process     the imports of such a process
 
 trial             experiments and jobs of trials
 worker            one trial on one worker

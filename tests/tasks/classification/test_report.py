@@ -12,9 +12,11 @@ from raytl.metrics.confusion import confusion_matrix, matrix_of
 from raytl.metrics.intervals import Estimates, Interval, bootstrap
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import encode
-from raytl.tasks.classification.report import Calibration, Mistake, Report, as_json, as_markdown
+from raytl.tasks.classification.report import Report, as_json, as_markdown
+from raytl.tasks.reliability import Calibration
 from raytl.tasks.reporting import Subject
 from raytl.tasks.score_text import score_text, title
+from raytl.tasks.stored_scores import Mistake
 
 CLASSES = ("card|board", "glass_*", "metal\nbits", "never")
 FIRST = LedgerEntry(1, "ann", "2026-01-02T03:04:05+00:00", "f" * 64)
