@@ -127,6 +127,11 @@ class SampleTable(Sequence[Sample]):
         paths = Paths(self.keys, Coded([None], np.zeros(len(self), np.uint8)), nothing)
         return SampleTable(self.keys, paths, self.targets, self.splits, self.digests)
 
+    def with_base(self, base: str) -> SampleTable:
+        """Return the samples with `base` and their key as their paths, which takes a byte a sample."""
+        paths = Paths(self.keys, Coded([base], np.zeros(len(self), np.uint8)), None)
+        return SampleTable(self.keys, paths, self.targets, self.splits, self.digests)
+
     def with_paths(self, paths: Iterable[str]) -> SampleTable:
         """Return the samples with these paths."""
         written = PathWriter()
