@@ -21,12 +21,13 @@ _ROLES = (
     (r"ray::PlacementGroupCl", "Ray Train's placement group cleaner"),
     (r"ray::JobSupervisor", "job supervisor"),
     (r"ray::DashboardAgent|dashboard/agent|ray::RuntimeEnvAgent|runtime_env/agent", "agents of the node"),
+    (r"ray::ResourceTrainable|ray::TrialActor", "trials"),
     (r"ray::IDLE|default_worker", "idle workers"),
     (r"ray-dashboard|dashboard/dashboard", "dashboard"),
     (r"log_monitor", "log monitor"),
     (r"monitor\.py", "autoscaler's monitor"),
     (r"scripts start|scripts\.scripts", "ray start"),
-    (r"scale_run|-m raytl", "driver"),
+    (r"scale_run|start_run|-m raytl", "driver"),
 )
 
 

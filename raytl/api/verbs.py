@@ -104,10 +104,14 @@ def tune(
     values = dict(overrides or {}) | ({} if trials is None else {"search.trials": trials})
     with watched(progress, on_event, sweep=True) as emit:
         experiment = _experiment(source, model, values, emit)
-        from raytl.api.sweep import sweep_of
-        from raytl.search import driver
+        from raytl.search.early import early_trials
 
-        done = driver.tune(experiment, new=new, add=add, on_event=emit)
+        with early_trials(experiment):
+            from raytl.search import driver
+
+            done = driver.tune(experiment, new=new, add=add, on_event=emit)
+        from raytl.api.sweep import sweep_of
+
     uri = sweep_uri(experiment)
     winner = Run.open(done.run, machine=Machine.of(experiment))
     return sweep_of(

@@ -13,6 +13,7 @@ from raytl.cli.sweep_tables import plan_tables, result_tables
 from raytl.cli.sweep_view import watching_sweep
 from raytl.cli.terminal import Terminal, guarded
 from raytl.errors import ConfigError
+from raytl.search.early import early_trials
 
 _INTERRUPTED = "interrupted; run the same command again to resume (--add N for more trials)"
 
@@ -38,7 +39,7 @@ def tune(
         _check(new, add, dry_run)
         experiment = named_experiment(terminal, source, model, set_)
     with guarded(terminal, None, _INTERRUPTED):
-        with watching_sweep(terminal.err) as on_event:
+        with watching_sweep(terminal.err) as on_event, early_trials(experiment):
             from raytl.search import driver
 
             if dry_run:

@@ -14,7 +14,9 @@ watch             the driver's watch over draining nodes, new machines and hangs
 interface         the network interface of an address
 network           the torch process group on that interface, closed to other users
 workers           the processes of a group, placed and started
+background        a session that starts while its driver imports torch and plans
 early             workers that start while their driver still plans
+tune_actors       Ray Tune's actors, in processes that are started already
 trainer           Ray Train's controller in this process, without unneeded actors
 worker_group      runs one function on N workers and replaces lost ones
 retry             (pure) retry or give up after an attempt, and which budget pays

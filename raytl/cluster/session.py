@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -57,8 +58,21 @@ STARTED_HERE = ("local", "embedded")
 """The values of `compute.cluster` for which Ray is started on this machine."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prestart:
+    """The worker processes that a Ray started here starts at once: `count` of them, which import `modules`.
+
+    Ray itself starts one for each CPU, without modules. `threads` are those of OpenMP in all of its workers, which Ray sets
+    too late for a process that has imported torch; None with modules that do not.
+    """
+
+    count: int
+    modules: tuple[str, ...] = ()
+    threads: int | None = None
+
+
 @contextlib.contextmanager
-def session(cluster: str) -> Iterator[None]:
+def session(cluster: str, prestart: Prestart | None = None) -> Iterator[None]:
     """Connect to Ray while inside: one that is started here (`STARTED_HERE`), or that at `cluster` (`auto` or host:port).
 
     An existing session of the process is reused. A session that was started here is shut down at the end, and the files
@@ -67,25 +81,31 @@ def session(cluster: str) -> Iterator[None]:
     Raises:
         Unavailable: no cluster answers at that address.
     """
-    embedded = _EMBEDDED_ENVIRONMENT if cluster in STARTED_HERE else {}
-    for key, value in (_ENVIRONMENT | _WORKER_ENVIRONMENT | embedded).items():
-        os.environ.setdefault(key, value)
+    prepare_environment(cluster)
     import ray
 
     if ray.is_initialized():
         yield
         return
     _redirect_raylet_output()
-    with _authentication(cluster), _embedded() if cluster in STARTED_HERE else contextlib.nullcontext() as temporary:
-        _start(cluster, temporary)
+    embed = _embedded(prestart) if cluster in STARTED_HERE else contextlib.nullcontext()
+    with _authentication(cluster), embed as temporary:
+        _start(cluster, temporary, prestart.modules if prestart else ())
         try:
             yield
         finally:
             ray.shutdown()
 
 
+def prepare_environment(cluster: str) -> None:
+    """Set the environment variables of a session, where they are not set; before Ray and torch are imported."""
+    embedded = _EMBEDDED_ENVIRONMENT if cluster in STARTED_HERE else {}
+    for key, value in (_ENVIRONMENT | _WORKER_ENVIRONMENT | embedded).items():
+        os.environ.setdefault(key, value)
+
+
 @contextlib.contextmanager
-def _embedded() -> Iterator[Path]:
+def _embedded(prestart: Prestart | None) -> Iterator[Path]:
     """Yield the temporary directory of an embedded Ray whose servers listen on 127.0.0.1 only.
 
     Ray replaces a loopback address by that of a network interface unless this constant is False
@@ -93,7 +113,12 @@ def _embedded() -> Iterator[Path]:
     """
     from ray._private import ray_constants
 
-    with ray_temp_dir() as folder, _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False), _few_processes():
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(ray_temp_dir())
+        stack.enter_context(replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
+        stack.enter_context(_few_processes())
+        if prestart is not None:
+            stack.enter_context(_prestarting(prestart))
         yield folder
 
 
@@ -108,12 +133,31 @@ def _few_processes() -> Iterator[None]:
 
     params: Any = parameter.RayParams  # its annotation of `include_log_monitor` is wrong
     lean = partial(params, include_log_monitor=False, no_monitor=True)
-    with _replaced(parameter, "RayParams", lean), _replaced(node.Node, "start_api_server", lambda *_, **__: None):
+    with replaced(parameter, "RayParams", lean), replaced(node.Node, "start_api_server", lambda *_, **__: None):
         yield
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: object) -> Iterator[None]:
+def _prestarting(prestart: Prestart) -> Iterator[None]:
+    """Change the raylet's command and environment; Ray has no option for the number."""
+    from ray._private import services
+
+    start, flag = services.start_ray_process, "--num_prestart_python_workers="
+
+    def changed(command: list[str], kind: str, *given: Any, **named: Any) -> Any:
+        command = [f"{flag}{prestart.count}" if each.startswith(flag) else each for each in command]
+        if prestart.threads is not None:
+            threads = os.environ.get("OMP_NUM_THREADS", str(prestart.threads))
+            named["env_updates"] = {**(named.get("env_updates") or {}), "OMP_NUM_THREADS": threads}
+        return start(command, kind, *given, **named)
+
+    with replaced(services, "start_ray_process", changed):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, value: object) -> Iterator[None]:
+    """Replace an attribute of a module or class of Ray's while inside."""
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:
@@ -134,7 +178,7 @@ def _redirect_raylet_output() -> None:
         worker.print_to_stdstream = log
 
 
-def _start(cluster: str, temporary: Path | None) -> None:
+def _start(cluster: str, temporary: Path | None, modules: tuple[str, ...]) -> None:
     import ray
 
     if temporary is not None:
@@ -144,7 +188,7 @@ def _start(cluster: str, temporary: Path | None) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
             object_store_memory=_OBJECT_STORE_BYTES,
-            _system_config=dict(_SYSTEM_CONFIG),
+            _system_config={**_SYSTEM_CONFIG, "preload_python_modules": list(modules)},
             _temp_dir=str(temporary),
             _node_ip_address="127.0.0.1",
         )

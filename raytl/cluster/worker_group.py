@@ -104,14 +104,14 @@ def run_group(
 
 def _in_this_process(work: WorkerFunction[P, R], payload: P, compute: ComputeConfig, on_event: OnEvent) -> R:
     """Run the only worker here; a killed or hung one is not restarted, and the next run of the command resumes."""
-    with preserved_state(), _own_cpus(compute):
+    with preserved_state(), own_cpus(compute):
         result = work(World.solo(), payload, on_event)
     assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
     return result
 
 
 @contextlib.contextmanager
-def _own_cpus(compute: ComputeConfig) -> Iterator[None]:
+def own_cpus(compute: ComputeConfig) -> Iterator[None]:
     """Limit torch's threads to `cpus_per_worker` while inside, as Ray does in its workers: OMP_NUM_THREADS wins.
 
     Raises:

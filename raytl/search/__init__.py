@@ -24,6 +24,8 @@ budget            the budget of a sweep, and what is spent
 checkpoints       checkpoints that are no longer needed
 searcher          Ray Tune's searcher and scheduler
 executor          trials on Ray Tune, or in this process
+early             Ray and the processes of trials, started before this process imports torch
+trial_process     the imports of such a process
 
 trial             experiments and jobs of trials
 worker            one trial on one worker

@@ -7,17 +7,21 @@ again.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import torch
+
+from raytl.cluster.background import await_session
 from raytl.cluster.metrics import exporting_metrics
+from raytl.cluster.process_state import preserved_state
 from raytl.cluster.session import nodes, session
+from raytl.cluster.worker_group import own_cpus
 from raytl.config.dump import to_yaml
 from raytl.config.places import sweep_uri
-from raytl.config.schema import Experiment
+from raytl.config.schema import ComputeConfig, Experiment
 from raytl.errors import TrainingError
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device
@@ -35,7 +39,7 @@ from raytl.search.plan import SweepPlan
 from raytl.search.preflight import sweep_plan
 from raytl.search.prior import save
 from raytl.search.searcher import StudyScheduler, StudySearcher
-from raytl.search.shape import Node, fitting, trial_shape
+from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s
 from raytl.search.sweep_state import SweepState
@@ -126,23 +130,43 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         before_s = wall_s(folder)
         state = _state(sweep, study, executor, total, before_s)
         state.noise_stop = _noise_stop(sweep, study, job, total)
-        _run_trials(state, job, executor, folder)
-        _check_outcome(state, folder)
-        winner = select_winner(study.records(), job, executor, folder, experiment, sweep.on_event, sweep.checkpoints)
+        with _process(experiment.compute, executor):
+            _run_trials(state, job, executor, folder)
+            _check_outcome(state, folder)
+            winner = select_winner(
+                study.records(), job, executor, folder, experiment, sweep.on_event, sweep.checkpoints
+            )
         _delete_unneeded(sweep, job, state)
         job.discard_samples()
     return _write_result(sweep, state, winner, before_s + time.monotonic() - started)
 
 
 @contextlib.contextmanager
+def _process(compute: ComputeConfig, executor: TrialExecutor) -> Iterator[None]:
+    """Use this process for trials that run here, and leave it as it was."""
+    if not executor.is_here:
+        yield
+        return
+    with preserved_state(), own_cpus(compute):
+        yield
+
+
+@contextlib.contextmanager
 def _cluster(experiment: Experiment) -> Iterator[list[Node]]:
     """Connect to Ray, unless the sweep runs in this process, and yield the nodes."""
-    if experiment.compute.cluster == "none":
-        gpus = 1.0 if pick_device(experiment.compute.device).type == "cuda" else 0.0
-        yield [Node(float(len(os.sched_getaffinity(0))), gpus)]
+    compute = experiment.compute
+    if runs_here(compute, machine := _machine(compute)):
+        yield [machine]
         return
-    with session(experiment.compute.cluster):
+    await_session()
+    with session(compute.cluster):
         yield [Node(*resources) for resources in nodes()]
+
+
+def _machine(compute: ComputeConfig) -> Node:
+    """Return this machine; without Ray, a process uses one of its GPUs."""
+    gpus = torch.cuda.device_count() if pick_device(compute.device).type == "cuda" else 0
+    return this_machine(min(gpus, 1) if compute.cluster == "none" else gpus)
 
 
 def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study) -> None:
@@ -154,13 +178,15 @@ def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study) -> Non
 def _executor(experiment: Experiment, cluster: list[Node]) -> TrialExecutor:
     compute = experiment.compute
     shape = trial_shape(compute, cluster)
-    return TrialExecutor(compute.cluster, shape, fitting(shape, cluster).concurrency, compute.max_failures)
+    where = "none" if runs_here(compute, _machine(compute)) else compute.cluster
+    return TrialExecutor(where, shape, fitting(shape, cluster).concurrency, compute.max_failures)
 
 
 def _job_with_head(sweep: _Sweep, executor: TrialExecutor) -> TrainJob:
     """Return the sweep's job; with `search.linear_probe`, its head is solved and lies where every node finds it."""
     run_store = sweep.run_store
-    job = sweep_job(sweep.inputs, run_store.write_token).sharing_samples()
+    job = sweep_job(sweep.inputs, run_store.write_token)
+    job = job if executor.is_here else job.sharing_samples()
     if not sweep.inputs.experiment.search.linear_probe:
         return job
     if job.folds:
@@ -210,7 +236,7 @@ def _run_trials(state: SweepState, job: TrainJob, executor: TrialExecutor, folde
     """Run the remaining trials, and record the wall time even if that fails."""
     factory = trial_factory(job, executor.shape)
     try:
-        if executor.cluster == "none":
+        if executor.is_here:
             run_here(state, factory)
         else:
             searcher = StudySearcher(state, executor.limit, executor.max_failures)

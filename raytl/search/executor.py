@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from raytl.cluster.session import STARTED_HERE
 from raytl.errors import first_line
 from raytl.search.distributed_trial import DistributedTrial
 from raytl.search.fold_trial import trial_run
@@ -47,6 +49,11 @@ class TrialExecutor:
     shape: TrialShape
     limit: int
     max_failures: int = 3
+
+    @property
+    def is_here(self) -> bool:
+        """True if trials run in this process, one after the other."""
+        return self.cluster == "none"
 
     @property
     def is_distributed(self) -> bool:
@@ -115,7 +122,7 @@ def run_replicates(
 
     On a cluster, `limit` run at a time in a pool of processes that are reused.
     """
-    if executor.cluster == "none":
+    if executor.is_here:
         for suggestion in suggestions:
             yield suggestion, _all_results(factory(suggestion))
         return
@@ -185,7 +192,7 @@ def run_on_tune(
     trainable = tune.with_parameters(_trial_actor(), factory=factory)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(trainable, tune.PlacementGroupFactory([executor.resources()])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
@@ -200,9 +207,20 @@ def run_on_tune(
                 verbose=0,
                 stop=_stopper(is_over),
             ),
-        ).fit()
+        )
+        with _actors(executor):
+            tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _actors(executor: TrialExecutor) -> contextlib.AbstractContextManager[None]:
+    """Return the way in which Tune starts the actors of trials."""
+    if executor.is_distributed or executor.cluster not in STARTED_HERE:
+        return contextlib.nullcontext()
+    from raytl.cluster.tune_actors import plain_actors
+
+    return plain_actors()
 
 
 def _name(trial: Any) -> str:

@@ -26,7 +26,7 @@ def solved_head(job: TrainJob, folder: Path, executor: TrialExecutor, on_event: 
         on_event(Message("solving the linear probe, once for all trials"))
         started = time.monotonic()
         # in this process it has all cores, and no other process has to start
-        is_local = executor.cluster in ("none", *STARTED_HERE) and not executor.shape.gpus
+        is_local = executor.is_here or (executor.cluster in STARTED_HERE and not executor.shape.gpus)
         solved = solve(job, on_event) if is_local else _on_cluster(job, executor)
         solver.save(solved, target)
         on_event(Message(f"linear probe: {_text(solver.scores(solved), job)}, in {time.monotonic() - started:.1f} s"))

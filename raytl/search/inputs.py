@@ -21,8 +21,8 @@ from raytl.search.prior import FILE as PRIOR
 from raytl.search.prior import NO_PRIOR, Prior, load
 from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import TOTAL, Total, total_of
-from raytl.search.trial import epochs_of, sweep_root, trial_experiment
+from raytl.search.summary import TOTAL, Total, sweep_root, total_of
+from raytl.search.trial import epochs_of, trial_experiment
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.auto_recipe import FILE, adopted

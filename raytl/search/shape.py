@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,22 @@ class Fit:
 
     concurrency: int
     arithmetic: str
+
+
+def this_machine(gpus: int) -> Node:
+    """Return this machine, with the CPUs that this process may use and `gpus` GPUs."""
+    return Node(float(len(os.sched_getaffinity(0))), float(gpus))
+
+
+def runs_here(compute: ComputeConfig, machine: Node) -> bool:
+    """Return True if a sweep on this `machine` needs no Ray: trials on one worker run one at a time.
+
+    Raises:
+        ConfigError: no trial fits.
+    """
+    if compute.cluster != "local" or compute.workers != 1:
+        return compute.cluster == "none"
+    return fitting(trial_shape(compute, [machine]), [machine]).concurrency == 1
 
 
 def trial_shape(compute: ComputeConfig, nodes: Sequence[Node]) -> TrialShape:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from raytl.config.machine import storage_options
-from raytl.config.places import winner_uri
+from raytl.config.places import sweep_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.run.folder import working_copy
@@ -91,6 +91,11 @@ _ADVICE = "Restore the file, or delete it and run the same command again."
 SUMMARY_FORMAT = Format[SweepResult](SweepResult, "the summary of a sweep", _ADVICE)
 TOTAL_FORMAT = Format[Total](Total, "the number of a sweep's trials", _ADVICE)
 CLOCK_FORMAT = Format[Clock](Clock, "the clock of a sweep", _ADVICE)
+
+
+def sweep_root(experiment: Experiment) -> Path:
+    """Return the working folder of the sweep of `experiment` on this node."""
+    return working_copy(sweep_uri(experiment), S3Settings.of(experiment.storage))
 
 
 def wall_s(folder: Path) -> float:

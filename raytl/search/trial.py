@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from raytl.config.override import override
-from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
-from raytl.run.folder import working_copy
 from raytl.search.protocol import Suggestion
-from raytl.store.s3_settings import S3Settings
 from raytl.training.job import TrainJob
 
 
@@ -62,8 +58,3 @@ def epochs_of(base: Experiment) -> int:
 def costs(trainable: int, seconds: float) -> dict[str, float]:
     """Return the objectives that are costs."""
     return {"cost/trainable_parameters": float(trainable), "cost/train_seconds": seconds}
-
-
-def sweep_root(experiment: Experiment) -> Path:
-    """Return the working folder of the sweep of `experiment` on this node."""
-    return working_copy(sweep_uri(experiment), S3Settings.of(experiment.storage))

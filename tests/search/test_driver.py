@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from raytl.config.dump import to_yaml
 from raytl.config.load import load_experiment
@@ -22,10 +23,12 @@ from raytl.events import Message, Recorder, TrialChanged
 from raytl.models.backbone import Backbone
 from raytl.models.prefix import between
 from raytl.search.driver import plan_sweep, tune
+from raytl.search.early import early_trials
 from raytl.search.inputs import open_study, sweep_inputs
 from raytl.search.prior import save
 from raytl.search.protocol import Suggestion
-from raytl.search.trial import sweep_root, trial_job
+from raytl.search.summary import sweep_root
+from raytl.search.trial import trial_job
 from raytl.search.worker import TrialRun
 from raytl.training.job import TrainJob
 from raytl.training.worker import load_run
@@ -236,7 +239,9 @@ def test_a_plan_with_folds_costs_as_many_networks(make_sweep: MakeSweep, monkeyp
 def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep) -> None:
     changes = {"compute.cluster": "local", "compute.cpus_per_worker": 1, "search.trials": 3}
     experiment = make_sweep(changes | {"search.replicates.top": 1})
-    result = tune(experiment)
+    with early_trials(experiment):
+        result = tune(experiment)
+    assert not ray.is_initialized()
     assert sum(result.trials.values()) == 3
     assert [len(each.scores) for each in result.replicates] == [2], "its own score, and that of another seed"
     assert json.loads((sweep_root(experiment) / "summary.json").read_bytes())["status"] == "finished"

@@ -22,8 +22,7 @@ from raytl.evaluation.evaluate import evaluate
 from raytl.events import Event, TrialChanged
 from raytl.run.mirror import WHOLE
 from raytl.search.driver import tune
-from raytl.search.summary import SweepResult
-from raytl.search.trial import sweep_root
+from raytl.search.summary import SweepResult, sweep_root
 from raytl.store.open import open_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.thorough, pytest.mark.timeout(600)]

@@ -14,8 +14,7 @@ from raytl.errors import RunError, TrainingError
 from raytl.events import Message, Recorder
 from raytl.search.noise import NoiseStop, standard_error, validation_noise
 from raytl.search.record import TrialRecord
-from raytl.search.summary import TOTAL
-from raytl.search.trial import sweep_root
+from raytl.search.summary import TOTAL, sweep_root
 from raytl.training.driver import plan
 from raytl.training.job import TrainJob
 from tests.search.conftest import Finished

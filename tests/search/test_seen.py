@@ -19,7 +19,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from PIL import Image
 
-from raytl.search.trial import sweep_root
+from raytl.search.summary import sweep_root
 from tests.search.conftest import Finished
 from tests.search.test_study import opened as opened_study
 from tests.search.test_study import run

@@ -7,7 +7,7 @@ import pytest
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError
 from raytl.search.plan import TrialShape
-from raytl.search.shape import Node, fitting, trial_shape
+from raytl.search.shape import Node, fitting, runs_here, trial_shape
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,24 @@ def test_shape_and_concurrency(
 def test_a_trial_that_does_not_fit_is_refused_with_the_arithmetic() -> None:
     with pytest.raises(ConfigError, match=r"needs 4 worker\(s\) of 1 CPU each; 1 node\(s\) with 2 CPUs hold 2"):
         fitting(TrialShape(4, 1, 0), [Node(2, 0)])
+
+
+@pytest.mark.parametrize(
+    ("compute", "machine", "here"),
+    [
+        ({}, Node(1, 0), True),
+        ({}, Node(2, 0), False),
+        ({}, Node(16, 1), True),
+        ({}, Node(16, 2), False),
+        ({"trial_gpus": 0.5}, Node(16, 1), False),
+        ({"cpus_per_worker": 2}, Node(2, 0), True),
+        ({"cluster": "embedded"}, Node(1, 0), False),
+        ({"cluster": "auto"}, Node(1, 0), False),
+        ({"workers": 2}, Node(2, 0), False),
+        ({"cluster": "none"}, Node(64, 1), True),
+    ],
+)
+def test_trials_that_run_one_at_a_time_on_this_machine_need_no_ray(
+    compute: dict[str, object], machine: Node, here: bool
+) -> None:
+    assert runs_here(ComputeConfig.model_validate(compute), machine) == here
