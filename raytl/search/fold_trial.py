@@ -100,7 +100,7 @@ class FoldTrial:
 
 @dataclass
 class _Fold:
-    """What a fold has reported: its scores by epoch, and its last result."""
+    """The reports of a fold: its scores by epoch, and its last result."""
 
     curve: dict[int, Mapping[str, float]] = field(default_factory=dict)
     last: TrialResult | None = None
@@ -128,9 +128,9 @@ class _Fold:
 
     def best(self, epoch: int, metric: str) -> Mapping[str, float]:
         """Return the scores of its best epoch until `epoch`, with the cost until then."""
-        reached = {number: scores for number, scores in self.curve.items() if number <= epoch}
-        best = max(reached.values(), key=lambda scores: sign(metric) * scores[metric])
-        return {**best, _SUMMED: reached[max(reached)][_SUMMED]}
+        trained = {number: scores for number, scores in self.curve.items() if number <= epoch}
+        best = max(trained.values(), key=lambda scores: sign(metric) * scores[metric])
+        return {**best, _SUMMED: trained[max(trained)][_SUMMED]}
 
 
 def mean_of(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:

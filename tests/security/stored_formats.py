@@ -347,8 +347,7 @@ RESULT = {
     "folder": "sweep", "status": "finished", "trials": {"complete": 3}, "best_number": 1, "best_value": 0.9,
     "metric": "val/accuracy", "overrides": {"optim.lr": 0.1}, "winner_number": 1, "reason": "it won", "sweep_score": 0.9,
     "replicates": [{"number": 1, "mean": 0.9, "low": None, "high": None, "scores": [0.9]}], "refit_score": 0.8,
-    "soup": None, "experiment_file": "e.yaml", "run": "r", "report": "r.html", "csv": "c.csv", "seconds": 9.5, "next": "n",
-    "stop": STOP, "folds": 5,
+    "soup": None, "experiment_file": "e.yaml", "run": "r", "report": "r.html", "csv": "c.csv", "seconds": 9.5, "next": "n", "stop": STOP, "folds": 5,
 }  # fmt: skip
 PULLED = {"key": "a/b.jpg", "size": 3, "etag": "x"}
 FOUND = [[3], [1], [2], [ABC], [""], [""], [0], [0]]
