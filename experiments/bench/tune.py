@@ -44,6 +44,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no solved head": {"search.linear_probe": False},
     "no recipes": {"search.recipes": False},
     "no pruning": {"search.scheduler": "none"},
+    "no stop at noise": {"search.stop": "never"},
     "no decoded cache": {"data.cache": "off"},
     "no reuse of processes": {"RAYTL_BENCH_REUSE": "0"},
     "uniform startup": {"RAYTL_BENCH_STARTUP": "uniform"},

@@ -33,6 +33,7 @@ from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
 from raytl.search.inputs import SweepInputs, open_study, set_total, sweep_inputs, sweep_job
+from raytl.search.noise import NoiseStop, validation_noise
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
 from raytl.search.preflight import sweep_plan
@@ -40,7 +41,7 @@ from raytl.search.prior import save
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import SUMMARY, SweepResult, ended, finished, wall_s
+from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import epochs_of
 from raytl.search.winner import Winner, select_winner
@@ -80,7 +81,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     if new:
         run_store.set_aside(on_event)
     run_store.fetch()
-    if not add and (folder / SUMMARY).exists() and experiment.search.trials <= ended(folder):
+    if not add and is_finished(folder, experiment.search):
         return finished(folder, experiment)
     inputs = sweep_inputs(experiment, on_event)
     sweep = _Sweep(inputs, run_store, logged(on_event))
@@ -122,12 +123,13 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
     with _cluster(experiment) as cluster:
         study = open_study(sweep.inputs)
         total = set_total(sweep.inputs, study, add)
-        _check_budget(sweep.inputs, cluster, study, add)
+        _check_budget(sweep.inputs, cluster, study)
         executor = _executor(experiment, cluster)
         write_text(folder / "experiment.yaml", to_yaml(experiment))
         job = _job_with_head(sweep, executor)
         before_s = wall_s(folder)
         state = _state(sweep, study, executor, total, before_s)
+        state.noise_stop = _noise_stop(sweep, study, job, total)
         with _process(experiment.compute, executor):
             _run_trials(state, job, executor, folder)
             _check_outcome(state, folder)
@@ -167,10 +169,10 @@ def _machine(compute: ComputeConfig) -> Node:
     return this_machine(min(gpus, 1) if compute.cluster == "none" else gpus)
 
 
-def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study, add: int) -> None:
+def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study) -> None:
     budget = inputs.experiment.search.budget
     if budget.wall is not None or budget.gpu_hours is not None:
-        check_budget(budget, sweep_plan(inputs, cluster, study.counts()[0], add))
+        check_budget(budget, sweep_plan(inputs, cluster, study.counts()[0], 0))
 
 
 def _executor(experiment: Experiment, cluster: list[Node]) -> TrialExecutor:
@@ -187,14 +189,26 @@ def _job_with_head(sweep: _Sweep, executor: TrialExecutor) -> TrainJob:
     job = job if executor.is_here else job.sharing_samples()
     if not sweep.inputs.experiment.search.linear_probe:
         return job
-    job = solved_head(job, sweep.folder, executor, sweep.on_event)
-    if not is_remote(run_store.uri):
+    if job.folds:
+        heads = [sweep.folder / f"fold-{fold}" for fold in range(len(job.folds))]
+        solved = [_solved(sweep, fold, head, executor) for fold, head in zip(job.folds, heads, strict=True)]
+        job = replace(job, folds=tuple(solved))
+    else:
+        job = _solved(sweep, job, sweep.folder, executor)
+    if is_remote(run_store.uri):
+        run_store.push()
+    return job
+
+
+def _solved(sweep: _Sweep, job: TrainJob, folder: Path, executor: TrialExecutor) -> TrainJob:
+    """Return `job` with the location where every node finds its solved head, in `folder` here."""
+    job, uri = solved_head(job, folder, executor, sweep.on_event), sweep.run_store.uri
+    if not is_remote(uri):
         return job
-    run_store.push()
-    return replace(job, probe=f"{run_store.uri}/{Path(job.probe).name}")
+    return replace(job, probe=f"{uri}/{Path(job.probe).relative_to(sweep.folder.resolve())}")
 
 
-def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: int, before_s: float) -> SweepState:
+def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: Total, before_s: float) -> SweepState:
     search = sweep.inputs.experiment.search
     trial_s = sum(record.seconds for record in study.records() if record.state != "running")
     return SweepState(
@@ -202,10 +216,20 @@ def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: int, bef
         search=search,
         budget_tracker=BudgetTracker(search, executor.shape, before_s=before_s, trial_s=trial_s),
         epochs=epochs_of(sweep.inputs.experiment),
-        total=total,
+        total=total.trials,
         on_event=sweep.on_event,
         checkpoints=sweep.checkpoints,
+        stop=total.stop,
     )
+
+
+def _noise_stop(sweep: _Sweep, study: Study, job: TrainJob, total: Total) -> NoiseStop | None:
+    """Return the rule that may stop the sweep at the noise of validation; None if all trials are to run."""
+    search = sweep.inputs.experiment.search
+    if search.stop == "never" or total.planned is not None or len(search.metrics) > 1 or study.is_grid:
+        return None
+    metric = search.metrics[0]
+    return NoiseStop(sweep.folder, metric, lambda trial: validation_noise(trial, job, metric), sweep.on_event)
 
 
 def _run_trials(state: SweepState, job: TrainJob, executor: TrialExecutor, folder: Path) -> None:
@@ -245,8 +269,11 @@ def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
 def _write_result(sweep: _Sweep, state: SweepState, winner: Winner, seconds: float) -> SweepResult:
     """Write the report and the summary."""
     inputs, folder, run_store = sweep.inputs, sweep.folder, sweep.run_store
-    files = report_on(folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds)
+    stop = state.stop and state.stop.reason
+    files = report_on(folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, stop or "")
     result = result_of(folder, inputs.experiment, state.study, winner, files, seconds)
+    if state.stop is not None:
+        result = replace(result, status="stopped at validation noise", stop=state.stop)
     if state.budget_tracker.spent():
         result = replace(result, status="stopped by budget")
     if is_remote(run_store.uri):

@@ -16,7 +16,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.metrics.direction import sign
 from raytl.search import suggest

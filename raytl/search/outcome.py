@@ -30,9 +30,16 @@ class Files:
 
 
 def report_on(
-    folder: Path, plan: Plan, experiment: Experiment, space: Space, study: Study, winner: Winner, seconds: float
+    folder: Path,
+    plan: Plan,
+    experiment: Experiment,
+    space: Space,
+    study: Study,
+    winner: Winner,
+    seconds: float,
+    stop: str,
 ) -> Files:
-    """Write `trials.csv`, the charts and `report.html` into `folder`."""
+    """Write `trials.csv`, the charts and `report.html` into `folder`; `stop` says why the sweep ended early."""
     records = study.records()
     write_text(folder / "trials.csv", table(records, [dimension.key for dimension in space.dimensions]))
     header = Header(
@@ -44,6 +51,8 @@ def report_on(
         stages=len(plan.stages) - 1,
         metrics=experiment.search.metrics,
         seconds=seconds,
+        stop=stop,
+        folds=experiment.search.folds,
         prior=study.guide.prior.text,
     )
     write_report(folder, header, records, space, study.importances(), winner)
@@ -97,5 +106,6 @@ def result_of(
         report=files.report,
         csv=files.csv,
         seconds=seconds,
+        folds=experiment.search.folds,
         next=command("raytl", "evaluate", winner.run, *storage_options(experiment)),
     )

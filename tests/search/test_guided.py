@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.errors import RunError
 from raytl.search.prior import Prior, PriorSweep, PriorTrial
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult

@@ -45,7 +45,8 @@ _COST = _STATES + "Better and cheaper trials are at the left."
 
 @dataclass(frozen=True)
 class Header:
-    """The sweep's name, data and model, its duration in `seconds`, and the earlier sweeps that it started from, in words."""
+    """The sweep's name, data and model, its duration in `seconds`, why it ended early, if it did (`stop`), and the earlier
+    sweeps that it started from, in words."""
 
     name: str
     data: str
@@ -55,6 +56,8 @@ class Header:
     stages: int
     metrics: tuple[str, ...]
     seconds: float
+    stop: str = ""
+    folds: int | None = None
     prior: str = ""
 
 
