@@ -15,6 +15,7 @@ interface         the network interface of an address
 network           the torch process group on that interface, closed to other users
 workers           the processes of a group, placed and started
 background        a session that starts while its driver imports torch and plans
+sigterm           SIGTERM ends a driver as Ctrl-C does, with its cleanup
 early             workers that start while their driver still plans
 tune_actors       Ray Tune's actors, in processes that are started already
 trainer           Ray Train's controller in this process, without unneeded actors

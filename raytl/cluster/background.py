@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 from raytl.cluster.session import Prestart, prepare_environment, session
+from raytl.cluster.sigterm import exiting_on_sigterm
 
 _STARTED: ContextVar[threading.Event | None] = ContextVar("background session", default=None)
 
@@ -27,7 +28,8 @@ def session_in_background(cluster: str, prestart: Prestart) -> Iterator[None]:
     holder.start()
     before = _STARTED.set(started)
     try:
-        yield
+        with exiting_on_sigterm():  # `ray.init` sets its handler in the main thread only
+            yield
     finally:
         _STARTED.reset(before)
         ended.set()
