@@ -18,6 +18,7 @@ from raytl.cluster.background import await_session
 from raytl.cluster.metrics import exporting_metrics
 from raytl.cluster.process_state import preserved_state
 from raytl.cluster.session import nodes, session
+from raytl.cluster.sigterm import exiting_on_sigterm
 from raytl.cluster.worker_group import own_cpus
 from raytl.config.dump import to_yaml
 from raytl.config.places import sweep_uri
@@ -129,7 +130,7 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         job = _job_with_head(sweep, executor)
         before_s = wall_s(folder)
         state = _state(sweep, study, executor, total, before_s)
-        state.noise_stop = _noise_stop(sweep, study, job, total)
+        state.noise_stop = _noise_stop(sweep, study, job, total, executor)
         with _process(experiment.compute, executor):
             _run_trials(state, job, executor, folder)
             _check_outcome(state, folder)
@@ -156,7 +157,8 @@ def _cluster(experiment: Experiment) -> Iterator[list[Node]]:
     """Connect to Ray, unless the sweep runs in this process, and yield the nodes."""
     compute = experiment.compute
     if runs_here(compute, machine := _machine(compute)):
-        yield [machine]
+        with exiting_on_sigterm():
+            yield [machine]
         return
     await_session()
     with session(compute.cluster):
@@ -223,12 +225,13 @@ def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: Total, b
     )
 
 
-def _noise_stop(sweep: _Sweep, study: Study, job: TrainJob, total: Total) -> NoiseStop | None:
+def _noise_stop(sweep: _Sweep, study: Study, job: TrainJob, total: Total, executor: TrialExecutor) -> NoiseStop | None:
     """Return the rule that may stop the sweep at the noise of validation; None if all trials are to run."""
     search = sweep.inputs.experiment.search
     if search.stop == "never" or total.planned is not None or len(search.metrics) > 1 or study.is_grid:
         return None
     metric = search.metrics[0]
+    job = executor.beside_trials(job)
     return NoiseStop(sweep.folder, metric, lambda trial: validation_noise(trial, job, metric), sweep.on_event)
 
 

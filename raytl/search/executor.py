@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,6 +66,17 @@ class TrialExecutor:
             return dict(_NO_CPU)
         gpus = {"GPU": self.shape.gpus} if self.shape.gpus else {}
         return {"CPU": self.shape.cpus, **gpus}
+
+    def beside_trials(self, sweep: TrainJob) -> TrainJob:
+        """Return `sweep` for work of the driver while trials run: on the CPU if they occupy the GPUs.
+
+        In this process no trial is open when the next one is asked for.
+        """
+        if self.is_here or not self.shape.gpus:
+            return sweep
+        experiment = sweep.experiment
+        compute = experiment.compute.model_copy(update={"device": "cpu"})
+        return replace(sweep, experiment=experiment.model_copy(update={"compute": compute}))
 
 
 class Trial(Protocol):

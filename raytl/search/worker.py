@@ -22,6 +22,7 @@ from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
 from raytl.search.feature_cache import cached_features
 from raytl.search.halving import rungs
+from raytl.search.out_of_memory import is_out_of_memory
 from raytl.search.protocol import EpochScores, TrialResult
 from raytl.search.trial import costs
 from raytl.training.checkpoint import Progress, drop_later_metrics
@@ -53,7 +54,7 @@ class TrialRun:
             try:
                 return self._advance()
             except Exception as error:
-                if _is_out_of_memory(error) and self._oom_retries < _MAX_OOM_RETRIES:
+                if is_out_of_memory(error) and self._oom_retries < _MAX_OOM_RETRIES:
                     self._oom_retries += 1
                     self.close()
                     continue
@@ -164,7 +165,7 @@ def failure(records: list[dict[str, Any]], location: str, error: BaseException, 
         seconds=_seconds(records),
         trainable=trainable,
         folder=location,
-        reason=("out of memory: " if _is_out_of_memory(error) else kind) + first_line(error),
+        reason=("out of memory: " if is_out_of_memory(error) else kind) + first_line(error),
     )
 
 
@@ -177,7 +178,3 @@ def _scores(records: list[dict[str, Any]], trainable: int) -> EpochScores:
 
 def _seconds(records: list[dict[str, Any]]) -> float:
     return float(sum(record.get(key) or 0.0 for record in records for key in ("train/seconds", "val/seconds")))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent
+from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.intervals import Interval
 from raytl.metrics.paired import Paired
 from raytl.run.ledger import LedgerEntry
@@ -314,6 +315,15 @@ class Reporting(Protocol):
 
     def report(self, occasion: Occasion, evaluated: Evaluated) -> TaskReport:
         """Return the scores with bootstrap intervals, and what is worst."""
+        ...
+
+    def resampled(self, evaluated: Evaluated, metric: str) -> Callable[[Ints], Floats] | None:
+        """Return what scores each row of draws `(r, m)` of the images by `metric` of a validation, `(r,)`, from facts about
+        each image that are gathered here, once.
+
+        It is None if there are no such facts for `metric`; then `Task.validation` scores the images of each draw. The samples
+        are not used.
+        """
         ...
 
     def draw(self, report: Any, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:

@@ -98,6 +98,14 @@ class ScoreReporting(Generic[F]):
         """Return every score with its interval, and the worst images."""
         return self.reported(occasion, evaluated)
 
+    def resampled(self, evaluated: Evaluated, metric: str) -> Callable[[Ints], Floats] | None:
+        """Return what scores draws of the images by `metric`."""
+        scoring = self.scoring
+        if metric not in scoring.metrics:
+            return None
+        facts = scoring.facts(evaluated, evaluated.classes)
+        return lambda draws: scoring.measure(facts, draws, (metric,))[metric]
+
     def draw(self, report: ScoreReport, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
         """Write the charts and the worst images into `folder`."""
         self.kind.draw(report, folder, evaluated, photo)

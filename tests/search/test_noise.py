@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 
+from raytl.config.schema import Experiment
 from raytl.errors import RunError, TrainingError
 from raytl.events import Message, Recorder
+from raytl.search import noise as noise_module
 from raytl.search.noise import NoiseStop, standard_error, validation_noise
 from raytl.search.record import TrialRecord
 from raytl.search.summary import TOTAL, sweep_root
 from raytl.training.driver import plan
 from raytl.training.job import TrainJob
-from tests.search.conftest import Finished
+from tests.search.conftest import Finished, MakeSweep
 
 METRIC = "val/accuracy"
 
@@ -33,14 +38,61 @@ def test_a_score_that_no_resample_defines_is_an_error() -> None:
         standard_error(lambda draw: math.nan, 9)
 
 
-def test_the_noise_of_a_trial_is_measured_on_its_checkpoint(finished: Finished) -> None:
-    experiment = finished.experiment
+@pytest.mark.parametrize(("seconds", "draws"), [(0.01, 200), (0.2, 51), (9.0, 30)])
+def test_a_slow_score_is_resampled_less_often_but_thirty_times_at_least(seconds: float, draws: int) -> None:
+    measured: list[float] = []
+
+    def measure(draw: Any) -> float:
+        measured.append(float(draw.mean()))
+        return measured[-1]
+
+    standard_error(measure, 100, clock=lambda: seconds * len(measured))
+    assert len(measured) == draws
+
+
+def job_of(experiment: Experiment) -> TrainJob:
     splits = plan(experiment).dataset.splits
-    sweep = TrainJob(experiment, "trials", splits.train, splits.val, splits.classes)
-    folder = next(sweep_root(experiment).glob("trials/trial-*/checkpoints/best")).parents[1]
+    return TrainJob(experiment, "trials", splits.train, splits.val, splits.classes)
+
+
+def test_the_noise_of_a_trial_is_measured_on_its_checkpoint(finished: Finished) -> None:
+    sweep = job_of(finished.experiment)
+    folder = next(sweep_root(finished.experiment).glob("trials/trial-*/checkpoints/best")).parents[1]
     record = TrialRecord(0, "complete", {}, (0.5,), folder=str(folder))
     assert 0 <= validation_noise(record, sweep, "val/balanced_accuracy") < 0.5
     assert validation_noise(record, sweep, "val/log_loss") > 0
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUDA error: out of memory")]
+)
+def test_without_memory_the_noise_is_unknown_and_the_sweep_goes_on(
+    tmp_path: Path, error: Exception, make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def occupied(*_: Any) -> Any:
+        raise error
+
+    emptied: list[str] = []
+    monkeypatch.setattr(noise_module, "answers", occupied)
+    monkeypatch.setattr(noise_module, "load_saved", lambda _: Mock())
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append("emptied"))
+    sweep, heard = TrainJob(make_sweep(), "trials", (), (), ()), Recorder()
+    stop = NoiseStop(tmp_path, METRIC, lambda record: validation_noise(record, sweep, METRIC), heard)
+    trials = [replace(record, folder=str(tmp_path)) for record in records(*FLAT)]
+    assert stop.decide(trials, 50) is None
+    (warning,) = [event for event in heard.events if isinstance(event, Message)]
+    assert warning.level == "warning" and "out of memory" in warning.text and "so all trials run" in warning.text
+    assert emptied == ["emptied"]
+
+
+def test_another_runtime_error_is_not_taken_for_it(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(noise_module, "fetched", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        validation_noise(records(0.5)[0], TrainJob(make_sweep(), "trials", (), (), ()), METRIC)
 
 
 def records(*scores: float, source: str = "sampler") -> list[TrialRecord]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,20 @@ def evaluated(name: str, split: Split, answers: list[Any]) -> Evaluated:
     return Evaluated(samples, split.truths, task_named(name).evidence(answers, split.truths), CLASSES, 3)
 
 
+class Reads(Sequence[Any]):
+    """Truths, and how often one was read."""
+
+    def __init__(self, truths: list[Any]) -> None:
+        self.count, self._truths = 0, truths
+
+    def __len__(self) -> int:
+        return len(self._truths)
+
+    def __getitem__(self, place: Any) -> Any:
+        self.count += 1
+        return self._truths[place]
+
+
 TASKS = ["detection", "multilabel", "segmentation"]
 
 
@@ -118,6 +133,27 @@ def test_a_first_version_has_scores_alone(name: str) -> None:
     assert set(result.metrics) == set(reporting.gate_metrics)
     assert (result.champion_metrics, result.paired, result.slices) == ({}, None, ())
     assert {image.champion for image in result.images} == {None}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_draws_score_as_validations_of_their_images_but_gather_facts_once(name: str) -> None:
+    split, task = split_of(name), task_named(name)
+    whole = evaluated(name, split, split.bad)
+    draws = np.random.default_rng(1).integers(0, COUNT, (3, COUNT))
+    for metric in set(task.metrics) - {"macro_f1", "micro_f1"}:  # a validation chooses the thresholds of these again
+        reads = Reads(split.truths)
+        scored = task.reporting.resampled(replace(whole, truths=reads), metric)
+        assert scored is not None
+        gathered, values = reads.count, scored(draws)
+        assert reads.count == gathered <= COUNT + 1, "a draw reads no truths; the last read is the end"
+        for draw, value in zip(draws, values, strict=True):
+            truths, rows = [split.truths[i] for i in draw], tuple(column[draw] for column in whole.rows)
+            assert task.validation(truths, rows, CLASSES).metrics[f"val/{metric}"] == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("name", "metric"), [("classification", "accuracy"), ("instances", "box_map")])
+def test_without_facts_for_a_metric_there_is_nothing_to_draw_from(name: str, metric: str) -> None:
+    assert task_named(name).reporting.resampled(Evaluated((), (), (), CLASSES, 3), metric) is None
 
 
 def test_the_order_of_the_champions_classes_changes_nothing() -> None:

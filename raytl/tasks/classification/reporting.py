@@ -54,6 +54,9 @@ class ClassificationReporting:
             calibration=calibration_of(evaluated, decisions),
         )
 
+    def resampled(self, evaluated: Evaluated, metric: str) -> None:
+        """Return None: a validation gathers no facts that take time."""
+
     def draw(self, report: Report, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
         """Write the confusion matrix, the reliability and the worst mistakes into `folder`."""
         pictures(report, folder, photo)
