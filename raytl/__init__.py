@@ -51,9 +51,11 @@ if TYPE_CHECKING:
     from raytl.run.ledger import LedgerEntry
     from raytl.search.plan import SweepPlan
     from raytl.tasks.classification.prediction import Prediction
-    from raytl.tasks.classification.report import Calibration, Mistake, Report
+    from raytl.tasks.classification.report import Report
     from raytl.tasks.classification.table import Predictions
+    from raytl.tasks.reliability import Calibration
     from raytl.tasks.reporting import ClassScores, Subject, Unreadable
+    from raytl.tasks.stored_scores import Mistake
     from raytl.training.plan import Plan
 
 __all__ = [
@@ -111,9 +113,11 @@ _MODULES = {
     "raytl.run.ledger": ("LedgerEntry",),
     "raytl.search.plan": ("SweepPlan",),
     "raytl.tasks.classification.prediction": ("Prediction",),
-    "raytl.tasks.classification.report": ("Calibration", "Mistake", "Report"),
+    "raytl.tasks.classification.report": ("Report",),
     "raytl.tasks.classification.table": ("Predictions",),
+    "raytl.tasks.reliability": ("Calibration",),
     "raytl.tasks.reporting": ("ClassScores", "Subject", "Unreadable"),
+    "raytl.tasks.stored_scores": ("Mistake",),
     "raytl.training.plan": ("Plan",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}

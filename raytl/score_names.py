@@ -7,7 +7,7 @@ import re
 _WORDS = {
     "f": "F",
     "f1": "F1",
-    "ece": "expected calibration error",
+    "ece": "calibration error",
     "ap": "AP",
     "map": "mAP",
     "ar": "AR",

@@ -3,12 +3,15 @@
     python -m experiments.bench.tune                          # three seeds, interleaved, and the ablation: about an hour
     python -m experiments.bench.tune --seeds 0 --no-ablation --no-refit
     python -m experiments.bench.tune --trials 4 --epochs 2 --images 48 --seeds 0    # a smoke test
+    python -m experiments.bench.tune --data data/defaults/signs/20/0 --px 112       # class folders of train, val and test
 
 `nested` is the pattern of Ray's documentation (a TorchTrainer in each trial), `plain` the same without the nested
 trainer (tune_peer.py), and `raytl` is `raytl tune`. All have the same photos, space, number of trials, epochs, halving
-and parallelism (two trials at a time, one core each), and take turns on the same machine, seed by seed. The time of a
-sweep includes the start of its command. The ablation repeats raytl on the first seed with one feature off at a time.
-Results are saved in runs/bench/tune.json; the same command resumes where it stopped.
+and parallelism (two trials at a time, one core each); keys outside of the space have each side's defaults. They take
+turns on the same machine, seed by seed. The time of a sweep includes the start of its command. The ablation repeats raytl
+on the first seed with one feature off at a time, and once with the sweep of another seed as `search.prior`, which raytl
+itself is without. Results are saved in runs/bench/tune.json, or in tune-NAME.json for `--data`; the same command resumes
+where it stopped.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +36,6 @@ from experiments.bench.photos import copied
 from experiments.bench.tune_setup import METRIC, Setup
 
 ROOT = Path("runs/bench/tune")
-RESULTS = ROOT.with_suffix(".json")
 NEAR = 0.005
 """Scores within half a point count as equal."""
 CONTENDERS = ("nested", "plain", "raytl")
@@ -43,6 +46,8 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no pruning": {"search.scheduler": "none"},
     "no decoded cache": {"data.cache": "off"},
     "no reuse of processes": {"RAYTL_BENCH_REUSE": "0"},
+    "uniform startup": {"RAYTL_BENCH_STARTUP": "uniform"},
+    "with the sweep of seed 1": {"search.prior": "raytl-1"},
 }
 
 
@@ -103,11 +108,11 @@ def run(setup: Setup, overrides: dict[str, Any], verb: str) -> None:
 def main() -> None:
     """Run what is missing, and print the table."""
     options = arguments()
-    data = ROOT / "data"
     assets = Path(os.environ.get("RAYTL_ASSETS", "../shared/assets"))
-    if not data.exists():
-        for split, count in (("train", options.images), ("val", options.images), ("test", 10_000)):
-            copied(assets / "datasets" / "trashnet_256" / split, data / split, count)
+    data = options.data or trashnet(assets, options.images)
+    root = ROOT if options.data is None else ROOT.with_name("tune-" + "-".join(data.resolve().parts[-3:]))
+    results = root.with_suffix(".json")
+    root.mkdir(parents=True, exist_ok=True)
     setup = Setup(
         contender="",
         seed=0,
@@ -122,25 +127,45 @@ def main() -> None:
         batch=32,
         px=options.px,
     )
-    saved: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+    saved: dict[str, Any] = json.loads(results.read_bytes()) if results.exists() else {}
     todo = [(f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS]
-    todo += [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ABLATION.items()]
+    todo += (
+        [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ablation(root, options.seeds)]
+    )
     for name, contender, seed, off in todo:
-        here = replace(setup, contender=contender, seed=seed, folder=str((ROOT / name.replace(" ", "-")).resolve()))
+        here = replace(setup, contender=contender, seed=seed, folder=str((root / name.replace(" ", "-")).resolve()))
         if name not in saved:
             saved[name] = asdict(swept(here, off))
-            keep(saved)
+            keep(saved, results)
         if contender in CONTENDERS and not off and not options.no_refit and saved[name]["test"] is None:
             saved[name]["test"] = tested(here, saved[name]["overrides"])
-            keep(saved)
+            keep(saved, results)
         sweep = Sweep(**saved[name])
         print(f"{name}: {sweep.seconds:.0f} s, best {100 * sweep.best:.1f}, test {sweep.test}", flush=True)
     print(table({name: Sweep(**values) for name, values in saved.items()}, options.seeds))
 
 
-def keep(saved: dict[str, Any]) -> None:
+def ablation(root: Path, seeds: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of the ablation with their overrides; that with an earlier sweep needs the sweep of its seed."""
+    for name, off in ABLATION.items():
+        if (prior := off.get("search.prior")) is None:
+            yield name, off
+        elif int(prior.rpartition("-")[2]) in seeds:
+            yield name, {"search.prior": str((root / prior).resolve())}
+
+
+def trashnet(assets: Path, images: int) -> Path:
+    """Return a folder with so many photos for training, as many for validation, and all for the test."""
+    data = ROOT / "data"
+    if not data.exists():
+        for split, count in (("train", images), ("val", images), ("test", 10_000)):
+            copied(assets / "datasets" / "trashnet_256" / split, data / split, count)
+    return data
+
+
+def keep(saved: dict[str, Any], results: Path) -> None:
     """Write the results."""
-    RESULTS.write_text(json.dumps(saved), encoding="utf-8")
+    results.write_text(json.dumps(saved), encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
@@ -151,6 +176,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--images", type=int, default=240, help="training photos, and as many validation photos")
     parser.add_argument("--px", type=int, default=128, help="width of the network's input")
+    parser.add_argument("--data", type=Path, help="another set, in place of TrashNet photos")
     parser.add_argument("--no-ablation", action="store_true")
     parser.add_argument("--no-refit", action="store_true")
     return parser.parse_args()
@@ -213,11 +239,9 @@ def experiment_of(setup: Setup, overrides: dict[str, Any]) -> Path:
     """Write the experiment file of a setup for raytl."""
     values: dict[str, Any] = {
         "name": "bench",
-        "recipe": "none",
         "data": {"uri": setup.data},
         "model": {"name": setup.model, "weights": setup.weights, "preprocess": {"image_px": setup.px}},
         "train": {"epochs": setup.epochs, "batch_size": setup.batch, "early_stop": 0, "seed": setup.seed},
-        "transfer": {"head_first": 0},
         "compute": {"workers": 1, "device": "cpu"},
         "storage": {"uri": setup.folder},
         "search": {

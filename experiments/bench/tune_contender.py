@@ -20,6 +20,8 @@ def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
 
     if overrides.get("RAYTL_BENCH_REUSE") == "0":
         never_reuse()
+    if overrides.get("RAYTL_BENCH_STARTUP") == "uniform":
+        start_anywhere()
     times: list[float] = []
 
     def hear(event: Event) -> None:
@@ -49,6 +51,19 @@ def never_reuse() -> None:
         return usual(**{**given, "reuse_actors": False})
 
     tune.TuneConfig = config  # type: ignore[assignment,misc]
+
+
+def start_anywhere() -> None:
+    """Draw the first suggestions from the whole space, ten as Optuna does, and let TPE call a tenth of the trials good."""
+    from optuna.samplers._tpe.sampler import default_gamma
+
+    from raytl.search import guided, near, suggest
+
+    def anywhere(space: Any, base: Any, _: Any, number: int, seed: int) -> Any:
+        return near.nearby(space, base, {}, number, seed)
+
+    vars(guided)["nearby"] = anywhere
+    vars(suggest).update(STARTUP=10, _good=default_gamma)
 
 
 def raytl_test(setup: Setup) -> float:

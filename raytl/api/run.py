@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ from typing import Any, Literal
 
 from raytl.api.table import table
 from raytl.cli.watch import watched
+from raytl.config.choice import Choice
 from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
+from raytl.errors import RunError
 from raytl.events import OnEvent
 from raytl.pages import embedded, render
 from raytl.run import journal
@@ -105,8 +108,13 @@ class Run:
         return printable(f"Run({self.uri!r}, {self.status}, best epoch {self.best_epoch} of {self.epochs}{scores})")
 
     def _repr_html_(self) -> str:
-        """Return the metrics and the learning curves as HTML; notebooks call this."""
-        return render("raytl.api", "run.html.j2", run=self, curves=embedded(self._local_copy().curves))
+        """Return the metrics, what `recipe: auto` chose, and the learning curves as HTML; notebooks call this."""
+        from raytl.tasks.auto_recipe import stored_choices  # imports torch
+
+        folder, choices = self._local_copy(), tuple[Choice, ...]()
+        with contextlib.suppress(RunError):  # a damaged record is no reason to show nothing
+            choices = stored_choices(folder.root)
+        return render("raytl.api", "run.html.j2", run=self, choices=choices, curves=embedded(folder.curves))
 
 
 def s3_of(machine: Machine | None) -> S3Settings:

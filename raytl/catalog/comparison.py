@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raytl.catalog.difference import ConfigChange, DataChange, config_changes, data_change
-from raytl.catalog.place import EXPERIMENT, Place, place_of
 from raytl.config.stored import MOST_BYTES, read_stored
 from raytl.data.manifest import Sample, snapshot_id
 from raytl.data.samples import SAMPLE_FORMAT
@@ -16,6 +15,7 @@ from raytl.evaluation.stored import REPORT_FORMAT
 from raytl.metrics.paired import Paired
 from raytl.run.folder import MANIFEST_FORMAT
 from raytl.run.ledger import REPORT
+from raytl.run.place import EXPERIMENT, Place, place_of
 from raytl.run.provenance import PROVENANCE_FORMAT
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.tasks.registry import task_named

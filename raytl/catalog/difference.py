@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raytl.config.fingerprint import decisive
+from raytl.config.fingerprint import compared
 from raytl.config.schema import Recipe
 from raytl.data.manifest import Sample
 from raytl.data.target_text import describe, difference
@@ -39,7 +39,7 @@ class DataChange:
 
 def config_changes(before: Recipe, after: Recipe) -> tuple[ConfigChange, ...]:
     """Return the keys that decide the result and differ."""
-    old, new = decisive(before), decisive(after)
+    old, new = compared(before, after)
     keys = [*old, *(key for key in new if key not in old)]
     return tuple(
         ConfigChange(key, old.get(key), new.get(key))

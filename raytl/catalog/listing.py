@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from raytl.catalog.entry import Entry, Kind, State
-from raytl.catalog.place import EXPERIMENT, Place, places
 from raytl.catalog.writer import is_locked, is_renewed
 from raytl.config.stored import MOST_BYTES, StoredExperiment, read_stored
 from raytl.data.manifest import snapshot_id
@@ -19,6 +18,7 @@ from raytl.metrics.direction import lower_is_better
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.failure import FAILURE, FAILURE_FORMAT
 from raytl.run.folder import MANIFEST_FORMAT
+from raytl.run.place import EXPERIMENT, Place, places
 from raytl.run.provenance import PROVENANCE_FORMAT
 from raytl.search.summary import SUMMARY, SUMMARY_FORMAT, TOTAL_FORMAT
 from raytl.store.holder import decoded

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 
-from raytl.score_names import is_fraction
-
-_WORDS = {"f1": "F1", "ece": "calibration error", "map": "mAP", "ar": "AR", "miou": "mIoU", "iou": "IoU"}
+from raytl.score_names import is_fraction, title
 
 
 def metric(name: str) -> str:
     """Return the name of a metric: `val/balanced_accuracy` is `balanced accuracy`, `map_50` is `mAP 50`."""
-    words = name.rpartition("/")[2].replace("top_", "top-").split("_")
-    return " ".join(_WORDS.get(word, word) for word in words)
+    return title(name.rpartition("/")[2])
 
 
 def score(name: str, value: float) -> str:

@@ -41,6 +41,7 @@ def plan_tables(plan: SweepPlan) -> list[RenderableType]:
         ),
         ("objective", ", ".join(plan.metrics)),
         ("sampler", f"{plan.sampler}, scheduler {plan.scheduler}"),
+        ("earlier sweeps", plan.prior or "none"),
         ("cluster", plan.arithmetic),
         ("cache", f"up to {plan.cache_bytes / _GB:.1f} GB of activations"),
         ("wall time", _cost_estimate(plan.wall_s, duration)),

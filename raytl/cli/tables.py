@@ -102,6 +102,16 @@ def _calibration(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     return [("calibration", f"temperature {temperature:.3f}: {', '.join(changes)}  (validation)")]
 
 
+def _calibrated(report: TaskReport) -> list[tuple[str, str]]:
+    """Return the temperature of the model and what it changed on the split; nothing without one."""
+    if report.calibration is None:
+        return []
+    from raytl.tasks.reliability import changes  # imports torch
+
+    changed = changes(report.calibration, report.metrics)
+    return [("calibration", f"temperature {report.calibration.temperature:.3f}: {changed}")]
+
+
 def evaluation_tables(report: TaskReport) -> list[RenderableType]:
     """Return the scores with intervals, the classes, and the files of the report."""
     subject = report.subject
@@ -112,6 +122,7 @@ def evaluation_tables(report: TaskReport) -> list[RenderableType]:
         overall.add_row(metric(name), score(name, each.value), _bounds(name, each))
     where = [
         ("images", f"{report.images:,}, {report.highlights} shown"),
+        *_calibrated(report),
         ("report", f"{report.folder}/report.md"),
         ("pictures", f"{report.folder}/{', '.join(report.pictures)}"),
     ]

@@ -22,6 +22,7 @@ from raytl.cluster.coordinator import EventSender, coordinator
 from raytl.cluster.early import adopt
 from raytl.cluster.heartbeat_sender import sending_heartbeats
 from raytl.cluster.placement import Placement, place, runs_in_process
+from raytl.cluster.process_state import preserved_state
 from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
 from raytl.cluster.session import STARTED_HERE, session
 from raytl.cluster.watch import Watch, watching
@@ -103,7 +104,7 @@ def run_group(
 
 def _in_this_process(work: WorkerFunction[P, R], payload: P, compute: ComputeConfig, on_event: OnEvent) -> R:
     """Run the only worker here; a killed or hung one is not restarted, and the next run of the command resumes."""
-    with own_cpus(compute):
+    with preserved_state(), own_cpus(compute):
         result = work(World.solo(), payload, on_event)
     assert not isinstance(result, Paused), "only the driver of a cluster requests a pause"
     return result

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from raytl.config.rules import idle_in
-from raytl.config.schema import Recipe
+from raytl.config.schema import Experiment, Recipe
 from raytl.config.section import Section
 
 _NOT_DECISIVE = (
@@ -22,6 +22,8 @@ _NOT_DECISIVE = (
     "predict.nms_iou",
     "predict.max_detections",
 )
+ADDED = ("calibrate", "transfer.fallback")
+"""Keys that stored experiments of raytl 0.1.0 lack; all others that can take effect are written out."""
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -35,8 +37,25 @@ def differences(before: Recipe, after: Recipe) -> list[str]:
 
     A key that takes effect in one of the two only is left out; the key that makes it idle is listed.
     """
-    old, new = decisive(before), decisive(after)
+    old, new = compared(before, after)
     return [f"{key}: {old[key]} -> {new[key]}" for key in old if key in new and old[key] != new[key]]
+
+
+def compared(before: Recipe, after: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the decisive values of both by dotted key, without keys that are newer than one of them."""
+    newer = _newer_than(before) | _newer_than(after)
+    old, new = ({key: value for key, value in decisive(one).items() if key not in newer} for one in (before, after))
+    return old, new
+
+
+def _newer_than(recipe: Recipe) -> set[str]:
+    """Return the keys that did not exist when `recipe` was stored; an experiment of this version has all."""
+    return set() if isinstance(recipe, Experiment) else {key for key in ADDED if not _is_set(recipe, key)}
+
+
+def _is_set(section: Section, key: str) -> bool:
+    first, _, rest = key.partition(".")
+    return first in section.model_fields_set and (not rest or _is_set(getattr(section, first), rest))
 
 
 def decisive(recipe: Recipe) -> dict[str, Any]:

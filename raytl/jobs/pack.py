@@ -45,7 +45,7 @@ def pack(experiment: Experiment, code: Path | None) -> tuple[Pack, Experiment]:
     """
     refuse_local(experiment)
     files: dict[str, bytes] = {}
-    table = Path(experiment.data.uri).expanduser()
+    table = _table(experiment.data.uri)
     if _is_table(experiment.data.uri) and (rows := _table_files(table)):
         files |= rows
         data = experiment.data.model_copy(update={"uri": table.name})
@@ -58,6 +58,10 @@ def pack(experiment: Experiment, code: Path | None) -> tuple[Pack, Experiment]:
     packed = _zipped(files)
     _refuse_large(packed)
     return packed, experiment
+
+
+def _table(uri: str) -> Path:
+    return Path(uri).expanduser()
 
 
 def _table_files(table: Path) -> dict[str, bytes]:
@@ -95,12 +99,19 @@ def refuse_local(experiment: Experiment) -> None:
         problems.append(
             ("data.uri", experiment.data.uri, "s3://bucket/prefix, or an absolute path that exists on every node")
         )
+    if is_local(experiment.data.uri) and _is_table(experiment.data.uri) and not _table(experiment.data.uri).exists():
+        problems.append(("data.uri", experiment.data.uri, "a table that exists here, which is sent with the job"))
+    split_file = experiment.data.split_file
+    if split_file is not None and is_local(split_file):
+        problems.append(
+            ("data.split_file", split_file, "s3://bucket/key, or the absolute path of a file on every node")
+        )
     if is_local(experiment.storage.uri):
         problems.append(
             ("storage.uri", experiment.storage.uri, "s3://bucket/prefix, or the absolute path of a shared directory")
         )
     weights = experiment.model.weights
-    if weights not in ("pretrained", "none") and is_local(weights):
+    if weights not in ("pretrained", "none") and is_local(weights.removeprefix("models:")):
         problems.append(("model.weights", weights, "pretrained, none, or the absolute path of a file on every node"))
     if problems:
         lines = [f"  {key}: found {value!r}; expected {expected}" for key, value, expected in problems]

@@ -6,12 +6,13 @@ A decision is one of k classes with logits `(k,)`; a label that is present or ab
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.confusion import Floats
-from raytl.metrics.scores import facts, measure, softmax
+from raytl.metrics.scores import ECE_BINS, confidence_bin, facts, measure, softmax
 
 TEMPERATURES = (0.05, 20.0)
 """The lowest and the highest temperature."""
@@ -49,6 +50,25 @@ def calibration_error(targets: ArrayLike, logits: ArrayLike) -> float:
     """Return the expected calibration error of `logits (m, k)`: 15 bins of equal width of the highest probability."""
     decisions = facts(targets, softmax(logits))
     return float(measure(decisions, np.arange(len(decisions.targets))[None])["ece"][0])
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """The decisions by bin of confidence (the probability of the class that was chosen), for the bins that have any: their
+    mean `confidence (k,)`, the fraction that is right, `accuracy (k,)`, and their number, `count (k,)`."""
+
+    confidence: Floats
+    accuracy: Floats
+    count: NDArray[np.int64]
+
+
+def reliability(targets: ArrayLike, logits: ArrayLike) -> Reliability:
+    """Return how often decisions with `logits (m, k)` are right, in the bins of `calibration_error`."""
+    decisions = facts(targets, softmax(logits))
+    bins, hits = confidence_bin(decisions.confidence), decisions.targets == decisions.predicted
+    sums = [np.bincount(bins, weights, ECE_BINS) for weights in (None, decisions.confidence, hits)]
+    count, confidence, correct = (each[sums[0] > 0] for each in sums)
+    return Reliability(confidence / count, correct / count, count.astype(np.int64))
 
 
 def _log_probabilities(table: Floats) -> Floats:

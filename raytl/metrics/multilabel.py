@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import blocks, counts_of, joined, mean_of_defined, ratio, selected
+from raytl.metrics.scores import ECE_BINS, confidence_bin
 
 THRESHOLD = 0.5
 BY_CLASS = ("average_precision", "roc_auc", "precision", "recall", "f1", "support")
@@ -59,7 +60,7 @@ def measure(image_facts: Facts, draws: Ints, names: Collection[str] | None = Non
 
     `map` is the mean of the average precisions, `macro_f1` that of F1 over the labels that occur or are predicted,
     `micro_f1` the F1 of all entries, `log_loss` the mean over all known entries (clipped at float64's epsilon, as
-    scikit-learn does). A label without a positive has no average precision, one without both kinds no ROC AUC (NaN).
+    scikit-learn does), `ece` the expected calibration error of all known entries, each as a decision between two classes. A label without a positive has no average precision, one without both kinds no ROC AUC (NaN).
     """
     step = _CELLS // len(image_facts.targets)
     return selected(joined([_measured(image_facts, block) for block in blocks(draws, step)]), names)
@@ -134,8 +135,19 @@ def _counted(image_facts: Facts, counts: Floats) -> dict[str, Floats]:
         "macro_f1": mean_of_defined(f1),
         "micro_f1": ratio(2 * hits.sum(axis=1), (calls + support).sum(axis=1)),
         "log_loss": ratio(counts @ loss.sum(axis=1), counts @ is_known.sum(axis=1)),
+        "ece": _ece(image_facts, counts),
         "precision": ratio(hits, calls),
         "recall": ratio(hits, support),
         "f1": f1,
         "support": support,
     }
+
+
+def _ece(image_facts: Facts, counts: Floats) -> Floats:
+    """Return the expected calibration error of all known entries, `(r,)`; `counts (r, n)`."""
+    is_known, table = image_facts.targets >= 0, image_facts.probabilities
+    confidence = np.maximum(table, 1 - table)
+    gaps = np.where(is_known, ((table > 0.5) == (image_facts.targets == 1)) - confidence, 0.0)
+    places = ECE_BINS * np.arange(len(table))[:, None] + confidence_bin(confidence)
+    by_bin = np.bincount(places.ravel(), gaps.ravel(), ECE_BINS * len(table)).reshape(-1, ECE_BINS)
+    return ratio(np.abs(counts @ by_bin).sum(axis=1), counts @ is_known.sum(axis=1))

@@ -84,6 +84,11 @@ def measure(sample_facts: Facts, draws: Ints) -> dict[str, NDArray[np.float64]]:
     return measured
 
 
+def confidence_bin(confidence: Floats) -> Ints:
+    """Return the place of the bin of each confidence, of any shape: `ECE_BINS` bins of equal width from 0 to 1."""
+    return np.asarray(np.searchsorted(np.linspace(0.0, 1.0, ECE_BINS + 1)[1:-1], confidence, side="right"))
+
+
 def scores(targets: ArrayLike, logits: ArrayLike) -> dict[str, float]:
     """Return accuracy, balanced accuracy, macro F1 and log loss of `logits (n, classes)`, for validation."""
     sample_facts = facts(targets, softmax(logits))
@@ -121,7 +126,6 @@ def _sum(values: Ints, size: int, weights: Floats | None) -> Floats:
 
 def _ece(sample_facts: Facts, draws: Ints) -> Floats:
     """Return the expected calibration error, `(r,)`: the sum over bins of |hits - confidence| / m."""
-    edges = np.linspace(0.0, 1.0, ECE_BINS + 1)[1:-1]
-    bins = np.searchsorted(edges, sample_facts.confidence, side="right")
+    bins = confidence_bin(sample_facts.confidence)
     gap = (sample_facts.targets == sample_facts.predicted) - sample_facts.confidence
     return np.asarray(np.abs(_sum(bins[draws], ECE_BINS, gap[draws])).sum(axis=1) / draws.shape[1])

@@ -5,10 +5,9 @@ Fine-tuning starts from it (LP-FT, Kumar et al. 2022), and it is the first recip
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,7 @@ from raytl.errors import DataError, ModelError, RunError
 from raytl.metrics.scores import scores as val_scores
 from raytl.models.backbone import Backbone
 from raytl.models.forward import BatchLike, forward, is_channels_last
+from raytl.models.solved_head import PATIENCE, ROUNDING, STRENGTHS, Head, OnStep, precision_of, solve_path
 from raytl.models.tensors import save_tensors
 from raytl.run.atomic import atomic_dir, recover_dir, write_json
 from raytl.stored import Format
@@ -29,28 +29,8 @@ from raytl.stored.bounds import Name, Score, at_most, matching, within
 
 CARD = "probe.json"
 _TENSORS = "probe.safetensors"
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-"""L2 penalties per sample on the weights for standardized features: half the squared norm times this."""
-_ITERATIONS = 500
-_HISTORY = 20
-_FEW_VALUES = 2**20
-PATIENCE = 2
-"""Number of consecutive weaker penalties that may be worse than the best before the search stops."""
-_EXACT_VALUES = 2**27
-"""Up to this many feature values (1 GiB) are solved in float64, more in float32."""
-_ROUNDING = 1e-6
-"""A feature is constant if its standard deviation is at most this fraction of its mean."""
 _TOLERANCE = 0.05
 """Relative tolerance between bfloat16 logits and those computed from the inputs of the layer."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """`weight (classes, d)` and `bias (classes,) float32`, solved with penalty `strength`."""
-
-    weight: Tensor
-    bias: Tensor
-    strength: float
 
 
 @dataclass(frozen=True)
@@ -83,6 +63,7 @@ def solve(
     weights: Sequence[float] | None = None,
     label_smoothing: float = 0.0,
     intercept: bool = True,
+    on_step: OnStep = lambda: None,
 ) -> Probe:
     """Solve heads for features `train (n, d)` and select their penalty strengths on `val (m, d)`.
 
@@ -96,10 +77,10 @@ def solve(
     """
     assert strengths and min(strengths) > 0, "without a penalty the weights of separable classes diverge"
     started = time.monotonic()
-    loss = nn.CrossEntropyLoss(_tensor(weights, _precision(train)), label_smoothing=label_smoothing)
+    loss = nn.CrossEntropyLoss(_tensor(weights, precision_of(train)), label_smoothing=label_smoothing)
     scores: dict[float, dict[str, float]] = {}
     heads: dict[float, Head] = {}
-    solutions = solve_path(train, val, classes, lambda logits: loss(logits, targets), strengths, intercept)
+    solutions = solve_path(train, val, classes, lambda logits: loss(logits, targets), strengths, intercept, on_step)
     for head, logits in solutions:
         measured = {f"val/{name}": value for name, value in val_scores(val_targets.numpy(), logits.numpy()).items()}
         scores[head.strength], heads[head.strength] = measured, head
@@ -110,113 +91,14 @@ def solve(
     return Probe(heads[best], heads[soft], scores, time.monotonic() - started)
 
 
-def solve_path(
-    train: Tensor,
-    val: Tensor,
-    classes: int,
-    loss: Callable[[Tensor], Tensor],
-    strengths: Sequence[float] = STRENGTHS,
-    intercept: bool = True,
-) -> Iterator[tuple[Head, Tensor]]:
-    """Yield a head for each penalty strength, the strongest first, with its logits for `val`, `(m, classes)`.
-
-    `loss` maps the logits of `train`, `(n, classes)`, to their mean loss.
-
-    Raises:
-        ModelError: a feature is not finite.
-    """
-    _check_finite({"training": train, "validation": val})
-    mean, scale = _standards(train, intercept)
-    dtype = _precision(train)
-    inputs, held_out = (((part - mean) / scale).to(dtype) for part in (train, val))
-    basis = _basis(inputs)
-    inputs, held_out = inputs @ basis, held_out @ basis
-    weight = torch.zeros(classes, inputs.shape[1], dtype=dtype, requires_grad=True)
-    bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
-    for strength in sorted(strengths, reverse=True):
-        with _threads(inputs.numel()):
-            _minimise(weight, bias, inputs, strength, loss)
-        head = _unscaled(weight @ basis.T, bias, mean, scale, strength)
-        yield head, (held_out @ weight.T + bias).detach()
-
-
-def _precision(train: Tensor) -> torch.dtype:
-    return torch.float64 if train.numel() <= _EXACT_VALUES else torch.float32
-
-
-def _basis(inputs: Tensor) -> Tensor:
-    """Return an orthonormal basis `(d, k)` of the space of the weights: with fewer images than features, the span of the
-    images (the penalty keeps all other directions at zero), else the whole space."""
-    count, width = inputs.shape
-    if count >= width:
-        return torch.eye(width, dtype=inputs.dtype)
-    basis: Tensor = torch.linalg.qr(inputs.T).Q
-    return basis
-
-
-@contextlib.contextmanager
-def _threads(values: int) -> Iterator[None]:
-    """Use one thread for few values, where synchronization costs more than it saves."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if values < _FEW_VALUES else threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _unscaled(weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, strength: float) -> Head:
-    """Convert a head for standardized features into one for raw features."""
-    folded = weight.detach().double() / scale
-    return Head(folded.float(), (bias.detach().double() - folded @ mean).float(), strength)
-
-
 def _softest(scores: dict[float, dict[str, float]], best: float, count: int) -> float:
     accuracy = scores[best]["val/accuracy"]
     error = math.sqrt(accuracy * (1 - accuracy) / count)
     return max(strength for strength in scores if scores[strength]["val/accuracy"] >= accuracy - error)
 
 
-def _check_finite(features: dict[str, Tensor]) -> None:
-    for name, part in features.items():
-        bad = int((~part.isfinite().all(1)).sum())
-        if bad:
-            raise ModelError(
-                f"linear probe: the network's features of {bad} of {len(part)} {name} images are not finite; expected "
-                "numbers. Check the weights and train.precision (fp16 overflows sooner than bf16 and fp32)"
-            )
-
-
-def _standards(train: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
-    """Return the mean (zero unless `centred`) and scale of the features, `(d,) float64`; constant features have scale 1."""
-    values = train.double()
-    mean, deviation = values.mean(0), values.std(0, correction=0)
-    scale = torch.where(deviation > _ROUNDING * mean.abs(), deviation, torch.ones_like(deviation))
-    return (mean if centred else torch.zeros_like(mean)), scale
-
-
 def _tensor(values: Sequence[float] | None, dtype: torch.dtype) -> Tensor | None:
     return None if values is None else torch.tensor(values, dtype=dtype)
-
-
-def _minimise(weight: Tensor, bias: Tensor, inputs: Tensor, strength: float, loss: Callable[[Tensor], Tensor]) -> None:
-    learning = [part for part in (weight, bias) if part.requires_grad]
-    optimizer = torch.optim.LBFGS(
-        learning,
-        max_iter=_ITERATIONS,
-        history_size=_HISTORY,
-        tolerance_grad=1e-8,
-        tolerance_change=1e-13,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = loss(inputs @ weight.T + bias) + 0.5 * strength * weight.square().sum()
-        value.backward()
-        return value
-
-    optimizer.step(closure)
 
 
 def head_layer(backbone: Backbone) -> nn.Linear | nn.Conv2d:
@@ -325,7 +207,7 @@ def install(backbone: Backbone, head: Head) -> None:
             "features). Solve it again for this model and these classes"
         )
     # An equal bias for all classes changes no probability.
-    if layer.bias is None and bool((head.bias - head.bias.mean()).abs().max() > _ROUNDING):
+    if layer.bias is None and bool((head.bias - head.bias.mean()).abs().max() > ROUNDING):
         raise ModelError(
             f"{backbone.name}: the solved head has a bias, but the last layer of the network has none. Solve it again with "
             "intercept=False"

@@ -27,6 +27,7 @@ from raytl.run.provenance import user
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 from raytl.training.driver import train
+from raytl.uris import is_remote, local_path
 
 
 def train_challenger(context: TickContext, tick: Tick) -> Tick:
@@ -35,10 +36,18 @@ def train_challenger(context: TickContext, tick: Tick) -> Tick:
     if isinstance(tick.decision, Search):
         from raytl.search.driver import tune  # Ray Tune and Optuna are slow to import
 
-        run = tune(experiment, on_event=context.on_event).run
+        run = tune(with_earlier_sweeps(experiment), on_event=context.on_event).run
     else:
         run = train(experiment, on_event=context.on_event).run
     return context.save(replace(tick, stage="trained", run=run))
+
+
+def with_earlier_sweeps(experiment: Experiment) -> Experiment:
+    """Return the experiment of a search, which starts from the earlier sweeps beside it unless `search.prior` is set."""
+    uri = experiment.storage.uri
+    if experiment.search.prior is not None or not (is_remote(uri) or local_path(uri).is_dir()):
+        return experiment
+    return override(experiment, {"search.prior": uri})
 
 
 def compare_with_champion(context: TickContext, tick: Tick) -> Tick:

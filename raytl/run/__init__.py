@@ -1,6 +1,7 @@
 """A run is a folder: its files, atomic writes, provenance, and the ledger of its test split.
 
 folder      the files of a run, and its manifest
+place       runs and sweeps at or below a URI, read file by file
 run_store   a run in a folder or a bucket, with a lease and a working copy
 mirror      synchronize a working copy with a store
 uploader    upload checkpoints in the background

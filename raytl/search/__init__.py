@@ -13,6 +13,10 @@ driver            `tune`: a sweep from an experiment to its winner, in a sequenc
 study             the trials in Optuna's storage, the only state of a sweep
 storage           journal, SQLite or a database
 suggest           samplers, recipes and a trial's values
+near              (pure) draws near the experiment's values
+guided            the sampler of the next trial: near draws, then a model of ranks with those of earlier sweeps
+prior             (pure) earlier sweeps as values: ranks, first points, prior.json
+earlier           reads the sweeps that `search.prior` names
 cma               CMA-ES that unpickles nothing unsafe
 
 sweep_state       the study with its costs, progress and checkpoints

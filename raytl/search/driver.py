@@ -35,6 +35,7 @@ from raytl.search.inputs import SweepInputs, open_study, set_total, sweep_inputs
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
 from raytl.search.preflight import sweep_plan
+from raytl.search.prior import save
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
@@ -115,6 +116,8 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
     experiment, folder, started = sweep.inputs.experiment, sweep.folder, time.monotonic()
     if sweep.inputs.plan.recipe:
         write_choices(folder, sweep.inputs.plan.recipe)
+    if sweep.inputs.prior is not None:
+        save(folder, sweep.inputs.prior)
     with _cluster(experiment) as cluster:
         study = open_study(sweep.inputs)
         total = set_total(sweep.inputs, study, add)

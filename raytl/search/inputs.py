@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,15 @@ from raytl.config.schema import Experiment
 from raytl.config.space import Space, space_of
 from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
+from raytl.search.earlier import Wanted, earlier_sweeps
+from raytl.search.prior import FILE as PRIOR
+from raytl.search.prior import NO_PRIOR, Prior, load
 from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import TOTAL_FORMAT, sweep_root
 from raytl.search.trial import epochs_of, trial_experiment
 from raytl.store.lease import WriteToken
+from raytl.store.s3_settings import S3Settings
 from raytl.tasks.auto_recipe import FILE, adopted
 from raytl.training.driver import plan
 from raytl.training.job import TrainJob
@@ -28,7 +32,8 @@ from raytl.uris import is_remote
 
 @dataclass(frozen=True)
 class SweepInputs:
-    """Everything that is fixed before a sweep starts; `base` is the experiment by dotted key, for conditions."""
+    """Everything that is fixed before a sweep starts; `base` is the experiment by dotted key, for conditions.
+    `prior` are the earlier sweeps that it starts from; None if it began without."""
 
     experiment: Experiment
     plan: Plan
@@ -36,6 +41,7 @@ class SweepInputs:
     space: Space
     base: dict[str, Any]
     folder: Path
+    prior: Prior | None = None
 
 
 def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
@@ -53,7 +59,41 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
     for values in _corners(space):
         trial_experiment(experiment, Suggestion(0, values), probe=experiment.search.linear_probe, location=".")
-    return SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
+    inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
+    return replace(inputs, prior=_prior(inputs, on_event))
+
+
+def _prior(inputs: SweepInputs, on_event: OnEvent) -> Prior | None:
+    """Return the earlier sweeps that the sweep began with; read those that `search.prior` names if it has not begun."""
+    folder, locations = inputs.folder, inputs.experiment.search.prior
+    if (folder / PRIOR).exists():
+        return load(folder, inputs.space, inputs.base)
+    if locations is None:
+        return None
+    if any((folder / name).exists() for name in ("experiment.yaml", "study.log", "study.db")):
+        on_event(Message("search.prior: not used, as this sweep began without it; --new starts over", "warning"))
+        return None
+    locations = [locations] if isinstance(locations, str) else locations
+    earlier = earlier_sweeps(locations, S3Settings.of(inputs.experiment.storage), _wanted(inputs))
+    if earlier.unused:
+        on_event(Message(f"search.prior: not used: {earlier.unused}", "warning"))
+    if not earlier.used:
+        text = "no earlier sweep of this task, model and objective; this one starts without"
+        on_event(Message(f"search.prior: {text}", "warning"))
+    return earlier.prior
+
+
+def _wanted(inputs: SweepInputs) -> Wanted:
+    experiment = inputs.experiment
+    return Wanted(
+        space=inputs.space,
+        base=inputs.base,
+        stages=inputs.stages,
+        metric=experiment.search.metrics[0],
+        same={"task": experiment.task, "model.name": experiment.model.name},
+        dataset=inputs.plan.dataset.digest,
+        own=sweep_uri(experiment),
+    )
 
 
 def _as_long_as_a_trial(experiment: Experiment) -> Experiment:
@@ -91,6 +131,7 @@ def open_study(inputs: SweepInputs) -> Study:
         epochs=epochs_of(experiment),
         same=same,
         root=_trials_location(experiment),
+        prior=inputs.prior or NO_PRIOR,
     )
 
 

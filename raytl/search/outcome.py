@@ -44,6 +44,7 @@ def report_on(
         stages=len(plan.stages) - 1,
         metrics=experiment.search.metrics,
         seconds=seconds,
+        prior=study.guide.prior.text,
     )
     write_report(folder, header, records, space, study.importances(), winner)
     return Files(str(folder / "report.html"), str(folder / "trials.csv"))

@@ -44,6 +44,7 @@ class SweepPlan:
     """A sweep before it starts. `arithmetic` shows how `concurrency` follows from the cluster and the trial's shape.
 
     `space` is (key, bounds in words) for each dimension; `done` is the number of trials that ended in earlier starts.
+    `prior` names the earlier sweeps that it starts from, with their numbers of trials; empty without.
     """
 
     name: str
@@ -67,3 +68,4 @@ class SweepPlan:
     wall_s: CostEstimate
     gpu_hours: CostEstimate
     warnings: tuple[str, ...]
+    prior: str = ""

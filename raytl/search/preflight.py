@@ -67,6 +67,7 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
         wall_s=wall,
         gpu_hours=CostEstimate(wall.low * gpus, wall.likely * gpus, wall.high * gpus),
         warnings=(*inputs.plan.warnings, *_cache_warning(cache_bytes, experiment.data.cache_limit_gb)),
+        prior=inputs.prior.text if inputs.prior else "",
     )
 
 

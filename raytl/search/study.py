@@ -18,11 +18,14 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from raytl.config.fingerprint import ADDED
 from raytl.config.schema import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better
 from raytl.search import halving, importance, suggest
+from raytl.search.guided import Guide
+from raytl.search.prior import NO_PRIOR, Prior
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord
 from raytl.search.storage import open_storage, read_as_study
@@ -57,6 +60,7 @@ class Study:
     trials: int
     epochs: int
     root: str
+    guide: Guide
     _resumable: list[FrozenTrial] = field(default_factory=list)
     _waiting: dict[int, float] = field(default_factory=dict)
     _suggested: list[int] = field(default_factory=list)
@@ -78,11 +82,12 @@ class Study:
         epochs: int,
         same: Mapping[str, Any],
         root: str | None = None,
+        prior: Prior = NO_PRIOR,
     ) -> Study:
         """Open the study in `folder` (or in the database of `search.storage`); create it if there is none.
 
         A trial trains for at most `epochs`. `same` is what all trials have in common, by key; `root` is the location of
-        the trials, below `folder` by default.
+        the trials, below `folder` by default. `prior` are the earlier sweeps that it began with.
 
         Raises:
             ConfigError: the sampler is not available, or the database cannot be opened.
@@ -91,10 +96,12 @@ class Study:
         sampler = suggest.sampler(search.sampler, search.seed, space)
         with read_as_study(folder):
             stored, is_new = _load_or_create(folder, search, name, sampler)
-            study = cls(folder, stored, search, space, base, search.trials, epochs, root or str(folder / TRIALS))
-            study._check(folder, {"metric": ", ".join(search.metrics), **_texts(space.record()), **_texts(same)})
-            if is_new and search.recipes:
-                for source, point in suggest.first_points(space, base, stages)[: search.trials]:
+            guide, root = Guide(search, space, base, stages, prior), root or str(folder / TRIALS)
+            study = cls(folder, stored, search, space, base, search.trials, epochs, root, guide)
+            own = {"metric": ", ".join(search.metrics)} | ({"search.prior": prior.digest} if prior.sweeps else {})
+            study._check(folder, {**own, **_texts(space.record()), **_texts(same)})
+            if is_new:
+                for source, point in guide.first_points():
                     stored.enqueue_trial(point, user_attrs={"source": source})
             study.records()  # to report damage before the sweep resumes
             study._count_trials()
@@ -285,9 +292,9 @@ class Study:
     def _new(self) -> Suggestion:
         number = self._next_number
         for draw in range(_DRAWS):
-            self.study.sampler = suggest.sampler(self.search.sampler, self._seed(number, draw), self.space)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                self.study.sampler = self.guide.sampler(self.study, number, self._seed(number, draw))
                 trial = self.study.ask()
                 overrides = suggest.suggest(trial, self.space, self.base)
             self._next_number = max(self._next_number, trial.number + 1)
@@ -317,8 +324,8 @@ class Study:
         if stored is None:
             self.study.set_user_attr("raytl", dict(wanted))
             return
-        keys = [key for key in sorted({*stored, *wanted}) if stored.get(key) != wanted.get(key)]
-        if keys:
+        compared = [key for key in sorted({*stored, *wanted}) if key in stored or key not in ADDED]
+        if keys := [key for key in compared if stored.get(key) != wanted.get(key)]:
             raise RunError(
                 f"{folder}: a sweep of another experiment; differences (there -> here):\n"
                 + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
 from raytl.config.space import Dimension, Space
@@ -26,8 +27,14 @@ _SHORT = {
     "nsga2": "NSGAIISampler",
     "grid": "GridSampler",
 }
-_STARTUP = 10
+STARTUP = 8
+"""Scored trials from which a sampler models them: with the recipes, of ten trials two are modeled, where Optuna's 10 leaves none."""
+_GOOD, _MOST_GOOD = 4, 25
+"""TPE calls the best of so many trials good, at most the second number: with Optuna's best tenth of a short sweep it would be one."""
 _DEPTH = "transfer.unfreeze"
+Point = tuple[str, dict[str, Any]]
+"""A point of the space with its source in words."""
+AS_IT_IS = "the experiment as it is"
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Kornblith et al. 2019; Yosinski et al. 2014, whose upper layers are the specific ones; Kumar et al. 2022; Howard &
@@ -65,14 +72,25 @@ def sampler(name: str, seed: int, space: Space) -> BaseSampler:
 def _create(wanted: str, seed: int, space: Space) -> BaseSampler:
     if wanted == "TPESampler":
         return optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=_STARTUP
+            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP, gamma=_good
         )
     if wanted == "GridSampler":
         return _Grid(_grid(space), seed=seed)
+    if wanted == "GPSampler":
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP, warn_independent_sampling=False)
     if wanted == "CmaEsSampler":
         return CmaEs(seed=seed)
     other: BaseSampler = getattr(optuna.samplers, wanted)(seed=seed)
     return other
+
+
+def _good(trials: int) -> int:
+    return min(math.ceil(trials / _GOOD), _MOST_GOOD)
+
+
+def is_model(one: BaseSampler) -> bool:
+    """Return True if the sampler models the scores of trials whatever their origin: TPE or GP."""
+    return type(one) in (optuna.samplers.TPESampler, optuna.samplers.GPSampler)
 
 
 class _Grid(optuna.samplers.GridSampler):
@@ -114,12 +132,42 @@ def _value(trial: optuna.Trial, dimension: Dimension) -> Any:
     return trial.suggest_float(dimension.key, dimension.low, dimension.high, log=dimension.kind == "log")
 
 
-def first_points(space: Space, base: Mapping[str, Any], stages: int) -> list[tuple[str, dict[str, Any]]]:
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Return the dimension as Optuna stores it with a trial."""
+    if dimension.kind == "choice":
+        return CategoricalDistribution(dimension.choices)
+    if dimension.kind == "int":
+        return IntDistribution(int(dimension.low), int(dimension.high))
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.kind == "log")
+
+
+def center(space: Space, base: Mapping[str, Any], stages: int) -> dict[str, Any]:
+    """Return the value of each dimension that is nearest to that of the experiment."""
+    own = {**base, _DEPTH: stages if base.get(_DEPTH) == "all" else base.get(_DEPTH)}
+    return {d.key: _nearest(d, own[d.key]) for d in space.dimensions if own.get(d.key) is not None}
+
+
+def with_earlier(points: list[Point], earlier: list[Point], trials: int) -> list[Point]:
+    """Return the first points of a sweep of `trials`: the best of `earlier` sweeps come right after the experiment as it is.
+
+    With them, first points beyond half of the trials are left out, in favor of the sampler.
+    """
+    at = next((index + 1 for index, (name, _) in enumerate(points) if name == AS_IT_IS), 0)
+    before = [values for _, values in points[:at]]
+    new = [point for point in earlier if point[1] not in before]
+    if not new:
+        return points[:trials]
+    best = [values for _, values in new]
+    rest = [point for point in points[at:] if point[1] not in best]
+    return [*points[:at], *new, *rest][: min(trials, max(at + len(new), trials // 2))]
+
+
+def first_points(space: Space, base: Mapping[str, Any], stages: int) -> list[Point]:
     """Return named points of the space: the recipes of the literature, and after the first the values of `base`."""
     keys = [dimension.key for dimension in space.dimensions]
     recipes = [(f"recipe: {name}", recipe) for name, recipe in RECIPES.items() if _DEPTH in keys]
-    recipes.insert(1, ("the experiment as it is", {key: base[key] for key in keys if key in base}))
-    points: list[tuple[str, dict[str, Any]]] = []
+    recipes.insert(1, (AS_IT_IS, {key: base[key] for key in keys if key in base}))
+    points: list[Point] = []
     for name, recipe in recipes:
         wanted = {**_MIDDLE, **recipe}
         if isinstance(wanted.get(_DEPTH), str):

@@ -7,7 +7,7 @@ The choice itself is a pure function of facts that each task states (`Task.recip
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +68,16 @@ def write_choices(folder: Path, choices: Sequence[Choice]) -> None:
     write_json(folder / FILE, {"choices": [asdict(one) for one in choices]})
 
 
+def stored_choices(folder: Path) -> tuple[Choice, ...]:
+    """Return what was chosen for the run or sweep in `folder`, with the reasons; nothing if there is no record.
+
+    Raises:
+        RunError: the record is damaged.
+    """
+    path = folder / FILE
+    return tuple(Choice(*astuple(one)) for one in RECIPE_FORMAT.load(path).choices) if path.exists() else ()
+
+
 def adopted(folder: Path, experiment: Experiment) -> Experiment:
     """Return `experiment` with what was chosen when the run or sweep in `folder` began; as it is if none began there.
 
@@ -82,8 +92,7 @@ def adopted(folder: Path, experiment: Experiment) -> Experiment:
     if not path.exists():
         fixed = with_defaults(experiment, task_named(experiment.task).defaults)
         return resolved(fixed, ())[0]
-    stored = RECIPE_FORMAT.load(path).choices
-    return resolved(experiment, [Choice(one.key, one.value, one.why) for one in stored])[0]
+    return resolved(experiment, stored_choices(folder))[0]
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:

@@ -30,15 +30,15 @@ CHANGED, UNCHANGED = 0.05, 0.4
 """P-values of a view: below the first it changes what images mean; from the second on it does not."""
 ENOUGH_TO_TELL = 100
 """Measured images below which no view counts as harmless."""
+VIEWS = ("augment.hflip", "augment.vflip", "augment.rotate90")
+"""Keys that are chosen from measured features only."""
 KEYS = (
     "model.batch_norm",
     "transfer.unfreeze",
     "transfer.lr_decay",
     "transfer.head_lr_ratio",
     "transfer.head_first",
-    "augment.hflip",
-    "augment.vflip",
-    "augment.rotate90",
+    *VIEWS,
     "optim.lr",
     "optim.warmup",
     "optim.ema",
@@ -60,7 +60,7 @@ def choose(facts: RecipeFacts) -> tuple[Choice, ...]:
     return (*transfer, *_augment(facts), *_rates(epochs), *_average(steps), *length, *_balance(facts))
 
 
-CLASS_RECIPE = AutoRecipe(frozenset(KEYS), choose)
+CLASS_RECIPE = AutoRecipe(frozenset(KEYS), choose, VIEWS)
 
 
 def _length(facts: RecipeFacts) -> Iterator[Choice]:

@@ -126,6 +126,11 @@ def legend(picture: Image.Image, places: Sequence[int], names: Sequence[str]) ->
     return sheet
 
 
+def with_names(picture: Image.Image, labels: NDArray[np.int64], names: Sequence[str]) -> Image.Image:
+    """Return the picture above the colors and names of the classes of its objects, `labels (n,)`; as it is without objects."""
+    return legend(picture, np.unique(labels).tolist(), names) if len(labels) else picture
+
+
 @cache
 def font_of(size: int) -> ImageFont.FreeTypeFont:
     """Return the font of the charts at `size` pixels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,9 @@ from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, pick_precision
 from raytl.models.frozen import FrozenFit, cross_validated
+from raytl.models.solved_head import MOST_STEPS, OnStep
 from raytl.store.s3_settings import S3Settings
+from raytl.throttle import Throttle
 from raytl.world import World
 
 
@@ -41,11 +44,14 @@ VIEWS: Mapping[str, Callable[[Tensor], Tensor]] = {
 """Views of a batch of square images by the switch of `augment` that draws them."""
 _MEASURED = ((10e6, 256), (40e6, 128), (math.inf, 64))
 """Images that are measured, for networks of fewer parameters than these."""
+STEPS_EVERY_S = 5.0
+"""Interval between reports of the steps of a solution."""
 _PAIR = 2
 _GRAY_TOLERANCE = 6
 
-SolveHead = Callable[[Experiment, HeadInputs, HeadInputs, Sequence[str], bool], probe.Probe]
-"""From the experiment, train, val, the classes, and whether the layer has a bias, to the solved heads."""
+SolveHead = Callable[[Experiment, HeadInputs, HeadInputs, Sequence[str], bool, OnStep], probe.Probe]
+"""From the experiment, train, val, the classes, whether the layer has a bias, and what to call at each step, to the solved
+heads."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,10 @@ class ProbeSolver:
             return HeadInputs(samples, probe.head_inputs(backbone, batches, device, precision))
 
         has_bias = probe.head_layer(backbone).bias is not None
-        return self.solve_head(experiment, inputs(train), inputs(val), classes, has_bias)
+        steps = _Steps(on_event)
+        solved = self.solve_head(experiment, inputs(train), inputs(val), classes, has_bias, steps)
+        steps.end()
+        return solved
 
     def measure(
         self,
@@ -164,6 +173,28 @@ def _with_progress(batches: Iterable[Batch], total: int, on_event: OnEvent) -> I
         yield batch
         done += len(batch.ids)
         on_event(Work("features for the head", done, total, "images"))
+
+
+class _Steps:
+    """Report the steps of a solution that takes long: without them, the driver would take this worker for a hung one."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event, self._done, self._is_shown = on_event, 0, False
+        self._throttle = Throttle(STEPS_EVERY_S, last=time.monotonic())
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._throttle.is_due():
+            self._is_shown = True
+            self._report(MOST_STEPS)
+
+    def end(self) -> None:
+        """Report the last step, if any was reported."""
+        if self._is_shown:
+            self._report(self._done)
+
+    def _report(self, total: int) -> None:
+        self._on_event(Work("solving the head", self._done, total, "steps"))
 
 
 def _loader(experiment: Experiment, samples: Sequence[Sample], backbone: Backbone, device: torch.device) -> EvalLoader:

@@ -62,11 +62,13 @@ def backbone_facts(backbone: Backbone, **others: Any) -> RecipeFacts:
 class AutoRecipe:
     """The `keys` that `recipe: auto` chooses for a task, and the pure function that chooses them.
 
-    `choose` returns them in the order in which they are printed; a key that the user set is left out later.
+    `choose` returns them in the order in which they are printed; a key that the user set is left out later. It chooses
+    those that are `measured` only with `RecipeFacts.frozen`.
     """
 
     keys: frozenset[str]
     choose: Callable[[RecipeFacts], tuple[Choice, ...]]
+    measured: tuple[str, ...] = ()
 
 
 NO_RECIPE = AutoRecipe(frozenset(), lambda facts: ())

@@ -24,6 +24,7 @@ from raytl.stored.bounds import Count, Name, Score
 
 if TYPE_CHECKING:
     from raytl.tasks.features import FeatureTable
+    from raytl.tasks.reliability import Calibration
     from raytl.tasks.task import Rows
 
 OpenPhoto = Callable[[str], Image.Image | None]
@@ -135,6 +136,11 @@ class TaskReport(Protocol):
     @property
     def metrics(self) -> dict[str, float]:
         """The scores without their intervals."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The temperature of the model and the scores without it; None if it is not calibrated."""
         ...
 
     @property

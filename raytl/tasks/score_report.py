@@ -18,6 +18,7 @@ from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
 from raytl.tasks import markdown
 from raytl.tasks.markdown import cell, table
+from raytl.tasks.reliability import Calibration, calibration_text
 from raytl.tasks.reporting import ClassScores, Evaluated, OpenPhoto, Subject
 from raytl.tasks.score_text import interval_text, score_text, title
 from raytl.tasks.task import Confusion
@@ -76,6 +77,7 @@ class ScoreReport:
     looks: tuple[LedgerEntry, ...]
     resamples: int
     folder: str
+    calibration: Calibration | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -130,6 +132,8 @@ class ScoreReport:
             "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": self.resamples},
             "folder": self.folder,
         }
+        if self.calibration is not None:
+            value["calibration"] = asdict(self.calibration)
         return dict(plain(value))
 
     def to_markdown(self) -> str:
@@ -139,6 +143,7 @@ class ScoreReport:
             _headline(self),
             markdown.again(self),
             _overall(self),
+            calibration_text(self.calibration, self.metrics),
             _sizes(self),
             _classes(self),
             _confusions(self),

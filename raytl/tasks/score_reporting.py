@@ -35,7 +35,7 @@ from raytl.tasks.reporting import (
     TaskPredictions,
 )
 from raytl.tasks.score_report import ReportKind, ScoreReport
-from raytl.tasks.stored_report import stored
+from raytl.tasks.stored_report import stored_scores
 
 F = TypeVar("F")
 NEW_IMAGES = "new images"
@@ -104,7 +104,7 @@ class ScoreReporting(Generic[F]):
 
     def stored(self, folder: Path) -> ScoreReport:
         """Return the report in `folder`."""
-        return stored(self.kind, folder)
+        return stored_scores(self.kind, folder)
 
     def outcomes(self, evaluated: Evaluated) -> bytes:
         """Return the score of each image, as JSON lines."""

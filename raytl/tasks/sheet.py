@@ -16,7 +16,7 @@ _COLUMNS = 2
 _GAP = 10
 _MARGIN = 22
 _LINE = 18
-_INK, _FAINT, _PAPER = (38, 50, 60), (120, 132, 144), (255, 255, 255)
+_INK, _FAINT, _PAPER = (38, 50, 60), (87, 96, 106), (255, 255, 255)
 
 
 @dataclass(frozen=True, eq=False)

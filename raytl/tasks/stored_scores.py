@@ -24,3 +24,14 @@ class Method:
     resamples: Count
     method: Any = None
     level: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A photo that was predicted as another class; `probability` is that of the predicted class."""
+
+    key: str
+    path: str
+    true: str
+    predicted: str
+    probability: float

@@ -24,7 +24,7 @@ from raytl.tasks.task import Task
 from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
-from raytl.training.recipe_facts import recipe_facts
+from raytl.training.recipe_facts import recipe_facts, unmeasured
 from raytl.training.stages import TrainStage, timeline
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Plan:
     device: str
     precision: str
     notes: tuple[str, ...] = ()
-    """Choices that differ from what the experiment asks for."""
+    """Choices that differ from what the experiment asks for, or that are not made yet."""
     recipe: tuple[Choice, ...] = ()
     """What `recipe: auto` chose, with the reasons; `experiment` has the values."""
 
@@ -93,6 +93,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     classes = dataset.splits.classes if dataset else ("a", "b")
     backbone = _collect(problems, lambda: task.build(experiment.model, classes, s3)) if preprocess else None
     recipe: tuple[Choice, ...] = ()
+    note = unmeasured(experiment, task, dataset) if dataset else None
     if backbone and dataset:
         given, seen = experiment, (backbone, dataset)
         chosen = _collect(problems, lambda: _with_recipe(given, task, *seen, on_event))
@@ -108,7 +109,8 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
             _collect(problems, lambda: check_first_step(experiment, task, backbone, depth, classes, train))
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
-    return _plan(experiment, backbone.reading(dataset.depth.depth), dataset, recipe)
+    notes = (*backbone.notes, *([note] if note else []))
+    return _plan(experiment, backbone.reading(dataset.depth.depth), dataset, recipe, notes)
 
 
 def _with_recipe(
@@ -164,7 +166,9 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
     return True
 
 
-def _plan(experiment: Experiment, backbone: Backbone, dataset: Dataset, recipe: tuple[Choice, ...]) -> Plan:
+def _plan(
+    experiment: Experiment, backbone: Backbone, dataset: Dataset, recipe: tuple[Choice, ...], notes: tuple[str, ...]
+) -> Plan:
     depth, sizes = depth_of(experiment, backbone), backbone.sizes
     lr = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
     stages = tuple(StagePlan(name, size, lr.get(name)) for name, size in sizes.items())
@@ -184,6 +188,6 @@ def _plan(experiment: Experiment, backbone: Backbone, dataset: Dataset, recipe: 
         steps=steps * experiment.train.epochs,
         device=str(device),
         precision=str(pick_precision(experiment.train.precision, device)).removeprefix("torch."),
-        notes=backbone.notes,
+        notes=notes,
         recipe=recipe,
     )

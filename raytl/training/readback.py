@@ -47,7 +47,7 @@ class _CudaReadback:
             self._host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
             self._host.copy_(summing.on_device(), non_blocking=True)
             numbers.record_stream(stream)
-            self._copied = torch.cuda.Event()
+            self._copied = torch.cuda.Event(blocking=True)  # else the host spins, on a core that the loader needs
             self._copied.record(stream)
 
     def read(self) -> list[float]:

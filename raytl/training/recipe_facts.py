@@ -36,13 +36,30 @@ def _searched(experiment: Experiment) -> set[str]:
     return {"train.class_weights"} & set(experiment.search.space or ())
 
 
+def unmeasured(experiment: Experiment, task: Task, dataset: Dataset) -> str | None:
+    """Return a note on the keys that the recipe does not choose yet, or at all, as the images are not on this node."""
+    keys = [key for key in task.recipe.measured if key in task.recipe.keys - auto_recipe.given(experiment).keys()]
+    if experiment.recipe == "none" or not keys or not _is_measurable(experiment, task) or _is_here(experiment, dataset):
+        return None
+    if experiment.data.stream:
+        return f"recipe: {', '.join(keys)} keep their defaults, because images that stream are not measured"
+    return f"recipe: {', '.join(keys)} are chosen after the download, from measured features of the images"
+
+
 def _measured(
     experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
 ) -> FrozenFit | None:
     solver = task.head_solver
-    # features of a network that learned these images say little about others
-    pretrained = experiment.model.weights != "none" and experiment.transfer.head_start != "weights"
-    if solver is None or not pretrained or dataset.to_fetch or experiment.data.stream:
+    if solver is None or not _is_measurable(experiment, task) or not _is_here(experiment, dataset):
         return None
-    classes = dataset.splits.classes
-    return solver.measure(experiment, backbone, dataset.splits.train, classes, on_event)
+    return solver.measure(experiment, backbone, dataset.splits.train, dataset.splits.classes, on_event)
+
+
+def _is_measurable(experiment: Experiment, task: Task) -> bool:
+    """Return True unless features of a network that learned these images, or nothing, would say little about others."""
+    pretrained = experiment.model.weights != "none" and experiment.transfer.head_start != "weights"
+    return pretrained and task.head_solver is not None
+
+
+def _is_here(experiment: Experiment, dataset: Dataset) -> bool:
+    return not dataset.to_fetch and not experiment.data.stream

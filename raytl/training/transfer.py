@@ -5,6 +5,7 @@ The host does not wait: it is ahead of the GPU by a step (`step_log`), so the co
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ def moved(batches: Iterable[StepBatch], device: torch.device) -> Iterator[StepBa
 
 
 def _on_gpu(batches: Iterable[StepBatch], device: torch.device) -> Iterator[StepBatch]:
-    copying = torch.cuda.Stream(device)
+    copying = _copying(device)
     for batch in batches:
         with torch.cuda.stream(copying):
             parts = tuple(_copied(part, device) for part in batch.parts)
@@ -41,6 +42,12 @@ def _on_gpu(batches: Iterable[StepBatch], device: torch.device) -> Iterator[Step
             part.images.record_stream(computing)
             part.targets.record_stream(computing)
         yield StepBatch(parts, batch.count, batch.normalizer)
+
+
+@functools.cache
+def _copying(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of copies to the device: one for all epochs, because the allocator keeps memory for each stream."""
+    return torch.cuda.Stream(device)
 
 
 def _copied(part: Batch, device: torch.device) -> Batch:

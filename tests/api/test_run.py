@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
 
 import raytl
+from raytl.config.choice import Choice
+from raytl.tasks.auto_recipe import write_choices
 from tests.api.conftest import Story, small
 
 
@@ -50,6 +52,16 @@ def test_its_text_and_its_html_show_the_metrics(story: Story) -> None:
     page = story.run._repr_html_()
     assert "<td>val/balanced_accuracy</td>" in page
     assert '<img alt="Learning curves" src="data:image/png;base64,' in page
+
+
+def test_its_html_shows_what_the_recipe_chose_and_why(story: Story, tmp_path: Path) -> None:
+    run = replace(story.run, uri=str(tmp_path))
+    assert "recipe: auto" not in run._repr_html_()
+    write_choices(tmp_path, [Choice("train.epochs", 9, "Few <images>.")])
+    page = run._repr_html_()
+    assert "<tr><td>train.epochs</td><td>9</td><td>Few &lt;images&gt;.</td></tr>" in page
+    (tmp_path / "recipe.json").write_text("{")
+    assert "recipe: auto" not in run._repr_html_()
 
 
 def test_html_escapes_the_names_of_others(story: Story) -> None:

@@ -46,6 +46,7 @@ DOORS = {
     "optuna": (
         "raytl/search/storage.py",
         "raytl/search/suggest.py",
+        "raytl/search/guided.py",
         "raytl/search/study.py",
         "raytl/search/cma.py",
         "raytl/search/importance.py",

@@ -29,6 +29,11 @@ def test_a_key_that_takes_effect_in_one_run_only_has_no_value_in_the_other() -> 
     assert ConfigChange("train.focal_gamma", None, 2.0) in focal
 
 
+def test_a_key_that_an_older_run_lacks_is_no_change() -> None:
+    old, new = recipe(transfer={"unfreeze": 3}), recipe(transfer={"unfreeze": 3, "fallback": "off"}, calibrate="none")
+    assert config_changes(old, new) == config_changes(new, old) == ()
+
+
 def test_images_are_found_by_content_whatever_their_names() -> None:
     after = [*samples(("a/1", "b", "train"), ("c/9", "c", "val"), ("a/2", "a", "train")), SAMPLES[3]]
     found = data_change(("s", "t"), SAMPLES, after)

@@ -27,6 +27,7 @@ def test_scores(name: str, value: float, text: str) -> None:
         ("val/macro_f1", "macro F1"),
         ("top_5_accuracy", "top-5 accuracy"),
         ("ece", "calibration error"),
+        ("val/boundary_f", "boundary F"),
         ("val/balanced_accuracy", "balanced accuracy"),
     ],
 )

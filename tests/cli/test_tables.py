@@ -16,6 +16,7 @@ from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
 from raytl.tasks.classification.report import Report
 from raytl.tasks.classification.table import Predictions
+from raytl.tasks.reliability import Calibration
 from raytl.tasks.reporting import Subject, Unreadable
 from raytl.training.driver import TrainResult
 
@@ -134,6 +135,12 @@ def test_of_many_classes_the_hardest_are_shown() -> None:
     assert "c01" in shown
     assert "c39" not in shown
     assert "run: test split\n" in shown
+
+
+def test_the_temperature_of_an_evaluated_model_is_shown() -> None:
+    calibrated = replace(evaluation(3, 1), calibration=Calibration(0.4, {"log_loss": 9.5}))
+    assert "temperature 0.400: log loss 9.500 -> " in text(evaluation_tables(calibrated))
+    assert "temperature" not in text(evaluation_tables(evaluation(3, 1)))
 
 
 def test_another_look_is_marked() -> None:

@@ -9,16 +9,20 @@ import pytest
 
 from tests.cli.conftest import Raytl
 from tests.conftest import MakePhotos
+from tests.search.test_earlier import write_sweep
 
 SMALL = ("search.trials=3", "search.budget.max_epochs=2", "search.replicates.top=1", "search.replicates.seeds=1")
+EARLIER = {"transfer.unfreeze": 0, "augment.strength": 0.25, "optim.lr": 2e-3, "optim.weight_decay": 0.1}
 SET = tuple(word for text in SMALL for word in ("--set", text))
 
 
 def test_a_sweep_from_its_plan_to_its_winner(raytl: Raytl, tiny: Path, make_photos: MakePhotos) -> None:
     make_photos(per_class=12)
-    planned = raytl("tune", tiny, *SET, "--dry-run")
+    write_sweep(Path("old/first-sweep"), [(0.5, EARLIER)], **{"model.name": "test_resnet"})
+    planned = raytl("tune", tiny, *SET, "--dry-run", "--set", "search.prior=old")
     assert planned.code == 0, planned.err
     assert "transfer.unfreeze" in planned.out and "wall time" in planned.out
+    assert "first-sweep (1)" in planned.out
     assert not Path("runs/tiny-sweep/study.log").exists()
     assert json.loads(raytl("tune", tiny, *SET, "--dry-run", "--json").out)["trials"] == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,19 @@ def test_what_was_written_reads_back_as_the_same_recipe() -> None:
     assert found.recipe.data.uri == "a${b}.zip"
     assert found.recipe.data.zip_encoding == "gbk"
     assert found.unknown == ()
+
+
+def test_a_key_newer_than_a_stored_run_is_no_difference_to_it() -> None:
+    text = to_yaml(override(BASE, {"transfer.unfreeze": 3}))
+    old = read_stored(re.sub("(?m)^( *fallback|calibrate): .*\n", "", text).encode(), "run").recipe
+    now = override(BASE, {"transfer.unfreeze": 3, "calibrate": "none", "transfer.fallback": "off"})
+    new = read_stored(to_yaml(now).encode(), "run").recipe
+    assert differences(old, now) == differences(old, new) == differences(new, old) == []
+    assert differences(new, BASE) == [
+        "transfer.unfreeze: 3 -> 2",
+        "transfer.fallback: off -> auto",
+        "calibrate: none -> temperature",
+    ]
 
 
 def test_a_recipe_has_no_settings_of_a_machine() -> None:

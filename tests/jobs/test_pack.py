@@ -72,8 +72,19 @@ def test_all_local_paths_are_refused_at_once() -> None:
         pack(here, None)
 
 
+def test_a_local_table_that_is_not_there_and_a_local_split_file_are_refused() -> None:
+    here = override(FAR, {"data.uri": "nowhere/rows.csv", "data.split_file": "splits.jsonl"})
+    wanted = r"(?s)data.uri: found 'nowhere/rows.csv'; expected a table that exists here.*data.split_file: found 'splits.jsonl'"
+    with pytest.raises(ConfigError, match=wanted):
+        pack(here, None)
+
+
 def test_absolute_paths_may_be_mounted_everywhere() -> None:
     pack(override(FAR, {"data.uri": "/mnt/photos", "storage.uri": "/mnt/runs"}), None)
+    pack(override(FAR, {"data.uri": "/mnt/rows.csv", "data.split_file": "/mnt/splits.jsonl"}), None)
+    pack(override(FAR, {"model.weights": "models:/mnt/registry@champion"}), None)
+    with pytest.raises(ConfigError, match="model.weights: found 'models:registry@champion'"):
+        pack(override(FAR, {"model.weights": "models:registry@champion"}), None)
 
 
 def test_a_package_that_is_too_large_lists_its_largest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from raytl.metrics.calibration import TEMPERATURES, calibration_error, decision_losses, fit_temperature
+from raytl.metrics.calibration import TEMPERATURES, calibration_error, decision_losses, fit_temperature, reliability
 from raytl.metrics.scores import scores, softmax
 
 
@@ -86,3 +86,13 @@ def test_the_losses_are_those_of_the_scores() -> None:
     assert decision_losses(targets, logits).mean() == pytest.approx(scores(targets, logits)["log_loss"])
     certain = np.array([[1000.0, 0.0]])
     assert decision_losses([1], certain)[0] == pytest.approx(scores([1], certain)["log_loss"])
+
+
+def test_the_bins_of_a_reliability_curve_add_up_to_the_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(0, 2, (300, 3)), rng.integers(0, 3, 300)
+    found = reliability(targets, logits)
+    assert found.count.sum() == 300
+    gaps = found.count * np.abs(found.accuracy - found.confidence) / 300
+    assert gaps.sum() == pytest.approx(calibration_error(targets, logits), abs=1e-12)
+    assert (np.diff(found.confidence) > 0).all()

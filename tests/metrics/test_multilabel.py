@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, log_loss, precision_recall_curve, roc_auc_score
 
+from raytl.metrics.calibration import calibration_error
 from raytl.metrics.draws import values
 from raytl.metrics.intervals import estimates
 from raytl.metrics.multilabel import curve, facts, joined_facts, measure
@@ -88,3 +89,17 @@ def test_intervals_contain_the_value_and_a_lower_loss_is_a_gain() -> None:
     assert interval.low < interval.value < interval.high
     gain = paired_by_images(partial(measure, joined_facts(before, after)), 100, "log_loss", resamples=200)
     assert gain.after < gain.before and 0 < gain.low < gain.gain < gain.high and gain.p_better < 0.01
+
+
+def test_the_calibration_error_is_that_of_the_decisions_of_known_labels() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (200, 4))
+    targets = rng.integers(-1, 2, (200, 4))
+    decisions = targets >= 0
+    pairs = np.stack([np.zeros(decisions.sum()), logits[decisions]], axis=1)
+    table = 1 / (1 + np.exp(-logits))
+    found = values(partial(measure, facts(targets, table)), 200)["ece"]
+    assert found == pytest.approx(calibration_error(targets[decisions], pairs), abs=1e-12)
+    drawn = measure(facts(targets, table), np.array([[*range(100), *range(100)]]))["ece"]
+    half = measure(facts(targets[:100], table[:100]), np.arange(100)[None])["ece"]
+    assert drawn == pytest.approx(half, abs=1e-12)

@@ -19,6 +19,7 @@ from raytl.models import probe
 from raytl.models.backbone import Backbone, build
 from raytl.models.forward import BatchLike, forward
 from raytl.models.parallel import computed
+from raytl.models.solved_head import STRENGTHS
 
 CPU = torch.device("cpu")
 PX = 32
@@ -87,7 +88,7 @@ def test_the_strength_is_the_best_by_log_loss_and_much_weaker_ones_are_not_tried
     losses = {strength: loss["val/log_loss"] for strength, loss in solved.scores.items()}
     assert losses[solved.best.strength] == min(losses.values())
     tried = sorted(losses, reverse=True)
-    assert tuple(tried) == tuple(sorted(probe.STRENGTHS, reverse=True)[: len(tried)])
+    assert tuple(tried) == tuple(sorted(STRENGTHS, reverse=True)[: len(tried)])
     assert len(tried) <= tried.index(solved.best.strength) + 3
 
 
@@ -111,7 +112,7 @@ def test_its_scores_are_those_of_the_head_it_gives() -> None:
     assert solved.best.weight.dtype == solved.best.bias.dtype == torch.float32
 
 
-@pytest.mark.parametrize("strengths", [probe.STRENGTHS, (1e-12,)])
+@pytest.mark.parametrize("strengths", [STRENGTHS, (1e-12,)])
 def test_separable_classes_do_not_diverge(strengths: tuple[float, ...]) -> None:
     solved = draw(n=30, d=60, apart=20.0).solve(strengths=strengths)
     assert solved.best.weight.isfinite().all()
@@ -325,7 +326,7 @@ def test_a_head_of_other_classes_is_an_error() -> None:
         probe.install(small(classes=5), solved.best)
 
 
-@pytest.mark.parametrize("strengths", [probe.STRENGTHS, (0.1,)], ids=["another soft head", "the soft head is the best"])
+@pytest.mark.parametrize("strengths", [STRENGTHS, (0.1,)], ids=["another soft head", "the soft head is the best"])
 def test_a_saved_probe_is_read_as_it_was(strengths: tuple[float, ...], tmp_path: Path) -> None:
     solved = draw().solve(strengths=strengths)
     assert (solved.soft is solved.best) == (len(strengths) == 1)

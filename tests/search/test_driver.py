@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,11 +19,13 @@ from raytl.config.load import load_experiment
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.errors import RunError, TrainingError
-from raytl.events import TrialChanged
+from raytl.events import Message, Recorder, TrialChanged
 from raytl.models.backbone import Backbone
 from raytl.models.prefix import between
 from raytl.search.driver import plan_sweep, tune
 from raytl.search.early import early_trials
+from raytl.search.inputs import open_study, sweep_inputs
+from raytl.search.prior import save
 from raytl.search.protocol import Suggestion
 from raytl.search.summary import sweep_root
 from raytl.search.trial import trial_job
@@ -30,6 +33,7 @@ from raytl.search.worker import TrialRun
 from raytl.training.job import TrainJob
 from raytl.training.worker import load_run
 from tests.search.conftest import Finished, MakeSweep, outline
+from tests.search.test_earlier import write_sweep
 
 
 def test_a_sweep_ends_with_a_winner_a_report_and_a_run(finished: Finished) -> None:
@@ -208,3 +212,40 @@ def test_distributed_trials_do_not_deadlock(make_sweep: MakeSweep) -> None:
     assert sum(result.trials.values()) == 2
     rows = outline(experiment)
     assert rows[0]["features"] == "frozen below 0", "workers of a trial use cached features too"
+
+
+def test_a_sweep_starts_from_earlier_ones_and_needs_them_only_once(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    values = {"transfer.unfreeze": 1, "transfer.head_lr_ratio": 2.0, "augment.strength": 0.25, "optim.lr": 2e-3}
+    trials = [(0.5, {**values, "optim.weight_decay": 0.1}), (0.4, {**values, "optim.weight_decay": 7})]
+    old = write_sweep(tmp_path / "old" / "first-sweep", trials, **{"model.name": "test_resnet"})
+    experiment = make_sweep({"search.prior": str(old.parent)})
+    heard = Recorder()
+    inputs = sweep_inputs(experiment, heard)
+    lines = [event.text for event in heard.events if isinstance(event, Message)]
+    assert "search.prior: not used: first-sweep (1 of 2 trials are outside this space)" in lines
+    assert inputs.prior is not None
+    assert not inputs.folder.exists()
+    study = open_study(inputs)
+    save(inputs.folder, inputs.prior)
+    asked = [study.ask() for _ in range(3)]
+    assert [one.source for one in asked if one] == [
+        "recipe: linear probe", "the experiment as it is", "earlier sweep: first-sweep",
+    ]  # fmt: skip
+    assert asked[2] is not None
+    assert asked[2].overrides == trials[0][1]
+    shutil.rmtree(old)  # the bucket may be away by the time that the sweep resumes
+    assert sweep_inputs(experiment, heard).prior == inputs.prior
+
+
+def test_a_sweep_that_began_without_earlier_ones_goes_on_without_and_says_so(
+    make_sweep: MakeSweep, tmp_path: Path
+) -> None:
+    experiment = make_sweep({"search.prior": str(tmp_path)})
+    folder = sweep_root(experiment)
+    folder.mkdir(parents=True)
+    (folder / "study.log").touch()
+    heard = Recorder()
+    assert sweep_inputs(experiment, heard).prior is None
+    assert "search.prior: not used, as this sweep began without it; --new starts over" in [
+        event.text for event in heard.events if isinstance(event, Message)
+    ]

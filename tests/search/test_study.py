@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,12 @@ def test_a_study_of_another_space_is_refused_with_the_differences(tmp_path: Path
         opened(tmp_path, space=smaller)
     with pytest.raises(RunError, match="data: one -> two"):
         opened(tmp_path, same="two")
+
+
+def test_a_study_resumes_though_keys_were_added_since_it_began(tmp_path: Path) -> None:
+    study = partial(Study.open, tmp_path, SearchConfig(), name="toy", space=default_space(), base=BASE, stages=STAGES)
+    study(epochs=EPOCHS, same={"data": "one"})
+    study(epochs=EPOCHS, same={"data": "one", "calibrate": "none", "transfer.fallback": "off"})
 
 
 def test_a_database_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:

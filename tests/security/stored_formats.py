@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.schema import DataConfig, Experiment, ModelConfig
+from raytl.config.space import Dimension, Space
 from raytl.data import audit_cache, image_packs, sample_columns, sample_file, snapshot, split
 from raytl.data.formats import archives, shards
 from raytl.data.manifest import Sample, dataset_digest
@@ -35,7 +36,7 @@ from raytl.run.folder import RunFolder
 from raytl.run.mirror import Mirror
 from raytl.run.plain import encode
 from raytl.run.provenance import PROVENANCE_FORMAT, provenance
-from raytl.search import feature_rows, summary
+from raytl.search import earlier, feature_rows, prior, summary
 from raytl.search.record import ATTRIBUTES_FORMAT
 from raytl.search.replicas import Replicas
 from raytl.store import holder, sync
@@ -201,7 +202,7 @@ RUNS = [
     Stored("training.records:CLASSES_FORMAT", encode(["a", "b"]), by_path("classes.json", records.CLASSES_FORMAT),
            "classes.json"),
     Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2), by_path("report.json", REPORT_FORMAT), "report.json"),
-    Stored("tasks.classification.stored:REPORT_FORMAT", encode(REPORT, 2),
+    Stored("tasks.stored_report:REPORT_FORMAT", encode(REPORT, 2),
            at("report.json", lambda folder: encode(as_json(stored.stored(folder)))), "report.json"),
     Stored("tasks.stored_report:REPORT_FORMAT", encode(SCORE_REPORT, 2),
            by_path("report.json", stored_report.REPORT_FORMAT), "report.json"),
@@ -305,6 +306,22 @@ def _swept(folder: Path) -> object:
     return encode(asdict(found))
 
 
+SPACE = Space((Dimension("optim.lr", "log", 1e-4, 1.0),))
+
+
+def _prior(folder: Path) -> object:
+    return prior.load(folder, SPACE, {}).digest
+
+
+def _earlier(content: bytes, folder: Path) -> object:
+    study = earlier.read_study(content, "old-sweep", "val/accuracy")
+    wanted = earlier.Wanted(SPACE, {}, 5, "val/accuracy", {}, ABC, str(folder))
+    found = prior.Prior((earlier.points_within(study, wanted),))
+    prior.save(folder, found)
+    assert prior.load(folder, SPACE, {}) == found
+    return found.digest
+
+
 def _replicas(folder: Path) -> object:
     return Replicas([], folder / "replicates.jsonl").scores()
 
@@ -342,6 +359,14 @@ SWEEPS = [
     Stored("search.record:ATTRIBUTES_FORMAT",
            encode({"overrides": {"optim.lr": 0.1}, "best": [0.5], "best_epoch": 1, "seconds": 1.5, "folder": "trials/x"}),
            by_path("study.log", ATTRIBUTES_FORMAT), "study.log"),
+    Stored("search.prior:PRIOR_FORMAT",
+           encode({"sweeps": [{"name": "old-sweep", "trials": [{"values": {"optim.lr": 0.001}, "rank": 0.0}]}]}),
+           at("prior.json", _prior), "prior.json"),
+    Stored("search.earlier:LINE_FORMAT", lines(
+               {"op_code": 2, "user_attr": {"raytl": {"metric": "val/accuracy"}}},
+               {"op_code": 8, "trial_id": 0, "user_attr": {"overrides": {"optim.lr": 0.1}, "best": [0.5]}},
+               {"op_code": 6, "trial_id": 0, "state": 1}),
+           _earlier, "old-sweep/study.log"),
     Stored("search.feature_rows:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}),
            by_path("card.json", feature_rows.ROWS_FORMAT), "card.json"),
     Stored("store.sync:PULLED_FORMAT", encode([PULLED, PULLED]),

@@ -13,7 +13,7 @@ from raytl.data.manifest import Sample
 from raytl.run.ledger import REPORT
 from raytl.tasks.reporting import Occasion, Subject
 from raytl.tasks.score_report import ReportKind, ScoreReport
-from raytl.tasks.stored_report import stored
+from raytl.tasks.stored_report import stored_scores
 
 
 def occasion(folder: Path) -> Occasion:
@@ -34,4 +34,4 @@ def photo(path: str) -> Image.Image | None:
 def read_back(kind: ReportKind, report: ScoreReport, folder: Path) -> ScoreReport:
     """The report, written to `folder` and read."""
     (folder / REPORT).write_text(json.dumps(report.to_json()), encoding="utf-8")
-    return stored(kind, folder)
+    return stored_scores(kind, folder)

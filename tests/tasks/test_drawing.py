@@ -8,7 +8,7 @@ from PIL import Image
 
 from raytl.metrics.segmentation import VOID
 from raytl.tasks.colors import class_color
-from raytl.tasks.drawing import Bools, draw_boxes, draw_classes, draw_masks, fitted, legend
+from raytl.tasks.drawing import Bools, draw_boxes, draw_classes, draw_masks, fitted, legend, with_names
 
 ODD = ["plain", 'a "quoted"\nname', "ガラス", "x" * 300, "caf\udce9", "../..\u202e"]
 NONE = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32)
@@ -138,3 +138,10 @@ def test_a_legend_wraps_its_entries_to_the_width() -> None:
     one, many = (legend(gray(300, 100), range(count), [f"class {i}" for i in range(20)]) for count in (1, 20))
     assert one.width == many.width == 300
     assert many.height > one.height + 4 * 20
+
+
+def test_the_classes_of_objects_are_named_below_the_picture_once_each() -> None:
+    drawn = with_names(gray(600, 500), np.array([2, 0, 2]), ["a", "b", "c"])
+    strip = np.asarray(drawn)[500:]
+    assert [bool(np.all(strip == class_color(place), axis=2).any()) for place in range(3)] == [True, False, True]
+    assert with_names(gray(600, 500), np.array([], np.int64), ["a"]).size == (600, 500)

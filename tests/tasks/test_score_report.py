@@ -13,7 +13,7 @@ from raytl.metrics.intervals import Interval
 from raytl.run.ledger import REPORT
 from raytl.tasks.reporting import ClassScores, Evaluated, OpenPhoto, Subject
 from raytl.tasks.score_report import ReportKind, ScoreReport, WorstImage
-from raytl.tasks.stored_report import stored
+from raytl.tasks.stored_report import stored_scores
 from raytl.tasks.task import Confusion
 from tests.tasks.reports import read_back
 
@@ -155,4 +155,4 @@ def test_a_damaged_file_is_an_error_that_names_the_field(
 ) -> None:
     (tmp_path / REPORT).write_text(json.dumps(report.to_json() | change))
     with pytest.raises(RunError, match=wrong):
-        stored(KIND, tmp_path)
+        stored_scores(KIND, tmp_path)

@@ -63,6 +63,32 @@ def test_the_recipe_fills_what_is_not_set_and_says_why(make_photos: MakePhotos, 
     assert "of which frozen features tell" in depth.why
 
 
+@pytest.mark.s3
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        (
+            {},
+            "recipe: augment.hflip, augment.rotate90 are chosen after the download, from measured features of the images",
+        ),
+        (
+            {"stream": True},
+            "recipe: augment.hflip, augment.rotate90 keep their defaults, because images that stream are not measured",
+        ),
+    ],
+)
+def test_of_images_that_are_not_here_it_says_which_choices_wait_for_them(
+    changes: dict[str, Any], note: str, make_photos: MakePhotos, tmp_path: Path, bucket: str, s3_client: Any
+) -> None:
+    photos = make_photos(6)
+    for path in photos.rglob("*.jpg"):
+        s3_client.upload_file(str(path), bucket, f"set/{path.relative_to(photos).as_posix()}")
+    data, augment = {"uri": f"s3://{bucket}/set", **changes}, {"vflip": True}
+    assert plan(minimal(photos, tmp_path, data=data, augment=augment), fetch=False).notes == (note,)
+    assert plan(minimal(photos, tmp_path, data=data, recipe="none"), fetch=False).notes == ()
+    assert plan(minimal(photos, tmp_path), fetch=False).notes == ()
+
+
 def test_with_no_recipe_the_defaults_are_fixed(make_photos: MakePhotos, tmp_path: Path) -> None:
     found = plan(minimal(make_photos(20), tmp_path, recipe="none"))
     assert (found.recipe, found.experiment.train.batch_size, found.experiment.transfer.unfreeze) == ((), 64, 2)

@@ -45,7 +45,7 @@ _COST = _STATES + "Better and cheaper trials are at the left."
 
 @dataclass(frozen=True)
 class Header:
-    """The sweep's name, data and model, and its duration in `seconds`."""
+    """The sweep's name, data and model, its duration in `seconds`, and the earlier sweeps that it started from, in words."""
 
     name: str
     data: str
@@ -55,6 +55,7 @@ class Header:
     stages: int
     metrics: tuple[str, ...]
     seconds: float
+    prior: str = ""
 
 
 def write_report(

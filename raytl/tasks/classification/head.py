@@ -8,13 +8,19 @@ import torch
 
 from raytl.config.schema import Experiment
 from raytl.models import probe
+from raytl.models.solved_head import OnStep
 from raytl.tasks.classification.loss import class_weights
 from raytl.tasks.classification.targets import class_counts, encode_targets
 from raytl.tasks.probe_solver import HeadInputs
 
 
 def solve_head(
-    experiment: Experiment, train: HeadInputs, val: HeadInputs, classes: Sequence[str], intercept: bool
+    experiment: Experiment,
+    train: HeadInputs,
+    val: HeadInputs,
+    classes: Sequence[str],
+    intercept: bool,
+    on_step: OnStep,
 ) -> probe.Probe:
     """Return the head solved on `train`, with the weights and the smoothing of `experiment`."""
     targets, val_targets = (torch.from_numpy(encode_targets(part.samples, classes)) for part in (train, val))
@@ -27,4 +33,5 @@ def solve_head(
         weights=class_weights(experiment.train, class_counts(train.samples, classes)),
         label_smoothing=experiment.train.label_smoothing,
         intercept=intercept,
+        on_step=on_step,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raytl.pages import embedded, render
+from raytl.tasks.reliability import CHART, calibration_text
 from raytl.tasks.score_text import interval_text, score_text, title
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def as_html(report: Report) -> str:
             for i in order
         ],
         hidden=len(report.classes) - len(order),
+        calibration=calibration_text(report.calibration, report.metrics),
         confusion=embedded(folder / "confusion.png"),
+        reliability=embedded(folder / CHART),
         worst=embedded(folder / "worst.png"),
     )

@@ -10,8 +10,9 @@ from PIL import Image
 
 from raytl.run.plots import confusion
 from raytl.tasks.classification.plots import Tile, contact_sheet
-from raytl.tasks.classification.report import Mistake, Report
+from raytl.tasks.classification.report import Report
 from raytl.tasks.reporting import OpenPhoto
+from raytl.tasks.stored_scores import Mistake
 
 TILES = 16
 _TILE_PX = 320

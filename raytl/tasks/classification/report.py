@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +14,10 @@ from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
 from raytl.tasks import markdown
 from raytl.tasks.markdown import cell, table
+from raytl.tasks.reliability import CHART, DESCRIPTION, Calibration, calibration_text
 from raytl.tasks.reporting import ClassScores, Subject
 from raytl.tasks.score_text import interval_text, score_text, title
+from raytl.tasks.stored_scores import Mistake
 
 _CONFUSIONS = 10
 _DEFINITIONS = (
@@ -25,32 +26,13 @@ _DEFINITIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """A photo that was predicted as another class; `probability` is that of the predicted class."""
-
-    key: str
-    path: str
-    true: str
-    predicted: str
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """The temperature of a calibrated model, and the scores of its answers without it."""
-
-    temperature: float
-    uncalibrated: Mapping[str, float]
-
-
 @dataclass(frozen=True, repr=False)
 class Report:
     """The evaluation of a run on one split: every score with its interval, and where the report is written.
 
     `matrix (classes, classes)` has the true classes in rows. `look` is the number of this evaluation of the test split,
     None on another split; `looks` are all evaluations of the test split so far. `folder` holds `report.md`,
-    `report.json`, `confusion.png` and `worst.png`. A notebook shows the report as HTML. `calibration` is None if the model is
+    `report.json`, `confusion.png`, `reliability.png` and `worst.png`. A notebook shows the report as HTML. `calibration` is None if the model is
     not calibrated.
     """
 
@@ -90,7 +72,7 @@ class Report:
     @property
     def pictures(self) -> tuple[str, ...]:
         """The names of the picture files."""
-        return ("confusion.png", "worst.png")
+        return ("confusion.png", CHART, "worst.png")
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -158,7 +140,8 @@ def as_markdown(report: Report) -> str:
         _headline(report),
         markdown.again(report),
         markdown.overall(report),
-        _calibration(report),
+        calibration_text(report.calibration, report.metrics),
+        f"![{DESCRIPTION}]({CHART})",
         markdown.classes(report),
         _confusions(report),
         _mistakes(report),
@@ -172,20 +155,6 @@ def _headline(report: Report) -> str:
     return (
         f"**Accuracy {score_text('accuracy', accuracy.value)}** (95 % interval {interval_text('accuracy', accuracy)}) on "
         f"{report.images} images of {sum(count > 0 for count in report.estimates.support)} classes, `{report.subject.model}`."
-    )
-
-
-def _calibration(report: Report) -> str:
-    """Return what the temperature changed; empty without one."""
-    if report.calibration is None:
-        return ""
-    changes = ", ".join(
-        f"{title(name)} {score_text(name, before)} -> {score_text(name, report.metrics[name])}"
-        for name, before in report.calibration.uncalibrated.items()
-        if name in report.metrics
-    )
-    return (
-        f"Calibrated with temperature {report.calibration.temperature:.3f}, fitted on the validation split: {changes}."
     )
 
 

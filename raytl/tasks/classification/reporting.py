@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.data.manifest import Sample
-from raytl.metrics.calibration import calibration_error, decision_losses
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
 from raytl.metrics.paired import Paired
@@ -19,9 +18,11 @@ from raytl.tasks.classification.comparison import GATE_METRICS, comparison, firs
 from raytl.tasks.classification.features import extract
 from raytl.tasks.classification.prediction import Prediction
 from raytl.tasks.classification.render import pictures
-from raytl.tasks.classification.report import Calibration, Mistake, Report
-from raytl.tasks.classification.targets import encode_targets
+from raytl.tasks.classification.report import Report
+from raytl.tasks.classification.targets import decisions, encode_targets
+from raytl.tasks.reliability import CHART, calibration_of, draw_reliability
 from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto, Reading, TaskComparison
+from raytl.tasks.stored_scores import Mistake
 
 MISTAKES = 16
 """Worst mistakes in a report."""
@@ -50,12 +51,13 @@ class ClassificationReporting:
             looks=occasion.looks,
             resamples=occasion.resamples,
             folder=occasion.folder,
-            calibration=_calibration(evaluated, targets),
+            calibration=calibration_of(evaluated, decisions),
         )
 
     def draw(self, report: Report, folder: Path, evaluated: Evaluated, photo: OpenPhoto) -> None:
-        """Write the confusion matrix and the worst mistakes into `folder`."""
+        """Write the confusion matrix, the reliability and the worst mistakes into `folder`."""
         pictures(report, folder, photo)
+        draw_reliability(evaluated, decisions, folder / CHART)
 
     def outcomes(self, evaluated: Evaluated) -> bytes:
         """Return the true and the predicted class of each image, as JSON lines."""
@@ -99,15 +101,6 @@ def _targets(evaluated: Evaluated) -> NDArray[np.int64]:
 
 def _probabilities(evaluated: Evaluated) -> NDArray[np.float64]:
     return softmax(evaluated.rows[0])
-
-
-def _calibration(evaluated: Evaluated, targets: NDArray[np.int64]) -> Calibration | None:
-    """Return the temperature of the answers, and the scores without it."""
-    if evaluated.temperature is None:
-        return None
-    logits = evaluated.rows[0] * evaluated.temperature
-    before = {"log_loss": decision_losses(targets, logits).mean(), "ece": calibration_error(targets, logits)}
-    return Calibration(evaluated.temperature, {name: float(value) for name, value in before.items()})
 
 
 def _rows(answers: Sequence[Logits], classes: Sequence[str]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from raytl.run.atomic import atomic_dir, write_json
 from raytl.run.plain import encode
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
 from raytl.tasks.detection.answer import Detections
-from raytl.tasks.drawing import draw_boxes
+from raytl.tasks.drawing import draw_boxes, with_names
 from raytl.tasks.output_names import output_names, relative_paths
 from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.table import write_table
@@ -132,7 +132,7 @@ def write_overlays(answers: Answers[D], out: Path, photo: OpenPhoto) -> None:
             if image is not None:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 drawn = draw_boxes(image, answer.boxes, answer.labels, answer.scores, answers.classes)
-                drawn.save(folder / name)
+                with_names(drawn, answer.labels, answers.classes).save(folder / name)
 
 
 def clipped(box: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float64]:

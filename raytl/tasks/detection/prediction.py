@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from raytl.tasks.detection.answer import Detections
-from raytl.tasks.drawing import draw_boxes
+from raytl.tasks.drawing import draw_boxes, with_names
 from raytl.tasks.notebook import Photo, counted, of_photo, picture_of, png
 
 
@@ -46,13 +46,14 @@ class DetectionPrediction:
         )
 
     def draw(self, image: Photo | None = None) -> Image.Image:
-        """Return the photo with its boxes; `image` is the photo itself, if it was passed in memory or has moved.
+        """Return the photo with its boxes above the names of their colors; `image` is the photo itself, if it was passed in memory or has moved.
 
         Raises:
             UserError: the photo is not given and cannot be read.
         """
         each = self.answer
-        return draw_boxes(picture_of(self.photo, image), each.boxes, each.labels, each.scores, self.classes)
+        drawn = draw_boxes(picture_of(self.photo, image), each.boxes, each.labels, each.scores, self.classes)
+        return with_names(drawn, each.labels, self.classes)
 
     def _repr_png_(self) -> bytes | None:
         return png(self.draw)

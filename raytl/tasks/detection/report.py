@@ -7,16 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from raytl.data.targets import Boxes, Instances
 from raytl.metrics import average_precision, matching
 from raytl.metrics.average_precision import THRESHOLDS, Facts
 from raytl.metrics.intervals import Interval, estimates
 from raytl.metrics.matching import Scene
 from raytl.tasks.detection import plots, scores
 from raytl.tasks.detection.scores import CONFUSION_SCORE, background_confusion
-from raytl.tasks.drawing import draw_boxes
+from raytl.tasks.drawing import draw_boxes, with_names
 from raytl.tasks.plots import Curve, curve_of
 from raytl.tasks.reporting import ClassScores, Evaluated, Occasion, OpenPhoto
 from raytl.tasks.score_report import MAX_WORST, WORST, ReportKind, ScoreReport, WorstImage
@@ -135,22 +133,18 @@ def _pair(image: WorstImage, evaluated: Evaluated, photo: OpenPhoto) -> Pair | N
     if picture is None or place is None:  # removed since it was scored; the report still names it
         return None
     (answer,) = scores.answers_of(tuple(part[place : place + 1] for part in evaluated.rows))
-    above = answer.scores >= CONFUSION_SCORE
-    predicted = draw_boxes(
-        picture, answer.boxes[above], answer.labels[above], answer.scores[above], evaluated.classes, PANEL_PX
-    )
-    return Pair(_drawn_truth(picture, evaluated.truths[place], evaluated.classes), predicted, image.key, image.note)
+    above, classes, truth = answer.scores >= CONFUSION_SCORE, evaluated.classes, evaluated.truths[place]
+    predicted_labels = answer.labels[above]
+    predicted = draw_boxes(picture, answer.boxes[above], predicted_labels, answer.scores[above], classes, PANEL_PX)
+    corners, _ = scores.boxes_and_areas(truth)
+    labels, _ = scores.labels_and_crowds(truth, classes)
+    drawn = draw_boxes(picture, corners.astype(np.float32), labels, None, classes, PANEL_PX)
+    return Pair(with_names(drawn, np.append(labels, predicted_labels), classes), predicted, image.key, image.note)
 
 
 def place_of(image: WorstImage, evaluated: Evaluated) -> int | None:
     """Return the place of an image of the report among the samples; None if it is not there."""
     return next((i for i, sample in enumerate(evaluated.samples) if sample.key == image.key), None)
-
-
-def _drawn_truth(picture: Image.Image, truth: Boxes | Instances, classes: Sequence[str]) -> Image.Image:
-    corners, _ = scores.boxes_and_areas(truth)
-    labels, _ = scores.labels_and_crowds(truth, classes)
-    return draw_boxes(picture, corners.astype(np.float32), labels, None, classes, PANEL_PX)
 
 
 KIND = ReportKind("map", "objects", CONFUSIONS, "F1", DEFINITIONS, CHARTS, draw)

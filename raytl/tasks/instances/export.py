@@ -13,7 +13,7 @@ from raytl.data.annotations import rle
 from raytl.run.atomic import atomic_dir
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
 from raytl.tasks.detection import export as boxes
-from raytl.tasks.drawing import draw_masks
+from raytl.tasks.drawing import draw_masks, with_names
 from raytl.tasks.instances.answer import Segments, bitmaps
 from raytl.tasks.output_names import output_names
 from raytl.tasks.predictions import PredictionKind
@@ -71,7 +71,7 @@ def write_overlays(answers: Answers[Segments], out: Path, photo: OpenPhoto) -> N
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 masks = bitmaps(answer.counts, answer.size)
                 drawn = draw_masks(image, masks, answer.boxes, answer.labels, answer.scores, answers.classes)
-                drawn.save(folder / name)
+                with_names(drawn, answer.labels, answers.classes).save(folder / name)
 
 
 FORMATS: tuple[OutputFormat[Segments], ...] = (

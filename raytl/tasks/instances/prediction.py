@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from raytl.tasks.drawing import draw_masks
+from raytl.tasks.drawing import draw_masks, with_names
 from raytl.tasks.instances.answer import Segments, bitmaps
 from raytl.tasks.notebook import Photo, counted, of_photo, picture_of, png
 
@@ -60,14 +60,15 @@ class InstancesPrediction:
         return SegmentedObject(label, score, x_min, y_min, x_max, y_max, each.counts[i], each.size)
 
     def draw(self, image: Photo | None = None) -> Image.Image:
-        """Return the photo with its masks; `image` is the photo itself, if it was passed in memory or has moved.
+        """Return the photo with its masks above the names of their colors; `image` is the photo itself, if it was passed in memory or has moved.
 
         Raises:
             UserError: the photo is not given and cannot be read.
         """
         each = self.answer
         masks = bitmaps(each.counts, each.size)
-        return draw_masks(picture_of(self.photo, image), masks, each.boxes, each.labels, each.scores, self.classes)
+        drawn = draw_masks(picture_of(self.photo, image), masks, each.boxes, each.labels, each.scores, self.classes)
+        return with_names(drawn, each.labels, self.classes)
 
     def _repr_png_(self) -> bytes | None:
         return png(self.draw)

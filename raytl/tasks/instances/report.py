@@ -12,7 +12,7 @@ from raytl.metrics.intervals import estimates
 from raytl.tasks.detection import report as detection
 from raytl.tasks.detection import scores as box_scores
 from raytl.tasks.detection.scores import CONFUSION_SCORE
-from raytl.tasks.drawing import draw_masks
+from raytl.tasks.drawing import draw_masks, with_names
 from raytl.tasks.instances import scores
 from raytl.tasks.instances.answer import bitmaps
 from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto
@@ -54,6 +54,7 @@ def _pair(image: WorstImage, evaluated: Evaluated, photo: OpenPhoto) -> Pair | N
     labels, _ = box_scores.labels_and_crowds(truth, classes)
     true_masks = bitmaps([each.counts for each in truth.instances], (truth.width, truth.height))
     drawn = draw_masks(picture, true_masks, corners.astype(np.float32), labels, None, classes, PANEL_PX)
+    drawn = with_names(drawn, np.append(labels, answer.labels[above]), classes)
     return Pair(drawn, predicted, image.key, image.note)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from raytl.config.schema import Experiment
 from raytl.models.probe import Probe
+from raytl.models.solved_head import OnStep
 from raytl.tasks.multilabel import probe
 from raytl.tasks.multilabel.loss import label_loss
 from raytl.tasks.multilabel.scores import metrics, probabilities
@@ -20,7 +21,12 @@ from raytl.tasks.probe_solver import HeadInputs
 
 
 def solve_head(
-    experiment: Experiment, train: HeadInputs, val: HeadInputs, classes: Sequence[str], intercept: bool
+    experiment: Experiment,
+    train: HeadInputs,
+    val: HeadInputs,
+    classes: Sequence[str],
+    intercept: bool,
+    on_step: OnStep,
 ) -> Probe:
     """Return the head solved on `train` by binary cross-entropy, with the weights and the smoothing of `experiment`."""
     vectors, val_vectors = (encode(part.samples, classes) for part in (train, val))
@@ -38,4 +44,5 @@ def solve_head(
         replace(label_loss(experiment.train, classes, vectors), kind="cross_entropy"),
         measure,
         intercept=intercept,
+        on_step=on_step,
     )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raytl.models.probe import PATIENCE, STRENGTHS, Head, Probe, solve_path
+from raytl.models.probe import Probe
+from raytl.models.solved_head import PATIENCE, STRENGTHS, Head, OnStep, solve_path
 from raytl.tasks.multilabel.loss import LabelLoss
 
 Measure = Callable[[NDArray[np.float64]], dict[str, float]]
@@ -26,6 +27,7 @@ def solve(
     *,
     strengths: tuple[float, ...] = STRENGTHS,
     intercept: bool = True,
+    on_step: OnStep = lambda: None,
 ) -> Probe:
     """Solve heads for features `train (n, d)` with labels `targets (n, labels)`, and select their strengths on `val`.
 
@@ -44,7 +46,7 @@ def solve(
     def mean_loss(logits: Tensor) -> Tensor:
         return loss(logits, targets).sum() / annotated
 
-    for head, logits in solve_path(train, val, targets.shape[1], mean_loss, strengths, intercept):
+    for head, logits in solve_path(train, val, targets.shape[1], mean_loss, strengths, intercept, on_step):
         heads[head.strength], losses[head.strength] = head, _mean_and_error(loss(logits, val_targets), val_targets)
         scores[head.strength] = measure(logits.numpy())
         best = min(losses, key=lambda strength: losses[strength][0])

@@ -17,12 +17,14 @@ from raytl.tasks.detection.report import draw_worst, place_of
 from raytl.tasks.drawing import fitted
 from raytl.tasks.multilabel import plots
 from raytl.tasks.multilabel.scores import confusion_of, probabilities
+from raytl.tasks.multilabel.targets import decisions
 from raytl.tasks.plots import Curve, curve_of
+from raytl.tasks.reliability import CHART, DESCRIPTION, calibration_of, draw_reliability
 from raytl.tasks.reporting import ClassScores, Evaluated, Occasion, OpenPhoto
 from raytl.tasks.score_report import MAX_WORST, ReportKind, ScoreReport, WorstImage
 from raytl.tasks.sheet import PANEL_PX, Pair
 
-_OVERALL = ("map", "macro_f1", "micro_f1", "log_loss")
+_OVERALL = ("map", "macro_f1", "micro_f1", "log_loss", "ece")
 _COLUMNS = ("precision", "recall", "f1", "roc_auc", "average_precision")
 
 
@@ -47,6 +49,7 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
         looks=occasion.looks,
         resamples=occasion.resamples,
         folder=occasion.folder,
+        calibration=calibration_of(evaluated, decisions),
     )
 
 
@@ -85,6 +88,7 @@ def draw(report: ScoreReport, folder: Path, evaluated: Evaluated, photo: OpenPho
     plots.precision_recall(curves(facts, classes, precision), folder / "precision_recall.png")
     plots.average_precision(classes, precision, folder / "average_precision.png", report.overall["map"])
     plots.confusion(report.confusion.counts, report.confusion.names, folder / "confusion.png")
+    draw_reliability(evaluated, decisions, folder / CHART)
     draw_worst(report, folder, [_pair(each, evaluated, facts, photo) for each in report.worst])
 
 
@@ -120,12 +124,14 @@ KIND = ReportKind(
     definitions=(
         "mAP is the mean over labels of the average precision. A label is predicted if its probability reaches its threshold, "
         "which was chosen on the validation split. Macro F1 is the mean over labels, micro F1 that of all entries. "
-        "Unknown labels count nowhere; a dash is an undefined score.",
+        "Unknown labels count nowhere; a dash is an undefined score. Calibration error: 15 bins of equal width, of whether each "
+        "known label is present or absent.",
     ),
     charts=(
         ("confusion.png", "Confusion matrix"),
         ("precision_recall.png", "Precision and recall by label"),
         ("average_precision.png", "Average precision by label"),
+        (CHART, DESCRIPTION),
     ),
     draw=draw,
 )

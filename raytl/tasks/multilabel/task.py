@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,6 @@ from raytl.tasks.multilabel.targets import LabelsEncoder, decisions, encode, lab
 from raytl.tasks.multilabel.thresholds import BUFFER, best_thresholds, thresholds_of
 from raytl.tasks.objects import Limits
 from raytl.tasks.probe_solver import ProbeSolver
-from raytl.tasks.recipe import AutoRecipe
 from raytl.tasks.task import Rows, Validation
 
 
@@ -48,7 +48,7 @@ class MultiLabel:
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
     calibration = staticmethod(decisions)
     limits = None
-    recipe = AutoRecipe(CLASS_RECIPE.keys - {"train.sampler", "train.label_smoothing"}, CLASS_RECIPE.choose)
+    recipe = replace(CLASS_RECIPE, keys=CLASS_RECIPE.keys - {"train.sampler", "train.label_smoothing"})
     head_solver = ProbeSolver(solve_head)
     reporting = REPORTING
 

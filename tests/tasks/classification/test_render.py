@@ -12,8 +12,9 @@ from raytl.evaluation.evaluate import photo_opener
 from raytl.metrics.intervals import bootstrap
 from raytl.store.s3_settings import ENVIRONMENT
 from raytl.tasks.classification.render import pictures
-from raytl.tasks.classification.report import Mistake, Report
+from raytl.tasks.classification.report import Report
 from raytl.tasks.reporting import Subject
+from raytl.tasks.stored_scores import Mistake
 from tests.conftest import MakePhotos
 
 

@@ -12,9 +12,11 @@ from raytl.metrics.confusion import confusion_matrix, matrix_of
 from raytl.metrics.intervals import Estimates, Interval, bootstrap
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import encode
-from raytl.tasks.classification.report import Calibration, Mistake, Report, as_json, as_markdown
+from raytl.tasks.classification.report import Report, as_json, as_markdown
+from raytl.tasks.reliability import Calibration
 from raytl.tasks.reporting import Subject
 from raytl.tasks.score_text import score_text, title
+from raytl.tasks.stored_scores import Mistake
 
 CLASSES = ("card|board", "glass_*", "metal\nbits", "never")
 FIRST = LedgerEntry(1, "ann", "2026-01-02T03:04:05+00:00", "f" * 64)
@@ -67,14 +69,14 @@ def test_the_report_says_how_many_images_which_weights_which_look_and_how() -> N
     assert "2 unreadable images of the data set were skipped (skipped.jsonl)" in text
     assert "1. 2026-01-02T03:04:05+00:00 by ann" in text
     assert "evaluation 2" not in text.lower()
-    for name in ("balanced accuracy", "macro F1", "log loss", "expected calibration error", "top-3 accuracy"):
+    for name in ("balanced accuracy", "macro F1", "log loss", "calibration error", "top-3 accuracy"):
         assert f"| {name} |" in text
 
 
 def test_a_calibrated_model_is_compared_with_its_answers_as_trained() -> None:
     found = replace(_evaluation(), calibration=Calibration(0.4, {"log_loss": 9.5, "ece": 0.5}))
     assert "Calibrated with temperature 0.400, fitted on the validation split: log loss 9.500 -> " in as_markdown(found)
-    assert ", expected calibration error 50.0 % -> " in as_markdown(found)
+    assert ", calibration error 50.0 % -> " in as_markdown(found)
     assert as_json(found)["calibration"] == {"temperature": 0.4, "uncalibrated": {"log_loss": 9.5, "ece": 0.5}}
     assert "Calibrated" not in as_markdown(_evaluation())
 
@@ -138,7 +140,7 @@ def test_a_score_is_shown_in_its_own_way(name: str, value: float, text: str) -> 
 
 def test_names_are_written_as_people_do() -> None:
     assert [title(name) for name in ("top_5_accuracy", "ece", "other_score")] == [
-        "top-5 accuracy", "expected calibration error", "other score",
+        "top-5 accuracy", "calibration error", "other score",
     ]  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def test_overlays_are_pictures_of_the_photos_that_can_be_read(tmp_path: Path) ->
         'b/quo"te,\n.png',
     ]
     with Image.open(tmp_path / "out/a/1.png") as picture:
-        assert picture.size == (640, 480)
+        assert picture.size == (640, 480 + 30), "the photo above the names of the colors"
         assert len(picture.getcolors(99999) or ()) > 1
 
 

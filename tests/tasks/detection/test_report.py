@@ -14,6 +14,8 @@ from tests.tasks.detection.answers import detections
 from tests.tasks.reports import occasion, photo, read_back, samples
 
 NAMES = ("cat", "dog")
+LEGEND = 30
+"""The height of the row below a photo with the colors of the classes."""
 CORNERS = ((0, 0, 10, 10), (20, 0, 30, 10), (0, 15, 10, 25))
 
 
@@ -63,6 +65,7 @@ def test_all_pictures_are_drawn_except_those_of_photos_that_are_gone(tmp_path: P
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(scored.pictures)
     with Image.open(tmp_path / "out/worst.png") as picture:
         assert picture.width > 900
+        assert picture.height == 44 + 345 + LEGEND + 36 + 22, "title, photo, legend, heading and name, margin"
 
 
 @pytest.mark.thorough

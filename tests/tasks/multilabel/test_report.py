@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from raytl.tasks.multilabel.report import KIND, report
 from raytl.tasks.reporting import Evaluated
@@ -33,3 +35,20 @@ def test_all_pictures_are_drawn(tmp_path: Path) -> None:
     scored = report(occasion(tmp_path), images)
     scored.draw(tmp_path / "out", images, photo)
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(scored.pictures)
+
+
+def test_a_calibrated_model_is_compared_with_its_answers_as_trained(tmp_path: Path) -> None:
+    """Answers divided by 2 that were as sure as they are right, and their report as it is read back."""
+    images = replace(evaluated(), temperature=2.0)
+    scored = report(occasion(tmp_path), images)
+    before = report(occasion(tmp_path), replace(evaluated(), rows=(2 * images.rows[0], images.rows[1])))
+    assert scored.calibration is not None
+    assert scored.calibration.uncalibrated == pytest.approx(
+        {name: before.metrics[name] for name in ("log_loss", "ece")}
+    )
+    page = scored.to_markdown()
+    assert "Calibrated with temperature 2.000, fitted on the validation split: log loss " in page
+    assert "| expected calibration error |" in page
+    assert "(reliability.png)" in page
+    assert read_back(KIND, scored, tmp_path).calibration == scored.calibration
+    assert "Calibrated" not in before.to_markdown()

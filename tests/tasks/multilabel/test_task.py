@@ -18,7 +18,7 @@ from raytl.data.targets import Labels
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError
 from raytl.events import ignore
-from raytl.models import probe
+from raytl.models import solved_head
 from raytl.models.probe import head_layer
 from raytl.run import journal
 from raytl.store.s3_settings import ENVIRONMENT
@@ -126,7 +126,7 @@ def test_a_new_head_predicts_the_frequencies_of_the_labels(samples: tuple[Sample
 def test_a_solved_head_separates_the_labels_before_the_first_step(
     samples: tuple[Sample, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "_ITERATIONS", 10)
+    monkeypatch.setattr(solved_head, "_ITERATIONS", 10)
     start = {"head_start": "solved", "unfreeze": 0}
     rows = fitted(tmp_path, samples, transfer=start, optim={"lr": 1e-9}, train={"epochs": 1})
     assert rows[0]["val/map"] > 0.9

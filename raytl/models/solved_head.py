@@ -1,0 +1,146 @@
+"""Solve heads on features: logistic regressions for a path of penalties, by L-BFGS on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raytl.errors import ModelError
+
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+"""L2 penalties per sample on the weights for standardized features: half the squared norm times this."""
+_ITERATIONS = 500
+_HISTORY = 20
+_FEW_VALUES = 2**20
+PATIENCE = 2
+"""Number of consecutive weaker penalties that may be worse than the best before the search stops."""
+_EXACT_VALUES = 2**27
+"""Up to this many feature values (1 GiB) are solved in float64, more in float32."""
+ROUNDING = 1e-6
+"""A feature is constant if its standard deviation is at most this fraction of its mean."""
+MOST_STEPS = len(STRENGTHS) * _ITERATIONS * 5 // 4
+"""Steps that a solution takes at most: evaluations of the loss on all images."""
+OnStep = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Head:
+    """`weight (classes, d)` and `bias (classes,) float32`, solved with penalty `strength`."""
+
+    weight: Tensor
+    bias: Tensor
+    strength: float
+
+
+def solve_path(
+    train: Tensor,
+    val: Tensor,
+    classes: int,
+    loss: Callable[[Tensor], Tensor],
+    strengths: Sequence[float] = STRENGTHS,
+    intercept: bool = True,
+    on_step: OnStep = lambda: None,
+) -> Iterator[tuple[Head, Tensor]]:
+    """Yield a head for each penalty strength, the strongest first, with its logits for `val`, `(m, classes)`.
+
+    `loss` maps the logits of `train`, `(n, classes)`, to their mean loss. `on_step` is called before each time, `MOST_STEPS`
+    times at most with the default strengths.
+
+    Raises:
+        ModelError: a feature is not finite.
+    """
+    _check_finite({"training": train, "validation": val})
+    mean, scale = _standards(train, intercept)
+    dtype = precision_of(train)
+    inputs, held_out = (((part - mean) / scale).to(dtype) for part in (train, val))
+    basis = _basis(inputs)
+    inputs, held_out = inputs @ basis, held_out @ basis
+    weight = torch.zeros(classes, inputs.shape[1], dtype=dtype, requires_grad=True)
+    bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
+    for strength in sorted(strengths, reverse=True):
+        with _threads(inputs.numel()):
+            _minimise(weight, bias, inputs, strength, loss, on_step)
+        head = _unscaled(weight @ basis.T, bias, mean, scale, strength)
+        yield head, (held_out @ weight.T + bias).detach()
+
+
+def precision_of(train: Tensor) -> torch.dtype:
+    """Return the type in which heads for the features `train` are solved."""
+    return torch.float64 if train.numel() <= _EXACT_VALUES else torch.float32
+
+
+def _basis(inputs: Tensor) -> Tensor:
+    """Return an orthonormal basis `(d, k)` of the space of the weights: with fewer images than features, the span of the
+    images (the penalty keeps all other directions at zero), else the whole space."""
+    count, width = inputs.shape
+    if count >= width:
+        return torch.eye(width, dtype=inputs.dtype)
+    basis: Tensor = torch.linalg.qr(inputs.T).Q
+    return basis
+
+
+@contextlib.contextmanager
+def _threads(values: int) -> Iterator[None]:
+    """Use one thread for few values, where synchronization costs more than it saves."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if values < _FEW_VALUES else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _unscaled(weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, strength: float) -> Head:
+    """Convert a head for standardized features into one for raw features."""
+    folded = weight.detach().double() / scale
+    return Head(folded.float(), (bias.detach().double() - folded @ mean).float(), strength)
+
+
+def _check_finite(features: dict[str, Tensor]) -> None:
+    for name, part in features.items():
+        bad = int((~part.isfinite().all(1)).sum())
+        if bad:
+            raise ModelError(
+                f"linear probe: the network's features of {bad} of {len(part)} {name} images are not finite; expected "
+                "numbers. Check the weights and train.precision (fp16 overflows sooner than bf16 and fp32)"
+            )
+
+
+def _standards(train: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
+    """Return the mean (zero unless `centred`) and scale of the features, `(d,) float64`; constant features have scale 1."""
+    values = train.double()
+    mean, deviation = values.mean(0), values.std(0, correction=0)
+    scale = torch.where(deviation > ROUNDING * mean.abs(), deviation, torch.ones_like(deviation))
+    return (mean if centred else torch.zeros_like(mean)), scale
+
+
+def _minimise(
+    weight: Tensor,
+    bias: Tensor,
+    inputs: Tensor,
+    strength: float,
+    loss: Callable[[Tensor], Tensor],
+    on_step: OnStep,
+) -> None:
+    learning = [part for part in (weight, bias) if part.requires_grad]
+    optimizer = torch.optim.LBFGS(
+        learning,
+        max_iter=_ITERATIONS,
+        history_size=_HISTORY,
+        tolerance_grad=1e-8,
+        tolerance_change=1e-13,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        on_step()
+        optimizer.zero_grad()
+        value = loss(inputs @ weight.T + bias) + 0.5 * strength * weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
