@@ -42,6 +42,7 @@ def plan_tables(plan: SweepPlan) -> list[RenderableType]:
         ("objective", ", ".join(plan.metrics)),
         ("sampler", f"{plan.sampler}, scheduler {plan.scheduler}"),
         ("earlier sweeps", plan.prior or "none"),
+        *([("images", plan.measured_at)] if plan.measured_at else []),
         ("cluster", plan.arithmetic),
         ("cache", f"up to {plan.cache_bytes / _GB:.1f} GB of activations"),
         ("wall time", _cost_estimate(plan.wall_s, duration)),
@@ -72,6 +73,7 @@ def result_tables(result: SweepResult) -> list[RenderableType]:
     lines = [
         ("trials", f"{states} in {duration(result.seconds)}"),
         ("best", f"{result.metric} {result.best_value:.4f} by trial {result.best_number}"),
+        *([("scores", result.measured_at)] if result.measured_at else []),
         ("winner", f"trial {result.winner_number}: {values(result.overrides)}"),
         ("why", result.reason),
         ("rescored", f"{result.sweep_score:.4f}, from its saved checkpoint"),

@@ -7,6 +7,7 @@ halving           (pure) synchronous successive halving
 ranking           (pure) the winner by mean over seeds, within noise the cheaper trial
 record            (pure) a trial of the study, as a value
 inputs            the experiment with its data and space, and the study and job that follow
+image_scale       trials on smaller images than the finalists
 preflight         the plan, measured by a few training steps
 driver            `tune`: a sweep from an experiment to its winner, in a sequence of steps
 

@@ -31,6 +31,7 @@ from raytl.search.budget import BudgetTracker, check_budget
 from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
+from raytl.search.image_scale import measured_at, on_smaller_images
 from raytl.search.inputs import SweepInputs, open_study, set_total, sweep_inputs, sweep_job
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
@@ -41,8 +42,8 @@ from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_sha
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import SUMMARY, SweepResult, ended, finished, wall_s
 from raytl.search.sweep_state import SweepState
-from raytl.search.trial import epochs_of
-from raytl.search.winner import Winner, select_winner
+from raytl.search.trial import epochs_of, full_size
+from raytl.search.winner import Jobs, Winner, select_winner
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.auto_recipe import write_choices
 from raytl.tasks.defaults import completed
@@ -58,7 +59,7 @@ def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = igno
         UserError: the experiment, the data or the space has a problem, or no trial fits the cluster.
     """
     experiment = completed(with_task(experiment, on_event))
-    inputs = sweep_inputs(experiment, on_event)
+    inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     with _cluster(experiment) as cluster:
         return sweep_plan(inputs, cluster, ended(inputs.folder), add)
 
@@ -81,7 +82,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     run_store.fetch()
     if not add and (folder / SUMMARY).exists() and experiment.search.trials <= ended(folder):
         return finished(folder, experiment)
-    inputs = sweep_inputs(experiment, on_event)
+    inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     sweep = _Sweep(inputs, run_store, logged(on_event))
     with (
         run_store.owned(on_event),
@@ -124,14 +125,15 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         _check_budget(sweep.inputs, cluster, study, add)
         executor = _executor(experiment, cluster)
         write_text(folder / "experiment.yaml", to_yaml(experiment))
-        job = _job_with_head(sweep, executor)
+        job = _job(sweep, executor)
         before_s = wall_s(folder)
         state = _state(sweep, study, executor, total, before_s)
         with own_cpus(experiment.compute) if executor.is_here else contextlib.nullcontext():
             _run_trials(state, job, executor, folder)
             _check_outcome(state, folder)
+            finals = _finalists_job(sweep, job, executor)
             winner = select_winner(
-                study.records(), job, executor, folder, experiment, sweep.on_event, sweep.checkpoints
+                study.records(), Jobs(job, finals), executor, folder, experiment, sweep.on_event, sweep.checkpoints
             )
         _delete_unneeded(sweep, job, state)
         job.discard_samples()
@@ -169,14 +171,25 @@ def _executor(experiment: Experiment, cluster: list[Node]) -> TrialExecutor:
     return TrialExecutor(where, shape, fitting(shape, cluster).concurrency, compute.max_failures)
 
 
-def _job_with_head(sweep: _Sweep, executor: TrialExecutor) -> TrainJob:
-    """Return the sweep's job; with `search.linear_probe`, its head is solved and lies where every node finds it."""
+def _job(sweep: _Sweep, executor: TrialExecutor) -> TrainJob:
+    """Return the job of the sweep's trials, with its head."""
+    job = sweep_job(sweep.inputs, sweep.run_store.write_token)
+    return _with_head(sweep, job if executor.is_here else job.sharing_samples(), executor, "head")
+
+
+def _finalists_job(sweep: _Sweep, trials: TrainJob, executor: TrialExecutor) -> TrainJob:
+    """Return the job of the finalists' repetitions: that of the trials, or at the full size with a head of its own."""
+    if sweep.inputs.trials is None:
+        return trials
+    return _with_head(sweep, full_size(trials, sweep.inputs.experiment), executor, "head-full-size")
+
+
+def _with_head(sweep: _Sweep, job: TrainJob, executor: TrialExecutor, name: str) -> TrainJob:
+    """Return the job; with `search.linear_probe`, its head is solved and lies where every node finds it."""
     run_store = sweep.run_store
-    job = sweep_job(sweep.inputs, run_store.write_token)
-    job = job if executor.is_here else job.sharing_samples()
     if not sweep.inputs.experiment.search.linear_probe:
         return job
-    job = solved_head(job, sweep.folder, executor, sweep.on_event)
+    job = solved_head(job, sweep.folder / name, executor, sweep.on_event)
     if not is_remote(run_store.uri):
         return job
     run_store.push()
@@ -234,8 +247,9 @@ def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
 def _write_result(sweep: _Sweep, state: SweepState, winner: Winner, seconds: float) -> SweepResult:
     """Write the report and the summary."""
     inputs, folder, run_store = sweep.inputs, sweep.folder, sweep.run_store
-    files = report_on(folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds)
-    result = result_of(folder, inputs.experiment, state.study, winner, files, seconds)
+    sizes = measured_at(inputs)
+    files = report_on(folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, sizes)
+    result = result_of(folder, inputs.experiment, state.study, winner, files, seconds, sizes)
     if state.budget_tracker.spent():
         result = replace(result, status="stopped by budget")
     if is_remote(run_store.uri):

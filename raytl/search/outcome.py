@@ -30,7 +30,14 @@ class Files:
 
 
 def report_on(
-    folder: Path, plan: Plan, experiment: Experiment, space: Space, study: Study, winner: Winner, seconds: float
+    folder: Path,
+    plan: Plan,
+    experiment: Experiment,
+    space: Space,
+    study: Study,
+    winner: Winner,
+    seconds: float,
+    measured_at: str = "",
 ) -> Files:
     """Write `trials.csv`, the charts and `report.html` into `folder`."""
     records = study.records()
@@ -45,6 +52,7 @@ def report_on(
         metrics=experiment.search.metrics,
         seconds=seconds,
         prior=study.guide.prior.text,
+        measured_at=measured_at,
     )
     write_report(folder, header, records, space, study.importances(), winner)
     return Files(str(folder / "report.html"), str(folder / "trials.csv"))
@@ -68,9 +76,15 @@ def _cell(cell: Any) -> str:
 
 
 def result_of(
-    folder: Path, experiment: Experiment, study: Study, winner: Winner, files: Files, seconds: float
+    folder: Path,
+    experiment: Experiment,
+    study: Study,
+    winner: Winner,
+    files: Files,
+    seconds: float,
+    measured_at: str = "",
 ) -> SweepResult:
-    """Return the result of a finished sweep."""
+    """Return the result of a finished sweep; `measured_at` says which sizes of images its scores are of."""
     records = study.records()
     metric = experiment.search.metrics[0]
     best = best_first(records, metric)[0]
@@ -98,4 +112,5 @@ def result_of(
         csv=files.csv,
         seconds=seconds,
         next=command("raytl", "evaluate", winner.run, *storage_options(experiment)),
+        measured_at=measured_at,
     )

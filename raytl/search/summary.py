@@ -54,6 +54,7 @@ class SweepResult:
     csv: Name
     seconds: float
     next: str
+    measured_at: Annotated[str, at_most(200, "characters")] = ""
 
     def moved(self, old: str, new: str) -> SweepResult:
         """Return the result with the locations below `old` replaced by those below `new`."""

@@ -45,7 +45,8 @@ _COST = _STATES + "Better and cheaper trials are at the left."
 
 @dataclass(frozen=True)
 class Header:
-    """The sweep's name, data and model, its duration in `seconds`, and the earlier sweeps that it started from, in words."""
+    """The sweep's name, data and model, its duration in `seconds`, the earlier sweeps that it started from, and the sizes of
+    images at which trials and finalists were measured, in words."""
 
     name: str
     data: str
@@ -56,6 +57,7 @@ class Header:
     metrics: tuple[str, ...]
     seconds: float
     prior: str = ""
+    measured_at: str = ""
 
 
 def write_report(
