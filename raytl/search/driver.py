@@ -16,6 +16,7 @@ import torch
 
 from raytl.cluster.background import await_session
 from raytl.cluster.metrics import exporting_metrics
+from raytl.cluster.process_state import preserved_state
 from raytl.cluster.session import nodes, session
 from raytl.cluster.worker_group import own_cpus
 from raytl.config.dump import to_yaml
@@ -128,7 +129,7 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         job = _job(sweep, executor)
         before_s = wall_s(folder)
         state = _state(sweep, study, executor, total, before_s)
-        with own_cpus(experiment.compute) if executor.is_here else contextlib.nullcontext():
+        with _process(experiment.compute, executor):
             _run_trials(state, job, executor, folder)
             _check_outcome(state, folder)
             finals = _finalists_job(sweep, job, executor)
@@ -138,6 +139,16 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         _delete_unneeded(sweep, job, state)
         job.discard_samples()
     return _write_result(sweep, state, winner, before_s + time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _process(compute: ComputeConfig, executor: TrialExecutor) -> Iterator[None]:
+    """Use this process for trials that run here, and leave it as it was."""
+    if not executor.is_here:
+        yield
+        return
+    with preserved_state(), own_cpus(compute):
+        yield
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def test_a_calibrated_model_is_compared_with_its_answers_as_trained(tmp_path: Pa
     )
     page = scored.to_markdown()
     assert "Calibrated with temperature 2.000, fitted on the validation split: log loss " in page
-    assert "| expected calibration error |" in page
+    assert "| calibration error |" in page
     assert "(reliability.png)" in page
     assert read_back(KIND, scored, tmp_path).calibration == scored.calibration
     assert "Calibrated" not in before.to_markdown()
