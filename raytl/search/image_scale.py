@@ -42,7 +42,7 @@ def on_smaller_images(inputs: SweepInputs) -> SweepInputs:
     task, splits, full = task_named(experiment.task), inputs.plan.dataset.splits, inputs.plan.preprocess
     s3 = S3Settings.of(experiment.storage)
     backbone = task.build(_random(experiment.model, full.frame or full.image_px), splits.classes, s3)
-    size = smaller(full, experiment.search.image_scale, _step(backbone.module))
+    size = reduced_size(full, experiment.search.image_scale, _step(backbone.module))
     small, depth = override(experiment, {_SIZE: size}), depth_of(experiment, backbone)
     backbone = task.build(_random(experiment.model, size), splits.classes, s3)
     check_first_step(small, task, backbone, depth, splits.classes, splits.train)
@@ -55,7 +55,7 @@ def _random(model: ModelConfig, size: int | tuple[int, int]) -> ModelConfig:
     return model.model_copy(update={"weights": "none", "preprocess": preprocess})
 
 
-def smaller(preprocess: Preprocess, scale: float, step: int) -> int | tuple[int, int]:
+def reduced_size(preprocess: Preprocess, scale: float, step: int) -> int | tuple[int, int]:
     """Return the side of the images, or the frame, at `scale`: the nearest multiple of `step`, and at least one step.
 
     Raises:

@@ -12,7 +12,7 @@ from raytl.config.load import load_experiment
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError
 from raytl.search.driver import plan_sweep, tune
-from raytl.search.image_scale import smaller
+from raytl.search.image_scale import reduced_size
 from raytl.search.summary import sweep_root
 from tests.search.conftest import MakeSweep
 
@@ -24,11 +24,11 @@ SQUARE = Preprocess(224, 256, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 
     [(224, 0.5, 32, 128), (224, 0.75, 32, 160), (224, 0.5, 16, 112), (224, 0.1, 32, 32), (518, 0.5, 14, 252)],
 )
 def test_a_smaller_side_is_a_multiple_of_patches_or_strides(px: int, scale: float, step: int, expected: int) -> None:
-    assert smaller(replace(SQUARE, image_px=px), scale, step) == expected
+    assert reduced_size(replace(SQUARE, image_px=px), scale, step) == expected
 
 
 def test_a_frame_keeps_its_shape_as_well_as_multiples_allow() -> None:
-    assert smaller(SQUARE.fit((640, 480)), 0.5, 32) == (320, 256)
+    assert reduced_size(SQUARE.fit((640, 480)), 0.5, 32) == (320, 256)
 
 
 @pytest.mark.parametrize(("px", "scale"), [(32, 0.5), (224, 0.99)])
@@ -36,7 +36,7 @@ def test_a_scale_without_effect_is_an_error(px: int, scale: float) -> None:
     with pytest.raises(
         ConfigError, match=rf"search\.image_scale: {scale} of {px} x {px} pixels is .* expected a smaller"
     ):
-        smaller(replace(SQUARE, image_px=px), scale, 32)
+        reduced_size(replace(SQUARE, image_px=px), scale, 32)
 
 
 @pytest.mark.parametrize(
