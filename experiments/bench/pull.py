@@ -5,9 +5,9 @@
 
 nginx serves the objects from memory (see `pull_store`). The contenders take turns, round by round, each in its own process
 with an empty folder (cold) and then again with nothing changed (warm); client and server share the cores. The time is that of
-the whole process, with the transfer alone in parentheses; the difference is interpreter start and imports. A contender that
-takes longer than --patience seconds for a set runs it once. The peers are in `pull_peers`, each in its own environment, which
-is created on first use.
+the whole process, with the transfer alone and the processor seconds in parentheses; the difference is interpreter start and
+imports. Beside other work, compare processor seconds. A contender that takes longer than --patience seconds for a set runs it
+once. The peers are in `pull_peers`, each in its own environment, which is created on first use.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import statistics
@@ -54,10 +55,11 @@ print(json.dumps({"seconds": seconds, "count": count, "before": before, "after":
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds of a process, and of its transfer."""
+    """Seconds of a process, of its transfer, and of the processor that both took, with the processes that it started."""
 
     whole: float
     transfer: float
+    cpu: float
 
 
 @dataclass
@@ -131,7 +133,7 @@ class Contenders:
     def timed(self, contender: str, url: str, prefix: str, folder: Path) -> Time:
         """Time one download in its own process; measure the start-up time of a program just before."""
         start = self._start(contender) if contender in ("s5cmd", "aws") else 0.0
-        began = time.perf_counter()
+        began, before = time.perf_counter(), processor_s()
         said = subprocess.run(
             self.command(contender, url, prefix, folder),
             env=variables(url, folder),
@@ -139,10 +141,10 @@ class Contenders:
             stdout=subprocess.PIPE,
             text=True,
         ).stdout
-        whole = time.perf_counter() - began
+        whole, cpu = time.perf_counter() - began, processor_s() - before
         if start:
-            return Time(whole, max(0.01, whole - start))
-        return Time(whole, json.loads(said.splitlines()[-1])["seconds"])
+            return Time(whole, max(0.01, whole - start), cpu)
+        return Time(whole, json.loads(said.splitlines()[-1])["seconds"], cpu)
 
     def versions(self) -> str:
         """Return the versions of the contenders."""
@@ -168,6 +170,12 @@ class Contenders:
             return [str(folder / "aws")]
         # the program itself, without the Python wrapper of its package
         return [str(next(folder.parent.glob("lib/*/site-packages/s5cmd/bin/s5cmd")))]
+
+
+def processor_s() -> float:
+    """Return the processor seconds of the child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def duration(command: list[str]) -> float:
@@ -277,19 +285,20 @@ def listing(bucket: Bucket) -> str:
 
 
 def table(rows: list[Row], contenders: Contenders) -> str:
-    """Return Markdown: median seconds of the process (of the transfer), and the ratio of the best peer to raytl."""
+    """Return Markdown: median seconds of the process (of the transfer; of the processor), and the ratios of the best peer to raytl."""
     names = ["ceiling", "raytl", *contenders.pythons]
     lines = [
-        f"| seconds, process (transfer) | {' | '.join(names)} | best peer / raytl | transfer alone |",
-        "|---" * (len(names) + 3) + "|",
+        f"| seconds, process (transfer; processor) | {' | '.join(names)} | best peer / raytl | transfer alone | processor |",
+        "|---" * (len(names) + 4) + "|",
     ]
     for row in rows:
         cells = []
         for contender in names:
             whole, transfer = row.median(contender, "whole"), row.median(contender, "transfer")
-            cells.append("-" if whole is None or transfer is None else f"{whole:.2f} ({transfer:.2f})")
+            cpu = row.median(contender, "cpu")
+            cells.append("-" if whole is None else f"{whole:.2f} ({transfer:.2f}; {cpu:.2f})")
         if row.times.get("raytl") and any(row.times.get(contender) for contender in PEERS):
-            cells += [f"{ratio:.2f} ({contender})" for ratio, contender in (row.ratio("whole"), row.ratio("transfer"))]
+            cells += [f"{ratio:.2f} ({contender})" for ratio, contender in map(row.ratio, ("whole", "transfer", "cpu"))]
         lines.append(f"| {row.name} | {' | '.join(cells)} |")
     for row in rows:
         if (seconds := row.median("raytl", "transfer")) and "cold" in row.name:

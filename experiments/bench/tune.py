@@ -44,6 +44,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "no solved head": {"search.linear_probe": False},
     "no recipes": {"search.recipes": False},
     "no pruning": {"search.scheduler": "none"},
+    "no stop at noise": {"search.stop": "never"},
     "no decoded cache": {"data.cache": "off"},
     "no reuse of processes": {"RAYTL_BENCH_REUSE": "0"},
     "uniform startup": {"RAYTL_BENCH_STARTUP": "uniform"},
@@ -128,7 +129,9 @@ def main() -> None:
         px=options.px,
     )
     saved: dict[str, Any] = json.loads(results.read_bytes()) if results.exists() else {}
-    todo = [(f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS]
+    todo: list[tuple[str, str, int, dict[str, Any]]] = [
+        (f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS
+    ]
     todo += (
         [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ablation(root, options.seeds)]
     )

@@ -55,7 +55,7 @@ class Sweep:
     """
 
     uri: str
-    status: Literal["finished", "already finished", "stopped by budget"]
+    status: Literal["finished", "already finished", "stopped by budget", "stopped at validation noise"]
     metric: str
     best: Trial
     winner: Run

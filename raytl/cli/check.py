@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def check(source: Source, model: Model = None, set_: Overrides = None, json: Jso
         data, *rest = plan_tables(result, command("raytl", *_next(result, source, model, set_ or [])))
         objects = _objects(result)
         terminal.show(data, *([object_table(objects)] if objects else []), *rest)
-        terminal.result(plan_json(result))
+        terminal.result(plan_json(result, objects))
 
 
 def _next(plan: Plan, source: str, model: str | None, overrides: list[str]) -> list[str]:
@@ -52,14 +53,16 @@ def _next(plan: Plan, source: str, model: str | None, overrides: list[str]) -> l
 def _objects(plan: Plan) -> dict[str, ObjectCounts]:
     """Return the counts of annotated objects by split, without the locked test split."""
     from raytl.data.object_counts import object_counts
+    from raytl.data.targets import Boxes, Instances
 
     splits = {"train": plan.dataset.splits.train, "val": plan.dataset.splits.val}
-    counts = {name: object_counts(sample.target for sample in samples) for name, samples in splits.items()}
+    annotated = {name: samples for name, samples in splits.items() if samples.kinds() & {Boxes, Instances}}
+    counts = {name: object_counts(samples.targets) for name, samples in annotated.items()}
     return {name: each for name, each in counts.items() if each}
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return the plan as plain JSON values."""
+def plan_json(plan: Plan, objects: Mapping[str, ObjectCounts]) -> dict[str, Any]:
+    """Return the plan, with the counts of annotated objects by split, as plain JSON values."""
     return {
         "name": plan.experiment.name,
         "fingerprint": fingerprint(plan.experiment),
@@ -67,7 +70,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "to_fetch": {uri: info.size for uri, info in plan.dataset.to_fetch.items()},
         "images": plan.dataset.splits.images,
         "counts": {split: by_class for split, by_class in plan.counts.items() if split != "test"},
-        "objects": {split: asdict(counts) for split, counts in _objects(plan).items()},
+        "objects": {split: asdict(counts) for split, counts in objects.items()},
         "changed_objects": [asdict(note) for note in plan.dataset.notes],
         "skipped": [asdict(bad) for bad in plan.dataset.skipped],
         "warnings": plan.warnings,

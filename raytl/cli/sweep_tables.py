@@ -69,14 +69,16 @@ def result_tables(result: SweepResult) -> list[RenderableType]:
         mark = "bold green" if one.number == result.winner_number else ""
         finalists.add_row(str(one.number), f"{one.mean:.4f}", interval, scores, style=mark)
     states = ", ".join(f"{number} {state}" for state, number in result.trials.items())
-    refit = "" if result.refit_score is None else f"{result.refit_score:.4f}, without cached features"
+    on = "on train, scored on validation" if result.folds else "without cached features"
+    refit = "" if result.refit_score is None else f"{result.refit_score:.4f}, {on}"
     lines = [
         ("trials", f"{states} in {duration(result.seconds)}"),
+        *([("stop", result.stop.reason)] if result.stop else []),
         ("best", f"{result.metric} {result.best_value:.4f} by trial {result.best_number}"),
         *([("scores", result.measured_at)] if result.measured_at else []),
         ("winner", f"trial {result.winner_number}: {values(result.overrides)}"),
         ("why", result.reason),
-        ("rescored", f"{result.sweep_score:.4f}, from its saved checkpoint"),
+        ("rescored", f"{result.sweep_score:.4f}, {'mean over folds' if result.folds else 'from its saved checkpoint'}"),
         ("refitted", refit),
         ("experiment", result.experiment_file),
         ("run", result.run),

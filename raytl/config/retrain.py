@@ -30,7 +30,7 @@ class SearchAgainConfig(Section):
     """The conditions for a sweep to search the recipe again."""
 
     every: Annotated[int, Field(ge=1)]
-    """Run a sweep (`raytl tune`) in place of every Nth training."""
+    """Run a sweep (`raytl tune`) in place of every Nth training. It starts from the earlier sweeps below storage.uri, unless search.prior is set."""
     trials: Annotated[int, Field(ge=1)] = 16
     """Trials of that sweep."""
 

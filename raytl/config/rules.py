@@ -301,6 +301,18 @@ def _search(experiment: Experiment) -> Iterator[Conflict]:
             f"found {search.scheduler}, and search.metric names {len(metrics)} objectives: trials cannot be ranked to stop them early",
             "set search.scheduler to none, or keep one objective",
         )
+    if search.folds and experiment.compute.max_workers > 1:
+        yield Conflict(
+            ("search.folds", "compute.workers"),
+            f"found {search.folds} folds, and trials of up to {experiment.compute.max_workers} workers: the networks of the folds share a worker",
+            "set compute.workers to 1, or search.folds to null",
+        )
+    if search.folds and search.soup != "off":
+        yield Conflict(
+            ("search.folds", "search.soup"),
+            f"found {search.folds} folds, and search.soup {search.soup}: networks of different folds have no common validation images",
+            "set search.soup to off, or search.folds to null",
+        )
     budget, stops = search.budget, search.scheduler != "none"
     if stops and budget.max_epochs is not None and search.grace_epochs > budget.max_epochs:
         yield Conflict(

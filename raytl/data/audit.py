@@ -25,7 +25,6 @@ from raytl.data.cache import SetWriter, set_writer
 from raytl.data.decode import BadImage, loaded, read, refuse_oversized
 from raytl.data.duplicates import Duplicate, cross_split, same_split_warnings
 from raytl.data.formats.skip_rules import left_out
-from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import Manifest, Note, Sample, listed
 from raytl.data.mask_audit import audited_masks
 from raytl.data.sample_columns import Digests
@@ -34,6 +33,7 @@ from raytl.data.split import apply_splits
 from raytl.data.transforms import Preprocess, prepare
 from raytl.errors import DataError, StoreError
 from raytl.events import OnEvent, Work, ignore, throttled
+from raytl.gc_pause import gc_paused
 from raytl.store.contract import ObjectInfo
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from raytl.data import heif
 from raytl.data.bit_depth import Levels
-from raytl.data.gc_pause import gc_paused
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.errors import DataError
+from raytl.gc_pause import gc_paused
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo
 from raytl.store.files import atomic_write
@@ -146,11 +146,11 @@ def _fill(findings: Findings, lines: Iterator[list[list[Any]]]) -> None:
 def _in_order(paths: Sequence[str], rows: Iterator[tuple[int, str]]) -> list[int]:
     """Return the rows of these paths among the next `rows`, up to the first that is not there."""
     places: list[int] = []
-    for path in paths:
-        place = next((row for row, each in rows if each == path), None)
-        if place is None:
-            break
-        places.append(place)
+    for row, each in rows:
+        if each == paths[len(places)]:
+            places.append(row)
+            if len(places) == len(paths):
+                break
     return places
 
 

@@ -20,7 +20,8 @@ from raytl.events import OnEvent, ignore
 from raytl.store.cache import cache_root
 from raytl.store.pins import pin_paths
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.uris import in_bucket
+from raytl.store.sync import pull
+from raytl.uris import in_bucket, is_archive_name, is_table_name
 
 _CHECKED = 8
 _ANNOTATED = (Labels, Mask, Boxes, Instances)
@@ -40,7 +41,7 @@ def on_this_node(
     samples = SampleTable.of(samples)
     if samples.paths.any_in(in_bucket):
         return samples  # every node streams them
-    checked = [*samples[:: max(1, len(samples) // _CHECKED)], *samples[-1:]]
+    checked = _some(samples)
     with _exclusive(uri):
         pin_paths(each.path for each in checked)
         if all(Path(each.path).is_file() for each in checked):
@@ -62,6 +63,8 @@ def relocated(
         if kinds.intersection(_ANNOTATED) and (root := root_of(uri, on_event, zip_encoding, s3)):
             lookup = Lookup()
             return SampleTable.of(_below(root, sample, lookup) for sample in samples)
+        if (below := _below_pulled(samples, uri, on_event, s3)) is not None:
+            return below
         prefer = (str,) if kinds == {str} else ()
         places = {
             each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT, prefer).samples
@@ -69,6 +72,18 @@ def relocated(
     except DataError:  # missing files are reported when they are opened
         return samples
     return samples.with_paths(places.get(nfc(key), path) for key, path in zip(samples.keys, samples.paths, strict=True))
+
+
+def _below_pulled(samples: SampleTable, uri: str, on_event: OnEvent, s3: S3Settings) -> SampleTable | None:
+    """Return the samples of a pulled prefix without a scan, which would hold each path in memory; None for other data."""
+    if not in_bucket(uri) or is_table_name(uri) or is_archive_name(uri) or not samples.keys.is_ascii:
+        return None
+    moved = samples.with_base(f"{pull(uri, on_event, s3=s3)}/")
+    return moved if all(Path(each.path).is_file() for each in _some(moved)) else None
+
+
+def _some(samples: SampleTable) -> list[Sample]:
+    return [*samples[:: max(1, len(samples) // _CHECKED)], *samples[-1:]]
 
 
 def _below(root: Path, sample: Sample, lookup: Lookup) -> Sample:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from operator import attrgetter
 
-from raytl.data.gc_pause import gc_paused
 from raytl.data.sample import Sample as Sample
 from raytl.data.sample_columns import Targets
 from raytl.data.sample_table import SampleTable
@@ -18,6 +17,7 @@ from raytl.data.targets import Mask, Target, names_in, nfc_target, target_record
 from raytl.data.texts import Coded
 from raytl.data.unicode_names import nearly_equal, nfc
 from raytl.errors import DataError
+from raytl.gc_pause import gc_paused
 from raytl.store.contract import ObjectInfo
 
 SPLITS = ("train", "val", "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ _HEX = 64
 """Characters of a SHA-256."""
 _UNKNOWN = bytes(32)
 _ZEROS = _UNKNOWN.hex()
+_AT_ONCE = 1 << 14
 _DENSE = (Mask, Boxes, Instances)
 TARGET_FORMAT = Format[Target](
     Target, "a target", "The file was damaged: start the command again.", RunError, max_bytes=64 << 20
@@ -40,6 +42,9 @@ class Paths:
         return base + self.keys[i] if base is not None else self._rest(i)
 
     def __iter__(self) -> Iterator[str]:
+        return map(operator.add, self.bases, self.keys) if self.rests is None else self._each()
+
+    def _each(self) -> Iterator[str]:
         for place, (base, key) in enumerate(zip(self.bases, self.keys, strict=True)):
             yield base + key if base is not None else self._rest(place)
 
@@ -61,24 +66,33 @@ class PathWriter:
     """Builds `Paths`."""
 
     def __init__(self) -> None:
-        self._bases, self._rests = CodeWriter[str | None](), TextWriter()
-        self._has_rests = False
+        self._bases = CodeWriter[str | None]()
+        self._rests: TextWriter | None = None
+        self._count = 0
 
     def add(self, path: str, key: str) -> None:
         """Append the path of the sample `key`."""
         is_below = bool(key) and path.endswith(key)
-        self._has_rests |= not is_below
+        if self._rests is None and not is_below:
+            self._rests = TextWriter()
+            for _ in range(self._count):
+                self._rests.add("")
         self._bases.add(path[: len(path) - len(key)] if is_below else None)
-        self._rests.add("" if is_below else path)
+        if self._rests is not None:
+            self._rests.add("" if is_below else path)
+        self._count += 1
 
     def read(self, i: int, key: str) -> str:
         """Return path `i`, whose sample is `key`."""
         base = self._bases[i]
-        return self._rests[i] if base is None else base + key
+        if base is not None:
+            return base + key
+        assert self._rests is not None, "a path without a base is a text"
+        return self._rests[i]
 
     def column(self, keys: Texts) -> Paths:
         """Return the paths; nothing may be added after that."""
-        return Paths(keys, self._bases.column(), self._rests.column() if self._has_rests else None)
+        return Paths(keys, self._bases.column(), None if self._rests is None else self._rests.column())
 
 
 class StoredTargets:
@@ -163,9 +177,11 @@ class Digests:
         return _hex(self.raw[i].tobytes())
 
     def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self), 1 << 14):
-            content = self.raw[start : start + (1 << 14)].tobytes()
-            yield from (_hex(content[at : at + 32]) for at in range(0, len(content), 32))
+        for start in range(0, len(self), _AT_ONCE):
+            part = self.raw[start : start + _AT_ONCE]
+            text = part.tobytes().hex()
+            each = [text[at : at + _HEX] for at in range(0, len(text), _HEX)]
+            yield from each if part.any(axis=1).all() else (digest if digest != _ZEROS else "" for digest in each)
 
     def take(self, places: NDArray[np.int64]) -> Digests:
         """Return the digests at `places`, in their order."""

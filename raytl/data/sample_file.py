@@ -1,7 +1,8 @@
 """Hand large tables of samples to other processes as a memory-mapped Arrow file instead of a copy for each.
 
 The driver writes the file once, below the run's folder or in its own cache and the run's bucket. Workers map the former; of
-the latter, the first worker of each node downloads it into the node's cache, and all others map that.
+the latter, the first worker of each node downloads it into the node's cache, and all others map that. The cache is bounded with
+pulled data (`raytl.store.pins`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from raytl.store.cache import cache_root
 from raytl.store.drafts import drafted
 from raytl.store.files import atomic_write
 from raytl.store.open import open_store
+from raytl.store.pins import pin
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.stored import Format
@@ -68,14 +70,15 @@ def shared(samples: SampleTable, location: str, s3: S3Settings = ENVIRONMENT, *,
     """
     if len(samples) <= inline:
         return samples
-    remote = is_remote(location)
-    folder = cache_root() / "samples" if remote else local_path(location).absolute() / FOLDER
-    path = _written(samples, folder)
-    if remote:
-        store, key = open_store(location, s3), f"{FOLDER}/{path.name}"
-        if not retried(lambda: store.exists(key)):
-            retried(lambda: store.put_file(path, key))
-    return _mapped(path, (path.name, location if remote else str(folder), s3))
+    if not is_remote(location):
+        folder = local_path(location).absolute() / FOLDER
+        path = _written(samples, folder, lambda name: folder / name)
+        return _mapped(path, (path.name, str(folder), s3))
+    path = _written(samples, cache_root() / "samples", _pinned)
+    store, key = open_store(location, s3), f"{FOLDER}/{path.name}"
+    if not retried(lambda: store.exists(key)):
+        retried(lambda: store.put_file(path, key))
+    return _mapped(path, (path.name, location, s3))
 
 
 def discard(location: str, s3: S3Settings = ENVIRONMENT) -> None:
@@ -97,11 +100,20 @@ def _opened(name: str, location: str, s3: S3Settings) -> SampleTable:
     """
     if not is_remote(location):
         return _mapped(Path(location) / name, (name, location, s3))
-    path = cache_root() / "samples" / name
-    with _exclusive(path):
-        if not path.exists():
-            _fetch(name, path, location, s3)
+    path = _pinned(name)
+    if not path.exists():
+        with _exclusive(path.parent):
+            if not path.exists():
+                _fetch(name, path, location, s3)
     return _mapped(path, (name, location, s3))
+
+
+def _pinned(name: str) -> Path:
+    """Return the path of a file in this node's cache, from which it is not evicted until this process ends."""
+    place = cache_root() / "samples" / name.partition(".")[0]
+    pin(place)
+    place.mkdir(exist_ok=True)
+    return place / name
 
 
 def _fetch(name: str, path: Path, location: str, s3: S3Settings) -> None:
@@ -114,10 +126,9 @@ def _fetch(name: str, path: Path, location: str, s3: S3Settings) -> None:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Let one process of the node fetch the file while the others wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
+def _exclusive(place: Path) -> Iterator[None]:
+    """Let one process of the node fetch a file while the others wait."""
+    with place.with_name(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -127,8 +138,8 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _written(samples: SampleTable, folder: Path) -> Path:
-    """Write the samples into `folder`, in a file named by its SHA-256, and return its path."""
+def _written(samples: SampleTable, folder: Path, path_of: Callable[[str], Path]) -> Path:
+    """Write the samples in `folder`, move the file to the path of its name, which is its SHA-256, and return that."""
     import pyarrow as pa
 
     columns = {name: _to_arrow(column) for name, column in _columns(samples).items()}
@@ -138,7 +149,7 @@ def _written(samples: SampleTable, folder: Path) -> Path:
     with drafted(folder / "samples.arrow") as draft:
         with writing(draft), pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
             writer.write_batch(batch)
-        path = folder / f"{_digest(draft)}.arrow"
+        path = path_of(f"{_digest(draft)}.arrow")
         draft.replace(path)
     return path
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Any, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from raytl.data.sample import Sample
 from raytl.data.sample_columns import Digests, DigestWriter, Paths, PathWriter, Targets, TargetWriter
+from raytl.data.targets import Target
 from raytl.data.texts import Coded, CodeWriter, Texts, TextWriter
 
 Places = NDArray[np.int64]
@@ -108,7 +110,7 @@ class SampleTable(Sequence[Sample]):
     @property
     def is_ordered(self) -> bool:
         """Return whether the keys ascend, each once."""
-        return all(one < other for one, other in pairwise(self.keys))
+        return all(starmap(operator.lt, pairwise(self.keys)))
 
     def by_key(self) -> SampleTable:
         """Return the samples in the order of their keys; equal keys stay in their order."""
@@ -123,6 +125,11 @@ class SampleTable(Sequence[Sample]):
         """Return the samples with empty paths."""
         nothing = Texts(np.zeros(0, np.uint8), np.zeros(len(self) + 1, np.int64))
         paths = Paths(self.keys, Coded([None], np.zeros(len(self), np.uint8)), nothing)
+        return SampleTable(self.keys, paths, self.targets, self.splits, self.digests)
+
+    def with_base(self, base: str) -> SampleTable:
+        """Return the samples with `base` and their key as their paths, which takes a byte a sample."""
+        paths = Paths(self.keys, Coded([base], np.zeros(len(self), np.uint8)), None)
         return SampleTable(self.keys, paths, self.targets, self.splits, self.digests)
 
     def with_paths(self, paths: Iterable[str]) -> SampleTable:
@@ -146,11 +153,15 @@ class TableWriter:
 
     def add(self, sample: Sample) -> None:
         """Append a sample."""
-        self._keys.add(sample.key)
-        self._paths.add(sample.path, sample.key)
-        self._targets.add(sample.target)
-        self._splits.add(sample.split)
-        self._digests.add(sample.digest)
+        self.add_row(sample.key, sample.path, sample.target, sample.split, sample.digest)
+
+    def add_row(self, key: str, path: str, target: Target, split: str | None, digest: str = "") -> None:
+        """Append the sample with these fields."""
+        self._keys.add(key)
+        self._paths.add(path, key)
+        self._targets.add(target)
+        self._splits.add(split)
+        self._digests.add(digest)
         self._count += 1
 
     def __getitem__(self, i: int, /) -> Sample:

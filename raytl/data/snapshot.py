@@ -13,13 +13,13 @@ from raytl.config.annotations import AnnotationsConfig
 from raytl.config.schema import DataConfig
 from raytl.data.audit import AuditResult, BadFile, audit
 from raytl.data.formats import AS_FOUND, scan
-from raytl.data.gc_pause import gc_paused
 from raytl.data.manifest import SPLITS, Manifest, Sample, content_of, dataset_digest, listed, snapshot_id
 from raytl.data.sample_table import SampleTable
 from raytl.data.samples import SAMPLE_FORMAT, records
 from raytl.data.split import images_by_class
 from raytl.errors import DataError, RunError
 from raytl.events import OnEvent, ignore
+from raytl.gc_pause import gc_paused
 from raytl.store.cache import cache_root
 from raytl.store.files import atomic_write
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings

@@ -5,6 +5,8 @@ plan              (pure) the plan of a sweep and its cost, as values
 shape             (pure) how many trials run at a time
 halving           (pure) synchronous successive halving
 ranking           (pure) the winner by mean over seeds, within noise the cheaper trial
+stopping          (pure) the end of a sweep that cannot gain more than the noise of validation
+folds             (pure) train and validation divided into folds
 record            (pure) a trial of the study, as a value
 inputs            the experiment with its data and space, and the study and job that follow
 image_scale       trials on smaller images than the finalists
@@ -22,6 +24,7 @@ cma               CMA-ES that unpickles nothing unsafe
 
 sweep_state       the study with its costs, progress and checkpoints
 budget            the budget of a sweep, and what is spent
+noise             the standard error of the validation score, and the end of a sweep that it decides
 checkpoints       checkpoints that are no longer needed
 searcher          Ray Tune's searcher and scheduler
 executor          trials on Ray Tune, or in this process
@@ -30,11 +33,13 @@ trial_process     the imports of such a process
 
 trial             experiments and jobs of trials
 worker            one trial on one worker
+fold_trial        one trial with a network for each fold
 distributed_trial one trial on several workers
 head              the linear probe that all trials start from
 feature_cache     which activations trials share, and the batches made of them
 feature_rows      the cached activations on the node's disk
 
+rescore           scores of checkpoints, read from disk
 winner            rescore, train with other seeds, rank, refit
 replicas          the journal of runs with other seeds
 soup              the mean of the best trials' weights

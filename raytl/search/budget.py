@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from raytl.config.budget import BudgetConfig
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.errors import RunError
 from raytl.search.plan import SweepPlan, TrialShape
 

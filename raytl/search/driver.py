@@ -34,6 +34,7 @@ from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_fa
 from raytl.search.head import solved_head
 from raytl.search.image_scale import measured_at, on_smaller_images
 from raytl.search.inputs import SweepInputs, open_study, set_total, sweep_inputs, sweep_job
+from raytl.search.noise import NoiseStop, validation_noise
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
 from raytl.search.preflight import sweep_plan
@@ -41,7 +42,7 @@ from raytl.search.prior import save
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import SUMMARY, SweepResult, ended, finished, wall_s
+from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import epochs_of, full_size
 from raytl.search.winner import Jobs, Winner, select_winner
@@ -81,7 +82,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     if new:
         run_store.set_aside(on_event)
     run_store.fetch()
-    if not add and (folder / SUMMARY).exists() and experiment.search.trials <= ended(folder):
+    if not add and is_finished(folder, experiment.search):
         return finished(folder, experiment)
     inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     sweep = _Sweep(inputs, run_store, logged(on_event))
@@ -123,12 +124,13 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
     with _cluster(experiment) as cluster:
         study = open_study(sweep.inputs)
         total = set_total(sweep.inputs, study, add)
-        _check_budget(sweep.inputs, cluster, study, add)
+        _check_budget(sweep.inputs, cluster, study)
         executor = _executor(experiment, cluster)
         write_text(folder / "experiment.yaml", to_yaml(experiment))
         job = _job(sweep, executor)
         before_s = wall_s(folder)
         state = _state(sweep, study, executor, total, before_s)
+        state.noise_stop = _noise_stop(sweep, study, job, total)
         with _process(experiment.compute, executor):
             _run_trials(state, job, executor, folder)
             _check_outcome(state, folder)
@@ -169,10 +171,10 @@ def _machine(compute: ComputeConfig) -> Node:
     return this_machine(min(gpus, 1) if compute.cluster == "none" else gpus)
 
 
-def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study, add: int) -> None:
+def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study) -> None:
     budget = inputs.experiment.search.budget
     if budget.wall is not None or budget.gpu_hours is not None:
-        check_budget(budget, sweep_plan(inputs, cluster, study.counts()[0], add))
+        check_budget(budget, sweep_plan(inputs, cluster, study.counts()[0], 0))
 
 
 def _executor(experiment: Experiment, cluster: list[Node]) -> TrialExecutor:
@@ -200,14 +202,26 @@ def _with_head(sweep: _Sweep, job: TrainJob, executor: TrialExecutor, name: str)
     run_store = sweep.run_store
     if not sweep.inputs.experiment.search.linear_probe:
         return job
-    job = solved_head(job, sweep.folder / name, executor, sweep.on_event)
-    if not is_remote(run_store.uri):
+    if job.folds:
+        heads = [sweep.folder / f"fold-{fold}" / name for fold in range(len(job.folds))]
+        solved = [_solved(sweep, fold, head, executor) for fold, head in zip(job.folds, heads, strict=True)]
+        job = replace(job, folds=tuple(solved))
+    else:
+        job = _solved(sweep, job, sweep.folder / name, executor)
+    if is_remote(run_store.uri):
+        run_store.push()
+    return job
+
+
+def _solved(sweep: _Sweep, job: TrainJob, target: Path, executor: TrialExecutor) -> TrainJob:
+    """Return `job` with the location where every node finds its solved head, in `target` here."""
+    job, uri = solved_head(job, target, executor, sweep.on_event), sweep.run_store.uri
+    if not is_remote(uri):
         return job
-    run_store.push()
-    return replace(job, probe=f"{run_store.uri}/{Path(job.probe).name}")
+    return replace(job, probe=f"{uri}/{Path(job.probe).relative_to(sweep.folder.resolve())}")
 
 
-def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: int, before_s: float) -> SweepState:
+def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: Total, before_s: float) -> SweepState:
     search = sweep.inputs.experiment.search
     trial_s = sum(record.seconds for record in study.records() if record.state != "running")
     return SweepState(
@@ -215,10 +229,20 @@ def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: int, bef
         search=search,
         budget_tracker=BudgetTracker(search, executor.shape, before_s=before_s, trial_s=trial_s),
         epochs=epochs_of(sweep.inputs.experiment),
-        total=total,
+        total=total.trials,
         on_event=sweep.on_event,
         checkpoints=sweep.checkpoints,
+        stop=total.stop,
     )
+
+
+def _noise_stop(sweep: _Sweep, study: Study, job: TrainJob, total: Total) -> NoiseStop | None:
+    """Return the rule that may stop the sweep at the noise of validation; None if all trials are to run."""
+    search = sweep.inputs.experiment.search
+    if search.stop == "never" or total.planned is not None or len(search.metrics) > 1 or study.is_grid:
+        return None
+    metric = search.metrics[0]
+    return NoiseStop(sweep.folder, metric, lambda trial: validation_noise(trial, job, metric), sweep.on_event)
 
 
 def _run_trials(state: SweepState, job: TrainJob, executor: TrialExecutor, folder: Path) -> None:
@@ -258,9 +282,13 @@ def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
 def _write_result(sweep: _Sweep, state: SweepState, winner: Winner, seconds: float) -> SweepResult:
     """Write the report and the summary."""
     inputs, folder, run_store = sweep.inputs, sweep.folder, sweep.run_store
-    sizes = measured_at(inputs)
-    files = report_on(folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, sizes)
+    stop, sizes = state.stop and state.stop.reason, measured_at(inputs)
+    files = report_on(
+        folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, stop or "", sizes
+    )
     result = result_of(folder, inputs.experiment, state.study, winner, files, seconds, sizes)
+    if state.stop is not None:
+        result = replace(result, status="stopped at validation noise", stop=state.stop)
     if state.budget_tracker.spent():
         result = replace(result, status="stopped by budget")
     if is_remote(run_store.uri):

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 from raytl.cluster.session import STARTED_HERE
 from raytl.errors import first_line
 from raytl.search.distributed_trial import DistributedTrial
+from raytl.search.fold_trial import trial_run
 from raytl.search.plan import TrialShape
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import trial_job
-from raytl.search.worker import TrialRun
 from raytl.training.job import TrainJob
 
 _TUNE = {
@@ -101,7 +101,7 @@ class _SweepTrials:
             return DistributedTrial(trial_job(self._sweep, suggestion), self._shape)
         if not self._is_local:
             self._sweep, self._is_local = self._sweep.on_this_node(), True
-        return TrialRun(trial_job(self._sweep, suggestion))
+        return trial_run(self._sweep, suggestion)
 
 
 def run_here(sweep_state: SweepState, factory: TrialFactory) -> None:

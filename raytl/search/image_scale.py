@@ -104,6 +104,8 @@ def _text(size: tuple[int, int]) -> str:
 def _check_keys(experiment: Experiment, space: Space) -> None:
     if any(dimension.key == _SIZE for dimension in space.dimensions):
         raise ConfigError(f"{_KEY}: the space varies {_SIZE}; expected one of the two. Set {_KEY} to 1.")
+    if experiment.search.folds:
+        raise ConfigError(f"{_KEY}: trials of cross-validation have the full size. Set search.folds to null.")
     if experiment.search.soup != "off":
         raise ConfigError(f"{_KEY}: a soup of trials would be a model of smaller images. Set search.soup to off.")
     if experiment.search.replicates.top < 1:

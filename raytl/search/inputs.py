@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,17 @@ from raytl.config.fingerprint import decisive
 from raytl.config.override import with_defaults
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
+from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
 from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
 from raytl.search.earlier import Wanted, earlier_sweeps
+from raytl.search.folds import FEW_IMAGES, fold_jobs
 from raytl.search.prior import FILE as PRIOR
 from raytl.search.prior import NO_PRIOR, Prior, load
 from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import TOTAL_FORMAT, sweep_root
+from raytl.search.summary import TOTAL, Total, sweep_root, total_of
 from raytl.search.trial import epochs_of, trial_experiment
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
@@ -60,6 +62,8 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     experiment = train_plan.experiment
     for line in train_plan.notes:
         on_event(Message(line))
+    if advice := _advice(experiment.search, train_plan.dataset.splits.images):
+        on_event(Message(advice))
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
@@ -102,6 +106,17 @@ def _wanted(inputs: SweepInputs) -> Wanted:
     )
 
 
+def _advice(search: SearchConfig, images: Mapping[str, int]) -> str:
+    """Return the advice to use folds if there are few validation images."""
+    train, val = images["train"], images["val"]
+    if search.folds is not None or val >= FEW_IMAGES:
+        return ""
+    return (
+        f"{val} validation images choose among trials by luck; search.folds: 3 scores each trial on all {train + val} images of "
+        "train and val, at two to three times the cost"
+    )
+
+
 def _as_long_as_a_trial(experiment: Experiment) -> Experiment:
     """Return the experiment with the epochs of its trials where none are set, so that the recipe fits its schedule to them."""
     limit, root = experiment.search.budget.max_epochs, sweep_root(experiment)
@@ -128,6 +143,7 @@ def open_study(inputs: SweepInputs) -> Study:
     }
     if inputs.trials is not None:
         same["search.image_scale"] = experiment.search.image_scale
+    same |= {"search.folds": experiment.search.folds} if experiment.search.folds else {}
     inputs.folder.mkdir(parents=True, exist_ok=True)
     return Study.open(
         inputs.folder,
@@ -143,19 +159,18 @@ def open_study(inputs: SweepInputs) -> Study:
     )
 
 
-def set_total(inputs: SweepInputs, study: Study, add: int) -> int:
-    """Set and return the number of trials: that of the experiment, or of an earlier start with `--add`, plus `add`."""
-    path = inputs.folder / "trials.json"
-    before = TOTAL_FORMAT.load(path).trials if path.exists() else 0
-    study.trials = max(inputs.experiment.search.trials, before) + add
-    write_json(path, {"trials": study.trials})
-    return study.trials
+def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:
+    """Set, store and return the number of trials (see `total_of`)."""
+    total = total_of(inputs.folder, inputs.experiment.search, add)
+    study.trials = total.trials
+    write_json(inputs.folder / TOTAL, asdict(total))
+    return total
 
 
 def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> TrainJob:
     """Return the job from which those of the trials are derived."""
     experiment, splits = inputs.trials or inputs.experiment, inputs.plan.dataset.splits
-    return TrainJob(
+    job = TrainJob(
         experiment=experiment,
         location=_trials_location(experiment),
         train=splits.train,
@@ -165,6 +180,8 @@ def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> Tra
         write_token=write_token,
         feature_seed=None if experiment.search.feature_cache == "off" else experiment.train.seed,
     )
+    folds = experiment.search.folds
+    return job if folds is None else replace(job, folds=fold_jobs(job, folds))
 
 
 def _trials_location(experiment: Experiment) -> str:

@@ -37,9 +37,10 @@ def report_on(
     study: Study,
     winner: Winner,
     seconds: float,
+    stop: str,
     measured_at: str = "",
 ) -> Files:
-    """Write `trials.csv`, the charts and `report.html` into `folder`."""
+    """Write `trials.csv`, the charts and `report.html` into `folder`; `stop` says why the sweep ended early."""
     records = study.records()
     write_text(folder / "trials.csv", table(records, [dimension.key for dimension in space.dimensions]))
     header = Header(
@@ -51,6 +52,8 @@ def report_on(
         stages=len(plan.stages) - 1,
         metrics=experiment.search.metrics,
         seconds=seconds,
+        stop=stop,
+        folds=experiment.search.folds,
         prior=study.guide.prior.text,
         measured_at=measured_at,
     )
@@ -111,6 +114,7 @@ def result_of(
         report=files.report,
         csv=files.csv,
         seconds=seconds,
+        folds=experiment.search.folds,
         next=command("raytl", "evaluate", winner.run, *storage_options(experiment)),
         measured_at=measured_at,
     )

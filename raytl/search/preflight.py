@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
@@ -22,6 +22,7 @@ from raytl.search.image_scale import area_ratio, measured_at
 from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
+from raytl.search.summary import total_of
 from raytl.search.trial import epochs_of
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
@@ -39,7 +40,7 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     experiment, search = inputs.experiment, inputs.experiment.search
     shape = trial_shape(experiment.compute, cluster)
     fit = fitting(shape, cluster)
-    trials, epochs = max(search.trials, done) + add, epochs_of(experiment)
+    trials, epochs = max(total_of(inputs.folder, search, add).trials, done + add), epochs_of(experiment)
     device = pick_device(experiment.compute.device)
     depths = depths_of(inputs.space, inputs.base, inputs.stages)
     costs = depth_costs(sweep_job(inputs), depths, device, pick_precision(experiment.train.precision, device))
@@ -109,6 +110,7 @@ def _cost(
     job: TrainJob, backbone: Backbone, depth: int, images: torch.Tensor, forward_s: float, precision: torch.dtype
 ) -> DepthCost:
     apply_freeze(backbone, depth)
+    train, val = (sum(len(getattr(each, split)) for each in job.folds or (job,)) for split in ("train", "val"))
     sizes = list(backbone.sizes.values())
     trainable = sum(sizes[len(sizes) - 1 - depth :])
     network, inputs, cache_bytes, build_s, val_s = backbone.module, images, 0, 0.0, forward_s
@@ -117,11 +119,11 @@ def _cost(
         with torch.no_grad(), _autocast(images.device, precision):
             inputs = split.prefix(images)
         network = suffix_backbone(backbone, split).module
-        rows = job.experiment.search.views * len(job.train) + len(job.val)
+        rows = job.experiment.search.views * train + val
         cache_bytes, build_s = rows * inputs.shape[1] * inputs.element_size(), rows * forward_s
         val_s = _forward(network, inputs, precision)
     step_s = _step(job, network, inputs, backbone.preprocess.view_size, precision)
-    epoch_s = step_s * len(job.train) + val_s * len(job.val)
+    epoch_s = step_s * train + val_s * val
     return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s)
 
 
@@ -212,9 +214,11 @@ def projected(
     replicates = search.replicates.top * (search.replicates.seeds - (growth == 1))
     build = sum(cost.build_s for cost in costs) / concurrency
 
+    refit = epochs * mean / (search.folds or 1)
+
     def wall(epoch_s: float, trial_epochs: float) -> float:
         runs = math.ceil(trials / concurrency) * (trial_epochs * epoch_s + _START_S / 10)
         repeated = math.ceil(replicates / concurrency) * epochs * epoch_s
-        return runs + growth * (repeated + epochs * mean) + build + _START_S
+        return runs + growth * (repeated + refit) + build + _START_S
 
     return CostEstimate(wall(min(mean, 2 * fastest), pruned), wall(mean, likely), wall(slowest, float(epochs)))

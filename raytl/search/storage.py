@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.errors import ConfigError, RunError, first_line
 from raytl.run.journal import append_lines
 

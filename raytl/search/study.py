@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from raytl.config.fingerprint import ADDED
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better
@@ -124,7 +124,17 @@ class Study:
         return self._new() if len(self._suggested) < self._total else None
 
     @property
-    def _is_grid(self) -> bool:
+    def unsuggested(self) -> int:
+        """Number of trials that were not suggested yet."""
+        return max(0, self._total - len(self._suggested))
+
+    def close(self) -> None:
+        """Suggest no new trials; those that wait at a rung, or that a killed process left, still resume."""
+        self.trials = len(self._suggested)
+
+    @property
+    def is_grid(self) -> bool:
+        """True if the trials are the points of a grid."""
         return suggest.points(self.search.sampler, self.space) is not None
 
     @property
@@ -135,7 +145,7 @@ class Study:
 
     def _seed(self, number: int, draw: int) -> int:
         """Return the sampler's seed for a trial; always the same for a grid, whose order of points depends on it."""
-        if self._is_grid:
+        if self.is_grid:
             return self.search.seed
         text = f"{self.search.seed}/{number}/{draw}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
@@ -298,7 +308,7 @@ class Study:
                 trial = self.study.ask()
                 overrides = suggest.suggest(trial, self.space, self.base)
             self._next_number = max(self._next_number, trial.number + 1)
-            if _key(overrides) not in self._seen or draw == _DRAWS - 1 or self._is_grid:
+            if _key(overrides) not in self._seen or draw == _DRAWS - 1 or self.is_grid:
                 break
             self.study.tell(trial.number, state=TrialState.FAIL)  # a duplicate, which is not run
         source = trial.user_attrs.get("source", "sampler")

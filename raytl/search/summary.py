@@ -9,14 +9,16 @@ from typing import Annotated, Any, Literal
 from raytl.config.machine import storage_options
 from raytl.config.places import sweep_uri, winner_uri
 from raytl.config.schema import Experiment
+from raytl.config.search import SearchConfig
 from raytl.run.folder import working_copy
 from raytl.sanitize import command
+from raytl.search.stopping import Stop
 from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_most, within
 from raytl.uris import is_remote
 
-SUMMARY = "summary.json"
+SUMMARY, TOTAL = "summary.json", "trials.json"
 Trials = Annotated[int, within(0, 10**6)]
 
 
@@ -36,7 +38,7 @@ class SweepResult:
     """The result of a sweep: trials by state, the best trial, and the winner after replicates, with the reason."""
 
     folder: Name
-    status: Literal["finished", "already finished", "stopped by budget"]
+    status: Literal["finished", "already finished", "stopped by budget", "stopped at validation noise"]
     trials: Annotated[dict[Name, Trials], at_most(100, "states")]
     best_number: Count
     best_value: Score
@@ -55,6 +57,10 @@ class SweepResult:
     seconds: float
     next: str
     measured_at: Annotated[str, at_most(200, "characters")] = ""
+    stop: Stop | None = None
+    """Why the sweep ended before all trials had run."""
+    folds: Annotated[int, within(2, 10)] | None = None
+    """Folds over which scores are means; None = scores are those of the validation split."""
 
     def moved(self, old: str, new: str) -> SweepResult:
         """Return the result with the locations below `old` replaced by those below `new`."""
@@ -65,9 +71,14 @@ class SweepResult:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The number of trials of a sweep."""
+    """The number of trials of a sweep.
+
+    With `planned`, it is fixed while `search.trials` is at most that: `--add` asked for it, or the sweep stopped (`stop`).
+    """
 
     trials: Trials
+    planned: Trials | None = None
+    stop: Stop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,26 @@ def ended(folder: Path) -> int:
     """Return the number of trials of the finished sweep in `folder`; 0 if it is not finished."""
     path = folder / SUMMARY
     return sum(SUMMARY_FORMAT.load(path).trials.values()) if path.exists() else 0
+
+
+def total_of(folder: Path, search: SearchConfig, add: int = 0) -> Total:
+    """Return the number of trials: that of `search`, or of an earlier start in `folder` with `--add`, plus `add`."""
+    path = folder / TOTAL
+    stored = TOTAL_FORMAT.load(path) if path.exists() else Total(0)
+    is_fixed = stored.planned is not None and search.trials <= stored.planned
+    if stored.stop is not None and search.stop == "never":
+        stored, is_fixed = Total(0), False
+    base = stored.trials if is_fixed else max(search.trials, stored.trials)
+    if add:
+        return Total(base + add, planned=max(search.trials, base))
+    return stored if is_fixed else Total(base)
+
+
+def is_finished(folder: Path, search: SearchConfig) -> bool:
+    """Return True if the sweep in `folder` has a result, with all trials that `search` asks for or until it stopped."""
+    total = total_of(folder, search)
+    wanted = search.trials if total.planned is None else total.trials
+    return (folder / SUMMARY).exists() and wanted <= ended(folder)
 
 
 def finished(folder: Path, experiment: Experiment) -> SweepResult:

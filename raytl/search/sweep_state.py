@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.events import OnEvent, TrialChanged
 from raytl.metrics.direction import lower_is_better
 from raytl.run.mirror import BEST, LAST
 from raytl.search.budget import BudgetTracker
 from raytl.search.checkpoints import Checkpoints
+from raytl.search.folds import fold_folders
+from raytl.search.noise import NoiseStop
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.record import EndState, TrialRecord, best_first, finalists
+from raytl.search.stopping import MIN_TRIALS, Stop
 from raytl.search.study import Study
 
 _END: Mapping[str, EndState] = {"running": "pruned", "complete": "complete", "failed": "failed"}
@@ -33,6 +36,9 @@ class SweepState:
     total: int
     on_event: OnEvent
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    noise_stop: NoiseStop | None = None
+    stop: Stop | None = None
+    """Why no more trials are suggested, if the sweep stopped at the noise of validation."""
     _suggestions: dict[int, Suggestion] = field(default_factory=dict)
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
@@ -54,7 +60,8 @@ class SweepState:
         return self.budget_tracker.spent() is not None or self.budget_tracker.broken() is not None
 
     def ask(self) -> Suggestion | None:
-        """Return the next trial; None if all were suggested, or the sweep is over."""
+        """Return the next trial; None if all were suggested, or the sweep is over or stops here."""
+        self._stop_at_noise()
         suggestion = None if self.is_over else self.study.ask()
         if suggestion is not None:
             self._suggestions[suggestion.number] = suggestion
@@ -93,8 +100,23 @@ class SweepState:
     def wanted(self) -> set[tuple[str, str]]:
         """Return the checkpoints that are needed, as (trial, name): of the best trials, and of those that may resume."""
         running = [record for record in self.study.records() if record.state == "running"]
+        if self.search.folds:
+            folders = [each for record in running for each in fold_folders(record.folder, self.search.folds)]
+            return {(folder, name) for folder in folders for name in (BEST, LAST)}
         best = {(record.folder, BEST) for record in (*self._finalists, *running)}
         return best | {(record.folder, LAST) for record in running}
+
+    def _stop_at_noise(self) -> None:
+        """Suggest no new trials if they cannot gain more than the noise of validation; running trials continue."""
+        left, (ended, _) = self.study.unsuggested, self.study.counts()
+        if self.noise_stop is None or self.stop is not None or not left or ended < MIN_TRIALS:
+            return
+        if ended % (1 + ended // 100):  # of hundreds of trials, not at each: it reads them all
+            return
+        self.stop = self.noise_stop.decide(self.study.records(), left)
+        if self.stop is not None:
+            self.study.close()
+            self.total -= left
 
     def _count_seconds(self, number: int, result: TrialResult) -> None:
         before = self._seconds.get(number, 0.0)
@@ -107,7 +129,12 @@ class SweepState:
             self._best = (value, number)
 
     def _drop_checkpoints(self, number: int, result: TrialResult) -> None:
-        """Drop the last checkpoint of a trial that ended, and all checkpoints of trials that are not among the best."""
+        """Drop the last checkpoint of a trial that ended, and all checkpoints of trials that are not among the best; of
+        folds all of them, as no network of one fold is the winner's."""
+        if self.search.folds and result.folder:
+            for folder in fold_folders(result.folder, self.search.folds):
+                self.checkpoints.drop(folder)
+            return
         if result.folder:
             self.checkpoints.drop(result.folder, (LAST,))
         keep = max(self.search.keep, self.search.replicates.top)

@@ -15,7 +15,9 @@ from raytl.training.job import TrainJob
 def trial_job(sweep: TrainJob, suggestion: Suggestion) -> TrainJob:
     """Return the job of one trial of `sweep`, whose workers have working copies of their own."""
     experiment = trial_experiment(sweep.experiment, suggestion, probe=bool(sweep.probe), location=sweep.location)
-    return replace(sweep, experiment=experiment, location=f"{sweep.location}/{suggestion.folder}", is_guest=True)
+    return replace(
+        sweep, experiment=experiment, location=f"{sweep.location}/{suggestion.folder}", is_guest=True, folds=()
+    )
 
 
 def trial_experiment(base: Experiment, suggestion: Suggestion, *, probe: bool, location: str) -> Experiment:

@@ -16,31 +16,25 @@ from raytl.config.fingerprint import differences
 from raytl.config.places import winner_name
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
-from raytl.data.cache import open_images
-from raytl.data.loader import EvalLoader
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.direction import lower_is_better
-from raytl.models.card import Card, read_card
-from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
-from raytl.models.temperature import set_temperature
+from raytl.models.card import read_card
 from raytl.run.atomic import write_text
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.search.checkpoints import Checkpoints
 from raytl.search.executor import TrialExecutor, run_replicates, trial_factory
+from raytl.search.folds import fold_folders
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists
 from raytl.search.replicas import Replicas
+from raytl.search.rescore import fetched, rescore, score
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment
-from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.tasks.calibration import validated
-from raytl.tasks.inference import Network, Truths, set_buffers, split_rows
-from raytl.tasks.saved import load_saved
+from raytl.store.s3_settings import S3Settings
 from raytl.training.driver import train
 from raytl.training.job import TrainJob
-from raytl.world import World
 
 Scores = dict[tuple[int, int | None], float | None]
 """The score of each replicate by (trial, seed); None if it failed."""
@@ -48,7 +42,7 @@ Scores = dict[tuple[int, int | None], float | None]
 
 @dataclass(frozen=True)
 class Winner:
-    """The winning trial and the reason. `rescored` is the score of its own checkpoint, read from disk; `refit_score` that
+    """The winning trial and the reason. `rescored` is the score of its own checkpoint, read from disk, or its mean over folds; `refit_score` that
     of the recipe trained again on fresh augmentation, without cached features, in `run`."""
 
     record: TrialRecord
@@ -85,8 +79,13 @@ def select_winner(
     """Select the winner of `records`, write its experiment file into `folder`, and refit it in a run beside the sweep."""
     metric, sweep = original.search.metrics[0], jobs.trials
     finals = finalists(list(records), metric)
-    best = _with_checkpoints(finals, max(1, original.search.replicates.top), sweep.s3, on_event)
-    own = {record.number: rescore(record, sweep, metric) for record in best}
+    count = max(1, original.search.replicates.top)
+    if sweep.folds:  # their networks are dropped: the winner is trained on train
+        best = finals[:count]
+        own = {record.number: record.values[0] for record in best if record.values}
+    else:
+        best = _with_checkpoints(finals, count, sweep.s3, on_event)
+        own = {record.number: rescore(record, sweep, metric) for record in best}
     replicates = _replicates(best, jobs, executor, folder, on_event, checkpoints)
     candidates = [_candidate(record, None if jobs.differ else own[record.number], replicates) for record in best]
     ranking = rank(candidates, lower_is_better(metric))
@@ -99,13 +98,6 @@ def select_winner(
     on_event(Message("refitting the winner on fresh augmentation, without cached features"))
     refit = train(experiment, new=_is_other_winner(experiment), on_event=on_event)
     return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run, soup)
-
-
-def fetched(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
-    """Return the trial with its folder on this node; download it if another node trained it."""
-    run_store = RunStore(record.folder, s3=s3)
-    run_store.fetch()
-    return replace(record, folder=str(run_store.folder.root))
 
 
 def _with_checkpoints(
@@ -123,29 +115,6 @@ def _with_checkpoints(
     return available
 
 
-def rescore(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
-    """Return the validation score of the trial's best checkpoint, read from disk."""
-    saved = load_saved(RunFolder(Path(record.folder)).best)
-    return _score(saved.module, saved.card, sweep, metric)
-
-
-def _score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float:
-    """Return the validation score of `module`, and set the buffers and the temperature that validation decides."""
-    experiment = sweep.experiment
-    device = pick_device(experiment.compute.device)
-    images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
-    encoder = sweep.task.encoder(sweep.val, card.classes, card.preprocess, sweep.files)
-    loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
-    precision = pick_precision(experiment.train.precision, device)
-    set_temperature(module, None)
-    network = Network(sweep.task, module.to(device), card.preprocess, device, precision)
-    _, rows = split_rows(network, loader, encoder)
-    result = validated(sweep.task, experiment.calibrate, Truths(encoder), rows, card.classes)
-    set_buffers(module, result.buffers)
-    set_temperature(module, result.temperature)
-    return result.metrics[metric]
-
-
 def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_event: OnEvent) -> Soup | None:
     """Return the soup that `search.soup` asks for; None if it is off, or too few checkpoints are on disk."""
     search = sweep.experiment.search
@@ -157,10 +126,10 @@ def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_even
     best = [fetched(each, sweep.s3) for each in best]
     card = read_card(RunFolder(Path(best[0].folder)).best)
 
-    def score(module: nn.Module) -> float:
-        return sign * _score(module, card, sweep, metric)
+    def signed(module: nn.Module) -> float:
+        return sign * score(module, card, sweep, metric)
 
-    soup = average_weights(search.soup, best, score, folder / "soup")
+    soup = average_weights(search.soup, best, signed, folder / "soup")
     if soup is None:
         on_event(Message("no soup: fewer than two trials have a checkpoint", "warning"))
         return None
@@ -190,7 +159,8 @@ def _replicates(
     factory = trial_factory(sweep, executor.shape)
     for suggestion, results in run_replicates(replicas.remaining, factory, executor):
         replicas.tell(suggestion, _best_score(results, search.metrics[0]), results[-1])
-        checkpoints.drop(f"{sweep.location}/{suggestion.folder}")
+        for location in fold_folders(f"{sweep.location}/{suggestion.folder}", search.folds):
+            checkpoints.drop(location)
         done += 1
         on_event(Work("replicates", done, len(suggestions), "runs"))
     return replicas.scores()

@@ -12,7 +12,8 @@ import torch
 
 from raytl.config.dump import to_yaml
 from raytl.config.override import override
-from raytl.config.schema import Experiment, SearchConfig
+from raytl.config.schema import Experiment
+from raytl.config.search import SearchConfig
 from raytl.errors import RaytlError, first_line
 from raytl.events import OnEvent, ignore
 from raytl.run import journal

@@ -54,7 +54,8 @@ class Credentials(Protocol):
 class Route:
     """The address of a bucket's objects: `host` (with its port, as in the header) and the path `base` before keys.
 
-    Requests are signed for `region`; unsigned if that is None."""
+    Requests are signed for `region`; unsigned if that is None. `has_checksums` is False where the store rejects requests for
+    checksums, or sends wrong ones."""
 
     scheme: str
     host: str
@@ -62,6 +63,7 @@ class Route:
     region: str | None
     requester_pays: bool = False
     cafile: str = ""
+    has_checksums: bool = True
 
     @property
     def address(self) -> tuple[str, int]:
@@ -88,10 +90,17 @@ def request(route: Route, credentials: Credentials | None, key: str, now: float)
     return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
-def signed(route: Route, credentials: Credentials | None, key: str, now: float) -> tuple[str, dict[str, str]]:
-    """Return the path and the headers of a GET request for `key`, signed with AWS Signature Version 4 at `now`."""
-    path = route.base + quote(key, safe=KEY_CHARACTERS)
-    headers = {"host": route.host, checksums.MODE[0]: checksums.MODE[1]}
+def signed(
+    route: Route, credentials: Credentials | None, key: str, now: float, query: str = ""
+) -> tuple[str, dict[str, str]]:
+    """Return the path and the headers of a GET request for `key`, signed with AWS Signature Version 4 at `now`.
+
+    With a `query`, sorted and escaped, the request is one of the bucket itself.
+    """
+    path = (route.base.rstrip("/") or "/") if query else route.base + quote(key, safe=KEY_CHARACTERS)
+    headers = {"host": route.host}
+    if route.has_checksums and not query:
+        headers[checksums.MODE[0]] = checksums.MODE[1]
     if route.requester_pays:
         headers["x-amz-request-payer"] = "requester"
     if credentials is not None and route.region is not None:
@@ -99,15 +108,16 @@ def signed(route: Route, credentials: Credentials | None, key: str, now: float) 
         headers |= {"x-amz-content-sha256": _EMPTY, "x-amz-date": moment}
         if credentials.token:
             headers["x-amz-security-token"] = credentials.token
-        headers["authorization"] = _signature(path, dict(sorted(headers.items())), credentials, route.region)
-    return path, {**headers, "accept-encoding": "identity"}
+        ordered = dict(sorted(headers.items()))
+        headers["authorization"] = _signature(f"{path}\n{query}", ordered, credentials, route.region)
+    return f"{path}?{query}" if query else path, {**headers, "accept-encoding": "identity"}
 
 
-def _signature(path: str, headers: dict[str, str], credentials: Credentials, region: str) -> str:
+def _signature(target: str, headers: dict[str, str], credentials: Credentials, region: str) -> str:
     moment, names = headers["x-amz-date"], ";".join(headers)
     scope = f"{moment[:8]}/{region}/s3/aws4_request"
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    canonical = hashlib.sha256(f"GET\n{path}\n\n{lines}\n{names}\n{_EMPTY}".encode()).hexdigest()
+    canonical = hashlib.sha256(f"GET\n{target}\n{lines}\n{names}\n{_EMPTY}".encode()).hexdigest()
     key = f"AWS4{credentials.secret_key}".encode()
     for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{canonical}"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -116,7 +126,12 @@ def _signature(path: str, headers: dict[str, str], credentials: Credentials, reg
 
 def usable(route: Route, count: int) -> bool:
     """Return whether `count` objects justify worker processes, and no HTTP proxy is configured."""
-    return count >= _MIN_OBJECTS and (route.scheme not in getproxies() or bool(proxy_bypass(route.address[0])))
+    return count >= _MIN_OBJECTS and is_direct(route)
+
+
+def is_direct(route: Route) -> bool:
+    """Return whether no HTTP proxy is configured for this address."""
+    return route.scheme not in getproxies() or bool(proxy_bypass(route.address[0]))
 
 
 def download(

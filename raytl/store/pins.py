@@ -1,4 +1,4 @@
-"""Pulled and unpacked datasets of this node: pinned while a process uses them, evicted least recently used first.
+"""Pulled and unpacked datasets and tables of samples of this node: pinned while a process uses them, evicted least recently used first.
 
 <cache>/pulled/<place>/       <cache>/pulled/<place>.used       shared lock, held by each process that uses the folder
 """
@@ -16,7 +16,7 @@ from raytl.store import lru
 from raytl.store.cache import cache_root
 from raytl.store.drafts import drafted, sweep
 
-_KINDS = ("pulled", "unpacked")
+_KINDS = ("pulled", "unpacked", "samples")
 _pins: dict[Path, int] = {}
 """Open locks by folder; the kernel releases them when the process ends."""
 

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import builtins
-import gc
 import hashlib
 import re
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore import exceptions as vendor
 
 from raytl.errors import Conflict, NotFound, Unavailable
+from raytl.gc_pause import gc_paused
 from raytl.store import checksums
 from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo
-from raytl.store.fetch_workers import Wanted, download, usable
+from raytl.store.fetch_workers import Wanted, download, is_direct, usable
 from raytl.store.files import atomic_write
 from raytl.store.s3_body import body, body_to_file
 from raytl.store.s3_client import cached_client, client, forget_client
-from raytl.store.s3_direct import read_whole
-from raytl.store.s3_errors import ADVICE, is_not_implemented, kind_of, translated
+from raytl.store.s3_direct import read_listing, read_whole
+from raytl.store.s3_errors import ADVICE, is_not_implemented, is_rejected, kind_of, translated
+from raytl.store.s3_listing import rows_below
+from raytl.store.s3_page import Page, Row, whole_page
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 __all__ = ["PAGE_KEYS", "S3Store", "cached_client", "client", "forget_client"]
@@ -33,9 +34,16 @@ __all__ = ["PAGE_KEYS", "S3Store", "cached_client", "client", "forget_client"]
 PAGE_KEYS = 1000
 """Objects on one page of a listing."""
 _COPY_BYTES = 1 << 30
-_KEY_BYTES = 1024
 _NO_ETAG = "0" * 32
-_LISTERS = 16
+_DAMAGED = "The object, its checksum or the network is at fault. Run the same command again; if it fails again, upload the object again"
+_LISTS = {"list-type": "2", "encoding-type": "url"}
+_PARAMETERS = {
+    "Prefix": "prefix",
+    "MaxKeys": "max-keys",
+    "Delimiter": "delimiter",
+    "ContinuationToken": "continuation-token",
+}
+T = TypeVar("T")
 _MD5 = re.compile("[0-9a-fA-F]{32}")
 
 
@@ -56,34 +64,38 @@ class S3Store:
 
     def list(self, prefix: str = "", *, markers: bool = False) -> Iterator[ObjectInfo]:
         """Yield the objects whose keys start with `prefix`; if there are many, folders are listed in parallel."""
-        with translated(self._name(prefix)), _gc_paused():
-            infos = self._below(self._full(prefix))
+        with translated(self._name(prefix)), gc_paused():
+            infos = self._infos(rows_below(self._page, self._full(prefix)))
         yield from infos if markers else _without_markers(infos)
 
-    def _below(self, full: str) -> builtins.list[ObjectInfo]:
-        """Return all objects below a prefix: from one page if that suffices, else folder by folder in parallel."""
-        page = client(self.s3).list_objects_v2(Bucket=self.bucket, Prefix=full, MaxKeys=PAGE_KEYS)
-        if not page["IsTruncated"]:
-            return self._infos(page)
-        pages = (
-            client(self.s3)
-            .get_paginator("list_objects_v2")
-            .paginate(Bucket=self.bucket, Prefix=full, Delimiter="/", PaginationConfig={"PageSize": PAGE_KEYS})
-        )
-        infos, folders = [], []
-        for page in pages:
-            infos += self._infos(page)
-            folders += [_inner(folder["Prefix"], full) for folder in page.get("CommonPrefixes", ())]
-        with ThreadPoolExecutor(min(_LISTERS, max(1, len(folders)))) as pool:
-            for below in pool.map(self._below, folders):
-                infos += below
-        return sorted(infos, key=lambda info: info.key.encode("utf-8", "surrogateescape"))
+    def _page(self, full: str, delimiter: str, token: str) -> Page:
+        """Return a page of a listing: the bucket's first by boto3, which finds its address, the others directly."""
+        wanted = {"Prefix": full, "MaxKeys": PAGE_KEYS}
+        wanted |= {"Delimiter": "/"} if delimiter else {}
+        wanted |= {"ContinuationToken": token} if token else {}
+        return self._direct_page(wanted) or self._page_by_boto3(wanted)
 
-    def _infos(self, page: dict[str, Any]) -> builtins.list[ObjectInfo]:
+    def _page_by_boto3(self, wanted: Mapping[str, Any]) -> Page:
+        page = client(self.s3).list_objects_v2(Bucket=self.bucket, **wanted)
+        folders = [folder["Prefix"] for folder in page.get("CommonPrefixes", ())]
+        return Page(page.get("Objects", []), folders, page["NextContinuationToken"] if page["IsTruncated"] else "")
+
+    def _direct_page(self, wanted: Mapping[str, Any]) -> Page | None:
+        cached = cached_client(self.s3)
+        route = cached.routes.get(self.bucket)
+        if route is None or not is_direct(route):
+            return None
+        parameters = {_PARAMETERS[name]: str(value) for name, value in wanted.items()}
+        body = read_listing(cached.connections, route, cached.signed_with(), {**parameters, **_LISTS})
+        with suppress(ValueError):  # boto3 reports it
+            return None if body is None else whole_page(body)
+        return None
+
+    def _infos(self, rows: Iterable[Row]) -> builtins.list[ObjectInfo]:
         base = len(self._full(""))
         return [
             ObjectInfo(key[base:], size, etag, storage if storage in ARCHIVES else "")
-            for key, size, etag, storage in page.get("Objects", ())
+            for key, size, etag, storage in rows
         ]
 
     def first_page(self) -> tuple[builtins.list[ObjectInfo], bool, float | None]:
@@ -92,7 +104,7 @@ class S3Store:
             page = client(self.s3).list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=PAGE_KEYS)
             date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
             return (
-                _without_markers(self._infos(page)),
+                _without_markers(self._infos(page.get("Objects", ()))),
                 bool(page["IsTruncated"]),
                 date and parsedate_to_datetime(date).timestamp(),
             )
@@ -120,19 +132,37 @@ class S3Store:
                 return b""  # it ends before `start`
 
     def _whole(self, key: str, max_bytes: int) -> bytes:
-        if (content := self._direct(key, max_bytes)) is not None:
-            return content
+        if (whole := self._direct(key, max_bytes)) is not None:
+            return whole
         digests: set[str] = set()
         with translated(self._name(key)):
             while len(digests) < 2:
-                response = self._get(key)
-                content = body(response, max_bytes, self._name(key))
-                digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-                if digest in digests or digest == (_announced(response) or digest):
+                content, digest, announced = self._read(key, lambda one: self._content(key, one, max_bytes))
+                if digest in digests or digest == announced:
                     cached_client(self.s3).count_read(self.bucket)
                     return content
                 digests.add(digest)
         raise Unavailable(f"{self._name(key)}: the bytes do not match the MD5 that the store announced")
+
+    def _content(self, key: str, response: dict[str, Any], max_bytes: int) -> tuple[bytes, str]:
+        content = body(response, max_bytes, self._name(key))
+        return content, hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+    def _read(self, key: str, read: Callable[[dict[str, Any]], tuple[T, str]]) -> tuple[T, str, str]:
+        """Return what `read` makes of a whole object, the MD5 that it computed, and the announced one (the same if none was).
+
+        If the bytes do not match the store's CRC, the object is read again and verified by its MD5.
+        """
+        response = self._get(key)
+        try:
+            value, digest = read(response)
+        except vendor.FlexibleChecksumError as exc:
+            response = self._request(key)
+            value, digest = read(response)
+            if digest != _announced(response):
+                raise Unavailable(f"{self._name(key)}: {exc}, and its ETag is not their MD5. {_DAMAGED}") from exc
+            cached_client(self.s3).count_wrong_checksum(self.bucket)
+        return value, digest, _announced(response) or digest
 
     def _direct(self, key: str, max_bytes: int) -> bytes | None:
         """Return the object without boto3, once many were read; None leaves it to boto3."""
@@ -146,9 +176,20 @@ class S3Store:
 
     def _get(self, key: str) -> dict[str, Any]:
         """Request a whole object; boto3 verifies the checksum that the store has of it, if any."""
-        response: dict[str, Any] = client(self.s3).get_object(
-            Bucket=self.bucket, Key=self._full(key), ChecksumMode=checksums.MODE[1]
-        )
+        cached = cached_client(self.s3)
+        if self.bucket in cached.without_checksums:
+            return self._request(key)
+        try:
+            return self._request(key, ChecksumMode=checksums.MODE[1])
+        except vendor.ClientError as exc:
+            if not is_rejected(exc):
+                raise
+        response = self._request(key)
+        cached.stop_checksums(self.bucket, "it rejects requests for checksums")
+        return response
+
+    def _request(self, key: str, **parameters: str) -> dict[str, Any]:
+        response: dict[str, Any] = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key), **parameters)
         return response
 
     def get_to_file(self, key: str, path: Path, size: int) -> None:
@@ -166,18 +207,34 @@ class S3Store:
 
     def _stream(self, key: str, part: Path, size: int) -> tuple[str, str]:
         """Write the object to `part`; return the MD5 of its bytes, and the announced one (the same if none was)."""
-        response = self._get(key)
-        digest = body_to_file(response, part, size, self._name(key))
-        return digest, _announced(response) or digest
+        name = self._name(key)
+        return self._read(key, lambda response: (None, body_to_file(response, part, size, name)))[1:]
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """Download in worker processes, from the address at which boto3 listed the bucket; see `fetch_workers`."""
+        arrived = False
+        for info in self._bulk(wanted, folder):
+            arrived = True
+            yield info
+        if not arrived and wanted and self._rejects_checksums(wanted[0].key):
+            yield from self._bulk(wanted, folder)
+
+    def _bulk(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         cached = cached_client(self.s3)
         route = cached.routes.get(self.bucket)
         if route is not None and usable(route, len(wanted)):
             base, top = self._full(""), str(folder)
             jobs = [Wanted(info, base + info.key, f"{top}/{info.key}") for info in wanted]
             yield from download(route, cached.signed_with, jobs, self.s3.read_timeout_s)
+
+    def _rejects_checksums(self, key: str) -> bool:
+        """Return whether a read shows now that the store rejects requests for checksums."""
+        cached = cached_client(self.s3)
+        if self.bucket in cached.without_checksums:
+            return False
+        with suppress(vendor.BotoCoreError, vendor.ClientError, OSError):  # a later read reports it
+            self._get(key)["Body"].close()
+        return self.bucket in cached.without_checksums
 
     def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> ObjectInfo:
         """Store the bytes by one request, conditional by If-Match or If-None-Match.
@@ -268,13 +325,6 @@ class S3Store:
         return f"s3://{self.bucket}/{self._full(key)}"
 
 
-def _inner(folder: str, full: str) -> str:
-    """Return a folder listed below `full`; raise ValueError for one that would make the listing endless."""
-    if len(folder) <= len(full) or not folder.startswith(full) or len(folder.encode(errors="replace")) > _KEY_BYTES:
-        raise ValueError(f"a folder {folder[-40:]!r} below {full[-40:]!r}")
-    return folder
-
-
 def _without_markers(infos: list[ObjectInfo]) -> list[ObjectInfo]:
     return [info for info in infos if info.key and not info.key.endswith("/")]
 
@@ -286,15 +336,3 @@ def _announced(response: dict[str, Any]) -> str | None:
         str(response.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in response
     )
     return etag.lower() if _MD5.fullmatch(etag) and not is_encrypted else None
-
-
-@contextmanager
-def _gc_paused() -> Iterator[None]:
-    """Pause garbage collection: it would scan the many new objects repeatedly, which takes as long as the listing."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()

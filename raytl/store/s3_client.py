@@ -6,10 +6,13 @@ where the settings override them.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +23,7 @@ from botocore import exceptions as vendor
 from botocore.client import Config
 from botocore.httpsession import where
 
+from raytl.gc_pause import gc_paused
 from raytl.store.fetch_workers import KEY_CHARACTERS, Route, usable
 from raytl.store.s3_body import limit_responses
 from raytl.store.s3_direct import connections
@@ -28,11 +32,14 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 CONNECTIONS = 32
 MAX_CLIENTS = 8
+_MAX_WRONG = 3
 _VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
     *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"),
     *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
 )
+_SERVICES = ("s3", "sts", "sso", "sso-oidc", "signin")
+"""S3, and those that botocore's credentials come from."""
 _clients: dict[tuple[int, S3Settings, int], S3Client] = {}
 """By process, settings and a hash of the environment's `_VARIABLES`, the most recently used last."""
 _lock = threading.Lock()
@@ -60,6 +67,10 @@ class S3Client:
     """Whole objects that boto3 read from each bucket, since a direct read of it failed."""
     direct: dict[str, Route] = field(default_factory=dict)
     """The addresses of the buckets to read directly: so many objects were read from them that more are likely."""
+    without_checksums: set[str] = field(default_factory=set)
+    """The buckets whose store is not asked for checksums."""
+    wrong: Counter[str] = field(default_factory=Counter)
+    """Checksums of each bucket that did not match bytes whose MD5 does."""
 
     def signed_with(self) -> Any:
         """Return the current credentials; None if there are none."""
@@ -80,6 +91,20 @@ class S3Client:
         self.reads[bucket] = 0
         self.direct.pop(bucket, None)
 
+    def count_wrong_checksum(self, bucket: str) -> None:
+        """Count a checksum that does not match the bytes, though their MD5 does; after some, ask for no more."""
+        self.wrong[bucket] += 1
+        if self.wrong[bucket] == _MAX_WRONG:
+            self.stop_checksums(bucket, f"{_MAX_WRONG} of its checksums do not match bytes whose MD5 is right")
+
+    def stop_checksums(self, bucket: str, reason: str) -> None:
+        """Ask the bucket's store for no more checksums: objects are verified by the MD5 in their ETag, if it is one."""
+        if bucket not in self.without_checksums:
+            self.without_checksums.add(bucket)
+            logging.getLogger("raytl").warning("s3://%s: %s; objects are verified by MD5 alone", bucket, reason)
+        if (route := self.routes.get(bucket)) is not None:
+            self.routes[bucket] = replace(route, has_checksums=False)
+
     def note(self, request: Any, region_name: str, signature_version: Any, **_: Any) -> None:
         """Record the address of a listing or a read that is about to be sent, unless it has another kind of signature."""
         parameters, url = request.context.get("input_params", {}), urlsplit(request.url)
@@ -89,7 +114,8 @@ class S3Client:
             self.routes.pop(bucket, None)
             return
         region = None if signature_version is UNSIGNED else region_name
-        self.routes[bucket] = Route(url.scheme, url.netloc, base, region, self.requester_pays, _cafile())
+        asks = bucket not in self.without_checksums
+        self.routes[bucket] = Route(url.scheme, url.netloc, base, region, self.requester_pays, _cafile(), asks)
 
 
 def client(s3: S3Settings = ENVIRONMENT) -> Any:
@@ -101,7 +127,8 @@ def cached_client(s3: S3Settings) -> S3Client:
     """Return `client(s3)` with its credentials and routes."""
     key = (os.getpid(), s3, hash(tuple(map(os.environ.get, _VARIABLES))))
     with _lock:
-        cached = _clients.pop(key) if key in _clients else _new_client(s3)
+        with gc_paused():
+            cached = _clients.pop(key) if key in _clients else _new_client(s3)
         _clients[key] = cached
         if len(_clients) > MAX_CLIENTS:
             del _clients[next(iter(_clients))]
@@ -111,6 +138,17 @@ def cached_client(s3: S3Settings) -> S3Client:
 def forget_client() -> None:
     """Drop all clients, so that the next call reads the environment again."""
     _clients.clear()
+
+
+@contextmanager
+def _known_services(session: Any) -> Iterator[None]:
+    """Tell botocore which services it has, because listing the files of all takes as long as reading those of S3."""
+    loader = session.get_component("data_loader")
+    loader.list_available_services = lambda type_name: _SERVICES
+    try:
+        yield
+    finally:
+        del loader.list_available_services
 
 
 def _new_client(s3: S3Settings) -> S3Client:
@@ -133,7 +171,8 @@ def _new_client(s3: S3Settings) -> S3Client:
 
     def make_client(style: str) -> Any:
         config = Config(**settings, s3={"addressing_style": style})
-        return session.create_client("s3", endpoint_url=s3.endpoint_url, config=config)
+        with _known_services(session):
+            return session.create_client("s3", endpoint_url=s3.endpoint_url, config=config)
 
     expected = s3.addressing if s3.addressing != "auto" or _is_amazon(s3.configured_endpoint()) else "path"
     client = make_client(expected)

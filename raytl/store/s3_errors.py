@@ -88,6 +88,12 @@ def is_not_implemented(exc: vendor.ClientError) -> bool:
     return status == _NOT_IMPLEMENTED
 
 
+def is_rejected(exc: vendor.ClientError) -> bool:
+    """Return whether the store rejects the request itself, perhaps for one of its headers."""
+    status: int = exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    return status in (400, _NOT_IMPLEMENTED)
+
+
 def _by_status(status: int) -> type[StoreError]:
     if status in (429, 408) or (status >= 500 and status != _NOT_IMPLEMENTED):
         return Unavailable

@@ -7,6 +7,7 @@ unknown element or another encoding, the whole page goes to ElementTree.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
@@ -14,6 +15,16 @@ from raytl.store.s3_errors import size_of
 
 Row = tuple[str, int, str, str]
 """Key, size in bytes, ETag and storage class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a listing; `token` asks for the next one, and is empty if this is the last."""
+
+    rows: list[Row]
+    folders: list[str]
+    token: str
+
 
 _TEXT = r"[^<>&\x00-\x1f]*+"
 _IGNORED = "|".join(
@@ -42,6 +53,24 @@ def read_page(body: bytes) -> tuple[list[Row], bytes] | None:
         ValueError: a size is not a number.
     """
     return _scanned(body) or _parsed(body)
+
+
+def whole_page(body: bytes) -> Page | None:
+    """Return a page with its folders and token; None if it is not one.
+
+    Raises:
+        ValueError: a size is not a number.
+    """
+    if (page := read_page(body)) is None:
+        return None
+    rows, rest = page
+    root = ElementTree.fromstring(rest)  # noqa: S314 - as below
+    space = root.tag.removesuffix("ListBucketResult")
+    decoded = unquote_plus if root.findtext(f"{space}EncodingType") == "url" else str
+    folders = [decoded(one.findtext(f"{space}Prefix", "")) for one in root.findall(f"{space}CommonPrefixes")]
+    is_last = {"false": True, "true": False}.get(root.findtext(f"{space}IsTruncated", ""))
+    token = "" if is_last else root.findtext(f"{space}NextContinuationToken", "")
+    return Page(rows, folders, token) if is_last or (is_last is False and token) else None
 
 
 def _scanned(body: bytes) -> tuple[list[Row], bytes] | None:

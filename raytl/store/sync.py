@@ -106,7 +106,7 @@ def not_pulled(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) 
         root = uri.removesuffix(f"/{info.key}")
         if root not in here:
             place = _place(root, s3)
-            sizes = dict(_files(place.files)) if place.files.is_dir() else {}
+            sizes = _files(place.files) if place.files.is_dir() else {}
             here[root] = {key: row for key, row in _pulled(place).items() if sizes.get(key) == row.size}
         if here[root].get(info.key) != info:
             missing[uri] = info
@@ -154,7 +154,7 @@ def _is_archived(uri: str, s3: S3Settings) -> bool:
 
 def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent, s3: S3Settings) -> None:
     with ThreadPoolExecutor(1) as pool:  # the disk is read while the store answers
-        before = pool.submit(lambda: dict(_files(place.files)))
+        before = pool.submit(_files, place.files)
         wanted = listing(store, only, on_event)
         here = before.result()
     pulled = _pulled_of(place, wanted)
@@ -226,17 +226,22 @@ def _pulled_of(place: _Place, wanted: list[ObjectInfo]) -> dict[str, ObjectInfo]
     return _pulled(place)
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield the key and size of each file in the folder, following links."""
-    top = len(str(folder)) + 1
-    folders = [str(folder)]
+def _files(folder: Path) -> dict[str, int]:
+    """Return the size of each file in the folder by its key, following links."""
+    sizes, folders = dict[str, int](), [""]
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    folders.append(entry.path)
-                elif entry.is_file():
-                    yield entry.path[top:], entry.stat().st_size
+        inner = folders.pop()
+        handle = os.open(f"{folder}/{inner}", os.O_RDONLY | os.O_DIRECTORY)  # short paths halve the time of each stat
+        try:
+            with os.scandir(handle) as entries:
+                for entry in entries:
+                    if entry.is_file():
+                        sizes[inner + entry.name] = entry.stat().st_size
+                    elif entry.is_dir():
+                        folders.append(f"{inner}{entry.name}/")
+        finally:
+            os.close(handle)
+    return sizes
 
 
 def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_event: OnEvent) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
-from raytl.data.formats import is_packed, names_objects, scan
+from raytl.data.formats import is_packed, lists_classes, names_objects, scan
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.errors import DataError, NotFound
@@ -32,18 +32,19 @@ _NAMES = {
 
 def task_of(samples: Sequence[Sample]) -> str | None:
     """Return the name of the first task whose own type of target all `samples` have; None if they differ."""
-    types = SampleTable.of(samples).kinds()
-    if len(types) != 1:
-        return None
-    (own,) = types
-    return next((name for name in task_names() if task_named(name).target_types[:1] == (own,)), None)
+    return _task_for(SampleTable.of(samples).kinds())
+
+
+def _task_for(types: set[type]) -> str | None:
+    return next((name for name in task_names() if set(task_named(name).target_types[:1]) == types), None)
 
 
 def with_task(experiment: Experiment, on_event: OnEvent) -> Experiment:
     """Return `experiment` with its task set: that of its run if there is one, or else the one that its data are annotated for.
 
-    The data are listed only if neither the experiment nor its run says the task; images in a bucket stay there. If nothing is
-    at `data.uri`, the experiment is returned as it is: reading the data reports it, together with other problems.
+    The data are listed only if neither the experiment nor its run says the task; images in a bucket stay there. Of a table on
+    this machine whose columns say that each image has one class, no row is read. If nothing is at `data.uri`, the experiment is
+    returned as it is: reading the data reports it, together with other problems.
 
     Raises:
         DataError: annotations are broken.
@@ -54,6 +55,8 @@ def with_task(experiment: Experiment, on_event: OnEvent) -> Experiment:
     stored = RunFolder.of(experiment).experiment
     if stored.is_file():
         return override(experiment, {"task": stored_experiment(stored).recipe.task})
+    if lists_classes(experiment.data.uri, experiment.annotations):
+        return override(experiment, {"task": _task_for({str})})
     try:
         samples = _listed(experiment, on_event)
     except NotFound:

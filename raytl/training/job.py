@@ -42,6 +42,8 @@ class TrainJob:
     """Folder or prefix of a solved head to start from; empty to start as `transfer.head_start` says."""
     feature_seed: int | None = None
     """Seed of the augmented views in the feature cache; None to train on pixels."""
+    folds: tuple[TrainJob, ...] = ()
+    """The jobs of a sweep's folds, from which each trial trains a network each; empty to train on `train` alone."""
 
     @property
     def task(self) -> Task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from raytl.data import local_paths
 from raytl.data.formats import scan
 from raytl.data.local_paths import on_this_node
 from raytl.data.targets import Mask
+from raytl.store.sync import pull
 from tests.data.annotations import writers
 
 
@@ -57,18 +59,28 @@ def test_what_is_nowhere_keeps_its_place(make_photos: Callable[..., Path], tmp_p
 
 
 @pytest.mark.s3
+@pytest.mark.parametrize("needs_scan", [False, True])
 def test_another_node_pulls_what_is_in_a_bucket(
-    make_photos: Callable[..., Path], bucket: str, s3_client: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_photos: Callable[..., Path],
+    bucket: str,
+    s3_client: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    needs_scan: bool,
 ) -> None:
     from raytl.store.open import open_store
 
     source, store = make_photos(3), open_store(f"s3://{bucket}/photos")
     for path in source.rglob("*.jpg"):
-        store.put_file(path, path.relative_to(source).as_posix())
+        key = path.relative_to(source).as_posix()
+        store.put_file(path, unicodedata.normalize("NFD", f"é{key}") if needs_scan else key)
     samples = scan(store.uri).samples
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "another node"))
     shutil.rmtree(Path(samples[0].path).parents[1])
+    if not needs_scan:
+        monkeypatch.setattr(local_paths, "scan", lambda *_: pytest.fail("the paths follow from the keys"))
     found = on_this_node(samples, store.uri)
+    assert [sample.key for sample in found] == [sample.key for sample in samples]
     assert all(Path(sample.path).is_relative_to(tmp_path / "another node") for sample in found)
 
 
@@ -83,9 +95,9 @@ def test_of_the_workers_of_a_node_one_lists_and_pulls_and_the_others_wait_for_it
         store.put_file(path, path.relative_to(source).as_posix())
     samples = scan(store.uri).samples
     shutil.rmtree(Path(samples[0].path).parents[2])
-    scans = []
-    monkeypatch.setattr(local_paths, "scan", lambda *given: scans.append(given) or scan(*given))
+    pulls = []
+    monkeypatch.setattr(local_paths, "pull", lambda *given, s3: pulls.append(given) or pull(*given, s3=s3))
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: on_this_node(samples, store.uri), range(8)))
     assert all(each == samples for each in found)
-    assert len(scans) == 1
+    assert len(pulls) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from raytl.data.sample_file import discard, shared
 from raytl.data.sample_table import SampleTable
 from raytl.errors import RunError
+from raytl.store import pins
 from raytl.store.cache import cache_root
 from raytl.store.memory import MemoryStore
+from raytl.store.pins import evict
 from tests.data.test_sample_table import SETS
 
 LARGE = {name: samples for name, samples in SETS.items() if samples}
@@ -37,7 +40,7 @@ def test_a_small_table_is_sent_with_the_job(tmp_path: Path) -> None:
 
 def test_a_node_fetches_the_file_once_and_checks_its_digest(tmp_path: Path) -> None:
     sent = pickle.dumps(shared(SampleTable.of(SETS["classes"]), f"memory://{tmp_path}", inline=0))
-    (here,) = (cache_root() / "samples").glob("*.arrow")
+    (here,) = (cache_root() / "samples").glob("*/*.arrow")
     here.unlink()  # as on another node
     assert pickle.loads(sent) == SETS["classes"]
     assert here.exists()
@@ -63,3 +66,12 @@ def test_columns_of_a_mapped_table_are_not_copied(tmp_path: Path) -> None:
     table = pickle.loads(pickle.dumps(shared(SampleTable.of(SETS["classes"]), str(tmp_path), inline=0)))
     assert not table.keys.data.flags.owndata
     assert not table.targets.codes.flags.writeable
+
+
+def test_a_file_in_the_cache_is_evicted_once_no_process_uses_it(tmp_path: Path, own_cache: Path) -> None:
+    shared(SampleTable.of(SETS["classes"]), f"memory://{tmp_path}", inline=0)
+    (here,) = (own_cache / "samples").glob("*/*.arrow")
+    assert evict(0) == []
+    os.close(pins._pins.pop(here.parent))  # as when the process ends
+    assert evict(0) == [here.parent]
+    discard(f"memory://{tmp_path}")

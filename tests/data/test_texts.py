@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raytl.data.texts import Coded, Texts
+from raytl.data.texts import Coded, Texts, TextWriter
 
 ODD = ["", "a", "é\n'\"", "\udcff.jpg", "x" * 5000, "\0", "日本"]
 
@@ -23,6 +23,16 @@ def test_more_strings_than_are_read_at_once_are_read_in_order() -> None:
     texts, places = Texts.of(strings), np.random.default_rng(0).permutation(40_000)
     assert list(texts) == strings
     assert list(texts.take(places)) == [strings[i] for i in places]
+
+
+@pytest.mark.parametrize("odd", ["a", "é", "\udcff"])
+def test_strings_can_be_read_while_others_are_added(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.data.texts._AT_ONCE", 3)
+    written, strings = TextWriter(), ["", "b", odd, "c", odd * 2, "", "d"]
+    for count, string in enumerate(strings, start=1):
+        written.add(string)
+        assert [written[i] for i in range(count)] == strings[:count]
+    assert list(written.column()) == strings
 
 
 def test_equal_values_have_one_code_and_values_of_other_types_their_own() -> None:

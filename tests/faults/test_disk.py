@@ -21,7 +21,8 @@ import pytest
 import torch
 
 from raytl.cluster.retry import EndedAttempt, GiveUp, decide
-from raytl.config.schema import ComputeConfig, SearchConfig
+from raytl.config.schema import ComputeConfig
+from raytl.config.search import SearchConfig
 from raytl.data.formats import archives
 from raytl.disk import disk_error, writing
 from raytl.errors import DiskError, StoreError

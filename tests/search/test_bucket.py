@@ -48,3 +48,24 @@ def test_a_sweep_resumes_on_another_machine_as_an_undisturbed_one(
     assert tune(broken).status == "already finished"
     kept = [info.key for info in open_store(sweep_uri(broken)).list("trials/") if info.key.endswith("WHOLE.json")]
     assert 0 < len(kept) <= 3, "only the best checkpoints stay"
+
+
+@pytest.mark.thorough
+def test_the_folds_of_a_trial_resume_on_another_machine(
+    make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"search.folds": 2, "search.trials": 2, "search.replicates.top": 0, "search.scheduler": "none"}
+    alone = make_sweep(changes | {"storage.uri": str(tmp_path / "alone")})
+    tune(alone)
+    broken = make_sweep(changes | {"storage.uri": f"memory://{tmp_path}"})
+
+    def ctrl_c(event: Event) -> None:
+        if isinstance(event, TrialChanged) and (event.number, event.epoch, event.state) == (1, 1, "running"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(broken, on_event=ctrl_c)
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "another machine"))
+    tune(broken)
+    assert outline(broken, "features") == outline(alone, "features")
+    assert not [info.key for info in open_store(sweep_uri(broken)).list("trials/") if "checkpoints" in info.key]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import ray
 
+import raytl
 from raytl.config.dump import to_yaml
 from raytl.config.load import load_experiment
 from raytl.config.override import override
@@ -82,6 +83,24 @@ def test_a_finished_sweep_can_be_extended(make_sweep: MakeSweep) -> None:
     assert outline(experiment)[:2] == before
 
 
+@pytest.mark.thorough
+def test_a_sweep_stops_at_the_noise_of_validation_and_says_so(
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.search.noise.MIN_TRIALS", 3)
+    monkeypatch.setattr("raytl.search.stopping.MIN_TRIALS", 3)
+    few = {"search.trials": 40, "search.recipes": False, "search.replicates.top": 0, "search.scheduler": "none"}
+    experiment, heard = make_sweep({**few, "search.space": {"transfer.unfreeze": {"choice": [0, 1]}}}), Recorder()
+    result = tune(experiment, on_event=heard)
+    assert result.status == "stopped at validation noise"
+    assert result.stop is not None and 3 <= sum(result.trials.values()) < 40
+    assert result.stop.gain <= result.stop.noise
+    said = [event.text for event in heard.events if isinstance(event, Message)]
+    assert any(text.startswith(result.stop.reason) for text in said)
+    assert result.stop.reason[1:] in (sweep_root(experiment) / "report.html").read_text()
+    assert tune(experiment).status == "already finished"
+
+
 def test_another_experiment_of_that_name_is_refused_with_the_differences(finished: Finished) -> None:
     with pytest.raises(RunError, match=r"optim\.schedule: cosine -> constant"):
         tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": 5}))
@@ -95,7 +114,7 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(finished: Finished, make_swee
     script = (
         "import os, signal, sys\n"
         "from raytl.config.load import load_experiment\n"
-        "from raytl.events import TrialChanged\n"
+        "from raytl.events import Message, Recorder, TrialChanged\n"
         "from raytl.search.driver import tune\n"
         "def die(event):\n"
         "    if isinstance(event, TrialChanged) and event.number == 2 and event.epoch == 1:\n"
@@ -186,6 +205,36 @@ def test_the_plan_shows_every_depth_and_the_arithmetic(make_sweep: MakeSweep) ->
     assert "CPU" in plan.arithmetic
 
 
+@pytest.mark.thorough
+def test_a_sweep_on_folds_scores_each_trial_by_the_mean_and_keeps_no_checkpoints(make_sweep: MakeSweep) -> None:
+    experiment = make_sweep({"search.folds": 2, "search.trials": 3, "search.replicates": {"top": 1, "seeds": 2}})
+    result = tune(experiment)
+    folder = sweep_root(experiment)
+    assert (result.status, result.folds, sum(result.trials.values())) == ("finished", 2, 3)
+    for row in outline(experiment):
+        runs = sorted(folder.glob(f"trials/trial-{int(row['number']):05d}-????????-fold-?/metrics.jsonl"))
+        curves = [[json.loads(line)[result.metric] for line in run.read_text().splitlines()] for run in runs]
+        assert float(row["value"]) == pytest.approx(sum(map(max, curves)) / 2)
+    assert [len(each.scores) for each in result.replicates] == [2]
+    assert not list(folder.glob("trials/*/checkpoints/*"))
+    assert not list(folder.rglob("test_ledger.jsonl"))
+    assert "Mean over 2 folds" in (folder / "report.html").read_text()
+    assert tune(experiment).status == "already finished"
+    with pytest.raises(RunError, match=r"search\.folds: 2 -> -"):
+        tune(override(experiment, {"search.folds": None, "search.trials": 5}))
+
+
+@pytest.mark.thorough
+def test_a_plan_with_folds_costs_as_many_networks(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.search.preflight._step", lambda *_: 1.0)
+    monkeypatch.setattr("raytl.search.preflight._forward", lambda *_: 0.25)
+    plain, folded = (plan_sweep(make_sweep({"search.folds": folds})) for folds in (None, 3))
+    train, val = (plain.images[split] for split in ("train", "val"))
+    assert plain.depths[-1].epoch_s == train + val / 4
+    assert folded.depths[-1].epoch_s == 2 * (train + val) + (train + val) / 4
+    assert folded.depths[0].cache_bytes > 2 * plain.depths[0].cache_bytes
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep) -> None:
@@ -249,3 +298,15 @@ def test_a_sweep_that_began_without_earlier_ones_goes_on_without_and_says_so(
     assert "search.prior: not used, as this sweep began without it; --new starts over" in [
         event.text for event in heard.events if isinstance(event, Message)
     ]
+
+
+@pytest.mark.thorough
+def test_the_report_names_the_earlier_sweeps(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    values = {"transfer.unfreeze": 0, "augment.strength": 0.5, "optim.lr": 2e-3, "optim.weight_decay": 0.1}
+    write_sweep(tmp_path / "old" / "first-sweep", [(0.5, values)], **{"model.name": "test_resnet"})
+    search = {"search.trials": 3, "search.prior": str(tmp_path / "old"), "search.replicates.top": 0}
+    experiment = make_sweep(search)
+    raytl.tune(experiment)
+    folder = sweep_root(experiment)
+    assert "Earlier sweeps, with their numbers of trials: first-sweep (1)." in (folder / "report.html").read_text()
+    assert "earlier sweep: first-sweep" in [row["source"] for row in outline(experiment)]

@@ -11,7 +11,9 @@ import pytest
 from raytl.errors import RunError
 from raytl.run.plain import encode
 from raytl.search.earlier import Earlier, Wanted, earlier_sweeps
+from raytl.store.open import open_store
 from raytl.store.s3_settings import ENVIRONMENT
+from tests.conftest import S3
 from tests.search.test_study import BASE, RATES, STAGES, default_space, opened
 from tests.search.test_study import run as run_study
 
@@ -130,3 +132,15 @@ def test_runs_are_no_sweeps_and_a_missing_folder_is_an_error(tmp_path: Path) -> 
     assert read(tmp_path) == Earlier(read(tmp_path).prior, "", "")
     with pytest.raises(RunError, match="no such folder"):
         read(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("there", ["memory", S3])
+def test_a_bucket_is_read_as_a_folder_is(there: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    uri = f"memory://{tmp_path}" if there == "memory" else f"s3://{request.getfixturevalue('bucket')}/runs"
+    for name in ("own-sweep", "other-sweep"):
+        folder = write_sweep(tmp_path / name, [(0.5, {"optim.lr": 1e-3})])
+        for file in ("study.log", "experiment.yaml"):
+            open_store(uri).put_bytes(f"{name}/{file}", (folder / file).read_bytes())
+        open_store(uri).put_bytes(f"{name}/trials/trial-00000-0/experiment.yaml", b"name: x\n")
+    earlier = earlier_sweeps([uri], ENVIRONMENT, wanted(own=f"{uri}/own-sweep"))
+    assert (earlier.used, earlier.unused) == ("other-sweep (1)", "")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from raytl.config.schema import SearchConfig
+from raytl.config.search import SearchConfig
 from raytl.errors import RunError
+from raytl.search import guided
 from raytl.search.prior import Prior, PriorSweep, PriorTrial
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.study import Study
@@ -127,3 +128,16 @@ def test_a_sweep_does_not_resume_with_another_prior(tmp_path: Path) -> None:
     run(opened(tmp_path, earlier(), trials=3), epochs=1)
     with pytest.raises(RunError, match=r"search\.prior: [0-9a-f]{16} -> -"):
         opened(tmp_path, trials=3)
+
+
+def test_of_very_many_trials_the_best_and_an_even_choice_are_modeled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(tmp_path, trials=24, sampler="random")
+    run(study, epochs=1)
+    every = [trial.value or 0.0 for trial in study.guide.scored(study.study)]
+    monkeypatch.setattr(guided, "MOST_OWN", 9)
+    few = [trial.value or 0.0 for trial in study.guide.scored(study.study)]
+    assert (len(every), len(few)) == (24, 9)
+    assert sorted(few)[-3:] == sorted(every)[-3:]
+    assert min(few) < sorted(every)[4]

@@ -43,6 +43,7 @@ def test_a_scale_without_effect_is_an_error(px: int, scale: float) -> None:
     ("changes", "problem"),
     [
         ({"search.soup": "greedy"}, "a soup of trials would be a model of smaller images"),
+        ({"search.folds": 3}, "trials of cross-validation have the full size"),
         ({"search.replicates.top": 0}, "finalists are repeated at the full size"),
         ({"search.space": {"model.preprocess.image_px": {"choice": [32, 64]}}}, "the space varies"),
     ],

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from raytl.cluster.session import session
-from raytl.config.schema import Experiment, SearchConfig
+from raytl.config.schema import Experiment
+from raytl.config.search import SearchConfig
 from raytl.config.space import space_of
 from raytl.events import Recorder, TrialChanged
 from raytl.search.budget import BudgetTracker

@@ -10,7 +10,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from raytl.config.schema import Experiment, SearchConfig
+from raytl.config.schema import Experiment
+from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
 from raytl.errors import ConfigError, RunError
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult

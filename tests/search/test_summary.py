@@ -2,17 +2,69 @@
 
 from __future__ import annotations
 
-from raytl.search.summary import SweepResult
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from raytl.config.search import SearchConfig
+from raytl.run.atomic import write_json
+from raytl.search.stopping import Stop
+from raytl.search.summary import SUMMARY, TOTAL, SweepResult, Total, is_finished, total_of
 
 
-def test_a_result_moves_with_its_sweep_and_leaves_the_run_in_place() -> None:
-    result = SweepResult(
+def finished() -> SweepResult:
+    """Return a result with one trial."""
+    return SweepResult(
         folder="/cache/x", status="finished", trials={"complete": 1}, best_number=0, best_value=0.5, metric="val/accuracy",
         overrides={}, winner_number=0, reason="it is the only one", sweep_score=0.5, replicates=[], refit_score=None,
         soup=None, experiment_file="/cache/x/winner.yaml", run="s3://bucket/x-winner", report="/cache/x/report.html",
         csv="/cache/x/trials.csv", seconds=1.0, next="raytl evaluate s3://bucket/x-winner",
     )  # fmt: skip
+
+
+def test_a_result_moves_with_its_sweep_and_leaves_the_run_in_place() -> None:
+    result = finished()
     moved = result.moved("/cache/x", "s3://bucket/x")
     assert (moved.folder, moved.report) == ("s3://bucket/x", "s3://bucket/x/report.html")
     assert (moved.csv, moved.experiment_file) == ("s3://bucket/x/trials.csv", "s3://bucket/x/winner.yaml")
     assert (moved.run, moved.next, moved.reason) == (result.run, result.next, result.reason)
+
+
+STOPPED = Total(14, planned=64, stop=Stop(12, 50, 0.01, 0.02))
+
+
+def search(trials: int = 64, stop: str = "noise") -> SearchConfig:
+    return SearchConfig.model_validate({"trials": trials, "stop": stop})
+
+
+@pytest.mark.parametrize(
+    ("stored", "config", "add", "expected"),
+    [
+        (None, search(), 0, Total(64)),
+        (Total(64), search(16), 0, Total(64)),
+        (Total(64), search(80), 0, Total(80)),
+        (Total(64), search(), 16, Total(80, planned=64)),
+        (Total(80, planned=64), search(), 0, Total(80, planned=64)),
+        (Total(80, planned=64), search(70), 0, Total(80)),
+        (STOPPED, search(), 0, STOPPED),
+        (STOPPED, search(), 6, Total(20, planned=64)),
+        (STOPPED, search(80), 0, Total(80)),
+        (STOPPED, search(stop="never"), 0, Total(64)),
+    ],
+)
+def test_the_number_of_trials(
+    tmp_path: Path, stored: Total | None, config: SearchConfig, add: int, expected: Total
+) -> None:
+    if stored is not None:
+        write_json(tmp_path / TOTAL, asdict(stored))
+    assert total_of(tmp_path, config, add) == expected
+
+
+def test_a_sweep_that_stopped_is_finished_until_more_trials_are_planned(tmp_path: Path) -> None:
+    assert not is_finished(tmp_path, search())
+    write_json(tmp_path / TOTAL, asdict(STOPPED))
+    write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": {"complete": 10, "pruned": 4}})
+    assert is_finished(tmp_path, search())
+    assert not is_finished(tmp_path, search(80))
+    assert not is_finished(tmp_path, search(stop="never"))

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from raytl.config.schema import Experiment, SearchConfig
+from raytl.config.schema import Experiment
+from raytl.config.search import SearchConfig
 from raytl.config.space import space_of
 from raytl.events import Recorder, TrialChanged, ignore
 from raytl.search.budget import BudgetTracker
+from raytl.search.noise import NoiseStop
 from raytl.search.plan import TrialShape
 from raytl.search.protocol import EpochScores, TrialResult
 from raytl.search.record import finalists
+from raytl.search.stopping import MIN_TRIALS
 from raytl.search.study import Study
+from raytl.search.summary import total_of
 from raytl.search.sweep_state import SweepState
 
 METRIC = "val/accuracy"
@@ -80,3 +84,59 @@ def test_an_epoch_that_a_distributed_trial_repeats_at_its_end_is_reported_once(t
     assert sweep_state.advance(suggestion.number, replace(result, status="complete", is_repeat=True))
     states = [(event.epoch, event.state) for event in heard.events if isinstance(event, TrialChanged)]
     assert states == [(0, "running"), (1, "running"), (1, "complete")]
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "halving"])
+def test_a_sweep_that_cannot_gain_more_than_the_noise_ends_with_its_running_trials(
+    tmp_path: Path, scheduler: str
+) -> None:
+    search = SearchConfig.model_validate(
+        {"trials": 40, "metric": METRIC, "scheduler": scheduler, "sampler": "random", "grace_epochs": 1, "reduction": 2}
+    )
+    experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
+    space, heard, running = space_of(experiment).resolved(5), Recorder(), 3
+
+    def opened() -> SweepState:
+        study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=2, same={})
+        return SweepState(study, search, BudgetTracker(search, TrialShape(1, 1, 0.0)), 2, 40, heard)
+
+    sweep_state = opened()
+    sweep_state.noise_stop = NoiseStop(tmp_path, METRIC, lambda _: 0.3, ignore)
+    first = [sweep_state.ask() for _ in range(running)]
+    waiting = [each for each in first if each is not None]
+    while waiting:
+        suggestion = waiting.pop(0)
+        is_end = False
+        for epoch in (1, 2):
+            if not is_end:
+                value = 0.5 + suggestion.number / 1000
+                result = TrialResult("running" if epoch == 1 else "complete", EpochScores(epoch, {METRIC: value}))
+                is_end = sweep_state.advance(suggestion.number, result)
+        while len(waiting) < running and (suggested := sweep_state.ask()) is not None:
+            waiting.append(suggested)
+    records = sweep_state.study.records()
+    assert sweep_state.stop is not None
+    assert MIN_TRIALS <= sweep_state.stop.ended <= len(records) < 40
+    assert len(records) == total_of(tmp_path, search).trials == sweep_state.total
+    assert {record.state for record in records} <= {"complete", "pruned"}
+    again = opened()
+    again.study.trials = total_of(tmp_path, search).trials
+    assert again.ask() is None
+
+
+def test_a_sweep_does_not_stop_while_its_first_points_run(tmp_path: Path) -> None:
+    search = SearchConfig.model_validate({"trials": 40, "metric": METRIC, "scheduler": "none", "sampler": "random"})
+    experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
+    space = space_of(experiment).resolved(5)
+    study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=1, same={})
+    sweep_state = SweepState(study, search, BudgetTracker(search, TrialShape(1, 1, 0.0)), 1, 40, ignore)
+    sweep_state.noise_stop = NoiseStop(tmp_path, METRIC, lambda _: 1.0, ignore)
+    slow = sweep_state.ask()
+    assert slow is not None and slow.source != "sampler"
+    result = TrialResult("complete", EpochScores(1, {METRIC: 0.5}))
+    for _ in range(20):
+        suggestion = sweep_state.ask()
+        assert suggestion is not None
+        sweep_state.tell(suggestion.number, result)
+    sweep_state.tell(slow.number, result)
+    assert sweep_state.ask() is None

@@ -36,7 +36,7 @@ from raytl.run.folder import RunFolder
 from raytl.run.mirror import Mirror
 from raytl.run.plain import encode
 from raytl.run.provenance import PROVENANCE_FORMAT, provenance
-from raytl.search import earlier, feature_rows, prior, summary
+from raytl.search import earlier, feature_rows, noise, prior, summary
 from raytl.search.record import ATTRIBUTES_FORMAT
 from raytl.search.replicas import Replicas
 from raytl.store import holder, sync
@@ -342,17 +342,19 @@ def _snapshot(folder: Path) -> object:
     return snapshot._stored("a" * 16)
 
 
+STOP = {"ended": 20, "remaining": 44, "gain": 0.01, "noise": 0.02}
 RESULT = {
     "folder": "sweep", "status": "finished", "trials": {"complete": 3}, "best_number": 1, "best_value": 0.9,
     "metric": "val/accuracy", "overrides": {"optim.lr": 0.1}, "winner_number": 1, "reason": "it won", "sweep_score": 0.9,
     "replicates": [{"number": 1, "mean": 0.9, "low": None, "high": None, "scores": [0.9]}], "refit_score": 0.8,
-    "soup": None, "experiment_file": "e.yaml", "run": "r", "report": "r.html", "csv": "c.csv", "seconds": 9.5, "next": "n",
+    "soup": None, "experiment_file": "e.yaml", "run": "r", "report": "r.html", "csv": "c.csv", "seconds": 9.5, "next": "n", "stop": STOP, "folds": 5,
 }  # fmt: skip
 PULLED = {"key": "a/b.jpg", "size": 3, "etag": "x"}
 FOUND = [[3], [1], [2], [ABC], [""], [""], [0], [0]]
 SWEEPS = [
     Stored("search.summary:SUMMARY_FORMAT", encode(RESULT, 2), at("summary.json", _swept), "summary.json"),
-    Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
+    Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9, "planned": 64, "stop": STOP}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
+    Stored("search.noise:NOISE_FORMAT", encode({"trial": 3, "standard_error": 0.02}), by_path("noise.json", noise.NOISE_FORMAT), "noise.json"),
     Stored("search.summary:CLOCK_FORMAT", encode({"wall_s": 9.5}), at("clock.json", summary.wall_s), "clock.json"),
     Stored("search.replicas:REPLICA_FORMAT", lines({"number": 1, "seed": 2, "score": 0.5, "reason": "", "seconds": 1.0}),
            at("replicates.jsonl", _replicas), "replicates.jsonl"),

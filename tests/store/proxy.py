@@ -189,6 +189,25 @@ def refused_if_conditional(proxy: Proxy, handler: _Handler, ask: Callable[[], An
     (error(501, "NotImplemented") if is_conditional else passed)(proxy, handler, ask)
 
 
+def refused_if_checked(status: int) -> Fault:
+    """Reject requests for checksums."""
+
+    def answer(proxy: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+        is_refused = "x-amz-checksum-mode" in handler.headers
+        (error(status, "InvalidArgument") if is_refused else passed)(proxy, handler, ask)
+
+    return answer
+
+
+def wrong_checksum(_: Proxy, handler: _Handler, ask: Callable[[], Answer]) -> None:
+    """Send the CRC32 of other bytes to requests for checksums."""
+    answer = ask()
+    if "x-amz-checksum-mode" in handler.headers:
+        others = [(name, value) for name, value in answer.headers if "checksum" not in name.lower()]
+        answer.headers = [*others, ("x-amz-checksum-crc32", "AAAAAA==")]
+    handler.send(answer)
+
+
 def reset_before(_: Proxy, handler: _Handler, __: Callable[[], Answer]) -> None:
     """Reset the connection instead of a response."""
     handler.hang_up(reset=True)

@@ -22,7 +22,7 @@ from botocore.credentials import Credentials
 
 from raytl.store import fetch_workers, s3
 from raytl.store.contract import ObjectInfo
-from raytl.store.fetch_workers import Route, Wanted, download, request, usable
+from raytl.store.fetch_workers import Route, Wanted, download, request, signed, usable
 from raytl.store.s3 import S3Store
 from raytl.store.s3_settings import S3Settings
 from tests.store import proxy as faults
@@ -51,6 +51,19 @@ def test_requests_are_signed_as_botocore_signs_them(key: str, token: str | None,
     signature = signer.signature(signer.string_to_sign(expected, canonical), expected)
     assert sent["authorization"].endswith(f"Signature={signature}")
     assert ("secret" in mine, "session" in mine) == (False, token is not None)
+
+
+def test_requests_of_a_listing_are_signed_as_botocore_signs_them() -> None:
+    route = Route("https", "s3.example.org", "/bucket/", "eu-west-3", requester_pays=True)
+    path, sent = signed(route, Credentials("AK", "secret"), "", 1_790_000_000, "list-type=2&prefix=a%20b%2F%2B%3D")
+    assert path == "/bucket?list-type=2&prefix=a%20b%2F%2B%3D"
+    expected = AWSRequest("GET", f"https://{route.host}{path}", headers={"x-amz-request-payer": "requester"})
+    expected.context.update(timestamp=sent["x-amz-date"], payload_signing_enabled=True)
+    signer = S3SigV4Auth(Credentials("AK", "secret"), "s3", "eu-west-3")
+    signer._modify_request_before_signing(expected)
+    expected.headers.replace_header("X-Amz-Date", sent["x-amz-date"])
+    canonical = signer.canonical_request(expected)
+    assert sent["authorization"].endswith(signer.signature(signer.string_to_sign(expected, canonical), expected))
 
 
 def test_without_credentials_nothing_is_signed() -> None:

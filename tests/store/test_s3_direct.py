@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from raytl.store import s3
+from raytl.store import s3, s3_direct
 from raytl.store.fetch_workers import Route
 from raytl.store.s3 import S3Store
-from raytl.store.s3_direct import connections, read_whole
+from raytl.store.s3_direct import connections, read_listing, read_whole
 from raytl.store.s3_settings import S3Settings
 from tests.store.proxy import proxied, wrong_bytes
 from tests.store.test_fetch_workers import Objects, serving
@@ -57,6 +57,25 @@ def test_anything_unusual_is_left_to_boto3(objects: Objects, headers: dict[str, 
     objects.headers = headers
     with serving(objects) as route:
         assert direct(route) is None
+
+
+@pytest.mark.parametrize("headers", [{}, {"Transfer-Encoding": "chunked"}])
+def test_the_body_of_a_listing_is_read_whole_and_its_connection_again(headers: dict[str, str]) -> None:
+    key = "/b?list-type=2&prefix=a%20%2B"
+    objects = Objects({key: b"3\r\nabc\r\n0\r\n\r\n" if headers else b"abc"}, headers=headers)
+    pool = connections(S3Settings(connect_timeout_s=2.0, read_timeout_s=2.0), "", 4)
+    with serving(objects) as route:
+        for _ in range(2):
+            assert read_listing(pool, route, None, {"prefix": "a +", "list-type": "2"}) == b"abc"
+        assert pool.connection_from_host(*route.address).num_connections == 1
+        assert read_listing(pool, route, None, {"prefix": "b"}) is None
+        pool.clear()
+
+
+def test_a_listing_beyond_the_limit_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_direct, "MAX_RESPONSE_BYTES", 2)
+    with serving(Objects({"/b?prefix=": b"abc"})) as route:
+        assert read_listing(connections(S3Settings(), "", 1), route, None, {"prefix": ""}) is None
 
 
 def test_an_object_beyond_the_limit_is_not_read(objects: Objects) -> None:

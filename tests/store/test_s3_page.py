@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from raytl.store.s3_page import _parsed, _scanned, read_page
+from raytl.store.s3_page import Page, _parsed, _scanned, read_page, whole_page
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
 ONE = "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;abc&quot;</ETag><Size>15</Size><StorageClass>GLACIER</StorageClass></Contents>"
@@ -64,6 +64,22 @@ def test_a_plus_in_an_encoded_key_is_a_space(encoded: str) -> None:
     for body in (page(ONE.format(key=encoded)), page(ONE.format(key=encoded) + "<!-- -->")):
         found = read_page(body)
         assert found is not None and found[0][0][0] == "a b.jpg"
+
+
+REST = "<CommonPrefixes><Prefix>d+%C3%A9/</Prefix></CommonPrefixes><NextContinuationToken>t+%</NextContinuationToken>"
+
+
+def test_a_whole_page_has_its_folders_and_its_token() -> None:
+    body = page(ONE.format(key="a") + REST).replace(b">false<", b">true<")
+    assert whole_page(body) == Page([("a", 15, "abc", "GLACIER")], ["d é/"], "t+%")
+    assert whole_page(page(REST)) == Page([], ["d é/"], ""), "the last page has no next one"
+
+
+@pytest.mark.parametrize(
+    "body", [page(REST).replace(b">false<", b">maybe<"), page("").replace(b">false<", b">true<"), b"<html/>", b""]
+)
+def test_a_page_that_does_not_say_whether_it_is_the_last_is_left_to_boto3(body: bytes) -> None:
+    assert whole_page(body) is None
 
 
 @pytest.mark.parametrize("size", ["", "abc", "-1", "1e9", "9" * 5000, "٤"])

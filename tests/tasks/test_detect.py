@@ -61,6 +61,13 @@ def test_class_folders_make_classification_the_task_without_a_word(classes: Path
     assert (chosen.task, events) == ("classification", [])
 
 
+def test_a_table_of_classes_makes_classification_the_task_without_reading_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("path,label\ngone.jpg,cat\n")
+    events: list[Event] = []
+    chosen = with_task(experiment(tmp_path / "table.csv"), events.append)
+    assert ("task" in chosen.model_fields_set, chosen.task, events) == (True, "classification", [])
+
+
 def test_a_task_that_is_set_is_not_looked_up(tmp_path: Path) -> None:
     given = experiment(tmp_path / "gone", task="segmentation")
     assert with_task(given, ignore) is given

@@ -274,7 +274,21 @@ def names_objects(uri: str) -> bool:
     if in_bucket(uri):
         return True
     path = Path(uri).expanduser()
-    return not has_scheme(uri) and tables.is_table(path) and bool(tables.uris_in(tables.read(path, labeled=False)))
+    if has_scheme(uri) or not tables.is_table(path) or not tables.may_name_objects(path):
+        return False
+    return bool(tables.uris_in(tables.read(path, labeled=False)))
+
+
+def lists_classes(uri: str, annotations: AnnotationsConfig = AS_FOUND) -> bool:
+    """Return whether a manifest on this machine has one class for each image, as its columns say; no row is checked.
+
+    Raises:
+        DataError: `annotations.format` is table, and the manifest has no such columns.
+    """
+    from raytl.data.annotations.scan import table_columns
+
+    path = Path(uri).expanduser()
+    return not has_scheme(uri) and tables.is_table(path) and table_columns(path, annotations) is None
 
 
 def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:

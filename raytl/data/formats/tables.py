@@ -8,20 +8,32 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from raytl.data.formats.directory_listing import Folders, is_file
 from raytl.data.formats.rows import Rows, parts_among, parts_in, read_rows
-from raytl.data.gc_pause import gc_paused
-from raytl.data.manifest import SPLITS, Manifest, Sample, build_manifest, listed, split_name, to_nfc
+from raytl.data.manifest import SPLITS, Manifest, Sample, build_manifest, listed, split_name
 from raytl.data.sample_table import SampleTable, TableWriter
-from raytl.data.unicode_names import Lookup, unicode_forms
+from raytl.data.unicode_names import Lookup, nfc, unicode_forms
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore, throttled
+from raytl.gc_pause import gc_paused
 from raytl.store.contract import ObjectInfo
 from raytl.uris import S3, has_scheme, in_bucket, is_table_name
 
-__all__ = ["Table", "is_table", "keys_in", "parts_among", "paths_in", "read", "resolved", "scan", "uris_in"]
+__all__ = [
+    "Table",
+    "is_table",
+    "keys_in",
+    "may_name_objects",
+    "parts_among",
+    "paths_in",
+    "read",
+    "resolved",
+    "scan",
+    "uris_in",
+]
 
 _MAX_LISTED = 10
 _NO_PATH = "rows with an empty path"
@@ -136,6 +148,14 @@ def uris_in(table: Table) -> list[str]:
     return sorted({form for path in named if in_bucket(path) for form in unicode_forms(path)})
 
 
+def may_name_objects(place: Path) -> bool:
+    """Return whether a table can contain an s3:// URI; of a CSV file, that is whether its bytes do, in UTF-8 or UTF-16."""
+    if place.suffix.lower() not in (".csv", ".tsv") or not place.is_file() or not place.stat().st_size:
+        return True
+    with place.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return any(content.find(S3.encode(encoding)) >= 0 for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
+
+
 def _path_fault(path: str) -> str:
     """Return the problem with a path as text; empty if there is none."""
     if not path.strip():
@@ -245,14 +265,15 @@ class _Collected:
                 self._reject(index, path, label, word)
             elif path in self.places and self._repeats(path, label, split):
                 self.repeated += 1
-            elif self.elsewhere and (sample := self._elsewhere(path, label, split)):
-                self._add(index, sample, sample.path in self.objects or is_file(sample.path))
+            elif self.elsewhere and (found := self._elsewhere(path)):
+                self._add(index, (*found, label, split), found[1] in self.objects or is_file(found[1]))
             elif has_scheme(path):
                 self.problems.add(_WRONG_SCHEME, partial(_line, self.rows, index, path))
             elif not self.is_local and not _is_inside(path):
                 self.problems.add(_OUTSIDE, partial(_line, self.rows, index, path))
             else:
-                self._add(index, *self._here(folders, path, label, split))
+                key, full, is_there = self._here(folders, path)
+                self._add(index, (key, full, label, split), is_there)
             if not index % _REPORT_EVERY:
                 report(Work("finding the files of the table", index, total, "rows"))
         report(Work("finding the files of the table", total, total, "rows"))
@@ -275,26 +296,26 @@ class _Collected:
         earlier = self.samples[self.places[path]]
         return earlier.label == label and earlier.split == split
 
-    def _elsewhere(self, path: str, label: str, split: str | None) -> Sample | None:
-        """Return the sample if the row references a key of `elsewhere`."""
+    def _elsewhere(self, path: str) -> tuple[str, str] | None:
+        """Return the sample's key and path if the row references a key of `elsewhere`."""
         for spelling in _spellings(path) if self.elsewhere else ():
             named = _normalized(spelling)
             if place := self._place(named):
-                return Sample(named.partition("://")[2] or named, place, label, split)
+                return named.partition("://")[2] or named, place
         return None
 
-    def _here(self, folders: Folders, path: str, label: str, split: str | None) -> tuple[Sample, bool]:
-        """Return the sample of a file on this machine, and whether the file exists, as spelled or in another form."""
+    def _here(self, folders: Folders, path: str) -> tuple[str, str, bool]:
+        """Return key and path of a file on this machine, and whether the file exists, as spelled or in another form."""
         above, slash, name = path.rpartition("/")
         if name not in ("", ".", ".."):
             folder = folders[above or slash]
             is_there = folder.holds(name)
             if is_there or (path.isascii() and len(_spellings(path)) == 1):
                 key = folder.prefix + name
-                return Sample(path if key == path else key, f"{folder.path}/{name}", label, split), is_there
+                return path if key == path else key, f"{folder.path}/{name}", is_there
         full = _file(self.folder, path, self.lookup)
         key = Path(os.path.relpath(full, self.folder)).as_posix()
-        return Sample(key, full, label, split), is_file(full)
+        return key, full, is_file(full)
 
     def _place(self, named: str) -> str | None:
         """Return the location for a key of `elsewhere`, in the Unicode form that exists; None for other names."""
@@ -302,16 +323,18 @@ class _Collected:
         there = (place for place in places if place in self.objects or Path(place).is_file())
         return next(there, places[0] if places else None)
 
-    def _add(self, index: int, sample: Sample, is_there: bool) -> None:
-        if not (sample.key.isascii() and sample.label.isascii()):
-            sample = to_nfc(sample)
-        place = self.places.setdefault(sample.key, len(self.samples))
-        if place == len(self.samples):
-            self.samples.add(sample)
+    def _add(self, index: int, row: tuple[str, str, str, str | None], is_there: bool) -> None:
+        """Add the sample with this key, path, label and split."""
+        if not (row[0].isascii() and row[2].isascii()):
+            key, path, label, split = row
+            row = nfc(key), path, nfc(label), split
+        place = self.places.setdefault(row[0], count := len(self.samples))
+        if place == count:
+            self.samples.add_row(*row)
             self.origins.append(index)
             if not is_there:
-                self.problems.add(_NO_FILE, partial(self._missing, index, sample))
-        elif (earlier := self.samples[place]) == sample:
+                self.problems.add(_NO_FILE, partial(self._missing, index, Sample(*row)))
+        elif (earlier := self.samples[place]) == (sample := Sample(*row)):
             self.repeated += 1
         else:
             self.problems.add(_CONFLICT, partial(self._conflict, self.origins[place], earlier, index, sample))

@@ -45,8 +45,8 @@ _COST = _STATES + "Better and cheaper trials are at the left."
 
 @dataclass(frozen=True)
 class Header:
-    """The sweep's name, data and model, its duration in `seconds`, the earlier sweeps that it started from, and the sizes of
-    images at which trials and finalists were measured, in words."""
+    """The sweep's name, data and model, its duration in `seconds`, why it ended early, if it did (`stop`), the earlier sweeps
+    that it started from, and the sizes of images at which trials and finalists were measured (`measured_at`), in words."""
 
     name: str
     data: str
@@ -56,6 +56,8 @@ class Header:
     stages: int
     metrics: tuple[str, ...]
     seconds: float
+    stop: str = ""
+    folds: int | None = None
     prior: str = ""
     measured_at: str = ""
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raytl.data.formats import directory_listing, scan
+from raytl.data.formats import directory_listing, lists_classes, names_objects, scan
 from raytl.data.formats.tables import keys_in, read
 from raytl.errors import DataError
 from raytl.events import Recorder, Work
@@ -320,3 +320,22 @@ def test_a_table_that_takes_long_tells_how_far_it_is(folder: Path, monkeypatch: 
     scan(str(table(folder, PLAIN)), told)
     works = [event for event in told.events if isinstance(event, Work)]
     assert works == [Work("finding the files of the table", done, 3, "rows") for done in (0, 3)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("uri", ["s3://bucket/a.jpg", "s4://bucket/a.jpg", "a.jpg"])
+def test_a_table_names_objects_if_one_of_its_paths_is_an_s3_uri(folder: Path, encoding: str, uri: str) -> None:
+    bom = "\ufeff" if encoding == "utf-16-le" else ""
+    content = f'{bom}path,label\nb.jpg,cat\n"{uri}",dog\n'.encode(encoding)
+    assert names_objects(str(table(folder, content))) == uri.startswith("s3:")
+
+
+def test_an_s3_uri_in_another_column_names_no_object(folder: Path) -> None:
+    assert not names_objects(str(table(folder, "path,label,note\na.jpg,cat,s3://bucket/a.jpg\n")))
+
+
+def test_no_row_is_read_to_see_that_a_table_lists_classes(folder: Path) -> None:
+    assert lists_classes(str(table(folder, "path,label\ngone.jpg\n")))
+    assert not lists_classes(str(table(folder, "path,xmin,ymin,xmax,ymax,label\na.jpg,1,2,3,4,cat\n")))
+    assert not lists_classes(str(folder))
+    assert not lists_classes("s3://bucket/table.csv")

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from raytl.data.gc_pause import gc_paused
+from raytl.gc_pause import gc_paused
 
 
 @gc_paused()
