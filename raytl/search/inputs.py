@@ -44,6 +44,12 @@ class SweepInputs:
     base: dict[str, Any]
     folder: Path
     prior: Prior | None = None
+    trials: Experiment | None = None
+    """The experiment of the trials if their images are smaller."""
+
+    def of_trials(self, experiment: Experiment) -> SweepInputs:
+        """Return the inputs with the experiment of the trials."""
+        return replace(self, trials=experiment)
 
 
 def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
@@ -135,6 +141,8 @@ def open_study(inputs: SweepInputs) -> Study:
         "search.budget.max_epochs": epochs_of(experiment),
         "search.linear_probe": experiment.search.linear_probe,
     }
+    if inputs.trials is not None:
+        same["search.image_scale"] = experiment.search.image_scale
     same |= {"search.folds": experiment.search.folds} if experiment.search.folds else {}
     inputs.folder.mkdir(parents=True, exist_ok=True)
     return Study.open(
@@ -161,7 +169,7 @@ def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:
 
 def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> TrainJob:
     """Return the job from which those of the trials are derived."""
-    experiment, splits = inputs.experiment, inputs.plan.dataset.splits
+    experiment, splits = inputs.trials or inputs.experiment, inputs.plan.dataset.splits
     job = TrainJob(
         experiment=experiment,
         location=_trials_location(experiment),
