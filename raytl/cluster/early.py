@@ -14,7 +14,7 @@ from raytl.cluster.coordinator import start_coordinator
 from raytl.cluster.machines import machines
 from raytl.cluster.placement import place, runs_in_process
 from raytl.cluster.reservation import is_ready, release, reserve
-from raytl.cluster.session import session
+from raytl.cluster.session import for_group, session
 from raytl.cluster.workers import Workers, start_workers
 from raytl.config.schema import ComputeConfig
 from raytl.errors import RaytlError
@@ -78,7 +78,7 @@ def started_early(compute: ComputeConfig, *modules: str) -> Iterator[None]:
 
 
 def _start(stack: contextlib.ExitStack, compute: ComputeConfig, modules: tuple[str, ...]) -> Early | None:
-    stack.enter_context(session(compute.cluster))
+    stack.enter_context(session(compute.cluster, for_group(compute)))
     alive = [machine for machine in machines() if not machine.draining]
     placement = place(compute, [each.size for each in alive], [each.free for each in alive])
     group = reserve(placement)

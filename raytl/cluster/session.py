@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.cluster.temp_dir import ray_temp_dir
+from raytl.config.schema import ComputeConfig
 from raytl.errors import Unavailable
 from raytl.home import ray_token_file
 
@@ -69,6 +70,11 @@ class Prestart:
     count: int
     modules: tuple[str, ...] = ()
     threads: int | None = None
+
+
+def for_group(compute: ComputeConfig) -> Prestart:
+    """Return the processes of a worker group and its coordinator."""
+    return Prestart(compute.max_workers + 1)
 
 
 @contextlib.contextmanager

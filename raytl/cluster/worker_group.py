@@ -24,7 +24,7 @@ from raytl.cluster.heartbeat_sender import sending_heartbeats
 from raytl.cluster.placement import Placement, place, runs_in_process
 from raytl.cluster.process_state import preserved_state
 from raytl.cluster.retry import EndedAttempt, GiveUp, decide, reason_of
-from raytl.cluster.session import STARTED_HERE, session
+from raytl.cluster.session import STARTED_HERE, for_group, session
 from raytl.cluster.sigterm import exiting_on_sigterm
 from raytl.cluster.watch import Watch, watching
 from raytl.cluster.workers import Workers, started
@@ -84,7 +84,7 @@ def run_group(
         return _in_this_process(work, payload, compute, on_event)
     early = adopt(compute)
     actor = early.coordinator if early else None
-    with session(compute.cluster), _scratch(scratch), coordinator(on_event, actor) as channel:
+    with session(compute.cluster, for_group(compute)), _scratch(scratch), coordinator(on_event, actor) as channel:
         call, attempts = _Call(_pickled(work, payload), channel.actor), list[EndedAttempt]()
         while True:
             channel.begin(len(attempts))

@@ -227,7 +227,7 @@ class ComputeConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto = GPUs if there are any."""
     cluster: str = "local"
-    """local = 1 worker in this process, more on a Ray started here; embedded = on that Ray in any case; none = never Ray; auto or host:port = a running Ray cluster."""
+    """local = 1 worker, or trials that run one at a time, in this process, else on a Ray started here; embedded = on that Ray in any case; none = never Ray; auto or host:port = a running Ray cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     """CPUs per worker. auto = divide the cores of this machine evenly."""
     trial_gpus: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"

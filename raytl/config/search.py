@@ -47,6 +47,8 @@ class SearchConfig(Section):
     """Cached augmented views per training image and strength, which trials share."""
     linear_probe: bool = True
     """Solve the head once and start every trial from it: all trials have transfer.head_start solved and head_first 0."""
+    image_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Side of the trials' images, as a fraction of the model's, in steps of its patches or of 32 pixels. The finalists are repeated, compared and refitted at the full size. 1 = trials have it too."""
     replicates: ReplicatesConfig = ReplicatesConfig()
     soup: Literal["off", "uniform", "greedy"] = "off"
     """Average the weights of the best trials into one more candidate: uniform = all kept trials; greedy = those that do not lower the score."""

@@ -9,6 +9,7 @@ stopping          (pure) the end of a sweep that cannot gain more than the noise
 folds             (pure) train and validation divided into folds
 record            (pure) a trial of the study, as a value
 inputs            the experiment with its data and space, and the study and job that follow
+image_scale       trials on smaller images than the finalists
 preflight         the plan, measured by a few training steps
 driver            `tune`: a sweep from an experiment to its winner, in a sequence of steps
 

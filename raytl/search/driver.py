@@ -33,6 +33,7 @@ from raytl.search.budget import BudgetTracker, check_budget
 from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
+from raytl.search.image_scale import measured_at, on_smaller_images
 from raytl.search.inputs import SweepInputs, open_study, set_total, sweep_inputs, sweep_job
 from raytl.search.noise import NoiseStop, validation_noise
 from raytl.search.outcome import report_on, result_of
@@ -44,8 +45,8 @@ from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_sha
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s
 from raytl.search.sweep_state import SweepState
-from raytl.search.trial import epochs_of
-from raytl.search.winner import Winner, select_winner
+from raytl.search.trial import epochs_of, full_size
+from raytl.search.winner import Jobs, Winner, select_winner
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.auto_recipe import write_choices
 from raytl.tasks.defaults import completed
@@ -61,7 +62,7 @@ def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = igno
         UserError: the experiment, the data or the space has a problem, or no trial fits the cluster.
     """
     experiment = completed(with_task(experiment, on_event))
-    inputs = sweep_inputs(experiment, on_event)
+    inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     with _cluster(experiment) as cluster:
         return sweep_plan(inputs, cluster, ended(inputs.folder), add)
 
@@ -84,7 +85,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     run_store.fetch()
     if not add and is_finished(folder, experiment.search):
         return finished(folder, experiment)
-    inputs = sweep_inputs(experiment, on_event)
+    inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     sweep = _Sweep(inputs, run_store, logged(on_event))
     with (
         run_store.owned(on_event),
@@ -127,15 +128,16 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         _check_budget(sweep.inputs, cluster, study)
         executor = _executor(experiment, cluster)
         write_text(folder / "experiment.yaml", to_yaml(experiment))
-        job = _job_with_head(sweep, executor)
+        job = _job(sweep, executor)
         before_s = wall_s(folder)
         state = _state(sweep, study, executor, total, before_s)
         state.noise_stop = _noise_stop(sweep, study, job, total, executor)
         with _process(experiment.compute, executor):
             _run_trials(state, job, executor, folder)
             _check_outcome(state, folder)
+            finals = _finalists_job(sweep, job, executor)
             winner = select_winner(
-                study.records(), job, executor, folder, experiment, sweep.on_event, sweep.checkpoints
+                study.records(), Jobs(job, finals), executor, folder, experiment, sweep.on_event, sweep.checkpoints
             )
         _delete_unneeded(sweep, job, state)
         job.discard_samples()
@@ -184,27 +186,38 @@ def _executor(experiment: Experiment, cluster: list[Node]) -> TrialExecutor:
     return TrialExecutor(where, shape, fitting(shape, cluster).concurrency, compute.max_failures)
 
 
-def _job_with_head(sweep: _Sweep, executor: TrialExecutor) -> TrainJob:
-    """Return the sweep's job; with `search.linear_probe`, its head is solved and lies where every node finds it."""
+def _job(sweep: _Sweep, executor: TrialExecutor) -> TrainJob:
+    """Return the job of the sweep's trials, with its head."""
+    job = sweep_job(sweep.inputs, sweep.run_store.write_token)
+    return _with_head(sweep, job if executor.is_here else job.sharing_samples(), executor, "head")
+
+
+def _finalists_job(sweep: _Sweep, trials: TrainJob, executor: TrialExecutor) -> TrainJob:
+    """Return the job of the finalists' repetitions: that of the trials, or at the full size with a head of its own."""
+    if sweep.inputs.trials is None:
+        return trials
+    return _with_head(sweep, full_size(trials, sweep.inputs.experiment), executor, "head-full-size")
+
+
+def _with_head(sweep: _Sweep, job: TrainJob, executor: TrialExecutor, name: str) -> TrainJob:
+    """Return the job; with `search.linear_probe`, its head is solved and lies where every node finds it."""
     run_store = sweep.run_store
-    job = sweep_job(sweep.inputs, run_store.write_token)
-    job = job if executor.is_here else job.sharing_samples()
     if not sweep.inputs.experiment.search.linear_probe:
         return job
     if job.folds:
-        heads = [sweep.folder / f"fold-{fold}" for fold in range(len(job.folds))]
+        heads = [sweep.folder / f"fold-{fold}" / name for fold in range(len(job.folds))]
         solved = [_solved(sweep, fold, head, executor) for fold, head in zip(job.folds, heads, strict=True)]
         job = replace(job, folds=tuple(solved))
     else:
-        job = _solved(sweep, job, sweep.folder, executor)
+        job = _solved(sweep, job, sweep.folder / name, executor)
     if is_remote(run_store.uri):
         run_store.push()
     return job
 
 
-def _solved(sweep: _Sweep, job: TrainJob, folder: Path, executor: TrialExecutor) -> TrainJob:
-    """Return `job` with the location where every node finds its solved head, in `folder` here."""
-    job, uri = solved_head(job, folder, executor, sweep.on_event), sweep.run_store.uri
+def _solved(sweep: _Sweep, job: TrainJob, target: Path, executor: TrialExecutor) -> TrainJob:
+    """Return `job` with the location where every node finds its solved head, in `target` here."""
+    job, uri = solved_head(job, target, executor, sweep.on_event), sweep.run_store.uri
     if not is_remote(uri):
         return job
     return replace(job, probe=f"{uri}/{Path(job.probe).relative_to(sweep.folder.resolve())}")
@@ -272,9 +285,11 @@ def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
 def _write_result(sweep: _Sweep, state: SweepState, winner: Winner, seconds: float) -> SweepResult:
     """Write the report and the summary."""
     inputs, folder, run_store = sweep.inputs, sweep.folder, sweep.run_store
-    stop = state.stop and state.stop.reason
-    files = report_on(folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, stop or "")
-    result = result_of(folder, inputs.experiment, state.study, winner, files, seconds)
+    stop, sizes = state.stop and state.stop.reason, measured_at(inputs)
+    files = report_on(
+        folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, stop or "", sizes
+    )
+    result = result_of(folder, inputs.experiment, state.study, winner, files, seconds, sizes)
     if state.stop is not None:
         result = replace(result, status="stopped at validation noise", stop=state.stop)
     if state.budget_tracker.spent():

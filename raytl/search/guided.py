@@ -102,8 +102,8 @@ def _thinned(ranked_trials: list[tuple[FrozenTrial, float]]) -> list[tuple[Froze
     by_rank = sorted(ranked_trials, key=lambda each: each[1])
     best, rest = by_rank[: MOST_OWN // 3], by_rank[MOST_OWN // 3 :]
     count = MOST_OWN - len(best)
-    chosen = [*best, *(rest[index * len(rest) // count] for index in range(count))]
-    return sorted(chosen, key=lambda each: each[0].number)
+    retained = [*best, *(rest[index * len(rest) // count] for index in range(count))]
+    return sorted(retained, key=lambda each: each[0].number)
 
 
 def _earlier(values: _Point, rank: float, space: Space) -> FrozenTrial:

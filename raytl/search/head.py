@@ -19,9 +19,9 @@ from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
 
 
-def solved_head(job: TrainJob, folder: Path, executor: TrialExecutor, on_event: OnEvent) -> TrainJob:
-    """Return `job` with the location of its solved head; solve it on a node of the cluster, unless `folder` has it already."""
-    solver, target = _solver(job), folder / "head"
+def solved_head(job: TrainJob, target: Path, executor: TrialExecutor, on_event: OnEvent) -> TrainJob:
+    """Return `job` with the location of its solved head; solve it on a node of the cluster, unless it lies in `target`."""
+    solver = _solver(job)
     if not solver.is_saved(target):
         on_event(Message("solving the linear probe, once for all trials"))
         started = time.monotonic()

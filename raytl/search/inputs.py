@@ -13,10 +13,11 @@ from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
+from raytl.data.sample_table import SampleTable
 from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
 from raytl.search.earlier import Wanted, earlier_sweeps
-from raytl.search.folds import FEW_IMAGES, fold_jobs
+from raytl.search.folds import FEW_IMAGES, check_folds, fold_jobs
 from raytl.search.prior import FILE as PRIOR
 from raytl.search.prior import NO_PRIOR, Prior, load
 from raytl.search.protocol import Suggestion
@@ -44,6 +45,12 @@ class SweepInputs:
     base: dict[str, Any]
     folder: Path
     prior: Prior | None = None
+    trials: Experiment | None = None
+    """The experiment of the trials if their images are smaller."""
+
+    def of_trials(self, experiment: Experiment) -> SweepInputs:
+        """Return the inputs with the experiment of the trials."""
+        return replace(self, trials=experiment)
 
 
 def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
@@ -58,6 +65,9 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
         on_event(Message(line))
     if advice := _advice(experiment.search, train_plan.dataset.splits.images):
         on_event(Message(advice))
+    splits = train_plan.dataset.splits
+    if folds := experiment.search.folds:
+        check_folds(SampleTable.of([*splits.train, *splits.val]), splits.classes, folds)
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
@@ -71,7 +81,7 @@ def _prior(inputs: SweepInputs, on_event: OnEvent) -> Prior | None:
     """Return the earlier sweeps that the sweep began with; read those that `search.prior` names if it has not begun."""
     folder, locations = inputs.folder, inputs.experiment.search.prior
     if (folder / PRIOR).exists():
-        return load(folder, inputs.space, inputs.base)
+        return load(folder)
     if locations is None:
         return None
     if any((folder / name).exists() for name in ("experiment.yaml", "study.log", "study.db")):
@@ -106,8 +116,8 @@ def _advice(search: SearchConfig, images: Mapping[str, int]) -> str:
     if search.folds is not None or val >= FEW_IMAGES:
         return ""
     return (
-        f"{val} validation images choose among trials by luck; search.folds: 3 scores each trial on all {train + val} images of "
-        "train and val, at two to three times the cost"
+        f"{val} validation images are few: with many trials, the luckiest one wins; search.folds: 3 scores each trial on all "
+        f"{train + val} images of train and val, at two to three times the cost"
     )
 
 
@@ -135,6 +145,8 @@ def open_study(inputs: SweepInputs) -> Study:
         "search.budget.max_epochs": epochs_of(experiment),
         "search.linear_probe": experiment.search.linear_probe,
     }
+    if inputs.trials is not None:
+        same["search.image_scale"] = experiment.search.image_scale
     same |= {"search.folds": experiment.search.folds} if experiment.search.folds else {}
     inputs.folder.mkdir(parents=True, exist_ok=True)
     return Study.open(
@@ -161,7 +173,7 @@ def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:
 
 def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> TrainJob:
     """Return the job from which those of the trials are derived."""
-    experiment, splits = inputs.experiment, inputs.plan.dataset.splits
+    experiment, splits = inputs.trials or inputs.experiment, inputs.plan.dataset.splits
     job = TrainJob(
         experiment=experiment,
         location=_trials_location(experiment),

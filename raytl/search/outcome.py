@@ -38,6 +38,7 @@ def report_on(
     winner: Winner,
     seconds: float,
     stop: str,
+    measured_at: str = "",
 ) -> Files:
     """Write `trials.csv`, the charts and `report.html` into `folder`; `stop` says why the sweep ended early."""
     records = study.records()
@@ -54,6 +55,7 @@ def report_on(
         stop=stop,
         folds=experiment.search.folds,
         prior=study.guide.prior.text,
+        measured_at=measured_at,
     )
     write_report(folder, header, records, space, study.importances(), winner)
     return Files(str(folder / "report.html"), str(folder / "trials.csv"))
@@ -77,9 +79,15 @@ def _cell(cell: Any) -> str:
 
 
 def result_of(
-    folder: Path, experiment: Experiment, study: Study, winner: Winner, files: Files, seconds: float
+    folder: Path,
+    experiment: Experiment,
+    study: Study,
+    winner: Winner,
+    files: Files,
+    seconds: float,
+    measured_at: str = "",
 ) -> SweepResult:
-    """Return the result of a finished sweep."""
+    """Return the result of a finished sweep; `measured_at` says which sizes of images its scores are of."""
     records = study.records()
     metric = experiment.search.metrics[0]
     best = best_first(records, metric)[0]
@@ -108,4 +116,5 @@ def result_of(
         seconds=seconds,
         folds=experiment.search.folds,
         next=command("raytl", "evaluate", winner.run, *storage_options(experiment)),
+        measured_at=measured_at,
     )

@@ -68,4 +68,6 @@ class SweepPlan:
     wall_s: CostEstimate
     gpu_hours: CostEstimate
     warnings: tuple[str, ...]
+    measured_at: str = ""
+    """The sizes of images if those of the trials are smaller: what scores are measured at."""
     prior: str = ""

@@ -18,6 +18,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
 from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
+from raytl.search.image_scale import area_ratio, measured_at
 from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
@@ -43,7 +44,8 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     device = pick_device(experiment.compute.device)
     depths = depths_of(inputs.space, inputs.base, inputs.stages)
     costs = depth_costs(sweep_job(inputs), depths, device, pick_precision(experiment.train.precision, device))
-    wall = projected(costs, trials - done, fit.concurrency, search, epochs)
+    growth = area_ratio(inputs)
+    wall = projected(costs, trials - done, fit.concurrency, search, epochs, growth)
     gpus = fit.concurrency * shape.workers * shape.gpus / 3600
     cache_bytes = _cache_bytes(inputs.space, [cost.cache_bytes for cost in costs])
     return SweepPlan(
@@ -68,6 +70,7 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
         wall_s=wall,
         gpu_hours=CostEstimate(wall.low * gpus, wall.likely * gpus, wall.high * gpus),
         warnings=(*inputs.plan.warnings, *_cache_warning(cache_bytes, experiment.data.cache_limit_gb)),
+        measured_at=measured_at(inputs),
         prior=inputs.prior.text if inputs.prior else "",
     )
 
@@ -198,20 +201,24 @@ def expected_epochs(search: SearchConfig, epochs: int) -> float:
 
 
 def projected(
-    costs: Sequence[DepthCost], trials: int, concurrency: int, search: SearchConfig, epochs: int
+    costs: Sequence[DepthCost], trials: int, concurrency: int, search: SearchConfig, epochs: int, growth: float = 1.0
 ) -> CostEstimate:
-    """Return the wall seconds of `trials` trials, the replicates and the refit, `concurrency` at a time."""
+    """Return the wall seconds of `trials` trials, the replicates and the refit, `concurrency` at a time.
+
+    An epoch of the last two takes `growth` times as long as one of a trial.
+    """
     mean = statistics.fmean(cost.epoch_s for cost in costs)
     fastest, slowest = min(cost.epoch_s for cost in costs), max(cost.epoch_s for cost in costs)
     pruned = expected_epochs(search, epochs)
     likely = min(float(epochs), pruned * _SLACK)
-    replicates = search.replicates.top * (search.replicates.seeds - 1)
+    replicates = search.replicates.top * (search.replicates.seeds - (growth == 1))
     build = sum(cost.build_s for cost in costs) / concurrency
 
     refit = epochs * mean / (search.folds or 1)
 
     def wall(epoch_s: float, trial_epochs: float) -> float:
         runs = math.ceil(trials / concurrency) * (trial_epochs * epoch_s + _START_S / 10)
-        return runs + math.ceil(replicates / concurrency) * epochs * epoch_s + refit + build + _START_S
+        repeated = math.ceil(replicates / concurrency) * epochs * epoch_s
+        return runs + growth * (repeated + refit) + build + _START_S
 
     return CostEstimate(wall(min(mean, 2 * fastest), pruned), wall(mean, likely), wall(slowest, float(epochs)))

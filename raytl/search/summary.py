@@ -56,6 +56,7 @@ class SweepResult:
     csv: Name
     seconds: float
     next: str
+    measured_at: Annotated[str, at_most(200, "characters")] = ""
     stop: Stop | None = None
     """Why the sweep ended before all trials had run."""
     folds: Annotated[int, within(2, 10)] | None = None

@@ -45,6 +45,11 @@ def winner_experiment(base: Experiment, overrides: Mapping[str, Any], name: str)
     return override(base, values)
 
 
+def full_size(job: TrainJob, experiment: Experiment) -> TrainJob:
+    """Return the job of a sweep on images of the size of `experiment`, with a head of its own still to be solved."""
+    return replace(job, experiment=experiment, probe="")
+
+
 def head_of(base: Experiment) -> dict[str, Any]:
     """Return the overrides that make trials start from a solved head, without epochs for the head alone."""
     return {"transfer.head_start": "solved", "transfer.head_first": 0} if base.search.linear_probe else {}

@@ -54,9 +54,22 @@ class Winner:
     soup: Soup | None = None
 
 
+@dataclass(frozen=True)
+class Jobs:
+    """The job of a sweep's `trials`, and that of the repetitions of its `finalists`, on images of the full size."""
+
+    trials: TrainJob
+    finalists: TrainJob
+
+    @property
+    def differ(self) -> bool:
+        """True if the trials had smaller images: their scores are not compared with those of repetitions."""
+        return self.trials is not self.finalists
+
+
 def select_winner(
     records: Sequence[TrialRecord],
-    sweep: TrainJob,
+    jobs: Jobs,
     executor: TrialExecutor,
     folder: Path,
     original: Experiment,
@@ -64,7 +77,7 @@ def select_winner(
     checkpoints: Checkpoints,
 ) -> Winner:
     """Select the winner of `records`, write its experiment file into `folder`, and refit it in a run beside the sweep."""
-    metric = original.search.metrics[0]
+    metric, sweep = original.search.metrics[0], jobs.trials
     finals = finalists(list(records), metric)
     count = max(1, original.search.replicates.top)
     if sweep.folds:  # their networks are dropped: the winner is trained on train
@@ -73,8 +86,9 @@ def select_winner(
     else:
         best = _with_checkpoints(finals, count, sweep.s3, on_event)
         own = {record.number: rescore(record, sweep, metric) for record in best}
-    replicates = _replicates(best, sweep, executor, folder, on_event, checkpoints)
-    ranking = rank([_candidate(record, own[record.number], replicates) for record in best], lower_is_better(metric))
+    replicates = _replicates(best, jobs, executor, folder, on_event, checkpoints)
+    candidates = [_candidate(record, None if jobs.differ else own[record.number], replicates) for record in best]
+    ranking = rank(candidates, lower_is_better(metric))
     record = next(record for record in best if record.number == ranking.winner)
     experiment = winner_experiment(original, record.overrides, winner_name(original))
     file = folder / "winner.yaml"
@@ -127,19 +141,20 @@ def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_even
 
 def _replicates(
     best: Sequence[TrialRecord],
-    sweep: TrainJob,
+    jobs: Jobs,
     executor: TrialExecutor,
     folder: Path,
     on_event: OnEvent,
     checkpoints: Checkpoints,
 ) -> Scores:
-    """Train the finalists with other seeds and return their scores."""
+    """Train the finalists with other seeds, at another size of images with their own too, and return their scores."""
+    sweep = jobs.finalists
     search, own_seed = sweep.experiment.search, sweep.experiment.train.seed
     if search.replicates.top == 0:
         return {}
-    seeds = range(own_seed + 1, own_seed + search.replicates.seeds)
+    seeds = range(own_seed + (not jobs.differ), own_seed + search.replicates.seeds)
     suggestions = [Suggestion(record.number, record.overrides, seed=seed) for record in best for seed in seeds]
-    replicas = Replicas(suggestions, folder / "replicates.jsonl")
+    replicas = Replicas(suggestions, folder / "replicates.jsonl", retry=jobs.differ)
     done = len(suggestions) - len(replicas.remaining)
     factory = trial_factory(sweep, executor.shape)
     for suggestion, results in run_replicates(replicas.remaining, factory, executor):
@@ -153,13 +168,13 @@ def _replicates(
 
 def _best_score(results: Sequence[TrialResult], metric: str) -> float | None:
     """Return the best score of all epochs; None if there is none."""
-    values = [float(epoch.metrics[metric]) for result in results for epoch in result.epochs if metric in epoch.metrics]
-    return (min if lower_is_better(metric) else max)(values, default=None)
+    values = [epoch.metrics[metric] for result in results for epoch in result.epochs if metric in epoch.metrics]
+    return (min if lower_is_better(metric) else max)(filter(math.isfinite, values), default=None)
 
 
-def _candidate(record: TrialRecord, own: float, replicates: Scores) -> Candidate:
+def _candidate(record: TrialRecord, own: float | None, replicates: Scores) -> Candidate:
     others = [score for (number, _), score in sorted(replicates.items(), key=str) if number == record.number]
-    values = (own, *(math.nan if score is None else score for score in others))
+    values = (*([] if own is None else [own]), *(math.nan if score is None else score for score in others))
     depth = depth_number(record.overrides.get("transfer.unfreeze", 0))
     return Candidate(record.number, dict(record.overrides), record.trainable, depth, values)
 

@@ -98,13 +98,18 @@ class ProbeSolver:
         classes: Sequence[str],
         on_event: OnEvent = ignore,
     ) -> FrozenFit | None:
-        """Return how well the frozen features separate the classes of a sample of `train`, by cross-validation."""
+        """Return how well the frozen features separate the classes of a sample of `train`, by cross-validation.
+
+        Convolutional networks are left in the layout that is faster, by a fifth to a quarter on CPUs.
+        """
         if self.targets_of is None:
             return None
         samples = measured_sample(train, self.targets_of(train, classes), measured_images(backbone))
         if samples is None:
             return None
         device = next(backbone.module.parameters()).device
+        layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
+        backbone.module.to(memory_format=layout)  # type: ignore[call-overload]
         loader = _loader(experiment, samples, backbone, device)
         batches = list(_with_progress(loader, len(samples), on_event))
         precision = pick_precision(experiment.train.precision, device)

@@ -54,8 +54,10 @@ def test_without_one_there_is_nothing_to_wait_for() -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.thorough
-def test_actors_get_processes_that_have_imported_the_modules() -> None:
+def test_actors_get_processes_that_have_imported_the_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     class Actor:
         def loaded(self) -> tuple[bool, str | None]:

@@ -40,3 +40,27 @@ def test_an_embedded_ray_requires_a_new_token_despite_the_settings_for_clusters(
             seen.add(os.environ["RAY_AUTH_TOKEN"])
         assert (os.environ["RAY_AUTH_TOKEN"], os.environ.get("RAY_AUTH_MODE")) == ("of-a-cluster", mode)
     assert len(seen - {"of-a-cluster"}) == 2
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "2"), ("7", "7")])
+def test_the_raylet_starts_as_many_processes_as_the_session_needs(
+    own: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private import services
+
+    started: list[tuple[list[str], dict[str, str] | None]] = []
+    monkeypatch.setattr(
+        services, "start_ray_process", lambda command, kind, env_updates: started.append((command, env_updates))
+    )
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if own is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+    command = ["raylet", "--num_prestart_python_workers=64", "--head"]
+    with session._prestarting(session.Prestart(3, threads=2)):
+        services.start_ray_process(command, "raylet", env_updates=None)
+    with session._prestarting(session.Prestart(1)):
+        services.start_ray_process(command, "raylet", env_updates={"A": "b"})
+    assert started == [
+        (["raylet", "--num_prestart_python_workers=3", "--head"], {"OMP_NUM_THREADS": expected}),
+        (["raylet", "--num_prestart_python_workers=1", "--head"], {"A": "b"}),
+    ]

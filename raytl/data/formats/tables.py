@@ -265,8 +265,8 @@ class _Collected:
                 self._reject(index, path, label, word)
             elif path in self.places and self._repeats(path, label, split):
                 self.repeated += 1
-            elif self.elsewhere and (place := self._elsewhere(path)):
-                self._add(index, (*place, label, split), place[1] in self.objects or is_file(place[1]))
+            elif self.elsewhere and (location := self._elsewhere(path)):
+                self._add(index, (*location, label, split), location[1] in self.objects or is_file(location[1]))
             elif has_scheme(path):
                 self.problems.add(_WRONG_SCHEME, partial(_line, self.rows, index, path))
             elif not self.is_local and not _is_inside(path):

@@ -45,8 +45,8 @@ _COST = _STATES + "Better and cheaper trials are at the left."
 
 @dataclass(frozen=True)
 class Header:
-    """The sweep's name, data and model, its duration in `seconds`, why it ended early, if it did (`stop`), and the earlier
-    sweeps that it started from, in words."""
+    """The sweep's name, data and model, its duration in `seconds`, why it ended early, if it did (`stop`), the earlier sweeps
+    that it started from, and the sizes of images at which trials and finalists were measured (`measured_at`), in words."""
 
     name: str
     data: str
@@ -59,6 +59,7 @@ class Header:
     stop: str = ""
     folds: int | None = None
     prior: str = ""
+    measured_at: str = ""
 
 
 def write_report(
