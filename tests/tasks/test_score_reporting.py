@@ -92,13 +92,13 @@ class Reads(Sequence[Any]):
     """Truths, and how often one was read."""
 
     def __init__(self, truths: list[Any]) -> None:
-        self.count, self._truths = 0, truths
+        self.reads, self._truths = 0, truths
 
     def __len__(self) -> int:
         return len(self._truths)
 
     def __getitem__(self, place: Any) -> Any:
-        self.count += 1
+        self.reads += 1
         return self._truths[place]
 
 
@@ -141,11 +141,11 @@ def test_draws_score_as_validations_of_their_images_but_gather_facts_once(name: 
     whole = evaluated(name, split, split.bad)
     draws = np.random.default_rng(1).integers(0, COUNT, (3, COUNT))
     for metric in set(task.metrics) - {"macro_f1", "micro_f1"}:  # a validation chooses the thresholds of these again
-        reads = Reads(split.truths)
-        scored = task.reporting.resampled(replace(whole, truths=reads), metric)
+        read = Reads(split.truths)
+        scored = task.reporting.resampled(replace(whole, truths=read), metric)
         assert scored is not None
-        gathered, values = reads.count, scored(draws)
-        assert reads.count == gathered <= COUNT + 1, "a draw reads no truths; the last read is the end"
+        gathered, values = read.reads, scored(draws)
+        assert read.reads == gathered <= COUNT + 1, "a draw reads no truths; the last read is the end"
         for draw, value in zip(draws, values, strict=True):
             truths, rows = [split.truths[i] for i in draw], tuple(column[draw] for column in whole.rows)
             assert task.validation(truths, rows, CLASSES).metrics[f"val/{metric}"] == pytest.approx(value)
