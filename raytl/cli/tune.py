@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Annotated
 
@@ -39,7 +40,7 @@ def tune(
         _check(new, add, dry_run)
         experiment = named_experiment(terminal, source, model, set_)
     with guarded(terminal, None, _INTERRUPTED):
-        with watching_sweep(terminal.err) as on_event, early_trials(experiment):
+        with watching_sweep(terminal.err) as on_event, nullcontext() if dry_run else early_trials(experiment):
             from raytl.search import driver
 
             if dry_run:

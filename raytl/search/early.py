@@ -27,9 +27,13 @@ def early_trials(experiment: Experiment) -> Iterator[None]:
 
 
 def trial_processes(experiment: Experiment) -> Prestart | None:
-    """Return the processes of the trials; None if no Ray is started here, or their number is not known without torch."""
-    compute = experiment.compute
-    if compute.cluster != "local" or compute.workers != 1 or _may_use_gpus(compute):
+    """Return the processes of the trials; None if no Ray is started here, or their number is not known without torch.
+
+    None with a budget of time too: their imports would disturb the measurement of the plan that is compared with it.
+    """
+    compute, budget = experiment.compute, experiment.search.budget
+    is_timed = budget.wall is not None or budget.gpu_hours is not None
+    if compute.cluster != "local" or compute.workers != 1 or is_timed or _may_use_gpus(compute):
         return None
     machine = this_machine(gpus=0)
     with contextlib.suppress(ConfigError):  # no trial fits: the plan says so

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -129,8 +130,13 @@ class _Fold:
     def best(self, epoch: int, metric: str) -> Mapping[str, float]:
         """Return the scores of its best epoch until `epoch`, with the cost until then."""
         trained = {number: scores for number, scores in self.curve.items() if number <= epoch}
-        best = max(trained.values(), key=lambda scores: sign(metric) * scores[metric])
+        best = max(trained.values(), key=lambda scores: _rank(sign(metric) * scores[metric]))
         return {**best, _SUMMED: trained[max(trained)][_SUMMED]}
+
+
+def _rank(score: float) -> float:
+    """Return a score by which an undefined one is the worst."""
+    return -math.inf if math.isnan(score) else score
 
 
 def mean_of(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:

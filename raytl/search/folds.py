@@ -26,13 +26,8 @@ FEW_IMAGES = 100
 
 
 def fold_jobs(sweep: TrainJob, folds: int) -> tuple[TrainJob, ...]:
-    """Return the job of `sweep` for each fold: it validates on the fold, and trains on the other images of train and val.
-
-    Raises:
-        DataError: a class has too few images; lists all such classes.
-    """
+    """Return the job of `sweep` for each fold: it validates on the fold, and trains on the other images of train and val."""
     samples = SampleTable.of([*sweep.train, *sweep.val])
-    _check(samples, sweep.classes, folds)
     fold = fold_numbers(samples, folds)
     return tuple(
         replace(sweep, train=samples.where(fold != number), val=samples.where(fold == number))
@@ -66,7 +61,12 @@ def fold_folders(trial: str, folds: int | None) -> tuple[str, ...]:
     return (trial,) if folds is None else tuple(fold_folder(trial, fold) for fold in range(folds))
 
 
-def _check(samples: SampleTable, classes: Sequence[str], folds: int) -> None:
+def check_folds(samples: SampleTable, classes: Sequence[str], folds: int) -> None:
+    """Check that each class has an image for each fold.
+
+    Raises:
+        DataError: a class has too few images; lists all such classes.
+    """
     counts: Counter[str] = images_by_class(samples)
     few = [f"  {name!r}: {counts[name]}" for name in classes if name in counts and counts[name] < folds]
     if few:

@@ -13,10 +13,11 @@ from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
+from raytl.data.sample_table import SampleTable
 from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
 from raytl.search.earlier import Wanted, earlier_sweeps
-from raytl.search.folds import FEW_IMAGES, fold_jobs
+from raytl.search.folds import FEW_IMAGES, check_folds, fold_jobs
 from raytl.search.prior import FILE as PRIOR
 from raytl.search.prior import NO_PRIOR, Prior, load
 from raytl.search.protocol import Suggestion
@@ -64,6 +65,9 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
         on_event(Message(line))
     if advice := _advice(experiment.search, train_plan.dataset.splits.images):
         on_event(Message(advice))
+    splits = train_plan.dataset.splits
+    if folds := experiment.search.folds:
+        check_folds(SampleTable.of([*splits.train, *splits.val]), splits.classes, folds)
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
@@ -77,7 +81,7 @@ def _prior(inputs: SweepInputs, on_event: OnEvent) -> Prior | None:
     """Return the earlier sweeps that the sweep began with; read those that `search.prior` names if it has not begun."""
     folder, locations = inputs.folder, inputs.experiment.search.prior
     if (folder / PRIOR).exists():
-        return load(folder, inputs.space, inputs.base)
+        return load(folder)
     if locations is None:
         return None
     if any((folder / name).exists() for name in ("experiment.yaml", "study.log", "study.db")):
@@ -112,8 +116,8 @@ def _advice(search: SearchConfig, images: Mapping[str, int]) -> str:
     if search.folds is not None or val >= FEW_IMAGES:
         return ""
     return (
-        f"{val} validation images choose among trials by luck; search.folds: 3 scores each trial on all {train + val} images of "
-        "train and val, at two to three times the cost"
+        f"{val} validation images are few: with many trials, the luckiest one wins; search.folds: 3 scores each trial on all "
+        f"{train + val} images of train and val, at two to three times the cost"
     )
 
 

@@ -71,18 +71,25 @@ NO_PRIOR = Prior()
 PRIOR_FORMAT = Format[Prior](Prior, "the earlier sweeps of a sweep", _ADVICE, RunError, max_bytes=8 << 20)
 
 
-def load(folder: Path, space: Space, base: Mapping[str, Any]) -> Prior:
+def load(folder: Path) -> Prior:
     """Return the prior in the sweep's folder.
 
     Raises:
-        RunError: it is damaged, or a trial is not a point of `space`.
+        RunError: it is damaged.
     """
-    prior = PRIOR_FORMAT.load(folder / FILE)
+    return PRIOR_FORMAT.load(folder / FILE)
+
+
+def check(prior: Prior, folder: Path, space: Space, base: Mapping[str, Any]) -> None:
+    """Check that the trials of the prior in `folder` are points of the sweep's space.
+
+    Raises:
+        RunError: one is not.
+    """
     for sweep in prior.sweeps:
         for trial in sweep.trials:
             if fault := space.fault(trial.values, base):
                 raise RunError(f"{folder / FILE}: {sweep.name}: {fault}. {_ADVICE}")
-    return prior
 
 
 def save(folder: Path, prior: Prior) -> None:

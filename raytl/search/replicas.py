@@ -31,14 +31,18 @@ REPLICA_FORMAT = Format[Replica](
 
 @dataclass
 class Replicas:
-    """Replicates and the journal of those that ended, by `(number, seed)`; `remaining` are those to train."""
+    """Replicates and the journal of those that ended, by `(number, seed)`; `remaining` are those to train.
+
+    With `retry`, failed ones are trained again when the sweep resumes: no other score of their trials can be compared.
+    """
 
     suggestions: Sequence[Suggestion]
     path: Path
+    retry: bool = False
     remaining: list[Suggestion] = field(init=False)
 
     def __post_init__(self) -> None:
-        ended = set(self.scores())
+        ended = {key for key, score in self.scores().items() if score is not None or not self.retry}
         self.remaining = [each for each in self.suggestions if (each.number, each.seed) not in ended]
 
     def tell(self, suggestion: Suggestion, best: float | None, result: TrialResult) -> None:

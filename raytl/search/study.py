@@ -25,7 +25,7 @@ from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better
 from raytl.search import halving, importance, suggest
 from raytl.search.guided import Guide
-from raytl.search.prior import NO_PRIOR, Prior
+from raytl.search.prior import NO_PRIOR, Prior, check
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord
 from raytl.search.storage import open_storage, read_as_study
@@ -100,6 +100,7 @@ class Study:
             study = cls(folder, stored, search, space, base, search.trials, epochs, root, guide)
             own = {"metric": ", ".join(search.metrics)} | ({"search.prior": prior.digest} if prior.sweeps else {})
             study._check(folder, {**own, **_texts(space.record()), **_texts(same)})
+            check(prior, folder, space, base)
             if is_new:
                 for source, point in guide.first_points():
                     stored.enqueue_trial(point, user_attrs={"source": source})

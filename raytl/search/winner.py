@@ -154,7 +154,7 @@ def _replicates(
         return {}
     seeds = range(own_seed + (not jobs.differ), own_seed + search.replicates.seeds)
     suggestions = [Suggestion(record.number, record.overrides, seed=seed) for record in best for seed in seeds]
-    replicas = Replicas(suggestions, folder / "replicates.jsonl")
+    replicas = Replicas(suggestions, folder / "replicates.jsonl", retry=jobs.differ)
     done = len(suggestions) - len(replicas.remaining)
     factory = trial_factory(sweep, executor.shape)
     for suggestion, results in run_replicates(replicas.remaining, factory, executor):
@@ -168,8 +168,8 @@ def _replicates(
 
 def _best_score(results: Sequence[TrialResult], metric: str) -> float | None:
     """Return the best score of all epochs; None if there is none."""
-    values = [float(epoch.metrics[metric]) for result in results for epoch in result.epochs if metric in epoch.metrics]
-    return (min if lower_is_better(metric) else max)(values, default=None)
+    values = [epoch.metrics[metric] for result in results for epoch in result.epochs if metric in epoch.metrics]
+    return (min if lower_is_better(metric) else max)(filter(math.isfinite, values), default=None)
 
 
 def _candidate(record: TrialRecord, own: float | None, replicates: Scores) -> Candidate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
@@ -169,9 +170,13 @@ def failure(records: list[dict[str, Any]], location: str, error: BaseException, 
 
 
 def _scores(records: list[dict[str, Any]], trainable: int) -> EpochScores:
-    """Return the metrics that may be objectives, after the last of `records`."""
+    """Return the metrics that may be objectives, after the last of `records`; an undefined one, null in the journal, is NaN."""
     last = records[-1]
-    scores = {key: value for key, value in last.items() if key.startswith("val/") and key != "val/seconds"}
+    scores = {
+        key: math.nan if value is None else value
+        for key, value in last.items()
+        if key.startswith("val/") and key != "val/seconds"
+    }
     return EpochScores(int(last["epoch"]), scores | costs(trainable, _seconds(records)))
 
 

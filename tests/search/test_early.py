@@ -61,6 +61,15 @@ def test_with_a_gpu_driver_torch_is_asked_first(tmp_path: Path, monkeypatch: pyt
     assert trial_processes(sweep(device="cpu")) is not None
 
 
+def test_nothing_disturbs_a_measurement_that_a_budget_is_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(early, "this_machine", lambda gpus: Node(8, gpus))
+    experiment = sweep()
+    budget = experiment.search.budget.model_copy(update={"wall": 3600.0})
+    search = experiment.search.model_copy(update={"budget": budget})
+    assert trial_processes(experiment) is not None
+    assert trial_processes(experiment.model_copy(update={"search": search})) is None
+
+
 def test_a_finished_sweep_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(early, "trial_processes", lambda _: pytest.fail("processes for a finished sweep"))
     experiment = sweep(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from raytl.metrics.direction import lower_is_better
@@ -87,3 +89,8 @@ def test_a_killed_trial_resumes_with_folds_at_different_epochs(done: tuple[int, 
     resumed = curve(FoldTrial(folds, METRIC, "trial"))
     assert resumed == undisturbed
     assert [fold.steps for fold in folds] == [4 - count for count in done], "no epoch is trained twice"
+
+
+def test_an_undefined_score_is_the_worst_of_its_fold() -> None:
+    trial = FoldTrial([Scripted(0.5, math.nan, 0.6), Scripted(0.9, 0.8, 1.0)], METRIC, "trial")
+    assert curve(trial) == [(1, 0.7), (2, 0.7), (3, 0.8)]

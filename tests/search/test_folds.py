@@ -9,9 +9,10 @@ import pytest
 
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
+from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Box, Boxes
 from raytl.errors import DataError
-from raytl.search.folds import fold_folders, fold_jobs, fold_numbers
+from raytl.search.folds import check_folds, fold_folders, fold_jobs, fold_numbers
 from raytl.training.job import TrainJob
 
 
@@ -71,7 +72,7 @@ def test_classes_with_too_few_images_are_named_at_once() -> None:
     with pytest.raises(
         DataError, match=r"search\.folds: 5 folds(.|\n)*2 classes(.|\n)*'eel': 2(.|\n)*'fox': 4(.|\n)*Lower"
     ):
-        fold_jobs(job(train, images({"cat": 3, "fox": 1}, start=50)), 5)
+        check_folds(SampleTable.of([*train, *images({"cat": 3, "fox": 1}, start=50)]), ("cat", "eel", "fox"), 5)
 
 
 def test_the_runs_of_folds_are_beside_their_trial() -> None:

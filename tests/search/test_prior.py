@@ -51,12 +51,11 @@ def test_each_earlier_sweep_has_an_equal_share_evenly_by_rank() -> None:
 def test_a_prior_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
     saved = Prior((sweep("a", 1e-3, 2e-3),))
     prior.save(tmp_path, saved)
-    loaded = prior.load(tmp_path, SPACE, {})
+    loaded = prior.load(tmp_path)
     assert (loaded, loaded.digest) == (saved, saved.digest)
     assert loaded.text == "a (2)"
 
 
 def test_a_stored_trial_outside_the_space_is_an_error(tmp_path: Path) -> None:
-    prior.save(tmp_path, Prior((sweep("a", 1.0),)))
     with pytest.raises(RunError, match=r"prior\.json: a: optim\.lr: found 1\.0; expected 0\.0001 to 0\.01"):
-        prior.load(tmp_path, SPACE, {})
+        prior.check(Prior((sweep("a", 1.0),)), tmp_path, SPACE, {})
