@@ -310,7 +310,9 @@ SPACE = Space((Dimension("optim.lr", "log", 1e-4, 1.0),))
 
 
 def _prior(folder: Path) -> object:
-    return prior.load(folder, SPACE, {}).digest
+    found = prior.load(folder)
+    prior.check(found, folder, SPACE, {})
+    return found.digest
 
 
 def _earlier(content: bytes, folder: Path) -> object:
@@ -318,7 +320,8 @@ def _earlier(content: bytes, folder: Path) -> object:
     wanted = earlier.Wanted(SPACE, {}, 5, "val/accuracy", {}, ABC, str(folder))
     found = prior.Prior((earlier.points_within(study, wanted),))
     prior.save(folder, found)
-    assert prior.load(folder, SPACE, {}) == found
+    assert prior.load(folder) == found
+    prior.check(found, folder, SPACE, {})
     return found.digest
 
 
