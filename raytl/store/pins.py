@@ -63,11 +63,15 @@ def pin_paths(paths: Iterable[str]) -> None:
 def evict(limit_bytes: int) -> list[Path]:
     """Remove the least recently used places until the others fit, except those in use; return the removed ones."""
     places = [place for kind in _KINDS for place in _places(cache_root() / kind)]
+    places += (cache_root() / "samples").glob("*.arrow")  # of earlier versions, which used no folders and no pins
     entries = [lru.Entry(place, _bytes(place), _last_used(place)) for place in places]
     return [entry.path for entry in lru.evict(entries, lambda total: total <= limit_bytes, _remove_unpinned)]
 
 
 def _remove_unpinned(place: Path) -> bool:
+    if place.is_file():
+        place.unlink(missing_ok=True)
+        return True
     with _used(place).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,4 +102,6 @@ def _last_used(place: Path) -> float:
 
 
 def _bytes(place: Path) -> int:
+    if place.is_file():
+        return place.stat().st_size
     return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())

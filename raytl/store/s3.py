@@ -19,7 +19,7 @@ from raytl.gc_pause import gc_paused
 from raytl.store import checksums
 from raytl.store.archive import ARCHIVES, archive_of
 from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo
-from raytl.store.fetch_workers import Wanted, download, is_direct, usable
+from raytl.store.fetch_workers import Route, Wanted, download, is_direct, usable
 from raytl.store.files import atomic_write
 from raytl.store.s3_body import body, body_to_file
 from raytl.store.s3_client import cached_client, client, forget_client
@@ -212,20 +212,24 @@ class S3Store:
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """Download in worker processes, from the address at which boto3 listed the bucket; see `fetch_workers`."""
+        if (route := self._bulk_route(len(wanted))) is None:
+            return
         arrived = False
-        for info in self._bulk(wanted, folder):
+        for info in self._bulk(route, wanted, folder):
             arrived = True
             yield info
-        if not arrived and wanted and self._rejects_checksums(wanted[0].key):
-            yield from self._bulk(wanted, folder)
+        if not arrived and self._rejects_checksums(wanted[0].key) and (route := self._bulk_route(len(wanted))):
+            yield from self._bulk(route, wanted, folder)
 
-    def _bulk(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
-        cached = cached_client(self.s3)
-        route = cached.routes.get(self.bucket)
-        if route is not None and usable(route, len(wanted)):
-            base, top = self._full(""), str(folder)
-            jobs = [Wanted(info, base + info.key, f"{top}/{info.key}") for info in wanted]
-            yield from download(route, cached.signed_with, jobs, self.s3.read_timeout_s)
+    def _bulk_route(self, count: int) -> Route | None:
+        """Return the address of the bucket; None if `count` objects are too few for worker processes, or it is not usable."""
+        route = cached_client(self.s3).routes.get(self.bucket)
+        return route if route is not None and usable(route, count) else None
+
+    def _bulk(self, route: Route, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
+        base, top = self._full(""), str(folder)
+        jobs = [Wanted(info, base + info.key, f"{top}/{info.key}") for info in wanted]
+        yield from download(route, cached_client(self.s3).signed_with, jobs, self.s3.read_timeout_s)
 
     def _rejects_checksums(self, key: str) -> bool:
         """Return whether a read shows now that the store rejects requests for checksums."""

@@ -89,9 +89,9 @@ def is_not_implemented(exc: vendor.ClientError) -> bool:
 
 
 def is_rejected(exc: vendor.ClientError) -> bool:
-    """Return whether the store rejects the request itself, perhaps for one of its headers."""
+    """Return whether the store rejects the request itself, perhaps for one of its headers, and gives no other known reason."""
     status: int = exc.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-    return status in (400, _NOT_IMPLEMENTED)
+    return status in (400, _NOT_IMPLEMENTED) and kind_of(exc) is StoreError
 
 
 def _by_status(status: int) -> type[StoreError]:

@@ -64,7 +64,8 @@ def whole_page(body: bytes) -> Page | None:
     if (page := read_page(body)) is None:
         return None
     rows, rest = page
-    root = ElementTree.fromstring(rest)  # noqa: S314 - as below
+    if (root := _root(rest)) is None:
+        return None
     space = root.tag.removesuffix("ListBucketResult")
     decoded = unquote_plus if root.findtext(f"{space}EncodingType") == "url" else str
     folders = [decoded(one.findtext(f"{space}Prefix", "")) for one in root.findall(f"{space}CommonPrefixes")]
@@ -96,9 +97,7 @@ def _scanned(body: bytes) -> tuple[list[Row], bytes] | None:
 
 
 def _parsed(body: bytes) -> tuple[list[Row], bytes] | None:
-    try:
-        page = ElementTree.fromstring(body)  # noqa: S314 - expat bounds entities; boto3 reads it so too
-    except ElementTree.ParseError:  # boto3 reports it
+    if (page := _root(body)) is None:
         return None
     before, brace, kind = page.tag.rpartition("}")
     if kind != "ListBucketResult":
@@ -112,3 +111,11 @@ def _parsed(body: bytes) -> tuple[list[Row], bytes] | None:
     for one in elements:
         page.remove(one)
     return rows, ElementTree.tostring(page)
+
+
+def _root(body: bytes) -> ElementTree.Element | None:
+    """Return the root element; None if it cannot be parsed or has an unknown encoding, which boto3 reports."""
+    try:
+        return ElementTree.fromstring(body)  # noqa: S314 - expat bounds entities; boto3 reads it so too
+    except (ElementTree.ParseError, LookupError, ValueError):
+        return None

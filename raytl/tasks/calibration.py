@@ -26,6 +26,8 @@ def validated(task: Task, calibrate: str, truths: Sequence[Any], rows: Rows, cla
     if calibrate == "none" or task.calibration is None:
         return task.validation(truths, rows, classes)
     targets, logits = _some(*task.calibration(truths, rows))
+    if not len(targets):  # images without a known label
+        return task.validation(truths, rows, classes)
     temperature = fit_temperature(targets, logits)
     result = task.validation(truths, (divided(rows[0], temperature), *rows[1:]), classes)
     record = {

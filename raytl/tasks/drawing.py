@@ -21,6 +21,7 @@ _MAX_COVERED = 0.08
 _NAME_LENGTH = 24
 _FILL = 0.42
 _HALO: Color = (0, 0, 0)
+_VOID_ENTRY: tuple[Color, str] = ((90, 90, 90), "void")
 
 Bools = NDArray[np.bool_]
 V = TypeVar("V", bound=np.generic)
@@ -105,11 +106,18 @@ def _is_background(name: str) -> bool:
 
 
 def legend(picture: Image.Image, places: Sequence[int], names: Sequence[str]) -> Image.Image:
-    """Return the picture above a white strip with the color and name of the classes at `places`, but `background`."""
-    font, row, margin = font_of(13), 24, 8
+    """Return the picture above the color and name of the classes of a class map at `places`, void too, but `background`."""
     colored = [place for place in places if place != VOID and not _is_background(names[place])]
-    entries = [(class_color(place), one_line(names[place], 28)) for place in colored]
-    entries += [((90, 90, 90), "void")] * (VOID in places)
+    return _above(picture, [*_entries(colored, names), *[_VOID_ENTRY] * (VOID in places)])
+
+
+def _entries(places: Sequence[int], names: Sequence[str]) -> list[tuple[Color, str]]:
+    return [(class_color(place), one_line(names[place], 28)) for place in places]
+
+
+def _above(picture: Image.Image, entries: Sequence[tuple[Color, str]]) -> Image.Image:
+    """Return the picture above a white strip with colors and names."""
+    font, row, margin = font_of(13), 24, 8
     spots, x, y = list[tuple[int, int]](), margin, picture.height + 6
     for _, name in entries:
         width = 28 + round(font.getlength(name)) + 2 * margin
@@ -128,7 +136,7 @@ def legend(picture: Image.Image, places: Sequence[int], names: Sequence[str]) ->
 
 def with_names(picture: Image.Image, labels: NDArray[np.int64], names: Sequence[str]) -> Image.Image:
     """Return the picture above the colors and names of the classes of its objects, `labels (n,)`; as it is without objects."""
-    return legend(picture, np.unique(labels).tolist(), names) if len(labels) else picture
+    return _above(picture, _entries(np.unique(labels).tolist(), names)) if len(labels) else picture
 
 
 @cache

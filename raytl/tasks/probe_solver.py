@@ -85,8 +85,9 @@ class ProbeSolver:
             return HeadInputs(samples, probe.head_inputs(backbone, batches, device, precision))
 
         has_bias = probe.head_layer(backbone).bias is not None
-        steps = _Steps(on_event)
-        solved = self.solve_head(experiment, inputs(train), inputs(val), classes, has_bias, steps)
+        of_train, of_val = inputs(train), inputs(val)
+        steps = _Steps(on_event)  # its clock starts here
+        solved = self.solve_head(experiment, of_train, of_val, classes, has_bias, steps)
         steps.end()
         return solved
 
@@ -185,7 +186,7 @@ class _Steps:
 
     def __init__(self, on_event: OnEvent) -> None:
         self._on_event, self._done, self._is_shown = on_event, 0, False
-        self._throttle = Throttle(STEPS_EVERY_S, last=time.monotonic())
+        self._throttle = Throttle(STEPS_EVERY_S, time.monotonic, last=time.monotonic())
 
     def __call__(self) -> None:
         self._done += 1

@@ -26,10 +26,13 @@ class Calibration:
 
 
 def calibration_of(evaluated: Evaluated, decisions: Decisions) -> Calibration | None:
-    """Return the temperature of the answers, and the log loss and calibration error of the decisions without it."""
-    if evaluated.temperature is None:
-        return None
+    """Return the temperature of the answers, and the log loss and calibration error of the decisions without it.
+
+    Return None for answers without a temperature, or without a decision.
+    """
     targets, logits = decisions(evaluated.truths, evaluated.rows)
+    if evaluated.temperature is None or not len(targets):
+        return None
     logits = logits * evaluated.temperature
     before = {"log_loss": decision_losses(targets, logits).mean(), "ece": calibration_error(targets, logits)}
     return Calibration(evaluated.temperature, {name: float(value) for name, value in before.items()})
@@ -54,8 +57,16 @@ def changes(calibration: Calibration, metrics: Mapping[str, float]) -> str:
     )
 
 
+def has_decisions(evaluated: Evaluated, decisions: Decisions) -> bool:
+    """Return whether any decision is scored, so that its reliability can be drawn; not if no label is known."""
+    return len(decisions(evaluated.truths, evaluated.rows)[0]) > 0
+
+
 def draw_reliability(evaluated: Evaluated, decisions: Decisions, path: Path) -> None:
-    """Draw the fraction of right decisions by confidence, and of a calibrated model also without its temperature."""
+    """Draw the fraction of right decisions by confidence, and of a calibrated model also without its temperature.
+
+    At least one decision is needed.
+    """
     targets, logits = decisions(evaluated.truths, evaluated.rows)
     figure = new_figure(6.4, 4.4)
     axes = figure.subplots()

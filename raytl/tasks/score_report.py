@@ -18,6 +18,7 @@ from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
 from raytl.tasks import markdown
 from raytl.tasks.markdown import cell, table
+from raytl.tasks.reliability import CHART as RELIABILITY
 from raytl.tasks.reliability import Calibration, calibration_text
 from raytl.tasks.reporting import ClassScores, Evaluated, OpenPhoto, Subject
 from raytl.tasks.score_text import interval_text, score_text, title
@@ -64,6 +65,7 @@ class ScoreReport:
 
     `look` is the number of this evaluation of the test split, None on another split; `looks` are all evaluations of the test
     split so far. `folder` holds `report.md`, `report.json` and the pictures. A notebook shows the report as Markdown.
+    `has_reliability` is False if the reliability chart was not drawn, though the kind has one.
     """
 
     kind: ReportKind
@@ -78,6 +80,7 @@ class ScoreReport:
     resamples: int
     folder: str
     calibration: Calibration | None = None
+    has_reliability: bool = True
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -95,9 +98,14 @@ class ScoreReport:
         return f"{len(self.worst):,} worst image{'' if len(self.worst) == 1 else 's'}"
 
     @property
+    def charts(self) -> tuple[tuple[str, str], ...]:
+        """The file names and descriptions of the charts that were drawn."""
+        return tuple(each for each in self.kind.charts if self.has_reliability or each[0] != RELIABILITY)
+
+    @property
     def pictures(self) -> tuple[str, ...]:
         """The names of the picture files."""
-        return (*(name for name, _ in self.kind.charts), *([WORST] if self.worst else []))
+        return (*(name for name, _ in self.charts), *([WORST] if self.worst else []))
 
     def __repr__(self) -> str:
         headline = self.kind.headline
@@ -220,7 +228,7 @@ def _fraction(report: ScoreReport, i: int, j: int) -> str:
 
 
 def _charts(report: ScoreReport) -> str:
-    charts = [f"![{text}]({name})" for name, text in report.kind.charts if name != "confusion.png"]
+    charts = [f"![{text}]({name})" for name, text in report.charts if name != "confusion.png"]
     return "\n\n".join(["## Charts", *charts]) if charts else ""
 
 

@@ -13,7 +13,7 @@ from raytl.metrics.intervals import Interval
 from raytl.run.ledger import REPORT, LedgerEntry
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_least, at_most, within
-from raytl.tasks.reliability import Calibration
+from raytl.tasks.reliability import CHART, Calibration
 from raytl.tasks.reporting import ClassScores, Subject
 from raytl.tasks.score_report import ReportKind, ScoreReport, WorstImage
 from raytl.tasks.stored_scores import Bounds, Method, Mistake
@@ -26,7 +26,7 @@ _Columns = dict[Name, Count | Bounds]
 class _Confusion:
     """The confusion matrix: its nonzero cells, or all rows as raytl 0.1.0 wrote them."""
 
-    classes: tuple[Name, ...]
+    classes: Annotated[tuple[Name, ...], at_most(25_001, "classes")]
     cells: dict[Literal["true", "predicted", "images"], list[Count]] | None = None
     rows_are_true: list[list[Count]] | None = None
     counts: Any = None
@@ -89,6 +89,7 @@ class StoredReport:
     looks: tuple[LedgerEntry, ...]
     resamples: int
     folder: str
+    has_reliability: bool
 
 
 def stored(folder: Path, headline: str) -> StoredReport:
@@ -115,7 +116,7 @@ def stored(folder: Path, headline: str) -> StoredReport:
         images=report.images,
         overall={name: _interval(each) for name, each in report.metrics.items()},
         by_class=_class_scores(report, path),
-        confusion=_confusion(report.confusion, path),
+        confusion=_confusion(report, path),
         calibration=None if calibration is None else Calibration(calibration.temperature, calibration.uncalibrated),
         mistakes=report.mistakes,
         worst=report.worst,
@@ -123,6 +124,7 @@ def stored(folder: Path, headline: str) -> StoredReport:
         looks=report.looks,
         resamples=report.intervals.resamples,
         folder=str(folder),
+        has_reliability=(folder / CHART).is_file(),
     )
 
 
@@ -149,7 +151,10 @@ def _class_scores(report: _Report, path: Path) -> ClassScores:
     return ClassScores(tuple(report.classes), support, report.unit, columns)
 
 
-def _confusion(stored: _Confusion, path: Path) -> Confusion:
+def _confusion(report: _Report, path: Path) -> Confusion:
+    stored, names = report.confusion, tuple(report.classes)
+    if stored.classes[: len(names)] != names or len(stored.classes) > len(names) + 1:  # one more: the background
+        raise RunError(f"{path}: confusion: found other classes; expected those of `classes`. {REPORT_FORMAT.advice}")
     cells = stored.rows_are_true if stored.cells is None else stored.cells
     try:
         counts = matrix_of(cells, len(stored.classes))

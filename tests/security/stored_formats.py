@@ -310,16 +310,16 @@ SPACE = Space((Dimension("optim.lr", "log", 1e-4, 1.0),))
 
 
 def _prior(folder: Path) -> object:
-    return prior.load(folder, SPACE, {}).digest
+    prior.check(found := prior.load(folder), folder, SPACE, {})
+    return found.digest
 
 
 def _earlier(content: bytes, folder: Path) -> object:
     study = earlier.read_study(content, "old-sweep", "val/accuracy")
     wanted = earlier.Wanted(SPACE, {}, 5, "val/accuracy", {}, ABC, str(folder))
-    found = prior.Prior((earlier.points_within(study, wanted),))
-    prior.save(folder, found)
-    assert prior.load(folder, SPACE, {}) == found
-    return found.digest
+    prior.save(folder, found := prior.Prior((earlier.points_within(study, wanted),)))
+    assert prior.load(folder) == found
+    return _prior(folder)
 
 
 def _replicas(folder: Path) -> object:

@@ -35,6 +35,18 @@ def test_the_least_recently_used_places_are_evicted_until_the_others_fit(places:
     assert not any(place.exists() for place in places)
 
 
+def test_flat_files_of_samples_of_earlier_versions_count_and_are_evicted_first(
+    places: list[Path], own_cache: Path
+) -> None:
+    flat = own_cache / "samples" / "0badcafe.arrow"
+    flat.parent.mkdir()
+    flat.write_bytes(b"x" * 1000)
+    assert evict(4000) == []
+    assert evict(3000) == [flat]
+    assert list(flat.parent.iterdir()) == []
+    assert all(place.exists() for place in places)
+
+
 def test_pinned_places_stay(places: list[Path]) -> None:
     pin(places[0])
     script = "import sys; from pathlib import Path; from raytl.store.pins import pin; pin(Path(sys.argv[1])); "

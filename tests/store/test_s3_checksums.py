@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raytl.errors import Unavailable
+from raytl.errors import Denied, Unavailable
 from raytl.store import s3
 from raytl.store.s3 import S3Store
 from raytl.store.s3_settings import S3Settings
@@ -42,6 +42,23 @@ def test_a_store_that_rejects_requests_for_checksums_is_asked_once_and_said(
         store.get_to_file(KEYS[0], tmp_path / "file", len(KEYS[0]))
     assert sum(before_s3.requests.values()) == len(KEYS) + 2, "one more for the rejected request"
     assert [record.getMessage().split("; ")[1] for record in caplog.records] == ["objects are verified by MD5 alone"]
+
+
+def test_a_request_that_fails_for_another_known_reason_does_not_end_checksums(store: S3Store, before_s3: Proxy) -> None:
+    before_s3.do(faults.error(400, "ExpiredToken"), lambda one: one.is_get and before_s3.done == 0)
+    with pytest.raises(Denied, match="ExpiredToken"):
+        store.get_bytes(KEYS[0])
+    assert store.get_bytes(KEYS[0]) == KEYS[0].encode()
+    assert not s3.cached_client(S3Settings()).without_checksums
+
+
+def test_too_few_files_for_bulk_are_not_requested_to_see_why_none_arrived(
+    store: S3Store, before_s3: Proxy, tmp_path: Path
+) -> None:
+    infos = list(store.list())
+    before_s3.requests.clear()
+    assert list(store.get_files(infos[:1], tmp_path)) == []
+    assert not before_s3.requests
 
 
 def test_files_are_pulled_in_bulk_from_a_store_that_rejects_requests_for_checksums(

@@ -82,6 +82,20 @@ def test_a_page_that_does_not_say_whether_it_is_the_last_is_left_to_boto3(body: 
     assert whole_page(body) is None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        page(ONE.format(key="a") + REST)[: -len("</ListBucketResult>")],
+        page(ONE.format(key="a") + "<Prefix>a&b</Prefix>"),
+        page(REST + "<Prefix>a&b</Prefix>"),
+        page(ONE.format(key="a"), head='<?xml version="1.0" encoding="unheard-of"?><ListBucketResult>'),
+        page(ONE.format(key="a"), head='<?xml version="1.0" encoding="shift_jis"?><ListBucketResult>'),
+    ],
+)
+def test_a_page_that_cannot_be_parsed_is_left_to_boto3(body: bytes) -> None:
+    assert whole_page(body) is None
+
+
 @pytest.mark.parametrize("size", ["", "abc", "-1", "1e9", "9" * 5000, "٤"])
 def test_a_size_that_is_no_number_is_an_error(size: str) -> None:
     with pytest.raises(ValueError, match="a size of "):

@@ -105,3 +105,9 @@ def test_answers_are_calibrated_unless_the_task_has_no_probabilities() -> None:
 def test_a_temperature_for_a_task_without_probabilities_is_refused() -> None:
     with pytest.raises(ConfigError, match="calibrate: found 'temperature', which segmentation cannot apply"):
         completed(experiment("segmentation", calibrate="temperature"))
+
+
+def test_a_validation_without_a_known_label_has_no_temperature() -> None:
+    truths, rows = split("multilabel", 4)
+    unknown = [np.full_like(truth, -1) for truth in truths]
+    assert validated(task_named("multilabel"), "temperature", unknown, rows, CLASSES).temperature is None

@@ -145,3 +145,10 @@ def test_the_classes_of_objects_are_named_below_the_picture_once_each() -> None:
     strip = np.asarray(drawn)[500:]
     assert [bool(np.all(strip == class_color(place), axis=2).any()) for place in range(3)] == [True, False, True]
     assert with_names(gray(600, 500), np.array([], np.int64), ["a"]).size == (600, 500)
+
+
+@pytest.mark.parametrize(("place", "names"), [(0, ["background"]), (VOID, [f"class {i}" for i in range(256)])])
+def test_objects_have_neither_a_background_nor_void(place: int, names: list[str]) -> None:
+    strip = np.asarray(with_names(gray(600, 500), np.array([place]), names))[500:]
+    assert np.all(strip == class_color(place), axis=2).any()
+    assert not np.all(strip == (90, 90, 90), axis=2)[:, :25].any()

@@ -52,5 +52,19 @@ def test_each_step_of_a_long_solution_is_progress(solve: Any, monkeypatch: pytes
     assert last == replace(steps[-1], total=steps[-1].done)
 
 
+def test_the_time_of_the_features_does_not_count_as_time_of_the_solution(
+    solve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, features = [0.0], probe.head_inputs()  # type: ignore[call-arg]
+
+    def slow(*_: object) -> torch.Tensor:
+        now[0] += 60
+        return features
+
+    monkeypatch.setattr(probe, "head_inputs", slow)
+    monkeypatch.setattr(probe_solver, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    assert solve() == []
+
+
 def test_the_steps_of_a_short_solution_are_not_reported(solve: Any) -> None:
     assert solve() == []

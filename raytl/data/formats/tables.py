@@ -149,11 +149,17 @@ def uris_in(table: Table) -> list[str]:
 
 
 def may_name_objects(place: Path) -> bool:
-    """Return whether a table can contain an s3:// URI; of a CSV file, that is whether its bytes do, in UTF-8 or UTF-16."""
-    if place.suffix.lower() not in (".csv", ".tsv") or not place.is_file() or not place.stat().st_size:
+    """Return whether a table can contain an s3:// URI; of a CSV file, that is whether its bytes do, in UTF-8 or UTF-16.
+
+    A file that cannot be read can: `read` reports it.
+    """
+    try:
+        if place.suffix.lower() not in (".csv", ".tsv") or not place.is_file():
+            return True
+        with place.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return any(content.find(S3.encode(encoding)) >= 0 for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
+    except (OSError, ValueError):  # also an empty file
         return True
-    with place.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return any(content.find(S3.encode(encoding)) >= 0 for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
 def _path_fault(path: str) -> str:

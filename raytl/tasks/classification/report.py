@@ -33,7 +33,7 @@ class Report:
     `matrix (classes, classes)` has the true classes in rows. `look` is the number of this evaluation of the test split,
     None on another split; `looks` are all evaluations of the test split so far. `folder` holds `report.md`,
     `report.json`, `confusion.png`, `reliability.png` and `worst.png`. A notebook shows the report as HTML. `calibration` is None if the model is
-    not calibrated.
+    not calibrated, and `has_reliability` False if the folder lacks `reliability.png`, as those of earlier versions do.
     """
 
     subject: Subject
@@ -46,6 +46,7 @@ class Report:
     resamples: int
     folder: str
     calibration: Calibration | None = None
+    has_reliability: bool = True
 
     @property
     def images(self) -> int:
@@ -72,7 +73,7 @@ class Report:
     @property
     def pictures(self) -> tuple[str, ...]:
         """The names of the picture files."""
-        return ("confusion.png", CHART, "worst.png")
+        return ("confusion.png", *([CHART] if self.has_reliability else []), "worst.png")
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -141,7 +142,7 @@ def as_markdown(report: Report) -> str:
         markdown.again(report),
         markdown.overall(report),
         calibration_text(report.calibration, report.metrics),
-        f"![{DESCRIPTION}]({CHART})",
+        f"![{DESCRIPTION}]({CHART})" if report.has_reliability else "",
         markdown.classes(report),
         _confusions(report),
         _mistakes(report),

@@ -33,6 +33,7 @@ def stored(folder: Path) -> Report:
         resamples=report.resamples,
         folder=report.folder,
         calibration=report.calibration,
+        has_reliability=report.has_reliability,
     )
 
 

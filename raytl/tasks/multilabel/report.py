@@ -19,7 +19,7 @@ from raytl.tasks.multilabel import plots
 from raytl.tasks.multilabel.scores import confusion_of, probabilities
 from raytl.tasks.multilabel.targets import decisions
 from raytl.tasks.plots import Curve, curve_of
-from raytl.tasks.reliability import CHART, DESCRIPTION, calibration_of, draw_reliability
+from raytl.tasks.reliability import CHART, DESCRIPTION, calibration_of, draw_reliability, has_decisions
 from raytl.tasks.reporting import ClassScores, Evaluated, Occasion, OpenPhoto
 from raytl.tasks.score_report import MAX_WORST, ReportKind, ScoreReport, WorstImage
 from raytl.tasks.sheet import PANEL_PX, Pair
@@ -50,6 +50,7 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
         resamples=occasion.resamples,
         folder=occasion.folder,
         calibration=calibration_of(evaluated, decisions),
+        has_reliability=has_decisions(evaluated, decisions),
     )
 
 
@@ -88,7 +89,8 @@ def draw(report: ScoreReport, folder: Path, evaluated: Evaluated, photo: OpenPho
     plots.precision_recall(curves(facts, classes, precision), folder / "precision_recall.png")
     plots.average_precision(classes, precision, folder / "average_precision.png", report.overall["map"])
     plots.confusion(report.confusion.counts, report.confusion.names, folder / "confusion.png")
-    draw_reliability(evaluated, decisions, folder / CHART)
+    if report.has_reliability:
+        draw_reliability(evaluated, decisions, folder / CHART)
     draw_worst(report, folder, [_pair(each, evaluated, facts, photo) for each in report.worst])
 
 

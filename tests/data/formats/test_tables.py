@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import tracemalloc
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytl.data.formats import directory_listing, lists_classes, names_objects, scan
-from raytl.data.formats.tables import keys_in, read
+from raytl.data.formats.tables import keys_in, may_name_objects, read
 from raytl.errors import DataError
 from raytl.events import Recorder, Work
 from raytl.store.open import fetched
@@ -263,6 +264,19 @@ def test_a_manifest_may_name_objects_of_several_buckets(bucket: str, s3_client: 
     table.write_text(table.read_text() + f"s3://{bucket}/gone.jpg,dog\n")
     with pytest.raises(DataError, match=r"1 paths without a file:\n.*gone\.jpg"):
         scan(str(table))
+
+
+def test_a_table_that_cannot_be_searched_for_uris_is_left_to_its_reading(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_device(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr("raytl.data.formats.tables.mmap", no_device)
+    assert not names_objects(str(table(folder, PLAIN)))
+    monkeypatch.setattr(Path, "open", no_device)
+    monkeypatch.setattr(Path, "is_file", no_device)
+    assert may_name_objects(folder / "table.csv")
 
 
 def many(tmp_path: Path, rows: int, per_folder: int) -> Path:

@@ -10,6 +10,7 @@ import pytest
 
 from raytl.errors import RunError
 from raytl.run.atomic import write_json
+from raytl.tasks import stored_report
 from raytl.tasks.classification.report import as_json
 from raytl.tasks.classification.stored import stored
 
@@ -47,6 +48,26 @@ def test_a_report_of_0_1_0_with_all_cells_of_its_matrix_is_read_too(tmp_path: Pa
     dense = {"classes": ["кошка", "dog"], "rows_are_true": [[2, 1], [0, 0]]}
     write_json(tmp_path / "report.json", {**REPORT, "confusion": dense})
     assert stored(tmp_path).matrix.tolist() == [[2, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(("more", "wrong"), [(2, "expected those of `classes`"), (25_000, "25,001 classes at most")])
+def test_a_matrix_of_other_classes_is_rejected_before_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int, wrong: str
+) -> None:
+    monkeypatch.setattr(stored_report, "matrix_of", lambda *_: pytest.fail("the matrix is built"))
+    names = [*REPORT["classes"], *["more"] * more]
+    write_json(tmp_path / "report.json", {**REPORT, "confusion": {**REPORT["confusion"], "classes": names}})
+    with pytest.raises(RunError, match=rf"report\.json: .*{wrong}.*Restore the file"):
+        stored(tmp_path)
+
+
+@pytest.mark.parametrize(("pictures", "links"), [((), 0), (("reliability.png",), 1)])
+def test_only_a_reliability_chart_that_exists_is_linked(tmp_path: Path, pictures: tuple[str, ...], links: int) -> None:
+    write_json(tmp_path / "report.json", REPORT)
+    for name in pictures:
+        (tmp_path / name).touch()
+    report = stored(tmp_path)
+    assert report.to_markdown().count("(reliability.png)") == report.pictures.count("reliability.png") == links
 
 
 @pytest.mark.parametrize(

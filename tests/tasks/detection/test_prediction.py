@@ -33,12 +33,12 @@ def test_a_notebook_shows_the_photo_with_its_boxes(tmp_path: Path) -> None:
     Image.new("RGB", (500, 400)).save(tmp_path / "a.png")
     shown = DetectionPrediction(ANSWER, ("WBC", "RBC"), str(tmp_path / "a.png"))._repr_png_()
     assert shown is not None
-    assert Image.open(io.BytesIO(shown)).size == (500, 400)
+    assert Image.open(io.BytesIO(shown)).size == (500, 430), "the photo above the names of its classes"
 
 
 def test_a_photo_in_memory_is_passed_to_draw() -> None:
     prediction = DetectionPrediction(ANSWER, ("WBC", "RBC"))
-    assert prediction.draw(np.zeros((400, 500, 3), np.uint8)).size == (500, 400)
+    assert prediction.draw(np.zeros((400, 500, 3), np.uint8)).size == (500, 430)
     assert prediction._repr_png_() is None
     with pytest.raises(UserError, match="expected that image. Call draw"):
         prediction.draw()

@@ -37,6 +37,19 @@ def test_all_pictures_are_drawn(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(scored.pictures)
 
 
+@pytest.mark.parametrize("temperature", [None, 2.0])
+def test_a_split_without_a_known_label_has_dashes_and_no_reliability(tmp_path: Path, temperature: float | None) -> None:
+    known = evaluated()
+    images = replace(known, truths=[np.full(2, -1, np.int8)] * 4, temperature=temperature)
+    scored = report(occasion(tmp_path), images)
+    scored.draw(tmp_path / "out", images, photo)
+    assert np.isnan(list(scored.metrics.values())).all()
+    assert scored.calibration is None
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(scored.pictures)
+    for each in (scored, read_back(KIND, scored, tmp_path)):
+        assert "reliability.png" not in f"{each.to_markdown()} {each.pictures}"
+
+
 def test_a_calibrated_model_is_compared_with_its_answers_as_trained(tmp_path: Path) -> None:
     """Answers divided by 2 that were as sure as they are right, and their report as it is read back."""
     images = replace(evaluated(), temperature=2.0)
