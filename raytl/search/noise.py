@@ -156,9 +156,10 @@ def _fold_noise(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
         run_store = RunStore(uri, s3=sweep.s3)
         run_store.fetch()
         epochs = journal.read(run_store.folder.metrics, EPOCH_FORMAT)
-        scores += [sign(metric) * max(sign(metric) * epoch[metric] for epoch in epochs)] if epochs else []
+        defined = [sign(metric) * epoch[metric] for epoch in epochs if epoch.get(metric) is not None]
+        scores += [sign(metric) * max(defined)] if defined else []
     if len(scores) < len(sweep.folds):
-        raise RunError(f"{record.folder}: the epochs of {len(sweep.folds) - len(scores)} folds are missing")
+        raise RunError(f"{record.folder}: {len(sweep.folds) - len(scores)} folds have no epoch with a score")
     return statistics.stdev(scores) / math.sqrt(len(scores))
 
 

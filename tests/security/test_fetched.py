@@ -207,10 +207,10 @@ def test_a_run_that_names_a_cluster_does_not_make_evaluate_connect_to_it(
     monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")
     real = session._start
 
-    def started(cluster: str, temporary: Path | None) -> None:
+    def started(cluster: str, temporary: Path | None, modules: tuple[str, ...]) -> None:
         if temporary is not None:
             raise Unavailable("an embedded Ray would start here")
-        real(cluster, temporary)
+        real(cluster, temporary, modules)
 
     monkeypatch.setattr(session, "_start", started)
     watcher = Recorder()
