@@ -133,7 +133,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict raytl
 	@$(BIN)/codespell
-	@$(BIN)/python -m pytest -q tests/architecture
+	@$(PYTEST) -q tests/architecture
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
