@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-HERE = Path(__file__).resolve().parents[2]
+from experiments.bench.trees import HERE, compared_trees
+
 PHASES = {
     "imports": "interpreter and imports",
     "plan": "plan: data read, model built",
@@ -108,14 +109,8 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
 
 def main() -> None:
     """Measure, and print the table and the load of the machine."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", type=Path, help="another tree of raytl")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--weights", default="none", help="a file of MobileNetV2's weights")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    arguments = parser.parse_args()
+    arguments, trees = compared_trees(__doc__)
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    trees = {"before": arguments.against.resolve(), "now": HERE} if arguments.against else {"now": HERE}
     results: dict[str, list[dict[str, float]]] = {name: [] for name in trees}
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)

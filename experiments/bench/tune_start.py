@@ -9,7 +9,6 @@ whole sweep (four trials of two epochs, six classes of synthetic photos at 64 px
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -22,8 +21,8 @@ from pathlib import Path
 
 from experiments.bench.processes import ProcessorSeconds
 from experiments.bench.start import photos
+from experiments.bench.trees import HERE, compared_trees
 
-HERE = Path(__file__).resolve().parents[2]
 PHASES = {
     "command line": "interpreter, command line",
     "first event": "imports; the plan begins",
@@ -87,13 +86,7 @@ def _median(runs: list[dict[str, dict[str, float]]], kind: str, row: str) -> flo
 
 def main() -> None:
     """Measure, and print the tables and the load of the machine."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", type=Path, help="another tree of raytl")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--weights", default="none", help="a file of MobileNetV2's weights")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    arguments = parser.parse_args()
-    trees = {"before": arguments.against.resolve(), "now": HERE} if arguments.against else {"now": HERE}
+    arguments, trees = compared_trees(__doc__)
     results: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in trees}
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
