@@ -5,6 +5,7 @@ scores      per-sample facts, and every score over any draw of samples
 direction   the scores for which lower is better
 intervals   bootstrap confidence intervals
 paired      two models on the same images: the gain, its interval and p-values
+suspects    labels that held-out probabilities contradict
 drift       two-sample tests between old and new images
 gather      merge the rows of all workers
 draws       draws of images, over which all scores are taken
