@@ -13,8 +13,8 @@ The map, from the top floor down; a module imports only from floors below its ow
 
     13  api                    this package's functions and results
     12  cli                    one file per verb
-    11  starter  catalog       experiments drafted from images; lists of runs and sweeps
-    10  retraining             one tick: observe, decide, train, compare, promote or keep
+    11  advice  catalog        weights compared on images before training; lists of runs and sweeps
+    10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
      9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
