@@ -36,9 +36,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import evaluate, load, plan, plan_sweep, predict, retrain, train, tune
+    from raytl.api.verbs import advise, evaluate, load, plan, plan_sweep, predict, retrain, train, tune
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
@@ -59,7 +60,9 @@ if TYPE_CHECKING:
     from raytl.training.plan import Plan
 
 __all__ = [
+    "Advice",
     "Calibration",
+    "CandidateFit",
     "ClassScores",
     "Estimates",
     "Event",
@@ -80,11 +83,13 @@ __all__ = [
     "Retraining",
     "Run",
     "Subject",
+    "SuspectLabel",
     "Sweep",
     "SweepPlan",
     "Trial",
     "Unreadable",
     "UserError",
+    "advise",
     "evaluate",
     "load",
     "load_experiment",
@@ -98,9 +103,10 @@ __all__ = [
 ]
 
 _MODULES = {
+    "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
-    "raytl.api.verbs": ("evaluate", "load", "plan", "plan_sweep", "predict", "retrain", "train", "tune"),
+    "raytl.api.verbs": ("advise", "evaluate", "load", "plan", "plan_sweep", "predict", "retrain", "train", "tune"),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
     "raytl.config.predict": ("PredictOptions",),

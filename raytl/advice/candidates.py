@@ -68,7 +68,7 @@ def _candidate(text: str, model: str | None, s3: S3Settings) -> Candidate:
     if not _is_place(text):
         return Candidate(text, _source(text, text))
     saved = read(text, s3).model
-    chosen = saved or model or _named_after(Path(text).name)
+    chosen = saved or model or _named_after(Path(text).name, s3)
     if chosen is None:
         raise ModelError(f"--weights {text}: its model is unknown; expected MODEL={text}, or --model MODEL beside it")
     return Candidate(text, chosen, text)
@@ -85,16 +85,16 @@ def _is_place(text: str) -> bool:
     return is_named or is_weights_file(text) or Path(text).is_dir()
 
 
-def _named_after(file: str) -> str | None:
+def _named_after(file: str, s3: S3Settings) -> str | None:
     """Return the model whose name a file's name begins with, the longest: `resnet18_a1.safetensors` is a resnet18."""
     words = re.split(r"([_.-])", file)
     names = ("".join(words[:length]) for length in range(len(words), 0, -2))
-    return next((name for name in names if _is_model(name)), None)
+    return next((name for name in names if _is_model(name, s3)), None)
 
 
-def _is_model(name: str) -> bool:
+def _is_model(name: str, s3: S3Settings) -> bool:
     try:
-        preprocess_of(ModelConfig(name=name))
+        preprocess_of(ModelConfig(name=name), s3)
     except ModelError:
         return False
     return True

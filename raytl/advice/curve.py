@@ -1,4 +1,4 @@
-"""Which images a linear probe gets wrong that learned from a growing part of the training images. Pure."""
+"""The mistakes of linear probes that learn from a growing part of the training images. Pure."""
 
 from __future__ import annotations
 

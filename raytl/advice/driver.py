@@ -14,7 +14,7 @@ from raytl.advice.curve import probe_curve
 from raytl.advice.features import cached_features
 from raytl.advice.measure import Measured, compared, is_worse, measured
 from raytl.advice.result import Advice, CandidateFit, SuspectLabel
-from raytl.advice.words import always_unmeasured
+from raytl.advice.words import always_unmeasured, sentences
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
@@ -71,7 +71,7 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
     chosen = fits.index(advised)
     curve = probe_curve(tables[chosen], inputs.classes, on_event)
     plan = make_plan(available[chosen][1], on_event)
-    return Advice(
+    advice = Advice(
         experiment=plan.experiment,
         classes=dataset.splits.classes,
         train=len(dataset.splits.train),
@@ -84,6 +84,7 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
         unmeasured=(*_unmeasured(inputs, dataset), *missing),
         warnings=dataset.warnings,
     )
+    return replace(advice, sentences=sentences(advice))
 
 
 def _solver(task: Task) -> tuple[HeadSolver, Targets]:

@@ -43,8 +43,8 @@ def measured(features: Tensor, classes: NDArray[np.int64]) -> Measured:
     """Measure `features (n, d)` of images of `classes (n,)`, 0 to k - 1. Each answer comes from the other folds."""
     scores = probe_scores(features, classes)[""]
     by_neighbors = neighbor_classes(features.numpy(), classes, folds_of(classes))
-    right = np.stack([scores.argmax(axis=1) == classes, by_neighbors == classes])
-    probe, neighbors = accuracy_intervals(right, classes)
+    correct = np.stack([scores.argmax(axis=1) == classes, by_neighbors == classes])
+    probe, neighbors = accuracy_intervals(correct, classes)
     table = features.numpy()
     return Measured(
         softmax(scores / fit_temperature(classes, scores)),
@@ -61,13 +61,13 @@ def class_weights(classes: NDArray[np.int64]) -> Floats:
     return np.asarray(1.0 / (counts[classes] * np.count_nonzero(counts)))
 
 
-def accuracy_intervals(right: NDArray[np.bool_], classes: NDArray[np.int64]) -> tuple[Interval, ...]:
-    """Return the balanced accuracy of each row of `right (m, n)` with its 95 % interval, a bootstrap over images."""
+def accuracy_intervals(correct: NDArray[np.bool_], classes: NDArray[np.int64]) -> tuple[Interval, ...]:
+    """Return the balanced accuracy of each row of `correct (m, n)` with its 95 % interval, a bootstrap over images."""
     weights = class_weights(classes)
 
     def measure(draws: Ints) -> dict[str, Floats]:
         drawn = weights[draws]
-        return {METRIC: np.stack([ratio((drawn * row[draws]).sum(1), drawn.sum(1)) for row in right], axis=1)}
+        return {METRIC: np.stack([ratio((drawn * row[draws]).sum(1), drawn.sum(1)) for row in correct], axis=1)}
 
     return estimates(measure, len(classes))[METRIC]
 

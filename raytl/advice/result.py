@@ -14,7 +14,7 @@ from raytl.metrics.paired import Paired
 
 @dataclass(frozen=True, slots=True)
 class CandidateFit:
-    """How well the frozen features of a candidate separate the classes: `probe` and `neighbors` are balanced accuracies.
+    """The separation of the classes by frozen features of a candidate: `probe` and `neighbors` are balanced accuracies.
 
     `parameters` are those of the backbone, `width` is the number of features, and `digest` identifies the weights. `gain`
     is what the best candidate gains over this one, None for the best; `is_worse` says whether it is more than chance.
@@ -47,7 +47,7 @@ class Advice:
     """The advice for `experiment`, which is resolved: its model is the one that is advised.
 
     `images` of the `train` training images were measured, of `classes`. `fits` have the highest probe accuracy first, and
-    `advised` is the smallest network of those that cannot be told from the first. `recipe` is what `recipe: auto` chooses
+    `advised` is the smallest network of those that are not worse than the first beyond chance. `recipe` is what `recipe: auto` chooses
     for it. `unmeasured` lists what the advice does not know.
     """
 
@@ -62,6 +62,7 @@ class Advice:
     suspects: tuple[SuspectLabel, ...]
     unmeasured: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=(), repr=False)
+    sentences: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def best(self) -> CandidateFit:
@@ -75,5 +76,5 @@ class Advice:
 
     @property
     def undecided(self) -> tuple[CandidateFit, ...]:
-        """Return the candidates that cannot be told from the best one, without it."""
+        """Return the other candidates that are not worse than the best one beyond chance."""
         return tuple(fit for fit in self.fits[1:] if not fit.is_worse)

@@ -8,6 +8,8 @@ from raytl.advice.candidates import default_candidates, named_candidates
 from raytl.advice.draft import advised_draft
 from raytl.advice.driver import advise
 from raytl.advice.result import Advice
+from raytl.config.machine import assignment
+from raytl.config.override import assignments
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent
 from raytl.starter import Draft, draft_from, experiment_from
@@ -27,7 +29,10 @@ def advice_from(
 
 def draft_of(advice: Advice, source: str, overrides: Sequence[str], on_event: OnEvent) -> Draft:
     """Return the experiment file for the images at `source` that the advice stands for."""
-    return advised_draft(advice, draft_from(source, advice.advised.model, overrides, on_event), overrides)
+    chosen = advice.advised
+    weights = [] if chosen.weights == "pretrained" else [assignment("model.weights", chosen.weights)]
+    rest = [text for text in overrides if next(iter(assignments([text]))) != "model.weights"]
+    return advised_draft(advice, draft_from(source, chosen.model, [*rest, *weights], on_event), overrides)
 
 
 def advice_for(experiment: Experiment, weights: Sequence[str] | None, model: str | None, on_event: OnEvent) -> Advice:

@@ -61,8 +61,8 @@ def suspects_sentence(advice: Advice) -> str:
     if not count:
         return f"Labels: none of {advice.images:,} is suspect."
     wrong = 1 - advice.advised_fit.probe.value
-    doubt = f"; the probe itself is wrong on {100 * wrong:.0f} %" if wrong * advice.images > count else ""
-    return f"Labels: {count:,} of {advice.images:,} are suspect, the most suspect first{doubt}."
+    caveat = f"; the probe itself is wrong on {100 * wrong:.0f} %" if wrong * advice.images > count else ""
+    return f"Labels: {count:,} of {advice.images:,} are suspect, the most suspect first{caveat}."
 
 
 def always_unmeasured(images: int, train: int, left_out: Sequence[str]) -> Iterator[str]:

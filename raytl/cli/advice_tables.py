@@ -20,12 +20,10 @@ _LISTED = 10
 
 def advice_tables(advice: Advice, out: Path | None, command: str) -> list[RenderableType]:
     """Return the advice; `command` is the next one."""
-    from raytl.advice.words import sentences
-
     parts: list[RenderableType] = [_candidates(advice)]
     if advice.suspects:
         parts.append(_suspects(advice))
-    parts += [Text(line) for line in sentences(advice)]
+    parts += [Text(line) for line in advice.sentences]
     parts.append(Text(f"Not measured: {'; '.join(advice.unmeasured)}.", style="dim"))
     parts += [Text(f"warning: {line}", style="yellow") for line in advice.warnings]
     written = f"Wrote {out}. " if out is not None else ""

@@ -75,12 +75,10 @@ def _next(source: str, out: Path | None) -> str:
 
 def advice_json(advice: Advice, out: Path | None) -> dict[str, Any]:
     """Return the advice as plain JSON values."""
-    from raytl.advice.words import sentences
-
     return {
         "advised": asdict(advice.advised),
         "undecided": [fit.candidate.text for fit in advice.undecided],
-        "sentences": sentences(advice),
+        "sentences": advice.sentences,
         "classes": advice.classes,
         "images": advice.images,
         "train": advice.train,
