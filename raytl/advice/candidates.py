@@ -81,6 +81,8 @@ def _source(name: str, text: str) -> str:
 
 
 def _is_place(text: str) -> bool:
+    if not text:
+        return False
     is_named = is_reference(text) or (has_scheme(text) and not text.startswith("torchvision:"))
     return is_named or is_weights_file(text) or Path(text).is_dir()
 
