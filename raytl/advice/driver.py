@@ -13,7 +13,7 @@ from raytl.advice.candidates import Candidate
 from raytl.advice.curve import probe_curve
 from raytl.advice.features import cached_features
 from raytl.advice.measure import Measured, compared, is_worse, measured
-from raytl.advice.result import Advice, CandidateFit, SuspectLabel
+from raytl.advice.result import TRUSTED, Advice, CandidateFit, SuspectLabel
 from raytl.advice.words import always_unmeasured, sentences
 from raytl.config.override import override
 from raytl.config.schema import Experiment
@@ -169,6 +169,8 @@ def _ranked(
 
 
 def _suspects(inputs: _Inputs, result: Measured) -> tuple[SuspectLabel, ...]:
+    if result.probe.value < TRUSTED:
+        return ()
     return tuple(
         SuspectLabel(
             inputs.samples[each.place].key, inputs.names[each.given], inputs.names[each.suggested], each.margin

@@ -12,6 +12,10 @@ from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.paired import Paired
 
 
+TRUSTED = 0.5
+"""Balanced accuracy of a probe below which it suspects no label."""
+
+
 @dataclass(frozen=True, slots=True)
 class CandidateFit:
     """The separation of the classes by frozen features of a candidate: `probe` and `neighbors` are balanced accuracies.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from raytl.advice.result import Advice, CandidateFit
+from raytl.advice.result import TRUSTED, Advice, CandidateFit
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 
@@ -57,12 +57,13 @@ def curve_sentence(curve: LearningCurve) -> str:
 
 def suspects_sentence(advice: Advice) -> str:
     """Return how many labels to check."""
-    count = len(advice.suspects)
+    count, accuracy = len(advice.suspects), advice.advised_fit.probe.value
+    wrong = f"{100 * (1 - accuracy):.0f} %"
+    if accuracy < TRUSTED:
+        return f"Labels: cannot tell which are wrong; the probe itself is wrong on {wrong} of the images."
     if not count:
         return f"Labels: none of {advice.images:,} is suspect."
-    wrong = 1 - advice.advised_fit.probe.value
-    caveat = f"; the probe itself is wrong on {100 * wrong:.0f} %" if wrong * advice.images > count else ""
-    return f"Labels: {count:,} of {advice.images:,} are suspect, the most suspect first{caveat}."
+    return f"Labels: {count:,} of {advice.images:,} are suspect, the most suspect first; the probe itself is wrong on {wrong}."
 
 
 def always_unmeasured(images: int, train: int, left_out: Sequence[str]) -> Iterator[str]:

@@ -54,6 +54,11 @@ def test_no_suspect_label_is_said_too() -> None:
     assert sentences(clean)[3] == "Labels: none of 100 is suspect."
 
 
+def test_a_probe_that_is_mostly_wrong_suspects_no_label() -> None:
+    weak = advice(fits=(fit("big", 0.33),), suspects=())
+    assert sentences(weak)[3] == "Labels: cannot tell which are wrong; the probe itself is wrong on 67 % of the images."
+
+
 def test_images_and_classes_that_were_left_out_are_named() -> None:
     lines = list(always_unmeasured(90, 100, [f"c{number}" for number in range(7)]))
     assert lines[0].startswith("fine-tuned accuracy")
