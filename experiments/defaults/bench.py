@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 import raytl
 from experiments.defaults import peers
+from experiments.defaults.scores import ece
 from experiments.defaults.sets import SEEDS, SIZES
 from raytl.data.shard import steps_per_epoch
 
@@ -36,6 +37,8 @@ MODELS = {
     "vit_tiny_patch16_224": "vit_tiny_patch16_224.safetensors",
 }
 CONTENDERS = ("raytl", "fastai", "timm")
+"""AutoGluon, which needs an environment of its own, adds its rows with `experiments.defaults.autogluon`."""
+OTHERS = (*CONTENDERS[1:], "autogluon")
 
 
 @dataclass(frozen=True)
@@ -97,19 +100,6 @@ def row(name: str, job: peers.Job, size: int, contender: str, keep: Path | None)
     )  # fmt: skip
 
 
-def ece(probabilities: NDArray[np.float64], truth: NDArray[np.int64], bins: int = 15) -> float:
-    """Return the expected calibration error over equally wide bins of confidence (Guo et al. 2017)."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
-    places = np.minimum((confidence * bins).astype(int), bins - 1)
-    return float(
-        sum(
-            abs(right[places == b].mean() - confidence[places == b].mean()) * (places == b).mean()
-            for b in range(bins)
-            if (places == b).any()
-        )
-    )
-
-
 def jobs(root: Path, assets: Path, px: int) -> Iterator[tuple[str, int, peers.Job]]:
     """Yield each set, size, seed and model."""
     for seed in SEEDS:
@@ -142,13 +132,14 @@ def table(rows: list[Row]) -> str:
     lost = [
         f"{key[0]} {key[1]} seed {key[2]} {key[3]}: {found['raytl'].accuracy:.1f}, {name} {found[name].accuracy:.1f}"
         for key, found in complete.items()
-        for name in CONTENDERS[1:]
-        if found[name].accuracy - found["raytl"].accuracy > noise(found["raytl"])
+        for name in OTHERS
+        if name in found and found[name].accuracy - found["raytl"].accuracy > noise(found["raytl"])
     ]
     won = sum(
         found["raytl"].accuracy - found[name].accuracy > noise(found["raytl"])
         for found in complete.values()
-        for name in CONTENDERS[1:]
+        for name in OTHERS
+        if name in found
     )
     return "\n".join([*lines, "", f"Beyond two standard errors: {won} won, {len(lost)} lost.", *lost])
 
