@@ -130,7 +130,10 @@ def main() -> None:
         line = {**row, **cost, "contender": "autogluon", "accuracy": accuracy, "ece": 100 * ece(found, truth)}
         with given.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        print(f"{' '.join(map(str, key(row)))}: {accuracy:.1f} %, ECE {line['ece']:.1f}, {cost['cpu_s']:.0f} s", flush=True)
+        print(
+            f"{' '.join(map(str, key(row)))}: {accuracy:.1f} %, ECE {line['ece']:.1f}, {cost['cpu_s']:.0f} s",
+            flush=True,
+        )
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -114,20 +114,22 @@ def table(rows: list[Row]) -> str:
     """Return, for each size and model, the mean accuracy, rank and calibration error of each contender, and raytl's losses."""
     lines = [
         "| images a class | model | "
-        + " | ".join(f"{name}: accuracy (rank, ECE)" for name in CONTENDERS)
+        + " | ".join(f"{name}: accuracy (rank, ECE)" for name in (CONTENDERS[0], *OTHERS))
         + " | runs |",
-        "|---" * (len(CONTENDERS) + 3) + "|",
+        "|---" * (len(OTHERS) + 4) + "|",
     ]
     by_run: dict[tuple[str, int, int, str], dict[str, Row]] = {}
     for each in rows:
         by_run.setdefault((each.data, each.size, each.seed, each.model), {})[each.contender] = each
-    complete = {key: found for key, found in by_run.items() if len(found) == len(CONTENDERS)}
+    complete = {key: found for key, found in by_run.items() if {*CONTENDERS} <= {*found}}
     for size, model in sorted({(key[1], key[3]) for key in complete}):
         runs = [found for key, found in complete.items() if (key[1], key[3]) == (size, model)]
-        cells = [_cell(runs, name) for name in CONTENDERS]
+        cells = [_cell(runs, name) for name in (CONTENDERS[0], *OTHERS)]
         lines.append(f"| {size} | {model} | " + " | ".join(cells) + f" | {len(runs)} |")
     lines.append(
-        "| all | | " + " | ".join(_cell(list(complete.values()), name) for name in CONTENDERS) + f" | {len(complete)} |"
+        "| all | | "
+        + " | ".join(_cell(list(complete.values()), name) for name in (CONTENDERS[0], *OTHERS))
+        + f" | {len(complete)} |"
     )
     lost = [
         f"{key[0]} {key[1]} seed {key[2]} {key[3]}: {found['raytl'].accuracy:.1f}, {name} {found[name].accuracy:.1f}"
@@ -151,6 +153,9 @@ def noise(found: Row) -> float:
 
 
 def _cell(runs: list[dict[str, Row]], name: str) -> str:
+    runs = [found for found in runs if name in found]
+    if not runs:
+        return "–"
     ranks = [1 + sum(other.accuracy > found[name].accuracy for other in found.values()) for found in runs]
     accuracy = statistics.mean(found[name].accuracy for found in runs)
     calibration = statistics.mean(found[name].ece for found in runs)
