@@ -334,7 +334,7 @@ class _Collected:
         if not (row[0].isascii() and row[2].isascii()):
             key, path, label, split = row
             row = nfc(key), path, nfc(label), split
-        place = self.places.setdefault(row[0], count := len(self.samples))
+        place = self.places.setdefault(row[0], count := len(self.origins))
         if place == count:
             self.samples.add_row(*row)
             self.origins.append(index)
