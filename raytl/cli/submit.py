@@ -20,6 +20,8 @@ from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
 from raytl.config.schema import Experiment
 from raytl.run.provenance import git_state, installed_from_folder, user, version
+from raytl.store.s3_settings import S3Settings
+from raytl.uris import is_table_name
 
 if TYPE_CHECKING:
     from raytl.jobs.client import JobState
@@ -79,6 +81,7 @@ def submit(
     with guarded(terminal, interrupted="detached; the job continues: raytl jobs"):
         experiment = load_experiment(file, set_ or [])
         spec, packed = described(verb, experiment, code, cpus, new)
+        _refuse_local_rows(experiment)
         if dry_run:
             terminal.show(*spec_tables(spec, packed))
             terminal.result(asdict(spec))
@@ -88,6 +91,13 @@ def submit(
         terminal.result(asdict(state))
         if wait and state.status != "SUCCEEDED":
             raise typer.Exit(state.exit_code or 1)
+
+
+def _refuse_local_rows(experiment: Experiment) -> None:
+    if is_table_name(experiment.data.uri):  # else the libraries that read data are not needed
+        from raytl.data.formats.cluster_rows import refuse_local_rows
+
+        refuse_local_rows(experiment.data.uri, experiment.annotations, S3Settings.of(experiment.storage))
 
 
 def _submit(terminal: Terminal, spec: JobSpec, packed: Pack, address: str | None, new: bool, wait: bool) -> JobState:

@@ -7,6 +7,7 @@ passes the schema and breaks the next step is found too.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from raytl.evaluation import record
 from raytl.evaluation.stored import REPORT_FORMAT
 from raytl.models import card, probe
 from raytl.registry.registry import Registry
+from raytl.retraining import calibrated
 from raytl.retraining.changes import Changes
 from raytl.retraining.page import write
 from raytl.retraining.page.registry import registry_page
@@ -166,6 +168,8 @@ SCORE_REPORT = {
 RUNS = [
     Stored("models.card:CARD_FORMAT", encode(card.Card("test_resnet", ("a", "b"), PREPROCESS, ABC).to_json(), 2),
            at("model.json", lambda folder: encode(card.read_card(folder).to_json())), "model.json"),
+    Stored("retraining.calibrated:TEMPERATURE_FORMAT", encode({"model": "test_resnet", "temperature": 1.25}),
+           by_path("model.json", calibrated.TEMPERATURE_FORMAT), "model.json"),
     Stored("models.card:PREPROCESS_FORMAT", encode(PREPROCESS.to_json()), by_path("p.json", card.PREPROCESS_FORMAT), "p.json"),
     Stored("models.probe:PROBE_FORMAT",
            encode({"best": 0.1, "soft": 1.0, "scores": {"1e-05": METRICS, "10.0": METRICS}, "seconds": 2.5}),
@@ -350,7 +354,7 @@ RESULT = {
     "soup": None, "experiment_file": "e.yaml", "run": "r", "report": "r.html", "csv": "c.csv", "seconds": 9.5, "next": "n", "stop": STOP, "folds": 5,
 }  # fmt: skip
 PULLED = {"key": "a/b.jpg", "size": 3, "etag": "x"}
-FOUND = [[3], [1], [2], [ABC], [""], [""], [0], [0]]
+FOUND = [struct.pack("<3q", 3, 1, 2).hex(), ABC, "00000000", ["cut short"], [""]]
 SWEEPS = [
     Stored("search.summary:SUMMARY_FORMAT", encode(RESULT, 2), at("summary.json", _swept), "summary.json"),
     Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9, "planned": 64, "stop": STOP}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
