@@ -63,6 +63,11 @@ def announced(headers: Mapping[str, str]) -> tuple[Digest, bytes] | None:
     return None
 
 
+def sha256(expected: str) -> tuple[Digest, bytes]:
+    """Return a new digest, and the SHA-256 in hexadecimal digits that it is to have."""
+    return _hash("sha256"), bytes.fromhex(expected)
+
+
 def use_awscrt(folder: str) -> None:
     """Import awscrt from this folder when it is first needed."""
     sys.path.append(folder)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from raytl.errors import Archived, NotFound, StoreError
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
 from raytl.store.cache import cache_root
-from raytl.store.contract import ObjectInfo, ObjectStore
+from raytl.store.contract import UNKNOWN, ObjectInfo, ObjectStore
 from raytl.store.files import atomic_write
 from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_keys
 from raytl.store.open import open_store
@@ -56,6 +56,11 @@ class _Place:
     def journal(self) -> Path:
         return self.root / "journal.jsonl"
 
+    @property
+    def fetched(self) -> Path:
+        """The names of the sets of objects that were fetched without a listing, as empty files."""
+        return self.root / "fetched"
+
 
 def _is_pulled(info: ObjectInfo) -> bool:
     return not invalid_reason(info.key) and 0 <= info.size < 2**63
@@ -84,14 +89,60 @@ def pull(
     """
     store = open_store(uri, s3)
     place = _place(store.uri, s3)
+    with _pinned(store, place):
+        _pull(store, place, only, on_event, s3)
+    return place.files
+
+
+def fetch(
+    uri: str, wanted: Sequence[ObjectInfo], name: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
+) -> Path | None:
+    """Download objects below `uri` that are known by key and SHA-256, without a listing; return their folder as `pull` does.
+
+    Return None, and download nothing, if some are here: only a listing can tell whether they are current. `name` identifies the
+    objects and their digests for `fetched_folder`.
+
+    Raises:
+        NotFound: one does not exist, or has another SHA-256.
+        DataError: a key cannot be a file name here.
+        StoreError: the store cannot be read.
+    """
+    store = open_store(uri, s3)
+    place = _place(store.uri, s3)
+    reject_invalid_keys(store.uri, wanted)
+    with _pinned(store, place):
+        here = _files(place.files)
+        if any(info.key in here for info in wanted):
+            return None
+        retained = _pulled(place)
+        _record(place, retained | _fetch(store, place, wanted, on_event))
+        place.fetched.mkdir(exist_ok=True)
+        (place.fetched / name).touch()
+    return place.files
+
+
+def fetched_folder(uri: str, name: str, s3: S3Settings = ENVIRONMENT) -> Path | None:
+    """Return the folder of objects that `fetch` downloaded under this name, unless a pull changed some since; else None."""
+    place = _place(open_store(uri, s3).uri, s3)
+    pin(place.root)
+    return place.files if (place.fetched / name).exists() else None
+
+
+def pulled_name(uri: str, s3: S3Settings = ENVIRONMENT) -> str:
+    """Return the name of the folder that `pull` makes for `uri`, on every node."""
+    return _place(open_store(uri, s3).uri, s3).root.name
+
+
+@contextmanager
+def _pinned(store: ObjectStore, place: _Place) -> Iterator[None]:
+    """Hold the folder, pinned and locked, and translate disk errors."""
     try:
         pin(place.root)
         with _locked(place):
-            _pull(store, place, only, on_event, s3)
+            yield
     except OSError as exc:
         problem = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
         raise StoreError(f"{store.uri}: {problem} Set RAYTL_CACHE to use a larger disk.") from exc
-    return place.files
 
 
 def _place(uri: str, s3: S3Settings) -> _Place:
@@ -160,6 +211,8 @@ def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_ev
     pulled = _pulled_of(place, wanted)
     missing = [info for info in wanted if here.get(info.key) != info.size or not _is_same(pulled.get(info.key), info)]
     refuse_archived({f"{store.uri}/{info.key}": info for info in missing}, s3)
+    if missing or len(here) != len(wanted):
+        shutil.rmtree(place.fetched, ignore_errors=True)
     stale = {info.key for info in missing}
     retained = {key: info for key, info in pulled.items() if key not in stale}
     if len(retained) < len(pulled):
@@ -244,18 +297,23 @@ def _files(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_event: OnEvent) -> None:
-    """Download the missing files, and record each one once it is whole."""
+def _fetch(
+    store: ObjectStore, place: _Place, missing: Sequence[ObjectInfo], on_event: OnEvent
+) -> dict[str, ObjectInfo]:
+    """Download the missing files, record each one once it is whole, and return them by key."""
+    arrived: dict[str, ObjectInfo] = {}
     _make_folders(place, [info.key for info in missing])
     throttle, moved = Throttle(_EVENT_EVERY_S), 0
     arriving = closing(_arrivals(store, place, missing))
     with writing(place.journal), place.journal.open("a") as journal, arriving as arrivals:
         for done, info in enumerate(arrivals, start=1):
             journal.write(f"{_row(info)}\n")
+            arrived[info.key] = info
             moved += info.size
             if throttle.is_due() or done == len(missing):
                 journal.flush()
                 on_event(Work(f"pull {store.uri}", done, len(missing), "files", moved))
+    return arrived
 
 
 def _make_folders(place: _Place, keys: Iterable[str]) -> None:
@@ -275,10 +333,13 @@ def _make_folders(place: _Place, keys: Iterable[str]) -> None:
         (place.files / folder).mkdir(parents=True, exist_ok=True)
 
 
-def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> Generator[ObjectInfo, None, None]:
+def _arrivals(store: ObjectStore, place: _Place, missing: Sequence[ObjectInfo]) -> Generator[ObjectInfo, None, None]:
     """Yield the missing objects as they arrive: in bulk if the store can, the rest by threads with retries."""
     arrived = set()
-    with closing(store.get_files(missing, place.files)) as arrivals:
+    if missing[0].size == UNKNOWN:  # nothing was listed: the first read finds the address of the others
+        arrived.add(missing[0].key)
+        yield _fetched(store, place, missing[0])
+    with closing(store.get_files(missing[len(arrived) :], place.files)) as arrivals:
         for info in arrivals:
             arrived.add(info.key)
             yield info
@@ -293,8 +354,14 @@ def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> G
 
 def _fetched(store: ObjectStore, place: _Place, info: ObjectInfo) -> ObjectInfo:
     """Download one object, with retries."""
-    retried(lambda: store.get_to_file(info.key, place.files / info.key, info.size))
-    return info
+    path = place.files / info.key
+    found = retried(lambda: store.stat(info.key)) if info.size == UNKNOWN else info
+    retried(lambda: store.get_to_file(info.key, path, found.size))
+    if info.size == UNKNOWN:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != info.sha256:
+                raise NotFound(f"{store.uri}/{info.key}: no longer has the recorded SHA-256; it was replaced. Run again")
+    return found
 
 
 def _finish(
