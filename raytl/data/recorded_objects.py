@@ -99,6 +99,11 @@ def _pulled_keys(samples: SampleTable) -> Iterator[tuple[str, str]]:
 def _moved(samples: SampleTable, folders: dict[str, str]) -> SampleTable:
     """Return the samples with the paths below these folders, by the name of what was pulled."""
     match = _PULLED.match(samples.paths[0])
-    if match and len(folders) == 1 and samples.paths.has_one_base and samples.paths[0][match.end() :] == samples.keys[0]:
+    if (
+        match
+        and len(folders) == 1
+        and samples.paths.has_one_base
+        and samples.paths[0][match.end() :] == samples.keys[0]
+    ):
         return samples.with_base(folders[match[1]])
     return samples.with_paths(folders[name] + key for name, key in _pulled_keys(samples))

@@ -143,7 +143,9 @@ def download(
     """
     count = max(1, min(_MAX_WORKERS, len(os.sched_getaffinity(0)), len(wanted) // 2))
     cafile = (route.cafile or ssl.get_default_verify_paths().cafile or "") if route.scheme == "https" else None
-    awscrt = _awscrt_folder() if sum(one.info.size for one in wanted) >= _AWSCRT_BYTES else ""  # unknown ones need SHA-256
+    awscrt = (
+        _awscrt_folder() if sum(one.info.size for one in wanted) >= _AWSCRT_BYTES else ""
+    )  # unknown ones need SHA-256
     settings = (awscrt, *route.address, cafile, CONNECTIONS // count, idle_timeout_s)
     work = _Work(route, credentials, wanted)
     processes = _start_workers(count)

@@ -360,7 +360,9 @@ def _fetched(store: ObjectStore, place: _Place, info: ObjectInfo) -> ObjectInfo:
     if info.size == UNKNOWN:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != info.sha256:
-                raise NotFound(f"{store.uri}/{info.key}: no longer has the recorded SHA-256; it was replaced. Run again")
+                raise NotFound(
+                    f"{store.uri}/{info.key}: no longer has the recorded SHA-256; it was replaced. Run again"
+                )
     return found
 
 
