@@ -21,7 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from raytl.store import fetch_workers, s3
-from raytl.store.contract import UNKNOWN, ObjectInfo
+from raytl.store.contract import ObjectInfo
 from raytl.store.fetch_workers import Route, Wanted, download, request, signed, usable
 from raytl.store.s3 import S3Store
 from raytl.store.s3_settings import S3Settings
@@ -193,23 +193,6 @@ def test_bytes_beyond_the_listed_size_are_not_written(objects: Objects, tmp_path
         came = list(download(route, lambda: None, short, 0.5))
     assert {info.key for info in came} <= {key for key, body in objects.content.items() if len(body) == 1}
     assert all(path.stat().st_size <= 1 for path in tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("digested", [b"", b"other bytes"])
-def test_objects_that_were_not_listed_are_verified_by_their_sha256(
-    objects: Objects, tmp_path: Path, digested: bytes
-) -> None:
-    unlisted = []
-    for key, body in objects.content.items():
-        sha256 = hashlib.sha256(digested or body).hexdigest()
-        unlisted.append(Wanted(ObjectInfo(key, UNKNOWN, "", sha256=sha256), key, str(tmp_path / key)))
-    with serving(objects) as route:
-        came = list(download(route, lambda: None, unlisted, 0.5))
-    expected = (
-        [] if digested else [ObjectInfo(key, len(body), objects.etag(key)) for key, body in objects.content.items()]
-    )
-    assert sorted(came, key=lambda info: info.key) == sorted(expected, key=lambda info: info.key)
-    assert {path.name for path in tmp_path.iterdir()} == {info.key for info in expected}
 
 
 def test_an_etag_that_is_not_an_md5_is_not_compared(objects: Objects, tmp_path: Path) -> None:
