@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -13,7 +12,7 @@ from raytl.data.formats import AS_FOUND, pulled_parts, tables
 from raytl.data.manifest import listed
 from raytl.data.unicode_names import unicode_forms
 from raytl.errors import DataError, StoreError
-from raytl.events import ignore
+from raytl.events import Message, OnEvent, ignore
 from raytl.store.contract import ObjectStore
 from raytl.store.open import open_store
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -28,25 +27,35 @@ _READABLE = {
 }
 
 
-def refuse_local_rows(uri: str, annotations: AnnotationsConfig = AS_FOUND, s3: S3Settings = ENVIRONMENT) -> None:
+def refuse_local_rows(
+    uri: str,
+    annotations: AnnotationsConfig = AS_FOUND,
+    s3: S3Settings = ENVIRONMENT,
+    on_event: OnEvent = ignore,
+) -> None:
     """Raise a DataError if a manifest names images that exist at most on this machine; other data is not read.
 
     A manifest on this machine is sent with the job, but not the files beside it. One in a bucket may name only objects: by URI, or
-    by a path relative to itself; the existence of some is checked. It is skipped if this machine cannot read the bucket.
+    by a path relative to itself; the existence of some is checked. If this machine cannot read the bucket, that is reported.
     """
     if not is_table_name(uri):
         return
     if in_bucket(uri):
-        with suppress(StoreError):  # the cluster's credentials may read what this machine's cannot
-            _refuse_in_bucket(uri, annotations, replace(s3, connect_timeout_s=min(_CONNECT_S, s3.connect_timeout_s)))
+        try:
+            near = replace(s3, connect_timeout_s=min(_CONNECT_S, s3.connect_timeout_s))
+            _refuse_in_bucket(uri, annotations, near, on_event)
+        except StoreError as exc:  # the cluster's credentials may read what this machine's cannot
+            on_event(Message(f"the rows of {uri} are not checked, as this machine cannot read it: {exc}", "warning"))
     elif not has_scheme(uri) and tables.is_table(place := Path(uri).expanduser()):
         relative = [path for path in _paths(place, annotations) if not PurePath(path.strip()).is_absolute()]
         _refuse(uri, relative, "relative to the manifest")
 
 
-def _refuse_in_bucket(uri: str, annotations: AnnotationsConfig, s3: S3Settings) -> None:
-    folder, place, _, _ = pulled_parts(uri, ignore, s3)
-    paths, store = _paths(place, annotations), open_store(folder, s3)
+def _refuse_in_bucket(uri: str, annotations: AnnotationsConfig, s3: S3Settings, on_event: OnEvent) -> None:
+    folder, _, name = uri.rstrip("/").rpartition("/")
+    store = open_store(folder, s3)
+    store.exists(name)  # a store that cannot be reached is not retried for a minute
+    paths = _paths(pulled_parts(uri, on_event, s3)[1], annotations)
     _refuse(uri, [path for path in paths if not tables.is_inside(path)], "outside the folder of the manifest")
     some = paths[:: max(1, len(paths) // _CHECKED)][:_CHECKED]
     _refuse(uri, [path for path in some if not _exists(store, path)], f"without an object below {store.uri}")

@@ -9,6 +9,7 @@ import pytest
 
 from raytl.data.formats.cluster_rows import refuse_local_rows
 from raytl.errors import DataError
+from raytl.events import Event, Message
 from raytl.store.open import open_store
 
 
@@ -55,4 +56,8 @@ def test_a_manifest_in_a_bucket_may_name_only_objects(bucket: str, path: str, tm
 
 @pytest.mark.s3
 def test_a_bucket_that_this_machine_cannot_read_is_left_to_the_cluster(bucket: str) -> None:
-    refuse_local_rows(f"s3://{bucket}-of-another/rows.csv")
+    events: list[Event] = []
+    refuse_local_rows(f"s3://{bucket}-of-another/rows.csv", on_event=events.append)
+    assert next(event.text for event in events if isinstance(event, Message)).startswith(
+        f"the rows of s3://{bucket}-of-another/rows.csv are not checked, as this machine cannot read it: "
+    )
