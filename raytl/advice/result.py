@@ -11,7 +11,6 @@ from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.paired import Paired
 
-
 TRUSTED = 0.5
 """Balanced accuracy of a probe below which it suspects no label."""
 
