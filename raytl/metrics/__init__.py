@@ -5,6 +5,8 @@ scores      per-sample facts, and every score over any draw of samples
 direction   the scores for which lower is better
 intervals   bootstrap confidence intervals
 paired      two models on the same images: the gain, its interval and p-values
+neighbors, transferability    frozen features: k-NN, LogME, H-score
+learning_curve    the error over training images, extrapolated
 suspects    labels that held-out probabilities contradict
 drift       two-sample tests between old and new images
 gather      merge the rows of all workers
