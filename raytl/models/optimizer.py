@@ -15,7 +15,7 @@ from raytl.models.family import near_misses
 from raytl.models.overflow import skip_on_device
 
 _OF_TORCH = ("adamw", "sgd")
-_WAITING = ("cadamp", "csgdp", "sgdp", "kron", "kronc", "kronw", "novograd", "novogradc", "novogradw")
+_WAITING = ("adamp", "cadamp", "csgdp", "sgdp", "kron", "kronc", "kronw", "novograd", "novogradc", "novogradw")
 """Optimizers of timm that decide on the host by values of the device."""
 
 
