@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raytl.assessment import calibration
+from raytl.assessment import calibration, prediction_sets, thresholds, unfamiliar
 from raytl.assessment.section import Section
 from raytl.errors import UserError
 from raytl.tasks.task import Task
 
-SECTIONS: tuple[Section, ...] = (calibration.SECTION,)
+SECTIONS: tuple[Section, ...] = (
+    calibration.SECTION,
+    thresholds.SECTION,
+    prediction_sets.SECTION,
+    unfamiliar.SECTION,
+)
 
 
 def chosen(task: Task, names: Sequence[str] | None) -> tuple[Section, ...]:
