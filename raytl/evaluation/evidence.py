@@ -101,9 +101,9 @@ def _tensors(path: Path) -> tuple[About, NDArray[np.float32], NDArray[np.float16
     if about.dtype != np.uint8 or about.ndim != 1:
         raise RunError(f"{path}: about: found {about.dtype} {about.shape}; expected bytes. {_ADVICE}")
     header = ABOUT_FORMAT.read(about.tobytes(), f"{path}: about")
-    count = len(header.keys)
+    count, width = len(header.keys), features.shape[1] if features.ndim == 2 else 0
     _check(path, "logits", logits, np.float32, (count, len(header.classes)))
-    _check(path, "features", features, np.float16, (count, min(features.shape[-1], _MAX_FEATURES)))
+    _check(path, "features", features, np.float16, (count, min(width, _MAX_FEATURES)))
     return header, logits, features
 
 
