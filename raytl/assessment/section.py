@@ -52,14 +52,18 @@ class SplitEvidence:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evidence that a report is computed from. `train` is None with `--quick`, and where no section needs it. `temperature` is that by
-    which the logits were divided; None if the model is not calibrated."""
+    """Evidence that a report is computed from. `train` is None with `--quick`, and where no section needs it.
+
+    `temperature` is that by which the logits were divided, None if the model is not calibrated; `expected_temperature` is the
+    one that its label smoothing lets expect.
+    """
 
     classes: tuple[str, ...]
     val: SplitEvidence
     test: SplitEvidence
     train: SplitEvidence | None = None
     temperature: float | None = None
+    expected_temperature: float = 1.0
 
 
 @dataclass(frozen=True)

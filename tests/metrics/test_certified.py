@@ -72,5 +72,5 @@ def test_curves_are_those_of_scikit_learn() -> None:
     each = curve(score, positive)
     precision, recall, threshold = precision_recall_curve(positive, score)
     np.testing.assert_allclose(each.threshold[::-1], threshold)
-    np.testing.assert_allclose((each.right / each.taken)[::-1], precision[:-1])
-    np.testing.assert_allclose((each.right / positive.sum())[::-1], recall[:-1])
+    np.testing.assert_allclose((each.hits / each.taken)[::-1], precision[:-1])
+    np.testing.assert_allclose((each.hits / positive.sum())[::-1], recall[:-1])
