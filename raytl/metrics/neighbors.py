@@ -1,4 +1,4 @@
-"""How far images are from those that a model was trained on: the distance to the k-th neighbor on normalized features (Sun et al.
+"""The distance of images to those that a model was trained on: that to the k-th neighbor on normalized features (Sun et al.
 2022)."""
 
 from __future__ import annotations

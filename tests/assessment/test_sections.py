@@ -55,6 +55,13 @@ def test_reports_of_few_and_many_classes_fit_their_schema(
     assert all(each["sentences"] for each in value["sections"].values())
 
 
+@pytest.mark.parametrize("width", [4.05, 12.0])
+def test_charts_are_drawn_for_phones_and_wide_windows(make_evidence: MakeEvidence, width: float) -> None:
+    for section in BY_NAME.values():
+        for figure in section(make_evidence(60, 60, 60), Options()).figures:
+            assert figure.draw(width).axes
+
+
 def test_a_class_without_validation_images_is_named_and_not_certified(make_evidence: MakeEvidence) -> None:
     evidence = make_evidence(120, 120, 120)
     val = evidence.val
