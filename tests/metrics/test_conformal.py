@@ -1,4 +1,4 @@
-"""Prediction sets; LAC and APS were compared with MAPIE once (see LOG), and hold in simulations."""
+"""Prediction sets: the scores by hand, and the promise in simulations."""
 
 from __future__ import annotations
 
