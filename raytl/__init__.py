@@ -13,9 +13,10 @@ The map, from the top floor down; a module imports only from floors below its ow
 
     13  api                    this package's functions and results
     12  cli                    one file per verb
-    11  advice  catalog        weights compared on images before training; lists of runs and sweeps
-    10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
-     9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+     11  advice  catalog        weights compared on images before training; lists of runs and sweeps
+     10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
+      9  assessment             `raytl report`: what can be trusted
+         search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import advise, evaluate, load, plan, plan_sweep, predict, retrain, train, tune
+    from raytl.api.verbs import advise, evaluate, load, plan, plan_sweep, predict, report, retrain, train, tune
+    from raytl.assessment.report import Assessment
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advice",
+    "Assessment",
     "Calibration",
     "CandidateFit",
     "ClassScores",
@@ -97,6 +100,7 @@ __all__ = [
     "plan",
     "plan_sweep",
     "predict",
+    "report",
     "retrain",
     "train",
     "tune",
@@ -106,7 +110,19 @@ _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
-    "raytl.api.verbs": ("advise", "evaluate", "load", "plan", "plan_sweep", "predict", "retrain", "train", "tune"),
+    "raytl.api.verbs": (
+        "advise",
+        "evaluate",
+        "load",
+        "plan",
+        "plan_sweep",
+        "predict",
+        "report",
+        "retrain",
+        "train",
+        "tune",
+    ),
+    "raytl.assessment.report": ("Assessment",),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
     "raytl.config.predict": ("PredictOptions",),
