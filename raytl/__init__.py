@@ -38,12 +38,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import evaluate, load, plan, plan_sweep, predict, retrain, train, tune
+    from raytl.api.verbs import evaluate, explain, load, plan, plan_sweep, predict, retrain, train, tune
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
     from raytl.config.schema import Experiment, Recipe
     from raytl.errors import RaytlError, UserError
+    from raytl.evaluation.explanation.record import Explanation, Explanations
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
     from raytl.metrics.intervals import Estimates, Interval
@@ -64,6 +65,8 @@ __all__ = [
     "Estimates",
     "Event",
     "Experiment",
+    "Explanation",
+    "Explanations",
     "Interval",
     "LedgerEntry",
     "Machine",
@@ -86,6 +89,7 @@ __all__ = [
     "Unreadable",
     "UserError",
     "evaluate",
+    "explain",
     "load",
     "load_experiment",
     "load_machine",
@@ -100,12 +104,13 @@ __all__ = [
 _MODULES = {
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
-    "raytl.api.verbs": ("evaluate", "load", "plan", "plan_sweep", "predict", "retrain", "train", "tune"),
+    "raytl.api.verbs": ("evaluate", "explain", "load", "plan", "plan_sweep", "predict", "retrain", "train", "tune"),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
     "raytl.config.predict": ("PredictOptions",),
     "raytl.config.schema": ("Experiment", "Recipe"),
     "raytl.errors": ("RaytlError", "UserError"),
+    "raytl.evaluation.explanation.record": ("Explanation", "Explanations"),
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),

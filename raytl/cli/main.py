@@ -17,6 +17,7 @@ from raytl.cli.compare import compare
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
+from raytl.cli.explain import explain
 from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.options import with_s3_options
@@ -100,6 +101,7 @@ EXAMPLES = {
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "explain": "raytl explain runs/trash --mistakes --out explanations",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
@@ -127,6 +129,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "tune": tune,
     "evaluate": evaluate,
     "predict": predict,
+    "explain": explain,
     "runs": runs,
     "compare": compare,
     "retrain": retrain,

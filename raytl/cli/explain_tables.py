@@ -1,0 +1,53 @@
+"""Explanations as tables: the method and its reason, the first maps in numbers, and the files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from raytl.cli.numbers import plural
+from raytl.cli.tables import MOST_ROWS, facts, table, titled
+
+if TYPE_CHECKING:
+    from raytl.evaluation.explanation.record import Explanation, Explanations
+
+_NUMBERS = ("confidence", "border", "center")
+_LISTED = 10
+
+
+def explanations_tables(found: Explanations, out: Path) -> list[RenderableType]:
+    """Return the first maps, wrong answers first, and the files that were written to `out`."""
+    rows = table(("photo", "class", "true", *_NUMBERS), right_aligned=_NUMBERS)
+    for each in found.explanations[:MOST_ROWS]:
+        rows.add_row(*map(Text, _cells(each)))
+    more = len(found.explanations) - MOST_ROWS
+    where = [
+        ("method", f"{found.method}: {found.why}"),
+        ("maps", _counts(found)),
+        ("page", str(out / "index.html")),
+        ("numbers", str(out / "explanations.json")),
+    ]
+    parts: list[RenderableType] = [titled("explanations", rows)] if found.explanations else []
+    if more > 0:
+        parts.append(Text(f"and {plural(more, 'more map')} on the page\n"))
+    lines = [f"could not read {path!r}: {reason}" for path, reason in found.unreadable[:_LISTED]]
+    hidden = len(found.unreadable) - _LISTED
+    lines += [f"and {hidden} more could not be read"] if hidden > 0 else []
+    return [*parts, facts(where), *(Text(line, style="yellow") for line in lines)]
+
+
+def _counts(found: Explanations) -> str:
+    text = plural(len(found.explanations), "map")
+    if found.split is not None:
+        text += f" of the {found.split} split, {found.wrong} of wrong answers"
+    return text
+
+
+def _cells(each: Explanation) -> tuple[str, ...]:
+    true = "" if each.true is None else ", ".join(each.true) or "nothing"
+    shares = ("–" if math.isnan(share) else f"{100 * share:.0f} %" for share in (each.border, each.center))
+    return each.path, each.label, true, f"{100 * each.confidence:.1f} %", *shares
