@@ -16,7 +16,7 @@ The map, from the top floor down; a module imports only from floors below its ow
     11  starter  catalog       experiments drafted from images; lists of runs and sweeps
     10  retraining             one tick: observe, decide, train, compare, promote or keep
      9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
-     8  training   evaluation  the loop and its driver; the locked test, reports and predictions
+     8  training   evaluation  the loop and its driver; the locked test, reports, predictions, maps
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
      5  data  doctor           layouts, annotations, splits, decoding, augmentation, batches; diagnostics

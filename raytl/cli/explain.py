@@ -11,9 +11,11 @@ import typer
 from raytl.cli.evaluate import Split
 from raytl.cli.explain_tables import explanations_tables
 from raytl.cli.options import Device, Json, Run, Settings
+from raytl.cli.predict import left_out_lines, unreadable_lines
 from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
+from raytl.events import Message
 
 
 class MethodName(StrEnum):
@@ -80,5 +82,7 @@ def explain(
                 machine=machine,
                 on_event=on_event,
             )
+            for text in [*unreadable_lines(found), *left_out_lines(found)]:
+                on_event(Message(text, "warning"))
         terminal.show(*explanations_tables(found, out))
         terminal.result({"out": out, **found.to_json()})

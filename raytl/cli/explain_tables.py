@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from raytl.evaluation.explanation.record import Explanation, Explanations
 
 _NUMBERS = ("confidence", "border", "center")
-_LISTED = 10
 
 
 def explanations_tables(found: Explanations, out: Path) -> list[RenderableType]:
@@ -34,10 +33,7 @@ def explanations_tables(found: Explanations, out: Path) -> list[RenderableType]:
     parts: list[RenderableType] = [titled("explanations", rows)] if found.explanations else []
     if more > 0:
         parts.append(Text(f"and {plural(more, 'more map')} on the page\n"))
-    lines = [f"could not read {path!r}: {reason}" for path, reason in found.unreadable[:_LISTED]]
-    hidden = len(found.unreadable) - _LISTED
-    lines += [f"and {hidden} more could not be read"] if hidden > 0 else []
-    return [*parts, facts(where), *(Text(line, style="yellow") for line in lines)]
+    return [*parts, facts(where)]
 
 
 def _counts(found: Explanations) -> str:

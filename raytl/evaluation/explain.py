@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +66,7 @@ def explain(
     explaining = _explaining(predictor, os.fspath(run))
     _check_label(label, predictor.classes)
     made = attribution(saved_of(predictor).backbone, method, by_class=label is not None)
-    skipped: Counter[str] = Counter()
+    skipped: dict[str, dict[str, None]] = defaultdict(dict)
     items = (
         selection.mistakes(os.fspath(run), split or "val", predictor, explaining, machine, on_event)
         if mistakes
@@ -79,7 +79,7 @@ def explain(
         why=made.why,
         split=(split or "val") if mistakes else None,
         explanations=(),
-        left_out=dict(skipped),
+        left_out={reason: tuple(files) for reason, files in skipped.items()},
     )
     drawing = Drawing(predictor, explaining, made, label, batch_size, on_event)
     return _written(folder, found, items, drawing)
@@ -91,7 +91,7 @@ def _written(folder: Path, found: Explanations, items: Sequence[Item], drawing: 
     with drafted(folder, folder=True) as draft:
         rows, unreadable = drawn(items, draft, drawing)
         if items and not rows:
-            reasons = listed([f"{path!r}: {reason}" for path, reason in unreadable])
+            reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
             raise DataError(f"none of {len(items)} photos could be read:\n{reasons}")
         rows.sort(key=lambda row: (row[0].right is not False, -row[0].confidence))
         whole = replace(found, explanations=tuple(row for row, _ in rows), unreadable=tuple(unreadable))
@@ -154,6 +154,6 @@ def _check_label(label: str | None, classes: Sequence[str]) -> None:
     raise UserError(f"class {label!r}: the model has no such class; {advice}")
 
 
-def _named(sources: Sequence[str], skipped: Counter[str], s3: S3Settings) -> tuple[Item, ...]:
-    paths = photos_in(sources, lambda path, reason: skipped.update([reason]), s3)
+def _named(sources: Sequence[str], skipped: dict[str, dict[str, None]], s3: S3Settings) -> tuple[Item, ...]:
+    paths = photos_in(sources, lambda path, reason: skipped[reason].update({path: None}), s3)
     return tuple(Item(path) for path in paths)

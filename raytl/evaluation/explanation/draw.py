@@ -31,7 +31,7 @@ from raytl.pages import Html
 from raytl.tasks.drawing import fitted
 from raytl.tasks.explaining import Claim, Explaining
 from raytl.tasks.inference import Network
-from raytl.tasks.reporting import OpenPhoto
+from raytl.tasks.reporting import OpenPhoto, Unreadable
 
 PICTURES = "pictures"
 _BATCH = {"cpu": 16, "cuda": 64}
@@ -65,11 +65,11 @@ class _Claimed:
 _Mapped = tuple[_Claimed, NDArray[np.float32]]
 
 
-def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[Row], list[tuple[str, str]]]:
+def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[Row], list[Unreadable]]:
     """Write a picture for each claim below `folder`; return the explanations, and the unreadable photos with the reasons."""
     predictor = drawing.predictor
     (folder / PICTURES).mkdir()
-    unreadable: list[tuple[str, str]] = []
+    unreadable: list[Unreadable] = []
     rows: list[Row] = []
     report = throttled(drawing.on_event, first_s=0)
     report(Work("explaining", 0, len(items)))
@@ -79,7 +79,7 @@ def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[R
             network.preprocess,
             drawing.batch_size or _BATCH[network.device.type],
             predictor.max_pixels,
-            on_bad=lambda position, reason: unreadable.append((items[position].path, reason)),
+            on_bad=lambda position, reason: unreadable.append(Unreadable(items[position].path, reason)),
             on_done=lambda done: None,
             s3=predictor._s3,
         )
@@ -151,18 +151,21 @@ def _drawn(
         return made, Html()
     canvas = fitted(photo, MAX_PX, MIN_PX)
     heat, seen = on_canvas(values, photo.size, canvas.size, network.preprocess)
-    picture = sheet(canvas, overlay(canvas, heat, seen), _caption(made, heat.max() > 0))
+    by_class = drawing.attribution.by_class
+    low = 0.0 if by_class else float(values.min())
+    picture = sheet(canvas, overlay(canvas, heat, seen, low), _caption(made, by_class))
     picture.save(folder / made.picture)
     return made, thumbnail(picture)
 
 
-def _caption(made: Explanation, has_evidence: bool) -> Caption:
+def _caption(made: Explanation, by_class: bool) -> Caption:
     predicted = ", ".join(made.predicted) or "nothing"
     title = f"{made.label} {100 * made.confidence:.1f} %"
     title = f"predicted {title}" if made.predicted == (made.label,) else f"{title}, predicted {predicted}"
     title += "" if made.true is None else f", true {', '.join(made.true) or 'nothing'}"
-    note = f"{title_of(made.method)} for {made.label}; 1 is its maximum here"
-    return Caption(title, made.right is False, note if has_evidence else f"no evidence for {made.label}", made.path)
+    subject = f"for {made.label}" if by_class else "the same for every class"
+    note = f"{title_of(made.method)}, {subject}" if made.peak > 0 else f"no evidence for {made.label}"
+    return Caption(title, made.right is False, note, "0" if by_class else "min", made.path)
 
 
 def _name(part: _Claimed, path: str) -> str:

@@ -28,19 +28,23 @@ _UNSEEN = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """The texts of a picture: the `title`, and whether it tells of a mistake, a note on the map, and the photo's name."""
+    """The texts of a picture: the `title`, and whether it tells of a mistake, a note on the map, the lower end of the scale, and
+    the photo's name."""
 
     title: str
     is_wrong: bool
     note: str
+    low: str
     name: str
 
 
-def overlay(canvas: Image.Image, heat: Floats, seen: NDArray[np.bool_]) -> Image.Image:
-    """Return the photo in gray under the colors of `heat (h, w)`, scaled to its maximum; darkened where the network sees nothing."""
+def overlay(canvas: Image.Image, heat: Floats, seen: NDArray[np.bool_], low: float = 0.0) -> Image.Image:
+    """Return the photo in gray under the colors of `heat (h, w)`, scaled from `low` to its maximum; darkened where the network
+    sees nothing."""
     gray = np.asarray(canvas.convert("L"), dtype=np.float64)[..., None].repeat(3, axis=2)
-    level = heat / heat.max() if heat.max() > 0 else heat
-    cover = (_COVER * np.sqrt(level))[..., None]
+    span = float(heat.max()) - low
+    level = np.clip((heat - low) / span, 0, 1) if span > 0 else np.zeros_like(heat)
+    cover = (_COVER * level)[..., None]
     mixed = gray * (1 - cover) + _colored(level) * cover
     mixed[~seen] = gray[~seen] * _UNSEEN
     return Image.fromarray(mixed.round().astype(np.uint8))
@@ -48,7 +52,7 @@ def overlay(canvas: Image.Image, heat: Floats, seen: NDArray[np.bool_]) -> Image
 
 def sheet(photo: Image.Image, drawn: Image.Image, caption: Caption) -> Image.Image:
     """Return both pictures, which have one size, with the texts and the scale of the colors."""
-    width = photo.width * 2 + _GAP + 2 * _MARGIN + 3 * _BAR + 14
+    width = photo.width * 2 + _GAP + 2 * _MARGIN + 3 * _BAR + 20
     page = Image.new("RGB", (width, photo.height + 3 * _LINE + 2 * _MARGIN), _PAPER)
     draw, top = ImageDraw.Draw(page), _MARGIN + _LINE + 4
     title = one_line(caption.title, (width - 2 * _MARGIN) // 9)
@@ -62,7 +66,7 @@ def sheet(photo: Image.Image, drawn: Image.Image, caption: Caption) -> Image.Ima
     right = _MARGIN + photo.width + _GAP
     page.paste(photo, (_MARGIN, top))
     page.paste(drawn, (right, top))
-    _scale(page, right + drawn.width + 8, top, drawn.height)
+    _scale(page, (right + drawn.width + 8, top), drawn.height, caption.low)
     below = top + photo.height + _LINE / 2 + 2
     name = one_line(caption.name, photo.width // 7, tail=True)
     draw.text((_MARGIN, below), name, font=font_of(11), fill=_SOFT, anchor="lm")
@@ -70,13 +74,14 @@ def sheet(photo: Image.Image, drawn: Image.Image, caption: Caption) -> Image.Ima
     return page
 
 
-def _scale(page: Image.Image, x: int, y: int, height: int) -> None:
-    """Draw the colors from 0 (bottom) to the maximum (top) of the map."""
+def _scale(page: Image.Image, corner: tuple[int, int], height: int, low: str) -> None:
+    """Draw the colors from the lower end (bottom) to the maximum (top) of the map."""
+    x, y = corner
     level = np.linspace(1, 0, height)[:, None].repeat(_BAR, axis=1)
     page.paste(Image.fromarray(_colored(level).round().astype(np.uint8)), (x, y))
     draw = ImageDraw.Draw(page)
     draw.rectangle((x - 1, y - 1, x + _BAR, y + height), outline=_SOFT)
-    for text, at in (("1", y + 6), ("½", y + height / 2), ("0", y + height - 6)):
+    for text, at in (("max", y + 6), (low, y + height - 6)):
         draw.text((x + _BAR + 6, at), text, font=font_of(11), fill=_SOFT, anchor="lm")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from raytl.stored import Format
-from raytl.stored.bounds import Count, FilePath, Inside, Name, Score, at_most, within
+from raytl.stored.bounds import FilePath, Inside, Name, Score, at_most, within
+from raytl.tasks.reporting import Unreadable
 
 FILE = "explanations.json"
 _Names = Annotated[tuple[Name, ...], at_most(100_000, "names")]
@@ -43,7 +44,7 @@ class Explanations:
     """All maps, wrong answers first, then by falling confidence; `why` says why `method` was used.
 
     `split` is that of the mistakes, None for photos that a user names. `unreadable` are the photos without a map and the
-    reasons; `left_out` counts the other files in folders by reason.
+    reasons; `left_out` has the other files in folders by reason.
     """
 
     model: Name
@@ -52,8 +53,8 @@ class Explanations:
     why: Name
     split: Name | None
     explanations: tuple[Explanation, ...]
-    unreadable: tuple[tuple[FilePath, Name], ...] = ()
-    left_out: Mapping[Name, Count] | None = None
+    unreadable: tuple[Unreadable, ...] = ()
+    left_out: Mapping[Name, tuple[FilePath, ...]] = field(default_factory=dict)
     format: Literal[1] = 1
 
     @property

@@ -76,12 +76,12 @@ def _rollout(backbone: Backbone) -> Attribution | None:
 
 def _ig(backbone: Backbone) -> Attribution:
     why = f"gradients at {STEPS} steps from the mean color to the image, summed in cells"
-    return Attribution("ig", why, True, partial(summed_gradients, backbone))
+    return Attribution("ig", why, True, partial(summed_gradients, backbone, steps=STEPS))
 
 
 def _occlusion(backbone: Backbone) -> Attribution:
     why = f"the loss of score with squares of the mean color, on {CELLS} x {CELLS} cells"
-    return Attribution("occlusion", why, True, partial(occlusion, backbone))
+    return Attribution("occlusion", why, True, partial(occlusion, backbone, cells=CELLS))
 
 
 def _fallback(backbone: Backbone, by_class: bool) -> Attribution:

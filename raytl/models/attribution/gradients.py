@@ -31,8 +31,8 @@ def integrated_gradients(
     return (total * inputs).sum(dim=1)
 
 
-def summed_gradients(backbone: Backbone, inputs: Tensor, places: Tensor, scores: Scores) -> Tensor:
+def summed_gradients(backbone: Backbone, inputs: Tensor, places: Tensor, scores: Scores, steps: int = STEPS) -> Tensor:
     """Return `integrated_gradients` averaged over cells, `(b, rows, columns)` with `CELLS` rows and columns at most."""
-    pixels = integrated_gradients(backbone, inputs, places, scores)
+    pixels = integrated_gradients(backbone, inputs, places, scores, steps)
     size = min(CELLS, pixels.shape[1]), min(CELLS, pixels.shape[2])
     return functional.adaptive_avg_pool2d(pixels[:, None], size)[:, 0]
