@@ -15,7 +15,7 @@ PLACES = torch.tensor([2, 0])
 
 def test_the_values_add_up_to_the_difference_of_scores() -> None:
     backbone, inputs = network("test_resnet", 32), images(2, 32)
-    values = integrated_gradients(backbone, inputs, PLACES, class_logits, steps=64)
+    values = integrated_gradients(backbone, inputs, PLACES, class_logits)
     with torch.no_grad():
         ends = [class_logits(backbone.module(each), PLACES) for each in (inputs, torch.zeros_like(inputs))]
     torch.testing.assert_close(values.sum(dim=(1, 2)), ends[0] - ends[1], rtol=0.02, atol=0.002)
