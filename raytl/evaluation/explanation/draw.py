@@ -163,8 +163,8 @@ def _caption(made: Explanation, by_class: bool) -> Caption:
     title = f"{made.label} {100 * made.confidence:.1f} %"
     title = f"predicted {title}" if made.predicted == (made.label,) else f"{title}, predicted {predicted}"
     title += "" if made.true is None else f", true {', '.join(made.true) or 'nothing'}"
-    subject = f"for {made.label}" if by_class else "the same for every class"
-    note = f"{title_of(made.method)}, {subject}" if made.peak > 0 else f"no evidence for {made.label}"
+    subject = f" for {made.label}" if by_class else ", the same for every class"
+    note = f"{title_of(made.method)}{subject}" if made.peak > 0 else f"no evidence for {made.label}"
     return Caption(title, made.right is False, note, "0" if by_class else "min", made.path)
 
 
