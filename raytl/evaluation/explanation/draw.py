@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from raytl.data.bit_depth import Levels, mismatches
 from raytl.evaluation.evaluate import photo_opener
 from raytl.evaluation.explanation.heat import evidence_for, on_canvas, summary
 from raytl.evaluation.explanation.page import thumbnail, title_of
@@ -24,7 +25,7 @@ from raytl.evaluation.explanation.record import Explanation
 from raytl.evaluation.explanation.selection import Item
 from raytl.evaluation.photos import PhotoBatch, batches
 from raytl.evaluation.predictor import Predictor, network_of
-from raytl.events import OnEvent, Work, throttled
+from raytl.events import Message, OnEvent, Work, throttled
 from raytl.models.attribution.choice import Attribution
 from raytl.models.forward import is_channels_last, to_input
 from raytl.pages import Html
@@ -70,9 +71,9 @@ def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[R
     predictor = drawing.predictor
     (folder / PICTURES).mkdir()
     unreadable: list[Unreadable] = []
+    deep: dict[str, Levels] = {}
     rows: list[Row] = []
     report = throttled(drawing.on_event, first_s=0)
-    report(Work("explaining", 0, len(items)))
     with network_of(predictor) as network:
         read = batches(
             [item.path for item in items],
@@ -81,17 +82,22 @@ def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[R
             predictor.max_pixels,
             on_bad=lambda position, reason: unreadable.append(Unreadable(items[position].path, reason)),
             on_done=lambda done: None,
+            on_deep=lambda position, levels: deep.update({repr(items[position].path): levels}),
             s3=predictor._s3,
         )
         opener = photo_opener(predictor.max_pixels, network.preprocess.bit_depth, predictor._s3)
         draw = partial(_drawn, items, folder, drawing, network, opener)
         with closing(read), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            seen = 0
+            seen = done = 0
             for batch in read:
                 rows += pool.map(draw, _mapped(batch, items, network, drawing))
                 seen += len(batch.ids)
-                report(Work("explaining", seen + len(unreadable), len(items)))
-    report(Work("explaining", len(items), len(items)))
+                done = seen + len(unreadable)
+                report(Work("explaining", done, len(items)))
+    if done < len(items):  # unreadable photos after the last batch
+        report(Work("explaining", len(items), len(items)))
+    for line in mismatches(network.preprocess.bit_depth, deep):
+        drawing.on_event(Message(line, "warning"))
     return rows, unreadable
 
 
