@@ -39,7 +39,7 @@ def explain(
         ),
     ] = None,
     mistakes: Annotated[
-        bool, typer.Option("--mistakes", help="Explain the run's mistakes, and five right answers of each class.")
+        bool, typer.Option("--mistakes", help="Explain the run's mistakes, and five correct answers of each class.")
     ] = False,
     split: Annotated[
         Split | None, typer.Option(help="The split of --mistakes, val by default; test reads its last evaluation.")
@@ -70,7 +70,7 @@ def explain(
         with watching(terminal.err) as on_event:
             from raytl.evaluation.explain import explain as explain_photos
 
-            found = explain_photos(
+            result = explain_photos(
                 run,
                 photos or (),
                 mistakes=mistakes,
@@ -82,7 +82,7 @@ def explain(
                 machine=machine,
                 on_event=on_event,
             )
-            for text in [*unreadable_lines(found), *left_out_lines(found)]:
+            for text in [*unreadable_lines(result), *left_out_lines(result)]:
                 on_event(Message(text, "warning"))
-        terminal.show(*explanations_tables(found, out))
-        terminal.result({"out": out, **found.to_json()})
+        terminal.show(*explanations_tables(result, out))
+        terminal.result({"out": out, **result.to_json()})

@@ -50,7 +50,7 @@ def explain(
     """Return a map for each photo of the evidence for its answer, and write them with their pictures and a page to `out`.
 
     `photos` are as in `predict`. `mistakes` takes the place of photos: the images of `split` (val by default) that the model
-    gets wrong, and five right ones of each class. Of the test split, the stored outcomes of the last evaluation name them.
+    gets wrong, and five correct ones of each class. Of the test split, the stored outcomes of the last evaluation name them.
     `label` explains one class in all photos instead of the answers. An earlier folder of explanations is replaced.
 
     Raises:
@@ -65,27 +65,27 @@ def explain(
     predictor = load(run, machine=machine, on_event=on_event)
     explaining = _explaining(predictor, os.fspath(run))
     _check_label(label, predictor.classes)
-    made = attribution(saved_of(predictor).backbone, method, by_class=label is not None)
+    chosen = attribution(saved_of(predictor).backbone, method, by_class=label is not None)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
     items = (
         selection.mistakes(os.fspath(run), split or "val", predictor, explaining, machine, on_event)
         if mistakes
         else _named(sources, skipped, S3Settings.of(machine.storage))
     )
-    found = Explanations(
+    result = Explanations(
         model=predictor.model,
         weights=predictor.weights,
-        method=made.name,
-        why=made.why,
+        method=chosen.name,
+        why=chosen.why,
         split=(split or "val") if mistakes else None,
         explanations=(),
         left_out={reason: tuple(files) for reason, files in skipped.items()},
     )
-    drawing = Drawing(predictor, explaining, made, label, batch_size, on_event)
-    return _written(folder, found, items, drawing)
+    drawing = Drawing(predictor, explaining, chosen, label, batch_size, on_event)
+    return _written(folder, result, items, drawing)
 
 
-def _written(folder: Path, found: Explanations, items: Sequence[Item], drawing: Drawing) -> Explanations:
+def _written(folder: Path, result: Explanations, items: Sequence[Item], drawing: Drawing) -> Explanations:
     """Draw the maps into `folder`, completely or not at all, and return them."""
     sweep(folder.parent, deep=False)
     with drafted(folder, folder=True) as draft:
@@ -93,8 +93,8 @@ def _written(folder: Path, found: Explanations, items: Sequence[Item], drawing: 
         if items and not rows:
             reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
             raise DataError(f"none of {len(items)} photos could be read:\n{reasons}")
-        rows.sort(key=lambda row: (row[0].right is not False, -row[0].confidence))
-        whole = replace(found, explanations=tuple(row for row, _ in rows), unreadable=tuple(unreadable))
+        rows.sort(key=lambda row: (row[0].correct is not False, -row[0].confidence))
+        whole = replace(result, explanations=tuple(row for row, _ in rows), unreadable=tuple(unreadable))
         write_text(draft / PAGE, page(whole, [picture for _, picture in rows]))
         write_json(draft / FILE, whole.to_json())
         replace_dir(draft, folder)

@@ -16,20 +16,20 @@ from raytl.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Statement:
     """A class that an image has, or has not, by an answer: its `place` and `name`, and the model's `confidence` that it has.
 
-    `right` is None where the truth is not known.
+    `correct` is None where the truth is not known.
     """
 
     place: int
     name: str
     confidence: float
-    right: bool | None = None
+    correct: bool | None = None
 
 
 class Explaining(Protocol):
-    """What a task knows of its answers for their explanation."""
+    """The answers of a task, as their explanation needs them."""
 
     def predicted(self, answer: Any, classes: Sequence[str], /) -> tuple[str, ...]:
         """Return the classes that the image has by the answer."""
@@ -39,8 +39,10 @@ class Explaining(Protocol):
         """Return the classes that the image has by its annotation; None without one."""
         ...
 
-    def claims(self, answer: Any, classes: Sequence[str], target: Target, only: str | None, /) -> tuple[Claim, ...]:
-        """Return what an answer claims of an image, each to be explained by a map of its own; with `only`, of that class.
+    def statements(
+        self, answer: Any, classes: Sequence[str], target: Target, only: str | None, /
+    ) -> tuple[Statement, ...]:
+        """Return what an answer statements of an image, each to be explained by a map of its own; with `only`, of that class.
 
         Claims that `target` contradicts come first.
         """
@@ -51,7 +53,7 @@ class Explaining(Protocol):
         ...
 
     def stored(self, outcomes: Path, /) -> Mapping[str, bool]:
-        """Return by key whether each image was right, from the file of the `outcomes` of an evaluation.
+        """Return by key whether each image was correct, from the file of the `outcomes` of an evaluation.
 
         Raises:
             RunError: they are damaged.

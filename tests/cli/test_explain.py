@@ -13,10 +13,10 @@ from raytl.tasks.reporting import Unreadable
 from tests.cli.conftest import Raytl
 
 
-def explanation(path: str, right: bool | None, border: float) -> Explanation:
-    true = None if right is None else ("glass",)
+def explanation(path: str, correct: bool | None, border: float) -> Explanation:
+    true = None if correct is None else ("glass",)
     return Explanation(
-        path, "metal", 0.873, ("metal",), true, right, "cam", "pictures/1.png", 0.5, 0.5, border, 0.2, 3.0
+        path, "metal", 0.873, ("metal",), true, correct, "cam", "pictures/1.png", 0.5, 0.5, border, 0.2, 3.0
     )
 
 

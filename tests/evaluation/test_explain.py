@@ -75,9 +75,9 @@ def test_the_mistakes_of_validation_come_first_and_right_answers_follow(run: Run
     found = explain(run.root, mistakes=True, out=tmp_path / "out")
     report = evaluate(run.root, split="val")
     assert found.split == "val"
-    assert [each.right for each in found.explanations] == sorted(each.right for each in found.explanations)  # type: ignore[type-var]
+    assert [each.correct for each in found.explanations] == sorted(each.correct for each in found.explanations)  # type: ignore[type-var]
     assert found.wrong == round((1 - report.metrics["accuracy"]) * 6)
-    assert all((each.predicted == each.true) is each.right for each in found.explanations)
+    assert all((each.predicted == each.true) is each.correct for each in found.explanations)
     assert looks(run) == []
 
 

@@ -1,4 +1,4 @@
-"""Explain photos batch by batch: answer, attribute each claim, draw, and write the pictures."""
+"""Explain photos batch by batch: answer, attribute each statement, draw, and write the pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from raytl.models.attribution.choice import Attribution
 from raytl.models.forward import is_channels_last, to_input
 from raytl.pages import Html
 from raytl.tasks.drawing import fitted
-from raytl.tasks.explaining import Claim, Explaining
+from raytl.tasks.explaining import Explaining, Statement
 from raytl.tasks.inference import Network
 from raytl.tasks.reporting import OpenPhoto, Unreadable
 
@@ -42,7 +42,7 @@ Row = tuple[Explanation, Html]
 
 @dataclass(frozen=True)
 class Drawing:
-    """How photos are explained; `label` is the only class to explain, None for those of the answers."""
+    """The settings of an explanation; `label` is the only class to explain, None for those of the answers."""
 
     predictor: Predictor
     explaining: Explaining
@@ -53,21 +53,21 @@ class Drawing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claimed:
-    """A claim of the answer for the item at `position`, whose photo has this `size`; `number` counts the claims of an item."""
+class _Stated:
+    """A statement of the answer for the item at `position`, whose photo has this `size`; `number` counts the statements of an item."""
 
     position: int
     number: int
     size: tuple[int, int]
     predicted: tuple[str, ...]
-    claim: Claim
+    statement: Statement
 
 
-_Mapped = tuple[_Claimed, NDArray[np.float32]]
+_Mapped = tuple[_Stated, NDArray[np.float32]]
 
 
 def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[Row], list[Unreadable]]:
-    """Write a picture for each claim below `folder`; return the explanations, and the unreadable photos with the reasons."""
+    """Write a picture for each statement below `folder`; return the explanations, and the unreadable photos with the reasons."""
     predictor = drawing.predictor
     (folder / PICTURES).mkdir()
     unreadable: list[Unreadable] = []
@@ -85,8 +85,8 @@ def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[R
             on_deep=lambda position, levels: deep.update({repr(items[position].path): levels}),
             s3=predictor._s3,
         )
-        opener = photo_opener(predictor.max_pixels, network.preprocess.bit_depth, predictor._s3)
-        draw = partial(_drawn, items, folder, drawing, network, opener)
+        open_photo = photo_opener(predictor.max_pixels, network.preprocess.bit_depth, predictor._s3)
+        draw = partial(_drawn, items, folder, drawing, network, open_photo)
         with closing(read), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             seen = done = 0
             for batch in read:
@@ -102,79 +102,81 @@ def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[R
 
 
 def _mapped(batch: PhotoBatch, items: Sequence[Item], network: Network, drawing: Drawing) -> Iterator[_Mapped]:
-    """Yield the claims of the answers for a batch, each with its map `(rows, columns)` over the view."""
+    """Yield the statements of the answers for a batch, each with its map `(rows, columns)` over the view."""
     answers = network.answers(batch.images, batch.sizes)
-    rows, claimed = _claimed(batch, answers, items, drawing)
+    rows, stated = _stated(batch, answers, items, drawing)
     inputs = to_input(batch.images, network.preprocess, network.device, is_channels_last(network.module))
     for start in range(0, len(rows), len(answers)):
         some = slice(start, start + len(answers))
-        places = torch.tensor([each.claim.place for each in claimed[some]], device=network.device)
+        places = torch.tensor([each.statement.place for each in stated[some]], device=network.device)
         maps = drawing.attribution.maps(inputs[rows[some]], places, drawing.explaining.scores)
-        yield from zip(claimed[some], maps.float().cpu().numpy(), strict=True)
+        yield from zip(stated[some], maps.float().cpu().numpy(), strict=True)
 
 
-def _claimed(
+def _stated(
     batch: PhotoBatch, answers: Sequence[Any], items: Sequence[Item], drawing: Drawing
-) -> tuple[list[int], list[_Claimed]]:
-    """Return all claims of the answers for a batch, and the row of each in the batch."""
+) -> tuple[list[int], list[_Stated]]:
+    """Return all statements of the answers for a batch, and the row of each in the batch."""
     classes, explaining = drawing.predictor.classes, drawing.explaining
     rows: list[int] = []
-    claimed: list[_Claimed] = []
+    stated: list[_Stated] = []
     for row, (position, size, answer) in enumerate(zip(batch.ids.tolist(), batch.sizes, answers, strict=True)):
         item, predicted = items[position], explaining.predicted(answer, classes)
-        claims = _claims(item, explaining.claims(answer, classes, item.target, drawing.label))
-        claimed += [_Claimed(position, number, size, predicted, claim) for number, claim in enumerate(claims)]
-        rows += [row] * len(claims)
-    return rows, claimed
+        statements = _statements(item, explaining.statements(answer, classes, item.target, drawing.label))
+        stated += [_Stated(position, number, size, predicted, statement) for number, statement in enumerate(statements)]
+        rows += [row] * len(statements)
+    return rows, stated
 
 
-def _claims(item: Item, claims: Sequence[Claim]) -> Sequence[Claim]:
-    """Return the wrong claims of a mistake, and all claims of another photo."""
-    wrong = [claim for claim in claims if claim.right is False]
-    return wrong if item.is_mistake and wrong else claims
+def _statements(item: Item, statements: Sequence[Statement]) -> Sequence[Statement]:
+    """Return the wrong statements of a mistake, and all statements of another photo."""
+    wrong = [statement for statement in statements if statement.correct is False]
+    return wrong if item.is_mistake and wrong else statements
 
 
 def _drawn(
-    items: Sequence[Item], folder: Path, drawing: Drawing, network: Network, opener: OpenPhoto, mapped: _Mapped
+    items: Sequence[Item], folder: Path, drawing: Drawing, network: Network, open_photo: OpenPhoto, mapped: _Mapped
 ) -> Row:
-    """Write the picture of one claim, and return its explanation."""
+    """Write the picture of one statement, and return its explanation."""
     part, values = mapped[0], evidence_for(mapped[1])
-    item, claim = items[part.position], part.claim
+    item, statement = items[part.position], part.statement
     true = drawing.explaining.true(item.target)
-    made = Explanation(
+    explanation = Explanation(
         path=item.path,
-        label=claim.name,
-        confidence=claim.confidence,
+        label=statement.name,
+        confidence=statement.confidence,
         predicted=part.predicted,
         true=true,
-        right=claim.right,
+        correct=statement.correct,
         method=drawing.attribution.name,
         picture=f"{PICTURES}/{_name(part, item.path)}",
         **asdict(summary(values, part.size, network.preprocess)),
     )
-    photo = opener(item.path)
+    photo = open_photo(item.path)
     if photo is None:  # removed since it was read
-        return made, Html()
+        return explanation, Html()
     canvas = fitted(photo, MAX_PX, MIN_PX)
     heat, seen = on_canvas(values, photo.size, canvas.size, network.preprocess)
     by_class = drawing.attribution.by_class
     low = 0.0 if by_class else float(values.min())
-    picture = sheet(canvas, overlay(canvas, heat, seen, low), _caption(made, by_class))
-    picture.save(folder / made.picture)
-    return made, thumbnail(picture)
+    picture = sheet(canvas, overlay(canvas, heat, seen, low), _caption(explanation, by_class))
+    picture.save(folder / explanation.picture)
+    return explanation, thumbnail(picture)
 
 
-def _caption(made: Explanation, by_class: bool) -> Caption:
-    predicted = ", ".join(made.predicted) or "nothing"
-    title = f"{made.label} {100 * made.confidence:.1f} %"
-    title = f"predicted {title}" if made.predicted == (made.label,) else f"{title}, predicted {predicted}"
-    title += "" if made.true is None else f", true {', '.join(made.true) or 'nothing'}"
-    subject = f" for {made.label}" if by_class else ", the same for every class"
-    note = f"{title_of(made.method)}{subject}" if made.peak > 0 else f"no evidence for {made.label}"
-    return Caption(title, made.right is False, note, "0" if by_class else "min", made.path)
+def _caption(explanation: Explanation, by_class: bool) -> Caption:
+    predicted = ", ".join(explanation.predicted) or "nothing"
+    title = f"{explanation.label} {100 * explanation.confidence:.1f} %"
+    title = f"predicted {title}" if explanation.predicted == (explanation.label,) else f"{title}, predicted {predicted}"
+    title += "" if explanation.true is None else f", true {', '.join(explanation.true) or 'nothing'}"
+    subject = f" for {explanation.label}" if by_class else ", the same for every class"
+    note = (
+        f"{title_of(explanation.method)}{subject}" if explanation.peak > 0 else f"no evidence for {explanation.label}"
+    )
+    return Caption(title, explanation.correct is False, note, "0" if by_class else "min", explanation.path)
 
 
-def _name(part: _Claimed, path: str) -> str:
-    """Return a file name that no other claim has, and that any file system takes."""
+def _name(part: _Stated, path: str) -> str:
+    """Return a file name that no other statement has, and that any file system takes."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(path).stem)[:80]
     return f"{part.position + 1:05d}-{part.number + 1}-{stem}.png"

@@ -68,14 +68,15 @@ def on_canvas(
     sees, both `(height, width)`. The map is interpolated between the centers of its cells, and 0 where it sees nothing."""
     (a, _, c), (_, e, f) = eval_placement(*size, preprocess).matrix
     prepared = prepared_placement(*size, preprocess).size
-    shown = tuple(min(side, whole) for side, whole in zip(prepared, preprocess.view_size, strict=True))
+    visible = tuple(min(side, whole) for side, whole in zip(prepared, preprocess.view_size, strict=True))
     x = a * (np.arange(canvas[0]) + 0.5) * size[0] / canvas[0] + c
     y = e * (np.arange(canvas[1]) + 0.5) * size[1] / canvas[1] + f
     height, width = preprocess.view_size
     top, left = (
-        (side - part) // 2 if preprocess.frame is None else 0 for side, part in zip((height, width), shown, strict=True)
+        (side - part) // 2 if preprocess.frame is None else 0
+        for side, part in zip((height, width), visible, strict=True)
     )
-    rows, columns = (y >= top) & (y <= top + shown[0]), (x >= left) & (x <= left + shown[1])
+    rows, columns = (y >= top) & (y <= top + visible[0]), (x >= left) & (x <= left + visible[1])
     seen = rows[:, None] & columns[None, :]
     return np.where(seen, _sampled(values, y / height, x / width), 0.0), seen
 

@@ -38,15 +38,15 @@ def thumbnail(sheet: Image.Image) -> Html:
     return Html("data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode())
 
 
-def page(found: Explanations, pictures: Sequence[Html]) -> str:
+def page(result: Explanations, pictures: Sequence[Html]) -> str:
     """Return the page of all maps; `pictures` are their thumbnails, in the same order."""
-    shown = [*pictures[:MAX_EMBEDDED], *([Html()] * (len(found.explanations) - MAX_EMBEDDED))]
+    embedded = [*pictures[:MAX_EMBEDDED], *([Html()] * (len(result.explanations) - MAX_EMBEDDED))]
     return render(
         "raytl.evaluation.explanation",
         "explanations.html.j2",
-        found=found,
-        rows=list(zip(found.explanations, shown, strict=True)),
-        known=any(each.right is not None for each in found.explanations),
-        title=title_of(found.method),
-        meaning=_MEANING[found.method],
+        result=result,
+        rows=list(zip(result.explanations, embedded, strict=True)),
+        known=any(each.correct is not None for each in result.explanations),
+        title=title_of(result.method),
+        meaning=_MEANING[result.method],
     )

@@ -63,14 +63,14 @@ def sheet(photo: Image.Image, drawn: Image.Image, caption: Caption) -> Image.Ima
         fill=_BAD if caption.is_wrong else _INK,
         anchor="lm",
     )
-    right = _MARGIN + photo.width + _GAP
+    second = _MARGIN + photo.width + _GAP
     page.paste(photo, (_MARGIN, top))
-    page.paste(drawn, (right, top))
-    _scale(page, (right + drawn.width + 8, top), drawn.height, caption.low)
+    page.paste(drawn, (second, top))
+    _scale(page, (second + drawn.width + 8, top), drawn.height, caption.low)
     below = top + photo.height + _LINE / 2 + 2
     name = one_line(caption.name, photo.width // 7, tail=True)
     draw.text((_MARGIN, below), name, font=font_of(11), fill=_SOFT, anchor="lm")
-    draw.text((right, below), one_line(caption.note, photo.width // 6), font=font_of(11), fill=_SOFT, anchor="lm")
+    draw.text((second, below), one_line(caption.note, photo.width // 6), font=font_of(11), fill=_SOFT, anchor="lm")
     return page
 
 

@@ -18,7 +18,7 @@ _Names = Annotated[tuple[Name, ...], at_most(100_000, "names")]
 class Explanation:
     """One map: of the evidence for `label` in the photo at `path`, with the model's `confidence` in it.
 
-    `predicted` are the classes of the answer, `true` those of the annotation; `right` is None where the truth is not known.
+    `predicted` are the classes of the answer, `true` those of the annotation; `correct` is None where the truth is not known.
     `picture` is the PNG below the folder. `x` and `y` are the center of mass in fractions of the photo's width and height;
     `border` and `center` are the shares of the evidence in the outer tenth and the middle half of the network's view; they are
     undefined without evidence for the class. `peak` is the highest value, in units of the method.
@@ -29,7 +29,7 @@ class Explanation:
     confidence: Annotated[float, within(0, 1.000001)]
     predicted: _Names
     true: _Names | None
-    right: bool | None
+    correct: bool | None
     method: Name
     picture: Inside
     x: Score
@@ -60,7 +60,7 @@ class Explanations:
     @property
     def wrong(self) -> int:
         """The number of maps of wrong answers."""
-        return sum(each.right is False for each in self.explanations)
+        return sum(each.correct is False for each in self.explanations)
 
     def to_json(self) -> dict[str, Any]:
         """Return the explanations in JSON's types."""

@@ -1,4 +1,4 @@
-"""Select the photos to explain: those that a user names, or the mistakes of a split with some right answers beside them."""
+"""Select the photos to explain: those that a user names, or the mistakes of a split with some correct answers beside them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Item:
 def mistakes(
     run: str, split: str, predictor: Predictor, explaining: Explaining, machine: Machine, on_event: OnEvent
 ) -> tuple[Item, ...]:
-    """Return the photos of a split of the run that the model gets wrong, and `RIGHT_PER_CLASS` right ones of each class.
+    """Return the photos of a split of the run that the model gets wrong, and `RIGHT_PER_CLASS` correct ones of each class.
 
     The test split is not opened: which of its answers are wrong is read from the outcomes of the last evaluation.
 
@@ -48,42 +48,44 @@ def mistakes(
     s3 = S3Settings.of(machine.storage)
     folder = RunStore.open(run, s3).folder
     data = stored_experiment(folder.experiment).recipe.data
-    right = _outcomes(folder, predictor.weights, explaining) if split == "test" else None
+    correct = _outcomes(folder, predictor.weights, explaining) if split == "test" else None
     samples = recorded(folder, split)
-    if right is not None:
-        samples = _selected(samples, right, explaining)
+    if correct is not None:
+        samples = _selected(samples, correct, explaining)
     samples = tuple(verified(samples, data.uri, on_event, data.zip_encoding, s3))
-    if right is None:
-        right = _answered(samples, predictor, explaining)
-        samples = _selected(samples, right, explaining)
-    return tuple(Item(sample.path, sample.target, not right[sample.key]) for sample in samples)
+    if correct is None:
+        correct = _answered(samples, predictor, explaining)
+        samples = _selected(samples, correct, explaining)
+    return tuple(Item(sample.path, sample.target, not correct[sample.key]) for sample in samples)
 
 
 def _answered(samples: Sequence[Sample], predictor: Predictor, explaining: Explaining) -> dict[str, bool]:
-    """Return by key whether the answer for each sample is right."""
+    """Return by key whether the answer for each sample is correct."""
     answers = answers_of(predictor, [sample.path for sample in samples])
-    right = {}
+    correct = {}
     for position, answer in zip(answers.positions, answers.answers, strict=True):
         sample = samples[position]
-        claims = explaining.claims(answer, predictor.classes, sample.target, None)
-        right[sample.key] = all(claim.right is not False for claim in claims)
-    return right
+        statements = explaining.statements(answer, predictor.classes, sample.target, None)
+        correct[sample.key] = all(statement.correct is not False for statement in statements)
+    return correct
 
 
-def _selected(samples: Iterable[Sample], right: Mapping[str, bool], explaining: Explaining) -> tuple[Sample, ...]:
-    """Return the mistakes, and the first right samples of each class; samples without an outcome are left out."""
+def _selected(samples: Iterable[Sample], correct: Mapping[str, bool], explaining: Explaining) -> tuple[Sample, ...]:
+    """Return the mistakes, and the first correct samples of each class; samples without an outcome are left out."""
     counts: Counter[str] = Counter()
     chosen = []
     for sample in samples:
         classes = explaining.true(sample.target) or ()
-        if sample.key in right and (not right[sample.key] or any(counts[name] < RIGHT_PER_CLASS for name in classes)):
+        if sample.key in correct and (
+            not correct[sample.key] or any(counts[name] < RIGHT_PER_CLASS for name in classes)
+        ):
             chosen.append(sample)
-            counts.update(classes if right[sample.key] else ())
+            counts.update(classes if correct[sample.key] else ())
     return tuple(chosen)
 
 
 def _outcomes(folder: RunFolder, weights: str, explaining: Explaining) -> Mapping[str, bool]:
-    """Return by key whether each test image was right at the last look, which must be one at these weights."""
+    """Return by key whether each test image was correct at the last look, which must be one at these weights."""
     last = next(iter(reversed(looks(folder))), None)
     path = None if last is None else last.report_folder(folder) / OUTCOMES
     if last is None or path is None or last.weights != weights or not path.is_file():

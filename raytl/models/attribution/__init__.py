@@ -1,4 +1,4 @@
-"""Where in an image the evidence for a class lies: one file for each method, and `choice`, which selects a valid one.
+"""Maps of the evidence for a class in an image: one file for each method, and `choice`, which selects a valid one.
 
     layer        the map at the top of the stages, through which every answer passes
     cam          Grad-CAM at that map

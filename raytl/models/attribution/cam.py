@@ -19,12 +19,12 @@ def grad_cam(backbone: Backbone, layer: MapLayer, inputs: Tensor, places: Tensor
     """Return the evidence in each cell of the map, `(b, rows, columns)`, not negative."""
     leaves: list[Tensor] = []
 
-    def cut(part: nn.Module, given: Any, output: Tensor) -> Tensor:
+    def detach(part: nn.Module, given: Any, output: Tensor) -> Tensor:
         leaves.append(output.detach().requires_grad_())
         torch.set_grad_enabled(True)  # until the block below ends
         return leaves[-1].clone()  # the next layer may work in place
 
-    with torch.no_grad(), hooked(backbone.module.get_submodule(layer.name), cut):
+    with torch.no_grad(), hooked(backbone.module.get_submodule(layer.name), detach):
         score = scores(backbone.module(inputs), places).sum()
     (gradient,) = torch.autograd.grad(score, leaves[-1])
     maps, weights = layer.as_nchw(leaves[-1].detach()), layer.as_nchw(gradient).mean(dim=(2, 3), keepdim=True)

@@ -52,10 +52,10 @@ def attribution(backbone: Backbone, method: str = AUTO, by_class: bool = False) 
             "method: attention rollout is the same for every class; expected a method that depends on the class. "
             "Use ig or occlusion"
         )
-    made = _BY_NAME[method](backbone)
-    if made is None:
+    chosen = _BY_NAME[method](backbone)
+    if chosen is None:
         raise ModelError(f"method: {method} is not valid for {backbone.name}: {_REFUSED[method]}. Use ig or occlusion")
-    return made
+    return chosen
 
 
 def _cam(backbone: Backbone) -> Attribution | None:
@@ -88,8 +88,8 @@ def _fallback(backbone: Backbone, by_class: bool) -> Attribution:
     """Return occlusion, which needs nothing of the network, with the reason for it."""
     lacking = "the stages do not end in a map that every answer passes through"
     other = "rollout does not depend on the class" if by_class else "it is not a plain ViT"
-    made = _occlusion(backbone)
-    return Attribution(made.name, f"{lacking}, and {other}: {made.why}", made.by_class, made.maps)
+    chosen = _occlusion(backbone)
+    return Attribution(chosen.name, f"{lacking}, and {other}: {chosen.why}", chosen.by_class, chosen.maps)
 
 
 _BY_NAME: dict[str, Callable[[Backbone], Attribution | None]] = {

@@ -94,7 +94,7 @@ def _is_pooled(shape: tuple[int, ...] | None) -> bool:
 
 
 def _layer(name: str, shape: tuple[int, ...] | None, ratio: float) -> MapLayer | None:
-    """Return the map of this shape, whose sides have the `ratio` of height to width; None for other values."""
+    """Return the map of this shape, which has the `ratio` of height to width; None for other values."""
     if shape is None or len(shape) != 4:
         return None
     for rows, columns, is_last in ((shape[2], shape[3], False), (shape[1], shape[2], True)):

@@ -1,4 +1,4 @@
-"""Explain a classifier: one claim an image, the class that it predicts."""
+"""Explain a classifier: one statement an image, the class that it predicts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from raytl.data.targets import Target
 from raytl.metrics.scores import softmax
 from raytl.tasks.classification.outcomes import OUTCOME_FORMAT
-from raytl.tasks.explaining import Claim, class_logits
+from raytl.tasks.explaining import Statement, class_logits
 
 Logits = NDArray[np.float32]
 
@@ -29,12 +29,14 @@ class ClassificationExplaining:
         """Return the class of the image."""
         return (target,) if isinstance(target, str) else None
 
-    def claims(self, answer: Logits, classes: Sequence[str], target: Target, only: str | None) -> tuple[Claim, ...]:
-        """Return the predicted class, or the class `only`, with its probability; right if the prediction is."""
+    def statements(
+        self, answer: Logits, classes: Sequence[str], target: Target, only: str | None
+    ) -> tuple[Statement, ...]:
+        """Return the predicted class, or the class `only`, with its probability; correct if the prediction is."""
         predicted = int(answer.argmax())
         place = predicted if only is None else classes.index(only)
-        right = classes[predicted] == target if isinstance(target, str) else None
-        return (Claim(place, classes[place], float(softmax(answer[None])[0, place]), right),)
+        correct = classes[predicted] == target if isinstance(target, str) else None
+        return (Statement(place, classes[place], float(softmax(answer[None])[0, place]), correct),)
 
     def stored(self, outcomes: Path) -> Mapping[str, bool]:
         """Return whether the predicted class of each image is its true one."""

@@ -1,4 +1,4 @@
-"""Explain a model of labels: a claim for each label that it predicts or misses."""
+"""Explain a model of labels: a statement for each label that it predicts or misses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from raytl.data.targets import Labels, Target
-from raytl.tasks.explaining import Claim, class_logits
+from raytl.tasks.explaining import Statement, class_logits
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.scores import probabilities
 from raytl.tasks.multilabel.targets import labels_of
@@ -29,23 +29,23 @@ class LabelsExplaining:
         labels = labels_of(target)
         return None if labels is None else tuple(dict.fromkeys(labels.present))
 
-    def claims(
+    def statements(
         self, answer: LabelsAnswer, classes: Sequence[str], target: Target, only: str | None
-    ) -> tuple[Claim, ...]:
+    ) -> tuple[Statement, ...]:
         """Return the labels that are predicted or missed, the wrong ones first; the most probable label without any."""
         table, present, labels = probabilities(answer.logits), _present(answer), labels_of(target)
-        claims = [
-            Claim(place, name, float(table[place]), _right(name, bool(present[place]), labels))
+        statements = [
+            Statement(place, name, float(table[place]), _correct(name, bool(present[place]), labels))
             for place, name in enumerate(classes)
         ]
         if only is not None:
-            return (claims[classes.index(only)],)
-        named = [claim for claim in claims if present[claim.place] or claim.right is False]
-        named = named or [claims[int(table.argmax())]]
-        return tuple(sorted(named, key=lambda claim: (claim.right is not False, -claim.confidence)))
+            return (statements[classes.index(only)],)
+        named = [statement for statement in statements if present[statement.place] or statement.correct is False]
+        named = named or [statements[int(table.argmax())]]
+        return tuple(sorted(named, key=lambda statement: (statement.correct is not False, -statement.confidence)))
 
     def stored(self, outcomes: Path) -> Mapping[str, bool]:
-        """Return whether all labels of each image are right."""
+        """Return whether all labels of each image are correct."""
         rows = SCORE_FORMAT.lines(SCORE_FORMAT.content(outcomes, lines=True), str(outcomes))
         return {row.key: row.score == 1.0 for row in rows}
 
@@ -54,8 +54,8 @@ def _present(answer: LabelsAnswer) -> np.ndarray[tuple[int, ...], np.dtype[np.bo
     return np.asarray(probabilities(answer.logits) >= answer.thresholds)
 
 
-def _right(name: str, is_predicted: bool, labels: Labels | None) -> bool | None:
-    """Return whether the decision about a label is right; None if the label is not known."""
+def _correct(name: str, is_predicted: bool, labels: Labels | None) -> bool | None:
+    """Return whether the decision about a label is correct; None if the label is not known."""
     if labels is None or name in labels.unknown:
         return None
     return is_predicted == (name in labels.present)

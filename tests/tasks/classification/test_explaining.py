@@ -13,7 +13,7 @@ ANSWER = np.log(np.array([0.2, 0.7, 0.1], np.float32))
 
 
 @pytest.mark.parametrize(
-    ("target", "only", "claimed"),
+    ("target", "only", "stated"),
     [
         (None, None, (1, "metal", 0.7, None)),
         ("metal", None, (1, "metal", 0.7, True)),
@@ -23,10 +23,10 @@ ANSWER = np.log(np.array([0.2, 0.7, 0.1], np.float32))
     ],
 )
 def test_an_answer_claims_its_class(
-    target: str | None, only: str | None, claimed: tuple[int, str, float, bool | None]
+    target: str | None, only: str | None, stated: tuple[int, str, float, bool | None]
 ) -> None:
-    (claim,) = EXPLAINING.claims(ANSWER, CLASSES, target, only)
-    assert (claim.place, claim.name, round(claim.confidence, 6), claim.right) == claimed
+    (statement,) = EXPLAINING.statements(ANSWER, CLASSES, target, only)
+    assert (statement.place, statement.name, round(statement.confidence, 6), statement.correct) == stated
     assert EXPLAINING.predicted(ANSWER, CLASSES) == ("metal",)
     assert EXPLAINING.true(target) == (None if target is None else (target,))
 

@@ -18,7 +18,7 @@ def answer(*probabilities: float) -> LabelsAnswer:
 
 
 @pytest.mark.parametrize(
-    ("target", "only", "claims"),
+    ("target", "only", "statements"),
     [
         (None, None, [("dog", 0.9, None), ("cat", 0.8, None)]),
         (Labels(("cat", "fox")), None, [("dog", 0.9, False), ("fox", 0.1, False), ("cat", 0.8, True)]),
@@ -28,15 +28,15 @@ def answer(*probabilities: float) -> LabelsAnswer:
     ],
 )
 def test_each_label_is_a_claim_the_wrong_ones_first(
-    target: Target, only: str | None, claims: list[tuple[str, float, bool | None]]
+    target: Target, only: str | None, statements: list[tuple[str, float, bool | None]]
 ) -> None:
-    found = EXPLAINING.claims(answer(0.8, 0.9, 0.2, 0.1), LABELS, target, only)
-    assert [(each.name, round(each.confidence, 4), each.right) for each in found] == claims
+    found = EXPLAINING.statements(answer(0.8, 0.9, 0.2, 0.1), LABELS, target, only)
+    assert [(each.name, round(each.confidence, 4), each.correct) for each in found] == statements
 
 
 def test_without_labels_the_most_probable_one_is_explained() -> None:
     nothing = answer(0.1, 0.2, 0.4, 0.3)
-    assert [each.name for each in EXPLAINING.claims(nothing, LABELS, None, None)] == ["eel"]
+    assert [each.name for each in EXPLAINING.statements(nothing, LABELS, None, None)] == ["eel"]
     assert EXPLAINING.predicted(nothing, LABELS) == ()
     assert EXPLAINING.true(Labels(())) == ()
     assert EXPLAINING.true(None) is None
