@@ -52,8 +52,8 @@ def fold_numbers(samples: Sequence[Sample], folds: int) -> NDArray[np.int64]:
 
 
 def fold_folder(trial: str, fold: int) -> str:
-    """Return the location of a fold's run, beside that of its trial."""
-    return f"{trial}-fold-{fold}"
+    """Return the location of a fold's run, below that of its trial."""
+    return f"{trial}/fold-{fold}"
 
 
 def fold_folders(trial: str, folds: int | None) -> tuple[str, ...]:
