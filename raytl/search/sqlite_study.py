@@ -13,6 +13,8 @@ from contextlib import closing
 from typing import Any
 
 from raytl.errors import RunError
+from raytl.stored import Fault
+from raytl.stored.document import parse_text
 
 _MOST_VALUE_BYTES = 1 << 20
 _MOST_BYTES = 32 << 20
@@ -46,7 +48,7 @@ def journal_of(database: bytes, where: str) -> bytes:
             connection.deserialize(database)
             _restrict(connection)
             return b"".join(_bounded(json.dumps(line).encode() + b"\n" for line in _lines(connection)))
-    except (sqlite3.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
         raise RunError(
             f"{where}: cannot be read as a study ({type(error).__name__}: {str(error)[:100]}); expected what Optuna wrote. "
             "Name another folder."
@@ -80,9 +82,16 @@ def _lines(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     study = connection.execute(_STUDY).fetchone()
     if study is None:
         raise ValueError("no study of raytl")
-    yield {"op_code": 2, "user_attr": {"raytl": json.loads(study[1])}}
+    yield {"op_code": 2, "user_attr": {"raytl": _value(study[1])}}
     for trial, state in connection.execute(_TRIALS, study[:1]):
         if state in _STATES:
-            attributes = {key: json.loads(value) for key, value in connection.execute(_ATTRIBUTES, (trial,))}
+            attributes = {key: _value(value) for key, value in connection.execute(_ATTRIBUTES, (trial,))}
             yield {"op_code": 8, "trial_id": trial, "user_attr": attributes}
             yield {"op_code": 6, "trial_id": trial, "state": _STATES[state]}
+
+
+def _value(text: str) -> Any:
+    try:
+        return parse_text(text)
+    except Fault as fault:
+        raise ValueError(fault.observed) from fault
