@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from raytl.assessment import calibration
+from raytl.assessment import calibration, fairness, groups, shortcuts, slices, suspects
 from raytl.assessment.section import Section
+from raytl.config.schema import ColumnRole
 from raytl.errors import UserError
 from raytl.tasks.task import Task
 
-SECTIONS: tuple[Section, ...] = (calibration.SECTION,)
+SECTIONS: tuple[Section, ...] = (
+    calibration.SECTION,
+    slices.SECTION,
+    fairness.SECTION,
+    groups.SECTION,
+    shortcuts.SECTION,
+    suspects.SECTION,
+)
 
 
-def chosen(task: Task, names: Sequence[str] | None) -> tuple[Section, ...]:
-    """Return the sections called `names`; None are all that apply to `task`.
+_ROLES: Mapping[str, ColumnRole] = {"fairness": "fairness", "groups": "group"}
+"""The role of a column of the manifest that a section needs."""
+
+
+def chosen(
+    task: Task, names: Sequence[str] | None, columns: Mapping[str, ColumnRole] = MappingProxyType({})
+) -> tuple[Section, ...]:
+    """Return the sections called `names`; None are all that apply to `task` and to the `columns` of the manifest.
 
     Raises:
         UserError: there is no such section, or it does not apply to the task.
@@ -35,4 +50,6 @@ def chosen(task: Task, names: Sequence[str] | None) -> tuple[Section, ...]:
         ]
     if wrong:
         raise UserError("\n".join(wrong))
-    return tuple(section for section in SECTIONS if section.name in (task.sections if names is None else names))
+    if names is None:
+        names = [name for name in task.sections if name not in _ROLES or _ROLES[name] in columns.values()]
+    return tuple(section for section in SECTIONS if section.name in names)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 Images = NDArray[np.uint8]
 """RGB thumbnails of one size, `(n, height, width, 3) uint8`."""
@@ -11,6 +16,11 @@ Floats = NDArray[np.float64]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """The weights of RGB in brightness (ITU-R BT.601)."""
 _AT_ONCE = 256
+NAMES = ("brightness", "contrast", "sharpness", "warmth", "greenness", "megapixels", "aspect")
+PIXEL_PROPERTIES = 5
+"""The first properties are of pixels, the last two of the file."""
+THUMBNAIL_PX = 32
+"""The side of a thumbnail."""
 
 
 def properties(thumbnails: Images, sizes: NDArray[np.int64]) -> dict[str, Floats]:
@@ -22,8 +32,24 @@ def properties(thumbnails: Images, sizes: NDArray[np.int64]) -> dict[str, Floats
     """
     chunks = [_of_pixels(thumbnails[start : start + _AT_ONCE]) for start in range(0, len(thumbnails), _AT_ONCE)]
     measured = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]} if chunks else {}
-    width, height = sizes.T.astype(np.float64)
+    width, height = sizes.reshape(-1, 2).T.astype(np.float64)
     return {**measured, "megapixels": width * height / 1e6, "aspect": width / height}
+
+
+def of_batch(images: Tensor) -> tuple[Images, NDArray[np.float32]]:
+    """Return thumbnails `(b, 32, 32, 3) uint8` and the properties of the pixels, `(b, 5)`, of `images (b, 3, h, w) uint8`."""
+    pixels = images.cpu()
+    small = interpolate(pixels.float(), size=(THUMBNAIL_PX, THUMBNAIL_PX), mode="area")
+    found = _of_pixels(pixels.permute(0, 2, 3, 1).numpy())
+    table = np.stack([found[name] for name in NAMES[:PIXEL_PROPERTIES]], axis=1).astype(np.float32)
+    return small.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy(), table
+
+
+def with_sizes(table: NDArray[np.float32], sizes: Sequence[tuple[int, int] | None]) -> NDArray[np.float32]:
+    """Return `table (n, 5)` of `of_batch` with the columns of size and aspect, `(n, 7)`; 0 where the size is not known."""
+    width, height = np.array([size or (0, 0) for size in sizes], np.float64).reshape(-1, 2).T
+    aspect = np.divide(width, height, out=np.zeros_like(width), where=height > 0)
+    return np.column_stack([table, width * height / 1e6, aspect]).astype(np.float32)
 
 
 def _of_pixels(thumbnails: Images) -> dict[str, Floats]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from raytl.assessment.section import Evidence, SplitEvidence
+from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import Sample
 from tests.evaluation.conftest import run as run
 
@@ -24,7 +25,11 @@ def split(name: str, count: int, classes: int, seed: int, sharpness: float = 1.0
     samples = [
         Sample(f"{name}/{i}.jpg", f"/nowhere/{name}/{i}.jpg", f"c{c}", name, "0" * 64) for i, c in enumerate(targets)
     ]
-    return SplitEvidence(samples, targets, (sharpness * logits).astype(np.float32), features.astype(np.float16))
+    thumbnails = draw.integers(60, 180, (count, 32, 32, 3)).astype(np.uint8)
+    properties = with_sizes(draw.normal(size=(count, 5)), [(640, 480)] * count)
+    return SplitEvidence(
+        samples, targets, (sharpness * logits).astype(np.float32), features.astype(np.float16), thumbnails, properties
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,32 @@
+"""Numbers and tables as text, for the sections of `raytl report`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+
+def percent(value: float) -> str:
+    """Return a fraction in percent; "unknown" if it is NaN."""
+    return f"{100 * value:.1f} %" if value == value else "unknown"
+
+
+def p_text(value: float) -> str:
+    """Return a p-value; "not tested" if it is NaN."""
+    if value != value:
+        return "not tested"
+    return "below 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a CSV table; a cell that a spreadsheet would take for a formula is quoted with an apostrophe."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([[_inert(cell) for cell in row] for row in rows])
+    return buffer.getvalue()
+
+
+def _inert(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
