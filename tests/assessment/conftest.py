@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from raytl.assessment.section import Evidence, SplitEvidence
+from raytl.config.schema import ColumnRole
 from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import Sample
 from tests.evaluation.conftest import run as run
@@ -47,3 +50,23 @@ def make_evidence() -> MakeEvidence:
         )
 
     return make
+
+
+def with_column(
+    evidence: Evidence, name: str, role: ColumnRole, values: Callable[[SplitEvidence], list[str]]
+) -> Evidence:
+    """Return the evidence with one more column, whose values are made from each split."""
+
+    def of(part: SplitEvidence | None) -> Any:
+        if part is None:
+            return None
+        cells = zip(part.samples, values(part), strict=True)
+        return replace(part, samples=[replace(s, columns=(*s.columns, (name, value))) for s, value in cells])
+
+    return replace(
+        evidence,
+        val=of(evidence.val),
+        test=of(evidence.test),
+        train=of(evidence.train),
+        columns={**evidence.columns, name: role},
+    )
