@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from raytl.assessment.section import Evidence, Options, SectionResult, Table
-from raytl.assessment.slices import errors
-from raytl.assessment.texts import p_text, percent
+from raytl.assessment.texts import bounds, p_text, percent
 from raytl.metrics.attributes import of_texts
 from raytl.metrics.binomial import fraction
 from raytl.metrics.slices import SliceSearch, find_slices
 
-_HEAD = ("column", "value", "test images", "errors", "95 % interval")
+_HEAD = ("column", "value", "test images", "errors", "error rate (95 %)")
 
 
 class FairnessSection:
@@ -27,8 +26,8 @@ class FairnessSection:
         columns = [name for name, role in evidence.columns.items() if role == "fairness"]
         rows = [(name, *row) for name in columns for row in _rates(evidence, name)]
         found = find_slices(
-            errors(evidence.val),
-            errors(evidence.test),
+            ~evidence.val.correct,
+            ~evidence.test.correct,
             [of_texts(name, evidence.val.column(name), evidence.test.column(name)) for name in columns],
             pairs=False,
         )
@@ -57,7 +56,7 @@ SECTION = FairnessSection()
 
 def _rates(evidence: Evidence, column: str) -> Iterator[tuple[str, int, int]]:
     """Yield each value with the number of its test images and of the errors on them."""
-    values, wrong = np.array(evidence.test.column(column), np.str_), errors(evidence.test)
+    values, wrong = np.array(evidence.test.column(column), np.str_), ~evidence.test.correct
     for value in np.unique(values[values != ""]).tolist():
         inside = values == value
         yield value, int(inside.sum()), int(wrong[inside].sum())
@@ -80,16 +79,8 @@ def _sentences(columns: list[str], found: SliceSearch) -> Iterator[str]:
 
 
 def _table(rows: list[tuple[str, str, int, int]]) -> Table:
-    texts = []
-    for column, value, images, wrong in rows:
-        rate = fraction(wrong, images)
-        texts.append(
-            (
-                column,
-                value,
-                f"{images:,}",
-                f"{wrong:,} ({percent(rate.value)})",
-                f"{percent(rate.low)} to {percent(rate.high)}",
-            )
-        )
+    texts = [
+        (column, value, f"{images:,}", f"{wrong:,}", bounds(fraction(wrong, images)))
+        for column, value, images, wrong in rows
+    ]
     return Table("Error rates by group", _HEAD, tuple(texts), (2, 3, 4))

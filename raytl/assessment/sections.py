@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from raytl.assessment import calibration, fairness, groups, shortcuts, slices, suspects
+from raytl.assessment import (
+    calibration,
+    fairness,
+    groups,
+    prediction_sets,
+    shortcuts,
+    slices,
+    suspects,
+    thresholds,
+    unfamiliar,
+)
 from raytl.assessment.section import Section
 from raytl.config.schema import ColumnRole
 from raytl.errors import UserError
@@ -13,6 +23,9 @@ from raytl.tasks.task import Task
 
 SECTIONS: tuple[Section, ...] = (
     calibration.SECTION,
+    thresholds.SECTION,
+    prediction_sets.SECTION,
+    unfamiliar.SECTION,
     slices.SECTION,
     fairness.SECTION,
     groups.SECTION,

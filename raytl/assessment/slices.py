@@ -26,7 +26,7 @@ class SlicesSection:
 
     def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
         """Return the slices that validation shows, and which of them test confirms."""
-        found = find_slices(errors(evidence.val), errors(evidence.test), list(attributes(evidence, options.seed)))
+        found = find_slices(~evidence.val.correct, ~evidence.test.correct, list(attributes(evidence, options.seed)))
         return SectionResult(
             title="Slices: where does it err more often?",
             sentences=tuple(_sentences(found, evidence)),
@@ -42,11 +42,6 @@ class SlicesSection:
 
 
 SECTION = SlicesSection()
-
-
-def errors(split: SplitEvidence) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which images of a split the model gets wrong, `(n,)`."""
-    return np.asarray(split.logits.argmax(axis=1) != split.targets)
 
 
 def attributes(evidence: Evidence, seed: int) -> Iterator[Attribute]:
@@ -114,9 +109,8 @@ def _figures(found: SliceSearch, evidence: Evidence, seed: int) -> Iterator[Figu
     worst, test = found.confirmed[0], evidence.test
     by_name = {each.name: each for each in attributes(evidence, seed)}
     inside = np.all([by_name[n].test == by_name[n].values.index(value) for n, value in worst.conditions], axis=0)
-    places = np.flatnonzero(inside & errors(test))
-    predicted = test.logits.argmax(axis=1)
-    notes = [f"{evidence.classes[test.targets[i]]}\n→ {evidence.classes[predicted[i]]}" for i in places]
+    places = np.flatnonzero(inside & ~test.correct)
+    notes = [f"{evidence.classes[test.targets[i]]}\n→ {evidence.classes[test.predicted[i]]}" for i in places]
     yield Figure(
         "slice-mistakes",
         f"Mistakes in the worst slice: {worst.name}",

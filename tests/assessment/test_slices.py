@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from raytl.assessment.section import Evidence, Options, SplitEvidence
-from raytl.assessment.slices import SECTION, attributes, errors
+from raytl.assessment.slices import SECTION, attributes
 from tests.assessment.conftest import MakeEvidence, with_column
 
 _WIDE = 7.0
@@ -57,4 +57,3 @@ def test_a_split_without_features_is_sliced_by_class_alone(make_evidence: MakeEv
     evidence = make_evidence(val=60, test=60)
     bare = replace(evidence.val, features=np.zeros((60, 0), np.float16), properties=np.zeros((60, 0), np.float32))
     assert [each.name for each in attributes(replace(evidence, val=bare), 0)] == ["class"]
-    assert errors(bare).shape == (60,)
