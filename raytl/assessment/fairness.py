@@ -25,7 +25,7 @@ class FairnessSection:
         """Return the error rate of each value on test, and the gaps that validation shows and test confirms."""
         columns = [name for name, role in evidence.columns.items() if role == "fairness"]
         rows = [(name, *row) for name in columns for row in _rates(evidence, name)]
-        found = find_slices(
+        search = find_slices(
             ~evidence.val.correct,
             ~evidence.test.correct,
             [of_texts(name, evidence.val.column(name), evidence.test.column(name)) for name in columns],
@@ -33,11 +33,11 @@ class FairnessSection:
         )
         return SectionResult(
             title="Fairness: are the error rates of groups equal?",
-            sentences=tuple(_sentences(columns, found)),
+            sentences=tuple(_sentences(columns, search)),
             tables=(_table(rows),) if rows else (),
             json={
                 "columns": columns,
-                "candidates": found.candidates,
+                "candidates": search.candidates,
                 "gaps": [
                     {
                         "group": each.name,
@@ -45,7 +45,7 @@ class FairnessSection:
                         "other_error_rate": each.test.other_error_rate,
                         "p": each.p_test,
                     }
-                    for each in found.confirmed
+                    for each in search.confirmed
                 ],
             },
         )
@@ -62,18 +62,18 @@ def _rates(evidence: Evidence, column: str) -> Iterator[tuple[str, int, int]]:
         yield value, int(inside.sum()), int(wrong[inside].sum())
 
 
-def _sentences(columns: list[str], found: SliceSearch) -> Iterator[str]:
+def _sentences(columns: list[str], search: SliceSearch) -> Iterator[str]:
     if not columns:
         yield 'No column has the role fairness. Name one in the experiment: data.columns: {"skin": fairness}.'
         return
-    for each in found.confirmed:
+    for each in search.confirmed:
         yield (
             f"{each.name}: {percent(each.test.error_rate)} errors on {each.test.images:,} test images, "
             f"{percent(each.test.other_error_rate)} on the others (p = {p_text(each.p_test)})."
         )
-    if not found.confirmed:
+    if not search.confirmed:
         yield (
-            f"No gap between groups is confirmed on test; {found.candidates} groups of {found.min_images} or more validation "
+            f"No gap between groups is confirmed on test; {search.candidates} groups of {search.min_images} or more validation "
             "images were compared. Small gaps, and gaps of smaller groups, are not excluded."
         )
 

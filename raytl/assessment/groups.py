@@ -30,12 +30,12 @@ class GroupsSection:
         splits = [split for split in (evidence.train, evidence.val) if split is not None]
         columns = [name for name, role in evidence.columns.items() if role == "group"]
         gaps = {name: _gap(splits, name, options.seed) for name in columns}
-        found = [gap for gap in gaps.values() if gap is not None]
+        gaps_measured = [gap for gap in gaps.values() if gap is not None]
         return SectionResult(
             title="Groups: does it work on a site that it never saw?",
             sentences=tuple(_sentences(gaps)),
-            tables=(_table(found),) if found else (),
-            json={"gaps": [asdict(each) for each in found]},
+            tables=(_table(gaps_measured),) if gaps_measured else (),
+            json={"gaps": [asdict(each) for each in gaps_measured]},
         )
 
 

@@ -14,13 +14,13 @@ from raytl.assessment.texts import percent
 from raytl.data.ablations import ABLATIONS, equalized
 from raytl.metrics.shortcuts import CELLS, Shortcut, Transplant, find_shortcuts, transplant
 
-_MOST_ABLATED = 200
-_MOST_PASTED = 64
+_LIMIT_ABLATED = 200
+_LIMIT_PASTED = 64
 _EQUALIZED = "equal brightness, color and contrast of classes"
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Seen:
     """A shortcut of the class `name`, and how the model follows its patch into other images; None if that was not measured."""
 
     name: str
@@ -41,21 +41,21 @@ class ShortcutsSection:
             return SectionResult(_TITLE, ("Not measured: thumbnails are stored for splits of up to 100,000 images.",))
         shortcuts = find_shortcuts(searched.thumbnails, searched.targets, len(evidence.classes))
         model = options.model() if options.model is not None else None
-        found = [
-            _Found(evidence.classes[each.target], each, _effect(each, searched, evidence.val, model, options.seed))
+        seen = [
+            _Seen(evidence.classes[each.target], each, _effect(each, searched, evidence.val, model, options.seed))
             for each in shortcuts
         ]
         left = _ablated(evidence.val, model, options.seed) if model is not None else {}
         return SectionResult(
             title=_TITLE,
-            sentences=tuple(_sentences(found, left, len(searched))),
-            tables=tuple(_tables(found, left)),
-            figures=tuple(_figures(found, searched)),
+            sentences=tuple(_sentences(seen, left, len(searched))),
+            tables=tuple(_tables(seen, left)),
+            figures=tuple(_figures(seen, searched)),
             json={
                 "shortcuts": [
                     asdict(each.shortcut)
                     | {"class": each.name, "transplant": asdict(each.effect) if each.effect else None}
-                    for each in found
+                    for each in seen
                 ],
                 "accuracy_without": left,
             },
@@ -80,13 +80,13 @@ def _effect(
     return transplant(shortcut, taken, given, lambda images: model.probabilities(np.stack(images)), seed)
 
 
-def _some(places: NDArray[np.int64], rng: np.random.Generator, most: int = _MOST_PASTED) -> NDArray[np.int64]:
-    return np.sort(rng.permutation(places)[:most])
+def _some(places: NDArray[np.int64], rng: np.random.Generator, limit: int = _LIMIT_PASTED) -> NDArray[np.int64]:
+    return np.sort(rng.permutation(places)[:limit])
 
 
 def _ablated(val: SplitEvidence, model: LiveModel, seed: int) -> dict[str, float]:
     """Return the accuracy on validation images as they are (key "all"), and with only a part of what is in them."""
-    places = _some(np.arange(len(val)), np.random.default_rng(seed), _MOST_ABLATED)
+    places = _some(np.arange(len(val)), np.random.default_rng(seed), _LIMIT_ABLATED)
     views, targets = model.views([val.samples[i] for i in places]), val.targets[places]
 
     def accuracy(images: Sequence[NDArray[np.uint8]]) -> float:
@@ -97,9 +97,9 @@ def _ablated(val: SplitEvidence, model: LiveModel, seed: int) -> dict[str, float
     return left | {_EQUALIZED: accuracy(equalized(list(views), targets))}
 
 
-def _sentences(found: list[_Found], left: dict[str, float], images: int) -> Iterator[str]:
-    yield from map(_sentence, found)
-    if not found:
+def _sentences(seen: list[_Seen], left: dict[str, float], images: int) -> Iterator[str]:
+    yield from map(_sentence, seen)
+    if not seen:
         yield f"No class is given away by the same patch at the same place of its {images:,} images."
     if left:
         yield (
@@ -108,11 +108,11 @@ def _sentences(found: list[_Found], left: dict[str, float], images: int) -> Iter
         )
 
 
-def _sentence(each: _Found) -> str:
+def _sentence(each: _Seen) -> str:
     row, column = each.shortcut.cell
     text = (
-        f"{each.name}: {percent(each.shortcut.share)} of its images show the same patch in row {row + 1}, column {column + 1} of "
-        f"{CELLS} x {CELLS} cells, {percent(each.shortcut.other_share)} of the others (z = {each.shortcut.z:.1f})."
+        f"{each.name}: {percent(each.shortcut.fraction)} of its images show the same patch in row {row + 1}, column {column + 1} of "
+        f"{CELLS} x {CELLS} cells, {percent(each.shortcut.other_fraction)} of the others (z = {each.shortcut.z:.1f})."
     )
     if each.effect is None:
         return f"{text} Whether the model uses it was not measured."
@@ -123,14 +123,14 @@ def _sentence(each: _Found) -> str:
     return f"{text} {'The model uses it' if each.effect.is_confirmed else 'The model does not follow it'}: {moved}."
 
 
-def _tables(found: list[_Found], left: dict[str, float]) -> Iterator[Table]:
+def _tables(seen: list[_Seen], left: dict[str, float]) -> Iterator[Table]:
     if left:
         rows = [("the whole image" if name == "all" else name, percent(value)) for name, value in left.items()]
         yield Table("Accuracy on validation images of which only this is left", ("left", "right"), tuple(rows), (1,))
 
 
-def _figures(found: list[_Found], searched: SplitEvidence) -> Iterator[Figure]:
-    for each in found[:3]:
+def _figures(seen: list[_Seen], searched: SplitEvidence) -> Iterator[Figure]:
+    for each in seen[:3]:
         places = np.flatnonzero(searched.targets == each.shortcut.target)
         marked = _marked(searched.thumbnails[places], each.shortcut)
         yield Figure(
@@ -143,9 +143,9 @@ def _figures(found: list[_Found], searched: SplitEvidence) -> Iterator[Figure]:
 
 def _marked(thumbnails: NDArray[np.uint8], shortcut: Shortcut) -> NDArray[np.uint8]:
     """Return enlarged copies of thumbnails with frames around the cells of the shortcut."""
-    from raytl.assessment.sheets import MOST
+    from raytl.assessment.sheets import LIMIT
 
-    large = thumbnails[:MOST].repeat(4, 1).repeat(4, 2)
+    large = thumbnails[:LIMIT].repeat(4, 1).repeat(4, 2)
     side = large.shape[1] // CELLS
     for row, column in shortcut.cells:
         top, left = row * side, column * side

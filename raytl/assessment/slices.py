@@ -26,18 +26,18 @@ class SlicesSection:
 
     def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
         """Return the slices that validation shows, and which of them test confirms."""
-        found = find_slices(~evidence.val.correct, ~evidence.test.correct, list(attributes(evidence, options.seed)))
+        search = find_slices(~evidence.val.correct, ~evidence.test.correct, list(attributes(evidence, options.seed)))
         return SectionResult(
             title="Slices: where does it err more often?",
-            sentences=tuple(_sentences(found, evidence)),
-            tables=(_table(found),) if found.slices else (),
-            figures=tuple(_figures(found, evidence, options.seed)),
+            sentences=tuple(_sentences(search, evidence)),
+            tables=(_table(search),) if search.slices else (),
+            figures=tuple(_figures(search, evidence, options.seed)),
             json={
-                "candidates": found.candidates,
-                "min_images": found.min_images,
-                "slices": [_plain(each) for each in found.slices],
+                "candidates": search.candidates,
+                "min_images": search.min_images,
+                "slices": [_plain(each) for each in search.slices],
             },
-            files={"slices.csv": _csv(found)},
+            files={"slices.csv": _csv(search)},
         )
 
 
@@ -52,30 +52,30 @@ def attributes(evidence: Evidence, seed: int) -> Iterator[Attribute]:
         yield of_texts(column, val.column(column), test.column(column))
     if val.properties.shape[1] and test.properties.shape[1]:
         for place, name in enumerate(NAMES):
-            yield of_numbers(name, _known(val, place), _known(test, place))
+            yield of_numbers(name, _values(val, place), _values(test, place))
     if val.features.shape[1] and test.features.shape[1]:
         yield of_features("cluster", val.features.astype(np.float64), test.features.astype(np.float64), seed=seed)
 
 
-def _known(split: SplitEvidence, place: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _values(split: SplitEvidence, place: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return a property of the images; NaN where the size of the file is not known."""
     values = split.properties[:, place].astype(np.float64)
     return np.where(values > 0, values, np.nan) if place >= PIXEL_PROPERTIES else values
 
 
-def _sentences(found: SliceSearch, evidence: Evidence) -> Iterator[str]:
-    if not found.candidates:
+def _sentences(search: SliceSearch, evidence: Evidence) -> Iterator[str]:
+    if not search.candidates:
         yield (
-            f"Too few images to look for slices: no value has {found.min_images} of the {len(evidence.val):,} validation "
+            f"Too few images to look for slices: no value has {search.min_images} of the {len(evidence.val):,} validation "
             "images. Collect more validation images."
         )
         return
-    confirmed, unconfirmed = found.confirmed, len(found.slices) - len(found.confirmed)
+    confirmed, unconfirmed = search.confirmed, len(search.slices) - len(search.confirmed)
     if confirmed:
         yield from map(_sentence, confirmed)
     else:
         yield "No slice with more errors is confirmed on test."
-    tested = f"{found.candidates:,} slices of {found.min_images} or more validation images were compared with the other images"
+    tested = f"{search.candidates:,} slices of {search.min_images} or more validation images were compared with the other images"
     rest = f"; {unconfirmed} more were worse on validation, but test does not confirm them" if unconfirmed else ""
     yield f"{tested}{rest}."
 
@@ -87,7 +87,7 @@ def _sentence(each: Slice) -> str:
     )
 
 
-def _table(found: SliceSearch) -> Table:
+def _table(search: SliceSearch) -> Table:
     rows = [
         (
             each.name,
@@ -97,16 +97,16 @@ def _table(found: SliceSearch) -> Table:
             p_text(each.p_test),
             "yes" if each.is_confirmed else "no",
         )
-        for each in found.slices
+        for each in search.slices
     ]
     return Table("Slices that are worse on validation", _HEAD, tuple(rows), (1, 2, 3, 4))
 
 
-def _figures(found: SliceSearch, evidence: Evidence, seed: int) -> Iterator[Figure]:
+def _figures(search: SliceSearch, evidence: Evidence, seed: int) -> Iterator[Figure]:
     """Yield a sheet of the mistakes in the worst confirmed slice."""
-    if not found.confirmed or not evidence.test.thumbnails.shape[1]:
+    if not search.confirmed or not evidence.test.thumbnails.shape[1]:
         return
-    worst, test = found.confirmed[0], evidence.test
+    worst, test = search.confirmed[0], evidence.test
     by_name = {each.name: each for each in attributes(evidence, seed)}
     inside = np.all([by_name[n].test == by_name[n].values.index(value) for n, value in worst.conditions], axis=0)
     places = np.flatnonzero(inside & ~test.correct)
@@ -124,7 +124,7 @@ def _plain(each: Slice) -> dict[str, object]:
     return plain | {"p_test": None if np.isnan(each.p_test) else each.p_test}
 
 
-def _csv(found: SliceSearch) -> str:
+def _csv(search: SliceSearch) -> str:
     head = ("slice", "val_images", "val_errors", "test_images", "test_errors", "p_val", "p_test_holm", "confirmed")
     rows = [
         (
@@ -137,6 +137,6 @@ def _csv(found: SliceSearch) -> str:
             "" if np.isnan(each.p_test) else f"{each.p_test:.6g}",
             "yes" if each.is_confirmed else "no",
         )
-        for each in found.slices
+        for each in search.slices
     ]
     return csv_text(head, rows)

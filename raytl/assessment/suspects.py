@@ -43,24 +43,24 @@ class SuspectsSection:
 
     def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
         """Return the images to look at again, the most suspect first: of validation, and of train if it is there."""
-        found = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
+        listed = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
         train = evidence.train if evidence.train is not None and _is_learnable(evidence.train) else None
         if train is not None:
             table = _cross_validated(train, len(evidence.classes), options.seed)
-            found += _of_split("train", train, table, evidence.classes)
-        found.sort(key=lambda each: -each.margin)
+            listed += _of_split("train", train, table, evidence.classes)
+        listed.sort(key=lambda each: -each.margin)
         return SectionResult(
             title="Suspect labels: which ones to look at again?",
-            sentences=tuple(_sentences(found, len(evidence.val), 0 if train is None else len(train))),
-            tables=(_table(found),) if found else (),
-            figures=tuple(_figures(found, evidence)),
+            sentences=tuple(_sentences(listed, len(evidence.val), 0 if train is None else len(train))),
+            tables=(_table(listed),) if listed else (),
+            figures=tuple(_figures(listed, evidence)),
             json={
                 "suspects": [
                     {name: getattr(each, name) for name in ("split", "key", "given", "suggested", "margin")}
-                    for each in found
+                    for each in listed
                 ]
             },
-            files={"suspects.csv": csv_text(_HEAD, ((*_row(each)[:4], f"{each.margin:.4f}") for each in found))},
+            files={"suspects.csv": csv_text(_HEAD, ((*_row(each)[:4], f"{each.margin:.4f}") for each in listed))},
         )
 
 
@@ -89,14 +89,14 @@ def _cross_validated(split: SplitEvidence, classes: int, seed: int) -> Floats:
     return table
 
 
-def _sentences(found: list[SuspectImage], val: int, train: int) -> Iterator[str]:
-    of_train = sum(each.split == "train" for each in found)
+def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str]:
+    of_train = sum(each.split == "train" for each in listed)
     searched = f"{val:,} validation images" + (f" and {train:,} training images" if train else "")
-    if not found:
+    if not listed:
         yield f"No label of {searched} is suspect."
         return
     yield (
-        f"{len(found):,} labels of {searched} are suspect ({of_train:,} of train): the answers speak for another class. "
+        f"{len(listed):,} labels of {searched} are suspect ({of_train:,} of train): the answers speak for another class. "
         "Look at them from the top of suspects.csv."
     )
     yield "A suspect label may also be a rare or hard image: relabel by eye, never automatically."
@@ -106,20 +106,20 @@ def _row(each: SuspectImage) -> tuple[str, str, str, str, str]:
     return each.split, each.key, each.given, each.suggested, f"{each.margin:.2f}"
 
 
-def _table(found: list[SuspectImage]) -> Table:
-    title = f"The {min(_LISTED, len(found))} most suspect labels"
-    return Table(title, _HEAD, tuple(_row(each) for each in found[:_LISTED]), (4,))
+def _table(listed: list[SuspectImage]) -> Table:
+    title = f"The {min(_LISTED, len(listed))} most suspect labels"
+    return Table(title, _HEAD, tuple(_row(each) for each in listed[:_LISTED]), (4,))
 
 
-def _figures(found: list[SuspectImage], evidence: Evidence) -> Iterator[Figure]:
+def _figures(listed: list[SuspectImage], evidence: Evidence) -> Iterator[Figure]:
     splits = {"val": evidence.val, "train": evidence.train}
-    shown = [
+    pictures = [
         (split.thumbnails[each.place], f"{each.given}\n→ {each.suggested}?")
-        for each in found
+        for each in listed
         if (split := splits[each.split]) is not None and split.thumbnails.shape[1]
     ]
-    if shown:
-        images, notes = zip(*shown, strict=True)
+    if pictures:
+        images, notes = zip(*pictures, strict=True)
         yield Figure(
             "suspect-labels",
             "The most suspect labels",

@@ -40,8 +40,8 @@ def of_batch(images: Tensor) -> tuple[Images, NDArray[np.float32]]:
     """Return thumbnails `(b, 32, 32, 3) uint8` and the properties of the pixels, `(b, 5)`, of `images (b, 3, h, w) uint8`."""
     pixels = images.cpu()
     small = interpolate(pixels.float(), size=(THUMBNAIL_PX, THUMBNAIL_PX), mode="area")
-    found = _of_pixels(pixels.permute(0, 2, 3, 1).numpy())
-    table = np.stack([found[name] for name in NAMES[:PIXEL_PROPERTIES]], axis=1).astype(np.float32)
+    measured = _of_pixels(pixels.permute(0, 2, 3, 1).numpy())
+    table = np.stack([measured[name] for name in NAMES[:PIXEL_PROPERTIES]], axis=1).astype(np.float32)
     return small.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy(), table
 
 

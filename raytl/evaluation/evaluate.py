@@ -164,8 +164,8 @@ def split_answers(card: Card, samples: Sequence[Sample], rows: Rows) -> Answers 
     if count > MAX_FEATURE_IMAGES:
         return Answers.without_features(keys, rows[0])
     features, thumbnails, pixels = rows[-WATCHED:]
-    known = image_size.sizes(sample.path for sample in samples if not in_bucket(sample.path))
-    sizes = [each.upright if (each := known.get(sample.path)) else None for sample in samples]
+    headers = image_size.sizes(sample.path for sample in samples if not in_bucket(sample.path))
+    sizes = [each.upright if (each := headers.get(sample.path)) else None for sample in samples]
     return Answers(keys, rows[0], features, thumbnails, with_sizes(pixels, sizes))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from raytl.metrics.confusion import Floats, Ints
 
 UNKNOWN = -1
-"""The code of an image whose value is not known, which is in no slice."""
+"""The code of an image whose value is not finite, which is in no slice."""
 CLUSTERS = 8
 """The largest number of clusters of features."""
 _WIDTH = 64
@@ -27,7 +27,7 @@ _WIDTH = 64
 class Attribute:
     """One attribute: image `i` of validation has the value `values[val[i]]`, image `j` of test `values[test[j]]`.
 
-    `val (n,)` and `test (m,)` are codes, -1 where the value is not known.
+    `val (n,)` and `test (m,)` are codes, -1 where the value is not finite.
     """
 
     name: str
@@ -51,9 +51,9 @@ def of_numbers(name: str, val: ArrayLike, test: ArrayLike, bins: int = 3) -> Att
     Numbers that are not finite are unknown. Fewer bins are returned where many numbers are equal.
     """
     parts = [np.asarray(part, np.float64) for part in (val, test)]
-    known = parts[0][np.isfinite(parts[0])]
-    edges = np.unique(np.quantile(known, np.arange(1, bins) / bins)) if len(known) else np.zeros(0)
-    edges = edges[(edges > known.min()) & (edges <= known.max())] if len(known) else edges
+    finite = parts[0][np.isfinite(parts[0])]
+    edges = np.unique(np.quantile(finite, np.arange(1, bins) / bins)) if len(finite) else np.zeros(0)
+    edges = edges[(edges > finite.min()) & (edges <= finite.max())] if len(finite) else edges
     codes = [np.where(np.isfinite(part), np.searchsorted(edges, part, side="right"), UNKNOWN) for part in parts]
     return Attribute(name, _ranges(edges), codes[0], codes[1])
 

@@ -4,7 +4,7 @@ An image is divided into cells. How near a cell is to the typical patch of a cla
 A cell is reported if its AUC stands out from those around it, and if most images of the class and far fewer others show that patch.
 Measured on drawn photos and on photos of trash, insects and hands: a white square in 90 % of one class, across the borders of
 cells, has z from 6.2 to 7.8 at one of its cells, no cell of 15 clean sets more than 2.3. Where many cells tell the class, as in
-centered digits, none stands out, and nothing is found.
+centered digits, none stands out, and nothing is found. An artifact must fill half of a cell.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from raytl.metrics.confusion import Floats, Ints
 
 CELLS = 8
-"""Cells along each side of an image."""
+"""Cells along the width and along the height of an image."""
 MIN_Z = 5.0
-MIN_SHARE = 0.8
+MIN_FRACTION = 0.8
 """The fraction of images of the class that must show the patch, within the stricter limit of `_NEAR`."""
 MIN_EXCESS = 0.5
 """The fraction of images that show the patch must be this much higher in the class than in the others."""
@@ -28,7 +28,7 @@ MIN_IMAGES = 10
 """Classes with fewer images are not searched."""
 _NEAR = (8, 24)
 """Half of the pixels of a patch differ from the typical one by at most this much, of 255; the less clear of both counts."""
-_MOST = 1000
+_LIMIT = 1000
 """Images of the class and of the others that are compared; of more, a sample."""
 _NEIGHBORHOODS = (3, 5)
 _MOVED = 0.05
@@ -45,7 +45,7 @@ Predict = Callable[[Sequence[Image]], Floats]
 class Shortcut:
     """A class whose images show the same patch: `cell` has the highest `z`, `cells` are all that stand out.
 
-    `share` and `other_share` are the fractions of images of the class and of the others with this patch, `auc` is how well it
+    `fraction` and `other_fraction` are the fractions of images of the class and of the others with this patch, `auc` is how well it
     separates them.
     """
 
@@ -54,14 +54,14 @@ class Shortcut:
     cells: tuple[Cell, ...]
     z: float
     auc: float
-    share: float
-    other_share: float
+    fraction: float
+    other_fraction: float
 
 
 @dataclass(frozen=True, slots=True)
 class Transplant:
     """The mean probability of a class on images of other classes: as they are, with the patch of the shortcut, and with a patch
-    from another place of the same images, for comparison. `p` is that of a one-sided sign test between both patches."""
+    from another place of the same images, for comparison. `p` is that of a sign test upwards between both patches."""
 
     images: int
     before: float
@@ -78,24 +78,24 @@ class Transplant:
 def find_shortcuts(thumbnails: NDArray[np.uint8], targets: Ints, classes: int) -> tuple[Shortcut, ...]:
     """Return the classes with an artifact, the clearest first.
 
-    `thumbnails (n, height, width, 3)` show whole images; both sides are multiples of `CELLS`. `targets (n,)` are class numbers.
+    `thumbnails (n, height, width, 3)` show whole images; width and height are multiples of `CELLS`. `targets (n,)` are class numbers.
     """
     patches = _patches(thumbnails)
     counts = np.bincount(targets, minlength=classes)
     numbers = [k for k in range(classes) if MIN_IMAGES <= counts[k] < len(targets)]
     rng = np.random.default_rng(0)
-    found = []
+    result = []
     for number in numbers:
         own, other = (_some(np.flatnonzero(part), rng) for part in (targets == number, targets != number))
         inside = np.arange(len(own) + len(other)) < len(own)
         if shortcut := _of_class(patches[np.concatenate([own, other])].astype(np.float32), inside, number):
-            found.append(shortcut)
-    return tuple(sorted(found, key=lambda each: -each.z))
+            result.append(shortcut)
+    return tuple(sorted(result, key=lambda each: -each.z))
 
 
 def _some(places: Ints, rng: np.random.Generator) -> Ints:
     """Return the places, or a sample of many."""
-    return places if len(places) <= _MOST else rng.choice(places, _MOST, replace=False)
+    return places if len(places) <= _LIMIT else rng.choice(places, _LIMIT, replace=False)
 
 
 def _of_class(patches: NDArray[np.float32], inside: NDArray[np.bool_], number: int) -> Shortcut | None:
@@ -105,22 +105,22 @@ def _of_class(patches: NDArray[np.float32], inside: NDArray[np.bool_], number: i
     aucs = _aucs(-ordered[..., values // 4], inside)  # an artifact seldom fills a cell
     z = _outliers(aucs, _standard_error(inside))
     near = [ordered[..., values // 2] <= limit for limit in _NEAR]
-    shares, others = (np.stack([each[part].mean(axis=0) for each in near]) for part in (inside, ~inside))
-    excess = (shares - others).min(axis=0).reshape(CELLS, CELLS)
-    is_shown = (excess >= MIN_EXCESS) & (shares[0] >= MIN_SHARE).reshape(CELLS, CELLS)
+    fractions, others = (np.stack([each[part].mean(axis=0) for each in near]) for part in (inside, ~inside))
+    excess = (fractions - others).min(axis=0).reshape(CELLS, CELLS)
+    is_shown = (excess >= MIN_EXCESS) & (fractions[0] >= MIN_FRACTION).reshape(CELLS, CELLS)
     z = np.where(is_shown, z, 0.0)
     place = int(z.argmax())
     if z.flat[place] < MIN_Z:
         return None
     cells = tuple((int(row), int(column)) for row, column in np.argwhere(z >= MIN_Z))
-    share, other = float(shares[-1, place]), float(others[-1, place])
-    return Shortcut(number, divmod(place, CELLS), cells, float(z.flat[place]), float(aucs.flat[place]), share, other)
+    fraction, other = float(fractions[-1, place]), float(others[-1, place])
+    return Shortcut(number, divmod(place, CELLS), cells, float(z.flat[place]), float(aucs.flat[place]), fraction, other)
 
 
 def _patches(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the pixels of each cell, `(n, cells, values)`."""
     n, height, width, _ = thumbnails.shape
-    assert height % CELLS == 0 and width % CELLS == 0, "sides that divide into cells"
+    assert height % CELLS == 0 and width % CELLS == 0, "a size that divides into cells"
     grid = thumbnails.reshape(n, CELLS, height // CELLS, CELLS, width // CELLS, 3)
     return grid.transpose(0, 1, 3, 2, 4, 5).reshape(n, CELLS * CELLS, -1)
 
@@ -150,8 +150,8 @@ def _outliers(aucs: Floats, floor: float) -> Floats:
     scores = []
     for size in _NEIGHBORHOODS:
         local = aucs - median_filter(aucs, size=size, mode="mirror")
-        spread = 1.4826 * np.median(np.abs(local - np.median(local)))
-        scores.append((local - np.median(local)) / max(spread, floor))
+        deviation = 1.4826 * np.median(np.abs(local - np.median(local)))
+        scores.append((local - np.median(local)) / max(deviation, floor))
     return np.asarray(np.max(scores, axis=0))
 
 

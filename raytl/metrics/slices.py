@@ -1,6 +1,6 @@
 """Find slices of images on which a model errs more often: found on validation, confirmed on test.
 
-A slice is an attribute's value, or the values of two attributes. A one-sided exact test (Fisher 1935) compares its errors with
+A slice is an attribute's value, or the values of two attributes. An exact test upwards (Fisher 1935) compares its errors with
 those of the other images. The worst slices of validation are tested again on test, with p-values corrected for their number
 (Holm 1979), so that with probability `1 - level` no confirmed slice is a false one. What test does not confirm is not found.
 """
@@ -20,7 +20,7 @@ from raytl.metrics.confusion import Floats, Ints
 LEVEL = 0.05
 MIN_IMAGES = 20
 """Smaller slices are not tested, on validation or on test."""
-MOST = 10
+LIMIT = 10
 """The number of slices of validation that are tested on test: each one more costs the others power."""
 Mask = NDArray[np.bool_]
 Condition = tuple[str, str]
@@ -103,7 +103,7 @@ def find_slices(
     pairs: bool = True,
     min_images: int = MIN_IMAGES,
     level: float = LEVEL,
-    most: int = MOST,
+    limit: int = LIMIT,
 ) -> SliceSearch:
     """Return the slices of validation errors `(n,)`, re-tested on test errors `(m,)`; without `pairs`, of one attribute each.
 
@@ -112,7 +112,7 @@ def find_slices(
     """
     candidates = [each for each in _candidates(attributes, pairs, min_images) if each.val.sum() >= min_images]
     p_val = _p_values([(val_errors, each.val, each.val_parents) for each in candidates])
-    order = [i for i in np.argsort(p_val, kind="stable")[:most] if p_val[i] <= level]
+    order = [i for i in np.argsort(p_val, kind="stable")[:limit] if p_val[i] <= level]
     worst = [candidates[i] for i in order]
     p_test = _p_values([(test_errors, each.test, each.test_parents) for each in worst])
     p_test[[bool(each.test.sum() < min_images) for each in worst]] = np.nan

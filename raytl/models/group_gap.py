@@ -124,5 +124,5 @@ def _intervals(held_out: Floats, random: Floats, resamples: int, seed: int) -> t
         own, other = held_out[draws].mean(axis=1), random[draws].mean(axis=1)
         return {"held_out": own, "random": other, "gap": other - own}
 
-    found = estimates(measure, len(held_out), resamples=resamples, seed=seed)
-    return found["held_out"][0], found["random"][0], found["gap"][0]
+    measured = estimates(measure, len(held_out), resamples=resamples, seed=seed)
+    return measured["held_out"][0], measured["random"][0], measured["gap"][0]

@@ -39,7 +39,7 @@ def test_a_white_square_in_most_images_of_a_class_is_named_at_its_cell(cell: tup
     (found,) = find_shortcuts(photos, targets, _CLASSES)
     assert (found.target, found.cell, found.cells) == (2, cell, (cell,))
     assert found.z > 7 and found.auc > 0.9
-    assert found.share == pytest.approx(0.9, abs=0.03) and found.other_share < 0.1
+    assert found.fraction == pytest.approx(0.9, abs=0.03) and found.other_fraction < 0.1
 
 
 @pytest.mark.parametrize("seed", [0, 1])

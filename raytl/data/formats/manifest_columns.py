@@ -37,15 +37,15 @@ def with_columns(manifest: Manifest, place: Path, columns: Mapping[str, ColumnRo
     """
     table = table_rows(place)
     path, places = _positions(table.header, columns, manifest.root)
-    found = _Found(Findings(), {key: i for i, key in enumerate(manifest.samples.keys)}, place.parent.absolute())
+    columns_read = _Values(Findings(), {key: i for i, key in enumerate(manifest.samples.keys)}, place.parent.absolute())
     for where, cells in table.rows:
-        found.add(where, text_of(cells[path]), [cells[i] for i in places], columns)
-    values = [cells or ("",) * len(columns) for cells in found.of(len(manifest.samples))]
+        columns_read.add(where, text_of(cells[path]), [cells[i] for i in places], columns)
+    values = [cells or ("",) * len(columns) for cells in columns_read.of(len(manifest.samples))]
     for i, (name, role) in enumerate(columns.items()):
-        found.check_values(name, role, [row[i] for row in values])
+        columns_read.check_values(name, role, [row[i] for row in values])
         if role == "group":
-            found.check_splits(name, [row[i] for row in values], list(manifest.samples.splits))
-    found.findings.check(manifest.root, "data.columns")
+            columns_read.check_splits(name, [row[i] for row in values], list(manifest.samples.splits))
+    columns_read.findings.check(manifest.root, "data.columns")
     coded: Coded[Cells] = Coded.of(tuple(zip(columns, row, strict=True)) for row in values)
     return replace(manifest, samples=manifest.samples.with_columns(coded))
 
@@ -56,10 +56,10 @@ def _positions(header: Sequence[str], columns: Mapping[str, ColumnRole], root: s
     missing = [name for name in columns if name.strip().lower() not in names]
     path = path_column(header)
     if missing or path < 0:
-        shown = ", ".join(map(repr, header[:_MAX_NAMES])) + (", ..." if len(header) > _MAX_NAMES else "")
+        names_listed = ", ".join(map(repr, header[:_MAX_NAMES])) + (", ..." if len(header) > _MAX_NAMES else "")
         hints = [f"{name!r}{_hint(name, header)}" for name in missing or ["path"]]
         raise DataError(
-            f"{root}: data.columns: the table has no column {', '.join(hints)}; expected one of {shown}. "
+            f"{root}: data.columns: the table has no column {', '.join(hints)}; expected one of {names_listed}. "
             "Fix the name, or remove it from data.columns"
         )
     return path, [names.index(name.strip().lower()) for name in columns]
@@ -71,7 +71,7 @@ def _hint(name: str, header: Sequence[str]) -> str:
 
 
 @dataclass
-class _Found:
+class _Values:
     """The values of each image by its index, the row that it was first in, and the problems of rows."""
 
     findings: Findings
