@@ -13,10 +13,10 @@ The map, from the top floor down; a module imports only from floors below its ow
 
     13  api                    this package's functions and results
     12  cli                    one file per verb
-    11  starter  catalog       experiments drafted from images; lists of runs and sweeps
-    10  retraining             one tick: observe, decide, train, compare, promote or keep
-     9  assessment             `raytl report`: what can be trusted
-        search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+     11  advice  catalog        weights compared on images before training; lists of runs and sweeps
+     10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
+      9  assessment             `raytl report`: what can be trusted
+         search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
@@ -37,9 +37,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import evaluate, load, plan, plan_sweep, predict, report, retrain, train, tune
+    from raytl.api.verbs import advise, evaluate, load, plan, plan_sweep, predict, report, retrain, train, tune
     from raytl.assessment.report import Assessment
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
@@ -61,8 +62,10 @@ if TYPE_CHECKING:
     from raytl.training.plan import Plan
 
 __all__ = [
+    "Advice",
     "Assessment",
     "Calibration",
+    "CandidateFit",
     "ClassScores",
     "Estimates",
     "Event",
@@ -83,11 +86,13 @@ __all__ = [
     "Retraining",
     "Run",
     "Subject",
+    "SuspectLabel",
     "Sweep",
     "SweepPlan",
     "Trial",
     "Unreadable",
     "UserError",
+    "advise",
     "evaluate",
     "load",
     "load_experiment",
@@ -102,9 +107,21 @@ __all__ = [
 ]
 
 _MODULES = {
+    "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
-    "raytl.api.verbs": ("evaluate", "load", "plan", "plan_sweep", "predict", "report", "retrain", "train", "tune"),
+    "raytl.api.verbs": (
+        "advise",
+        "evaluate",
+        "load",
+        "plan",
+        "plan_sweep",
+        "predict",
+        "report",
+        "retrain",
+        "train",
+        "tune",
+    ),
     "raytl.assessment.report": ("Assessment",),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),

@@ -20,6 +20,7 @@ from raytl.starter import experiment_from
 from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
+    from raytl.advice.result import Advice
     from raytl.api.sweep import Sweep
     from raytl.assessment.report import Assessment
     from raytl.evaluation.predictor import Predictor
@@ -80,6 +81,31 @@ def plan(
         from raytl.training import driver
 
         return driver.plan(experiment, emit)
+
+
+def advise(
+    source: Source,
+    model: str | None = None,
+    *,
+    weights: Sequence[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Advice:
+    """Return which pretrained weights fit the training images, and how to fine-tune them. Trains nothing.
+
+    `source`, `overrides`, `progress` and `on_event` are as in `train`. `weights` are models, weight files, runs or versions,
+    or `MODEL=FILE`; by default the model of the experiment and light ones that are available. `model` is that of files
+    which do not say theirs. `raytl.train(advice.experiment)` follows the advice.
+
+    Raises:
+        UserError: the experiment, the data or the weights are wrong; all weights that are not available at once.
+    """
+    with watched(progress, on_event) as emit:
+        experiment = _experiment(source, model, overrides, emit)
+        from raytl.advice.source import advice_for
+
+        return advice_for(experiment, weights, model, emit)
 
 
 def tune(

@@ -38,7 +38,7 @@ class CalibrationSection:
         temperature = evidence.temperature or 1.0
         raw = evidence.val.logits.astype(np.float64) * temperature
         fitted = temperature_interval(evidence.val.targets, raw)
-        gain, error = cross_fitted_gain(evidence.val.targets, raw, options.seed)
+        gain, error = cross_fitted_gain(evidence.val.targets, raw, evidence.expected_temperature, options.seed)
         splits = {"val": evidence.val, "test": evidence.test}
         scores = {name: _scores(split, temperature, options.seed) for name, split in splits.items()}
         calibrated: dict[str, Any] = scores["test"]["calibrated" if evidence.temperature else "as_answered"]

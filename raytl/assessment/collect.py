@@ -20,6 +20,7 @@ from raytl.evaluation.evidence import EVIDENCE, Answers, read_evidence, write_ev
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.worker import score_shard
 from raytl.events import OnEvent
+from raytl.metrics.calibration import expected_temperature
 from raytl.models.card import Card
 from raytl.run.ledger import LedgerEntry, looks
 from raytl.run.run_store import RunStore
@@ -85,6 +86,7 @@ def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence:
         train=_scored(source, "train", _sampled(recorded(folder, "train"))) if with_train else None,
         temperature=card.temperature,
         columns=source.recipe.data.columns,
+        expected_temperature=expected_temperature(source.recipe.train.label_smoothing),
     )
 
 

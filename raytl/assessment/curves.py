@@ -18,9 +18,9 @@ _POINTS = 120
 def points(curve: Curve) -> list[dict[str, float]]:
     """Return the curve for report.json: threshold, coverage, and accuracy with its interval."""
     thin = thinned(curve)
-    low, high = clopper_pearson(thin.right, thin.taken)
+    low, high = clopper_pearson(thin.hits, thin.taken)
     total = curve.taken[-1]
-    columns = (thin.threshold, thin.taken / total, thin.right / thin.taken, low, high)
+    columns = (thin.threshold, thin.taken / total, thin.hits / thin.taken, low, high)
     names = ("threshold", "coverage", "accuracy", "low", "high")
     return [dict(zip(names, (round(float(v), 6) for v in row), strict=True)) for row in zip(*columns, strict=True)]
 
@@ -28,7 +28,7 @@ def points(curve: Curve) -> list[dict[str, float]]:
 def thinned(curve: Curve) -> Curve:
     """Return at most 120 points of the curve, with its ends."""
     places = np.unique(np.linspace(0, len(curve.taken) - 1, _POINTS).round().astype(int))
-    return Curve(curve.threshold[places], curve.taken[places], curve.right[places])
+    return Curve(curve.threshold[places], curve.taken[places], curve.hits[places])
 
 
 def coverage_chart(val: Curve, test: Curve) -> Draw:
@@ -39,13 +39,13 @@ def coverage_chart(val: Curve, test: Curve) -> Draw:
         axes = figure.subplots()
         for each, color, line, name in ((val, ORANGE, "--", "validation"), (test, BLUE, "-", "test")):
             thin = thinned(each)
-            x, y = thin.taken / each.taken[-1], thin.right / thin.taken
+            x, y = thin.taken / each.taken[-1], thin.hits / thin.taken
             if name == "test":
-                axes.fill_between(x, *clopper_pearson(thin.right, thin.taken), color=color, alpha=0.2, linewidth=0)
+                axes.fill_between(x, *clopper_pearson(thin.hits, thin.taken), color=color, alpha=0.2, linewidth=0)
             axes.plot(x, y, color=color, linestyle=line, linewidth=1.6, label=name)
         dress(axes, x="fraction of the images that is answered", y="fraction of the answers that is right")
         axes.set_xlim(0, 1)
-        axes.set_ylim(max(0.0, min(each.right[-1] / each.taken[-1] for each in (val, test)) - 0.12), 1.005)
+        axes.set_ylim(max(0.0, min(each.hits[-1] / each.taken[-1] for each in (val, test)) - 0.12), 1.005)
         legend_above(figure, axes)
         return figure
 
@@ -64,8 +64,8 @@ def recall_chart(curves: Mapping[str, tuple[Curve, int]]) -> Draw:
             axes.axis("off")
         for axes, (name, (each, images)) in zip(panels, curves.items(), strict=False):
             thin = thinned(each)
-            x, y = thin.right / max(1, images), thin.right / thin.taken
-            axes.fill_between(x, *clopper_pearson(thin.right, thin.taken), color=BLUE, alpha=0.2, linewidth=0)
+            x, y = thin.hits / max(1, images), thin.hits / thin.taken
+            axes.fill_between(x, *clopper_pearson(thin.hits, thin.taken), color=BLUE, alpha=0.2, linewidth=0)
             axes.plot(x, y, color=BLUE, linewidth=1.6)
             dress(axes, f"{chart_text(name, 24)} ({images:,} images)", "recall", "precision")
             axes.set(xlim=(0, 1.02), ylim=(0, 1.03))

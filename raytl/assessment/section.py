@@ -61,14 +61,18 @@ class SplitEvidence:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Evidence that a report is computed from. `train` is None with `--quick`, and where no section needs it. `temperature` is that by
-    which the logits were divided; None if the model is not calibrated."""
+    """Evidence that a report is computed from. `train` is None with `--quick`, and where no section needs it.
+
+    `temperature` is that by which the logits were divided, None if the model is not calibrated; `expected_temperature` is the
+    one that its label smoothing lets expect.
+    """
 
     classes: tuple[str, ...]
     val: SplitEvidence
     test: SplitEvidence
     train: SplitEvidence | None = None
     temperature: float | None = None
+    expected_temperature: float = 1.0
     columns: Mapping[str, ColumnRole] = field(default_factory=dict)
     """The columns of the manifest that describe the images, `data.columns`."""
 

@@ -9,7 +9,7 @@ from raytl.assessment.section import Evidence, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
 from raytl.metrics.binomial import fraction
 from raytl.metrics.conformal import set_cut
-from raytl.metrics.neighbors import auroc, knn_distance, neighbors
+from raytl.metrics.unfamiliar import auroc, knn_distance, neighbors
 
 ALPHA = 0.05
 """The fraction of familiar images that is flagged."""
@@ -37,7 +37,7 @@ class UnfamiliarSection:
         familiar, seen = (knn_distance(split.features, train.features, k) for split in (val, test))
         limit = set_cut(familiar, ALPHA)
         flagged = seen > limit
-        right = test.correct
+        correct = test.correct
         alarms = fraction(int(flagged.sum()), len(flagged))
         near = knn_distance(val.features, train.features, k, (val.targets, train.targets))
         caught = fraction(int((near > limit).sum()), len(near))
@@ -47,8 +47,8 @@ class UnfamiliarSection:
             sentences=(
                 f"An image is unfamiliar if its distance to its training neighbor number {k} is above {limit:.3f}: "
                 f"{percent(ALPHA)} of the validation images are. On test it flags {bounds(alarms)}.",
-                f"Of the flagged test images {percent(_mean(right[flagged]))} are answered right, of the others "
-                f"{percent(_mean(right[~flagged]))}.",
+                f"Of the flagged test images {percent(_mean(correct[flagged]))} are answered right, of the others "
+                f"{percent(_mean(correct[~flagged]))}.",
                 f"Near test: without the training images of their own class, {bounds(caught)} of the validation images are "
                 f"flagged (AUROC {apart:.3f}). The network was trained with that class, so a new class may be harder.",
             ),
@@ -57,7 +57,7 @@ class UnfamiliarSection:
                 "neighbors": k,
                 "distance": limit,
                 "test_flagged": [alarms.value, alarms.low, alarms.high],
-                "accuracy": {"flagged": _mean(right[flagged]), "others": _mean(right[~flagged])},
+                "accuracy": {"flagged": _mean(correct[flagged]), "others": _mean(correct[~flagged])},
                 "left_out_class": {"flagged": caught.value, "auroc": apart},
             },
         )

@@ -36,7 +36,7 @@ def init(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        _check(out, force)
+        check_out(out, force)
         s3_settings(set_)  # other keys cannot take effect
         with watching(terminal.err) as on_event:
             draft = draft_from(images, model, set_ or (), on_event)
@@ -48,7 +48,7 @@ def init(
         terminal.result({"out": out, "experiment": draft.values(), "notes": draft.notes})
 
 
-def _check(out: Path | None, force: bool) -> None:
+def check_out(out: Path | None, force: bool) -> None:
     """Raise a ConfigError if the file exists and may not be overwritten, or is no experiment file by its ending."""
     if out is None and force:
         raise ConfigError("--force: cannot take effect without --out; leave it out")

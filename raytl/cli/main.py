@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from raytl.cli import models
+from raytl.cli.advise import advise
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
 from raytl.cli.compare import compare
@@ -96,6 +97,7 @@ app = typer.Typer(
 )
 EXAMPLES = {
     "init": "raytl init photos/ --model resnet18.a1_in1k --out trash.yaml",
+    "advise": "raytl advise photos/ --weights mobilenetv2_100,resnet18,vit.safetensors --out trash.yaml",
     "check": "raytl check experiments/trash.yaml --set transfer.unfreeze=3",
     "train": "raytl train photos/ --model mobilenetv2_100 --set transfer.unfreeze=2",
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
@@ -124,6 +126,7 @@ EXAMPLES = {
 }
 VERBS: dict[str, Callable[..., None]] = {
     "init": init,
+    "advise": advise,
     "check": check,
     "train": train,
     "tune": tune,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from rich.text import Text
 from raytl.cli.numbers import metric, plural, score, size
 from raytl.cli.options import Json, Settings, s3_settings
 from raytl.cli.progress import PlainWatcher
-from raytl.cli.tables import facts, table, titled
+from raytl.cli.tables import calibration_facts, facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
 from raytl.errors import ConfigError
@@ -76,14 +76,17 @@ def list_(place: Place, set_: Settings = None, json: Json = False) -> None:
 
 
 def show(place: Place, version: Which = CHAMPION, set_: Settings = None, json: Json = False) -> None:
-    """Show a version: its model, training data and scores."""
+    """Show a version: its model, training data, scores and calibration."""
     terminal = Terminal.open(json)
     with guarded(terminal):
+        from raytl.retraining.calibrated import calibration_of
+
         registry = opened(place, set_, PlainWatcher(terminal.err))
         state = registry.state()
         record = registry.record(registry.resolve(version, state))
-        terminal.show(*_version(registry, record, state))
-        terminal.result({**record.to_json(), "aliases": _names(record, state)})
+        calibration = calibration_of(registry, record)
+        terminal.show(*_version(registry, record, state, calibration))
+        terminal.result({**record.to_json(), "aliases": _names(record, state), "calibration": calibration})
 
 
 def diff(
@@ -240,7 +243,9 @@ def _score(name: str, value: float | None) -> str:
     return "–" if value is None else score(name, value)
 
 
-def _version(registry: Registry, record: Record, state: State) -> Iterable[RenderableType]:
+def _version(
+    registry: Registry, record: Record, state: State, calibration: Mapping[str, float] | None
+) -> Iterable[RenderableType]:
     about = record.about
     rows = [
         ("version", f"{record.number} {', '.join(_names(record, state))}".strip()),
@@ -254,6 +259,7 @@ def _version(registry: Registry, record: Record, state: State) -> Iterable[Rende
         ("code", "not in git" if about.git is None else f"{about.git['commit']}{'+' if about.git['dirty'] else ''}"),
         *((metric(name), _score(name, value)) for name, value in about.metrics.items()),
         ("evaluation set", about.evaluation),
+        *calibration_facts({f"calibration/{name}": value for name, value in (calibration or {}).items()}),
     ]
     yield facts([row for row in rows if row[1]])
     named = f"models:{registry.uri}@{record.number}"

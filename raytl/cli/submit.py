@@ -14,12 +14,15 @@ from rich.text import Text
 from raytl.cli.jobs import Address, connect, follow, job_facts
 from raytl.cli.numbers import plural, size
 from raytl.cli.options import ExperimentFile, Json, Overrides
+from raytl.cli.progress import PlainWatcher
 from raytl.cli.renamed import renamed
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_experiment
 from raytl.config.schema import Experiment
 from raytl.run.provenance import git_state, installed_from_folder, user, version
+from raytl.store.s3_settings import S3Settings
+from raytl.uris import is_table_name
 
 if TYPE_CHECKING:
     from raytl.jobs.client import JobState
@@ -79,6 +82,7 @@ def submit(
     with guarded(terminal, interrupted="detached; the job continues: raytl jobs"):
         experiment = load_experiment(file, set_ or [])
         spec, packed = described(verb, experiment, code, cpus, new)
+        _refuse_local_rows(experiment, terminal)
         if dry_run:
             terminal.show(*spec_tables(spec, packed))
             terminal.result(asdict(spec))
@@ -88,6 +92,14 @@ def submit(
         terminal.result(asdict(state))
         if wait and state.status != "SUCCEEDED":
             raise typer.Exit(state.exit_code or 1)
+
+
+def _refuse_local_rows(experiment: Experiment, terminal: Terminal) -> None:
+    if is_table_name(experiment.data.uri):  # else the libraries that read data are not needed
+        from raytl.data.formats.cluster_rows import refuse_local_rows
+
+        s3 = S3Settings.of(experiment.storage)
+        refuse_local_rows(experiment.data.uri, experiment.annotations, s3, PlainWatcher(terminal.err))
 
 
 def _submit(terminal: Terminal, spec: JobSpec, packed: Pack, address: str | None, new: bool, wait: bool) -> JobState:

@@ -39,6 +39,7 @@ def plan_tables(plan: SweepPlan) -> list[RenderableType]:
             "trials",
             f"{plan.trials}" + (f", {plan.done} of them done" if plan.done else "") + f", {plan.max_epochs} epochs max",
         ),
+        *([("winner", f"trained once more for {plan.refit_epochs} epochs")] if plan.refit_epochs else []),
         ("objective", ", ".join(plan.metrics)),
         ("sampler", f"{plan.sampler}, scheduler {plan.scheduler}"),
         ("earlier sweeps", plan.prior or "none"),

@@ -69,7 +69,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
     where = [
         ("best", f"epoch {result.best_epoch} of {result.epochs}{ends}, by {experiment.train.metric}"),
         *_fallback(result.metrics, experiment.train.metric),
-        *_calibration(result.metrics),
+        *calibration_facts(result.metrics),
         ("run", result.run),
         ("curves", str(folder.curves)),
         ("confusion", f"{folder.confusion}  (validation)"),
@@ -91,15 +91,17 @@ def _fallback(metrics: Mapping[str, float], chosen_by: str) -> list[tuple[str, s
     return [("network", f"{mix} pretrained network with a solved head; fine-tuned: {metric(name)} {tuned}")]
 
 
-def _calibration(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+def calibration_facts(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return the temperature and what it changed on validation; nothing without one."""
     if (temperature := metrics.get("calibration/temperature")) is None:
         return []
     changes = (
         f"{metric(name)} {score(name, metrics[f'calibration/uncalibrated_{name}'])} -> {score(name, metrics[f'calibration/{name}'])}"
         for name in ("log_loss", "ece")
+        if {f"calibration/{name}", f"calibration/uncalibrated_{name}"} <= metrics.keys()
     )
-    return [("calibration", f"temperature {temperature:.3f}: {', '.join(changes)}  (validation)")]
+    scores = ", ".join(changes)
+    return [("calibration", f"temperature {temperature:.3f}" + (f": {scores}  (validation)" if scores else ""))]
 
 
 def _calibrated(report: TaskReport) -> list[tuple[str, str]]:

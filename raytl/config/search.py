@@ -50,6 +50,8 @@ class SearchConfig(Section):
     image_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Side of the trials' images, as a fraction of the model's, in steps of its patches or of 32 pixels. The finalists are repeated, compared and refitted at the full size. 1 = trials have it too."""
     replicates: ReplicatesConfig = ReplicatesConfig()
+    refit_epochs: Annotated[int, Field(ge=1)] | None = None
+    """Epochs of the winner when it is trained once more. null = train.epochs, or as many as a trial may train if these are more."""
     soup: Literal["off", "uniform", "greedy"] = "off"
     """Average the weights of the best trials into one more candidate: uniform = all kept trials; greedy = those that do not lower the score."""
     keep: Annotated[int, Field(ge=1)] = 3

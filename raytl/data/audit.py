@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import compress, islice
+from itertools import chain, compress, islice
 from pathlib import Path
 
 import numpy as np
@@ -177,11 +176,16 @@ def _findings(
 
 def _current(findings: Findings, objects: Mapping[str, ObjectInfo]) -> Findings:
     """Return the findings without those of files and objects that changed since they were read."""
-    now = array("q")
     rows = np.flatnonzero(findings.is_read)
-    for row, path in zip(rows.tolist(), compress(findings.table.paths, findings.is_read.tolist()), strict=True):
-        now.extend(_times(path) if path not in objects else _as_listed(findings, row, objects[path]))
-    is_same = (findings.numbers[rows] == np.frombuffer(now, np.int64).reshape(-1, 3)).all(axis=1)
+    paths = compress(findings.table.paths, findings.is_read.tolist())
+    times: Iterator[tuple[int, int, int]] = map(_times, paths)
+    if objects:
+        times = (
+            _times(path) if path not in objects else _as_listed(findings, row, objects[path])
+            for row, path in zip(rows.tolist(), paths, strict=True)
+        )
+    now = np.fromiter(chain.from_iterable(times), np.int64, 3 * len(rows)).reshape(-1, 3)
+    is_same = (findings.numbers[rows] == now).all(axis=1)
     findings.is_read[rows] = is_same
     return findings
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from raytl.config.annotations import AnnotationsConfig
 from raytl.data.formats import root_of, scan
 from raytl.data.manifest import Sample
+from raytl.data.recorded_objects import fetched
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Boxes, Instances, Labels, Mask
 from raytl.data.unicode_names import Lookup, nfc
@@ -37,15 +38,18 @@ def on_this_node(
     s3: S3Settings = ENVIRONMENT,
 ) -> SampleTable:
     """Return `samples` with their paths on this node. A node has all of a dataset or nothing, so only a few are checked; if
-    they are missing, the first process of the node pulls the data from the bucket while the others wait and check again."""
+    they are missing, the first process of the node downloads them from the bucket while the others wait and check again. It lists
+    the bucket only if the samples do not say enough."""
     samples = SampleTable.of(samples)
-    if samples.paths.any_in(in_bucket):
+    if not samples or samples.paths.any_in(in_bucket):
         return samples  # every node streams them
     checked = _some(samples)
     with _exclusive(uri):
         pin_paths(each.path for each in checked)
         if all(Path(each.path).is_file() for each in checked):
             return samples
+        if (moved := fetched(samples, uri, on_event, s3)) is not None:
+            return moved
         return relocated(samples, uri, on_event, zip_encoding, s3)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,11 @@ class Paths:
         assert self.rests is not None, "a path without a base is a text"
         return self.rests[i]
 
+    @property
+    def has_one_base(self) -> bool:
+        """Return whether each path is the same base and its key, so that paths and keys have the same order."""
+        return self.rests is None and len(self.bases.counts()) == 1
+
     def take(self, places: NDArray[np.int64], keys: Texts) -> Paths:
         """Return the paths at `places`, whose keys are `keys`."""
         return Paths(keys, self.bases.take(places), None if self.rests is None else self.rests.take(places))
@@ -81,6 +86,15 @@ class PathWriter:
         if self._rests is not None:
             self._rests.add("" if is_below else path)
         self._count += 1
+
+    def extend(self, paths: Sequence[str], keys: Sequence[str]) -> None:
+        """Append the paths of the samples `keys`."""
+        if self._rests is None and all(keys) and all(map(str.endswith, paths, keys)):
+            self._bases.extend([path[: -len(key)] for path, key in zip(paths, keys, strict=True)])
+            self._count += len(paths)
+            return
+        for path, key in zip(paths, keys, strict=True):
+            self.add(path, key)
 
     def read(self, i: int, key: str) -> str:
         """Return path `i`, whose sample is `key`."""
@@ -152,6 +166,14 @@ class TargetWriter:
         else:
             self._coded.add(target)
 
+    def extend(self, targets: Sequence[Target]) -> None:
+        """Append targets."""
+        if not self._values and not any(issubclass(kind, _DENSE) for kind in set(map(type, targets))):
+            self._coded.extend(targets)
+            return
+        for target in targets:
+            self.add(target)
+
     def __getitem__(self, i: int, /) -> Target:
         return self._values[i] if self._values else self._coded[i]
 
@@ -205,6 +227,14 @@ class DigestWriter:
             self._texts.add(digest)
         else:
             self._raw += bytes.fromhex(digest) if digest else _UNKNOWN
+
+    def extend(self, digests: Sequence[str]) -> None:
+        """Append digests."""
+        if self._texts is None and not any(digests):
+            self._raw += bytes(len(_UNKNOWN) * len(digests))
+            return
+        for digest in digests:
+            self.add(digest)
 
     def __getitem__(self, i: int, /) -> str:
         return self._digests()[i] if self._texts is None else self._texts[i]

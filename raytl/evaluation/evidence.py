@@ -114,12 +114,12 @@ def _tensors(path: Path) -> tuple[About, list[NDArray[Any]]]:
     if about.dtype != np.uint8 or about.ndim != 1:
         raise RunError(f"{path}: about: found {about.dtype} {about.shape}; expected bytes. {_ADVICE}")
     header = ABOUT_FORMAT.read(about.tobytes(), f"{path}: about")
-    count = len(header.keys)
     logits, features, thumbnails, properties = arrays
+    count, width = len(header.keys), features.shape[1] if features.ndim == 2 else 0
     has_more = properties.shape != (count, 0)
     side = THUMBNAIL_PX if has_more else 0
     _check(path, "logits", logits, np.float32, (count, len(header.classes)))
-    _check(path, "features", features, np.float16, (count, min(features.shape[-1], _MAX_FEATURES)))
+    _check(path, "features", features, np.float16, (count, min(width, _MAX_FEATURES)))
     _check(path, "thumbnails", thumbnails, np.uint8, (count, side, side, 3))
     _check(path, "properties", properties, np.float32, (count, len(NAMES) if has_more else 0))
     return header, arrays

@@ -5,6 +5,9 @@ scores      per-sample facts, and every score over any draw of samples
 direction   the scores for which lower is better
 intervals   bootstrap confidence intervals
 paired      two models on the same images: the gain, its interval and p-values
+neighbors, transferability    frozen features: k-NN, LogME, H-score
+learning_curve    the error over training images, extrapolated
+unfamiliar  distance to the training images, for images that are unlike them
 suspects    labels that held-out probabilities contradict
 drift       two-sample tests between old and new images
 attributes, slices          images on which the model errs more often

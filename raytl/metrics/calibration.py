@@ -19,7 +19,7 @@ TEMPERATURES = (0.05, 20.0)
 SMOOTHED = 0.1, 0.5
 """A label smoothing, and the temperature to expect after it: trained with 0.1, answers on new images are too unsure, and the
 best temperature was 0.33 to 0.7 on the small sets of `experiments.defaults.sets` (Mueller et al. 2019 name the cause)."""
-_SPREAD = 0.5
+_LOG_DEVIATION = 0.5
 """The standard deviation of the logarithm of a temperature about the expected one, before any answer is seen."""
 _UNSURE = 0.25
 """The weight of an image whose class is equally likely to be any."""
@@ -91,8 +91,8 @@ def _minimum(truth: NDArray[np.int64], table: Floats, expected: float) -> float:
     inverse = 1 / expected
     for _ in range(_STEPS):
         slope, curvature = _derivatives(table, wanted, inverse)
-        pull = inverse * slope + math.log(inverse * expected) / _SPREAD**2
-        bend = inverse * slope + inverse**2 * curvature + 1 / _SPREAD**2
+        pull = inverse * slope + math.log(inverse * expected) / _LOG_DEVIATION**2
+        bend = inverse * slope + inverse**2 * curvature + 1 / _LOG_DEVIATION**2
         low, high = (low, inverse) if pull > 0 else (inverse, high)
         step = inverse * math.exp(-pull / bend) if bend > abs(pull) / 700 else math.inf
         following = step if low < step < high else math.sqrt(low * high)

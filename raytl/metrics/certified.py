@@ -70,11 +70,11 @@ def _certificate(grid: Floats, hits: NDArray[np.int64], trials: NDArray[np.int64
 @dataclass(frozen=True, eq=False)
 class Curve:
     """Counts at each distinct threshold, from strict to loose: `threshold (m,)`, the images that reach it `taken (m,)`, and
-    those of them that are `right (m,)`."""
+    those of them that count, `hits (m,)`."""
 
     threshold: Floats
     taken: NDArray[np.int64]
-    right: NDArray[np.int64]
+    hits: NDArray[np.int64]
 
 
 def curve(score: Floats, positive: NDArray[np.bool_]) -> Curve:

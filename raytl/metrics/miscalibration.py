@@ -125,10 +125,12 @@ def _crossing(loss: Loss, limit: float, inside: float, outside: float) -> float:
     return math.sqrt(inside * outside)
 
 
-def cross_fitted_gain(targets: ArrayLike, logits: ArrayLike, seed: int = 0) -> tuple[float, float]:
+def cross_fitted_gain(
+    targets: ArrayLike, logits: ArrayLike, expected: float = 1.0, seed: int = 0
+) -> tuple[float, float]:
     """Return how much a temperature lowers the mean log loss of answers that did not choose it, and the standard error.
 
-    Each of ten folds is scored with the temperature fitted on the others. A gain above 0 supports the temperature.
+    Each of ten folds is scored with the temperature fitted on the others, near `expected` where they are few. A gain above 0 supports the temperature.
     """
     truth, table = np.asarray(targets, dtype=np.int64), np.asarray(logits, dtype=np.float64)
     fold = np.random.default_rng(seed).permutation(len(truth)) % FOLDS
@@ -136,6 +138,6 @@ def cross_fitted_gain(targets: ArrayLike, logits: ArrayLike, seed: int = 0) -> t
     for number in range(FOLDS):
         out = fold == number
         if out.any() and not out.all():
-            temperature = fit_temperature(truth[~out], table[~out])
+            temperature = fit_temperature(truth[~out], table[~out], expected)
             gains[out] = decision_losses(truth[out], table[out]) - decision_losses(truth[out], table[out] / temperature)
     return float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else math.nan

@@ -26,8 +26,8 @@ def suspects(targets: ArrayLike, probabilities: ArrayLike) -> tuple[Suspect, ...
     `probabilities (n, classes)` must come from models that did not learn the image: by cross-validation, or on a held-out
     split. A class speaks for an image if it is at least as likely there as it is in the mean of the images labeled so; the
     likeliest that does is suggested if it is likelier than the given one: the off-diagonal part of the confident joint.
-    The margin between the two ranks them. A class without images is never suggested. For labels that are independent,
-    call it for each, with the classes absent and present.
+    The least likely given labels come first, which names more wrong labels than the margin does. A class without images is
+    never suggested. For labels that are independent, call it for each, with the classes absent and present.
     """
     given, table = np.asarray(targets, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
     if not len(given):
@@ -40,5 +40,5 @@ def suspects(targets: ArrayLike, probabilities: ArrayLike) -> tuple[Suspect, ...
     suggested = confident.argmax(axis=1)
     margins = confident[rows, suggested] - own
     places = np.flatnonzero(margins > 0)
-    ranked = places[np.argsort(-margins[places], kind="stable")]
+    ranked = places[np.argsort(own[places], kind="stable")]
     return tuple(Suspect(int(at), int(given[at]), int(suggested[at]), float(margins[at])) for at in ranked)

@@ -83,13 +83,13 @@ def _spectrum(features: Floats, wanted: Floats) -> tuple[Floats, Floats]:
     count, width = features.shape
     if count <= width:
         energies, vectors = np.linalg.eigh(features @ features.T)
-        keep = _kept(energies)
+        keep = _nonzero(energies)
         return energies[keep], (vectors[:, keep].T @ wanted) ** 2
     energies, vectors = np.linalg.eigh(features.T @ features)
-    keep = _kept(energies)
+    keep = _nonzero(energies)
     projected = vectors[:, keep].T @ (features.T @ wanted)
     return energies[keep], projected**2 / energies[keep][:, None]
 
 
-def _kept(energies: Floats) -> NDArray[np.bool_]:
+def _nonzero(energies: Floats) -> NDArray[np.bool_]:
     return np.asarray(energies > _RANK * max(float(energies.max()), np.finfo(np.float64).tiny))

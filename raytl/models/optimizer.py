@@ -12,8 +12,11 @@ from torch.optim import Optimizer
 from raytl.config.schema import OptimConfig
 from raytl.errors import ConfigError
 from raytl.models.family import near_misses
+from raytl.models.overflow import skip_on_device
 
 _OF_TORCH = ("adamw", "sgd")
+_WAITING = ("adamp", "cadamp", "csgdp", "sgdp", "kron", "kronc", "kronw", "novograd", "novogradc", "novogradw")
+"""Optimizers of timm that decide on the host by values of the device."""
 
 
 def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Optimizer:
@@ -31,7 +34,8 @@ def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Op
 
     check_optimizer(config.name)
     try:
-        return create_optimizer_v2(groups, opt=config.name, lr=config.lr, filter_bias_and_bn=False, **_momentum(config))
+        options = {"lr": config.lr, "filter_bias_and_bn": False, **_momentum(config)}
+        return skip_on_device(create_optimizer_v2(groups, opt=config.name, **options))
     except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as exc:
         raise ConfigError(f"optim.name: {config.name} cannot be built here ({exc}); take adamw or sgd") from exc
 
@@ -45,6 +49,11 @@ def check_optimizer(name: str) -> None:
     names = [str(each) for each in list_optimizers()]
     if name not in names:
         raise ConfigError(f"optim.name: there is no optimizer {name!r}{near_misses(name, names)}")
+
+
+def waits_for_device(name: str) -> bool:
+    """Return True if each step of the optimizer `name` makes the host wait for the device."""
+    return name in _WAITING
 
 
 def _momentum(config: OptimConfig) -> dict[str, Any]:

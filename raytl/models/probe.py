@@ -77,7 +77,7 @@ def solve(
     """
     assert strengths and min(strengths) > 0, "without a penalty the weights of separable classes diverge"
     started = time.monotonic()
-    loss = nn.CrossEntropyLoss(_tensor(weights, precision_of(train)), label_smoothing=label_smoothing)
+    loss = nn.CrossEntropyLoss(_tensor(weights, precision_of(train, classes)), label_smoothing=label_smoothing)
     scores: dict[float, dict[str, float]] = {}
     heads: dict[float, Head] = {}
     solutions = solve_path(train, val, classes, lambda logits: loss(logits, targets), strengths, intercept, on_step)

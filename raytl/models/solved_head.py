@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from raytl.errors import ModelError
+from raytl.models.head_work import evaluations
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """L2 penalties per sample on the weights for standardized features: half the squared norm times this."""
@@ -19,11 +20,9 @@ _FEW_VALUES = 2**20
 PATIENCE = 2
 """Number of consecutive weaker penalties that may be worse than the best before the search stops."""
 _EXACT_VALUES = 2**27
-"""Up to this many feature values (1 GiB) are solved in float64, more in float32."""
+"""Up to this many feature values and logits (1 GiB) are solved in float64, more in float32."""
 ROUNDING = 1e-6
 """A feature is constant if its standard deviation is at most this fraction of its mean."""
-MOST_STEPS = len(STRENGTHS) * _ITERATIONS * 5 // 4
-"""Steps that a solution takes at most: evaluations of the loss on all images."""
 OnStep = Callable[[], None]
 
 
@@ -47,15 +46,15 @@ def solve_path(
 ) -> Iterator[tuple[Head, Tensor]]:
     """Yield a head for each penalty strength, the strongest first, with its logits for `val`, `(m, classes)`.
 
-    `loss` maps the logits of `train`, `(n, classes)`, to their mean loss. `on_step` is called before each time, `MOST_STEPS`
-    times at most with the default strengths.
+    `loss` maps the logits of `train`, `(n, classes)`, to their mean loss. `on_step` is called before each time, about
+    `evaluations_of(train, classes)` times at most for a strength.
 
     Raises:
         ModelError: a feature is not finite.
     """
     _check_finite({"training": train, "validation": val})
     mean, scale = _standards(train, intercept)
-    dtype = precision_of(train)
+    dtype, most = precision_of(train, classes), evaluations_of(train, classes, len(strengths))
     inputs, held_out = (((part - mean) / scale).to(dtype) for part in (train, val))
     basis = _basis(inputs)
     inputs, held_out = inputs @ basis, held_out @ basis
@@ -63,14 +62,20 @@ def solve_path(
     bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
     for strength in sorted(strengths, reverse=True):
         with _threads(inputs.numel()):
-            _minimise(weight, bias, inputs, strength, loss, on_step)
+            _minimise(weight, bias, inputs, strength, loss, on_step, most)
         head = _unscaled(weight @ basis.T, bias, mean, scale, strength)
         yield head, (held_out @ weight.T + bias).detach()
 
 
-def precision_of(train: Tensor) -> torch.dtype:
+def precision_of(train: Tensor, classes: int) -> torch.dtype:
     """Return the type in which heads for the features `train` are solved."""
-    return torch.float64 if train.numel() <= _EXACT_VALUES else torch.float32
+    return torch.float64 if len(train) * max(train.shape[1], classes) <= _EXACT_VALUES else torch.float32
+
+
+def evaluations_of(train: Tensor, classes: int, penalties: int = len(STRENGTHS)) -> int:
+    """Return the most evaluations of the loss for a penalty; a line search that has begun ends."""
+    count, width = train.shape
+    return evaluations(count, min(count, width), classes, penalties)
 
 
 def _basis(inputs: Tensor) -> Tensor:
@@ -125,11 +130,13 @@ def _minimise(
     strength: float,
     loss: Callable[[Tensor], Tensor],
     on_step: OnStep,
+    most: int,
 ) -> None:
     learning = [part for part in (weight, bias) if part.requires_grad]
     optimizer = torch.optim.LBFGS(
         learning,
         max_iter=_ITERATIONS,
+        max_eval=most,
         history_size=_HISTORY,
         tolerance_grad=1e-8,
         tolerance_change=1e-13,

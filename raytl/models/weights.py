@@ -72,6 +72,11 @@ def read(path: str | Path, s3: S3Settings = ENVIRONMENT) -> Source:
     return Source(candidates, name=place.name)
 
 
+def is_weights_file(text: str) -> bool:
+    """Return whether `text` names a file of tensors, by its ending."""
+    return Path(text).suffix in _SUFFIXES
+
+
 def take(
     source: Source, module: nn.Module, head: Sequence[str], adapt: Callable[[State], State] = lambda state: state
 ) -> Taken:

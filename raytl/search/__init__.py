@@ -20,6 +20,7 @@ near              (pure) draws near the experiment's values
 guided            the sampler of the next trial: near draws, then a model of ranks with those of earlier sweeps
 prior             (pure) earlier sweeps as values: ranks, first points, prior.json
 earlier           reads the sweeps that `search.prior` names
+sqlite_study      reads the study of such a sweep in SQLite
 cma               CMA-ES that unpickles nothing unsafe
 
 sweep_state       the study with its costs, progress and checkpoints

@@ -49,10 +49,7 @@ def remove(dropped: Iterable[tuple[str, str]], s3: S3Settings = ENVIRONMENT) -> 
 def others(root: str, wanted: Collection[tuple[str, str]], s3: S3Settings = ENVIRONMENT) -> list[tuple[str, str]]:
     """Return the checkpoints below `root`, a prefix in a bucket, that are not `wanted`: those of trials that were stopped
     while they uploaded, or suggested by a driver that died before it uploaded its journal."""
-    stored = set()
-    for info in retried(lambda: list(open_store(root, s3).list())):
-        trial, _, inner = info.key.partition("/")
-        name = "/".join(inner.split("/")[:2])
-        if name in (BEST, LAST):
-            stored.add((f"{root}/{trial}", name))
+    keys = [info.key for info in retried(lambda: list(open_store(root, s3).list()))]
+    trials = [(key.partition(f"/{name}/"), name) for key in keys for name in (BEST, LAST)]
+    stored = {(f"{root}/{trial}", name) for (trial, found, _), name in trials if found}
     return sorted(stored.difference(wanted))

@@ -1,4 +1,4 @@
-"""Read the sweeps that `search.prior` names, as data: `study.log` line by line within bounds, without Optuna.
+"""Read the sweeps that `search.prior` names, as data: `study.log` line by line, or `study.db`, within bounds and without Optuna.
 
 Nothing that is read chooses an address, a path or a limit; of a trial only values count that lie in the present space. Sweeps
 of another task, model or objective are left out: their depths, rates and scores mean something else.
@@ -20,12 +20,14 @@ from raytl.metrics.direction import sign
 from raytl.run.place import Place, places
 from raytl.search.prior import MOST_SWEEPS, MOST_TRIALS, Prior, PriorSweep, PriorTrial, evenly, ranked
 from raytl.search.record import ATTRIBUTES_FORMAT
+from raytl.search.sqlite_study import journal_of
+from raytl.search.summary import TOTAL
 from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, at_most, within
 from raytl.uris import is_remote
 
-STUDY = "study.log"
+STUDY, DATABASE = "study.log", "study.db"
 MOST_READ = 200
 """Sweeps that are read at most, over all locations."""
 MOST_BYTES = 32 << 20
@@ -126,7 +128,7 @@ def _sweeps_at(locations: Iterable[str], s3: S3Settings, own: str) -> Iterator[P
     for location in locations:
         for place in places(location, s3):
             uri = _resolved(place.uri)
-            if uri not in seen and (STUDY in place.names or "study.db" in place.names):
+            if uri not in seen and place.names & {STUDY, DATABASE, TOTAL}:
                 seen.add(uri)
                 yield place
 
@@ -142,16 +144,31 @@ def _name(place: Place) -> str:
 
 def _study(place: Place, wanted: Wanted) -> Study | str:
     """Return the sweep at `place`, or the reason why it is not used."""
-    if STUDY not in place.names:
-        return "search.storage sqlite cannot be read"
+    if not place.names & {STUDY, DATABASE}:
+        return "its study is in a database elsewhere; use search.storage: journal or sqlite for sweeps that others start from"
     try:
-        study = read_study(place.content(STUDY, MOST_BYTES), _name(place), wanted.metric)
+        study = read_study(_journal(place), _name(place), wanted.metric)
     except RaytlError as error:
         return f"unreadable: {first_line(error)}"[:200]
     for key, value in {"metric": wanted.metric, **wanted.same}.items():
         if (other := study.fixed.get(key, "").split(", ")[0]) != value:
             return f"{key} {other[:60] or 'unknown'}"
     return study if study.trials else "no trial has a score"
+
+
+def _journal(place: Place) -> bytes:
+    """Return the lines of the study at `place`.
+
+    Raises:
+        RunError: it is damaged.
+        StoreError: it cannot be read.
+    """
+    if STUDY in place.names:
+        return place.content(STUDY, MOST_BYTES)
+    content, where = place.content(DATABASE, MOST_BYTES), f"{_name(place)}/{DATABASE}"
+    if len(content) > MOST_BYTES:
+        raise RunError(f"{where}: more than {MOST_BYTES:,} bytes; expected a study. Name another folder.")
+    return journal_of(content, where)
 
 
 def read_study(content: bytes, name: str, metric: str) -> Study:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -21,12 +21,12 @@ _SUMMED = "cost/train_seconds"
 class FoldRun(Protocol):
     """The training of one fold."""
 
-    def step(self) -> TrialResult:
-        """Train an epoch and return its result."""
+    def step(self, release: Callable[[], None]) -> TrialResult:
+        """Train an epoch and return its result; call `release` if memory is too small, before a retry."""
         ...
 
     def close(self) -> None:
-        """Free its resources."""
+        """Free its resources; a further `step` resumes from its checkpoint."""
         ...
 
 
@@ -46,6 +46,9 @@ class FoldTrial:
 
     After an epoch, the score of a fold is its best so far, as a run keeps its best checkpoint. A fold that ended, because it
     stopped early, keeps its score. `folder` is the location of the trial.
+
+    All folds are in memory until that is too small for one of them: from then on only the fold that trains is, and each
+    epoch begins at the checkpoint of the one before.
     """
 
     runs: Sequence[FoldRun]
@@ -53,6 +56,7 @@ class FoldTrial:
     folder: str
     _folds: list[_Fold] = field(default_factory=list)
     _reported: int = 0
+    _is_one_at_a_time: bool = False
 
     def step(self) -> TrialResult:
         """Train one more epoch of each fold and return the result; a fold that fails fails the trial."""
@@ -61,16 +65,23 @@ class FoldTrial:
         epoch = min((fold.epoch for fold in self._folds if not fold.is_over), default=0)
         for number, (run, fold) in enumerate(zip(self.runs, self._folds, strict=True)):
             if not fold.is_over and (fold.last is None or fold.epoch == epoch):
-                fold.add(run.step())
+                fold.add(run.step(self._release))
                 if fold.result.status == "failed":
                     self.close()
                     return replace(self._result("failed", ()), reason=f"fold {number}: {fold.result.reason}")
+                if self._is_one_at_a_time:
+                    run.close()
         return self._mean()
 
     def close(self) -> None:
         """Free the resources of all folds."""
         for run in self.runs:
             run.close()
+
+    def _release(self) -> None:
+        """Free the memory of all folds, and hold only one of them from now on."""
+        self.close()
+        self._is_one_at_a_time = True
 
     def _mean(self) -> TrialResult:
         going = [fold.epoch for fold in self._folds if not fold.is_over]

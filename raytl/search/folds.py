@@ -56,8 +56,8 @@ def fold_numbers(samples: Sequence[Sample], folds: int, groups: Collection[str] 
 
 
 def fold_folder(trial: str, fold: int) -> str:
-    """Return the location of a fold's run, beside that of its trial."""
-    return f"{trial}-fold-{fold}"
+    """Return the location of a fold's run, below that of its trial."""
+    return f"{trial}/fold-{fold}"
 
 
 def fold_folders(trial: str, folds: int | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from raytl.config.fingerprint import decisive
 from raytl.config.override import with_defaults
-from raytl.config.places import sweep_uri
+from raytl.config.places import sweep_uri, winner_name
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
@@ -23,7 +23,7 @@ from raytl.search.prior import NO_PRIOR, Prior, load
 from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import TOTAL, Total, sweep_root, total_of
-from raytl.search.trial import epochs_of, trial_experiment
+from raytl.search.trial import epochs_of, trial_experiment, winner_experiment
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.auto_recipe import FILE, adopted
@@ -73,6 +73,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
     for values in _corners(space):
         trial_experiment(experiment, Suggestion(0, values), probe=experiment.search.linear_probe, location=".")
+        winner_experiment(experiment, values, winner_name(experiment))
     inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
     return replace(inputs, prior=_prior(inputs, on_event))
 

@@ -71,3 +71,5 @@ class SweepPlan:
     measured_at: str = ""
     """The sizes of images if those of the trials are smaller: what scores are measured at."""
     prior: str = ""
+    refit_epochs: int | None = None
+    """Epochs of the winner's refit, if these are not `max_epochs`."""

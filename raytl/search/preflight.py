@@ -23,7 +23,7 @@ from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.summary import total_of
-from raytl.search.trial import epochs_of
+from raytl.search.trial import epochs_of, refit_epochs_of
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
 
@@ -45,7 +45,8 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     depths = depths_of(inputs.space, inputs.base, inputs.stages)
     costs = depth_costs(sweep_job(inputs), depths, device, pick_precision(experiment.train.precision, device))
     growth = area_ratio(inputs)
-    wall = projected(costs, trials - done, fit.concurrency, search, epochs, growth)
+    refit = refit_epochs_of(experiment)
+    wall = projected(costs, trials - done, fit.concurrency, search, epochs, refit, growth)
     gpus = fit.concurrency * shape.workers * shape.gpus / 3600
     cache_bytes = _cache_bytes(inputs.space, [cost.cache_bytes for cost in costs])
     return SweepPlan(
@@ -72,6 +73,7 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
         warnings=(*inputs.plan.warnings, *_cache_warning(cache_bytes, experiment.data.cache_limit_gb)),
         measured_at=measured_at(inputs),
         prior=inputs.prior.text if inputs.prior else "",
+        refit_epochs=None if refit == epochs else refit,
     )
 
 
@@ -201,9 +203,15 @@ def expected_epochs(search: SearchConfig, epochs: int) -> float:
 
 
 def projected(
-    costs: Sequence[DepthCost], trials: int, concurrency: int, search: SearchConfig, epochs: int, growth: float = 1.0
+    costs: Sequence[DepthCost],
+    trials: int,
+    concurrency: int,
+    search: SearchConfig,
+    epochs: int,
+    refit_epochs: int,
+    growth: float = 1.0,
 ) -> CostEstimate:
-    """Return the wall seconds of `trials` trials, the replicates and the refit, `concurrency` at a time.
+    """Return the wall seconds of `trials` trials and the replicates, `concurrency` at a time, and of the refit.
 
     An epoch of the last two takes `growth` times as long as one of a trial.
     """
@@ -214,7 +222,7 @@ def projected(
     replicates = search.replicates.top * (search.replicates.seeds - (growth == 1))
     build = sum(cost.build_s for cost in costs) / concurrency
 
-    refit = epochs * mean / (search.folds or 1)
+    refit = refit_epochs * mean / (search.folds or 1)
 
     def wall(epoch_s: float, trial_epochs: float) -> float:
         runs = math.ceil(trials / concurrency) * (trial_epochs * epoch_s + _START_S / 10)

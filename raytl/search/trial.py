@@ -38,8 +38,12 @@ def trial_experiment(base: Experiment, suggestion: Suggestion, *, probe: bool, l
 
 
 def winner_experiment(base: Experiment, overrides: Mapping[str, Any], name: str) -> Experiment:
-    """Return the experiment of a sweep's winner: `base` with its overrides, ready for `raytl train`."""
-    values: dict[str, Any] = dict(overrides) | {"name": name, "train.epochs": epochs_of(base)}
+    """Return the experiment of a sweep's winner: `base` with its overrides, ready for `raytl train`.
+
+    Raises:
+        ConfigError: the overrides contradict `base`.
+    """
+    values: dict[str, Any] = dict(overrides) | {"name": name, "train.epochs": refit_epochs_of(base)}
     values["train.metric"] = base.search.metrics[0]
     values |= head_of(base)
     return override(base, values)
@@ -58,6 +62,11 @@ def head_of(base: Experiment) -> dict[str, Any]:
 def epochs_of(base: Experiment) -> int:
     """Return the most epochs that a trial may train."""
     return base.search.budget.max_epochs or base.train.epochs
+
+
+def refit_epochs_of(base: Experiment) -> int:
+    """Return the epochs of the winner's refit: by default as long as the experiment trains, and at least as a trial may."""
+    return base.search.refit_epochs or max(base.train.epochs, epochs_of(base))
 
 
 def costs(trainable: int, seconds: float) -> dict[str, float]:

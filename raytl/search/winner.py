@@ -95,7 +95,8 @@ def select_winner(
     write_text(file, to_yaml(experiment))
     on_event(Message(f"trial {record.number} wins: {ranking.reason}"))
     soup = _soup(records, sweep, folder, on_event)
-    on_event(Message("refitting the winner on fresh augmentation, without cached features"))
+    epochs = f"for {experiment.train.epochs} epochs on fresh augmentation, without cached features"
+    on_event(Message(f"refitting the winner {epochs}"))
     refit = train(experiment, new=_is_other_winner(experiment), on_event=on_event)
     return Winner(record, ranking, own[record.number], refit.metrics[metric], str(file), refit.run, soup)
 

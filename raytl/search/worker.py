@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -45,28 +45,36 @@ class TrialRun:
         self._epochs: Iterator[Progress] = iter(())
         self._oom_retries = 0
 
-    def step(self) -> TrialResult:
+    def step(self, release: Callable[[], None] = lambda: None) -> TrialResult:
         """Train one more epoch and return the result; after an error, a failed one.
 
         A trial that runs out of memory is restarted once with micro-batches of half the size. The batch, and so the
-        result, stays the same.
+        result, stays the same. Before the restart, all of its memory is free, and `release` frees that of others.
         """
-        while True:
-            try:
-                return self._advance()
-            except Exception as error:
-                if is_out_of_memory(error) and self._oom_retries < _MAX_OOM_RETRIES:
-                    self._oom_retries += 1
-                    self.close()
-                    continue
-                trainable = self._run.trainable if self._run else 0
-                result = failure(journal.read(self.folder.metrics, EPOCH_FORMAT), self._store.uri, error, trainable)
-                with contextlib.suppress(Exception):
-                    self.close()
-                return replace(result, oom_retries=self._oom_retries)
+        result = self._attempt()
+        if result is None:  # the error is gone, and with it the tensors in its frames
+            self._oom_retries += 1
+            release()
+            self.close()
+            result = self._attempt()
+        assert result is not None, "a second lack of memory is a failure"
+        return replace(result, oom_retries=self._oom_retries)
+
+    def _attempt(self) -> TrialResult | None:
+        """Return the result of one more epoch; None if memory was too small and a restart may help."""
+        try:
+            return self._advance()
+        except Exception as error:
+            if is_out_of_memory(error) and self._oom_retries < _MAX_OOM_RETRIES:
+                return None
+            trainable = self._run.trainable if self._run else 0
+            result = failure(journal.read(self.folder.metrics, EPOCH_FORMAT), self._store.uri, error, trainable)
+            with contextlib.suppress(Exception):
+                self.close()
+            return result
 
     def close(self) -> None:
-        """Free its memory, its loader processes and its working copy; its checkpoints stay in the run."""
+        """Free its memory, its loader processes and its working copy; a further `step` resumes from its checkpoint."""
         if self._run is not None:
             self._run.close()
         self._run, self._epochs = None, iter(())
@@ -85,7 +93,7 @@ class TrialRun:
         is_last = progress is None or progress.stopped or progress.epoch >= total
         if progress is None or is_last or may_stop_at(experiment.search, progress.epoch, total):
             run.flush()
-        result = epoch_result(
+        return epoch_result(
             journal.read(self.folder.metrics, EPOCH_FORMAT),
             self._store.uri,
             run.trainable,
@@ -93,7 +101,6 @@ class TrialRun:
             status="complete" if is_last else "running",
             is_first=is_first,
         )
-        return replace(result, oom_retries=self._oom_retries)
 
     def _open(self) -> PreparedRun:
         gc.freeze()  # so that `close` collects only the trial's objects, not half a million of torch: saves 0.3 s a trial

@@ -18,12 +18,17 @@ _WIDTH = 100
 class Draft:
     """The choices for one dataset, and `notes` on facts that ask for no key of their own.
 
-    `recipe` is what `recipe: auto` chooses when the experiment starts; it sets nothing.
+    `recipe` is what `recipe: auto` chooses when the experiment starts; it sets nothing. `recipe_note` says how far it is
+    known.
     """
 
     choices: tuple[Choice, ...]
     notes: tuple[str, ...] = ()
     recipe: tuple[Choice, ...] = ()
+    recipe_note: str = (
+        "recipe: auto chooses the following when training starts, as far as the counts tell. `raytl check` also measures "
+        "how well the model's features fit the data, and prints each choice. A key that you set wins."
+    )
 
     def values(self) -> dict[str, Any]:
         """Return the keys as an experiment file nests them."""
@@ -40,7 +45,7 @@ class Draft:
         """Return the experiment file: YAML with the reason for each key above it."""
         why = {choice.key: choice.why for choice in self.choices if choice.why}
         notes = (_comment(note, "") for note in self.notes)
-        return "".join([*notes, *_lines(self.values(), why, ()), *_recipe_lines(self.recipe)])
+        return "".join([*notes, *_lines(self.values(), why, ()), *_recipe_lines(self.recipe, self.recipe_note)])
 
 
 def _lines(values: dict[str, Any], why: Mapping[str, str], path: tuple[str, ...]) -> Iterator[str]:
@@ -57,15 +62,11 @@ def _lines(values: dict[str, Any], why: Mapping[str, str], path: tuple[str, ...]
         yield f"{indent}{key}: {yaml_value(value)}\n"
 
 
-def _recipe_lines(recipe: Sequence[Choice]) -> Iterator[str]:
+def _recipe_lines(recipe: Sequence[Choice], note: str) -> Iterator[str]:
     """Yield comments on what the recipe will choose, with the reasons."""
     if not recipe:
         return
-    yield _comment(
-        "recipe: auto chooses the following when training starts, as far as the counts tell. `raytl check` also measures "
-        "how well the model's features fit the data, and prints each choice. A key that you set wins.",
-        "",
-    )
+    yield _comment(note, "")
     for choice in recipe:
         yield f"#   {choice.key}: {yaml_value(choice.value)}\n"
         yield textwrap.indent("\n".join(textwrap.wrap(printable(choice.why), _WIDTH - 8)), "#       ") + "\n"

@@ -67,7 +67,7 @@ def draft_from(
 ) -> Draft:
     """Return the draft of an experiment on the images at `source`; see `experiment_from`.
 
-    Of `overrides`, only task, model.name and storage.* count; the last are written into the draft.
+    Of `overrides`, only task, model.name, model.weights and storage.* count; the last two are written into the draft.
     """
     from raytl.config.choice import Choice
     from raytl.starter import facts, rules  # torch and timm take their time to import
@@ -81,7 +81,10 @@ def draft_from(
     data_facts = facts.look(uri, name, on_event, s3, values.get("task"))
     head = (Choice("name", run_name(uri)), Choice("data.uri", escape(uri)), Choice("model.name", name))
     storage = (Choice(key, value) for key, value in values.items() if key in _STORAGE)
-    return Draft((*head, *rules.choices(data_facts), *storage), tuple(rules.notes(data_facts)), data_facts.recipe)
+    weights = (Choice(key, escape(str(values[key]))) for key in ("model.weights",) if key in values)
+    return Draft(
+        (*head, *weights, *rules.choices(data_facts), *storage), tuple(rules.notes(data_facts)), data_facts.recipe
+    )
 
 
 def run_name(uri: str) -> str:

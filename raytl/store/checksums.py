@@ -7,9 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.
 
 from __future__ import annotations
 
-import base64
 import binascii
-import hashlib
 import re
 import sys
 import zlib
@@ -61,8 +59,13 @@ def announced(headers: Mapping[str, str]) -> tuple[Digest, bytes] | None:
             return digest, value
     etag = headers.get("etag", "").strip('"')
     if _MD5.fullmatch(etag) and not _encrypted(headers):
-        return hashlib.md5(usedforsecurity=False), bytes.fromhex(etag)
+        return _hash("md5"), bytes.fromhex(etag)
     return None
+
+
+def sha256(expected: str) -> tuple[Digest, bytes]:
+    """Return a new digest, and the SHA-256 in hexadecimal digits that it is to have."""
+    return _hash("sha256"), bytes.fromhex(expected)
 
 
 def use_awscrt(folder: str) -> None:
@@ -80,7 +83,7 @@ def _encrypted(headers: Mapping[str, str]) -> bool:
 def _decoded(value: str) -> bytes:
     """Return the bytes of a checksum; none for another text, such as `<checksum>-<parts>`."""
     try:
-        return base64.b64decode(value, validate=True)
+        return binascii.a2b_base64(value, strict_mode=True)
     except (binascii.Error, ValueError):
         return b""
 
@@ -94,6 +97,12 @@ def _of_awscrt(name: str) -> _Crc | None:
     return crc
 
 
+def _hash(name: str) -> Digest:
+    import hashlib  # loads OpenSSL, which a CRC does not need
+
+    return hashlib.new(name, usedforsecurity=False)
+
+
 def _awscrt(name: str, size: int) -> Digest | None:
     crc = _of_awscrt(name)
     return crc and _Rolling(crc, size)
@@ -104,6 +113,6 @@ _ALGORITHMS: dict[str, tuple[Callable[[], Digest | None], int]] = {
     "crc64nvme": (partial(_awscrt, "crc64nvme", 8), 8),
     "crc32c": (partial(_awscrt, "crc32c", 4), 4),
     "crc32": (partial(_Rolling, zlib.crc32, 4), 4),
-    "sha256": (partial(hashlib.sha256, usedforsecurity=False), 32),
-    "sha1": (partial(hashlib.sha1, usedforsecurity=False), 20),
+    "sha256": (partial(_hash, "sha256"), 32),
+    "sha1": (partial(_hash, "sha1"), 20),
 }

@@ -13,18 +13,24 @@ MAX_BYTES = 1 << 30
 """Default limit for an object that is read into memory."""
 
 
+UNKNOWN = -1
+"""The size of an object that was not listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One object: `key` relative to the store's URI, and an `etag` that changes when its bytes do.
 
     `archive` is the storage class that the object must be restored from before it can be read, else empty. A listing does
-    not show which objects are restored; `stat` does.
+    not show which objects are restored; `stat` does. An object that was not listed is wanted with the size `UNKNOWN`, no etag,
+    and the SHA-256 that its bytes must have.
     """
 
     key: str
     size: int
     etag: str
     archive: str = field(default="", compare=False)
+    sha256: str = field(default="", compare=False)
 
 
 class ObjectStore(Protocol):
@@ -58,7 +64,7 @@ class ObjectStore(Protocol):
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """Fetch objects in bulk to `folder`/`key`, and yield those that arrived whole and verified, in any order.
 
-        `wanted` comes from a recent listing. The caller fetches the rest, possibly all, with `get_to_file`, which reports
+        `wanted` comes from a recent listing, or has SHA-256 digests; what is yielded has sizes and etags. The caller fetches the rest, possibly all, with `get_to_file`, which reports
         errors. Parent folders must exist."""
         ...
 

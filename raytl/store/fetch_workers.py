@@ -143,7 +143,9 @@ def download(
     """
     count = max(1, min(_MAX_WORKERS, len(os.sched_getaffinity(0)), len(wanted) // 2))
     cafile = (route.cafile or ssl.get_default_verify_paths().cafile or "") if route.scheme == "https" else None
-    awscrt = _awscrt_folder() if sum(one.info.size for one in wanted) >= _AWSCRT_BYTES else ""
+    awscrt = (
+        _awscrt_folder() if sum(one.info.size for one in wanted) >= _AWSCRT_BYTES else ""
+    )  # unknown ones need SHA-256
     settings = (awscrt, *route.address, cafile, CONNECTIONS // count, idle_timeout_s)
     work = _Work(route, credentials, wanted)
     processes = _start_workers(count)
@@ -201,7 +203,7 @@ class _Work:
         self._route, self._credentials, self._wanted = route, credentials, wanted
         self._left = iter(range(len(wanted)))
         self._dispatching = threading.Lock()
-        self._results: SimpleQueue[list[tuple[int, bool]] | None] = SimpleQueue()
+        self._results: SimpleQueue[list[fetch_worker.Done] | None] = SimpleQueue()
 
     def drive(self, process: subprocess.Popen[bytes], settings: tuple[Any, ...], fetch_workers: int) -> None:
         """Keep one worker busy until no job is left, or it exits."""
@@ -228,10 +230,12 @@ class _Work:
             if batch is None:
                 fetch_workers -= 1
                 continue
-            for number, whole in batch:
+            for number, size, etag in batch:
+                whole = size >= 0
                 succeeded, failed = succeeded + whole, failed + (not whole)
                 if whole:
-                    yield self._wanted[number].info
+                    info = self._wanted[number].info
+                    yield info if info.size >= 0 else ObjectInfo(info.key, size, etag)
 
     def _dispatch(self, jobs_pipe: int, count: int) -> int:
         """Send a worker up to `count` jobs, signed now; return their number."""
@@ -245,4 +249,4 @@ class _Work:
     def _job(self, number: int, credentials: Credentials | None, now: float) -> fetch_worker.Job:
         one = self._wanted[number]
         signed = request(self._route, credentials, one.key, now)
-        return number, signed, one.path, one.info.size, one.info.etag
+        return number, signed, one.path, one.info.size, one.info.etag, one.info.sha256

@@ -4,69 +4,30 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
 
 from raytl.disk import disk_error, writing
 from raytl.errors import Archived, NotFound, StoreError
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
-from raytl.store.cache import cache_root
-from raytl.store.contract import ObjectInfo, ObjectStore
-from raytl.store.files import atomic_write
+from raytl.store.contract import UNKNOWN, ObjectInfo, ObjectStore
 from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_keys
 from raytl.store.open import open_store
 from raytl.store.pins import pin
+from raytl.store.pulled import Place, place_of, record, recorded, recorded_as, row_of, sizes_below
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.stored import Format
-from raytl.stored.bounds import Bound
 from raytl.throttle import Throttle
 
-_quoted = json.encoder.encode_basestring_ascii
-"""A string as JSON; `json.dumps` takes three times as long."""
 _THREADS = 32
 _EVENT_EVERY_S = 0.1
 _MAX_ARCHIVE_CHECKS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The cache folder of a pulled URI: its files, their list, and its lock."""
-
-    root: Path
-
-    @property
-    def files(self) -> Path:
-        return self.root / "files"
-
-    @property
-    def manifest(self) -> Path:
-        return self.root / "manifest.json"
-
-    @property
-    def journal(self) -> Path:
-        return self.root / "journal.jsonl"
-
-
-def _is_pulled(info: ObjectInfo) -> bool:
-    return not invalid_reason(info.key) and 0 <= info.size < 2**63
-
-
-_Pulled = Annotated[ObjectInfo, Bound("a key that can be a file, and its size", _is_pulled)]
-_ADVICE = "Delete its folder and run again to pull it."
-FETCHED_FORMAT = Format[ObjectInfo](_Pulled, "a fetched file", _ADVICE, StoreError, max_bytes=1 << 16)
-PULLED_FORMAT = Format[list[ObjectInfo]](
-    list[_Pulled], "the list of pulled files", _ADVICE, StoreError, max_bytes=4 << 30
-)
 
 
 def pull(
@@ -83,19 +44,61 @@ def pull(
         StoreError: the store cannot be read, or an object is archived.
     """
     store = open_store(uri, s3)
-    place = _place(store.uri, s3)
-    try:
-        pin(place.root)
-        with _locked(place):
-            _pull(store, place, only, on_event, s3)
-    except OSError as exc:
-        problem = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
-        raise StoreError(f"{store.uri}: {problem} Set RAYTL_CACHE to use a larger disk.") from exc
+    place = place_of(store.uri, s3)
+    with _pinned(store, place):
+        _pull(store, place, only, on_event, s3)
     return place.files
 
 
-def _place(uri: str, s3: S3Settings) -> _Place:
-    return _Place(cache_root() / "pulled" / hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:24])
+def fetch(
+    uri: str, wanted: Sequence[ObjectInfo], name: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
+) -> Path | None:
+    """Download objects below `uri` that are known by key and SHA-256, without a listing; return their folder as `pull` does.
+
+    Return None, and download nothing, if some are here: only a listing can tell whether they are current. `name` identifies the
+    objects and their digests for `fetched_folder`.
+
+    Raises:
+        NotFound: one does not exist, or has another SHA-256.
+        DataError: a key cannot be a file name here.
+        StoreError: the store cannot be read.
+    """
+    store = open_store(uri, s3)
+    place = place_of(store.uri, s3)
+    reject_invalid_keys(store.uri, wanted)
+    with _pinned(store, place):
+        here = sizes_below(place.files)
+        if any(info.key in here for info in wanted):
+            return None
+        retained = recorded(place)
+        record(place, retained | _fetch(store, place, wanted, on_event))
+        place.fetched.mkdir(exist_ok=True)
+        (place.fetched / name).touch()
+    return place.files
+
+
+def fetched_folder(uri: str, name: str, s3: S3Settings = ENVIRONMENT) -> Path | None:
+    """Return the folder of objects that `fetch` downloaded under this name, unless a pull changed some since; else None."""
+    place = place_of(open_store(uri, s3).uri, s3)
+    pin(place.root)
+    return place.files if (place.fetched / name).exists() else None
+
+
+def pulled_name(uri: str, s3: S3Settings = ENVIRONMENT) -> str:
+    """Return the name of the folder that `pull` makes for `uri`, on every node."""
+    return place_of(open_store(uri, s3).uri, s3).root.name
+
+
+@contextmanager
+def _pinned(store: ObjectStore, place: Place) -> Iterator[None]:
+    """Hold the folder, pinned and locked, and translate disk errors."""
+    try:
+        pin(place.root)
+        with _locked(place):
+            yield
+    except OSError as exc:
+        problem = disk_error(exc, str(place.root)) or f"{place.root}: {exc.strerror or exc}."
+        raise StoreError(f"{store.uri}: {problem} Set RAYTL_CACHE to use a larger disk.") from exc
 
 
 def not_pulled(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) -> dict[str, ObjectInfo]:
@@ -105,9 +108,9 @@ def not_pulled(objects: Mapping[str, ObjectInfo], s3: S3Settings = ENVIRONMENT) 
     for uri, info in objects.items():
         root = uri.removesuffix(f"/{info.key}")
         if root not in here:
-            place = _place(root, s3)
-            sizes = _files(place.files) if place.files.is_dir() else {}
-            here[root] = {key: row for key, row in _pulled(place).items() if sizes.get(key) == row.size}
+            place = place_of(root, s3)
+            sizes = sizes_below(place.files) if place.files.is_dir() else {}
+            here[root] = {key: row for key, row in recorded(place).items() if sizes.get(key) == row.size}
         if here[root].get(info.key) != info:
             missing[uri] = info
     return missing
@@ -152,18 +155,20 @@ def _is_archived(uri: str, s3: S3Settings) -> bool:
     return bool(retried(lambda: open_store(folder, s3).stat(name)).archive)
 
 
-def _pull(store: ObjectStore, place: _Place, only: Collection[str] | None, on_event: OnEvent, s3: S3Settings) -> None:
+def _pull(store: ObjectStore, place: Place, only: Collection[str] | None, on_event: OnEvent, s3: S3Settings) -> None:
     with ThreadPoolExecutor(1) as pool:  # the disk is read while the store answers
-        before = pool.submit(_files, place.files)
+        before = pool.submit(sizes_below, place.files)
         wanted = listing(store, only, on_event)
         here = before.result()
-    pulled = _pulled_of(place, wanted)
+    pulled = recorded_as(place, wanted)
     missing = [info for info in wanted if here.get(info.key) != info.size or not _is_same(pulled.get(info.key), info)]
     refuse_archived({f"{store.uri}/{info.key}": info for info in missing}, s3)
+    if missing or len(here) != len(wanted):
+        shutil.rmtree(place.fetched, ignore_errors=True)
     stale = {info.key for info in missing}
     retained = {key: info for key, info in pulled.items() if key not in stale}
     if len(retained) < len(pulled):
-        _record(place, retained)
+        record(place, retained)
     if missing:
         _fetch(store, place, missing, on_event)
     _finish(place, wanted, retained, here, only)
@@ -174,7 +179,7 @@ def _is_same(pulled: ObjectInfo | None, info: ObjectInfo) -> bool:
 
 
 @contextmanager
-def _locked(place: _Place) -> Iterator[None]:
+def _locked(place: Place) -> Iterator[None]:
     """Hold the folder's lock, which the kernel releases when the process dies."""
     place.files.mkdir(parents=True, exist_ok=True)
     with (place.root / "lock").open("w") as file:
@@ -201,64 +206,24 @@ def _none_of(keys: Collection[str]) -> str:
     return "nothing" if not keys else f"none of {few}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
-def _pulled(place: _Place) -> dict[str, ObjectInfo]:
-    """Return the files that were downloaded whole: the list of the last finished pull, and the journal of a killed one.
-
-    Unreadable entries are downloaded again.
-    """
-    rows: dict[str, ObjectInfo] = {}
-    with suppress(StoreError):  # absent, or damaged
-        rows = {row.key: row for row in PULLED_FORMAT.load(place.manifest)}
-    with suppress(StoreError):
-        for line in FETCHED_FORMAT.content(place.journal, lines=True).split(b"\n"):
-            with suppress(StoreError):  # truncated by a kill
-                row = FETCHED_FORMAT.read(line, str(place.journal))
-                rows[row.key] = row
-    return rows
-
-
-def _pulled_of(place: _Place, wanted: list[ObjectInfo]) -> dict[str, ObjectInfo]:
-    """Return `_pulled`; if the list of files is that of `wanted`, without reading each entry."""
-    if not place.journal.exists():
-        with suppress(StoreError):
-            if PULLED_FORMAT.content(place.manifest) == _manifest(wanted):
-                return {info.key: info for info in wanted}
-    return _pulled(place)
-
-
-def _files(folder: Path) -> dict[str, int]:
-    """Return the size of each file in the folder by its key, following links."""
-    sizes, folders = dict[str, int](), [""]
-    while folders:
-        inner = folders.pop()
-        handle = os.open(f"{folder}/{inner}", os.O_RDONLY | os.O_DIRECTORY)  # short paths halve the time of each stat
-        try:
-            with os.scandir(handle) as entries:
-                for entry in entries:
-                    if entry.is_file():
-                        sizes[inner + entry.name] = entry.stat().st_size
-                    elif entry.is_dir():
-                        folders.append(f"{inner}{entry.name}/")
-        finally:
-            os.close(handle)
-    return sizes
-
-
-def _fetch(store: ObjectStore, place: _Place, missing: list[ObjectInfo], on_event: OnEvent) -> None:
-    """Download the missing files, and record each one once it is whole."""
+def _fetch(store: ObjectStore, place: Place, missing: Sequence[ObjectInfo], on_event: OnEvent) -> dict[str, ObjectInfo]:
+    """Download the missing files, record each one once it is whole, and return them by key."""
+    arrived: dict[str, ObjectInfo] = {}
     _make_folders(place, [info.key for info in missing])
     throttle, moved = Throttle(_EVENT_EVERY_S), 0
     arriving = closing(_arrivals(store, place, missing))
     with writing(place.journal), place.journal.open("a") as journal, arriving as arrivals:
         for done, info in enumerate(arrivals, start=1):
-            journal.write(f"{_row(info)}\n")
+            journal.write(f"{row_of(info)}\n")
+            arrived[info.key] = info
             moved += info.size
             if throttle.is_due() or done == len(missing):
                 journal.flush()
                 on_event(Work(f"pull {store.uri}", done, len(missing), "files", moved))
+    return arrived
 
 
-def _make_folders(place: _Place, keys: Iterable[str]) -> None:
+def _make_folders(place: Place, keys: Iterable[str]) -> None:
     """Create the folders of the keys; remove files where a folder must be, and folders where a file must be."""
     top = str(place.files)
     folders = set()
@@ -275,10 +240,13 @@ def _make_folders(place: _Place, keys: Iterable[str]) -> None:
         (place.files / folder).mkdir(parents=True, exist_ok=True)
 
 
-def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> Generator[ObjectInfo, None, None]:
+def _arrivals(store: ObjectStore, place: Place, missing: Sequence[ObjectInfo]) -> Generator[ObjectInfo, None, None]:
     """Yield the missing objects as they arrive: in bulk if the store can, the rest by threads with retries."""
     arrived = set()
-    with closing(store.get_files(missing, place.files)) as arrivals:
+    if missing[0].size == UNKNOWN:  # nothing was listed: the first read finds the address of the others
+        arrived.add(missing[0].key)
+        yield _fetched(store, place, missing[0])
+    with closing(store.get_files(missing[len(arrived) :], place.files)) as arrivals:
         for info in arrivals:
             arrived.add(info.key)
             yield info
@@ -291,14 +259,22 @@ def _arrivals(store: ObjectStore, place: _Place, missing: list[ObjectInfo]) -> G
             raise
 
 
-def _fetched(store: ObjectStore, place: _Place, info: ObjectInfo) -> ObjectInfo:
+def _fetched(store: ObjectStore, place: Place, info: ObjectInfo) -> ObjectInfo:
     """Download one object, with retries."""
-    retried(lambda: store.get_to_file(info.key, place.files / info.key, info.size))
-    return info
+    path = place.files / info.key
+    listed = retried(lambda: store.stat(info.key)) if info.size == UNKNOWN else info
+    retried(lambda: store.get_to_file(info.key, path, listed.size))
+    if info.size == UNKNOWN:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != info.sha256:
+                raise NotFound(
+                    f"{store.uri}/{info.key}: no longer has the recorded SHA-256; it was replaced. Run again"
+                )
+    return listed
 
 
 def _finish(
-    place: _Place,
+    place: Place,
     wanted: list[ObjectInfo],
     retained: Mapping[str, ObjectInfo],
     before: Collection[str],
@@ -314,20 +290,4 @@ def _finish(
     others = {} if only is None else {key: info for key, info in retained.items() if key not in requested}
     rows = {**others, **rows}
     if rows != retained or place.journal.exists() or not place.manifest.exists():
-        _record(place, rows)
-
-
-def _record(place: _Place, rows: Mapping[str, ObjectInfo]) -> None:
-    """Write the list of whole files, which replaces the journal."""
-    with atomic_write(place.manifest) as part:
-        part.write_bytes(_manifest(rows.values()))
-    place.journal.unlink(missing_ok=True)
-
-
-def _manifest(infos: Iterable[ObjectInfo]) -> bytes:
-    """Return the content of the list of files; several times as fast as json with dictionaries."""
-    return f"[{', '.join(map(_row, infos))}]".encode()
-
-
-def _row(info: ObjectInfo) -> str:
-    return f'{{"key": {_quoted(info.key)}, "size": {info.size}, "etag": {_quoted(info.etag)}}}'
+        record(place, rows)

@@ -17,12 +17,14 @@ from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import Batch, EvalLoader
 from raytl.data.manifest import Sample
-from raytl.events import OnEvent, Work, ignore
+from raytl.errors import ModelError
+from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models import probe
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, pick_precision
 from raytl.models.frozen import FrozenFit, cross_validated
-from raytl.models.solved_head import MOST_STEPS, OnStep
+from raytl.models.head_work import MOST_EVALUATIONS, most_classes, most_images
+from raytl.models.solved_head import STRENGTHS, OnStep, evaluations_of
 from raytl.store.s3_settings import S3Settings
 from raytl.throttle import Throttle
 from raytl.world import World
@@ -77,18 +79,51 @@ class ProbeSolver:
     ) -> probe.Probe:
         """Solve the head of `backbone` on its device, from the evaluation views of `train`.
 
-        The penalty strength is selected by the loss on `val`.
+        The penalty strength is selected by the loss on `val`. Of more images than the work of a solution allows, an even
+        sample of each class is used.
+
+        Raises:
+            ModelError: there are too many classes.
         """
+        train, val = self._affordable(backbone, train, val, classes, on_event)
 
         def inputs(samples: Sequence[Sample]) -> HeadInputs:
             return HeadInputs(samples, _features(experiment, backbone, samples, on_event))
 
         has_bias = probe.head_layer(backbone).bias is not None
         of_train, of_val = inputs(train), inputs(val)
-        steps = _Steps(on_event)  # its clock starts here
+        most = evaluations_of(of_train.features, len(classes))
+        if most < MOST_EVALUATIONS:
+            size = f"{len(train):,} images, {len(classes):,} classes"
+            on_event(Message(f"solving the head: {most} instead of {MOST_EVALUATIONS} steps for a penalty ({size})"))
+        steps = _Steps(on_event, most * len(STRENGTHS))  # its clock starts here
         solved = self.solve_head(experiment, of_train, of_val, classes, has_bias, steps)
         steps.end()
         return solved
+
+    def _affordable(
+        self,
+        backbone: Backbone,
+        train: Sequence[Sample],
+        val: Sequence[Sample],
+        classes: Sequence[str],
+        on_event: OnEvent,
+    ) -> tuple[Sequence[Sample], Sequence[Sample]]:
+        """Return the samples of both splits that a solution can afford, and say so if these are not all."""
+        width = probe.head_layer(backbone).weight.shape[1]
+        limit = most_images(width, len(classes), len(STRENGTHS))
+        if limit < len(classes):
+            raise ModelError(
+                f"{backbone.name}: a head of {len(classes):,} classes x {width:,} features takes hours to solve; expected at "
+                f"most {most_classes(width, len(STRENGTHS)):,} classes. Set transfer.head_start to zero, and "
+                "search.linear_probe to false"
+            )
+        targets = [self.targets_of(split, classes) if self.targets_of else None for split in (train, val)]
+        affordable = [even_sample(split, own, limit) for split, own in zip((train, val), targets, strict=True)]
+        if len(affordable[0]) < len(train):
+            text = f"{len(affordable[0]):,} of {len(train):,} training images, evenly of each class"
+            on_event(Message(f"solving the head on {text}: all would take hours with {len(classes):,} classes"))
+        return affordable[0], affordable[1]
 
     def measure(
         self,
@@ -173,6 +208,18 @@ def measured_sample(samples: Sequence[Sample], targets: NDArray[np.int64], limit
     return [samples[place] for place in sorted(int(each) for places in chosen for each in places)]
 
 
+def even_sample(samples: Sequence[Sample], targets: NDArray[np.int64] | None, limit: int) -> Sequence[Sample]:
+    """Return about `limit` samples, evenly spaced in each class, and of each class at least one; all if these are fewer."""
+    if len(samples) <= limit:
+        return samples
+    targets = np.zeros(len(samples), np.int64) if targets is None else targets
+    step = len(samples) / limit
+    order = np.argsort(targets, kind="stable")
+    classes = np.split(order, np.flatnonzero(np.diff(targets[order])) + 1)
+    chosen = np.concatenate([places[np.arange(0, len(places), step).astype(np.int64)] for places in classes])
+    return [samples[int(place)] for place in np.sort(chosen)]
+
+
 def _gray(batches: Sequence[Batch]) -> float:
     """Return the fraction of images whose channels are equal, within the noise of a JPEG."""
     flags = [
@@ -208,15 +255,15 @@ def _with_progress(batches: Iterable[Batch], total: int, on_event: OnEvent, titl
 class _Steps:
     """Report the steps of a solution that takes long: without them, the driver would take this worker for a hung one."""
 
-    def __init__(self, on_event: OnEvent) -> None:
-        self._on_event, self._done, self._is_shown = on_event, 0, False
+    def __init__(self, on_event: OnEvent, total: int) -> None:
+        self._on_event, self._total, self._done, self._is_shown = on_event, total, 0, False
         self._throttle = Throttle(STEPS_EVERY_S, time.monotonic, last=time.monotonic())
 
     def __call__(self) -> None:
         self._done += 1
         if self._throttle.is_due():
             self._is_shown = True
-            self._report(MOST_STEPS)
+            self._report(max(self._total, self._done))
 
     def end(self) -> None:
         """Report the last step, if any was reported."""

@@ -16,7 +16,7 @@ from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
 from raytl.models.groups import rates
-from raytl.models.optimizer import check_optimizer
+from raytl.models.optimizer import check_optimizer, waits_for_device
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import auto_recipe
 from raytl.tasks.registry import task_named
@@ -109,7 +109,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
             _collect(problems, lambda: check_first_step(experiment, task, backbone, depth, classes, train))
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
-    notes = (*backbone.notes, *([note] if note else []))
+    notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     return _plan(experiment, backbone.reading(dataset.depth.depth), dataset, recipe, notes)
 
 
@@ -138,6 +138,14 @@ def _read(
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:
     """Return the number of stages, from the top, that learn at the end of training."""
     return len(learning(backbone, experiment.transfer.unfreeze).stages)
+
+
+def _waits(experiment: Experiment) -> list[str]:
+    """Return what to say of an optimizer that makes each step slower on a GPU."""
+    name = experiment.optim.name
+    if pick_device(experiment.compute.device).type == "cpu" or not waits_for_device(name):
+        return []
+    return [f"optim.name: {name} makes the host wait for the GPU in each step; adamw, sgd and most others do not"]
 
 
 def _collect(problems: list[RaytlError], make: Callable[[], T]) -> T | None:

@@ -110,7 +110,7 @@ def test_every_function_is_documented(name: str) -> None:
 
 def test_a_name_that_raytl_does_not_have_is_an_error() -> None:
     with pytest.raises(
-        AttributeError, match="module 'raytl' has no attribute 'fly'; it has Assessment, Calibration, ClassScores"
+        AttributeError, match="module 'raytl' has no attribute 'fly'; it has Advice, Assessment, Calibration"
     ):
         _ = raytl.fly  # type: ignore[attr-defined]
 

@@ -23,8 +23,8 @@ FLOORS: dict[str, int] = {
     "tasks": 7,
     "training": 8, "evaluation": 8,
     "search": 9, "export": 9, "assessment": 9,
-    "retraining": 10,
-    "starter": 11, "catalog": 11,
+    "retraining": 10, "starter": 10,
+    "advice": 11, "catalog": 11,
     "cli": 12,
     "api": 13,
 }  # fmt: skip

@@ -13,8 +13,10 @@ from raytl.assessment.section import Evidence, SplitEvidence
 from raytl.config.schema import ColumnRole
 from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import Sample
-from tests.evaluation.conftest import run as run
+from raytl.run import RunFolder, journal
+from tests.evaluation.conftest import run as evaluated_run
 
+__all__ = ["evaluated_run"]
 MakeEvidence = Callable[..., Evidence]
 
 
@@ -70,3 +72,15 @@ def with_column(
         train=of(evidence.train),
         columns={**evidence.columns, name: role},
     )
+
+
+@pytest.fixture
+def run(evaluated_run: RunFolder) -> RunFolder:
+    """The run of the evaluation tests with three of its six validation images as train."""
+    records = journal.read(evaluated_run.samples)
+    evaluated_run.samples.unlink()
+    for record in records:
+        is_train = record["split"] == "val" and str(record["key"]).endswith("007.jpg")
+        journal.append(evaluated_run.samples, {**record, "split": "train"} if is_train else record)
+    evaluated_run.write_manifest({"epochs": 1})
+    return evaluated_run

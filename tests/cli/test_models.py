@@ -75,6 +75,30 @@ def test_a_version_is_shown_by_alias_or_number(raytl: Raytl, registry: Registry)
     assert "no version 9; the newest versions: 1, 2" in done.err
 
 
+def test_a_calibrated_version_is_shown_with_its_temperature_and_what_that_changed(
+    raytl: Raytl, tmp_path: Path, registry: Registry
+) -> None:
+    bundle = tmp_path / "made" / "1" / "checkpoints" / "best"
+    bundle.mkdir(parents=True)
+    (bundle / "model.json").write_text(json.dumps({"model": "resnet", "temperature": 1.25}))
+    before, after = {"uncalibrated_ece": 0.2, "uncalibrated_log_loss": 0.7}, {"ece": 0.05, "log_loss": 0.5}
+    epochs = [{"epoch": 1, "calibration/temperature": 2.0}, {"epoch": 2, "calibration/temperature": 1.25}]
+    epochs[1] |= {f"calibration/{name}": value for name, value in (before | after).items()}
+    (tmp_path / "made" / "1" / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    registry.publish(tmp_path / "made" / "1", about())
+    shown = " ".join(raytl("models", "show", "./models/trash", "3").out.split())
+    assert (
+        "calibration temperature 1.250: log loss 0.700 -> 0.500, calibration error 20.0 % -> 5.0 % (validation)"
+        in shown
+    )
+    result = json.loads(raytl("models", "show", "./models/trash", "3", "--json").out)
+    assert result["calibration"] == {"temperature": 1.25, **before, **after}
+    (tmp_path / "made" / "1" / "metrics.jsonl").unlink()
+    registry.publish(tmp_path / "made" / "1", about())
+    assert "calibration temperature 1.250 " in " ".join(raytl("models", "show", "./models/trash", "4").out.split())
+    assert "calibration" not in raytl("models", "show", "./models/trash", "2").out
+
+
 def test_diff_lists_the_differences_of_two_versions(raytl: Raytl, registry: Registry) -> None:
     done = raytl("models", "diff", "./models/trash", "previous", "champion")
     assert "optim.lr: 0.001 -> 0.002" in done.out

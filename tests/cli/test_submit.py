@@ -44,3 +44,14 @@ def test_the_old_value_of_code_is_an_error_that_names_the_new_one(raytl: Raytl, 
     done = raytl("submit", "train", experiment, "--code", "code")
     assert done.code == 2
     assert "checkout" in done.err
+
+
+def test_a_manifest_of_images_on_this_machine_is_refused_before_the_upload(raytl: Raytl, experiment: Path) -> None:
+    Path("rows.csv").write_text("path,label\nphotos/1.jpg,red\n")
+    done = raytl("submit", "train", experiment, "--set", "data.uri=rows.csv", "--code", "image", "--dry-run")
+    assert (done.code, done.out) == (2, "")
+    assert "rows.csv: rows name images relative to the manifest, which a cluster cannot read" in " ".join(
+        done.err.split()
+    )
+    Path("rows.csv").write_text("path,label\ns3://crops/1.jpg,red\n")
+    assert raytl("submit", "train", experiment, "--set", "data.uri=rows.csv", "--code", "image", "--dry-run").code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,14 @@ FOUND = {
     "/d/a.jpg": Finding(3, 1, 1, AB, ""),
     "/d/\udcff.jpg": Finding(4, 1, 2, CD, "cut short", "", 4095, 12),
 }
+LEVELS = "00000000"
+
+
+def numbers(*values: int) -> str:
+    return struct.pack("<3q", *values).hex()
+
+
+NUMBERS = numbers(3, 1, 1)
 SAMPLES = [Sample(path, path, "x") for path in FOUND]
 
 
@@ -37,18 +46,22 @@ def test_findings_come_back_as_they_were_noted_and_only_those_asked_for(own_cach
 @pytest.mark.parametrize(
     "line",
     [
-        "", "7", "[]", '["/d/a.jpg", "3", 1, 1, "ab", "", "", 0, 0]', '["/d/a.jpg", 3]', "[" * 9999,
-        "[[], [], [], [], [], [], [], [], []]",
-        f'[["/d/a.jpg"], ["3"], [1], [1], ["{AB}"], [""], [""], [0], [0]]',
-        f'[["/d/a.jpg"], [3], [1], [1], ["{AB[1:]}"], [""], [""], [0], [0]]',
-        f'[["/d/a.jpg"], [3], [1], [1], ["{" " * 64}"], [""], [""], [0], [0]]',
-        f'[["/d/a.jpg"], [3], [1], [1], ["{"x" * 64}"], [""], [""], [0], [0]]',
-        f'[["/d/a.jpg"], [3, 4], [1], [1], ["{AB}"], [""], [""], [0], [0]]',
-        f'[["/d/a.jpg"], [-3], [1], [1], ["{AB}"], [""], [""], [0], [0]]',
-        f'[["/d/a.jpg"], [{10**30}], [1], [1], ["{AB}"], [""], [""], [0], [0]]',
-        f'[["/d/a.jpg"], [3], [{-(10**30)}], [1], ["{AB}"], [""], [""], [0], [0]]',
-        f'[["/d/a.jpg"], [3], [1], [1], ["{AB}"], [""], [""], [70000], [0]]',
-        f'[["/d/a.jpg"], [3], [1], [1], ["{AB}"], [""], [""], [0], [true]]',
+        "", "7", "[]", '["/d/a.jpg", "3", "ab", "", [], []]', '["/d/a.jpg", 3]', "[" * 9999,
+        '[[], "", "", "", [], []]',
+        f'[["/d/a.jpg"], [3], "{AB}", "{LEVELS}", [], []]',
+        f'[[3], "{NUMBERS}", "{AB}", "{LEVELS}", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB[1:]}", "{LEVELS}", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{" " * 64}", "{LEVELS}", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{"x" * 64}", "{LEVELS}", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB[2:]}", "{LEVELS}", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS * 2}", "{AB}", "{LEVELS}", [], []]',
+        f'[["/d/a.jpg"], "{numbers(-3, 1, 1)}", "{AB}", "{LEVELS}", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}00", "{AB}", "{LEVELS}", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS[2:]}", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", ["", ""], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", "", []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", [], [true]]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", [], [], []]',
     ],
 )  # fmt: skip
 def test_a_damaged_memory_is_none(own_cache: Path, line: str) -> None:
@@ -56,6 +69,15 @@ def test_a_damaged_memory_is_none(own_cache: Path, line: str) -> None:
     (file,) = (own_cache / "audits").glob("*.jsonl")
     file.write_text(file.read_text() + line + "\n")
     assert load_findings(SAMPLES, 100) == {}
+
+
+def test_a_line_of_one_finding_is_read(own_cache: Path) -> None:
+    """The lines that are rejected above differ from this one."""
+    noted(SAMPLES[1:], FOUND)
+    (file,) = (own_cache / "audits").glob("*.jsonl")
+    line = f'[["/d/\\udcff.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", [], []]'
+    file.write_text(file.read_text().splitlines()[0] + f"\n{line}\n")
+    assert load_findings(SAMPLES[1:], 100) == {SAMPLES[1].path: FOUND["/d/a.jpg"]}
 
 
 def test_findings_are_found_in_any_order_and_beside_new_samples(own_cache: Path) -> None:
@@ -76,3 +98,10 @@ def test_the_memory_of_a_set_is_found_by_the_folder_that_all_its_files_share(own
     assert set(load_findings(samples, 100)) == {samples[0].path}
     assert set(load_findings(samples[::-1], 100)) == {samples[0].path}
     assert set(load_findings(samples[1:], 100)) == {samples[1].path}
+
+
+def test_the_common_folder_is_that_of_the_first_and_the_last_of_ordered_keys(own_cache: Path) -> None:
+    samples = [Sample(key, f"/d/{key}", "x") for key in ("a/1.jpg", "a/2.jpg", "b/1.jpg")]
+    noted(samples, {samples[0].path: FOUND["/d/a.jpg"]})
+    assert set(load_findings(samples, 100)) == {samples[0].path}
+    assert set(load_findings([*samples[1:], samples[0]], 100)) == {samples[0].path}

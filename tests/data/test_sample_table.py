@@ -69,8 +69,12 @@ def test_a_sample_of_a_table_takes_less_than_a_quarter_of_an_object() -> None:
     assert len(pickle.dumps(SampleTable.of(samples))) < 70 * len(samples)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 100])
 @pytest.mark.parametrize("samples", SETS.values(), ids=SETS.keys())
-def test_a_table_that_is_being_built_can_be_read(samples: list[Sample]) -> None:
+def test_a_table_that_is_being_built_can_be_read(
+    samples: list[Sample], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_table, "_AT_ONCE", at_once)
     written = TableWriter()
     for sample in samples:
         written.add(sample)
@@ -87,3 +91,17 @@ def test_keys_are_sorted_as_python_sorts_text(monkeypatch: pytest.MonkeyPatch) -
         assert SampleTable.of(samples).by_key() == sorted(samples, key=lambda sample: sample.key)
     ordered = SampleTable.of(Sample(name, "", "x") for name in sorted(set(keys)))
     assert ordered.by_key() is ordered
+
+
+@pytest.mark.parametrize("keys", ["abcdefg", "abcdegf", "abccdef", "bacdefg"])
+def test_many_keys_are_ordered_as_few_are(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = SampleTable.of(Sample(key, "", "x") for key in keys)
+    few = table.is_ordered
+    monkeypatch.setattr(sample_table, "_MANY", 2)
+    assert table.is_ordered is few is (keys == "abcdefg")
+
+
+def test_paths_of_one_folder_and_their_keys_have_one_base() -> None:
+    assert SampleTable.of(CLASSES).paths.has_one_base
+    assert not SampleTable.of([*CLASSES, Sample("a", "/elsewhere/a", "x")]).paths.has_one_base
+    assert not SampleTable.of([*CLASSES, Sample("a", "/elsewhere/b", "x")]).paths.has_one_base

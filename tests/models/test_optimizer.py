@@ -9,7 +9,7 @@ import torch
 
 from raytl.config.schema import OptimConfig
 from raytl.errors import ConfigError
-from raytl.models.optimizer import build_optimizer, check_optimizer
+from raytl.models.optimizer import build_optimizer, check_optimizer, waits_for_device
 
 
 def groups() -> list[dict[str, Any]]:
@@ -64,3 +64,28 @@ def test_an_unknown_optimizer_gets_near_misses() -> None:
 def test_an_optimizer_without_its_package_says_so() -> None:
     with pytest.raises(ConfigError, match=r"optim.name: bnbadamw cannot be built here .*; take adamw or sgd"):
         build_optimizer(groups(), OptimConfig(name="bnbadamw"))
+
+
+def _waits(name: str) -> bool:
+    """Return True if a step reads a value: a tensor of torch's `meta` device has none."""
+    weight = torch.nn.Parameter(torch.zeros(4, 4, device="meta"))
+    optimizer = build_optimizer([{"params": [weight]}], OptimConfig(name=name))
+    try:
+        for _ in range(2):
+            weight.grad = torch.zeros_like(weight)
+            optimizer.step()
+    except RuntimeError as error:
+        if "meta" not in str(error):
+            raise
+        return True
+    return False
+
+
+@pytest.mark.thorough
+def test_the_optimizers_that_wait_for_the_device_are_known() -> None:
+    from timm.optim._optim_factory import list_optimizers
+
+    untried = {"adamw", "sgd", "adahessian"}  # torch's own, and one that needs second derivatives
+    elsewhere = ("bnb", "fused", "kron")  # these need a GPU; kron, which compiles itself, compares values
+    names = [name for name in list_optimizers() if name not in untried and not name.startswith(elsewhere)]
+    assert [name for name in names if _waits(name)] == [name for name in names if waits_for_device(name)]

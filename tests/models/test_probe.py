@@ -112,6 +112,17 @@ def test_its_scores_are_those_of_the_head_it_gives() -> None:
     assert solved.best.weight.dtype == solved.best.bias.dtype == torch.float32
 
 
+def test_a_path_of_few_steps_ends_near_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, most = draw(n=200, d=16, classes=20), 12
+    whole = given.solve(classes=20)
+    monkeypatch.setattr("raytl.models.head_work.MOST_WORK", 2 * 200 * 16 * 20 * len(STRENGTHS) * most)
+    steps: list[int] = []
+    few = given.solve(classes=20, on_step=lambda: steps.append(1))
+    assert len(steps) <= len(STRENGTHS) * (most + 25)
+    for name in ("val/log_loss", "val/accuracy"):
+        assert few.scores[few.best.strength][name] == pytest.approx(whole.scores[whole.best.strength][name], abs=0.02)
+
+
 @pytest.mark.parametrize("strengths", [STRENGTHS, (1e-12,)])
 def test_separable_classes_do_not_diverge(strengths: tuple[float, ...]) -> None:
     solved = draw(n=30, d=60, apart=20.0).solve(strengths=strengths)

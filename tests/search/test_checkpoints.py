@@ -47,3 +47,9 @@ def test_checkpoints_that_no_trial_needs_are_listed(tmp_path: Path) -> None:
     root = f"memory://{tmp_path}"
     one, two = (trial(root, name, tmp_path) for name in ("one", "two"))
     assert others(root, {(one, BEST)}) == [(one, LAST), (two, BEST), (two, LAST)]
+
+
+def test_checkpoints_of_folds_are_listed_by_fold(tmp_path: Path) -> None:
+    root = f"memory://{tmp_path}"
+    one, two = (trial(root, f"one/fold-{fold}", tmp_path) for fold in range(2))
+    assert others(root, {(one, BEST), (two, BEST)}) == [(one, LAST), (two, LAST)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -212,11 +213,14 @@ def test_a_sweep_on_folds_scores_each_trial_by_the_mean_and_keeps_no_checkpoints
     folder = sweep_root(experiment)
     assert (result.status, result.folds, sum(result.trials.values())) == ("finished", 2, 3)
     for row in outline(experiment):
-        runs = sorted(folder.glob(f"trials/trial-{int(row['number']):05d}-????????-fold-?/metrics.jsonl"))
+        runs = sorted(folder.glob(f"trials/trial-{int(row['number']):05d}-????????/fold-?/metrics.jsonl"))
         curves = [[json.loads(line)[result.metric] for line in run.read_text().splitlines()] for run in runs]
         assert float(row["value"]) == pytest.approx(sum(map(max, curves)) / 2)
     assert [len(each.scores) for each in result.replicates] == [2]
-    assert not list(folder.glob("trials/*/checkpoints/*"))
+    assert not list(folder.glob("trials/*/*/checkpoints/*"))
+    with (folder / "trials.csv").open(newline="") as table:
+        named = [Path(row["folder"]) for row in csv.DictReader(table)]
+    assert [sorted(path.name for path in each.iterdir()) for each in named] == 3 * [["fold-0", "fold-1"]]
     assert not list(folder.rglob("test_ledger.jsonl"))
     assert "Mean over 2 folds" in (folder / "report.html").read_text()
     assert tune(experiment).status == "already finished"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -21,12 +22,18 @@ class Scripted:
     ) -> None:
         self.scores, self.total, self.done = scores, total or len(scores), done
         self.fails_at, self.metric, self.steps, self.is_open = fails_at, metric, 0, True
+        self.too_large_at, self.others, self.alone = 0, tuple[Scripted, ...](), False
 
     def at(self, epoch: int) -> EpochScores:
         return EpochScores(epoch, {self.metric: self.scores[epoch - 1], "cost/train_seconds": 10.0 * epoch})
 
-    def step(self) -> TrialResult:
+    def step(self, release: Callable[[], None]) -> TrialResult:
         self.steps += 1
+        if self.steps == self.too_large_at:
+            release()
+            assert not any(other.is_open for other in self.others), "memory is still in use"
+        self.is_open = True
+        assert not self.alone or not any(other.is_open for other in self.others)
         epoch = self.done + self.steps
         if epoch == self.fails_at:
             return TrialResult("failed", EpochScores(epoch - 1), reason="a bug", trainable=7)
@@ -94,3 +101,17 @@ def test_a_killed_trial_resumes_with_folds_at_different_epochs(done: tuple[int, 
 def test_an_undefined_score_is_the_worst_of_its_fold() -> None:
     trial = FoldTrial([Scripted(0.5, math.nan, 0.6), Scripted(0.9, 0.8, 1.0)], METRIC, "trial")
     assert curve(trial) == [(1, 0.7), (2, 0.7), (3, 0.8)]
+
+
+def test_too_little_memory_for_a_fold_frees_all_of_them_and_then_one_at_a_time_is_in_memory() -> None:
+    folds = [Scripted(0.5, 0.7, 0.6), Scripted(0.9, 0.8, 1.0), Scripted(0.4, 0.3, 0.4)]
+    for fold in folds:
+        fold.others = tuple(other for other in folds if other is not fold)
+    folds[1].too_large_at = 2
+    trial = FoldTrial(folds, METRIC, "trial")
+    assert not trial.step().is_last and all(fold.is_open for fold in folds)
+    trial.step()
+    assert not any(fold.is_open for fold in folds)
+    for fold in folds:
+        fold.alone = True
+    assert trial.step().last.metrics[METRIC] == pytest.approx((0.7 + 1.0 + 0.4) / 3)

@@ -75,6 +75,6 @@ def test_classes_with_too_few_images_are_named_at_once() -> None:
         check_folds(SampleTable.of([*train, *images({"cat": 3, "fox": 1}, start=50)]), ("cat", "eel", "fox"), 5)
 
 
-def test_the_runs_of_folds_are_beside_their_trial() -> None:
-    assert fold_folders("s/trial-1", 2) == ("s/trial-1-fold-0", "s/trial-1-fold-1")
+def test_the_runs_of_folds_are_in_the_folder_of_their_trial() -> None:
+    assert fold_folders("s/trial-1", 2) == ("s/trial-1/fold-0", "s/trial-1/fold-1")
     assert fold_folders("s/trial-1", None) == ("s/trial-1",)

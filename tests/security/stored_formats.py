@@ -7,6 +7,7 @@ passes the schema and breaks the next step is found too.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from raytl.evaluation import record
 from raytl.evaluation.stored import REPORT_FORMAT
 from raytl.models import card, probe
 from raytl.registry.registry import Registry
+from raytl.retraining import calibrated
 from raytl.retraining.changes import Changes
 from raytl.retraining.page import write
 from raytl.retraining.page.registry import registry_page
@@ -39,7 +41,7 @@ from raytl.run.provenance import PROVENANCE_FORMAT, provenance
 from raytl.search import earlier, feature_rows, noise, prior, summary
 from raytl.search.record import ATTRIBUTES_FORMAT
 from raytl.search.replicas import Replicas
-from raytl.store import holder, sync
+from raytl.store import holder, pulled
 from raytl.store.memory import MemoryStore
 from raytl.stored import Format
 from raytl.tasks import auto_recipe, stored_report
@@ -166,6 +168,7 @@ SCORE_REPORT = {
 RUNS = [
     Stored("models.card:CARD_FORMAT", encode(card.Card("test_resnet", ("a", "b"), PREPROCESS, ABC).to_json(), 2),
            at("model.json", lambda folder: encode(card.read_card(folder).to_json())), "model.json"),
+    Stored("retraining.calibrated:TEMPERATURE_FORMAT", encode({"model": "test_resnet", "temperature": 1.25}), by_path("model.json", calibrated.TEMPERATURE_FORMAT), "model.json"),
     Stored("models.card:PREPROCESS_FORMAT", encode(PREPROCESS.to_json()), by_path("p.json", card.PREPROCESS_FORMAT), "p.json"),
     Stored("models.probe:PROBE_FORMAT",
            encode({"best": 0.1, "soft": 1.0, "scores": {"1e-05": METRICS, "10.0": METRICS}, "seconds": 2.5}),
@@ -350,7 +353,7 @@ RESULT = {
     "soup": None, "experiment_file": "e.yaml", "run": "r", "report": "r.html", "csv": "c.csv", "seconds": 9.5, "next": "n", "stop": STOP, "folds": 5,
 }  # fmt: skip
 PULLED = {"key": "a/b.jpg", "size": 3, "etag": "x"}
-FOUND = [[3], [1], [2], [ABC], [""], [""], [0], [0]]
+FOUND = [struct.pack("<3q", 3, 1, 2).hex(), ABC, "00000000", ["cut short"], [""]]
 SWEEPS = [
     Stored("search.summary:SUMMARY_FORMAT", encode(RESULT, 2), at("summary.json", _swept), "summary.json"),
     Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9, "planned": 64, "stop": STOP}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
@@ -369,20 +372,16 @@ SWEEPS = [
                {"op_code": 8, "trial_id": 0, "user_attr": {"overrides": {"optim.lr": 0.1}, "best": [0.5]}},
                {"op_code": 6, "trial_id": 0, "state": 1}),
            _earlier, "old-sweep/study.log"),
-    Stored("search.feature_rows:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}),
-           by_path("card.json", feature_rows.ROWS_FORMAT), "card.json"),
-    Stored("store.sync:PULLED_FORMAT", encode([PULLED, PULLED]),
-           at("manifest.json", lambda folder: sync._pulled(sync._Place(folder))), "manifest.json", forgiving=True),
-    Stored("store.sync:FETCHED_FORMAT", lines(PULLED, PULLED),
-           at("journal.jsonl", lambda folder: sync._pulled(sync._Place(folder))), "journal.jsonl", forgiving=True),
+    Stored("search.feature_rows:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}), by_path("card.json", feature_rows.ROWS_FORMAT), "card.json"),
+    Stored("store.pulled:PULLED_FORMAT", encode([PULLED, PULLED]),
+           at("manifest.json", lambda folder: pulled.recorded(pulled.Place(folder))), "manifest.json", forgiving=True),
+    Stored("store.pulled:FETCHED_FORMAT", lines(PULLED, PULLED),
+           at("journal.jsonl", lambda folder: pulled.recorded(pulled.Place(folder))), "journal.jsonl", forgiving=True),
     Stored("data.audit_cache:_read", lines(audit_cache._fingerprint(10**6), [["/photos/red/0.jpg"], *FOUND]),
            lambda content, folder: _in_cache(str(audit_cache._file_of(SAMPLES)), _recalled)(content, folder), "", forgiving=True),
-    Stored("data.audit_cache:INVALIDATED_FORMAT", lines("/photos/red/0.jpg", "/x"),
-           _in_cache("audits/doubted.jsonl", lambda _: audit_cache._invalidated()), "doubted.jsonl", forgiving=True),
-    Stored("data.image_packs:PACK_FORMAT", encode({"bytes": 3, "images": 1}),
-           at("pack.json", image_packs._open), "pack.json", forgiving=True),
-    Stored("data.formats.archives:NOTES_FORMAT", encode(["a note"]), by_path("notes.json", archives.NOTES_FORMAT),
-           "notes.json"),
+    Stored("data.audit_cache:INVALIDATED_FORMAT", lines("/photos/red/0.jpg", "/x"), _in_cache("audits/doubted.jsonl", lambda _: audit_cache._invalidated()), "doubted.jsonl", forgiving=True),
+    Stored("data.image_packs:PACK_FORMAT", encode({"bytes": 3, "images": 1}), at("pack.json", image_packs._open), "pack.json", forgiving=True),
+    Stored("data.formats.archives:NOTES_FORMAT", encode(["a note"]), by_path("notes.json", archives.NOTES_FORMAT), "notes.json"),
     Stored("data.formats.shards:INDEX_FORMAT",
            encode({"images": {"a.jpg": [0, 3, ABC]}, "texts": {"a.cls": "red"}, "others": ["x"]}),
            by_path("index.json", shards.INDEX_FORMAT), "index.json"),

@@ -137,3 +137,14 @@ def test_no_step_has_fewer_images_than_the_workers_need(make_photos: MakePhotos,
     model = {"name": "test_resnet", "weights": "none", "preprocess": {"image_px": 32}}
     found = plan(minimal(make_photos(45), tmp_path, compute=compute, model=model))
     assert found.experiment.train.batch_size >= 16
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "said"), [("novograd", "cuda", 1), ("novograd", "cpu", 0), ("lion", "cuda", 0)]
+)
+def test_an_optimizer_that_makes_the_host_wait_for_a_gpu_is_named(
+    name: str, device: str, said: int, make_experiment: MakeExperiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.training.plan.pick_device", lambda _: torch.device(device))
+    notes = plan(make_experiment({"optim.name": name, "train.precision": "fp32"})).notes
+    assert len([note for note in notes if note.startswith(f"optim.name: {name} makes the host wait")]) == said

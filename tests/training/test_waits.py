@@ -72,8 +72,8 @@ class Blank:
     def close(self) -> None: ...
 
 
-def context(experiment: Experiment, device: torch.device) -> tuple[TrainContext, Any]:
-    """Return the context of `experiment` on blank images, and its last phase."""
+def context(experiment: Experiment, device: torch.device, scaled: bool) -> tuple[TrainContext, Any]:
+    """Return the context of `experiment` on blank images, with scaled gradients as fp16 has, and its last phase."""
     task = task_named(experiment.task)
     backbone = task.build(experiment.model, CLASSES, ENVIRONMENT)
     backbone.module.to(device)
@@ -90,7 +90,7 @@ def context(experiment: Experiment, device: torch.device) -> tuple[TrainContext,
         loader=Blank(torch.zeros(BATCH, 3, *size, dtype=torch.uint8), task.blank_targets(CLASSES, BATCH, size)),
         objective=task.objective(experiment, CLASSES, samples if experiment.task == "classification" else ()),
         average=WeightAverage(0.9),
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        scaler=torch.amp.GradScaler("cpu", enabled=scaled),
         emit=ignore,
     )
     phase = open_phase(backbone, stages[-1], stages, experiment, made.world, device, None)
@@ -146,6 +146,7 @@ def no_tensors_of_lists() -> Iterator[None]:
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "mixed": ("classification", {"augment.mixup": 0.4, "augment.cutmix": 1.0, "train.label_smoothing": 0.1}),
     "focal": ("classification", {"train.loss": "focal", "train.class_weights": {"a": 2.0}, "train.accumulate": 2}),
+    "fp16": ("classification", {"optim.name": "lion"}),
     "multilabel": ("multilabel", {"train.class_weights": {"a": 2.0}}),
     "segmentation": ("segmentation", {}),
 }
@@ -157,7 +158,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
 def test_the_host_never_waits_for_the_device_in_a_step(recipe: str, tmp_path: Path, on_meta: OnMeta) -> None:
     task, changes = RECIPES[recipe]
     experiment = completed(override(toy_task(task, tmp_path, tmp_path), {"optim.clip_norm": 1.0, **changes}))
-    made, phase = context(experiment, META)
+    made, phase = context(experiment, META, scaled=recipe == "fp16")
     train_epoch(made, phase, Progress(), lambda _: None)  # copies constants, once
     on_meta.order.clear()
     with Copies() as copies, no_tensors_of_lists():

@@ -59,7 +59,7 @@ def scan(
         return manifest
     from raytl.data.formats.manifest_columns import with_columns  # it reads tables with this package
 
-    place = _pulled_parts(uri, on_event, s3)[1] if in_bucket(uri) else Path(uri.removeprefix("file://")).expanduser()
+    place = pulled_parts(uri, on_event, s3)[1] if in_bucket(uri) else Path(uri.removeprefix("file://")).expanduser()
     return with_columns(manifest, place, columns)
 
 
@@ -140,7 +140,7 @@ def _scan_remote(uri: str, how: _How) -> Manifest:
         return _scan_archive(uri, pull(folder, how.on_event, only=[name], s3=how.s3) / name, how)
     if not is_table_name(uri):
         return _scan_folder(uri, pull(uri, how.on_event, s3=how.s3), how)
-    folder, place, keys, parts = _pulled_parts(uri, how.on_event, how.s3)
+    folder, place, keys, parts = pulled_parts(uri, how.on_event, how.s3)
     if table := _annotated_table(place, how):
         pull(folder, how.on_event, only=[*keys, *tables.keys_in(table)], s3=how.s3)
         return _scan_table(uri, place, how)
@@ -182,11 +182,11 @@ def pulled_table(
         DataError: see `tables.read`.
         StoreError: the bucket cannot be read.
     """
-    folder, place, keys, parts = _pulled_parts(uri, on_event, s3)
+    folder, place, keys, parts = pulled_parts(uri, on_event, s3)
     return folder, keys, tables.read(place, parts, labeled=labeled)
 
 
-def _pulled_parts(uri: str, on_event: OnEvent, s3: S3Settings) -> tuple[str, Path, list[str], list[str]]:
+def pulled_parts(uri: str, on_event: OnEvent, s3: S3Settings) -> tuple[str, Path, list[str], list[str]]:
     """Fetch a table; return the URI of its folder, its place on this node, its keys, and its parts if it is a folder of them."""
     folder, _, name = uri.rstrip("/").rpartition("/")
     store = open_store(folder, s3)
@@ -277,7 +277,7 @@ def _pulled_instead(manifest: Manifest) -> Manifest:
 def _scan_streamed_table(uri: str, how: _How) -> Manifest:
     """Scan a manifest of streamed objects: one in a bucket, with objects beside it, or one on this machine, with URIs."""
     s3, on_event = how.s3, how.on_event
-    local = _pulled_parts(uri, on_event, s3)[1] if in_bucket(uri) else Path(uri).expanduser().absolute()
+    local = pulled_parts(uri, on_event, s3)[1] if in_bucket(uri) else Path(uri).expanduser().absolute()
     if tables.is_table(local) and _annotated_table(local, how):
         return _pulled_instead(_scan_remote(uri, how) if in_bucket(uri) else _scan_local(uri, local, how))
     if in_bucket(uri):

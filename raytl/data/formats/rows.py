@@ -40,6 +40,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER_CHARS = 1 << 20
 _WHOLE = re.compile(r"[-+]?\d+\.0")
 _NOT_A_NUMBER = frozenset({"nan", "<na>"})
+_TEXTUAL = {str, type(None)}
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -152,10 +153,15 @@ def _add(rows: Rows, cells: Cells, labels: _Classes, splits: _Classes) -> None:
     for column, classes, values in ((rows.labels, labels, cells.labels), (rows.splits, splits, cells.splits)):
         own = classes.own
         column += [classes[cell if type(cell) is str else _text(cell)] if cell is not None else own for cell in values]
-    for index, (path, label) in enumerate(zip(cells.paths, cells.labels, strict=True), start):
-        if fault := _fault(path, label):
-            rows.faults[index] = fault
+    if not (_are_short(cells.paths) and _are_short(cells.labels)):
+        faults = map(_fault, cells.paths, cells.labels)
+        rows.faults.update((index, fault) for index, fault in enumerate(faults, start) if fault)
     rows.faults.update((start + index, TOO_MANY_CELLS) for index in cells.surplus)
+
+
+def _are_short(cells: Sequence[Any]) -> bool:
+    """Return whether all are text or missing, and none is too long; a million of them take a fifth of the time of `_fault`."""
+    return {*map(type, cells)} <= _TEXTUAL and max(map(len, filter(None, cells)), default=0) <= MAX_CHARS
 
 
 def _fault(path: Any, label: Any) -> str:

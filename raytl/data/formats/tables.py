@@ -24,6 +24,7 @@ from raytl.uris import S3, has_scheme, in_bucket, is_table_name
 
 __all__ = [
     "Table",
+    "is_inside",
     "is_table",
     "keys_in",
     "may_name_objects",
@@ -232,7 +233,7 @@ def _line(rows: Rows, index: int, cell: str) -> str:
     return f"{rows.where(index)}: {text!r}"
 
 
-def _is_inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
     """Return whether a path is below the table's folder, whichever way its separators are read."""
     normalized = path.strip().replace("\\", "/")
     return not normalized.startswith("/") and os.path.normpath(normalized).partition("/")[0] != ".."
@@ -275,7 +276,7 @@ class _Collected:
                 self._add(index, (*location, label, split), location[1] in self.objects or is_file(location[1]))
             elif has_scheme(path):
                 self.problems.add(_WRONG_SCHEME, partial(_line, self.rows, index, path))
-            elif not self.is_local and not _is_inside(path):
+            elif not self.is_local and not is_inside(path):
                 self.problems.add(_OUTSIDE, partial(_line, self.rows, index, path))
             else:
                 key, full, is_there = self._here(folders, path)
@@ -334,7 +335,7 @@ class _Collected:
         if not (row[0].isascii() and row[2].isascii()):
             key, path, label, split = row
             row = nfc(key), path, nfc(label), split
-        place = self.places.setdefault(row[0], count := len(self.samples))
+        place = self.places.setdefault(row[0], count := len(self.origins))
         if place == count:
             self.samples.add_row(*row)
             self.origins.append(index)

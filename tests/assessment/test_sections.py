@@ -1,0 +1,143 @@
+"""Every section on made evidence: its conclusions, its schema, and the extremes of classes and images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from raytl.assessment.aim import Aim, aims
+from raytl.assessment.report import Assessment
+from raytl.assessment.section import Evidence, Options, SectionResult
+from raytl.assessment.sections import SECTIONS, chosen
+from raytl.errors import UserError
+from raytl.metrics.intervals import Interval
+from raytl.models.card import Card
+from raytl.run.ledger import LedgerEntry
+from raytl.run.plain import plain
+from raytl.tasks.registry import task_named
+from tests.assessment.conftest import MakeEvidence
+from tests.evaluation.test_evidence import CARD
+
+BY_NAME = {section.name: section for section in SECTIONS}
+
+
+def assessed(evidence: Evidence, *options_aims: Aim) -> Assessment:
+    """Return a report without files."""
+    options = Options(options_aims)
+    results = {name: section(evidence, options) for name, section in BY_NAME.items()}
+    card: Card = replace(CARD, classes=evidence.classes)
+    look = LedgerEntry(1, "me", "2026-01-01T00:00:00+00:00", CARD.digest)
+    scores = {"accuracy": Interval(0.9, 0.8, 0.95)}
+    return Assessment("demo", card, look, False, {"val": 1, "test": 1}, scores, results, "/nowhere")
+
+
+def validated(result: Assessment) -> dict[str, Any]:
+    """Return report.json, checked against its schema."""
+    value: dict[str, Any] = plain(result.to_json())
+    schema = json.loads(files("raytl.assessment").joinpath("report.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(value)
+    return value
+
+
+@pytest.mark.parametrize(("classes", "images"), [(2, 12), (3, 200), (40, 200), (60, 20)])
+def test_reports_of_few_and_many_classes_fit_their_schema(
+    make_evidence: MakeEvidence, classes: int, images: int
+) -> None:
+    evidence = make_evidence(images, images, images, classes=classes)
+    value = validated(assessed(evidence, Aim(0.9), Aim(0.9, "c1")))
+    assert set(value["sections"]) == set(BY_NAME)
+    assert all(each["sentences"] for each in value["sections"].values())
+
+
+@pytest.mark.parametrize("width", [4.05, 12.0])
+def test_charts_are_drawn_for_phones_and_wide_windows(make_evidence: MakeEvidence, width: float) -> None:
+    for section in BY_NAME.values():
+        for figure in section(make_evidence(60, 60, 60), Options()).figures:
+            assert figure.draw(width).axes
+
+
+def test_a_class_without_validation_images_is_named_and_not_certified(make_evidence: MakeEvidence) -> None:
+    evidence = make_evidence(120, 120, 120)
+    val = evidence.val
+    rows = np.flatnonzero(val.targets != 2)
+    part = replace(
+        val,
+        samples=[val.samples[i] for i in rows],
+        targets=val.targets[rows],
+        logits=val.logits[rows],
+        features=val.features[rows],
+        thumbnails=val.thumbnails[rows],
+        properties=val.properties[rows],
+    )
+    result = assessed(replace(evidence, val=part), Aim(0.5, "c2"))
+    validated(result)
+    assert "c2 (0)" in result.sections["sets"].warnings[0]
+    assert result.unmet == (
+        "Aim not met: Recall of 'c2' at least 50 %: not with 0 validation images of the class; 9 error-free ones would do.",
+    )
+
+
+def test_an_aim_that_is_certified_and_confirmed_is_met(make_evidence: MakeEvidence) -> None:
+    result = assessed(make_evidence(1000, 1000, 50), Aim(0.6))
+    assert result.unmet == ()
+    assert "60 % right of what is answered: from confidence" in result.sections["thresholds"].sentences[0]
+
+
+def test_a_threshold_that_test_contradicts_is_not_met(make_evidence: MakeEvidence) -> None:
+    evidence = make_evidence(1000, 1000)
+    wrong = replace(evidence.test, targets=(evidence.test.targets + 1) % 3)
+    result = BY_NAME["thresholds"](replace(evidence, test=wrong), Options((Aim(0.6),)))
+    assert result.unmet and result.sentences[0].endswith("Test contradicts it.")
+
+
+def test_overconfidence_is_reported_as_such(make_evidence: MakeEvidence) -> None:
+    result = BY_NAME["calibration"](make_evidence(sharpness=3.0), Options())
+    assert result.sentences[0].startswith("The probabilities are not calibrated on test (p = 0.001)")
+
+
+def test_a_temperature_that_validation_does_not_support_is_a_warning(make_evidence: MakeEvidence) -> None:
+    evidence = replace(make_evidence(sharpness=1.0), temperature=1.0001)
+    assert BY_NAME["calibration"](evidence, Options()).warnings
+    supported: SectionResult = BY_NAME["calibration"](replace(make_evidence(), temperature=3.0), Options())
+    assert not supported.warnings and supported.json["temperature"] == 3.0
+
+
+def test_images_of_a_new_kind_are_flagged(make_evidence: MakeEvidence) -> None:
+    evidence = make_evidence(200, 200, 200)
+    noise = np.random.default_rng(0).normal(size=evidence.test.features.shape).astype(np.float16)
+    near = BY_NAME["unfamiliar"](evidence, Options()).json["test_flagged"]
+    far = BY_NAME["unfamiliar"](replace(evidence, test=replace(evidence.test, features=noise)), Options()).json[
+        "test_flagged"
+    ]
+    assert near[1] <= 0.05 <= near[2] and far[0] > 0.8
+
+
+@pytest.mark.parametrize("train", [None, 0])
+def test_without_train_or_features_the_distance_is_not_measured(make_evidence: MakeEvidence, train: int | None) -> None:
+    evidence = make_evidence(50, 50, 50)
+    bare = replace(evidence.val, features=evidence.val.features[:, :0])
+    given = replace(evidence, train=None) if train is None else replace(evidence, val=bare)
+    assert BY_NAME["unfamiliar"](given, Options()).sentences[0].startswith("Not measured")
+
+
+@pytest.mark.parametrize("text", ["accuracy", "accuracy>=1", "accuracy>=x", "f1>=0.9", ">=0.5"])
+def test_an_aim_that_cannot_be_read_is_an_error(text: str) -> None:
+    with pytest.raises(UserError, match="--require"):
+        aims([text], [], ("a",))
+
+
+def test_a_class_may_have_any_name() -> None:
+    assert aims([], ["a >= b>=0.9"], ("a >= b",)) == (Aim(0.9, "a >= b"),)
+
+
+def test_a_task_without_sections_says_that_the_report_does_not_apply() -> None:
+    with pytest.raises(UserError, match="raytl report does not apply to detection"):
+        chosen(task_named("detection"), None)
+    with pytest.raises(UserError, match="--sections sets: this section does not apply to detection"):
+        chosen(task_named("detection"), ["sets"])
