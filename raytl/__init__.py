@@ -17,7 +17,7 @@ The map, from the top floor down; a module imports only from floors below its ow
      10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
       9  assessment             `raytl report`: what can be trusted
          search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
-     8  training   evaluation  the loop and its driver; the locked test, reports and predictions
+     8  training   evaluation  the loop and its driver; the locked test, reports, predictions, maps
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
      5  data  doctor           layouts, annotations, splits, decoding, augmentation, batches; diagnostics
@@ -40,13 +40,14 @@ if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import advise, evaluate, load, plan, plan_sweep, predict, report, retrain, train, tune
+    from raytl.api.verbs import advise, evaluate, explain, load, plan, plan_sweep, predict, report, retrain, train, tune
     from raytl.assessment.report import Assessment
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
     from raytl.config.schema import Experiment, Recipe
     from raytl.errors import RaytlError, UserError
+    from raytl.evaluation.explanation.record import Explanation, Explanations
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
     from raytl.metrics.intervals import Estimates, Interval
@@ -70,6 +71,8 @@ __all__ = [
     "Estimates",
     "Event",
     "Experiment",
+    "Explanation",
+    "Explanations",
     "Interval",
     "LedgerEntry",
     "Machine",
@@ -94,6 +97,7 @@ __all__ = [
     "UserError",
     "advise",
     "evaluate",
+    "explain",
     "load",
     "load_experiment",
     "load_machine",
@@ -113,6 +117,7 @@ _MODULES = {
     "raytl.api.verbs": (
         "advise",
         "evaluate",
+        "explain",
         "load",
         "plan",
         "plan_sweep",
@@ -128,6 +133,7 @@ _MODULES = {
     "raytl.config.predict": ("PredictOptions",),
     "raytl.config.schema": ("Experiment", "Recipe"),
     "raytl.errors": ("RaytlError", "UserError"),
+    "raytl.evaluation.explanation.record": ("Explanation", "Explanations"),
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),

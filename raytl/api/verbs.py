@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raytl.advice.result import Advice
     from raytl.api.sweep import Sweep
     from raytl.assessment.report import Assessment
+    from raytl.evaluation.explanation.record import Explanations
     from raytl.evaluation.predictor import Predictor
     from raytl.retraining.tick import Retraining
     from raytl.search.plan import SweepPlan
@@ -309,6 +310,51 @@ def predict(
             score=score,
             nms_iou=nms_iou,
             max_detections=max_detections,
+        )
+
+
+def explain(
+    run: str | os.PathLike[str],
+    photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    *,
+    mistakes: bool = False,
+    split: str | None = None,
+    method: str = "auto",
+    label: str | None = None,
+    out: str | os.PathLike[str] = "explanations",
+    batch_size: int | None = None,
+    device: str | None = None,
+    machine: Machine | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Explanations:
+    """Return where in photos a model finds the evidence for its answers; write pictures, a page and the numbers to `out`.
+
+    `photos` are as in `predict`. With `mistakes` instead, they are the images of `split` (val by default) that the model gets
+    wrong, and five right ones of each class; the test split is not opened, its mistakes are those of the last evaluation.
+    `method` is cam (Grad-CAM), rollout (attention rollout), ig (integrated gradients) or occlusion; auto is the first of cam,
+    rollout and occlusion that is valid for the network. `label` explains one class instead of the answers.
+
+    Raises:
+        RunError, ModelError: there is no model in `run`, or the method is not valid for it.
+        DataError: an input does not exist or holds no photos, no photo could be read, or images of the split changed.
+        UserError: an unknown class, a task without explanations, or a folder with other files.
+    """
+    from raytl.evaluation import explain as explaining
+
+    with watched(progress, on_event) as emit:
+        return explaining.explain(
+            run,
+            photos,
+            mistakes=mistakes,
+            split=split,
+            method=method,
+            label=label,
+            out=out,
+            batch_size=batch_size,
+            device=device,
+            machine=machine or machine_of(run),
+            on_event=emit,
         )
 
 

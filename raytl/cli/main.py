@@ -18,6 +18,7 @@ from raytl.cli.compare import compare
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
+from raytl.cli.explain import explain
 from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.options import with_s3_options
@@ -104,6 +105,7 @@ EXAMPLES = {
     "evaluate": "raytl evaluate runs/trash",
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "explain": "raytl explain runs/trash --mistakes --out explanations",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
@@ -133,6 +135,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "report": report,
     "predict": predict,
+    "explain": explain,
     "runs": runs,
     "compare": compare,
     "retrain": retrain,

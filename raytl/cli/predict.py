@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -15,7 +16,7 @@ from raytl.config.load import load_machine
 from raytl.events import Message
 
 if TYPE_CHECKING:
-    from raytl.tasks.reporting import TaskPredictions
+    from raytl.tasks.reporting import TaskPredictions, Unreadable
 
 _LISTED = 10
 _FIRST = 3
@@ -98,14 +99,28 @@ def predictions_json(predictions: TaskPredictions, out: Path | None) -> dict[str
     } | ({} if out else {"rows": predictions.rows})
 
 
-def unreadable_lines(predictions: TaskPredictions) -> list[str]:
+class Read(Protocol):
+    """A result for photos, with those that could not be read, and the files that are not photos by reason."""
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The photos that could not be read."""
+        ...
+
+    @property
+    def left_out(self) -> Mapping[str, tuple[str, ...]]:
+        """The files in the input folders that are not photos, by reason."""
+        ...
+
+
+def unreadable_lines(predictions: Read) -> list[str]:
     """Return a line for each of the first photos that could not be read, and the number of the others."""
     lines = [f"could not read {each.path!r}: {each.reason}" for each in predictions.unreadable[:_LISTED]]
     more = len(predictions.unreadable) - _LISTED
     return [*lines, f"and {more} more could not be read"] if more > 0 else lines
 
 
-def left_out_lines(predictions: TaskPredictions) -> list[str]:
+def left_out_lines(predictions: Read) -> list[str]:
     """Return a line for each reason to skip files in the input folders, with the first few names."""
     from raytl.data.formats.skip_rules import reason_lines
 

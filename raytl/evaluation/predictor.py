@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -146,6 +146,11 @@ class Predictor:
         return predictions[0] if is_one and _is_single(photo, photos) else predictions
 
 
+def saved_of(predictor: Predictor) -> Saved:
+    """Return the predictor's saved model; its module is on the predictor's device."""
+    return predictor._saved
+
+
 def reporting_of(predictor: Predictor) -> Reporting:
     """Return the form of the answers of the predictor's task."""
     return predictor._saved.task.reporting
@@ -213,15 +218,25 @@ def answers_of(
         on_deep=lambda position, levels: deep.update({_name(photos[position], position): levels}),
         s3=predictor._s3,
     )
-    with predictor._lock, closing(read):
-        precision = pick_precision(predictor._precision, device)
-        network = Network(saved.task, saved.module, preprocess, device, precision, limits(keep or predictor._reported))
+    with network_of(predictor, keep) as network, closing(read):
         parts = computed(saved.module, read, partial(_answered, network), device)
     for line in mismatches(preprocess.bit_depth, deep):
         emit(Message(line, "warning"))
     rows = [row for ids, answered in parts for row in zip(ids.tolist(), *answered, strict=True)]
     positions, sizes, answers = zip(*rows, strict=True) if rows else ((), (), ())
     return Answers(positions, sizes, list(answers), tuple(unreadable))
+
+
+@contextmanager
+def network_of(predictor: Predictor, keep: PredictConfig | None = None) -> Iterator[Network]:
+    """Yield the network of the predictor, for the caller alone; of objects, it answers with those that `keep`, or the
+    predictor's own limits, let through."""
+    saved, device = predictor._saved, Device(predictor.device)
+    precision = pick_precision(predictor._precision, device)
+    with predictor._lock:
+        yield Network(
+            saved.task, saved.module, saved.card.preprocess, device, precision, limits(keep or predictor._reported)
+        )
 
 
 def _answered(network: Network, batch: PhotoBatch) -> tuple[Sequence[tuple[int, int]], list[Any]]:

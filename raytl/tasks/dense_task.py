@@ -106,6 +106,7 @@ class DenseTask:
     validation: Callable[[Sequence[Any], Rows, Sequence[str]], Validation]
     calibration: None = None
     sections: tuple[str, ...] = ()
+    explaining: None = None
     recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks.objects import Limits
 from raytl.tasks.recipe import AutoRecipe
 from raytl.tasks.reporting import Reporting
+
+if TYPE_CHECKING:
+    from raytl.tasks.explaining import Explaining
 
 __all__ = [
     "Augment",
@@ -217,6 +220,11 @@ class Task(Protocol):
         A task with sections decides one class for each image, and the logits are the first of its `Rows`, `(n, classes)`:
         `raytl evaluate` stores them with the features of the images.
         """
+        ...
+
+    @property
+    def explaining(self) -> Explaining | None:
+        """Return what explains its answers by maps over the image, None if nothing does."""
         ...
 
     @property

@@ -35,6 +35,7 @@ ARGUMENTS = {
     "tune": ("tiny.yaml", "--dry-run"),
     "evaluate": (f"s3://{BUCKET}/runs/tiny",),
     "predict": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red"),
+    "explain": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red/000.jpg"),
     "runs": (f"s3://{BUCKET}/runs",),
     "compare": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/runs/tiny"),
     "retrain": ("tiny.yaml", "--dry-run"),
@@ -49,8 +50,8 @@ ARGUMENTS = {
     "submit": ("train", "tiny.yaml", "--dry-run"),
 }
 REACHING = (
-    "init", "check", "sync", "doctor", "train", "tune", "evaluate", "predict", "runs", "compare", "models list",
-    "models gc", "retrain",
+    "init", "check", "sync", "doctor", "train", "tune", "evaluate", "predict", "explain", "runs", "compare",
+    "models list", "models gc", "retrain",
 )  # fmt: skip
 """Verbs that end well on a bucket with photos, in this order."""
 NO_URI = {"schema", "jobs", "status", "logs", "stop", "cluster render", "cluster ask"}

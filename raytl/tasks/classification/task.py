@@ -26,6 +26,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks import options
 from raytl.tasks.calibration import divided
 from raytl.tasks.class_recipe import CLASS_RECIPE
+from raytl.tasks.classification.explaining import EXPLAINING
 from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
@@ -56,6 +57,7 @@ class Classification:
     sections: tuple[str, ...] = (
         "calibration", "thresholds", "sets", "unfamiliar", "slices", "fairness", "groups", "shortcuts", "suspects",
     )  # fmt: skip
+    explaining = EXPLAINING
     limits = None
     recipe = CLASS_RECIPE
     head_solver = ProbeSolver(solve_head, encode_targets)

@@ -96,6 +96,7 @@ class Regression:
         "search.linear_probe": False,
     }
     calibration = None
+    explaining = None
     head_solver = None
     recipe = NO_RECIPE
     sections: tuple[str, ...] = ()
