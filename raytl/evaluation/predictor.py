@@ -36,6 +36,7 @@ from raytl.models.parallel import computed
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.inference import Network
+from raytl.tasks.objects import Limits
 from raytl.tasks.reporting import Reporting
 from raytl.tasks.saved import Saved, load_saved
 
@@ -146,6 +147,13 @@ class Predictor:
         return predictions[0] if is_one and _is_single(photo, photos) else predictions
 
 
+def network_of(predictor: Predictor, keep: Limits | None = None) -> Network:
+    """Return the predictor's network on its device; `keep` limits its objects, None = as the task is scored."""
+    saved, device = predictor._saved, Device(predictor.device)
+    precision = pick_precision(predictor._precision, device)
+    return Network(saved.task, saved.module, saved.card.preprocess, device, precision, keep)
+
+
 def reporting_of(predictor: Predictor) -> Reporting:
     """Return the form of the answers of the predictor's task."""
     return predictor._saved.task.reporting
@@ -213,9 +221,8 @@ def answers_of(
         on_deep=lambda position, levels: deep.update({_name(photos[position], position): levels}),
         s3=predictor._s3,
     )
+    network = network_of(predictor, limits(keep or predictor._reported))
     with predictor._lock, closing(read):
-        precision = pick_precision(predictor._precision, device)
-        network = Network(saved.task, saved.module, preprocess, device, precision, limits(keep or predictor._reported))
         parts = computed(saved.module, read, partial(_answered, network), device)
     for line in mismatches(preprocess.bit_depth, deep):
         emit(Message(line, "warning"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raytl.data.corruptions import blur, damage, geometry, light, noise
 from raytl.data.corruptions.corruption import Corruption
+from raytl.errors import UserError
 
 CAMERA = (
     Corruption("read noise", "standard deviation, fraction of full scale", (0.03, 0.08, 0.2), noise.read_noise),
@@ -23,3 +24,14 @@ CAMERA = (
 """What happens to photos of a product, a plant or a part: sensor, optics, light, files, and a dirty or tilted camera."""
 
 SUITES = {"camera": CAMERA}
+
+
+def suite_named(name: str) -> tuple[Corruption, ...]:
+    """Return the corruptions of a suite.
+
+    Raises:
+        UserError: there is no such suite.
+    """
+    if name not in SUITES:
+        raise UserError(f"suite {name!r}: there is no such suite; expected one of {', '.join(SUITES)}")
+    return SUITES[name]
