@@ -15,7 +15,8 @@ The map, from the top floor down; a module imports only from floors below its ow
     12  cli                    one file per verb
     11  starter  catalog       experiments drafted from images; lists of runs and sweeps
     10  retraining             one tick: observe, decide, train, compare, promote or keep
-     9  search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+     9  assessment             `raytl report`: what can be trusted
+        search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
      8  training   evaluation  the loop and its driver; the locked test, reports and predictions
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
@@ -38,7 +39,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import evaluate, load, plan, plan_sweep, predict, retrain, train, tune
+    from raytl.api.verbs import evaluate, load, plan, plan_sweep, predict, report, retrain, train, tune
+    from raytl.assessment.report import Assessment
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from raytl.training.plan import Plan
 
 __all__ = [
+    "Assessment",
     "Calibration",
     "ClassScores",
     "Estimates",
@@ -92,6 +95,7 @@ __all__ = [
     "plan",
     "plan_sweep",
     "predict",
+    "report",
     "retrain",
     "train",
     "tune",
@@ -100,7 +104,8 @@ __all__ = [
 _MODULES = {
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
-    "raytl.api.verbs": ("evaluate", "load", "plan", "plan_sweep", "predict", "retrain", "train", "tune"),
+    "raytl.api.verbs": ("evaluate", "load", "plan", "plan_sweep", "predict", "report", "retrain", "train", "tune"),
+    "raytl.assessment.report": ("Assessment",),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
     "raytl.config.predict": ("PredictOptions",),

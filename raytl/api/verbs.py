@@ -21,6 +21,7 @@ from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from raytl.api.sweep import Sweep
+    from raytl.assessment.report import Assessment
     from raytl.evaluation.predictor import Predictor
     from raytl.retraining.tick import Retraining
     from raytl.search.plan import SweepPlan
@@ -200,6 +201,43 @@ def evaluate(
             workers=workers,
             device=device,
             machine=machine or machine_of(run, workers),
+            on_event=emit,
+        )
+
+
+def report(
+    run: str | os.PathLike[str],
+    *,
+    sections: Sequence[str] | None = None,
+    require: Sequence[str] = (),
+    recall: Sequence[str] = (),
+    quick: bool = False,
+    device: str | None = None,
+    machine: Machine | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> Assessment:
+    """Return what can be trusted about a run, and write it into its folder `evaluation/report`; no test image is read.
+
+    `sections` are names, all by default. `require` and `recall` are aims such as `accuracy>=0.95` (of what is answered) and
+    `trash>=0.9` (the recall of a class); `unmet` of the result has a sentence for each that is not met. With `quick`, the
+    train split is not used.
+
+    Raises:
+        UserError: there is no such section or class, or the report does not apply to the run's task.
+        RunError: no such run, changed files, or its test split was not evaluated: run `evaluate` first.
+    """
+    from raytl.assessment import report as reporting
+
+    with watched(progress, on_event) as emit:
+        return reporting.report(
+            os.fspath(run),
+            sections=sections,
+            require=require,
+            recall=recall,
+            quick=quick,
+            device=device,
+            machine=machine or machine_of(run),
             on_event=emit,
         )
 

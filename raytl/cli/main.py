@@ -21,6 +21,7 @@ from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.options import with_s3_options
 from raytl.cli.predict import predict
+from raytl.cli.report import report
 from raytl.cli.retrain import retrain
 from raytl.cli.runs import runs
 from raytl.cli.schema import schema
@@ -99,6 +100,7 @@ EXAMPLES = {
     "train": "raytl train photos/ --model mobilenetv2_100 --set transfer.unfreeze=2",
     "tune": "raytl tune experiments/trash.yaml --set search.trials=32 --dry-run",
     "evaluate": "raytl evaluate runs/trash",
+    "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
@@ -126,6 +128,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train,
     "tune": tune,
     "evaluate": evaluate,
+    "report": report,
     "predict": predict,
     "runs": runs,
     "compare": compare,

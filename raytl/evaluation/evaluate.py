@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from raytl.cluster.worker_group import run_group
@@ -16,6 +17,7 @@ from raytl.data.bit_depth import BitDepth
 from raytl.data.decode import BadImage, decode
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, StoreError, UserError
+from raytl.evaluation.evidence import MAX_FEATURE_IMAGES, Answers, write_evidence
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.worker import Shard, evaluated_split, score_shard
@@ -66,11 +68,11 @@ def evaluate(
     s3 = S3Settings.of(machine.storage)
     run_store = RunStore.open(str(run), s3)
     folder = run_store.folder
-    _check_run(folder, split, on_event)
+    check_run(folder, split, on_event)
     stored_run = stored_experiment(folder.experiment)
     tell_ignored(stored_run, machine, workers, on_event)
     recipe = stored_run.recipe
-    card = _card(folder, on_event)
+    card = verified_card(folder, on_event)
     if split == "test" and not again and _is_stored(run_store) and (reported := _reported(folder, card, on_event)):
         return reported  # to show it takes no right to write
     with _alone(run_store, on_event) if split == "test" else nullcontext():
@@ -81,11 +83,13 @@ def evaluate(
         samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding, s3)
         entry = _unlocked(folder, card.digest, again, on_event) if split == "test" else None
         run_store.push()
-        shard = _shard(run_store, recipe, machine, card, samples)
-        answers = evaluated_split(shard, _scored(shard, machine, workers, folder.root / ".ray", on_event))
+        shard = split_shard(run_store, recipe, machine, card, samples)
+        rows = _scored(shard, machine, workers, folder.root / ".ray", on_event)
+        answers = evaluated_split(shard, rows[:-1] if shard.features else rows)
         reporting = task_named(card.task).reporting
         report = reporting.report(_occasion(folder, split, card, samples, entry, resamples), answers)
-        _write(reporting, report, answers, photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3))
+        photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
+        _write(reporting, report, answers, photo, split_answers(card, samples, rows), card)
         run_store.push()
     return report
 
@@ -130,7 +134,8 @@ def _unlocked(folder: RunFolder, weights: str, again: bool, on_event: OnEvent) -
     return entry
 
 
-def _shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, samples: Sequence[Sample]) -> Shard:
+def split_shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, samples: Sequence[Sample]) -> Shard:
+    """Return the work of scoring `samples` of a run with its best checkpoint."""
     data = recipe.data
     return Shard(
         bundle=str(run_store.folder.best.absolute()),
@@ -144,7 +149,16 @@ def _shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Card, sa
         data=data.uri,
         s3=S3Settings.of(machine.storage),
         zip_encoding=data.zip_encoding,
+        features=bool(task_named(card.task).sections) and len(samples) <= MAX_FEATURE_IMAGES,
     )
+
+
+def split_answers(card: Card, samples: Sequence[Sample], rows: Rows) -> Answers | None:
+    """Return what `raytl report` needs of the scored `rows` of a split; None if the model's task has no report."""
+    if not task_named(card.task).sections:
+        return None
+    features = rows[1] if len(samples) <= MAX_FEATURE_IMAGES else np.zeros((len(samples), 0), np.float16)
+    return Answers(tuple(sample.key for sample in samples), rows[0], features)
 
 
 def _check_options(split: str, again: bool, workers: int) -> None:
@@ -156,7 +170,7 @@ def _check_options(split: str, again: bool, workers: int) -> None:
         raise UserError(f"workers: found {workers}, expected 1 or more")
 
 
-def _check_run(folder: RunFolder, split: str, on_event: OnEvent) -> None:
+def check_run(folder: RunFolder, split: str, on_event: OnEvent) -> None:
     """Check that the run is finished and unchanged: training after a look at the test split would be guided by it."""
     if split == "test" or folder.manifest.exists():
         if not folder.manifest.exists():
@@ -169,7 +183,7 @@ def _check_run(folder: RunFolder, split: str, on_event: OnEvent) -> None:
             raise RunError(f"{folder.root}: the run changed since it finished:\n" + "\n".join(problems[:10]))
 
 
-def _card(folder: RunFolder, on_event: OnEvent) -> Card:
+def verified_card(folder: RunFolder, on_event: OnEvent) -> Card:
     """Return the best checkpoint's card, its digest checked against the tensors."""
     card = read_card(folder.best, on_event)
     if digest(folder.best) != card.digest:
@@ -216,7 +230,14 @@ def photo_opener(max_pixels: int, depth: BitDepth, s3: S3Settings) -> OpenPhoto:
     return photo
 
 
-def _write(reporting: Reporting, report: TaskReport, answers: Evaluated, photo: OpenPhoto) -> None:
+def _write(
+    reporting: Reporting,
+    report: TaskReport,
+    answers: Evaluated,
+    photo: OpenPhoto,
+    evidence: Answers | None,
+    card: Card,
+) -> None:
     """Write the report's folder, completely or not at all."""
     final = Path(report.folder)
     sweep(final.parent)
@@ -224,5 +245,7 @@ def _write(reporting: Reporting, report: TaskReport, answers: Evaluated, photo: 
         reporting.draw(report, draft, answers, photo)
         write_text(draft / "report.md", report.to_markdown())
         write_bytes(draft / OUTCOMES, reporting.outcomes(answers))
+        if evidence is not None:
+            write_evidence(draft, evidence, report.subject.split, card)
         write_json(draft / REPORT, report.to_json())
         replace_dir(draft, final)

@@ -29,6 +29,7 @@ from raytl.tasks.registry import task_named
 from raytl.tasks.reporting import Evaluated
 from raytl.tasks.saved import load_saved
 from raytl.tasks.task import Encoder, Rows
+from raytl.tasks.watched import batch_features
 from raytl.world import World
 
 _SMALL = 64
@@ -41,7 +42,7 @@ class Shard:
 
     `device` is auto, cpu or cuda. A worker on another node fetches the model from the URI `run`, checks its `digest`, and
     fetches the images from the URI `data`. `classes` are those of the model, and after them others of the samples, that only
-    a model to compare it with has.
+    a model to compare it with has. With `features`, the last row has those of each image, `(n, d) float16`.
     """
 
     bundle: str
@@ -55,6 +56,7 @@ class Shard:
     data: str
     s3: S3Settings
     zip_encoding: str | None = None
+    features: bool = False
 
     @property
     def files(self) -> FileAccess:
@@ -76,14 +78,15 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
     )
     encoder: Encoder = saved.task.encoder(samples, shard.classes, preprocess, shard.files)
     network = Network(saved.task, saved.module.to(device), preprocess, device, pick_precision(shard.precision, device))
+    features = batch_features(saved) if shard.features else None
     with closing(loader):
         watched = world.status.track(_watched(loader, len(samples), world, emit), "scoring batches")
-        ids, rows = split_rows(network, watched, encoder)
+        ids, rows = split_rows(network, watched, encoder, features)
     return gather_rows(world, ids, *rows, total=len(samples))[1]
 
 
 def evaluated_split(shard: Shard, rows: Rows) -> Evaluated:
-    """Return the answers to the whole split, with its targets, in the process that called the workers."""
+    """Return the answers to the whole split, with its targets, in the process that called the workers; `rows` without features."""
     card = read_card(shard.bundle)
     encoder = task_named(card.task).encoder(shard.samples, shard.classes, card.preprocess, shard.files)
     return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes), card.temperature)

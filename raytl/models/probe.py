@@ -138,7 +138,7 @@ def head_inputs(
     """
     caught: list[Tensor] = []
     layer, module = head_layer(backbone), backbone.module
-    hook = layer.register_forward_pre_hook(lambda _, given: caught.append(_pooled(layer, given[0])))
+    hook = layer.register_forward_pre_hook(lambda _, given: caught.append(pooled_inputs(layer, given[0])))
     mode, last = module.training, is_channels_last(module)
     module.eval()
     ids: list[Tensor] = []
@@ -160,8 +160,8 @@ def head_inputs(
     return torch.cat(features)[torch.cat(ids).argsort()]
 
 
-def _pooled(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
-    """`(batch, d) float32` of `(batch, ..., d)`, or of `(batch, d, height, width)` for a convolution."""
+def pooled_inputs(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
+    """Return the inputs of the last layer of a head, averaged over the positions of the image: `(batch, d) float32` of `(batch, ..., d)`, or of `(batch, d, height, width)` for a convolution."""
     values = given.detach().float()
     if values.ndim == 2:
         return values

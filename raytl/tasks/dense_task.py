@@ -105,6 +105,7 @@ class DenseTask:
     evidence: Callable[[Sequence[Any], Sequence[Any]], Rows]
     validation: Callable[[Sequence[Any], Rows, Sequence[str]], Validation]
     calibration: None = None
+    sections: tuple[str, ...] = ()
     recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None
 

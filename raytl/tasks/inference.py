@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -18,6 +18,8 @@ from raytl.tasks.task import Encoder, Rows, Task
 
 Size = tuple[int, int]
 """Width and height of an upright original image."""
+BatchFeatures = Callable[[int], NDArray[np.float16]]
+"""Return the features `(b, d)` of the batch of b images that this thread answered last."""
 
 
 class Network:
@@ -48,20 +50,25 @@ class Network:
             return self.task.predict(self.module, inputs, sizes, self.preprocess, self._limits)
 
 
-def split_rows(network: Network, batches: Iterable[BatchLike], encoder: Encoder) -> tuple[NDArray[np.int64], Rows]:
+def split_rows(
+    network: Network, batches: Iterable[BatchLike], encoder: Encoder, features: BatchFeatures | None = None
+) -> tuple[NDArray[np.int64], Rows]:
     """Return the ids `(n,)` of the samples in `batches`, ascending, and the rows that the scores need of them.
 
-    Without batches, the ids and all rows are empty.
+    With `features`, one more row has those of each sample, `(n, d)`, from the same forward pass. Without batches, the ids
+    and all rows are empty.
     """
 
     def rows(batch: BatchLike) -> Rows:
         ids: list[int] = batch.ids.tolist()
         answers = network.answers(batch.images, [encoder.size(i) for i in ids])
-        return network.task.evidence(answers, [encoder.truth(i) for i in ids])
+        scored = network.task.evidence(answers, [encoder.truth(i) for i in ids])
+        return scored if features is None else (*scored, features(len(ids)))
 
     parts = computed(network.module, batches, rows, network.device)
     if not parts:
-        return np.zeros(0, np.int64), network.task.evidence([], [])
+        empty = network.task.evidence([], [])
+        return np.zeros(0, np.int64), empty if features is None else (*empty, np.zeros((0, 0), np.float16))
     ids = np.concatenate([part.numpy() for part, _ in parts])
     merged = tuple(np.concatenate(columns) for columns in zip(*(rows for _, rows in parts), strict=True))
     order = np.argsort(ids, kind="stable")

@@ -197,6 +197,15 @@ class Task(Protocol):
         ...
 
     @property
+    def sections(self) -> tuple[str, ...]:
+        """Return the names of the sections of `raytl report` that apply to its answers; none if it has no such report.
+
+        A task with sections decides one class for each image, and the logits are the first of its `Rows`, `(n, classes)`:
+        `raytl evaluate` stores them with the features of the images.
+        """
+        ...
+
+    @property
     def limits(self) -> Limits | None:
         """Return the limits of answers that are scored, None if the task does not find objects."""
         ...

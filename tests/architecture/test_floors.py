@@ -22,7 +22,7 @@ FLOORS: dict[str, int] = {
     "models": 6,
     "tasks": 7,
     "training": 8, "evaluation": 8,
-    "search": 9, "export": 9,
+    "search": 9, "export": 9, "assessment": 9,
     "retraining": 10,
     "starter": 11, "catalog": 11,
     "cli": 12,

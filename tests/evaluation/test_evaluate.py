@@ -31,7 +31,7 @@ def test_a_look_scores_the_split_and_leaves_a_report_with_pictures(run: RunFolde
     assert found.estimates.support == (7, 7, 7)
     assert found.metrics["accuracy"] == pytest.approx(np.trace(found.matrix) / 21)
     assert sorted(path.name for path in (run.evaluation / "test").iterdir()) == [
-        "confusion.png", "outcomes.jsonl", "reliability.png", "report.json", "report.md", "worst.png",
+        "confusion.png", "evidence.safetensors", "outcomes.jsonl", "reliability.png", "report.json", "report.md", "worst.png",
     ]  # fmt: skip
     assert "# demo: test split\n" in (run.evaluation / "test" / "report.md").read_text()
     saved = json.loads((run.evaluation / "test" / "report.json").read_text())

@@ -47,6 +47,7 @@ class MultiLabel:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
     calibration = staticmethod(decisions)
+    sections: tuple[str, ...] = ()
     limits = None
     recipe = replace(CLASS_RECIPE, keys=CLASS_RECIPE.keys - {"train.sampler", "train.label_smoothing"})
     head_solver = ProbeSolver(solve_head)

@@ -98,6 +98,7 @@ class Regression:
     calibration = None
     head_solver = None
     recipe = NO_RECIPE
+    sections: tuple[str, ...] = ()
     limits = None
     reporting = None
 

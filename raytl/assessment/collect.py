@@ -1,0 +1,130 @@
+"""The evidence of a run: that of test from the one look of `raytl evaluate`; train and validation are scored when a report needs
+them, and stored in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from raytl.assessment.section import Evidence, SplitEvidence
+from raytl.config.machine import Machine
+from raytl.config.schema import Recipe
+from raytl.data.encoder import FileAccess
+from raytl.data.manifest import Sample
+from raytl.errors import RunError
+from raytl.evaluation.evaluate import split_answers, split_shard
+from raytl.evaluation.evidence import EVIDENCE, Answers, read_evidence, write_evidence
+from raytl.evaluation.record import recorded, verified
+from raytl.evaluation.worker import score_shard
+from raytl.events import OnEvent
+from raytl.models.card import Card
+from raytl.run.ledger import LedgerEntry, looks
+from raytl.run.run_store import RunStore
+from raytl.sanitize import command
+from raytl.store.s3_settings import S3Settings
+from raytl.tasks.inference import Truths
+from raytl.tasks.registry import task_named
+from raytl.world import World
+
+MAX_TRAIN_IMAGES = 20_000
+"""Training images of a report; of more, a sample that is always the same."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run to report on: its store, its recipe and card, and the settings of this machine."""
+
+    run_store: RunStore
+    recipe: Recipe
+    card: Card
+    machine: Machine
+    on_event: OnEvent
+
+
+def last_look(source: Source) -> LedgerEntry:
+    """Return the look at the test split with the evidence of the run's weights.
+
+    Raises:
+        RunError: the test split was not evaluated, or with other weights, or before evidence was stored.
+    """
+    folder, run = source.run_store.folder, source.run_store.uri
+    last = next(iter(reversed(looks(folder))), None)
+    evaluate = command("raytl", "evaluate", run)
+    if last is None or (last.weights == source.card.digest and not last.is_reported(folder)):
+        raise RunError(f"{run}: the test split was not evaluated yet; expected its report. Run `{evaluate}`")
+    if last.weights != source.card.digest:
+        raise RunError(
+            f"{run}: the test split was evaluated with weights {last.weights[:12]}, and the run has {source.card.digest[:12]}; "
+            f"expected the same. Restore the checkpoint, or run `{evaluate} --again`"
+        )
+    if not (last.report_folder(folder) / EVIDENCE).is_file():
+        raise RunError(
+            f"{run}: the evaluation of {last.when} stored no {EVIDENCE}, as it is of an earlier raytl; expected one. "
+            f"Run `{evaluate} --again`, which counts as another evaluation of the test split"
+        )
+    return last
+
+
+def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence:
+    """Return the evidence of the run; images of train and validation are read unless their answers are stored.
+
+    Raises:
+        RunError: the stored evidence of test is damaged, or the run has no validation images.
+        DataError: images of train or validation changed or are missing.
+    """
+    folder, card = source.run_store.folder, source.card
+    samples = recorded(folder, "test")
+    test = read_evidence(look.report_folder(folder), "test", card, samples)
+    return Evidence(
+        classes=card.classes,
+        val=_scored(source, "val", recorded(folder, "val")),
+        test=_split(source, samples, test),
+        train=_scored(source, "train", _sampled(recorded(folder, "train"))) if with_train else None,
+        temperature=card.temperature,
+    )
+
+
+def _sampled(samples: Sequence[Sample]) -> Sequence[Sample]:
+    if len(samples) <= MAX_TRAIN_IMAGES:
+        return samples
+    places = np.random.default_rng(0).choice(len(samples), MAX_TRAIN_IMAGES, replace=False)
+    return tuple(samples[i] for i in np.sort(places).tolist())
+
+
+def _scored(source: Source, split: str, samples: Sequence[Sample]) -> SplitEvidence:
+    """Return the evidence of train or validation, as it is stored, or scored now."""
+    folder = source.run_store.folder
+    places = (folder.evaluation / f"evidence-{split}", folder.evaluation / split)
+    for place in places:
+        if (answers := _stored(place, split, source.card, samples)) is not None:
+            return _split(source, samples, answers)
+    data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
+    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
+    shard = split_shard(source.run_store, source.recipe, source.machine, source.card, present)
+    answers = split_answers(source.card, present, score_shard(World.solo(), shard, source.on_event))
+    assert answers is not None, "the task has sections"
+    write_evidence(places[0], answers, split, source.card)
+    source.run_store.push()
+    return _split(source, samples, answers)
+
+
+def _stored(folder: Path, split: str, card: Card, samples: Sequence[Sample]) -> Answers | None:
+    """Return the stored answers; None if there are none for these images and weights: then they are scored again."""
+    if not (folder / EVIDENCE).is_file():
+        return None
+    try:
+        return read_evidence(folder, split, card, samples)
+    except RunError:
+        return None
+
+
+def _split(source: Source, samples: Sequence[Sample], answers: Answers) -> SplitEvidence:
+    card, task = source.card, task_named(source.card.task)
+    access = FileAccess(source.machine.max_pixels, S3Settings.of(source.machine.storage))
+    encoder = task.encoder(samples, card.classes, card.preprocess, access)
+    assert task.calibration is not None, "a task with sections decides classes"
+    targets, logits = task.calibration(Truths(encoder), (answers.logits,))
+    return SplitEvidence(samples, targets, logits, answers.features)

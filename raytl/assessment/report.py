@@ -1,0 +1,154 @@
+"""`report`: the sections of a run, written into its folder `evaluation/report`, completely or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.assessment.aim import aims
+from raytl.assessment.collect import Source, collected, last_look
+from raytl.assessment.model_card import model_card
+from raytl.assessment.page import page
+from raytl.assessment.section import Evidence, Options, SectionResult
+from raytl.assessment.sections import chosen
+from raytl.config.machine import Machine
+from raytl.config.stored import stored_experiment
+from raytl.evaluation.evaluate import check_run, verified_card
+from raytl.evaluation.settings import in_force, tell_ignored
+from raytl.events import OnEvent, Work, ignore
+from raytl.metrics.intervals import Interval
+from raytl.models.card import Card
+from raytl.run.atomic import replace_dir, write_json, write_text
+from raytl.run.ledger import REPORT, LedgerEntry
+from raytl.run.plots import save
+from raytl.run.run_store import RunStore
+from raytl.store.drafts import drafted, sweep
+from raytl.store.s3_settings import S3Settings
+from raytl.tasks.registry import task_named
+
+FOLDER, PAGE, CARD = "report", "report.html", "MODEL_CARD.md"
+FORMAT = 1
+_PNG_IN = 8.0
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The report of a run: its sections by name, and the `folder` with report.html, report.json, MODEL_CARD.md and pictures.
+
+    `images` counts those of each split that was used, `scores` are those of the evaluation of test.
+    """
+
+    run: str
+    card: Card
+    look: LedgerEntry
+    quick: bool
+    images: Mapping[str, int]
+    scores: Mapping[str, Interval]
+    sections: Mapping[str, SectionResult]
+    folder: str
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """Return a sentence for each aim that is not met."""
+        return tuple(text for section in self.sections.values() for text in section.unmet)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return report.json; its schema is `report.schema.json` of this package."""
+        return {
+            "format": FORMAT,
+            "run": self.run,
+            "model": self.card.model,
+            "task": self.card.task,
+            "weights": self.card.digest,
+            "look": self.look.look,
+            "quick": self.quick,
+            "classes": list(self.card.classes),
+            "images": dict(self.images),
+            "scores": {name: [each.value, each.low, each.high] for name, each in self.scores.items()},
+            "unmet": list(self.unmet),
+            "sections": {name: _section_json(each) for name, each in self.sections.items()},
+        }
+
+
+def _section_json(section: SectionResult) -> dict[str, Any]:
+    return {
+        "title": section.title,
+        "sentences": list(section.sentences),
+        "warnings": list(section.warnings),
+        "tables": [
+            {"title": each.title, "head": list(each.head), "rows": [list(row) for row in each.rows]}
+            for each in section.tables
+        ],
+        "figures": [f"{each.file}.png" for each in section.figures],
+        "data": dict(section.json),
+    }
+
+
+def report(
+    run: str | Path,
+    *,
+    sections: Sequence[str] | None = None,
+    require: Sequence[str] = (),
+    recall: Sequence[str] = (),
+    quick: bool = False,
+    device: str | None = None,
+    machine: Machine | None = None,
+    on_event: OnEvent = ignore,
+) -> Assessment:
+    """Write the report of a run on what can be trusted, from the stored evidence of its evaluation; no test image is read.
+
+    `require` and `recall` are aims such as `accuracy>=0.95` and `trash>=0.9`; `Assessment.unmet` names those that are not met.
+    With `quick`, the train split is not used. Clusters, buckets and the device are those of `machine`, never those of the run.
+
+    Raises:
+        UserError: there is no such section, an aim cannot be read, or the report does not apply to the task of the run.
+        RunError: no such run, not finished, changed files, or its test split was not evaluated with evidence.
+        DataError: images of train or validation changed or are missing.
+    """
+    machine = in_force(machine, device)
+    run_store = RunStore.open(str(run), S3Settings.of(machine.storage))
+    folder = run_store.folder
+    card = verified_card(folder, on_event)
+    parts = chosen(task_named(card.task), sections)
+    options = Options(aims(require, recall, card.classes), quick, on_event=on_event)
+    check_run(folder, "test", on_event)
+    stored_run = stored_experiment(folder.experiment)
+    tell_ignored(stored_run, machine, 1, on_event)
+    source = Source(run_store, stored_run.recipe, card, machine, on_event)
+    look = last_look(source)
+    scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
+    evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
+    results: dict[str, SectionResult] = {}
+    for done, part in enumerate(parts):
+        on_event(Work("report", done, len(parts), "sections"))
+        results[part.name] = part(evidence, options)
+    on_event(Work("report", len(parts), len(parts), "sections"))
+    result = Assessment(
+        folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
+    )
+    _write(result)
+    run_store.push()
+    return result
+
+
+def _images(evidence: Evidence) -> dict[str, int]:
+    splits = {"train": evidence.train, "val": evidence.val, "test": evidence.test}
+    return {name: len(split) for name, split in splits.items() if split is not None}
+
+
+def _write(result: Assessment) -> None:
+    """Write the folder of the report, completely or not at all."""
+    final = Path(result.folder)
+    sweep(final.parent)
+    with drafted(final, folder=True) as draft:
+        for section in result.sections.values():
+            for figure in section.figures:
+                save(figure.draw(_PNG_IN), draft / f"{figure.file}.png")
+            for name, text in section.files.items():
+                write_text(draft / name, text)
+        write_text(draft / CARD, model_card(result))
+        write_json(draft / REPORT, result.to_json())
+        write_text(draft / PAGE, page(result))
+        replace_dir(draft, final)

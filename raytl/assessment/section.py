@@ -1,0 +1,117 @@
+"""The contract of a section of `raytl report`: evidence in, sentences, tables and figures out.
+
+A section is a pure function of the evidence. It reads no image and writes nothing; it chooses on validation and confirms on
+test. To add one, write it, add it to `raytl.assessment.sections`, and to the `sections` of the tasks that it applies to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.assessment.aim import Aim
+from raytl.data.manifest import Sample
+from raytl.events import OnEvent, ignore
+from raytl.metrics.scores import softmax
+from raytl.pages.figures import Draw
+
+
+@dataclass(frozen=True, eq=False)
+class SplitEvidence:
+    """The n images of a split: `samples`, their classes `targets (n,)`, the model's calibrated `logits (n, classes)`, and
+    `features (n, d)` as its head sees them (d = 0 if there are none)."""
+
+    samples: Sequence[Sample]
+    targets: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    features: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return the calibrated probabilities, `(n, classes)`."""
+        return softmax(self.logits)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Evidence that a report is computed from. `train` is None with `--quick`, and where no section needs it. `temperature` is that by
+    which the logits were divided; None if the model is not calibrated."""
+
+    classes: tuple[str, ...]
+    val: SplitEvidence
+    test: SplitEvidence
+    train: SplitEvidence | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """The choices of a report: the `aims` that must be met, and whether it is to be `quick`. `seed` is that of simulations."""
+
+    aims: tuple[Aim, ...] = ()
+    quick: bool = False
+    seed: int = 0
+    on_event: OnEvent = ignore
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a `title`; the columns in `numbers` are flush right."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart: the name of its PNG file without `.png` (letters and dashes, unique in the report), and what its colors mean."""
+
+    file: str
+    title: str
+    caption: str
+    draw: Draw
+
+
+@dataclass(frozen=True)
+class SectionResult:
+    """The content of a section. `sentences` are its conclusions, the most important first; `warnings` are shown as such.
+
+    `json` has its numbers for report.json. `files` are more files of the report by name, as text. `unmet` has a sentence for
+    each aim that is not met.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    json: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    unmet: tuple[str, ...] = ()
+
+
+class Section(Protocol):
+    """A section: a module-level value."""
+
+    @property
+    def name(self) -> str:
+        """Return its name in `--sections` and report.json."""
+        ...
+
+    @property
+    def needs_train(self) -> bool:
+        """Return True if it uses the train split; with `--quick`, `Evidence.train` is None all the same."""
+        ...
+
+    def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
+        """Return the content of the section."""
+        ...

@@ -1,0 +1,80 @@
+"""`raytl report`: what can be trusted about a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from raytl.cli.options import Device, Json, Run, Settings
+from raytl.cli.progress import watching
+from raytl.cli.tables import facts
+from raytl.cli.terminal import Terminal, guarded
+from raytl.config.load import load_machine
+from raytl.run.run_store import RunStore
+from raytl.store.s3_settings import S3Settings
+
+if TYPE_CHECKING:
+    from raytl.assessment.report import Assessment
+
+
+def report(
+    run: Run,
+    sections: Annotated[
+        str | None, typer.Option(metavar="A,B", help="The sections to write. Default: all.", show_default=False)
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="accuracy>=X", help="An aim for the images that are answered; may be repeated.", show_default=False
+        ),
+    ] = None,
+    recall: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS>=X", help="An aim for the recall of a class; may be repeated.", show_default=False),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what needs the train split.")] = False,
+    device: Device = None,
+    set_: Settings = None,
+    json: Json = False,
+) -> None:
+    """Report what can be trusted: calibration, certified thresholds, prediction sets, unfamiliar images.
+
+    Everything is chosen on validation and confirmed on the stored answers to the test split; run `raytl evaluate` first. An
+    aim that is not met ends with exit code 1.
+    """
+    terminal = Terminal.open(json)
+    with guarded(terminal):
+        machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
+        folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
+    with guarded(terminal, folder.log, "interrupted; no report was written"):
+        with watching(terminal.err) as on_event:
+            from raytl.assessment.report import report as report_on
+
+            result = report_on(
+                run,
+                sections=None if sections is None else [name.strip() for name in sections.split(",")],
+                require=require or (),
+                recall=recall or (),
+                quick=quick,
+                machine=machine,
+                on_event=on_event,
+            )
+        terminal.show(*_tables(result))
+        terminal.result(result.to_json())
+        if result.unmet:
+            raise typer.Exit(1)
+
+
+def _tables(result: Assessment) -> list[RenderableType]:
+    """Return the conclusions of each section, and the files."""
+    parts: list[RenderableType] = []
+    for section in result.sections.values():
+        lines = [Text(f"  {text}") for text in section.sentences]
+        warnings = [Text(f"  {text}", style="yellow") for text in section.warnings]
+        parts.append(Group(Text(section.title, style="bold"), *lines, *warnings, Text()))
+    parts += [Text(text, style="red") for text in result.unmet]
+    parts.append(facts([("report", f"{result.folder}/report.html"), ("model card", f"{result.folder}/MODEL_CARD.md")]))
+    return parts

@@ -1,0 +1,116 @@
+"""The answers of a model to a split and the features of its images, stored beside the report, so that `raytl report` reads no
+test image.
+
+`evidence.safetensors` has `logits (n, classes) float32`, calibrated as the model answers, `features (n, d) float16` as its
+head sees them (d = 0 if there are none), and `about`, JSON in UTF-8, with the keys of the images in the order of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from raytl.data.manifest import Sample
+from raytl.errors import RunError
+from raytl.models.card import Card
+from raytl.run.atomic import write_bytes
+from raytl.run.plain import encode
+from raytl.stored import Format
+from raytl.stored.bounds import Bound, Classes, Name
+
+EVIDENCE = "evidence.safetensors"
+MAX_FEATURE_IMAGES = 100_000
+"""Images of a split up to which features are stored: 256 MB for 1,280 features."""
+_MAX_FEATURES = 1 << 16
+_MAX_BYTES = 8 << 30
+_ADVICE = "Remove the file; for the test split, `raytl evaluate --again` writes it again."
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The model and the images of stored evidence: the digest of its weights, its classes, and the keys of the images."""
+
+    weights: Name
+    split: Name
+    classes: Classes
+    keys: Annotated[tuple[Name, ...], Bound("distinct keys", lambda keys: len(set(keys)) == len(keys))]
+
+
+ABOUT_FORMAT = Format[About](About, "the evidence of an evaluation", _ADVICE, max_bytes=1 << 30)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Answers to n images in the order of `keys`: `logits (n, classes) float32`, calibrated, and `features (n, d) float16`."""
+
+    keys: tuple[str, ...]
+    logits: NDArray[np.float32]
+    features: NDArray[np.float16]
+
+
+def write_evidence(folder: Path, answers: Answers, split: str, card: Card) -> None:
+    """Write the answers of the model of `card` to `split` into `folder`, completely or not at all."""
+    about = encode(asdict(About(card.digest, split, card.classes, answers.keys)))
+    tensors: dict[str, NDArray[Any]] = {
+        "about": np.frombuffer(about, np.uint8),
+        "logits": np.ascontiguousarray(answers.logits),
+        "features": np.ascontiguousarray(answers.features),
+    }
+    write_bytes(folder / EVIDENCE, save(tensors))
+
+
+def read_evidence(folder: Path, split: str, card: Card, samples: Sequence[Sample]) -> Answers:
+    """Return the stored answers of the model of `card`, in the order of `samples`.
+
+    Raises:
+        RunError: the evidence is damaged, or that of another model, split or other images.
+    """
+    path = folder / EVIDENCE
+    about, logits, features = _tensors(path)
+    if (about.weights, about.split, about.classes) != (card.digest, split, card.classes):
+        raise RunError(
+            f"{path}: found answers of weights {about.weights[:12]} to the {about.split} split; expected those of the run's "
+            f"weights {card.digest[:12]} to {split}. {_ADVICE}"
+        )
+    place = {key: i for i, key in enumerate(about.keys)}
+    keys = tuple(sample.key for sample in samples)
+    if place.keys() != set(keys):
+        raise RunError(f"{path}: found answers for other images; expected those of the run's {split} split. {_ADVICE}")
+    order = np.array([place[key] for key in keys])
+    return Answers(keys, logits[order], features[order])
+
+
+def _tensors(path: Path) -> tuple[About, NDArray[np.float32], NDArray[np.float16]]:
+    """Return the parts of the file, with their types and shapes checked."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise RunError(f"{path}: found {path.stat().st_size:,} bytes; expected {_MAX_BYTES:,} at most. {_ADVICE}")
+        tensors = load(path.read_bytes())
+        about, logits, features = (tensors[name] for name in ("about", "logits", "features"))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise RunError(
+            f"{path}: cannot be read ({error}); expected the evidence of an evaluation. {_ADVICE}"
+        ) from error
+    if about.dtype != np.uint8 or about.ndim != 1:
+        raise RunError(f"{path}: about: found {about.dtype} {about.shape}; expected bytes. {_ADVICE}")
+    header = ABOUT_FORMAT.read(about.tobytes(), f"{path}: about")
+    count = len(header.keys)
+    _check(path, "logits", logits, np.float32, (count, len(header.classes)))
+    _check(path, "features", features, np.float16, (count, min(features.shape[-1], _MAX_FEATURES)))
+    return header, logits, features
+
+
+def _check(path: Path, name: str, values: NDArray[Any], kind: type, shape: tuple[int, int]) -> None:
+    if values.dtype != kind or values.shape != shape:
+        raise RunError(
+            f"{path}: {name}: found {values.dtype} {values.shape}; expected {np.dtype(kind)} {shape}. {_ADVICE}"
+        )
+    if not np.isfinite(values).all():
+        raise RunError(f"{path}: {name}: found values that are not finite; expected numbers. {_ADVICE}")

@@ -1,0 +1,44 @@
+"""The finished run of the evaluation tests, and made evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from raytl.assessment.section import Evidence, SplitEvidence
+from raytl.data.manifest import Sample
+from tests.evaluation.conftest import run as run
+
+MakeEvidence = Callable[..., Evidence]
+
+
+def split(name: str, count: int, classes: int, seed: int, sharpness: float = 1.0) -> SplitEvidence:
+    """Calibrated answers if `sharpness` is 1, overconfident ones above; features near one point for each class."""
+    draw = np.random.default_rng(seed)
+    logits = 2.0 * draw.normal(size=(count, classes))
+    odds = np.exp(logits)
+    targets = (draw.random(count)[:, None] > np.cumsum(odds / odds.sum(1, keepdims=True), 1)).sum(1)
+    features = 3.0 * np.eye(classes, 8)[targets] + 0.3 * draw.normal(size=(count, 8))
+    samples = [
+        Sample(f"{name}/{i}.jpg", f"/nowhere/{name}/{i}.jpg", f"c{c}", name, "0" * 64) for i, c in enumerate(targets)
+    ]
+    return SplitEvidence(samples, targets, (sharpness * logits).astype(np.float32), features.astype(np.float16))
+
+
+@pytest.fixture(scope="session")
+def make_evidence() -> MakeEvidence:
+    """Evidence with `val`, `test` and `train` images of `classes` classes; None leaves `train` out."""
+
+    def make(
+        val: int = 300, test: int = 300, train: int | None = None, classes: int = 3, sharpness: float = 1.0
+    ) -> Evidence:
+        return Evidence(
+            classes=tuple(f"c{i}" for i in range(classes)),
+            val=split("val", val, classes, 1, sharpness),
+            test=split("test", test, classes, 2, sharpness),
+            train=None if train is None else split("train", train, classes, 3, sharpness),
+        )
+
+    return make
