@@ -7,24 +7,27 @@ resolution of the camera. By default they are of the validation split, so nothin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.data.cache import source_images
 from raytl.data.corruptions.corrupted import CorruptedImages
-from raytl.data.corruptions.corruption import SEVERITIES, Corruption
+from raytl.data.corruptions.corruption import SEVERITIES
 from raytl.data.corruptions.suite import suite_named
 from raytl.data.encoder import FileAccess
 from raytl.data.images import Images
 from raytl.data.loader import EvalLoader
 from raytl.data.manifest import Sample
+from raytl.data.transforms import eval_pixels
 from raytl.errors import UserError
+from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers
 from raytl.evaluation.predictor import Predictor, network_of
 from raytl.events import OnEvent, Work, ignore
 from raytl.metrics.confusion import Ints
@@ -35,6 +38,7 @@ from raytl.world import World
 
 PHOTOS = 100
 SUITE = "camera"
+_EXAMPLES = 3
 Answer = Callable[[Images], NDArray[np.floating]]
 """Return the logits `(n, classes)` of n prepared images; called once for each corruption and severity."""
 
@@ -62,6 +66,10 @@ class Robustness:
     images: int
     clean: Answered
     responses: tuple[Response, ...]
+    examples: NDArray[np.uint8] = field(
+        repr=False, compare=False, default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8)
+    )
+    """A few of the photos, unchanged, to show the corruptions: `(e, px, px, 3)`."""
 
     @property
     def smallest_loss(self) -> int:
@@ -69,9 +77,14 @@ class Robustness:
         return smallest_loss(sum(len(each.severities) for each in self.responses))
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, with `breaks_at` of each corruption."""
-        responses = [{**asdict(each), "breaks_at": each.breaks_at} for each in self.responses]
-        return {**asdict(self), "responses": responses, "smallest_loss": self.smallest_loss}
+        """Return plain JSON values, with `breaks_at` of each corruption, and without the examples."""
+        return {
+            "suite": self.suite,
+            "images": self.images,
+            "smallest_loss": self.smallest_loss,
+            "clean": asdict(self.clean),
+            "responses": [{**asdict(each), "breaks_at": each.breaks_at} for each in self.responses],
+        }
 
 
 def robustness(
@@ -91,38 +104,27 @@ def robustness(
         UserError: there is no such suite, `photos` is below 1, or samples do not have one class each.
         DataError: a photo cannot be read.
     """
-    corruptions = suite_named(suite)
-    _check(samples, photos)
+    check_request(samples, suite, photos)
     chosen = chosen_photos(samples, photos)
-    prepared = _prepared(predictor, chosen, on_event)
-    targets, answer = _scored(predictor, chosen)
-    return measured(answer, prepared, [sample.key for sample in chosen], targets, suite, corruptions, on_event)
+    answers = corrupted_answers(predictor, chosen, suite, on_event)
+    place = {name: i for i, name in enumerate(predictor.classes)}
+    return judged(answers, np.array([place[sample.label] for sample in chosen]))
 
 
-def measured(
-    answer: Answer,
-    images: Images,
-    keys: Sequence[str],
-    targets: Ints,
-    suite: str,
-    corruptions: Sequence[Corruption],
-    on_event: OnEvent = ignore,
-) -> Robustness:
-    """Return how anything that answers prepared images copes with the corruptions; `keys` and `targets (n,)` are theirs."""
-    versions = [(each, severity) for each in corruptions for severity in SEVERITIES]
-    unchanged, logits = answer(images), []
-    for done, (corruption, severity) in enumerate(versions):
-        on_event(Work("corrupting photos", done, len(versions), "versions"))
-        logits.append(answer(CorruptedImages(images, keys, corruption, severity)))
-    on_event(Work("corrupting photos", len(versions), len(versions), "versions"))
-    clean, others = answered(targets, unchanged, logits)
-    return Robustness(suite, len(keys), clean, tuple(_responses(corruptions, others)))
+def check_request(samples: Sequence[Sample], suite: str, photos: int) -> None:
+    """Refuse a request that makes no sense.
 
-
-def _responses(corruptions: Sequence[Corruption], others: Sequence[Answered]) -> Iterator[Response]:
-    for place, each in enumerate(corruptions):
-        part = others[place * len(SEVERITIES) : (place + 1) * len(SEVERITIES)]
-        yield Response(each.name, each.about, each.amounts, tuple(part))
+    Raises:
+        UserError: see `robustness`; all problems are named.
+    """
+    suite_named(suite)
+    problems = [] if photos >= 1 else [f"photos: found {photos}; expected 1 or more"]
+    if not samples:
+        problems.append("robustness: found no photos; expected some with a class each")
+    elif any(not isinstance(sample.target, str) for sample in samples):
+        problems.append("robustness: this applies to models with one class an image; the photos have other annotations")
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def chosen_photos(samples: Sequence[Sample], count: int) -> tuple[Sample, ...]:
@@ -135,20 +137,46 @@ def chosen_photos(samples: Sequence[Sample], count: int) -> tuple[Sample, ...]:
     return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count))
 
 
-def _check(samples: Sequence[Sample], photos: int) -> None:
-    problems = [] if photos >= 1 else [f"photos: found {photos}; expected 1 or more"]
-    if not samples:
-        problems.append("robustness: found no photos; expected some with a class each")
-    elif any(not isinstance(sample.target, str) for sample in samples):
-        problems.append("robustness: this applies to models with one class an image; the photos have other annotations")
-    if problems:
-        raise UserError("\n".join(problems))
+def judged(answers: CorruptedAnswers, targets: Ints) -> Robustness:
+    """Return what the answers say, for the classes `targets (n,)` of the photos."""
+    clean, others = answered(targets, answers.logits[0], list(answers.logits[1:]))
+    count = len(SEVERITIES)
+    responses = tuple(
+        Response(each.name, each.about, each.amounts, others[place * count : (place + 1) * count])
+        for place, each in enumerate(suite_named(answers.suite))
+    )
+    return Robustness(answers.suite, len(answers.keys), clean, responses, answers.examples)
+
+
+def corrupted_answers(
+    predictor: Predictor, samples: Sequence[Sample], suite: str, on_event: OnEvent = ignore
+) -> CorruptedAnswers:
+    """Return the predictor's answers to the photos of `samples`, and to each corruption of them.
+
+    Raises:
+        DataError: a photo cannot be read.
+    """
+    prepared = _prepared(predictor, samples, on_event)
+    logits = versions(_scoring(predictor, samples), prepared, [sample.key for sample in samples], suite, on_event)
+    return CorruptedAnswers(suite, tuple(sample.key for sample in samples), logits, _examples(predictor, prepared))
+
+
+def versions(
+    answer: Answer, images: Images, keys: Sequence[str], suite: str, on_event: OnEvent = ignore
+) -> NDArray[np.float32]:
+    """Return the logits of anything that answers prepared images: see `CorruptedAnswers.logits`; `keys` are their samples'."""
+    changes = [(each, severity) for each in suite_named(suite) for severity in SEVERITIES]
+    logits = [answer(images)]
+    for done, (corruption, severity) in enumerate(changes):
+        on_event(Work("corrupting photos", done, len(changes), "versions"))
+        logits.append(answer(CorruptedImages(images, keys, corruption, severity)))
+    on_event(Work("corrupting photos", len(changes), len(changes), "versions"))
+    return np.stack(logits).astype(np.float32)
 
 
 def _prepared(predictor: Predictor, samples: Sequence[Sample], on_event: OnEvent) -> Images:
     """Return the photos as the model prepares them, decoded."""
-    saved = predictor._saved
-    files = source_images(samples, saved.card.preprocess, predictor.max_pixels, predictor._s3)
+    files = source_images(samples, predictor._saved.card.preprocess, predictor.max_pixels, predictor._s3)
     images = []
     with ThreadPoolExecutor() as pool:
         for done, pixels in enumerate(pool.map(files.__getitem__, range(len(samples))), start=1):
@@ -157,8 +185,19 @@ def _prepared(predictor: Predictor, samples: Sequence[Sample], on_event: OnEvent
     return images
 
 
-def _scored(predictor: Predictor, samples: Sequence[Sample]) -> tuple[Ints, Answer]:
-    """Return the classes of the samples, and what answers versions of their images in the batches of an evaluation."""
+def _examples(predictor: Predictor, images: Images) -> NDArray[np.uint8]:
+    """Return a few of the photos, evenly spaced over the classes, as the model sees them, reduced."""
+    count = min(_EXAMPLES, len(images))
+    views = [
+        eval_pixels(images[(2 * i + 1) * len(images) // (2 * count)], predictor._saved.card.preprocess)
+        for i in range(count)
+    ]
+    size = (EXAMPLE_PX, EXAMPLE_PX)
+    return np.stack([np.asarray(Image.fromarray(view).resize(size, Image.Resampling.LANCZOS)) for view in views])
+
+
+def _scoring(predictor: Predictor, samples: Sequence[Sample]) -> Answer:
+    """Return what answers versions of the samples' images, in the batches of an evaluation."""
     network, saved = network_of(predictor), predictor._saved
     task, preprocess = saved.task, saved.card.preprocess
     encoder = task.encoder(samples, predictor.classes, preprocess, FileAccess(predictor.max_pixels, predictor._s3))
@@ -171,4 +210,4 @@ def _scored(predictor: Predictor, samples: Sequence[Sample]) -> tuple[Ints, Answ
             rows = split_rows(network, loader, encoder)[1]
         return decisions(truths, rows)[1]
 
-    return np.array(truths[:], dtype=np.int64), answer
+    return answer

@@ -13,11 +13,13 @@ from raytl.data.images import Images
 from raytl.data.manifest import Sample
 from raytl.data.targets import Labels
 from raytl.errors import UserError
+from raytl.evaluation.corrupted import CorruptedAnswers
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.predictor import Predictor, load
 from raytl.evaluation.record import recorded
-from raytl.evaluation.robustness import chosen_photos, measured, robustness
+from raytl.evaluation.robustness import Answer, Robustness, chosen_photos, judged, robustness, versions
 from raytl.events import Event, Work
+from raytl.metrics.confusion import Ints
 from raytl.run import RunFolder
 from raytl.run.plain import encode
 
@@ -42,13 +44,19 @@ def by_brightness(images: Images) -> NDArray[np.float64]:
     return 4.0 * np.stack([~bright, bright], axis=1)
 
 
+def measured(answer: Answer, images: Images, targets: Ints) -> Robustness:
+    """Return the robustness of a function on images, by the suite camera."""
+    keys = [str(i) for i in range(len(images))]
+    return judged(CorruptedAnswers("camera", tuple(keys), versions(answer, images, keys, "camera")), targets)
+
+
 def flat(level: int, count: int) -> list[NDArray[np.uint8]]:
     return [np.full((8, 8, 3), level, dtype=np.uint8) for _ in range(count)]
 
 
+@pytest.mark.usefixtures("few")
 def test_the_first_severity_that_breaks_a_model_is_named() -> None:
-    keys, targets = [str(i) for i in range(40)], np.repeat([0, 1], 20)
-    result = measured(by_brightness, flat(30, 20) + flat(120, 20), keys, targets, "camera", (DARK, BRIGHT))
+    result = measured(by_brightness, flat(30, 20) + flat(120, 20), np.repeat([0, 1], 20))
     dark, bright = result.responses
     assert result.clean.accuracy.value == 1 and result.images == 40
     assert [each.accuracy.value for each in dark.severities] == [1, 0.5, 0.5] and dark.breaks_at == 2
@@ -56,9 +64,10 @@ def test_the_first_severity_that_breaks_a_model_is_named() -> None:
     assert result.smallest_loss == 7
 
 
+@pytest.mark.usefixtures("few")
 def test_a_model_that_ignores_the_light_is_not_broken() -> None:
     answers = 4.0 * np.eye(2)[np.repeat([0, 1], 20)]
-    result = measured(lambda _: answers, flat(90, 40), ["k"] * 40, np.repeat([0, 1], 20), "camera", (DARK,))
+    result = measured(lambda _: answers, flat(90, 40), np.repeat([0, 1], 20))
     assert result.responses[0].breaks_at is None
 
 

@@ -23,3 +23,7 @@ def test_corrected_values_keep_the_order_and_are_at_most_one() -> None:
 def test_one_p_value_stays_and_none_is_fine() -> None:
     assert holm([0.02]).tolist() == [0.02]
     assert holm([]).tolist() == []
+
+
+def test_an_undefined_p_value_is_not_counted() -> None:
+    assert holm([0.01, float("nan"), 0.03]) == pytest.approx([0.02, float("nan"), 0.03], nan_ok=True)
