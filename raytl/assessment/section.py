@@ -1,6 +1,6 @@
 """The contract of a section of `raytl report`: evidence in, sentences, tables and figures out.
 
-A section is a pure function of the evidence. It reads no image and writes nothing; it chooses on validation and confirms on
+A section is a pure function of the evidence. It reads no file and writes nothing; it chooses on validation and confirms on
 test. To add one, write it, add it to `raytl.assessment.sections`, and to the `sections` of the tasks that it applies to.
 """
 
@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.assessment.aim import Aim
 from raytl.data.manifest import Sample
+from raytl.evaluation.robustness import PHOTOS, SUITE, Robustness
 from raytl.events import OnEvent, ignore
 from raytl.metrics.scores import softmax
 from raytl.pages.figures import Draw
@@ -49,16 +51,23 @@ class Evidence:
     test: SplitEvidence
     train: SplitEvidence | None = None
     temperature: float | None = None
+    robustness: Robustness | None = None
+    """The answers to corrupted validation photos; None if no section needs them."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The choices of a report: the `aims` that must be met, and whether it is to be `quick`. `seed` is that of simulations."""
+    """The choices of a report: the `aims` that must be met, and whether it is to be `quick`. `seed` is that of simulations.
+
+    At most `photos` validation photos are corrupted, by the corruptions of `suite`.
+    """
 
     aims: tuple[Aim, ...] = ()
     quick: bool = False
     seed: int = 0
     on_event: OnEvent = ignore
+    suite: str = SUITE
+    photos: int = PHOTOS
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,16 @@ class Figure:
     draw: Draw
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Photos: the name of the PNG file without `.png` (letters and dashes, unique in the report), and what they show."""
+
+    file: str
+    title: str
+    caption: str
+    image: Image.Image
+
+
 @dataclass(frozen=True)
 class SectionResult:
     """The content of a section. `sentences` are its conclusions, the most important first; `warnings` are shown as such.
@@ -93,10 +112,16 @@ class SectionResult:
     sentences: tuple[str, ...]
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     json: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     unmet: tuple[str, ...] = ()
+
+    @property
+    def picture_files(self) -> tuple[str, ...]:
+        """Return the names of all PNG files, without `.png`."""
+        return (*(each.file for each in self.figures), *(each.file for each in self.pictures))
 
 
 class Section(Protocol):

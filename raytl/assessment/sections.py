@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raytl.assessment import calibration
+from raytl.assessment import calibration, robustness
 from raytl.assessment.section import Section
 from raytl.errors import UserError
 from raytl.tasks.task import Task
 
-SECTIONS: tuple[Section, ...] = (calibration.SECTION,)
+SECTIONS: tuple[Section, ...] = (calibration.SECTION, robustness.SECTION)
+NEEDS_PHOTOS = frozenset({robustness.SECTION.name})
+"""Sections that need the model's answers to corrupted validation photos; `--quick` leaves them out."""
 
 
-def chosen(task: Task, names: Sequence[str] | None) -> tuple[Section, ...]:
-    """Return the sections called `names`; None are all that apply to `task`.
+def chosen(task: Task, names: Sequence[str] | None, quick: bool = False) -> tuple[Section, ...]:
+    """Return the sections called `names`; None are all that apply to `task`, with `quick` those that need no photos.
 
     Raises:
-        UserError: there is no such section, or it does not apply to the task.
+        UserError: there is no such section, it does not apply to the task, or `quick` leaves it out.
     """
     available = [section.name for section in SECTIONS]
     wrong = [
@@ -29,10 +31,16 @@ def chosen(task: Task, names: Sequence[str] | None) -> tuple[Section, ...]:
         for name in names or ()
         if name in available and name not in task.sections
     ]
+    wrong += [
+        f"--sections {name}: --quick leaves it out; drop one of them"
+        for name in names or ()
+        if quick and name in NEEDS_PHOTOS
+    ]
     if not task.sections:
         wrong = wrong or [
             f"raytl report does not apply to {task.name}; its scores are in the report of `raytl evaluate`"
         ]
     if wrong:
         raise UserError("\n".join(wrong))
-    return tuple(section for section in SECTIONS if section.name in (task.sections if names is None else names))
+    applied = task.sections if names is None else names
+    return tuple(each for each in SECTIONS if each.name in applied and not (quick and each.name in NEEDS_PHOTOS))
