@@ -32,7 +32,9 @@ def response_chart(result: Robustness) -> Callable[[float], Any]:
         for place, (axes, response) in enumerate(zip(panels, result.responses, strict=False)):
             _panel(axes, result.clean, response)
             is_last = place + columns >= len(result.responses)
-            dress(axes, response.corruption, "severity" if is_last else "", "" if place % columns else "fraction")
+            dress(
+                axes, response.corruption, "severity" if is_last else "", "" if place % columns else "fraction (0 to 1)"
+            )
             axes.tick_params(labelbottom=is_last)
         for axes in panels[len(result.responses) :]:
             axes.set_visible(False)

@@ -17,7 +17,8 @@ _CHART = (
     "by more than chance."
 )
 _SHEET = (
-    "Photos of the validation split, unchanged and at the severities 1 to 3, in the resolution that the model sees."
+    "Photos of the validation split, unchanged and at the severities 1 to 3, in the resolution that the model sees. Above each "
+    "are the severity and the amount, of which the table has the unit."
 )
 
 
@@ -73,7 +74,7 @@ def _verdict(result: Robustness) -> tuple[str, ...]:
     answers = first.severities[(first.breaks_at or 1) - 1]
     return (
         f"{_capital(first.corruption)} breaks the model first, at severity {first.breaks_at} ({_amount(first)}): {clean} "
-        f"right unchanged, {_percent(answers.accuracy.value)} then (corrected p = {_p(answers.p)}).",
+        f"right unchanged, {_percent(answers.accuracy.value)} then (corrected p {_p(answers.p)}).",
         *_listed(broken, result.responses),
         note,
     )
@@ -156,4 +157,4 @@ def _percent(value: float) -> str:
 
 
 def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "below 0.001"
+    return f"= {value:.3f}" if value >= 0.001 else "< 0.001"
