@@ -54,14 +54,14 @@ class Row:
     cpu_s: float
 
 
-def measured(job: peers.Job, name: str, contender: str) -> tuple[NDArray[np.float64], int]:
+def measured(job: peers.Job, name: str, contender: str, kept: Path | None) -> tuple[NDArray[np.float64], int]:
     """Return the probabilities of the test images and the steps that were trained."""
     if contender == "raytl":
-        return _raytl(job, name)
+        return _raytl(job, name, kept)
     return {"fastai": peers.fastai, "timm": peers.timm_recipe}[contender](job), job.steps
 
 
-def _raytl(job: peers.Job, name: str) -> tuple[NDArray[np.float64], int]:
+def _raytl(job: peers.Job, name: str, kept: Path | None) -> tuple[NDArray[np.float64], int]:
     with tempfile.TemporaryDirectory() as folder:
         experiment = raytl.Experiment(
             name=name,
@@ -76,15 +76,21 @@ def _raytl(job: peers.Job, name: str) -> tuple[NDArray[np.float64], int]:
         answers = raytl.predict(run, [str(path) for path in job.files("test")], progress=False)
         assert tuple(answers.classes) == tuple(job.classes)
         images = len(job.files("train"))
+        if kept:
+            shutil.copytree(run.path, kept, dirs_exist_ok=True)
         return answers.probabilities, used.train.epochs * steps_per_epoch(images, used.train.batch_size)
 
 
-def row(name: str, job: peers.Job, size: int, contender: str) -> Row:
+def row(name: str, job: peers.Job, size: int, contender: str, keep: Path | None) -> Row:
     """Return the scores of one contender on one set."""
     started = time.process_time()
-    probabilities, steps = measured(job, name, contender)
+    kept = keep / "-".join((name, str(size), str(job.seed), job.model, contender)) if keep else None
+    probabilities, steps = measured(job, name, contender, kept)
     cpu_s = time.process_time() - started
     truth = np.array([job.classes.index(path.parent.name) for path in job.files("test")])
+    if kept:
+        kept.mkdir(parents=True, exist_ok=True)
+        np.savez(kept / "test.npz", probabilities=probabilities, truth=truth)
     accuracy = float((probabilities.argmax(1) == truth).mean())
     return Row(
         name, size, job.seed, job.model, contender, 100 * accuracy, 100 * ece(probabilities, truth), len(truth), steps, cpu_s
@@ -172,6 +178,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(CONTENDERS))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--keep", type=Path, help="Keep the answers, and raytl's runs, below this folder.")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     rows = [Row(**json.loads(line)) for line in given.out.read_text().splitlines()] if given.out.exists() else []
@@ -191,7 +198,7 @@ def main() -> None:
             steps = reference.steps if reference else 0
             if contender != "raytl" and not reference:
                 continue
-            found = row(name, peers.Job(**{**asdict(job), "steps": steps}), size, contender)
+            found = row(name, peers.Job(**{**asdict(job), "steps": steps}), size, contender, given.keep)
             done[(*key, contender)] = found
             with given.out.open("a") as file:
                 file.write(json.dumps(asdict(found)) + "\n")

@@ -26,15 +26,20 @@ from raytl.world import World
 
 @dataclass(frozen=True)
 class Answers:
-    """The validation split as a network answers it, without a temperature: `rows` are the evidence for the `truths`."""
+    """The validation split as a network answers it, without a temperature: `rows` are the evidence for the `truths`.
+
+    `label_smoothing` is what the network was trained with.
+    """
 
     truths: Truths
     rows: Rows
     classes: tuple[str, ...]
+    label_smoothing: float = 0.0
 
     def validation(self, sweep: TrainJob) -> Validation:
         """Return the scores, with the temperature that they choose."""
-        return validated(sweep.task, sweep.experiment.calibrate, self.truths, self.rows, self.classes)
+        calibrate = sweep.experiment.calibrate
+        return validated(sweep.task, calibrate, self.truths, self.rows, self.classes, self.label_smoothing)
 
 
 def fetched(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
@@ -69,4 +74,5 @@ def answers(module: nn.Module, card: Card, sweep: TrainJob) -> Answers:
     set_temperature(module, None)
     network = Network(sweep.task, module.to(device), card.preprocess, device, precision)
     _, rows = split_rows(network, loader, encoder)
-    return Answers(Truths(encoder), rows, tuple(card.classes))
+    fine_tuned = 1.0 if card.fine_tuned_fraction is None else card.fine_tuned_fraction
+    return Answers(Truths(encoder), rows, tuple(card.classes), fine_tuned * experiment.train.label_smoothing)

@@ -9,26 +9,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.metrics.calibration import calibration_error, decision_losses, fit_temperature
+from raytl.metrics.calibration import (
+    calibration_error,
+    decision_losses,
+    expected_temperature,
+    fit_temperature,
+)
 from raytl.tasks.task import Rows, Task, Validation
 
 MAX_LOGITS = 1 << 23
 """Number of logits from which a temperature is fitted: 8,000 images of 1,000 classes, in about a second."""
 
 
-def validated(task: Task, calibrate: str, truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Validation:
+def validated(
+    task: Task,
+    calibrate: str,
+    truths: Sequence[Any],
+    rows: Rows,
+    classes: Sequence[str],
+    label_smoothing: float = 0.0,
+) -> Validation:
     """Return the scores of `rows`, the answers of a network without a temperature; with `calibrate: temperature`, of the
     calibrated answers.
 
     So `val/log_loss`, which decides ties between epochs, is that of the model as it would be saved. `calibration/...` has the
-    temperature, and the calibration error and log loss of the decisions with and without it.
+    temperature, and the calibration error and log loss of the decisions with and without it. `label_smoothing` is what
+    the network was trained with: it tells which temperature to expect.
     """
     if calibrate == "none" or task.calibration is None:
         return task.validation(truths, rows, classes)
     targets, logits = _some(*task.calibration(truths, rows))
     if not len(targets):  # images without a known label
         return task.validation(truths, rows, classes)
-    temperature = fit_temperature(targets, logits)
+    temperature = fit_temperature(targets, logits, expected_temperature(label_smoothing))
     result = task.validation(truths, (divided(rows[0], temperature), *rows[1:]), classes)
     record = {
         "calibration/temperature": temperature,

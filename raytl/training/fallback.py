@@ -26,7 +26,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.card import WEIGHTS
 from raytl.run.folder import RunFolder
 from raytl.score_names import is_fraction, title
-from raytl.tasks.calibration import divided, validated
+from raytl.tasks.calibration import divided
 from raytl.tasks.inference import Truths
 from raytl.tasks.task import Validation
 from raytl.training.collectives import broadcast_from_main, sum_over_ranks
@@ -36,7 +36,7 @@ from raytl.training.network import build_network
 from raytl.training.records import SCORE_FORMAT, BestScore
 from raytl.training.run_writer import BEST_SCORE, FRACTION
 from raytl.training.steps import TrainContext
-from raytl.training.validate import ValSplit, split_answers
+from raytl.training.validate import ValSplit, calibrated, split_answers
 
 MAX_IMAGES = 20_000
 """With more training images a fine-tune does not end below its head, and their features would take gigabytes."""
@@ -208,11 +208,11 @@ def _shared(context: TrainContext, state: State | None, like: nn.Module) -> Stat
 def _measured(context: TrainContext, module: nn.Module, split: ValSplit, line: _Line, fraction: float) -> Candidate:
     """Return the network at `fraction` of the line with its validation, the same on every rank."""
     module.load_state_dict(line.at(fraction))
-    rows, truths = split_answers(context, module, split), Truths(split.encoder)
-    result = validated(split.task, context.experiment.calibrate, truths, rows, split.classes)
+    rows = split_answers(context, module, split)
+    result = calibrated(context, rows, split, fraction)
     if split.task.calibration is None:
         return Candidate(fraction, result)
-    targets, logits = split.task.calibration(truths, rows)
+    targets, logits = split.task.calibration(Truths(split.encoder), rows)
     return Candidate(fraction, result, decision_losses(targets, divided(logits, result.temperature or 1.0)))
 
 

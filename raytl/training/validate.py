@@ -47,7 +47,15 @@ def validate(context: TrainContext, phase: Phase, split: ValSplit) -> Validation
         broadcast_from_main(context.world, [average.shadow[name] for name in moving])
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
         rows = split_answers(context, phase.module, split)
-    return validated(split.task, context.experiment.calibrate, Truths(split.encoder), rows, split.classes)
+    return calibrated(context, rows, split)
+
+
+def calibrated(context: TrainContext, rows: Rows, split: ValSplit, fine_tuned: float = 1.0) -> Validation:
+    """Return the scores of `rows`, the answers of a network of which this fraction is fine-tuned; a solved head is not
+    smoothed."""
+    experiment = context.experiment
+    smoothing = fine_tuned * experiment.train.label_smoothing
+    return validated(split.task, experiment.calibrate, Truths(split.encoder), rows, split.classes, smoothing)
 
 
 def split_answers(context: TrainContext, module: nn.Module, split: ValSplit) -> Rows:
