@@ -3,9 +3,16 @@ on test.
 
 section      the contract of a section, and the evidence that it gets
 sections     all sections by name, in the order of the page
-evidence     the evidence of a run: test from the one look of `evaluate`, the others scored when they are needed
+collect      the evidence of a run: test from the one look of `evaluate`, the others scored when they are needed
 aim          (pure) aims such as `accuracy>=0.95`
-calibration  section: are the probabilities right
+texts        (pure) numbers as text
 report       `report`: the sections of a run, written as one folder
-page         the page, and the model card
+page         the page
+model_card   the model card
+curves, plots  charts
+
+calibration      section: are the probabilities right
+thresholds       section: from which confidence does it keep a promise
+prediction_sets  section: which classes can it be
+unfamiliar       section: does it know what it does not know
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raytl.assessment.texts import percent
 from raytl.errors import UserError
 
 
@@ -19,8 +20,8 @@ class Aim:
     def text(self) -> str:
         """Return the aim in words."""
         if self.recall_of is None:
-            return f"{_percent(self.value)} right of what is answered"
-        return f"recall of {self.recall_of!r} at least {_percent(self.value)}"
+            return f"{percent(self.value)} right of what is answered"
+        return f"recall of {self.recall_of!r} at least {percent(self.value)}"
 
 
 def aims(require: Sequence[str], recall: Sequence[str], classes: Sequence[str]) -> tuple[Aim, ...]:
@@ -52,7 +53,3 @@ def _parts(text: str) -> tuple[str, float | None]:
         return name.strip(), float(value) if sign else None
     except ValueError:
         return name.strip(), None
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.10g} %"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,10 +36,20 @@ class SplitEvidence:
     def __len__(self) -> int:
         return len(self.targets)
 
-    @property
+    @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """Return the calibrated probabilities, `(n, classes)`."""
+        """The calibrated probabilities, `(n, classes)`."""
         return softmax(self.logits)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """The class of each answer, `(n,)`."""
+        return self.logits.argmax(axis=1)
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """True where the answer is the class of the image, `(n,)`."""
+        return np.asarray(self.predicted == self.targets)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raytl.assessment import calibration, robustness
+from raytl.assessment import calibration, prediction_sets, robustness, thresholds, unfamiliar
 from raytl.assessment.section import Section
 from raytl.errors import UserError
 from raytl.tasks.task import Task
 
-SECTIONS: tuple[Section, ...] = (calibration.SECTION, robustness.SECTION)
+SECTIONS: tuple[Section, ...] = (
+    calibration.SECTION,
+    thresholds.SECTION,
+    prediction_sets.SECTION,
+    unfamiliar.SECTION,
+    robustness.SECTION,
+)
 NEEDS_PHOTOS = frozenset({robustness.SECTION.name})
 """Sections that need the model's answers to corrupted validation photos; `--quick` leaves them out."""
 

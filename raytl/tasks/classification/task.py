@@ -53,7 +53,7 @@ class Classification:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
     calibration = staticmethod(decisions)
-    sections: tuple[str, ...] = ("calibration", "robustness")
+    sections: tuple[str, ...] = ("calibration", "thresholds", "sets", "unfamiliar", "robustness")
     limits = None
     recipe = CLASS_RECIPE
     head_solver = ProbeSolver(solve_head, encode_targets)

@@ -1,0 +1,207 @@
+"""Section: from which confidence does the model keep a promise? Certified on validation, confirmed on test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raytl.assessment.aim import Aim
+from raytl.assessment.curves import coverage_chart, points, recall_chart
+from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
+from raytl.assessment.texts import bounds, percent
+from raytl.metrics.binomial import fraction
+from raytl.metrics.certified import DELTA, Certificate, certified_accuracy, certified_recall, curve
+from raytl.metrics.intervals import Interval
+
+ACCURACIES, RECALL = (0.9, 0.95, 0.99), 0.9
+"""Aims that every report tries: accuracies of the answers, and the recall of each class."""
+_CLASSES, _PANELS = 30, 6
+_COVERAGE = (
+    "How many of the answered images are right, if only the most confident ones are answered. Blue: test, with its exact 95 % "
+    "interval. Orange, dashed: validation."
+)
+_RECALL = (
+    "Precision by recall of the {count} classes with the lowest recall, on the test split, with exact 95 % intervals of the "
+    "precision."
+)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """An aim, its certificate, the number of `validation` images, and on `test` the fraction that keeps it; `coverage` is the
+    fraction of the test images that are answered, or count as of the class."""
+
+    aim: Aim
+    certificate: Certificate
+    validation: int
+    test: Interval | None = None
+    coverage: float | None = None
+
+    @property
+    def is_met(self) -> bool:
+        """True if it is certified, and test does not contradict it."""
+        return self.test is not None and self.test.high >= self.aim.value
+
+    @property
+    def text(self) -> str:
+        """The outcome as a sentence."""
+        each, aim = self.certificate, self.aim
+        if self.test is None:
+            return f"{_capital(aim.text)}: {self._shortage}"
+        at = f"probability {each.threshold:.4g}" if aim.recall_of else f"confidence {each.threshold:.4g}"
+        what = "of the images count as the class" if aim.recall_of else "of the images are answered"
+        verdict = "" if self.is_met else " Test contradicts it."
+        return (
+            f"{_capital(aim.text)}: from {at} on, certified with {each.hits:,} of {each.trials:,} validation images. On test "
+            f"{percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and "
+            f"{percent(self.coverage or 0.0)} {what}.{verdict}"
+        )
+
+    @property
+    def _shortage(self) -> str:
+        each = self.certificate
+        if self.aim.recall_of:
+            return f"not with {each.trials:,} validation images of the class; {each.needed:,} error-free ones would do."
+        return (
+            f"not with {self.validation:,} validation images (at best {each.hits:,} of the {each.trials:,} most confident are "
+            f"right); {each.needed:,} error-free answers would do."
+        )
+
+
+class ThresholdSection:
+    """See `raytl.assessment.section.Section`."""
+
+    name = "thresholds"
+    needs_train = False
+
+    def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
+        """Return the certified thresholds of the required aims, of usual ones, and of the recall of each class."""
+        required = [_outcome(aim, evidence) for aim in options.aims]
+        usual = [_outcome(Aim(value), evidence) for value in ACCURACIES if Aim(value) not in options.aims]
+        recalls = [_outcome(Aim(RECALL, name), evidence) for name in evidence.classes]
+        certified = sum(each.certificate.threshold is not None for each in recalls)
+        return SectionResult(
+            title="Thresholds: from which confidence does it keep a promise?",
+            sentences=(
+                *(each.text for each in (*required, *usual)),
+                f"A recall of {percent(RECALL)} is certified for {certified:,} of {len(recalls):,} classes.",
+            ),
+            tables=(_table(recalls, evidence),),
+            figures=_figures(evidence),
+            json={
+                "delta": DELTA,
+                "aims": [_plain(each, required) for each in (*required, *usual, *recalls)],
+                "coverage": {name: points(_coverage(split)) for name, split in _splits(evidence)},
+            },
+            unmet=tuple(f"Aim not met: {each.text}" for each in required if not each.is_met),
+        )
+
+
+SECTION = ThresholdSection()
+
+
+def _outcome(aim: Aim, evidence: Evidence) -> _Outcome:
+    val, test = evidence.val, evidence.test
+    if aim.recall_of is None:
+        certificate = certified_accuracy(val.probabilities.max(axis=1), val.correct, aim.value)
+        if certificate.threshold is None:
+            return _Outcome(aim, certificate, len(val))
+        taken = test.probabilities.max(axis=1) >= certificate.threshold
+        kept_promise = test.correct[taken]
+    else:
+        number = evidence.classes.index(aim.recall_of)
+        certificate = certified_recall(val.probabilities[val.targets == number, number], aim.value)
+        if certificate.threshold is None:
+            return _Outcome(aim, certificate, len(val))
+        taken = test.probabilities[:, number] >= certificate.threshold
+        kept_promise = taken[test.targets == number]
+    on_test = fraction(int(kept_promise.sum()), len(kept_promise))
+    return _Outcome(aim, certificate, len(val), on_test, float(taken.mean()))
+
+
+def _coverage(split: SplitEvidence) -> Any:
+    return curve(split.probabilities.max(axis=1), split.correct)
+
+
+def _splits(evidence: Evidence) -> tuple[tuple[str, SplitEvidence], ...]:
+    return ("val", evidence.val), ("test", evidence.test)
+
+
+def _figures(evidence: Evidence) -> tuple[Figure, ...]:
+    test, names = evidence.test, evidence.classes
+    recall = [
+        test.correct[test.targets == number].mean() if (test.targets == number).any() else 2.0
+        for number in range(len(names))
+    ]
+    worst = np.argsort(recall, kind="stable")[:_PANELS].tolist()
+    curves = {
+        names[i]: (curve(test.probabilities[:, i], test.targets == i), int((test.targets == i).sum())) for i in worst
+    }
+    return (
+        Figure(
+            "coverage",
+            "Accuracy by coverage",
+            _COVERAGE,
+            coverage_chart(*(_coverage(each) for _, each in _splits(evidence))),
+        ),
+        Figure("precision-recall", "Precision by recall", _RECALL.format(count=len(curves)), recall_chart(curves)),
+    )
+
+
+def _table(recalls: list[_Outcome], evidence: Evidence) -> Table:
+    """Return the classes, those with the lowest recall on test first, if they are many."""
+    test, rows = evidence.test, []
+    for number, each in enumerate(recalls):
+        own = test.targets == number
+        hits = int((own & test.correct).sum())
+        called = int((test.predicted == number).sum())
+        value = fraction(hits, int(own.sum()))
+        certificate = each.certificate
+        text = "no" if certificate.threshold is None else f"{certificate.threshold:.4g}"
+        rows.append(
+            (
+                value.value,
+                (
+                    evidence.classes[number],
+                    bounds(value),
+                    bounds(fraction(hits, called)),
+                    text,
+                    f"{certificate.trials:,} of {certificate.needed:,}",
+                ),
+            )
+        )
+    if len(rows) > _CLASSES:
+        rows = sorted(rows, key=lambda row: row[0])[:_CLASSES]
+    head = (
+        "class",
+        "recall, as answered",
+        "precision, as answered",
+        f"threshold for a recall of {percent(RECALL)}",
+        "validation images, of those needed",
+    )
+    title = f"Classes on the test split{f': the {_CLASSES} with the lowest recall' if len(recalls) > _CLASSES else ''}"
+    return Table(title, head, tuple(row for _, row in rows), (1, 2, 3, 4))
+
+
+def _plain(each: _Outcome, required: list[_Outcome]) -> dict[str, Any]:
+    test = None if each.test is None else [each.test.value, each.test.low, each.test.high]
+    return {
+        "recall_of": each.aim.recall_of,
+        "at_least": each.aim.value,
+        "required": each in required,
+        "threshold": each.certificate.threshold,
+        "validation": {
+            "hits": each.certificate.hits,
+            "images": each.certificate.trials,
+            "needed": each.certificate.needed,
+        },
+        "test": test,
+        "test_coverage": each.coverage,
+        "met": each.is_met,
+    }
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

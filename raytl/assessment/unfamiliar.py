@@ -1,0 +1,81 @@
+"""Section: does the model know what it does not know? The distance of an image to the training images, on the model's features."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.assessment.section import Evidence, Options, SectionResult, Table
+from raytl.assessment.texts import bounds, percent
+from raytl.metrics.binomial import fraction
+from raytl.metrics.conformal import set_cut
+from raytl.metrics.neighbors import auroc, knn_distance, neighbors
+
+ALPHA = 0.05
+"""The fraction of familiar images that is flagged."""
+_MIN_IMAGES = 19
+_TITLE = "Unfamiliar images: does it know what it does not know?"
+
+
+class UnfamiliarSection:
+    """See `raytl.assessment.section.Section`."""
+
+    name = "unfamiliar"
+    needs_train = True
+
+    def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
+        """Return the distance from which an image is unfamiliar, and tests of it."""
+        train, val, test = evidence.train, evidence.val, evidence.test
+        if train is None:
+            return SectionResult(_TITLE, ("Not measured with --quick: it compares images with the train split.",))
+        if not test.features.shape[1] or not val.features.shape[1] or not train.features.shape[1]:
+            return SectionResult(_TITLE, ("Not measured: the evaluation stored no features of this model's images.",))
+        if len(val) < _MIN_IMAGES:
+            text = f"Not measured: it needs {_MIN_IMAGES} validation images, and there are {len(val)}."
+            return SectionResult(_TITLE, (text,))
+        k = neighbors(len(train))
+        familiar, seen = (knn_distance(split.features, train.features, k) for split in (val, test))
+        limit = set_cut(familiar, ALPHA)
+        flagged = seen > limit
+        right = test.correct
+        alarms = fraction(int(flagged.sum()), len(flagged))
+        near = knn_distance(val.features, train.features, k, (val.targets, train.targets))
+        caught = fraction(int((near > limit).sum()), len(near))
+        apart = auroc(familiar, near)
+        return SectionResult(
+            title=_TITLE,
+            sentences=(
+                f"An image is unfamiliar if its distance to its training neighbor number {k} is above {limit:.3f}: "
+                f"{percent(ALPHA)} of the validation images are. On test it flags {bounds(alarms)}.",
+                f"Of the flagged test images {percent(_mean(right[flagged]))} are answered right, of the others "
+                f"{percent(_mean(right[~flagged]))}.",
+                f"Near test: without the training images of their own class, {bounds(caught)} of the validation images are "
+                f"flagged (AUROC {apart:.3f}). The network was trained with that class, so a new class may be harder.",
+            ),
+            tables=(_by_class(evidence, flagged, near > limit),),
+            json={
+                "neighbors": k,
+                "distance": limit,
+                "test_flagged": [alarms.value, alarms.low, alarms.high],
+                "accuracy": {"flagged": _mean(right[flagged]), "others": _mean(right[~flagged])},
+                "left_out_class": {"flagged": caught.value, "auroc": apart},
+            },
+        )
+
+
+SECTION = UnfamiliarSection()
+
+
+def _mean(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _by_class(evidence: Evidence, flagged: NDArray[np.bool_], caught: NDArray[np.bool_]) -> Table:
+    """Return the fraction of each class that is flagged, for at most 30 classes, the most flagged first."""
+    rows = []
+    for number, name in enumerate(evidence.classes):
+        own, val = evidence.test.targets == number, evidence.val.targets == number
+        rows.append((-_mean(flagged[own]), (name, percent(_mean(flagged[own])), percent(_mean(caught[val])))))
+    rows.sort(key=lambda row: np.nan_to_num(row[0], nan=1.0))
+    head = ("class", "flagged on test", "flagged if the class were new")
+    return Table("Unfamiliar images by class", head, tuple(row for _, row in rows[:30]), (1, 2))

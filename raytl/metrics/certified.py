@@ -1,0 +1,85 @@
+"""Thresholds that keep a promise: chosen among a fixed grid so that the chance that any of them breaks it is at most `DELTA`.
+
+Learn then Test (Angelopoulos et al. 2021): each threshold is tested on validation against "the promise is broken" with an exact
+binomial test, with Bonferroni's correction over the grid. The grid does not depend on the data. Promises are fractions: the
+answers at least as confident as the threshold that are right, or the images of a class that its probability recalls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.metrics.binomial import error_free_trials, p_below
+from raytl.metrics.confusion import Floats
+
+DELTA = 0.05
+"""The chance that a certified threshold breaks its promise on new images of the same kind."""
+ANSWER_GRID: Floats = np.concatenate([[0.0], 1 / (1 + np.exp(-np.linspace(0, 8, 9)))])
+"""Confidences from which images are answered: all, and one half to 0.9997 in steps of one in the log odds."""
+RECALL_GRID: Floats = 1 / (1 + np.exp(-np.linspace(8, -8, 17)))
+"""Probabilities of a class from which an image counts as of that class, from high to low."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The `threshold` that is certified for an aim; None if there is none.
+
+    `hits` of `trials` validation images support it, or the best threshold if none is certified. `needed` images without an
+    error would do.
+    """
+
+    threshold: float | None
+    hits: int
+    trials: int
+    needed: int
+
+
+def certified_accuracy(confidence: Floats, correct: NDArray[np.bool_], aim: float) -> Certificate:
+    """Return the lowest threshold of `ANSWER_GRID` from which at least the fraction `aim` of the answers is right.
+
+    `confidence (n,)` and `correct (n,)` are of validation. The lowest certified threshold answers the most images.
+    """
+    answered = confidence[:, None] >= ANSWER_GRID
+    trials, hits = answered.sum(axis=0), (answered & correct[:, None]).sum(axis=0)
+    return _certificate(ANSWER_GRID, hits, trials, aim)
+
+
+def certified_recall(probability: Floats, aim: float) -> Certificate:
+    """Return the highest threshold of `RECALL_GRID` that at least the fraction `aim` of a class reaches.
+
+    `probability (n,)` is that of the class, for its validation images. The highest certified threshold has the fewest false
+    alarms.
+    """
+    hits = (probability[:, None] >= RECALL_GRID).sum(axis=0)
+    return _certificate(RECALL_GRID, hits, np.full(len(RECALL_GRID), len(probability)), aim)
+
+
+def _certificate(grid: Floats, hits: NDArray[np.int64], trials: NDArray[np.int64], aim: float) -> Certificate:
+    """Return the first threshold of `grid` that is certified."""
+    level = DELTA / len(grid)
+    p = p_below(hits, trials, aim)
+    passed = np.flatnonzero(p <= level)
+    place = int(passed[0]) if len(passed) else int(np.argmin(p))
+    threshold = float(grid[place]) if len(passed) else None
+    return Certificate(threshold, int(hits[place]), int(trials[place]), error_free_trials(aim, level))
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Counts at each distinct threshold, from strict to loose: `threshold (m,)`, the images that reach it `taken (m,)`, and
+    those of them that are `right (m,)`."""
+
+    threshold: Floats
+    taken: NDArray[np.int64]
+    right: NDArray[np.int64]
+
+
+def curve(score: Floats, positive: NDArray[np.bool_]) -> Curve:
+    """Return the counts of a coverage-accuracy curve (`score` is the confidence, `positive` are right answers), or of a
+    precision-recall curve (the probability of a class, and its images)."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.flatnonzero(np.diff(score[order], append=-np.inf))
+    return Curve(score[order][ends], ends + 1, np.cumsum(positive[order])[ends].astype(np.int64))
