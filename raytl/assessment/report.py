@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
+from raytl.assessment.live import Model
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
@@ -119,15 +121,21 @@ def report(
     run_store = RunStore.open(str(run), S3Settings.of(machine.storage))
     folder = run_store.folder
     card = verified_card(folder, on_event)
-    parts = chosen(task_named(card.task), sections, quick)
-    _check_photos(parts, suite, photos)
-    options = Options(
-        aims(require, recall, card.classes), quick, on_event=on_event, suite=suite or SUITE, photos=photos or PHOTOS
-    )
     check_run(folder, "test", on_event)
     stored_run = stored_experiment(folder.experiment)
+    parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
+    _check_photos(parts, suite, photos)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
+    model = None if quick else cache(lambda: Model(source))
+    options = Options(
+        aims(require, recall, card.classes),
+        quick,
+        model=model,
+        on_event=on_event,
+        suite=suite or SUITE,
+        photos=photos or PHOTOS,
+    )
     look = last_look(source)
     scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
     evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)

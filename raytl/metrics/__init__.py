@@ -5,7 +5,10 @@ scores      per-sample facts, and every score over any draw of samples
 direction   the scores for which lower is better
 intervals   bootstrap confidence intervals
 paired      two models on the same images: the gain, its interval and p-values
+suspects    labels that held-out probabilities contradict
 drift       two-sample tests between old and new images
+attributes, slices          images on which the model errs more often
+shortcuts   artifacts that give a class away
 gather      merge the rows of all workers
 draws       draws of images, over which all scores are taken
 matching, average_precision    detections and instances

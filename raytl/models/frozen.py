@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -72,33 +73,46 @@ def cross_validated(
     `views` are the features of the same images in other views, `(n, d)` each. Deterministic.
     """
     classes = np.unique(targets, return_inverse=True)[1]
-    fold = folds_of(classes)
-    scored = [_held_out(features, classes, fold, views, penalty) for penalty in PENALTIES]
-    best = max(scored, key=lambda correct: _balanced(correct[""], classes))
-    as_is = best[""]
+    scores = probe_scores(features, classes, views)
+    correct = {name: table.argmax(axis=1) == classes for name, table in scores.items()}
+    as_is = correct.pop("")
     effects = {
-        name: ViewEffect(int((as_is & ~correct).sum()), int((correct & ~as_is).sum()))
-        for name, correct in best.items()
-        if name
+        name: ViewEffect(int((as_is & ~each).sum()), int((each & ~as_is).sum())) for name, each in correct.items()
     }
     return FrozenFit(len(classes), _balanced(as_is, classes), 1.0 / (classes.max() + 1), effects, gray)
 
 
-def _held_out(
-    features: Tensor, classes: NDArray[np.int64], fold: NDArray[np.int64], views: Mapping[str, Tensor], penalty: float
-) -> dict[str, NDArray[np.bool_]]:
-    """Return for the images (key "") and each view whether the class is correct, `(n,)`."""
-    correct = {name: np.zeros(len(classes), dtype=np.bool_) for name in ("", *views)}
+def probe_scores(
+    features: Tensor, classes: NDArray[np.int64], views: Mapping[str, Tensor] = MappingProxyType({})
+) -> dict[str, NDArray[np.float64]]:
+    """Return the scores of the images (key "") and of each view, `(n, k)`, from the penalty with the best accuracy.
+
+    Each row comes from a classifier that learned from the other folds; `classes (n,)` are 0 to k - 1.
+    """
+    fold = folds_of(classes)
+    scored = [held_out_scores(features, classes, fold, penalty, views) for penalty in PENALTIES]
+    return max(scored, key=lambda scores: _balanced(scores[""].argmax(axis=1) == classes, classes))
+
+
+def held_out_scores(
+    features: Tensor,
+    classes: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    penalty: float,
+    views: Mapping[str, Tensor] = MappingProxyType({}),
+) -> dict[str, NDArray[np.float64]]:
+    """Return `probe_scores` for one penalty and one division into folds."""
+    scores = {name: np.zeros((len(classes), int(classes.max()) + 1)) for name in ("", *views)}
     for number in np.unique(fold):
         held_out = fold == number
         learn = torch.from_numpy(~held_out)
-        classify = _ridge(features[learn].double(), classes[~held_out], int(classes.max()) + 1, penalty)
+        score = Ridge(features[learn].double(), classes[~held_out], int(classes.max()) + 1, penalty)
         for name, values in {"": features, **views}.items():
-            correct[name][held_out] = classify(values[~learn].double()) == classes[held_out]
-    return correct
+            scores[name][held_out] = score(values[~learn].double())
+    return scores
 
 
-class _ridge:
+class Ridge:
     """A ridge classifier on standardized features: one weighted least-squares problem for all classes, in the dual."""
 
     def __init__(self, inputs: Tensor, classes: NDArray[np.int64], count: int, penalty: float) -> None:
@@ -112,11 +126,11 @@ class _ridge:
         ridge = penalty * gram.diagonal().mean() / (weights / weights.mean())
         self._alpha = torch.linalg.solve(gram + torch.diag(ridge) + 1.0, wanted)
 
-    def __call__(self, inputs: Tensor) -> NDArray[np.int64]:
+    def __call__(self, inputs: Tensor) -> NDArray[np.float64]:
+        """Return the score of each class, about 1 for the true one and -1 for others, `(m, classes)`."""
         values = (inputs - self._mean) / self._scale
-        scores = (values @ self._inputs.T + 1.0) @ self._alpha
-        answer: NDArray[np.int64] = scores.argmax(1).numpy()
-        return answer
+        scores: NDArray[np.float64] = ((values @ self._inputs.T + 1.0) @ self._alpha).numpy()
+        return scores
 
 
 def _balanced(correct: NDArray[np.bool_], classes: NDArray[np.int64]) -> float:

@@ -44,6 +44,8 @@ VIEWS: Mapping[str, Callable[[Tensor], Tensor]] = {
 """Views of a batch of square images by the switch of `augment` that draws them."""
 _MEASURED = ((10e6, 256), (40e6, 128), (math.inf, 64))
 """Images that are measured, for networks of fewer parameters than these."""
+FEATURES = "features for the head"
+"""Title of the progress of features."""
 STEPS_EVERY_S = 5.0
 """Interval between reports of the steps of a solution."""
 _PAIR = 2
@@ -77,12 +79,9 @@ class ProbeSolver:
 
         The penalty strength is selected by the loss on `val`.
         """
-        device = next(backbone.module.parameters()).device
-        precision = pick_precision(experiment.train.precision, device)
 
         def inputs(samples: Sequence[Sample]) -> HeadInputs:
-            batches = _with_progress(_loader(experiment, samples, backbone, device), len(samples), on_event)
-            return HeadInputs(samples, probe.head_inputs(backbone, batches, device, precision))
+            return HeadInputs(samples, _features(experiment, backbone, samples, on_event))
 
         has_bias = probe.head_layer(backbone).bias is not None
         of_train, of_val = inputs(train), inputs(val)
@@ -109,8 +108,7 @@ class ProbeSolver:
         if samples is None:
             return None
         device = next(backbone.module.parameters()).device
-        layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
-        backbone.module.to(memory_format=layout)  # type: ignore[call-overload]
+        _lay_out(backbone)
         loader = _loader(experiment, samples, backbone, device)
         batches = list(_with_progress(loader, len(samples), on_event))
         precision = pick_precision(experiment.train.precision, device)
@@ -123,6 +121,18 @@ class ProbeSolver:
         return cross_validated(
             inputs(lambda images: images), targets, {name: inputs(view) for name, view in VIEWS.items()}, _gray(batches)
         )
+
+    def features(
+        self,
+        experiment: Experiment,
+        backbone: Backbone,
+        samples: Sequence[Sample],
+        on_event: OnEvent = ignore,
+        title: str = FEATURES,
+    ) -> Tensor:
+        """Return the inputs of the head for `samples`, `(n, d) float32`; the layout is that of `measure`."""
+        _lay_out(backbone)
+        return _features(experiment, backbone, samples, on_event, title)
 
     def scores(self, solved: probe.Probe) -> Mapping[str, float]:
         """Return the validation scores of the best head."""
@@ -172,13 +182,27 @@ def _gray(batches: Sequence[Batch]) -> float:
     return float(torch.cat(flags).float().mean())
 
 
-def _with_progress(batches: Iterable[Batch], total: int, on_event: OnEvent) -> Iterator[Batch]:
+def _lay_out(backbone: Backbone) -> None:
+    layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
+    backbone.module.to(memory_format=layout)  # type: ignore[call-overload]
+
+
+def _features(
+    experiment: Experiment, backbone: Backbone, samples: Sequence[Sample], on_event: OnEvent, title: str = FEATURES
+) -> Tensor:
+    device = next(backbone.module.parameters()).device
+    precision = pick_precision(experiment.train.precision, device)
+    batches = _with_progress(_loader(experiment, samples, backbone, device), len(samples), on_event, title)
+    return probe.head_inputs(backbone, batches, device, precision)
+
+
+def _with_progress(batches: Iterable[Batch], total: int, on_event: OnEvent, title: str = FEATURES) -> Iterator[Batch]:
     """Yield `batches` and report progress."""
     done = 0
     for batch in batches:
         yield batch
         done += len(batch.ids)
-        on_event(Work("features for the head", done, total, "images"))
+        on_event(Work(title, done, total, "images"))
 
 
 class _Steps:

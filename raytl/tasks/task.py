@@ -73,6 +73,11 @@ class Objective(Protocol):
 class HeadSolver(Protocol):
     """Solve a new head on the features of the frozen network, for `transfer.head_start: solved` and for sweeps."""
 
+    @property
+    def targets_of(self) -> Callable[[Sequence[Sample], Sequence[str]], NDArray[np.int64]] | None:
+        """Return what gives the class index of each sample, `(n,)`; None if a sample has no single class."""
+        ...
+
     def solve(
         self,
         experiment: Experiment,
@@ -96,6 +101,15 @@ class HeadSolver(Protocol):
         """Return how well the frozen features separate a sample of `train`; None if there are too few images to tell.
 
         `backbone` is unchanged.
+        """
+        ...
+
+    def features(
+        self, experiment: Experiment, backbone: Backbone, samples: Sequence[Sample], on_event: OnEvent, title: str
+    ) -> Tensor:
+        """Return the inputs of the head for `samples`, `(n, d) float32`; `title` is that of the progress.
+
+        Where tensors of `backbone` lie in memory may change, their values do not.
         """
         ...
 

@@ -53,7 +53,9 @@ class Classification:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
     calibration = staticmethod(decisions)
-    sections: tuple[str, ...] = ("calibration", "thresholds", "sets", "unfamiliar", "robustness")
+    sections: tuple[str, ...] = (
+        "calibration", "thresholds", "sets", "unfamiliar", "slices", "fairness", "groups", "shortcuts", "suspects", "robustness",
+    )  # fmt: skip
     limits = None
     recipe = CLASS_RECIPE
     head_solver = ProbeSolver(solve_head, encode_targets)

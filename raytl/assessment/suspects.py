@@ -1,0 +1,124 @@
+"""Section: which labels are probably wrong? Confident learning on answers to images that were not learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
+from raytl.assessment.sheets import sheet
+from raytl.assessment.texts import csv_text
+from raytl.metrics.calibration import fit_temperature
+from raytl.metrics.confusion import Floats
+from raytl.metrics.scores import softmax
+from raytl.metrics.suspects import suspects
+from raytl.models.frozen import FOLDS, probe_scores
+
+_LISTED = 20
+_MOST_IMAGES = 4000
+"""Training images of the cross-validated classifier, whose solution takes a minute for twice as many."""
+_HEAD = ("split", "image", "label", "suggested", "margin")
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectImage:
+    """An image of a split whose label may be wrong; see `raytl.metrics.suspects.Suspect`."""
+
+    split: str
+    place: int
+    key: str
+    given: str
+    suggested: str
+    margin: float
+
+
+class SuspectsSection:
+    """See `raytl.assessment.section.Section`."""
+
+    name = "suspects"
+    needs_train = True
+
+    def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
+        """Return the images to look at again, the most suspect first: of validation, and of train if it is there."""
+        found = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
+        train = evidence.train
+        if train is not None and (table := _cross_validated(train, len(evidence.classes))) is not None:
+            found += _of_split("train", train, table, evidence.classes)
+        found.sort(key=lambda each: -each.margin)
+        return SectionResult(
+            title="Suspect labels: which ones to look at again?",
+            sentences=tuple(_sentences(found, evidence)),
+            tables=(_table(found),) if found else (),
+            figures=tuple(_figures(found, evidence)),
+            json={
+                "suspects": [
+                    {name: getattr(each, name) for name in ("split", "key", "given", "suggested", "margin")}
+                    for each in found
+                ]
+            },
+            files={"suspects.csv": csv_text(_HEAD, ((*_row(each)[:4], f"{each.margin:.4f}") for each in found))},
+        )
+
+
+SECTION = SuspectsSection()
+
+
+def _of_split(name: str, split: SplitEvidence, table: Floats, classes: tuple[str, ...]) -> Iterator[SuspectImage]:
+    for each in suspects(split.targets, table):
+        key = split.samples[each.place].key
+        yield SuspectImage(name, each.place, key, classes[each.given], classes[each.suggested], each.margin)
+
+
+def _cross_validated(split: SplitEvidence, classes: int) -> Floats | None:
+    """Return probabilities of classifiers of the features that did not learn the image, `(n, classes)`; None if there are too
+    few images, too many, or no features."""
+    present, numbers = np.unique(split.targets, return_inverse=True)
+    if split.features.shape[1] == 0 or not FOLDS <= len(split) <= _MOST_IMAGES or len(present) < 2:
+        return None
+    scores = probe_scores(torch.from_numpy(split.features.astype(np.float32)), numbers)[""]
+    table = np.zeros((len(split), classes))
+    table[:, present] = softmax(scores / fit_temperature(numbers, scores))
+    return table
+
+
+def _sentences(found: list[SuspectImage], evidence: Evidence) -> Iterator[str]:
+    of_train = sum(each.split == "train" for each in found)
+    searched = f"{len(evidence.val):,} validation images"
+    searched += "" if evidence.train is None else f" and {len(evidence.train):,} training images"
+    if not found:
+        yield f"No label of {searched} is suspect."
+        return
+    yield (
+        f"{len(found):,} labels of {searched} are suspect ({of_train:,} of train): the answers speak for another class. "
+        "Look at them from the top of suspects.csv."
+    )
+    yield "A suspect label may also be a rare or hard image: relabel by eye, never automatically."
+
+
+def _row(each: SuspectImage) -> tuple[str, str, str, str, str]:
+    return each.split, each.key, each.given, each.suggested, f"{each.margin:.2f}"
+
+
+def _table(found: list[SuspectImage]) -> Table:
+    title = f"The {min(_LISTED, len(found))} most suspect labels"
+    return Table(title, _HEAD, tuple(_row(each) for each in found[:_LISTED]), (4,))
+
+
+def _figures(found: list[SuspectImage], evidence: Evidence) -> Iterator[Figure]:
+    splits = {"val": evidence.val, "train": evidence.train}
+    shown = [
+        (split.thumbnails[each.place], f"{each.given}\n→ {each.suggested}?")
+        for each in found
+        if (split := splits[each.split]) is not None and split.thumbnails.shape[1]
+    ]
+    if shown:
+        images, notes = zip(*shown, strict=True)
+        yield Figure(
+            "suspect-labels",
+            "The most suspect labels",
+            "Images as the network sees them, with their label and the class that the answers suggest.",
+            sheet(np.stack(images), notes),
+        )

@@ -1,0 +1,44 @@
+"""Suspect labels: images whose held-out probabilities speak for another class (confident learning, Northcutt et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """The image at `place` is labeled `given`; its probabilities speak for the class `suggested`, by a `margin` in (0, 1]."""
+
+    place: int
+    given: int
+    suggested: int
+    margin: float
+
+
+def suspects(targets: ArrayLike, probabilities: ArrayLike) -> tuple[Suspect, ...]:
+    """Return the suspect labels among `targets (n,)`, the most suspect first.
+
+    `probabilities (n, classes)` must come from models that did not learn the image: by cross-validation, or on a held-out
+    split. A class speaks for an image if it is at least as likely there as it is in the mean of the images labeled so; the
+    likeliest that does is suggested if it is likelier than the given one: the off-diagonal part of the confident joint.
+    The margin between the two ranks them. A class without images is never suggested. For labels that are independent,
+    call it for each, with the classes absent and present.
+    """
+    given, table = np.asarray(targets, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
+    if not len(given):
+        return ()
+    rows = np.arange(len(given))
+    own = table[rows, given]
+    support = np.bincount(given, minlength=table.shape[1])
+    thresholds = np.where(support > 0, np.bincount(given, own, table.shape[1]) / np.maximum(support, 1), np.inf)
+    confident = np.where(table >= thresholds - _ROUNDING, table, -np.inf)
+    suggested = confident.argmax(axis=1)
+    margins = confident[rows, suggested] - own
+    places = np.flatnonzero(margins > 0)
+    ranked = places[np.argsort(-margins[places], kind="stable")]
+    return tuple(Suspect(int(at), int(given[at]), int(suggested[at]), float(margins[at])) for at in ranked)
