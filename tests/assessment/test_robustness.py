@@ -100,7 +100,7 @@ def test_quick_leaves_it_out_and_options_without_effect_are_refused(run: RunFold
         report(run.root, quick=True, sections=["robustness"])
     with pytest.raises(UserError, match="--suite and --photos: no section of this report corrupts photos"):
         report(run.root, quick=True, suite="camera", photos=3)
-    with pytest.raises(UserError, match="suite 'weather': there is no such suite; expected one of camera"):
+    with pytest.raises(UserError, match="suite 'weather': there is no such suite; expected one of camera, imagenet-c"):
         report(run.root, suite="weather")
     with pytest.raises(UserError, match="--photos: found 0; expected 1 or more"):
         report(run.root, photos=0)

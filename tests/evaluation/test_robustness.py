@@ -120,7 +120,7 @@ def test_wrong_requests_are_refused_all_at_once(model: Predictor) -> None:
     labels = Sample("a", "a.png", Labels(("x",)))
     with pytest.raises(UserError, match=r"(?s)photos: found 0.*one class an image"):
         robustness(model, [labels], photos=0)
-    with pytest.raises(UserError, match="suite 'weather': there is no such suite; expected one of camera"):
+    with pytest.raises(UserError, match="suite 'weather': there is no such suite; expected one of camera, imagenet-c"):
         robustness(model, [], suite="weather")
     with pytest.raises(UserError, match="found no photos"):
         robustness(model, [])

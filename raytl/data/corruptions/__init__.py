@@ -2,10 +2,12 @@
 
 suite        the suites, with the amount of each corruption at each severity
 corruption   one corruption as a value, and its random numbers
+corrupted    the images of a split under a corruption
 transfer     between 8-bit sRGB and linear light
 noise        read, shot and impulse noise
-blur         defocus, motion blur
-light        exposure, contrast, color cast, vignette
+blur         defocus, motion, zoom and glass
+light        exposure, contrast, color cast, saturation, vignette
+weather      fog and snow
 damage       JPEG, low resolution, pixels, dirt on the lens
-geometry     rotation
+geometry     rotation, elastic deformation
 """

@@ -6,12 +6,14 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.data.corruptions.transfer import encoded, linear
 from raytl.data.images import Pixels
 
 _FINE = 8
 """Samples per pixel along each axis, with which kernels are drawn."""
+_ZOOMS = 12
 _SMALLEST_PX = 0.25
 """A smaller disc may hold no sample; it lies within its pixel anyway."""
 Kernel = NDArray[np.float32]
@@ -25,6 +27,28 @@ def defocus(pixels: Pixels, radius: float, rng: np.random.Generator) -> Pixels:
 def motion(pixels: Pixels, length: float, rng: np.random.Generator) -> Pixels:
     """Blur along a line of any direction at constant speed; `length` is a fraction of the shorter side."""
     return convolved(pixels, line(length * min(pixels.shape[:2]), float(np.pi * rng.random())))
+
+
+def zoom(pixels: Pixels, factor: float, rng: np.random.Generator) -> Pixels:
+    """Average over zooms from 1 to 1 + `factor` about the center, while the shutter is open."""
+    height, width, _ = pixels.shape
+    total = np.zeros(pixels.shape, dtype=np.float32)
+    scales = 1 + factor * np.linspace(0, 1, _ZOOMS)
+    for scale in scales:
+        x, y = width * (1 - 1 / scale) / 2, height * (1 - 1 / scale) / 2
+        box = (x, y, width - x, height - y)
+        total += linear(np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box)))
+    return encoded(total / np.float32(_ZOOMS))
+
+
+def glass(pixels: Pixels, distance: float, rng: np.random.Generator) -> Pixels:
+    """Take each pixel from a place about this fraction of the shorter side away (normal), and blur a little: frosted glass."""
+    height, width, _ = pixels.shape
+    offsets = rng.standard_normal((2, height, width), dtype=np.float32) * (distance * min(height, width))
+    offsets = np.rint(offsets).astype(np.int64)
+    rows = np.clip(np.arange(height)[:, None] + offsets[0], 0, height - 1)
+    columns = np.clip(np.arange(width) + offsets[1], 0, width - 1)
+    return convolved(pixels[rows, columns], disc(0.8))
 
 
 def convolved(pixels: Pixels, kernel: Kernel) -> Pixels:

@@ -7,6 +7,8 @@ import numpy as np
 from raytl.data.corruptions.transfer import LEVELS, LUMINANCE, Light, encoded, linear, looked_up
 from raytl.data.images import Pixels
 
+_GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
 
 def exposure(pixels: Pixels, stops: float, rng: np.random.Generator) -> Pixels:
     """Expose this many stops more (negative: less) in linear light; what exceeds full scale is white."""
@@ -26,6 +28,12 @@ def color_cast(pixels: Pixels, stops: float, rng: np.random.Generator) -> Pixels
     gains = 2.0 ** (sign * stops * np.array([0.5, 0.0, -0.5]))
     gains /= gains @ LUMINANCE
     return looked_up(pixels, encoded((LEVELS[:, None] * gains).astype(np.float32)))
+
+
+def saturation(pixels: Pixels, factor: float, rng: np.random.Generator) -> Pixels:
+    """Scale the difference of each color from its gray, in sRGB levels."""
+    gray = (pixels @ _GRAY)[..., None]
+    return np.clip(gray + np.float32(factor) * (pixels - gray) + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
 def vignette(pixels: Pixels, stops: float, rng: np.random.Generator) -> Pixels:

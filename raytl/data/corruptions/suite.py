@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raytl.data.corruptions import blur, damage, geometry, light, noise
+from raytl.data.corruptions import blur, damage, geometry, light, noise, weather
 from raytl.data.corruptions.corruption import Corruption
 from raytl.errors import UserError
 
@@ -23,7 +23,22 @@ CAMERA = (
 )
 """What happens to photos of a product, a plant or a part: sensor, optics, light, files, and a dirty or tilted camera."""
 
-SUITES = {"camera": CAMERA}
+IMAGENET_C = (
+    Corruption("impulse noise", "fraction of the values", (0.02, 0.06, 0.15), noise.impulse_noise),
+    Corruption("glass blur", "distance, fraction of the shorter side", (0.004, 0.008, 0.016), blur.glass),
+    Corruption("zoom blur", "zoom while the shutter is open", (0.06, 0.15, 0.3), blur.zoom),
+    Corruption("snow", "fraction of flakes", (0.04, 0.12, 0.3), weather.snow),
+    Corruption("fog", "density", (0.35, 0.65, 0.9), weather.fog),
+    Corruption("elastic", "distance, fraction of the shorter side", (0.015, 0.03, 0.06), geometry.elastic, moves=True),
+    Corruption("pixelate", "pixels that become one, along each side", (3, 6, 12), damage.pixelate),
+    Corruption("pale", "saturation", (0.5, 0.2, 0), light.saturation),
+)
+"""The rest of ImageNet-C (Hendrycks and Dietterich 2019), beside what `CAMERA` has, with amounts of our own.
+
+Frost and spatter are left out: frost needs the photos of others, and dirt stands for spatter.
+"""
+
+SUITES = {"camera": CAMERA, "imagenet-c": IMAGENET_C}
 
 
 def suite_named(name: str) -> tuple[Corruption, ...]:

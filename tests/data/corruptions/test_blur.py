@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import convolve
 
-from raytl.data.corruptions.blur import Kernel, convolved, defocus, disc, line, motion
+from raytl.data.corruptions.blur import Kernel, convolved, defocus, disc, glass, line, motion, zoom
 from raytl.data.corruptions.transfer import encoded, linear
 from tests.data.corruptions.scene import scene
 
@@ -40,7 +40,8 @@ def test_a_horizontal_line_is_a_mean_along_the_row() -> None:
 def test_a_flat_image_stays_flat() -> None:
     flat = np.full((20, 30, 3), 77, dtype=np.uint8)
     rng = np.random.default_rng(0)
-    assert (defocus(flat, 0.1, rng) == 77).all() and (motion(flat, 0.3, rng) == 77).all()
+    for out in (defocus(flat, 0.1, rng), motion(flat, 0.3, rng), zoom(flat, 0.2, rng), glass(flat, 0.1, rng)):
+        assert (out == 77).all()
 
 
 def test_a_highlight_spreads_by_its_light_and_not_by_its_level() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytl.data.corruptions.geometry import rotation
+from raytl.data.corruptions.geometry import elastic, rotation
 from tests.data.corruptions.scene import scene
 
 POSITIVE = next(seed for seed in range(9) if np.random.default_rng(seed).random() < 0.5)
@@ -33,3 +33,10 @@ def test_both_directions_occur() -> None:
     first = rotation(pixels, 20, np.random.default_rng(POSITIVE))
     others = [rotation(pixels, 20, np.random.default_rng(seed)) for seed in range(8)]
     assert 0 < sum((other == first).all() for other in others) < 8
+
+
+def test_an_elastic_deformation_moves_pixels_and_invents_none() -> None:
+    pixels = scene()
+    out = elastic(pixels, 0.05, np.random.default_rng(0))
+    assert (out != pixels).mean() > 0.3 and pixels.min() <= out.min() and out.max() <= pixels.max()
+    assert (elastic(pixels, 0.0, np.random.default_rng(0)) == pixels).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from raytl.data.corruptions.light import color_cast, contrast, exposure, falloff, vignette
+from raytl.data.corruptions.light import color_cast, contrast, exposure, falloff, saturation, vignette
 from raytl.data.corruptions.transfer import LUMINANCE, linear
 from tests.data.corruptions.scene import gray_scene, scene
 
@@ -53,3 +53,9 @@ def test_exposure_of_a_color_image_keeps_its_order_of_levels() -> None:
     out = exposure(pixels, -1.5, RNG)
     order = np.argsort(pixels.ravel(), kind="stable")
     assert (np.diff(out.ravel()[order].astype(int)) >= 0).all()
+
+
+def test_saturation_is_pillows() -> None:
+    pixels = scene()
+    pillow = np.array(ImageEnhance.Color(Image.fromarray(pixels)).enhance(0.3))
+    assert np.abs(saturation(pixels, 0.3, RNG).astype(int) - pillow).max() <= 1
