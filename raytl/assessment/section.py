@@ -53,7 +53,7 @@ class SplitEvidence:
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
         """The class of each answer, `(n,)`."""
-        return self.logits.argmax(axis=1)
+        return np.asarray(self.logits.argmax(axis=1))
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:

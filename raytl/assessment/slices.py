@@ -52,9 +52,9 @@ def attributes(evidence: Evidence, seed: int) -> Iterator[Attribute]:
         yield of_texts(column, val.column(column), test.column(column))
     if val.properties.shape[1] and test.properties.shape[1]:
         for place, name in enumerate(NAMES):
-            yield of_numbers(name, *(_known(split, place) for split in (val, test)))
+            yield of_numbers(name, _known(val, place), _known(test, place))
     if val.features.shape[1] and test.features.shape[1]:
-        yield of_features("cluster", *(split.features.astype(np.float64) for split in (val, test)), seed=seed)
+        yield of_features("cluster", val.features.astype(np.float64), test.features.astype(np.float64), seed=seed)
 
 
 def _known(split: SplitEvidence, place: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -18,8 +18,8 @@ from raytl.metrics.suspects import suspects
 from raytl.models.frozen import FOLDS, probe_scores
 
 _LISTED = 20
-_MOST_IMAGES = 4000
-"""Training images of the cross-validated classifier, whose solution takes a minute for twice as many."""
+_AT_ONCE = 2000
+"""Training images of one cross-validated classifier, whose time grows with the third power of their number."""
 _HEAD = ("split", "image", "label", "suggested", "margin")
 
 
@@ -44,13 +44,14 @@ class SuspectsSection:
     def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
         """Return the images to look at again, the most suspect first: of validation, and of train if it is there."""
         found = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
-        train = evidence.train
-        if train is not None and (table := _cross_validated(train, len(evidence.classes))) is not None:
+        train = evidence.train if evidence.train is not None and _is_learnable(evidence.train) else None
+        if train is not None:
+            table = _cross_validated(train, len(evidence.classes), options.seed)
             found += _of_split("train", train, table, evidence.classes)
         found.sort(key=lambda each: -each.margin)
         return SectionResult(
             title="Suspect labels: which ones to look at again?",
-            sentences=tuple(_sentences(found, evidence)),
+            sentences=tuple(_sentences(found, len(evidence.val), 0 if train is None else len(train))),
             tables=(_table(found),) if found else (),
             figures=tuple(_figures(found, evidence)),
             json={
@@ -72,22 +73,25 @@ def _of_split(name: str, split: SplitEvidence, table: Floats, classes: tuple[str
         yield SuspectImage(name, each.place, key, classes[each.given], classes[each.suggested], each.margin)
 
 
-def _cross_validated(split: SplitEvidence, classes: int) -> Floats | None:
-    """Return probabilities of classifiers of the features that did not learn the image, `(n, classes)`; None if there are too
-    few images, too many, or no features."""
-    present, numbers = np.unique(split.targets, return_inverse=True)
-    if split.features.shape[1] == 0 or not FOLDS <= len(split) <= _MOST_IMAGES or len(present) < 2:
-        return None
-    scores = probe_scores(torch.from_numpy(split.features.astype(np.float32)), numbers)[""]
+def _is_learnable(split: SplitEvidence) -> bool:
+    """Return whether classifiers of the features can be cross-validated."""
+    return split.features.shape[1] > 0 and len(split) >= FOLDS and len(np.unique(split.targets)) > 1
+
+
+def _cross_validated(split: SplitEvidence, classes: int, seed: int) -> Floats:
+    """Return probabilities of classifiers of the features that did not learn the image, `(n, classes)`."""
     table = np.zeros((len(split), classes))
-    table[:, present] = softmax(scores / fit_temperature(numbers, scores))
+    order = np.random.default_rng(seed).permutation(len(split))
+    for places in np.array_split(order, -(-len(split) // _AT_ONCE)):
+        present, numbers = np.unique(split.targets[places], return_inverse=True)
+        scores = probe_scores(torch.from_numpy(split.features[places].astype(np.float32)), numbers)[""]
+        table[np.ix_(places, present)] = softmax(scores / fit_temperature(numbers, scores))
     return table
 
 
-def _sentences(found: list[SuspectImage], evidence: Evidence) -> Iterator[str]:
+def _sentences(found: list[SuspectImage], val: int, train: int) -> Iterator[str]:
     of_train = sum(each.split == "train" for each in found)
-    searched = f"{len(evidence.val):,} validation images"
-    searched += "" if evidence.train is None else f" and {len(evidence.train):,} training images"
+    searched = f"{val:,} validation images" + (f" and {train:,} training images" if train else "")
     if not found:
         yield f"No label of {searched} is suspect."
         return
