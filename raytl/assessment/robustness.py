@@ -135,11 +135,11 @@ def _table(result: Robustness) -> Table:
 
 
 def _warnings(result: Robustness) -> tuple[str, ...]:
-    right = round(result.clean.accuracy.value * result.images)
-    if right >= result.smallest_loss:
+    intact = round(result.clean.accuracy.value * result.images)
+    if intact >= result.smallest_loss:
         return ()
     return (
-        f"{right} photos are right unchanged, and the tests need a loss of {result.smallest_loss}: nothing can be shown to "
+        f"{intact} photos are right unchanged, and the tests need a loss of {result.smallest_loss}: nothing can be shown to "
         "break the model. Use more validation photos.",
     )
 

@@ -52,8 +52,8 @@ def answered(targets: Ints, unchanged: Logits, changed: Sequence[Logits]) -> tup
 
     `targets (n,)` are classes, logits `(n, classes)`, as calibrated as the model answers.
     """
-    right = [targets == logits.argmax(axis=1) for logits in (unchanged, *changed)]
-    changes = [(int((~right[0] & hits).sum()), int((right[0] & ~hits).sum())) for hits in right]
+    correct = [targets == logits.argmax(axis=1) for logits in (unchanged, *changed)]
+    changes = [(int((~correct[0] & hits).sum()), int((correct[0] & ~hits).sum())) for hits in correct]
     p_values = holm([mcnemar(*each)[1] for each in changes[1:]]).tolist()
     first, *others = (
         Answered(
@@ -63,7 +63,7 @@ def answered(targets: Ints, unchanged: Logits, changed: Sequence[Logits]) -> tup
             *change,
             p,
         )
-        for logits, hits, change, p in zip((unchanged, *changed), right, changes, [1.0, *p_values], strict=True)
+        for logits, hits, change, p in zip((unchanged, *changed), correct, changes, [1.0, *p_values], strict=True)
     )
     return first, tuple(others)
 
