@@ -1,6 +1,6 @@
 """The contract of a section of `raytl report`: evidence in, sentences, tables and figures out.
 
-A section is a pure function of the evidence. It reads no image and writes nothing; it chooses on validation and confirms on
+A section is a pure function of the evidence. It reads no file and writes nothing; it chooses on validation and confirms on
 test. To add one, write it, add it to `raytl.assessment.sections`, and to the `sections` of the tasks that it applies to.
 """
 
@@ -13,10 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.assessment.aim import Aim
 from raytl.config.schema import ColumnRole
 from raytl.data.manifest import Sample
+from raytl.evaluation.robustness import PHOTOS, SUITE, Robustness
 from raytl.events import OnEvent, ignore
 from raytl.metrics.scores import softmax
 from raytl.pages.figures import Draw
@@ -73,6 +75,8 @@ class Evidence:
     train: SplitEvidence | None = None
     temperature: float | None = None
     expected_temperature: float = 1.0
+    robustness: Robustness | None = None
+    """The answers to corrupted validation photos; None if no section needs them."""
     columns: Mapping[str, ColumnRole] = field(default_factory=dict)
     """The columns of the manifest that describe the images, `data.columns`."""
 
@@ -93,7 +97,8 @@ class LiveModel(Protocol):
 class Options:
     """The choices of a report: the `aims` that must be met, and whether it is to be `quick`. `seed` is that of simulations.
 
-    `model` loads the model; it is None with `quick`, so a section must do without.
+    At most `photos` validation photos are corrupted, by the corruptions of `suite`. `model` loads the model; it is None with
+    `quick`, so a section must do without.
     """
 
     aims: tuple[Aim, ...] = ()
@@ -101,6 +106,8 @@ class Options:
     seed: int = 0
     model: Callable[[], LiveModel] | None = None
     on_event: OnEvent = ignore
+    suite: str = SUITE
+    photos: int = PHOTOS
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,16 @@ class Figure:
     draw: Draw
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Photos: the name of the PNG file without `.png` (letters and dashes, unique in the report), and what they show."""
+
+    file: str
+    title: str
+    caption: str
+    image: Image.Image
+
+
 @dataclass(frozen=True)
 class SectionResult:
     """The content of a section. `sentences` are its conclusions, the most important first; `warnings` are shown as such.
@@ -135,10 +152,16 @@ class SectionResult:
     sentences: tuple[str, ...]
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     json: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     unmet: tuple[str, ...] = ()
+
+    @property
+    def picture_files(self) -> tuple[str, ...]:
+        """Return the names of all PNG files, without `.png`."""
+        return (*(each.file for each in self.figures), *(each.file for each in self.pictures))
 
 
 class Section(Protocol):

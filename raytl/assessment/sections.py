@@ -10,6 +10,7 @@ from raytl.assessment import (
     fairness,
     groups,
     prediction_sets,
+    robustness,
     shortcuts,
     slices,
     suspects,
@@ -31,7 +32,10 @@ SECTIONS: tuple[Section, ...] = (
     groups.SECTION,
     shortcuts.SECTION,
     suspects.SECTION,
+    robustness.SECTION,
 )
+NEEDS_PHOTOS = frozenset({robustness.SECTION.name})
+"""Sections that need the model's answers to corrupted validation photos; `--quick` leaves them out."""
 
 
 _ROLES: Mapping[str, ColumnRole] = {"fairness": "fairness", "groups": "group"}
@@ -39,12 +43,16 @@ _ROLES: Mapping[str, ColumnRole] = {"fairness": "fairness", "groups": "group"}
 
 
 def chosen(
-    task: Task, names: Sequence[str] | None, columns: Mapping[str, ColumnRole] = MappingProxyType({})
+    task: Task,
+    names: Sequence[str] | None,
+    columns: Mapping[str, ColumnRole] = MappingProxyType({}),
+    quick: bool = False,
 ) -> tuple[Section, ...]:
-    """Return the sections called `names`; None are all that apply to `task` and to the `columns` of the manifest.
+    """Return the sections called `names`; None are all that apply to `task` and to the `columns` of the manifest, with `quick`
+    those that need no photos.
 
     Raises:
-        UserError: there is no such section, or it does not apply to the task.
+        UserError: there is no such section, it does not apply to the task, or `quick` leaves it out.
     """
     available = [section.name for section in SECTIONS]
     wrong = [
@@ -57,6 +65,11 @@ def chosen(
         for name in names or ()
         if name in available and name not in task.sections
     ]
+    wrong += [
+        f"--sections {name}: --quick leaves it out; drop one of them"
+        for name in names or ()
+        if quick and name in NEEDS_PHOTOS
+    ]
     if not task.sections:
         wrong = wrong or [
             f"raytl report does not apply to {task.name}; its scores are in the report of `raytl evaluate`"
@@ -65,4 +78,5 @@ def chosen(
         raise UserError("\n".join(wrong))
     if names is None:
         names = [name for name in task.sections if name not in _ROLES or _ROLES[name] in columns.values()]
-    return tuple(section for section in SECTIONS if section.name in names)
+    left_out = NEEDS_PHOTOS if quick else ()
+    return tuple(section for section in SECTIONS if section.name in names and section.name not in left_out)

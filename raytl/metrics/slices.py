@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from raytl.metrics.attributes import Attribute
 from raytl.metrics.confusion import Floats, Ints
+from raytl.metrics.multiple import holm
 
 LEVEL = 0.05
 MIN_IMAGES = 20
@@ -131,16 +132,6 @@ def rate(errors: Mask, inside: Mask) -> Rate:
     """Return the errors among the images that are `inside`, and among the others."""
     images, wrong = int(inside.sum()), int(errors[inside].sum())
     return Rate(images, wrong, len(errors) - images, int(errors.sum()) - wrong)
-
-
-def holm(p_values: Floats) -> Floats:
-    """Return p-values corrected for their number by Holm's step-down procedure; NaN are not counted and stay NaN."""
-    corrected = np.full(len(p_values), np.nan)
-    tested = np.flatnonzero(~np.isnan(p_values))
-    order = tested[np.argsort(p_values[tested], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * factors))
-    return corrected
 
 
 def _candidates(attributes: Sequence[Attribute], pairs: bool, min_images: int) -> Iterator[_Candidate]:

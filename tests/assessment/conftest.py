@@ -11,6 +11,7 @@ import pytest
 
 from raytl.assessment.section import Evidence, SplitEvidence
 from raytl.config.schema import ColumnRole
+from raytl.data.corruptions.suite import SUITES
 from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import Sample
 from raytl.run import RunFolder, journal
@@ -35,6 +36,12 @@ def split(name: str, count: int, classes: int, seed: int, sharpness: float = 1.0
     return SplitEvidence(
         samples, targets, (sharpness * logits).astype(np.float32), features.astype(np.float16), thumbnails, properties
     )
+
+
+@pytest.fixture(autouse=True)
+def small_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the camera's suite read noise and the dark: all thirteen take a second for each report."""
+    monkeypatch.setitem(SUITES, "camera", (SUITES["camera"][0], SUITES["camera"][4]))
 
 
 @pytest.fixture(scope="session")

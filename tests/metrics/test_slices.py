@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import fisher_exact
 
 from raytl.metrics.attributes import Attribute, of_numbers, of_texts
-from raytl.metrics.slices import SliceSearch, find_slices, holm
+from raytl.metrics.multiple import holm
+from raytl.metrics.slices import SliceSearch, find_slices
 
 
 def _run(seed: int, weak: bool = False, images: int = 600) -> SliceSearch:

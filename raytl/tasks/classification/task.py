@@ -55,7 +55,7 @@ class Classification:
     defaults: Mapping[str, Any] = {}
     calibration = staticmethod(decisions)
     sections: tuple[str, ...] = (
-        "calibration", "thresholds", "sets", "unfamiliar", "slices", "fairness", "groups", "shortcuts", "suspects",
+        "calibration", "thresholds", "sets", "unfamiliar", "slices", "fairness", "groups", "shortcuts", "suspects", "robustness",
     )  # fmt: skip
     explaining = EXPLAINING
     limits = None
