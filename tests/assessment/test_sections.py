@@ -14,7 +14,7 @@ import pytest
 from raytl.assessment.aim import Aim, aims
 from raytl.assessment.report import Assessment
 from raytl.assessment.section import Evidence, Options, SectionResult
-from raytl.assessment.sections import SECTIONS, chosen
+from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, chosen
 from raytl.errors import UserError
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
@@ -24,7 +24,7 @@ from raytl.tasks.registry import task_named
 from tests.assessment.conftest import MakeEvidence
 from tests.evaluation.test_evidence import CARD
 
-BY_NAME = {section.name: section for section in SECTIONS}
+BY_NAME = {section.name: section for section in SECTIONS if section.name not in NEEDS_PHOTOS}
 
 
 def assessed(evidence: Evidence, *options_aims: Aim) -> Assessment:
