@@ -111,7 +111,7 @@ def report(
     run_store = RunStore.open(str(run), S3Settings.of(machine.storage))
     folder = run_store.folder
     card = verified_card(folder, on_event)
-    parts = chosen(task_named(card.task), sections)
+    parts = chosen(task_named(card.task), sections, has_aims=bool(require or recall))
     options = Options(aims(require, recall, card.classes), quick, on_event=on_event)
     check_run(folder, "test", on_event)
     stored_run = stored_experiment(folder.experiment)

@@ -9,6 +9,7 @@ import pytest
 
 from raytl.assessment.section import Evidence, SplitEvidence
 from raytl.data.manifest import Sample
+from raytl.evaluation.evaluate import evaluate
 from raytl.run import RunFolder, journal
 from tests.evaluation.conftest import run as evaluated_run
 
@@ -56,3 +57,10 @@ def run(evaluated_run: RunFolder) -> RunFolder:
         journal.append(evaluated_run.samples, {**record, "split": "train"} if is_train else record)
     evaluated_run.write_manifest({"epochs": 1})
     return evaluated_run
+
+
+@pytest.fixture
+def made(run: RunFolder) -> RunFolder:
+    """The run, with its test split evaluated once."""
+    evaluate(run.root, resamples=20)
+    return run

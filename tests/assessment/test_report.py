@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,9 @@ from raytl.errors import RunError, UserError
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.evidence import EVIDENCE
 from raytl.events import Recorder, Work
+from raytl.registry.registry import Registry
 from raytl.run import RunFolder, journal
+from tests.registry.conftest import about
 
 SOME = ("calibration", "unfamiliar")
 
@@ -59,7 +63,75 @@ def test_an_evaluation_without_evidence_needs_another_look(run: RunFolder) -> No
 
 
 def test_other_sections_and_aims_are_rejected_at_once(run: RunFolder) -> None:
-    with pytest.raises(UserError, match=r"--sections colour: no such section; expected calibration"):
+    with pytest.raises(UserError, match=r"--sections 'colour': no such section; expected calibration"):
         report(run.root, sections=["colour"])
     with pytest.raises(UserError, match=r"--require 'accuracy>2'.*\n--recall 'mauve>=0.9': there is no 'mauve'"):
         report(run.root, require=["accuracy>2"], recall=["mauve>=0.9"])
+
+
+def test_aims_that_no_section_checks_are_rejected(run: RunFolder) -> None:
+    with pytest.raises(UserError, match="they need the section thresholds"):
+        report(run.root, sections=["sets"], require=["accuracy>=0.9"])
+
+
+def test_an_interrupted_evaluation_is_named_as_such(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("raytl.evaluation.evaluate.score_shard", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(run.root, resamples=20)
+    with pytest.raises(RunError, match="evaluation 1 of the test split was interrupted; .*, which completes it"):
+        report(run.root)
+
+
+@pytest.mark.parametrize("where", ["model_card", "page", "replace_dir"])
+def test_an_interrupt_leaves_the_last_report(made: RunFolder, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    first = report(made.root, sections=["sets"]).to_json()
+    before = {path.relative_to(made.root): path.read_bytes() for path in made.root.rglob("*") if path.is_file()}
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"raytl.assessment.report.{where}", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        report(made.root, sections=["calibration"])
+    after = {path.relative_to(made.root): path.read_bytes() for path in made.root.rglob("*") if path.is_file()}
+    assert after == before and first["sections"].keys() == {"sets"}
+
+
+def test_damaged_evidence_of_validation_is_computed_again_and_of_test_is_an_error(made: RunFolder) -> None:
+    report(made.root, sections=["sets"])
+    stored = made.evaluation / "evidence-val" / EVIDENCE
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:-9])
+    report(made.root, sections=["sets"])
+    assert stored.read_bytes() == whole
+    (made.evaluation / "test" / EVIDENCE).write_bytes(b"\xff" * 40)
+    with pytest.raises(RunError, match="cannot be read .* --again"):
+        report(made.root)
+
+
+@pytest.mark.s3
+def test_a_run_in_a_bucket_is_reported_there_and_reads_no_test_image(
+    made: RunFolder, bucket: str, s3_client: Any, own_cache: Path
+) -> None:
+    uri = f"s3://{bucket}/runs/demo"
+    for path in made.root.rglob("*"):
+        if path.is_file():
+            s3_client.upload_file(str(path), bucket, f"runs/demo/{path.relative_to(made.root).as_posix()}")
+    first = report(uri, sections=["sets"])
+    stored = {each["Key"] for each in s3_client.list_objects_v2(Bucket=bucket, Prefix="runs/demo/evaluation")["Contents"]}
+    assert {f"runs/demo/evaluation/{name}" for name in ("report/report.html", f"evidence-val/{EVIDENCE}")} <= stored
+    shutil.rmtree(own_cache)
+    for record in journal.read(made.samples):
+        Path(record["path"]).unlink()
+    assert report(uri, sections=["sets"]).to_json() == first.to_json(), "the evidence comes from the bucket"
+
+
+def test_a_champion_of_a_registry_is_reported(made: RunFolder, tmp_path: Path) -> None:
+    registry = Registry.open(f"memory://{tmp_path}/models/demo")
+    registry.publish(made.root, about())
+    registry.promote(1, registry.state(), "me", "")
+    assert report(f"models:{registry.uri}@champion", sections=["sets"]).look.look == 1
