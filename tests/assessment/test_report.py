@@ -74,7 +74,7 @@ def test_other_sections_and_aims_are_rejected_at_once(run: RunFolder) -> None:
 
 
 def test_aims_that_no_section_checks_are_rejected(run: RunFolder) -> None:
-    with pytest.raises(UserError, match="they need the section thresholds"):
+    with pytest.raises(UserError, match="--sections without thresholds"):
         report(run.root, sections=["sets"], require=["accuracy>=0.9"])
 
 

@@ -16,7 +16,7 @@ from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.report import Assessment
 from raytl.assessment.section import Evidence, Options, SectionResult
-from raytl.assessment.sections import SECTIONS, chosen
+from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, check_aims, chosen
 from raytl.errors import UserError
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
@@ -26,7 +26,7 @@ from raytl.tasks.registry import task_named
 from tests.assessment.conftest import MakeEvidence
 from tests.evaluation.test_evidence import CARD
 
-BY_NAME = {section.name: section for section in SECTIONS}
+BY_NAME = {section.name: section for section in SECTIONS if section.name not in NEEDS_PHOTOS}
 
 
 def assessed(evidence: Evidence, *options_aims: Aim) -> Assessment:
@@ -74,6 +74,8 @@ def test_a_class_without_validation_images_is_named_and_not_certified(make_evide
         targets=val.targets[rows],
         logits=val.logits[rows],
         features=val.features[rows],
+        thumbnails=val.thumbnails[rows],
+        properties=val.properties[rows],
     )
     result = assessed(replace(evidence, val=part), Aim(0.5, "c2"))
     validated(result)
@@ -106,8 +108,7 @@ def test_an_aim_for_a_class_without_test_images_is_not_met(make_evidence: MakeEv
         logits=evidence.test.logits[rows],
         features=evidence.test.features[rows],
     )
-    result = assessed(replace(evidence, test=test), Aim(0.5, "c2"))
-    validated(result)
+    result = BY_NAME["thresholds"](replace(evidence, test=test), Options((Aim(0.5, "c2"),)))
     assert result.unmet[0].endswith("No test image can confirm it.")
 
 
@@ -176,6 +177,7 @@ def test_a_task_without_sections_says_that_the_report_does_not_apply() -> None:
 
 def test_aims_without_the_section_that_checks_them_are_an_error() -> None:
     task = task_named("classification")
-    with pytest.raises(UserError, match="--require, --recall: they need the section thresholds"):
-        chosen(task, ["sets"], has_aims=True)
-    assert [each.name for each in chosen(task, ["thresholds"], has_aims=True)] == ["thresholds"]
+    with pytest.raises(UserError, match="--require, --recall: found aims, and --sections without thresholds"):
+        check_aims(chosen(task, ["sets"]), ["accuracy>=0.9"])
+    check_aims(chosen(task, ["sets"]), [])
+    check_aims(chosen(task, ["thresholds"]), ["accuracy>=0.9"])
