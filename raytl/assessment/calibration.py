@@ -21,6 +21,7 @@ from raytl.metrics.miscalibration import (
     temperature_interval,
 )
 
+_STATES = {("val", "calibrated"): "calibrated on these images"}
 _CAPTION = (
     "How often the class that the model chose is right, by its confidence, on the test split. Gray: 95 % of perfectly "
     "calibrated models with the same confidences lie inside. Dotted: as right as confident."
@@ -129,7 +130,7 @@ def _table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     rows = [
         (
             split,
-            state.replace("_", " "),
+            _STATES.get((split, state), state.replace("_", " ")),
             f"{each['log_loss']:.3f}",
             f"{each['brier']:.3f}",
             *(_error_text(each[name]) for name in ("ece", "adaptive_ece")),

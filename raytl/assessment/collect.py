@@ -54,8 +54,13 @@ def last_look(source: Source) -> LedgerEntry:
     folder, run = source.run_store.folder, source.run_store.uri
     last = next(iter(reversed(looks(folder))), None)
     evaluate = command("raytl", "evaluate", run)
-    if last is None or (last.weights == source.card.digest and not last.is_reported(folder)):
+    if last is None:
         raise RunError(f"{run}: the test split was not evaluated yet; expected its report. Run `{evaluate}`")
+    if last.weights == source.card.digest and not last.is_reported(folder):
+        raise RunError(
+            f"{run}: evaluation {last.look} of the test split was interrupted; expected its report. Run `{evaluate}`, which "
+            "completes it and is not counted again"
+        )
     if last.weights != source.card.digest:
         raise RunError(
             f"{run}: the test split was evaluated with weights {last.weights[:12]}, and the run has {source.card.digest[:12]}; "

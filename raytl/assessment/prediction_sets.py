@@ -20,8 +20,8 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class _Sets:
-    """Prediction sets on test: how often they hold the true class, in all and of the worst class, their mean size, and the
-    images with just one class."""
+    """Prediction sets on test: how often they hold the true class, in all and of the worst class, their mean size, the
+    fraction that is `empty`, and the images with just one class."""
 
     method: str
     alpha: float
@@ -29,6 +29,7 @@ class _Sets:
     coverage: Interval
     worst: tuple[str, Interval]
     size: float
+    empty: float
     single: Interval
     single_right: Interval
 
@@ -49,7 +50,7 @@ class SetSection:
                 f"Sets that hold the true class of {percent(1 - usual.alpha)} of the images have {usual.size:.2f} classes in the "
                 f"mean; on test they hold it for {bounds(usual.coverage)}.",
                 f"{percent(usual.single.value)} of the test images get a set of just one class, which is right for "
-                f"{bounds(usual.single_right)}; abstain on the others.",
+                f"{bounds(usual.single_right)}; abstain on the others.{_empty(usual)}",
                 f"Sets with a promise for each class have {by_class.size:.2f} classes in the mean; the class with the lowest "
                 f"coverage on test is {by_class.worst[0]}, with {bounds(by_class.worst[1])}.",
             ),
@@ -60,6 +61,12 @@ class SetSection:
 
 
 SECTION = SetSection()
+
+
+def _empty(each: _Sets) -> str:
+    if not each.empty:
+        return ""
+    return f" The set of {percent(each.empty)} is empty: no class is as probable as the true one usually is."
 
 
 def _all(evidence: Evidence, alpha: float) -> list[_Sets]:
@@ -84,6 +91,7 @@ def _measured(evidence: Evidence, alpha: float, method: str, score: Scores, *, b
         coverage=fraction(int(own.sum()), len(own)),
         worst=_worst(own, test.targets, evidence.classes),
         size=float(sizes.mean()),
+        empty=float((sizes == 0).mean()),
         single=fraction(int(single.sum()), len(single)),
         single_right=fraction(int(own[single].sum()), int(single.sum())),
     )
@@ -138,6 +146,7 @@ def _plain(each: _Sets, classes: tuple[str, ...]) -> dict[str, Any]:
         "test_coverage": [each.coverage.value, each.coverage.low, each.coverage.high],
         "worst_class": each.worst[0],
         "mean_size": each.size,
+        "empty": each.empty,
         "single": each.single.value,
         "single_right": each.single_right.value,
     }

@@ -15,7 +15,7 @@ from raytl.assessment.live import Model
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
-from raytl.assessment.sections import NEEDS_PHOTOS, chosen
+from raytl.assessment.sections import NEEDS_PHOTOS, check_aims, chosen
 from raytl.config.machine import Machine
 from raytl.config.stored import stored_experiment
 from raytl.data.corruptions.suite import suite_named
@@ -124,6 +124,7 @@ def report(
     check_run(folder, "test", on_event)
     stored_run = stored_experiment(folder.experiment)
     parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
+    check_aims(parts, [*require, *recall])
     _check_photos(parts, suite, photos)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)

@@ -56,12 +56,12 @@ def chosen(
     """
     available = [section.name for section in SECTIONS]
     wrong = [
-        f"--sections {name}: no such section; expected {', '.join(available)}"
+        f"--sections {name!r}: no such section; expected {', '.join(available)}"
         for name in names or ()
         if name not in available
     ]
     wrong += [
-        f"--sections {name}: this section does not apply to {task.name}; it applies to models with one class an image"
+        f"--sections {name!r}: this section does not apply to {task.name}; it applies to models with one class an image"
         for name in names or ()
         if name in available and name not in task.sections
     ]
@@ -80,3 +80,16 @@ def chosen(
         names = [name for name in task.sections if name not in _ROLES or _ROLES[name] in columns.values()]
     left_out = NEEDS_PHOTOS if quick else ()
     return tuple(section for section in SECTIONS if section.name in names and section.name not in left_out)
+
+
+def check_aims(parts: Sequence[Section], texts: Sequence[str]) -> None:
+    """Check that the section that checks aims is among `parts` if there are any.
+
+    Raises:
+        UserError: it is not, so that the aims would not be checked.
+    """
+    if texts and thresholds.SECTION not in parts:
+        raise UserError(
+            f"--require, --recall: found aims, and --sections without {thresholds.SECTION.name}; expected the section that "
+            "checks them. Add it, or remove the aims"
+        )

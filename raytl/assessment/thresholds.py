@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,14 @@ class _Outcome:
 
     @property
     def is_met(self) -> bool:
-        """True if it is certified, and test does not contradict it."""
-        return self.test is not None and self.test.high >= self.aim.value
+        """True if it is certified, and test has images that could contradict it, and do not."""
+        return self.test is not None and not isnan(self.test.value) and self.test.high >= self.aim.value
+
+    @property
+    def _verdict(self) -> str:
+        if self.is_met or self.test is None:
+            return ""
+        return " No test image can confirm it." if isnan(self.test.value) else " Test contradicts it."
 
     @property
     def text(self) -> str:
@@ -52,11 +59,10 @@ class _Outcome:
             return f"{_capital(aim.text)}: {self._shortage}"
         at = f"probability {each.threshold:.4g}" if aim.recall_of else f"confidence {each.threshold:.4g}"
         what = "of the images count as the class" if aim.recall_of else "of the images are answered"
-        verdict = "" if self.is_met else " Test contradicts it."
         return (
             f"{_capital(aim.text)}: from {at} on, certified with {each.hits:,} of {each.trials:,} validation images. On test "
             f"{percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and "
-            f"{percent(self.coverage or 0.0)} {what}.{verdict}"
+            f"{percent(self.coverage or 0.0)} {what}.{self._verdict}"
         )
 
     @property
@@ -92,7 +98,7 @@ class ThresholdSection:
             figures=_figures(evidence),
             json={
                 "delta": DELTA,
-                "aims": [_plain(each, required) for each in (*required, *usual, *recalls)],
+                "aims": [_plain(each, required) for each in dict.fromkeys((*required, *usual, *recalls))],
                 "coverage": {name: points(_coverage(split)) for name, split in _splits(evidence)},
             },
             unmet=tuple(f"Aim not met: {each.text}" for each in required if not each.is_met),

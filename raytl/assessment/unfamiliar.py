@@ -45,10 +45,9 @@ class UnfamiliarSection:
         return SectionResult(
             title=_TITLE,
             sentences=(
-                f"An image is unfamiliar if its distance to its training neighbor number {k} is above {limit:.3f}: "
-                f"{percent(ALPHA)} of the validation images are. On test it flags {bounds(alarms)}.",
-                f"Of the flagged test images {percent(_mean(correct[flagged]))} are answered right, of the others "
-                f"{percent(_mean(correct[~flagged]))}.",
+                f"An image is unfamiliar if its distance to its training neighbor number {k} is above {limit:.3f}, which "
+                f"{percent(ALPHA)} at most of images like those of validation exceed. On test it flags {bounds(alarms)}.",
+                *_accuracies(correct[flagged], correct[~flagged]),
                 f"Near test: without the training images of their own class, {bounds(caught)} of the validation images are "
                 f"flagged (AUROC {apart:.3f}). The network was trained with that class, so a new class may be harder.",
             ),
@@ -64,6 +63,14 @@ class UnfamiliarSection:
 
 
 SECTION = UnfamiliarSection()
+
+
+def _accuracies(flagged: NDArray[np.bool_], others: NDArray[np.bool_]) -> tuple[str, ...]:
+    if not len(flagged) or not len(others):
+        return ()
+    return (
+        f"Of the flagged test images {percent(_mean(flagged))} are answered right, of the others {percent(_mean(others))}.",
+    )
 
 
 def _mean(values: NDArray[np.bool_]) -> float:

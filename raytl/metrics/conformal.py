@@ -1,7 +1,7 @@
 """Sets of classes that hold the true one with a stated probability, calibrated on validation (split conformal prediction).
 
-LAC (Sadinle et al. 2019) scores a class by one minus its probability: the smallest sets. APS (Romano et al. 2020) adds up the
-probabilities from the highest to the class: sets that adapt to hard images. Both hold for exchangeable images, whatever the
+LAC (Sadinle et al. 2019) scores a class by one minus its probability: the smallest sets. APS (Romano et al. 2020, not
+randomized) adds up the probabilities from the highest to the one before the class: sets that adapt to hard images. Both hold for exchangeable images, whatever the
 model.
 """
 
@@ -25,11 +25,15 @@ def lac(probabilities: Floats) -> Floats:
 
 
 def aps(probabilities: Floats) -> Floats:
-    """Return the sum of the probabilities at least as high as that of each class, `(n, k)`; ties go to the lower class."""
+    """Return the sum of the probabilities higher than that of each class, `(n, k)`; ties go to the lower class.
+
+    That of the most probable class is 0, so no set is empty. A sum with the class itself would empty the sets of the most
+    certain images.
+    """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     sums = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
     result = np.empty_like(sums)
-    np.put_along_axis(result, order, sums, axis=1)
+    np.put_along_axis(result, order, np.pad(sums[:, :-1], ((0, 0), (1, 0))), axis=1)
     return result
 
 

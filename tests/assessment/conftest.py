@@ -14,6 +14,7 @@ from raytl.config.schema import ColumnRole
 from raytl.data.corruptions.suite import SUITES
 from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import Sample
+from raytl.evaluation.evaluate import evaluate
 from raytl.run import RunFolder, journal
 from tests.evaluation.conftest import run as evaluated_run
 
@@ -82,8 +83,9 @@ def with_column(
 
 
 @pytest.fixture
-def run(evaluated_run: RunFolder) -> RunFolder:
-    """The run of the evaluation tests with three of its six validation images as train."""
+def run(evaluated_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """The run of the evaluation tests with three of its six validation images as train; its evaluation draws nothing."""
+    monkeypatch.setattr("raytl.tasks.classification.reporting.pictures", lambda *_: None)
     records = journal.read(evaluated_run.samples)
     evaluated_run.samples.unlink()
     for record in records:
@@ -91,3 +93,10 @@ def run(evaluated_run: RunFolder) -> RunFolder:
         journal.append(evaluated_run.samples, {**record, "split": "train"} if is_train else record)
     evaluated_run.write_manifest({"epochs": 1})
     return evaluated_run
+
+
+@pytest.fixture
+def made(run: RunFolder) -> RunFolder:
+    """The run, with its test split evaluated once."""
+    evaluate(run.root, resamples=20)
+    return run

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from raytl.assessment.aim import Aim, aims
+from raytl.assessment.model_card import model_card
+from raytl.assessment.page import page
 from raytl.assessment.report import Assessment
 from raytl.assessment.section import Evidence, Options, SectionResult
-from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, chosen
+from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, check_aims, chosen
 from raytl.errors import UserError
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
@@ -96,6 +98,36 @@ def test_a_threshold_that_test_contradicts_is_not_met(make_evidence: MakeEvidenc
     assert result.unmet and result.sentences[0].endswith("Test contradicts it.")
 
 
+def test_an_aim_for_a_class_without_test_images_is_not_met(make_evidence: MakeEvidence) -> None:
+    evidence = make_evidence(1000, 300)
+    rows = np.flatnonzero(evidence.test.targets != 2)
+    test = replace(
+        evidence.test,
+        samples=[evidence.test.samples[i] for i in rows],
+        targets=evidence.test.targets[rows],
+        logits=evidence.test.logits[rows],
+        features=evidence.test.features[rows],
+    )
+    result = BY_NAME["thresholds"](replace(evidence, test=test), Options((Aim(0.5, "c2"),)))
+    assert result.unmet[0].endswith("No test image can confirm it.")
+
+
+def test_empty_sets_are_named(make_evidence: MakeEvidence) -> None:
+    evidence = make_evidence(1000, 1000, sharpness=50.0)
+    right = [replace(split, targets=split.predicted) for split in (evidence.val, evidence.test)]
+    result = BY_NAME["sets"](replace(evidence, val=right[0], test=right[1]), Options())
+    assert "is empty" in result.sentences[1] and result.json["sets"][0]["empty"] > 0
+    assert result.json["sets"][2]["empty"] == 0
+
+
+def test_names_of_classes_cannot_change_the_page_or_the_card(make_evidence: MakeEvidence) -> None:
+    evidence = replace(make_evidence(40, 40, 40), classes=("<script>alert(1)</script>", "$x^{", "a|b\n# c"))
+    result = assessed(evidence)
+    result = replace(result, sections={"thresholds": result.sections["thresholds"]})
+    assert "<script>alert" not in page(result)
+    assert "\n# c" not in model_card(result)
+
+
 def test_overconfidence_is_reported_as_such(make_evidence: MakeEvidence) -> None:
     result = BY_NAME["calibration"](make_evidence(sharpness=3.0), Options())
     assert result.sentences[0].startswith("The probabilities are not calibrated on test (p = 0.001)")
@@ -139,5 +171,13 @@ def test_a_class_may_have_any_name() -> None:
 def test_a_task_without_sections_says_that_the_report_does_not_apply() -> None:
     with pytest.raises(UserError, match="raytl report does not apply to detection"):
         chosen(task_named("detection"), None)
-    with pytest.raises(UserError, match="--sections sets: this section does not apply to detection"):
+    with pytest.raises(UserError, match="--sections 'sets': this section does not apply to detection"):
         chosen(task_named("detection"), ["sets"])
+
+
+def test_aims_without_the_section_that_checks_them_are_an_error() -> None:
+    task = task_named("classification")
+    with pytest.raises(UserError, match="--require, --recall: found aims, and --sections without thresholds"):
+        check_aims(chosen(task, ["sets"]), ["accuracy>=0.9"])
+    check_aims(chosen(task, ["sets"]), [])
+    check_aims(chosen(task, ["thresholds"]), ["accuracy>=0.9"])

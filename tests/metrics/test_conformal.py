@@ -50,7 +50,7 @@ def test_sets_hold_in_1000_resamples(score: Scores) -> None:
 def test_scores_of_an_image() -> None:
     row = np.array([[0.2, 0.5, 0.2, 0.1]])
     np.testing.assert_allclose(lac(row), [[0.8, 0.5, 0.8, 0.9]])
-    np.testing.assert_allclose(aps(row), [[0.7, 0.5, 0.9, 1.0]])
+    np.testing.assert_allclose(aps(row), [[0.5, 0.0, 0.7, 0.9]])
 
 
 @pytest.mark.parametrize(("alpha", "needed"), [(0.1, 9), (0.05, 19), (0.2, 4), (0.3, 3)])
@@ -63,3 +63,9 @@ def test_below_the_least_number_of_images_every_class_is_in_the_set(alpha: float
 def test_a_class_without_calibration_images_is_in_every_set() -> None:
     scores = lac(np.full((30, 2), 0.5))
     assert class_cuts(scores, np.zeros(30, np.int64), ALPHA).tolist() == [0.5, math.inf]
+
+
+def test_images_more_certain_than_those_of_calibration_have_no_empty_aps_set() -> None:
+    sure = np.array([[0.9, 0.1], [0.8, 0.2]])
+    cuts = marginal_cuts(aps(np.tile(sure, (10, 1))), np.zeros(20, np.int64), ALPHA)
+    assert sets(aps(np.array([[0.99, 0.01]])), cuts).tolist() == [[True, False]]
