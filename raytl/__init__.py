@@ -38,9 +38,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
+    from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import advise, evaluate, explain, load, plan, plan_sweep, predict, report, retrain, train, tune
+    from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
@@ -112,16 +113,14 @@ __all__ = [
 
 _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
+    "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
     "raytl.api.verbs": (
         "advise",
         "evaluate",
-        "explain",
-        "load",
         "plan",
         "plan_sweep",
-        "predict",
         "report",
         "retrain",
         "train",

@@ -47,6 +47,7 @@ def checkpoint(model: str, weights: Path, px: int, folder: Path) -> None:
     assert not net.load_state_dict(state, strict=False).missing_keys
     torch.save(net.state_dict(), folder / "pytorch_model.bin")
     config = {key: value for key, value in net.pretrained_cfg.items() if value is not None}
+    config["input_size"] = (3, px, px)
     about = {"architecture": model, "num_classes": 0, "num_features": net.num_features, "pretrained_cfg": config}
     (folder / "config.json").write_text(json.dumps(about, default=str), encoding="utf-8")
 

@@ -5,7 +5,9 @@ section      the contract of a section, and the evidence that it gets
 sections     all sections by name, in the order of the page
 collect      the evidence of a run: test from the one look of `evaluate`, the others scored when they are needed
 aim          (pure) aims such as `accuracy>=0.95`
-texts        (pure) numbers as text
+texts        (pure) numbers and tables as text
+sheets       thumbnails
+live         the model in memory, for sections that change images
 report       `report`: the sections of a run, written as one folder
 page         the page
 model_card   the model card
@@ -15,4 +17,9 @@ calibration      section: are the probabilities right
 thresholds       section: from which confidence does it keep a promise
 prediction_sets  section: which classes can it be
 unfamiliar       section: does it know what it does not know
+slices           section: where does the model err more often
+fairness         section: the error rates of groups
+groups           section: the accuracy on groups that were never seen
+shortcuts        section: artifacts, and the accuracy without parts of the image
+suspects         section: labels that are probably wrong
 """

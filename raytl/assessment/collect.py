@@ -85,6 +85,7 @@ def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence:
         test=_split(source, samples, test),
         train=_scored(source, "train", _sampled(recorded(folder, "train"))) if with_train else None,
         temperature=card.temperature,
+        columns=source.recipe.data.columns,
         expected_temperature=expected_temperature(source.recipe.train.label_smoothing),
     )
 
@@ -129,4 +130,4 @@ def _split(source: Source, samples: Sequence[Sample], answers: Answers) -> Split
     encoder = task.encoder(samples, card.classes, card.preprocess, access)
     assert task.calibration is not None, "a task with sections decides classes"
     targets, logits = task.calibration(Truths(encoder), (answers.logits,))
-    return SplitEvidence(samples, targets, logits, answers.features)
+    return SplitEvidence(samples, targets, logits, answers.features, answers.thumbnails, answers.properties)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raytl.pages import render
+from raytl.pages import jpeg, render
 from raytl.pages.figures import inline
 from raytl.score_names import title
 
@@ -28,6 +28,7 @@ def page(result: Assessment) -> str:
                     (figure, inline(figure.file, figure.title, figure.caption, figure.draw))
                     for figure in section.figures
                 ],
+                [(picture, jpeg(picture.image)) for picture in section.pictures],
             )
             for name, section in result.sections.items()
         ],

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
+from raytl.assessment.corrupted import collected_robustness
+from raytl.assessment.live import Model
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
-from raytl.assessment.section import Evidence, Options, SectionResult
-from raytl.assessment.sections import chosen
+from raytl.assessment.section import Evidence, Options, Section, SectionResult
+from raytl.assessment.sections import NEEDS_PHOTOS, chosen
 from raytl.config.machine import Machine
 from raytl.config.stored import stored_experiment
+from raytl.data.corruptions.suite import suite_named
+from raytl.errors import UserError
 from raytl.evaluation.evaluate import check_run, verified_card
+from raytl.evaluation.robustness import PHOTOS, SUITE
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import OnEvent, Work, ignore
 from raytl.metrics.intervals import Interval
@@ -81,7 +87,7 @@ def _section_json(section: SectionResult) -> dict[str, Any]:
             {"title": each.title, "head": list(each.head), "rows": [list(row) for row in each.rows]}
             for each in section.tables
         ],
-        "figures": [f"{each.file}.png" for each in section.figures],
+        "figures": [f"{name}.png" for name in section.picture_files],
         "data": dict(section.json),
     }
 
@@ -93,6 +99,8 @@ def report(
     require: Sequence[str] = (),
     recall: Sequence[str] = (),
     quick: bool = False,
+    suite: str | None = None,
+    photos: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
@@ -100,10 +108,12 @@ def report(
     """Write the report of a run on what can be trusted, from the stored evidence of its evaluation; no test image is read.
 
     `require` and `recall` are aims such as `accuracy>=0.95` and `trash>=0.9`; `Assessment.unmet` names those that are not met.
-    With `quick`, the train split is not used. Clusters, buckets and the device are those of `machine`, never those of the run.
+    With `quick`, the train split is not used, and no photo is corrupted; otherwise at most `photos` (100) validation photos
+    are, by the corruptions of `suite` (camera). Clusters, buckets and the device are those of `machine`, never those of the run.
 
     Raises:
-        UserError: there is no such section, an aim cannot be read, or the report does not apply to the task of the run.
+        UserError: there is no such section or suite, an aim cannot be read, an option cannot take effect, or the report does
+            not apply to the task of the run.
         RunError: no such run, not finished, changed files, or its test split was not evaluated with evidence.
         DataError: images of train or validation changed or are missing.
     """
@@ -111,15 +121,26 @@ def report(
     run_store = RunStore.open(str(run), S3Settings.of(machine.storage))
     folder = run_store.folder
     card = verified_card(folder, on_event)
-    parts = chosen(task_named(card.task), sections)
-    options = Options(aims(require, recall, card.classes), quick, on_event=on_event)
     check_run(folder, "test", on_event)
     stored_run = stored_experiment(folder.experiment)
+    parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
+    _check_photos(parts, suite, photos)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
+    model = None if quick else cache(lambda: Model(source))
+    options = Options(
+        aims(require, recall, card.classes),
+        quick,
+        model=model,
+        on_event=on_event,
+        suite=suite or SUITE,
+        photos=photos or PHOTOS,
+    )
     look = last_look(source)
     scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
     evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
+    if _need_photos(parts):
+        evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         on_event(Work("report", done, len(parts), "sections"))
@@ -131,6 +152,21 @@ def report(
     _write(result)
     run_store.push()
     return result
+
+
+def _need_photos(parts: Sequence[Section]) -> bool:
+    return any(part.name in NEEDS_PHOTOS for part in parts)
+
+
+def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | None) -> None:
+    """Refuse options of corrupted photos that cannot take effect, before anything is scored."""
+    if suite is not None:
+        suite_named(suite)
+    if photos is not None and photos < 1:
+        raise UserError(f"--photos: found {photos}; expected 1 or more")
+    given = [name for name, value in (("--suite", suite), ("--photos", photos)) if value is not None]
+    if given and not _need_photos(parts):
+        raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
 
 
 def _images(evidence: Evidence) -> dict[str, int]:
@@ -146,6 +182,8 @@ def _write(result: Assessment) -> None:
         for section in result.sections.values():
             for figure in section.figures:
                 save(figure.draw(_PNG_IN), draft / f"{figure.file}.png")
+            for picture in section.pictures:
+                picture.image.save(draft / f"{picture.file}.png", optimize=True)
             for name, text in section.files.items():
                 write_text(draft / name, text)
         write_text(draft / CARD, model_card(result))

@@ -1,21 +1,24 @@
 """The contract of a section of `raytl report`: evidence in, sentences, tables and figures out.
 
-A section is a pure function of the evidence. It reads no image and writes nothing; it chooses on validation and confirms on
+A section is a pure function of the evidence. It reads no file and writes nothing; it chooses on validation and confirms on
 test. To add one, write it, add it to `raytl.assessment.sections`, and to the `sections` of the tasks that it applies to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.assessment.aim import Aim
+from raytl.config.schema import ColumnRole
 from raytl.data.manifest import Sample
+from raytl.evaluation.robustness import PHOTOS, SUITE, Robustness
 from raytl.events import OnEvent, ignore
 from raytl.metrics.scores import softmax
 from raytl.pages.figures import Draw
@@ -23,16 +26,24 @@ from raytl.pages.figures import Draw
 
 @dataclass(frozen=True, eq=False)
 class SplitEvidence:
-    """The n images of a split: `samples`, their classes `targets (n,)`, the model's calibrated `logits (n, classes)`, and
-    `features (n, d)` as its head sees them (d = 0 if there are none)."""
+    """The n images of a split: `samples`, their classes `targets (n,)`, the model's calibrated `logits (n, classes)`,
+    `features (n, d)` as its head sees them (d = 0 if there are none), `thumbnails (n, 32, 32, 3)` of what it sees, and
+    `properties (n, 7)` (`raytl.data.image_properties.NAMES`; 0 is an unknown size). A large split has neither of the last
+    three: they have no columns."""
 
     samples: Sequence[Sample]
     targets: NDArray[np.int64]
     logits: NDArray[np.float32]
     features: NDArray[np.float16]
+    thumbnails: NDArray[np.uint8]
+    properties: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def column(self, name: str) -> list[str]:
+        """Return the value of each image in a column of the manifest; empty where it has none."""
+        return [dict(sample.columns).get(name, "") for sample in self.samples]
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
@@ -64,16 +75,39 @@ class Evidence:
     train: SplitEvidence | None = None
     temperature: float | None = None
     expected_temperature: float = 1.0
+    robustness: Robustness | None = None
+    """The answers to corrupted validation photos; None if no section needs them."""
+    columns: Mapping[str, ColumnRole] = field(default_factory=dict)
+    """The columns of the manifest that describe the images, `data.columns`."""
+
+
+class LiveModel(Protocol):
+    """The model itself, for sections that change images and see how its answers change. Never used on test images."""
+
+    def views(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        """Return the images as the network sees them, `(n, h, w, 3)`."""
+        ...
+
+    def probabilities(self, views: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the calibrated answers to `views (n, h, w, 3)`, `(n, classes)`."""
+        ...
 
 
 @dataclass(frozen=True)
 class Options:
-    """The choices of a report: the `aims` that must be met, and whether it is to be `quick`. `seed` is that of simulations."""
+    """The choices of a report: the `aims` that must be met, and whether it is to be `quick`. `seed` is that of simulations.
+
+    At most `photos` validation photos are corrupted, by the corruptions of `suite`. `model` loads the model; it is None with
+    `quick`, so a section must do without.
+    """
 
     aims: tuple[Aim, ...] = ()
     quick: bool = False
     seed: int = 0
+    model: Callable[[], LiveModel] | None = None
     on_event: OnEvent = ignore
+    suite: str = SUITE
+    photos: int = PHOTOS
 
 
 @dataclass(frozen=True)
@@ -96,6 +130,16 @@ class Figure:
     draw: Draw
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Photos: the name of the PNG file without `.png` (letters and dashes, unique in the report), and what they show."""
+
+    file: str
+    title: str
+    caption: str
+    image: Image.Image
+
+
 @dataclass(frozen=True)
 class SectionResult:
     """The content of a section. `sentences` are its conclusions, the most important first; `warnings` are shown as such.
@@ -108,10 +152,16 @@ class SectionResult:
     sentences: tuple[str, ...]
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     json: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     unmet: tuple[str, ...] = ()
+
+    @property
+    def picture_files(self) -> tuple[str, ...]:
+        """Return the names of all PNG files, without `.png`."""
+        return (*(each.file for each in self.figures), *(each.file for each in self.pictures))
 
 
 class Section(Protocol):

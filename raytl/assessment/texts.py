@@ -1,8 +1,11 @@
-"""Numbers of a report as text."""
+"""Numbers and tables of a report as text."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+from collections.abc import Iterable, Sequence
 
 from raytl.metrics.intervals import Interval
 
@@ -17,3 +20,23 @@ def percent(value: float) -> str:
 def bounds(each: Interval) -> str:
     """Return a fraction with its interval: `91.2 % (88 % to 94.1 %)`."""
     return f"{percent(each.value)} ({percent(each.low)} to {percent(each.high)})"
+
+
+def p_text(value: float) -> str:
+    """Return a p-value; "not tested" if it is NaN."""
+    if value != value:
+        return "not tested"
+    return "below 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a CSV table; a cell that a spreadsheet would take for a formula is quoted with an apostrophe."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([[_inert(cell) for cell in row] for row in rows])
+    return buffer.getvalue()
+
+
+def _inert(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

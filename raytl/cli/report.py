@@ -35,7 +35,17 @@ def report(
         list[str] | None,
         typer.Option(metavar="CLASS>=X", help="An aim for the recall of a class; may be repeated.", show_default=False),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out what needs the train split.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out what needs the train split or corrupted photos.")
+    ] = False,
+    suite: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The corruptions of the photos. Default: camera.", show_default=False),
+    ] = None,
+    photos: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Validation photos to corrupt, at most. Default: 100.", show_default=False),
+    ] = None,
     device: Device = None,
     set_: Settings = None,
     json: Json = False,
@@ -59,6 +69,8 @@ def report(
                 require=require or (),
                 recall=recall or (),
                 quick=quick,
+                suite=suite,
+                photos=photos,
                 machine=machine,
                 on_event=on_event,
             )

@@ -109,6 +109,13 @@ def _splits(recipe: Recipe) -> Iterator[Conflict]:
             f"{data.val_fraction + data.test_fraction:g}, expected less than 1",
             "leave images to train on: 0.15 each is common",
         )
+    if data.columns and not is_table_name(data.uri):
+        yield Conflict(
+            ("data.columns", "data.uri"),
+            f"found {', '.join(data.columns)}, and data.uri is {data.uri!r}, which has no columns; expected a .csv, .tsv, "
+            ".parquet or .jsonl manifest",
+            "list the images in such a table, or remove data.columns",
+        )
 
 
 def _stream(experiment: Experiment) -> Iterator[Conflict]:

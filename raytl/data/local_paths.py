@@ -46,9 +46,9 @@ def on_this_node(
     checked = _some(samples)
     with _exclusive(uri):
         pin_paths(each.path for each in checked)
-        if all(Path(each.path).is_file() for each in checked):
+        if _are_here(checked):
             return samples
-        if (moved := fetched(samples, uri, on_event, s3)) is not None:
+        if (moved := fetched(samples, uri, on_event, s3)) is not None and _are_here(_some(moved)):
             return moved
         return relocated(samples, uri, on_event, zip_encoding, s3)
 
@@ -83,11 +83,15 @@ def _below_pulled(samples: SampleTable, uri: str, on_event: OnEvent, s3: S3Setti
     if not in_bucket(uri) or is_table_name(uri) or is_archive_name(uri) or not samples.keys.is_ascii:
         return None
     moved = samples.with_base(f"{pull(uri, on_event, s3=s3)}/")
-    return moved if all(Path(each.path).is_file() for each in _some(moved)) else None
+    return moved if _are_here(_some(moved)) else None
 
 
 def _some(samples: SampleTable) -> list[Sample]:
     return [*samples[:: max(1, len(samples) // _CHECKED)], *samples[-1:]]
+
+
+def _are_here(samples: Sequence[Sample]) -> bool:
+    return all(Path(each.path).is_file() for each in samples)
 
 
 def _below(root: Path, sample: Sample, lookup: Lookup) -> Sample:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from raytl.data.targets import Target, target_record
-from raytl.stored.bounds import FormerKey
+from raytl.stored.bounds import FormerKey, at_most
+
+MAX_COLUMNS, MAX_CELL = 50, 200
+"""Limits of `data.columns`, and of the characters of a value."""
+Cell = Annotated[str, at_most(MAX_CELL)]
+Cells = tuple[tuple[Cell, Cell], ...]
+"""The names of columns of a manifest and the values of an image there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,8 @@ class Sample:
     """train, val or test; None if the data does not define it."""
     digest: str = ""
     """The SHA-256 of the file's bytes in hex; empty before the audit."""
+    columns: Annotated[Cells, at_most(MAX_COLUMNS, "columns")] = ()
+    """Its values in the columns of `data.columns`, by name; empty ones too."""
 
     @property
     def label(self) -> str:
@@ -29,15 +37,19 @@ class Sample:
         return self.target
 
     def record(self) -> dict[str, Any]:
-        """Return the sample as a JSON object, for samples.jsonl of a run; a class name has the key `label`."""
+        """Return the sample as a JSON object, for samples.jsonl of a run; a class name has the key `label`.
+
+        `columns` is there only if the sample has any.
+        """
         key = "label" if isinstance(self.target, str) else "target"
         target = target_record(self.target)
-        return {"key": self.key, "path": self.path, key: target, "split": self.split, "digest": self.digest}
+        plain = {"key": self.key, "path": self.path, key: target, "split": self.split, "digest": self.digest}
+        return plain | {"columns": [list(each) for each in self.columns]} if self.columns else plain
 
     def with_split(self, split: str) -> Sample:
         """Return the sample with this split; the same object if it has it already."""
-        return self if self.split == split else Sample(self.key, self.path, self.target, split, self.digest)
+        return self if self.split == split else replace(self, split=split)
 
     def with_digest(self, digest: str) -> Sample:
         """Return the sample with the digest of its file's bytes; the same object if it has it already."""
-        return self if self.digest == digest else Sample(self.key, self.path, self.target, self.split, digest)
+        return self if self.digest == digest else replace(self, digest=digest)

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.data.sample import Cells
 from raytl.data.sample_columns import Digests, Paths, StoredTargets, Targets
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Target, target_record
@@ -55,6 +56,7 @@ class _Head:
     bases: Annotated[tuple[str | None, ...], at_most(_MAX_VALUES, "folders")]
     splits: Annotated[tuple[str | None, ...], at_most(4, "splits")]
     targets: Annotated[tuple[Target, ...], at_most(_MAX_VALUES, "targets")] | None
+    columns: Annotated[tuple[Cells, ...], at_most(_MAX_VALUES, "values")] = ()
 
 
 _HEAD_FORMAT = Format[_Head](_Head, "the head of a file of samples", _ADVICE, RunError, max_bytes=1 << 30)
@@ -159,13 +161,14 @@ def _metadata(samples: SampleTable) -> dict[str, str]:
 
 
 def _head(samples: SampleTable) -> dict[str, Any]:
-    targets = samples.targets
-    return {
+    targets, cells = samples.targets, samples.columns
+    head = {
         "format": 1,
         "bases": samples.paths.bases.values,
         "splits": samples.splits.values,
         "targets": [target_record(each) for each in targets.values] if _is_coded(targets) else None,
     }
+    return head if cells is None else head | {"columns": cells.values}
 
 
 def _columns(samples: SampleTable) -> dict[str, NDArray[Any] | Texts]:
@@ -177,6 +180,8 @@ def _columns(samples: SampleTable) -> dict[str, NDArray[Any] | Texts]:
         "split": samples.splits.codes,
         "digest": digests if isinstance(digests, Texts) else digests.raw,
     }
+    if samples.columns is not None:
+        columns["columns"] = samples.columns.codes
     return columns if rests is None else {**columns, "rest": rests}
 
 
@@ -211,6 +216,7 @@ def _mapped(path: Path, origin: tuple[str, str, S3Settings]) -> SampleTable:
         Coded(head.splits, columns["split"]),
         digests if isinstance(digests, Texts) else Digests(digests),
         (_opened, origin),
+        Coded(head.columns, columns["columns"]) if head.columns else None,
     )
 
 

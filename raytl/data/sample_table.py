@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, starmap
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.data.sample import Sample
+from raytl.data.sample import Cells, Sample
 from raytl.data.sample_columns import Digests, DigestWriter, Paths, PathWriter, Targets, TargetWriter
 from raytl.data.targets import Target
 from raytl.data.texts import Coded, CodeWriter, Texts, TextWriter
@@ -35,6 +35,8 @@ class SampleTable(Sequence[Sample]):
     splits: Coded[str | None]
     digests: Digests | Texts
     origin: tuple[Callable[..., SampleTable], tuple[Any, ...]] | None = None
+    columns: Coded[Cells] | None = None
+    """The values of `data.columns`; None if there are no such columns."""
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> SampleTable:
@@ -57,10 +59,12 @@ class SampleTable(Sequence[Sample]):
         if isinstance(i, slice):
             return self.take(np.arange(*i.indices(len(self)), dtype=np.int64))
         i = range(len(self))[i]
-        return Sample(self.keys[i], self.paths[i], self.targets[i], self.splits[i], self.digests[i])
+        cells = () if self.columns is None else self.columns[i]
+        return Sample(self.keys[i], self.paths[i], self.targets[i], self.splits[i], self.digests[i], cells)
 
     def __iter__(self) -> Iterator[Sample]:
-        return map(Sample, self.keys, self.paths, self.targets, self.splits, self.digests)
+        fields = (self.keys, self.paths, self.targets, self.splits, self.digests)
+        return map(Sample, *fields) if self.columns is None else map(Sample, *fields, self.columns)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SampleTable | tuple | list):
@@ -75,7 +79,7 @@ class SampleTable(Sequence[Sample]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.origin is not None:
             return self.origin
-        return SampleTable, (self.keys, self.paths, self.targets, self.splits, self.digests)
+        return SampleTable, (self.keys, self.paths, self.targets, self.splits, self.digests, None, self.columns)
 
     def kinds(self) -> set[type]:
         """Return the types of the targets."""
@@ -90,6 +94,7 @@ class SampleTable(Sequence[Sample]):
             self.targets.take(places),
             self.splits.take(places),
             self.digests.take(places),
+            columns=None if self.columns is None else self.columns.take(places),
         )
 
     def where(self, is_in: NDArray[np.bool_]) -> SampleTable:
@@ -102,11 +107,15 @@ class SampleTable(Sequence[Sample]):
 
     def with_splits(self, splits: Coded[str | None]) -> SampleTable:
         """Return the samples with these splits."""
-        return SampleTable(self.keys, self.paths, self.targets, splits, self.digests)
+        return replace(self, splits=splits, origin=None)
+
+    def with_columns(self, columns: Coded[Cells]) -> SampleTable:
+        """Return the samples with these values of `data.columns`."""
+        return replace(self, columns=columns, origin=None)
 
     def with_digests(self, digests: Digests) -> SampleTable:
         """Return the samples with these digests."""
-        return SampleTable(self.keys, self.paths, self.targets, self.splits, digests)
+        return replace(self, digests=digests, origin=None)
 
     @property
     def is_ordered(self) -> bool:
@@ -127,20 +136,18 @@ class SampleTable(Sequence[Sample]):
     def without_paths(self) -> SampleTable:
         """Return the samples with empty paths."""
         nothing = Texts(np.zeros(0, np.uint8), np.zeros(len(self) + 1, np.int64))
-        paths = Paths(self.keys, Coded([None], np.zeros(len(self), np.uint8)), nothing)
-        return SampleTable(self.keys, paths, self.targets, self.splits, self.digests)
+        return replace(self, paths=Paths(self.keys, Coded([None], np.zeros(len(self), np.uint8)), nothing), origin=None)
 
     def with_base(self, base: str) -> SampleTable:
         """Return the samples with `base` and their key as their paths, which takes a byte a sample."""
-        paths = Paths(self.keys, Coded([base], np.zeros(len(self), np.uint8)), None)
-        return SampleTable(self.keys, paths, self.targets, self.splits, self.digests)
+        return replace(self, paths=Paths(self.keys, Coded([base], np.zeros(len(self), np.uint8)), None), origin=None)
 
     def with_paths(self, paths: Iterable[str]) -> SampleTable:
         """Return the samples with these paths."""
         written = PathWriter()
         for path, key in zip(paths, self.keys, strict=True):
             written.add(path, key)
-        return SampleTable(self.keys, written.column(self.keys), self.targets, self.splits, self.digests)
+        return replace(self, paths=written.column(self.keys), origin=None)
 
 
 class TableWriter:
@@ -149,8 +156,9 @@ class TableWriter:
     def __init__(self) -> None:
         self._keys, self._paths, self._targets = TextWriter(), PathWriter(), TargetWriter()
         self._splits, self._digests = CodeWriter[str | None](), DigestWriter()
+        self._columns: CodeWriter[Cells] | None = None
         self._written = 0
-        self._recent: list[tuple[str, str, Target, str | None, str]] = []
+        self._recent: list[tuple[str, str, Target, str | None, str, Cells]] = []
         """The last samples, which are not in the columns yet."""
 
     def __len__(self) -> int:
@@ -158,23 +166,30 @@ class TableWriter:
 
     def add(self, sample: Sample) -> None:
         """Append a sample."""
-        self.add_row(sample.key, sample.path, sample.target, sample.split, sample.digest)
+        self.add_row(sample.key, sample.path, sample.target, sample.split, sample.digest, sample.columns)
 
-    def add_row(self, key: str, path: str, target: Target, split: str | None, digest: str = "") -> None:
+    def add_row(
+        self, key: str, path: str, target: Target, split: str | None, digest: str = "", columns: Cells = ()
+    ) -> None:
         """Append the sample with these fields."""
-        self._recent.append((key, path, target, split, digest))
+        self._recent.append((key, path, target, split, digest, columns))
         if len(self._recent) == _AT_ONCE:
             self._write()
 
     def _write(self) -> None:
         """Move the last samples to the columns: all at once takes a third of the time of one by one."""
         if self._recent:
-            keys, paths, targets, splits, digests = zip(*self._recent, strict=True)
+            keys, paths, targets, splits, digests, cells = zip(*self._recent, strict=True)
             self._keys.extend(keys)
             self._paths.extend(paths, keys)
             self._targets.extend(targets)
             self._splits.extend(splits)
             self._digests.extend(digests)
+            if self._columns is None and any(cells):
+                self._columns = CodeWriter[Cells]()
+                self._columns.extend([()] * self._written)
+            if self._columns is not None:
+                self._columns.extend(cells)
             self._written += len(self._recent)
             self._recent.clear()
 
@@ -182,14 +197,16 @@ class TableWriter:
         if i >= self._written:
             return Sample(*self._recent[i - self._written])
         key = self._keys[i]
-        return Sample(key, self._paths.read(i, key), self._targets[i], self._splits[i], self._digests[i])
+        columns = () if self._columns is None else self._columns[i]
+        return Sample(key, self._paths.read(i, key), self._targets[i], self._splits[i], self._digests[i], columns)
 
     def table(self) -> SampleTable:
         """Return the samples; nothing may be added after that."""
         self._write()
         keys = self._keys.column()
         paths, targets = self._paths.column(keys), self._targets.column()
-        return SampleTable(keys, paths, targets, self._splits.column(), self._digests.column())
+        columns = None if self._columns is None else self._columns.column()
+        return SampleTable(keys, paths, targets, self._splits.column(), self._digests.column(), columns=columns)
 
 
 def _ascends_by_arrow(keys: Texts) -> bool:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring_ascii
 from typing import Annotated, Any
 
-from raytl.data.sample import Sample
+import numpy as np
+
+from raytl.data.sample import Cells, Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.texts import Coded
 from raytl.stored import Format
@@ -50,9 +52,15 @@ def records(samples: SampleTable, dumps: Callable[[Any], str] = json.dumps) -> I
         return
     records_of = Coded([_target_text(Sample("", "", target), dumps) for target in targets.values], targets.codes)
     splits = Coded([json.dumps(split) for split in samples.splits.values], samples.splits.codes)
-    columns = zip(samples.keys, samples.paths, records_of, splits, samples.digests, strict=True)
-    for key, path, target, split, digest in columns:
-        yield f'{{"key": {text(key)}, "path": {text(path)}, {target}"split": {split}, "digest": "{digest}"}}'
+    given = samples.columns or Coded([()], np.zeros(len(samples), np.uint8))
+    ends = Coded([_columns_text(cells, dumps) for cells in given.values], given.codes)
+    columns = zip(samples.keys, samples.paths, records_of, splits, samples.digests, ends, strict=True)
+    for key, path, target, split, digest, end in columns:
+        yield f'{{"key": {text(key)}, "path": {text(path)}, {target}"split": {split}, "digest": "{digest}"{end}}}'
+
+
+def _columns_text(cells: Cells, dumps: Callable[[Any], str]) -> str:
+    return f', "columns": {dumps([list(each) for each in cells])}' if cells else ""
 
 
 def _target_text(sample: Sample, dumps: Callable[[Any], str]) -> str:

@@ -54,7 +54,7 @@ def take(
         DataError: see `raytl.data`; also if `data.snapshot` is another one, with the differences.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, prefer)
+    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, prefer, config.columns)
     audited = audit(manifest, config, None, on_event, s3)
     digest = check(config, audited)
     counts = {split: images_by_class(audited.samples.of_split(split)) for split in SPLITS}

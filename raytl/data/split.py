@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
+from raytl.data.group_split import group_codes, group_columns
 from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
+from raytl.data.position import position as position
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import names_in
 from raytl.data.texts import Coded
@@ -84,21 +85,19 @@ class Splits:
         return {**by_class, "test": {"": self.test.count}}
 
 
-def position(key: str) -> float:
-    """Return the position of a key in [0, 1): uniform, and the same on every machine forever."""
-    digest = hashlib.sha256(nfc(key).encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float) -> SampleTable:
+def assign(
+    samples: Sequence[Sample], val_fraction: float, test_fraction: float, groups: Collection[str] = ()
+) -> SampleTable:
     """Return the samples with `split` set: splits defined by the data are kept, missing ones are drawn from the rest.
 
     A sample goes to test if its `position` is below `test_fraction`, and to val if it is in the top `val_fraction`. So every
     class gives the same fraction, and no sample moves when others are added, removed or relabeled, or when only the other
     fraction changes. A class that would be left without a training sample keeps one.
 
+    With `groups`, the names of columns, whole groups are drawn by their own position (`raytl.data.group_split`).
+
     Raises:
-        DataError: the fractions leave nothing to train on.
+        DataError: the fractions leave nothing to train on, or there are too few groups.
     """
     table = SampleTable.of(samples)
     defined = {split for split, _ in table.splits.counts()}
@@ -110,7 +109,9 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float)
         )
     codes = table.splits.mapped(lambda split: SPLITS.index(split or "train"), np.uint8)
     movable = codes == _TRAIN
-    if test or val:
+    if (test or val) and groups:
+        codes[movable] = group_codes(table.where(movable), groups, val, test)
+    elif test or val:
         places = np.array([position(key) for key in compress(table.keys, movable.tolist())])
         codes[movable] = np.select([places < test, places >= 1.0 - val], [_TEST, _VAL], _TRAIN)
         codes[_kept_in_train(table, np.flatnonzero(movable), codes)] = _TRAIN
@@ -138,7 +139,7 @@ def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings =
         StoreError: it does not exist.
     """
     if config.split_file is None:
-        return assign(samples, config.val_fraction, config.test_fraction)
+        return assign(samples, config.val_fraction, config.test_fraction, group_columns(config.columns))
     folder, _, name = config.split_file.rpartition("/")
     content = retried(lambda: open_store(folder or ".", s3).get_bytes(name))
     splits = {

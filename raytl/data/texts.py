@@ -42,6 +42,7 @@ class Texts:
         return len(self.ends) - 1
 
     def __getitem__(self, i: int, /) -> str:
+        i = range(len(self))[i]  # a negative one counts from the end
         return self.data[self.ends[i] : self.ends[i + 1]].tobytes().decode(errors="surrogateescape")
 
     def __iter__(self) -> Iterator[str]:

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from raytl.cluster.worker_group import run_group
 from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
+from raytl.data.annotations import image_size
 from raytl.data.bit_depth import BitDepth
 from raytl.data.decode import BadImage, decode
+from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, StoreError, UserError
 from raytl.evaluation.evidence import MAX_FEATURE_IMAGES, Answers, write_evidence
@@ -30,9 +31,11 @@ from raytl.run.ledger import REPORT, LedgerEntry, exclusive_test_access, looks, 
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.inference import WATCHED
 from raytl.tasks.registry import task_named
 from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto, Reporting, Subject, TaskReport
 from raytl.tasks.task import Rows
+from raytl.uris import in_bucket
 from raytl.world import World
 
 OUTCOMES = "outcomes.jsonl"
@@ -85,7 +88,7 @@ def evaluate(
         run_store.push()
         shard = split_shard(run_store, recipe, machine, card, samples)
         rows = _scored(shard, machine, workers, folder.root / ".ray", on_event)
-        answers = evaluated_split(shard, rows[:-1] if shard.features else rows)
+        answers = evaluated_split(shard, rows[:-WATCHED] if shard.features else rows)
         reporting = task_named(card.task).reporting
         report = reporting.report(_occasion(folder, split, card, samples, entry, resamples), answers)
         photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
@@ -157,8 +160,13 @@ def split_answers(card: Card, samples: Sequence[Sample], rows: Rows) -> Answers 
     """Return what `raytl report` needs of the scored `rows` of a split; None if the model's task has no report."""
     if not task_named(card.task).sections:
         return None
-    features = rows[1] if len(samples) <= MAX_FEATURE_IMAGES else np.zeros((len(samples), 0), np.float16)
-    return Answers(tuple(sample.key for sample in samples), rows[0], features)
+    keys, count = tuple(sample.key for sample in samples), len(samples)
+    if count > MAX_FEATURE_IMAGES:
+        return Answers.without_features(keys, rows[0])
+    features, thumbnails, pixels = rows[-WATCHED:]
+    headers = image_size.sizes(sample.path for sample in samples if not in_bucket(sample.path))
+    sizes = [each.upright if (each := headers.get(sample.path)) else None for sample in samples]
+    return Answers(keys, rows[0], features, thumbnails, with_sizes(pixels, sizes))
 
 
 def _check_options(split: str, again: bool, workers: int) -> None:

@@ -2,7 +2,9 @@
 test image.
 
 `evidence.safetensors` has `logits (n, classes) float32`, calibrated as the model answers, `features (n, d) float16` as its
-head sees them (d = 0 if there are none), and `about`, JSON in UTF-8, with the keys of the images in the order of the rows.
+head sees them (d = 0 if there are none), `thumbnails (n, 32, 32, 3) uint8` of what it sees, the `properties (n, 7) float32` of
+the images (`raytl.data.image_properties`; 0 is an unknown size), and `about`, JSON in UTF-8, with the keys of the images in
+the order of the rows. A large split has neither features nor thumbnails nor properties: they have no columns.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from raytl.data.image_properties import NAMES, THUMBNAIL_PX
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
 from raytl.models.card import Card
@@ -29,6 +32,7 @@ EVIDENCE = "evidence.safetensors"
 MAX_FEATURE_IMAGES = 100_000
 """Images of a split up to which features are stored: 256 MB for 1,280 features."""
 _MAX_FEATURES = 1 << 16
+_ARRAYS = ("logits", "features", "thumbnails", "properties")
 _MAX_BYTES = 8 << 30
 _ADVICE = "Remove the file; for the test split, `raytl evaluate --again` writes it again."
 
@@ -48,11 +52,21 @@ ABOUT_FORMAT = Format[About](About, "the evidence of an evaluation", _ADVICE, ma
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Answers to n images in the order of `keys`: `logits (n, classes) float32`, calibrated, and `features (n, d) float16`."""
+    """Answers to n images in the order of `keys`, with the arrays of the file."""
 
     keys: tuple[str, ...]
     logits: NDArray[np.float32]
     features: NDArray[np.float16]
+    thumbnails: NDArray[np.uint8]
+    properties: NDArray[np.float32]
+
+    @classmethod
+    def without_features(cls, keys: tuple[str, ...], logits: NDArray[np.float32]) -> Answers:
+        """Return answers to a split that is too large for the rest."""
+        n = len(keys)
+        return cls(
+            keys, logits, np.zeros((n, 0), np.float16), np.zeros((n, 0, 0, 3), np.uint8), np.zeros((n, 0), np.float32)
+        )
 
 
 def write_evidence(folder: Path, answers: Answers, split: str, card: Card) -> None:
@@ -60,8 +74,7 @@ def write_evidence(folder: Path, answers: Answers, split: str, card: Card) -> No
     about = encode(asdict(About(card.digest, split, card.classes, answers.keys)))
     tensors: dict[str, NDArray[Any]] = {
         "about": np.frombuffer(about, np.uint8),
-        "logits": np.ascontiguousarray(answers.logits),
-        "features": np.ascontiguousarray(answers.features),
+        **{name: np.ascontiguousarray(getattr(answers, name)) for name in _ARRAYS},
     }
     write_bytes(folder / EVIDENCE, save(tensors))
 
@@ -73,7 +86,7 @@ def read_evidence(folder: Path, split: str, card: Card, samples: Sequence[Sample
         RunError: the evidence is damaged, or that of another model, split or other images.
     """
     path = folder / EVIDENCE
-    about, logits, features = _tensors(path)
+    about, arrays = _tensors(path)
     if (about.weights, about.split, about.classes) != (card.digest, split, card.classes):
         raise RunError(
             f"{path}: found answers of weights {about.weights[:12]} to the {about.split} split; expected those of the run's "
@@ -84,16 +97,16 @@ def read_evidence(folder: Path, split: str, card: Card, samples: Sequence[Sample
     if place.keys() != set(keys):
         raise RunError(f"{path}: found answers for other images; expected those of the run's {split} split. {_ADVICE}")
     order = np.array([place[key] for key in keys])
-    return Answers(keys, logits[order], features[order])
+    return Answers(keys, *(array[order] for array in arrays))
 
 
-def _tensors(path: Path) -> tuple[About, NDArray[np.float32], NDArray[np.float16]]:
-    """Return the parts of the file, with their types and shapes checked."""
+def _tensors(path: Path) -> tuple[About, list[NDArray[Any]]]:
+    """Return the parts of the file, the arrays in the order of `Answers`, with their types and shapes checked."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise RunError(f"{path}: found {path.stat().st_size:,} bytes; expected {_MAX_BYTES:,} at most. {_ADVICE}")
         tensors = load(path.read_bytes())
-        about, logits, features = (tensors[name] for name in ("about", "logits", "features"))
+        about, *arrays = (tensors[name] for name in ("about", *_ARRAYS))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise RunError(
             f"{path}: cannot be read ({error}); expected the evidence of an evaluation. {_ADVICE}"
@@ -101,13 +114,18 @@ def _tensors(path: Path) -> tuple[About, NDArray[np.float32], NDArray[np.float16
     if about.dtype != np.uint8 or about.ndim != 1:
         raise RunError(f"{path}: about: found {about.dtype} {about.shape}; expected bytes. {_ADVICE}")
     header = ABOUT_FORMAT.read(about.tobytes(), f"{path}: about")
+    logits, features, thumbnails, properties = arrays
     count, width = len(header.keys), features.shape[1] if features.ndim == 2 else 0
+    has_more = properties.shape != (count, 0)
+    side = THUMBNAIL_PX if has_more else 0
     _check(path, "logits", logits, np.float32, (count, len(header.classes)))
     _check(path, "features", features, np.float16, (count, min(width, _MAX_FEATURES)))
-    return header, logits, features
+    _check(path, "thumbnails", thumbnails, np.uint8, (count, side, side, 3))
+    _check(path, "properties", properties, np.float32, (count, len(NAMES) if has_more else 0))
+    return header, arrays
 
 
-def _check(path: Path, name: str, values: NDArray[Any], kind: type, shape: tuple[int, int]) -> None:
+def _check(path: Path, name: str, values: NDArray[Any], kind: type, shape: tuple[int, ...]) -> None:
     if values.dtype != kind or values.shape != shape:
         raise RunError(
             f"{path}: {name}: found {values.dtype} {values.shape}; expected {np.dtype(kind)} {shape}. {_ADVICE}"

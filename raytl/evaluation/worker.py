@@ -42,7 +42,8 @@ class Shard:
 
     `device` is auto, cpu or cuda. A worker on another node fetches the model from the URI `run`, checks its `digest`, and
     fetches the images from the URI `data`. `classes` are those of the model, and after them others of the samples, that only
-    a model to compare it with has. With `features`, the last row has those of each image, `(n, d) float16`.
+    a model to compare it with has. With `features`, the last rows
+    are the features of each image, `(n, d) float16`, its thumbnail and the properties of its pixels.
     """
 
     bundle: str
@@ -86,7 +87,7 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
 
 
 def evaluated_split(shard: Shard, rows: Rows) -> Evaluated:
-    """Return the answers to the whole split, with its targets, in the process that called the workers; `rows` without features."""
+    """Return the answers to the whole split, with its targets, in the process that called the workers; `rows` without those of features."""
     card = read_card(shard.bundle)
     encoder = task_named(card.task).encoder(shard.samples, shard.classes, card.preprocess, shard.files)
     return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes), card.temperature)

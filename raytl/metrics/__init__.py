@@ -10,6 +10,8 @@ learning_curve    the error over training images, extrapolated
 unfamiliar  distance to the training images, for images that are unlike them
 suspects    labels that held-out probabilities contradict
 drift       two-sample tests between old and new images
+attributes, slices          images on which the model errs more often
+shortcuts   artifacts that give a class away
 gather      merge the rows of all workers
 draws       draws of images, over which all scores are taken
 matching, average_precision    detections and instances

@@ -30,33 +30,33 @@ def skip_on_device(optimizer: Optimizer) -> Optimizer:
 
 @dataclass
 class _Skipped:
-    """A step that may be skipped: `found` is above 0 if it is, `()`; `tensors` are restored to `values` then."""
+    """A step that may be skipped: `overflow` is above 0 if it is, `()`; `tensors` are restored to `values` then."""
 
-    found: Tensor | None = None
+    overflow: Tensor | None = None
     tensors: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
 
     @torch.no_grad()
     def begin(self, optimizer: Optimizer, *_: Any) -> None:
-        self.found = getattr(optimizer, "found_inf", None)
-        if self.found is None:
+        self.overflow = getattr(optimizer, "found_inf", None)
+        if self.overflow is None:
             return
         optimizer.found_inf = optimizer.grad_scale = None  # type: ignore[attr-defined]  # torch's own accept nothing else
         parameters = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
         for parameter in parameters:
-            parameter.grad.masked_fill_(self.found > 0, 0.0)
+            parameter.grad.masked_fill_(self.overflow > 0, 0.0)
         states = [value for each in parameters for value in _tensors(optimizer.state.get(each, {}))]
-        self.tensors = parameters + [each for each in states if _is_beside(each, self.found)]
+        self.tensors = parameters + [each for each in states if _is_beside(each, self.overflow)]
         self.values = [tensor.detach().clone() for tensor in self.tensors]
 
     @torch.no_grad()
     def end(self, *_: Any) -> None:
-        if self.found is not None and self.tensors:
-            skipped = (self.found > 0).float()
+        if self.overflow is not None and self.tensors:
+            skipped = (self.overflow > 0).float()
             torch._foreach_mul_(self.tensors, 1.0 - skipped)
             torch._foreach_mul_(self.values, skipped)
             torch._foreach_add_(self.tensors, self.values)
-        self.found, self.tensors, self.values = None, [], []
+        self.overflow, self.tensors, self.values = None, [], []
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -67,5 +67,5 @@ def _tensors(value: Any) -> list[Tensor]:
     return [tensor for each in inner for tensor in _tensors(each)]
 
 
-def _is_beside(tensor: Tensor, found: Tensor) -> bool:
-    return tensor.device == found.device and tensor.is_floating_point()
+def _is_beside(tensor: Tensor, overflow: Tensor) -> bool:
+    return tensor.device == overflow.device and tensor.is_floating_point()

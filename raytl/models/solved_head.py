@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from raytl.errors import ModelError
-from raytl.models.head_work import evaluations
+from raytl.models import head_work
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """L2 penalties per sample on the weights for standardized features: half the squared norm times this."""
@@ -54,7 +54,7 @@ def solve_path(
     """
     _check_finite({"training": train, "validation": val})
     mean, scale = _standards(train, intercept)
-    dtype, most = precision_of(train, classes), evaluations_of(train, classes, len(strengths))
+    dtype, evaluations = precision_of(train, classes), evaluations_of(train, classes, len(strengths))
     inputs, held_out = (((part - mean) / scale).to(dtype) for part in (train, val))
     basis = _basis(inputs)
     inputs, held_out = inputs @ basis, held_out @ basis
@@ -62,7 +62,7 @@ def solve_path(
     bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
     for strength in sorted(strengths, reverse=True):
         with _threads(inputs.numel()):
-            _minimise(weight, bias, inputs, strength, loss, on_step, most)
+            _minimise(weight, bias, inputs, strength, loss, on_step, evaluations)
         head = _unscaled(weight @ basis.T, bias, mean, scale, strength)
         yield head, (held_out @ weight.T + bias).detach()
 
@@ -75,7 +75,7 @@ def precision_of(train: Tensor, classes: int) -> torch.dtype:
 def evaluations_of(train: Tensor, classes: int, penalties: int = len(STRENGTHS)) -> int:
     """Return the most evaluations of the loss for a penalty; a line search that has begun ends."""
     count, width = train.shape
-    return evaluations(count, min(count, width), classes, penalties)
+    return head_work.evaluations(count, min(count, width), classes, penalties)
 
 
 def _basis(inputs: Tensor) -> Tensor:
@@ -130,13 +130,13 @@ def _minimise(
     strength: float,
     loss: Callable[[Tensor], Tensor],
     on_step: OnStep,
-    most: int,
+    max_evaluations: int,
 ) -> None:
     learning = [part for part in (weight, bias) if part.requires_grad]
     optimizer = torch.optim.LBFGS(
         learning,
         max_iter=_ITERATIONS,
-        max_eval=most,
+        max_eval=max_evaluations,
         history_size=_HISTORY,
         tolerance_grad=1e-8,
         tolerance_change=1e-13,

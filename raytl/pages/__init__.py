@@ -6,13 +6,18 @@ A page's templates are in `templates/` of its package and extend `base.html.j2` 
 from __future__ import annotations
 
 import base64
+import io
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from raytl.sanitize import printable, redacted
 from raytl.score_names import is_fraction
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def render(package: str, template: str, **values: object) -> str:
@@ -49,6 +54,13 @@ def embedded(picture: Path) -> Html:
         return Html("data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode())
     except OSError:
         return Html()
+
+
+def jpeg(image: Image.Image) -> Html:
+    """Return photos as a `data:` URI, compressed: a fifth of the size of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return Html("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode())
 
 
 def _safe(value: object) -> object:

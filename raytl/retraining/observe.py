@@ -113,7 +113,9 @@ def frozen_samples(experiment: Experiment, on_event: OnEvent) -> Sequence[Sample
 def _scanned(experiment: Experiment, on_event: OnEvent) -> Manifest:
     config, s3, task = experiment.data, S3Settings.of(experiment.storage), task_named(experiment.task)
     types = task.target_types
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, experiment.annotations, types)
+    manifest = scan(
+        config.uri, on_event, config.stream, config.zip_encoding, s3, experiment.annotations, types, config.columns
+    )
     check_targets(task, manifest.samples)
     return manifest
 

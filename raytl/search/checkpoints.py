@@ -51,5 +51,5 @@ def others(root: str, wanted: Collection[tuple[str, str]], s3: S3Settings = ENVI
     while they uploaded, or suggested by a driver that died before it uploaded its journal."""
     keys = [info.key for info in retried(lambda: list(open_store(root, s3).list()))]
     trials = [(key.partition(f"/{name}/"), name) for key in keys for name in (BEST, LAST)]
-    stored = {(f"{root}/{trial}", name) for (trial, found, _), name in trials if found}
+    stored = {(f"{root}/{trial}", name) for (trial, is_checkpoint, _), name in trials if is_checkpoint}
     return sorted(stored.difference(wanted))

@@ -7,12 +7,13 @@ instead (Kohavi 1995 for stratified folds).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.data.group_split import group_columns, groups_of
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.split import images_by_class, position
@@ -28,18 +29,18 @@ FEW_IMAGES = 100
 def fold_jobs(sweep: TrainJob, folds: int) -> tuple[TrainJob, ...]:
     """Return the job of `sweep` for each fold: it validates on the fold, and trains on the other images of train and val."""
     samples = SampleTable.of([*sweep.train, *sweep.val])
-    fold = fold_numbers(samples, folds)
+    fold = fold_numbers(samples, folds, group_columns(sweep.experiment.data.columns))
     return tuple(
         replace(sweep, train=samples.where(fold != number), val=samples.where(fold == number))
         for number in range(folds)
     )
 
 
-def fold_numbers(samples: Sequence[Sample], folds: int) -> NDArray[np.int64]:
+def fold_numbers(samples: Sequence[Sample], folds: int, groups: Collection[str] = ()) -> NDArray[np.int64]:
     """Return the fold of each sample, `(n,)`: the images of each class are dealt out in the order of their `position`.
 
     An image of several classes counts for the one with the fewest images. Equal files are in one fold, so that no network
-    is scored on an image that it learned.
+    is scored on an image that it learned; so are the images of a group, if `groups` names columns of groups.
     """
     counts = images_by_class(samples)
     order = sorted(range(len(samples)), key=lambda place: position(samples[place].key))
@@ -47,6 +48,9 @@ def fold_numbers(samples: Sequence[Sample], folds: int) -> NDArray[np.int64]:
     numbers = {name: number for number, name in enumerate(sorted(set(names)))}
     fold = np.empty(len(samples), np.int64)
     fold[order] = folds_of(np.array([numbers[name] for name in names]), folds)
+    if groups:
+        group = groups_of(SampleTable.of(samples), groups)[0]
+        return fold[np.unique(group, return_index=True)[1]][group]
     first: dict[str, int] = {}
     return np.array([first.setdefault(each.digest or each.key, int(fold[i])) for i, each in enumerate(samples)])
 

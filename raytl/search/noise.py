@@ -25,7 +25,7 @@ from raytl.run.run_store import RunStore
 from raytl.search.folds import fold_folders
 from raytl.search.out_of_memory import is_out_of_memory
 from raytl.search.record import TrialRecord, finalists
-from raytl.search.rescore import answers, fetched
+from raytl.search.rescore import answers, fetched, smoothing_of
 from raytl.search.stopping import MIN_TRIALS, Stop, decision
 from raytl.search.summary import TOTAL, Total
 from raytl.stored import Format
@@ -143,7 +143,7 @@ def _image_noise(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
 def _calibrated(record: TrialRecord, sweep: TrainJob) -> tuple[Truths, Rows, tuple[str, ...]]:
     """Return truths, rows and classes of the validation split, as the trial's network answers it with its temperature."""
     saved = load_saved(RunFolder(Path(fetched(record, sweep.s3).folder)).best)
-    given = answers(saved.module, saved.card, sweep)
+    given = answers(saved.module, saved.card, sweep, smoothing_of(record, sweep))
     temperature = given.validation(sweep).temperature
     rows = given.rows if temperature is None else (divided(given.rows[0], temperature), *given.rows[1:])
     return given.truths, rows, given.classes

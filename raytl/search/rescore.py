@@ -52,19 +52,25 @@ def fetched(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
 def rescore(record: TrialRecord, sweep: TrainJob, metric: str) -> float:
     """Return the validation score of the trial's best checkpoint, read from disk."""
     saved = load_saved(RunFolder(Path(record.folder)).best)
-    return score(saved.module, saved.card, sweep, metric)
+    return score(saved.module, saved.card, sweep, metric, smoothing_of(record, sweep))
 
 
-def score(module: nn.Module, card: Card, sweep: TrainJob, metric: str) -> float:
+def smoothing_of(record: TrialRecord, sweep: TrainJob) -> float:
+    """Return the label smoothing that the trial was trained with."""
+    return float(record.overrides.get("train.label_smoothing", sweep.experiment.train.label_smoothing))
+
+
+def score(module: nn.Module, card: Card, sweep: TrainJob, metric: str, label_smoothing: float) -> float:
     """Return the validation score of `module`, and set the buffers and the temperature that validation decides."""
-    result = answers(module, card, sweep).validation(sweep)
+    result = answers(module, card, sweep, label_smoothing).validation(sweep)
     set_buffers(module, result.buffers)
     set_temperature(module, result.temperature)
     return result.metrics[metric]
 
 
-def answers(module: nn.Module, card: Card, sweep: TrainJob) -> Answers:
-    """Return the answers of `module`, which moves to the device of the experiment and loses its temperature."""
+def answers(module: nn.Module, card: Card, sweep: TrainJob, label_smoothing: float) -> Answers:
+    """Return the answers of `module`, trained with this label smoothing; it moves to the device of the experiment and loses its
+    temperature."""
     experiment = sweep.experiment
     device = pick_device(experiment.compute.device)
     images = open_images(sweep.val, card.preprocess, experiment.data, s3=sweep.s3)
@@ -75,4 +81,4 @@ def answers(module: nn.Module, card: Card, sweep: TrainJob) -> Answers:
     network = Network(sweep.task, module.to(device), card.preprocess, device, precision)
     _, rows = split_rows(network, loader, encoder)
     fine_tuned = 1.0 if card.fine_tuned_fraction is None else card.fine_tuned_fraction
-    return Answers(Truths(encoder), rows, tuple(card.classes), fine_tuned * experiment.train.label_smoothing)
+    return Answers(Truths(encoder), rows, tuple(card.classes), fine_tuned * label_smoothing)

@@ -29,7 +29,7 @@ from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists
 from raytl.search.replicas import Replicas
-from raytl.search.rescore import fetched, rescore, score
+from raytl.search.rescore import fetched, rescore, score, smoothing_of
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment
 from raytl.store.s3_settings import S3Settings
@@ -128,7 +128,7 @@ def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_even
     card = read_card(RunFolder(Path(best[0].folder)).best)
 
     def signed(module: nn.Module) -> float:
-        return sign * score(module, card, sweep, metric)
+        return sign * score(module, card, sweep, metric, smoothing_of(best[0], sweep))
 
     soup = average_weights(search.soup, best, signed, folder / "soup")
     if soup is None:

@@ -10,12 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from raytl.data.image_properties import PIXEL_PROPERTIES, THUMBNAIL_PX, of_batch
 from raytl.data.transforms import Preprocess
 from raytl.models.forward import BatchLike, is_channels_last, to_input
 from raytl.models.parallel import computed
 from raytl.tasks.objects import Limits
 from raytl.tasks.task import Encoder, Rows, Task
 
+WATCHED = 3
+"""The number of rows that `split_rows` adds with features."""
+_NOTHING: Rows = (
+    np.zeros((0, 0), np.float16),
+    np.zeros((0, THUMBNAIL_PX, THUMBNAIL_PX, 3), np.uint8),
+    np.zeros((0, PIXEL_PROPERTIES), np.float32),
+)
 Size = tuple[int, int]
 """Width and height of an upright original image."""
 BatchFeatures = Callable[[int], NDArray[np.float16]]
@@ -55,20 +63,20 @@ def split_rows(
 ) -> tuple[NDArray[np.int64], Rows]:
     """Return the ids `(n,)` of the samples in `batches`, ascending, and the rows that the scores need of them.
 
-    With `features`, one more row has those of each sample, `(n, d)`, from the same forward pass. Without batches, the ids
-    and all rows are empty.
+    With `features`, three more rows have those of each sample, `(n, d)`, from the same forward pass, its thumbnail and the
+    properties of its pixels (see `raytl.data.image_properties`). Without batches, the ids and all rows are empty.
     """
 
     def rows(batch: BatchLike) -> Rows:
         ids: list[int] = batch.ids.tolist()
         answers = network.answers(batch.images, [encoder.size(i) for i in ids])
         scored = network.task.evidence(answers, [encoder.truth(i) for i in ids])
-        return scored if features is None else (*scored, features(len(ids)))
+        return scored if features is None else (*scored, features(len(ids)), *of_batch(batch.images))
 
     parts = computed(network.module, batches, rows, network.device)
     if not parts:
         empty = network.task.evidence([], [])
-        return np.zeros(0, np.int64), empty if features is None else (*empty, np.zeros((0, 0), np.float16))
+        return np.zeros(0, np.int64), empty if features is None else (*empty, *_NOTHING)
     ids = np.concatenate([part.numpy() for part, _ in parts])
     merged = tuple(np.concatenate(columns) for columns in zip(*(rows for _, rows in parts), strict=True))
     order = np.argsort(ids, kind="stable")

@@ -92,11 +92,13 @@ class ProbeSolver:
 
         has_bias = probe.head_layer(backbone).bias is not None
         of_train, of_val = inputs(train), inputs(val)
-        most = evaluations_of(of_train.features, len(classes))
-        if most < MOST_EVALUATIONS:
+        evaluations = evaluations_of(of_train.features, len(classes))
+        if evaluations < MOST_EVALUATIONS:
             size = f"{len(train):,} images, {len(classes):,} classes"
-            on_event(Message(f"solving the head: {most} instead of {MOST_EVALUATIONS} steps for a penalty ({size})"))
-        steps = _Steps(on_event, most * len(STRENGTHS))  # its clock starts here
+            on_event(
+                Message(f"solving the head: {evaluations} instead of {MOST_EVALUATIONS} steps for a penalty ({size})")
+            )
+        steps = _Steps(on_event, evaluations * len(STRENGTHS))  # its clock starts here
         solved = self.solve_head(experiment, of_train, of_val, classes, has_bias, steps)
         steps.end()
         return solved
@@ -118,6 +120,8 @@ class ProbeSolver:
                 f"most {most_classes(width, len(STRENGTHS)):,} classes. Set transfer.head_start to zero, and "
                 "search.linear_probe to false"
             )
+        if limit >= max(len(train), len(val)):
+            return train, val
         targets = [self.targets_of(split, classes) if self.targets_of else None for split in (train, val)]
         affordable = [even_sample(split, own, limit) for split, own in zip((train, val), targets, strict=True)]
         if len(affordable[0]) < len(train):
@@ -213,10 +217,12 @@ def even_sample(samples: Sequence[Sample], targets: NDArray[np.int64] | None, li
     if len(samples) <= limit:
         return samples
     targets = np.zeros(len(samples), np.int64) if targets is None else targets
-    step = len(samples) / limit
+    count = len(samples)
     order = np.argsort(targets, kind="stable")
     classes = np.split(order, np.flatnonzero(np.diff(targets[order])) + 1)
-    chosen = np.concatenate([places[np.arange(0, len(places), step).astype(np.int64)] for places in classes])
+    chosen = np.concatenate(
+        [places[np.arange(-(-len(places) * limit // count)) * count // limit] for places in classes]
+    )
     return [samples[int(place)] for place in np.sort(chosen)]
 
 

@@ -62,7 +62,9 @@ def read_dataset(
         DataError: see `raytl.data`: layouts, labels, splits, unreadable images, a snapshot that does not match.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, _types(task))
+    manifest = scan(
+        config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, _types(task), config.columns
+    )
     _check_targets(task, manifest.samples)
     refuse_archived(manifest.objects, s3)
     evict(int(config.pull_limit_gb * 1e9))
@@ -98,7 +100,8 @@ def listed_dataset(
     """
     if not names_objects(config.uri) or is_packed(config.uri, s3):
         return read_dataset(config, preprocess, on_event, s3, annotations, task)
-    manifest = scan(config.uri, on_event, stream=True, s3=s3, annotations=annotations, prefer=_types(task))
+    types, columns = _types(task), config.columns
+    manifest = scan(config.uri, on_event, stream=True, s3=s3, annotations=annotations, prefer=types, columns=columns)
     _check_targets(task, manifest.samples)
     to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_pulled(manifest.objects, s3)
     if not to_fetch:

@@ -143,7 +143,7 @@ def depth_of(experiment: Experiment, backbone: Backbone) -> int:
 def _waits(experiment: Experiment) -> list[str]:
     """Return what to say of an optimizer that makes each step slower on a GPU."""
     name = experiment.optim.name
-    if pick_device(experiment.compute.device).type == "cpu" or not waits_for_device(name):
+    if not waits_for_device(name) or pick_device(experiment.compute.device).type == "cpu":
         return []
     return [f"optim.name: {name} makes the host wait for the GPU in each step; adamw, sgd and most others do not"]
 

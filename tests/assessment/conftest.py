@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from raytl.assessment.section import Evidence, SplitEvidence
+from raytl.config.schema import ColumnRole
+from raytl.data.corruptions.suite import SUITES
+from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import Sample
 from raytl.run import RunFolder, journal
 from tests.evaluation.conftest import run as evaluated_run
@@ -26,7 +31,17 @@ def split(name: str, count: int, classes: int, seed: int, sharpness: float = 1.0
     samples = [
         Sample(f"{name}/{i}.jpg", f"/nowhere/{name}/{i}.jpg", f"c{c}", name, "0" * 64) for i, c in enumerate(targets)
     ]
-    return SplitEvidence(samples, targets, (sharpness * logits).astype(np.float32), features.astype(np.float16))
+    thumbnails = draw.integers(60, 180, (count, 32, 32, 3)).astype(np.uint8)
+    properties = with_sizes(draw.normal(size=(count, 5)), [(640, 480)] * count)
+    return SplitEvidence(
+        samples, targets, (sharpness * logits).astype(np.float32), features.astype(np.float16), thumbnails, properties
+    )
+
+
+@pytest.fixture(autouse=True)
+def small_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the camera's suite read noise and the dark: all thirteen take a second for each report."""
+    monkeypatch.setitem(SUITES, "camera", (SUITES["camera"][0], SUITES["camera"][4]))
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +59,26 @@ def make_evidence() -> MakeEvidence:
         )
 
     return make
+
+
+def with_column(
+    evidence: Evidence, name: str, role: ColumnRole, values: Callable[[SplitEvidence], list[str]]
+) -> Evidence:
+    """Return the evidence with one more column, whose values are made from each split."""
+
+    def of(part: SplitEvidence | None) -> Any:
+        if part is None:
+            return None
+        cells = zip(part.samples, values(part), strict=True)
+        return replace(part, samples=[replace(s, columns=(*s.columns, (name, value))) for s, value in cells])
+
+    return replace(
+        evidence,
+        val=of(evidence.val),
+        test=of(evidence.test),
+        train=of(evidence.train),
+        columns={**evidence.columns, name: role},
+    )
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from raytl.assessment.aim import Aim, aims
 from raytl.assessment.report import Assessment
 from raytl.assessment.section import Evidence, Options, SectionResult
-from raytl.assessment.sections import SECTIONS, chosen
+from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, chosen
 from raytl.errors import UserError
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
@@ -24,7 +24,7 @@ from raytl.tasks.registry import task_named
 from tests.assessment.conftest import MakeEvidence
 from tests.evaluation.test_evidence import CARD
 
-BY_NAME = {section.name: section for section in SECTIONS}
+BY_NAME = {section.name: section for section in SECTIONS if section.name not in NEEDS_PHOTOS}
 
 
 def assessed(evidence: Evidence, *options_aims: Aim) -> Assessment:
@@ -72,6 +72,8 @@ def test_a_class_without_validation_images_is_named_and_not_certified(make_evide
         targets=val.targets[rows],
         logits=val.logits[rows],
         features=val.features[rows],
+        thumbnails=val.thumbnails[rows],
+        properties=val.properties[rows],
     )
     result = assessed(replace(evidence, val=part), Aim(0.5, "c2"))
     validated(result)

@@ -16,7 +16,7 @@ from raytl.errors import RunError
 from raytl.run.owner import sole_owner
 from raytl.store.holder import Holder
 from tests.catalog.conftest import BASE, METRIC, SAMPLES, put, put_run
-from tests.security.stored_formats import RESULT
+from tests.security.stored_sweeps import RESULT
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 FAILURE = {"when": "2026-01-03T00:00:00+00:00", "error": "TrainingError", "text": "the loss is NaN"}

@@ -134,3 +134,14 @@ def test_files_that_a_pull_changed_since_are_listed(
     counted(store)
     on_this_node(samples, uri)
     assert counted(store)["LIST"] > 0
+
+
+def test_files_that_were_deleted_since_are_listed(
+    store: Proxy, uploaded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = uri_of("prefix", uploaded)
+    samples = recorded(uri)
+    another_node(store, tmp_path, monkeypatch)
+    for one in on_this_node(samples, uri):
+        Path(one.path).unlink()
+    assert all(Path(one.path).is_file() for one in on_this_node(samples, uri))

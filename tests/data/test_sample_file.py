@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from raytl.data.sample import Sample
 from raytl.data.sample_file import discard, shared
 from raytl.data.sample_table import SampleTable
+from raytl.data.samples import SAMPLE_FORMAT, records
 from raytl.errors import RunError
 from raytl.store import pins
 from raytl.store.cache import cache_root
@@ -75,3 +79,15 @@ def test_a_file_in_the_cache_is_evicted_once_no_process_uses_it(tmp_path: Path, 
     os.close(pins._pins.pop(here.parent))  # as when the process ends
     assert evict(0) == [here.parent]
     discard(f"memory://{tmp_path}")
+
+
+def test_the_values_of_columns_travel_with_the_samples(tmp_path: Path) -> None:
+    samples = [Sample(f"{i}.jpg", f"/d/{i}.jpg", "a", columns=(("site", f"s{i % 3}"), ("x", ""))) for i in range(9)]
+    table = SampleTable.of(samples)
+    mapped = shared(table, str(tmp_path), inline=0)
+    assert list(mapped) == samples and list(pickle.loads(pickle.dumps(mapped))) == samples
+    assert list(pickle.loads(pickle.dumps(table))) == samples
+    assert list(mapped.take(np.array([4, 0]))) == [samples[4], samples[0]]
+    assert [json.loads(line) for line in records(table)] == [sample.record() for sample in samples]
+    lines = "\n".join(records(table)).encode()
+    assert list(SAMPLE_FORMAT.lines(lines, "samples.jsonl")) == samples

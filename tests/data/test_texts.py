@@ -18,6 +18,14 @@ def test_texts_are_the_strings_that_were_put_in() -> None:
     assert len(Texts.of([])) == 0
 
 
+def test_a_place_is_counted_from_the_end_or_is_an_error_as_in_a_list() -> None:
+    texts = Texts.of(["a", "b", "cd"])
+    assert [texts[-1], texts[-3]] == ["cd", "a"]
+    for place in (3, -4):
+        with pytest.raises(IndexError, match="out of range"):
+            texts[place]
+
+
 def test_more_strings_than_are_read_at_once_are_read_in_order() -> None:
     strings = [str(i) * (i % 7) for i in range(40_000)]
     texts, places = Texts.of(strings), np.random.default_rng(0).permutation(40_000)

@@ -17,7 +17,13 @@ from raytl.run.plain import encode
 CARD = Card("net", ("a", "b"), Preprocess(8, 8, "center", "bilinear", (0.5,) * 3, (0.5,) * 3), "none", digest="d" * 64)
 KEYS = ("one\n1.jpg", "two.jpg", "drei ü.jpg")
 SAMPLES = [Sample(key, f"/x/{key}", "a", "test", "0" * 64) for key in KEYS]
-ANSWERS = Answers(KEYS, np.arange(6, dtype=np.float32).reshape(3, 2), np.arange(12).reshape(3, 4).astype(np.float16))
+ANSWERS = Answers(
+    KEYS,
+    np.arange(6, dtype=np.float32).reshape(3, 2),
+    np.arange(12).reshape(3, 4).astype(np.float16),
+    np.arange(3 * 32 * 32 * 3).reshape(3, 32, 32, 3).astype(np.uint8),
+    np.arange(21, dtype=np.float32).reshape(3, 7),
+)
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -34,6 +40,15 @@ def test_evidence_is_read_in_the_order_of_the_samples(tmp_path: Path) -> None:
     assert answers.keys == KEYS[::-1]
     np.testing.assert_array_equal(answers.logits, ANSWERS.logits[::-1])
     np.testing.assert_array_equal(answers.features, ANSWERS.features[::-1])
+    np.testing.assert_array_equal(answers.thumbnails, ANSWERS.thumbnails[::-1])
+    np.testing.assert_array_equal(answers.properties, ANSWERS.properties[::-1])
+
+
+def test_a_large_split_has_logits_alone(tmp_path: Path) -> None:
+    write_evidence(tmp_path, Answers.without_features(KEYS, ANSWERS.logits), "test", CARD)
+    answers = read_evidence(tmp_path, "test", CARD, SAMPLES)
+    assert answers.features.shape == (3, 0) and answers.properties.shape == (3, 0)
+    assert answers.thumbnails.shape == (3, 0, 0, 3)
 
 
 def about(**changes: Any) -> np.ndarray[Any, Any]:
@@ -50,6 +65,11 @@ def about(**changes: Any) -> np.ndarray[Any, Any]:
         ({"features": np.zeros((2, 4), np.float16)}, r"features: found float16 \(2, 4\); expected float16 \(3, 4\)"),
         ({"features": np.zeros((3, 70_000), np.float16)}, r"features: found float16 \(3, 70000\)"),
         ({"features": np.zeros((), np.float16)}, "features: found float16"),
+        ({"thumbnails": np.zeros((3, 8, 8, 3), np.uint8)}, r"thumbnails: found uint8 \(3, 8, 8, 3\)"),
+        (
+            {"properties": np.zeros((3, 5), np.float32)},
+            r"properties: found float32 \(3, 5\); expected float32 \(3, 7\)",
+        ),
         ({"features": None}, "cannot be read .*'features'"),
         ({"about": np.frombuffer(b"{", np.uint8)}, "about: cannot be read"),
         ({"about": np.zeros(3, np.float32)}, "about: found float32"),

@@ -73,10 +73,12 @@ def test_a_sweep_whose_study_is_elsewhere_says_so(folder: Path) -> None:
     [
         ("CREATE VIEW v AS SELECT 1", "views"),
         ("CREATE TRIGGER t AFTER INSERT ON trials BEGIN SELECT 1; END", "views"),
+        ("CREATE VIRTUAL TABLE v USING fts5(x)", "virtual"),
+        ("ALTER TABLE trials ADD COLUMN x TEXT AS (printf('%.1000c', 'a'))", "generated columns"),
         ("DROP TABLE trials", "no such table"),
         ("DELETE FROM study_user_attributes", "no study of raytl"),
-        ("UPDATE trial_user_attributes SET value_json = '['", "JSONDecodeError"),
-        (f"UPDATE trial_user_attributes SET value_json = '{'[' * 100_000}'", "RecursionError"),
+        ("UPDATE trial_user_attributes SET value_json = '['", "is not JSON"),
+        (f"UPDATE trial_user_attributes SET value_json = '{'[' * 100_000}'", "nested deeper"),
         ("UPDATE trial_user_attributes SET value_json = x'ff'", "Error"),
         ("UPDATE study_user_attributes SET value_json = printf('%.2000000c', '1')", "too big"),
     ],
@@ -97,7 +99,7 @@ def test_a_damaged_page_is_an_error_or_leaves_valid_trials(folder: Path) -> None
     content = bytearray((folder / "study.db").read_bytes())
     for place in range(4096, len(content), 97):
         content[place] ^= 0x55
-    with pytest.raises(RunError):
+    with pytest.raises(RunError, match="old: cannot be read as a study"):
         journal_of(bytes(content), "old")
 
 
@@ -106,6 +108,28 @@ def test_endless_work_is_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("raytl.search.sqlite_study._INSTRUCTIONS", 10)
     with pytest.raises(RunError, match="interrupted"):
         journal_of((folder / "study.db").read_bytes(), "old")
+
+
+def test_a_virtual_table_in_other_words_is_an_error(folder: Path) -> None:
+    added = "INSERT INTO sqlite_master VALUES ('table', 'v', 'v', 0, 'CREATE/**/VIRTUAL TABLE v USING fts5(x)')"
+    content = changed(folder / "study.db", "PRAGMA writable_schema = ON", added)
+    with pytest.raises(RunError, match="virtual"):
+        journal_of(content, "old")
+
+
+def test_a_value_that_each_trial_repeats_does_not_fill_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (folder / "study.db").read_bytes()
+    monkeypatch.setattr("raytl.search.sqlite_study._MOST_BYTES", len(journal_of(content, "old")) - 1)
+    with pytest.raises(RunError, match="more than [0-9,]+ bytes of trials"):
+        journal_of(content, "old")
+
+
+def test_an_attribute_that_a_trial_has_many_times_is_read_twice_at_most(folder: Path) -> None:
+    copy = "CREATE TABLE copy AS SELECT trial_id, key, value_json FROM trial_user_attributes"
+    more = "INSERT INTO copy SELECT trial_id, 'best', '[' FROM copy"
+    swap = ("DROP TABLE trial_user_attributes", "ALTER TABLE copy RENAME TO trial_user_attributes")
+    content = changed(folder / "study.db", copy, more, *swap)
+    assert len(journal_of(content, "old").splitlines()) == 11
 
 
 def test_lines_are_json(folder: Path) -> None:

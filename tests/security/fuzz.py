@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.errors import RaytlError
-from tests.security.stored_formats import Stored
+from tests.security.stored_document import Stored
 
 MAX_CHANGES = 3
 

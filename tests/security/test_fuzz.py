@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from raytl.run.plain import encode
 from tests.security.fuzz import Hole, altered, outcome
-from tests.security.stored_formats import ALL, Stored, encode
+from tests.security.stored_document import Stored
+from tests.security.stored_formats import ALL
 from tests.security.test_stored import each_format
 
 hypothesis = pytest.importorskip("hypothesis", reason="the fuzzer draws its cases with hypothesis")

@@ -10,7 +10,8 @@ import pytest
 from raytl.store import cache
 from tests.architecture.sources import modules
 from tests.security.fuzz import outcome
-from tests.security.stored_formats import ALL, Stored
+from tests.security.stored_document import Stored
+from tests.security.stored_formats import ALL
 
 each_format = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
 HOSTILE = [

@@ -112,3 +112,4 @@ def test_a_sample_keeps_the_shares_of_the_classes_and_an_image_of_each() -> None
     assert [int(str(sample.key)[:-4]) for sample in chosen[:3]] == [0, 5, 10]
     assert probe_solver.even_sample(samples, targets, 100) is samples
     assert len(probe_solver.even_sample(samples, None, 30)) == 30
+    assert len(probe_solver.even_sample(samples[:17], None, 7)) == 7, "17 / 7 x 7 is 17 in floating point"

@@ -38,13 +38,13 @@ class Findings:
         """Record an object that was cut to the image."""
         self._clipped.add(kind, place)
 
-    def check(self, uri: str) -> None:
-        """Raise a DataError that lists all problems, if there are any."""
+    def check(self, uri: str, subject: str = "the annotations") -> None:
+        """Raise a DataError that lists all problems of the `subject`, if there are any."""
         parts = [*self._problems.lines()]
         if bad := [*self._bad.lines()]:
             parts += [*bad, "Correct these objects, or set annotations.on_bad_box: drop to leave them out."]
         if parts:
-            raise DataError(f"{uri}: the annotations cannot be used\n" + "\n".join(parts))
+            raise DataError(f"{uri}: {subject} cannot be used\n" + "\n".join(parts))
 
     def notes(self) -> tuple[Note, ...]:
         """Return what was dropped and clipped, as values."""

@@ -91,6 +91,11 @@ def label_columns(header: Sequence[str]) -> LabelColumns | None:
     return LabelColumns(path, split, -1, attributes) if len(attributes) >= 2 else None
 
 
+def path_column(header: Sequence[str]) -> int:
+    """Return the position of the column of paths; -1 if there is none."""
+    return _first(list(map(_plain, header)), _PATHS)
+
+
 def _first(names: Sequence[str], wanted: Sequence[str]) -> int:
     return next((names.index(name) for name in wanted if name in names), -1)
 

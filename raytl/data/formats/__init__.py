@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.schema import ColumnRole
 from raytl.data.formats import archives, folders, shards, tables
 from raytl.data.formats.key_tree import files_below
 from raytl.data.manifest import Manifest
@@ -21,6 +22,8 @@ from raytl.uris import bucket_and_key, has_scheme, in_bucket, is_archive_name, i
 
 AS_FOUND = AnnotationsConfig()
 """Annotations in the format that is found, with the default rules."""
+NO_COLUMNS: Mapping[str, ColumnRole] = {}
+"""No columns that describe the images."""
 _LAYOUTS = (
     "a folder (or s3:// prefix) of class folders or of WebDataset shards (.tar), a .zip or .tar archive of class folders, "
     "or a .csv, .tsv, .parquet or .jsonl manifest; or images annotated as COCO, Pascal VOC, YOLO, LabelMe or mask images"
@@ -35,15 +38,41 @@ def scan(
     s3: S3Settings = ENVIRONMENT,
     annotations: AnnotationsConfig = AS_FOUND,
     prefer: tuple[type, ...] = (),
+    columns: Mapping[str, ColumnRole] = NO_COLUMNS,
 ) -> Manifest:
     """Return the samples at `uri`; an s3:// URI is first pulled into the node's cache unless `stream` is set.
     `zip_encoding` is the encoding of names in a zip that does not declare it. `prefer` are the types of target that the task
-    accepts, the best first: they choose between class folders, boxes and masks that lie in one place.
+    accepts, the best first: they choose between class folders, boxes and masks that lie in one place. `columns` are those of
+    a manifest that describe its images (`data.columns`).
 
     Raises:
-        DataError: nothing exists there, or the layout is wrong; all problems are listed.
+        DataError: nothing exists there, or the layout or a column is wrong; all problems are listed.
         StoreError: the bucket cannot be read.
     """
+    if columns and not is_table_name(uri):
+        raise DataError(
+            f"data.columns: {uri!r} has no columns; expected a .csv, .tsv, .parquet or .jsonl manifest. Remove data.columns, "
+            "or list the images in such a table"
+        )
+    manifest = _scanned(uri, on_event, stream, zip_encoding, s3, annotations, prefer)
+    if not columns:
+        return manifest
+    from raytl.data.formats.manifest_columns import with_columns  # it reads tables with this package
+
+    place = pulled_parts(uri, on_event, s3)[1] if in_bucket(uri) else Path(uri.removeprefix("file://")).expanduser()
+    return with_columns(manifest, place, columns)
+
+
+def _scanned(
+    uri: str,
+    on_event: OnEvent,
+    stream: bool,
+    zip_encoding: str | None,
+    s3: S3Settings,
+    annotations: AnnotationsConfig,
+    prefer: tuple[type, ...],
+) -> Manifest:
+    """Return the samples at `uri`, without the values of columns."""
     scheme, separator, rest = uri.partition("://")
     how = _How(on_event, zip_encoding, s3, annotations, prefer)
     if stream and not names_objects(uri):

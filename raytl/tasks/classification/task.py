@@ -54,7 +54,9 @@ class Classification:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {}
     calibration = staticmethod(decisions)
-    sections: tuple[str, ...] = ("calibration", "thresholds", "sets", "unfamiliar")
+    sections: tuple[str, ...] = (
+        "calibration", "thresholds", "sets", "unfamiliar", "slices", "fairness", "groups", "shortcuts", "suspects", "robustness",
+    )  # fmt: skip
     explaining = EXPLAINING
     limits = None
     recipe = CLASS_RECIPE

@@ -1,0 +1,37 @@
+"""The answers to corrupted validation photos of a run: those of an earlier report, or computed now and stored in the run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from raytl.assessment.collect import Source
+from raytl.evaluation.corrupted import read_corrupted, write_corrupted
+from raytl.evaluation.predictor import load
+from raytl.evaluation.record import recorded, verified
+from raytl.evaluation.robustness import Robustness, check_request, chosen_photos, corrupted_answers, judged
+from raytl.store.s3_settings import S3Settings
+
+_FOLDER = "evidence-val"
+
+
+def collected_robustness(source: Source, suite: str, photos: int) -> Robustness:
+    """Return how the run's model copes with the corruptions of `suite`, on at most `photos` validation photos.
+
+    Raises:
+        UserError: there is no such suite, or `photos` is below 1.
+        DataError: photos changed or are missing.
+    """
+    samples = recorded(source.run_store.folder, "val")
+    check_request(samples, suite, photos)
+    chosen = chosen_photos(samples, photos)
+    folder, keys = source.run_store.folder.evaluation / _FOLDER, [sample.key for sample in chosen]
+    answers = read_corrupted(folder, suite, keys, source.card)
+    if answers is None:
+        data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
+        present = verified(chosen, data.uri, source.on_event, data.zip_encoding, s3)
+        predictor = load(source.run_store.folder.root, machine=source.machine)
+        answers = corrupted_answers(predictor, present, suite, source.on_event)
+        write_corrupted(folder, answers, source.card)
+        source.run_store.push()
+    place = {name: i for i, name in enumerate(source.card.classes)}
+    return judged(answers, np.array([place[sample.label] for sample in chosen]))

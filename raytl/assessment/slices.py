@@ -1,0 +1,142 @@
+"""Section: where does the model err more often? Slices by class, metadata, image properties and clusters of features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import numpy as np
+
+from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
+from raytl.assessment.sheets import sheet
+from raytl.assessment.texts import csv_text, p_text, percent
+from raytl.data.image_properties import NAMES, PIXEL_PROPERTIES
+from raytl.metrics.attributes import Attribute, of_features, of_numbers, of_texts
+from raytl.metrics.slices import Slice, SliceSearch, find_slices
+
+CLASS = "class"
+_HEAD = ("slice", "errors on validation", "errors on test", "errors elsewhere on test", "p (Holm)", "confirmed")
+
+
+class SlicesSection:
+    """See `raytl.assessment.section.Section`."""
+
+    name = "slices"
+    needs_train = False
+
+    def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
+        """Return the slices that validation shows, and which of them test confirms."""
+        search = find_slices(~evidence.val.correct, ~evidence.test.correct, list(attributes(evidence, options.seed)))
+        return SectionResult(
+            title="Slices: where does it err more often?",
+            sentences=tuple(_sentences(search, evidence)),
+            tables=(_table(search),) if search.slices else (),
+            figures=tuple(_figures(search, evidence, options.seed)),
+            json={
+                "candidates": search.candidates,
+                "min_images": search.min_images,
+                "slices": [_plain(each) for each in search.slices],
+            },
+            files={"slices.csv": _csv(search)},
+        )
+
+
+SECTION = SlicesSection()
+
+
+def attributes(evidence: Evidence, seed: int) -> Iterator[Attribute]:
+    """Yield the attributes by which images are sliced: what of them is known on both splits."""
+    val, test = evidence.val, evidence.test
+    yield of_texts(CLASS, *([evidence.classes[i] for i in split.targets] for split in (val, test)))
+    for column in evidence.columns:
+        yield of_texts(column, val.column(column), test.column(column))
+    if val.properties.shape[1] and test.properties.shape[1]:
+        for place, name in enumerate(NAMES):
+            yield of_numbers(name, _values(val, place), _values(test, place))
+    if val.features.shape[1] and test.features.shape[1]:
+        yield of_features("cluster", val.features.astype(np.float64), test.features.astype(np.float64), seed=seed)
+
+
+def _values(split: SplitEvidence, place: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return a property of the images; NaN where the size of the file is not known."""
+    values = split.properties[:, place].astype(np.float64)
+    return np.where(values > 0, values, np.nan) if place >= PIXEL_PROPERTIES else values
+
+
+def _sentences(search: SliceSearch, evidence: Evidence) -> Iterator[str]:
+    if not search.candidates:
+        yield (
+            f"Too few images to look for slices: no value has {search.min_images} of the {len(evidence.val):,} validation "
+            "images. Collect more validation images."
+        )
+        return
+    confirmed, unconfirmed = search.confirmed, len(search.slices) - len(search.confirmed)
+    if confirmed:
+        yield from map(_sentence, confirmed)
+    else:
+        yield "No slice with more errors is confirmed on test."
+    tested = f"{search.candidates:,} slices of {search.min_images} or more validation images were compared with the other images"
+    rest = f"; {unconfirmed} more were worse on validation, but test does not confirm them" if unconfirmed else ""
+    yield f"{tested}{rest}."
+
+
+def _sentence(each: Slice) -> str:
+    return (
+        f"{each.name}: {percent(each.test.error_rate)} errors on {each.test.images:,} test images, "
+        f"{percent(each.test.other_error_rate)} on the others (p = {p_text(each.p_test)})."
+    )
+
+
+def _table(search: SliceSearch) -> Table:
+    rows = [
+        (
+            each.name,
+            f"{each.val.errors} of {each.val.images} ({percent(each.val.error_rate)})",
+            f"{each.test.errors} of {each.test.images} ({percent(each.test.error_rate)})",
+            percent(each.test.other_error_rate),
+            p_text(each.p_test),
+            "yes" if each.is_confirmed else "no",
+        )
+        for each in search.slices
+    ]
+    return Table("Slices that are worse on validation", _HEAD, tuple(rows), (1, 2, 3, 4))
+
+
+def _figures(search: SliceSearch, evidence: Evidence, seed: int) -> Iterator[Figure]:
+    """Yield a sheet of the mistakes in the worst confirmed slice."""
+    if not search.confirmed or not evidence.test.thumbnails.shape[1]:
+        return
+    worst, test = search.confirmed[0], evidence.test
+    by_name = {each.name: each for each in attributes(evidence, seed)}
+    inside = np.all([by_name[n].test == by_name[n].values.index(value) for n, value in worst.conditions], axis=0)
+    places = np.flatnonzero(inside & ~test.correct)
+    notes = [f"{evidence.classes[test.targets[i]]}\n→ {evidence.classes[test.predicted[i]]}" for i in places]
+    yield Figure(
+        "slice-mistakes",
+        f"Mistakes in the worst slice: {worst.name}",
+        "Test images as the network sees them, with their class and the class that it answers.",
+        sheet(test.thumbnails[places], notes),
+    )
+
+
+def _plain(each: Slice) -> dict[str, object]:
+    plain = asdict(each) | {"conditions": dict(each.conditions)}
+    return plain | {"p_test": None if np.isnan(each.p_test) else each.p_test}
+
+
+def _csv(search: SliceSearch) -> str:
+    head = ("slice", "val_images", "val_errors", "test_images", "test_errors", "p_val", "p_test_holm", "confirmed")
+    rows = [
+        (
+            each.name,
+            each.val.images,
+            each.val.errors,
+            each.test.images,
+            each.test.errors,
+            f"{each.p_val:.6g}",
+            "" if np.isnan(each.p_test) else f"{each.p_test:.6g}",
+            "yes" if each.is_confirmed else "no",
+        )
+        for each in search.slices
+    ]
+    return csv_text(head, rows)

@@ -1,0 +1,128 @@
+"""Section: which labels are probably wrong? Confident learning on answers to images that were not learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
+from raytl.assessment.sheets import sheet
+from raytl.assessment.texts import csv_text
+from raytl.metrics.calibration import fit_temperature
+from raytl.metrics.confusion import Floats
+from raytl.metrics.scores import softmax
+from raytl.metrics.suspects import suspects
+from raytl.models.frozen import FOLDS, probe_scores
+
+_LISTED = 20
+_AT_ONCE = 2000
+"""Training images of one cross-validated classifier, whose time grows with the third power of their number."""
+_HEAD = ("split", "image", "label", "suggested", "margin")
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectImage:
+    """An image of a split whose label may be wrong; see `raytl.metrics.suspects.Suspect`."""
+
+    split: str
+    place: int
+    key: str
+    given: str
+    suggested: str
+    margin: float
+
+
+class SuspectsSection:
+    """See `raytl.assessment.section.Section`."""
+
+    name = "suspects"
+    needs_train = True
+
+    def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
+        """Return the images to look at again, the most suspect first: of validation, and of train if it is there."""
+        listed = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
+        train = evidence.train if evidence.train is not None and _is_learnable(evidence.train) else None
+        if train is not None:
+            table = _cross_validated(train, len(evidence.classes), options.seed)
+            listed += _of_split("train", train, table, evidence.classes)
+        listed.sort(key=lambda each: -each.margin)
+        return SectionResult(
+            title="Suspect labels: which ones to look at again?",
+            sentences=tuple(_sentences(listed, len(evidence.val), 0 if train is None else len(train))),
+            tables=(_table(listed),) if listed else (),
+            figures=tuple(_figures(listed, evidence)),
+            json={
+                "suspects": [
+                    {name: getattr(each, name) for name in ("split", "key", "given", "suggested", "margin")}
+                    for each in listed
+                ]
+            },
+            files={"suspects.csv": csv_text(_HEAD, ((*_row(each)[:4], f"{each.margin:.4f}") for each in listed))},
+        )
+
+
+SECTION = SuspectsSection()
+
+
+def _of_split(name: str, split: SplitEvidence, table: Floats, classes: tuple[str, ...]) -> Iterator[SuspectImage]:
+    for each in suspects(split.targets, table):
+        key = split.samples[each.place].key
+        yield SuspectImage(name, each.place, key, classes[each.given], classes[each.suggested], each.margin)
+
+
+def _is_learnable(split: SplitEvidence) -> bool:
+    """Return whether classifiers of the features can be cross-validated."""
+    return split.features.shape[1] > 0 and len(split) >= FOLDS and len(np.unique(split.targets)) > 1
+
+
+def _cross_validated(split: SplitEvidence, classes: int, seed: int) -> Floats:
+    """Return probabilities of classifiers of the features that did not learn the image, `(n, classes)`."""
+    table = np.zeros((len(split), classes))
+    order = np.random.default_rng(seed).permutation(len(split))
+    for places in np.array_split(order, -(-len(split) // _AT_ONCE)):
+        present, numbers = np.unique(split.targets[places], return_inverse=True)
+        scores = probe_scores(torch.from_numpy(split.features[places].astype(np.float32)), numbers)[""]
+        table[np.ix_(places, present)] = softmax(scores / fit_temperature(numbers, scores))
+    return table
+
+
+def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str]:
+    of_train = sum(each.split == "train" for each in listed)
+    searched = f"{val:,} validation images" + (f" and {train:,} training images" if train else "")
+    if not listed:
+        yield f"No label of {searched} is suspect."
+        return
+    yield (
+        f"{len(listed):,} labels of {searched} are suspect ({of_train:,} of train): the answers speak for another class. "
+        "Look at them from the top of suspects.csv."
+    )
+    yield "A suspect label may also be a rare or hard image: relabel by eye, never automatically."
+
+
+def _row(each: SuspectImage) -> tuple[str, str, str, str, str]:
+    return each.split, each.key, each.given, each.suggested, f"{each.margin:.2f}"
+
+
+def _table(listed: list[SuspectImage]) -> Table:
+    title = f"The {min(_LISTED, len(listed))} most suspect labels"
+    return Table(title, _HEAD, tuple(_row(each) for each in listed[:_LISTED]), (4,))
+
+
+def _figures(listed: list[SuspectImage], evidence: Evidence) -> Iterator[Figure]:
+    splits = {"val": evidence.val, "train": evidence.train}
+    pictures = [
+        (split.thumbnails[each.place], f"{each.given}\n→ {each.suggested}?")
+        for each in listed
+        if (split := splits[each.split]) is not None and split.thumbnails.shape[1]
+    ]
+    if pictures:
+        images, notes = zip(*pictures, strict=True)
+        yield Figure(
+            "suspect-labels",
+            "The most suspect labels",
+            "Images as the network sees them, with their label and the class that the answers suggest.",
+            sheet(np.stack(images), notes),
+        )

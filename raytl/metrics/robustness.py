@@ -1,0 +1,73 @@
+"""Compare a classifier's answers to changed images with those to the same images unchanged: accuracy, calibration, and tests.
+
+Each change is tested by McNemar's exact test, one-tailed, and all p-values of a comparison are corrected by Holm's procedure:
+at most 5 % of comparisons name a change that harms nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.metrics.binomial import fraction
+from raytl.metrics.confusion import Ints
+from raytl.metrics.intervals import Interval
+from raytl.metrics.miscalibration import CalibrationError, calibration_errors
+from raytl.metrics.multiple import holm
+from raytl.metrics.paired import mcnemar
+from raytl.metrics.scores import softmax
+
+LEVEL = 0.05
+Logits = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Answers to one version of n images: `accuracy` with its exact 95 % interval, the mean `confidence`, and the calibration
+    error beside that of a perfectly calibrated model.
+
+    `gained` images are right only changed, `lost` ones only unchanged. `p` is the corrected p-value of the loss; 1 for the
+    unchanged images.
+    """
+
+    accuracy: Interval
+    confidence: float
+    ece: CalibrationError
+    gained: int = 0
+    lost: int = 0
+    p: float = 1.0
+
+    @property
+    def is_worse(self) -> bool:
+        """True if the loss of accuracy is more than chance."""
+        return self.p < LEVEL
+
+
+def answered(targets: Ints, unchanged: Logits, changed: Sequence[Logits]) -> tuple[Answered, tuple[Answered, ...]]:
+    """Return the answers to the unchanged images, and to each changed version of them, in order.
+
+    `targets (n,)` are classes, logits `(n, classes)`, as calibrated as the model answers.
+    """
+    correct = [targets == logits.argmax(axis=1) for logits in (unchanged, *changed)]
+    changes = [(int((~correct[0] & hits).sum()), int((correct[0] & ~hits).sum())) for hits in correct]
+    p_values = holm([mcnemar(*each)[1] for each in changes[1:]]).tolist()
+    first, *others = (
+        Answered(
+            fraction(int(hits.sum()), len(hits)),
+            float(softmax(logits).max(axis=1).mean()),
+            calibration_errors(targets, logits)["ece"],
+            *change,
+            p,
+        )
+        for logits, hits, change, p in zip((unchanged, *changed), correct, changes, [1.0, *p_values], strict=True)
+    )
+    return first, tuple(others)
+
+
+def smallest_loss(comparisons: int) -> int:
+    """Return the smallest number of lost images, without a gained one, that the test of so many comparisons can confirm."""
+    return math.ceil(math.log2(comparisons / LEVEL) + 1e-9)

@@ -1,0 +1,67 @@
+"""Losses are tested against the unchanged images, exactly and corrected for the number of tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raytl.metrics.confusion import Ints
+from raytl.metrics.multiple import holm
+from raytl.metrics.paired import mcnemar
+from raytl.metrics.robustness import LEVEL, Logits, answered, smallest_loss
+
+TARGETS = np.arange(60) % 3
+
+
+def logits_of(predicted: Ints, height: float = 3.0) -> Logits:
+    """Return logits with which these classes are chosen."""
+    return height * np.eye(3)[predicted]
+
+
+def wrong_in(places: slice) -> Logits:
+    """Return logits that are right except in these places."""
+    predicted = TARGETS.copy()
+    predicted[places] = (predicted[places] + 1) % 3
+    return logits_of(predicted)
+
+
+def test_accuracy_confidence_and_changes_are_counted() -> None:
+    clean, (other,) = answered(TARGETS, wrong_in(slice(0, 6)), [wrong_in(slice(4, 24))])
+    assert clean.accuracy.value == pytest.approx(0.9) and clean.accuracy.low < 0.9 < clean.accuracy.high
+    assert (clean.gained, clean.lost, clean.p, clean.is_worse) == (0, 0, 1.0, False)
+    assert other.accuracy.value == pytest.approx(40 / 60) and (other.gained, other.lost) == (4, 18)
+    assert other.p == pytest.approx(mcnemar(4, 18)[1]) and other.is_worse
+    assert clean.confidence == pytest.approx(np.exp(3) / (np.exp(3) + 2))
+
+
+def test_p_values_are_corrected_for_their_number() -> None:
+    lost = [wrong_in(slice(0, count)) for count in (0, 7, 20)]
+    _, others = answered(TARGETS, logits_of(TARGETS), lost)
+    assert [each.p for each in others] == pytest.approx(holm([1.0, 0.5**7, 0.5**20]))
+    assert [each.is_worse for each in others] == [False, True, True]
+
+
+def test_a_gain_is_no_loss() -> None:
+    _, (better,) = answered(TARGETS, wrong_in(slice(0, 20)), [logits_of(TARGETS)])
+    assert better.p == 1.0 and better.gained == 20
+
+
+@pytest.mark.parametrize("comparisons", [1, 8, 39])
+def test_the_smallest_loss_is_confirmed_and_one_less_is_not(comparisons: int) -> None:
+    lost = smallest_loss(comparisons)
+    assert 0.5**lost * comparisons < LEVEL <= 0.5 ** (lost - 1) * comparisons
+
+
+def test_confidence_that_stays_while_accuracy_falls_is_a_calibration_error() -> None:
+    clean, (other,) = answered(TARGETS, logits_of(TARGETS, 6), [6 / 3 * wrong_in(slice(0, 40))])
+    assert not clean.ece.is_evidence
+    assert other.ece.is_evidence and other.ece.value > 0.5
+
+
+@pytest.mark.thorough
+def test_at_most_five_percent_of_harmless_suites_name_a_corruption() -> None:
+    rng, named = np.random.default_rng(0), 0
+    for _ in range(400):
+        flips = rng.binomial(12, 0.5, 39)  # 12 images change, each in either direction
+        named += bool((holm([mcnemar(12 - lost, lost)[1] for lost in flips.tolist()]) < LEVEL).any())
+    assert named <= 0.05 * 400
