@@ -13,7 +13,7 @@ from raytl.advice.candidates import Candidate
 from raytl.advice.curve import probe_curve
 from raytl.advice.features import cached_features
 from raytl.advice.measure import Measured, compared, is_worse, measured
-from raytl.advice.result import TRUSTED, Advice, CandidateFit, SuspectLabel
+from raytl.advice.result import Advice, CandidateFit, SuspectLabel, is_trusted
 from raytl.advice.words import always_unmeasured, sentences
 from raytl.config.override import override
 from raytl.config.schema import Experiment
@@ -80,7 +80,7 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
         advised=advised.candidate,
         recipe=plan.recipe,
         curve=curve,
-        suspects=_suspects(inputs, results[chosen]),
+        suspects=_suspects(inputs, results[chosen], len(dataset.splits.classes)),
         unmeasured=(*_unmeasured(inputs, dataset), *missing),
         warnings=dataset.warnings,
     )
@@ -168,8 +168,8 @@ def _ranked(
     return tuple(ranked), next(fit for fit in fits if fit.candidate == smallest.candidate)
 
 
-def _suspects(inputs: _Inputs, result: Measured) -> tuple[SuspectLabel, ...]:
-    if result.probe.value < TRUSTED:
+def _suspects(inputs: _Inputs, result: Measured, classes: int) -> tuple[SuspectLabel, ...]:
+    if not is_trusted(result.probe.value, classes):
         return ()
     return tuple(
         SuspectLabel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from raytl.advice.result import TRUSTED, Advice, CandidateFit
+from raytl.advice.result import Advice, CandidateFit, is_trusted
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 
@@ -59,7 +59,7 @@ def suspects_sentence(advice: Advice) -> str:
     """Return how many labels to check."""
     count, accuracy = len(advice.suspects), advice.advised_fit.probe.value
     wrong = f"{100 * (1 - accuracy):.0f} %"
-    if accuracy < TRUSTED:
+    if not is_trusted(accuracy, len(advice.classes)):
         return f"Labels: cannot tell which are wrong; the probe itself is wrong on {wrong} of the images."
     if not count:
         return f"Labels: none of {advice.images:,} is suspect."

@@ -13,7 +13,7 @@ from raytl.config.machine import Machine
 from raytl.data.manifest import SPLITS, listed
 from raytl.errors import DataError, UserError
 from raytl.evaluation.explanation import selection
-from raytl.evaluation.explanation.draw import Drawing, drawn
+from raytl.evaluation.explanation.draw import PICTURES, Drawing, drawn, is_picture
 from raytl.evaluation.explanation.page import FILE as PAGE
 from raytl.evaluation.explanation.page import page
 from raytl.evaluation.explanation.record import FILE, Explanations
@@ -28,6 +28,7 @@ from raytl.run.atomic import replace_dir, write_json, write_text
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.explaining import Explaining, explained_tasks, explaining_of
+from raytl.uris import has_scheme
 
 OUT = "explanations"
 """The folder that is written if none is named."""
@@ -93,9 +94,9 @@ def _written(folder: Path, result: Explanations, items: Sequence[Item], drawing:
         if items and not rows:
             reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
             raise DataError(f"none of {len(items)} photos could be read:\n{reasons}")
-        rows.sort(key=lambda row: (row[0].correct is not False, -row[0].confidence))
-        whole = replace(result, explanations=tuple(row for row, _ in rows), unreadable=tuple(unreadable))
-        write_text(draft / PAGE, page(whole, [picture for _, picture in rows]))
+        rows.sort(key=lambda row: (row.correct is not False, -row.confidence))
+        whole = replace(result, explanations=tuple(rows), unreadable=tuple(unreadable))
+        write_text(draft / PAGE, page(whole, draft))
         write_json(draft / FILE, whole.to_json())
         replace_dir(draft, folder)
     return whole
@@ -117,22 +118,39 @@ def _check(sources: Sequence[str], is_mistakes: bool, split: str | None, batch_s
 
 
 def _folder(out: str | os.PathLike[str], sources: Sequence[str]) -> Path:
-    """Return the folder to write; it must be new, empty, or one of earlier explanations, and in none of the inputs."""
-    folder = expanded(os.fspath(out)).absolute()
+    """Return the folder to write, links resolved; it must be new, empty, or hold earlier explanations and nothing else, and
+    neither be in an input nor hold one."""
+    folder = expanded(os.fspath(out)).resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(
             f"{os.fspath(out)}: found a file; expected a folder for the explanations. Name another with --out"
         )
-    if folder.is_dir() and not (folder / FILE).is_file() and any(folder.iterdir()):
+    if folder.is_dir() and (other := _other_files(folder)):
         raise UserError(
-            f"{os.fspath(out)}: found other files in this folder; expected a new folder, or one that `raytl explain` wrote. "
-            "Name another with --out"
+            f"{os.fspath(out)}: found other files in this folder:\n{listed(other)}\nexpected a new folder, or one that "
+            "`raytl explain` wrote. Name another with --out"
         )
-    if any(folder.is_relative_to(Path(source).absolute()) for source in sources):
-        raise UserError(
-            f"{os.fspath(out)}: it is in an input, whose photos it would join; expected another folder. Name it with --out"
-        )
+    _check_apart(os.fspath(out), folder, [expanded(source).resolve() for source in sources if not has_scheme(source)])
     return folder
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Return what a folder holds that `explain` does not write; all of it, if there are no explanations."""
+    if not (folder / FILE).is_file():
+        return sorted(path.name for path in folder.iterdir())
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return [name for name in names if name not in (FILE, PAGE, PICTURES) and not is_picture(name)]
+
+
+def _check_apart(out: str, folder: Path, inputs: Sequence[Path]) -> None:
+    if any(folder.is_relative_to(path) for path in inputs):
+        raise UserError(
+            f"{out}: it is in an input, whose photos it would join; expected another folder. Name it with --out"
+        )
+    if any(path.is_relative_to(folder) for path in inputs):
+        raise UserError(
+            f"{out}: it holds an input, which it would replace; expected another folder. Name it with --out"
+        )
 
 
 def _explaining(predictor: Predictor, run: str) -> Explaining:

@@ -42,9 +42,9 @@ class Explaining(Protocol):
     def statements(
         self, answer: Any, classes: Sequence[str], target: Target, only: str | None, /
     ) -> tuple[Statement, ...]:
-        """Return what an answer statements of an image, each to be explained by a map of its own; with `only`, of that class.
+        """Return what an answer states about an image, each statement with a map of its own; with `only`, about that class.
 
-        Claims that `target` contradicts come first.
+        Statements that `target` contradicts come first.
         """
         ...
 

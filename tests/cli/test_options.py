@@ -36,6 +36,8 @@ ARGUMENTS = {
     "evaluate": (f"s3://{BUCKET}/runs/tiny",),
     "predict": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red"),
     "explain": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red/000.jpg"),
+    "report": (f"s3://{BUCKET}/runs/tiny",),
+    "advise": (f"s3://{BUCKET}/data", "--weights", "test_resnet=none.safetensors"),
     "runs": (f"s3://{BUCKET}/runs",),
     "compare": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/runs/tiny"),
     "retrain": ("tiny.yaml", "--dry-run"),

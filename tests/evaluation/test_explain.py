@@ -106,10 +106,32 @@ def test_earlier_explanations_are_replaced_and_other_files_never(run: RunFolder,
     assert len(list((tmp_path / "out" / "pictures").iterdir())) == 1
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
-    with pytest.raises(UserError, match="mine: found other files in this folder"):
+    with pytest.raises(UserError, match="mine: found other files in this folder:\n *thesis.txt"):
         explain(run.root, one, out=tmp_path / "mine")
-    with pytest.raises(UserError, match="it is in an input"):
-        explain(run.root, photos, out=photos / "maps")
+    (tmp_path / "out" / "pictures" / "thesis.png").write_bytes(b"x")
+    with pytest.raises(UserError, match="out: found other files in this folder:\n *pictures/thesis.png"):
+        explain(run.root, one, out=tmp_path / "out")
+    assert (tmp_path / "out" / "pictures" / "thesis.png").read_bytes() == b"x"
+
+
+def test_a_folder_of_inputs_is_never_written_to_or_replaced(run: RunFolder, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(photos)
+    for out in (photos / "maps", photos.parent / "x" / ".." / photos.name / "maps", tmp_path / "link" / "maps"):
+        with pytest.raises(UserError, match="it is in an input"):
+            explain(run.root, photos, out=out)
+    explain(run.root, photos / "red" / "000.jpg", out=tmp_path / "out")
+    (picture,) = (tmp_path / "out" / "pictures").iterdir()
+    with pytest.raises(UserError, match="it holds an input"):
+        explain(run.root, picture, out=tmp_path / "out")
+    assert picture.is_file()
+
+
+def test_a_link_to_the_folder_stays_a_link(run: RunFolder, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    explain(run.root, photos / "red" / "000.jpg", out=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "index.html").is_file()
 
 
 def test_an_interrupt_leaves_nothing(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from raytl.data.bit_depth import Levels, mismatches
 from raytl.evaluation.evaluate import photo_opener
 from raytl.evaluation.explanation.heat import evidence_for, on_canvas, summary
-from raytl.evaluation.explanation.page import thumbnail, title_of
+from raytl.evaluation.explanation.page import title_of
 from raytl.evaluation.explanation.picture import MAX_PX, MIN_PX, Caption, overlay, sheet
 from raytl.evaluation.explanation.record import Explanation
 from raytl.evaluation.explanation.selection import Item
@@ -28,7 +28,6 @@ from raytl.evaluation.predictor import Predictor, network_of
 from raytl.events import Message, OnEvent, Work, throttled
 from raytl.models.attribution.choice import Attribution
 from raytl.models.forward import is_channels_last, to_input
-from raytl.pages import Html
 from raytl.tasks.drawing import fitted
 from raytl.tasks.explaining import Explaining, Statement
 from raytl.tasks.inference import Network
@@ -36,8 +35,7 @@ from raytl.tasks.reporting import OpenPhoto, Unreadable
 
 PICTURES = "pictures"
 _BATCH = {"cpu": 16, "cuda": 64}
-Row = tuple[Explanation, Html]
-"""An explanation, and its picture for the page."""
+_PICTURE = re.compile(rf"{PICTURES}/\d{{5,}}-\d+-[A-Za-z0-9._-]*\.png")
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,13 @@ class _Stated:
 _Mapped = tuple[_Stated, NDArray[np.float32]]
 
 
-def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[Row], list[Unreadable]]:
+def drawn(items: Sequence[Item], folder: Path, drawing: Drawing) -> tuple[list[Explanation], list[Unreadable]]:
     """Write a picture for each statement below `folder`; return the explanations, and the unreadable photos with the reasons."""
     predictor = drawing.predictor
     (folder / PICTURES).mkdir()
     unreadable: list[Unreadable] = []
     deep: dict[str, Levels] = {}
-    rows: list[Row] = []
+    rows: list[Explanation] = []
     report = throttled(drawing.on_event, first_s=0)
     with network_of(predictor) as network:
         read = batches(
@@ -136,7 +134,7 @@ def _statements(item: Item, statements: Sequence[Statement]) -> Sequence[Stateme
 
 def _drawn(
     items: Sequence[Item], folder: Path, drawing: Drawing, network: Network, open_photo: OpenPhoto, mapped: _Mapped
-) -> Row:
+) -> Explanation:
     """Write the picture of one statement, and return its explanation."""
     part, values = mapped[0], evidence_for(mapped[1])
     item, statement = items[part.position], part.statement
@@ -154,14 +152,14 @@ def _drawn(
     )
     photo = open_photo(item.path)
     if photo is None:  # removed since it was read
-        return explanation, Html()
+        return explanation
     canvas = fitted(photo, MAX_PX, MIN_PX)
     heat, seen = on_canvas(values, photo.size, canvas.size, network.preprocess)
     by_class = drawing.attribution.by_class
     low = 0.0 if by_class else float(values.min())
     picture = sheet(canvas, overlay(canvas, heat, seen, low), _caption(explanation, by_class))
     picture.save(folder / explanation.picture)
-    return explanation, thumbnail(picture)
+    return explanation
 
 
 def _caption(explanation: Explanation, by_class: bool) -> Caption:
@@ -180,3 +178,8 @@ def _name(part: _Stated, path: str) -> str:
     """Return a file name that no other statement has, and that any file system takes."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(path).stem)[:80]
     return f"{part.position + 1:05d}-{part.number + 1}-{stem}.png"
+
+
+def is_picture(name: str) -> bool:
+    """Return whether `name`, relative to the folder of explanations, is one that `drawn` gives to a picture."""
+    return _PICTURE.fullmatch(name) is not None

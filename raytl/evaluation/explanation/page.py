@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
@@ -29,18 +29,21 @@ def title_of(method: str) -> str:
     return _TITLES[method]
 
 
-def thumbnail(sheet: Image.Image) -> Html:
-    """Return the picture at the size of the page, as a `data:` URI."""
-    small = sheet.copy()
-    small.thumbnail((_WIDTH_PX, _WIDTH_PX), Image.Resampling.LANCZOS)
+def thumbnail(picture: Path) -> Html:
+    """Return a picture at the size of the page, as a `data:` URI; nothing if it was not drawn."""
+    if not picture.is_file():
+        return Html()
     stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=82)
+    with Image.open(picture) as small:
+        small.thumbnail((_WIDTH_PX, _WIDTH_PX), Image.Resampling.LANCZOS)
+        small.save(stream, "JPEG", quality=82)
     return Html("data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode())
 
 
-def page(result: Explanations, pictures: Sequence[Html]) -> str:
-    """Return the page of all maps; `pictures` are their thumbnails, in the same order."""
-    embedded = [*pictures[:MAX_EMBEDDED], *([Html()] * (len(result.explanations) - MAX_EMBEDDED))]
+def page(result: Explanations, folder: Path) -> str:
+    """Return the page of all maps, whose pictures lie below `folder`."""
+    embedded = [thumbnail(folder / each.picture) for each in result.explanations[:MAX_EMBEDDED]]
+    embedded += [Html()] * (len(result.explanations) - len(embedded))
     return render(
         "raytl.evaluation.explanation",
         "explanations.html.j2",

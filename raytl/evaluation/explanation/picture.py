@@ -23,6 +23,8 @@ _BAD: Color = (180, 30, 30)
 _PAPER: Color = (255, 255, 255)
 _GAP, _MARGIN, _LINE, _BAR = 10, 12, 20, 16
 _COVER = 0.8
+_MIN_COLUMN = 240
+"""Pixels for the texts below each picture, however narrow the photo."""
 _UNSEEN = 0.35
 
 
@@ -52,7 +54,8 @@ def overlay(canvas: Image.Image, heat: Floats, seen: NDArray[np.bool_], low: flo
 
 def sheet(photo: Image.Image, drawn: Image.Image, caption: Caption) -> Image.Image:
     """Return both pictures, which have one size, with the texts and the scale of the colors."""
-    width = photo.width * 2 + _GAP + 2 * _MARGIN + 3 * _BAR + 20
+    column = max(photo.width, _MIN_COLUMN)
+    width = column * 2 + _GAP + 2 * _MARGIN + 3 * _BAR + 20
     page = Image.new("RGB", (width, photo.height + 3 * _LINE + 2 * _MARGIN), _PAPER)
     draw, top = ImageDraw.Draw(page), _MARGIN + _LINE + 4
     title = one_line(caption.title, (width - 2 * _MARGIN) // 9)
@@ -63,14 +66,14 @@ def sheet(photo: Image.Image, drawn: Image.Image, caption: Caption) -> Image.Ima
         fill=_BAD if caption.is_wrong else _INK,
         anchor="lm",
     )
-    second = _MARGIN + photo.width + _GAP
+    second = _MARGIN + column + _GAP
     page.paste(photo, (_MARGIN, top))
     page.paste(drawn, (second, top))
     _scale(page, (second + drawn.width + 8, top), drawn.height, caption.low)
     below = top + photo.height + _LINE / 2 + 2
-    name = one_line(caption.name, photo.width // 7, tail=True)
+    name = one_line(caption.name, column // 7, tail=True)
     draw.text((_MARGIN, below), name, font=font_of(11), fill=_SOFT, anchor="lm")
-    draw.text((second, below), one_line(caption.note, photo.width // 6), font=font_of(11), fill=_SOFT, anchor="lm")
+    draw.text((second, below), one_line(caption.note, column // 6), font=font_of(11), fill=_SOFT, anchor="lm")
     return page
 
 

@@ -39,3 +39,12 @@ def test_a_sheet_has_both_pictures_and_room_for_long_names() -> None:
     assert page.height > 300
     assert (pixels == (10, 200, 10)).all(axis=2).sum() == 400 * 300
     assert (pixels == (10, 10, 200)).all(axis=2).sum() == 400 * 300
+
+
+def test_the_texts_have_room_beside_a_narrow_photo() -> None:
+    narrow = Image.new("RGB", (2, 800), (10, 200, 10))
+    page = sheet(narrow, narrow, CAPTION)
+    assert 480 < page.width < 800
+    assert (
+        page.crop((page.width - 60, 830, page.width, page.height)).getextrema() == ((255, 255),) * 3
+    )  # no text overflows

@@ -38,7 +38,7 @@ def test_pixels_are_averaged_over_cells() -> None:
     torch.testing.assert_close(cells, pixels.reshape(2, CELLS, 2, CELLS, 2).mean(dim=(2, 4)), rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("part", ["head", "top stage"])
+@pytest.mark.parametrize("part", ["head", pytest.param("top stage", marks=pytest.mark.thorough)])
 def test_a_randomized_network_has_another_map(part: str) -> None:
     maps = [
         summed_gradients(backbone, images(2, 32), PLACES, class_logits)
