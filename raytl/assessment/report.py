@@ -142,17 +142,22 @@ def report(
     evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
     if _need_photos(parts):
         evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
-    results: dict[str, SectionResult] = {}
-    for done, part in enumerate(parts):
-        on_event(Work("report", done, len(parts), "sections"))
-        results[part.name] = part(evidence, options)
-    on_event(Work("report", len(parts), len(parts), "sections"))
+    results = _results(parts, evidence, options)
     result = Assessment(
         folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
     )
     _write(result)
     run_store.push()
     return result
+
+
+def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> dict[str, SectionResult]:
+    results: dict[str, SectionResult] = {}
+    for done, part in enumerate(parts):
+        options.on_event(Work("report", done, len(parts), "sections"))
+        results[part.name] = part(evidence, options)
+    options.on_event(Work("report", len(parts), len(parts), "sections"))
+    return results
 
 
 def _need_photos(parts: Sequence[Section]) -> bool:
