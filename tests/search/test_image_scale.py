@@ -56,6 +56,7 @@ def test_keys_that_contradict_the_scale_are_errors(
         plan_sweep(make_sweep(small | changes))
 
 
+@pytest.mark.thorough
 def test_trials_are_small_and_finalists_are_compared_at_the_full_size(make_sweep: MakeSweep) -> None:
     changes = {"model.preprocess.image_px": 64, "search.image_scale": 0.5, "search.trials": 1, "train.epochs": 1}
     experiment = make_sweep(changes | {"search.replicates.top": 1})
