@@ -55,6 +55,7 @@ def job_of(experiment: Experiment) -> TrainJob:
     return TrainJob(experiment, "trials", splits.train, splits.val, splits.classes)
 
 
+@pytest.mark.thorough
 def test_the_noise_of_a_trial_is_measured_on_its_checkpoint(finished: Finished) -> None:
     sweep = job_of(finished.experiment)
     folder = next(sweep_root(finished.experiment).glob("trials/trial-*/checkpoints/best")).parents[1]

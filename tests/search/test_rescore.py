@@ -11,6 +11,7 @@ from tests.search.conftest import Finished
 from tests.search.test_noise import job_of
 
 
+@pytest.mark.thorough
 def test_the_temperature_to_expect_is_that_of_the_label_smoothing_of_the_trial(finished: Finished) -> None:
     sweep = job_of(finished.experiment)
     folder = next(sweep_root(finished.experiment).glob("trials/trial-*/checkpoints/best")).parents[1]
