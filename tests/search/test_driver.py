@@ -286,7 +286,7 @@ def test_a_sweep_starts_from_earlier_ones_and_needs_them_only_once(make_sweep: M
     ]  # fmt: skip
     assert asked[2] is not None
     assert asked[2].overrides == trials[0][1]
-    shutil.rmtree(old)  # when the sweep resumes, the bucket may be away
+    shutil.rmtree(old)  # when the sweep resumes, the bucket may be unreachable
     assert sweep_inputs(experiment, heard).prior == inputs.prior
 
 
