@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
 from raytl.assessment.live import Model
 from raytl.assessment.model_card import model_card
+from raytl.assessment.operating import operating_points
 from raytl.assessment.page import page
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
 from raytl.assessment.sections import NEEDS_PHOTOS, check_aims, chosen
@@ -24,17 +24,19 @@ from raytl.evaluation.evaluate import check_run, verified_card
 from raytl.evaluation.robustness import PHOTOS, SUITE
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import OnEvent, Work, ignore
+from raytl.metrics.aim import aims
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
 from raytl.run.atomic import replace_dir, write_json, write_text
 from raytl.run.ledger import REPORT, LedgerEntry
+from raytl.run.operating import REPORT_FOLDER, OperatingPoints, write_operating
 from raytl.run.plots import save
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named
 
-FOLDER, PAGE, CARD = "report", "report.html", "MODEL_CARD.md"
+PAGE, CARD = "report.html", "MODEL_CARD.md"
 FORMAT = 1
 _PNG_IN = 8.0
 
@@ -144,9 +146,9 @@ def report(
         evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
     results = _results(parts, evidence, options)
     result = Assessment(
-        folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
+        run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / REPORT_FOLDER)
     )
-    _write(result)
+    _write(result, *operating_points(evidence, card, look.look, options.aims, folder.evaluation))
     run_store.push()
     return result
 
@@ -180,7 +182,7 @@ def _images(evidence: Evidence) -> dict[str, int]:
     return {name: len(split) for name, split in splits.items() if split is not None}
 
 
-def _write(result: Assessment) -> None:
+def _write(result: Assessment, points: OperatingPoints, reference: bytes | None) -> None:
     """Write the folder of the report, completely or not at all."""
     final = Path(result.folder)
     sweep(final.parent)
@@ -194,5 +196,6 @@ def _write(result: Assessment) -> None:
                 write_text(draft / name, text)
         write_text(draft / CARD, model_card(result))
         write_json(draft / REPORT, result.to_json())
+        write_operating(draft, points, reference)
         write_text(draft / PAGE, page(result))
         replace_dir(draft, final)

@@ -10,7 +10,7 @@ import typer
 
 from raytl.cli.options import Device, Json, Run, Settings
 from raytl.cli.progress import watching
-from raytl.cli.tables import predictions_tables
+from raytl.cli.tables import judged_counts, predictions_tables
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.events import Message
@@ -51,6 +51,26 @@ def predict(
     max_detections: Annotated[
         int | None, typer.Option("--max-detections", min=1, metavar="N", help="Of objects: the maximum per image.")
     ] = None,
+    require: Annotated[
+        str | None,
+        typer.Option(
+            metavar="accuracy>=X",
+            help="Add the column answered: abstain where the report does not certify this accuracy of the answers.",
+            show_default=False,
+        ),
+    ] = None,
+    recall: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS>=X",
+            help="Add the column is_CLASS: the photos that count as the class for this recall; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Add prediction sets and unfamiliar photos, as --require and --recall do."),
+    ] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
     device: Device = None,
     set_: Settings = None,
@@ -59,6 +79,7 @@ def predict(
     """Predict photos: classes and probabilities, or what else the task of the model answers, in a file or on the terminal.
 
     Photos that cannot be read are listed and skipped; other files in folders are counted by reason.
+    --require, --recall and --uncertainty apply what `raytl report` chose on validation, so they need its report.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
@@ -74,6 +95,9 @@ def predict(
                 score=score,
                 nms_iou=nms_iou,
                 max_detections=max_detections,
+                require=require,
+                recall=recall or (),
+                uncertainty=uncertainty,
                 batch_size=batch_size,
                 machine=machine,
                 on_event=on_event,
@@ -95,6 +119,7 @@ def predictions_json(predictions: TaskPredictions, out: Path | None) -> dict[str
             reason: {"files": len(files), "first": list(files[:_FIRST])}
             for reason, files in predictions.left_out.items()
         },
+        "judged": judged_counts(predictions),
         "weights": predictions.weights,
     } | ({} if out else {"rows": predictions.rows})
 
