@@ -22,7 +22,7 @@ from raytl.run.operating import (
     Familiarity,
     Features,
     OperatingPoints,
-    SetCut,
+    SetLevel,
     Tally,
     Tried,
     encoded_reference,
@@ -38,7 +38,7 @@ def operating_points(
 
     Without evidence of train, the limit of an earlier report on the same model is kept, from the `evaluation` folder of its run.
     """
-    limit, reference = _measured(evidence) if evidence.train is not None else _kept(card, evaluation)
+    limit, reference = _measured(evidence) if evidence.train is not None else _earlier(card, evaluation)
     points = OperatingPoints(
         format=1,
         weights=card.digest,
@@ -52,7 +52,7 @@ def operating_points(
             Tried(*(_recall(split, number) for split in (evidence.val, evidence.test)))
             for number in range(len(card.classes))
         ),
-        sets=tuple(SetCut(1 - alpha, _set_cut(evidence.val, alpha)) for alpha in ALPHAS),
+        sets=tuple(SetLevel(1 - alpha, _set_probability(evidence.val, alpha)) for alpha in ALPHAS),
         unfamiliar=limit,
         aims=tuple(dict.fromkeys((*required, *map(Aim, ACCURACIES)))),
     )
@@ -71,9 +71,9 @@ def _tally(hits: NDArray[Any], images: NDArray[Any]) -> Tally:
     return Tally(tuple(hits.tolist()), tuple(images.tolist()))
 
 
-def _set_cut(val: SplitEvidence, alpha: float) -> float | None:
-    cut = float(marginal_cuts(lac(val.probabilities), val.targets, alpha)[0])
-    return cut if np.isfinite(cut) else None
+def _set_probability(val: SplitEvidence, alpha: float) -> float | None:
+    score = float(marginal_cuts(lac(val.probabilities), val.targets, alpha)[0])
+    return 1 - score if np.isfinite(score) else None
 
 
 def _measured(evidence: Evidence) -> tuple[Familiarity | None, bytes | None]:
@@ -83,7 +83,7 @@ def _measured(evidence: Evidence) -> tuple[Familiarity | None, bytes | None]:
     return _with_file(limit.features, limit.neighbors, limit.distance)
 
 
-def _kept(card: Card, evaluation: Path) -> tuple[Familiarity | None, bytes | None]:
+def _earlier(card: Card, evaluation: Path) -> tuple[Familiarity | None, bytes | None]:
     try:
         points = read_operating(evaluation)
         if points is None or points.unfamiliar is None or not points.is_of(card.digest, card.classes, card.temperature):

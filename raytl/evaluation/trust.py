@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from raytl.errors import RunError, UserError
 from raytl.metrics.aim import Aim, aims
-from raytl.metrics.conformal import lac
 from raytl.metrics.scores import softmax
 from raytl.metrics.unfamiliar import knn_distance
 from raytl.models.card import Card
@@ -47,14 +46,14 @@ class Trust:
     """The operating points that are applied to the answers of a `saved` model.
 
     `answer` is the confidence from which a photo is answered, `recalls` the probability from which it counts as a class, and
-    `cut` that of the prediction sets. None, and no classes = no aim. `limit` and its `reference (m, d)` are those of unfamiliar
+    `member` that of a class in prediction sets. None, and no classes = no aim. `limit` and its `reference (m, d)` are those of unfamiliar
     photos, and `watch` returns the features of a batch; None = no limit.
     """
 
     saved: Saved
     answer: float | None
     recalls: Mapping[str, float]
-    cut: float
+    member: float
     limit: Familiarity | None = None
     reference: Features | None = None
     watch: BatchFeatures | None = None
@@ -65,7 +64,7 @@ class Trust:
             return ()
         logits = self.saved.task.evidence(answers, [0] * len(answers))[0]  # see `Task.sections`
         table, classes = softmax(logits), self.saved.card.classes
-        members, far = lac(table) <= self.cut, self._unfamiliar(features)
+        members, far = table >= self.member, self._unfamiliar(features)
         places = {name: classes.index(name) for name in self.recalls}
         return tuple(
             Judgement(
@@ -111,7 +110,7 @@ def trust_of(folder: RunFolder | None, run: str, saved: Saved, options: TrustOpt
         saved=saved,
         answer=next((value for aim, value in thresholds.items() if aim.recall_of is None), None),
         recalls={aim.recall_of: value for aim, value in thresholds.items() if aim.recall_of is not None},
-        cut=points.cut(COVERAGE),
+        member=points.set_probability(COVERAGE),
         limit=limit,
         reference=None if limit is None else read_reference(folder.evaluation, limit),
         watch=None if limit is None else batch_features(saved),

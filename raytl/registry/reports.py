@@ -77,10 +77,10 @@ class Reports:
         self._ledger = ABSENT
         listed = {info.key.removeprefix(self._prefix): info for info in retried(lambda: list(store.list(self._prefix)))}
         added = {name: info for name, info in listed.items() if name == LEDGER or _REPORT_KEY.fullmatch(name)}
-        known, fetched = self._known(), dict[str, Fetched]()
+        previous, fetched = self._previous(), dict[str, Fetched]()
         for name, info in added.items():
             path = self.folder / name
-            if known.get(name) != _fetched(info.etag, path):
+            if previous.get(name) != _fetched(info.etag, path):
                 retried(lambda info=info, to=path: store.get_to_file(info.key, to, info.size))  # type: ignore[misc]
             fetched[name] = _fetched(info.etag, path)
         self._ledger = added[LEDGER].etag if LEDGER in added else ABSENT
@@ -93,8 +93,8 @@ class Reports:
     def _memory(self) -> Path:
         return self.folder.with_name(f".{self.folder.name}.reports.json")
 
-    def _known(self) -> Mapping[str, Fetched]:
-        """Return the files as they were fetched; none if that is not known, so that all are fetched again."""
+    def _previous(self) -> Mapping[str, Fetched]:
+        """Return the files as they were fetched; none if that cannot be read, so that all are fetched again."""
         try:
             return MEMORY_FORMAT.load(self._memory)
         except RegistryError:

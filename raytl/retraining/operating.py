@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from raytl.errors import RunError
@@ -40,7 +41,7 @@ def operating_facts(points: OperatingPoints | None) -> list[tuple[str, str]]:
         return []
     recalls = [points.promise(Aim(RECALL, name)) for name in points.classes]
     met = sum(each.is_met for each in recalls)
-    sets = ", ".join(f"{100 * each.at_least:.4g} %: {_least(each.cut)}" for each in points.sets)
+    sets = ", ".join(f"{100 * each.at_least:.4g} %: {_least(each.probability)}" for each in points.sets)
     limit = points.unfamiliar
     return [
         *(("threshold", _text(points.promise(aim))) for aim in points.aims),
@@ -67,10 +68,7 @@ def operating_json(points: OperatingPoints | None) -> dict[str, Any] | None:
             }
             for each in promises
         ],
-        "sets": [
-            {"at_least": each.at_least, "probability": None if each.cut is None else 1 - each.cut}
-            for each in points.sets
-        ],
+        "sets": [asdict(each) for each in points.sets],
         "unfamiliar": None if points.unfamiliar is None else points.unfamiliar.distance,
     }
 
@@ -83,5 +81,5 @@ def _text(each: Promise) -> str:
     return f"{each.aim.text}: from {kind} {each.certificate.threshold:.4g} on ({100 * each.test.value:.1f} % on test{state})"
 
 
-def _least(cut: float | None) -> str:
-    return "all classes" if cut is None else f"at least {1 - cut:.3g}"
+def _least(probability: float | None) -> str:
+    return "all classes" if probability is None else f"at least {probability:.3g}"

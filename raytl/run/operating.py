@@ -1,7 +1,7 @@
 """The operating points of a model: what `raytl report` measured of its answers, for `raytl predict` to apply.
 
 `operating.json` lies beside the report. It has the counts of validation and test from which the threshold of any aim follows,
-the cuts of prediction sets, and the limit of unfamiliar images. `reference.safetensors` has the features of training images
+the probabilities of prediction sets, and the limit of unfamiliar images. `reference.safetensors` has the features of training images
 that this limit is a distance to, `features (m, d) float16`. Both belong to one model: its weights, classes and temperature.
 """
 
@@ -55,12 +55,11 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class SetCut:
-    """Sets of the classes whose probability is at least 1 - `cut` hold the true class of `at_least` of the images; without a
-    cut, all classes."""
+class SetLevel:
+    """Sets of the classes with at least this `probability` hold the true class of `at_least` of the images; None = with any."""
 
     at_least: Fraction
-    cut: Fraction | None
+    probability: Fraction | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ class OperatingPoints:
     answers: Tried
     recall_grid: Grid
     recalls: Annotated[tuple[Tried, ...], at_most(100_000, "classes")]
-    sets: Annotated[tuple[SetCut, ...], at_most(10, "levels")]
+    sets: Annotated[tuple[SetLevel, ...], at_most(10, "levels")]
     unfamiliar: Familiarity | None
     aims: Annotated[tuple[Aim, ...], at_most(1000, "aims")] = ()
 
@@ -101,15 +100,15 @@ class OperatingPoints:
         grid, tried = self.answer_grid, self.answers
         if aim.recall_of is not None:
             grid, tried = self.recall_grid, self.recalls[self.classes.index(aim.recall_of)]
-        found = certificate(np.array(grid), tried.validation.hits, tried.validation.images, aim.value)
-        if found.threshold is None:
-            return Promise(aim, found)
-        place = grid.index(found.threshold)
-        return Promise(aim, found, fraction(tried.test.hits[place], tried.test.images[place]))
+        chosen = certificate(np.array(grid), tried.validation.hits, tried.validation.images, aim.value)
+        if chosen.threshold is None:
+            return Promise(aim, chosen)
+        place = grid.index(chosen.threshold)
+        return Promise(aim, chosen, fraction(tried.test.hits[place], tried.test.images[place]))
 
-    def cut(self, coverage: float) -> float:
-        """Return the cut of the prediction sets for a coverage, 1 if there is none: then every class is in every set."""
-        return next((1.0 if each.cut is None else each.cut for each in self.sets if each.at_least == coverage), 1.0)
+    def set_probability(self, coverage: float) -> float:
+        """Return the least probability of a class of a prediction set for a coverage; 0 if every class is in every set."""
+        return next((each.probability or 0.0 for each in self.sets if each.at_least == coverage), 0.0)
 
     def is_of(self, weights: str, classes: tuple[str, ...], temperature: float | None) -> bool:
         """Return True if they are those of this model."""

@@ -1,4 +1,4 @@
-"""What a report lets expect of one answer, and its columns in a table of predictions."""
+"""The judgement of one answer by a report, and its columns in a table of predictions."""
 
 from __future__ import annotations
 

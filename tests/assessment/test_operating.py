@@ -42,7 +42,7 @@ def test_sets_hold_the_true_class_as_often_as_they_say(make_evidence: MakeEviden
     points, _ = operating_points(evidence, card_of(evidence), 1, (), tmp_path)
     own = evidence.test.probabilities[np.arange(1000), evidence.test.targets]
     for level in (0.9, 0.95):
-        assert np.mean(1 - own <= points.cut(level)) == pytest.approx(level, abs=0.03)
+        assert np.mean(own >= points.set_probability(level)) == pytest.approx(level, abs=0.03)
 
 
 def test_a_report_without_the_train_split_keeps_the_limit_of_an_earlier_one(

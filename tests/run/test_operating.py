@@ -20,7 +20,7 @@ from raytl.run.operating import (
     Familiarity,
     Features,
     OperatingPoints,
-    SetCut,
+    SetLevel,
     Tally,
     Tried,
     encoded_reference,
@@ -44,7 +44,7 @@ def operating_points(weights: str = "w", classes: tuple[str, ...] = ("a", "b"), 
         answers=Tried(answers, answers),
         recall_grid=tuple(RECALL_GRID.tolist()),
         recalls=(Tried(recall, recall),) * len(classes),
-        sets=(SetCut(0.9, 0.5), SetCut(0.95, None)),
+        sets=(SetLevel(0.9, 0.5), SetLevel(0.95, None)),
         unfamiliar=None,
         aims=(Aim(0.95), Aim(0.9, classes[0])),
     )
@@ -100,8 +100,8 @@ def test_an_aim_that_test_contradicts_or_cannot_confirm_is_not_met() -> None:
         assert not replace(points, answers=Tried(points.answers.validation, test)).promise(Aim(0.9)).is_met
 
 
-def test_a_level_without_a_cut_has_every_class_in_its_sets() -> None:
-    assert [operating_points().cut(level) for level in (0.9, 0.95, 0.5)] == [0.5, 1.0, 1.0]
+def test_a_level_without_a_probability_has_every_class_in_its_sets() -> None:
+    assert [operating_points().set_probability(level) for level in (0.9, 0.95, 0.5)] == [0.5, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_level_without_a_cut_has_every_class_in_its_sets() -> None:
         ({"answer_grid": [0.5]}, "counts for each class"),
         ({"answers": {"validation": {"hits": [2] * 10, "images": [1] * 10}}}, "answers.test: missing"),
         ({"aims": [{"value": 0.9, "recall_of": "zebra"}]}, "counts for each class"),
-        ({"sets": [{"at_least": 0.9, "cut": 2}]}, "sets.0.cut"),
+        ({"sets": [{"at_least": 0.9, "probability": 2}]}, "sets.0.probability"),
         ({"temperature": 1e9}, "temperature"),
         ({"format": 2}, "a newer raytl"),
         ({"unfamiliar": {"neighbors": 0, "distance": 1, "images": 1, "sha256": "0" * 64}}, "unfamiliar.neighbors"),
