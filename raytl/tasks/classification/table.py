@@ -67,7 +67,8 @@ class Predictions:
         """Return the header and the first `count` rows of a table for people."""
         cells = zip(self.paths[:count], self.predicted, *self.judged.values(), self.probabilities, strict=False)
         rows: list[tuple[str, ...]] = [
-            (path, name, *map(cell_text, more), f"{100 * float(max(row)):.1f} %") for path, name, *more, row in cells
+            (path, name, *(cell_text(cell) or "–" for cell in more), f"{100 * float(max(row)):.1f} %")
+            for path, name, *more, row in cells
         ]
         return ("photo", "predicted", *self.judged, "probability"), rows
 

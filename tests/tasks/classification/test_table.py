@@ -92,7 +92,7 @@ def test_judgements_are_columns_beside_the_class(tmp_path: Path) -> None:
     ]
     header, cells = found.preview(2)
     assert header == ("photo", "predicted", "answered", "set", "unfamiliar", "is_cat", "probability")
-    assert cells[1][2:] == ("false", "", "true", "false", "33.3 %")
+    assert cells[1][2:] == ("false", "–", "true", "false", "33.3 %")
 
 
 def test_judgements_that_were_not_asked_for_are_no_columns() -> None:
