@@ -13,6 +13,7 @@ from raytl.evaluation.predict import predict
 from raytl.events import Recorder
 from raytl.models.backbone import build
 from raytl.models.bundle import digest
+from raytl.models.weights import read, state_digest
 from raytl.registry.registry import Registry
 from raytl.run import RunFolder
 from raytl.run.ledger import looks
@@ -78,3 +79,12 @@ def test_the_looks_and_operating_points_of_a_run_are_published_with_it(
     (folder.evaluation / "report" / "operating.json").unlink()
     assert "set" in predict(version, photos, uncertainty=True).judged, "files changed here are restored"
     assert len(looks(RunStore.open(version).folder)) == 2
+
+
+def test_the_weights_of_a_run_in_a_bucket_are_those_of_its_best_checkpoint(run: RunFolder, tmp_path: Path) -> None:
+    run_store = RunStore(f"memory://{tmp_path}/runs/demo")
+    shutil.copytree(run.root, run_store.folder.root)
+    run_store.push_all()
+    source = read(run_store.uri)
+    assert (source.model, source.classes) == ("test_resnet", CLASSES)
+    assert state_digest(source.state) == digest(run.root)
