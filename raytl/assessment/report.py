@@ -148,7 +148,8 @@ def report(
     result = Assessment(
         run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / REPORT_FOLDER)
     )
-    _write(result, *operating_points(evidence, card, look.look, options.aims, folder.evaluation))
+    operating = operating_points(evidence, card, look.look, options.aims, folder.evaluation)
+    _write(result, *operating)
     run_store.push()
     return result
 

@@ -97,6 +97,11 @@ def trust_of(folder: RunFolder | None, run: str, saved: Saved, options: TrustOpt
     """
     if not options:
         return None
+    if "sets" not in saved.task.sections:
+        raise UserError(
+            f"{run}: the task of this model is {saved.task.name}; expected one that decides one class for each image, which has "
+            "certified thresholds and prediction sets. Remove --require, --recall and --uncertainty"
+        )
     if folder is None:
         raise RunError(
             f"{run}: found a saved model without its run; expected a run or a version, which has the operating points of "

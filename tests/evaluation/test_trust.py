@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from raytl.errors import RunError, UserError
 from raytl.evaluation.predict import predict
 from raytl.evaluation.predictor import load
+from raytl.evaluation.trust import TrustOptions, trust_of
 from raytl.models.bundle import digest
 from raytl.run import RunFolder
 from raytl.run.operating import OperatingPoints
+from raytl.tasks.registry import task_named
 from raytl.tasks.saved import load_saved
 from raytl.tasks.watched import batch_features
 from tests.conftest import MakePhotos
@@ -100,3 +103,10 @@ def test_aims_that_are_not_met_are_all_named_and_nothing_is_predicted(run: RunFo
         predict(run.root, photos, require="accuracy>=0.999", recall=["blue>=0.99"])
     with pytest.raises(UserError, match="--recall 'mauve>=0.9': there is no 'mauve'"):
         predict(run.root, photos, recall=["mauve>=0.9"])
+
+
+def test_a_task_without_prediction_sets_is_refused(run: RunFolder) -> None:
+    saved = load_saved(run.best)
+    other = replace(saved, task=task_named("detection"))
+    with pytest.raises(UserError, match="the task of this model is detection; expected one that decides one class"):
+        trust_of(run, "x", other, TrustOptions(uncertainty=True))

@@ -25,7 +25,10 @@ def with_temperature(run: RunFolder, folder: Path, temperature: float) -> SavedM
     return SavedModel(folder, str(folder))
 
 
-def test_calibrated_answers_are_compared_with_calibrated_ones(evaluated_run: RunFolder, tmp_path: Path) -> None:
+def test_calibrated_answers_are_compared_with_calibrated_ones(
+    evaluated_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.retraining.compare._latency_ms", lambda *_: 1.0)
     values = {
         "name": "x",
         "data": {"uri": str(tmp_path)},
