@@ -36,7 +36,7 @@ from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named
 
-PAGE, CARD = "report.html", "MODEL_CARD.md"
+FOLDER, PAGE, CARD = REPORT_FOLDER, "report.html", "MODEL_CARD.md"
 FORMAT = 1
 _PNG_IN = 8.0
 
@@ -146,10 +146,12 @@ def report(
         evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
     results = _results(parts, evidence, options)
     result = Assessment(
-        run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / REPORT_FOLDER)
+        run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
     )
-    operating = operating_points(evidence, card, look.look, options.aims, folder.evaluation)
-    _write(result, *operating)
+    operating = None
+    if isinstance(evidence, Evidence):  # of a task that decides one class for each image
+        operating = operating_points(evidence, card, look.look, options.aims, folder.evaluation)
+    _write(result, operating)
     run_store.push()
     return result
 
@@ -183,7 +185,7 @@ def _images(evidence: Evidence) -> dict[str, int]:
     return {name: len(split) for name, split in splits.items() if split is not None}
 
 
-def _write(result: Assessment, points: OperatingPoints, reference: bytes | None) -> None:
+def _write(result: Assessment, operating: tuple[OperatingPoints, bytes | None] | None) -> None:
     """Write the folder of the report, completely or not at all."""
     final = Path(result.folder)
     sweep(final.parent)
@@ -197,6 +199,7 @@ def _write(result: Assessment, points: OperatingPoints, reference: bytes | None)
                 write_text(draft / name, text)
         write_text(draft / CARD, model_card(result))
         write_json(draft / REPORT, result.to_json())
-        write_operating(draft, points, reference)
+        if operating is not None:
+            write_operating(draft, *operating)
         write_text(draft / PAGE, page(result))
         replace_dir(draft, final)

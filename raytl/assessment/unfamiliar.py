@@ -16,8 +16,9 @@ from raytl.run.operating import MAX_REFERENCE_BYTES, Features
 
 ALPHA = 0.05
 """The fraction of familiar images that is flagged."""
-_MIN_IMAGES = 19
-_TITLE = "Unfamiliar images: does it know what it does not know?"
+MIN_IMAGES = 19
+"""Validation images below which no distance is exceeded by 5 % at most."""
+TITLE = "Unfamiliar images: does it know what it does not know?"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ def limit_of(evidence: Evidence) -> Limit | None:
     The reference is that of predictions: the train split, or as many images of it, of each class, as its file has room for.
     """
     train, val = evidence.train, evidence.val
-    if train is None or not _has_features(evidence) or len(val) < _MIN_IMAGES:
+    if train is None or not _has_features(evidence) or len(val) < MIN_IMAGES:
         return None
     rows = balanced_rows(train.targets, max(1, MAX_REFERENCE_BYTES // train.features[0].nbytes))
     reference, k = train.features[rows], neighbors(len(rows))
@@ -61,7 +62,7 @@ class UnfamiliarSection:
         """Return the distance from which an image is unfamiliar, and tests of it."""
         val, test, limit = evidence.val, evidence.test, limit_of(evidence)
         if limit is None:
-            return SectionResult(_TITLE, (_why_not(evidence),))
+            return SectionResult(TITLE, (_why_not(evidence),))
         k, distance = limit.neighbors, limit.distance
         flagged = knn_distance(test.features, limit.features, k) > distance
         correct = test.correct
@@ -70,7 +71,7 @@ class UnfamiliarSection:
         caught = fraction(int((near > distance).sum()), len(near))
         apart = auroc(limit.familiar, near)
         return SectionResult(
-            title=_TITLE,
+            title=TITLE,
             sentences=(
                 f"An image is unfamiliar if its distance to its training neighbor number {k} is above {distance:.3f}, which "
                 f"{percent(ALPHA)} at most of images like those of validation exceed. On test it flags {bounds(alarms)}.",
@@ -98,7 +99,7 @@ def _why_not(evidence: Evidence) -> str:
         return "Not measured with --quick: it compares images with the train split."
     if not _has_features(evidence):
         return "Not measured: the evaluation stored no features of this model's images."
-    return f"Not measured: it needs {_MIN_IMAGES} validation images, and there are {len(evidence.val)}."
+    return f"Not measured: it needs {MIN_IMAGES} validation images, and there are {len(evidence.val)}."
 
 
 def _accuracies(flagged: NDArray[np.bool_], others: NDArray[np.bool_]) -> tuple[str, ...]:

@@ -90,12 +90,15 @@ def _tables(result: Assessment, run: str) -> list[RenderableType]:
         parts.append(Group(Text(section.title, style="bold"), *lines, *warnings, Text()))
     parts += [Text(text, style="red") for text in result.unmet]
     files = [("report", f"{result.folder}/report.html"), ("model card", f"{result.folder}/MODEL_CARD.md")]
-    parts.append(facts([*files, ("next", command("raytl", "predict", run, "PHOTOS", *_trusted(result)))]))
+    parts.append(facts([*files, *_next(result, run)]))
     return parts
 
 
-def _trusted(result: Assessment) -> list[str]:
-    """Return the option of `raytl predict` for the highest accuracy that the report certifies, else that for its sets."""
+def _next(result: Assessment, run: str) -> list[tuple[str, str]]:
+    """Return the command that applies the report: with the highest accuracy that it certifies, else with its sets."""
+    if "sets" not in result.sections:
+        return []
     aims = result.sections["thresholds"].json["aims"] if "thresholds" in result.sections else ()
     met = [aim["at_least"] for aim in aims if aim["met"] and aim["recall_of"] is None]
-    return ["--require", f"accuracy>={max(met):g}"] if met else ["--uncertainty"]
+    options = ["--require", f"accuracy>={max(met):g}"] if met else ["--uncertainty"]
+    return [("next", command("raytl", "predict", run, "PHOTOS", *options))]
