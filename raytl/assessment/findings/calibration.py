@@ -12,8 +12,8 @@ from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.plots import banded_chart
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import percent
-from raytl.metrics.finding_calibration import finding_error, finding_reliability, overconfidence
-from raytl.metrics.findings import Findings
+from raytl.metrics.finding_calibration import finding_error, finding_reliability
+from raytl.metrics.findings import Findings, mean_by_images
 from raytl.metrics.intervals import Interval
 from raytl.metrics.miscalibration import CalibrationError
 
@@ -74,7 +74,7 @@ def _measured(name: str, findings: Findings, taken: NDArray[np.bool_], seed: int
         len(image),
         float(confidence.mean()) if len(image) else np.nan,
         float(correct.mean()) if len(image) else np.nan,
-        overconfidence(image, confidence, correct, seed),
+        mean_by_images(image, confidence - correct, seed),
         finding_error(image, confidence, correct, seed),
     )
 
