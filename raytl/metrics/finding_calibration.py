@@ -62,7 +62,7 @@ def _gaps(image: Ints, confidence: Floats, correct: Bools) -> Floats:
     places = np.unique(image, return_inverse=True)[1]
     cells = places * ECE_BINS + confidence_bin(confidence)
     count = int(places.max(initial=-1)) + 1
-    return np.bincount(cells, correct - confidence, count * ECE_BINS).reshape(count, ECE_BINS)
+    return np.asarray(np.bincount(cells, correct - confidence, count * ECE_BINS).reshape(count, ECE_BINS), np.float64)
 
 
 def _flipped(gaps: Floats, seed: int) -> Floats:

@@ -55,8 +55,16 @@ class _Outcome:
         each, name = self.certificate, self.aim.text[:1].upper() + self.aim.text[1:]
         mean = "no image has any" if isnan(each.mean) else f"{percent(each.mean)} on average over {each.images:,}"
         if self.test is None:
-            return f"{name}: not with these validation images ({mean} at best); {each.needed:,} error-free ones would do."
-        verdict = "" if self.is_met else " No test image can confirm it." if isnan(self.test.value) else " Test contradicts it."
+            return (
+                f"{name}: not with these validation images ({mean} at best); {each.needed:,} error-free ones would do."
+            )
+        verdict = (
+            ""
+            if self.is_met
+            else " No test image can confirm it."
+            if isnan(self.test.value)
+            else " Test contradicts it."
+        )
         return (
             f"{name}: from confidence {each.threshold:.3g} on, certified with {mean} validation images. On test "
             f"{percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and {percent(self.recall)} of "

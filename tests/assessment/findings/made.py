@@ -35,7 +35,7 @@ def image(draw: np.random.Generator, sharpness: float, weak: bool) -> Image:
     truths = np.concatenate([corners, corners + sides[:, None]], axis=1)
     chance = draw.uniform(0.3, 0.95, count)
     is_found = draw.random(count) < (chance if not weak else 0.3 * chance)
-    away = np.where(is_found[:, None], truths, truths + [0, 1000, 0, 1000])
+    away = np.where(is_found[:, None], truths, truths + np.array([0, 1000, 0, 1000]))
     return Image(truths, labels, [False] * count, away, np.clip(0.5 + sharpness * (chance - 0.5), 0.05, 1), labels)
 
 
@@ -47,7 +47,9 @@ def split(name: str, count: int, seed: int, sharpness: float = 1.0, weak: int = 
     findings: Findings = of(images, 3)
     scores = np.array([_f1(findings, i) for i in range(count)])
     samples = [
-        Sample(f"{name}/{i}.jpg", f"/nowhere/{name}/{i}.jpg", Boxes(1000, 200, (Box("c0", 0, 0, 9, 9),)), name, "0" * 64)
+        Sample(
+            f"{name}/{i}.jpg", f"/nowhere/{name}/{i}.jpg", Boxes(1000, 200, (Box("c0", 0, 0, 9, 9),)), name, "0" * 64
+        )
         for i in range(count)
     ]
     pixels = draw.normal(size=(count, 5))
