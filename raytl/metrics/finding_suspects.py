@@ -40,7 +40,7 @@ class SuspectThing:
 def suspect_things(findings: Findings) -> tuple[SuspectThing, ...]:
     """Return the suspect annotations, the most suspect first; each finding and each thing at most once.
 
-    - missing: a finding where nothing is annotated; how often findings of its class are right that are at least as confident.
+    - missing: a finding where nothing is annotated; how often findings of its class are right that are as confident.
     - other class, drawn badly: a finding on a thing of another class, or beside one of its class, that is not found better;
       the difference of their confidences.
     - annotated twice, not there: a thing that nothing finds, on a box of its class that is found, or elsewhere; how often things
@@ -59,14 +59,13 @@ def _missing(findings: Findings) -> Iterator[SuspectThing]:
 
 
 def _precisions(findings: Findings) -> Floats:
-    """Return for each finding the fraction that is right of the others of its class that are at least as confident, and of one
-    more, which is."""
-    precision = np.zeros(len(findings))
-    order = np.argsort(-findings.confidence, kind="stable")
+    """Return how often findings of the class of each are right that are as confident, by isotonic regression, `(m,)`."""
+    from scipy.optimize import isotonic_regression  # takes most of a second to import
+
+    precision, order = np.zeros(len(findings)), np.argsort(findings.confidence, kind="stable")
     for label in np.unique(findings.label):
         rows = order[findings.label[order] == label]
-        correct = findings.correct[rows]
-        precision[rows] = (np.cumsum(correct) - correct + 1) / np.arange(1, len(rows) + 1)
+        precision[rows] = isotonic_regression(findings.correct[rows].astype(np.float64)).x
     return precision
 
 
