@@ -75,23 +75,6 @@ def _sentences(result: ScoreRobustness, score: str, has_places: bool) -> tuple[s
     )
 
 
-def _overconfident(result: ScoreRobustness) -> str:
-    """Return where confidence exceeds what is right by most, if it does by more than unchanged and more than chance."""
-    cases = [
-        (each.corruption, severity, answers)
-        for each in result.responses
-        for severity, answers in enumerate(each.severities, start=1)
-        if answers.is_overconfident
-    ]
-    if not cases:
-        return "No corruption is shown to make the model more overconfident."
-    name, severity, answers = max(cases, key=lambda case: case[2].confidence - case[2].correct)
-    return (
-        f"Most overconfident under {name} at severity {severity}: {percent(answers.confidence)} confident, "
-        f"{percent(answers.correct)} right (unchanged {percent(result.clean.confidence)} and {percent(result.clean.correct)})."
-    )
-
-
 def _order(response: Response[Scored]) -> tuple[int, float]:
     """Return the key that puts what breaks the model at the lowest severity, and there most, first."""
     severity = response.breaks_at or 4
@@ -115,6 +98,23 @@ def _table(result: ScoreRobustness, score: str) -> Table:
     head = ("corruption", "at severity 1, 2, 3", f"{score} at 1", "2", "3", "overconfident at 1", "2", "3", "breaks at")
     title = f"Mean {score}, and confidence above what is right (* = worse than unchanged by more than chance)"
     return Table(title, head, tuple(rows), tuple(range(2, 9)))
+
+
+def _overconfident(result: ScoreRobustness) -> str:
+    """Return where confidence exceeds what is right by most, if it does by more than unchanged and more than chance."""
+    cases = [
+        (each.corruption, severity, answers)
+        for each in result.responses
+        for severity, answers in enumerate(each.severities, start=1)
+        if answers.is_overconfident
+    ]
+    if not cases:
+        return "No corruption is shown to make the model more overconfident."
+    name, severity, answers = max(cases, key=lambda case: case[2].confidence - case[2].correct)
+    return (
+        f"Most overconfident under {name} at severity {severity}: {percent(answers.confidence)} confident, "
+        f"{percent(answers.correct)} right (unchanged {percent(result.clean.confidence)} and {percent(result.clean.correct)})."
+    )
 
 
 def _p(value: float) -> str:
