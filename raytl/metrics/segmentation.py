@@ -53,7 +53,7 @@ def boundary_counts(truth: ClassMap, predicted: ClassMap, classes: int) -> Ints:
 
     A boundary pixel has a 4-neighbor of another class; neighbors outside the image or void do not count.
     """
-    limit = max(1.0, TOLERANCE * float(np.hypot(*truth.shape)))
+    limit = tolerance(truth.shape)
     masked = np.where(truth == VOID, np.uint8(VOID), predicted)
     counts = np.zeros((4, classes), dtype=np.int64)
     true, drawn = _boundary_points(truth), _boundary_points(masked)
@@ -63,13 +63,24 @@ def boundary_counts(truth: ClassMap, predicted: ClassMap, classes: int) -> Ints:
     return counts
 
 
-def _boundary_points(labels: ClassMap) -> dict[int, Ints]:
-    """Return the boundary pixels `(k, 2)` of each class that has any."""
+def tolerance(size: tuple[int, ...]) -> float:
+    """Return the distance in pixels within which boundaries of a map of this (height, width) agree."""
+    return max(1.0, TOLERANCE * float(np.hypot(*size)))
+
+
+def boundary_pixels(labels: ClassMap) -> NDArray[np.bool_]:
+    """Return True at the boundary pixels of all classes, `(h, w)`."""
     is_edge = np.zeros(labels.shape, dtype=bool)
     for here, there in (
         (np.s_[:-1], np.s_[1:]), (np.s_[1:], np.s_[:-1]), (np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:, 1:], np.s_[:, :-1]),
     ):  # fmt: skip
         is_edge[here] |= (labels[here] != labels[there]) & (labels[here] != VOID) & (labels[there] != VOID)
+    return is_edge
+
+
+def _boundary_points(labels: ClassMap) -> dict[int, Ints]:
+    """Return the boundary pixels `(k, 2)` of each class that has any."""
+    is_edge = boundary_pixels(labels)
     points = np.argwhere(is_edge)
     own = labels[is_edge]
     return {int(label): points[own == label] for label in np.unique(own)}
