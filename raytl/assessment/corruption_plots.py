@@ -44,7 +44,7 @@ def response_chart(result: Robustness) -> Callable[[float], Any]:
     return chart
 
 
-def _panel(axes: Any, clean: Answered, response: Response) -> None:
+def _panel(axes: Any, clean: Answered, response: Response[Answered]) -> None:
     answers, steps = (clean, *response.severities), range(1 + len(response.severities))
     accuracy = [each.accuracy for each in answers]
     values = [each.value for each in accuracy]

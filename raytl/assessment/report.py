@@ -11,6 +11,7 @@ from typing import Any
 from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
+from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.live import Model
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
@@ -141,7 +142,8 @@ def report(
     scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
     evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
     if _need_photos(parts):
-        evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
+        robustness: Any = collected_robustness(source, options.suite, options.photos)
+        evidence = replace(evidence, robustness=robustness)
     results = _results(parts, evidence, options)
     result = Assessment(
         folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
@@ -151,7 +153,7 @@ def report(
     return result
 
 
-def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> dict[str, SectionResult]:
+def _results(parts: Sequence[Section[Any]], evidence: Evidence | FindingEvidence, options: Options) -> dict[str, SectionResult]:
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         options.on_event(Work("report", done, len(parts), "sections"))
@@ -160,11 +162,11 @@ def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> 
     return results
 
 
-def _need_photos(parts: Sequence[Section]) -> bool:
+def _need_photos(parts: Sequence[Section[Any]]) -> bool:
     return any(part.name in NEEDS_PHOTOS for part in parts)
 
 
-def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | None) -> None:
+def _check_photos(parts: Sequence[Section[Any]], suite: str | None, photos: int | None) -> None:
     """Refuse options of corrupted photos that cannot take effect, before anything is scored."""
     if suite is not None:
         suite_named(suite)
@@ -175,7 +177,7 @@ def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | Non
         raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
 
 
-def _images(evidence: Evidence) -> dict[str, int]:
+def _images(evidence: Evidence | FindingEvidence) -> dict[str, int]:
     splits = {"train": evidence.train, "val": evidence.val, "test": evidence.test}
     return {name: len(split) for name, split in splits.items() if split is not None}
 

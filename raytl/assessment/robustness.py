@@ -80,7 +80,7 @@ def _verdict(result: Robustness) -> tuple[str, ...]:
     )
 
 
-def _listed(broken: Sequence[Response], responses: Sequence[Response]) -> tuple[str, ...]:
+def _listed(broken: Sequence[Response[Answered]], responses: Sequence[Response[Answered]]) -> tuple[str, ...]:
     parts = []
     for severity in (1, 2, 3):
         names = [each.corruption for each in broken if each.breaks_at == severity]
@@ -91,7 +91,7 @@ def _listed(broken: Sequence[Response], responses: Sequence[Response]) -> tuple[
     return (f"Accuracy falls by more than chance {'; '.join(parts)}.{rest}",)
 
 
-def _order(response: Response) -> tuple[int, float, float]:
+def _order(response: Response[Answered]) -> tuple[int, float, float]:
     """Return the key that puts what breaks the model at the lowest severity, and there most, first."""
     severity = response.breaks_at or 4
     answers = response.severities[severity - 1]
@@ -144,7 +144,7 @@ def _warnings(result: Robustness) -> tuple[str, ...]:
     )
 
 
-def _amount(response: Response) -> str:
+def _amount(response: Response[Answered]) -> str:
     return f"{response.about}: {response.amounts[(response.breaks_at or 1) - 1]:g}"
 
 

@@ -59,7 +59,7 @@ def calibration_errors(targets: ArrayLike, logits: ArrayLike, seed: int = 0) -> 
         for name, table in members.items():
             simulated[name].append(_gap(drawn, sure, table))
     return {
-        name: _compared(float(_gap(hits[None], sure, table)[0]), np.concatenate(simulated[name]))
+        name: compared(float(_gap(hits[None], sure, table)[0]), np.concatenate(simulated[name]))
         for name, table in members.items()
     }
 
@@ -70,7 +70,8 @@ def _gap(hits: NDArray[np.bool_], sure: Floats, members: Floats) -> Floats:
     return np.asarray(np.abs(gaps).sum(axis=1) / len(sure))
 
 
-def _compared(value: float, simulated: Floats) -> CalibrationError:
+def compared(value: float, simulated: Floats) -> CalibrationError:
+    """Return a calibration `value` beside those of simulated calibrated models, `(r,)`."""
     p = (1 + int((simulated >= value - 1e-12).sum())) / (1 + len(simulated))
     return CalibrationError(value, float(simulated.mean()), float(np.quantile(simulated, 0.95)), p)
 

@@ -24,6 +24,7 @@ from raytl.data.transforms import Preprocess
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import dense, options
+from raytl.tasks.findings import FindingKind
 from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.objects import Limits
 from raytl.tasks.recipe import AutoRecipe, RecipeFacts, epochs_for
@@ -106,6 +107,7 @@ class DenseTask:
     validation: Callable[[Sequence[Any], Rows, Sequence[str]], Validation]
     calibration: None = None
     sections: tuple[str, ...] = ()
+    findings: FindingKind | None = None
     explaining: None = None
     recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None

@@ -49,6 +49,7 @@ class MultiLabel:
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
     calibration = staticmethod(decisions)
     sections: tuple[str, ...] = ()
+    findings = None
     explaining = EXPLAINING
     limits = None
     recipe = replace(CLASS_RECIPE, keys=CLASS_RECIPE.keys - {"train.sampler", "train.label_smoothing"})

@@ -1,0 +1,1 @@
+"""The sections of `raytl report` for tasks with findings: boxes, masks, labels, regions."""

@@ -1,0 +1,88 @@
+"""The calibration of findings: is what is reported with a confidence of 80 % there in 80 % of the cases?
+
+Findings of one image err together, so chance is simulated by images: the differences between what is there and the confidence
+change their sign in a random half of the images (the wild cluster bootstrap; Cameron, Gelbach and Miller 2008). A model whose
+confidence is right on average shows such calibration errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.metrics.confusion import Floats, Ints
+from raytl.metrics.intervals import RESAMPLES, Interval
+from raytl.metrics.miscalibration import SIMULATIONS, CalibrationError, compared
+from raytl.metrics.scores import ECE_BINS, confidence_bin
+
+Bools = NDArray[np.bool_]
+_SIGNS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class BandedReliability:
+    """Decisions or findings by bin of confidence, for the bins that have any: `confidence`, `correct` (mean and fraction), their number
+    `count`, and the range `low` to `high` in which 95 % of calibrated models lie, all `(k,)`."""
+
+    confidence: Floats
+    correct: Floats
+    count: Ints
+    low: Floats
+    high: Floats
+
+
+def finding_error(image: Ints, confidence: Floats, correct: Bools, seed: int = 0) -> CalibrationError:
+    """Return the expected calibration error of m findings with 15 bins of equal width, beside that of calibrated models.
+
+    `image (m,)`, `confidence (m,)` and `correct (m,)` are as in `Findings`. NaN without a finding.
+    """
+    if not len(image):
+        return CalibrationError(np.nan, np.nan, np.nan, 1.0)
+    gaps = _gaps(image, confidence, correct)
+    value = float(np.abs(gaps.sum(axis=0)).sum() / len(image))
+    simulated = np.abs(_flipped(gaps, seed)).sum(axis=1) / len(image)
+    return compared(value, simulated)
+
+
+def finding_reliability(image: Ints, confidence: Floats, correct: Bools, seed: int = 0) -> BandedReliability:
+    """Return how often findings are correct, in the bins of `finding_error`."""
+    gaps, bins = _gaps(image, confidence, correct), confidence_bin(confidence)
+    count = np.bincount(bins, minlength=ECE_BINS)
+    some = count > 0
+    middle = np.bincount(bins, confidence, ECE_BINS)[some] / count[some]
+    simulated = _flipped(gaps[:, some], seed) / count[some]
+    low, high = np.clip(middle + np.quantile(simulated, (0.025, 0.975), axis=0), 0, 1)
+    fraction = np.bincount(bins, correct, ECE_BINS)[some] / count[some]
+    return BandedReliability(middle, fraction, count[some], low, high)
+
+
+def overconfidence(image: Ints, confidence: Floats, correct: Bools, seed: int = 0) -> Interval:
+    """Return the mean confidence minus the fraction that is correct, with its 95 % bootstrap interval over images."""
+    if not len(image):
+        return Interval(np.nan, np.nan, np.nan)
+    places = np.unique(image, return_inverse=True)[1]
+    gap, count = np.bincount(places, confidence - correct), np.bincount(places)
+    draws = np.random.default_rng(seed).integers(0, len(gap), (RESAMPLES, len(gap)))
+    low, high = np.quantile(gap[draws].sum(axis=1) / count[draws].sum(axis=1), (0.025, 0.975))
+    return Interval(float(gap.sum() / count.sum()), float(low), float(high))
+
+
+def _gaps(image: Ints, confidence: Floats, correct: Bools) -> Floats:
+    """Return the sums of correct minus confidence by image that has findings, and by bin: `(images, bins)`."""
+    places = np.unique(image, return_inverse=True)[1]
+    cells = places * ECE_BINS + confidence_bin(confidence)
+    count = int(places.max(initial=-1)) + 1
+    return np.bincount(cells, correct - confidence, count * ECE_BINS).reshape(count, ECE_BINS)
+
+
+def _flipped(gaps: Floats, seed: int) -> Floats:
+    """Return the sums of `gaps (images, bins)` over the images, with random signs of the images: `(SIMULATIONS, bins)`."""
+    draw = np.random.default_rng(seed)
+    step = max(1, _SIGNS_AT_ONCE // len(gaps))
+    parts = [
+        draw.choice([-1.0, 1.0], (min(step, SIMULATIONS - start), len(gaps))) @ gaps
+        for start in range(0, SIMULATIONS, step)
+    ]
+    return np.concatenate(parts)
