@@ -57,6 +57,17 @@ def certified_recall(probability: Floats, aim: float) -> Certificate:
     return _certificate(RECALL_GRID, hits, np.full(len(RECALL_GRID), len(probability)), aim)
 
 
+def certified_presence(probability: Floats, present: NDArray[np.bool_], aim: float) -> Certificate:
+    """Return the lowest threshold of `RECALL_GRID` from which at least the fraction `aim` of the images has the class.
+
+    `probability (n,)` is that of the class, `present (n,)` whether a validation image has it. The lowest certified threshold finds
+    the most.
+    """
+    grid = RECALL_GRID[::-1]
+    taken = probability[:, None] >= grid
+    return _certificate(grid, (taken & present[:, None]).sum(axis=0), taken.sum(axis=0), aim)
+
+
 def _certificate(grid: Floats, hits: NDArray[np.int64], trials: NDArray[np.int64], aim: float) -> Certificate:
     """Return the first threshold of `grid` that is certified."""
     level = DELTA / len(grid)

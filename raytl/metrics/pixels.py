@@ -20,8 +20,7 @@ SURE = 0.9
 MAX_SUSPECTS = 3
 """Contradictions of an image that are kept, the largest."""
 SUSPECT = ("given", "suggested", "area", "confidence", "x_min", "y_min", "x_max", "y_max")
-"""The columns of a suspect: two classes, the fraction of the map's area, the mean confidence, and a box in fractions of the
-map's sides."""
+"""The columns of a suspect: two classes, the fraction of the map's area, the mean confidence, and a box in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,8 @@ class Pixels:
 
     `bins (n, 15, 3)` have their number, the right ones and the summed confidence by bin of confidence. `edges (n, 4)` are the pixels
     near a true boundary, the wrong ones of them, all others, and the wrong ones of them. `counts (n, 3, classes)` are hits, calls
-    and support as in a confusion matrix. `suspects (n, 3, 8)` have the columns `SUSPECT`; those without area are none.
+    and support as in a confusion matrix. `suspects (n, 3, 8)` have the columns `SUSPECT`; those without area are none. Their boxes are in
+    pixels of the photo.
     """
 
     bins: Floats
@@ -48,13 +48,10 @@ def binned_pixels(truth: ClassMap, predicted: ClassMap, confidence: NDArray[np.f
 
 
 def suspects(truth: ClassMap, predicted: ClassMap, confidence: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return the `suspects (3, 8)` of one image; all arrays are `(h, w)`."""
+    """Return the `suspects (3, 8)` of one image, with boxes in its pixels; all arrays are `(h, w)`."""
     result = np.zeros((MAX_SUSPECTS, len(SUSPECT)), np.float32)
     found, given = contradictions(truth, predicted, confidence, SURE)
-    height, width = truth.shape
-    table = np.column_stack(
-        [given, found.label, found.area / truth.size, found.confidence, found.boxes / np.array([width, height] * 2)]
-    )[:MAX_SUSPECTS]
+    table = np.column_stack([given, found.label, found.area / truth.size, found.confidence, found.boxes])[:MAX_SUSPECTS]
     result[: len(table)] = table
     return result
 

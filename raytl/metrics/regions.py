@@ -30,8 +30,8 @@ class Regions:
 
     `label (k,)`, `area (k,)` in pixels, `boxes (k, 4)` x_min, y_min, x_max, y_max in pixels; `shared (k,)` pixels to which the
     other map gives the same class, and the mean `confidence (k,)` of those, of all pixels if there are none; `other (k,)`, the
-    most frequent class of the other map there, and `partner (k,)`, the region of the other map that shares most of them, -1 for
-    none.
+    most frequent class of the other map there; `partner (k,)`, the region of the other map that covers most of the shared pixels, of
+    all pixels if that class is another, -1 for none.
     """
 
     label: Ints
@@ -130,9 +130,9 @@ def _compared(
     slices = ndimage.find_objects(numbers)
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in slices], dtype=np.int64).reshape(-1, 4)
     frequent = _most_frequent(places, other.ravel().astype(np.int64), count)
-    shares = np.where(same, others.ravel(), 0)
-    partner = _most_frequent(np.where(shares > 0, places, 0), shares, count) - 1
-    return Regions(label, area, boxes, shared, mean, frequent, np.where(shared > 0, partner, -1))
+    there = others.ravel()
+    own, all_of = (_most_frequent(np.where(part, places, 0), there, count) - 1 for part in (same & (there > 0), there > 0))
+    return Regions(label, area, boxes, shared, mean, frequent, np.where((2 * shared >= area) | (frequent == label), own, all_of))
 
 
 def _most_frequent(places: NDArray[np.integer], values: NDArray[np.integer], count: int) -> Ints:

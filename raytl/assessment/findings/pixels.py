@@ -70,10 +70,6 @@ def _places(scored: dict[str, Interval]) -> Iterator[str]:
         f"Within {percent(TOLERANCE)} of the diagonal of a true boundary, {bounds(near)} are wrong, elsewhere {bounds(far)}; "
         f"{percent(part.value)} of all wrong pixels are near a boundary."
     )
-    if part.value >= 0.5:
-        yield "Most mistakes are outlines that are drawn a little off: finer annotations or a larger image help most."
-    else:
-        yield "Most mistakes are whole things or parts that have the wrong class."
 
 
 def _verdict(error: CalibrationError, pixels: Pixels) -> Iterator[str]:

@@ -13,6 +13,7 @@ from raytl.tasks.findings import FindingKind
 from raytl.tasks.multilabel.scores import probabilities
 from raytl.tasks.task import Rows
 
+SECTIONS: tuple[str, ...] = ("calibration",)
 LEAST = 0.01
 """The probability from which a label is a finding: with many labels nearly all of them are absent, and are not stored."""
 
@@ -46,4 +47,4 @@ def findings(truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Findi
     )
 
 
-KIND = FindingKind(findings, unit="label", wanted="present label", score="F1")
+FINDINGS = FindingKind(findings, "label", "present label", "F1", has_places=False)

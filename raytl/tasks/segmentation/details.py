@@ -6,6 +6,7 @@ All is counted on the network's own view, cut to the photo, so that it costs the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,11 +41,11 @@ def details(
     for at, (size, truth) in enumerate(zip(sizes, truths, strict=True)):
         placement = eval_placement(*size, preprocess)
         window = _shown(placement, size)
-        truth_view = placement.mask(truth, VOID)
-        seen = (truth_view[window].astype(np.uint8), predicted[at][window], sure[at][window])
+        seen = (placement.mask(truth, VOID)[window].astype(np.uint8), predicted[at][window], sure[at][window])
         texts.append("|".join(_text(each, placement, window, size) for each in regions(*seen)).encode())
         bins, edges, suspects = pixels_of(*seen)
-        pixels.append((bins, edges, _in_view(suspects, window, truth_view.shape)))
+        boxes = _in_photo(suspects[:, 4:], placement, window, size)
+        pixels.append((bins, edges, np.hstack([suspects[:, :4], boxes])))
     columns = [np.stack(column) for column in zip(*pixels, strict=True)] or _no_pixels()
     return np.array(texts, dtype=np.bytes_), *columns
 
@@ -64,12 +65,10 @@ def _shown(placement: Placement, size: tuple[int, int]) -> tuple[slice, slice]:
 
 def _text(each: Regions, placement: Placement, window: tuple[slice, slice], size: tuple[int, int]) -> str:
     """Return the regions of one map as numbers."""
-    offset = [window[1].start, window[0].start] * 2
-    boxes = placement.inverse(size[::-1]).boxes(each.boxes + offset)[0].round()
     columns = [
         each.label,
         np.ceil(each.area / placement.scale),
-        *boxes.T,
+        *_in_photo(each.boxes, placement, window, size).T,
         each.other,
         each.partner,
         each.is_shared,
@@ -78,15 +77,12 @@ def _text(each: Regions, placement: Placement, window: tuple[slice, slice], size
     return " ".join(map(str, np.column_stack(columns).astype(np.int64).ravel().tolist()))
 
 
-def _in_view(
-    suspects: NDArray[np.float32], window: tuple[slice, slice], size: tuple[int, ...]
+def _in_photo(
+    boxes: NDArray[Any], placement: Placement, window: tuple[slice, slice], size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Return suspects with their boxes in fractions of the view of (height, width) instead of the window."""
-    rows, columns = window
-    part = np.array([columns.stop - columns.start, rows.stop - rows.start] * 2)
-    moved = suspects.copy()
-    moved[:, 4:] = (suspects[:, 4:] * part + [columns.start, rows.start] * 2) / np.array([size[1], size[0]] * 2)
-    return moved
+    """Return boxes in a window of the view in whole pixels of its photo, `(k, 4)`."""
+    offset = [window[1].start, window[0].start] * 2
+    return placement.inverse(size[::-1]).boxes(boxes + offset)[0].round().astype(np.float32)
 
 
 def _no_pixels() -> list[NDArray[np.generic]]:

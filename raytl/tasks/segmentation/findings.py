@@ -17,8 +17,10 @@ from raytl.metrics.segmentation import VOID, Facts
 from raytl.tasks.findings import FindingKind
 from raytl.tasks.segmentation import scores
 from raytl.tasks.segmentation.details import CONFIDENCE, FIELDS, tables
+from raytl.tasks.segmentation.inference import detailed
 from raytl.tasks.task import Rows
 
+SECTIONS: tuple[str, ...] = ("calibration", "pixels")
 _SCORES = 2
 """The first rows of an image, which have its scores; those of `details` follow."""
 _Table = NDArray[np.int64]
@@ -36,11 +38,11 @@ def findings(truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Findi
     images = [_kept(*tables(text), background) for text in rows[_SCORES]] if has_details else []
     true, drawn = (_joined(part) for part in zip(*images, strict=True)) if images else (_joined([]), _joined([]))
     starts = np.cumsum([0, *(len(part[0]) for part in images)])
-    partner = drawn[:, 8]
+    partner, error = drawn[:, 8], _errors(drawn, background)
     return Findings(
         **_columns(drawn),
-        error=_errors(drawn, background),
-        truth=np.where(partner >= 0, partner + starts[drawn[:, 0]], -1),
+        error=error,
+        truth=np.where((partner >= 0) & (error != BACKGROUND), partner + starts[drawn[:, 0]], -1),
         wanted=Wanted(**_columns(true) | {"confidence": np.where(true[:, 9], true[:, 10] / CONFIDENCE, 0.0)}),
         thresholds=np.full(len(classes), 0.99 / len(classes)),  # the most probable of k classes has 1 / k at least
         score=image_iou(facts),
@@ -91,4 +93,4 @@ def _pixels(rows: Rows, facts: Facts) -> Pixels:
     return Pixels(bins, edges, np.stack([facts.hits, facts.calls, facts.support], axis=1), suspects)
 
 
-KIND = FindingKind(findings, unit="region", wanted="true region", score="IoU")
+FINDINGS = FindingKind(findings, "region", "true region", "IoU", detailed=detailed)
