@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
 from raytl.assessment.findings.evidence import FindingEvidence
-from raytl.assessment.live import Model
+from raytl.assessment.live import Model, opened_photos
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
@@ -33,6 +33,7 @@ from raytl.run.plots import save
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.registry import task_named
 
 FOLDER, PAGE, CARD = "report", "report.html", "MODEL_CARD.md"
@@ -131,12 +132,13 @@ def report(
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
     options = Options(
-        aims(require, recall, card.classes),
+        aims(require, recall, card.classes, "accuracy" if finding_kind(task_named(card.task)) is None else "precision"),
         quick,
         model=model,
         on_event=on_event,
         suite=suite or SUITE,
         photos=photos or PHOTOS,
+        open_photos=None if quick else partial(opened_photos, source),
     )
     look = last_look(source)
     scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall

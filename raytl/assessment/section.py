@@ -104,8 +104,8 @@ class LiveModel(Protocol):
 class Options:
     """The choices of a report: the `aims` that must be met, and whether it is to be `quick`. `seed` is that of simulations.
 
-    At most `photos` validation photos are corrupted, by the corruptions of `suite`. `model` loads the model; it is None with
-    `quick`, so a section must do without.
+    At most `photos` validation photos are corrupted, by the corruptions of `suite`. `model` loads the model, and `open_photos`
+    opens photos of train and validation; they are None with `quick`, so a section must do without.
     """
 
     aims: tuple[Aim, ...] = ()
@@ -115,6 +115,7 @@ class Options:
     on_event: OnEvent = ignore
     suite: str = SUITE
     photos: int = PHOTOS
+    open_photos: Callable[[Sequence[Sample]], list[Image.Image | None]] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,14 @@ from raytl.assessment import (
     unfamiliar,
 )
 from raytl.assessment.findings import calibration as finding_calibration
+from raytl.assessment.findings import context, pixels
+from raytl.assessment.findings import fairness as finding_fairness
+from raytl.assessment.findings import robustness as finding_robustness
+from raytl.assessment.findings import sizes as finding_sizes
+from raytl.assessment.findings import slices as finding_slices
+from raytl.assessment.findings import suspects as finding_suspects
+from raytl.assessment.findings import thresholds as finding_thresholds
+from raytl.assessment.findings import unfamiliar as finding_unfamiliar
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.section import Evidence, Section
 from raytl.config.schema import ColumnRole
@@ -38,7 +46,18 @@ SECTIONS: tuple[Section[Evidence], ...] = (
     suspects.SECTION,
     robustness.SECTION,
 )
-FINDING_SECTIONS: tuple[Section[FindingEvidence], ...] = (finding_calibration.SECTION,)
+FINDING_SECTIONS: tuple[Section[FindingEvidence], ...] = (
+    finding_calibration.SECTION,
+    finding_thresholds.SECTION,
+    pixels.SECTION,
+    finding_sizes.SECTION,
+    finding_unfamiliar.SECTION,
+    finding_slices.SECTION,
+    finding_fairness.SECTION,
+    context.SECTION,
+    finding_suspects.SECTION,
+    finding_robustness.SECTION,
+)
 """Those of tasks with findings, under the same names where they answer the same question."""
 NEEDS_PHOTOS = frozenset({robustness.SECTION.name})
 """Sections that need the model's answers to corrupted validation photos; `--quick` leaves them out."""

@@ -30,6 +30,8 @@ from raytl.run.atomic import write_bytes
 from raytl.run.plain import encode
 from raytl.stored import Format
 from raytl.stored.bounds import Bound, Classes, Name
+from raytl.tasks.findings import finding_kind
+from raytl.tasks.registry import task_named
 
 EVIDENCE = "evidence.safetensors"
 MAX_FEATURE_IMAGES = 100_000
@@ -98,6 +100,8 @@ def read_evidence(folder: Path, split: str, card: Card, samples: Sequence[Sample
             f"{path}: found answers of weights {about.weights[:12]} to the {about.split} split; expected those of the run's "
             f"weights {card.digest[:12]} to {split}. {_ADVICE}"
         )
+    if (findings is None) != (finding_kind(task_named(card.task)) is None):
+        raise RunError(f"{path}: found answers of another task; expected those of {card.task}. {_ADVICE}")
     place = {key: i for i, key in enumerate(about.keys)}
     keys = tuple(sample.key for sample in samples)
     if place.keys() != set(keys):

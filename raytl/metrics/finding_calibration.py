@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.metrics.confusion import Floats, Ints
-from raytl.metrics.intervals import RESAMPLES, Interval
 from raytl.metrics.miscalibration import SIMULATIONS, CalibrationError, compared
 from raytl.metrics.scores import ECE_BINS, confidence_bin
 
@@ -64,17 +63,6 @@ def binned_reliability(bins: Floats, seed: int = 0) -> BandedReliability:
     simulated = _flipped(bins[:, some, 1] - bins[:, some, 2], seed) / count[some]
     low, high = np.clip(middle + np.quantile(simulated, (0.025, 0.975), axis=0), 0, 1)
     return BandedReliability(middle, correct[some] / count[some], count[some].astype(np.int64), low, high)
-
-
-def overconfidence(image: Ints, confidence: Floats, correct: Bools, seed: int = 0) -> Interval:
-    """Return the mean confidence minus the fraction that is correct, with its 95 % bootstrap interval over images."""
-    if not len(image):
-        return Interval(np.nan, np.nan, np.nan)
-    places = np.unique(image, return_inverse=True)[1]
-    gap, count = np.bincount(places, confidence - correct), np.bincount(places)
-    draws = np.random.default_rng(seed).integers(0, len(gap), (RESAMPLES, len(gap)))
-    low, high = np.quantile(gap[draws].sum(axis=1) / count[draws].sum(axis=1), (0.025, 0.975))
-    return Interval(float(gap.sum() / count.sum()), float(low), float(high))
 
 
 def _binned(image: Ints, confidence: Floats, correct: Bools) -> Floats:

@@ -29,7 +29,7 @@ class Regions:
     """The k regions of a map, the largest first.
 
     `label (k,)`, `area (k,)` in pixels, `boxes (k, 4)` x_min, y_min, x_max, y_max in pixels; `shared (k,)` pixels to which the
-    other map gives the same class, and the mean `confidence (k,)` of those, of all pixels if there are none; `other (k,)`, the
+    other map gives the same class; the mean `confidence (k,)` of its pixels, of true regions that of shared ones, 0 without any; `other (k,)`, the
     most frequent class of the other map there; `partner (k,)`, the region of the other map that covers most of the shared pixels, of
     all pixels if that class is another, -1 for none.
     """
@@ -60,10 +60,9 @@ def regions(
     """
     known = np.where(truth == VOID, np.uint8(VOID), predicted)
     numbers, drawn = (_numbered(part, (VOID, *left_out)) for part in (truth, known))
-    return (
-        _compared(truth, known, confidence, numbers, drawn),
-        _compared(known, truth, confidence, drawn, numbers),
-    )
+    true = _compared(truth, known, np.where(truth == known, confidence, 0.0), numbers, drawn)
+    true = replace(true, confidence=true.confidence * true.area / np.maximum(true.shared, 1))
+    return true, _compared(known, truth, confidence, drawn, numbers)
 
 
 def contradictions(
@@ -125,8 +124,7 @@ def _compared(
     first = np.unique(places, return_index=True)
     label = labels.ravel()[first[1][first[0] > 0]].astype(np.int64)
     area, shared = (np.bincount(places[part], minlength=count + 1)[1:] for part in (slice(None), same))
-    sums, own = (np.bincount(places[part], confidence.ravel()[part], count + 1)[1:] for part in (slice(None), same))
-    mean = np.where(shared > 0, own / np.maximum(shared, 1), sums / np.maximum(area, 1))
+    mean = np.bincount(places, confidence.ravel(), count + 1)[1:] / np.maximum(area, 1)
     slices = ndimage.find_objects(numbers)
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in slices], dtype=np.int64).reshape(-1, 4)
     frequent = _most_frequent(places, other.ravel().astype(np.int64), count)

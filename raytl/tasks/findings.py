@@ -25,14 +25,16 @@ class FindingKind:
 
     `findings(truths, rows, classes)` returns the findings of a split as the network answered it; `evaluate` stores them, so
     that a report reads no test image. `unit` is a finding ("detection"), `wanted` a thing to find ("object"); `score` is the
-    score of an image ("F1"). All are singular. With `has_places`, findings lie somewhere in the image, so a corruption that
-    moves pixels does not apply. `detailed` are more rows, if findings need them.
+    score of an image ("F1"). All are singular. `pipeline` is the Hugging Face Hub's name for such models. With `has_places`,
+    findings lie somewhere in the image, so a corruption that moves pixels does not apply; without, a class is found at most once in an
+    image. `detailed` are more rows, if findings need them.
     """
 
     findings: Callable[[Sequence[Any], Rows, Sequence[str]], Findings]
     unit: str
     wanted: str
     score: str
+    pipeline: str
     has_places: bool = True
     detailed: Detailed | None = None
 

@@ -8,7 +8,7 @@ import pytest
 from raytl.metrics.confusion import Ints
 from raytl.metrics.multiple import holm
 from raytl.metrics.paired import mcnemar
-from raytl.metrics.robustness import LEVEL, Logits, answered, smallest_loss
+from raytl.metrics.robustness import LEVEL, Logits, answered, scored, smallest_loss
 
 TARGETS = np.arange(60) % 3
 
@@ -65,3 +65,22 @@ def test_at_most_five_percent_of_harmless_suites_name_a_corruption() -> None:
         flips = rng.binomial(12, 0.5, 39)  # 12 images change, each in either direction
         named += bool((holm([mcnemar(12 - lost, lost)[1] for lost in flips.tolist()]) < LEVEL).any())
     assert named <= 0.05 * 400
+
+
+def test_a_score_that_falls_on_most_images_is_worse_and_luck_is_not() -> None:
+    draw = np.random.default_rng(0)
+    clean = draw.uniform(0.5, 1.0, 60)
+    first, (lower, noisy) = scored(clean, [clean - draw.uniform(0, 0.2, 60), clean + draw.normal(0, 0.1, 60)])
+    assert first.p == 1.0 and first.score.low < first.score.value < first.score.high
+    assert lower.is_worse and not noisy.is_worse
+
+
+@pytest.mark.thorough
+def test_few_comparisons_of_scores_name_a_change_that_harms_nothing() -> None:
+    false = 0
+    for seed in range(100):
+        draw = np.random.default_rng(seed)
+        clean = draw.uniform(0.3, 1.0, 40)
+        versions = [clean + draw.normal(0, 0.2, 40) for _ in range(36)]
+        false += any(each.is_worse for each in scored(clean, versions)[1])
+    assert false <= 10

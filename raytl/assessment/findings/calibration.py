@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.findings.label_calibration import label_calibrations, label_sentences, label_table
 from raytl.assessment.plots import banded_chart
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import percent
-from raytl.metrics.finding_calibration import finding_error, finding_reliability, overconfidence
-from raytl.metrics.findings import Findings
+from raytl.metrics.finding_calibration import finding_error, finding_reliability
+from raytl.metrics.findings import Findings, mean_by_images
 from raytl.metrics.intervals import Interval
 from raytl.metrics.miscalibration import CalibrationError
 
@@ -55,12 +56,21 @@ class FindingCalibrationSection:
             _measured(name, test, test.reported & (test.label == number), options.seed)
             for number, name in enumerate(evidence.classes[:_CLASSES])
         ]
+        labels = [] if evidence.kind.has_places else label_calibrations(test, evidence.classes, options.seed)
         return SectionResult(
             title="Calibration: is the confidence right?",
-            sentences=tuple(_sentences(rows[1], evidence)),
-            tables=(_table("Findings", rows, unit), _table(f"Classes on test: reported {unit}s", classes, unit)),
+            sentences=(*_sentences(rows[1], evidence), *(label_sentences(labels) if labels else ())),
+            tables=(
+                _table("Findings", rows, unit),
+                _table(f"Classes on test: reported {unit}s", classes, unit),
+                *((label_table(labels),) if labels else ()),
+            ),
             figures=(_figure(test, unit, options.seed),) if len(test) else (),
-            json={"findings": [asdict(each) for each in rows], "classes": [asdict(each) for each in classes]},
+            json={
+                "findings": [asdict(each) for each in rows],
+                "classes": [asdict(each) for each in classes],
+                "labels": [asdict(each) for each in labels],
+            },
         )
 
 
@@ -74,7 +84,7 @@ def _measured(name: str, findings: Findings, taken: NDArray[np.bool_], seed: int
         len(image),
         float(confidence.mean()) if len(image) else np.nan,
         float(correct.mean()) if len(image) else np.nan,
-        overconfidence(image, confidence, correct, seed),
+        mean_by_images(image, confidence - correct, seed),
         finding_error(image, confidence, correct, seed),
     )
 

@@ -1,11 +1,10 @@
 """The probability of each label: its calibration error beside that of a perfectly calibrated model. A label occurs once in an
-image, so images are independent decisions and the simulation is exact."""
+image, so images are independent decisions and the simulation is exact. Images in which a label is nearly excluded are no findings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def label_calibrations(findings: Findings, classes: Sequence[str], seed: int) ->
     return sorted(rows, key=lambda each: (each.p, each.error.p, -each.error.value))
 
 
-def sentences(rows: Sequence[LabelCalibration]) -> Iterator[str]:
+def label_sentences(rows: Sequence[LabelCalibration]) -> Iterator[str]:
     """Yield which labels are not calibrated, and in which direction."""
     wrong = [each for each in rows if each.is_evidence]
     if not wrong:
@@ -65,8 +64,8 @@ def sentences(rows: Sequence[LabelCalibration]) -> Iterator[str]:
     yield f"The probability of {len(wrong):,} of {len(rows):,} labels is not calibrated on test: {' and '.join(parts)}."
 
 
-def table(rows: Sequence[LabelCalibration], least: float) -> Table:
-    """Return the labels, those with the most evident error first; `least` is the probability from which a label is a finding."""
+def label_table(rows: Sequence[LabelCalibration]) -> Table:
+    """Return the labels, those with the most evident error first."""
     cells = [
         (
             each.name,
@@ -80,7 +79,7 @@ def table(rows: Sequence[LabelCalibration], least: float) -> Table:
     ]
     head = (
         "label",
-        f"images (from {percent(least)} on)",
+        "images",
         "probability",
         "present",
         "ECE (perfect: mean, 95 %)",
@@ -88,11 +87,6 @@ def table(rows: Sequence[LabelCalibration], least: float) -> Table:
     )
     title = f"The probability of each label on test{f': the {_LISTED} most evident errors' if len(rows) > _LISTED else ''}"
     return Table(title, head, tuple(cells), (1, 2, 3, 4, 5))
-
-
-def plain(rows: Sequence[LabelCalibration]) -> list[dict[str, Any]]:
-    """Return the rows for report.json."""
-    return [asdict(each) for each in rows]
 
 
 def _named(names: Sequence[str]) -> str:

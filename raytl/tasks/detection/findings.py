@@ -16,7 +16,7 @@ from raytl.tasks.detection.reporting import image_scores
 from raytl.tasks.findings import FindingKind
 from raytl.tasks.task import Rows
 
-SECTIONS: tuple[str, ...] = ("calibration",)
+SECTIONS = ("calibration", "thresholds", "sizes", "slices", "suspects", "robustness")
 
 
 def findings(truths: Sequence[Boxes | Instances], rows: Rows, classes: Sequence[str]) -> Findings:
@@ -44,4 +44,4 @@ def objects_findings(
     )
 
 
-FINDINGS = FindingKind(findings, "detection", "object", "F1")
+FINDINGS = FindingKind(findings, "detection", "object", "F1", "object-detection")

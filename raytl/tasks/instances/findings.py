@@ -21,4 +21,4 @@ def findings(truths: Sequence[Instances], rows: Rows, classes: Sequence[str]) ->
     return objects_findings(scores.scenes(truths, rows, classes), scores.answers_of(truths, rows), truths, classes)
 
 
-FINDINGS = FindingKind(findings, "instance", "object", "F1")
+FINDINGS = FindingKind(findings, "instance", "object", "F1", "image-segmentation")

@@ -13,7 +13,9 @@ from raytl.tasks.findings import FindingKind
 from raytl.tasks.multilabel.scores import probabilities
 from raytl.tasks.task import Rows
 
-SECTIONS: tuple[str, ...] = ("calibration",)
+SECTIONS: tuple[str, ...] = (
+    "calibration", "thresholds", "context", "unfamiliar", "slices", "fairness", "suspects", "robustness",
+)  # fmt: skip
 LEAST = 0.01
 """The probability from which a label is a finding: with many labels nearly all of them are absent, and are not stored."""
 
@@ -47,4 +49,4 @@ def findings(truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Findi
     )
 
 
-FINDINGS = FindingKind(findings, "label", "present label", "F1", has_places=False)
+FINDINGS = FindingKind(findings, "label", "present label", "F1", "image-classification", has_places=False)

@@ -20,7 +20,7 @@ from raytl.tasks.segmentation.details import CONFIDENCE, FIELDS, tables
 from raytl.tasks.segmentation.inference import detailed
 from raytl.tasks.task import Rows
 
-SECTIONS: tuple[str, ...] = ("calibration", "pixels")
+SECTIONS: tuple[str, ...] = ("pixels", "sizes", "unfamiliar", "slices", "fairness", "suspects", "robustness")
 _SCORES = 2
 """The first rows of an image, which have its scores; those of `details` follow."""
 _Table = NDArray[np.int64]
@@ -93,4 +93,4 @@ def _pixels(rows: Rows, facts: Facts) -> Pixels:
     return Pixels(bins, edges, np.stack([facts.hits, facts.calls, facts.support], axis=1), suspects)
 
 
-FINDINGS = FindingKind(findings, "region", "true region", "IoU", detailed=detailed)
+FINDINGS = FindingKind(findings, "region", "true region", "IoU", "image-segmentation", detailed=detailed)
