@@ -15,6 +15,7 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.tasks.dense_task import DenseTask, defaults
 from raytl.tasks.segmentation import network, scores
+from raytl.tasks.segmentation.explaining import EXPLAINING
 from raytl.tasks.segmentation.findings import FINDINGS, SECTIONS
 from raytl.tasks.segmentation.inference import predict
 from raytl.tasks.segmentation.loss import normalizer
@@ -70,4 +71,5 @@ TASK = DenseTask(
     validation=scores.validation,
     sections=SECTIONS,
     findings=FINDINGS,
+    explaining=EXPLAINING,
 )
