@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.segmentation import VOID, ClassMap, boundary_pixels, tolerance
@@ -74,6 +73,8 @@ def contradictions(
     What is thinner than twice the tolerance of boundaries is left out: there annotation and answer agree on the thing, and differ
     on its outline.
     """
+    from scipy import ndimage
+
     against = (truth != VOID) & (predicted != truth) & (confidence >= sure)
     against = ndimage.binary_opening(against, iterations=max(1, round(tolerance(truth.shape))))
     pair = np.where(against, truth.astype(np.int64) * 256 + predicted, _NOTHING)
@@ -86,6 +87,8 @@ def contradictions(
 def edges(truth: ClassMap, predicted: ClassMap) -> Ints:
     """Return the pixels within the tolerance of a true boundary and those of them that are wrong, all other pixels and those of
     them that are wrong, `(4,)`."""
+    from scipy import ndimage
+
     boundary, known = boundary_pixels(truth), truth != VOID
     near = np.zeros(truth.shape, dtype=bool)
     if boundary.any():
@@ -97,6 +100,8 @@ def edges(truth: ClassMap, predicted: ClassMap) -> Ints:
 
 def _numbered(labels: NDArray[np.integer], left_out: Collection[int]) -> NDArray[np.int32]:
     """Return the number of the region of each pixel, the largest region first, from 1; 0 outside of regions."""
+    from scipy import ndimage
+
     numbers, total = np.zeros(labels.shape, np.int32), 0
     for value in np.unique(labels).tolist():
         if value not in left_out:
@@ -119,6 +124,8 @@ def _compared(
     others: NDArray[np.int32],
 ) -> Regions:
     """Return the regions of `labels`, whose pixels have `numbers`, compared with those of the map `other`."""
+    from scipy import ndimage
+
     count = int(numbers.max(initial=0))
     places, same = numbers.ravel(), (labels == other).ravel()
     first = np.unique(places, return_index=True)
