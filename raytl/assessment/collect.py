@@ -163,6 +163,4 @@ def _classes(source: Source, split: _Split) -> SplitEvidence:
     encoder = task.encoder(split.samples, card.classes, card.preprocess, access)
     assert task.calibration is not None, "a task with sections and without findings decides classes"
     targets, logits = task.calibration(Truths(encoder), (answers.logits,))
-    return SplitEvidence(
-        split.samples, targets, logits, answers.features, answers.thumbnails, answers.properties
-    )
+    return SplitEvidence(split.samples, targets, logits, answers.features, answers.thumbnails, answers.properties)

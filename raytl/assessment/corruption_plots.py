@@ -71,7 +71,9 @@ def _chart(responses: Sequence[Response[A]], panel: Callable[[Any, Response[A]],
 def _series(axes: Any, intervals: Sequence[Interval], name: str, breaks_at: int | None) -> None:
     """Draw a value with its intervals by severity, and a cross where it breaks."""
     steps, values = list(range(len(intervals))), [each.value for each in intervals]
-    axes.vlines(steps, [each.low for each in intervals], [each.high for each in intervals], color=BLUE, alpha=0.35, lw=5)
+    axes.vlines(
+        steps, [each.low for each in intervals], [each.high for each in intervals], color=BLUE, alpha=0.35, lw=5
+    )
     axes.plot(steps, values, color=BLUE, linewidth=1.4)
     tips = [f"severity {i}: {100 * each:.1f} % {name}" for i, each in enumerate(values)]
     dots(axes, steps, values, BLUE, label=f"{name} (95 % interval)", tips=tips)

@@ -155,7 +155,9 @@ def report(
     return result
 
 
-def _results(parts: Sequence[Section[Any]], evidence: Evidence | FindingEvidence, options: Options) -> dict[str, SectionResult]:
+def _results(
+    parts: Sequence[Section[Any]], evidence: Evidence | FindingEvidence, options: Options
+) -> dict[str, SectionResult]:
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         options.on_event(Work("report", done, len(parts), "sections"))

@@ -23,7 +23,13 @@ _TYPES: Mapping[str, type] = {
     "boxes": np.float32, "thresholds": np.float32, "score": np.float32,
 }  # fmt: skip
 """The types in the file."""
-_WIDE: Mapping[str, type] = {"image": np.int64, "label": np.int64, "truth": np.int64, "error": np.int64, "size": np.int64}
+_WIDE: Mapping[str, type] = {
+    "image": np.int64,
+    "label": np.int64,
+    "truth": np.int64,
+    "error": np.int64,
+    "size": np.int64,
+}
 _LIMIT = 1e9
 """The largest coordinate of a box, in pixels."""
 

@@ -76,7 +76,7 @@ def contradictions(
     from scipy import ndimage
 
     against = (truth != VOID) & (predicted != truth) & (confidence >= sure)
-    against = ndimage.binary_opening(against, iterations=max(1, round(tolerance(truth.shape))))
+    against = ndimage.binary_opening(against, _AROUND, iterations=max(1, round(tolerance(truth.shape))))
     pair = np.where(against, truth.astype(np.int64) * 256 + predicted, _NOTHING)
     numbers = _numbered(pair, (_NOTHING,))
     found = _compared(pair, pair, confidence, numbers, numbers)
@@ -136,8 +136,12 @@ def _compared(
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in slices], dtype=np.int64).reshape(-1, 4)
     frequent = _most_frequent(places, other.ravel().astype(np.int64), count)
     there = others.ravel()
-    own, all_of = (_most_frequent(np.where(part, places, 0), there, count) - 1 for part in (same & (there > 0), there > 0))
-    return Regions(label, area, boxes, shared, mean, frequent, np.where((2 * shared >= area) | (frequent == label), own, all_of))
+    own, all_of = (
+        _most_frequent(np.where(part, places, 0), there, count) - 1 for part in (same & (there > 0), there > 0)
+    )
+    return Regions(
+        label, area, boxes, shared, mean, frequent, np.where((2 * shared >= area) | (frequent == label), own, all_of)
+    )
 
 
 def _most_frequent(places: NDArray[np.integer], values: NDArray[np.integer], count: int) -> Ints:

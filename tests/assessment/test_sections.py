@@ -173,7 +173,9 @@ def test_a_task_without_sections_says_that_the_report_does_not_apply() -> None:
     bare = replace(task, sections=())
     with pytest.raises(UserError, match="raytl report does not apply to detection"):
         chosen(bare, None)
-    with pytest.raises(UserError, match="--sections 'sets': this section does not apply to detection; expected no section"):
+    with pytest.raises(
+        UserError, match="--sections 'sets': this section does not apply to detection; expected no section"
+    ):
         chosen(bare, ["sets"])
 
 

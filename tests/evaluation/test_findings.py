@@ -64,18 +64,33 @@ def test_findings_without_places_have_boxes_without_columns(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"findings__image": np.array([0, 1, 3], np.int32)}, "findings.image: found others; expected whole numbers from 0 to 2"),
+        (
+            {"findings__image": np.array([0, 1, 3], np.int32)},
+            "findings.image: found others; expected whole numbers from 0 to 2",
+        ),
         ({"findings__label": np.array([0, -1, 0], np.int32)}, "findings.label: found others"),
-        ({"findings__truth": np.array([0, 2, 1], np.int32)}, "findings.truth: found others; expected whole numbers from -1 to 1"),
+        (
+            {"findings__truth": np.array([0, 2, 1], np.int32)},
+            "findings.truth: found others; expected whole numbers from -1 to 1",
+        ),
         ({"findings__error": np.array([0, 6, 1], np.int8)}, "findings.error: found others"),
         ({"findings__size": np.array([0, 3, 1], np.int8)}, "findings.size: found others"),
-        ({"findings__confidence": np.array([0.5, np.nan, 0], np.float32)}, "findings.confidence: .* values from 0 to 1"),
-        ({"findings__confidence": np.zeros(2, np.float32)}, r"findings.confidence: found shape \(2,\); expected \(3,\)"),
+        (
+            {"findings__confidence": np.array([0.5, np.nan, 0], np.float32)},
+            "findings.confidence: .* values from 0 to 1",
+        ),
+        (
+            {"findings__confidence": np.zeros(2, np.float32)},
+            r"findings.confidence: found shape \(2,\); expected \(3,\)",
+        ),
         ({"findings__confidence": np.zeros(3)}, r"findings.confidence: found float64 \(3,\); expected float32"),
         ({"findings__image": np.array(0, np.int32)}, r"findings.image: found int32 \(\)"),
         ({"findings__boxes": np.zeros((3, 5), np.float32)}, "findings.boxes: found 5 columns; expected 0 or 4"),
         ({"findings__boxes": np.full((3, 4), np.inf, np.float32)}, "findings.boxes: .* coordinates in pixels"),
-        ({"findings__thresholds": np.zeros(3, np.float32)}, r"findings.thresholds: found shape \(3,\); expected \(2,\)"),
+        (
+            {"findings__thresholds": np.zeros(3, np.float32)},
+            r"findings.thresholds: found shape \(3,\); expected \(2,\)",
+        ),
         ({"findings__score": np.full(3, 1.5, np.float32)}, "findings.score: .* values from 0 to 1"),
         ({"wanted__confidence": None}, "wanted.confidence: found no such array"),
         ({"wanted__label": np.array([0, 2], np.int32)}, "wanted.label: found others"),

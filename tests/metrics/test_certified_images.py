@@ -75,7 +75,9 @@ def test_p_values_are_those_of_a_coin_for_zeros_and_ones_at_most_times_e() -> No
     for hits in (0, 30, 45, 48, 50):
         values = np.array([1.0] * hits + [0.0] * (50 - hits))
         exact = float(p_below(hits, 50, AIM))
-        assert exact <= p_mean_below(values, AIM) + 1e-12 and p_mean_below(values, AIM) <= min(1.0, np.e * exact) + 1e-12
+        assert (
+            exact <= p_mean_below(values, AIM) + 1e-12 and p_mean_below(values, AIM) <= min(1.0, np.e * exact) + 1e-12
+        )
     assert p_mean_below(np.zeros(0), AIM) == 1.0
 
 

@@ -16,7 +16,9 @@ def drawn(seed: int, together: bool = False, shift: float = 0.0) -> CalibrationE
     one draw."""
     draw = np.random.default_rng(seed)
     image = np.repeat(np.arange(IMAGES), EACH)
-    confidence = np.repeat(draw.uniform(0.3, 0.95, IMAGES), EACH) if together else draw.uniform(0.3, 0.95, IMAGES * EACH)
+    confidence = (
+        np.repeat(draw.uniform(0.3, 0.95, IMAGES), EACH) if together else draw.uniform(0.3, 0.95, IMAGES * EACH)
+    )
     luck = np.repeat(draw.random(IMAGES), EACH) if together else draw.random(IMAGES * EACH)
     return finding_error(image, confidence, luck < confidence - shift, seed)
 

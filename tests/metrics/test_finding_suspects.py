@@ -49,4 +49,6 @@ def test_what_the_model_mostly_misses_is_not_suspect() -> None:
 
 def test_without_findings_nothing_is_suspect() -> None:
     assert suspect_things(of([])) == ()
-    assert np.isfinite([each.score for each in suspect_things(of([Image(BOXES, [0] * 5, [False] * 5, [], [], [])]))]).all()
+    assert np.isfinite(
+        [each.score for each in suspect_things(of([Image(BOXES, [0] * 5, [False] * 5, [], [], [])]))]
+    ).all()

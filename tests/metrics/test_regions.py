@@ -77,7 +77,7 @@ def test_all_pixels_that_are_known_are_in_one_region_and_agree_with_scipy(seed: 
     true, drawn = regions(truth, predicted, sure(truth))
     for each, labels in ((true, truth), (drawn, np.where(truth == VOID, np.uint8(VOID), predicted))):
         for label in range(4):
-            numbers, count = ndimage.label(labels == label, np.ones((3, 3)))
+            numbers, _ = ndimage.label(labels == label, np.ones((3, 3)))
             areas = [a for a in np.bincount(numbers.ravel())[1:].tolist() if a >= MIN_PIXELS]
             assert sorted(each.area[each.label == label].tolist()) == sorted(areas)
             assert each.shared[each.label == label].sum() <= ((truth == label) & (predicted == label)).sum()

@@ -56,11 +56,16 @@ def test_the_second_finding_of_an_object_is_a_duplicate() -> None:
 def test_crowds_and_what_lies_on_them_are_left_out() -> None:
     findings = of([Image([BOX, FAR], [0, 0], [True, False], [BOX, FAR], [0.9, 0.8], [1, 0])])
     assert findings.error.tolist() == [CORRECT] and len(findings.wanted) == 1
-    assert findings.truth.tolist() == [0] and findings.boxes.tolist() == [FAR] and findings.wanted.boxes.tolist() == [FAR]
+    assert (
+        findings.truth.tolist() == [0] and findings.boxes.tolist() == [FAR] and findings.wanted.boxes.tolist() == [FAR]
+    )
 
 
 def test_objects_keep_their_places_over_images() -> None:
-    images = [Image([BOX, FAR], [0, 1], [False, False], [FAR], [0.7], [1]), Image([FAR], [1], [False], [BOX], [0.6], [0])]
+    images = [
+        Image([BOX, FAR], [0, 1], [False, False], [FAR], [0.7], [1]),
+        Image([FAR], [1], [False], [BOX], [0.6], [0]),
+    ]
     findings = of([images[0], Image([], [], [], [], [], []), images[1]])
     assert findings.image.tolist() == [0, 2] and findings.truth.tolist() == [1, -1]
     assert findings.wanted.image.tolist() == [0, 0, 2] and findings.wanted.confidence.tolist() == [0.0, 0.7, 0.0]

@@ -59,7 +59,9 @@ def label_sentences(rows: Sequence[LabelCalibration]) -> Iterator[str]:
     if not wrong:
         yield f"No evidence that the probability of one of the {len(rows):,} labels is wrong on test (corrected for their number)."
         return
-    high, low = ([each.name for each in wrong if (each.probability > each.present) == is_high] for is_high in (True, False))
+    high, low = (
+        [each.name for each in wrong if (each.probability > each.present) == is_high] for is_high in (True, False)
+    )
     parts = [f"{way} for {_named(names)}" for way, names in (("too high", high), ("too low", low)) if names]
     yield f"The probability of {len(wrong):,} of {len(rows):,} labels is not calibrated on test: {' and '.join(parts)}."
 
@@ -85,7 +87,9 @@ def label_table(rows: Sequence[LabelCalibration]) -> Table:
         "ECE (perfect: mean, 95 %)",
         "p (Holm; * = not calibrated)",
     )
-    title = f"The probability of each label on test{f': the {_LISTED} most evident errors' if len(rows) > _LISTED else ''}"
+    title = (
+        f"The probability of each label on test{f': the {_LISTED} most evident errors' if len(rows) > _LISTED else ''}"
+    )
     return Table(title, head, tuple(cells), (1, 2, 3, 4, 5))
 
 

@@ -43,10 +43,18 @@ class PixelsSection:
         errors = {name: binned_error(each.bins, options.seed) for name, each in splits.items() if each is not None}
         return SectionResult(
             title=_TITLE,
-            sentences=(*_places({name: each[0] for name, each in scored.items() if name != "iou"}), *_verdict(errors["test"], pixels)),
+            sentences=(
+                *_places({name: each[0] for name, each in scored.items() if name != "iou"}),
+                *_verdict(errors["test"], pixels),
+            ),
             tables=(_classes(evidence, pixels, scored["iou"]),),
             figures=(
-                Figure("pixel-reliability", "Reliability of pixels", _CAPTION, banded_chart(binned_reliability(pixels.bins, options.seed), "pixels")),
+                Figure(
+                    "pixel-reliability",
+                    "Reliability of pixels",
+                    _CAPTION,
+                    banded_chart(binned_reliability(pixels.bins, options.seed), "pixels"),
+                ),
             ),
             json={
                 "scores": {name: asdict(each[0]) for name, each in scored.items() if name != "iou"},
@@ -95,7 +103,9 @@ def _classes(evidence: FindingEvidence, pixels: Pixels, iou: tuple[Interval, ...
         (evidence.classes[i], "–" if np.isnan(iou[i].value) else bounds(iou[i]), f"{int((support[:, i] > 0).sum()):,}", percent(support[:, i].sum() / max(1, support.sum())))
         for i in order
     ]  # fmt: skip
-    return Table("IoU by class on test, the lowest first", ("class", "IoU", "images", "of the pixels"), tuple(rows), (1, 2, 3))
+    return Table(
+        "IoU by class on test, the lowest first", ("class", "IoU", "images", "of the pixels"), tuple(rows), (1, 2, 3)
+    )
 
 
 def _warnings(pixels: Pixels) -> tuple[str, ...]:

@@ -45,9 +45,7 @@ class FindingRobustnessSection:
                     score_chart(result, score),
                 ),
             ),
-            pictures=(
-                Picture("corruptions", "The severities", _SHEET, corruption_sheet(result.examples, suite)),
-            ),
+            pictures=(Picture("corruptions", "The severities", _SHEET, corruption_sheet(result.examples, suite)),),
             json=result.to_json(),
         )
 

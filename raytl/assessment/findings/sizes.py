@@ -110,15 +110,15 @@ def _groups(
     return groups
 
 
-def _sentences(
-    test: Findings, sizes: list[_Group], classes: list[_Group], evidence: FindingEvidence
-) -> Iterator[str]:
+def _sentences(test: Findings, sizes: list[_Group], classes: list[_Group], evidence: FindingEvidence) -> Iterator[str]:
     wanted, unit = evidence.kind.wanted, evidence.kind.unit
     if not len(test.wanted):
         yield f"The test split has no {wanted}s."
         return
     missed = int(test.missed.sum())
-    parts = [f"{percent(each.recall.value)} of {sum(each.fates):,} {each.name} ones" for each in sizes if sum(each.fates)]
+    parts = [
+        f"{percent(each.recall.value)} of {sum(each.fates):,} {each.name} ones" for each in sizes if sum(each.fates)
+    ]
     yield f"{missed:,} of {len(test.wanted):,} {wanted}s on test are not found. Found are {_listed(parts)}."
     errors = np.bincount(test.error[test.reported], minlength=len(ERRORS))
     wrong = int(errors[1:].sum())
@@ -145,9 +145,7 @@ def _fates(title: str, by: str, wanted: str, groups: list[_Group]) -> Table:
 
 
 def _errors(title: str, by: str, unit: str, groups: list[_Group]) -> Table:
-    rows = [
-        (each.name, f"{sum(each.errors):,}", *(_part(n, sum(each.errors)) for n in each.errors)) for each in groups
-    ]
+    rows = [(each.name, f"{sum(each.errors):,}", *(_part(n, sum(each.errors)) for n in each.errors)) for each in groups]
     return Table(title, (by, f"{unit}s", *ERRORS), tuple(rows), tuple(range(1, 2 + len(ERRORS))))
 
 

@@ -106,9 +106,7 @@ def _table(listed: list[SuspectRegion]) -> Table:
     return Table(title, _HEAD[:7], tuple(each.row[:7] for each in listed[:_LISTED]), (5, 6))
 
 
-def _pictures(
-    listed: list[SuspectRegion], splits: Mapping[str, SplitFindings], options: Options
-) -> Iterator[Picture]:
+def _pictures(listed: list[SuspectRegion], splits: Mapping[str, SplitFindings], options: Options) -> Iterator[Picture]:
     """Yield a sheet of regions, if photos may be opened."""
     if options.open_photos is None or not listed:
         return

@@ -133,7 +133,10 @@ def _thumbnails(listed: list[_Suspect]) -> Iterator[Figure]:
             "suspect-annotations",
             "The most suspect annotations",
             "Images as the network sees them, with the annotation to look at.",
-            sheet(np.stack([each.part.thumbnails[each.thing.image] for each in shown]), [_label_note(each) for each in shown]),
+            sheet(
+                np.stack([each.part.thumbnails[each.thing.image] for each in shown]),
+                [_label_note(each) for each in shown],
+            ),
         )
 
 

@@ -28,7 +28,9 @@ from raytl.metrics.intervals import Interval
 PRECISIONS, PRECISION, RECALL = (0.8, 0.9, 0.95), 0.9, 0.9
 """Aims that every report tries: precisions of all findings, and the precision and recall of each class."""
 _CLASSES, _PANELS = 30, 6
-_CURVES = "Precision by recall of the {count} classes with the lowest recall, over all {unit}s on the test split{intervals}."
+_CURVES = (
+    "Precision by recall of the {count} classes with the lowest recall, over all {unit}s on the test split{intervals}."
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,16 @@ class _Outcome:
         each, name = self.certificate, self.aim.text[:1].upper() + self.aim.text[1:]
         mean = "no image has any" if isnan(each.mean) else f"{percent(each.mean)} on average over {each.images:,}"
         if self.test is None:
-            return f"{name}: not with these validation images ({mean} at best); {each.needed:,} error-free ones would do."
-        verdict = "" if self.is_met else " No test image can confirm it." if isnan(self.test.value) else " Test contradicts it."
+            return (
+                f"{name}: not with these validation images ({mean} at best); {each.needed:,} error-free ones would do."
+            )
+        verdict = (
+            ""
+            if self.is_met
+            else " No test image can confirm it."
+            if isnan(self.test.value)
+            else " Test contradicts it."
+        )
         return (
             f"{name}: from confidence {each.threshold:.3g} on, certified with {mean} validation images. On test "
             f"{percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and {percent(self.recall)} of "
@@ -103,7 +113,11 @@ def _unit_text(evidence: FindingEvidence) -> str:
     """Return what a promise counts."""
     unit = evidence.kind.unit
     text = f"Promises are averages over images: {unit}s of one image are not independent, so an image counts once, with its own fraction."
-    return text if evidence.kind.has_places else f"{text} A promise about one {unit} is tested exactly, as an image has it at most once."
+    return (
+        text
+        if evidence.kind.has_places
+        else f"{text} A promise about one {unit} is tested exactly, as an image has it at most once."
+    )
 
 
 def _required(aim: Aim, evidence: FindingEvidence) -> _Outcome:
@@ -201,7 +215,9 @@ def _figures(evidence: FindingEvidence) -> tuple[Figure, ...]:
         for i in worst
     }
     unit, is_exact = evidence.kind.unit, not evidence.kind.has_places
-    intervals = ", with exact 95 % intervals" if is_exact else f", without intervals: {unit}s of one image are not independent"
+    intervals = (
+        ", with exact 95 % intervals" if is_exact else f", without intervals: {unit}s of one image are not independent"
+    )
     caption = _CURVES.format(count=len(curves), unit=unit, intervals=intervals)
     chart = recall_chart(curves, f"{evidence.kind.wanted}s", has_intervals=is_exact)
     return (Figure("precision-recall", "Precision by recall", caption, chart),)

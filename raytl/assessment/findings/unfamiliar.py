@@ -13,8 +13,8 @@ from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import bounds, percent
 from raytl.assessment.unfamiliar import ALPHA, MIN_IMAGES, TITLE
 from raytl.metrics.binomial import fraction
-from raytl.metrics.confusion import Floats
 from raytl.metrics.conformal import set_cut
+from raytl.metrics.confusion import Floats
 from raytl.metrics.intervals import RESAMPLES, Interval
 from raytl.metrics.unfamiliar import knn_distance, neighbors
 

@@ -157,7 +157,9 @@ def _drawn(
     heat, seen = on_canvas(values, photo.size, canvas.size, network.preprocess)
     by_class = drawing.attribution.by_class
     low = 0.0 if by_class else float(values.min())
-    picture = sheet(canvas, overlay(canvas, heat, seen, low), _caption(explanation, by_class, drawing.explaining.measure))
+    picture = sheet(
+        canvas, overlay(canvas, heat, seen, low), _caption(explanation, by_class, drawing.explaining.measure)
+    )
     picture.save(folder / explanation.picture)
     return explanation
 

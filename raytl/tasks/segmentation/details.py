@@ -86,4 +86,8 @@ def _in_photo(
 
 
 def _no_pixels() -> list[NDArray[np.generic]]:
-    return [np.zeros((0, ECE_BINS, 3)), np.zeros((0, 4), np.int64), np.zeros((0, MAX_SUSPECTS, len(SUSPECT)), np.float32)]
+    return [
+        np.zeros((0, ECE_BINS, 3)),
+        np.zeros((0, 4), np.int64),
+        np.zeros((0, MAX_SUSPECTS, len(SUSPECT)), np.float32),
+    ]

@@ -21,6 +21,7 @@ from raytl.tasks.segmentation.inference import predict
 from raytl.tasks.segmentation.loss import normalizer
 from raytl.tasks.segmentation.reporting import REPORTING
 
+
 def map_classes(samples: Sequence[Sample]) -> tuple[str, ...]:
     """Return the classes of masks in the order of their values, or the background and the sorted classes of objects.
 

@@ -47,7 +47,9 @@ def split(name: str, count: int, seed: int, sharpness: float = 1.0, weak: int = 
     findings: Findings = of(images, 3)
     scores = np.array([_f1(findings, i) for i in range(count)])
     samples = [
-        Sample(f"{name}/{i}.jpg", f"/nowhere/{name}/{i}.jpg", Boxes(1000, 200, (Box("c0", 0, 0, 9, 9),)), name, "0" * 64)
+        Sample(
+            f"{name}/{i}.jpg", f"/nowhere/{name}/{i}.jpg", Boxes(1000, 200, (Box("c0", 0, 0, 9, 9),)), name, "0" * 64
+        )
         for i in range(count)
     ]
     pixels = draw.normal(size=(count, 5))

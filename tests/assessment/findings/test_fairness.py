@@ -35,4 +35,6 @@ def test_a_group_that_scores_lower_is_named() -> None:
 
 
 def test_equal_groups_have_no_gap() -> None:
-    assert SECTION(grouped(0.0), Options()).sentences[0].startswith("No gap between groups is confirmed on test; 2 groups")
+    assert (
+        SECTION(grouped(0.0), Options()).sentences[0].startswith("No gap between groups is confirmed on test; 2 groups")
+    )

@@ -32,7 +32,7 @@ def test_overconfident_pixels_are_named_and_calibrated_ones_are_not() -> None:
     evidence = map_evidence()
     bins = pixels_of(evidence.test).bins.sum(axis=(0, 1))
     right = float(bins[1] / bins[0])
-    assert 0.9 < right < 0.96
+    assert 0.9 < right < 0.98
     for confidence, expected in ((0.999, "The pixels are overconfident on test"), (right, "No evidence that")):
         test = split("test", scenes(24, 1), confidence)
         result = SECTION(replace(evidence, test=test), Options())

@@ -24,7 +24,13 @@ from tests.assessment.test_sections import validated
 from tests.conftest import MakePhotos
 
 CLASSES = ("cat", "dog")
-MODEL = {"name": "test_resnet", "weights": "none", "head": "fcos", "neck": {"channels": 32}, "preprocess": {"image_px": [64, 48]}}
+MODEL = {
+    "name": "test_resnet",
+    "weights": "none",
+    "head": "fcos",
+    "neck": {"channels": 32},
+    "preprocess": {"image_px": [64, 48]},
+}
 
 
 @pytest.fixture
@@ -47,7 +53,15 @@ def detector(make_photos: MakePhotos, tmp_path: Path, monkeypatch: pytest.Monkey
         journal.append(folder.samples, sample.record())
     torch.manual_seed(0)
     backbone = task_named("detection").build(model, CLASSES, ENVIRONMENT)
-    card = Card(model.name, CLASSES, backbone.preprocess, backbone.weights_digest, task="detection", head="fcos", neck_channels=32)
+    card = Card(
+        model.name,
+        CLASSES,
+        backbone.preprocess,
+        backbone.weights_digest,
+        task="detection",
+        head="fcos",
+        neck_channels=32,
+    )
     save_bundle(folder.best, backbone.module, card)
     folder.write_manifest({"epochs": 1})
     return folder

@@ -98,7 +98,10 @@ def test_a_required_precision_is_certified_or_named_as_not_met() -> None:
 
 def test_the_worst_size_class_and_error_are_named() -> None:
     result = BY_NAME["sizes"](evidence(), Options())
-    assert re.match(r"\d+ of \d+ objects on test are not found\. Found are .* small ones, .* medium ones and .* large", result.sentences[0])
+    assert re.match(
+        r"\d+ of \d+ objects on test are not found\. Found are .* small ones, .* medium ones and .* large",
+        result.sentences[0],
+    )
     assert result.sentences[1].endswith("100 % background.")
     assert [row[0] for row in result.tables[0].rows] == ["small", "medium", "large"]
     totals = [sum(each["wanted"].values()) for each in result.json["sizes"]]
@@ -124,7 +127,9 @@ def test_suspects_are_listed_with_crops_of_their_photos() -> None:
     result = BY_NAME["suspects"](given, Options(open_photos=open_photos))
     assert set(opened) == {"val"} and result.pictures[0].image.width > 600
     lines = result.files["suspects.csv"].splitlines()
-    assert lines[0].startswith("split,image,kind,annotated,found,score") and len(lines) == 1 + len(result.json["suspects"])
+    assert lines[0].startswith("split,image,kind,annotated,found,score") and len(lines) == 1 + len(
+        result.json["suspects"]
+    )
     assert BY_NAME["suspects"](given, Options()).pictures == ()
 
 
@@ -140,8 +145,12 @@ def robustness(scores: list[list[float]]) -> SectionResult:
 
 def test_what_breaks_a_detector_is_named_and_drawn() -> None:
     section = robustness([[0.8, 0.9], [0.8, 0.9], [0.8, 0.9], [0.8, 0.9], [0.8, 0.8], [0.5, 0.6], [0.1, 0.2]])
-    assert section.sentences[0].startswith("Dark breaks the model first, at severity 1 (exposure in stops: -1.5): F1 85 %")
-    assert section.sentences[1].startswith("The F1 falls by more than chance at severity 1: dark. No loss is shown for read")
+    assert section.sentences[0].startswith(
+        "Dark breaks the model first, at severity 1 (exposure in stops: -1.5): F1 85 %"
+    )
+    assert section.sentences[1].startswith(
+        "The F1 falls by more than chance at severity 1: dark. No loss is shown for read"
+    )
     assert section.figures[0].draw(8.0).axes and section.pictures[0].image.height > 300
     assert "No corruption is shown to lower the F1" in robustness([[0.8, 0.9]] * 7).sentences[0]
 
@@ -149,7 +158,9 @@ def test_what_breaks_a_detector_is_named_and_drawn() -> None:
 def test_sections_that_do_not_apply_are_refused_with_those_that_do() -> None:
     task = task_named("detection")
     assert [each.name for each in chosen(task, None, quick=True)] == list(BY_NAME)
-    with pytest.raises(UserError, match="'sets': this section does not apply to detection; expected calibration, thresholds, sizes"):
+    with pytest.raises(
+        UserError, match="'sets': this section does not apply to detection; expected calibration, thresholds, sizes"
+    ):
         chosen(task, ["sets"])
     with pytest.raises(UserError, match="'sizes': this section does not apply to classification"):
         chosen(task_named("classification"), ["sizes"])
