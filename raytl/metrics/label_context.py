@@ -1,12 +1,13 @@
 """Labels that depend on their company: missed more often where another label is absent, or seen falsely where it is present.
 
-A model that takes one label for a sign of another errs so. Pairs are found on validation and tested again on test, with p-values
-corrected for their number, as in `raytl.metrics.slices`. A difference is a hint, not a proof: images without the other label may be
-harder for another reason.
+A model that takes one label for a sign of another errs so. Images with more labels are harder, so images are compared that have
+equally many other labels (Mantel and Haenszel 1959). Pairs are found on validation and tested again on test, with p-values corrected
+for their number, as in `raytl.metrics.slices`. A difference is a hint, not a proof: images may be harder for another reason.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -15,9 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.metrics.confusion import Ints
 from raytl.metrics.findings import Findings
 from raytl.metrics.multiple import holm
-from raytl.metrics.slices import LEVEL, LIMIT, MIN_IMAGES, Rate, p_of_rate, rate
+from raytl.metrics.slices import LEVEL, LIMIT, MIN_IMAGES, Rate, rate
 
 Mask = NDArray[np.bool_]
 Kind = Literal["missed without", "seen with"]
@@ -64,11 +66,11 @@ def dependences(val: Presence, test: Presence) -> tuple[tuple[Dependence, ...], 
     candidates = list(_candidates(val))
     order = sorted(candidates, key=lambda each: each[1])[:LIMIT]
     worst = [(key, before, p) for key, p, before in order if p <= LEVEL]
-    after = [_rate(test, *key) for key, _, _ in worst]
-    p_test = holm([p_of_rate(each) if _is_large(each) else np.nan for each in after])
+    after = [_compared(test, *key) for key, _, _ in worst]
+    p_test = holm([p if _is_large(each) else np.nan for each, p in after])
     shown = [
-        Dependence(*key, before, on_test, p, float(confirmed))
-        for (key, before, p), on_test, confirmed in zip(worst, after, p_test, strict=True)
+        Dependence(*key, before, on_test, p, float(corrected))
+        for (key, before, p), (on_test, _), corrected in zip(worst, after, p_test, strict=True)
     ]
     return tuple(sorted(shown, key=lambda each: (not each.is_confirmed, each.p_val))), len(candidates)
 
@@ -77,17 +79,32 @@ def _candidates(val: Presence) -> Iterator[tuple[tuple[int, int, Kind], float, R
     kinds: Sequence[Kind] = ("missed without", "seen with")
     for label, other in permutations(range(val.present.shape[1]), 2):
         for kind in kinds:
-            each = _rate(val, label, other, kind)
+            each, p = _compared(val, label, other, kind)
             if _is_large(each):
-                yield (label, other, kind), p_of_rate(each), each
+                yield (label, other, kind), p, each
 
 
-def _rate(split: Presence, label: int, other: int, kind: Kind) -> Rate:
-    """Return the errors about `label` among the images with the suspect company, and among the others."""
+def _compared(split: Presence, label: int, other: int, kind: Kind) -> tuple[Rate, float]:
+    """Return the errors about `label` among the images with the suspect company and among the others, and the p-value of "not more"
+    over images with equally many other labels."""
     is_missed = kind == "missed without"
     rows = split.present[:, label] == is_missed
     errors, company = split.reported[rows, label] != is_missed, split.present[rows, other] != is_missed
-    return rate(errors, company)
+    others = split.present[rows].sum(axis=1) - is_missed
+    return rate(errors, company), p_of_excess(errors, company, others)
+
+
+def p_of_excess(errors: Mask, inside: Mask, stratum: Ints) -> float:
+    """Return the one-tailed p-value of the test of Mantel and Haenszel, with continuity correction: that errors fall on the images
+    `inside` at random in each stratum; 1 if no stratum has both kinds of images and of answers. All arguments are `(n,)`."""
+    excess = variance = 0.0
+    for value in np.unique(stratum):
+        own = stratum == value
+        n, m, e = int(own.sum()), int(inside[own].sum()), int(errors[own].sum())
+        if n > 1:
+            excess += int((errors & inside)[own].sum()) - m * e / n
+            variance += m * (n - m) * e * (n - e) / (n * n * (n - 1))
+    return 0.5 * math.erfc((excess - 0.5) / math.sqrt(2 * variance)) if variance > 0 else 1.0
 
 
 def _is_large(each: Rate) -> bool:

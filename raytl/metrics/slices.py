@@ -134,12 +134,6 @@ def rate(errors: Mask, inside: Mask) -> Rate:
     return Rate(images, wrong, len(errors) - images, int(errors.sum()) - wrong)
 
 
-def p_of_rate(each: Rate) -> float:
-    """Return the probability of at least as many errors inside, if all errors fell on images at random."""
-    errors, images = each.errors + each.other_errors, each.images + each.other_images
-    return float(_exact(*(np.array([value]) for value in (each.errors, each.images, errors, images)))[0])
-
-
 def _candidates(attributes: Sequence[Attribute], pairs: bool, min_images: int) -> Iterator[_Candidate]:
     """Yield the slices of one attribute, then those of two; what is in a slice below `min_images` is left out."""
     singles = [[each for each in _single(attribute) if each.val.sum() >= min_images] for attribute in attributes]

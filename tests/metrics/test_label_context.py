@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from raytl.metrics.label_context import Presence, dependences, presence
-from raytl.metrics.slices import Rate, p_of_rate
+from raytl.metrics.label_context import Presence, dependences, p_of_excess, presence
 from tests.tasks.multilabel.test_findings import made
 
 
@@ -41,6 +40,26 @@ def test_presence_and_reports_are_those_of_the_findings() -> None:
     assert result.reported.tolist() == [[True, True, False], [False, False, False], [False, False, True]]
 
 
-def test_the_p_value_of_a_rate_is_that_of_fishers_exact_test() -> None:
-    expected = fisher_exact([[9, 21], [4, 36]], alternative="greater").pvalue
-    assert p_of_rate(Rate(30, 9, 40, 4)) == pytest.approx(expected)
+def test_crowded_images_that_are_harder_are_no_dependence() -> None:
+    alarms = 0
+    for seed in range(20):
+        parts = []
+        for number in range(2):
+            rng = np.random.default_rng(2 * seed + number)
+            present = rng.random((400, 4)) < 0.5
+            chance = np.array([0.02, 0.05, 0.15, 0.35, 0.5])[present.sum(axis=1)][:, None]
+            parts.append(Presence(present, present ^ (rng.random(present.shape) < chance)))
+        alarms += any(each.is_confirmed for each in dependences(*parts)[0])
+    assert alarms <= 4, "at most 5 % are expected"
+
+
+def test_the_p_value_is_near_fishers_exact_test_in_one_stratum_and_adds_up_over_strata() -> None:
+    errors, inside = np.arange(200) < 40, np.arange(200) % 5 < 2
+    errors[40:50], inside[:20] = True, True
+    table = [[int((errors == e) @ (inside == i).astype(int)) for i in (True, False)] for e in (True, False)]
+    expected = fisher_exact(table, alternative="greater").pvalue
+    one = p_of_excess(errors, inside, np.zeros(200, np.int64))
+    assert one == pytest.approx(expected, rel=0.3)
+    doubled = p_of_excess(np.tile(errors, 2), np.tile(inside, 2), np.repeat([0, 1], 200))
+    assert doubled < one / 10
+    assert p_of_excess(errors, np.ones(200, bool), np.zeros(200, np.int64)) == 1.0

@@ -57,7 +57,10 @@ def _sentences(listed: Sequence[Dependence], compared: int, classes: Sequence[st
         yield "No label is shown to depend on the company of another."
     rest = len(listed) - len(confirmed)
     more = f"; {rest:,} more were seen on validation, but test does not confirm them" if rest else ""
-    yield f"{compared:,} comparisons of {MIN_IMAGES} or more validation images on each side{more}."
+    yield (
+        f"{compared:,} comparisons of {MIN_IMAGES} or more validation images on each side, among images with equally many other "
+        f"labels{more}."
+    )
 
 
 def _table(listed: Sequence[Dependence], classes: Sequence[str]) -> Table:

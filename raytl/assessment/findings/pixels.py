@@ -75,7 +75,7 @@ def _places(scored: dict[str, Interval]) -> Iterator[str]:
     if np.isnan(part.value) or np.isnan(near.value):
         return
     yield (
-        f"Within {percent(TOLERANCE)} of the diagonal of a true boundary, {bounds(near)} are wrong, elsewhere {bounds(far)}; "
+        f"Within {100 * TOLERANCE:g} % of the diagonal of a true boundary, {bounds(near)} are wrong, elsewhere {bounds(far)}; "
         f"{percent(part.value)} of all wrong pixels are near a boundary."
     )
 

@@ -88,7 +88,7 @@ def _sentences(listed: list[SuspectRegion], images: dict[str, int]) -> Iterator[
     )
     rule = (
         f"answers with a confidence of {percent(SURE)} or more that contradict the annotation over a region thicker than "
-        f"{percent(2 * TOLERANCE)} of the diagonal"
+        f"{200 * TOLERANCE:g} % of the diagonal"
     )
     if not listed:
         yield f"No annotation of {searched} is suspect: there are no {rule}."

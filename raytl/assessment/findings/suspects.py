@@ -17,6 +17,7 @@ from raytl.assessment.sheets import LIMIT as SHEET_LIMIT
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import csv_text
 from raytl.metrics.finding_suspects import SuspectThing, suspect_things
+from raytl.metrics.label_suspects import label_suspects
 
 _LISTED, _STORED = 20, 10_000
 _MEANING = {
@@ -77,7 +78,7 @@ SECTION = FindingSuspectsSection()
 
 def _of_split(name: str, part: SplitFindings, classes: Sequence[str]) -> Iterator[_Suspect]:
     findings, wanted = part.findings, part.findings.wanted
-    for each in suspect_things(findings):
+    for each in suspect_things(findings) if findings.boxes.shape[1] else label_suspects(findings):
         annotated = classes[wanted.label[each.wanted]] if each.wanted >= 0 else ""
         found = classes[findings.label[each.finding]] if each.finding >= 0 else ""
         box = findings.boxes[each.finding] if each.finding >= 0 else wanted.boxes[each.wanted]
