@@ -41,7 +41,7 @@ def pixels_of(arrays: Mapping[str, NDArray[Any]], images: int, classes: int) -> 
     values = {}
     for name, shape in shapes.items():
         value = arrays.get(_PREFIX + name, np.zeros(0, np.bool_))
-        if (value.dtype, value.shape) != (_TYPES[name], shape):
+        if value.dtype != _TYPES[name] or value.shape != shape:
             raise ValueError(
                 f"{_PREFIX}{name}: found {value.dtype} {value.shape}; expected {np.dtype(_TYPES[name])} {shape}"
             )

@@ -72,7 +72,8 @@ def measure(pixels: Pixels, draws: Ints) -> dict[str, Floats]:
     near boundaries (`near`) and elsewhere (`far`), the fraction of all wrong pixels that are near boundaries (`near_part`), and the
     `iou` of each class, `(r, classes)`."""
     nothing = np.zeros_like(pixels.counts[:, 0])
-    facts = Facts(*np.moveaxis(pixels.counts, 1, 0), nothing, nothing, nothing, nothing)
+    hits, calls, support = (pixels.counts[:, kind] for kind in range(3))
+    facts = Facts(hits, calls, support, nothing, nothing, nothing, nothing)
     near, near_wrong, far, far_wrong = (counts_of(draws, len(pixels.edges)).T.astype(np.float64) @ pixels.edges).T
     return {
         "near": ratio(near_wrong, near),

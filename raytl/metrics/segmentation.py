@@ -6,6 +6,7 @@ prediction has no score (NaN) and is left out of means; one that is only predict
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ def boundary_counts(truth: ClassMap, predicted: ClassMap, classes: int) -> Ints:
 
 def tolerance(size: tuple[int, ...]) -> float:
     """Return the distance in pixels within which boundaries of a map of this (height, width) agree."""
-    return max(1.0, TOLERANCE * float(np.hypot(*size)))
+    return max(1.0, TOLERANCE * math.hypot(*size))
 
 
 def boundary_pixels(labels: ClassMap) -> NDArray[np.bool_]:
