@@ -79,7 +79,8 @@ def chosen(
     Raises:
         UserError: there is no such section, it does not apply to the task, or `quick` leaves it out.
     """
-    available = list(dict.fromkeys(section.name for section in (*SECTIONS, *FINDING_SECTIONS)))
+    every: tuple[Section[Any], ...] = (*SECTIONS, *FINDING_SECTIONS)
+    available = list(dict.fromkeys(section.name for section in every))
     wrong = [
         f"--sections {name!r}: no such section; expected {', '.join(available)}"
         for name in names or ()

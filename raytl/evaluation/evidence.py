@@ -107,9 +107,8 @@ def read_evidence(folder: Path, split: str, card: Card, samples: Sequence[Sample
     if place.keys() != set(keys):
         raise RunError(f"{path}: found answers for other images; expected those of the run's {split} split. {_ADVICE}")
     order = np.array([place[key] for key in keys])
-    return Answers(
-        keys, *(array[order] for array in arrays), findings=None if findings is None else in_order(findings, order)
-    )
+    ordered = None if findings is None else in_order(findings, order)
+    return Answers(keys, *(array[order] for array in arrays), ordered)
 
 
 def _tensors(path: Path) -> tuple[About, list[NDArray[Any]], Findings | None]:

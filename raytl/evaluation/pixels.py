@@ -45,8 +45,8 @@ def pixels_of(arrays: Mapping[str, NDArray[Any]], images: int, classes: int) -> 
             raise ValueError(
                 f"{_PREFIX}{name}: found {value.dtype} {value.shape}; expected {np.dtype(_TYPES[name])} {shape}"
             )
-        most = np.array([classes - 1, classes - 1, *_FRACTIONS, *_COORDINATES]) if name == "suspects" else _LIMIT
-        if not ((value >= 0) & (value <= most)).all():  # NaN is out of bounds too
+        limit = np.array([classes - 1, classes - 1, *_FRACTIONS, *_COORDINATES]) if name == "suspects" else _LIMIT
+        if not ((value >= 0) & (value <= limit)).all():  # NaN is out of bounds too
             raise ValueError(
                 f"{_PREFIX}{name}: found values out of bounds; expected counts, classes, fractions and pixels"
             )

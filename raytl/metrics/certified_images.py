@@ -18,8 +18,8 @@ from raytl.metrics.certified import DELTA
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.intervals import Interval
 
-FINDING_GRID: Floats = 1 / (1 + np.exp(-np.linspace(-2, 6, 17)))
-"""Confidences from which findings count, 0.12 to 0.998 in steps of a half in the log odds."""
+FINDING_GRID: Floats = 1 / (1 + np.exp(-np.concatenate([np.linspace(-2, 3, 21), [4.0, 5.0, 6.0]])))
+"""Confidences from which findings count, 0.12 to 0.998: in steps of a quarter in the log odds up to 0.95, then of one."""
 Bools = NDArray[np.bool_]
 
 

@@ -1,4 +1,4 @@
-"""Find annotations of things that are probably wrong: missing, of another class, drawn badly, or of nothing.
+"""Find annotations of things that are probably wrong: missing, of another class, drawn badly, drawn twice, or of nothing.
 
 After ObjectLab (Tkachenko et al. 2023), which ranks overlooked, swapped and badly located boxes by the confidence of a detector.
 """
@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raytl.metrics.confusion import Floats
 from raytl.metrics.findings import BACKGROUND, MISPLACED, WRONG_CLASS, Findings
 
 LEAST = 0.5
 """The score from which an annotation is suspect."""
-Kind = Literal["missing", "other class", "drawn badly", "not there"]
+TWICE = 0.5
+"""The overlap of two annotated boxes of a class from which the one that is not found repeats the other."""
+Kind = Literal["missing", "other class", "drawn badly", "annotated twice", "not there"]
+KINDS: tuple[Kind, ...] = ("missing", "other class", "drawn badly", "annotated twice", "not there")
+Boxes = NDArray[np.float32]
 _KINDS: tuple[tuple[int, Kind], ...] = ((WRONG_CLASS, "other class"), (MISPLACED, "drawn badly"))
 
 
@@ -35,20 +40,34 @@ class SuspectThing:
 def suspect_things(findings: Findings) -> tuple[SuspectThing, ...]:
     """Return the suspect annotations, the most suspect first; each finding and each thing at most once.
 
-    - missing: a finding where nothing of its class is annotated; its confidence.
+    - missing: a finding where nothing is annotated; how often findings of its class are right that are at least as confident.
     - other class, drawn badly: a finding on a thing of another class, or beside one of its class, that is not found better;
       the difference of their confidences.
-    - not there: a thing that nothing finds; how often things of its class and size are found, less the confidence that finds it.
+    - annotated twice, not there: a thing that nothing finds, on a box of its class that is found, or elsewhere; how often things
+      of its class and size are found, less the confidence that finds it.
     """
     listed = [*_missing(findings), *_contradicted(findings)]
-    doubted = {each.wanted for each in listed}
-    listed += [each for each in _never_found(findings) if each.wanted not in doubted]
+    contradicted = {each.wanted for each in listed}
+    listed += [each for each in _never_found(findings) if each.wanted not in contradicted]
     return tuple(sorted(listed, key=lambda each: -each.score))
 
 
 def _missing(findings: Findings) -> Iterator[SuspectThing]:
-    for place in np.flatnonzero(findings.reported & (findings.error == BACKGROUND) & (findings.confidence >= LEAST)):
-        yield SuspectThing("missing", int(findings.image[place]), int(place), -1, float(findings.confidence[place]))
+    scores = _precisions(findings)
+    for place in np.flatnonzero(findings.reported & (findings.error == BACKGROUND) & (scores >= LEAST)):
+        yield SuspectThing("missing", int(findings.image[place]), int(place), -1, float(scores[place]))
+
+
+def _precisions(findings: Findings) -> Floats:
+    """Return for each finding the fraction that is right of the others of its class that are at least as confident, and of one
+    more, which is."""
+    precision = np.zeros(len(findings))
+    order = np.argsort(-findings.confidence, kind="stable")
+    for label in np.unique(findings.label):
+        rows = order[findings.label[order] == label]
+        correct = findings.correct[rows]
+        precision[rows] = (np.cumsum(correct) - correct + 1) / np.arange(1, len(rows) + 1)
+    return precision
 
 
 def _contradicted(findings: Findings) -> Iterator[SuspectThing]:
@@ -66,9 +85,24 @@ def _contradicted(findings: Findings) -> Iterator[SuspectThing]:
 
 
 def _never_found(findings: Findings) -> Iterator[SuspectThing]:
-    scores = _recalls(findings) - findings.wanted.confidence
-    for place in np.flatnonzero(findings.missed & (scores >= LEAST)):
-        yield SuspectThing("not there", int(findings.wanted.image[place]), -1, int(place), float(scores[place]))
+    wanted, scores = findings.wanted, _recalls(findings) - findings.wanted.confidence
+    for place in np.flatnonzero(findings.missed & (scores >= LEAST)).tolist():
+        others = np.flatnonzero(
+            (wanted.image == wanted.image[place]) & (wanted.label == wanted.label[place]) & ~findings.missed
+        )
+        is_twice = (_overlaps(wanted.boxes[place], wanted.boxes[others]) >= TWICE).any()
+        kind: Kind = "annotated twice" if is_twice else "not there"
+        yield SuspectThing(kind, int(wanted.image[place]), -1, place, float(scores[place]))
+
+
+def _overlaps(box: Boxes, others: Boxes) -> Floats:
+    """Return the intersection over union of a box with each of the `others (n, 4)`; none without places."""
+    if not len(box):
+        return np.zeros(0)
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    shared = sides.clip(0).astype(np.float64).prod(axis=1)
+    areas = [(each[..., 2:] - each[..., :2]).astype(np.float64).prod(axis=-1) for each in (box, others)]
+    return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, 1e-9))
 
 
 def _recalls(findings: Findings) -> Floats:

@@ -27,7 +27,7 @@ Kind = Literal["missed without", "seen with"]
 
 @dataclass(frozen=True, eq=False)
 class Presence:
-    """Which labels n images have (`present`), and which the model reports (`reported`), both `(n, labels)`."""
+    """The labels that n images have (`present`), and those that the model reports (`reported`), both `(n, labels)`."""
 
     present: Mask
     reported: Mask
@@ -68,11 +68,11 @@ def dependences(val: Presence, test: Presence) -> tuple[tuple[Dependence, ...], 
     worst = [(key, before, p) for key, p, before in order if p <= LEVEL]
     after = [_compared(test, *key) for key, _, _ in worst]
     p_test = holm([p if _is_large(each) else np.nan for each, p in after])
-    shown = [
+    result = [
         Dependence(*key, before, on_test, p, float(corrected))
         for (key, before, p), (on_test, _), corrected in zip(worst, after, p_test, strict=True)
     ]
-    return tuple(sorted(shown, key=lambda each: (not each.is_confirmed, each.p_val))), len(candidates)
+    return tuple(sorted(result, key=lambda each: (not each.is_confirmed, each.p_val))), len(candidates)
 
 
 def _candidates(val: Presence) -> Iterator[tuple[tuple[int, int, Kind], float, Rate]]:

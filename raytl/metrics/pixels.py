@@ -41,17 +41,19 @@ class Pixels:
 
 def binned_pixels(truth: ClassMap, predicted: ClassMap, confidence: NDArray[np.floating]) -> Floats:
     """Return the `bins (15, 3)` of one image; all arrays are `(h, w)`."""
-    known = truth != VOID
-    sure, right = confidence[known].astype(np.float64), (truth == predicted)[known]
+    is_valid = truth != VOID
+    sure, correct = confidence[is_valid].astype(np.float64), (truth == predicted)[is_valid]
     places = confidence_bin(sure)
-    return np.stack([np.bincount(places, each, ECE_BINS) for each in (np.ones(len(sure)), right, sure)], axis=1)
+    return np.stack([np.bincount(places, each, ECE_BINS) for each in (np.ones(len(sure)), correct, sure)], axis=1)
 
 
 def suspects(truth: ClassMap, predicted: ClassMap, confidence: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the `suspects (3, 8)` of one image, with boxes in its pixels; all arrays are `(h, w)`."""
     result = np.zeros((MAX_SUSPECTS, len(SUSPECT)), np.float32)
-    found, given = contradictions(truth, predicted, confidence, SURE)
-    table = np.column_stack([given, found.label, found.area / truth.size, found.confidence, found.boxes])[:MAX_SUSPECTS]
+    answered, given = contradictions(truth, predicted, confidence, SURE)
+    table = np.column_stack([given, answered.label, answered.area / truth.size, answered.confidence, answered.boxes])[
+        :MAX_SUSPECTS
+    ]
     result[: len(table)] = table
     return result
 

@@ -57,11 +57,11 @@ def regions(
 
     `truth`, `predicted` and the `confidence` of each pixel are `(h, w)`.
     """
-    known = np.where(truth == VOID, np.uint8(VOID), predicted)
-    numbers, drawn = (_numbered(part, (VOID, *left_out)) for part in (truth, known))
-    true = _compared(truth, known, np.where(truth == known, confidence, 0.0), numbers, drawn)
+    answer = np.where(truth == VOID, np.uint8(VOID), predicted)
+    numbers, drawn = (_numbered(part, (VOID, *left_out)) for part in (truth, answer))
+    true = _compared(truth, answer, np.where(truth == answer, confidence, 0.0), numbers, drawn)
     true = replace(true, confidence=true.confidence * true.area / np.maximum(true.shared, 1))
-    return true, _compared(known, truth, confidence, drawn, numbers)
+    return true, _compared(answer, truth, confidence, drawn, numbers)
 
 
 def contradictions(
@@ -79,9 +79,9 @@ def contradictions(
     against = ndimage.binary_opening(against, _AROUND, iterations=max(1, round(tolerance(truth.shape))))
     pair = np.where(against, truth.astype(np.int64) * 256 + predicted, _NOTHING)
     numbers = _numbered(pair, (_NOTHING,))
-    found = _compared(pair, pair, confidence, numbers, numbers)
-    given, label = np.divmod(found.label, 256)
-    return replace(found, label=label), given
+    result = _compared(pair, pair, confidence, numbers, numbers)
+    given, label = np.divmod(result.label, 256)
+    return replace(result, label=label), given
 
 
 def edges(truth: ClassMap, predicted: ClassMap) -> Ints:
@@ -89,12 +89,12 @@ def edges(truth: ClassMap, predicted: ClassMap) -> Ints:
     them that are wrong, `(4,)`."""
     from scipy import ndimage
 
-    boundary, known = boundary_pixels(truth), truth != VOID
+    boundary, is_valid = boundary_pixels(truth), truth != VOID
     near = np.zeros(truth.shape, dtype=bool)
     if boundary.any():
         near = ndimage.distance_transform_edt(~boundary) <= tolerance(truth.shape)
-    wrong = known & (truth != predicted)
-    parts = (near & known, near & wrong, ~near & known, ~near & wrong)
+    wrong = is_valid & (truth != predicted)
+    parts = (near & is_valid, near & wrong, ~near & is_valid, ~near & wrong)
     return np.array([np.count_nonzero(part) for part in parts], dtype=np.int64)
 
 

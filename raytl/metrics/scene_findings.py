@@ -55,16 +55,16 @@ def scene_findings(
     return Findings(
         image=np.repeat(np.arange(len(scenes)), [len(each.rows) for each in judged]),
         label=_joined([scene.labels[each.rows] for scene, each in parts]),
-        confidence=_joined([scene.scores[each.rows] for scene, each in parts], np.float64),
+        confidence=_values([scene.scores[each.rows] for scene, each in parts]),
         error=_joined([each.error for each in judged]),
         truth=_joined([place[each.truth] for place, each in zip(places, judged, strict=True)]),
-        size=sizes_of(_joined([scene.areas[each.rows] for scene, each in parts], np.float64)),
+        size=sizes_of(_values([scene.areas[each.rows] for scene, each in parts])),
         boxes=_boxes([corners[each.rows] for corners, each in zip(boxes, judged, strict=True)]),
         wanted=Wanted(
             image=np.repeat(np.arange(len(scenes)), np.diff(starts)),
             label=_joined([scene.truth_labels[rows] for scene, rows in zip(scenes, objects, strict=True)]),
-            size=sizes_of(_joined([s.truth_areas[rows] for s, rows in zip(scenes, objects, strict=True)], np.float64)),
-            confidence=_joined([j.confidence[rows] for j, rows in zip(judged, objects, strict=True)], np.float64),
+            size=sizes_of(_values([s.truth_areas[rows] for s, rows in zip(scenes, objects, strict=True)])),
+            confidence=_values([j.confidence[rows] for j, rows in zip(judged, objects, strict=True)]),
             boxes=_boxes([corners[rows] for corners, rows in zip(truth_boxes, objects, strict=True)]),
         ),
         thresholds=thresholds,
@@ -72,8 +72,12 @@ def scene_findings(
     )
 
 
-def _joined(parts: Sequence[NDArray[np.generic]], kind: type = np.int64) -> NDArray[np.generic]:
-    return np.concatenate([np.zeros(0, kind), *parts]).astype(kind)
+def _joined(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def _values(parts: Sequence[Floats]) -> Floats:
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def _boxes(parts: Sequence[Boxes]) -> Boxes:

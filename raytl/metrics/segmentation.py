@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from raytl.metrics.confusion import Floats, Ints, confusion_matrix
 from raytl.metrics.draws import counts_of, mean_of_defined, ratio, selected
@@ -91,6 +90,8 @@ def _near(points: Ints, others: Ints, limit: float) -> int:
     """Return how many of the points have another one within `limit` pixels."""
     if not len(points) or not len(others):
         return 0
+    from scipy.spatial import KDTree  # takes a tenth of a second to import
+
     distances, _ = KDTree(others).query(points, distance_upper_bound=limit * (1 + 1e-9))
     return int(np.isfinite(distances).sum())
 

@@ -37,13 +37,13 @@ def missed(images: int, runs: int) -> tuple[float, float]:
 
 
 def test_a_certified_precision_holds() -> None:
-    wrong, certified = missed(150, 60)
+    wrong, certified = missed(400, 60)
     assert wrong <= DELTA and certified > 0.5
 
 
 @pytest.mark.thorough
 def test_a_certified_precision_holds_at_the_stated_rate() -> None:
-    wrong, certified = missed(150, 1000)
+    wrong, certified = missed(400, 1000)
     assert wrong <= DELTA and certified > 0.5
 
 
@@ -65,7 +65,7 @@ def test_as_many_error_free_images_as_are_needed_do() -> None:
 def test_recall_takes_the_highest_threshold_that_keeps_the_promise() -> None:
     image = np.repeat(np.arange(200), 2)
     confidence = np.tile([0.9, 0.6], 200)
-    assert certified_finding_recall(image, confidence, 0.9).threshold == pytest.approx(0.5)
+    assert certified_finding_recall(image, confidence, 0.9).threshold == pytest.approx(0.5622, abs=1e-4)
     assert certified_finding_recall(image, np.zeros(400), 0.9).threshold is None
 
 

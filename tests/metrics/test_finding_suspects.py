@@ -27,11 +27,12 @@ def test_each_planted_mistake_is_named_by_its_kind() -> None:
         scene(BOXES, [1, 0, 0, 0, 0]),
         scene(moved, [0] * 5),
         scene([*BOXES, [500, 500, 550, 550]], [0] * 6),
+        scene([*BOXES, [2, 0, 52, 50]], [0] * 6),
         *[scene(BOXES, [0] * 5)] * 3,
     ]
     things = suspect_things(of(images))
     assert {(each.kind, each.image) for each in things} == {
-        ("missing", 0), ("other class", 1), ("drawn badly", 2), ("not there", 3),
+        ("missing", 0), ("other class", 1), ("drawn badly", 2), ("not there", 3), ("annotated twice", 4),
     }  # fmt: skip
     assert [each.score for each in things] == sorted((each.score for each in things), reverse=True)
     assert all(0.5 <= each.score <= 1 for each in things)

@@ -19,6 +19,7 @@ from raytl.metrics.intervals import Interval
 from raytl.metrics.miscalibration import CalibrationError
 
 _CLASSES = 30
+"""Classes in the table, those that are reported most often."""
 _CAPTION = (
     "How often {unit}s on the test split are right, by their confidence. Gray: 95 % of calibrated models that err by images as "
     "this one does lie inside. Dotted: as right as confident."
@@ -52,9 +53,10 @@ class FindingCalibrationSection:
             _measured("test, reported", test, test.reported, options.seed),
             _measured("test, down to the lowest confidence", test, np.ones(len(test), bool), options.seed),
         ]
+        counts = np.bincount(test.label[test.reported], minlength=len(evidence.classes))
+        common = np.sort(np.argsort(-counts, kind="stable")[:_CLASSES]).tolist()
         classes = [
-            _measured(name, test, test.reported & (test.label == number), options.seed)
-            for number, name in enumerate(evidence.classes[:_CLASSES])
+            _measured(evidence.classes[i], test, test.reported & (test.label == i), options.seed) for i in common
         ]
         labels = [] if evidence.kind.has_places else label_calibrations(test, evidence.classes, options.seed)
         return SectionResult(

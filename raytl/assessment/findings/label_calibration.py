@@ -94,5 +94,5 @@ def label_table(rows: Sequence[LabelCalibration]) -> Table:
 
 
 def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:5]))
-    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown
+    listed = ", ".join(map(repr, names[:5]))
+    return f"{listed} and {len(names) - 5:,} more" if len(names) > 5 else listed

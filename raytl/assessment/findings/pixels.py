@@ -20,7 +20,7 @@ from raytl.metrics.segmentation import TOLERANCE
 
 _TITLE = "Pixels: how right, how sure, and where are the mistakes?"
 _CLASSES = 30
-_FEWEST = 8
+_LEAST_IMAGES = 8
 """Images below which no pattern of signs is rare enough to be evidence of miscalibration."""
 _CAPTION = (
     "How often pixels of the test split are right, by the confidence of their answer. Gray: 95 % of calibrated models that err by "
@@ -81,17 +81,17 @@ def _places(scored: dict[str, Interval]) -> Iterator[str]:
 
 
 def _verdict(error: CalibrationError, pixels: Pixels) -> Iterator[str]:
-    count, right, sure = pixels.bins.sum(axis=(0, 1))
-    if len(pixels.bins) < _FEWEST:
+    count, correct, sure = pixels.bins.sum(axis=(0, 1))
+    if len(pixels.bins) < _LEAST_IMAGES:
         return
     measured = (
-        f"confidence {percent(sure / count)} on average, {percent(right / count)} right; calibration error {percent(error.value)}, "
+        f"confidence {percent(sure / count)} on average, {percent(correct / count)} right; calibration error {percent(error.value)}, "
         f"where calibrated models show {percent(error.mean)}, and up to {percent(error.high)} by chance"
     )
     if not error.is_evidence:
         yield f"No evidence that the confidence of pixels is wrong on test (p = {error.p:.2f}): {measured}."
         return
-    way = "overconfident" if sure > right else "underconfident"
+    way = "overconfident" if sure > correct else "underconfident"
     yield f"The pixels are {way} on test (p = {error.p:.3f}): {measured}."
 
 
@@ -109,9 +109,9 @@ def _classes(evidence: FindingEvidence, pixels: Pixels, iou: tuple[Interval, ...
 
 
 def _warnings(pixels: Pixels) -> tuple[str, ...]:
-    if len(pixels.bins) >= _FEWEST:
+    if len(pixels.bins) >= _LEAST_IMAGES:
         return ()
     return (
-        f"The confidence of pixels is not judged: pixels of one image err together, so it takes {_FEWEST} test images, and there "
+        f"The confidence of pixels is not judged: pixels of one image err together, so it takes {_LEAST_IMAGES} test images, and there "
         f"are {len(pixels.bins)}.",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.assessment.findings.crops import ANNOTATED, FOUND, LIMIT, Crop, crop_sheet
+from raytl.assessment.findings.crops import ANNOTATED, FOUND, Crop, Drawn, crop_sheet
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Options, Picture, SectionResult, Table
 from raytl.assessment.texts import csv_text, percent
@@ -17,7 +17,7 @@ from raytl.data.class_maps import BACKGROUND
 from raytl.metrics.pixels import SURE, Pixels
 from raytl.metrics.segmentation import TOLERANCE
 
-_LISTED, _STORED = 20, 10_000
+_LISTED, _PICTURED, _STORED = 20, 16, 10_000
 _HEAD = (
     "split", "image", "kind", "annotated", "answered", "confidence", "percent of the image", "x_min", "y_min", "x_max", "y_max",
 )  # fmt: skip
@@ -44,7 +44,7 @@ class SuspectRegion:
 
     @property
     def kind(self) -> str:
-        """What is perhaps wrong with the annotation."""
+        """The kind of mistake that the annotation perhaps is."""
         if self.given == BACKGROUND:
             return "missing"
         return "not there" if self.suggested == BACKGROUND else "other class"
@@ -66,7 +66,7 @@ def suspect_masks(evidence: FindingEvidence, options: Options) -> SectionResult:
         title="Suspect annotations: which masks to look at again?",
         sentences=tuple(_sentences(listed, {name: len(split) for name, split in splits.items()})),
         tables=(_table(listed),) if listed else (),
-        pictures=tuple(_pictures(listed[:LIMIT], splits, options)),
+        pictures=tuple(_pictures(listed[:_PICTURED], splits, options)),
         json={"suspects": [dict(zip(_HEAD, each.row, strict=True)) for each in listed[:_STORED]]},
         files={"suspects.csv": csv_text(_HEAD, (each.row for each in listed))},
     )
@@ -125,9 +125,10 @@ def _pictures(listed: list[SuspectRegion], splits: Mapping[str, SplitFindings], 
         )
 
 
-def _boxes(each: SuspectRegion, split: SplitFindings) -> tuple[tuple[NDArray[np.float32], tuple[int, int, int]], ...]:
+def _boxes(each: SuspectRegion, split: SplitFindings) -> tuple[Drawn, ...]:
     wanted = split.findings.wanted
-    return (*((box, ANNOTATED) for box in wanted.boxes[wanted.image == each.place]), (each.box, FOUND))
+    annotated = wanted.boxes[wanted.image == each.place]
+    return (*(Drawn(box, ANNOTATED) for box in annotated), Drawn(each.box, FOUND))
 
 
 def _note(each: SuspectRegion) -> str:

@@ -1,4 +1,4 @@
-"""Section: which annotations are probably wrong? Things that are missing, of another class, drawn badly, or of nothing."""
+"""Section: which annotations are probably wrong? Things that are missing, of another class, drawn badly or twice, or of nothing."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.assessment.findings.crops import ANNOTATED, FOUND, LIMIT, Crop, crop_sheet
+from raytl.assessment.findings.crops import ANNOTATED, FOUND, Crop, Drawn, crop_sheet
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.findings.suspect_masks import suspect_masks
 from raytl.assessment.section import Figure, Options, Picture, SectionResult, Table
 from raytl.assessment.sheets import LIMIT as SHEET_LIMIT
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import csv_text
-from raytl.metrics.finding_suspects import SuspectThing, suspect_things
+from raytl.metrics.finding_suspects import KINDS, SuspectThing, suspect_things
 from raytl.metrics.label_suspects import label_suspects
 
-_LISTED, _STORED = 20, 10_000
+_OF_KIND, _STORED = 4, 10_000
+"""Suspects of each kind on the page, and all in report.json."""
 _MEANING = {
     "missing": "no annotation where the model finds one",
     "other class": "annotated as another class than the model finds",
     "drawn badly": "annotated beside what the model finds",
+    "annotated twice": "annotated on a thing that is annotated already",
     "not there": "annotated where the model finds nothing",
 }
 _HEAD = ("split", "image", "kind", "annotated", "found", "score", "x_min", "y_min", "x_max", "y_max")
@@ -62,12 +64,13 @@ class FindingSuspectsSection:
         listed = [each for name, part in parts.items() for each in _of_split(name, part, evidence.classes)]
         listed.sort(key=lambda each: -each.thing.score)
         images = {name: len(part) for name, part in parts.items()}
+        first = [each for kind in KINDS for each in [one for one in listed if one.thing.kind == kind][:_OF_KIND]]
         return SectionResult(
             title="Suspect annotations: which ones to look at again?",
             sentences=tuple(_sentences(listed, images, evidence.kind.wanted)),
-            tables=(_table(listed),) if listed else (),
-            figures=tuple(_thumbnails(listed)),
-            pictures=tuple(_pictures(listed, options)),
+            tables=(_table(first),) if first else (),
+            figures=tuple(_thumbnails(first)),
+            pictures=tuple(_pictures(first, options)),
             json={"suspects": [dict(zip(_HEAD, each.row, strict=True)) for each in listed[:_STORED]]},
             files={"suspects.csv": csv_text(_HEAD, (each.row for each in listed))},
         )
@@ -102,13 +105,12 @@ def _sentences(listed: list[_Suspect], images: dict[str, int], wanted: str) -> I
 
 
 def _table(listed: list[_Suspect]) -> Table:
-    title = f"The {min(_LISTED, len(listed))} most suspect annotations"
-    return Table(title, _HEAD[:6], tuple(each.row[:6] for each in listed[:_LISTED]), (5,))
+    return Table("The most suspect annotations of each kind", _HEAD[:6], tuple(each.row[:6] for each in listed), (5,))
 
 
 def _pictures(listed: list[_Suspect], options: Options) -> Iterator[Picture]:
     """Yield a sheet of the most suspect annotations, if photos may be opened."""
-    pictured = [each for each in listed if len(each.box)][:LIMIT]
+    pictured = [each for each in listed if len(each.box)]
     if options.open_photos is None or not pictured:
         return
     photos = options.open_photos([each.part.samples[each.thing.image] for each in pictured])
@@ -121,22 +123,22 @@ def _pictures(listed: list[_Suspect], options: Options) -> Iterator[Picture]:
         yield Picture(
             "suspect-annotations",
             "The most suspect annotations",
-            "Parts of photos. Blue boxes are annotated, the orange box is what the model finds.",
+            "Parts of photos. Blue boxes are annotated, the thick one is suspect; the orange box is what the model finds.",
             crop_sheet(crops),
         )
 
 
 def _thumbnails(listed: list[_Suspect]) -> Iterator[Figure]:
     """Yield a sheet of the images of the most suspect annotations without a place."""
-    shown = [each for each in listed if not len(each.box) and each.part.thumbnails.shape[1]][:SHEET_LIMIT]
-    if shown:
+    pictured = [each for each in listed if not len(each.box) and each.part.thumbnails.shape[1]][:SHEET_LIMIT]
+    if pictured:
         yield Figure(
             "suspect-annotations",
             "The most suspect annotations",
             "Images as the network sees them, with the annotation to look at.",
             sheet(
-                np.stack([each.part.thumbnails[each.thing.image] for each in shown]),
-                [_label_note(each) for each in shown],
+                np.stack([each.part.thumbnails[each.thing.image] for each in pictured]),
+                [_label_note(each) for each in pictured],
             ),
         )
 
@@ -145,15 +147,16 @@ def _label_note(each: _Suspect) -> str:
     return f"{each.found}\nmissing?" if each.thing.finding >= 0 else f"{each.annotated}\nnot there?"
 
 
-def _boxes(each: _Suspect) -> tuple[tuple[NDArray[np.float32], tuple[int, int, int]], ...]:
+def _boxes(each: _Suspect) -> tuple[Drawn, ...]:
     wanted, thing = each.part.findings.wanted, each.thing
-    annotated = [(box, ANNOTATED) for box in wanted.boxes[wanted.image == thing.image]]
-    return (*annotated, *([(each.box, FOUND)] if thing.finding >= 0 else []))
+    places = np.flatnonzero(wanted.image == thing.image).tolist()
+    annotated = [Drawn(wanted.boxes[place], ANNOTATED, 4 if place == thing.wanted else 2) for place in places]
+    return (*annotated, *([Drawn(each.box, FOUND)] if thing.finding >= 0 else []))
 
 
 def _note(each: _Suspect) -> str:
     if each.thing.finding < 0:
-        return f"{each.annotated}: not there?"
+        return f"{each.annotated}: {each.thing.kind}?"
     confidence = each.part.findings.confidence[each.thing.finding]
     wrong = {"missing": "missing", "drawn badly": "drawn badly"}.get(each.thing.kind, f"not {each.annotated}")
     return f"{each.found} {confidence:.2f}: {wrong}?"

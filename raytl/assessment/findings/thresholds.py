@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any
 
@@ -22,6 +22,7 @@ from raytl.metrics.certified_images import (
     fractions,
     mean_fraction,
 )
+from raytl.metrics.finding_f1 import best_threshold, compared_f1
 from raytl.metrics.findings import Findings
 from raytl.metrics.intervals import Interval
 
@@ -84,11 +85,14 @@ class FindingThresholdSection:
         usual = [_precision(Aim(value), None, evidence) for value in PRECISIONS if Aim(value) not in options.aims]
         precisions = [_precision(Aim(PRECISION), label, evidence) for label in classes]
         recalls = [_recall(Aim(RECALL, name), label, evidence) for label, name in enumerate(evidence.classes)]
+        balance = _balance(evidence, options.seed) if evidence.kind.has_places else ((), None)
         certified = [sum(each.certificate.threshold is not None for each in part) for part in (precisions, recalls)]
         return SectionResult(
             title="Thresholds: from which confidence do findings keep a promise?",
             sentences=(
-                *(each.text(wanted) for each in (*required, *usual)),
+                *(each.text(wanted) for each in required),
+                *balance[0],
+                *(each.text(wanted) for each in usual),
                 f"A precision of {percent(PRECISION)} is certified for {certified[0]:,} of {len(classes):,} classes, a recall "
                 f"of {percent(RECALL)} for {certified[1]:,}.",
                 _unit_text(evidence),
@@ -97,6 +101,7 @@ class FindingThresholdSection:
             figures=_figures(evidence),
             json={
                 "delta": DELTA,
+                "best_f1": balance[1],
                 "aims": [
                     _plain(each, each in required, evidence.classes)
                     for each in (*required, *usual, *precisions, *recalls)
@@ -118,6 +123,25 @@ def _unit_text(evidence: FindingEvidence) -> str:
         if evidence.kind.has_places
         else f"{text} A promise about one {unit} is tested exactly, as an image has it at most once."
     )
+
+
+def _balance(evidence: FindingEvidence, seed: int) -> tuple[tuple[str, ...], dict[str, Any] | None]:
+    """Return the threshold with the highest F1 on validation beside the model's own on test, as a sentence and as numbers."""
+    threshold = best_threshold(evidence.val.findings)
+    if isnan(threshold):
+        return (), None
+    before, after, gain = compared_f1(evidence.test.findings, threshold, seed)
+    if isnan(gain.value):
+        return (), None
+    verdict = (
+        "" if gain.low > 0 else " Test does not show that it is better." if gain.high > 0 else " On test it is worse."
+    )
+    sentence = (
+        f"F1 over all {evidence.kind.unit}s is highest on validation from confidence {threshold:.3g} on: {percent(after)} on "
+        f"test, where the model's own threshold gives {percent(before)} (difference {100 * gain.value:+.1f} points, "
+        f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}).{verdict}"
+    )
+    return (sentence,), {"threshold": threshold, "own": before, "best": after, "gain": asdict(gain)}
 
 
 def _required(aim: Aim, evidence: FindingEvidence) -> _Outcome:

@@ -13,9 +13,9 @@ from raytl.data.targets import Instances
 from raytl.data.transforms import Preprocess
 from raytl.tasks import dense
 from raytl.tasks.dense_task import DenseTask, Sizes, defaults
+from raytl.tasks.detection.findings import SECTIONS
 from raytl.tasks.instances import network, scores
 from raytl.tasks.instances.answer import Segments
-from raytl.tasks.detection.findings import SECTIONS
 from raytl.tasks.instances.findings import FINDINGS
 from raytl.tasks.instances.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, object_classes, object_targets

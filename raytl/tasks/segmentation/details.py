@@ -1,4 +1,4 @@
-"""What `raytl report` needs of each image beside the scores: its regions, and how confident its pixels are.
+"""Count the regions of each image and the confidence of its pixels, which `raytl report` needs beside the scores.
 
 All is counted on the network's own view, cut to the photo, so that it costs the same whatever the resolution of the camera.
 """
@@ -40,7 +40,7 @@ def details(
     texts, pixels = [], []
     for at, (size, truth) in enumerate(zip(sizes, truths, strict=True)):
         placement = eval_placement(*size, preprocess)
-        window = _shown(placement, size)
+        window = _window(placement, size)
         seen = (placement.mask(truth, VOID)[window].astype(np.uint8), predicted[at][window], sure[at][window])
         texts.append("|".join(_text(each, placement, window, size) for each in regions(*seen)).encode())
         bins, edges, suspects = pixels_of(*seen)
@@ -56,7 +56,7 @@ def tables(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return true, drawn
 
 
-def _shown(placement: Placement, size: tuple[int, int]) -> tuple[slice, slice]:
+def _window(placement: Placement, size: tuple[int, int]) -> tuple[slice, slice]:
     """Return the rows and columns of the view that show the photo."""
     box = np.array([[0, 0, *size]], np.float64)
     x0, y0, x1, y1 = placement.boxes(box)[0][0].round().astype(int).tolist()

@@ -35,7 +35,7 @@ def findings(truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Findi
     facts = scores.facts(rows, classes)
     has_details = len(rows) > _SCORES
     background = classes.index(BACKGROUND_CLASS) if BACKGROUND_CLASS in classes else VOID
-    images = [_kept(*tables(text), background) for text in rows[_SCORES]] if has_details else []
+    images = [_without_background(*tables(text), background) for text in rows[_SCORES]] if has_details else []
     true, drawn = (_joined(part) for part in zip(*images, strict=True)) if images else (_joined([]), _joined([]))
     starts = np.cumsum([0, *(len(part[0]) for part in images)])
     partner, error = drawn[:, 8], _errors(drawn, background)
@@ -56,7 +56,7 @@ def image_iou(facts: Facts) -> NDArray[np.float64]:
     return np.nan_to_num(segmentation.measure(facts, images, ("miou",))["miou"], nan=1.0)
 
 
-def _kept(true: _Table, drawn: _Table, background: int) -> tuple[_Table, _Table]:
+def _without_background(true: _Table, drawn: _Table, background: int) -> tuple[_Table, _Table]:
     """Return the regions that are no background, with the places of true regions among those that are kept."""
     keep = true[:, 0] != background
     place = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)

@@ -35,7 +35,7 @@ def image(draw: np.random.Generator, sharpness: float, weak: bool) -> Image:
     truths = np.concatenate([corners, corners + sides[:, None]], axis=1)
     chance = draw.uniform(0.3, 0.95, count)
     is_found = draw.random(count) < (chance if not weak else 0.3 * chance)
-    away = np.where(is_found[:, None], truths, truths + [0, 1000, 0, 1000])
+    away = np.where(is_found[:, None], truths, truths + np.array([0, 1000, 0, 1000]))
     return Image(truths, labels, [False] * count, away, np.clip(0.5 + sharpness * (chance - 0.5), 0.05, 1), labels)
 
 
