@@ -28,7 +28,11 @@ from tests.assessment.findings.made import evidence
 from tests.assessment.test_sections import validated
 from tests.evaluation.test_evidence import CARD
 
-BY_NAME = {section.name: section for section in FINDING_SECTIONS if section.name not in NEEDS_PHOTOS}
+BY_NAME = {
+    section.name: section
+    for section in FINDING_SECTIONS
+    if section.name in task_named("detection").sections and section.name not in NEEDS_PHOTOS
+}
 
 
 def assessed(given: FindingEvidence, *aims: Aim) -> Assessment:
