@@ -21,7 +21,7 @@ _HEAD = ("slice", "errors on validation", "errors on test", "errors elsewhere on
 
 
 class Images(Protocol):
-    """What a split of any task has of its images; see `SplitEvidence`."""
+    """The images of a split of any task; see `SplitEvidence`."""
 
     @property
     def features(self) -> NDArray[np.float16]:

@@ -108,7 +108,8 @@ def read_evidence(folder: Path, split: str, card: Card, samples: Sequence[Sample
         raise RunError(f"{path}: found answers for other images; expected those of the run's {split} split. {_ADVICE}")
     order = np.array([place[key] for key in keys])
     ordered = None if findings is None else in_order(findings, order)
-    return Answers(keys, *(array[order] for array in arrays), ordered)
+    logits, features, thumbnails, properties = (array[order] for array in arrays)
+    return Answers(keys, logits, features, thumbnails, properties, ordered)
 
 
 def _tensors(path: Path) -> tuple[About, list[NDArray[Any]], Findings | None]:

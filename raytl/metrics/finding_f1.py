@@ -30,8 +30,8 @@ def compared_f1(findings: Findings, threshold: float, seed: int = 0) -> tuple[fl
     parts = []
     for start in range(0, RESAMPLES, step):
         draws = rng.integers(0, count, (min(step, RESAMPLES - start), count))
-        before, after = (_f1(table[draws].sum(axis=1)) for table in tables)
-        parts.append(after - before)
+        own, other = (_f1(table[draws].sum(axis=1)) for table in tables)
+        parts.append(other - own)
     drawn = np.concatenate(parts)
     defined = drawn[~np.isnan(drawn)]
     low, high = np.quantile(defined, (0.025, 0.975)).tolist() if len(defined) else (np.nan, np.nan)

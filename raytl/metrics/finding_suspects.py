@@ -99,8 +99,8 @@ def _overlaps(box: Boxes, others: Boxes) -> Floats:
     """Return the intersection over union of a box with each of the `others (n, 4)`; none without places."""
     if not len(box):
         return np.zeros(0)
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared = sides.clip(0).astype(np.float64).prod(axis=1)
+    lengths = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    shared = lengths.clip(0).astype(np.float64).prod(axis=1)
     areas = [(each[..., 2:] - each[..., :2]).astype(np.float64).prod(axis=-1) for each in (box, others)]
     return np.asarray(shared / np.maximum(areas[0] + areas[1] - shared, 1e-9))
 

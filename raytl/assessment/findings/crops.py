@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from raytl.sanitize import one_line
 from raytl.tasks.drawing import font_of
 
-ANNOTATED, FOUND = (0, 114, 178), (196, 78, 0)
+ANNOTATED, PREDICTED = (0, 114, 178), (196, 78, 0)
 """The colors of boxes: annotations are blue, what the model finds is orange."""
 _TILE, _GAP, _LINE, _COLUMNS = 220, 10, 18, 4
 _AROUND = 0.75
@@ -57,9 +57,9 @@ def crop_sheet(crops: Sequence[Crop]) -> Image.Image:
 
 def _tile(crop: Crop) -> Image.Image:
     """Return the square part of the photo around the box, with the boxes that lie in it."""
-    left, top, right, bottom = crop.around.tolist()
-    side = max(right - left, bottom - top, 16.0) * (1 + 2 * _AROUND)
-    x, y = (left + right - side) / 2, (top + bottom - side) / 2
+    x0, y0, x1, y1 = crop.around.tolist()
+    side = max(x1 - x0, y1 - y0, 16.0) * (1 + 2 * _AROUND)
+    x, y = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
     tile = crop.photo.convert("RGB").transform(
         (_TILE, _TILE), Image.Transform.EXTENT, (x, y, x + side, y + side), Image.Resampling.BICUBIC, fillcolor=_OUTSIDE
     )

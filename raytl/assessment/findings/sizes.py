@@ -95,7 +95,7 @@ def fates(findings: Findings) -> NDArray[np.int64]:
 def _groups(
     findings: Findings, of_wanted: NDArray[np.int64], of_findings: NDArray[np.int64], names: Sequence[str], seed: int
 ) -> list[_Group]:
-    fate, reported, found = fates(findings), findings.reported, (~findings.missed).astype(np.float64)
+    fate, reported, hits = fates(findings), findings.reported, (~findings.missed).astype(np.float64)
     groups = []
     for number, name in enumerate(names):
         things, taken = of_wanted == number, reported & (of_findings == number)
@@ -104,7 +104,7 @@ def _groups(
                 name,
                 tuple(np.bincount(fate[things], minlength=len(FATES)).tolist()),
                 tuple(np.bincount(findings.error[taken], minlength=len(ERRORS)).tolist()),
-                mean_by_images(findings.wanted.image[things], found[things], seed),
+                mean_by_images(findings.wanted.image[things], hits[things], seed),
             )
         )
     return groups

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.assessment.findings.crops import ANNOTATED, FOUND, Crop, Drawn, crop_sheet
+from raytl.assessment.findings.crops import ANNOTATED, PREDICTED, Crop, Drawn, crop_sheet
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.findings.suspect_masks import suspect_masks
 from raytl.assessment.section import Figure, Options, Picture, SectionResult, Table
@@ -33,21 +33,21 @@ _HEAD = ("split", "image", "kind", "annotated", "found", "score", "x_min", "y_mi
 
 @dataclass(frozen=True, eq=False)
 class _Suspect:
-    """A suspect annotation of a split; `annotated` and `found` are classes, empty without one, and `box` is in pixels."""
+    """A suspect annotation of a split; `annotated` and `predicted` are classes, empty without one, and `box` is in pixels."""
 
     split: str
     part: SplitFindings
     thing: SuspectThing
     key: str
     annotated: str
-    found: str
+    predicted: str
     box: NDArray[np.float32]
 
     @property
     def row(self) -> tuple[str, ...]:
         """The cells of suspects.csv."""
         box = [f"{value:.0f}" for value in self.box.tolist()] or ["", "", "", ""]
-        return (self.split, self.key, self.thing.kind, self.annotated, self.found, f"{self.thing.score:.3f}", *box)
+        return (self.split, self.key, self.thing.kind, self.annotated, self.predicted, f"{self.thing.score:.3f}", *box)
 
 
 class FindingSuspectsSection:
@@ -83,9 +83,9 @@ def _of_split(name: str, part: SplitFindings, classes: Sequence[str]) -> Iterato
     findings, wanted = part.findings, part.findings.wanted
     for each in suspect_things(findings) if findings.boxes.shape[1] else label_suspects(findings):
         annotated = classes[wanted.label[each.wanted]] if each.wanted >= 0 else ""
-        found = classes[findings.label[each.finding]] if each.finding >= 0 else ""
+        predicted = classes[findings.label[each.finding]] if each.finding >= 0 else ""
         box = findings.boxes[each.finding] if each.finding >= 0 else wanted.boxes[each.wanted]
-        yield _Suspect(name, part, each, part.samples[each.image].key, annotated, found, box)
+        yield _Suspect(name, part, each, part.samples[each.image].key, annotated, predicted, box)
 
 
 def _sentences(listed: list[_Suspect], images: dict[str, int], wanted: str) -> Iterator[str]:
@@ -151,7 +151,7 @@ def _boxes(each: _Suspect) -> tuple[Drawn, ...]:
     wanted, thing = each.part.findings.wanted, each.thing
     places = np.flatnonzero(wanted.image == thing.image).tolist()
     annotated = [Drawn(wanted.boxes[place], ANNOTATED, 4 if place == thing.wanted else 2) for place in places]
-    return (*annotated, *([Drawn(each.box, FOUND)] if thing.finding >= 0 else []))
+    return (*annotated, *([Drawn(each.box, PREDICTED)] if thing.finding >= 0 else []))
 
 
 def _note(each: _Suspect) -> str:
@@ -159,4 +159,4 @@ def _note(each: _Suspect) -> str:
         return f"{each.annotated}: {each.thing.kind}?"
     confidence = each.part.findings.confidence[each.thing.finding]
     wrong = {"missing": "missing", "drawn badly": "drawn badly"}.get(each.thing.kind, f"not {each.annotated}")
-    return f"{each.found} {confidence:.2f}: {wrong}?"
+    return f"{each.predicted} {confidence:.2f}: {wrong}?"

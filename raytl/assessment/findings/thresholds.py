@@ -161,7 +161,7 @@ def _precision(aim: Aim, label: int | None, evidence: FindingEvidence) -> _Outco
         return _Outcome(aim, label, certificate)
     taken = _of(test.label, label) & (test.confidence >= certificate.threshold)
     on_test = mean_fraction(fractions(test.image[taken], test.correct[taken]))
-    return _Outcome(aim, label, certificate, on_test, _found(test, label, certificate.threshold))
+    return _Outcome(aim, label, certificate, on_test, _recall_from(test, label, certificate.threshold))
 
 
 def _recall(aim: Aim, label: int, evidence: FindingEvidence) -> _Outcome:
@@ -175,7 +175,9 @@ def _recall(aim: Aim, label: int, evidence: FindingEvidence) -> _Outcome:
         return _Outcome(aim, label, certificate)
     rows = test.label == label
     on_test = mean_fraction(fractions(test.image[rows], test.confidence[rows] >= certificate.threshold))
-    return _Outcome(aim, label, certificate, on_test, _found(evidence.test.findings, label, certificate.threshold))
+    return _Outcome(
+        aim, label, certificate, on_test, _recall_from(evidence.test.findings, label, certificate.threshold)
+    )
 
 
 def _exact(each: Certificate) -> ImageCertificate:
@@ -188,7 +190,7 @@ def _of(labels: NDArray[np.int64], label: int | None) -> NDArray[np.bool_]:
     return np.ones(len(labels), bool) if label is None else labels == label
 
 
-def _found(findings: Findings, label: int | None, threshold: float) -> float:
+def _recall_from(findings: Findings, label: int | None, threshold: float) -> float:
     own = _of(findings.wanted.label, label)
     return float((findings.wanted.confidence[own] >= threshold).mean()) if own.any() else np.nan
 
