@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.assessment.findings.crops import ANNOTATED, FOUND, Crop, Drawn, crop_sheet
+from raytl.assessment.findings.crops import ANNOTATED, PREDICTED, Crop, Drawn, crop_sheet
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Options, Picture, SectionResult, Table
 from raytl.assessment.texts import csv_text, percent
@@ -128,7 +128,7 @@ def _pictures(listed: list[SuspectRegion], splits: Mapping[str, SplitFindings], 
 def _boxes(each: SuspectRegion, split: SplitFindings) -> tuple[Drawn, ...]:
     wanted = split.findings.wanted
     annotated = wanted.boxes[wanted.image == each.place]
-    return (*(Drawn(box, ANNOTATED) for box in annotated), Drawn(each.box, FOUND))
+    return (*(Drawn(box, ANNOTATED) for box in annotated), Drawn(each.box, PREDICTED))
 
 
 def _note(each: SuspectRegion) -> str:

@@ -144,7 +144,7 @@ def _thumbnails(listed: list[_Suspect]) -> Iterator[Figure]:
 
 
 def _label_note(each: _Suspect) -> str:
-    return f"{each.found}\nmissing?" if each.thing.finding >= 0 else f"{each.annotated}\nnot there?"
+    return f"{each.predicted}\nmissing?" if each.thing.finding >= 0 else f"{each.annotated}\nnot there?"
 
 
 def _boxes(each: _Suspect) -> tuple[Drawn, ...]:
