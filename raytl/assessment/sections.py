@@ -109,12 +109,14 @@ def chosen(
     return tuple(section for section in sections if section.name in names and section.name not in left_out)
 
 
-def check_aims(parts: Sequence[Section[Any]], texts: Sequence[str]) -> None:
+def check_aims(task: Task, parts: Sequence[Section[Any]], texts: Sequence[str]) -> None:
     """Check that the section that checks aims is among `parts` if there are any.
 
     Raises:
         UserError: it is not, so that the aims would not be checked.
     """
+    if texts and thresholds.SECTION.name not in task.sections:
+        raise UserError(f"--require, --recall: no section checks aims of {task.name}; expected none. Remove them")
     if texts and all(part.name != thresholds.SECTION.name for part in parts):
         raise UserError(
             f"--require, --recall: found aims, and --sections without {thresholds.SECTION.name}; expected the section that "

@@ -16,7 +16,7 @@ from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.report import Assessment
 from raytl.assessment.section import Options, SectionResult
-from raytl.assessment.sections import FINDING_SECTIONS, NEEDS_PHOTOS, chosen
+from raytl.assessment.sections import FINDING_SECTIONS, NEEDS_PHOTOS, check_aims, chosen
 from raytl.data.corruptions.suite import suite_named
 from raytl.errors import UserError
 from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers
@@ -168,3 +168,8 @@ def test_sections_that_do_not_apply_are_refused_with_those_that_do() -> None:
         chosen(task, ["sets"])
     with pytest.raises(UserError, match="'sizes': this section does not apply to classification"):
         chosen(task_named("classification"), ["sizes"])
+
+
+def test_aims_of_a_task_without_thresholds_are_refused() -> None:
+    with pytest.raises(UserError, match="no section checks aims of segmentation; expected none"):
+        check_aims(task_named("segmentation"), (), ["cat>=0.9"])
