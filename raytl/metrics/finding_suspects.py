@@ -19,6 +19,8 @@ LEAST = 0.5
 """The score from which an annotation is suspect."""
 TWICE = 0.5
 """The overlap of two annotated boxes of a class from which the one that is not found repeats the other."""
+RARELY_MISSED = 0.9
+"""The fraction of things of a class and size that is found, from which one that is not found may not be there."""
 Kind = Literal["missing", "other class", "drawn badly", "annotated twice", "not there"]
 KINDS: tuple[Kind, ...] = ("missing", "other class", "drawn badly", "annotated twice", "not there")
 Boxes = NDArray[np.float32]
@@ -40,11 +42,11 @@ class SuspectThing:
 def suspect_things(findings: Findings) -> tuple[SuspectThing, ...]:
     """Return the suspect annotations, the most suspect first; each finding and each thing at most once.
 
-    - missing: a finding where nothing is annotated; how often findings of its class are right that are at least as confident.
+    - missing: a finding where nothing is annotated; how often findings of its class are right that are as confident.
     - other class, drawn badly: a finding on a thing of another class, or beside one of its class, that is not found better;
       the difference of their confidences.
-    - annotated twice, not there: a thing that nothing finds, on a box of its class that is found, or elsewhere; how often things
-      of its class and size are found, less the confidence that finds it.
+    - annotated twice, not there: a thing that nothing finds, on a box of its class that is found, or elsewhere, if nearly all
+      things of its class and size are found; how often they are, less the confidence that finds it.
     """
     listed = [*_missing(findings), *_contradicted(findings)]
     contradicted = {each.wanted for each in listed}
@@ -59,14 +61,13 @@ def _missing(findings: Findings) -> Iterator[SuspectThing]:
 
 
 def _precisions(findings: Findings) -> Floats:
-    """Return for each finding the fraction that is right of the others of its class that are at least as confident, and of one
-    more, which is."""
-    precision = np.zeros(len(findings))
-    order = np.argsort(-findings.confidence, kind="stable")
+    """Return how often findings of the class of each are right that are as confident, by isotonic regression, `(m,)`."""
+    from scipy.optimize import isotonic_regression  # takes most of a second to import
+
+    precision, order = np.zeros(len(findings)), np.argsort(findings.confidence, kind="stable")
     for label in np.unique(findings.label):
         rows = order[findings.label[order] == label]
-        correct = findings.correct[rows]
-        precision[rows] = (np.cumsum(correct) - correct + 1) / np.arange(1, len(rows) + 1)
+        precision[rows] = isotonic_regression(findings.correct[rows].astype(np.float64)).x
     return precision
 
 
@@ -85,12 +86,15 @@ def _contradicted(findings: Findings) -> Iterator[SuspectThing]:
 
 
 def _never_found(findings: Findings) -> Iterator[SuspectThing]:
-    wanted, scores = findings.wanted, _recalls(findings) - findings.wanted.confidence
+    wanted, recalls = findings.wanted, _recalls(findings)
+    scores = recalls - wanted.confidence
     for place in np.flatnonzero(findings.missed & (scores >= LEAST)).tolist():
         others = np.flatnonzero(
             (wanted.image == wanted.image[place]) & (wanted.label == wanted.label[place]) & ~findings.missed
         )
         is_twice = (_overlaps(wanted.boxes[place], wanted.boxes[others]) >= TWICE).any()
+        if not is_twice and recalls[place] < RARELY_MISSED:
+            continue
         kind: Kind = "annotated twice" if is_twice else "not there"
         yield SuspectThing(kind, int(wanted.image[place]), -1, place, float(scores[place]))
 

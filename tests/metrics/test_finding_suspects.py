@@ -28,7 +28,7 @@ def test_each_planted_mistake_is_named_by_its_kind() -> None:
         scene(moved, [0] * 5),
         scene([*BOXES, [500, 500, 550, 550]], [0] * 6),
         scene([*BOXES, [2, 0, 52, 50]], [0] * 6),
-        *[scene(BOXES, [0] * 5)] * 3,
+        *[scene(BOXES, [0] * 5)] * 9,
     ]
     things = suspect_things(of(images))
     assert {(each.kind, each.image) for each in things} == {
