@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
-from raytl.assessment.live import Model
+from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.live import Model, opened_photos
 from raytl.assessment.model_card import model_card
 from raytl.assessment.operating import operating_points
 from raytl.assessment.page import page
@@ -28,12 +29,14 @@ from raytl.metrics.aim import aims
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
 from raytl.run.atomic import replace_dir, write_json, write_text
+from raytl.run.folder import RunFolder
 from raytl.run.ledger import REPORT, LedgerEntry
 from raytl.run.operating import REPORT_FOLDER, OperatingPoints, write_operating
 from raytl.run.plots import save
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.registry import task_named
 
 FOLDER, PAGE, CARD = REPORT_FOLDER, "report.html", "MODEL_CARD.md"
@@ -126,37 +129,38 @@ def report(
     check_run(folder, "test", on_event)
     stored_run = stored_experiment(folder.experiment)
     parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
-    check_aims(parts, [*require, *recall])
+    check_aims(task_named(card.task), parts, [*require, *recall])
     _check_photos(parts, suite, photos)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
     options = Options(
-        aims(require, recall, card.classes),
+        aims(require, recall, card.classes, "accuracy" if finding_kind(task_named(card.task)) is None else "precision"),
         quick,
         model=model,
         on_event=on_event,
         suite=suite or SUITE,
         photos=photos or PHOTOS,
+        open_photos=None if quick else partial(opened_photos, source),
     )
     look = last_look(source)
     scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
     evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
     if _need_photos(parts):
-        evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
+        robustness: Any = collected_robustness(source, options.suite, options.photos)
+        evidence = replace(evidence, robustness=robustness)
     results = _results(parts, evidence, options)
     result = Assessment(
         run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
     )
-    operating = None
-    if isinstance(evidence, Evidence):  # of a task that decides one class for each image
-        operating = operating_points(evidence, card, look.look, options.aims, folder.evaluation)
-    _write(result, operating)
+    _write(result, _operating(evidence, card, look, options, folder))
     run_store.push()
     return result
 
 
-def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> dict[str, SectionResult]:
+def _results(
+    parts: Sequence[Section[Any]], evidence: Evidence | FindingEvidence, options: Options
+) -> dict[str, SectionResult]:
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         options.on_event(Work("report", done, len(parts), "sections"))
@@ -165,11 +169,11 @@ def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> 
     return results
 
 
-def _need_photos(parts: Sequence[Section]) -> bool:
+def _need_photos(parts: Sequence[Section[Any]]) -> bool:
     return any(part.name in NEEDS_PHOTOS for part in parts)
 
 
-def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | None) -> None:
+def _check_photos(parts: Sequence[Section[Any]], suite: str | None, photos: int | None) -> None:
     """Refuse options of corrupted photos that cannot take effect, before anything is scored."""
     if suite is not None:
         suite_named(suite)
@@ -180,9 +184,18 @@ def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | Non
         raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
 
 
-def _images(evidence: Evidence) -> dict[str, int]:
+def _images(evidence: Evidence | FindingEvidence) -> dict[str, int]:
     splits = {"train": evidence.train, "val": evidence.val, "test": evidence.test}
     return {name: len(split) for name, split in splits.items() if split is not None}
+
+
+def _operating(
+    evidence: Evidence | FindingEvidence, card: Card, look: LedgerEntry, options: Options, folder: RunFolder
+) -> tuple[OperatingPoints, bytes | None] | None:
+    """Return the operating points and their reference; None for a task that does not decide one class for each image."""
+    if not isinstance(evidence, Evidence):
+        return None
+    return operating_points(evidence, card, look.look, options.aims, folder.evaluation)
 
 
 def _write(result: Assessment, operating: tuple[OperatingPoints, bytes | None] | None) -> None:

@@ -23,6 +23,8 @@ ANSWER_GRID: Floats = np.concatenate([[0.0], 1 / (1 + np.exp(-np.linspace(0, 8, 
 """Confidences from which images are answered: all, and one half to 0.9997 in steps of one in the log odds."""
 RECALL_GRID: Floats = 1 / (1 + np.exp(-np.linspace(8, -8, 17)))
 """Probabilities of a class from which an image counts as of that class, from high to low."""
+PRESENCE_GRID: Floats = 1 / (1 + np.exp(-np.linspace(-4, 8, 13)))
+"""Probabilities of a label from which it counts as present, from low to high; none below 1 %, where labels are not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def certified_accuracy(confidence: Floats, correct: NDArray[np.bool_], aim: floa
 
     `confidence (n,)` and `correct (n,)` are of validation. The lowest certified threshold answers the most images.
     """
-    return _certificate(ANSWER_GRID, *answer_counts(confidence, correct), aim)
+    return certificate(ANSWER_GRID, *answer_counts(confidence, correct), aim)
 
 
 def certified_recall(probability: Floats, aim: float) -> Certificate:
@@ -53,13 +55,22 @@ def certified_recall(probability: Floats, aim: float) -> Certificate:
     `probability (n,)` is that of the class, for its validation images. The highest certified threshold has the fewest false
     alarms.
     """
-    hits = (probability[:, None] >= RECALL_GRID).sum(axis=0)
-    return _certificate(RECALL_GRID, hits, np.full(len(RECALL_GRID), len(probability)), aim)
+    return certificate(RECALL_GRID, *recall_counts(probability), aim)
 
 
-def _certificate(grid: Floats, hits: NDArray[np.int64], trials: NDArray[np.int64], aim: float) -> Certificate:
-    """Return the first threshold of `grid` that is certified."""
-    level = DELTA / len(grid)
+def certified_presence(probability: Floats, present: NDArray[np.bool_], aim: float) -> Certificate:
+    """Return the lowest threshold of `PRESENCE_GRID` from which at least the fraction `aim` of the images has the class.
+
+    `probability (n,)` is that of the class, `present (n,)` whether a validation image has it. The lowest certified threshold finds
+    the most.
+    """
+    taken = probability[:, None] >= PRESENCE_GRID
+    return certificate(PRESENCE_GRID, (taken & present[:, None]).sum(axis=0), taken.sum(axis=0), aim)
+
+
+def certificate(grid: Floats, hits: ArrayLike, trials: ArrayLike, aim: float) -> Certificate:
+    """Return the first threshold of `grid (m,)` that is certified for `aim` by its counts on validation, `(m,)`."""
+    hits, trials, level = np.asarray(hits), np.asarray(trials), DELTA / len(grid)
     p = p_below(hits, trials, aim)
     passed = np.flatnonzero(p <= level)
     place = int(passed[0]) if len(passed) else int(np.argmin(p))
@@ -83,11 +94,6 @@ def curve(score: Floats, positive: NDArray[np.bool_]) -> Curve:
     order = np.argsort(-score, kind="stable")
     ends = np.flatnonzero(np.diff(score[order], append=-np.inf))
     return Curve(score[order][ends], ends + 1, np.cumsum(positive[order])[ends].astype(np.int64))
-
-
-def certificate(grid: Floats, hits: ArrayLike, trials: ArrayLike, aim: float) -> Certificate:
-    """Return the first threshold of `grid (m,)` that is certified for `aim` by its counts on validation, `(m,)`."""
-    return _certificate(grid, np.asarray(hits), np.asarray(trials), aim)
 
 
 def answer_counts(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
