@@ -6,7 +6,7 @@ equal, and the bounds are exact ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,25 +54,37 @@ def bootstrap(
     sample_facts = facts(targets, probabilities)
     count = len(sample_facts.targets)
     classed = estimates(partial(measure, sample_facts), count, resamples=resamples, seed=seed, level=level)
-    images = tuple(int(interval.value) for interval in classed["support"])
-    calls = np.bincount(sample_facts.predicted, minlength=sample_facts.classes)
-    hits = np.bincount(sample_facts.targets[sample_facts.predicted == sample_facts.targets], minlength=len(images))
-    either = (calls - hits + images).tolist()
-    ends = {name: partial(mean_end, images=images, level=level) for name in ("balanced_accuracy", "macro_f1")}
-    ends = {
-        name: partial(fraction_end, images=count, level=level) for name in classed if name.endswith("accuracy")
-    } | ends
+    support = tuple(int(interval.value) for interval in classed["support"])
+    calls = np.bincount(sample_facts.predicted, minlength=len(support)).tolist()
+    right = sample_facts.targets[sample_facts.predicted == sample_facts.targets]
+    hits = np.bincount(right, minlength=len(support)).tolist()
+    ends = {name: partial(fraction_end, images=count, level=level) for name in classed if name.endswith("accuracy")}
+    ends |= {name: partial(mean_end, images=support, level=level) for name in ("balanced_accuracy", "macro_f1")}
+    overall = {name: intervals[0] for name, intervals in classed.items() if name not in PER_CLASS}
     return Estimates(
-        overall={
-            name: ends[name](intervals[0]) if name in ends else intervals[0]
-            for name, intervals in classed.items()
-            if name not in PER_CLASS
-        },
-        precision=tuple(map(partial(fraction_end, level=level), classed["precision"], calls.tolist())),
-        recall=tuple(map(partial(fraction_end, level=level), classed["recall"], images)),
-        f1=tuple(map(partial(f1_end, level=level), classed["f1"], either)),
-        support=images,
+        overall={name: ends[name](each) if name in ends else each for name, each in overall.items()},
+        **class_ends(classed, hits, calls, support, level),
+        support=support,
     )
+
+
+def class_ends(
+    classed: Mapping[str, Sequence[Interval]],
+    hits: Sequence[int],
+    calls: Sequence[int],
+    support: Sequence[int],
+    level: float = LEVEL,
+) -> dict[str, tuple[Interval, ...]]:
+    """Return the `precision`, `recall` and `f1` of each class, with exact bounds where they are 1 or 0.
+
+    `calls` counts the images that are predicted as the class, `support` those that have it, and `hits` those of both.
+    """
+    either = [a + b - c for a, b, c in zip(calls, support, hits, strict=True)]
+    return {
+        "precision": tuple(map(partial(fraction_end, level=level), classed["precision"], calls)),
+        "recall": tuple(map(partial(fraction_end, level=level), classed["recall"], support)),
+        "f1": tuple(map(partial(f1_end, level=level), classed["f1"], either)),
+    }
 
 
 def fraction_end(each: Interval, images: int, level: float = LEVEL) -> Interval:
